@@ -1,0 +1,1 @@
+"""Floor 5: one parser a command; parse, call, answer."""

@@ -1,0 +1,1 @@
+"""Floor 3: the one road: request -> plan -> frames -> filters -> encode -> finishers -> publish -> result."""

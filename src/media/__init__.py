@@ -1,0 +1,1 @@
+"""Floor 1: images and video streams in and out (PyAV)."""

@@ -1,0 +1,54 @@
+"""What flows between the rooms: one frame, and what is known of the video it belongs to."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a video.
+
+    array: (H, W, 3) RGB, uint8 in [0, 255] (uint16 in [0, 65535] for more than 8 bits).
+    pts: presentation time in units of the stream's time base.
+    """
+
+    array: np.ndarray
+    pts: int
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a reader knows of its stream, and what a writer must keep.
+
+    width, height: pixels as stored (before `rotation`). rate: frames a second, average. time_base: seconds per pts unit.
+    primaries, transfer, matrix: names as ffmpeg writes them ("bt709"), None where the file does not say.
+    full_range: True for 0-255 luma. rotation: degrees clockwise to display, one of 0, 90, 180, 270.
+    sample_aspect_ratio: width / height of one pixel. frames: count where the container states it, else None.
+    """
+
+    width: int
+    height: int
+    rate: Fraction
+    time_base: Fraction
+    primaries: str | None = None
+    transfer: str | None = None
+    matrix: str | None = None
+    full_range: bool = False
+    rotation: int = 0
+    sample_aspect_ratio: Fraction = Fraction(1)
+    frames: int | None = None
+    bit_depth: int = 8
+
+
+class FrameReader(Protocol):
+    """A stream of frames with its description; iterate once, then close."""
+
+    info: VideoInfo
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    def close(self) -> None: ...

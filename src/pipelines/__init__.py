@@ -1,0 +1,1 @@
+"""Floor 2: loading, optimisations, the denoising loop."""

@@ -1,0 +1,1 @@
+"""Floor 1: synthetic scenes: camera moves with exact flow."""

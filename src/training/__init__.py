@@ -1,0 +1,1 @@
+"""Floor 4: one loop on Accelerate, one checkpoint manager, callbacks, recipes."""

@@ -1,0 +1,1 @@
+"""Floor 2: a backend protocol and its backends."""
