@@ -24,7 +24,8 @@ class Frame:
 class VideoInfo:
     """What a reader knows of its stream, and what a writer must keep.
 
-    width, height: pixels as stored (before `rotation`). rate: frames a second, average. time_base: seconds per pts unit.
+    width, height: pixels as stored (before `rotation`). rate: frames a second, average.
+    time_base: seconds per pts unit.
     primaries, transfer, matrix: names as ffmpeg writes them ("bt709"), None where the file does not say.
     full_range: True for 0-255 luma. rotation: degrees clockwise to display, one of 0, 90, 180, 270.
     sample_aspect_ratio: width / height of one pixel. frames: count where the container states it, else None.
