@@ -72,7 +72,7 @@ class Blueprint:
         if self.height % step or self.width % step:
             raise BadInputError(f"native size {self.width}x{self.height} must be a multiple of {step}")
         if self.num_frames % 8 != 1:
-            raise BadInputError(f"num_frames is {self.num_frames}; it must be a multiple of 8 plus 1, such as 49")
+            raise BadInputError(f"num_frames is {self.num_frames}; it must be 8k+1, such as 49")
         if any(channels % self.vae_groups for channels in self.vae_channels):
             raise BadInputError(f"each of vae_channels {self.vae_channels} must divide by {self.vae_groups}")
         if self.head_dim % 16:
