@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from src.catalog.spec import FrameRule, ModelSpec
+from src.catalog.spec import FrameRule, ModelSpec, Schedule
 from src.core.config import load
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import CONFIGS
@@ -44,10 +44,13 @@ def spec_of_folder(folder: Path) -> ModelSpec:
             f"{folder} holds a {index.get('_class_name')}; Newsreel runs {', '.join(sorted(PIPELINES))}"
         )
     transformer = _read(folder / "transformer" / "config.json")
-    return _describe(folder, transformer, _read(folder / "vae" / "config.json"))
+    scheduler = _read(folder / "scheduler" / "scheduler_config.json")
+    return _describe(folder, transformer, _read(folder / "vae" / "config.json"), scheduler)
 
 
-def _describe(folder: Path, transformer: dict[str, Any], vae: dict[str, Any]) -> ModelSpec:
+def _describe(
+    folder: Path, transformer: dict[str, Any], vae: dict[str, Any], scheduler: dict[str, Any]
+) -> ModelSpec:
     step = 2 ** (len(vae["block_out_channels"]) - 1)
     learned = transformer.get("use_learned_positional_embeddings", False)
     frames = transformer.get("sample_frames", 49)
@@ -62,6 +65,11 @@ def _describe(folder: Path, transformer: dict[str, Any], vae: dict[str, Any]) ->
         max_sequence_length=transformer.get("max_text_seq_length", 226),
         frames=FrameRule(only=frames) if learned else FrameRule(most=frames),
         defaults={"num_frames": frames},
+        schedule=Schedule(
+            spacing=scheduler.get("timestep_spacing", "leading"),
+            train_timesteps=scheduler.get("num_train_timesteps", 1000),
+            offset=scheduler.get("steps_offset", 0),
+        ),
         licence="see the folder's own card",
     )
 

@@ -44,6 +44,14 @@ class Defaults(Config):
     baseline_guidance_scale: float = 6.0
 
 
+class Schedule(Config):
+    """What the checkpoint's scheduler file says of its timesteps."""
+
+    spacing: str = "trailing"
+    train_timesteps: int = 1000
+    offset: int = 0
+
+
 class ModelSpec(Config):
     """One model.
 
@@ -51,7 +59,8 @@ class ModelSpec(Config):
     hub: repository id on the model hub, `revision` pinned to a commit. download_bytes: of the whole snapshot.
     native: size it generates. delivered: size of its clips unless asked otherwise.
     size_multiple: native sizes must divide by this (VAE step x patch).
-    max_sequence_length: prompt tokens it reads.
+    max_sequence_length: prompt tokens it reads. template_guidance: press templates' guidance scales, which are
+    tuned for the large models, apply to it.
     memory_bytes: of its weights in 16 bit. licence: of the weights.
     """
 
@@ -68,8 +77,10 @@ class ModelSpec(Config):
     delivered: Size = Size(width=720, height=480)
     size_multiple: int = 16
     max_sequence_length: int = 226
+    template_guidance: bool = True
     frames: FrameRule = Field(default_factory=FrameRule)
     defaults: Defaults = Field(default_factory=Defaults)
+    schedule: Schedule = Field(default_factory=Schedule)
     licence: str
 
     @property

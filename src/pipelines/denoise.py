@@ -1,6 +1,6 @@
 """Our denoising loop: the stock pipeline's arithmetic in parts that report, cancel, schedule and preview.
 
-Bit-equal to `CogVideoXImageToVideoPipeline.__call__` at equal settings (tests/pipelines/test_denoise.py), because it
+Bit-equal to `CogVideoXImageToVideoPipeline.__call__` at equal settings (tests/pipelines/test_denoise.py), for it
 draws from the generator and rounds in the same order. The objective is v-prediction; the conditioning photograph's
 latents are joined to the noisy ones on the channel axis.
 """

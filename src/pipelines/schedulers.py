@@ -7,10 +7,15 @@ import numpy as np
 SCHEDULERS = {"dpm": "CogVideoXDPMScheduler", "ddim": "CogVideoXDDIMScheduler"}
 
 
-def trailing_timesteps(count: int, train_timesteps: int = 1000) -> tuple[int, ...]:
-    """Evenly spaced from the noisiest down: round(N, N - N/n, ...) - 1, "trailing" in arXiv:2305.08891, table 2."""
-    step = train_timesteps / count
-    return tuple(int(t) for t in np.round(np.arange(train_timesteps, 0, -step)).astype(np.int64) - 1)
+def timesteps(count: int, spacing: str = "trailing", train: int = 1000, offset: int = 0) -> tuple[int, ...]:
+    """The descending timesteps that a scheduler with this spacing visits; see arXiv:2305.08891, table 2."""
+    if spacing == "trailing":
+        values = np.round(np.arange(train, 0, -train / count)) - 1
+    elif spacing == "leading":
+        values = (np.arange(count) * (train // count))[::-1] + offset
+    else:
+        values = np.linspace(0, train - 1, count).round()[::-1]
+    return tuple(int(value) for value in values)
 
 
 def make_scheduler(name: str, config: dict[str, Any]) -> Any:
