@@ -2,8 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from loguru import logger
@@ -30,12 +31,13 @@ Finisher = Callable[[Path], None]
 
 @dataclass
 class Job:
-    """One clip on its way: the request, its plan, the photograph, and the final name of the MP4."""
+    """One clip on its way: request, plan, photograph, the final name of the MP4, and plans left before."""
 
     request: Request
     plan: Plan
     photograph: Photograph
     final: Path
+    fallbacks: tuple[str, ...] = ()
 
 
 @dataclass
@@ -54,13 +56,15 @@ class Road:
         watch = Stopwatch()
         pixels = fit_photograph(job.photograph.pixels, job.plan.native.width, job.plan.native.height, job.plan.fit)
         size = job.plan.delivered
+        warnings = self._warnings(job, session, watch)
         with VideoWriter(job.final, size.width, size.height, job.plan.fps) as writer:
             digest = self._encode(job, session, pixels, writer, watch)
             with watch.stage("deliver"):
                 temporary = writer.finish()
                 for finisher in self.finishers:
                     finisher(temporary)
-            return self._publish(job, session, writer, digest, watch)
+            outcome = {"frame_sha256": digest, "costs": watch.costs(), "warnings": warnings}
+            return self._publish(job, writer, outcome | {"fallbacks": job.fallbacks})
 
     def _encode(
         self, job: Job, session: Session, pixels: np.ndarray, writer: VideoWriter, watch: Stopwatch
@@ -85,12 +89,21 @@ class Road:
                 frame = apply(frame)  # noqa: PLW2901
             yield frame
 
-    def _publish(self, job: Job, session: Session, writer: VideoWriter, digest: str, watch: Stopwatch) -> Result:
+    @staticmethod
+    def _warnings(job: Job, session: Session, watch: Stopwatch) -> tuple[str, ...]:
+        """What a person should know before minutes of computing: what of the prompt is not read."""
+        with watch.stage("load"):
+            cut = session.cut_from(job.plan.prompt, job.plan.max_sequence_length)
+        if not cut:
+            return ()
+        limit = job.plan.max_sequence_length
+        warning = f"the prompt is longer than the {limit} tokens this model reads; cut off: {cut!r}"
+        logger.warning(warning)
+        return (warning,)
+
+    def _publish(self, job: Job, writer: VideoWriter, outcome: dict[str, Any]) -> Result:
         """Photograph, manifest, clip and the row in `runs.csv`, in the order that leaves no orphan clip."""
         kept = self.store.keep_photograph(job.photograph.data, job.photograph.sha256, job.photograph.suffix)
-        cut = session.cut_from(job.plan.prompt, job.plan.max_sequence_length)
-        warnings = (f"the model did not read the end of the prompt: {cut!r}",) if cut else ()
-        outcome = {"frame_sha256": digest, "costs": watch.costs(), "warnings": warnings}
         clip = describe_clip(writer.temporary, job.final)
         manifest = build_manifest(job.request, job.plan, self.hardware, kept.name, clip, **outcome)
         path = job.final.with_suffix(".json")
@@ -110,8 +123,7 @@ def run_with_fallback(road: Road, job: Job, open_session: Callable[[Plan], Sessi
     for plan in frugal_plans(job.plan):
         session = open_session(plan)
         try:
-            result = road.run(Job(job.request, plan, job.photograph, job.final), session)
-            return result.model_copy(update={"fallbacks": tuple(left)})
+            return road.run(replace(job, plan=plan, fallbacks=tuple(left)), session)
         except (MemoryError, RuntimeError) as error:
             from src.pipelines.memory import is_out_of_memory
 
