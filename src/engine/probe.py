@@ -1,6 +1,7 @@
 """Look at the machine: device, memory that this process may use, and what it computes fast."""
 
 import os
+import platform
 from pathlib import Path
 
 from src.core.errors import BadInputError
@@ -36,10 +37,11 @@ def _cpu() -> Hardware:
     limit = cgroup_limit() or memory.total
     return Hardware(
         device="cpu",
-        name=_cpu_name(),
+        name=_cpu_field("model name") or platform.processor() or "CPU",
         memory=min(limit, memory.total),
         free_memory=min(limit, memory.available),
         cpu_count=_cpus(),
+        bf16="amx_bf16" in _cpu_field("flags").split(),
     )
 
 
@@ -47,11 +49,11 @@ def _cpus() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _cpu_name() -> str:
+def _cpu_field(name: str) -> str:
+    """The first line of this name in /proc/cpuinfo, "" where there is none."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else "CPU"
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")
 
 
 def cgroup_limit() -> int | None:

@@ -114,14 +114,14 @@ def session_key(request: Request, spec: ModelSpec, hardware: Hardware) -> Sessio
 
 
 def dtype(request: Request, hardware: Hardware) -> str:
-    """float32 on a CPU; on a GPU bfloat16 where it is native, else float16."""
+    """bfloat16 where it is native; else float32 on a CPU and float16 on a GPU."""
     if request.dtype != "auto":
         if request.dtype == "float16" and hardware.device == "cpu":
             raise BadInputError("--dtype float16 is not computed on a CPU; use float32 or bfloat16")
         return request.dtype
-    if hardware.device == "cpu":
-        return "float32"
-    return "bfloat16" if hardware.bf16 else "float16"
+    if hardware.bf16:
+        return "bfloat16"
+    return "float32" if hardware.device == "cpu" else "float16"
 
 
 def offload(request: Request, spec: ModelSpec, hardware: Hardware) -> str:

@@ -7,7 +7,7 @@ import torch
 
 from src.core.errors import BadInputError
 from src.core.plan import SessionKey
-from src.pipelines.fast_vae import use_fast_spatial_norm
+from src.pipelines.fast_vae import make_fast
 
 if TYPE_CHECKING:
     from diffusers import CogVideoXImageToVideoPipeline
@@ -19,7 +19,7 @@ def load_pipeline(folder: Path, key: SessionKey) -> "CogVideoXImageToVideoPipeli
     """Load the folder as `key` says: dtype, device, offload and VAE variant ("stock" or "fast")."""
     pipe = read_pipeline(folder, DTYPES[key.dtype])
     if key.vae == "fast":
-        use_fast_spatial_norm(pipe.vae)
+        make_fast(pipe.vae)
     place(pipe, key)
     return pipe
 
