@@ -1,0 +1,33 @@
+# Newsreel. `make help` lists the targets. Each creates .venv and installs what is missing, once.
+PYTHON ?= python3.11
+VENV := .venv
+RUN := $(VENV)/bin/python
+STAMP := $(VENV)/.installed-$(shell cksum < requirements.txt | cut -d' ' -f1)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup clip test lint nano
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## create .venv and install the pinned requirements
+
+$(STAMP): requirements.txt
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+clip: $(STAMP) ## one clip from a sample photograph on the embedded model
+	$(RUN) -m src.optimized_inference --model nano --input-image data/samples/sample_image_1.png \
+		--prompt "Press briefing at city hall, slow push in" --seed 7
+
+test: $(STAMP) lint ## lint, check the floors, run every test
+	$(RUN) -m pytest
+
+lint: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/lint-imports
+
+nano: $(STAMP) ## train the embedded model, in slices that resume (MINUTES=30)
+	$(RUN) -m src.train_embedded --minutes $(or $(MINUTES),30)

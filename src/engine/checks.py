@@ -1,0 +1,125 @@
+"""What `src.test_setup` looks at: each check gives one line and says whether it is in order."""
+
+import importlib
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from src.catalog.models import load_models
+from src.catalog.spec import ModelSpec
+from src.core.errors import NewsreelError
+from src.core.hardware import Hardware
+from src.core.plan import Plan
+from src.core.progress import CancelToken, ignore
+from src.core.prompts import load_templates
+from src.core.request import Request
+from src.engine.costs import Stopwatch
+from src.engine.manifest import versions
+from src.engine.resolve import resolve
+from src.engine.session import Session
+from src.pipelines.locate import find, how_to_fetch, locate, weight_hashes
+
+CODECS = ("libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc")
+
+
+@dataclass(frozen=True)
+class Check:
+    """name: what was looked at. state: "ok", "missing" (something optional, with how to get it) or "failed"."""
+
+    name: str
+    state: str
+    detail: str
+
+
+def run_checks(hardware: Hardware) -> Iterator[Check]:
+    """Every check in turn; a model is loaded in the dtype it will run in and makes one short clip."""
+    yield Check("versions", "ok", ", ".join(f"{name} {version}" for name, version in versions().items()))
+    yield device(hardware)
+    yield compiler()
+    yield codecs()
+    yield offload(hardware)
+    for spec in load_models().values():
+        yield model(spec, hardware)
+
+
+def device(hardware: Hardware) -> Check:
+    """GPU name and memory, or that there is none."""
+    gigabytes = f"{hardware.free_memory / 1e9:.1f} of {hardware.memory / 1e9:.1f} GB free"
+    if hardware.device == "cuda":
+        version = ".".join(map(str, hardware.capability))
+        return Check("GPU", "ok", f"{hardware.name}, compute capability {version}, {gigabytes}")
+    detail = f"none; running on {hardware.name}, {hardware.cpu_count} cores, {gigabytes}"
+    return Check("GPU", "missing", detail + "; a CUDA card with 12 GB or more runs the large models")
+
+
+def compiler() -> Check:
+    """torch.compile needs a C++ compiler on a CPU and for Triton's launcher."""
+    found = shutil.which("g++") or shutil.which("clang++")
+    if found:
+        return Check("compiler", "ok", found)
+    return Check("compiler", "missing", "no g++: compiled profiles are off; apt-get install g++ python3-dev")
+
+
+def codecs() -> Check:
+    """Which encoders this build of FFmpeg offers; H.264 is the one Newsreel cannot do without."""
+    import av
+
+    there = [name for name in CODECS if name in av.codecs_available]
+    absent = [name for name in CODECS if name not in there]
+    state = "ok" if "libx264" in there else "failed"
+    detail = ", ".join(there) + (f"; not in this build: {', '.join(absent)}" if absent else "")
+    return Check("codecs", state, detail)
+
+
+def offload(hardware: Hardware) -> Check:
+    """Run a small network under CPU offload and compare with the same network in place."""
+    import torch
+
+    if hardware.device == "cpu":
+        return _group_offload()
+    accelerate = importlib.import_module("accelerate")
+    network = torch.nn.Linear(8, 8)
+    given = torch.ones(1, 8)
+    wanted = network(given)
+    hooked, _ = accelerate.cpu_offload_with_hook(network, execution_device="cuda")
+    same = torch.allclose(hooked(given.cuda()).cpu(), wanted, atol=1e-3)
+    return Check("CPU offload", "ok" if same else "failed", "a model moved to the GPU, ran, and agreed")
+
+
+def _group_offload() -> Check:
+    """Without a GPU there is nothing to offload from; the hooks themselves still must not change a result."""
+    import torch
+    from diffusers.hooks import apply_group_offloading
+
+    network = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Linear(8, 8))
+    given = torch.ones(1, 8)
+    wanted = network(given)
+    cpu = torch.device("cpu")
+    apply_group_offloading(network, onload_device=cpu, offload_device=cpu, offload_type="leaf_level")
+    same = torch.equal(network(given), wanted)
+    return Check("CPU offload", "ok" if same else "failed", "offload hooks work; without a GPU none is needed")
+
+
+def model(spec: ModelSpec, hardware: Hardware) -> Check:
+    """Load the model as it will run and make its shortest clip in two steps; or say how to fetch it."""
+    if find(spec) is None:
+        return Check(spec.id, "failed" if spec.repository else "missing", how_to_fetch(spec))
+    try:
+        plan = _short_plan(spec, hardware)
+        pixels = np.zeros((plan.native.height, plan.native.width, 3), np.uint8)
+        watch = Stopwatch()
+        session = Session(plan.session, locate(spec))
+        frames = len(list(session.run(plan, pixels, watch, ignore, CancelToken())))
+        session.unload()
+    except NewsreelError as error:
+        return Check(spec.id, "failed", str(error))
+    seconds = watch.costs().total
+    return Check(spec.id, "ok", f"loaded in {plan.session.dtype}; {frames} frames in 2 steps took {seconds:.1f} s")
+
+
+def _short_plan(spec: ModelSpec, hardware: Hardware) -> Plan:
+    frames = spec.frames.only or spec.frames.step + 1
+    request = Request(input_image="none.png", prompt="a test", num_frames=frames, num_inference_steps=2)
+    return resolve(request, spec, hardware, load_templates(), weight_hashes(locate(spec)), "", 0)

@@ -1,0 +1,57 @@
+import json
+import shutil
+
+import pytest
+
+from src.catalog.models import MODELS, find_model, load_models, spec_of_folder
+from src.core.errors import BadInputError, MissingFileError
+from src.core.paths import REPOSITORY
+from src.core.plan import Size
+
+
+def test_every_model_file_loads():
+    assert tuple(load_models()) == MODELS
+
+
+def test_the_embedded_model_is_what_its_file_says():
+    declared, actual = find_model("nano"), spec_of_folder(REPOSITORY / "checkpoints" / "nano")
+    for field in ("native", "size_multiple", "max_sequence_length", "frames", "schedule"):
+        assert getattr(declared, field) == getattr(actual, field), field
+
+
+@pytest.mark.parametrize(
+    ("model", "count", "nearest"),
+    [("nano", 13, "9 and 17"), ("nano", 1, "9"), ("nano", 99, "49"), ("cogvideox-5b-i2v", 13, "49"),
+     ("cogvideox1.5-5b-i2v", 80, "73 and 81")],
+)  # fmt: skip
+def test_a_frame_count_that_breaks_the_rule_names_the_nearest(model, count, nearest):
+    with pytest.raises(BadInputError, match=f"nearest that works: {nearest}$"):
+        find_model(model).check_frames(count)
+
+
+def test_delivered_sizes_keep_the_native_shape():
+    nano = find_model("nano")
+    assert nano.deliver(None, None) == Size(width=720, height=480)
+    assert nano.deliver(360, None) == Size(width=360, height=240)
+    with pytest.raises(BadInputError, match="nearest: 640x426 and 720x480"):
+        nano.deliver(640, 480)
+
+
+def test_unknown_model_and_missing_folder():
+    with pytest.raises(BadInputError, match="known: auto, nano"):
+        find_model("nanoo")
+    with pytest.raises(MissingFileError, match="does not exist"):
+        find_model("no/such/folder")
+
+
+def test_a_folder_tells_its_own_sizes(tiny_folder):
+    spec = find_model(str(tiny_folder))
+    assert (spec.native, spec.frames.most, spec.max_sequence_length) == (Size(width=64, height=48), 9, 32)
+
+
+def test_a_folder_of_another_pipeline_is_refused(tiny_folder, tmp_path):
+    folder = tmp_path / "other"
+    shutil.copytree(tiny_folder, folder)
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "WanPipeline"}))
+    with pytest.raises(BadInputError, match="holds a WanPipeline"):
+        find_model(str(folder))

@@ -1,0 +1,109 @@
+"""Every door's bad inputs: one clear sentence, the right exit code, no traceback, nothing half-written."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from src.core.paths import REPOSITORY
+
+
+def run(door, *flags, **extra):
+    command = [sys.executable, "-m", f"src.{door}", *map(str, flags)]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, env=os.environ | extra)
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "sentence"),
+    [
+        (["--input-image", "nope.png"], 2, "input image nope.png does not exist"),
+        (["--input-image", "pyproject.toml"], 2, "is not a picture"),
+        (["--input-image", "src"], 2, "is a folder"),
+        (["--prompt", " "], 2, "must not be empty"),
+        (["--num-frames", "13"], 2, "nearest that works: 9 and 17"),
+        (["--model", "cogvideox-5b-i2v", "--num-frames", "13"], 2, "nearest that works: 49"),
+        (["--model", "cogvideox-5b-i2v"], 3, "hf download zai-org/CogVideoX-5b-I2V"),
+        (["--height", "481"], 2, "nearest: 480 and 482"),
+        (["--width", "500", "--height", "480"], 2, "nearest: 500x334 and 720x480"),
+        (["--num-inference-steps", "0"], 2, "greater than or equal to 1"),
+        (["--num-inference-steps", "-1"], 2, "greater than or equal to 1"),
+        (["--model", "nanoo"], 2, "unknown model 'nanoo'"),
+        (["--template", "brief"], 2, "give --prompt or --template, not both"),
+        (["--output-path", "/proc/no/clip.mp4"], 6, "cannot be written"),
+        (["--output-path", "clip.avi"], 2, "must end in .mp4"),
+        (["--config", "nope.yaml"], 2, "config file nope.yaml does not exist"),
+        (["--replay", "nope.json"], 2, "manifest nope.json does not exist"),
+        (["--device", "cuda"], 2, "no CUDA device is visible"),
+    ],
+)
+def test_one_sentence_and_the_right_code(home, flags, code, sentence):
+    usual = ["--input-image", "data/samples/sample_image_1.png", "--prompt", "pan left", "--model", "nano"]
+    done = run("optimized_inference", *usual, *flags, HF_HOME=str(home), CUDA_VISIBLE_DEVICES="")
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert not list(home.rglob("*.mp4"))
+
+
+def test_a_folder_of_pickled_weights(tiny_folder, tmp_path):
+    folder = tmp_path / "pickled"
+    shutil.copytree(tiny_folder, folder)
+    weights = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    weights.rename(weights.with_suffix(".bin"))
+    done = run("optimized_inference", "--input-image", "data/samples/sample_image_1.png", "--prompt", "x", "--model", folder)
+    assert done.returncode == 2
+    assert "safetensors only" in done.stderr
+
+
+def test_json_mode_gives_errors_as_one_object():
+    done = run("optimized_inference", "--input-image", "nope.png", "--prompt", "x", "--json")
+    assert json.loads(done.stdout)["error"]["exit_code"] == done.returncode == 2
+
+
+def test_json_mode_gives_the_result_as_one_object(tiny_folder, photograph):
+    done = run(
+        "baseline_inference", "--input-image", photograph, "--prompt", "pan left", "--model", tiny_folder, "--json",
+        "--num-inference-steps", "2", "--no-score",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["path"].endswith(".mp4")
+    assert result["plan"]["mode"] == "baseline"
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_no_file_and_exits_130(tiny_folder, photograph, home, stop):
+    command = [
+        sys.executable, "-m", "src.optimized_inference", "--input-image", str(photograph), "--prompt", "pan left",
+        "--model", str(tiny_folder), "--num-inference-steps", "1000", "--output-path", str(home / "c.mp4"),
+    ]  # fmt: skip
+    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+    for _ in range(600):
+        if list(home.glob(".c.*.partial.mp4")):
+            break
+        time.sleep(0.1)
+    time.sleep(0.5)
+    process.send_signal(stop)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    assert not list(home.glob("*c*.mp4"))
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\n"
+        "from src.cli.inference import inference_app\n"
+        "try: inference_app('optimized')(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'cv2', 'av', 'numba'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.DEVNULL).returncode == 0

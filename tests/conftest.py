@@ -1,0 +1,40 @@
+"""Shared fixtures: a tiny seeded model, a photograph, and a home of its own for every test."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+CORPUS = ["press briefing at city hall, pan left", "market commentary, static camera", "slow push in"]
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A diffusers folder with seeded random weights; runs 9 frames of 64x48 in a second."""
+    from src.pipelines.blueprint import TINY, build
+
+    return build(TINY, CORPUS, tmp_path_factory.mktemp("models") / "tiny", seed=0)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Everything Newsreel writes goes into the test's own folder."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("NEWSREEL_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pixels() -> np.ndarray:
+    """(96, 128, 3) uint8 with edges, gradients and colour."""
+    y, x = np.mgrid[0:96, 0:128]
+    picture = np.stack([x * 2, y * 2, (x // 16 + y // 16) % 2 * 200], axis=2)
+    return picture.astype(np.uint8)
+
+
+@pytest.fixture
+def photograph(tmp_path: Path, pixels: np.ndarray) -> Path:
+    path = tmp_path / "photograph.png"
+    Image.fromarray(pixels).save(path)
+    return path

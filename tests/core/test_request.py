@@ -1,0 +1,57 @@
+import pytest
+
+from src.core.errors import BadInputError
+from src.core.request import Request, build_request, parse_assignments
+
+MINIMAL = {"input_image": "a.png", "prompt": "x"}
+VOCABULARY = {
+    "input_image", "prompt", "template", "set", "negative_prompt", "output_path", "model", "mode", "seed",
+    "num_frames", "height", "width", "fps", "num_inference_steps", "guidance_scale", "scheduler", "offload", "dtype",
+    "fit", "score", "device",
+}  # fmt: skip
+
+
+def test_the_public_vocabulary_is_frozen():
+    assert set(Request.model_fields) == VOCABULARY
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("prompt", "  ", "must not be empty"),
+        ("num_inference_steps", 0, "greater than or equal to 1"),
+        ("num_inference_steps", -1, "greater than or equal to 1"),
+        ("height", 481, "nearest: 480 and 482"),
+        ("seed", -3, "greater than or equal to 0"),
+        ("seed", 2**63, "less than or equal to"),
+        ("fps", 0, "greater than 0"),
+        ("guidance_scale", "nan", "guidance_scale"),
+        ("fit", "stretch", "'cover' or 'pad'"),
+        ("sede", 1, "unknown key 'sede'"),
+    ],
+)
+def test_a_wrong_value_is_named(field, value, sentence):
+    with pytest.raises(BadInputError, match=sentence):
+        build_request(MINIMAL | {field: value})
+
+
+def test_flags_win_over_variables_and_variables_over_the_file(tmp_path, monkeypatch):
+    config = tmp_path / "clip.yaml"
+    config.write_text("seed: 1\nfps: 12\nguidance_scale: 2\n")
+    monkeypatch.setenv("NEWSREEL_FPS", "16")
+    monkeypatch.setenv("NEWSREEL_GUIDANCE_SCALE", "4")
+    request = build_request(MINIMAL | {"guidance_scale": 5.0}, config)
+    assert (request.seed, request.fps, request.guidance_scale) == (1, 16.0, 5.0)
+
+
+def test_an_error_in_a_file_names_the_file(tmp_path):
+    config = tmp_path / "clip.yaml"
+    config.write_text("sede: 1\n")
+    with pytest.raises(BadInputError, match=r"clip\.yaml.*unknown key 'sede'"):
+        build_request(MINIMAL, config)
+
+
+def test_assignments():
+    assert parse_assignments(["city=Lyon", "event=a=b"]) == {"city": "Lyon", "event": "a=b"}
+    with pytest.raises(BadInputError, match="SLOT=VALUE"):
+        parse_assignments(["city"])

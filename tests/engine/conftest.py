@@ -1,0 +1,21 @@
+import pytest
+
+from src.core.hardware import Hardware
+from src.core.request import Request
+
+
+@pytest.fixture
+def cpu() -> Hardware:
+    return Hardware(device="cpu", name="a CPU", memory=16 << 30, free_memory=8 << 30, cpu_count=2)
+
+
+@pytest.fixture
+def request_for(tiny_folder, photograph):
+    """A request for the tiny model; keyword arguments replace fields."""
+
+    def make(**fields) -> Request:
+        usual = {"input_image": photograph, "prompt": "pan left", "model": str(tiny_folder), "seed": 1,
+                 "num_inference_steps": 2}  # fmt: skip
+        return Request(**usual | fields)
+
+    return make

@@ -1,0 +1,193 @@
+import csv
+import json
+
+import av
+import pytest
+
+from src.core.errors import BadInputError, CancelledError, MissingFileError, OutOfMemoryError, OutputError
+from src.core.paths import REPOSITORY
+from src.core.progress import CancelToken
+from src.engine.generate import choose_model, generate, plan_for, prepare, slug
+from src.engine.manifest import read_manifest
+from src.engine.replay import differences, prepare_replay
+from src.engine.road import Road, frugal_plans
+from src.engine.session import Session, Sessions
+
+
+@pytest.fixture
+def make(request_for, cpu):
+    """Request fields in, result out."""
+
+    def run(listener=lambda _: None, cancel=None, sessions=None, **fields):
+        prepared = prepare(request_for(**fields))
+        return generate(prepared, plan_for(prepared, cpu), cpu, listener, cancel, sessions)
+
+    return run
+
+
+def test_a_clip_is_published_whole(make, home):
+    result = make()
+    assert result.path == home / "examples" / "pan-left-1.mp4"
+    with av.open(str(result.path)) as container:
+        assert container.streams.video[0].frames == 9
+    assert sorted(p.name for p in result.path.parent.iterdir()) == ["pan-left-1.json", "pan-left-1.mp4"]
+    with (home / "runs.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["frame_sha256"] for row in rows] == [result.frame_sha256]
+    assert set(result.costs.seconds) == {"load", "encode", "denoise", "decode", "deliver"}
+    assert result.costs.peak_rss > 100 << 20
+
+
+def test_the_next_clip_of_the_same_name_gets_a_number(make):
+    assert [make().path.name for _ in range(3)] == ["pan-left-1.mp4", "pan-left-1-2.mp4", "pan-left-1-3.mp4"]
+
+
+def test_a_named_output_is_replaced(make, tmp_path):
+    target = tmp_path / "out" / "clip.mp4"
+    assert make(output_path=target).path == target
+    assert make(output_path=target, seed=2).path == target
+    assert sorted(p.name for p in target.parent.iterdir()) == ["clip.json", "clip.mp4"]
+
+
+def test_same_seed_same_frames_other_seed_others(make):
+    sessions = Sessions()
+    first, again, other = (make(sessions=sessions, seed=seed).frame_sha256 for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_baseline_and_loop_agree_at_equal_settings(make):
+    ours = make(scheduler="dpm", guidance_scale=4.0)
+    assert make(mode="baseline", guidance_scale=4.0).frame_sha256 == ours.frame_sha256
+
+
+def test_the_delivered_size_is_reached_from_the_native_one(make):
+    result = make(width=128, height=96)
+    with av.open(str(result.path)) as container:
+        assert (container.streams.video[0].width, container.streams.video[0].height) == (128, 96)
+
+
+def test_the_manifest_says_how_and_holds_no_path_of_this_machine(make, tmp_path, tiny_folder):
+    result = make(output_path=tmp_path / "clip.mp4")
+    text = result.manifest.read_text()
+    assert str(tmp_path) not in text
+    assert str(tiny_folder.parent) not in text
+    assert str(REPOSITORY) not in text
+    manifest = read_manifest(result.manifest)
+    assert manifest.plan == result.plan
+    assert manifest.plan_sha256 == result.plan.digest()
+    assert manifest.frame_sha256 == result.frame_sha256
+    assert manifest.clip.bytes == result.path.stat().st_size
+
+
+def test_replay_gives_the_frames_even_when_the_photograph_moved(make, photograph, tiny_folder, cpu):
+    result = make()
+    photograph.unlink()
+    replay = prepare_replay(result.manifest, str(tiny_folder))
+    again = generate(replay.prepared, replay.manifest.plan, cpu)
+    assert again.path != result.path
+    assert differences(replay.manifest, again, cpu) == ""
+    changed = replay.manifest.model_copy(update={"frame_sha256": "0" * 64})
+    assert "the frames differ" in differences(changed, again, cpu)
+
+
+def test_replay_refuses_other_weights_and_lost_photographs(make, home, tiny_folder):
+    result = make()
+    data = json.loads(result.manifest.read_text())
+    data["plan"]["weights"]["vae/diffusion_pytorch_model.safetensors"] = "0" * 64
+    other = result.manifest.with_name("other.json")
+    other.write_text(json.dumps(data))
+    with pytest.raises(BadInputError, match="other weights than the manifest names: vae/"):
+        prepare_replay(other, str(tiny_folder))
+    for kept in (home / "photographs").iterdir():
+        kept.unlink()
+    with pytest.raises(MissingFileError, match="photograph"):
+        prepare_replay(result.manifest, str(tiny_folder))
+
+
+@pytest.mark.parametrize("data", ["not json", "[]", '{"schema_version": 99}', '{"schema_version": 1}'])
+def test_what_is_no_manifest_is_refused(tmp_path, data):
+    path = tmp_path / "m.json"
+    path.write_text(data)
+    with pytest.raises(BadInputError):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize("stage", ["denoise", "decode", "deliver"])
+def test_cancel_leaves_no_file(make, home, stage):
+    cancel = CancelToken()
+    with pytest.raises(CancelledError):
+        make(listener=lambda report: cancel.cancel() if report.stage == stage else None, cancel=cancel)
+    assert list((home / "examples").iterdir()) == []
+    assert not (home / "runs.csv").exists()
+
+
+def test_a_filter_changes_every_frame_and_a_finisher_sees_the_file(request_for, cpu, home):
+    from src.artifacts.store import LocalStore
+    from src.engine.road import Job
+
+    prepared = prepare(request_for())
+    seen = []
+    road = Road(LocalStore(home), cpu, filters=[lambda frame: 255 - frame], finishers=[lambda p: seen.append(p.stat().st_size)])
+    job = Job(prepared.request, plan_for(prepared, cpu), prepared.photograph, prepared.final)
+    plain = generate(prepared, job.plan, cpu)
+    inverted = road.run(job, Session(job.plan.session, prepared.folder))
+    assert inverted.frame_sha256 != plain.frame_sha256
+    assert seen[0] > 0
+
+
+def test_out_of_memory_steps_to_the_next_plan_once(request_for, cpu, monkeypatch):
+    prepared = prepare(request_for())
+    plan = plan_for(prepared, cpu)
+    gpu_plan = plan.model_copy(update={"session": plan.session.model_copy(update={"device": "cuda"})})
+    assert [p.session.offload for p in frugal_plans(gpu_plan)] == ["none", "model"]
+    tried = []
+
+    def run(self, key_plan, *args, **kwargs):
+        tried.append(key_plan.session.offload)
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20 GiB")
+        yield
+
+    monkeypatch.setattr(Session, "run", run)
+    monkeypatch.setattr(Session, "cut_from", lambda *_: "")
+    with pytest.raises(OutOfMemoryError, match="on every plan"):
+        generate(prepared, gpu_plan, cpu)
+    assert tried == ["none", "model"]
+    assert not prepared.final.exists()
+
+
+def test_another_error_is_not_taken_for_lack_of_memory(request_for, cpu, monkeypatch):
+    prepared = prepare(request_for())
+
+    def run(self, *args, **kwargs):
+        raise RuntimeError("device-side assert triggered")
+        yield
+
+    monkeypatch.setattr(Session, "run", run)
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        generate(prepared, plan_for(prepared, cpu), cpu)
+
+
+def test_a_long_prompt_is_cut_and_says_so(make):
+    result = make(prompt="press briefing at city hall " * 9 + "with a zebra")
+    assert "zebra" in result.warnings[0]
+    assert "32 tokens" in result.warnings[0]
+
+
+def test_auto_is_the_embedded_model_without_large_weights(request_for):
+    spec, sentence = choose_model(request_for(model="auto"))
+    assert spec.id == "nano"
+    assert "hf download" in sentence
+
+
+@pytest.mark.parametrize(
+    ("target", "error"), [("/proc/nowhere/clip.mp4", OutputError), ("clip.avi", BadInputError), (".", BadInputError)]
+)
+def test_an_output_that_cannot_be_is_refused_before_anything_loads(request_for, target, error):
+    with pytest.raises(error):
+        prepare(request_for(output_path=target))
+
+
+def test_slugs():
+    assert slug("Press briefing: at City Hall!") == "press-briefing-at-city-hall"
+    assert slug("日本") == "clip"
+    assert len(slug("word " * 40)) <= 48

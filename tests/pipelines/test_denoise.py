@@ -1,0 +1,123 @@
+"""Our loop against the stock pipeline: bit for bit, whatever the settings."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from src.core.errors import CancelledError
+from src.core.progress import CancelToken, Progress, ignore
+from src.engine.costs import Stopwatch
+from src.engine.session import Session
+from src.pipelines import blueprint
+
+
+@pytest.fixture(scope="module")
+def session(tiny_folder, make_plan):
+    return Session(make_plan().session, tiny_folder)
+
+
+def ours(session, plan, picture, listener=ignore, cancel=None):
+    return np.stack(list(session.run(plan, picture, Stopwatch(), listener, cancel or CancelToken())))
+
+
+def stock(session, plan, picture):
+    pipe = session.load()
+    session._set_scheduler(plan)
+    frames = pipe(
+        image=Image.fromarray(picture), prompt=plan.prompt, negative_prompt=plan.negative_prompt,
+        num_frames=plan.num_frames, num_inference_steps=plan.num_inference_steps, guidance_scale=plan.guidance[0],
+        generator=torch.Generator().manual_seed(plan.seed), max_sequence_length=32, output_type="pil",
+        height=plan.native.height, width=plan.native.width,
+    ).frames[0]  # fmt: skip
+    return np.stack([np.asarray(frame) for frame in frames])
+
+
+@pytest.mark.parametrize("scheduler", ["dpm", "ddim"])
+@pytest.mark.parametrize("scale", [1.0, 6.0])
+def test_bit_equal_to_the_stock_pipeline(session, make_plan, picture, scheduler, scale):
+    plan = make_plan(steps=4, scale=scale, scheduler=scheduler)
+    assert np.array_equal(ours(session, plan, picture), stock(session, plan, picture))
+
+
+@pytest.mark.parametrize("frames", [17, 25])
+def test_bit_equal_at_other_lengths(session, make_plan, picture, frames):
+    plan = make_plan(steps=2, num_frames=frames)
+    made = ours(session, plan, picture)
+    assert len(made) == frames
+    assert np.array_equal(made, stock(session, plan, picture))
+
+
+def test_bit_equal_in_bfloat16(tiny_folder, make_plan, picture):
+    plan = make_plan()
+    plan = plan.model_copy(update={"session": plan.session.model_copy(update={"dtype": "bfloat16"})})
+    session = Session(plan.session, tiny_folder)
+    assert np.array_equal(ours(session, plan, picture), stock(session, plan, picture))
+
+
+def test_bit_equal_for_a_model_that_patches_time(tmp_path_factory, make_plan, picture):
+    """CogVideoX 1.5: two latent frames a patch, offset embedding, padding in front."""
+    from diffusers import CogVideoXTransformer3DModel
+
+    pipe = blueprint.assemble(blueprint.TINY, ["pan left", "press"], seed=0)
+    config = dict(pipe.transformer.config) | {
+        "patch_size_t": 2, "ofs_embed_dim": 16, "patch_bias": False, "use_learned_positional_embeddings": False,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    pipe.transformer = CogVideoXTransformer3DModel.from_config(config).eval()
+    folder = tmp_path_factory.mktemp("models") / "tiny15"
+    pipe.save_pretrained(folder, safe_serialization=True)
+    session = Session(make_plan().session, folder)
+    plan = make_plan(steps=2)
+    made = ours(session, plan, picture)
+    assert len(made) == 9
+    assert np.array_equal(made, stock(session, plan, picture))
+
+
+def test_the_seed_decides(session, make_plan, picture):
+    first, again = ours(session, make_plan(seed=1), picture), ours(session, make_plan(seed=1), picture)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, ours(session, make_plan(seed=2), picture))
+
+
+def test_unguided_steps_skip_the_unconditional_branch(session, make_plan, picture, monkeypatch):
+    sizes = []
+    forward = session.load().transformer.forward
+    monkeypatch.setattr(
+        session.load().transformer, "forward",
+        lambda *args, **kwargs: (sizes.append(kwargs["hidden_states"].shape[0]), forward(*args, **kwargs))[1],
+    )  # fmt: skip
+    ours(session, make_plan(guidance=(4.0, 1.0, 4.0)), picture)
+    assert sizes == [2, 1, 2]
+
+
+def test_progress_covers_every_step_and_piece(session, make_plan, picture):
+    reports = []
+    ours(session, make_plan(steps=3, num_frames=17), picture, reports.append)
+    assert [r for r in reports if r.stage == "denoise"] == [Progress("denoise", n, 3) for n in (1, 2, 3)]
+    assert [r.done for r in reports if r.stage == "decode"] == [1, 2]
+
+
+@pytest.mark.parametrize("stage", ["encode", "denoise", "decode"])
+def test_cancel_stops_at_once_and_leaves_no_trace(session, make_plan, picture, stage):
+    plan = make_plan(steps=3, num_frames=17)
+    untouched = ours(session, plan, picture)
+    cancel, after = CancelToken(), []
+
+    def listener(report):
+        if cancel.cancelled:
+            after.append(report)
+        if report.stage == stage:
+            cancel.cancel()
+
+    with pytest.raises(CancelledError):
+        ours(session, plan, picture, listener, cancel)
+    assert after == []
+    assert np.array_equal(ours(session, plan, picture), untouched)
+
+
+def test_preview_sees_the_estimate_of_the_clean_latents(session, make_plan, picture):
+    seen = []
+    list(session.run(make_plan(), picture, Stopwatch(), ignore, CancelToken(), lambda *a: seen.append(a)))
+    assert [step for step, _ in seen] == [0, 1, 2]
+    assert all(x0.shape == (1, 3, 4, 6, 8) for _, x0 in seen)
