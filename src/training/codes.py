@@ -69,7 +69,7 @@ def functions_of_time(video: Tensor) -> Tensor:
 
 
 def blocks(video: Tensor, side: int) -> Tensor:
-    """(B, C, 4k + 1, H, W) to the pixels of each cell: (N, C * 4 * side * side); the first frame counts four times."""
+    """(B, C, 4k + 1, H, W) to each cell's pixels: (N, C * 4 * side * side). The first frame counts four times."""
     frames = torch.cat([video[:, :, :1].expand(-1, -1, 4, -1, -1), video[:, :, 1:]], dim=2)
     cells = frames.unflatten(2, (-1, 4)).unflatten(5, (-1, side)).unflatten(4, (-1, side))
     return cells.permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4).flatten(0, 3)
