@@ -1,23 +1,20 @@
 """What our loop costs beside the stock pipeline at equal settings: wall time as a ratio, in one process.
 
-    python benchmarks/loop_overhead.py --model nano --steps 4 --repeats 5
+    python -m benchmarks.loop_overhead --model nano --steps 4 --repeats 5
 
-Both run the same loaded pipeline, unmodified VAE, same seed, turn by turn, so that a noisy machine disturbs both; the
-ratio is of the medians. The frames are compared too: a faster loop that computes something else would be worth nothing.
+Both run the same loaded pipeline, unmodified VAE, same seed, turn by turn, so that a noisy machine disturbs both;
+the ratio is of the medians. The frames are compared too: a faster loop with other frames is worth nothing.
 """
 
 import argparse
 import json
 import statistics
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])
-
 from src.catalog.models import find_model
+from src.core.paths import REPOSITORY
 from src.core.plan import Plan
 from src.core.progress import CancelToken, ignore
 from src.core.prompts import load_templates
@@ -29,7 +26,7 @@ from src.engine.session import Session
 from src.media.images import fit_photograph, read_photograph
 from src.pipelines.locate import locate
 
-SAMPLE = Path(__file__).resolve().parents[1] / "data" / "samples" / "sample_image_1.png"
+SAMPLE = REPOSITORY / "data" / "samples" / "sample_image_1.png"
 
 
 def main() -> None:
