@@ -57,7 +57,7 @@ def plan_for(arguments: argparse.Namespace, mode: str) -> Plan:
     request = Request(
         input_image=SAMPLE, prompt="pan left", mode=mode, num_inference_steps=arguments.steps, guidance_scale=3.0
     )
-    plan = resolve(request, find_model(arguments.model), probe(), load_templates(), {}, "", 1)
+    plan = resolve(request, find_model(arguments.model), probe(), load_templates(), {}, "", 1)[0]
     key = plan.session.model_copy(update={"vae": "stock"})
     return plan.model_copy(update={"session": key, "scheduler": "dpm"})
 

@@ -111,6 +111,7 @@ def denoise(
     latents, old_x0, previous = start.latents * pipe.scheduler.init_noise_sigma, None, None
     for step, timestep in enumerate(pipe.scheduler.timesteps):
         cancel.check()
+        pipe.transformer.newsreel_timestep = int(timestep)  # what a timestep-bound cache looks at
         velocity = predict(pipe, start, latents, timestep, plan.guidance[step])
         latents, old_x0 = advance(pipe.scheduler, velocity, old_x0, timestep, previous, latents, generator)
         latents, previous = latents.to(start.prompt_embeds.dtype), timestep
@@ -125,9 +126,10 @@ def predict(pipe: Any, start: Conditioning, latents: Tensor, timestep: Tensor, s
     """The velocity (1, F, C, h, w) in float32; v = v_u + w (v_c - v_u), arXiv:2207.12598, skipped for w <= 1."""
     embeds = start.prompt_embeds if scale > 1 else start.prompt_embeds[-1:]
     repeats = embeds.shape[0]
+    # A cache of its own for unguided steps: their batch has another size.
     model_input = pipe.scheduler.scale_model_input(torch.cat([latents] * repeats), timestep)
     model_input = torch.cat([model_input, torch.cat([start.image_latents] * repeats)], dim=2)
-    with pipe.transformer.cache_context("cond_uncond"):
+    with pipe.transformer.cache_context("cond_uncond" if repeats == 2 else "cond"):
         velocity = pipe.transformer(
             hidden_states=model_input,
             encoder_hidden_states=embeds,
@@ -160,7 +162,9 @@ def advance(
 
 
 @torch.no_grad()
-def decode(pipe: Any, latents: Tensor, listener: Listener, cancel: CancelToken) -> Iterator[np.ndarray]:
+def decode(
+    pipe: Any, latents: Tensor, listener: Listener, cancel: CancelToken, tiling: bool = False
+) -> Iterator[np.ndarray]:
     """Decode latents (1, F, C, h, w) piece by piece; yields frames (n, H, W, 3) uint8 in order.
 
     The pieces and their convolution caches are those of `AutoencoderKLCogVideoX._decode`, so the frames are too;
@@ -168,8 +172,8 @@ def decode(pipe: Any, latents: Tensor, listener: Listener, cancel: CancelToken) 
     """
     vae = pipe.vae
     z = 1 / pipe.vae_scaling_factor_image * latents.permute(0, 2, 1, 3, 4)
-    if vae.use_tiling:
-        yield to_uint8(vae.decode(z).sample)
+    if tiling:
+        yield decode_tiled(vae, z)
         return
     _wake(vae)
     size, count = vae.num_latent_frames_batch_size, z.shape[2]
@@ -183,6 +187,15 @@ def decode(pipe: Any, latents: Tensor, listener: Listener, cancel: CancelToken) 
         begin = end
         listener(Progress("decode", piece + 1, pieces))
         yield to_uint8(sample)
+
+
+def decode_tiled(vae: Any, z: Tensor) -> np.ndarray:
+    """All frames at once in overlapping tiles, diffusers' own; only here, for tiled encoding fails on small sizes."""
+    vae.enable_tiling()
+    try:
+        return to_uint8(vae.decode(z).sample)
+    finally:
+        vae.disable_tiling()
 
 
 def _wake(vae: Any) -> None:

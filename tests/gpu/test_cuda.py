@@ -7,7 +7,7 @@ import torch
 from src.core.progress import CancelToken, ignore
 from src.core.request import Request
 from src.engine.costs import Stopwatch
-from src.engine.generate import plan_for, prepare
+from src.engine.generate import plans_for, prepare
 from src.engine.probe import probe
 from src.engine.session import Session
 
@@ -25,7 +25,7 @@ def test_the_loop_agrees_with_the_stock_pipeline(tiny_folder, photograph, offloa
             guidance_scale=4.0, mode=mode, offload=offload,
         )  # fmt: skip
         prepared = prepare(request)
-        plan = plan_for(prepared, probe())
+        plan = plans_for(prepared, probe())[0]
         assert plan.session.device == "cuda"
         pixels = fit_photograph(prepared.photograph.pixels, 64, 48, "cover")
         session = Session(plan.session, prepared.folder)
