@@ -5,6 +5,7 @@ draws from the generator and rounds in the same order. The objective is v-predic
 latents are joined to the noisy ones on the channel axis.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor
 from src.core.plan import Plan
 from src.core.progress import CancelToken, Listener, Progress
 
+TILE_OVERLAP = 0.25
 Preview = Callable[[int, Tensor], None]
 
 
@@ -190,8 +192,11 @@ def decode(
 
 
 def decode_tiled(vae: Any, z: Tensor) -> np.ndarray:
-    """All frames at once in overlapping tiles, diffusers' own; only here, for tiled encoding fails on small sizes."""
-    vae.enable_tiling()
+    """All frames at once in diffusers' overlapping tiles; only here, as tiled encoding fails on small sizes."""
+    step = 2 ** (len(vae.config.block_out_channels) - 1)
+    height, width = (step * 4 * math.ceil(side / 8) for side in z.shape[-2:])  # about half a side; see below
+    # Latent tiles in multiples of 4 overlapping by a quarter: other fractions round apart and misplace the tiles.
+    vae.enable_tiling(height, width, TILE_OVERLAP, TILE_OVERLAP)
     try:
         return to_uint8(vae.decode(z).sample)
     finally:
