@@ -1,0 +1,80 @@
+"""Where finished files go. A name is published once and whole, and never overwritten."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from src.core.errors import OutputError
+
+
+class ArtifactStore(Protocol):
+    """Publishes finished temporary files under final names, and keeps input photographs by their hash."""
+
+    def reserve(self, wanted: Path, replace: bool) -> Path:
+        """The final name for `wanted`: itself, or with a number appended when it is taken."""
+        ...
+
+    def publish(self, temporary: Path, final: Path) -> Path:
+        """Move a whole file to its final name in one step."""
+        ...
+
+    def keep_photograph(self, data: bytes, sha256: str, suffix: str) -> Path:
+        """Store a photograph once under its hash."""
+        ...
+
+    def find_photograph(self, sha256: str) -> Path | None:
+        """The kept photograph with this hash, or None."""
+        ...
+
+
+class LocalStore:
+    """Artifacts on a local disk; `root` holds the kept photographs."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def reserve(self, wanted: Path, replace: bool) -> Path:
+        """`wanted` when it is free or may be replaced, else `NAME-2`, `NAME-3`, ..."""
+        if replace:
+            return wanted
+        return next(path for path in _numbered(wanted) if not path.exists() and not path.is_symlink())
+
+    def publish(self, temporary: Path, final: Path) -> Path:
+        """Rename within one file system, so that readers see the old file or the new one, never a part."""
+        try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            temporary.replace(final)
+        except OSError as error:
+            raise OutputError(f"{final} cannot be written: {error.strerror}") from None
+        return final
+
+    def keep_photograph(self, data: bytes, sha256: str, suffix: str) -> Path:
+        """Write `photographs/<sha256><suffix>` unless it is there; raises OutputError when the disk is full."""
+        path = self.root / "photographs" / f"{sha256}{suffix}"
+        if not path.exists():
+            write_whole(path, data)
+        return path
+
+    def find_photograph(self, sha256: str) -> Path | None:
+        return next((self.root / "photographs").glob(f"{sha256}.*"), None)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that it appears whole or not at all. Raises OutputError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _numbered(wanted: Path) -> Iterator[Path]:
+    yield wanted
+    number = 2
+    while True:
+        yield wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
+        number += 1

@@ -1,0 +1,83 @@
+"""The models Newsreel knows: an explicit list, each a file in `configs/models/`, or any diffusers folder."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from src.catalog.spec import FrameRule, ModelSpec, Schedule
+from src.core.config import load
+from src.core.errors import BadInputError, MissingFileError
+from src.core.paths import CONFIGS
+from src.core.plan import Size
+
+MODELS = ("nano", "cogvideox-5b-i2v", "cogvideox1.5-5b-i2v")
+PIPELINES = {"CogVideoXImageToVideoPipeline"}
+
+
+def load_models() -> dict[str, ModelSpec]:
+    """Every known model by id, in the order of `MODELS`. A file whose id differs from its name raises."""
+    specs = {name: load(CONFIGS / "models" / f"{name}.yaml", ModelSpec) for name in MODELS}
+    for name, spec in specs.items():
+        if spec.id != name:
+            raise BadInputError(f"configs/models/{name}.yaml says id {spec.id!r}; it must be {name!r}")
+    return specs
+
+
+def find_model(name: str) -> ModelSpec:
+    """The spec of a model id or of a diffusers folder; raises BadInputError with the list of known ids."""
+    specs = load_models()
+    if name in specs:
+        return specs[name]
+    if Path(name).is_dir():
+        return spec_of_folder(Path(name))
+    if "/" in name or name.startswith("."):
+        raise MissingFileError(f"model folder {name} does not exist")
+    known = ", ".join(specs)
+    raise BadInputError(f"unknown model {name!r}; known: auto, {known}, or the path of a diffusers folder")
+
+
+def spec_of_folder(folder: Path) -> ModelSpec:
+    """Read sizes and rules from a diffusers folder's own configuration files."""
+    index = _read(folder / "model_index.json")
+    if index.get("_class_name") not in PIPELINES:
+        raise BadInputError(
+            f"{folder} holds a {index.get('_class_name')}; Newsreel runs {', '.join(sorted(PIPELINES))}"
+        )
+    transformer = _read(folder / "transformer" / "config.json")
+    scheduler = _read(folder / "scheduler" / "scheduler_config.json")
+    return _describe(folder, transformer, _read(folder / "vae" / "config.json"), scheduler)
+
+
+def _describe(
+    folder: Path, transformer: dict[str, Any], vae: dict[str, Any], scheduler: dict[str, Any]
+) -> ModelSpec:
+    step = 2 ** (len(vae["block_out_channels"]) - 1)
+    learned = transformer.get("use_learned_positional_embeddings", False)
+    frames = transformer.get("sample_frames", 49)
+    native = Size(width=transformer["sample_width"] * step, height=transformer["sample_height"] * step)
+    return ModelSpec(
+        id=folder.resolve().name,
+        description=f"diffusers folder {folder.name}",
+        folder=str(folder.resolve()),
+        native=native,
+        delivered=native if native.width * 2 != native.height * 3 else Size(width=720, height=480),
+        size_multiple=step * transformer.get("patch_size", 2),
+        max_sequence_length=transformer.get("max_text_seq_length", 226),
+        frames=FrameRule(only=frames) if learned else FrameRule(most=frames),
+        defaults={"num_frames": frames},
+        schedule=Schedule(
+            spacing=scheduler.get("timestep_spacing", "leading"),
+            train_timesteps=scheduler.get("num_train_timesteps", 1000),
+            offset=scheduler.get("steps_offset", 0),
+        ),
+        licence="see the folder's own card",
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise MissingFileError(f"{path} is missing; a diffusers folder has model_index.json and its parts")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadInputError(f"{path} is not valid JSON: {error}") from None

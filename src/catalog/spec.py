@@ -1,0 +1,118 @@
+"""ModelSpec: a model is data. What it is, where its weights are, which sizes it takes, its defaults."""
+
+from pydantic import Field
+
+from src.core.config import Config
+from src.core.errors import BadInputError
+from src.core.plan import Size
+
+
+class FrameRule(Config):
+    """Which frame counts come out as asked.
+
+    Either `only` names the one count that the learned positions were trained on, or counts are
+    `step * k + 1` up to `most`.
+    """
+
+    only: int | None = None
+    step: int = 8
+    most: int = 49
+
+    def allows(self, count: int) -> bool:
+        if self.only is not None:
+            return count == self.only
+        return 1 < count <= self.most and count % self.step == 1
+
+    def nearest(self, count: int) -> list[int]:
+        """The allowed counts next to `count`, below and above."""
+        if self.only is not None:
+            return [self.only]
+        allowed = range(self.step + 1, self.most + 1, self.step)
+        below = [n for n in allowed if n <= count][-1:]
+        above = [n for n in allowed if n > count][:1]
+        return below + above
+
+
+class Defaults(Config):
+    """What a request leaves open. baseline_* are the stock pipeline's own settings."""
+
+    num_frames: int = 49
+    scheduler: str = "dpm"
+    num_inference_steps: int = 28
+    guidance_scale: float = 6.0
+    baseline_num_inference_steps: int = 50
+    baseline_guidance_scale: float = 6.0
+
+
+class Schedule(Config):
+    """What the checkpoint's scheduler file says of its timesteps."""
+
+    spacing: str = "trailing"
+    train_timesteps: int = 1000
+    offset: int = 0
+
+
+class ModelSpec(Config):
+    """One model.
+
+    pipeline: dotted name of the diffusers class. repository: folder inside this repository that holds it.
+    hub: repository id on the model hub, `revision` pinned to a commit. download_bytes: of the whole snapshot.
+    native: size it generates. delivered: size of its clips unless asked otherwise.
+    size_multiple: native sizes must divide by this (VAE step x patch).
+    max_sequence_length: prompt tokens it reads. template_guidance: press templates' guidance scales, which are
+    tuned for the large models, apply to it.
+    memory_bytes: of its weights in 16 bit. licence: of the weights.
+    """
+
+    id: str
+    description: str
+    pipeline: str = "diffusers.CogVideoXImageToVideoPipeline"
+    repository: str | None = None
+    folder: str | None = None
+    hub: str | None = None
+    revision: str | None = None
+    download_bytes: int = 0
+    memory_bytes: int = 0
+    native: Size
+    delivered: Size = Size(width=720, height=480)
+    size_multiple: int = 16
+    max_sequence_length: int = 226
+    template_guidance: bool = True
+    frames: FrameRule = Field(default_factory=FrameRule)
+    defaults: Defaults = Field(default_factory=Defaults)
+    schedule: Schedule = Field(default_factory=Schedule)
+    licence: str
+
+    @property
+    def source(self) -> str:
+        """Where the weights come from, as manifests write it: free of this machine's paths."""
+        if self.repository:
+            return f"repository:{self.repository}"
+        if self.hub:
+            return f"hub:{self.hub}@{self.revision}"
+        return f"folder:{self.id}"
+
+    def check_frames(self, count: int) -> None:
+        """Raise BadInputError, naming the nearest counts that work, when `count` breaks the rule."""
+        if not self.frames.allows(count):
+            nearest = " and ".join(str(n) for n in self.frames.nearest(count))
+            raise BadInputError(f"{self.id} cannot make {count} frames; nearest that works: {nearest}")
+
+    def deliver(self, width: int | None, height: int | None) -> Size:
+        """The delivered size; a missing side follows from the model's shape.
+
+        Raises BadInputError when the shape differs from the native one by more than a percent: the
+        picture would be stretched.
+        """
+        if width is None and height is None:
+            return self.delivered
+        aspect = self.native.width / self.native.height
+        size = Size(width=width or _even(height * aspect), height=height or _even(width / aspect))
+        if abs(size.width / size.height / aspect - 1) > 0.01:
+            fitting = f"{size.width}x{_even(size.width / aspect)} and {_even(size.height * aspect)}x{size.height}"
+            raise BadInputError(f"{self.id} cannot deliver {size}: its shape is {self.native}; nearest: {fitting}")
+        return size
+
+
+def _even(value: float) -> int:
+    return 2 * round(value / 2)

@@ -1,0 +1,117 @@
+"""The two inference commands: baseline (the stock pipeline) and optimized (our loop). One parser for both."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from src.cli.options import CONFIG, JSON, QUIET, VOCABULARY, make_app, switch, value
+from src.console.output import command, print_json
+from src.core.errors import NewsreelError
+from src.core.request import Mode, Request, build_request, parse_assignments
+
+if TYPE_CHECKING:
+    from src.core.result import Result
+
+HELP = {
+    "baseline": "One clip with the stock diffusers pipeline and its stock settings: the reference.",
+    "optimized": "One clip with our denoising loop: DPM scheduler, fewer steps, the exact fast VAE.",
+}
+SWITCHES: dict[str, Any] = {
+    "score": switch("Do not take the temporal score.", "--no-score"),
+    "config": CONFIG,
+    "replay": value(Path, "Make the clip of this manifest again and compare its frames."),
+    "dry_run": switch("Show the plan and run nothing.", "--dry-run"),
+    "json": JSON,
+    "quiet": QUIET,
+}
+
+
+def inference_app(mode: Mode) -> typer.Typer:
+    """The command of one mode; the baseline has no scheduler to choose, it keeps the checkpoint's own."""
+    options = {name: kind for name, kind in VOCABULARY.items() if mode != "baseline" or name != "scheduler"}
+    return make_app(options | SWITCHES, HELP[mode], lambda values: _main(mode, values))
+
+
+def _main(mode: Mode, values: dict[str, Any]) -> None:
+    as_json, quiet = values.pop("json"), values.pop("quiet")
+    replay, dry_run = values.pop("replay"), values.pop("dry_run")
+    with command(as_json, quiet):
+        if replay is not None:
+            _replay(replay, values, as_json, quiet)
+        else:
+            _generate(_request(mode, values), dry_run, as_json, quiet)
+
+
+def _request(mode: Mode, values: dict[str, Any]) -> Request:
+    values["set"] = parse_assignments(values["set"]) if values["set"] else None
+    values["score"] = False if values["score"] else None
+    config = values.pop("config")
+    return build_request(values | {"mode": mode}, config)
+
+
+def _generate(request: Request, dry_run: bool, as_json: bool, quiet: bool) -> None:
+    from loguru import logger
+
+    from src.engine.generate import plan_for, prepare
+    from src.engine.probe import probe
+
+    prepared = prepare(request)
+    logger.info(prepared.choice)
+    hardware = probe(request.device)
+    plan = plan_for(prepared, hardware)
+    if dry_run:
+        print_json(plan.model_dump(mode="json"))
+        return
+    _show(_run(prepared, plan, hardware, quiet), as_json)
+
+
+def _run(prepared: Any, plan: Any, hardware: Any, quiet: bool) -> "Result":
+    from loguru import logger
+
+    from src.console.progress import ProgressBar
+    from src.engine.generate import generate
+
+    logger.info(
+        f"{plan.num_frames} frames {plan.native} -> {plan.delivered}, {plan.num_inference_steps} steps, "
+        f"guidance {plan.guidance_scale:g}, seed {plan.seed}, {plan.session.dtype} on {hardware.name}"
+    )
+    with ProgressBar(quiet) as bar:
+        return generate(prepared, plan, hardware, listener=bar)
+
+
+def _replay(manifest: Path, values: dict[str, Any], as_json: bool, quiet: bool) -> None:
+    from loguru import logger
+
+    from src.engine.probe import probe
+    from src.engine.replay import check_hardware, differences, prepare_replay
+
+    replay = prepare_replay(manifest, values["model"], values["output_path"])
+    hardware = probe(replay.manifest.plan.session.device if values["device"] is None else values["device"])
+    check_hardware(replay.manifest, hardware)
+    logger.info(replay.prepared.choice)
+    result = _run(replay.prepared, replay.manifest.plan, hardware, quiet)
+    difference = differences(replay.manifest, result, hardware)
+    if difference:
+        raise NewsreelError(f"{result.path} was written, but {difference}")
+    logger.info("the frames are those of the manifest, bit for bit")
+    _show(result, as_json)
+
+
+def _show(result: "Result", as_json: bool) -> None:
+    """Stages and memory on standard error; the path, or the whole result as JSON, on standard output."""
+    from loguru import logger
+
+    costs = result.costs
+    stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in costs.seconds.items())
+    vram = f", peak VRAM {costs.peak_vram / 1e9:.2f} GB" if costs.peak_vram else ""
+    logger.info(f"{stages}; total {costs.total:.1f} s, peak memory {costs.peak_rss / 1e9:.2f} GB{vram}")
+    if as_json:
+        print_json(result.model_dump(mode="json") | {"seconds": costs.total})
+    else:
+        print(_short(result.path))
+
+
+def _short(path: Path) -> str:
+    resolved = path.resolve()
+    return str(resolved.relative_to(Path.cwd()) if resolved.is_relative_to(Path.cwd()) else path)

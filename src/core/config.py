@@ -1,0 +1,59 @@
+"""Typed configuration: frozen models that refuse unknown keys, and errors that name file and key."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from src.core.errors import BadInputError, MissingFileError
+
+
+class Config(BaseModel):
+    """Base of every configuration and request type: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+ConfigT = TypeVar("ConfigT", bound=BaseModel)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file. Raises MissingFileError or BadInputError naming the file and the line."""
+    if not Path(path).is_file():
+        raise MissingFileError(f"config file {path} does not exist")
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadInputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise BadInputError(f"{path} must hold a mapping of keys to values, not a {type(data).__name__}")
+    return data
+
+
+def load(path: Path, model: type[ConfigT]) -> ConfigT:
+    """Read one YAML file into `model`; the file holds only what differs from the defaults."""
+    return validate(read_yaml(path), model, str(path))
+
+
+def validate(data: dict[str, Any], model: type[ConfigT], origin: str) -> ConfigT:
+    """Build `model` from `data`; `origin` (a file, "the flags") opens the error's sentence."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise BadInputError(f"{origin}: {'; '.join(_sentences(error, model))}") from None
+
+
+def _sentences(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    return [_sentence(item, model) for item in error.errors()]
+
+
+def _sentence(item: Any, model: type[BaseModel]) -> str:
+    key = ".".join(str(part) for part in item["loc"]) or "value"
+    if item["type"] == "extra_forbidden":
+        return f"unknown key {key!r}; known keys: {', '.join(sorted(model.model_fields))}"
+    message = item["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:] if message[:2].istitle() else message
+    return f"{key}: {message}, got {item['input']!r}" if item["type"] != "missing" else f"{key} is required"

@@ -1,0 +1,26 @@
+"""Where things lie: the repository, and the folder that outputs, database and caches go to."""
+
+import os
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CONFIGS = REPOSITORY / "configs"
+CHECKPOINTS = REPOSITORY / "checkpoints"
+
+
+def home() -> Path:
+    """The folder for everything Newsreel writes: `NEWSREEL_HOME`, or the repository's `outputs/`."""
+    return Path(os.environ.get("NEWSREEL_HOME") or REPOSITORY / "outputs")
+
+
+def examples() -> Path:
+    """Where a clip goes when no output path is given."""
+    return home() / "examples"
+
+
+def portable(path: Path) -> str:
+    """A path fit for a manifest: relative to the repository where it lies inside, else its last part."""
+    resolved = Path(path).resolve()
+    if resolved.is_relative_to(REPOSITORY):
+        return resolved.relative_to(REPOSITORY).as_posix()
+    return resolved.name

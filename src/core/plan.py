@@ -1,0 +1,73 @@
+"""The plan: a request with nothing left to decide. Frozen, hashable, written to the manifest, replayable."""
+
+import hashlib
+import json
+
+from src.core.config import Config
+
+
+class Size(Config):
+    """Width and height in pixels."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+class SessionKey(Config):
+    """What a warm pipeline is bound to; plans with an equal key share one load."""
+
+    model: str
+    source: str
+    device: str
+    dtype: str
+    offload: str
+    vae: str
+
+
+class Plan(Config):
+    """Everything a run needs; `resolve` makes it, `Session` runs it.
+
+    session: what must be loaded. weights: SHA-256 of each weight file, by its name in the model folder.
+    image_sha256: of the photograph's file as given. prompt, negative_prompt: final wording, template applied.
+    timesteps: of the training schedule, descending. guidance: scale at each step; all 1 means no guidance.
+    native: what the model makes. delivered: what the clip has. seed: of the one generator of the run.
+    max_sequence_length: tokens of the prompt that the model reads.
+    determinism: "exact" (same machine and versions give the same frames) or "tolerance".
+    """
+
+    mode: str
+    profile: str
+    session: SessionKey
+    weights: dict[str, str]
+    image_sha256: str
+    fit: str
+    prompt: str
+    negative_prompt: str
+    max_sequence_length: int
+    scheduler: str
+    timesteps: tuple[int, ...]
+    guidance: tuple[float, ...]
+    num_frames: int
+    fps: float
+    native: Size
+    delivered: Size
+    upscaler: str
+    seed: int
+    score: bool
+    determinism: str = "exact"
+
+    @property
+    def num_inference_steps(self) -> int:
+        return len(self.timesteps)
+
+    @property
+    def guidance_scale(self) -> float:
+        return max(self.guidance)
+
+    def digest(self) -> str:
+        """SHA-256 over the canonical JSON of the plan."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()

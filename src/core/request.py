@@ -1,0 +1,97 @@
+"""What a person asked, in the one vocabulary that flags, YAML keys, job fields and form fields share."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from src.core.config import Config, read_yaml, validate
+from src.core.errors import BadInputError
+
+Mode = Literal["baseline", "optimized"]
+Fit = Literal["cover", "pad"]
+MAX_SEED = 2**63 - 1
+
+
+class Request(Config):
+    """One clip as asked for; None means "you decide" (the model's default, or the profile's).
+
+    input_image: path of the photograph. prompt: what happens in the clip; or `template` with `set` for slots.
+    output_path: the MP4 to write; None names it after the prompt and the seed.
+    model: "auto", a model id of `configs/models/`, or the path of a diffusers folder.
+    mode: "baseline" is the stock diffusers pipeline with stock settings, "optimized" is our loop.
+    seed: 0 to 2**63 - 1; None draws one. num_frames, height (px), width (px), fps: of the delivered clip.
+    num_inference_steps: denoising steps, 1 to 1000. guidance_scale: 1 turns guidance off.
+    fit: how a photograph of another shape meets the clip's: "cover" crops, "pad" adds borders.
+    score: whether the temporal score is taken. device: "auto", "cpu" or "cuda".
+    """
+
+    input_image: Path
+    prompt: str | None = None
+    template: str | None = None
+    set: dict[str, str] = Field(default_factory=dict)
+    negative_prompt: str | None = None
+    output_path: Path | None = None
+    model: str = "auto"
+    mode: Mode = "optimized"
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
+    num_frames: Annotated[int, Field(ge=1)] | None = None
+    height: Annotated[int, Field(ge=16, le=4320)] | None = None
+    width: Annotated[int, Field(ge=16, le=7680)] | None = None
+    fps: Annotated[float, Field(gt=0, le=120)] = 8.0
+    num_inference_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
+    guidance_scale: Annotated[float, Field(ge=0, le=50)] | None = None
+    scheduler: Literal["dpm", "ddim"] | None = None
+    offload: Literal["auto", "none", "model"] = "auto"
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    fit: Fit = "cover"
+    score: bool = True
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @field_validator("prompt")
+    @classmethod
+    def _not_blank(cls, prompt: str | None) -> str | None:
+        if prompt is not None and not prompt.strip():
+            raise ValueError("must not be empty: say what happens in the clip")
+        return prompt
+
+    @field_validator("height", "width")
+    @classmethod
+    def _even(cls, size: int | None) -> int | None:
+        if size is not None and size % 2:
+            raise ValueError(f"must be even for H.264 4:2:0; nearest: {size - 1} and {size + 1}")
+        return size
+
+
+def parse_assignments(items: list[str]) -> dict[str, str]:
+    """Turn `["city=Lyon"]` into `{"city": "Lyon"}`; raises BadInputError on an item without `=`."""
+    for item in items:
+        if not re.match(r"[A-Za-z_]\w*=", item):
+            raise BadInputError(f"--set takes SLOT=VALUE, got {item!r}; for example --set city=Lyon")
+    return dict(item.split("=", 1) for item in items)
+
+
+def build_request(flags: dict[str, Any], config: Path | None = None) -> Request:
+    """Merge in order defaults, config file, `NEWSREEL_<FIELD>` variables, flags; None means "not given".
+
+    Raises BadInputError naming where a wrong value came from.
+    """
+    layers = [(str(config), read_yaml(config))] if config else []
+    layers.append(("environment", _from_environment()))
+    layers.append(("request", {key: value for key, value in flags.items() if value is not None}))
+    merged: dict[str, Any] = {}
+    for _, values in layers:
+        merged |= values
+    origin = next((name for name, values in layers if set(values) - set(Request.model_fields)), "request")
+    return validate(merged, Request, origin)
+
+
+def _from_environment() -> dict[str, Any]:
+    """Fields set as NEWSREEL_MODEL, NEWSREEL_SEED and so on; pydantic turns the strings into types."""
+    names = {field: f"NEWSREEL_{field.upper()}" for field in Request.model_fields}
+    found: dict[str, Any] = {field: os.environ[name] for field, name in names.items() if os.environ.get(name)}
+    if "set" in found:
+        found["set"] = parse_assignments(found["set"].split(","))
+    return found

@@ -1,0 +1,37 @@
+"""What a run gives back: the clip, what it cost and what happened on the way."""
+
+from pathlib import Path
+from typing import Any
+
+from src.core.config import Config
+from src.core.plan import Plan
+
+
+class Costs(Config):
+    """seconds: wall time by stage. peak_rss, peak_vram: bytes (vram 0 on a CPU)."""
+
+    seconds: dict[str, float]
+    peak_rss: int
+    peak_vram: int
+
+    @property
+    def total(self) -> float:
+        return sum(self.seconds.values())
+
+
+class Result(Config):
+    """One finished clip.
+
+    path: the MP4. manifest: its JSON. frame_sha256: over the RGB frames before encoding.
+    warnings: sentences a person should read. fallbacks: plans that were left, and why.
+    report: the temporal report, None when it was not taken.
+    """
+
+    path: Path
+    manifest: Path
+    plan: Plan
+    frame_sha256: str
+    costs: Costs
+    warnings: tuple[str, ...] = ()
+    fallbacks: tuple[str, ...] = ()
+    report: dict[str, Any] | None = None

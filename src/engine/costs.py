@@ -1,0 +1,77 @@
+"""What a run costs: wall time by stage, peak memory of the process and of the GPU."""
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from src.core.result import Costs
+
+T = TypeVar("T")
+STATUS = Path("/proc/self/status")
+RESET = Path("/proc/self/clear_refs")
+
+
+class Stopwatch:
+    """Seconds by stage; stages may alternate, as decoding and encoding do when frames stream."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        reset_peaks()
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+
+    def drain(self, name: str, items: Iterator[T]) -> Iterator[T]:
+        """Pass `items` on, counting the time spent waiting for them as stage `name`."""
+        while True:
+            with self.stage(name):
+                item = next(items, None)
+            if item is None:
+                return
+            yield item
+
+    def timed(self, name: str, call: Callable[[], T]) -> T:
+        with self.stage(name):
+            return call()
+
+    def costs(self) -> Costs:
+        seconds = {name: round(value, 4) for name, value in self.seconds.items()}
+        return Costs(seconds=seconds, peak_rss=peak_rss(), peak_vram=peak_vram())
+
+
+def reset_peaks() -> None:
+    """Begin a new peak, where the system lets us; elsewhere the peak is that of the whole process."""
+    if sys.platform == "linux":
+        try:
+            RESET.write_text("5")
+        except OSError:
+            from loguru import logger
+
+            logger.debug("peak memory cannot be reset here: peak_rss is that of the whole process")
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_rss() -> int:
+    """Peak resident bytes since `reset_peaks` (Linux), else since the start of the process."""
+    if STATUS.is_file():
+        lines = STATUS.read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def peak_vram() -> int:
+    """Peak bytes of the GPU that tensors took, 0 without one."""
+    torch = sys.modules.get("torch")
+    return torch.cuda.max_memory_allocated() if torch is not None and torch.cuda.is_available() else 0

@@ -1,0 +1,131 @@
+"""From a request to a clip: what every door calls."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from src.artifacts.store import LocalStore
+from src.catalog.models import find_model
+from src.catalog.spec import ModelSpec
+from src.core.errors import BadInputError, OutputError
+from src.core.hardware import Hardware
+from src.core.paths import examples, home
+from src.core.plan import Plan
+from src.core.progress import CancelToken, Listener, ignore
+from src.core.prompts import Template, load_templates
+from src.core.request import Request
+from src.core.result import Result
+from src.engine.resolve import check, draw_seed, resolve, wording
+from src.media.images import Photograph, read_photograph
+from src.pipelines.locate import find, how_to_fetch, locate, weight_hashes
+
+if TYPE_CHECKING:
+    from src.engine.session import Sessions
+
+LARGE = "cogvideox-5b-i2v"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that passed every check which needs neither torch nor weights in memory.
+
+    choice: the sentence that says which model runs and why.
+    """
+
+    request: Request
+    spec: ModelSpec
+    choice: str
+    photograph: Photograph
+    templates: dict[str, Template]
+    folder: Path
+    seed: int
+    final: Path
+
+
+def prepare(request: Request) -> Prepared:
+    """Check a request and find everything it names, fast: nothing heavy is imported for a bad one."""
+    photograph = read_photograph(request.input_image)
+    templates = load_templates()
+    spec, choice = choose_model(request)
+    check(request, spec, templates)
+    seed = draw_seed(request)
+    final = output_path(request, wording(request, templates)[0], seed)
+    return Prepared(request, spec, choice, photograph, templates, locate(spec), seed, final)
+
+
+def plan_for(prepared: Prepared, hardware: Hardware) -> Plan:
+    """Resolve a prepared request for this machine."""
+    return resolve(
+        prepared.request,
+        prepared.spec,
+        hardware,
+        prepared.templates,
+        weight_hashes(prepared.folder),
+        prepared.photograph.sha256,
+        prepared.seed,
+    )
+
+
+def choose_model(request: Request) -> tuple[ModelSpec, str]:
+    """The model asked for; "auto" is the 5B where CUDA and its weights are here, else the embedded one."""
+    if request.model != "auto":
+        spec = find_model(request.model)
+        return spec, f"model {spec.id}: {spec.description}"
+    large, nano = find_model(LARGE), find_model("nano")
+    if find(large) is None:
+        return nano, f"model nano, the embedded one: {how_to_fetch(large)}"
+    from src.engine.probe import probe
+
+    hardware = probe(request.device)
+    if hardware.device != "cuda":
+        return nano, f"model nano, the embedded one: {LARGE} needs a CUDA device, which is not here"
+    return large, f"model {LARGE} on {hardware.name}; the embedded one with --model nano"
+
+
+def output_path(request: Request, prompt: str, seed: int) -> Path:
+    """The final name: the one asked for, or `<slug of the prompt>-<seed>.mp4`, numbered when taken."""
+    store = LocalStore(home())
+    if request.output_path is None:
+        return store.reserve(_writable(examples() / f"{slug(prompt)}-{seed}.mp4"), replace=False)
+    path = request.output_path
+    if path.is_dir():
+        raise BadInputError(f"--output-path {path} is a folder; give a file name that ends in .mp4")
+    if path.suffix.lower() != ".mp4":
+        raise BadInputError(f"--output-path {path} must end in .mp4")
+    return store.reserve(_writable(path), replace=True)
+
+
+def slug(prompt: str, longest: int = 48) -> str:
+    """The prompt as part of a file name: lower case, words joined by hyphens, at most `longest` characters."""
+    words = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")
+    return words[:longest].rstrip("-") or "clip"
+
+
+def _writable(path: Path) -> Path:
+    """Raise OutputError now rather than after minutes of computing."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        trial = path.parent / f".{path.stem}.trial"
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}; choose another --output-path") from None
+    return path
+
+
+def generate(
+    prepared: Prepared,
+    plan: Plan,
+    hardware: Hardware,
+    listener: Listener = ignore,
+    cancel: CancelToken | None = None,
+    sessions: "Sessions | None" = None,
+) -> Result:
+    """Make the clip. sessions: pass the same object again to keep the pipeline warm between calls."""
+    from src.engine.road import Job, Road, run_with_fallback
+    from src.engine.session import Sessions
+
+    road = Road(LocalStore(home()), hardware, listener=listener, cancel=cancel or CancelToken())
+    job = Job(prepared.request, plan, prepared.photograph, prepared.final)
+    return run_with_fallback(road, job, (sessions or Sessions()).opener(prepared.folder))

@@ -1,0 +1,115 @@
+"""The manifest beside each clip: what was asked, what was run, on what, and the hash of what came out."""
+
+import hashlib
+import json
+import platform
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+import src
+from src.core.config import Config, validate
+from src.core.errors import BadInputError, MissingFileError
+from src.core.hardware import Hardware
+from src.core.paths import portable
+from src.core.plan import Plan
+from src.core.request import Request
+from src.core.result import Costs
+
+SCHEMA_VERSION = 1
+PACKAGES = ("torch", "diffusers", "transformers", "numpy", "av", "pillow")
+
+
+class Clip(Config):
+    """The published file. file: its name, without a folder. sha256, bytes: of the MP4 as published."""
+
+    file: str
+    sha256: str
+    bytes: int
+
+
+class Manifest(Config):
+    """Everything needed to say how a clip was made, and to make it again. No absolute paths, no secrets.
+
+    request: as asked, paths made portable. plan, plan_sha256: as run. photograph: file name under its hash.
+    frame_sha256: over the delivered RGB frames before encoding. versions: of what computed.
+    report: the temporal report, or None. fallbacks: plans left for lack of memory.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    created: str
+    newsreel: str
+    request: dict[str, Any]
+    plan: Plan
+    plan_sha256: str
+    photograph: str
+    clip: Clip
+    frame_sha256: str
+    hardware: str
+    versions: dict[str, str]
+    costs: Costs
+    report: dict[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
+    fallbacks: tuple[str, ...] = Field(default=())
+
+
+def build_manifest(
+    request: Request, plan: Plan, hardware: Hardware, photograph: str, clip: Clip, **outcome: Any
+) -> Manifest:
+    """Gather the manifest; `outcome` holds frame_sha256, costs, report, warnings and fallbacks."""
+    return Manifest(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        newsreel=src.__version__,
+        request=portable_request(request),
+        plan=plan,
+        plan_sha256=plan.digest(),
+        photograph=photograph,
+        clip=clip,
+        hardware=hardware.name,
+        versions=versions(),
+        **outcome,
+    )
+
+
+def portable_request(request: Request) -> dict[str, Any]:
+    """The request as JSON, with what differs from the defaults and paths that say nothing of the machine."""
+    data = request.model_dump(mode="json", exclude_defaults=True)
+    for key in ("input_image", "output_path"):
+        if data.get(key):
+            data[key] = portable(Path(data[key]))
+    if "/" in request.model:
+        data["model"] = portable(Path(request.model))
+    return data
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that computing depends on."""
+    return {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}
+
+
+def to_json(manifest: Manifest) -> bytes:
+    return (json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest of this or an older schema version. Raises MissingFileError or BadInputError."""
+    if not Path(path).is_file():
+        raise MissingFileError(f"manifest {path} does not exist")
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise BadInputError(f"{path} is not a manifest: {error}") from None
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise BadInputError(f"{path} has schema_version {version!r}; this Newsreel reads up to {SCHEMA_VERSION}")
+    return validate(data, Manifest, str(path))
+
+
+def describe_clip(path: Path, final: Path) -> Clip:
+    """Hash and size of the temporary file `path` that will be published as `final`."""
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return Clip(file=final.name, sha256=digest, bytes=path.stat().st_size)

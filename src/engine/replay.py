@@ -1,0 +1,80 @@
+"""Replay: run the plan of a manifest again and compare the hash of the frames."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from src.artifacts.store import LocalStore
+from src.catalog.models import find_model
+from src.core.errors import BadInputError, MissingFileError
+from src.core.hardware import Hardware
+from src.core.paths import home
+from src.core.prompts import load_templates
+from src.core.request import Request
+from src.core.result import Result
+from src.engine.generate import Prepared, output_path
+from src.engine.manifest import Manifest, read_manifest, versions
+from src.media.images import Photograph, read_photograph
+from src.pipelines.locate import locate, weight_hashes
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A manifest whose photograph and weights were found again."""
+
+    manifest: Manifest
+    prepared: Prepared
+
+
+def prepare_replay(path: Path, model: str | None = None, target: Path | None = None) -> Replay:
+    """Find what the manifest's plan needs. model: where a local model folder lies now.
+
+    Raises MissingFileError when the photograph is gone, BadInputError when the weights are others.
+    """
+    manifest = read_manifest(path)
+    plan = manifest.plan
+    spec = find_model(model or plan.session.model)
+    folder = locate(spec)
+    _check_weights(plan.weights, weight_hashes(folder), folder)
+    photograph = find_photograph(manifest)
+    request = Request(input_image=Path(manifest.photograph), prompt=plan.prompt, output_path=target)
+    final = output_path(request, plan.prompt, plan.seed)
+    choice = f"replay of {manifest.clip.file}, made {manifest.created} by {manifest.newsreel}"
+    prepared = Prepared(request, spec, choice, photograph, load_templates(), folder, plan.seed, final)
+    return Replay(manifest, prepared)
+
+
+def find_photograph(manifest: Manifest) -> Photograph:
+    """The photograph kept under its hash."""
+    digest = manifest.plan.image_sha256
+    path = LocalStore(home()).find_photograph(digest)
+    if path is None:
+        raise MissingFileError(f"photograph {digest[:12]} is not in {home() / 'photographs'}; put the file there")
+    photograph = read_photograph(path)
+    if photograph.sha256 != digest:
+        raise BadInputError(f"{path} was changed: its hash is {photograph.sha256[:12]}, not {digest[:12]}")
+    return photograph
+
+
+def check_hardware(manifest: Manifest, hardware: Hardware) -> None:
+    """Raise BadInputError when the plan's device is not the one here."""
+    wanted = manifest.plan.session.device
+    if wanted != hardware.device:
+        raise BadInputError(f"this clip was made on {wanted}, and this machine runs on {hardware.device}")
+
+
+def differences(manifest: Manifest, result: Result, hardware: Hardware) -> str:
+    """What may explain that the frames differ; "" when they are the same."""
+    if result.frame_sha256 == manifest.frame_sha256:
+        return ""
+    now, then = versions(), manifest.versions
+    changed = [f"{name} {old} -> {now.get(name)}" for name, old in then.items() if now.get(name) != old]
+    if hardware.name != manifest.hardware:
+        changed.append(f"{manifest.hardware} -> {hardware.name}")
+    reason = f"since then: {', '.join(changed)}" if changed else "machine and versions are the same"
+    return f"the frames differ: {result.frame_sha256[:12]}, recorded {manifest.frame_sha256[:12]}; {reason}"
+
+
+def _check_weights(recorded: dict[str, str], found: dict[str, str], folder: Path) -> None:
+    changed = sorted(name for name in recorded if found.get(name) != recorded[name])
+    if changed:
+        raise BadInputError(f"{folder} holds other weights than the manifest names: {', '.join(changed)}")

@@ -1,0 +1,143 @@
+"""The one road: plan -> frames -> upscaler -> filters -> encode -> finishers -> publish -> result."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from loguru import logger
+
+from src.artifacts.store import ArtifactStore, write_whole
+from src.core.errors import OutOfMemoryError
+from src.core.hardware import Hardware
+from src.core.paths import home
+from src.core.plan import Plan
+from src.core.progress import CancelToken, Listener, Progress, ignore
+from src.core.request import Request
+from src.core.result import Result
+from src.engine.costs import Stopwatch
+from src.engine.manifest import build_manifest, describe_clip, to_json
+from src.engine.runs import append_run
+from src.engine.session import Session
+from src.media.images import Photograph, fit_photograph
+from src.media.writer import VideoWriter
+from src.upscaling.registry import make_upscaler
+
+Filter = Callable[[np.ndarray], np.ndarray]
+Finisher = Callable[[Path], None]
+
+
+@dataclass
+class Job:
+    """One clip on its way: request, plan, photograph, the final name of the MP4, and plans left before."""
+
+    request: Request
+    plan: Plan
+    photograph: Photograph
+    final: Path
+    fallbacks: tuple[str, ...] = ()
+
+
+@dataclass
+class Road:
+    """Runs jobs. filters see each delivered frame before encoding; finishers the whole temporary file."""
+
+    store: ArtifactStore
+    hardware: Hardware
+    filters: list[Filter] = field(default_factory=list)
+    finishers: list[Finisher] = field(default_factory=list)
+    listener: Listener = ignore
+    cancel: CancelToken = field(default_factory=CancelToken)
+
+    def run(self, job: Job, session: Session) -> Result:
+        """Make, publish and record one clip. Raises any error of the tree; then nothing is left behind."""
+        watch = Stopwatch()
+        pixels = fit_photograph(job.photograph.pixels, job.plan.native.width, job.plan.native.height, job.plan.fit)
+        size = job.plan.delivered
+        warnings = self._warnings(job, session, watch)
+        with VideoWriter(job.final, size.width, size.height, job.plan.fps) as writer:
+            digest = self._encode(job, session, pixels, writer, watch)
+            with watch.stage("deliver"):
+                temporary = writer.finish()
+                for finisher in self.finishers:
+                    finisher(temporary)
+            outcome = {"frame_sha256": digest, "costs": watch.costs(), "warnings": warnings}
+            return self._publish(job, writer, outcome | {"fallbacks": job.fallbacks})
+
+    def _encode(
+        self, job: Job, session: Session, pixels: np.ndarray, writer: VideoWriter, watch: Stopwatch
+    ) -> str:
+        """Stream the frames into the writer; returns the SHA-256 over their RGB bytes."""
+        digest, done = hashlib.sha256(), 0
+        native = session.run(job.plan, pixels, watch, self.listener, self.cancel)
+        for frame in self._filtered(make_upscaler(job.plan.upscaler).upscale(native, job.plan.delivered)):
+            with watch.stage("deliver"):
+                digest.update(np.ascontiguousarray(frame).tobytes())
+                writer.write(frame)
+            done += 1
+            self.listener(Progress("deliver", done, job.plan.num_frames))
+        if done != job.plan.num_frames:
+            raise AssertionError(f"{done} frames came out, the plan says {job.plan.num_frames}")
+        return digest.hexdigest()
+
+    def _filtered(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        for frame in frames:
+            self.cancel.check()
+            for apply in self.filters:
+                frame = apply(frame)  # noqa: PLW2901
+            yield frame
+
+    @staticmethod
+    def _warnings(job: Job, session: Session, watch: Stopwatch) -> tuple[str, ...]:
+        """What a person should know before minutes of computing: what of the prompt is not read."""
+        with watch.stage("load"):
+            cut = session.cut_from(job.plan.prompt, job.plan.max_sequence_length)
+        if not cut:
+            return ()
+        limit = job.plan.max_sequence_length
+        warning = f"the prompt is longer than the {limit} tokens this model reads; cut off: {cut!r}"
+        logger.warning(warning)
+        return (warning,)
+
+    def _publish(self, job: Job, writer: VideoWriter, outcome: dict[str, Any]) -> Result:
+        """Photograph, manifest, clip and the row in `runs.csv`, in the order that leaves no orphan clip."""
+        kept = self.store.keep_photograph(job.photograph.data, job.photograph.sha256, job.photograph.suffix)
+        clip = describe_clip(writer.temporary, job.final)
+        manifest = build_manifest(job.request, job.plan, self.hardware, kept.name, clip, **outcome)
+        path = job.final.with_suffix(".json")
+        write_whole(path, to_json(manifest))
+        self.store.publish(writer.temporary, job.final)
+        result = Result(path=job.final, manifest=path, plan=job.plan, **outcome)
+        append_run(home() / "runs.csv", result)
+        return result
+
+
+def run_with_fallback(road: Road, job: Job, open_session: Callable[[Plan], Session]) -> Result:
+    """Run the plan; when memory runs out, the next more frugal one, each at most once.
+
+    Raises OutOfMemoryError when the most frugal plan does not fit either.
+    """
+    left: list[str] = []
+    for plan in frugal_plans(job.plan):
+        session = open_session(plan)
+        try:
+            return road.run(replace(job, plan=plan, fallbacks=tuple(left)), session)
+        except (MemoryError, RuntimeError) as error:
+            from src.pipelines.memory import is_out_of_memory
+
+            if not is_out_of_memory(error):
+                raise
+            left.append(f"offload {plan.session.offload}: {str(error).splitlines()[0]}")
+        logger.warning("out of memory with offload {}; trying the next plan", plan.session.offload)
+        session.unload()
+    raise OutOfMemoryError(f"out of memory on every plan: {'; '.join(left)}; a smaller --model needs less")
+
+
+def frugal_plans(plan: Plan) -> list[Plan]:
+    """The plan, then the same with less of the model on the GPU at once."""
+    if plan.session.device == "cpu" or plan.session.offload == "model":
+        return [plan]
+    frugal = plan.session.model_copy(update={"offload": "model"})
+    return [plan, plan.model_copy(update={"session": frugal})]

@@ -1,0 +1,140 @@
+"""A warm pipeline: loaded once for a session key, it runs every plan that shares the key."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from src.core.plan import Plan, SessionKey
+from src.core.progress import CancelToken, Listener, Progress
+from src.engine.costs import Stopwatch
+
+if TYPE_CHECKING:
+    from src.pipelines.denoise import Preview
+
+
+class Session:
+    """Holds one loaded pipeline. Not thread-safe: one run at a time.
+
+    key: what is loaded. folder: where from. Loading happens on first use, or by `load()`.
+    """
+
+    def __init__(self, key: SessionKey, folder: Path) -> None:
+        self.key = key
+        self.folder = folder
+        self._pipe: Any = None
+
+    def load(self) -> Any:
+        """The pipeline, loaded on the first call."""
+        if self._pipe is None:
+            from src.pipelines.loading import load_pipeline
+
+            self._pipe = load_pipeline(self.folder, self.key)
+            self._checkpoint_scheduler = self._pipe.scheduler
+        return self._pipe
+
+    def unload(self) -> None:
+        """Drop the pipeline and give its memory back."""
+        from src.pipelines.memory import release
+
+        self._pipe = None
+        release()
+
+    def cut_from(self, prompt: str, limit: int) -> str:
+        """The end of the prompt that the model will not read because it is beyond `limit` tokens; "" if none."""
+        from src.pipelines.text import beyond
+
+        return beyond(self.load().tokenizer, prompt, limit)
+
+    def run(
+        self,
+        plan: Plan,
+        pixels: np.ndarray,
+        watch: Stopwatch,
+        listener: Listener,
+        cancel: CancelToken,
+        preview: "Preview | None" = None,
+    ) -> Iterator[np.ndarray]:
+        """Yield the native frames (H, W, 3) uint8 in order; pixels: the photograph at native size."""
+        with watch.stage("load"):
+            pipe = self.load()
+            self._set_scheduler(plan)
+        chunks = self._stock if plan.mode == "baseline" else self._ours
+        for chunk in chunks(pipe, plan, pixels, watch, listener, cancel, preview):
+            yield from chunk
+
+    def _set_scheduler(self, plan: Plan) -> None:
+        """A fresh scheduler for each run, so that no state of an earlier run is left in it."""
+        from src.pipelines.schedulers import make_scheduler
+
+        stock = self._checkpoint_scheduler
+        if plan.scheduler == "checkpoint":
+            self._pipe.scheduler = type(stock).from_config(stock.config)
+        else:
+            self._pipe.scheduler = make_scheduler(plan.scheduler, stock.config)
+        self._pipe.scheduler.set_timesteps(plan.num_inference_steps, device=self.key.device)
+        visited = tuple(self._pipe.scheduler.timesteps.tolist())
+        if visited != plan.timesteps:
+            raise AssertionError(f"the scheduler visits {visited}, the plan says {plan.timesteps}")
+
+    @staticmethod
+    def _ours(
+        pipe: Any,
+        plan: Plan,
+        pixels: np.ndarray,
+        watch: Stopwatch,
+        listener: Listener,
+        cancel: CancelToken,
+        preview: "Preview | None",
+    ) -> Iterator[np.ndarray]:
+        from src.pipelines import denoise
+        from src.pipelines.memory import generator_for
+
+        generator = generator_for(plan.seed)
+        try:
+            with watch.stage("encode"):
+                cancel.check()
+                start = denoise.condition(pipe, plan, pixels, generator)
+                listener(Progress("encode", 1, 1))
+            with watch.stage("denoise"):
+                latents = denoise.denoise(pipe, plan, start, generator, listener, cancel, preview)
+            yield from watch.drain("decode", denoise.decode(pipe, latents, listener, cancel))
+        finally:
+            pipe.maybe_free_model_hooks()
+
+    @staticmethod
+    def _stock(
+        pipe: Any,
+        plan: Plan,
+        pixels: np.ndarray,
+        watch: Stopwatch,
+        listener: Listener,
+        cancel: CancelToken,
+        preview: "Preview | None",
+    ) -> Iterator[np.ndarray]:
+        """The reference: the stock pipeline, called as its model card calls it; preview does not apply."""
+        from src.pipelines.memory import generator_for
+        from src.pipelines.stock import run_stock
+
+        with watch.stage("generate"):
+            frames = run_stock(pipe, plan, pixels, generator_for(plan.seed), listener, cancel)
+        yield frames
+
+
+class Sessions:
+    """Keeps the last session warm: opening another key unloads the one before."""
+
+    def __init__(self) -> None:
+        self._session: Session | None = None
+
+    def opener(self, folder: Path) -> Callable[[Plan], Session]:
+        """A function from a plan to its session, loaded from `folder`; warm when the key is the last one's."""
+        return lambda plan: self._open(plan.session, folder)
+
+    def _open(self, key: SessionKey, folder: Path) -> Session:
+        if self._session is None or (self._session.key, self._session.folder) != (key, folder):
+            if self._session is not None:
+                self._session.unload()
+            self._session = Session(key, folder)
+        return self._session

@@ -1,0 +1,103 @@
+"""Photographs as people have them: any common format, orientation, mode and depth, within safe limits."""
+
+import hashlib
+import warnings
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from src.core.errors import BadInputError, MissingFileError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+MAX_BYTES = 100 * 2**20
+MAX_PIXELS = 100_000_000
+MIN_SIDE = 16
+PAD_COLOUR = (0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """pixels: (H, W, 3) uint8 RGB, upright. sha256: of the file as given. data, suffix: that file."""
+
+    pixels: np.ndarray
+    sha256: str
+    data: bytes
+    suffix: str
+
+
+def read_photograph(path: Path) -> Photograph:
+    """Read, check and turn upright. Raises MissingFileError, or BadInputError with what is wrong."""
+    return parse_photograph(_read_bytes(Path(path)), str(path))
+
+
+def parse_photograph(data: bytes, name: str) -> Photograph:
+    """Like `read_photograph`, from the bytes of a file called `name`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(BytesIO(data), formats=FORMATS)
+            _check_size(image, name)
+            suffix = f".{(image.format or 'png').lower()}"
+            pixels = _to_rgb(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError:
+        raise BadInputError(f"{name} is not a picture Newsreel reads ({', '.join(FORMATS)})") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise BadInputError(f"{name} has more than {MAX_PIXELS // 10**6} megapixels") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise BadInputError(f"{name} is damaged and cannot be decoded: {error}") from None
+    return Photograph(pixels, hashlib.sha256(data).hexdigest(), data, suffix)
+
+
+def _read_bytes(path: Path) -> bytes:
+    if path.is_dir():
+        raise BadInputError(f"input image {path} is a folder; give one picture file")
+    if not path.is_file():
+        raise MissingFileError(f"input image {path} does not exist")
+    if path.stat().st_size > MAX_BYTES:
+        raise BadInputError(f"{path} has {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
+    if path.stat().st_size == 0:
+        raise BadInputError(f"{path} is empty")
+    try:
+        return path.read_bytes()
+    except PermissionError:
+        raise BadInputError(f"{path} cannot be read: permission denied") from None
+
+
+def _check_size(image: Image.Image, name: str) -> None:
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise BadInputError(f"{name} is {width}x{height}; at most {MAX_PIXELS // 10**6} megapixels are read")
+    if min(width, height) < MIN_SIDE:
+        raise BadInputError(f"{name} is {width}x{height}; the shorter side must have at least {MIN_SIDE} pixels")
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    """(H, W, 3) uint8; 16-bit grey is scaled by its full range, transparency lies on white."""
+    if image.mode.startswith("I") or image.mode == "F":
+        image = Image.fromarray(_eight_bit(np.asarray(image)))
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.asarray(image.convert("RGB"))
+
+
+def _eight_bit(values: np.ndarray) -> np.ndarray:
+    scale = 65535.0 if values.max() > 255 else 255.0
+    return np.clip(np.round(values.astype(np.float64) * (255.0 / scale)), 0, 255).astype(np.uint8)
+
+
+def fit_photograph(pixels: np.ndarray, width: int, height: int, fit: str) -> np.ndarray:
+    """Bring (H, W, 3) uint8 to (height, width, 3).
+
+    fit "cover" scales until both sides are filled and crops the centre; "pad" scales until both fit and
+    adds black borders.
+    """
+    image = Image.fromarray(pixels)
+    if fit == "cover":
+        fitted = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+    else:
+        fitted = ImageOps.pad(image, (width, height), Image.Resampling.LANCZOS, color=PAD_COLOUR)
+    return np.asarray(fitted)

@@ -1,0 +1,108 @@
+"""The H.264 writer: yuv420p, bt709, limited range, faststart; a file appears whole or not at all."""
+
+import errno
+import os
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import numpy as np
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+
+from src.core.errors import OutputError
+
+CRF = 16
+PRESET = "medium"
+
+
+class VideoWriter:
+    """Writes RGB frames to a temporary file beside `path`; `commit()` finishes it, `abort()` removes it.
+
+    width, height: even, in pixels. fps: frames a second. As a context manager it aborts on an exception
+    and otherwise leaves the choice to the caller. Raises OutputError when the disk is full or not writable.
+    """
+
+    def __init__(self, path: Path, width: int, height: int, fps: float) -> None:
+        self.path = Path(path)
+        self.temporary = self.path.with_name(f".{self.path.stem}.{os.getpid()}.partial.mp4")
+        self._open = False
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._container = av.open(str(self.temporary), "w", options={"movflags": "+faststart"})
+            self._open = True
+            self._stream = self._add_stream(width, height, fps)
+        except (OSError, av.FFmpegError) as error:
+            self.abort()
+            raise output_error(self.path, error) from None
+
+    def _add_stream(self, width: int, height: int, fps: float) -> av.VideoStream:
+        rate = Fraction(fps).limit_denominator(1001)
+        stream = self._container.add_stream("libx264", rate=rate, options={"crf": str(CRF), "preset": PRESET})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        context = stream.codec_context
+        context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+        context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+        return stream
+
+    def write(self, array: np.ndarray) -> None:
+        """Append one frame: (H, W, 3) uint8 RGB."""
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), format="rgb24")
+        frame = frame.reformat(
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
+        )
+        self._mux(frame)
+
+    def _mux(self, frame: av.VideoFrame | None) -> None:
+        try:
+            self._container.mux(self._stream.encode(frame))
+        except (OSError, av.FFmpegError) as error:
+            self.abort()
+            raise output_error(self.path, error) from None
+
+    def finish(self) -> Path:
+        """Flush and close; returns the whole temporary file, which finishers may still change."""
+        self._mux(None)
+        try:
+            self._open = False
+            self._container.close()
+        except (OSError, av.FFmpegError) as error:
+            self.abort()
+            raise output_error(self.path, error) from None
+        return self.temporary
+
+    def commit(self) -> Path:
+        """Finish if need be and put the file under its final name in one step."""
+        if self._open:
+            self.finish()
+        self.temporary.replace(self.path)
+        return self.path
+
+    def abort(self) -> None:
+        """Close and leave nothing behind."""
+        if self._open:
+            self._open = False
+            with suppress(OSError, av.FFmpegError):
+                self._container.close()
+        self.temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> "VideoWriter":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is not None:
+            self.abort()
+
+
+def output_error(path: Path, error: Exception) -> OutputError:
+    """The error a person should read when writing `path` failed with `error`."""
+    number = getattr(error, "errno", None)
+    if number == errno.ENOSPC:
+        return OutputError(f"the disk is full: {path} was not written; free some space or set --output-path")
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return OutputError(f"{path} is not writable: permission denied; choose another --output-path")
+    return OutputError(f"{path} cannot be written: {os.strerror(number) if number else error}")

@@ -1,0 +1,198 @@
+"""Our denoising loop: the stock pipeline's arithmetic in parts that report, cancel, schedule and preview.
+
+Bit-equal to `CogVideoXImageToVideoPipeline.__call__` at equal settings (tests/pipelines/test_denoise.py), for it
+draws from the generator and rounds in the same order. The objective is v-prediction; the conditioning photograph's
+latents are joined to the noisy ones on the channel axis.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from src.core.plan import Plan
+from src.core.progress import CancelToken, Listener, Progress
+
+Preview = Callable[[int, Tensor], None]
+
+
+@dataclass
+class Conditioning:
+    """What the loop starts from. B is 2 when guidance needs the unconditional branch, else 1.
+
+    prompt_embeds: (B, S, D), unconditional first. latents: (1, F, C, h, w) noise.
+    image_latents: (1, F, C, h, w), the photograph in the first frame and zeros after.
+    rotary: cosines and sines of the positions, None for models without. ofs: (1,) for 1.5, else None.
+    padding: latent frames in front that 1.5 adds and the decoder must not see.
+    """
+
+    prompt_embeds: Tensor
+    latents: Tensor
+    image_latents: Tensor
+    rotary: tuple[Tensor, Tensor] | None
+    ofs: Tensor | None
+    padding: int
+
+
+@torch.no_grad()
+def condition(pipe: Any, plan: Plan, pixels: np.ndarray, generator: torch.Generator) -> Conditioning:
+    """Encode prompt and photograph ((H, W, 3) uint8 at native size) and draw the starting noise."""
+    embeds = encode_prompts(pipe, plan)
+    image = pipe.video_processor.preprocess(Image.fromarray(pixels), plan.native.height, plan.native.width)
+    device = pipe._execution_device
+    frames, padding = padded_frames(pipe, plan.num_frames)
+    latents, image_latents = pipe.prepare_latents(
+        image.to(device, dtype=embeds.dtype),
+        1,
+        pipe.transformer.config.in_channels // 2,
+        frames,
+        plan.native.height,
+        plan.native.width,
+        embeds.dtype,
+        device,
+        generator,
+    )
+    rotary = rotary_positions(pipe, plan, latents.shape[1], device)
+    ofs = None if pipe.transformer.config.ofs_embed_dim is None else latents.new_full((1,), fill_value=2.0)
+    return Conditioning(embeds, latents, image_latents, rotary, ofs, padding)
+
+
+def encode_prompts(pipe: Any, plan: Plan) -> Tensor:
+    """(B, S, D) text embeddings; the unconditional branch is there only if some step uses guidance."""
+    guided = plan.guidance_scale > 1
+    positive, negative = pipe.encode_prompt(
+        plan.prompt,
+        plan.negative_prompt,
+        guided,
+        max_sequence_length=plan.max_sequence_length,
+        device=pipe._execution_device,
+    )
+    return torch.cat([negative, positive]) if guided else positive
+
+
+def padded_frames(pipe: Any, num_frames: int) -> tuple[int, int]:
+    """Frames to ask the VAE's shape for, and the latent frames added: 1.5 patches two latent frames at once."""
+    step = pipe.transformer.config.patch_size_t
+    latent_frames = (num_frames - 1) // pipe.vae_scale_factor_temporal + 1
+    if step is None or latent_frames % step == 0:
+        return num_frames, 0
+    padding = step - latent_frames % step
+    return num_frames + padding * pipe.vae_scale_factor_temporal, padding
+
+
+def rotary_positions(
+    pipe: Any, plan: Plan, latent_frames: int, device: torch.device
+) -> tuple[Tensor, Tensor] | None:
+    """Cosines and sines of the 3D rotary positions, or None for a model without them."""
+    if not pipe.transformer.config.use_rotary_positional_embeddings:
+        return None
+    size = plan.native
+    return pipe._prepare_rotary_positional_embeddings(size.height, size.width, latent_frames, device)
+
+
+@torch.no_grad()
+def denoise(
+    pipe: Any,
+    plan: Plan,
+    start: Conditioning,
+    generator: torch.Generator,
+    listener: Listener,
+    cancel: CancelToken,
+    preview: Preview | None = None,
+) -> Tensor:
+    """Run the plan's timesteps; returns clean latents (1, F, C, h, w) without the padding frames.
+
+    preview is given the step and the current estimate of the clean latents. Raises CancelledError between steps.
+    """
+    latents, old_x0, previous = start.latents * pipe.scheduler.init_noise_sigma, None, None
+    for step, timestep in enumerate(pipe.scheduler.timesteps):
+        cancel.check()
+        velocity = predict(pipe, start, latents, timestep, plan.guidance[step])
+        latents, old_x0 = advance(pipe.scheduler, velocity, old_x0, timestep, previous, latents, generator)
+        latents, previous = latents.to(start.prompt_embeds.dtype), timestep
+        listener(Progress("denoise", step + 1, plan.num_inference_steps))
+        if preview is not None and old_x0 is not None:
+            preview(step, old_x0)
+    cancel.check()
+    return latents[:, start.padding :]
+
+
+def predict(pipe: Any, start: Conditioning, latents: Tensor, timestep: Tensor, scale: float) -> Tensor:
+    """The velocity (1, F, C, h, w) in float32; v = v_u + w (v_c - v_u), arXiv:2207.12598, skipped for w <= 1."""
+    embeds = start.prompt_embeds if scale > 1 else start.prompt_embeds[-1:]
+    repeats = embeds.shape[0]
+    model_input = pipe.scheduler.scale_model_input(torch.cat([latents] * repeats), timestep)
+    model_input = torch.cat([model_input, torch.cat([start.image_latents] * repeats)], dim=2)
+    with pipe.transformer.cache_context("cond_uncond"):
+        velocity = pipe.transformer(
+            hidden_states=model_input,
+            encoder_hidden_states=embeds,
+            timestep=timestep.expand(repeats),
+            ofs=start.ofs,
+            image_rotary_emb=start.rotary,
+            return_dict=False,
+        )[0].float()
+    if repeats == 1:
+        return velocity
+    unconditional, conditional = velocity.chunk(2)
+    return unconditional + scale * (conditional - unconditional)
+
+
+def advance(
+    scheduler: Any,
+    velocity: Tensor,
+    old_x0: Tensor | None,
+    timestep: Tensor,
+    previous: Tensor | None,
+    latents: Tensor,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor | None]:
+    """One scheduler step: the next latents and, where the solver gives it, the estimate of the clean ones."""
+    if type(scheduler).__name__ != "CogVideoXDPMScheduler":
+        return scheduler.step(velocity, timestep, latents, return_dict=False)[0], None
+    return scheduler.step(
+        velocity, old_x0, timestep, previous, latents, generator=generator, return_dict=False
+    )
+
+
+@torch.no_grad()
+def decode(pipe: Any, latents: Tensor, listener: Listener, cancel: CancelToken) -> Iterator[np.ndarray]:
+    """Decode latents (1, F, C, h, w) piece by piece; yields frames (n, H, W, 3) uint8 in order.
+
+    The pieces and their convolution caches are those of `AutoencoderKLCogVideoX._decode`, so the frames are too;
+    between pieces the run can be cancelled, and only one piece is held.
+    """
+    vae = pipe.vae
+    z = 1 / pipe.vae_scaling_factor_image * latents.permute(0, 2, 1, 3, 4)
+    if vae.use_tiling:
+        yield to_uint8(vae.decode(z).sample)
+        return
+    _wake(vae)
+    size, count = vae.num_latent_frames_batch_size, z.shape[2]
+    pieces, cache, begin = max(count // size, 1), None, 0
+    for piece in range(pieces):
+        cancel.check()
+        end = size * (piece + 1) + count % size
+        part = z[:, :, begin:end]
+        part = part if vae.post_quant_conv is None else vae.post_quant_conv(part)
+        sample, cache = vae.decoder(part, conv_cache=cache)
+        begin = end
+        listener(Progress("decode", piece + 1, pieces))
+        yield to_uint8(sample)
+
+
+def _wake(vae: Any) -> None:
+    """Under model offload the hook sits on the VAE itself, which `vae.decoder` alone would not trigger."""
+    hook = getattr(vae, "_hf_hook", None)
+    if hook is not None:
+        hook.pre_forward(vae)
+
+
+def to_uint8(sample: Tensor) -> np.ndarray:
+    """(1, 3, F, H, W) in [-1, 1] to (F, H, W, 3) uint8, rounding as the stock image processor does."""
+    unit = (sample[0] * 0.5 + 0.5).clamp(0, 1).permute(1, 2, 3, 0).float()
+    return (unit * 255).round().to(torch.uint8).cpu().numpy()

@@ -1,0 +1,118 @@
+"""Where a model's weights lie on this machine, and what to say when they do not. Imports no torch."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+from src.catalog.spec import ModelSpec
+from src.core.errors import BadInputError, MissingFileError, MissingWeightsError
+from src.core.paths import REPOSITORY, home
+
+PARTS = ("text_encoder", "transformer", "vae")
+
+
+def locate(spec: ModelSpec) -> Path:
+    """The folder that holds the model, checked to be whole and safetensors only.
+
+    Raises MissingWeightsError with the command that fetches it and the bytes it takes.
+    """
+    folder = find(spec)
+    if folder is None:
+        raise MissingWeightsError(how_to_fetch(spec))
+    check_safetensors(folder)
+    return folder
+
+
+def find(spec: ModelSpec) -> Path | None:
+    """The folder, or None when nothing is on this machine; never touches the network."""
+    if spec.repository:
+        folder = REPOSITORY / spec.repository
+        return folder if (folder / "model_index.json").is_file() else None
+    if spec.folder:
+        return Path(spec.folder)
+    return _find_snapshot(spec)
+
+
+def _find_snapshot(spec: ModelSpec) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(spec.hub, revision=spec.revision, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+
+
+def how_to_fetch(spec: ModelSpec) -> str:
+    """One sentence: the exact command, and what it takes."""
+    if spec.repository:
+        return f"{spec.id} is missing from {spec.repository}: restore it with git checkout -- {spec.repository}"
+    gigabytes = spec.download_bytes / 1e9
+    return (
+        f"the weights of {spec.id} are not on this machine; fetch them ({gigabytes:.1f} GB) with: "
+        f"hf download {spec.hub} --revision {spec.revision}"
+    )
+
+
+def check_safetensors(folder: Path) -> None:
+    """Raise unless every part has safetensors weights: pickled ones can run code when they are loaded."""
+    for part in PARTS:
+        if not (folder / part).is_dir():
+            raise MissingFileError(f"model folder {folder} has no {part}/; a CogVideoX folder needs it")
+        if list((folder / part).glob("*.safetensors")):
+            continue
+        pickled = sorted(p.name for p in (folder / part).iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt"))
+        reason = f"only {pickled[0]}, which can run code when loaded" if pickled else "no weights"
+        raise BadInputError(f"{folder / part} has {reason}; Newsreel loads safetensors only")
+
+
+def weight_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of each weight file by its path inside the folder.
+
+    A file of the hub's cache is a link to a blob that is named by its hash; others are read once and
+    remembered by path, size and modification time.
+    """
+    memory = _HashMemory(home() / "cache" / "weight-hashes.json")
+    files = sorted(p for part in PARTS for p in (folder / part).glob("*.safetensors"))
+    hashes = {file.relative_to(folder).as_posix(): memory.sha256(file) for file in files}
+    memory.save()
+    return hashes
+
+
+class _HashMemory:
+    """Hashes by (path, size, mtime), kept in a JSON file between runs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.known: dict[str, str] = {}
+        self.changed = False
+        if path.is_file():
+            try:
+                self.known = json.loads(path.read_text())
+            except ValueError:
+                self.changed = True
+
+    def sha256(self, file: Path) -> str:
+        blob = file.resolve()
+        if re.fullmatch(r"[0-9a-f]{64}", blob.name):
+            return blob.name
+        stat = blob.stat()
+        key = f"{blob}|{stat.st_size}|{stat.st_mtime_ns}"
+        if key not in self.known:
+            with blob.open("rb") as stream:
+                self.known[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+            self.changed = True
+        return self.known[key]
+
+    def save(self) -> None:
+        """Best effort: a hash that is not remembered is computed again next time."""
+        if not self.changed:
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text(json.dumps(self.known))
+        except OSError as error:
+            from loguru import logger
+
+            logger.debug("weight hashes not remembered: {}", error)

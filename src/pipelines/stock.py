@@ -1,0 +1,45 @@
+"""The baseline: diffusers' own pipeline call, untouched, with progress and cancel through its public callback."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from src.core.plan import Plan
+from src.core.progress import CancelToken, Listener, Progress
+
+
+def run_stock(
+    pipe: Any,
+    plan: Plan,
+    pixels: np.ndarray,
+    generator: torch.Generator,
+    listener: Listener,
+    cancel: CancelToken,
+) -> np.ndarray:
+    """Generate frames (F, H, W, 3) uint8 from pixels (H, W, 3) uint8. Raises CancelledError between steps."""
+
+    def on_step_end(_: Any, step: int, __: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+        cancel.check()
+        listener(Progress("denoise", step + 1, plan.num_inference_steps))
+        return kwargs
+
+    try:
+        frames = pipe(
+            image=Image.fromarray(pixels),
+            prompt=plan.prompt,
+            negative_prompt=plan.negative_prompt or None,
+            height=plan.native.height,
+            width=plan.native.width,
+            num_frames=plan.num_frames,
+            num_inference_steps=plan.num_inference_steps,
+            guidance_scale=plan.guidance_scale,
+            generator=generator,
+            callback_on_step_end=on_step_end,
+            max_sequence_length=plan.max_sequence_length,
+            output_type="np",
+        ).frames[0]
+    finally:
+        pipe.maybe_free_model_hooks()
+    return (frames * 255).round().astype(np.uint8)
