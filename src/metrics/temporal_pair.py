@@ -74,6 +74,11 @@ def blocks(values: np.ndarray) -> np.ndarray:
     return cv2.resize(values, grid, interpolation=cv2.INTER_AREA)
 
 
+def block_difference(first: np.ndarray, second: np.ndarray) -> float:
+    """Mean |difference| in the block where it is largest, grey levels, of two (h, w) uint8 pictures."""
+    return float(blocks(cv2.absdiff(first, second).astype(np.float32)).max())
+
+
 def measure_pairs(first: np.ndarray, second: np.ndarray, backend: FlowBackend) -> list[PairMeasures]:
     """(N, h, w) uint8 grey, twice -> N measures. The backward flow is taken at half size: it only marks occlusion."""
     forward = backend.flow(first, second)
@@ -103,7 +108,7 @@ def _measure(first: np.ndarray, second: np.ndarray, flow: np.ndarray, half_backw
         difference=float(difference.mean()),
         histogram=histogram_distance(first, second),
         fastest=_top(length, 0.05) / diagonal,
-        duplicate=bool(difference.mean() < DUPLICATE_MEAN and blocks(difference).max() < DUPLICATE_BLOCK),
+        duplicate=bool(difference.mean() < DUPLICATE_MEAN and block_difference(first, second) < DUPLICATE_BLOCK),
         cut=is_cut(first, float(error.mean()), share),
     )
 
