@@ -201,7 +201,8 @@ def _cut(shot: Shot) -> Iterator[np.ndarray]:
 
 
 def _shuffled(shot: Shot) -> Iterator[np.ndarray]:
-    shot.pan(8.0).path = shot.path[shot.rng.permutation(len(shot.path))]
+    shot.pan(8.0)
+    shot.path = shot.path[shot.rng.permutation(len(shot.path))]
     return plain(shot)
 
 
@@ -209,7 +210,8 @@ def _stutter(hold: int, speed: float = 8.0) -> Callable[[Shot], Shot]:
     """Every frame stays for `hold` frames; the pan keeps its mean speed."""
 
     def move(shot: Shot) -> Shot:
-        shot.pan(speed).path = shot.path[np.arange(len(shot.path)) // hold * hold]
+        shot.pan(speed)
+        shot.path = shot.path[np.arange(len(shot.path)) // hold * hold]
         return shot
 
     return move

@@ -21,12 +21,19 @@ BLOCK = 15
 DUPLICATE_MEAN, DUPLICATE_BLOCK = 0.4, 1.5
 """Grey levels of mean difference, over the frame and in the worst block, under which a pair is one picture twice."""
 
+UNEXPLAINED_ERROR = 10.0
+"""Grey levels of difference along the flow above which a pixel without a trusted flow counts as unexplained."""
+
 
 @dataclass(frozen=True)
 class PairMeasures:
     """One pair of neighbouring frames.
 
     velocity: (R, C, 2) float32, block means of the flow, diagonals a frame. magnitude: (R, C), of its length.
+    Both are means over the pixels whose forward and backward flow agree, since elsewhere (a clear sky, a covered
+    background) the flow is arbitrary; trusted: (R, C) in [0, 1], their share in the block.
+    unexplained: share of pixels where the flows disagree and the pictures do too, so that something appeared,
+    vanished or broke.
     warping_error: mean |first - warped second| where visible, grey levels. noise: the same error in the calmest
     quarter of the blocks. visible: share of pixels not occluded. brightness: log of the ratio of mean
     brightness along the flow. difference: mean |first - second|. fastest: mean of the top 5 % of flow, in diagonals.
@@ -34,6 +41,8 @@ class PairMeasures:
 
     velocity: np.ndarray
     magnitude: np.ndarray
+    trusted: np.ndarray
+    unexplained: float
     warping_error: float
     noise: float
     visible: float
@@ -96,11 +105,17 @@ def _measure(first: np.ndarray, second: np.ndarray, flow: np.ndarray, half_backw
     a, warped = first.astype(np.float32), warp(second, flow).astype(np.float32)
     error, difference = np.abs(a - warped), np.abs(a - second.astype(np.float32))
     length = np.linalg.norm(flow, axis=-1)
+    counted = seen.astype(np.float32)
+    trusted = blocks(counted)
+    scale = np.float32(diagonal) * np.maximum(trusted, np.float32(1e-3))
+    coarse = cv2.blur(error, (5, 5))
     chosen = seen if seen.mean() > 0.05 else np.ones_like(seen)
     share = float(seen.mean())
     return PairMeasures(
-        velocity=blocks(flow) / np.float32(diagonal),
-        magnitude=blocks(length) / np.float32(diagonal),
+        velocity=blocks(flow * counted[..., None]) / scale[..., None],
+        magnitude=blocks(length * counted) / scale,
+        trusted=trusted,
+        unexplained=float((~seen & (coarse > UNEXPLAINED_ERROR)).mean()),
         warping_error=float(error[chosen].mean()),
         noise=float(np.quantile(blocks(error), 0.25)),
         visible=share,

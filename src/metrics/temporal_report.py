@@ -3,14 +3,15 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Cause = Literal["none", "cut", "flicker", "stutter", "freeze", "jitter", "noise"]
+Cause = Literal["none", "cut", "flicker", "stutter", "freeze", "jitter", "noise", "glitch"]
 
 
 @dataclass(frozen=True)
 class WorstMoment:
     """Where the clip is least consistent.
 
-    frames: numbers (from 0) of the first and last frame of the moment. cause: "none" where nothing is amiss.
+    frames: numbers (from 0) of the first and last frame of the moment. cause: "none" where nothing is amiss;
+    "glitch" is something that appears, vanishes or breaks from one frame to the next.
     """
 
     frames: tuple[int, int]

@@ -117,8 +117,11 @@ class TorchFlow:
         """Refine u on one pyramid level; p starts at zero and is kept from warp to warp."""
         graded = _with_gradient(I1)
         p = u.new_zeros(len(u), 2, 2, *u.shape[-2:])
+        # grid_sample normalises positions and so misses pixel centres by a last digit, which at the zero border grows
+        # from warp to warp; taking its error at rest away keeps a still picture exactly still.
+        error_at_rest = _sample(graded, torch.zeros_like(u)) - graded
         for _ in range(self.params.warps):
-            warped = _sample(graded, u)
+            warped = _sample(graded, u) - error_at_rest
             gradient = warped[:, 1:]
             inverse = 1 / gradient.square().sum(1).clamp(min=1e-7)
             rho = warped[:, 0] - (gradient * u).sum(1) - I0
