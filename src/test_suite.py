@@ -9,7 +9,7 @@ from src.catalog.models import MODELS, load_models
 from src.core.paths import REPOSITORY
 from src.core.prompts import load_templates
 from src.core.request import Request
-from src.engine.generate import generate, plan_for, prepare
+from src.engine.generate import generate, plans_for, prepare
 from src.engine.probe import probe
 
 SAMPLES = REPOSITORY / "data" / "samples"
@@ -23,7 +23,7 @@ def test_smoke_the_embedded_model_makes_a_clip(tmp_path, monkeypatch):
     )  # fmt: skip
     hardware = probe("cpu")
     prepared = prepare(request)
-    result = generate(prepared, plan_for(prepared, hardware), hardware)
+    result = generate(prepared, plans_for(prepared, hardware), hardware)
     assert result.path.is_file()
     assert json.loads(result.manifest.read_text())["frame_sha256"] == result.frame_sha256
 

@@ -52,6 +52,17 @@ class Schedule(Config):
     offset: int = 0
 
 
+class Memory(Config):
+    """Bytes: of each part's weights in 16 bit, and of the activations of denoising and decoding beside them."""
+
+    text_encoder: int = 0
+    transformer: int = 0
+    vae: int = 0
+    denoise: int = 0
+    decode: int = 0
+    decode_tiled: int = 0
+
+
 class ModelSpec(Config):
     """One model.
 
@@ -61,7 +72,7 @@ class ModelSpec(Config):
     size_multiple: native sizes must divide by this (VAE step x patch).
     max_sequence_length: prompt tokens it reads. template_guidance: press templates' guidance scales, which are
     tuned for the large models, apply to it.
-    memory_bytes: of its weights in 16 bit. licence: of the weights.
+    memory: what the planner reckons with. licence: of the weights.
     """
 
     id: str
@@ -72,7 +83,7 @@ class ModelSpec(Config):
     hub: str | None = None
     revision: str | None = None
     download_bytes: int = 0
-    memory_bytes: int = 0
+    memory: Memory = Field(default_factory=Memory)
     native: Size
     delivered: Size = Size(width=720, height=480)
     size_multiple: int = 16

@@ -17,6 +17,9 @@ HELP = {
     "baseline": "One clip with the stock diffusers pipeline and its stock settings: the reference.",
     "optimized": "One clip with our denoising loop: DPM scheduler, fewer steps, the exact fast VAE.",
 }
+OURS_ONLY = {
+    "scheduler", "guidance_interval", "profile", "attention", "cache", "quantize", "compile", "vram_budget",
+}  # fmt: skip
 SWITCHES: dict[str, Any] = {
     "score": switch("Do not take the temporal score.", "--no-score"),
     "config": CONFIG,
@@ -28,8 +31,8 @@ SWITCHES: dict[str, Any] = {
 
 
 def inference_app(mode: Mode) -> typer.Typer:
-    """The command of one mode; the baseline has no scheduler to choose, it keeps the checkpoint's own."""
-    options = {name: kind for name, kind in VOCABULARY.items() if mode != "baseline" or name != "scheduler"}
+    """The command of one mode; the baseline lacks what would make it other than stock."""
+    options = {name: kind for name, kind in VOCABULARY.items() if mode != "baseline" or name not in OURS_ONLY}
     return make_app(options | SWITCHES, HELP[mode], lambda values: _main(mode, values))
 
 
@@ -53,31 +56,33 @@ def _request(mode: Mode, values: dict[str, Any]) -> Request:
 def _generate(request: Request, dry_run: bool, as_json: bool, quiet: bool) -> None:
     from loguru import logger
 
-    from src.engine.generate import plan_for, prepare
+    from src.engine.generate import plans_for, prepare
     from src.engine.probe import probe
 
     prepared = prepare(request)
     logger.info(prepared.choice)
     hardware = probe(request.device)
-    plan = plan_for(prepared, hardware)
+    plans = plans_for(prepared, hardware)
     if dry_run:
-        print_json(plan.model_dump(mode="json"))
+        print_json(plans[0].model_dump(mode="json"))
         return
-    _show(_run(prepared, plan, hardware, quiet), as_json)
+    _show(_run(prepared, plans, hardware, quiet), as_json)
 
 
-def _run(prepared: Any, plan: Any, hardware: Any, quiet: bool) -> "Result":
+def _run(prepared: Any, plans: Any, hardware: Any, quiet: bool) -> "Result":
     from loguru import logger
 
     from src.console.progress import ProgressBar
     from src.engine.generate import generate
 
+    plan = plans[0]
     logger.info(
         f"{plan.num_frames} frames {plan.native} -> {plan.delivered}, {plan.num_inference_steps} steps, "
-        f"guidance {plan.guidance_scale:g}, seed {plan.seed}, {plan.session.dtype} on {hardware.name}"
+        f"guidance {plan.guidance_scale:g}, seed {plan.seed}, profile {plan.profile}, {plan.session.dtype} "
+        f"on {hardware.name}"
     )
     with ProgressBar(quiet) as bar:
-        return generate(prepared, plan, hardware, listener=bar)
+        return generate(prepared, plans, hardware, listener=bar)
 
 
 def _replay(manifest: Path, values: dict[str, Any], as_json: bool, quiet: bool) -> None:
@@ -86,11 +91,11 @@ def _replay(manifest: Path, values: dict[str, Any], as_json: bool, quiet: bool) 
     from src.engine.probe import probe
     from src.engine.replay import check_hardware, differences, prepare_replay
 
-    replay = prepare_replay(manifest, values["model"], values["output_path"])
+    replay = prepare_replay(manifest, values["model"], values["output_path"], values["lora"] or ())
     hardware = probe(replay.manifest.plan.session.device if values["device"] is None else values["device"])
     check_hardware(replay.manifest, hardware)
     logger.info(replay.prepared.choice)
-    result = _run(replay.prepared, replay.manifest.plan, hardware, quiet)
+    result = _run(replay.prepared, (replay.manifest.plan,), hardware, quiet)
     difference = differences(replay.manifest, result, hardware)
     if difference:
         raise NewsreelError(f"{result.path} was written, but {difference}")

@@ -32,8 +32,16 @@ VOCABULARY: dict[str, Any] = {
     "fps": value(float, "Frames a second [8]."),
     "num_inference_steps": value(int, "Denoising steps."),
     "guidance_scale": value(float, "How strongly the prompt is followed; 1 is off."),
+    "guidance_interval": value(str, "Part of the steps with guidance, 0 to 1.", metavar="FROM,UNTIL"),
     "scheduler": value(str, "dpm or ddim."),
-    "offload": value(str, "auto, none or model: what leaves the GPU while it idles [auto]."),
+    "lora": value(list[str], "A LoRA adapter; repeat for more.", "--lora", metavar="PATH[=WEIGHT]"),
+    "profile": value(str, "auto, or one of configs/profiles.yaml [auto]."),
+    "attention": value(str, "auto, flash, cudnn, efficient or math."),
+    "cache": value(str, "Step cache: none, first_block, taylorseer or pyramid.", metavar="NAME[=THRESHOLD]"),
+    "quantize": value(str, "none, int8 or fp8 transformer weights."),
+    "compile": Annotated[bool | None, typer.Option("--compile/--no-compile", help="Compile blocks and decoder.")],
+    "offload": value(str, "auto, none, model, group or sequential [auto]."),
+    "vram_budget": value(str, "Plan for this much GPU memory instead of what is free.", metavar="12GB"),
     "dtype": value(str, "auto, float32, float16 or bfloat16 [auto]."),
     "fit": value(str, "cover crops the photograph, pad adds borders [cover]."),
     "device": value(str, "auto, cpu or cuda [auto]."),
@@ -56,7 +64,7 @@ def make_command(options: dict[str, Any], body: Callable[[dict[str, Any]], None]
 
 def _parameters(options: dict[str, Any]) -> Iterable[inspect.Parameter]:
     for name, annotation in options.items():
-        default = False if annotation.__origin__ is bool else None
+        default = False if annotation.__args__[0] is bool else None
         yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 

@@ -10,6 +10,7 @@ class Hardware(Config):
     memory, free_memory: bytes of device memory (CUDA) or of what this process may use (CPU, cgroups counted).
     capability: CUDA compute capability, (0, 0) on a CPU. bf16: the device multiplies bfloat16
     natively (on a CPU: by AMX, several times as fast as float32; AVX-512 alone gains nothing).
+    compiler: a C++ compiler is there, without which torch.compile does not work.
     """
 
     device: str
@@ -19,3 +20,4 @@ class Hardware(Config):
     cpu_count: int = 1
     capability: tuple[int, int] = (0, 0)
     bf16: bool = False
+    compiler: bool = False

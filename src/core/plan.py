@@ -17,14 +17,33 @@ class Size(Config):
 
 
 class SessionKey(Config):
-    """What a warm pipeline is bound to; plans with an equal key share one load."""
+    """What a warm pipeline is bound to; plans with an equal key share one load. Fields as in `Profile`."""
 
     model: str
     source: str
     device: str
     dtype: str
-    offload: str
-    vae: str
+    offload: str = "none"
+    vae: str = "stock"
+    compile: bool = False
+    attention: str = "auto"
+    quantize: str = "none"
+    tiling: bool = False
+
+
+class Cache(Config):
+    """The step cache: its name ("none" for no cache) and its threshold or interval."""
+
+    name: str = "none"
+    threshold: float = 0.0
+
+
+class Adapter(Config):
+    """One LoRA adapter of a plan: file name, SHA-256 of the file, weight it is applied with."""
+
+    file: str
+    sha256: str
+    weight: float = 1.0
 
 
 class Plan(Config):
@@ -34,7 +53,8 @@ class Plan(Config):
     image_sha256: of the photograph's file as given. prompt, negative_prompt: final wording, template applied.
     timesteps: of the training schedule, descending. guidance: scale at each step; all 1 means no guidance.
     native: what the model makes. delivered: what the clip has. seed: of the one generator of the run.
-    max_sequence_length: tokens of the prompt that the model reads.
+    max_sequence_length: tokens of the prompt that the model reads. cache: of transformer blocks between steps.
+    adapters: applied together. memory_estimate: bytes of device memory that the planner expects to need.
     determinism: "exact" (same machine and versions give the same frames) or "tolerance".
     """
 
@@ -57,6 +77,9 @@ class Plan(Config):
     upscaler: str
     seed: int
     score: bool
+    cache: Cache = Cache()
+    adapters: tuple[Adapter, ...] = ()
+    memory_estimate: int = 0
     determinism: str = "exact"
 
     @property

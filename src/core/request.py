@@ -24,6 +24,10 @@ class Request(Config):
     mode: "baseline" is the stock diffusers pipeline with stock settings, "optimized" is our loop.
     seed: 0 to 2**63 - 1; None draws one. num_frames, height (px), width (px), fps: of the delivered clip.
     num_inference_steps: denoising steps, 1 to 1000. guidance_scale: 1 turns guidance off.
+    guidance_interval: part of the steps (from, until; 0 to 1) with guidance; outside, a step costs one forward.
+    lora: adapters, each PATH or PATH=WEIGHT. profile: "auto" or a name of `configs/profiles.yaml`; offload, dtype,
+    attention, cache (none, NAME or NAME=THRESHOLD), quantize and compile replace what it says.
+    vram_budget: such as 12GB, instead of the memory that is free.
     fit: how a photograph of another shape meets the clip's: "cover" crops, "pad" adds borders.
     score: whether the temporal score is taken. device: "auto", "cpu" or "cuda".
     """
@@ -44,8 +48,16 @@ class Request(Config):
     num_inference_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
     guidance_scale: Annotated[float, Field(ge=0, le=50)] | None = None
     scheduler: Literal["dpm", "ddim"] | None = None
-    offload: Literal["auto", "none", "model"] = "auto"
+    guidance_interval: tuple[float, float] | None = None
+    lora: tuple[str, ...] = ()
+    profile: str = "auto"
+    offload: Literal["auto", "none", "model", "group", "sequential"] = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    attention: Literal["auto", "flash", "cudnn", "efficient", "math"] | None = None
+    cache: str | None = None
+    quantize: Literal["none", "int8", "fp8"] | None = None
+    compile: bool | None = None
+    vram_budget: str | None = None
     fit: Fit = "cover"
     score: bool = True
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -57,12 +69,46 @@ class Request(Config):
             raise ValueError("must not be empty: say what happens in the clip")
         return prompt
 
+    @field_validator("guidance_interval", mode="before")
+    @classmethod
+    def _interval(cls, value: object) -> object:
+        if value is None:
+            return None
+        try:
+            begin, end = (float(part) for part in (value.split(",") if isinstance(value, str) else value))
+        except (TypeError, ValueError):
+            begin, end = 1.0, 0.0
+        if not 0 <= begin < end <= 1:
+            raise ValueError("must be FROM,UNTIL with 0 <= FROM < UNTIL <= 1, such as 0,0.8")
+        return begin, end
+
+    @field_validator("lora", mode="before")
+    @classmethod
+    def _adapters(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+    @field_validator("vram_budget")
+    @classmethod
+    def _budget(cls, value: str | None) -> str | None:
+        if value is not None and parse_bytes(value) is None:
+            raise ValueError("must be a number with GB, GiB, MB or MiB, such as 12GB")
+        return value
+
     @field_validator("height", "width")
     @classmethod
     def _even(cls, size: int | None) -> int | None:
         if size is not None and size % 2:
             raise ValueError(f"must be even for H.264 4:2:0; nearest: {size - 1} and {size + 1}")
         return size
+
+
+UNITS = {"GB": 10**9, "GIB": 2**30, "MB": 10**6, "MIB": 2**20}
+
+
+def parse_bytes(text: str) -> int | None:
+    """"12GB" as bytes; None when the text is no amount of memory."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(GB|GiB|MB|MiB)\s*", text, re.IGNORECASE)
+    return round(float(match[1]) * UNITS[match[2].upper()]) if match else None
 
 
 def parse_assignments(items: list[str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ from src.core.prompts import load_templates
 from src.core.request import Request
 from src.engine.costs import Stopwatch
 from src.engine.manifest import versions
+from src.engine.probe import has_compiler
 from src.engine.resolve import resolve
 from src.engine.session import Session
 from src.pipelines.locate import find, how_to_fetch, locate, weight_hashes
@@ -56,9 +57,8 @@ def device(hardware: Hardware) -> Check:
 
 def compiler() -> Check:
     """torch.compile needs a C++ compiler on a CPU and for Triton's launcher."""
-    found = shutil.which("g++") or shutil.which("clang++")
-    if found:
-        return Check("compiler", "ok", found)
+    if has_compiler():
+        return Check("compiler", "ok", shutil.which("g++") or shutil.which("clang++") or "")
     return Check("compiler", "missing", "no g++: compiled profiles are off; apt-get install g++ python3-dev")
 
 
@@ -122,4 +122,4 @@ def model(spec: ModelSpec, hardware: Hardware) -> Check:
 def _short_plan(spec: ModelSpec, hardware: Hardware) -> Plan:
     frames = spec.frames.only or spec.frames.step + 1
     request = Request(input_image="none.png", prompt="a test", num_frames=frames, num_inference_steps=2)
-    return resolve(request, spec, hardware, load_templates(), weight_hashes(locate(spec)), "", 0)
+    return resolve(request, spec, hardware, load_templates(), weight_hashes(locate(spec)), "", 0)[0]

@@ -18,6 +18,7 @@ from src.core.request import Request
 from src.core.result import Result
 from src.engine.resolve import check, draw_seed, resolve, wording
 from src.media.images import Photograph, read_photograph
+from src.pipelines.adapter_files import AdapterFile, read_adapter
 from src.pipelines.locate import find, how_to_fetch, locate, weight_hashes
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Prepared:
     folder: Path
     seed: int
     final: Path
+    adapters: tuple[AdapterFile, ...] = ()
 
 
 def prepare(request: Request) -> Prepared:
@@ -51,11 +53,13 @@ def prepare(request: Request) -> Prepared:
     check(request, spec, templates)
     seed = draw_seed(request)
     final = output_path(request, wording(request, templates)[0], seed)
-    return Prepared(request, spec, choice, photograph, templates, locate(spec), seed, final)
+    folder = locate(spec)
+    adapters = tuple(read_adapter(item, folder) for item in request.lora)
+    return Prepared(request, spec, choice, photograph, templates, folder, seed, final, adapters)
 
 
-def plan_for(prepared: Prepared, hardware: Hardware) -> Plan:
-    """Resolve a prepared request for this machine."""
+def plans_for(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
+    """Resolve a prepared request for this machine: the plan, then the more frugal ones to step to."""
     return resolve(
         prepared.request,
         prepared.spec,
@@ -64,6 +68,7 @@ def plan_for(prepared: Prepared, hardware: Hardware) -> Plan:
         weight_hashes(prepared.folder),
         prepared.photograph.sha256,
         prepared.seed,
+        tuple(adapter.reference for adapter in prepared.adapters),
     )
 
 
@@ -116,7 +121,7 @@ def _writable(path: Path) -> Path:
 
 def generate(
     prepared: Prepared,
-    plan: Plan,
+    plans: tuple[Plan, ...],
     hardware: Hardware,
     listener: Listener = ignore,
     cancel: CancelToken | None = None,
@@ -127,5 +132,5 @@ def generate(
     from src.engine.session import Sessions
 
     road = Road(LocalStore(home()), hardware, listener=listener, cancel=cancel or CancelToken())
-    job = Job(prepared.request, plan, prepared.photograph, prepared.final)
-    return run_with_fallback(road, job, (sessions or Sessions()).opener(prepared.folder))
+    job = Job(prepared.request, plans[0], prepared.photograph, prepared.final)
+    return run_with_fallback(road, job, plans, (sessions or Sessions()).opener(prepared.folder, prepared.adapters))

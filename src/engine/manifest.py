@@ -18,6 +18,7 @@ from src.core.paths import portable
 from src.core.plan import Plan
 from src.core.request import Request
 from src.core.result import Costs
+from src.pipelines.adapter_files import split_weight
 
 SCHEMA_VERSION = 1
 PACKAGES = ("torch", "diffusers", "transformers", "numpy", "av", "pillow")
@@ -80,6 +81,8 @@ def portable_request(request: Request) -> dict[str, Any]:
     for key in ("input_image", "output_path"):
         if data.get(key):
             data[key] = portable(Path(data[key]))
+    if request.lora:
+        data["lora"] = [f"{portable(Path(path))}={weight:g}" for path, weight in map(split_weight, request.lora)]
     if "/" in request.model:
         data["model"] = portable(Path(request.model))
     return data

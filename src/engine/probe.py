@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 from pathlib import Path
 
 from src.core.errors import BadInputError
@@ -27,6 +28,7 @@ def probe(device: str = "auto") -> Hardware:
         cpu_count=_cpus(),
         capability=capability,
         bf16=capability >= (8, 0),
+        compiler=has_compiler(),
     )
 
 
@@ -42,7 +44,13 @@ def _cpu() -> Hardware:
         free_memory=min(limit, memory.available),
         cpu_count=_cpus(),
         bf16="amx_bf16" in _cpu_field("flags").split(),
+        compiler=has_compiler(),
     )
+
+
+def has_compiler() -> bool:
+    """Whether torch.compile finds a C++ compiler (CPU code and Triton's launcher both need one)."""
+    return any(shutil.which(name) for name in ("g++", "clang++"))
 
 
 def _cpus() -> int:

@@ -1,5 +1,6 @@
 """Replay: run the plan of a manifest again and compare the hash of the frames."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from src.core.result import Result
 from src.engine.generate import Prepared, output_path
 from src.engine.manifest import Manifest, read_manifest, versions
 from src.media.images import Photograph, read_photograph
+from src.pipelines.adapter_files import read_adapter
 from src.pipelines.locate import locate, weight_hashes
 
 
@@ -25,8 +27,10 @@ class Replay:
     prepared: Prepared
 
 
-def prepare_replay(path: Path, model: str | None = None, target: Path | None = None) -> Replay:
-    """Find what the manifest's plan needs. model: where a local model folder lies now.
+def prepare_replay(
+    path: Path, model: str | None = None, target: Path | None = None, lora: Sequence[str] = ()
+) -> Replay:
+    """Find what the manifest's plan needs. model, lora: where a local model folder and adapters lie now.
 
     Raises MissingFileError when the photograph is gone, BadInputError when the weights are others.
     """
@@ -39,7 +43,8 @@ def prepare_replay(path: Path, model: str | None = None, target: Path | None = N
     request = Request(input_image=Path(manifest.photograph), prompt=plan.prompt, output_path=target)
     final = output_path(request, plan.prompt, plan.seed)
     choice = f"replay of {manifest.clip.file}, made {manifest.created} by {manifest.newsreel}"
-    prepared = Prepared(request, spec, choice, photograph, load_templates(), folder, plan.seed, final)
+    adapters = tuple(read_adapter(item, folder) for item in lora or manifest.request.get("lora", ()))
+    prepared = Prepared(request, spec, choice, photograph, load_templates(), folder, plan.seed, final, adapters)
     return Replay(manifest, prepared)
 
 

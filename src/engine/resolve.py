@@ -1,16 +1,17 @@
 """Request, spec and hardware become a plan. Pure: same arguments, same plan; nothing is loaded, nothing read."""
 
 import secrets
+from typing import Any
 
+from src.catalog.profiles import Profile
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
 from src.core.hardware import Hardware
-from src.core.plan import Plan, SessionKey
+from src.core.plan import Adapter, Cache, Plan, SessionKey
 from src.core.prompts import Template, find_template
 from src.core.request import Request
+from src.engine.planner import Choice, choices
 from src.pipelines.schedulers import timesteps
-
-WHOLE_MODEL_HEADROOM = 12e9  # bytes of activations at 49x720x480 in 16 bit beside the weights
 
 
 def resolve(
@@ -21,33 +22,63 @@ def resolve(
     weights: dict[str, str],
     image_sha256: str,
     seed: int,
-) -> Plan:
-    """Decide everything the request leaves open. Raises BadInputError when it asks for what cannot be."""
+    adapters: tuple[Adapter, ...] = (),
+) -> tuple[Plan, ...]:
+    """Decide everything the request leaves open: the plan, then the more frugal ones to step to.
+
+    Raises BadInputError when the request asks for what cannot be.
+    """
     prompt, negative, template_guidance = wording(request, templates)
     num_frames = request.num_frames or spec.defaults.num_frames
     spec.check_frames(num_frames)
     steps, guidance = steps_and_guidance(request, spec, template_guidance)
+    common = {
+        "mode": request.mode,
+        "weights": weights,
+        "image_sha256": image_sha256,
+        "fit": request.fit,
+        "prompt": prompt,
+        "negative_prompt": negative,
+        "max_sequence_length": spec.max_sequence_length,
+        "scheduler": scheduler(request, spec),
+        "timesteps": timesteps(steps, *spacing(request, spec)),
+        "num_frames": num_frames,
+        "fps": request.fps,
+        "native": spec.native,
+        "delivered": spec.deliver(request.width, request.height),
+        "upscaler": "lanczos",
+        "seed": seed,
+        "score": request.score,
+        "adapters": adapters,
+    }
+    chosen = choices(request, spec, hardware)
+    return tuple(_plan(common, request, spec, hardware, choice, (steps, guidance)) for choice in chosen)
+
+
+def _plan(
+    common: dict[str, Any],
+    request: Request,
+    spec: ModelSpec,
+    hardware: Hardware,
+    choice: Choice,
+    guided: tuple[int, float],
+) -> Plan:
+    profile = choice.profile
+    tuned = profile.compile or profile.attention != "auto" or profile.quantize != "none"
     return Plan(
-        mode=request.mode,
-        profile="stock" if request.mode == "baseline" else "exact",
-        session=session_key(request, spec, hardware),
-        weights=weights,
-        image_sha256=image_sha256,
-        fit=request.fit,
-        prompt=prompt,
-        negative_prompt=negative,
-        max_sequence_length=spec.max_sequence_length,
-        scheduler=scheduler(request, spec),
-        timesteps=timesteps(steps, *spacing(request, spec)),
-        guidance=(guidance,) * steps,
-        num_frames=num_frames,
-        fps=request.fps,
-        native=spec.native,
-        delivered=spec.deliver(request.width, request.height),
-        upscaler="lanczos",
-        seed=seed,
-        score=request.score,
+        **common,
+        profile=profile.name,
+        session=session_key(request, spec, hardware, profile),
+        guidance=guidance_schedule(*guided, profile.guidance_from, profile.guidance_until),
+        cache=Cache(name=profile.cache, threshold=profile.cache_threshold),
+        memory_estimate=choice.estimate,
+        determinism="tolerance" if tuned else "exact",
     )
+
+
+def guidance_schedule(steps: int, scale: float, begin: float, end: float) -> tuple[float, ...]:
+    """The scale at each step: `scale` in the part from `begin` until `end` (0 to 1) of the steps, 1 outside."""
+    return tuple(scale if begin <= (step + 0.5) / steps < end else 1.0 for step in range(steps))
 
 
 def check(request: Request, spec: ModelSpec, templates: dict[str, Template]) -> None:
@@ -88,10 +119,15 @@ def steps_and_guidance(request: Request, spec: ModelSpec, template: float | None
 def scheduler(request: Request, spec: ModelSpec) -> str:
     """The baseline keeps the checkpoint's own scheduler, which is what "stock" means."""
     if request.mode == "baseline":
-        if request.scheduler:
-            raise BadInputError("--scheduler does not apply to --mode baseline, which keeps the checkpoint's own")
+        given = [name for name in OURS if getattr(request, name) is not None]
+        if given:
+            flag = given[0].replace("_", "-")
+            raise BadInputError(f"--{flag} does not apply to mode baseline, the stock pipeline as it is")
         return "checkpoint"
     return request.scheduler or spec.defaults.scheduler
+
+
+OURS = ("scheduler", "guidance_interval", "attention", "cache", "quantize", "compile")
 
 
 def spacing(request: Request, spec: ModelSpec) -> tuple[str, int, int]:
@@ -101,15 +137,23 @@ def spacing(request: Request, spec: ModelSpec) -> tuple[str, int, int]:
     return "trailing", spec.schedule.train_timesteps, 0
 
 
-def session_key(request: Request, spec: ModelSpec, hardware: Hardware) -> SessionKey:
-    """What must be loaded: dtype by device, offload by free memory, VAE form by mode."""
+def session_key(request: Request, spec: ModelSpec, hardware: Hardware, profile: Profile) -> SessionKey:
+    """What must be loaded, and in which form."""
+    if hardware.device == "cpu" and profile.offload != "none":
+        raise BadInputError(f"--offload {profile.offload} moves weights between CPU and GPU; there is no GPU here")
+    if profile.compile and request.compile and not hardware.compiler:
+        raise BadInputError("--compile needs a C++ compiler: apt-get install g++ python3-dev")
     return SessionKey(
         model=spec.id,
         source=spec.source,
         device=hardware.device,
         dtype=dtype(request, hardware),
-        offload=offload(request, spec, hardware),
-        vae="stock" if request.mode == "baseline" else "fast",
+        offload=profile.offload,
+        vae=profile.vae,
+        compile=profile.compile and hardware.compiler,
+        attention=profile.attention,
+        quantize=profile.quantize,
+        tiling=profile.tiling,
     )
 
 
@@ -122,17 +166,6 @@ def dtype(request: Request, hardware: Hardware) -> str:
     if hardware.bf16:
         return "bfloat16"
     return "float32" if hardware.device == "cpu" else "float16"
-
-
-def offload(request: Request, spec: ModelSpec, hardware: Hardware) -> str:
-    """Whole on the GPU where weights and activations fit; else each model only while it runs."""
-    if hardware.device == "cpu":
-        if request.offload == "model":
-            raise BadInputError("--offload model moves models between CPU and GPU; there is no GPU here")
-        return "none"
-    if request.offload != "auto":
-        return request.offload
-    return "none" if spec.memory_bytes + WHOLE_MODEL_HEADROOM <= hardware.free_memory else "model"
 
 
 def draw_seed(request: Request) -> int:

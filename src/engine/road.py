@@ -114,13 +114,15 @@ class Road:
         return result
 
 
-def run_with_fallback(road: Road, job: Job, open_session: Callable[[Plan], Session]) -> Result:
-    """Run the plan; when memory runs out, the next more frugal one, each at most once.
+def run_with_fallback(
+    road: Road, job: Job, plans: tuple[Plan, ...], open_session: Callable[[Plan], Session]
+) -> Result:
+    """Run the first plan; when memory runs out, the next more frugal one, each at most once.
 
     Raises OutOfMemoryError when the most frugal plan does not fit either.
     """
     left: list[str] = []
-    for plan in frugal_plans(job.plan):
+    for plan in plans:
         session = open_session(plan)
         try:
             return road.run(replace(job, plan=plan, fallbacks=tuple(left)), session)
@@ -129,15 +131,7 @@ def run_with_fallback(road: Road, job: Job, open_session: Callable[[Plan], Sessi
 
             if not is_out_of_memory(error):
                 raise
-            left.append(f"offload {plan.session.offload}: {str(error).splitlines()[0]}")
-        logger.warning("out of memory with offload {}; trying the next plan", plan.session.offload)
+            left.append(f"{plan.profile}: {str(error).splitlines()[0]}")
+        logger.warning(f"out of memory with profile {plan.profile}; trying the next plan")
         session.unload()
     raise OutOfMemoryError(f"out of memory on every plan: {'; '.join(left)}; a smaller --model needs less")
-
-
-def frugal_plans(plan: Plan) -> list[Plan]:
-    """The plan, then the same with less of the model on the GPU at once."""
-    if plan.session.device == "cpu" or plan.session.offload == "model":
-        return [plan]
-    frugal = plan.session.model_copy(update={"offload": "model"})
-    return [plan, plan.model_copy(update={"session": frugal})]

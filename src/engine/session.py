@@ -1,14 +1,17 @@
 """A warm pipeline: loaded once for a session key, it runs every plan that shares the key."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from src.core.errors import MissingFileError
 from src.core.plan import Plan, SessionKey
 from src.core.progress import CancelToken, Listener, Progress
 from src.engine.costs import Stopwatch
+from src.pipelines.adapter_files import AdapterFile
 
 if TYPE_CHECKING:
     from src.pipelines.denoise import Preview
@@ -23,15 +26,18 @@ class Session:
     def __init__(self, key: SessionKey, folder: Path) -> None:
         self.key = key
         self.folder = folder
+        self.adapters: tuple[AdapterFile, ...] = ()
         self._pipe: Any = None
 
     def load(self) -> Any:
         """The pipeline, loaded on the first call."""
         if self._pipe is None:
+            from src.pipelines.adapters import AdapterRack
             from src.pipelines.loading import load_pipeline
 
             self._pipe = load_pipeline(self.folder, self.key)
             self._checkpoint_scheduler = self._pipe.scheduler
+            self._rack = AdapterRack(self._pipe)
         return self._pipe
 
     def unload(self) -> None:
@@ -57,12 +63,16 @@ class Session:
         preview: "Preview | None" = None,
     ) -> Iterator[np.ndarray]:
         """Yield the native frames (H, W, 3) uint8 in order; pixels: the photograph at native size."""
+        from src.pipelines.tuning import attention_kernel
+
         with watch.stage("load"):
             pipe = self.load()
             self._set_scheduler(plan)
+            self._set_adapters_and_cache(plan)
         chunks = self._stock if plan.mode == "baseline" else self._ours
-        for chunk in chunks(pipe, plan, pixels, watch, listener, cancel, preview):
-            yield from chunk
+        with attention_kernel(plan.session.attention, plan.session.device):
+            for chunk in chunks(pipe, plan, pixels, watch, listener, cancel, preview):
+                yield from chunk
 
     def _set_scheduler(self, plan: Plan) -> None:
         """A fresh scheduler for each run, so that no state of an earlier run is left in it."""
@@ -77,6 +87,18 @@ class Session:
         visited = tuple(self._pipe.scheduler.timesteps.tolist())
         if visited != plan.timesteps:
             raise AssertionError(f"the scheduler visits {visited}, the plan says {plan.timesteps}")
+
+    def _set_adapters_and_cache(self, plan: Plan) -> None:
+        """Exactly the plan's adapters, and its step cache without state of an earlier run."""
+        from src.pipelines.tuning import use_cache
+
+        by_hash = {adapter.reference.sha256: adapter for adapter in self.adapters}
+        missing = [adapter.file for adapter in plan.adapters if adapter.sha256 not in by_hash]
+        if missing:
+            raise MissingFileError(f"adapter {missing[0]} of this plan is not at hand; name it with --lora PATH")
+        files = [replace(by_hash[adapter.sha256], reference=adapter) for adapter in plan.adapters]
+        self._rack.put(files)
+        use_cache(self._pipe.transformer, plan.cache)
 
     @staticmethod
     def _ours(
@@ -99,7 +121,8 @@ class Session:
                 listener(Progress("encode", 1, 1))
             with watch.stage("denoise"):
                 latents = denoise.denoise(pipe, plan, start, generator, listener, cancel, preview)
-            yield from watch.drain("decode", denoise.decode(pipe, latents, listener, cancel))
+            pieces = denoise.decode(pipe, latents, listener, cancel, plan.session.tiling)
+            yield from watch.drain("decode", pieces)
         finally:
             pipe.maybe_free_model_hooks()
 
@@ -128,13 +151,14 @@ class Sessions:
     def __init__(self) -> None:
         self._session: Session | None = None
 
-    def opener(self, folder: Path) -> Callable[[Plan], Session]:
+    def opener(self, folder: Path, adapters: tuple[AdapterFile, ...] = ()) -> Callable[[Plan], Session]:
         """A function from a plan to its session, loaded from `folder`; warm when the key is the last one's."""
-        return lambda plan: self._open(plan.session, folder)
+        return lambda plan: self._open(plan.session, folder, adapters)
 
-    def _open(self, key: SessionKey, folder: Path) -> Session:
+    def _open(self, key: SessionKey, folder: Path, adapters: tuple[AdapterFile, ...]) -> Session:
         if self._session is None or (self._session.key, self._session.folder) != (key, folder):
             if self._session is not None:
                 self._session.unload()
             self._session = Session(key, folder)
+        self._session.adapters = adapters
         return self._session

@@ -5,6 +5,7 @@ draws from the generator and rounds in the same order. The objective is v-predic
 latents are joined to the noisy ones on the channel axis.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from torch import Tensor
 from src.core.plan import Plan
 from src.core.progress import CancelToken, Listener, Progress
 
+TILE_OVERLAP = 0.25
 Preview = Callable[[int, Tensor], None]
 
 
@@ -111,6 +113,7 @@ def denoise(
     latents, old_x0, previous = start.latents * pipe.scheduler.init_noise_sigma, None, None
     for step, timestep in enumerate(pipe.scheduler.timesteps):
         cancel.check()
+        pipe.transformer.newsreel_timestep = int(timestep)  # what a timestep-bound cache looks at
         velocity = predict(pipe, start, latents, timestep, plan.guidance[step])
         latents, old_x0 = advance(pipe.scheduler, velocity, old_x0, timestep, previous, latents, generator)
         latents, previous = latents.to(start.prompt_embeds.dtype), timestep
@@ -125,9 +128,10 @@ def predict(pipe: Any, start: Conditioning, latents: Tensor, timestep: Tensor, s
     """The velocity (1, F, C, h, w) in float32; v = v_u + w (v_c - v_u), arXiv:2207.12598, skipped for w <= 1."""
     embeds = start.prompt_embeds if scale > 1 else start.prompt_embeds[-1:]
     repeats = embeds.shape[0]
+    # A cache of its own for unguided steps: their batch has another size.
     model_input = pipe.scheduler.scale_model_input(torch.cat([latents] * repeats), timestep)
     model_input = torch.cat([model_input, torch.cat([start.image_latents] * repeats)], dim=2)
-    with pipe.transformer.cache_context("cond_uncond"):
+    with pipe.transformer.cache_context("cond_uncond" if repeats == 2 else "cond"):
         velocity = pipe.transformer(
             hidden_states=model_input,
             encoder_hidden_states=embeds,
@@ -160,7 +164,9 @@ def advance(
 
 
 @torch.no_grad()
-def decode(pipe: Any, latents: Tensor, listener: Listener, cancel: CancelToken) -> Iterator[np.ndarray]:
+def decode(
+    pipe: Any, latents: Tensor, listener: Listener, cancel: CancelToken, tiling: bool = False
+) -> Iterator[np.ndarray]:
     """Decode latents (1, F, C, h, w) piece by piece; yields frames (n, H, W, 3) uint8 in order.
 
     The pieces and their convolution caches are those of `AutoencoderKLCogVideoX._decode`, so the frames are too;
@@ -168,8 +174,8 @@ def decode(pipe: Any, latents: Tensor, listener: Listener, cancel: CancelToken) 
     """
     vae = pipe.vae
     z = 1 / pipe.vae_scaling_factor_image * latents.permute(0, 2, 1, 3, 4)
-    if vae.use_tiling:
-        yield to_uint8(vae.decode(z).sample)
+    if tiling:
+        yield decode_tiled(vae, z)
         return
     _wake(vae)
     size, count = vae.num_latent_frames_batch_size, z.shape[2]
@@ -183,6 +189,18 @@ def decode(pipe: Any, latents: Tensor, listener: Listener, cancel: CancelToken) 
         begin = end
         listener(Progress("decode", piece + 1, pieces))
         yield to_uint8(sample)
+
+
+def decode_tiled(vae: Any, z: Tensor) -> np.ndarray:
+    """All frames at once in diffusers' overlapping tiles; only here, as tiled encoding fails on small sizes."""
+    step = 2 ** (len(vae.config.block_out_channels) - 1)
+    height, width = (step * 4 * math.ceil(side / 8) for side in z.shape[-2:])  # about half a side; see below
+    # Latent tiles in multiples of 4 overlapping by a quarter: other fractions round apart and misplace the tiles.
+    vae.enable_tiling(height, width, TILE_OVERLAP, TILE_OVERLAP)
+    try:
+        return to_uint8(vae.decode(z).sample)
+    finally:
+        vae.disable_tiling()
 
 
 def _wake(vae: Any) -> None:

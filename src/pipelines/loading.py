@@ -8,6 +8,7 @@ import torch
 from src.core.errors import BadInputError
 from src.core.plan import SessionKey
 from src.pipelines.fast_vae import make_fast
+from src.pipelines.tuning import tune
 
 if TYPE_CHECKING:
     from diffusers import CogVideoXImageToVideoPipeline
@@ -20,6 +21,7 @@ def load_pipeline(folder: Path, key: SessionKey) -> "CogVideoXImageToVideoPipeli
     pipe = read_pipeline(folder, DTYPES[key.dtype])
     if key.vae == "fast":
         make_fast(pipe.vae)
+    tune(pipe, key)
     place(pipe, key)
     return pipe
 
@@ -44,8 +46,23 @@ def read_pipeline(folder: Path, dtype: torch.dtype) -> "CogVideoXImageToVideoPip
 
 
 def place(pipe: "CogVideoXImageToVideoPipeline", key: SessionKey) -> None:
-    """Put the pipeline on its device: whole, or each model only while it runs ("model")."""
+    """Put the pipeline on its device: whole; each model ("model") or layer ("sequential") only while it runs;
+    or blocks streamed ahead of their use ("group")."""
     if key.offload == "model":
         pipe.enable_model_cpu_offload(device=key.device)
+    elif key.offload == "sequential":
+        pipe.enable_sequential_cpu_offload(device=key.device)
+    elif key.offload == "group":
+        stream_groups(pipe, torch.device(key.device))
     else:
         pipe.to(key.device)
+
+
+def stream_groups(pipe: "CogVideoXImageToVideoPipeline", device: torch.device) -> None:
+    """Group offload with a copy stream: one block a group where there are blocks, leaves in the VAE."""
+    from diffusers.hooks import apply_group_offloading
+
+    streamed = {"onload_device": device, "offload_device": torch.device("cpu"), "use_stream": device.type == "cuda"}
+    pipe.transformer.enable_group_offload(offload_type="block_level", num_blocks_per_group=1, **streamed)
+    pipe.vae.enable_group_offload(offload_type="leaf_level", **streamed)
+    apply_group_offloading(pipe.text_encoder, offload_type="block_level", num_blocks_per_group=1, **streamed)

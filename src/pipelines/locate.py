@@ -80,6 +80,12 @@ def weight_hashes(folder: Path) -> dict[str, str]:
     return hashes
 
 
+def base_hash(folder: Path) -> str:
+    """One SHA-256 for the transformer's weights: what an adapter was trained on."""
+    hashes = [value for name, value in sorted(weight_hashes(folder).items()) if name.startswith("transformer/")]
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
 class _HashMemory:
     """Hashes by (path, size, mtime), kept in a JSON file between runs."""
 

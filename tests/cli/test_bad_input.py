@@ -83,7 +83,10 @@ def test_an_interrupt_leaves_no_file_and_exits_130(tiny_folder, photograph, home
         sys.executable, "-m", "src.optimized_inference", "--input-image", str(photograph), "--prompt", "pan left",
         "--model", str(tiny_folder), "--num-inference-steps", "1000", "--output-path", str(home / "c.mp4"),
     ]  # fmt: skip
-    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job would ignore it
+    )  # fmt: skip
     for _ in range(600):
         if list(home.glob(".c.*.partial.mp4")):
             break

@@ -7,10 +7,10 @@ import pytest
 from src.core.errors import BadInputError, CancelledError, MissingFileError, OutOfMemoryError, OutputError
 from src.core.paths import REPOSITORY
 from src.core.progress import CancelToken
-from src.engine.generate import choose_model, generate, plan_for, prepare, slug
+from src.engine.generate import choose_model, generate, plans_for, prepare, slug
 from src.engine.manifest import read_manifest
 from src.engine.replay import differences, prepare_replay
-from src.engine.road import Road, frugal_plans
+from src.engine.road import Road
 from src.engine.session import Session, Sessions
 
 
@@ -20,7 +20,7 @@ def make(request_for, cpu):
 
     def run(listener=lambda _: None, cancel=None, sessions=None, **fields):
         prepared = prepare(request_for(**fields))
-        return generate(prepared, plan_for(prepared, cpu), cpu, listener, cancel, sessions)
+        return generate(prepared, plans_for(prepared, cpu), cpu, listener, cancel, sessions)
 
     return run
 
@@ -83,7 +83,7 @@ def test_replay_gives_the_frames_even_when_the_photograph_moved(make, photograph
     result = make()
     photograph.unlink()
     replay = prepare_replay(result.manifest, str(tiny_folder))
-    again = generate(replay.prepared, replay.manifest.plan, cpu)
+    again = generate(replay.prepared, (replay.manifest.plan,), cpu)
     assert again.path != result.path
     assert differences(replay.manifest, again, cpu) == ""
     changed = replay.manifest.model_copy(update={"frame_sha256": "0" * 64})
@@ -128,8 +128,8 @@ def test_a_filter_changes_every_frame_and_a_finisher_sees_the_file(request_for, 
     prepared = prepare(request_for())
     seen = []
     road = Road(LocalStore(home), cpu, filters=[lambda frame: 255 - frame], finishers=[lambda p: seen.append(p.stat().st_size)])
-    job = Job(prepared.request, plan_for(prepared, cpu), prepared.photograph, prepared.final)
-    plain = generate(prepared, job.plan, cpu)
+    job = Job(prepared.request, plans_for(prepared, cpu)[0], prepared.photograph, prepared.final)
+    plain = generate(prepared, (job.plan,), cpu)
     inverted = road.run(job, Session(job.plan.session, prepared.folder))
     assert inverted.frame_sha256 != plain.frame_sha256
     assert seen[0] > 0
@@ -137,22 +137,38 @@ def test_a_filter_changes_every_frame_and_a_finisher_sees_the_file(request_for, 
 
 def test_out_of_memory_steps_to_the_next_plan_once(request_for, cpu, monkeypatch):
     prepared = prepare(request_for())
-    plan = plan_for(prepared, cpu)
-    gpu_plan = plan.model_copy(update={"session": plan.session.model_copy(update={"device": "cuda"})})
-    assert [p.session.offload for p in frugal_plans(gpu_plan)] == ["none", "model"]
+    plan = plans_for(prepared, cpu)[0]
+    frugal = plan.model_copy(update={"profile": "frugal"})
     tried = []
 
-    def run(self, key_plan, *args, **kwargs):
-        tried.append(key_plan.session.offload)
+    def run(self, plan, *args, **kwargs):
+        tried.append(plan.profile)
         raise RuntimeError("CUDA out of memory. Tried to allocate 20 GiB")
         yield
 
     monkeypatch.setattr(Session, "run", run)
     monkeypatch.setattr(Session, "cut_from", lambda *_: "")
     with pytest.raises(OutOfMemoryError, match="on every plan"):
-        generate(prepared, gpu_plan, cpu)
-    assert tried == ["none", "model"]
+        generate(prepared, (plan, frugal), cpu)
+    assert tried == ["plain", "frugal"]
     assert not prepared.final.exists()
+
+
+def test_the_result_tells_which_plans_were_left(request_for, cpu, monkeypatch):
+    prepared = prepare(request_for())
+    plan = plans_for(prepared, cpu)[0]
+    run = Session.run
+
+    def fail_first(self, plan, *args, **kwargs):
+        if plan.profile == "greedy":
+            raise RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate")
+        yield from run(self, plan, *args, **kwargs)
+
+    monkeypatch.setattr(Session, "run", fail_first)
+    result = generate(prepared, (plan.model_copy(update={"profile": "greedy"}), plan), cpu)
+    assert result.fallbacks == ("greedy: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate",)
+    assert read_manifest(result.manifest).fallbacks == result.fallbacks
+    assert result.plan.profile == "plain"
 
 
 def test_another_error_is_not_taken_for_lack_of_memory(request_for, cpu, monkeypatch):
@@ -164,7 +180,7 @@ def test_another_error_is_not_taken_for_lack_of_memory(request_for, cpu, monkeyp
 
     monkeypatch.setattr(Session, "run", run)
     with pytest.raises(RuntimeError, match="device-side assert"):
-        generate(prepared, plan_for(prepared, cpu), cpu)
+        generate(prepared, plans_for(prepared, cpu), cpu)
 
 
 def test_a_long_prompt_is_cut_and_says_so(make):

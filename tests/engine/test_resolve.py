@@ -15,7 +15,7 @@ CPU = Hardware(device="cpu", name="a CPU", memory=16 << 30, free_memory=8 << 30)
 
 def plan(hardware=CPU, model="nano", **fields):
     request = Request(**{"input_image": "a.png", "prompt": "pan left"} | fields)
-    return resolve(request, find_model(model), hardware, load_templates(), {}, "hash", 5)
+    return resolve(request, find_model(model), hardware, load_templates(), {}, "hash", 5)[0]
 
 
 def test_it_is_pure():
@@ -69,7 +69,7 @@ def test_a_template_brings_its_wording():
         ({"width": 640, "height": 480}, "its shape is 240x160"),
         ({"offload": "model"}, "there is no GPU here"),
         ({"dtype": "float16"}, "not computed on a CPU"),
-        ({"mode": "baseline", "scheduler": "ddim"}, "keeps the checkpoint's own"),
+        ({"mode": "baseline", "scheduler": "ddim"}, "the stock pipeline as it is"),
     ],
 )
 def test_what_cannot_be_is_refused(fields, sentence):

@@ -1,0 +1,62 @@
+"""Profiles: named ways to run a model, ordered from fastest to most frugal; data in `configs/profiles.yaml`."""
+
+from pydantic import Field, model_validator
+
+from src.core.config import Config, load
+from src.core.errors import BadInputError
+from src.core.paths import CONFIGS
+
+
+class Profile(Config):
+    """One way to run.
+
+    devices: where it applies. exact: equal to the stock pipeline at equal steps but for rounding.
+    vae: "stock" or "fast" (exact rewrite). compile: blocks and decoder through torch.compile.
+    attention: kernel of scaled dot-product attention, "auto" leaves the choice to PyTorch.
+    cache, cache_threshold: step cache and how far the first block's residual may move before it is refreshed.
+    guidance_from, guidance_until: part of the steps, 0 to 1, in which guidance is applied; outside, one forward.
+    quantize: "none", "int8" or "fp8" weights of the transformer. capability: least CUDA capability it needs.
+    offload: "none", "model", "group" or "sequential". tiling: decode the VAE in tiles.
+    """
+
+    name: str
+    description: str
+    devices: tuple[str, ...] = ("cuda",)
+    exact: bool = True
+    vae: str = "fast"
+    compile: bool = False
+    attention: str = "auto"
+    cache: str = "none"
+    cache_threshold: float = 0.0
+    guidance_from: float = Field(default=0.0, ge=0, le=1)
+    guidance_until: float = Field(default=1.0, ge=0, le=1)
+    quantize: str = "none"
+    capability: float = 0.0
+    offload: str = "none"
+    tiling: bool = False
+
+
+class ProfileFile(Config):
+    """The whole file, in order of speed."""
+
+    profiles: tuple[Profile, ...]
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> "ProfileFile":
+        names = [profile.name for profile in self.profiles]
+        if len(set(names)) != len(names):
+            raise ValueError("two profiles have the same name")
+        return self
+
+
+def load_profiles() -> tuple[Profile, ...]:
+    """Every profile, fastest first."""
+    return load(CONFIGS / "profiles.yaml", ProfileFile).profiles
+
+
+def find_profile(name: str) -> Profile:
+    """The profile called `name`; raises BadInputError with the list of known ones."""
+    profiles = {profile.name: profile for profile in load_profiles()}
+    if name not in profiles:
+        raise BadInputError(f"unknown profile {name!r}; known: auto, {', '.join(profiles)}")
+    return profiles[name]

@@ -1,0 +1,167 @@
+"""The video reader: a stream of RGB frames, with what the file says about itself."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
+
+from src.core.errors import BadInputError, MissingFileError
+from src.media.frames import Frame, VideoInfo
+
+_MATRICES = {
+    1: ("bt709", Colorspace.ITU709),
+    4: ("fcc", Colorspace.FCC),
+    5: ("bt470bg", Colorspace.ITU601),
+    6: ("smpte170m", Colorspace.ITU601),
+    7: ("smpte240m", Colorspace.SMPTE240M),
+    9: ("bt2020nc", Colorspace.BT2020),
+    10: ("bt2020c", Colorspace.BT2020),
+}
+"""Matrix codes of ISO/IEC 23091-2: ffmpeg's name, and what swscale calls it."""
+
+_SHARE_LOST = 0.02
+"""A container may state a few frames more than it shows (edit lists); beyond this share the file is cut short."""
+
+
+class VideoReader:
+    """Reads the first video stream of `path`; iterate once, then close, or use as a context manager.
+
+    deep: keep more than 8 bits as uint16 in [0, 65535]; otherwise every frame is uint8. Frames keep their own pts,
+    at a variable rate too, and their stored orientation: `info.rotation` says how to turn them for display.
+    Raises MissingFileError, or BadInputError where no picture can be decoded; while iterating, BadInputError
+    where the file is damaged or cut short.
+    """
+
+    def __init__(self, path: Path | str, deep: bool = False) -> None:
+        self.path = Path(path)
+        self._container = _open(self.path)
+        self._stream = _video_stream(self._container, self.path)
+        self._stream.thread_type = "AUTO"
+        self._frames = self._container.decode(self._stream)
+        self._first = self._decode_first()
+        self.info = _describe(self._stream, self._first)
+        self._format = "rgb48le" if deep and self.info.bit_depth > 8 else "rgb24"
+
+    def __iter__(self) -> Iterator[Frame]:
+        count, pts = 0, -1
+        for frame in self._decoded():
+            pts = frame.pts if frame.pts is not None else pts + 1
+            yield Frame(self._rgb(frame), pts)
+            count += 1
+        self._check_whole(count)
+
+    def close(self) -> None:
+        """Release the file; iterating afterwards is an error."""
+        self._container.close()
+
+    def __enter__(self) -> "VideoReader":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+    def _decode_first(self) -> av.VideoFrame:
+        try:
+            first = next(self._frames, None)
+        except av.FFmpegError as error:
+            self.close()
+            raise BadInputError(f"{self.path} is damaged: no frame can be decoded ({_reason(error)})") from None
+        if first is None or first.width < 1 or first.height < 1:
+            self.close()
+            raise BadInputError(f"{self.path} holds no video frame; a clip needs at least one")
+        return first
+
+    def _decoded(self) -> Iterator[av.VideoFrame]:
+        yield self._first
+        count = 1
+        try:
+            for frame in self._frames:
+                yield frame
+                count += 1
+        except av.FFmpegError as error:
+            raise BadInputError(f"{self.path} is damaged after frame {count} ({_reason(error)})") from None
+
+    def _check_whole(self, count: int) -> None:
+        stated = self.info.frames
+        if stated and count < stated - max(2, _SHARE_LOST * stated):
+            raise BadInputError(f"{self.path} is cut short: {count} of {stated} frames are there")
+
+    def _rgb(self, frame: av.VideoFrame):
+        """(H, W, 3) in the file's own matrix and range, since swscale takes bt601 for everything."""
+        return frame.to_ndarray(
+            format=self._format,
+            src_colorspace=_matrix(frame)[1],
+            src_color_range=ColorRange.JPEG if _is_full(frame) else ColorRange.MPEG,
+            dst_color_range=ColorRange.JPEG,
+            interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
+        )
+
+
+def _open(path: Path) -> av.container.InputContainer:
+    if not path.exists():
+        raise MissingFileError(f"there is no video at {path}")
+    if path.is_dir():
+        raise BadInputError(f"{path} is a folder, not a video")
+    if path.stat().st_size == 0:
+        raise BadInputError(f"{path} is empty (0 bytes), not a video")
+    try:
+        return av.open(str(path))
+    except (av.FFmpegError, OSError) as error:
+        raise BadInputError(f"{path} cannot be read as a video ({_reason(error)})") from None
+
+
+def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    if not container.streams.video:
+        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+        container.close()
+        raise BadInputError(f"{path} has no video stream, only {kinds}")
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        container.close()
+        raise BadInputError(f"{path} is coded in a way this build of FFmpeg cannot decode")
+    return stream
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _matrix(frame: av.VideoFrame) -> tuple[str | None, Colorspace]:
+    """The matrix's name, None where the file does not say; then bt601 below 720 lines and bt709 from there on."""
+    name, matrix = _MATRICES.get(int(frame.colorspace), (None, None))
+    if matrix is None:
+        matrix = Colorspace.ITU601 if min(frame.width, frame.height) < 720 else Colorspace.ITU709
+    return name, matrix
+
+
+def _is_full(frame: av.VideoFrame) -> bool:
+    return frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj") or frame.format.is_rgb
+
+
+def _tag(kind: type, value: int) -> str | None:
+    """ffmpeg's name for a primaries or transfer code; None for "unspecified" and for codes without a name."""
+    member = next((m for m in kind if int(m) == int(value)), None)
+    if member is None or member.name == "UNSPECIFIED":
+        return None
+    return {"GAMMA22": "bt470m", "GAMMA28": "bt470bg", "IEC61966_2_1": "iec61966-2-1", "BT2020_10": "bt2020-10",
+            "BT2020_12": "bt2020-12", "ARIB_STD_B67": "arib-std-b67"}.get(member.name, member.name.lower())  # fmt: skip
+
+
+def _describe(stream: av.VideoStream, first: av.VideoFrame) -> VideoInfo:
+    rate = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
+    return VideoInfo(
+        width=first.width,
+        height=first.height,
+        rate=Fraction(rate),
+        time_base=Fraction(stream.time_base or 1 / Fraction(rate)),
+        primaries=_tag(ColorPrimaries, first.color_primaries),
+        transfer=_tag(ColorTrc, first.color_trc),
+        matrix=_matrix(first)[0],
+        full_range=_is_full(first),
+        rotation=(-round(first.rotation / 90) * 90) % 360,
+        sample_aspect_ratio=Fraction(stream.sample_aspect_ratio or 1),
+        frames=stream.frames or None,
+        bit_depth=max(component.bits for component in first.format.components),
+    )

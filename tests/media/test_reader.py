@@ -1,0 +1,151 @@
+"""The reader gives the picture that was written, and refuses in one sentence what it cannot read."""
+
+import wave
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.video.reformatter import ColorRange, Colorspace
+
+from src.core.errors import BadInputError, MissingFileError
+from src.media.reader import VideoReader
+from src.media.writer import VideoWriter
+
+COLOUR = (200, 40, 90)
+
+
+def _flat(width: int = 96, height: int = 64, colour=COLOUR) -> np.ndarray:
+    return np.full((height, width, 3), colour, np.uint8)
+
+
+def _numbered(count: int) -> list[np.ndarray]:
+    return [_flat(colour=(20 + 5 * i, 100, 200 - 5 * i)) for i in range(count)]
+
+
+def write(path: Path, frames, codec="libx264", pixels="yuv420p", matrix=None, pts=None, options=None) -> Path:
+    """Encode frames as asked; the matrix is applied and, where it is not None, also stated."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=8, options=options or {"crf": "4"})
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = pixels
+        stream.codec_context.time_base = Fraction(1, 1000 if pts else 8)
+        if matrix is not None:
+            stream.codec_context.colorspace = matrix
+        for number, array in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(array, format="rgb24").reformat(
+                format=pixels, dst_colorspace=matrix or Colorspace.ITU601, dst_color_range=ColorRange.MPEG
+            )
+            frame.pts, frame.time_base = (pts[number] if pts else number), stream.codec_context.time_base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_what_the_writer_wrote_comes_back(tmp_path):
+    frames = _numbered(9)
+    writer = VideoWriter(tmp_path / "clip.mp4", 96, 64, 8)
+    for frame in frames:
+        writer.write(frame)
+    writer.commit()
+    with VideoReader(tmp_path / "clip.mp4") as reader:
+        read = list(reader)
+        info = reader.info
+    assert (info.width, info.height, info.rate, info.frames) == (96, 64, 8, 9)
+    assert (info.matrix, info.primaries, info.transfer, info.full_range) == ("bt709", "bt709", "bt709", False)
+    assert all(np.abs(a.array.astype(int) - b).max() <= 4 for a, b in zip(read, frames, strict=True))
+    assert [float(f.pts * info.time_base) for f in read] == [i / 8 for i in range(9)]
+
+
+@pytest.mark.parametrize("matrix", [Colorspace.ITU709, Colorspace.ITU601, None], ids=["bt709", "bt601", "untagged"])
+def test_the_files_own_matrix_is_used(tmp_path, matrix):
+    with VideoReader(write(tmp_path / "clip.mp4", [_flat()] * 2, matrix=matrix)) as reader:
+        colour = next(iter(reader)).array[32, 48].astype(int)
+    assert np.abs(colour - COLOUR).max() <= 3
+
+
+def test_ten_bits_are_eight_or_sixteen_as_asked(tmp_path):
+    path = write(tmp_path / "deep.mkv", [_flat()] * 2, codec="ffv1", pixels="yuv444p10le", options={})
+    with VideoReader(path) as plain, VideoReader(path, deep=True) as deep:
+        eight, sixteen = next(iter(plain)).array, next(iter(deep)).array
+        assert plain.info.bit_depth == 10
+    assert (eight.dtype, sixteen.dtype) == (np.uint8, np.uint16)
+    assert np.abs(eight[5, 5].astype(int) - COLOUR).max() <= 2
+    assert np.abs(sixteen[5, 5] / 257 - COLOUR).max() <= 2
+
+
+def test_odd_sizes_are_read_whole(tmp_path):
+    path = write(tmp_path / "odd.mkv", [_flat(77, 51)] * 2, codec="ffv1", pixels="yuv444p", options={})
+    with VideoReader(path) as reader:
+        assert next(iter(reader)).array.shape == (51, 77, 3)
+
+
+def test_a_variable_rate_keeps_its_times(tmp_path):
+    times = [0, 100, 150, 400, 1000]
+    path = write(tmp_path / "vfr.mkv", _numbered(5), pts=times)
+    with VideoReader(path) as reader:
+        assert [round(float(f.pts * reader.info.time_base) * 1000) for f in reader] == times
+
+
+@pytest.mark.parametrize("clockwise", [90, 180, 270])
+def test_rotation_is_reported_and_not_applied(tmp_path, clockwise):
+    import subprocess
+
+    import imageio_ffmpeg
+
+    upright, turned = write(tmp_path / "a.mp4", [_flat()] * 3), tmp_path / "b.mp4"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-display_rotation", str(-clockwise)]
+    subprocess.run([*command, "-i", str(upright), "-c", "copy", str(turned)], check=True)
+    with VideoReader(turned) as reader:
+        assert reader.info.rotation == clockwise
+        assert next(iter(reader)).array.shape == (64, 96, 3)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(MissingFileError, match=r"nowhere\.mp4"):
+        VideoReader(tmp_path / "nowhere.mp4")
+
+
+def _empty(path: Path) -> None:
+    path.touch()
+
+
+def _garbage(path: Path) -> None:
+    path.write_bytes(np.random.default_rng(0).bytes(5000))
+
+
+def _headless(path: Path) -> None:
+    whole = write(path.with_suffix(".whole.mp4"), _numbered(20)).read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+
+
+def _audio(path: Path) -> None:
+    with wave.open(str(path.with_suffix(".wav")), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(16000))
+    path.with_suffix(".wav").rename(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [(_empty, "0 bytes"), (_garbage, "cannot be read"), (_headless, "cannot be read"), (_audio, "no video stream, only audio"), (Path.mkdir, "a folder")],
+    ids=["zero size", "garbage", "truncated", "audio only", "folder"],
+)  # fmt: skip
+def test_what_is_no_video_is_refused_in_one_sentence(tmp_path, make, says):
+    path = tmp_path / "bad.mp4"
+    make(path)
+    with pytest.raises(BadInputError, match=says) as caught:
+        VideoReader(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_clip_cut_short_says_how_much_is_there(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (40, 64, 96, 3)).astype(np.uint8)
+    writer = VideoWriter(tmp_path / "clip.mp4", 96, 64, 8)
+    for frame in noise:
+        writer.write(frame)
+    whole = writer.commit().read_bytes()
+    (tmp_path / "clip.mp4").write_bytes(whole[: len(whole) // 2])
+    with VideoReader(tmp_path / "clip.mp4") as reader, pytest.raises(BadInputError, match="cut short|damaged"):
+        list(reader)

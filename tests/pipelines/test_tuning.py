@@ -1,0 +1,104 @@
+"""Each switch of a profile does what it says on this model, or raises."""
+
+import numpy as np
+import pytest
+import torch
+
+from src.core.errors import BadInputError
+from src.core.plan import Cache
+from src.core.progress import CancelToken, ignore
+from src.engine.costs import Stopwatch
+from src.engine.session import Session
+from src.pipelines.loading import read_pipeline
+from src.pipelines.tuning import attention_kernel, quantize, use_cache
+
+
+def session_for(tiny_folder, make_plan, **key):
+    plan = make_plan()
+    return Session(plan.session.model_copy(update=key), tiny_folder)
+
+
+def frames(session, plan, picture):
+    plan = plan.model_copy(update={"session": session.key})
+    return np.stack(list(session.run(plan, picture, Stopwatch(), ignore, CancelToken())))
+
+
+@pytest.mark.parametrize("cache", [Cache(name="first_block", threshold=0.5), Cache(name="taylorseer", threshold=3), Cache(name="pyramid", threshold=2)])
+def test_a_cache_skips_work_and_leaves_nothing_behind(tiny_folder, make_plan, picture, cache):
+    session = session_for(tiny_folder, make_plan)
+    plan = make_plan(steps=10)
+    plain = frames(session, plan, picture)
+    calls = []
+    block = session.load().transformer.transformer_blocks[1].attn1.to_q
+    handle = block.register_forward_hook(lambda *_: calls.append(1))
+    cached = frames(session, plan.model_copy(update={"cache": cache}), picture)
+    handle.remove()
+    assert len(calls) < 10, "the last block ran at every step: the cache did nothing"
+    assert not np.array_equal(cached, plain)
+    assert np.array_equal(frames(session, plan, picture), plain)
+
+
+def test_a_cache_survives_guidance_that_stops(tiny_folder, make_plan, picture):
+    plan = make_plan(steps=6, guidance=(4.0, 4.0, 4.0, 1.0, 1.0, 1.0), cache=Cache(name="first_block", threshold=0.5))
+    assert frames(session_for(tiny_folder, make_plan), plan, picture).shape[0] == 9
+
+
+def test_a_cancelled_run_leaves_no_cached_state(tiny_folder, make_plan, picture):
+    from src.core.errors import CancelledError
+
+    session = session_for(tiny_folder, make_plan)
+    plan = make_plan(steps=8, cache=Cache(name="first_block", threshold=0.5))
+    fresh = frames(session, plan, picture)
+    cancel = CancelToken()
+    other = plan.model_copy(update={"seed": 99})
+    with pytest.raises(CancelledError):
+        list(session.run(other, picture, Stopwatch(), lambda r: cancel.cancel() if r.done == 3 else None, cancel))
+    assert np.array_equal(frames(session, plan, picture), fresh)
+
+
+def test_a_cache_that_hooks_nothing_is_an_error(tiny_folder):
+    transformer = read_pipeline(tiny_folder, torch.float32).transformer
+    transformer.transformer_blocks = torch.nn.ModuleList()
+    with pytest.raises((BadInputError, ValueError)):
+        use_cache(transformer, Cache(name="taylorseer", threshold=3))
+
+
+def test_attention_kernels_agree_and_foreign_ones_are_refused(tiny_folder, make_plan, picture):
+    plain = frames(session_for(tiny_folder, make_plan), make_plan(), picture)
+    math = frames(session_for(tiny_folder, make_plan, attention="math"), make_plan(), picture)
+    assert np.abs(plain.astype(int) - math).max() <= 1
+    with pytest.raises(BadInputError, match="CUDA kernel"):
+        attention_kernel("cudnn", "cpu")
+
+
+def test_the_chosen_kernel_is_the_one_that_runs(monkeypatch):
+    query = torch.randn(1, 2, 8, 16)
+    with attention_kernel("math", "cpu"):
+        assert torch.backends.cuda.math_sdp_enabled()
+        assert not torch.backends.cuda.flash_sdp_enabled()
+        torch.nn.functional.scaled_dot_product_attention(query, query, query)
+
+
+def test_tiles_cover_the_picture(tiny_folder, make_plan, picture):
+    session = session_for(tiny_folder, make_plan, tiling=True)
+    assert frames(session, make_plan(), picture).shape == (9, 48, 64, 3)
+    assert not session.load().vae.use_tiling
+
+
+def test_group_offload_keeps_the_frames(tiny_folder, make_plan, picture):
+    plain = frames(session_for(tiny_folder, make_plan), make_plan(), picture)
+    grouped = frames(session_for(tiny_folder, make_plan, offload="group"), make_plan(), picture)
+    assert np.array_equal(grouped, plain)
+
+
+def test_int8_changes_every_linear_of_the_blocks(tiny_folder):
+    pytest.importorskip("torchao")
+    pipe = read_pipeline(tiny_folder, torch.bfloat16)
+    linears = [m for m in pipe.transformer.transformer_blocks.modules() if isinstance(m, torch.nn.Linear)]
+    assert quantize(pipe.transformer, "int8") == len(linears)
+
+
+def test_compiled_frames_are_those_of_the_eager_run(tiny_folder, make_plan, picture):
+    plain = frames(session_for(tiny_folder, make_plan, vae="fast"), make_plan(), picture)
+    compiled = frames(session_for(tiny_folder, make_plan, vae="fast", compile=True), make_plan(), picture)
+    assert np.abs(plain.astype(int) - compiled).max() <= 2
