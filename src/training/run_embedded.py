@@ -112,6 +112,8 @@ def export(settings: EmbeddedSettings, folder: Path, target: Path, blueprint: Bl
     prepared.pipeline.to(dtype=torch.float16).save_pretrained(partial, safe_serialization=True)
     if (target / "README.md").is_file():
         shutil.copy(target / "README.md", partial)
+    for file in partial.rglob("*.safetensors"):
+        file.chmod(0o644)  # safetensors writes files that only their owner may read
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
     logger.info("{}: decoder step {}, transformer step {}", target, steps["decoder"], steps["transformer"])

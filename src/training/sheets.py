@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from src.media.images import fit_photograph
 from src.pipelines.blueprint import NANO, Blueprint
 from src.pipelines.fast_vae import make_fast
 from src.scenes.photographs import HELD_OUT, read_photograph
@@ -21,16 +22,6 @@ PROMPTS = (
     "push in", "pull out", "roll clockwise", "static shot",
 )  # fmt: skip
 SHOWN = 5
-
-
-def fitted(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
-    """The middle of a photograph (H, W, 3) uint8, cropped to the shape and scaled to (height, width, 3)."""
-    scale = max(width / pixels.shape[1], height / pixels.shape[0])
-    size = (max(width, round(pixels.shape[1] * scale)), max(height, round(pixels.shape[0] * scale)))
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    scaled = cv2.resize(pixels, size, interpolation=method)
-    top, left = (size[1] - height) // 2, (size[0] - width) // 2
-    return np.ascontiguousarray(scaled[top : top + height, left : left + width])
 
 
 def sample(
@@ -83,7 +74,7 @@ def write_sheet(
     rows = []
     for index, prompt in enumerate(PROMPTS):
         name = HELD_OUT[index % len(HELD_OUT)].name
-        photograph = fitted(read_photograph(name), blueprint.width, blueprint.height)
+        photograph = fit_photograph(read_photograph(name), blueprint.width, blueprint.height, "cover")
         clip = sample(pipeline, photograph, prompt, min(num_frames, blueprint.num_frames))
         rows.append(labelled(strip(clip), prompt))
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -6,9 +6,10 @@ import torch
 from src.core.config import load
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import CONFIGS
+from src.media.images import fit_photograph
 from src.training.run_embedded import Slice, export, run_slice
 from src.training.settings import EmbeddedSettings, Stage
-from src.training.sheets import fitted, sample
+from src.training.sheets import sample
 
 
 def test_a_slice_exports_a_stock_pipeline(small, settings, tmp_path, pixels):
@@ -20,7 +21,7 @@ def test_a_slice_exports_a_stock_pipeline(small, settings, tmp_path, pixels):
     assert (again / "README.md").read_text() == "card"
     pipeline = CogVideoXImageToVideoPipeline.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
-    clip = sample(pipeline, fitted(pixels, small.width, small.height), "pan left", num_frames=9, steps=2)
+    clip = sample(pipeline, fit_photograph(pixels, small.width, small.height, "cover"), "pan left", num_frames=9, steps=2)
     assert clip.shape == (9, small.height, small.width, 3)
 
 
@@ -42,8 +43,3 @@ def test_lengths_that_do_not_come_out_exact_are_refused():
     data = {"steps": 1, "share": 1, "batches": {13: 1}, "draw": {0: {13: 1.0}}}
     with pytest.raises(BadInputError, match="8k\\+1"):
         validate(data, Stage, "test")
-
-
-def test_fitted_keeps_the_middle(pixels):
-    assert fitted(pixels, 64, 48).shape == (48, 64, 3)
-    assert fitted(pixels, 48, 48)[24, 24].tolist() == pytest.approx(pixels[48, 64].tolist(), abs=90)
