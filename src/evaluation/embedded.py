@@ -21,6 +21,7 @@ OPTIONS: dict[str, Any] = {
     "dtype": value(str, "float32 (the default), or bfloat16 where the processor is fast at it."),
     "docs": value(Path, "The page that gets the figures. Default docs/embedded-model.md."),
     "no_score": switch("Leave the temporal score out.", "--no-score"),
+    "quick": switch("Speed words on one move a photograph instead of three.", "--quick"),
     "json": JSON,
     "quiet": QUIET,
 }
@@ -62,7 +63,8 @@ def _evaluate(values: dict[str, Any], photographs: "list[tuple[str, np.ndarray]]
 
     page = values["docs"] or REPOSITORY / "docs" / "embedded-model.md"
     pipeline, sampler, settings = _sampler(values)
-    figures, shown = evaluate(pipeline.vae, sampler, photographs, not values["no_score"], logger.info)
+    scored, quick = not values["no_score"], bool(values["quick"])
+    figures, shown = evaluate(pipeline.vae, sampler, photographs, scored, quick, logger.info)
     names = ", ".join(name for name, _ in photographs)
     block = markdown(figures, f"{settings} Photographs: {names}.")
     write_sheet(shown, WORDINGS, page.parent / "images" / f"{page.stem}.png")

@@ -88,10 +88,18 @@ class Trainer:
             self.checkpoints.save(self.step, state | {"optimizer": self.optimizer.state_dict()})
 
     def run(self, seconds: float, callbacks: Sequence[Callback] = ()) -> None:
-        """Train until the stage's last step or until the time is up, then save.
+        """Train until the stage's last step or until the time is up, then save; so does an interruption.
 
         Raises DivergedError on a loss that is not finite; the last checkpoint is from before it.
         """
+        try:
+            self._steps(seconds, callbacks)
+        except KeyboardInterrupt:
+            self.save()
+            raise
+        self.save()
+
+    def _steps(self, seconds: float, callbacks: Sequence[Callback]) -> None:
         began = saved = time.monotonic()
         with ThreadPoolExecutor(1) as ahead:
             upcoming = ahead.submit(self.recipe.batch, self.step)
@@ -103,7 +111,6 @@ class Trainer:
                     self.save()
                     saved = time.monotonic()
             upcoming.cancel()
-        self.save()
 
     def _one_step(self, upcoming: Future, ahead: ThreadPoolExecutor) -> tuple[Report, Future]:
         start = time.monotonic()
