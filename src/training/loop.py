@@ -7,7 +7,7 @@ that was stopped and resumed takes the very steps of one that was not.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -55,9 +55,9 @@ class Trainer:
     def __init__(self, recipe: Recipe, stage: Stage, seed: int, checkpoints: CheckpointManager, bf16: bool):
         self.recipe, self.stage, self.seed, self.checkpoints = recipe, stage, seed, checkpoints
         self.accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
-        trained = [parameter for parameter in recipe.model.parameters() if parameter.requires_grad]
+        groups = parameter_groups(recipe.model, stage.rates)
         optimizer = torch.optim.AdamW(
-            trained, lr=stage.rate.peak, betas=(0.9, 0.95), weight_decay=stage.weight_decay
+            groups, lr=stage.rate.peak, betas=(0.9, 0.95), weight_decay=stage.weight_decay
         )
         self.model, self.optimizer = self.accelerator.prepare(recipe.model, optimizer)
         self.average = {name: tensor.detach().clone() for name, tensor in self._trained()}
@@ -118,7 +118,7 @@ class Trainer:
         following = ahead.submit(self.recipe.batch, self.step + 1)
         rate = self.stage.rate.peak * self.stage.rate.factor(self.step, self.stage.steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         generator = step_generator(self.seed, self.step)
         loss = self.recipe.loss(batch, generator)
         if not torch.isfinite(loss):
@@ -143,6 +143,16 @@ class Trainer:
         keep = min(self.stage.ema, (1 + self.step) / (10 + self.step))
         for name, tensor in self._trained():
             self.average[name].lerp_(tensor.detach(), 1 - keep)
+
+
+def parameter_groups(model: nn.Module, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Trained parameters by their share of the learning rate: that of the first prefix in `rates`, or 1."""
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            share = next((rate for prefix, rate in rates.items() if name.startswith(prefix)), 1.0)
+            groups.setdefault(share, []).append(parameter)
+    return [{"params": parameters, "share": share} for share, parameters in groups.items()]
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:

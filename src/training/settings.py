@@ -21,12 +21,14 @@ class Rate(Config):
 class Stage(Config):
     """What both stages share. `share` is the part of a slice's minutes that the stage gets.
 
+    rates: shares of the learning rate by prefix of the parameter's name; 1 for all others.
     batches: samples a step for each clip length in frames; draw: from which step on which lengths are drawn.
     """
 
     steps: int
     share: float
     rate: Rate = Rate()
+    rates: dict[str, float] = Field(default_factory=dict)
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
     ema: float = 0.999

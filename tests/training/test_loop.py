@@ -7,7 +7,7 @@ from torch import nn
 from src.core.errors import DivergedError
 from src.training.checkpoints import CheckpointManager
 from src.training.embedded import RECIPES, prepare
-from src.training.loop import Trainer, step_generator
+from src.training.loop import Trainer, parameter_groups, step_generator
 from src.training.settings import Rate, Stage
 
 
@@ -90,6 +90,29 @@ def test_rate_warms_up_stays_and_falls():
     assert factors[0] == pytest.approx(0.1)
     assert factors[10:80] == pytest.approx([1.0] * 70)
     assert factors[99] == pytest.approx(0.05)
+
+
+def test_parts_of_a_model_may_learn_more_slowly(tmp_path):
+    model = nn.ModuleDict({"text": nn.Linear(3, 3), "video": nn.Linear(3, 1)})
+    model["text"].bias.requires_grad = False
+    groups = {group["share"]: group["params"] for group in parameter_groups(model, {"text": 0.1})}
+    assert [parameter.shape for parameter in groups[0.1]] == [(3, 3)]
+    assert [parameter.shape for parameter in groups[1.0]] == [(1, 3), (1,)]
+    slow = _trainer(tmp_path)
+    slow.optimizer.param_groups[0]["share"] = 0.0
+    before = slow.model.weight.clone()
+    slow.run(1e9, [lambda report, trainer: None])
+    assert torch.equal(before, slow.model.weight)
+
+
+def test_interrupted_runs_save(tmp_path):
+    def interrupt(report, trainer):
+        if report.step == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _trainer(tmp_path).run(1e9, [interrupt])
+    assert CheckpointManager(tmp_path).steps() == [7]
 
 
 @pytest.mark.parametrize("name", RECIPES)
