@@ -16,6 +16,7 @@ OPTIONS: dict[str, Any] = {
     "folder": value(Path, "Where the run lives and resumes from. Default outputs/training/nano."),
     "config": value(Path, "Default configs/training/embedded.yaml."),
     "export": value(Path, "Write the fp16 pipeline here. Default FOLDER/pipeline."),
+    "start_from": value(Path, "Begin a new run with the weights of this exported pipeline."),
     "sheets": value(float, "Write a sheet of samples every so many minutes. Default none."),
     "threads": value(int, "CPU threads. Default: all cores."),
     "quiet": QUIET,
@@ -45,13 +46,15 @@ def _stages(name: str) -> tuple[str, ...]:
 
 def _train(values: dict[str, Any], minutes: float, stages: tuple[str, ...]) -> None:
     from src.core.config import load
-    from src.training.run_embedded import Slice, export, run_slice
+    from src.training.run_embedded import Slice, export, run_slice, start_from
     from src.training.settings import EmbeddedSettings
 
     settings = load(values["config"] or CONFIGS / "training" / "embedded.yaml", EmbeddedSettings)
     if values["threads"]:
         settings = settings.model_copy(update={"threads": values["threads"]})
     folder = values["folder"] or home() / "training" / "nano"
+    if values["start_from"]:
+        start_from(values["start_from"], folder)
     if minutes:
         run_slice(settings, folder, Slice(minutes, stages, values["sheets"] or 0.0))
     print(export(settings, folder, values["export"] or folder / "pipeline"))

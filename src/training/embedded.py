@@ -19,6 +19,8 @@ from src.training.codes import POSTERIOR_LOGVAR, LinearCodes, fit, install
 from src.training.objective import image_condition, image_noise, noised, velocity, velocity_loss
 from src.training.settings import DecoderStage, EmbeddedSettings, Stage, TransformerStage
 
+CODES = "codes.safetensors"
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -32,7 +34,7 @@ class Prepared:
 def prepare(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path) -> Prepared:
     """Build the pipeline and fit the codes, or read them back from `folder`; deterministic in the settings."""
     pipeline = assemble(blueprint, corpus(settings.corpus, settings.seed), settings.seed)
-    file = Path(folder) / "codes.safetensors"
+    file = Path(folder) / CODES
     codes = load_codes(file) if file.is_file() else _fit(blueprint, settings)
     if not file.is_file():
         save_codes(codes, file)
@@ -191,13 +193,20 @@ class TransformerRecipe:
     def loss(self, batch: tuple[Tensor, Tensor, Tensor], generator: torch.Generator) -> Tensor:
         clean, image, ids = batch
         device = clean.device
-        timesteps = torch.randint(0, len(self.alphas), (len(clean),), generator=generator).to(device)
+        timesteps = self._timesteps(len(clean), generator).to(device)
         noise = torch.randn(clean.shape, generator=generator).to(device)
         kept = (torch.rand(len(clean), generator=generator) >= self.stage.image_dropout).to(device)
         noisy = noised(clean, noise, self.alphas, timesteps)
         condition = image_condition(image, clean.shape[1], kept)
         predicted = self.model(noisy, condition, ids, timesteps, self._rotary(clean.shape[1], device))
         return velocity_loss(predicted, velocity(clean, noise, self.alphas, timesteps))
+
+    def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
+        """Uniform, but for a share from the upper third, where nothing but the prompt tells the move."""
+        steps = len(self.alphas)
+        timesteps = torch.randint(0, steps, (count,), generator=generator)
+        upper = torch.randint(steps * 2 // 3, steps, (count,), generator=generator)
+        return torch.where(torch.rand(count, generator=generator) < self.stage.high_noise, upper, timesteps)
 
     def _rotary(self, latent_frames: int, device: torch.device) -> Any:
         size = self.prepared.blueprint

@@ -75,9 +75,19 @@ class Trainer:
         for name, tensor in self._trained():
             tensor.data.copy_(state["model"][name])
             self.average[name].copy_(state["average"][name])
+        shares = [group["share"] for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
+        for group, share in zip(self.optimizer.param_groups, shares, strict=True):
+            group["share"] = share  # of today's settings, not of those that the checkpoint was made with
         self.step = state["step"]
         return True
+
+    @torch.no_grad()
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Begin with these weights, by parameter name, instead of untrained ones."""
+        for name, tensor in self._trained():
+            tensor.copy_(weights[name])
+            self.average[name].copy_(weights[name])
 
     def save(self) -> None:
         """Write everything that the next step depends on."""

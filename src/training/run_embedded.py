@@ -10,16 +10,17 @@ from typing import Any
 import torch
 from loguru import logger
 
-from src.core.errors import MissingFileError
+from src.core.errors import BadInputError, MissingFileError
 from src.pipelines.blueprint import NANO, Blueprint
 from src.training.callbacks import Callback, CsvLog, Every, Say
 from src.training.checkpoints import CheckpointManager
-from src.training.embedded import RECIPES, Prepared, prepare
+from src.training.embedded import CODES, RECIPES, Prepared, prepare, save_codes
 from src.training.loop import Trainer
 from src.training.precision import bf16_is_fast
 from src.training.settings import EmbeddedSettings
 
 STAGES = ("decoder", "transformer")
+START = "start"
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,36 @@ def train_stage(
     fast = bf16_is_fast(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     trainer = Trainer(recipe, stage, settings.seed, CheckpointManager(folder / name), fast)
     resumed = trainer.resume()
+    if not resumed and (folder / START).is_dir():
+        trainer.start_from(_read_trained(folder / START, name))
     where = f"resumes at step {trainer.step}" if resumed else "starts"
     logger.info("{} {} of {}, {}", name, where, stage.steps, "bfloat16" if fast else "float32")
     trainer.run(seconds, _callbacks(name, settings, folder, sheet_minutes, blueprint))
+
+
+def start_from(pipeline: Path, folder: Path) -> None:
+    """Let a new run in `folder` begin with the weights and codes of an exported pipeline.
+
+    Raises MissingFileError where it is no exported pipeline, BadInputError where a run is there already.
+    """
+    if not (pipeline / CODES).is_file():
+        raise MissingFileError(f"{pipeline} holds no {CODES}; give a folder that train_embedded has exported")
+    if (folder / CODES).exists():
+        raise BadInputError(f"{folder} holds a run already; give another --folder, or leave --start-from away")
+    shutil.copytree(pipeline, folder / START)
+    shutil.copy(pipeline / CODES, folder / CODES)
+
+
+def _read_trained(pipeline: Path, name: str) -> dict[str, torch.Tensor]:
+    """The weights of one stage from an exported pipeline, by the names of the recipe's module."""
+    from safetensors.torch import load_file
+
+    if name == "decoder":
+        weights = load_file(pipeline / "vae" / "diffusion_pytorch_model.safetensors")
+        return {key: tensor for key, tensor in weights.items() if key.startswith("decoder.")}
+    files = {"transformer": "diffusion_pytorch_model", "text_encoder": "model"}
+    parts = {part: load_file(pipeline / part / f"{file}.safetensors") for part, file in files.items()}
+    return {f"{part}.{key}": tensor for part, weights in parts.items() for key, tensor in weights.items()}
 
 
 def _callbacks(
@@ -109,6 +137,7 @@ def export(settings: EmbeddedSettings, folder: Path, target: Path, blueprint: Bl
     prepared, steps = trained(settings, folder, blueprint)
     target, partial = Path(target), Path(target).with_name(f".{Path(target).name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
+    save_codes(prepared.codes, partial / CODES)
     prepared.pipeline.to(dtype=torch.float16).save_pretrained(partial, safe_serialization=True)
     if (target / "README.md").is_file():
         shutil.copy(target / "README.md", partial)

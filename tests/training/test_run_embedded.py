@@ -1,5 +1,7 @@
 """A slice of the whole recipe ends in a folder that the stock pipeline runs."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -7,7 +9,7 @@ from src.core.config import load
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import CONFIGS
 from src.media.images import fit_photograph
-from src.training.run_embedded import Slice, export, run_slice
+from src.training.run_embedded import Slice, export, run_slice, start_from, train_stage
 from src.training.settings import EmbeddedSettings, Stage
 from src.training.sheets import sample
 
@@ -23,6 +25,21 @@ def test_a_slice_exports_a_stock_pipeline(small, settings, tmp_path, pixels):
     pipeline.set_progress_bar_config(disable=True)
     clip = sample(pipeline, fit_photograph(pixels, small.width, small.height, "cover"), "pan left", num_frames=9, steps=2)
     assert clip.shape == (9, small.height, small.width, 3)
+
+
+def test_a_new_run_starts_from_an_exported_pipeline(small, settings, tmp_path):
+    exported = run_slice(settings, tmp_path / "run", Slice(minutes=0.02), small)
+    start_from(exported, tmp_path / "next")
+    for name in ("decoder", "transformer"):
+        train_stage(name, settings, tmp_path / "next", 0.0, blueprint=small)
+    again = export(settings, tmp_path / "next", tmp_path / "again", small)
+    for part in ("transformer", "vae"):
+        file = Path(part) / "diffusion_pytorch_model.safetensors"
+        assert (again / file).read_bytes() == (exported / file).read_bytes()
+    with pytest.raises(BadInputError, match="holds a run already"):
+        start_from(exported, tmp_path / "next")
+    with pytest.raises(MissingFileError, match="exported"):
+        start_from(tmp_path, tmp_path / "third")
 
 
 def test_nothing_to_export(small, settings, tmp_path):
