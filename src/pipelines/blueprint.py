@@ -168,9 +168,12 @@ def transformer(blueprint: Blueprint) -> CogVideoXTransformer3DModel:
     )  # fmt: skip
 
 
-def assemble(blueprint: Blueprint, corpus: Sequence[str], seed: int) -> Any:
+def assemble(
+    blueprint: Blueprint, corpus: Sequence[str], seed: int, tokenizer: T5Tokenizer | None = None
+) -> Any:
     """The whole pipeline in memory, untrained, its weights drawn from `seed`.
 
+    tokenizer: used instead of one trained on `corpus`, which orders pieces of equal weight anew in each process.
     Returns a `diffusers.CogVideoXImageToVideoPipeline` in float32 on the CPU.
     """
     import dataclasses
@@ -178,7 +181,7 @@ def assemble(blueprint: Blueprint, corpus: Sequence[str], seed: int) -> Any:
     import torch
     from diffusers import CogVideoXDPMScheduler, CogVideoXImageToVideoPipeline
 
-    tokenizer = train_tokenizer(corpus, blueprint.vocab_size, blueprint.text_length)
+    tokenizer = tokenizer or train_tokenizer(corpus, blueprint.vocab_size, blueprint.text_length)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         parts = {

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from src.pipelines.blueprint import Blueprint, assemble
+from src.pipelines.blueprint import Blueprint, assemble, train_tokenizer
 from src.pipelines.fast_vae import make_fast
 from src.scenes.prompts import flaws
-from src.scenes.sampler import SceneSampler, corpus
+from src.scenes.sampler import Mix, SceneSampler, corpus
 from src.training.codes import POSTERIOR_LOGVAR, LinearCodes, fit, install
 from src.training.objective import image_condition, image_noise, noised, velocity, velocity_loss
 from src.training.settings import DecoderStage, EmbeddedSettings, Stage, TransformerStage
@@ -32,14 +32,26 @@ class Prepared:
 
 
 def prepare(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path) -> Prepared:
-    """Build the pipeline and fit the codes, or read them back from `folder`; deterministic in the settings."""
-    pipeline = assemble(blueprint, corpus(settings.corpus, settings.seed), settings.seed)
+    """Build the pipeline; tokenizer and codes are learned once and then read back from `folder`."""
+    pipeline = assemble(blueprint, [], settings.seed, _tokenizer(blueprint, settings, Path(folder) / "tokenizer"))
     file = Path(folder) / CODES
     codes = load_codes(file) if file.is_file() else _fit(blueprint, settings)
     if not file.is_file():
         save_codes(codes, file)
     install(codes, pipeline.vae)
     return Prepared(blueprint, pipeline, codes)
+
+
+def _tokenizer(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path) -> Any:
+    """The run's tokenizer: trained once and kept, because its trainer may number pieces otherwise the next time."""
+    from transformers import T5Tokenizer
+
+    if not folder.is_dir():
+        learned = train_tokenizer(
+            corpus(settings.corpus, settings.seed), blueprint.vocab_size, blueprint.text_length
+        )
+        learned.save_pretrained(folder)
+    return T5Tokenizer.from_pretrained(folder)
 
 
 def _fit(blueprint: Blueprint, settings: EmbeddedSettings) -> LinearCodes:
@@ -78,7 +90,7 @@ class Clips:
     def __init__(self, blueprint: Blueprint, stage: Stage, settings: EmbeddedSettings, seed: int) -> None:
         self.stage, self.seed = stage, seed
         self.sampler = SceneSampler(
-            blueprint.width, blueprint.height, seed, canvases=settings.canvases, reuse=4
+            blueprint.width, blueprint.height, seed, Mix(**settings.mix), settings.canvases, reuse=4
         )
         self.most = max(stage.batches.values())
 

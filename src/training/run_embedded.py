@@ -78,6 +78,7 @@ def start_from(pipeline: Path, folder: Path) -> None:
         raise BadInputError(f"{folder} holds a run already; give another --folder, or leave --start-from away")
     shutil.copytree(pipeline, folder / START)
     shutil.copy(pipeline / CODES, folder / CODES)
+    shutil.copytree(pipeline / "tokenizer", folder / "tokenizer")
 
 
 def _read_trained(pipeline: Path, name: str) -> dict[str, torch.Tensor]:

@@ -81,6 +81,7 @@ class EmbeddedSettings(Config):
     corpus: int = 6000
     fit_clips: int = 120
     canvases: int = 160
+    mix: dict[str, float] = Field(default_factory=dict, description="shares that differ from scenes.sampler.Mix")
     threads: int | None = Field(default=None, description="CPU threads; None leaves it to torch")
     decoder: DecoderStage
     transformer: TransformerStage

@@ -36,6 +36,8 @@ def test_a_new_run_starts_from_an_exported_pipeline(small, settings, tmp_path):
     for part in ("transformer", "vae"):
         file = Path(part) / "diffusion_pytorch_model.safetensors"
         assert (again / file).read_bytes() == (exported / file).read_bytes()
+    tokenizer = Path("tokenizer") / "tokenizer.json"
+    assert (again / tokenizer).read_bytes() == (exported / tokenizer).read_bytes()
     with pytest.raises(BadInputError, match="holds a run already"):
         start_from(exported, tmp_path / "next")
     with pytest.raises(MissingFileError, match="exported"):
