@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from src.engine.runs import append_run
 from src.engine.session import Session
 from src.media.images import Photograph, fit_photograph
 from src.media.writer import VideoWriter
+from src.metrics.temporal import TemporalScorer
 from src.upscaling.registry import make_upscaler
 
 Filter = Callable[[np.ndarray], np.ndarray]
@@ -57,25 +59,35 @@ class Road:
         pixels = fit_photograph(job.photograph.pixels, job.plan.native.width, job.plan.native.height, job.plan.fit)
         size = job.plan.delivered
         warnings = self._warnings(job, session, watch)
-        with VideoWriter(job.final, size.width, size.height, job.plan.fps) as writer:
-            digest = self._encode(job, session, pixels, writer, watch)
+        scoring = TemporalScorer((size.width, size.height), rate=job.plan.fps) if job.plan.score else None
+        with VideoWriter(job.final, size.width, size.height, job.plan.fps) as writer, scoring or nullcontext():
+            digest = self._encode(job, session, pixels, writer, scoring, watch)
             with watch.stage("deliver"):
                 temporary = writer.finish()
                 for finisher in self.finishers:
                     finisher(temporary)
+            report = self._score(scoring, watch)
             outcome = {"frame_sha256": digest, "costs": watch.costs(), "warnings": warnings}
-            return self._publish(job, writer, outcome | {"fallbacks": job.fallbacks})
+            return self._publish(job, writer, outcome | {"fallbacks": job.fallbacks, "report": report})
 
     def _encode(
-        self, job: Job, session: Session, pixels: np.ndarray, writer: VideoWriter, watch: Stopwatch
+        self,
+        job: Job,
+        session: Session,
+        pixels: np.ndarray,
+        writer: VideoWriter,
+        scoring: TemporalScorer | None,
+        watch: Stopwatch,
     ) -> str:
-        """Stream the frames into the writer; returns the SHA-256 over their RGB bytes."""
+        """Stream the frames into writer and scorer, which works beside; returns the SHA-256 over their RGB bytes."""
         digest, done = hashlib.sha256(), 0
         native = session.run(job.plan, pixels, watch, self.listener, self.cancel)
         for frame in self._filtered(make_upscaler(job.plan.upscaler).upscale(native, job.plan.delivered)):
             with watch.stage("deliver"):
                 digest.update(np.ascontiguousarray(frame).tobytes())
                 writer.write(frame)
+                if scoring is not None:
+                    scoring.update(frame)
             done += 1
             self.listener(Progress("deliver", done, job.plan.num_frames))
         if done != job.plan.num_frames:
@@ -88,6 +100,16 @@ class Road:
             for apply in self.filters:
                 frame = apply(frame)  # noqa: PLW2901
             yield frame
+
+    @staticmethod
+    def _score(scoring: TemporalScorer | None, watch: Stopwatch) -> dict[str, Any] | None:
+        """The temporal report, and the sentence that a person reads."""
+        if scoring is None:
+            return None
+        with watch.stage("score"):
+            report = scoring.finish()
+        logger.info(report.sentence())
+        return report.to_dict()
 
     @staticmethod
     def _warnings(job: Job, session: Session, watch: Stopwatch) -> tuple[str, ...]:

@@ -34,7 +34,18 @@ def test_a_clip_is_published_whole(make, home):
     with (home / "runs.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [row["frame_sha256"] for row in rows] == [result.frame_sha256]
-    assert set(result.costs.seconds) == {"load", "encode", "denoise", "decode", "deliver"}
+    assert set(result.costs.seconds) == {"load", "encode", "denoise", "decode", "deliver", "score"}
+    assert result.report["frames"] == 9
+    assert rows[0]["temporal_score"] == str(result.report["score"])
+    assert read_manifest(result.manifest).report == result.report
+
+
+def test_the_score_can_be_left_out(make, home):
+    result = make(score=False)
+    assert result.report is None
+    assert "score" not in result.costs.seconds
+    with (home / "runs.csv").open() as stream:
+        assert next(csv.DictReader(stream))["temporal_score"] == ""
     assert result.costs.peak_rss > 100 << 20
 
 
