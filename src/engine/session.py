@@ -33,11 +33,14 @@ class Session:
         """The pipeline, loaded on the first call."""
         if self._pipe is None:
             from src.pipelines.adapters import AdapterRack
+            from src.pipelines.encodings import share_encodings
             from src.pipelines.loading import load_pipeline
 
             self._pipe = load_pipeline(self.folder, self.key)
             self._checkpoint_scheduler = self._pipe.scheduler
             self._rack = AdapterRack(self._pipe)
+            if self.key.vae != "stock":
+                self.encodings = share_encodings(self._pipe)
         return self._pipe
 
     def unload(self) -> None:
