@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from src.cli.options import JSON, QUIET, VOCABULARY, make_app, switch, value
+from src.console.options import JSON, QUIET, VOCABULARY, make_app, switch, value
 from src.console.output import command, print_json
 from src.core.errors import BadInputError, PartialFailureError
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from src.cli.options import CONFIG, JSON, QUIET, VOCABULARY, make_app, switch, value
+from src.console.options import CONFIG, JSON, QUIET, VOCABULARY, make_app, switch, value
 from src.console.output import command, print_json
 from src.core.errors import NewsreelError
 from src.core.request import Mode, Request, build_request, parse_assignments
