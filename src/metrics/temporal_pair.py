@@ -12,7 +12,7 @@ import numpy as np
 from src.core.errors import BadInputError
 from src.motion.cuts import histogram_distance, is_cut
 from src.motion.tvl1 import SMALLEST_LEVEL, FlowBackend
-from src.motion.warp import visible, warp
+from src.motion.warp import inside, visible, warp
 
 ANALYSIS_AREA = 360 * 240
 BLOCK = 15
@@ -32,8 +32,8 @@ class PairMeasures:
     velocity: (R, C, 2) float32, block means of the flow, diagonals a frame. magnitude: (R, C), of its length.
     Both are means over the pixels whose forward and backward flow agree, since elsewhere (a clear sky, a covered
     background) the flow is arbitrary; trusted: (R, C) in [0, 1], their share in the block.
-    unexplained: share of pixels where the flows disagree and the pictures do too, so that something appeared,
-    vanished or broke.
+    unexplained: share of pixels that stay in the frame, where the flows disagree and the pictures do too, so that
+    something appeared, vanished or broke.
     warping_error: mean |first - warped second| where visible, grey levels. noise: the same error in the calmest
     quarter of the blocks. visible: share of pixels not occluded. brightness: log of the ratio of mean
     brightness along the flow. difference: mean |first - second|. fastest: mean of the top 5 % of flow, in diagonals.
@@ -115,7 +115,7 @@ def _measure(first: np.ndarray, second: np.ndarray, flow: np.ndarray, half_backw
         velocity=blocks(flow * counted[..., None]) / scale[..., None],
         magnitude=blocks(length * counted) / scale,
         trusted=trusted,
-        unexplained=float((~seen & (coarse > UNEXPLAINED_ERROR)).mean()),
+        unexplained=float((inside(flow) & ~seen & (coarse > UNEXPLAINED_ERROR)).mean()),
         warping_error=float(error[chosen].mean()),
         noise=float(np.quantile(blocks(error), 0.25)),
         visible=share,

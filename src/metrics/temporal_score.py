@@ -10,7 +10,7 @@ motion does not explain is
 Five terms say how near a clip is to the limit of what is acceptable, which is 1:
 
     motion    max(V over the clip / V0, V over the worst WINDOW residuals / VPEAK0)
-    event     largest (x_t - x') / (E0 + x'): x_t the unexplained share of a pair, x' its neighbours' median
+    event     largest ((x_t - x') / (E0 + x'))^2: x_t the unexplained share of a pair, x' its neighbours' median
     disorder  mean unexplained share / X0
     noise     (difference along the flow in the calmest quarter of the blocks, median over the clip / N0)^2
     light     (root mean square of the change of brightness along the flow that neighbours do not explain / L0)^2
@@ -117,6 +117,7 @@ class ScoreFold:
         """The report; shape: (h, w) of the analysis picture, drift: see STATIC_DRIFT. At least one pair is needed."""
         self._settle(self._recent[-2] if len(self._recent) > 1 else None, self._recent[-1], None)
         p = {name: np.asarray(values, dtype=np.float64) for name, values in vars(self._pairs).items()}
+        p["light"] = _light(p["brightness"])
         local = local_terms(p)
         score = round(ACCEPTED_FROM ** max(clip_terms(p).values()), 4)
         curve = ACCEPTED_FROM ** np.max(list(local.values()), axis=0)
@@ -156,13 +157,13 @@ def _ratio(residual: np.ndarray, motion: np.ndarray) -> np.ndarray:
 
 
 def _event(unexplained: np.ndarray) -> np.ndarray:
-    """How far the unexplained share of each pair stands above what is usual around it, (F - 1,)."""
+    """How far the unexplained share of each pair stands above what is usual around it, squared, (F - 1,)."""
     usual = np.median(_around(unexplained, NEIGHBOURS), axis=1)
-    return np.maximum(unexplained - usual, 0) / (E0 + usual)
+    return np.square(np.maximum(unexplained - usual, 0) / (E0 + usual))
 
 
 def clip_terms(p: dict[str, np.ndarray]) -> dict[str, float]:
-    """The terms over the whole clip, by name; p holds an array (F - 1,) for each field of a pair."""
+    """The terms over the whole clip, by name; p holds an array (F - 1,) for each field of a pair, and light."""
     local = local_terms(p)
     whole = float(_ratio(p["residual"].mean(), p["motion"].mean())) / V0
     return {
@@ -170,7 +171,7 @@ def clip_terms(p: dict[str, np.ndarray]) -> dict[str, float]:
         "event": float(local["event"].max()),
         "disorder": float(p["unexplained"].mean()) / X0,
         "noise": (float(np.median(p["noise"])) / N0) ** 2,
-        "light": float(np.square(_light(p["brightness"])).mean()) / L0**2,
+        "light": float(np.square(p["light"]).mean()) / L0**2,
     }
 
 
@@ -182,5 +183,5 @@ def local_terms(p: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "event": _event(p["unexplained"]),
         "disorder": _around(p["unexplained"], WINDOW).mean(axis=1) / X0,
         "noise": np.square(_around(p["noise"], WINDOW).mean(axis=1) / N0),
-        "light": np.square(_around(_light(p["brightness"]), WINDOW)).mean(axis=1) / L0**2,
+        "light": np.square(_around(p["light"], WINDOW)).mean(axis=1) / L0**2,
     }
