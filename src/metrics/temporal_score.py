@@ -1,7 +1,7 @@
 """The temporal score: from the measures of all pairs to one number, the local curve and the worst moment.
 
-For each pair t of neighbouring frames, v_t(b) is the block-mean flow and m_t(b) the block-mean length of the flow, in
-frame diagonals a second, and w_t(b) the share of the block where forward and backward flow agree. What smooth
+For each pair t of neighbouring frames, v_t(b) is the block-mean flow and m_t(b) the block-mean length of the flow,
+in frame diagonals a second, and w_t(b) the share of the block where forward and backward flow agree. What smooth
 motion does not explain is
 
     r_t = v_t - (v_{t-1} + v_{t+1}) / 2               neighbours weighted by time where the rate varies
@@ -114,7 +114,7 @@ class ScoreFold:
         self._pairs.motion.append(motion)
 
     def finish(self, shape: tuple[int, int], drift: float) -> TemporalReport:
-        """The report; shape: (h, w) of the analysis picture, drift: see STATIC_DRIFT. At least one pair is needed."""
+        """The report of at least one pair; shape: (h, w) of the analysis picture, drift: see STATIC_DRIFT."""
         self._settle(self._recent[-2] if len(self._recent) > 1 else None, self._recent[-1], None)
         p = {name: np.asarray(values, dtype=np.float64) for name, values in vars(self._pairs).items()}
         p["light"] = _light(p["brightness"])
