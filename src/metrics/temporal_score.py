@@ -4,7 +4,8 @@ For each pair t of neighbouring frames, v_t(b) is the block-mean flow and m_t(b)
 in frame diagonals a second, and w_t(b) the share of the block where forward and backward flow agree. What smooth
 motion does not explain is
 
-    r_t = v_t - (v_{t-1} + v_{t+1}) / 2               neighbours weighted by time where the rate varies
+    r_t = v_t - (v_{t-1} + v_{t+1}) / 2               neighbours weighted by time where the rate varies; the
+                                                      flow's own noise is taken off the mean of |r|^2
     V   = 2/3 mean w |r|^2 / (mean w m^2 + M0^2)      w the least of the three; 2/3: the variance of white motion
 
 Five terms say how near a clip is to the limit of what is acceptable, which is 1:
@@ -31,8 +32,11 @@ VERSION = "1"
 ACCEPTED_FROM = 0.6
 M0 = 0.01
 """Diagonals a second: below this speed, residual motion is measured against M0, not against the motion."""
-V0 = 0.065
+V0 = 0.06
 VPEAK0 = 0.25
+FLOW_NOISE = 0.06 / 433
+"""Diagonals a frame: what the flow itself cannot resolve, 0.06 pixels of 360x240; at a high frame rate it would
+otherwise be taken for jitter, since the motion between two frames becomes small."""
 WINDOW = 6
 E0 = 0.02
 NEIGHBOURS = 9
@@ -65,12 +69,13 @@ _AS_MEASURED = ("unexplained", "noise", "brightness", "warping_error", "differen
 
 @dataclass(frozen=True)
 class _Motion:
-    """One pair's motion: velocity (R, C, 2) and speed (R, C) a second, trust (R, C), time of its middle."""
+    """One pair's motion: velocity (R, C, 2) and speed (R, C) a second, trust (R, C), the time of its middle."""
 
     velocity: np.ndarray
     speed: np.ndarray
     trusted: np.ndarray
     time: float
+    seconds: float
 
 
 def _unexplained(before: _Motion | None, now: _Motion, after: _Motion | None) -> tuple[float, float]:
@@ -84,8 +89,8 @@ def _unexplained(before: _Motion | None, now: _Motion, after: _Motion | None) ->
     elif before is not None and after is not None:
         weight = (now.time - before.time) / (after.time - before.time)
         expected = (1 - weight) * before.velocity + weight * after.velocity
-    residual = np.square(now.velocity - expected).sum(-1)
-    return scale * float((trust * residual).mean()), float((trust * np.square(now.speed)).mean())
+    residual = scale * np.square(now.velocity - expected).sum(-1) - (FLOW_NOISE / now.seconds) ** 2
+    return max(0.0, float((trust * residual).mean())), float((trust * np.square(now.speed)).mean())
 
 
 class ScoreFold:
@@ -102,7 +107,7 @@ class ScoreFold:
             getattr(self._pairs, name).append(getattr(measures, name))
         per_second = np.float32(1 / seconds)
         velocity, speed = measures.velocity * per_second, measures.magnitude * per_second
-        self._recent.append(_Motion(velocity, speed, measures.trusted, self._clock + seconds / 2))
+        self._recent.append(_Motion(velocity, speed, measures.trusted, self._clock + seconds / 2, seconds))
         self._clock += seconds
         if len(self._recent) >= 2:
             self._settle(self._recent[-3] if len(self._recent) > 2 else None, self._recent[-2], self._recent[-1])

