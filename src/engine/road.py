@@ -11,7 +11,7 @@ import numpy as np
 from loguru import logger
 
 from src.artifacts.store import ArtifactStore, write_whole
-from src.core.errors import OutOfMemoryError
+from src.core.errors import OutOfMemoryError, OutputError
 from src.core.hardware import Hardware
 from src.core.paths import home
 from src.core.plan import Plan
@@ -132,7 +132,10 @@ class Road:
         write_whole(path, to_json(manifest))
         self.store.publish(writer.temporary, job.final)
         result = Result(path=job.final, manifest=path, plan=job.plan, **outcome)
-        append_run(home() / "runs.csv", result)
+        try:
+            append_run(home() / "runs.csv", result)
+        except OutputError as error:
+            logger.warning(f"the clip is published, but {error}")
         return result
 
 

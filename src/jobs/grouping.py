@@ -1,6 +1,7 @@
 """The order of jobs that changes models, adapters and sizes least. Pure."""
 
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import TypeVar
 
 from src.core.plan import Plan
@@ -37,5 +38,5 @@ def changes(plans: Iterable[Plan]) -> dict[str, int]:
     """How often neighbours differ in session, adapters, shape and prompt: what grouping is there to lower."""
     rows = [_keys(plan) for plan in plans]
     names = ("session", "adapters", "shape", "prompt")
-    pairs = list(zip(rows, rows[1:], strict=False))
+    pairs = list(pairwise(rows))
     return {name: sum(a[index] != b[index] for a, b in pairs) for index, name in enumerate(names)}

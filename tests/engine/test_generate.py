@@ -1,5 +1,6 @@
 import csv
 import json
+import subprocess
 
 import av
 import pytest
@@ -218,3 +219,23 @@ def test_slugs():
     assert slug("Press briefing: at City Hall!") == "press-briefing-at-city-hall"
     assert slug("日本") == "clip"
     assert len(slug("word " * 40)) <= 48
+
+
+@pytest.mark.parametrize("kilobytes", [8, 24])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(make, tmp_path, kilobytes):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        with pytest.raises(OutputError, match="disk is full|No space left"):
+            make(output_path=disk / "clip.mp4", width=256, height=192)
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_runs_file_that_cannot_be_written_does_not_lose_the_clip(make, home):
+    (home / "runs.csv").mkdir(parents=True)
+    assert make().path.is_file()
