@@ -17,15 +17,20 @@ if TYPE_CHECKING:
     from src.pipelines.denoise import Preview
 
 
+Loader = Callable[[Path, SessionKey], Any]
+
+
 class Session:
     """Holds one loaded pipeline. Not thread-safe: one run at a time.
 
-    key: what is loaded. folder: where from. Loading happens on first use, or by `load()`.
+    key: what is loaded. folder: where from. Loading happens on first use, or by `load()`. loader: what builds the
+    pipeline from folder and key; benchmarks pass one that needs no files.
     """
 
-    def __init__(self, key: SessionKey, folder: Path) -> None:
+    def __init__(self, key: SessionKey, folder: Path, loader: Loader | None = None) -> None:
         self.key = key
         self.folder = folder
+        self._loader = loader
         self.adapters: tuple[AdapterFile, ...] = ()
         self._pipe: Any = None
 
@@ -36,7 +41,7 @@ class Session:
             from src.pipelines.encodings import share_encodings
             from src.pipelines.loading import load_pipeline
 
-            self._pipe = load_pipeline(self.folder, self.key)
+            self._pipe = (self._loader or load_pipeline)(self.folder, self.key)
             self._checkpoint_scheduler = self._pipe.scheduler
             self._rack = AdapterRack(self._pipe)
             if self.key.vae != "stock":

@@ -18,7 +18,13 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 
 def load_pipeline(folder: Path, key: SessionKey) -> "CogVideoXImageToVideoPipeline":
     """Load the folder as `key` says: dtype, device, offload and VAE variant ("stock" or "fast")."""
-    pipe = read_pipeline(folder, DTYPES[key.dtype])
+    return prepare_pipeline(read_pipeline(folder, DTYPES[key.dtype]), key)
+
+
+def prepare_pipeline(
+    pipe: "CogVideoXImageToVideoPipeline", key: SessionKey
+) -> "CogVideoXImageToVideoPipeline":
+    """Give a freshly read pipeline the VAE form, the tuning and the place that `key` asks for."""
     if key.vae == "fast":
         make_fast(pipe.vae)
     tune(pipe, key)
