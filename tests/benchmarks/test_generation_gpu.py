@@ -17,3 +17,4 @@ def test_the_script_measures_every_profile_of_this_device(tmp_path):
     assert stock["full_steps"] == 50
     assert [row["profile"] for row in ours]
     assert all(row["extrapolated_seconds"] > row["fixed_seconds"] >= 0 for row in table["rows"] if "error" not in row)
+    assert max(row["mean_difference_to_stock"] for row in ours if row["profile"] == "plain") < 0.01
