@@ -57,12 +57,15 @@ def _generate(request: Request, dry_run: bool, as_json: bool, quiet: bool) -> No
     from loguru import logger
 
     from src.engine.generate import plans_for, prepare
+    from src.engine.planner import advice
     from src.engine.probe import probe
 
     prepared = prepare(request)
     logger.info(prepared.choice)
     hardware = probe(request.device)
     plans = plans_for(prepared, hardware)
+    for sentence in advice(request, prepared.spec, hardware):
+        logger.info(sentence)
     if dry_run:
         print_json(plans[0].model_dump(mode="json"))
         return

@@ -10,6 +10,7 @@ from src.core.hardware import Hardware
 from src.core.request import Request, parse_bytes
 
 WIDTH = {"none": 1.0, "int8": 0.5, "fp8": 0.5}  # of the transformer's weights, against 16 bit
+LARGE_BYTES = 1_000_000_000
 GROUP_BYTES = 1_500_000_000  # two groups of blocks in flight, streamed
 
 
@@ -129,14 +130,15 @@ def _streamed(profile: Profile, memory: Memory, decode: int) -> int:
     return resident + max(memory.denoise, decode)
 
 
-def advice(request: Request, spec: ModelSpec, hardware: Hardware, chosen: Choice) -> tuple[str, ...]:
-    """What would make this run faster or smaller, by the planner's own estimate."""
-    if hardware.device == "cpu" and spec.repository is None:
-        return (f"{spec.id} on a CPU takes hours; --model nano takes a minute",)
-    if hardware.device == "cpu" or request.mode == "baseline":
-        return ()
-    whole = estimate_bytes(chosen.profile.model_copy(update={"offload": "none"}), spec)
+def advice(request: Request, spec: ModelSpec, hardware: Hardware) -> tuple[str, ...]:
+    """The plan's reason on a GPU, and what would make the run faster, by the planner's own estimate."""
+    if hardware.device == "cpu":
+        large = f"{spec.id} on a CPU takes hours; --model nano takes a minute"
+        return (large,) if spec.memory.transformer > LARGE_BYTES else ()
+    chosen = choices(request, spec, hardware)[0]
     if chosen.profile.offload == "none":
-        return ()
-    need, free = whole / 1e9, budget_bytes(request, hardware) / 1e9
-    return (f"offload {chosen.profile.offload} slows this run: without it {need:.0f} GB, {free:.0f} GB are free",)
+        return (chosen.reason,)
+    name = chosen.profile.offload
+    whole = estimate_bytes(chosen.profile.model_copy(update={"offload": "none"}), spec) / 1e9
+    free = budget_bytes(request, hardware) / 1e9
+    return chosen.reason, f"offload {name} slows this run; without it {whole:.0f} GB are needed, {free:.0f} GB are free"
