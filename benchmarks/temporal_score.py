@@ -55,6 +55,7 @@ def _expected(kind: str, report: TemporalReport) -> bool:
 def table(
     pictures: str = typer.Argument(help="calibration or held_out."),
     only: list[str] = typer.Option(None, help="Names of pictures; all without it."),
+    kinds: list[str] = typer.Option(None, "--kind", help="Kinds of clip; all without it."),
     backend: str = typer.Option(None),
     out: Path = typer.Option(None, help="JSON with one record a clip."),
 ) -> None:
@@ -64,7 +65,7 @@ def table(
     records = []
     for kind_number, kind in enumerate(KINDS):
         for number, name in enumerate(sources):
-            if only and name not in only:
+            if (only and name not in only) or (kinds and kind not in kinds):
                 continue
             frames = clip(kind, _pair_of(sources, name), seed + 100 * kind_number + number)
             report = score_frames(frames, (720, 480), backend)

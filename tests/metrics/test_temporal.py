@@ -50,8 +50,8 @@ def test_smooth_motion_is_accepted(kind, pictures):
 )
 def test_a_fault_is_rejected_and_named(kind, cause, pictures):
     frames = _frames(kind, pictures, 49)
-    start = {"hard cut": 18, "pop-in": 7}.get(kind, 0)
-    report = score_frames(frames[start : start + 10], SMALL)
+    start = {"hard cut": 16, "pop-in": 6}.get(kind, 0)
+    report = score_frames(frames[start : start + 13], SMALL)
     assert not report.accepted
     assert report.worst.cause == cause
 
