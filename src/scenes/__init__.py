@@ -1,1 +1,1 @@
-"""Floor 1: synthetic scenes: camera moves with exact flow."""
+"""Floor 1: synthetic scenes: camera moves over painted canvases and photographs, with exact flow."""

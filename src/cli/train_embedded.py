@@ -1,0 +1,57 @@
+"""The command behind `src.train_embedded` (`make nano`): train the embedded model in slices that resume."""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from src.cli.options import QUIET, make_app, value
+from src.console.output import command
+from src.core.errors import BadInputError
+from src.core.paths import CONFIGS, home
+
+OPTIONS: dict[str, Any] = {
+    "minutes": value(float, "How long to train now; 0 only exports. Default 30."),
+    "stage": value(str, "decoder, transformer, or all (the default)."),
+    "folder": value(Path, "Where the run lives and resumes from. Default outputs/training/nano."),
+    "config": value(Path, "Default configs/training/embedded.yaml."),
+    "export": value(Path, "Write the fp16 pipeline here. Default FOLDER/pipeline."),
+    "sheets": value(float, "Write a sheet of samples every so many minutes. Default none."),
+    "threads": value(int, "CPU threads. Default: all cores."),
+    "quiet": QUIET,
+}
+
+
+def train_embedded_app() -> typer.Typer:
+    """Train, then export what was reached."""
+    text = "Train the embedded model for some minutes, resuming the last run, and export it."
+    return make_app(OPTIONS, text, _main)
+
+
+def _main(values: dict[str, Any]) -> None:
+    with command(quiet=values["quiet"]):
+        minutes = 30.0 if values["minutes"] is None else values["minutes"]
+        if minutes < 0:
+            raise BadInputError(f"--minutes is {minutes:g}; it must be 0 or more")
+        _train(values, minutes, _stages(values["stage"] or "all"))
+
+
+def _stages(name: str) -> tuple[str, ...]:
+    stages = ("decoder", "transformer")
+    if name not in (*stages, "all"):
+        raise BadInputError(f"--stage is {name!r}; it must be one of: {', '.join(stages)}, all")
+    return stages if name == "all" else (name,)
+
+
+def _train(values: dict[str, Any], minutes: float, stages: tuple[str, ...]) -> None:
+    from src.core.config import load
+    from src.training.run_embedded import Slice, export, run_slice
+    from src.training.settings import EmbeddedSettings
+
+    settings = load(values["config"] or CONFIGS / "training" / "embedded.yaml", EmbeddedSettings)
+    if values["threads"]:
+        settings = settings.model_copy(update={"threads": values["threads"]})
+    folder = values["folder"] or home() / "training" / "nano"
+    if minutes:
+        run_slice(settings, folder, Slice(minutes, stages, values["sheets"] or 0.0))
+    print(export(settings, folder, values["export"] or folder / "pipeline"))

@@ -1,0 +1,99 @@
+"""python -m src.evaluation.embedded: measure the embedded model on photographs that training never saw."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from src.cli.options import JSON, QUIET, make_app, switch, value
+from src.console.output import command, print_json
+from src.core.errors import MissingFileError
+from src.core.paths import CHECKPOINTS, REPOSITORY
+
+if TYPE_CHECKING:
+    import numpy as np
+
+IMAGES = {".png", ".jpg", ".jpeg", ".webp"}
+OPTIONS: dict[str, Any] = {
+    "model": value(Path, "The pipeline's folder. Default checkpoints/nano."),
+    "photographs": value(Path, "A folder of photographs. Default: the held-out ones of scikit-image."),
+    "num_inference_steps": value(int, "Default 8."),
+    "guidance_scale": value(float, "Default 3."),
+    "num_frames": value(int, "Default 49."),
+    "dtype": value(str, "float32 (the default), or bfloat16 where the processor is fast at it."),
+    "docs": value(Path, "The page that gets the figures. Default docs/embedded-model.md."),
+    "no_score": switch("Leave the temporal score out.", "--no-score"),
+    "quick": switch("Speed words on one move a photograph instead of three.", "--quick"),
+    "json": JSON,
+    "quiet": QUIET,
+}
+
+
+def evaluation_app() -> Any:
+    """Writes the figures into the page, and a contact sheet beside it."""
+    text = "Measure the embedded model on unseen photographs; write docs/embedded-model.md and its contact sheet."
+    return make_app(OPTIONS, text, _main)
+
+
+def _main(values: dict[str, Any]) -> None:
+    with command(values["json"], values["quiet"]):
+        photographs = read_photographs(values["photographs"])
+        figures = _evaluate(values, photographs)
+        if values["json"]:
+            print_json(figures.to_dict())
+
+
+def read_photographs(folder: Path | None) -> "list[tuple[str, np.ndarray]]":
+    """Names and pixels (H, W, 3) uint8 of a folder's photographs, or of the held-out ones."""
+    if folder is None:
+        from src.scenes.photographs import HELD_OUT, read_photograph
+
+        return [(photograph.name, read_photograph(photograph.name)) for photograph in HELD_OUT]
+    from src.media.images import read_photograph as read_file
+
+    files = sorted(path for path in Path(folder).glob("*") if path.suffix.lower() in IMAGES)
+    if not files:
+        raise MissingFileError(f"{folder} holds no photographs ({', '.join(sorted(IMAGES))})")
+    return [(path.stem, read_file(path).pixels) for path in files]
+
+
+def _evaluate(values: dict[str, Any], photographs: "list[tuple[str, np.ndarray]]") -> Any:
+    from loguru import logger
+
+    from src.evaluation.embedded_figures import WORDINGS, evaluate
+    from src.evaluation.embedded_report import markdown, write_into, write_sheet
+
+    page = values["docs"] or REPOSITORY / "docs" / "embedded-model.md"
+    pipeline, sampler, settings = _sampler(values)
+    scored, quick = not values["no_score"], bool(values["quick"])
+    figures, shown = evaluate(pipeline.vae, sampler, photographs, scored, quick, logger.info)
+    names = ", ".join(name for name, _ in photographs)
+    block = markdown(figures, f"{settings} Photographs: {names}.")
+    write_sheet(shown, WORDINGS, page.parent / "images" / f"{page.stem}.png")
+    write_into(page, block)
+    return figures
+
+
+def _sampler(values: dict[str, Any]) -> tuple[Any, Any, str]:
+    import torch
+
+    from src.evaluation.embedded_figures import Sampler
+    from src.pipelines.fast_vae import make_fast
+    from src.pipelines.loading import read_pipeline
+    from src.training.sheets import sample
+
+    pipeline = read_pipeline(values["model"] or CHECKPOINTS / "nano", torch.float32)
+    make_fast(pipeline.vae)
+    steps, frames = values["num_inference_steps"] or 8, values["num_frames"] or 49
+    bf16 = values["dtype"] == "bfloat16"
+
+    def make(photograph: "np.ndarray", prompt: str, seed: int, guidance: float) -> "np.ndarray":
+        return sample(pipeline, photograph, prompt, frames, seed, steps, guidance, bf16)
+
+    config = pipeline.transformer.config
+    width, height = 8 * config.sample_width, 8 * config.sample_height
+    scale = 3.0 if values["guidance_scale"] is None else values["guidance_scale"]
+    settings = f"{frames} frames at {width}x{height}, {steps} DPM steps, guidance {scale:g}."
+    return pipeline, Sampler(make, width, height, scale), settings
+
+
+if __name__ == "__main__":
+    evaluation_app()(prog_name="python -m src.evaluation.embedded")

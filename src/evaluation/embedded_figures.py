@@ -1,0 +1,166 @@
+"""What the embedded model can do, measured on photographs that training never saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from src.evaluation.measured_move import MeasuredMove, measure
+from src.media.images import fit_photograph
+from src.metrics.temporal import score_frames
+from src.scenes.moves import Move, named_move, trajectory
+from src.scenes.scene import Layer, Scene
+from src.training.embedded import to_tensor
+
+WORDINGS = {  # the move asked for, in words as a person would write them
+    "pan left": "Press briefing at city hall, the camera pans left",
+    "pan right": "Breaking news from the harbour, pan to the right",
+    "tilt up": "Documentary photograph, the camera tilts up",
+    "tilt down": "tilt down, weather report from the coast",
+    "push in": "Interview with the minister, push in on the subject",
+    "pull out": "Market commentary, the camera pulls out",
+    "roll clockwise": "Archive picture, roll clockwise",
+    "static": "Portrait in natural light, static camera",
+}
+SPEED_MOVES = ("pan left", "tilt up", "push in")
+SPEED_PROMPTS = {"slow": "slow {}", "medium": "{}", "fast": "fast {}"}
+TO_DELIVERED = 3.0  # from 240x160 to 720x480
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """How clips are made: the pipeline's call at one set of settings."""
+
+    make: Callable[[np.ndarray, str, int, float], np.ndarray]
+    """(photograph, prompt, seed, guidance) to (F, H, W, 3) uint8."""
+    width: int
+    height: int
+    guidance: float
+
+
+@dataclass(frozen=True)
+class ClipFigures:
+    """One clip of the wordings. `content` is None where the ideal warp shows nothing of the last frame."""
+
+    photograph: str
+    asked: str
+    measured: str
+    amount: MeasuredMove
+    first_frame: float
+    content: float | None
+    score: float | None
+
+
+@dataclass
+class Figures:
+    """All that the table shows."""
+
+    reconstruction: dict[str, list[float]] = field(default_factory=dict)
+    clips: list[ClipFigures] = field(default_factory=list)
+    speeds: list[dict[str, Any]] = field(default_factory=list)
+    guidance: dict[str, float] = field(default_factory=dict)
+    seeds_differ: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types for JSON."""
+        return asdict(self)
+
+
+def psnr(first: np.ndarray, second: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """Peak signal-to-noise ratio of two uint8 pictures in dB, over `mask` (H, W) where given."""
+    error = np.square(first.astype(np.float64) - second.astype(np.float64))
+    error = error if mask is None else error[mask]
+    return float(10 * np.log10(255**2 / max(error.mean(), 1e-9)))
+
+
+def reconstruction(vae: Any, photograph: np.ndarray, width: int, height: int) -> list[float]:
+    """PSNR of 17 frames after stock encode and decode: at rest, and panning slowly, at medium speed and fast.
+
+    photograph: (H, W, 3) uint8 at twice the native size, so that the motion shows real detail.
+    """
+    placement = np.array([[0.5, 0, -0.25], [0, 0.5, -0.25]])
+    results = []
+    for speed in (None, "slow", "medium", "fast"):
+        move = Move() if speed is None else named_move("pan left", speed)
+        frames = Scene((Layer(photograph, placement),), move, width, height, 17).frames()
+        with torch.no_grad():
+            latents = vae.encode(to_tensor(frames)[None]).latent_dist.mode()
+            decoded = vae.decode(latents).sample[0].float().clamp(-1, 1)
+        pixels = ((decoded.permute(1, 2, 3, 0) + 1) * 127.5).round().to(torch.uint8).numpy()
+        results.append(psnr(pixels, frames))
+    return results
+
+
+def ideal_last_frame(photograph: np.ndarray, name: str, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
+    """The photograph (H, W, 3) where the move leaves it, and the mask (H, W) of what it still shows."""
+    height, width = photograph.shape[:2]
+    matrix = trajectory(named_move(name), num_frames, width, height)[-1]
+    warped = cv2.warpAffine(photograph, matrix, (width, height), flags=cv2.INTER_CUBIC)
+    inside = cv2.warpAffine(np.full((height, width), 255, np.uint8), matrix, (width, height))
+    return warped, inside == 255
+
+
+def clip_figures(name: str, photograph: np.ndarray, asked: str, frames: np.ndarray, scored: bool) -> ClipFigures:
+    """All figures of one clip."""
+    measured = measure(frames)
+    warped, mask = ideal_last_frame(photograph, asked, len(frames))
+    score = score_frames(frames, (frames.shape[2], frames.shape[1]), rate=8).score if scored else None
+    content = psnr(frames[-1], warped, mask) if mask.any() else None
+    return ClipFigures(name, asked, measured.name, measured, psnr(frames[0], photograph), content, score)
+
+
+def speed_triple(sampler: Sampler, photograph: np.ndarray, name: str, seed: int) -> dict[str, float]:
+    """How strongly the move is carried out at each speed word, in pixels a frame at 720x480."""
+    amounts = {}
+    for speed, prompt in SPEED_PROMPTS.items():
+        frames = sampler.make(photograph, prompt.format(name), seed, sampler.guidance)
+        amounts[speed] = measure(frames).amount(name) * TO_DELIVERED
+    return amounts
+
+
+def evaluate(
+    vae: Any,
+    sampler: Sampler,
+    photographs: Sequence[tuple[str, np.ndarray]],
+    scored: bool = True,
+    quick: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> tuple[Figures, dict[str, np.ndarray]]:
+    """Measure everything; returns the figures and one clip of each wording, for the contact sheet.
+
+    scored: take the temporal score too. quick: one move a photograph for the speed words, instead of three.
+    """
+    figures, shown = Figures(), {}
+    for index, (name, pixels) in enumerate(photographs):
+        double = fit_photograph(pixels, 2 * sampler.width, 2 * sampler.height, "cover")
+        native = fit_photograph(pixels, sampler.width, sampler.height, "cover")
+        figures.reconstruction[name] = reconstruction(vae, double, sampler.width, sampler.height)
+        for seed, (asked, prompt) in enumerate(WORDINGS.items()):
+            frames = sampler.make(native, prompt, seed, sampler.guidance)
+            figures.clips.append(clip_figures(name, native, asked, frames, scored))
+            if seed % len(photographs) == index:
+                shown[asked] = frames
+        for move in SPEED_MOVES if not quick else SPEED_MOVES[index % len(SPEED_MOVES) :][:1]:
+            triple = speed_triple(sampler, native, move, index)
+            figures.speeds.append({"photograph": name, "move": move, **triple})
+        tell(f"{name}: {_right(figures.clips)} of {len(figures.clips)} moves so far")
+    _seeds_and_guidance(figures, sampler, native)
+    return figures, {asked: shown[asked] for asked in WORDINGS if asked in shown}
+
+
+def _right(clips: Sequence[ClipFigures]) -> int:
+    return sum(clip.asked == clip.measured for clip in clips)
+
+
+def _seeds_and_guidance(figures: Figures, sampler: Sampler, native: np.ndarray) -> None:
+    prompt = WORDINGS["pan left"]
+    for guidance in (1.0, 3.0, 6.0):
+        frames = sampler.make(native, prompt, 0, guidance)
+        figures.guidance[f"{guidance:g}"] = measure(frames).amount("pan left") * TO_DELIVERED
+    one, other = (sampler.make(native, prompt, seed, sampler.guidance).astype(float) for seed in (0, 1))
+    figures.seeds_differ = float(np.sqrt(np.mean((one - other) ** 2)))

@@ -1,0 +1,59 @@
+"""The one checkpoint manager: whole folders under a final name, the last two kept, resumed bit for bit."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from src.core.errors import OutputError
+
+STATE = "state.pt"
+
+
+class CheckpointManager:
+    """Saves training state as `folder/step-00001234/state.pt`.
+
+    A checkpoint is written beside its final name and renamed, so that an interruption or a full disk leaves the
+    last good one. Only files that this class wrote are loaded, with `weights_only=True`.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        self.folder = Path(folder)
+        self.keep = keep
+
+    def save(self, step: int, state: Mapping[str, Any]) -> Path:
+        """Write the state of `step` and drop what is older than the last `keep`.
+
+        Raises OutputError where it cannot be written; earlier checkpoints are untouched then.
+        """
+        final = self.folder / f"step-{step:08d}"
+        partial = self.folder / f".step-{step:08d}.partial"
+        try:
+            partial.mkdir(parents=True, exist_ok=True)
+            torch.save(dict(state), partial / STATE)
+            if final.exists():
+                shutil.rmtree(final)
+            partial.rename(final)
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+            shutil.rmtree(partial, ignore_errors=True)
+            raise OutputError(f"checkpoint {final} could not be written: {error}; free some disk space") from None
+        for old in self.steps()[: -self.keep]:
+            shutil.rmtree(self.folder / f"step-{old:08d}")
+        return final
+
+    def steps(self) -> list[int]:
+        """The steps of all whole checkpoints, in numerical order."""
+        found = [path for path in self.folder.glob("step-*") if (path / STATE).is_file()]
+        return sorted(int(path.name.removeprefix("step-")) for path in found)
+
+    def latest(self) -> dict[str, Any] | None:
+        """The state of the highest step, on the CPU; None where there is none."""
+        steps = self.steps()
+        if not steps:
+            return None
+        file = self.folder / f"step-{steps[-1]:08d}" / STATE
+        return torch.load(file, map_location="cpu", weights_only=True)

@@ -1,0 +1,120 @@
+"""Runs the recipe `embedded` in slices of minutes, and writes what it has reached as a pipeline folder."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from loguru import logger
+
+from src.core.errors import MissingFileError
+from src.pipelines.blueprint import NANO, Blueprint
+from src.training.callbacks import Callback, CsvLog, Every, Say
+from src.training.checkpoints import CheckpointManager
+from src.training.embedded import RECIPES, Prepared, prepare
+from src.training.loop import Trainer
+from src.training.precision import bf16_is_fast
+from src.training.settings import EmbeddedSettings
+
+STAGES = ("decoder", "transformer")
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Minutes of training of some stages; the share of each stage is in the settings."""
+
+    minutes: float
+    stages: tuple[str, ...] = STAGES
+    sheet_minutes: float = 0.0
+    """A sample sheet this often; 0 for none."""
+
+
+def run_slice(settings: EmbeddedSettings, folder: Path, piece: Slice, blueprint: Blueprint = NANO) -> Path:
+    """Train one slice in `folder`, resuming what lies there; returns the exported pipeline's folder."""
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    folder = Path(folder)
+    total = sum(getattr(settings, name).share for name in piece.stages)
+    for name in piece.stages:
+        share = getattr(settings, name).share / total
+        train_stage(name, settings, folder, 60 * piece.minutes * share, piece.sheet_minutes, blueprint)
+    return export(settings, folder, folder / "pipeline", blueprint)
+
+
+def train_stage(
+    name: str,
+    settings: EmbeddedSettings,
+    folder: Path,
+    seconds: float,
+    sheet_minutes: float = 0.0,
+    blueprint: Blueprint = NANO,
+) -> None:
+    """Train one stage for `seconds`, from its newest checkpoint in `folder/name`."""
+    prepared = prepare(blueprint, settings, folder)
+    stage = getattr(settings, name)
+    recipe = RECIPES[name](prepared, stage, settings)
+    fast = bf16_is_fast(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    trainer = Trainer(recipe, stage, settings.seed, CheckpointManager(folder / name), fast)
+    resumed = trainer.resume()
+    where = f"resumes at step {trainer.step}" if resumed else "starts"
+    logger.info("{} {} of {}, {}", name, where, stage.steps, "bfloat16" if fast else "float32")
+    trainer.run(seconds, _callbacks(name, settings, folder, sheet_minutes, blueprint))
+
+
+def _callbacks(
+    name: str, settings: EmbeddedSettings, folder: Path, sheet_minutes: float, blueprint: Blueprint
+) -> list[Callback]:
+    callbacks: list[Callback] = [CsvLog(folder / f"{name}.csv"), Say()]
+    if sheet_minutes:
+
+        def sheet(step: int) -> None:
+            from src.training.sheets import write_sheet
+
+            write_sheet(settings, folder, folder / "sheets" / f"{name}-{step:06d}.png", blueprint)
+
+        callbacks.append(Every(sheet_minutes, sheet))
+    return callbacks
+
+
+def trained(
+    settings: EmbeddedSettings, folder: Path, blueprint: Blueprint = NANO
+) -> tuple[Prepared, dict[str, int]]:
+    """The pipeline with the averaged weights of the newest checkpoints, and each stage's step (0: untrained)."""
+    folder = Path(folder)
+    if not (folder / "codes.safetensors").is_file():
+        raise MissingFileError(f"{folder} holds no training run; start one with python -m src.train_embedded")
+    prepared = prepare(blueprint, settings, folder)
+    steps = {}
+    for name in STAGES:
+        state = CheckpointManager(folder / name).latest()
+        steps[name] = state["step"] if state else 0
+        if state:
+            _load_average(prepared.pipeline, state["average"])
+    return prepared, steps
+
+
+def _load_average(pipeline: Any, average: dict[str, torch.Tensor]) -> None:
+    owners = {"decoder": pipeline.vae, "text_encoder": pipeline, "transformer": pipeline}
+    with torch.no_grad():
+        for name, tensor in average.items():
+            part, _, rest = name.partition(".")
+            getattr(owners[part], part).get_parameter(rest).copy_(tensor)
+
+
+def export(settings: EmbeddedSettings, folder: Path, target: Path, blueprint: Blueprint = NANO) -> Path:
+    """Write the averaged weights in fp16 as a diffusers folder, whole or not at all; a README there is kept."""
+    prepared, steps = trained(settings, folder, blueprint)
+    target, partial = Path(target), Path(target).with_name(f".{Path(target).name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    prepared.pipeline.to(dtype=torch.float16).save_pretrained(partial, safe_serialization=True)
+    if (target / "README.md").is_file():
+        shutil.copy(target / "README.md", partial)
+    for file in partial.rglob("*.safetensors"):
+        file.chmod(0o644)  # safetensors writes files that only their owner may read
+    shutil.rmtree(target, ignore_errors=True)
+    partial.rename(target)
+    logger.info("{}: decoder step {}, transformer step {}", target, steps["decoder"], steps["transformer"])
+    return target

@@ -1,0 +1,79 @@
+"""What configs/training/embedded.yaml may say."""
+
+from pydantic import Field, field_validator
+
+from src.core.config import Config
+
+
+class Rate(Config):
+    """A learning rate that warms up, stays, and falls to zero at the end: slices of any length can resume."""
+
+    peak: float = 1e-3
+    warmup: int = 100
+    decay: int = 500
+
+    def factor(self, step: int, steps: int) -> float:
+        """The share of the peak at `step` (from 0) of `steps`."""
+        rising = min(1.0, (step + 1) / self.warmup)
+        return rising * min(1.0, max(0.0, (steps - step) / self.decay))
+
+
+class Stage(Config):
+    """What both stages share. `share` is the part of a slice's minutes that the stage gets.
+
+    batches: samples a step for each clip length in frames; draw: from which step on which lengths are drawn.
+    """
+
+    steps: int
+    share: float
+    rate: Rate = Rate()
+    weight_decay: float = 1e-4
+    clip_norm: float = 1.0
+    ema: float = 0.999
+    batches: dict[int, int]
+    draw: dict[int, dict[int, float]]
+    save_minutes: float = 5.0
+
+    @field_validator("batches", "draw")
+    @classmethod
+    def _frame_counts(cls, value: dict) -> dict:
+        lengths = [n for entry in value.values() for n in entry] if _nested(value) else list(value)
+        if any(length % 8 != 1 for length in lengths):
+            raise ValueError("clip lengths must be 8k+1 frames: 9, 17, 25, 33, 41 or 49")
+        return value
+
+    def lengths(self, step: int) -> dict[int, float]:
+        """The clip lengths drawn at `step`, with their weights."""
+        return self.draw[max(start for start in self.draw if start <= step)]
+
+
+def _nested(value: dict) -> bool:
+    return any(isinstance(entry, dict) for entry in value.values())
+
+
+class DecoderStage(Stage):
+    """The decoder learns the pixels behind the fixed codes, on crops (pixels, a multiple of 16)."""
+
+    crop_height: int = 80
+    crop_width: int = 80
+    gradient_weight: float = 1.0
+    code_noise: float = 0.12
+
+
+class TransformerStage(Stage):
+    """Text encoder and transformer learn the velocity of the codes."""
+
+    caption_dropout: float = 0.1
+    image_dropout: float = 0.05
+
+
+class EmbeddedSettings(Config):
+    """The recipe `embedded`. Seeds, the fit of the codes, and the two stages that run after it."""
+
+    seed: int = 20
+    corpus: int = 6000
+    fit_clips: int = 120
+    canvases: int = 160
+    threads: int | None = Field(default=None, description="CPU threads; None leaves it to torch")
+    decoder: DecoderStage
+    transformer: TransformerStage

@@ -1,0 +1,74 @@
+"""The objective agrees with the scheduler that will sample, and with the published form of the loss."""
+
+import pytest
+import torch
+from diffusers import CogVideoXDPMScheduler
+
+from src.pipelines.blueprint import SchedulerBlueprint
+from src.training.objective import clean, image_condition, image_noise, noised, velocity, velocity_loss
+
+SCHEDULER = CogVideoXDPMScheduler(**SchedulerBlueprint().__dict__)
+ALPHAS = SCHEDULER.alphas_cumprod
+
+
+@pytest.fixture
+def latents():
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(3, 2, 4, 6, 8, generator=generator), torch.randn(3, 2, 4, 6, 8, generator=generator)
+
+
+@pytest.mark.parametrize("t", [0, 1, 500, 998])
+def test_agrees_with_the_scheduler(latents, t):
+    x0, noise = latents
+    timesteps = torch.full((3,), t)
+    assert torch.allclose(noised(x0, noise, ALPHAS, timesteps), SCHEDULER.add_noise(x0, noise, timesteps), atol=1e-6)
+    expected = SCHEDULER.get_velocity(x0, noise, timesteps)
+    assert torch.allclose(velocity(x0, noise, ALPHAS, timesteps), expected, atol=1e-6)
+
+
+def test_the_last_timestep_is_noise_alone(latents):
+    x0, noise = latents
+    last = torch.full((3,), len(ALPHAS) - 1)
+    assert torch.allclose(noised(x0, noise, ALPHAS, last), noise, atol=1e-3)
+    assert torch.allclose(velocity(x0, noise, ALPHAS, last), -x0, atol=1e-3)
+
+
+def test_clean_undoes(latents):
+    x0, noise = latents
+    timesteps = torch.tensor([10, 400, 900])
+    x_t, v = noised(x0, noise, ALPHAS, timesteps), velocity(x0, noise, ALPHAS, timesteps)
+    assert torch.allclose(clean(x_t, v, ALPHAS, timesteps), x0, atol=1e-4)
+
+
+def test_equals_the_published_weighting(latents):
+    x0, noise = latents
+    timesteps = torch.tensor([300, 300, 300])
+    x_t = noised(x0, noise, ALPHAS, timesteps)
+    target = velocity(x0, noise, ALPHAS, timesteps)
+    predicted = target + 0.1 * noise
+    weighted = (clean(x_t, predicted, ALPHAS, timesteps) - x0).square() / (1 - ALPHAS[300])
+    assert velocity_loss(predicted, target) == pytest.approx(weighted.mean().item(), rel=1e-4)
+
+
+def test_half_precision_latents_keep_small_timesteps(latents):
+    x0, noise = latents
+    x_t = noised(x0.bfloat16(), noise.bfloat16(), ALPHAS, torch.zeros(3, dtype=torch.int64))
+    assert x_t.dtype == torch.float32
+    assert not torch.equal(x_t, x0.bfloat16().float())
+
+
+def test_the_photograph_is_on_the_first_frame_or_nowhere():
+    image = torch.ones(2, 1, 4, 6, 8)
+    condition = image_condition(image, 3, torch.tensor([True, False]))
+    assert condition.shape == (2, 3, 4, 6, 8)
+    assert condition[0, 0].eq(1).all()
+    assert not condition[0, 1:].any()
+    assert not condition[1].any()
+
+
+def test_image_noise_has_a_deviation_of_its_own_for_each_sample():
+    pixels = torch.zeros(64, 3, 1, 16, 16)
+    noisy = image_noise(pixels, torch.Generator().manual_seed(1))
+    deviations = noisy.flatten(1).std(1).log()
+    assert deviations.mean().item() == pytest.approx(-3.0, abs=0.25)
+    assert deviations.std().item() == pytest.approx(0.5, abs=0.2)

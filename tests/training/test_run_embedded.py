@@ -1,0 +1,45 @@
+"""A slice of the whole recipe ends in a folder that the stock pipeline runs."""
+
+import pytest
+import torch
+
+from src.core.config import load
+from src.core.errors import BadInputError, MissingFileError
+from src.core.paths import CONFIGS
+from src.media.images import fit_photograph
+from src.training.run_embedded import Slice, export, run_slice
+from src.training.settings import EmbeddedSettings, Stage
+from src.training.sheets import sample
+
+
+def test_a_slice_exports_a_stock_pipeline(small, settings, tmp_path, pixels):
+    from diffusers import CogVideoXImageToVideoPipeline
+
+    folder = run_slice(settings, tmp_path / "run", Slice(minutes=0.02), small)
+    (folder / "README.md").write_text("card")
+    again = run_slice(settings, tmp_path / "run", Slice(minutes=0.01, stages=("transformer",)), small)
+    assert (again / "README.md").read_text() == "card"
+    pipeline = CogVideoXImageToVideoPipeline.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    clip = sample(pipeline, fit_photograph(pixels, small.width, small.height, "cover"), "pan left", num_frames=9, steps=2)
+    assert clip.shape == (9, small.height, small.width, 3)
+
+
+def test_nothing_to_export(small, settings, tmp_path):
+    with pytest.raises(MissingFileError, match="train_embedded"):
+        export(settings, tmp_path / "empty", tmp_path / "out", small)
+
+
+def test_the_shipped_settings_load():
+    settings = load(CONFIGS / "training" / "embedded.yaml", EmbeddedSettings)
+    for stage in (settings.decoder, settings.transformer):
+        for step in (0, 1000, 10**6):
+            assert set(stage.lengths(step)) <= set(stage.batches)
+
+
+def test_lengths_that_do_not_come_out_exact_are_refused():
+    from src.core.config import validate
+
+    data = {"steps": 1, "share": 1, "batches": {13: 1}, "draw": {0: {13: 1.0}}}
+    with pytest.raises(BadInputError, match="8k\\+1"):
+        validate(data, Stage, "test")
