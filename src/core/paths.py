@@ -18,6 +18,22 @@ def examples() -> Path:
     return home() / "examples"
 
 
+def is_file(path: Path) -> bool:
+    """Like `Path.is_file`, but False where the name cannot be looked up: too long, or behind a closed folder."""
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Like `Path.is_dir`, with the same care as `is_file`."""
+    try:
+        return Path(path).is_dir()
+    except OSError:
+        return False
+
+
 def portable(path: Path) -> str:
     """A path fit for a manifest: relative to the repository where it lies inside, else its last part."""
     resolved = Path(path).resolve()

@@ -63,8 +63,10 @@ def plan_batch(jobs: Iterable[BatchJob], output_dir: Path, hardware: Hardware) -
         path = job.request.output_path or output_dir / f"{job.id}.mp4"
         request = job.request.model_copy(update={"output_path": path})
         try:
-            if any(path == other.request.output_path for other in planned):
+            if any(path.with_suffix("") == other.request.output_path.with_suffix("") for other in planned):
                 raise BadInputError(f"output_path {path} is that of another job")
+            if path.with_suffix(".json") == output_dir / "report.json":
+                raise BadInputError("its manifest would be report.json, the batch's own report; give it another id")
             planned.append(Planned(job, request, plans_for(prepare(request), hardware)))
         except NewsreelError as error:
             errors.append(f"{job.id}: {error}")

@@ -102,15 +102,23 @@ def apply_switches(profile: Profile, request: Request) -> Profile:
 CACHES = {"none": 0.0, "first_block": 0.05, "taylorseer": 3.0, "pyramid": 2.0}  # name: usual threshold or interval
 
 
+INTERVALS = ("taylorseer", "pyramid")  # these count steps; the others compare a residual
+
+
 def parse_cache(text: str) -> tuple[str, float]:
     """`first_block=0.08` as name and threshold; raises BadInputError with the list of known caches."""
     name, _, threshold = text.partition("=")
     if name not in CACHES:
         raise BadInputError(f"unknown cache {name!r}; known: {', '.join(CACHES)}")
     try:
-        return name, float(threshold) if threshold else CACHES[name]
+        number = float(threshold) if threshold else CACHES[name]
     except ValueError:
         raise BadInputError(f"--cache {text}: {threshold!r} is not a number; try first_block=0.08") from None
+    if name in INTERVALS and not (number >= 1 and number == int(min(number, 1000))):
+        raise BadInputError(f"--cache {text}: must be a whole number of steps from 1 to 1000; try {name}=3")
+    if not 0 <= number < float("inf"):
+        raise BadInputError(f"--cache {text}: must be 0 or more; try first_block=0.08")
+    return name, number
 
 
 def estimate_bytes(profile: Profile, spec: ModelSpec) -> int:

@@ -126,12 +126,13 @@ class Road:
     def _publish(self, job: Job, writer: VideoWriter, outcome: dict[str, Any]) -> Result:
         """Photograph, manifest, clip and the row in `runs.csv`, in the order that leaves no orphan clip."""
         kept = self.store.keep_photograph(job.photograph.data, job.photograph.sha256, job.photograph.suffix)
-        clip = describe_clip(writer.temporary, job.final)
-        manifest = build_manifest(job.request, job.plan, self.hardware, kept.name, clip, **outcome)
-        path = job.final.with_suffix(".json")
-        write_whole(path, to_json(manifest))
-        self.store.publish(writer.temporary, job.final)
-        result = Result(path=job.final, manifest=path, plan=job.plan, **outcome)
+        with self.store.claim(job.final, replace=job.request.output_path is not None) as final:
+            clip = describe_clip(writer.temporary, final)
+            manifest = build_manifest(job.request, job.plan, self.hardware, kept.name, clip, **outcome)
+            path = final.with_suffix(".json")
+            write_whole(path, to_json(manifest))
+            self.store.publish(writer.temporary, final)
+        result = Result(path=final, manifest=path, plan=job.plan, **outcome)
         try:
             append_run(home() / "runs.csv", result)
         except OutputError as error:

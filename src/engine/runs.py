@@ -48,7 +48,7 @@ def _line(values: tuple[object, ...]) -> str:
 def _set_aside_older(path: Path) -> None:
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as stream:
+    with path.open(encoding="utf-8", errors="replace") as stream:
         if stream.readline() == _line(COLUMNS):
             return
     number = 1

@@ -33,6 +33,9 @@ class Session:
         self._loader = loader
         self.adapters: tuple[AdapterFile, ...] = ()
         self._pipe: Any = None
+        self._rack: Any = None
+        self._checkpoint_scheduler: Any = None
+        self.encodings: Any = None
 
     def load(self) -> Any:
         """The pipeline, loaded on the first call."""
@@ -52,7 +55,7 @@ class Session:
         """Drop the pipeline and give its memory back."""
         from src.pipelines.memory import release
 
-        self._pipe = None
+        self._pipe = self._rack = self.encodings = self._checkpoint_scheduler = None  # each holds the pipeline
         release()
 
     def cut_from(self, prompt: str, limit: int) -> str:

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from src.core.config import Config
 from src.core.errors import BadInputError, MissingFileError
+from src.core.paths import is_file
 from src.core.request import Request
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -48,7 +49,7 @@ def read_batch(path: Path, overrides: dict[str, Any]) -> list[BatchJob]:
 
 
 def _parse(path: Path) -> BatchFile:
-    if not path.is_file():
+    if not is_file(path):
         raise MissingFileError(f"jobs file {path} does not exist")
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -57,7 +58,7 @@ def _parse(path: Path) -> BatchFile:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise BadInputError(f"{path}: {place}: {first['msg']}; configs/schemas/batch_jobs.json says how") from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadInputError(f"{path} is not valid JSON: {error}") from None
     if not file.jobs:
         raise BadInputError(f"{path} has no jobs")
@@ -87,7 +88,7 @@ def _job(
 def _anchored(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
     """A relative photograph is looked for from here first, then beside the jobs file."""
     image = fields.get("input_image")
-    if isinstance(image, str) and not Path(image).exists() and (folder / image).exists():
+    if isinstance(image, str) and not is_file(Path(image)) and is_file(folder / image):
         return fields | {"input_image": folder / image}
     return fields
 

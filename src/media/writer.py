@@ -91,7 +91,8 @@ class VideoWriter:
             self._open = False
             with suppress(OSError, av.FFmpegError):
                 self._container.close()
-        self.temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.temporary.unlink(missing_ok=True)
 
     def __enter__(self) -> "VideoWriter":
         return self

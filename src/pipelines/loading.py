@@ -8,6 +8,7 @@ import torch
 from src.core.errors import BadInputError
 from src.core.plan import SessionKey
 from src.pipelines.fast_vae import make_fast
+from src.pipelines.locate import PARTS
 from src.pipelines.tuning import tune
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def read_pipeline(folder: Path, dtype: torch.dtype) -> "CogVideoXImageToVideoPip
     """The stock pipeline from a folder, on the CPU. Raises BadInputError when a part does not load."""
     import diffusers
     import transformers
+    from safetensors import SafetensorError
 
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
@@ -43,12 +45,21 @@ def read_pipeline(folder: Path, dtype: torch.dtype) -> "CogVideoXImageToVideoPip
         pipe = diffusers.CogVideoXImageToVideoPipeline.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, local_files_only=True
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         raise BadInputError(f"model folder {folder} does not load: {' '.join(str(error).split())}") from error
+    _check_filled(pipe, folder)
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def _check_filled(pipe: "CogVideoXImageToVideoPipeline", folder: Path) -> None:
+    """Raise BadInputError where the files lack weights that the configuration asks for: they stay on "meta"."""
+    for part in PARTS:
+        empty = [name for name, value in getattr(pipe, part).named_parameters() if value.is_meta]
+        if empty:
+            raise BadInputError(f"{folder / part} has no weights for {len(empty)} tensors, such as {empty[0]}")
 
 
 def place(pipe: "CogVideoXImageToVideoPipeline", key: SessionKey) -> None:

@@ -9,6 +9,7 @@ from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, MissingFileError, MissingWeightsError
 from src.core.paths import REPOSITORY, home
 
+TOKENIZERS = ("tokenizer.json", "spiece.model")
 PARTS = ("text_encoder", "transformer", "vae")
 
 
@@ -65,6 +66,9 @@ def check_safetensors(folder: Path) -> None:
         pickled = sorted(p.name for p in (folder / part).iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt"))
         reason = f"only {pickled[0]}, which can run code when loaded" if pickled else "no weights"
         raise BadInputError(f"{folder / part} has {reason}; Newsreel loads safetensors only")
+    if not any((folder / "tokenizer" / name).is_file() for name in TOKENIZERS):
+        # transformers would make an empty tokenizer up, and the prompt would have no effect
+        raise MissingFileError(f"model folder {folder} has no tokenizer/ with {' or '.join(TOKENIZERS)}")
 
 
 def weight_hashes(folder: Path) -> dict[str, str]:
@@ -95,8 +99,8 @@ class _HashMemory:
         self.changed = False
         if path.is_file():
             try:
-                self.known = json.loads(path.read_text())
-            except ValueError:
+                self.known = dict(json.loads(path.read_text()))
+            except (OSError, ValueError, TypeError):
                 self.changed = True
 
     def sha256(self, file: Path) -> str:

@@ -128,3 +128,15 @@ def test_kill_and_resume_finishes_all(jobs_file, tmp_path):
     for name, (modified, data) in kept.items():
         assert ((folder / name).stat().st_mtime_ns, (folder / name).read_bytes()) == (modified, data)
     assert finished(folder / "clip-0.mp4", ()) is None
+
+
+def test_no_clip_takes_the_name_of_the_batch_report_or_of_another_manifest(jobs_file, tmp_path, cpu):
+    path = jobs_file(2)
+    data = json.loads(path.read_text())
+    data["jobs"][0]["id"] = "report"
+    data["jobs"].append(data["jobs"][1] | {"id": "upper", "output_path": str(tmp_path / "out" / "clip-1.MP4")})
+    path.write_text(json.dumps(data))
+    errors = plan_batch(read_batch(path, {}), tmp_path / "out", cpu)[1]
+    assert len(errors) == 2
+    assert "report.json" in errors[0]
+    assert "that of another job" in errors[1]

@@ -97,3 +97,12 @@ def test_advice_names_what_would_help():
     cpu = Hardware(device="cpu", name="a CPU", memory=1, free_memory=1)
     assert "--model nano" in advice(request(), SPEC, cpu)[0]
     assert advice(request(), find_model("nano"), cpu) == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["first_block=nan", "first_block=inf", "first_block=-1", "pyramid=0", "pyramid=1e400", "pyramid=nan",
+             "taylorseer=0.4", "taylorseer=-1"],
+)  # fmt: skip
+def test_a_threshold_no_cache_can_run_with_is_refused(text):
+    with pytest.raises(BadInputError, match=text):
+        parse_cache(text)

@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from src.catalog.models import find_model
-from src.core.errors import BadInputError, MissingWeightsError
+from src.core.errors import BadInputError, MissingFileError, MissingWeightsError
 from src.pipelines.locate import find, locate, weight_hashes
 
 
@@ -43,3 +43,17 @@ def test_hashes_are_remembered_and_notice_a_change(tiny_folder, tmp_path, home):
     file = folder / "vae" / "diffusion_pytorch_model.safetensors"
     file.write_bytes(file.read_bytes() + b"x")
     assert weight_hashes(folder) != first
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tiny_folder, tmp_path):
+    folder = tmp_path / "mute"
+    shutil.copytree(tiny_folder, folder)
+    (folder / "tokenizer" / "tokenizer.json").unlink()
+    with pytest.raises(MissingFileError, match="tokenizer"):
+        locate(find_model(str(folder)))
+
+
+def test_a_memory_of_hashes_that_is_none_is_forgotten(tiny_folder, home):
+    (home / "cache").mkdir(parents=True)
+    (home / "cache" / "weight-hashes.json").write_text("[]")
+    assert len(weight_hashes(tiny_folder)) == 3
