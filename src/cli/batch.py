@@ -49,10 +49,7 @@ def _run(values: dict[str, Any]) -> None:
     overrides = {name: values[name] for name in OVERRIDES if values[name] is not None}
     jobs = read_batch(values["jobs_file"], overrides)
     hardware = probe(values["device"] or "auto")
-    planned, errors = plan_batch(jobs, values["output_dir"], hardware)
-    if errors:
-        listed = "\n  ".join(errors)
-        raise BadInputError(f"{values['jobs_file']}: {len(errors)} error(s), nothing was run\n  {listed}")
+    planned = plan_batch(jobs, values["output_dir"], hardware)
     if values["dry_run"]:
         print_json({"order": [item.job.id for item in planned]})
         return

@@ -10,7 +10,7 @@ CHECKPOINTS = REPOSITORY / "checkpoints"
 
 def home() -> Path:
     """The folder for everything Newsreel writes: `NEWSREEL_HOME`, or the repository's `outputs/`."""
-    return Path(os.environ.get("NEWSREEL_HOME") or REPOSITORY / "outputs")
+    return Path(os.environ.get("NEWSREEL_HOME") or REPOSITORY / "outputs").expanduser()
 
 
 def examples() -> Path:

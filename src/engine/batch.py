@@ -56,9 +56,13 @@ class Outcome:
         }
 
 
-def plan_batch(jobs: Iterable[BatchJob], output_dir: Path, hardware: Hardware) -> tuple[list[Planned], list[str]]:
-    """Check and plan every job; returns the planned ones in their best order, and an error for each other."""
-    planned, errors = [], []
+def plan_batch(jobs: Iterable[BatchJob], output_dir: Path, hardware: Hardware) -> list[Planned]:
+    """Check and plan every job; returns them in their best order.
+
+    Raises BadInputError, or the one class that all errors share, listing every job that cannot run.
+    """
+    planned: list[Planned] = []
+    errors: dict[str, NewsreelError] = {}
     for job in jobs:
         path = job.request.output_path or output_dir / f"{job.id}.mp4"
         request = job.request.model_copy(update={"output_path": path})
@@ -69,8 +73,13 @@ def plan_batch(jobs: Iterable[BatchJob], output_dir: Path, hardware: Hardware) -
                 raise BadInputError("its manifest would be report.json, the batch's own report; give it another id")
             planned.append(Planned(job, request, plans_for(prepare(request), hardware)))
         except NewsreelError as error:
-            errors.append(f"{job.id}: {error}")
-    return group(planned, lambda item: item.plans[0]), errors
+            errors[job.id] = error
+    if errors:
+        kinds = {type(error) for error in errors.values()}
+        listed = "".join(f"\n  {name}: {error}" for name, error in errors.items())
+        kind = kinds.pop() if len(kinds) == 1 else BadInputError
+        raise kind(f"{len(errors)} job(s) cannot run, none was run{listed}")
+    return group(planned, lambda item: item.plans[0])
 
 
 def run_batch(
@@ -124,4 +133,7 @@ def _run(item: Planned, hardware: Hardware, sessions: Sessions, cancel: CancelTo
             raise
         logger.error(f"{item.job.id}: {error}")
         return Outcome(item.job.id, "failed", time.perf_counter() - begin, error=str(error))
+    except Exception as error:
+        logger.exception(f"{item.job.id}: a bug, please report it")
+        return Outcome(item.job.id, "failed", time.perf_counter() - begin, error=f"{type(error).__name__}: {error}")
     return Outcome(item.job.id, "completed", time.perf_counter() - begin, result)

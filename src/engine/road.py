@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -119,7 +120,7 @@ class Road:
         if not cut:
             return ()
         limit = job.plan.max_sequence_length
-        warning = f"the prompt is longer than the {limit} tokens this model reads; cut off: {cut!r}"
+        warning = f"the prompt is longer than the {limit} tokens this model reads; cut off: {shorten(cut, 200)!r}"
         logger.warning(warning)
         return (warning,)
 

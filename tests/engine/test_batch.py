@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from src.cli.batch import as_csv, summary
+from src.core.errors import BadInputError, MissingWeightsError
 from src.core.paths import REPOSITORY
 from src.engine.batch import finished, plan_batch, run_batch
 from src.jobs.batch_file import read_batch
@@ -29,8 +30,7 @@ def jobs_file(tmp_path, tiny_folder, photograph):
 
 
 def run(path, folder, cpu, resume=False):
-    planned, errors = plan_batch(read_batch(path, {}), folder, cpu)
-    assert errors == []
+    planned = plan_batch(read_batch(path, {}), folder, cpu)
     return run_batch(planned, cpu, resume, lambda _: None)
 
 
@@ -79,10 +79,31 @@ def test_one_bad_job_stops_the_batch_before_it_starts_and_names_itself(jobs_file
     data = json.loads(path.read_text())
     data["jobs"][1]["num_frames"] = 13
     path.write_text(json.dumps(data))
-    _, errors = plan_batch(read_batch(path, {}), tmp_path / "out", cpu)
-    assert len(errors) == 1
-    assert errors[0].startswith("clip-1: ")
-    assert "13 frames" in errors[0]
+    with pytest.raises(BadInputError, match="1 job.s. cannot run, none was run\n  clip-1: .*13 frames"):
+        plan_batch(read_batch(path, {}), tmp_path / "out", cpu)
+
+
+def test_errors_of_one_kind_keep_their_exit_code(jobs_file, tmp_path, cpu, home, monkeypatch):
+    monkeypatch.setattr("src.pipelines.locate._find_snapshot", lambda _: None)
+    with pytest.raises(MissingWeightsError, match="2 job.s. cannot run"):
+        plan_batch(read_batch(jobs_file(2), {"model": "cogvideox-5b-i2v"}), tmp_path / "out", cpu)
+
+
+def test_a_bug_in_one_job_is_logged_and_the_others_run(jobs_file, tmp_path, cpu, monkeypatch):
+    from src.engine import batch
+
+    made = batch.generate
+    calls = []
+
+    def generate(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 1:
+            raise ZeroDivisionError("a bug")
+        return made(*args, **kwargs)
+
+    monkeypatch.setattr(batch, "generate", generate)
+    states = [outcome.state for outcome in run(jobs_file(2), tmp_path / "out", cpu)]
+    assert states == ["failed", "completed"]
 
 
 def test_a_job_that_fails_does_not_stop_the_others(jobs_file, tmp_path, cpu, photograph):
@@ -92,7 +113,7 @@ def test_a_job_that_fails_does_not_stop_the_others(jobs_file, tmp_path, cpu, pho
     data = json.loads(path.read_text())
     data["jobs"][0]["input_image"] = str(other)
     path.write_text(json.dumps(data))
-    planned, _ = plan_batch(read_batch(path, {}), folder, cpu)
+    planned = plan_batch(read_batch(path, {}), folder, cpu)
     other.unlink()
     outcomes = run_batch(planned, cpu, False, lambda _: None)
     assert sorted(outcome.state for outcome in outcomes) == ["completed", "completed", "failed"]
@@ -103,8 +124,8 @@ def test_a_job_that_fails_does_not_stop_the_others(jobs_file, tmp_path, cpu, pho
 
 
 def test_two_jobs_for_one_file_are_refused(jobs_file, tmp_path, cpu):
-    _, errors = plan_batch(read_batch(jobs_file(2, output_path=str(tmp_path / "same.mp4")), {}), tmp_path, cpu)
-    assert "another job" in errors[0]
+    with pytest.raises(BadInputError, match="another job"):
+        plan_batch(read_batch(jobs_file(2, output_path=str(tmp_path / "same.mp4")), {}), tmp_path, cpu)
 
 
 def test_kill_and_resume_finishes_all(jobs_file, tmp_path):
@@ -136,7 +157,5 @@ def test_no_clip_takes_the_name_of_the_batch_report_or_of_another_manifest(jobs_
     data["jobs"][0]["id"] = "report"
     data["jobs"].append(data["jobs"][1] | {"id": "upper", "output_path": str(tmp_path / "out" / "clip-1.MP4")})
     path.write_text(json.dumps(data))
-    errors = plan_batch(read_batch(path, {}), tmp_path / "out", cpu)[1]
-    assert len(errors) == 2
-    assert "report.json" in errors[0]
-    assert "that of another job" in errors[1]
+    with pytest.raises(BadInputError, match="2 job.s. cannot run(?s:.*)report.json(?s:.*)that of another job"):
+        plan_batch(read_batch(path, {}), tmp_path / "out", cpu)
