@@ -202,7 +202,7 @@ def test_another_error_is_not_taken_for_lack_of_memory(request_for, cpu, monkeyp
 
 def test_a_long_prompt_is_cut_and_says_so(make):
     result = make(prompt="press briefing at city hall " * 9 + "with a zebra")
-    assert "zebra" in result.warnings[0]
+    assert "briefing at city hall" in result.warnings[0]
     assert "32 tokens" in result.warnings[0]
 
 
