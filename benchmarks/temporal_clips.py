@@ -183,10 +183,8 @@ def _boil(amplitude: float) -> Callable[[Shot], Iterator[np.ndarray]]:
     def render(shot: Shot) -> Iterator[np.ndarray]:
         y, x = np.mgrid[0 : shot.size[1], 0 : shot.size[0]].astype(np.float32)
         for frame in plain(shot):
-            bend = [
-                cv2.resize(shot.rng.normal(size=(20, 30)).astype(np.float32), shot.size, interpolation=cv2.INTER_CUBIC)
-                for _ in range(2)
-            ]
+            coarse = shot.rng.normal(size=(2, 20, 30)).astype(np.float32)
+            bend = [cv2.resize(field, shot.size, interpolation=cv2.INTER_CUBIC) for field in coarse]
             dx, dy = (b * np.float32(amplitude / np.sqrt(2) * shot.size[0] / WIDTH / b.std()) for b in bend)
             yield cv2.remap(frame, x + dx, y + dy, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
 
@@ -232,10 +230,14 @@ def _glitch(shot: Shot) -> Iterator[np.ndarray]:
     """One frame has its bands displaced, as a damaged stream shows it."""
     at = int(shot.rng.integers(10, len(shot.path) - 10))
     for i, frame in enumerate(plain(shot.drift())):
-        if i == at:
-            bands = np.array_split(frame, 12)
-            frame = np.concatenate([np.roll(b, int(shot.rng.integers(-90, 90)), axis=1) for b in bands])
-        yield frame
+        yield _torn(frame, shot.rng) if i == at else frame
+
+
+def _torn(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """frame in twelve bands, each shifted sideways by up to an eighth of the width."""
+    reach = frame.shape[1] // 8
+    bands = np.array_split(frame, 12)
+    return np.concatenate([np.roll(band, int(rng.integers(-reach, reach)), axis=1) for band in bands])
 
 
 def _pop_in(shot: Shot) -> Iterator[np.ndarray]:

@@ -1,18 +1,21 @@
 """Every figure of docs/temporal-score.md: verdicts, speed, invariance, memory.
 
-    python -m benchmarks.temporal_score table held_out --out held_out.json
-    python -m benchmarks.temporal_score speed
-    python -m benchmarks.temporal_score agreement --frames 9
-    python -m benchmarks.temporal_score invariance
-    python -m benchmarks.temporal_score memory
+python -m benchmarks.temporal_score table held_out --out held_out.json
+python -m benchmarks.temporal_score speed
+python -m benchmarks.temporal_score agreement --frames 9
+python -m benchmarks.temporal_score invariance
+python -m benchmarks.temporal_score memory
 """
 
 import json
 import resource
+import subprocess
+import tempfile
 import time
 from pathlib import Path
 
 import cv2
+import imageio_ffmpeg
 import numpy as np
 import typer
 
@@ -26,6 +29,8 @@ from benchmarks.temporal_clips import (
     dead_leaves,
     held_out_pictures,
 )
+from src.cli.temporal_consistency import score_file
+from src.media.writer import VideoWriter
 from src.metrics.temporal import score_frames
 from src.metrics.temporal_report import TemporalReport
 from src.motion.tvl1 import TVL1Params, core_count, flow_backend
@@ -50,6 +55,7 @@ def _expected(kind: str, report: TemporalReport) -> bool:
 def table(
     pictures: str = typer.Argument(help="calibration or held_out."),
     only: list[str] = typer.Option(None, help="Names of pictures; all without it."),
+    kinds: list[str] = typer.Option(None, "--kind", help="Kinds of clip; all without it."),
     backend: str = typer.Option(None),
     out: Path = typer.Option(None, help="JSON with one record a clip."),
 ) -> None:
@@ -59,13 +65,14 @@ def table(
     records = []
     for kind_number, kind in enumerate(KINDS):
         for number, name in enumerate(sources):
-            if only and name not in only:
+            if (only and name not in only) or (kinds and kind not in kinds):
                 continue
             frames = clip(kind, _pair_of(sources, name), seed + 100 * kind_number + number)
             report = score_frames(frames, (720, 480), backend)
             right = _expected(kind, report)
             records.append({"kind": kind, "picture": name, "right": right} | report.to_dict())
-            print(f"{kind:15} {name:12} {report.score:.3f} {report.worst.cause:8} {'' if right else 'WRONG'}", flush=True)
+            verdict = "" if right else "WRONG"
+            print(f"{kind:15} {name:12} {report.score:.3f} {report.worst.cause:8} {verdict}", flush=True)
         if out:
             out.write_text(json.dumps(records))
     print(f"{sum(r['right'] for r in records)} of {len(records)} right")
@@ -79,7 +86,8 @@ def speed(kind: str = typer.Option("parallax"), opencv_pairs: int = typer.Option
     start, cpu = time.perf_counter(), time.process_time()
     report = score_frames(frames, (720, 480))
     ours = time.perf_counter() - start
-    print(f"{kind}: score {report.score:.3f} in {ours:.2f} s wall, {time.process_time() - cpu:.1f} CPU-s on {core_count()} cores")
+    spent = f"{ours:.2f} s wall, {time.process_time() - cpu:.1f} CPU-s on {core_count()} cores"
+    print(f"{kind}: score {report.score:.3f} in {spent}")
     for name, size, params in (
         ("OpenCV, default parameters, 720x480", (720, 480), None),
         ("OpenCV, our parameters, 360x240", (360, 240), TVL1Params()),
@@ -121,25 +129,39 @@ def invariance() -> None:
     sources = calibration_pictures()
     for kind in ("slow pan", "swing", "ease", "fast zoom", "parallax", "handheld large", "noise 15"):
         pair = _pair_of(sources, "coffee")
-        scores = [
-            score_frames(clip(kind, pair, 3, size=size), size).score for size in ((720, 480), (1440, 960))
-        ]
-        print(f"{kind:15} 720x480 {scores[0]:.3f}   1440x960 {scores[1]:.3f}   {abs(scores[0] - scores[1]):.3f}", flush=True)
+        scores = [score_frames(clip(kind, pair, 3, size=size), size).score for size in ((720, 480), (1440, 960))]
+        _compare(kind, "720x480", scores[0], "1440x960", scores[1])
     for kind in ("slow pan", "swing", "ease", "fast zoom", "parallax"):
         pair = _pair_of(sources, "coffee")
         slow = score_frames(clip(kind, pair, 3), (720, 480), rate=8).score
         fast = score_frames(clip(kind, pair, 3, frames=145, pace=1 / 3), (720, 480), rate=24).score
-        print(f"{kind:15} 8 fps {slow:.3f}   24 fps {fast:.3f}   {abs(slow - fast):.3f}", flush=True)
+        _compare(kind, "8 fps", slow, "24 fps", fast)
+
+
+def _compare(kind: str, one: str, first: float, other: str, second: float) -> None:
+    print(f"{kind:15} {one} {first:.3f}   {other} {second:.3f}   {abs(first - second):.3f}", flush=True)
 
 
 @app.command()
 def memory(frames: int = typer.Option(3000)) -> None:
-    """Peak memory of the process over a long clip that is decoded as it is scored."""
+    """Peak memory of the process that scores a long file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = _long_clip(Path(folder), frames)
+        start = time.perf_counter()
+        report = score_file(path, None, lambda *_: None)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{report.frames} frames: peak {peak:.0f} MiB, {time.perf_counter() - start:.0f} s, {report.score:.3f}")
+
+
+def _long_clip(folder: Path, frames: int) -> Path:
+    """A file of at least `frames` frames: one short clip, again and again."""
     picture = dead_leaves(3)
-    start = time.perf_counter()
-    report = score_frames(clip("swing", [picture, picture], 0, frames=frames), (720, 480))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{frames} frames: peak {peak:.0f} MiB, {time.perf_counter() - start:.0f} s, score {report.score:.3f}")
+    writer = VideoWriter(folder / "short.mp4", 720, 480, 8)
+    for frame in clip("swing", [picture, picture], 0):
+        writer.write(frame)
+    again = ["-stream_loop", str(-(-frames // FRAMES) - 1), "-i", str(writer.commit()), "-c", "copy"]
+    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *again, str(folder / "long.mp4")], check=True)
+    return folder / "long.mp4"
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -13,6 +14,10 @@ class ArtifactStore(Protocol):
 
     def reserve(self, wanted: Path, replace: bool) -> Path:
         """The final name for `wanted`: itself, or with a number appended when it is taken."""
+        ...
+
+    def claim(self, wanted: Path, replace: bool) -> AbstractContextManager[Path]:
+        """Like `reserve`, but nobody else gets the name while the context lasts."""
         ...
 
     def publish(self, temporary: Path, final: Path) -> Path:
@@ -38,7 +43,24 @@ class LocalStore:
         """`wanted` when it is free or may be replaced, else `NAME-2`, `NAME-3`, ..."""
         if replace:
             return wanted
-        return next(path for path in _numbered(wanted) if not path.exists() and not path.is_symlink())
+        return next(path for path in _numbered(wanted) if _free(path))
+
+    @contextmanager
+    def claim(self, wanted: Path, replace: bool) -> Iterator[Path]:
+        """`reserve` may be minutes ago: take the first name whose manifest can be created now, by nobody else.
+
+        Where the context fails, the empty manifest that held the place is removed.
+        """
+        if replace:
+            yield wanted
+            return
+        final = next(path for path in _numbered(wanted) if not os.path.lexists(path) and _create(_manifest(path)))
+        try:
+            yield final
+        except BaseException:
+            if not final.exists():
+                _manifest(final).unlink(missing_ok=True)
+            raise
 
     def publish(self, temporary: Path, final: Path) -> Path:
         """Rename within one file system, so that readers see the old file or the new one, never a part."""
@@ -68,8 +90,28 @@ def write_whole(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise OutputError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _manifest(clip: Path) -> Path:
+    return clip.with_suffix(".json")
+
+
+def _free(clip: Path) -> bool:
+    return not os.path.lexists(clip) and not os.path.lexists(_manifest(clip))
+
+
+def _create(path: Path) -> bool:
+    """Whether the file was not there and is now. Raises OutputError where it cannot be made."""
+    try:
+        path.open("x").close()
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
+    return True
 
 
 def _numbered(wanted: Path) -> Iterator[Path]:

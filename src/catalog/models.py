@@ -7,7 +7,7 @@ from typing import Any
 from src.catalog.spec import FrameRule, ModelSpec, Schedule
 from src.core.config import load
 from src.core.errors import BadInputError, MissingFileError
-from src.core.paths import CONFIGS
+from src.core.paths import CONFIGS, is_file, is_folder
 from src.core.plan import Size
 
 MODELS = ("nano", "cogvideox-5b-i2v", "cogvideox1.5-5b-i2v")
@@ -28,7 +28,7 @@ def find_model(name: str) -> ModelSpec:
     specs = load_models()
     if name in specs:
         return specs[name]
-    if Path(name).is_dir():
+    if is_folder(Path(name)):
         return spec_of_folder(Path(name))
     if "/" in name or name.startswith("."):
         raise MissingFileError(f"model folder {name} does not exist")
@@ -39,13 +39,19 @@ def find_model(name: str) -> ModelSpec:
 def spec_of_folder(folder: Path) -> ModelSpec:
     """Read sizes and rules from a diffusers folder's own configuration files."""
     index = _read(folder / "model_index.json")
-    if index.get("_class_name") not in PIPELINES:
+    if str(index.get("_class_name")) not in PIPELINES:
         raise BadInputError(
             f"{folder} holds a {index.get('_class_name')}; Newsreel runs {', '.join(sorted(PIPELINES))}"
         )
     transformer = _read(folder / "transformer" / "config.json")
     scheduler = _read(folder / "scheduler" / "scheduler_config.json")
-    return _describe(folder, transformer, _read(folder / "vae" / "config.json"), scheduler)
+    try:
+        return _describe(folder, transformer, _read(folder / "vae" / "config.json"), scheduler)
+    except KeyError as error:
+        raise BadInputError(f"{folder}: its configuration files do not say {error}, which Newsreel needs") from None
+    except (TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise BadInputError(f"{folder}: its configuration files are not a CogVideoX model's: {reason}") from None
 
 
 def _describe(
@@ -75,9 +81,12 @@ def _describe(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    if not is_file(path):
         raise MissingFileError(f"{path} is missing; a diffusers folder has model_index.json and its parts")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise BadInputError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(data, dict):
+        raise BadInputError(f"{path} must hold a JSON object, not a {type(data).__name__}")
+    return data

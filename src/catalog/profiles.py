@@ -10,7 +10,7 @@ from src.core.paths import CONFIGS
 class Profile(Config):
     """One way to run.
 
-    devices: where it applies. exact: equal to the stock pipeline at equal steps but for rounding.
+    devices: where it applies.
     vae: "stock" or "fast" (exact rewrite). compile: blocks and decoder through torch.compile.
     attention: kernel of scaled dot-product attention, "auto" leaves the choice to PyTorch.
     cache, cache_threshold: step cache and how far the first block's residual may move before it is refreshed.
@@ -22,7 +22,6 @@ class Profile(Config):
     name: str
     description: str
     devices: tuple[str, ...] = ("cuda",)
-    exact: bool = True
     vae: str = "fast"
     compile: bool = False
     attention: str = "auto"

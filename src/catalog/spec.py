@@ -1,6 +1,6 @@
 """ModelSpec: a model is data. What it is, where its weights are, which sizes it takes, its defaults."""
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from src.core.config import Config
 from src.core.errors import BadInputError
@@ -66,7 +66,7 @@ class Memory(Config):
 class ModelSpec(Config):
     """One model.
 
-    pipeline: dotted name of the diffusers class. repository: folder inside this repository that holds it.
+    repository: folder inside this repository that holds it. folder: a diffusers folder named by path.
     hub: repository id on the model hub, `revision` pinned to a commit. download_bytes: of the whole snapshot.
     native: size it generates. delivered: size of its clips unless asked otherwise.
     size_multiple: native sizes must divide by this (VAE step x patch).
@@ -77,7 +77,6 @@ class ModelSpec(Config):
 
     id: str
     description: str
-    pipeline: str = "diffusers.CogVideoXImageToVideoPipeline"
     repository: str | None = None
     folder: str | None = None
     hub: str | None = None
@@ -93,6 +92,13 @@ class ModelSpec(Config):
     defaults: Defaults = Field(default_factory=Defaults)
     schedule: Schedule = Field(default_factory=Schedule)
     licence: str
+
+    @model_validator(mode="after")
+    def _native_fits(self) -> "ModelSpec":
+        step, size = self.size_multiple, self.native
+        if min(size.width, size.height) < step or size.width % step or size.height % step:
+            raise ValueError(f"native size {size} must be a multiple of {step} (VAE step x patch)")
+        return self
 
     @property
     def source(self) -> str:

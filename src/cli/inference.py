@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from src.cli.options import CONFIG, JSON, QUIET, VOCABULARY, make_app, switch, value
+from src.console.options import CONFIG, JSON, QUIET, VOCABULARY, make_app, switch, value
 from src.console.output import command, print_json
-from src.core.errors import NewsreelError
+from src.core.errors import BadInputError, NewsreelError
 from src.core.request import Mode, Request, build_request, parse_assignments
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ HELP = {
 OURS_ONLY = {
     "scheduler", "guidance_interval", "profile", "attention", "cache", "quantize", "compile", "vram_budget",
 }  # fmt: skip
+REPLAY = ("model", "output_path", "lora", "device")
+FLAGS = {"score": "--no-score", "compile": "--compile"}
 SWITCHES: dict[str, Any] = {
     "score": switch("Do not take the temporal score.", "--no-score"),
     "config": CONFIG,
@@ -41,6 +43,7 @@ def _main(mode: Mode, values: dict[str, Any]) -> None:
     replay, dry_run = values.pop("replay"), values.pop("dry_run")
     with command(as_json, quiet):
         if replay is not None:
+            _only_replay(values | {"dry_run": dry_run or None})
             _replay(replay, values, as_json, quiet)
         else:
             _generate(_request(mode, values), dry_run, as_json, quiet)
@@ -57,12 +60,15 @@ def _generate(request: Request, dry_run: bool, as_json: bool, quiet: bool) -> No
     from loguru import logger
 
     from src.engine.generate import plans_for, prepare
+    from src.engine.planner import advice
     from src.engine.probe import probe
 
     prepared = prepare(request)
     logger.info(prepared.choice)
     hardware = probe(request.device)
     plans = plans_for(prepared, hardware)
+    for sentence in advice(request, prepared.spec, hardware):
+        logger.info(sentence)
     if dry_run:
         print_json(plans[0].model_dump(mode="json"))
         return
@@ -83,6 +89,16 @@ def _run(prepared: Any, plans: Any, hardware: Any, quiet: bool) -> "Result":
     )
     with ProgressBar(quiet) as bar:
         return generate(prepared, plans, hardware, listener=bar)
+
+
+def _only_replay(values: dict[str, Any]) -> None:
+    """Raise BadInputError for a flag that a replay would silently ignore: the plan is the manifest's."""
+    values = values | {"score": values["score"] or None}
+    given = [name for name, item in values.items() if item is not None and name not in REPLAY]
+    if given:
+        flag = FLAGS.get(given[0], f"--{given[0].replace('_', '-')}")
+        usable = ", ".join(f"--{name.replace('_', '-')}" for name in REPLAY)
+        raise BadInputError(f"{flag} does not go with --replay, which runs the manifest's own plan; {usable} do")
 
 
 def _replay(manifest: Path, values: dict[str, Any], as_json: bool, quiet: bool) -> None:

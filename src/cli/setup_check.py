@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from src.cli.options import JSON, VOCABULARY, make_app
+from src.console.options import JSON, VOCABULARY, make_app
 from src.console.output import command, print_json
 from src.core.errors import MissingWeightsError
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from src.cli.options import QUIET, make_app, value
+from src.console.options import QUIET, make_app, value
 from src.console.output import command
 from src.core.errors import BadInputError
 from src.core.paths import CONFIGS, home

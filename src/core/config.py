@@ -1,5 +1,6 @@
 """Typed configuration: frozen models that refuse unknown keys, and errors that name file and key."""
 
+import reprlib
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -7,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from src.core.errors import BadInputError, MissingFileError
+from src.core.paths import is_file
 
 
 class Config(BaseModel):
@@ -16,15 +18,21 @@ class Config(BaseModel):
 
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
+SHORT = reprlib.Repr()
+SHORT.maxlevel, SHORT.maxstring, SHORT.maxother = 2, 100, 100  # a YAML alias can stand for millions of items
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises MissingFileError or BadInputError naming the file and the line."""
-    if not Path(path).is_file():
+    if not is_file(path):
         raise MissingFileError(f"config file {path} does not exist")
     try:
         data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise BadInputError(f"{path} cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise BadInputError(f"{path} is not valid YAML: it is nested too deeply") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: bytes that are no UTF-8, a date such as 2020-13-45
         raise BadInputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if data is None:
         return {}
@@ -56,4 +64,4 @@ def _sentence(item: Any, model: type[BaseModel]) -> str:
         return f"unknown key {key!r}; known keys: {', '.join(sorted(model.model_fields))}"
     message = item["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:] if message[:2].istitle() else message
-    return f"{key}: {message}, got {item['input']!r}" if item["type"] != "missing" else f"{key} is required"
+    return f"{key}: {message}, got {SHORT.repr(item['input'])}" if item["type"] != "missing" else f"{key} is required"

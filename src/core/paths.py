@@ -10,12 +10,28 @@ CHECKPOINTS = REPOSITORY / "checkpoints"
 
 def home() -> Path:
     """The folder for everything Newsreel writes: `NEWSREEL_HOME`, or the repository's `outputs/`."""
-    return Path(os.environ.get("NEWSREEL_HOME") or REPOSITORY / "outputs")
+    return Path(os.environ.get("NEWSREEL_HOME") or REPOSITORY / "outputs").expanduser()
 
 
 def examples() -> Path:
     """Where a clip goes when no output path is given."""
     return home() / "examples"
+
+
+def is_file(path: Path) -> bool:
+    """Like `Path.is_file`, but False where the name cannot be looked up: too long, or behind a closed folder."""
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Like `Path.is_dir`, with the same care as `is_file`."""
+    try:
+        return Path(path).is_dir()
+    except OSError:
+        return False
 
 
 def portable(path: Path) -> str:

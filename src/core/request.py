@@ -44,7 +44,7 @@ class Request(Config):
     num_frames: Annotated[int, Field(ge=1)] | None = None
     height: Annotated[int, Field(ge=16, le=4320)] | None = None
     width: Annotated[int, Field(ge=16, le=7680)] | None = None
-    fps: Annotated[float, Field(gt=0, le=120)] = 8.0
+    fps: Annotated[float, Field(ge=1, le=120)] = 8.0
     num_inference_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
     guidance_scale: Annotated[float, Field(ge=0, le=50)] | None = None
     scheduler: Literal["dpm", "ddim"] | None = None
@@ -68,6 +68,13 @@ class Request(Config):
         if prompt is not None and not prompt.strip():
             raise ValueError("must not be empty: say what happens in the clip")
         return prompt
+
+    @field_validator("prompt", "negative_prompt", "output_path")
+    @classmethod
+    def _readable(cls, text: Any) -> Any:
+        if text is not None and any("\ud800" <= letter <= "\udfff" for letter in str(text)):
+            raise ValueError("must be UTF-8 text")
+        return text
 
     @field_validator("guidance_interval", mode="before")
     @classmethod
@@ -130,8 +137,14 @@ def build_request(flags: dict[str, Any], config: Path | None = None) -> Request:
     merged: dict[str, Any] = {}
     for _, values in layers:
         merged |= values
-    origin = next((name for name, values in layers if set(values) - set(Request.model_fields)), "request")
-    return validate(merged, Request, origin)
+    for name, values in layers:
+        validate(_needed(values), Request, name)  # so that the error names the file or the variables it came from
+    return validate(merged, Request, "request")
+
+
+def _needed(values: dict[str, Any]) -> dict[str, Any]:
+    """One layer on its own, with a stand-in for the one field that has no default."""
+    return {"input_image": "any"} | values
 
 
 def _from_environment() -> dict[str, Any]:

@@ -64,9 +64,10 @@ def reset_peaks() -> None:
 
 def peak_rss() -> int:
     """Peak resident bytes since `reset_peaks` (Linux), else since the start of the process."""
-    if STATUS.is_file():
-        lines = STATUS.read_text().splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    lines = STATUS.read_text().splitlines() if STATUS.is_file() else []
+    marks = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")]
+    if marks:  # some sandboxes have the file without this line
+        return marks[0]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

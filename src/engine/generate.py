@@ -1,5 +1,6 @@
 """From a request to a clip: what every door calls."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,13 @@ from src.catalog.models import find_model
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, OutputError
 from src.core.hardware import Hardware
-from src.core.paths import examples, home
+from src.core.paths import examples, home, is_folder
 from src.core.plan import Plan
 from src.core.progress import CancelToken, Listener, ignore
 from src.core.prompts import Template, load_templates
 from src.core.request import Request
 from src.core.result import Result
+from src.engine.manifest import read_manifest
 from src.engine.resolve import check, draw_seed, resolve, wording
 from src.media.images import Photograph, read_photograph
 from src.pipelines.adapter_files import AdapterFile, read_adapter
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from src.engine.session import Sessions
 
 LARGE = "cogvideox-5b-i2v"
+LONGEST_NAME = 200  # file systems take 255 bytes; the partial file's name is longer than the clip's
 
 
 @dataclass(frozen=True)
@@ -91,14 +94,30 @@ def choose_model(request: Request) -> tuple[ModelSpec, str]:
 def output_path(request: Request, prompt: str, seed: int) -> Path:
     """The final name: the one asked for, or `<slug of the prompt>-<seed>.mp4`, numbered when taken."""
     store = LocalStore(home())
+    _writable(home() / "photographs" / "photograph", "NEWSREEL_HOME")
     if request.output_path is None:
         return store.reserve(_writable(examples() / f"{slug(prompt)}-{seed}.mp4"), replace=False)
     path = request.output_path
-    if path.is_dir():
+    if is_folder(path):
         raise BadInputError(f"--output-path {path} is a folder; give a file name that ends in .mp4")
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise BadInputError(f"--output-path {path.name[:32]}...mp4 is too long; at most {LONGEST_NAME} bytes")
     if path.suffix.lower() != ".mp4":
         raise BadInputError(f"--output-path {path} must end in .mp4")
+    _keep_others(path.with_suffix(".json"))
     return store.reserve(_writable(path), replace=True)
+
+
+def _keep_others(manifest: Path) -> None:
+    """Raise BadInputError where the manifest would replace a file that is none of ours."""
+    if not (manifest.exists() or manifest.is_symlink()):
+        return
+    try:
+        read_manifest(manifest)
+    except BadInputError:
+        raise BadInputError(
+            f"the clip's manifest would replace {manifest}, which is no manifest; choose another --output-path"
+        ) from None
 
 
 def slug(prompt: str, longest: int = 48) -> str:
@@ -107,15 +126,15 @@ def slug(prompt: str, longest: int = 48) -> str:
     return words[:longest].rstrip("-") or "clip"
 
 
-def _writable(path: Path) -> Path:
+def _writable(path: Path, setting: str = "--output-path") -> Path:
     """Raise OutputError now rather than after minutes of computing."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        trial = path.parent / f".{path.stem}.trial"
+        trial = path.parent / f".{path.stem}.{os.getpid()}.trial"
         trial.touch()
         trial.unlink()
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}; choose another --output-path") from None
+        raise OutputError(f"{path} cannot be written: {error.strerror}; choose another {setting}") from None
     return path
 
 

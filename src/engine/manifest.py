@@ -14,7 +14,7 @@ import src
 from src.core.config import Config, validate
 from src.core.errors import BadInputError, MissingFileError
 from src.core.hardware import Hardware
-from src.core.paths import portable
+from src.core.paths import is_file, portable
 from src.core.plan import Plan
 from src.core.request import Request
 from src.core.result import Costs
@@ -94,16 +94,20 @@ def versions() -> dict[str, str]:
 
 
 def to_json(manifest: Manifest) -> bytes:
-    return (json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n").encode()
+    """As UTF-8; a byte of a file name that is no UTF-8 becomes a JSON escape, which reads back as it was."""
+    text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+    return text.encode(errors="backslashreplace")
 
 
 def read_manifest(path: Path) -> Manifest:
     """Read a manifest of this or an older schema version. Raises MissingFileError or BadInputError."""
-    if not Path(path).is_file():
+    if not is_file(path):
         raise MissingFileError(f"manifest {path} does not exist")
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise BadInputError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
         raise BadInputError(f"{path} is not a manifest: {error}") from None
     version = data.get("schema_version") if isinstance(data, dict) else None
     if not isinstance(version, int) or version > SCHEMA_VERSION:

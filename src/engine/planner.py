@@ -10,6 +10,7 @@ from src.core.hardware import Hardware
 from src.core.request import Request, parse_bytes
 
 WIDTH = {"none": 1.0, "int8": 0.5, "fp8": 0.5}  # of the transformer's weights, against 16 bit
+LARGE_BYTES = 1_000_000_000
 GROUP_BYTES = 1_500_000_000  # two groups of blocks in flight, streamed
 
 
@@ -101,15 +102,23 @@ def apply_switches(profile: Profile, request: Request) -> Profile:
 CACHES = {"none": 0.0, "first_block": 0.05, "taylorseer": 3.0, "pyramid": 2.0}  # name: usual threshold or interval
 
 
+INTERVALS = ("taylorseer", "pyramid")  # these count steps; the others compare a residual
+
+
 def parse_cache(text: str) -> tuple[str, float]:
     """`first_block=0.08` as name and threshold; raises BadInputError with the list of known caches."""
     name, _, threshold = text.partition("=")
     if name not in CACHES:
         raise BadInputError(f"unknown cache {name!r}; known: {', '.join(CACHES)}")
     try:
-        return name, float(threshold) if threshold else CACHES[name]
+        number = float(threshold) if threshold else CACHES[name]
     except ValueError:
         raise BadInputError(f"--cache {text}: {threshold!r} is not a number; try first_block=0.08") from None
+    if name in INTERVALS and not (number >= 1 and number == int(min(number, 1000))):
+        raise BadInputError(f"--cache {text}: must be a whole number of steps from 1 to 1000; try {name}=3")
+    if not 0 <= number < float("inf"):
+        raise BadInputError(f"--cache {text}: must be 0 or more; try first_block=0.08")
+    return name, number
 
 
 def estimate_bytes(profile: Profile, spec: ModelSpec) -> int:
@@ -129,14 +138,15 @@ def _streamed(profile: Profile, memory: Memory, decode: int) -> int:
     return resident + max(memory.denoise, decode)
 
 
-def advice(request: Request, spec: ModelSpec, hardware: Hardware, chosen: Choice) -> tuple[str, ...]:
-    """What would make this run faster or smaller, by the planner's own estimate."""
-    if hardware.device == "cpu" and spec.repository is None:
-        return (f"{spec.id} on a CPU takes hours; --model nano takes a minute",)
-    if hardware.device == "cpu" or request.mode == "baseline":
-        return ()
-    whole = estimate_bytes(chosen.profile.model_copy(update={"offload": "none"}), spec)
+def advice(request: Request, spec: ModelSpec, hardware: Hardware) -> tuple[str, ...]:
+    """The plan's reason on a GPU, and what would make the run faster, by the planner's own estimate."""
+    if hardware.device == "cpu":
+        large = f"{spec.id} on a CPU takes hours; --model nano takes a minute"
+        return (large,) if spec.memory.transformer > LARGE_BYTES else ()
+    chosen = choices(request, spec, hardware)[0]
     if chosen.profile.offload == "none":
-        return ()
-    need, free = whole / 1e9, budget_bytes(request, hardware) / 1e9
-    return (f"offload {chosen.profile.offload} slows this run: without it {need:.0f} GB, {free:.0f} GB are free",)
+        return (chosen.reason,)
+    name = chosen.profile.offload
+    whole = estimate_bytes(chosen.profile.model_copy(update={"offload": "none"}), spec) / 1e9
+    free = budget_bytes(request, hardware) / 1e9
+    return chosen.reason, f"offload {name} slows this run; without it {whole:.0f} GB are needed, {free:.0f} GB are free"

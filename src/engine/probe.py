@@ -13,6 +13,8 @@ def probe(device: str = "auto") -> Hardware:
     """The hardware behind "auto", "cpu" or "cuda". Raises BadInputError when CUDA is asked for and absent."""
     import torch
 
+    if device not in ("auto", "cpu", "cuda"):
+        raise BadInputError(f"unknown device {device!r}; known: auto, cpu, cuda")
     if device == "cuda" and not torch.cuda.is_available():
         raise BadInputError("--device cuda: no CUDA device is visible here; use --device cpu or auto")
     if device == "cpu" or not torch.cuda.is_available():

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.artifacts.store import LocalStore
-from src.catalog.models import find_model
+from src.catalog.models import MODELS, find_model
+from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, MissingFileError
 from src.core.hardware import Hardware
 from src.core.paths import home
@@ -36,7 +37,9 @@ def prepare_replay(
     """
     manifest = read_manifest(path)
     plan = manifest.plan
-    spec = find_model(model or plan.session.model)
+    if plan.digest() != manifest.plan_sha256:
+        raise BadInputError(f"{path} was changed: its plan is not the one that plan_sha256 names; use the original")
+    spec = _find_model(model, plan.session.model)
     folder = locate(spec)
     _check_weights(plan.weights, weight_hashes(folder), folder)
     photograph = find_photograph(manifest)
@@ -46,6 +49,13 @@ def prepare_replay(
     adapters = tuple(read_adapter(item, folder) for item in lora or manifest.request.get("lora", ()))
     prepared = Prepared(request, spec, choice, photograph, load_templates(), folder, plan.seed, final, adapters)
     return Replay(manifest, prepared)
+
+
+def _find_model(given: str | None, recorded: str) -> ModelSpec:
+    """The model given, else the one that the manifest names, which may be a folder that only the person knows."""
+    if given is None and recorded not in MODELS:
+        raise BadInputError(f"this clip was made with the model folder {recorded!r}; give --model PATH of it")
+    return find_model(given or recorded)
 
 
 def find_photograph(manifest: Manifest) -> Photograph:

@@ -111,6 +111,9 @@ def steps_and_guidance(request: Request, spec: ModelSpec, template: float | None
     usual_steps = defaults.baseline_num_inference_steps if baseline else defaults.num_inference_steps
     usual_scale = defaults.baseline_guidance_scale if baseline else defaults.guidance_scale
     steps = request.num_inference_steps or usual_steps
+    if steps > spec.schedule.train_timesteps:
+        most = spec.schedule.train_timesteps
+        raise BadInputError(f"{spec.id} was trained with {most} timesteps; {steps} steps are more, {most} is the most")
     if request.guidance_scale is not None:
         return steps, request.guidance_scale
     return steps, template if template is not None and spec.template_guidance else usual_scale
@@ -120,6 +123,7 @@ def scheduler(request: Request, spec: ModelSpec) -> str:
     """The baseline keeps the checkpoint's own scheduler, which is what "stock" means."""
     if request.mode == "baseline":
         given = [name for name in OURS if getattr(request, name) is not None]
+        given += ["profile"] if request.profile != "auto" else []
         if given:
             flag = given[0].replace("_", "-")
             raise BadInputError(f"--{flag} does not apply to mode baseline, the stock pipeline as it is")

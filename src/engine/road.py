@@ -2,15 +2,17 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
 from loguru import logger
 
 from src.artifacts.store import ArtifactStore, write_whole
-from src.core.errors import OutOfMemoryError
+from src.core.errors import OutOfMemoryError, OutputError
 from src.core.hardware import Hardware
 from src.core.paths import home
 from src.core.plan import Plan
@@ -23,6 +25,7 @@ from src.engine.runs import append_run
 from src.engine.session import Session
 from src.media.images import Photograph, fit_photograph
 from src.media.writer import VideoWriter
+from src.metrics.temporal import TemporalScorer
 from src.upscaling.registry import make_upscaler
 
 Filter = Callable[[np.ndarray], np.ndarray]
@@ -57,25 +60,35 @@ class Road:
         pixels = fit_photograph(job.photograph.pixels, job.plan.native.width, job.plan.native.height, job.plan.fit)
         size = job.plan.delivered
         warnings = self._warnings(job, session, watch)
-        with VideoWriter(job.final, size.width, size.height, job.plan.fps) as writer:
-            digest = self._encode(job, session, pixels, writer, watch)
+        scoring = TemporalScorer((size.width, size.height), rate=job.plan.fps) if job.plan.score else None
+        with VideoWriter(job.final, size.width, size.height, job.plan.fps) as writer, scoring or nullcontext():
+            digest = self._encode(job, session, pixels, writer, scoring, watch)
             with watch.stage("deliver"):
                 temporary = writer.finish()
                 for finisher in self.finishers:
                     finisher(temporary)
+            report = self._score(scoring, watch)
             outcome = {"frame_sha256": digest, "costs": watch.costs(), "warnings": warnings}
-            return self._publish(job, writer, outcome | {"fallbacks": job.fallbacks})
+            return self._publish(job, writer, outcome | {"fallbacks": job.fallbacks, "report": report})
 
     def _encode(
-        self, job: Job, session: Session, pixels: np.ndarray, writer: VideoWriter, watch: Stopwatch
+        self,
+        job: Job,
+        session: Session,
+        pixels: np.ndarray,
+        writer: VideoWriter,
+        scoring: TemporalScorer | None,
+        watch: Stopwatch,
     ) -> str:
-        """Stream the frames into the writer; returns the SHA-256 over their RGB bytes."""
+        """Stream the frames into writer and scorer, which works beside; returns the SHA-256 over their RGB bytes."""
         digest, done = hashlib.sha256(), 0
         native = session.run(job.plan, pixels, watch, self.listener, self.cancel)
         for frame in self._filtered(make_upscaler(job.plan.upscaler).upscale(native, job.plan.delivered)):
             with watch.stage("deliver"):
                 digest.update(np.ascontiguousarray(frame).tobytes())
                 writer.write(frame)
+                if scoring is not None:
+                    scoring.update(frame)
             done += 1
             self.listener(Progress("deliver", done, job.plan.num_frames))
         if done != job.plan.num_frames:
@@ -90,6 +103,16 @@ class Road:
             yield frame
 
     @staticmethod
+    def _score(scoring: TemporalScorer | None, watch: Stopwatch) -> dict[str, Any] | None:
+        """The temporal report, and the sentence that a person reads."""
+        if scoring is None:
+            return None
+        with watch.stage("score"):
+            report = scoring.finish()
+        logger.info(report.sentence())
+        return report.to_dict()
+
+    @staticmethod
     def _warnings(job: Job, session: Session, watch: Stopwatch) -> tuple[str, ...]:
         """What a person should know before minutes of computing: what of the prompt is not read."""
         with watch.stage("load"):
@@ -97,20 +120,24 @@ class Road:
         if not cut:
             return ()
         limit = job.plan.max_sequence_length
-        warning = f"the prompt is longer than the {limit} tokens this model reads; cut off: {cut!r}"
+        warning = f"the prompt is longer than the {limit} tokens this model reads; cut off: {shorten(cut, 200)!r}"
         logger.warning(warning)
         return (warning,)
 
     def _publish(self, job: Job, writer: VideoWriter, outcome: dict[str, Any]) -> Result:
         """Photograph, manifest, clip and the row in `runs.csv`, in the order that leaves no orphan clip."""
         kept = self.store.keep_photograph(job.photograph.data, job.photograph.sha256, job.photograph.suffix)
-        clip = describe_clip(writer.temporary, job.final)
-        manifest = build_manifest(job.request, job.plan, self.hardware, kept.name, clip, **outcome)
-        path = job.final.with_suffix(".json")
-        write_whole(path, to_json(manifest))
-        self.store.publish(writer.temporary, job.final)
-        result = Result(path=job.final, manifest=path, plan=job.plan, **outcome)
-        append_run(home() / "runs.csv", result)
+        with self.store.claim(job.final, replace=job.request.output_path is not None) as final:
+            clip = describe_clip(writer.temporary, final)
+            manifest = build_manifest(job.request, job.plan, self.hardware, kept.name, clip, **outcome)
+            path = final.with_suffix(".json")
+            write_whole(path, to_json(manifest))
+            self.store.publish(writer.temporary, final)
+        result = Result(path=final, manifest=path, plan=job.plan, **outcome)
+        try:
+            append_run(home() / "runs.csv", result)
+        except OutputError as error:
+            logger.warning(f"the clip is published, but {error}")
         return result
 
 

@@ -11,7 +11,7 @@ from src.core.result import Result
 COLUMNS = (
     "created", "clip", "mode", "profile", "model", "device", "dtype", "scheduler", "steps", "guidance_scale",
     "frames", "size", "seed", "seconds", "seconds_by_stage", "peak_rss_mb", "peak_vram_mb", "temporal_score",
-    "accepted", "frame_sha256",
+    "accepted", "static", "frame_sha256",
 )  # fmt: skip
 
 
@@ -35,7 +35,7 @@ def _row(result: Result) -> tuple[object, ...]:
         plan.session.model, plan.session.device, plan.session.dtype, plan.scheduler, plan.num_inference_steps,
         plan.guidance_scale, plan.num_frames, plan.delivered, plan.seed, f"{costs.total:.2f}", stages,
         costs.peak_rss >> 20, costs.peak_vram >> 20, report.get("score", ""), report.get("accepted", ""),
-        result.frame_sha256,
+        report.get("static", ""), result.frame_sha256,
     )  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def _line(values: tuple[object, ...]) -> str:
 def _set_aside_older(path: Path) -> None:
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as stream:
+    with path.open(encoding="utf-8", errors="replace") as stream:
         if stream.readline() == _line(COLUMNS):
             return
     number = 1

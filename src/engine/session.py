@@ -17,34 +17,45 @@ if TYPE_CHECKING:
     from src.pipelines.denoise import Preview
 
 
+Loader = Callable[[Path, SessionKey], Any]
+
+
 class Session:
     """Holds one loaded pipeline. Not thread-safe: one run at a time.
 
-    key: what is loaded. folder: where from. Loading happens on first use, or by `load()`.
+    key: what is loaded. folder: where from. Loading happens on first use, or by `load()`. loader: what builds the
+    pipeline from folder and key; benchmarks pass one that needs no files.
     """
 
-    def __init__(self, key: SessionKey, folder: Path) -> None:
+    def __init__(self, key: SessionKey, folder: Path, loader: Loader | None = None) -> None:
         self.key = key
         self.folder = folder
+        self._loader = loader
         self.adapters: tuple[AdapterFile, ...] = ()
         self._pipe: Any = None
+        self._rack: Any = None
+        self._checkpoint_scheduler: Any = None
+        self.encodings: Any = None
 
     def load(self) -> Any:
         """The pipeline, loaded on the first call."""
         if self._pipe is None:
             from src.pipelines.adapters import AdapterRack
+            from src.pipelines.encodings import share_encodings
             from src.pipelines.loading import load_pipeline
 
-            self._pipe = load_pipeline(self.folder, self.key)
+            self._pipe = (self._loader or load_pipeline)(self.folder, self.key)
             self._checkpoint_scheduler = self._pipe.scheduler
             self._rack = AdapterRack(self._pipe)
+            if self.key.vae != "stock":
+                self.encodings = share_encodings(self._pipe)
         return self._pipe
 
     def unload(self) -> None:
         """Drop the pipeline and give its memory back."""
         from src.pipelines.memory import release
 
-        self._pipe = None
+        self._pipe = self._rack = self.encodings = self._checkpoint_scheduler = None  # each holds the pipeline
         release()
 
     def cut_from(self, prompt: str, limit: int) -> str:

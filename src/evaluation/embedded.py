@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from src.cli.options import JSON, QUIET, make_app, switch, value
+from src.console.options import JSON, QUIET, make_app, switch, value
 from src.console.output import command, print_json
 from src.core.errors import MissingFileError
 from src.core.paths import CHECKPOINTS, REPOSITORY

@@ -1,9 +1,7 @@
 """What flows between the rooms: one frame, and what is known of the video it belongs to."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
 
 import numpy as np
 
@@ -43,13 +41,3 @@ class VideoInfo:
     sample_aspect_ratio: Fraction = Fraction(1)
     frames: int | None = None
     bit_depth: int = 8
-
-
-class FrameReader(Protocol):
-    """A stream of frames with its description; iterate once, then close."""
-
-    info: VideoInfo
-
-    def __iter__(self) -> Iterator[Frame]: ...
-
-    def close(self) -> None: ...

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from src.core.errors import BadInputError, MissingFileError
+from src.core.paths import is_file, is_folder
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 MAX_BYTES = 100 * 2**20
@@ -37,14 +38,14 @@ def parse_photograph(data: bytes, name: str) -> Photograph:
     """Like `read_photograph`, from the bytes of a file called `name`."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow's own limit is lower than ours
             image = Image.open(BytesIO(data), formats=FORMATS)
             _check_size(image, name)
             suffix = f".{(image.format or 'png').lower()}"
             pixels = _to_rgb(ImageOps.exif_transpose(image))
     except UnidentifiedImageError:
         raise BadInputError(f"{name} is not a picture Newsreel reads ({', '.join(FORMATS)})") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+    except Image.DecompressionBombError:
         raise BadInputError(f"{name} has more than {MAX_PIXELS // 10**6} megapixels") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise BadInputError(f"{name} is damaged and cannot be decoded: {error}") from None
@@ -52,9 +53,9 @@ def parse_photograph(data: bytes, name: str) -> Photograph:
 
 
 def _read_bytes(path: Path) -> bytes:
-    if path.is_dir():
+    if is_folder(path):
         raise BadInputError(f"input image {path} is a folder; give one picture file")
-    if not path.is_file():
+    if not is_file(path):
         raise MissingFileError(f"input image {path} does not exist")
     if path.stat().st_size > MAX_BYTES:
         raise BadInputError(f"{path} has {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
@@ -77,15 +78,19 @@ def _check_size(image: Image.Image, name: str) -> None:
 def _to_rgb(image: Image.Image) -> np.ndarray:
     """(H, W, 3) uint8; 16-bit grey is scaled by its full range, transparency lies on white."""
     if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_eight_bit(np.asarray(image)))
+        image = Image.fromarray(_eight_bit(np.asarray(image), image.mode))
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return np.asarray(image.convert("RGB"))
 
 
-def _eight_bit(values: np.ndarray) -> np.ndarray:
-    scale = 65535.0 if values.max() > 255 else 255.0
+def _eight_bit(values: np.ndarray, mode: str) -> np.ndarray:
+    """"I;16" is 16 bit however dark; "I" and "F" do not state their range: 16 bit, 8 bit or, for "F", 0 to 1."""
+    values = np.nan_to_num(values) if mode == "F" else values
+    scale = 65535.0 if mode.startswith("I;16") or values.max() > 255 else 255.0
+    if mode == "F" and values.max() <= 1:
+        scale = 1.0
     return np.clip(np.round(values.astype(np.float64) * (255.0 / scale)), 0, 255).astype(np.uint8)
 
 

@@ -21,6 +21,16 @@ _MATRICES = {
 }
 """Matrix codes of ISO/IEC 23091-2: ffmpeg's name, and what swscale calls it."""
 
+_FFMPEG_NAMES = {
+    "GAMMA22": "bt470m",
+    "GAMMA28": "bt470bg",
+    "IEC61966_2_1": "iec61966-2-1",
+    "BT2020_10": "bt2020-10",
+    "BT2020_12": "bt2020-12",
+    "ARIB_STD_B67": "arib-std-b67",
+}
+"""Where ffmpeg writes a primaries or transfer code otherwise than PyAV."""
+
 _SHARE_LOST = 0.02
 """A container may state a few frames more than it shows (edit lists); beyond this share the file is cut short."""
 
@@ -145,8 +155,7 @@ def _tag(kind: type, value: int) -> str | None:
     member = next((m for m in kind if int(m) == int(value)), None)
     if member is None or member.name == "UNSPECIFIED":
         return None
-    return {"GAMMA22": "bt470m", "GAMMA28": "bt470bg", "IEC61966_2_1": "iec61966-2-1", "BT2020_10": "bt2020-10",
-            "BT2020_12": "bt2020-12", "ARIB_STD_B67": "arib-std-b67"}.get(member.name, member.name.lower())  # fmt: skip
+    return _FFMPEG_NAMES.get(member.name, member.name.lower())
 
 
 def _describe(stream: av.VideoStream, first: av.VideoFrame) -> VideoInfo:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +10,7 @@ from types import TracebackType
 
 import av
 import numpy as np
+import psutil
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
 from src.core.errors import OutputError
@@ -30,6 +32,7 @@ class VideoWriter:
         self._open = False
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            sweep(self.path)
             self._container = av.open(str(self.temporary), "w", options={"movflags": "+faststart"})
             self._open = True
             self._stream = self._add_stream(width, height, fps)
@@ -88,7 +91,8 @@ class VideoWriter:
             self._open = False
             with suppress(OSError, av.FFmpegError):
                 self._container.close()
-        self.temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.temporary.unlink(missing_ok=True)
 
     def __enter__(self) -> "VideoWriter":
         return self
@@ -96,6 +100,15 @@ class VideoWriter:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is not None:
             self.abort()
+
+
+def sweep(path: Path) -> None:
+    """Remove what killed processes left of `path`: partial files whose process is gone."""
+    pattern = re.compile(rf"\.{re.escape(path.stem)}\.(\d+)\.partial\.mp4")
+    for file in path.parent.iterdir():
+        match = pattern.fullmatch(file.name)
+        if match and not psutil.pid_exists(int(match[1])):
+            file.unlink(missing_ok=True)
 
 
 def output_error(path: Path, error: Exception) -> OutputError:

@@ -12,14 +12,14 @@ import numpy as np
 from src.core.errors import BadInputError
 from src.motion.cuts import histogram_distance, is_cut
 from src.motion.tvl1 import SMALLEST_LEVEL, FlowBackend
-from src.motion.warp import visible, warp
+from src.motion.warp import inside, visible, warp
 
 ANALYSIS_AREA = 360 * 240
 BLOCK = 15
 """Side of a block in analysis pixels: 24x16 blocks on 3:2."""
 
 DUPLICATE_MEAN, DUPLICATE_BLOCK = 0.4, 1.5
-"""Grey levels of mean difference, over the frame and in the worst block, under which a pair is one picture twice."""
+"""Grey levels of mean difference, over the frame and in the worst block, under which a pair is a duplicate."""
 
 UNEXPLAINED_ERROR = 10.0
 """Grey levels of difference along the flow above which a pixel without a trusted flow counts as unexplained."""
@@ -32,11 +32,11 @@ class PairMeasures:
     velocity: (R, C, 2) float32, block means of the flow, diagonals a frame. magnitude: (R, C), of its length.
     Both are means over the pixels whose forward and backward flow agree, since elsewhere (a clear sky, a covered
     background) the flow is arbitrary; trusted: (R, C) in [0, 1], their share in the block.
-    unexplained: share of pixels where the flows disagree and the pictures do too, so that something appeared,
-    vanished or broke.
+    unexplained: share of pixels that stay in the frame, where the flows disagree and the pictures do too, so that
+    something appeared, vanished or broke.
     warping_error: mean |first - warped second| where visible, grey levels. noise: the same error in the calmest
     quarter of the blocks. visible: share of pixels not occluded. brightness: log of the ratio of mean
-    brightness along the flow. difference: mean |first - second|. fastest: mean of the top 5 % of flow, in diagonals.
+    brightness along the flow. difference: mean |first - second|. fastest: mean of the top 5 % of flow, diagonals.
     """
 
     velocity: np.ndarray
@@ -89,7 +89,7 @@ def block_difference(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def measure_pairs(first: np.ndarray, second: np.ndarray, backend: FlowBackend) -> list[PairMeasures]:
-    """(N, h, w) uint8 grey, twice -> N measures. The backward flow is taken at half size: it only marks occlusion."""
+    """(N, h, w) uint8 grey, twice -> N measures. The backward flow only marks occlusion: half size is enough."""
     forward = backend.flow(first, second)
     halves = [np.stack([cv2.resize(x, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for x in stack])
               for stack in (second, first)]  # fmt: skip
@@ -115,7 +115,7 @@ def _measure(first: np.ndarray, second: np.ndarray, flow: np.ndarray, half_backw
         velocity=blocks(flow * counted[..., None]) / scale[..., None],
         magnitude=blocks(length * counted) / scale,
         trusted=trusted,
-        unexplained=float((~seen & (coarse > UNEXPLAINED_ERROR)).mean()),
+        unexplained=float((inside(flow) & ~seen & (coarse > UNEXPLAINED_ERROR)).mean()),
         warping_error=float(error[chosen].mean()),
         noise=float(np.quantile(blocks(error), 0.25)),
         visible=share,

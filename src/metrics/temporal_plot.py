@@ -20,7 +20,8 @@ def plot_curves(reports: dict[str, TemporalReport], path: Path) -> None:
         if report.worst.cause != "none":
             at = min(report.worst.frames[0], len(report.curve) - 1)
             axes.plot(at, report.curve[at], "o", color=line.get_color(), markersize=5)
-            axes.annotate(report.worst.cause, (at, report.curve[at]), (4, 4), textcoords="offset points", fontsize=8)
+            place = {"xytext": (4, 4), "textcoords": "offset points", "fontsize": 8}
+            axes.annotate(report.worst.cause, (at, report.curve[at]), **place)
     axes.axhline(ACCEPTED_FROM, color="grey", linewidth=0.8, linestyle="--")
     axes.set(xlabel="pair of frames", ylabel="local consistency", ylim=(-0.03, 1.06))
     if len(reports) <= 10:
@@ -33,6 +34,6 @@ def _save(figure, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)
     except ValueError:
-        raise BadInputError(f"{path} is no picture name matplotlib can write; end it in .png, .svg or .pdf") from None
+        raise BadInputError(f"{path} is no picture that can be drawn; end it in .png, .svg or .pdf") from None
     except OSError as error:
         raise OutputError(f"the plot {path} cannot be written: {error.strerror}") from None

@@ -1,16 +1,17 @@
 """The temporal score: from the measures of all pairs to one number, the local curve and the worst moment.
 
-For each pair t of neighbouring frames, v_t(b) is the block-mean flow and m_t(b) the block-mean length of the flow, in
-frame diagonals a second, and w_t(b) the share of the block where forward and backward flow agree. What smooth
+For each pair t of neighbouring frames, v_t(b) is the block-mean flow and m_t(b) the block-mean length of the flow,
+in frame diagonals a second, and w_t(b) the share of the block where forward and backward flow agree. What smooth
 motion does not explain is
 
-    r_t = v_t - (v_{t-1} + v_{t+1}) / 2               neighbours weighted by time where the rate varies
+    r_t = v_t - (v_{t-1} + v_{t+1}) / 2               neighbours weighted by time where the rate varies; the
+                                                      flow's own noise is taken off the mean of |r|^2
     V   = 2/3 mean w |r|^2 / (mean w m^2 + M0^2)      w the least of the three; 2/3: the variance of white motion
 
 Five terms say how near a clip is to the limit of what is acceptable, which is 1:
 
     motion    max(V over the clip / V0, V over the worst WINDOW residuals / VPEAK0)
-    event     largest (x_t - x') / (E0 + x'): x_t the unexplained share of a pair, x' its neighbours' median
+    event     largest ((x_t - x') / (E0 + x'))^2: x_t the unexplained share of a pair, x' its neighbours' median
     disorder  mean unexplained share / X0
     noise     (difference along the flow in the calmest quarter of the blocks, median over the clip / N0)^2
     light     (root mean square of the change of brightness along the flow that neighbours do not explain / L0)^2
@@ -31,8 +32,11 @@ VERSION = "1"
 ACCEPTED_FROM = 0.6
 M0 = 0.01
 """Diagonals a second: below this speed, residual motion is measured against M0, not against the motion."""
-V0 = 0.065
+V0 = 0.06
 VPEAK0 = 0.25
+FLOW_NOISE = 0.06 / 433
+"""Diagonals a frame: what the flow itself cannot resolve, 0.06 pixels of 360x240; at a high frame rate it would
+otherwise be taken for jitter, since the motion between two frames becomes small."""
 WINDOW = 6
 E0 = 0.02
 NEIGHBOURS = 9
@@ -65,12 +69,13 @@ _AS_MEASURED = ("unexplained", "noise", "brightness", "warping_error", "differen
 
 @dataclass(frozen=True)
 class _Motion:
-    """One pair's motion: velocity (R, C, 2) and speed (R, C) a second, trust (R, C), time of its middle."""
+    """One pair's motion: velocity (R, C, 2) and speed (R, C) a second, trust (R, C), the time of its middle."""
 
     velocity: np.ndarray
     speed: np.ndarray
     trusted: np.ndarray
     time: float
+    seconds: float
 
 
 def _unexplained(before: _Motion | None, now: _Motion, after: _Motion | None) -> tuple[float, float]:
@@ -84,8 +89,8 @@ def _unexplained(before: _Motion | None, now: _Motion, after: _Motion | None) ->
     elif before is not None and after is not None:
         weight = (now.time - before.time) / (after.time - before.time)
         expected = (1 - weight) * before.velocity + weight * after.velocity
-    residual = np.square(now.velocity - expected).sum(-1)
-    return scale * float((trust * residual).mean()), float((trust * np.square(now.speed)).mean())
+    residual = scale * np.square(now.velocity - expected).sum(-1) - (FLOW_NOISE / now.seconds) ** 2
+    return max(0.0, float((trust * residual).mean())), float((trust * np.square(now.speed)).mean())
 
 
 class ScoreFold:
@@ -102,7 +107,7 @@ class ScoreFold:
             getattr(self._pairs, name).append(getattr(measures, name))
         per_second = np.float32(1 / seconds)
         velocity, speed = measures.velocity * per_second, measures.magnitude * per_second
-        self._recent.append(_Motion(velocity, speed, measures.trusted, self._clock + seconds / 2))
+        self._recent.append(_Motion(velocity, speed, measures.trusted, self._clock + seconds / 2, seconds))
         self._clock += seconds
         if len(self._recent) >= 2:
             self._settle(self._recent[-3] if len(self._recent) > 2 else None, self._recent[-2], self._recent[-1])
@@ -114,9 +119,10 @@ class ScoreFold:
         self._pairs.motion.append(motion)
 
     def finish(self, shape: tuple[int, int], drift: float) -> TemporalReport:
-        """The report; shape: (h, w) of the analysis picture, drift: see STATIC_DRIFT. At least one pair is needed."""
+        """The report of at least one pair; shape: (h, w) of the analysis picture, drift: see STATIC_DRIFT."""
         self._settle(self._recent[-2] if len(self._recent) > 1 else None, self._recent[-1], None)
         p = {name: np.asarray(values, dtype=np.float64) for name, values in vars(self._pairs).items()}
+        p["light"] = _light(p["brightness"])
         local = local_terms(p)
         score = round(ACCEPTED_FROM ** max(clip_terms(p).values()), 4)
         curve = ACCEPTED_FROM ** np.max(list(local.values()), axis=0)
@@ -156,13 +162,13 @@ def _ratio(residual: np.ndarray, motion: np.ndarray) -> np.ndarray:
 
 
 def _event(unexplained: np.ndarray) -> np.ndarray:
-    """How far the unexplained share of each pair stands above what is usual around it, (F - 1,)."""
+    """How far the unexplained share of each pair stands above what is usual around it, squared, (F - 1,)."""
     usual = np.median(_around(unexplained, NEIGHBOURS), axis=1)
-    return np.maximum(unexplained - usual, 0) / (E0 + usual)
+    return np.square(np.maximum(unexplained - usual, 0) / (E0 + usual))
 
 
 def clip_terms(p: dict[str, np.ndarray]) -> dict[str, float]:
-    """The terms over the whole clip, by name; p holds an array (F - 1,) for each field of a pair."""
+    """The terms over the whole clip, by name; p holds an array (F - 1,) for each field of a pair, and light."""
     local = local_terms(p)
     whole = float(_ratio(p["residual"].mean(), p["motion"].mean())) / V0
     return {
@@ -170,7 +176,7 @@ def clip_terms(p: dict[str, np.ndarray]) -> dict[str, float]:
         "event": float(local["event"].max()),
         "disorder": float(p["unexplained"].mean()) / X0,
         "noise": (float(np.median(p["noise"])) / N0) ** 2,
-        "light": float(np.square(_light(p["brightness"])).mean()) / L0**2,
+        "light": float(np.square(p["light"]).mean()) / L0**2,
     }
 
 
@@ -182,5 +188,5 @@ def local_terms(p: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         "event": _event(p["unexplained"]),
         "disorder": _around(p["unexplained"], WINDOW).mean(axis=1) / X0,
         "noise": np.square(_around(p["noise"], WINDOW).mean(axis=1) / N0),
-        "light": np.square(_around(_light(p["brightness"]), WINDOW)).mean(axis=1) / L0**2,
+        "light": np.square(_around(p["light"], WINDOW)).mean(axis=1) / L0**2,
     }

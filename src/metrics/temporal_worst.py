@@ -8,6 +8,10 @@ FREEZE_RUN = 5
 """Duplicate pairs in a row that count as a freeze; fewer are a stutter."""
 FINE_FROM = 0.85
 """Local score from which nothing is amiss."""
+FLICKER_STEP, FLICKER_COUNT = 0.025, 4
+"""Unexplained changes of light of this size, so many of them in the window, are flicker in a clear picture."""
+CLEAR = 0.15
+"""Unexplained share of the picture up to which motion is still followed."""
 _REACH = 3
 """Pairs on either side of the worst one in which the evidence is looked for."""
 
@@ -42,11 +46,16 @@ def worst_moment(
 def _explained(p: dict[str, np.ndarray], window: slice, pair: int, leading: Cause) -> WorstMoment:
     """Cuts and repeated frames leave traces of their own; otherwise the leading term names the cause."""
     run = _duplicate_run(p["duplicate"].astype(bool), window)
+    steps = np.abs(p["light"][window]) > FLICKER_STEP
+    if steps.sum() >= FLICKER_COUNT and np.median(p["unexplained"][window]) < CLEAR:
+        return WorstMoment((pair, pair + 1), "flicker")
     if p["cut"][window].sum() == 1:
         at = window.start + int(p["cut"][window].argmax())
         return WorstMoment((at, at + 1), "cut")
     if run is not None and leading not in ("noise", "flicker"):
         return WorstMoment(run, "freeze" if run[1] - run[0] >= FREEZE_RUN else "stutter")
+    if leading in ("glitch", "noise") and np.median(p["unexplained"][window]) > CLEAR:
+        leading = "jitter"  # not one break, and more than grain: disorder throughout
     return WorstMoment((pair, pair + 1), leading)
 
 

@@ -44,9 +44,7 @@ def _cubic(t):
 @_compiled
 def _sample_row(image, y, x, w, c):
     """Four neighbours of channel c in row y, weighted; x is the second of them."""
-    return (
-        w[0] * image[y, x - 1, c] + w[1] * image[y, x, c] + w[2] * image[y, x + 1, c] + w[3] * image[y, x + 2, c]
-    )
+    return w[0] * image[y, x - 1, c] + w[1] * image[y, x, c] + w[2] * image[y, x + 1, c] + w[3] * image[y, x + 2, c]
 
 
 @_compiled

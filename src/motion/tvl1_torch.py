@@ -38,9 +38,8 @@ def _with_gradient(image: torch.Tensor) -> torch.Tensor:
 def _sample(image: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """image (N, C, H, W) at x + u, bicubic (a = -0.75) with a zero border."""
     H, W = image.shape[-2:]
-    y, x = torch.meshgrid(
-        torch.arange(H, device=u.device, dtype=u.dtype), torch.arange(W, device=u.device, dtype=u.dtype), indexing="ij"
-    )
+    rows, columns = (torch.arange(side, device=u.device, dtype=u.dtype) for side in (H, W))
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
     grid = torch.stack([(x + u[:, 0]) * (2 / (W - 1)) - 1, (y + u[:, 1]) * (2 / (H - 1)) - 1], dim=-1)
     return F.grid_sample(image, grid, mode="bicubic", padding_mode="zeros", align_corners=True)
 
@@ -89,7 +88,8 @@ class TorchFlow:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         on_cuda = self.device.type == "cuda"
         self.check_every = 8 if on_cuda else 1
-        self._iterate = torch.compile(_iterate, dynamic=True) if compiled or (compiled is None and on_cuda) else _iterate
+        compiled = on_cuda if compiled is None else compiled
+        self._iterate = torch.compile(_iterate, dynamic=True) if compiled else _iterate
 
     def flow(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """See FlowBackend.flow."""
@@ -117,8 +117,8 @@ class TorchFlow:
         """Refine u on one pyramid level; p starts at zero and is kept from warp to warp."""
         graded = _with_gradient(I1)
         p = u.new_zeros(len(u), 2, 2, *u.shape[-2:])
-        # grid_sample normalises positions and so misses pixel centres by a last digit, which at the zero border grows
-        # from warp to warp; taking its error at rest away keeps a still picture exactly still.
+        # grid_sample normalises positions and so misses pixel centres by a last digit, which at the zero border
+        # grows from warp to warp; taking its error at rest away keeps a still picture exactly still.
         error_at_rest = _sample(graded, torch.zeros_like(u)) - graded
         for _ in range(self.params.warps):
             warped = _sample(graded, u) - error_at_rest
@@ -131,12 +131,11 @@ class TorchFlow:
     def _converge(self, u, p, gradient, inverse, rho):
         """Iterate until every pair has finished or the budget of iterations is spent."""
         params = self.params
+        steps = (params.smoothness * params.theta, params.theta, params.tau / params.theta)
         threshold = params.epsilon**2 * u.shape[-2] * u.shape[-1]
         active = torch.ones(len(u), dtype=torch.bool, device=u.device)
         for iteration in range(params.outer * params.inner):
-            u, p, change = self._iterate(
-                u, p, gradient, inverse, rho, active, params.smoothness * params.theta, params.theta, params.tau / params.theta
-            )
+            u, p, change = self._iterate(u, p, gradient, inverse, rho, active, *steps)
             active = active & (change > threshold)
             if iteration % self.check_every == 0 and not bool(active.any()):
                 break

@@ -19,6 +19,12 @@ def warp(second: np.ndarray, flow: np.ndarray) -> np.ndarray:
     return cv2.remap(second, *_positions(flow), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
+def inside(flow: np.ndarray) -> np.ndarray:
+    """(H, W) bool: pixels of the first picture that the flow keeps within the frame."""
+    x, y = _positions(flow)
+    return (x >= 0) & (x <= flow.shape[1] - 1) & (y >= 0) & (y <= flow.shape[0] - 1)
+
+
 def visible(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
     """(H, W) bool: pixels of the first picture that the second still shows.
 
@@ -26,9 +32,7 @@ def visible(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
     |W(B)|^2) + 0.5 (Sundaram, Brox, Keutzer, "Dense point trajectories", ECCV 2010), or where it left the frame.
     """
     x, y = _positions(forward)
-    height, width = forward.shape[:2]
-    inside = (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
     returned = cv2.remap(backward, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     mismatch = np.square(forward + returned).sum(-1)
     length = np.square(forward).sum(-1) + np.square(returned).sum(-1)
-    return inside & (mismatch < 0.01 * length + 0.5)
+    return inside(forward) & (mismatch < 0.01 * length + 0.5)

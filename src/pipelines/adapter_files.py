@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import math
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from src.core.errors import BadInputError, MissingFileError
+from src.core.paths import is_file, is_folder
 from src.core.plan import Adapter
 from src.pipelines.locate import base_hash
 
@@ -55,19 +57,22 @@ def split_weight(text: str) -> tuple[str, float]:
     if not separator:
         return text, 1.0
     try:
-        return location, float(weight)
+        number = float(weight)
     except ValueError:
-        raise BadInputError(f"--lora {text}: {weight!r} is not a weight; for example PATH=0.8") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise BadInputError(f"--lora {text}: {weight!r} is not a weight; for example PATH=0.8")
+    return location, number
 
 
 def find_file(path: Path) -> Path:
     """The safetensors file: the path itself, or the one with a usual name in a folder."""
-    if path.is_dir():
+    if is_folder(path):
         found = [path / name for name in NAMES if (path / name).is_file()]
         if not found:
             raise MissingFileError(f"adapter folder {path} has none of {', '.join(NAMES)}")
         return found[0]
-    if not path.is_file():
+    if not is_file(path):
         raise MissingFileError(f"adapter {path} does not exist")
     if path.suffix != ".safetensors":
         raise BadInputError(f"adapter {path} is not a .safetensors file; other formats can run code when loaded")

@@ -8,6 +8,7 @@ import torch
 from src.core.errors import BadInputError
 from src.core.plan import SessionKey
 from src.pipelines.fast_vae import make_fast
+from src.pipelines.locate import PARTS
 from src.pipelines.tuning import tune
 
 if TYPE_CHECKING:
@@ -18,7 +19,13 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 
 def load_pipeline(folder: Path, key: SessionKey) -> "CogVideoXImageToVideoPipeline":
     """Load the folder as `key` says: dtype, device, offload and VAE variant ("stock" or "fast")."""
-    pipe = read_pipeline(folder, DTYPES[key.dtype])
+    return prepare_pipeline(read_pipeline(folder, DTYPES[key.dtype]), key)
+
+
+def prepare_pipeline(
+    pipe: "CogVideoXImageToVideoPipeline", key: SessionKey
+) -> "CogVideoXImageToVideoPipeline":
+    """Give a freshly read pipeline the VAE form, the tuning and the place that `key` asks for."""
     if key.vae == "fast":
         make_fast(pipe.vae)
     tune(pipe, key)
@@ -30,6 +37,7 @@ def read_pipeline(folder: Path, dtype: torch.dtype) -> "CogVideoXImageToVideoPip
     """The stock pipeline from a folder, on the CPU. Raises BadInputError when a part does not load."""
     import diffusers
     import transformers
+    from safetensors import SafetensorError
 
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
@@ -37,12 +45,21 @@ def read_pipeline(folder: Path, dtype: torch.dtype) -> "CogVideoXImageToVideoPip
         pipe = diffusers.CogVideoXImageToVideoPipeline.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, local_files_only=True
         )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         raise BadInputError(f"model folder {folder} does not load: {' '.join(str(error).split())}") from error
+    _check_filled(pipe, folder)
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def _check_filled(pipe: "CogVideoXImageToVideoPipeline", folder: Path) -> None:
+    """Raise BadInputError where the files lack weights that the configuration asks for: they stay on "meta"."""
+    for part in PARTS:
+        empty = [name for name, value in getattr(pipe, part).named_parameters() if value.is_meta]
+        if empty:
+            raise BadInputError(f"{folder / part} has no weights for {len(empty)} tensors, such as {empty[0]}")
 
 
 def place(pipe: "CogVideoXImageToVideoPipeline", key: SessionKey) -> None:

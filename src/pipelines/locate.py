@@ -9,6 +9,8 @@ from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, MissingFileError, MissingWeightsError
 from src.core.paths import REPOSITORY, home
 
+TOKENIZERS = ("tokenizer.json", "spiece.model")
+LIBRARIES = ("diffusers", "transformers")
 PARTS = ("text_encoder", "transformer", "vae")
 
 
@@ -20,6 +22,7 @@ def locate(spec: ModelSpec) -> Path:
     folder = find(spec)
     if folder is None:
         raise MissingWeightsError(how_to_fetch(spec))
+    check_libraries(folder)
     check_safetensors(folder)
     return folder
 
@@ -55,6 +58,18 @@ def how_to_fetch(spec: ModelSpec) -> str:
     )
 
 
+def check_libraries(folder: Path) -> None:
+    """Raise unless every part is a class of diffusers or transformers: the index may name any installed module."""
+    try:
+        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
+        libraries = {part: value[0] for part, value in index.items() if not part.startswith("_")}
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise BadInputError(f"{folder / 'model_index.json'} is no index of a diffusers folder: {error}") from None
+    for part, library in libraries.items():
+        if library not in LIBRARIES:
+            raise BadInputError(f"{folder}: {part} comes from {library!r}, not diffusers; remote code is never run")
+
+
 def check_safetensors(folder: Path) -> None:
     """Raise unless every part has safetensors weights: pickled ones can run code when they are loaded."""
     for part in PARTS:
@@ -65,16 +80,19 @@ def check_safetensors(folder: Path) -> None:
         pickled = sorted(p.name for p in (folder / part).iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt"))
         reason = f"only {pickled[0]}, which can run code when loaded" if pickled else "no weights"
         raise BadInputError(f"{folder / part} has {reason}; Newsreel loads safetensors only")
+    if not any((folder / "tokenizer" / name).is_file() for name in TOKENIZERS):
+        # transformers would make an empty tokenizer up, and the prompt would have no effect
+        raise MissingFileError(f"model folder {folder} has no tokenizer/ with {' or '.join(TOKENIZERS)}")
 
 
 def weight_hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of each weight file by its path inside the folder.
+    """SHA-256 of each file that decides what the model computes (weights, configurations, tokenizer), by its path.
 
     A file of the hub's cache is a link to a blob that is named by its hash; others are read once and
     remembered by path, size and modification time.
     """
     memory = _HashMemory(home() / "cache" / "weight-hashes.json")
-    files = sorted(p for part in PARTS for p in (folder / part).glob("*.safetensors"))
+    files = sorted(p for p in folder.glob("*/*") if p.suffix in (".safetensors", ".json", ".model"))
     hashes = {file.relative_to(folder).as_posix(): memory.sha256(file) for file in files}
     memory.save()
     return hashes
@@ -82,7 +100,8 @@ def weight_hashes(folder: Path) -> dict[str, str]:
 
 def base_hash(folder: Path) -> str:
     """One SHA-256 for the transformer's weights: what an adapter was trained on."""
-    hashes = [value for name, value in sorted(weight_hashes(folder).items()) if name.startswith("transformer/")]
+    known = weight_hashes(folder)
+    hashes = [known[name] for name in sorted(known) if re.fullmatch(r"transformer/.+\.safetensors", name)]
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
@@ -95,8 +114,8 @@ class _HashMemory:
         self.changed = False
         if path.is_file():
             try:
-                self.known = json.loads(path.read_text())
-            except ValueError:
+                self.known = dict(json.loads(path.read_text()))
+            except (OSError, ValueError, TypeError):
                 self.changed = True
 
     def sha256(self, file: Path) -> str:

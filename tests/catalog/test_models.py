@@ -55,3 +55,23 @@ def test_a_folder_of_another_pipeline_is_refused(tiny_folder, tmp_path):
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "WanPipeline"}))
     with pytest.raises(BadInputError, match="holds a WanPipeline"):
         find_model(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("model_index.json", "[]"),
+        ("model_index.json", '{"_class_name": ["a"]}'),
+        ("transformer/config.json", "[1]"),
+        ("transformer/config.json", "{}"),
+        ("transformer/config.json", '{"sample_width": "x", "sample_height": 6}'),
+        ("vae/config.json", "{}"),
+        ("vae/config.json", '{"block_out_channels": 5}'),
+        ("scheduler/scheduler_config.json", '{"num_train_timesteps": "x"}'),
+    ],
+)
+def test_a_folder_with_odd_configuration_is_one_sentence(tiny_folder, tmp_path, file, text):
+    folder = shutil.copytree(tiny_folder, tmp_path / "odd")
+    (folder / file).write_text(text)
+    with pytest.raises(BadInputError, match="odd"):
+        find_model(str(folder))

@@ -37,7 +37,7 @@ def run(door, *flags, **extra):
         (["--output-path", "/proc/no/clip.mp4"], 6, "cannot be written"),
         (["--output-path", "clip.avi"], 2, "must end in .mp4"),
         (["--config", "nope.yaml"], 2, "config file nope.yaml does not exist"),
-        (["--replay", "nope.json"], 2, "manifest nope.json does not exist"),
+        (["--replay", "nope.json"], 2, "--input-image does not go with --replay"),
         (["--device", "cuda"], 2, "no CUDA device is visible"),
     ],
 )

@@ -33,7 +33,8 @@ def exact_flow(camera, size=SIZE) -> np.ndarray:
     """(H, W, 2): where each pixel of the frame of the resting camera lies in the frame of `camera`."""
     move = np.linalg.inv(_to_picture(camera, size)) @ _to_picture((0, 0, 1, 0), size)
     y, x = np.mgrid[0 : size[1], 0 : size[0]].astype(np.float64)
-    return np.stack([move[0, 0] * x + move[0, 1] * y + move[0, 2] - x, move[1, 0] * x + move[1, 1] * y + move[1, 2] - y], -1)
+    there = [row[0] * x + row[1] * y + row[2] for row in move[:2]]
+    return np.stack([there[0] - x, there[1] - y], -1)
 
 
 @pytest.fixture(scope="module")

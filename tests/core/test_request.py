@@ -25,7 +25,7 @@ def test_the_public_vocabulary_is_frozen():
         ("height", 481, "nearest: 480 and 482"),
         ("seed", -3, "greater than or equal to 0"),
         ("seed", 2**63, "less than or equal to"),
-        ("fps", 0, "greater than 0"),
+        ("fps", 0, "greater than or equal to 1"),
         ("guidance_scale", "nan", "guidance_scale"),
         ("fit", "stretch", "'cover' or 'pad'"),
         ("sede", 1, "unknown key 'sede'"),
@@ -56,3 +56,14 @@ def test_assignments():
     assert parse_assignments(["city=Lyon", "event=a=b"]) == {"city": "Lyon", "event": "a=b"}
     with pytest.raises(BadInputError, match="SLOT=VALUE"):
         parse_assignments(["city"])
+
+
+@pytest.mark.parametrize("field", ["prompt", "negative_prompt", "output_path"])
+def test_text_that_is_no_utf8_is_refused(field):
+    with pytest.raises(BadInputError, match=f"{field}: must be UTF-8"):
+        build_request({"input_image": "a.png", field: "caf\udce9"})
+
+
+def test_a_rate_too_low_for_a_file_is_refused():
+    with pytest.raises(BadInputError, match="fps"):
+        build_request({"input_image": "a.png", "fps": 1e-300})

@@ -1,11 +1,16 @@
 import csv
+import gc
 import json
+import os
+import subprocess
+import weakref
 
 import av
 import pytest
 
 from src.core.errors import BadInputError, CancelledError, MissingFileError, OutOfMemoryError, OutputError
 from src.core.paths import REPOSITORY
+from src.core.plan import Plan
 from src.core.progress import CancelToken
 from src.engine.generate import choose_model, generate, plans_for, prepare, slug
 from src.engine.manifest import read_manifest
@@ -34,7 +39,18 @@ def test_a_clip_is_published_whole(make, home):
     with (home / "runs.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [row["frame_sha256"] for row in rows] == [result.frame_sha256]
-    assert set(result.costs.seconds) == {"load", "encode", "denoise", "decode", "deliver"}
+    assert set(result.costs.seconds) == {"load", "encode", "denoise", "decode", "deliver", "score"}
+    assert result.report["frames"] == 9
+    assert rows[0]["temporal_score"] == str(result.report["score"])
+    assert read_manifest(result.manifest).report == result.report
+
+
+def test_the_score_can_be_left_out(make, home):
+    result = make(score=False)
+    assert result.report is None
+    assert "score" not in result.costs.seconds
+    with (home / "runs.csv").open() as stream:
+        assert next(csv.DictReader(stream))["temporal_score"] == ""
     assert result.costs.peak_rss > 100 << 20
 
 
@@ -94,6 +110,7 @@ def test_replay_refuses_other_weights_and_lost_photographs(make, home, tiny_fold
     result = make()
     data = json.loads(result.manifest.read_text())
     data["plan"]["weights"]["vae/diffusion_pytorch_model.safetensors"] = "0" * 64
+    data["plan_sha256"] = Plan.model_validate(data["plan"]).digest()
     other = result.manifest.with_name("other.json")
     other.write_text(json.dumps(data))
     with pytest.raises(BadInputError, match="other weights than the manifest names: vae/"):
@@ -185,7 +202,7 @@ def test_another_error_is_not_taken_for_lack_of_memory(request_for, cpu, monkeyp
 
 def test_a_long_prompt_is_cut_and_says_so(make):
     result = make(prompt="press briefing at city hall " * 9 + "with a zebra")
-    assert "zebra" in result.warnings[0]
+    assert "briefing at city hall" in result.warnings[0]
     assert "32 tokens" in result.warnings[0]
 
 
@@ -207,3 +224,88 @@ def test_slugs():
     assert slug("Press briefing: at City Hall!") == "press-briefing-at-city-hall"
     assert slug("日本") == "clip"
     assert len(slug("word " * 40)) <= 48
+
+
+@pytest.mark.parametrize("kilobytes", [8, 24])
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(make, tmp_path, kilobytes):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        with pytest.raises(OutputError, match="disk is full|No space left"):
+            make(output_path=disk / "clip.mp4", width=256, height=192)
+        assert list(disk.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_runs_file_that_cannot_be_written_does_not_lose_the_clip(make, home):
+    (home / "runs.csv").mkdir(parents=True)
+    assert make().path.is_file()
+
+
+def test_a_runs_file_in_another_encoding_is_set_aside(make, home):
+    home.mkdir(exist_ok=True)
+    (home / "runs.csv").write_bytes(b"caf\xe9,b\n1,2\n")
+    make()
+    assert (home / "runs.1.csv").read_bytes() == b"caf\xe9,b\n1,2\n"
+
+
+def test_replay_refuses_a_plan_edited_by_hand(make, tiny_folder):
+    result = make()
+    data = json.loads(result.manifest.read_text())
+    data["plan"]["num_frames"] = 10
+    result.manifest.write_text(json.dumps(data))
+    with pytest.raises(BadInputError, match="plan_sha256"):
+        prepare_replay(result.manifest, str(tiny_folder))
+
+
+def test_replay_of_a_folder_model_asks_for_the_folder(make):
+    with pytest.raises(BadInputError, match="--model PATH"):
+        prepare_replay(make().manifest)
+
+
+def test_two_runs_that_planned_the_same_name_keep_both_clips(request_for, cpu):
+    first, second = prepare(request_for()), prepare(request_for())
+    assert first.final == second.final
+    paths = {generate(prepared, plans_for(prepared, cpu), cpu).path for prepared in (first, second)}
+    assert len(paths) == 2
+    for path in paths:
+        assert read_manifest(path.with_suffix(".json")).clip.file == path.name
+
+
+def test_a_manifest_never_replaces_a_file_that_is_none(request_for, tmp_path):
+    (tmp_path / "package.json").write_text('{"name": "mine"}')
+    with pytest.raises(BadInputError, match="package.json, which is no manifest"):
+        prepare(request_for(output_path=tmp_path / "package.mp4"))
+    assert (tmp_path / "package.json").read_text() == '{"name": "mine"}'
+
+
+@pytest.mark.parametrize("name", ["n" * 246 + ".mp4", "n" * 5000 + ".mp4"])
+def test_a_name_too_long_for_the_partial_file_is_refused(request_for, tmp_path, name):
+    with pytest.raises(BadInputError, match="too long"):
+        prepare(request_for(output_path=tmp_path / name))
+
+
+def test_a_home_that_cannot_be_written_is_refused_before_computing(request_for, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("NEWSREEL_HOME", str(tmp_path / "file"))
+    with pytest.raises(OutputError, match="NEWSREEL_HOME"):
+        prepare(request_for(output_path=tmp_path / "clip.mp4"))
+
+
+def test_a_photograph_with_a_name_that_is_no_utf8(make, photograph):
+    odd = photograph.with_name(os.fsdecode(b"caf\xe9.png"))
+    photograph.rename(odd)
+    assert read_manifest(make(input_image=odd).manifest).request["input_image"] == odd.name
+
+
+def test_unloading_lets_go_of_the_pipeline(request_for, cpu):
+    prepared = prepare(request_for())
+    session = Session(plans_for(prepared, cpu)[0].session, prepared.folder)
+    pipe = weakref.ref(session.load())
+    session.unload()
+    gc.collect()
+    assert pipe() is None

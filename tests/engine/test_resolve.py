@@ -69,6 +69,7 @@ def test_a_template_brings_its_wording():
         ({"width": 640, "height": 480}, "its shape is 240x160"),
         ({"offload": "model"}, "there is no GPU here"),
         ({"dtype": "float16"}, "not computed on a CPU"),
+        ({"mode": "baseline", "profile": "fast"}, "--profile does not apply"),
         ({"mode": "baseline", "scheduler": "ddim"}, "the stock pipeline as it is"),
     ],
 )

@@ -90,3 +90,18 @@ def test_cover_crops_the_centre_and_pad_adds_borders():
     assert padded.shape == (200, 200, 3)
     assert (padded[:60] == 0).all()
     assert (padded[100, 100] == 255).all()
+
+
+def test_a_dark_16_bit_picture_stays_dark():
+    dark = Image.fromarray(np.full((20, 20), 200, np.uint16))
+    assert parse_photograph(encoded(dark, "PNG"), "x").pixels.max() == 1
+
+
+def test_a_float_picture_from_0_to_1_uses_the_whole_range():
+    grey = np.tile(np.linspace(0, 1, 32, dtype=np.float32), (20, 1))
+    read = parse_photograph(encoded(Image.fromarray(grey), "TIFF"), "x").pixels
+    assert (read.min(), read.max()) == (0, 255)
+
+
+def test_what_lies_between_pillows_limit_and_ours_is_read():
+    assert parse_photograph(encoded(Image.new("L", (9500, 9500)), "PNG"), "x").pixels.shape == (9500, 9500, 3)

@@ -129,9 +129,15 @@ def _audio(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("make", "says"),
-    [(_empty, "0 bytes"), (_garbage, "cannot be read"), (_headless, "cannot be read"), (_audio, "no video stream, only audio"), (Path.mkdir, "a folder")],
+    [
+        (_empty, "0 bytes"),
+        (_garbage, "cannot be read"),
+        (_headless, "cannot be read"),
+        (_audio, "no video stream, only audio"),
+        (Path.mkdir, "a folder"),
+    ],
     ids=["zero size", "garbage", "truncated", "audio only", "folder"],
-)  # fmt: skip
+)
 def test_what_is_no_video_is_refused_in_one_sentence(tmp_path, make, says):
     path = tmp_path / "bad.mp4"
     make(path)
@@ -147,5 +153,5 @@ def test_a_clip_cut_short_says_how_much_is_there(tmp_path):
         writer.write(frame)
     whole = writer.commit().read_bytes()
     (tmp_path / "clip.mp4").write_bytes(whole[: len(whole) // 2])
-    with VideoReader(tmp_path / "clip.mp4") as reader, pytest.raises(BadInputError, match="cut short|damaged"):
+    with VideoReader(tmp_path / "clip.mp4") as reader, pytest.raises(BadInputError, match=r"cut short|damaged"):
         list(reader)

@@ -1,4 +1,5 @@
 import errno
+import os
 import subprocess
 
 import av
@@ -78,3 +79,12 @@ def test_a_full_disk_leaves_nothing(tmp_path):
         assert list(disk.iterdir()) == []
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_what_a_killed_process_left_is_swept(tmp_path):
+    gone = tmp_path / ".clip.999999999.partial.mp4"
+    alive, other = tmp_path / f".clip.{os.getppid()}.partial.mp4", tmp_path / ".clip-2.999999999.partial.mp4"
+    for file in (gone, alive, other):
+        file.touch()
+    write(tmp_path / "clip.mp4")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([alive.name, other.name, "clip.mp4"])

@@ -1,9 +1,10 @@
+import json
 import shutil
 
 import pytest
 
 from src.catalog.models import find_model
-from src.core.errors import BadInputError, MissingWeightsError
+from src.core.errors import BadInputError, MissingFileError, MissingWeightsError
 from src.pipelines.locate import find, locate, weight_hashes
 
 
@@ -34,12 +35,36 @@ def test_hashes_are_remembered_and_notice_a_change(tiny_folder, tmp_path, home):
     folder = tmp_path / "copy"
     shutil.copytree(tiny_folder, folder)
     first = weight_hashes(folder)
-    assert set(first) == {
-        "text_encoder/model.safetensors", "transformer/diffusion_pytorch_model.safetensors",
-        "vae/diffusion_pytorch_model.safetensors",
+    assert set(first) >= {
+        "text_encoder/model.safetensors", "transformer/diffusion_pytorch_model.safetensors", "tokenizer/tokenizer.json",
+        "vae/diffusion_pytorch_model.safetensors", "scheduler/scheduler_config.json",
     }  # fmt: skip
     assert (home / "cache" / "weight-hashes.json").is_file()
     assert weight_hashes(folder) == first
     file = folder / "vae" / "diffusion_pytorch_model.safetensors"
     file.write_bytes(file.read_bytes() + b"x")
     assert weight_hashes(folder) != first
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tiny_folder, tmp_path):
+    folder = tmp_path / "mute"
+    shutil.copytree(tiny_folder, folder)
+    (folder / "tokenizer" / "tokenizer.json").unlink()
+    with pytest.raises(MissingFileError, match="tokenizer"):
+        locate(find_model(str(folder)))
+
+
+def test_a_memory_of_hashes_that_is_none_is_forgotten(tiny_folder, home):
+    (home / "cache").mkdir(parents=True)
+    (home / "cache" / "weight-hashes.json").write_text("[]")
+    assert "vae/diffusion_pytorch_model.safetensors" in weight_hashes(tiny_folder)
+
+
+@pytest.mark.parametrize("library", ["os", "./pipeline.py"])
+def test_a_part_from_another_library_is_refused(tiny_folder, tmp_path, library):
+    folder = tmp_path / "foreign"
+    shutil.copytree(tiny_folder, folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"vae": [library, "system"]}))
+    with pytest.raises(BadInputError, match="remote code is never run"):
+        locate(find_model(str(folder)))

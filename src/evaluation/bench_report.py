@@ -1,0 +1,75 @@
+"""How a benchmark is written down: CSV rows, a table for people, a bar plot of the stages."""
+
+import csv
+import io
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from src.core.errors import OutputError
+
+SHOWN = (
+    "mode", "profile", "steps", "seconds_median", "speedup", "peak_rss_mb", "peak_vram_mb", "temporal_score",
+    "psnr_to_baseline",
+)  # fmt: skip
+
+
+def append_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Append the rows with the time of writing; a file with other columns is refused, not mixed."""
+    stamped = [{"created": datetime.now(UTC).isoformat(timespec="seconds")} | _flat(row) for row in rows]
+    header = _lines([list(stamped[0])])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
+        if old and not old.startswith(header):
+            raise OutputError(f"{path} has other columns; name another file with --csv")
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(("" if old else header) + _lines([list(row.values()) for row in stamped]))
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: json.dumps(value) if isinstance(value, dict) else value for key, value in row.items()}
+
+
+def _lines(rows: list[list[Any]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """The columns a person compares, aligned."""
+    cells = [list(SHOWN), *([_cell(row[name]) for name in SHOWN] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(SHOWN))]
+    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def plot(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """Stacked bars: seconds by stage, a bar a mode."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 0.7 * len(rows) + 1.4), layout="constrained")
+    stages = list(dict.fromkeys(stage for row in rows for stage in row["seconds_by_stage"]))
+    left = [0.0] * len(rows)
+    for stage in stages:
+        seconds = [row["seconds_by_stage"].get(stage, 0.0) for row in rows]
+        axes.barh([f"{row['mode']} ({row['steps']} steps)" for row in rows], seconds, left=left, label=stage)
+        left = [before + now for before, now in zip(left, seconds, strict=True)]
+    axes.set(xlabel="seconds a clip, first timed run")
+    axes.invert_yaxis()
+    axes.legend(loc="lower right", fontsize=8)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+    return path

@@ -1,0 +1,91 @@
+"""One mode of a benchmark in a process of its own, so that memory peaks do not mix; it runs when it is told to."""
+
+import multiprocessing
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy as np
+
+from src.core.errors import NewsreelError
+from src.core.plan import Plan
+from src.core.request import Request
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run. seconds: by stage. total: their sum. frames: (F, H, W, 3) uint8, delivered size."""
+
+    seconds: dict[str, float]
+    total: float
+    peak_rss: int
+    peak_vram: int
+    report: dict[str, Any]
+    plan: Plan
+    frames: np.ndarray
+
+
+class BenchWorker:
+    """A spawned process with one warm pipeline. `run` blocks until the clip is made; `close` ends the process."""
+
+    def __init__(self, request: Request) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, child = context.Pipe()
+        self._process = context.Process(target=_serve, args=(child, request), daemon=True)
+        self._process.start()
+        child.close()
+
+    def run(self, **changes: Any) -> Sample:
+        """Make one clip of the request with `changes` to its fields. Raises NewsreelError as the run did."""
+        self._pipe.send(changes)
+        try:
+            answer = self._pipe.recv()
+        except EOFError:
+            raise NewsreelError("the benchmark's process ended unexpectedly; its message is above") from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        self._pipe.close()
+        self._process.join(timeout=10)
+        if self._process.is_alive():
+            self._process.terminate()
+
+
+def _serve(pipe: Connection, request: Request) -> None:
+    """Answer each set of changes with a Sample or the error, until the other end closes."""
+    from src.engine.session import Sessions
+
+    sessions = Sessions()
+    while True:
+        try:
+            changes = pipe.recv()
+        except EOFError:
+            return
+        try:
+            pipe.send(_sample(request.model_copy(update=changes), sessions))
+        except NewsreelError as error:
+            pipe.send(error)
+
+
+def _sample(request: Request, sessions: Any) -> Sample:
+    """One run through the engine's parts, without publishing a file."""
+    from src.core.progress import CancelToken, ignore
+    from src.engine.costs import Stopwatch
+    from src.engine.generate import plans_for, prepare
+    from src.engine.probe import probe
+    from src.media.images import fit_photograph
+    from src.metrics.temporal import score_frames
+    from src.upscaling.registry import make_upscaler
+
+    prepared = prepare(request)
+    plan = plans_for(prepared, probe(request.device))[0]
+    session = sessions.opener(prepared.folder, prepared.adapters)(plan)
+    pixels = fit_photograph(prepared.photograph.pixels, plan.native.width, plan.native.height, plan.fit)
+    watch = Stopwatch()
+    native = session.run(plan, pixels, watch, ignore, CancelToken())
+    frames = np.stack(list(make_upscaler(plan.upscaler).upscale(native, plan.delivered)))
+    costs = watch.costs()
+    report = score_frames(frames, (plan.delivered.width, plan.delivered.height), rate=plan.fps).to_dict()
+    return Sample(costs.seconds, costs.total, costs.peak_rss, costs.peak_vram, report, plan, frames)

@@ -1,0 +1,162 @@
+"""Benchmark of the stock pipeline against ours: latency by stage, memory, temporal score, PSNR, ratio.
+
+    python -m src.evaluation.benchmark --input-image PHOTO --prompt TEXT --mode both --csv outputs/benchmarks.csv
+
+Each mode runs in a process of its own, warm, and the modes take turns, so that a noisy machine disturbs both. Ratios
+are of medians. "optimized" runs with its own defaults; "equal" is the same profile with the baseline's steps and
+guidance, which is what the PSNR compares.
+"""
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src.console.options import CONFIG, JSON, QUIET, VOCABULARY, make_app, value
+from src.console.output import command, print_json
+from src.core.errors import BadInputError
+from src.core.request import Request, build_request
+from src.evaluation.bench_worker import BenchWorker, Sample
+
+FIELDS = (
+    "input_image", "prompt", "template", "set", "model", "seed", "num_frames", "num_inference_steps", "guidance_scale",
+    "device", "dtype",
+)  # fmt: skip
+OURS = ("profile", "cache", "guidance_interval", "compile", "attention", "quantize", "offload", "lora", "vram_budget")
+OPTIONS: dict[str, Any] = {
+    **{name: VOCABULARY[name] for name in FIELDS + OURS},
+    "mode": value(str, "baseline, optimized or both [both]."),
+    "repeats": value(int, "Timed runs of each mode [3]."),
+    "warmup": value(int, "Untimed runs before them [1]."),
+    "csv": value(Path, "CSV to append to [outputs/benchmarks.csv]."),
+    "summary": value(Path, "Snapshot to write [outputs/PROJECT_SUMMARY.json]."),
+    "config": CONFIG,
+    "json": JSON,
+    "quiet": QUIET,
+}
+
+
+def benchmark_app() -> Any:
+    """The benchmark command."""
+    return make_app(OPTIONS, "Measure the stock pipeline against ours, in one run, and append to a CSV.", _main)
+
+
+def _main(values: dict[str, Any]) -> None:
+    with command(values["json"], values["quiet"]):
+        mode = values["mode"] or "both"
+        if mode not in ("baseline", "optimized", "both"):
+            raise BadInputError(f"--mode {mode}: it is baseline, optimized or both")
+        requests = build_requests(values, mode)
+        samples = measure(requests, _count(values, "repeats", 3, 1), _count(values, "warmup", 1, 0))
+        _write(rows_of(samples), values)
+
+
+def _count(values: dict[str, Any], name: str, usual: int, least: int) -> int:
+    number = usual if values[name] is None else values[name]
+    if number < least:
+        raise BadInputError(f"--{name} must be at least {least}, got {number}")
+    return number
+
+
+def build_requests(values: dict[str, Any], mode: str) -> dict[str, Request]:
+    """The request of each mode; what is ours alone stays out of the baseline's."""
+    from src.core.request import parse_assignments
+
+    given = {name: values[name] for name in FIELDS + OURS}
+    given["set"] = parse_assignments(values["set"]) if values["set"] else None
+    given["seed"] = 0 if given["seed"] is None else given["seed"]
+    shared = {name: given[name] for name in FIELDS}
+    wanted = ("baseline", "optimized") if mode == "both" else (mode,)
+    fields = {"baseline": shared, "optimized": given}
+    return {name: build_request(fields[name] | {"mode": name}, values["config"]) for name in wanted}
+
+
+def measure(requests: dict[str, Request], repeats: int, warmup: int) -> dict[str, list[Sample]]:
+    """Timed samples by mode, the modes taking turns; with both modes also one "equal" sample of ours."""
+    from loguru import logger
+
+    workers = {name: BenchWorker(request) for name, request in requests.items()}
+    samples: dict[str, list[Sample]] = {name: [] for name in workers}
+    try:
+        for turn in range(warmup + repeats):
+            for name, worker in workers.items():
+                sample = worker.run()
+                logger.info(f"{name}: {sample.total:.2f} s{' (warm-up)' if turn < warmup else ''}")
+                if turn >= warmup:
+                    samples[name].append(sample)
+        if len(workers) == 2:
+            samples["equal"] = [_equal(workers["optimized"], samples["baseline"][0])]
+    finally:
+        for worker in workers.values():
+            worker.close()
+    return samples
+
+
+def _equal(worker: BenchWorker, baseline: Sample) -> Sample:
+    """Ours with the baseline's steps and guidance: the one run that the PSNR and the equal-steps ratio are of."""
+    plan = baseline.plan
+    return worker.run(num_inference_steps=plan.num_inference_steps, guidance_scale=plan.guidance_scale)
+
+
+def rows_of(samples: dict[str, list[Sample]]) -> list[dict[str, Any]]:
+    """One row a mode; ratio and PSNR are against the baseline where it was measured."""
+    baseline = samples.get("baseline")
+    return [_row(name, runs, baseline) for name, runs in samples.items()]
+
+
+def _row(name: str, runs: list[Sample], baseline: list[Sample] | None) -> dict[str, Any]:
+    totals = [run.total for run in runs]
+    median, first = statistics.median(totals), runs[0]
+    plan = first.plan
+    comparable = baseline is not None and name == "equal"
+    return {
+        "mode": name,
+        "profile": plan.profile,
+        "model": plan.session.model,
+        "device": plan.session.device,
+        "dtype": plan.session.dtype,
+        "steps": plan.num_inference_steps,
+        "guidance_scale": plan.guidance_scale,
+        "frames": plan.num_frames,
+        "size": str(plan.delivered),
+        "repeats": len(runs),
+        "seconds_median": round(median, 3),
+        "seconds_min": round(min(totals), 3),
+        "seconds_max": round(max(totals), 3),
+        "seconds_by_stage": {stage: round(value, 3) for stage, value in first.seconds.items()},
+        "clips_per_hour": round(3600 / median, 2),
+        "peak_rss_mb": max(run.peak_rss for run in runs) >> 20,
+        "peak_vram_mb": max(run.peak_vram for run in runs) >> 20,
+        "temporal_score": first.report["score"],
+        "static": first.report["static"],
+        "speedup": round(statistics.median([run.total for run in baseline]) / median, 3) if baseline else None,
+        "psnr_to_baseline": psnr(baseline[0].frames, first.frames) if comparable else None,
+        "max_difference": int(np.abs(baseline[0].frames.astype(int) - first.frames).max()) if comparable else None,
+    }
+
+
+def psnr(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Peak signal-to-noise ratio of uint8 pictures in dB; None for equal ones, where it is infinite."""
+    error = float(np.mean((first.astype(np.float64) - second) ** 2))
+    return round(10 * float(np.log10(255**2 / error)), 2) if error else None
+
+
+def _write(rows: list[dict[str, Any]], values: dict[str, Any]) -> None:
+    """CSV, snapshot and plot; the rows on standard output."""
+    from src.core.paths import home
+    from src.evaluation.bench_report import append_csv, plot, table
+    from src.evaluation.summary import write_summary
+
+    target = values["csv"] or home() / "benchmarks.csv"
+    append_csv(target, rows)
+    picture = plot(target.with_suffix(".png"), rows)
+    write_summary(values["summary"] or home() / "PROJECT_SUMMARY.json", rows, {"csv": target, "plot": picture})
+    if values["json"]:
+        print_json({"rows": rows})
+    else:
+        print(table(rows))
+
+
+if __name__ == "__main__":
+    benchmark_app()(prog_name="python -m src.evaluation.benchmark")

@@ -1,0 +1,42 @@
+"""The order of jobs that changes models, adapters and sizes least. Pure."""
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from typing import TypeVar
+
+from src.core.plan import Plan
+
+T = TypeVar("T")
+
+
+def group(items: Iterable[T], plan_of: Callable[[T], Plan]) -> list[T]:
+    """Stable order: by what is loaded, then adapters, then size and length, then prompt.
+
+    The groups come in the order of their first item, so that what was asked first starts first; inside a group the
+    order is kept. What costs most to change is the outermost key.
+    """
+    ordered = list(items)
+    ranks: dict[tuple[str, ...], int] = {}
+    for item in ordered:
+        for depth in range(1, len(_keys(plan_of(item))) + 1):
+            ranks.setdefault(_keys(plan_of(item))[:depth], len(ranks))
+    return sorted(ordered, key=lambda item: _path(_keys(plan_of(item)), ranks))
+
+
+def _path(keys: tuple[str, ...], ranks: dict[tuple[str, ...], int]) -> tuple[int, ...]:
+    return tuple(ranks[keys[:depth]] for depth in range(1, len(keys) + 1))
+
+
+def _keys(plan: Plan) -> tuple[str, ...]:
+    """From what costs most to change to what costs least."""
+    adapters = ",".join(f"{adapter.sha256}={adapter.weight}" for adapter in plan.adapters)
+    shape = f"{plan.native} {plan.num_frames} {plan.scheduler} {plan.num_inference_steps}"
+    return plan.session.model_dump_json(), adapters, shape, f"{plan.prompt}\n{plan.negative_prompt}"
+
+
+def changes(plans: Iterable[Plan]) -> dict[str, int]:
+    """How often neighbours differ in session, adapters, shape and prompt: what grouping is there to lower."""
+    rows = [_keys(plan) for plan in plans]
+    names = ("session", "adapters", "shape", "prompt")
+    pairs = list(pairwise(rows))
+    return {name: sum(a[index] != b[index] for a, b in pairs) for index, name in enumerate(names)}

@@ -1,0 +1,63 @@
+import csv
+import json
+import subprocess
+import sys
+
+import jsonschema
+import numpy as np
+import pytest
+
+from src.core.errors import OutputError
+from src.core.paths import REPOSITORY
+from src.evaluation.bench_report import append_csv, table
+from src.evaluation.benchmark import psnr
+from src.evaluation.summary import summary_schema
+
+SCHEMA = REPOSITORY / "configs" / "schemas" / "project_summary.json"
+
+
+def test_the_published_schema_is_ours():
+    assert json.loads(SCHEMA.read_text()) == json.loads(json.dumps(summary_schema()))
+
+
+def test_both_modes_in_one_run(tiny_folder, photograph, tmp_path):
+    target, summary = tmp_path / "b.csv", tmp_path / "PROJECT_SUMMARY.json"
+    command = [
+        sys.executable, "-m", "src.evaluation.benchmark", "--input-image", str(photograph), "--prompt", "pan left",
+        "--model", str(tiny_folder), "--num-inference-steps", "2", "--repeats", "1", "--warmup", "0", "--csv", str(target),
+        "--summary", str(summary), "--device", "cpu", "--json", "--dtype", "float32",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["rows"]
+    assert [row["mode"] for row in rows] == ["baseline", "optimized", "equal"]
+    assert rows[2]["max_difference"] <= 2
+    assert rows[1]["speedup"] > 0
+    with target.open() as stream:
+        assert [row["mode"] for row in csv.DictReader(stream)] == ["baseline", "optimized", "equal"]
+    snapshot = json.loads(summary.read_text())
+    jsonschema.validate(snapshot, json.loads(SCHEMA.read_text()))
+    assert {artifact["name"] for artifact in snapshot["artifacts"]} == {"csv", "plot"}
+    assert str(tmp_path) not in summary.read_text()
+    assert (tmp_path / "b.png").stat().st_size > 1000
+
+
+def test_psnr():
+    black, grey = np.zeros((2, 4, 4, 3), np.uint8), np.full((2, 4, 4, 3), 16, np.uint8)
+    assert psnr(black, black) is None
+    assert psnr(black, grey) == pytest.approx(24.05, abs=0.01)
+
+
+def test_a_csv_with_other_columns_is_not_mixed(tmp_path):
+    path = tmp_path / "b.csv"
+    append_csv(path, [{"a": 1, "b": {"x": 2}}])
+    append_csv(path, [{"a": 3, "b": {"x": 4}}])
+    assert len(path.read_text().splitlines()) == 3
+    with pytest.raises(OutputError, match="other columns"):
+        append_csv(path, [{"a": 1}])
+
+
+def test_the_table_is_aligned():
+    row = dict.fromkeys(("mode", "profile", "steps", "seconds_median", "speedup", "peak_rss_mb", "peak_vram_mb", "temporal_score"), 1.0)
+    lines = table([row | {"psnr_to_baseline": None}]).splitlines()
+    assert len(set(map(len, lines))) == 1
