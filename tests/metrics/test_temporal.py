@@ -144,8 +144,8 @@ def test_resolution_does_not_change_the_score(pictures):
 
 
 def test_the_rate_does_not_change_the_score(pictures):
-    slow = score_frames(_frames("swing", pictures, 6), SMALL, rate=8)
-    fast = score_frames(_frames("swing", pictures, 16, pace=1 / 3), SMALL, rate=24)
+    slow = score_frames(_frames("swing", pictures, 13), SMALL, rate=8)
+    fast = score_frames(_frames("swing", pictures, 37, pace=1 / 3), SMALL, rate=24)
     assert fast.score == pytest.approx(slow.score, abs=0.03)
 
 
