@@ -1,4 +1,4 @@
-"""The quick look that the way in `pytest src/test_suite.py -k smoke` takes: smoke, config, sample assets."""
+"""The quick look that the way in `pytest src/test_suite.py -k smoke` takes: smoke, config, schema, sample assets."""
 
 import json
 
@@ -11,6 +11,7 @@ from src.core.prompts import load_templates
 from src.core.request import Request
 from src.engine.generate import generate, plans_for, prepare
 from src.engine.probe import probe
+from src.evaluation.summary import summary_schema
 
 SAMPLES = REPOSITORY / "data" / "samples"
 
@@ -31,6 +32,11 @@ def test_smoke_the_embedded_model_makes_a_clip(tmp_path, monkeypatch):
 def test_config_files_are_valid():
     assert tuple(load_models()) == MODELS
     assert load_templates()
+
+
+def test_the_summary_schema_is_the_published_one():
+    published = json.loads((REPOSITORY / "configs" / "schemas" / "project_summary.json").read_text())
+    assert published == json.loads(json.dumps(summary_schema()))
 
 
 @pytest.mark.parametrize("name", ["sample_image_1.png", "sample_image_2.png"])
