@@ -3,7 +3,7 @@
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -38,10 +38,6 @@ class Stopwatch:
             if item is None:
                 return
             yield item
-
-    def timed(self, name: str, call: Callable[[], T]) -> T:
-        with self.stage(name):
-            return call()
 
     def costs(self) -> Costs:
         seconds = {name: round(value, 4) for name, value in self.seconds.items()}

@@ -1,7 +1,7 @@
 """A warm pipeline: loaded once for a session key, it runs every plan that shares the key."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,10 +80,10 @@ class Session:
             pipe = self.load()
             self._set_scheduler(plan)
             self._set_adapters_and_cache(plan)
-        chunks = self._stock if plan.mode == "baseline" else self._ours
+        run = _Run(pipe, plan, pixels, watch, listener, cancel, preview)
         with attention_kernel(plan.session.attention, plan.session.device):
-            for chunk in chunks(pipe, plan, pixels, watch, listener, cancel, preview):
-                yield from chunk
+            for piece in run.stock() if plan.mode == "baseline" else run.ours():
+                yield from piece
 
     def _set_scheduler(self, plan: Plan) -> None:
         """A fresh scheduler for each run, so that no state of an earlier run is left in it."""
@@ -111,48 +111,45 @@ class Session:
         self._rack.put(files)
         use_cache(self._pipe.transformer, plan.cache)
 
-    @staticmethod
-    def _ours(
-        pipe: Any,
-        plan: Plan,
-        pixels: np.ndarray,
-        watch: Stopwatch,
-        listener: Listener,
-        cancel: CancelToken,
-        preview: "Preview | None",
-    ) -> Iterator[np.ndarray]:
+
+@dataclass(frozen=True)
+class _Run:
+    """One run of a loaded pipeline, and who watches it."""
+
+    pipe: Any
+    plan: Plan
+    pixels: np.ndarray
+    watch: Stopwatch
+    listener: Listener
+    cancel: CancelToken
+    preview: "Preview | None"
+
+    def ours(self) -> Iterator[np.ndarray]:
+        """Our loop: pieces of frames (n, H, W, 3) uint8 as they are decoded."""
         from src.pipelines import denoise
         from src.pipelines.memory import generator_for
 
-        generator = generator_for(plan.seed)
+        pipe, plan, generator = self.pipe, self.plan, generator_for(self.plan.seed)
         try:
-            with watch.stage("encode"):
-                cancel.check()
-                start = denoise.condition(pipe, plan, pixels, generator)
-                listener(Progress("encode", 1, 1))
-            with watch.stage("denoise"):
-                latents = denoise.denoise(pipe, plan, start, generator, listener, cancel, preview)
-            pieces = denoise.decode(pipe, latents, listener, cancel, plan.session.tiling)
-            yield from watch.drain("decode", pieces)
+            with self.watch.stage("encode"):
+                self.cancel.check()
+                start = denoise.condition(pipe, plan, self.pixels, generator)
+                self.listener(Progress("encode", 1, 1))
+            with self.watch.stage("denoise"):
+                latents = denoise.denoise(pipe, plan, start, generator, self.listener, self.cancel, self.preview)
+            pieces = denoise.decode(pipe, latents, self.listener, self.cancel, plan.session.tiling)
+            yield from self.watch.drain("decode", pieces)
         finally:
             pipe.maybe_free_model_hooks()
 
-    @staticmethod
-    def _stock(
-        pipe: Any,
-        plan: Plan,
-        pixels: np.ndarray,
-        watch: Stopwatch,
-        listener: Listener,
-        cancel: CancelToken,
-        preview: "Preview | None",
-    ) -> Iterator[np.ndarray]:
-        """The reference: the stock pipeline, called as its model card calls it; preview does not apply."""
+    def stock(self) -> Iterator[np.ndarray]:
+        """The reference: the stock pipeline, called as its model card calls it; it has no preview."""
         from src.pipelines.memory import generator_for
         from src.pipelines.stock import run_stock
 
-        with watch.stage("generate"):
-            frames = run_stock(pipe, plan, pixels, generator_for(plan.seed), listener, cancel)
+        generator = generator_for(self.plan.seed)
+        with self.watch.stage("generate"):
+            frames = run_stock(self.pipe, self.plan, self.pixels, generator, self.listener, self.cancel)
         yield frames
 
 

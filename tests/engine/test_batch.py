@@ -34,7 +34,7 @@ def run(path, folder, cpu, resume=False):
     return run_batch(planned, cpu, resume, lambda _: None)
 
 
-def test_one_load_serves_all_and_encodings_are_shared(jobs_file, tmp_path, cpu, monkeypatch):
+def test_one_load_serves_all(jobs_file, tmp_path, cpu, monkeypatch):
     loads = []
     load = loading.load_pipeline
     monkeypatch.setattr(loading, "load_pipeline", lambda *args: loads.append(load(*args)) or loads[-1])
