@@ -12,7 +12,7 @@ from src.core.paths import CONFIGS, home
 
 OPTIONS: dict[str, Any] = {
     "minutes": value(float, "How long to train now; 0 only exports. Default 30."),
-    "stage": value(str, "decoder, transformer, or all (the default)."),
+    "stage": value(str, "decoder, text, transformer, or all (the default)."),
     "folder": value(Path, "Where the run lives and resumes from. Default outputs/training/nano."),
     "config": value(Path, "Default configs/training/embedded.yaml."),
     "export": value(Path, "Write the fp16 pipeline here. Default FOLDER/pipeline."),
@@ -38,7 +38,7 @@ def _main(values: dict[str, Any]) -> None:
 
 
 def _stages(name: str) -> tuple[str, ...]:
-    stages = ("decoder", "transformer")
+    stages = ("decoder", "text", "transformer")
     if name not in (*stages, "all"):
         raise BadInputError(f"--stage is {name!r}; it must be one of: {', '.join(stages)}, all")
     return stages if name == "all" else (name,)

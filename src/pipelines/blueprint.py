@@ -95,7 +95,7 @@ NANO = Blueprint(
     height=160, width=240, num_frames=49,
     vocab_size=1200, text_length=64, text_width=128, text_heads=4, text_feed_forward=384, text_layers=3,
     vae_channels=(16, 32, 64, 64), latent_channels=40, vae_layers=1, vae_groups=4,
-    heads=4, head_dim=64, layers=6, patch=2, time_embed=64,
+    heads=5, head_dim=64, layers=5, patch=2, time_embed=48,
 )  # fmt: skip
 
 

@@ -81,6 +81,12 @@ class SceneSampler:
         scene = Scene(tuple(layers), move, self.width, self.height, num_frames, seed=int(index))
         return Clip(scene, prompt, name, speed)
 
+    def wording(self, index: int) -> tuple[Move, str]:
+        """The move and the prompt of clip `index`, without its pictures."""
+        random = np.random.default_rng([self.seed, index])
+        move, phrase, _, _ = self._move(random)
+        return move, prompts.in_scenario(phrase, random) if phrase else prompts.scenario(random)
+
     def _move(self, random: np.random.Generator) -> tuple[Move, str, str, str]:
         kind, speed = random.random(), str(random.choice(list(SPEEDS)))
         shares = np.cumsum([self.mix.static, self.mix.combined, self.mix.handheld, self.mix.unnamed])

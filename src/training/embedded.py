@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from src.pipelines.blueprint import Blueprint, assemble, train_tokenizer
 from src.pipelines.fast_vae import make_fast
+from src.scenes.moves import PAN, PUSH, ROLL, TILT, Move
 from src.scenes.prompts import flaws
 from src.scenes.sampler import Mix, SceneSampler, corpus
 from src.training.codes import POSTERIOR_LOGVAR, LinearCodes, fit, install
 from src.training.objective import image_condition, image_noise, noised, velocity, velocity_loss
-from src.training.settings import DecoderStage, EmbeddedSettings, Stage, TransformerStage
+from src.training.settings import DecoderStage, EmbeddedSettings, Stage, TextStage, TransformerStage
 
 CODES = "codes.safetensors"
 
@@ -82,6 +83,19 @@ def load_codes(file: Path) -> LinearCodes:
 def to_tensor(frames: np.ndarray) -> Tensor:
     """(F, H, W, 3) uint8 to (3, F, H, W) float32 in -1..1."""
     return torch.from_numpy(frames).permute(3, 0, 1, 2).float() / 127.5 - 1
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of the picture, in pixels."""
+
+    rows: slice
+    columns: slice
+
+    def in_units_of(self, pixels: int) -> tuple[slice, slice]:
+        """The same window counted in cells of so many pixels."""
+        rows, columns = (slice(part.start // pixels, part.stop // pixels) for part in (self.rows, self.columns))
+        return rows, columns
 
 
 class Clips:
@@ -151,6 +165,65 @@ class DecoderRecipe:
         return loss + self.stage.gradient_weight * edges
 
 
+class NamingMoves(nn.Module):
+    """The text encoder with a linear read-out of the move from the mean of its tokens."""
+
+    def __init__(self, text_encoder: nn.Module, answers: int) -> None:
+        super().__init__()
+        self.text_encoder = text_encoder
+        self.read_out = nn.Linear(text_encoder.config.d_model, answers)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.read_out(self.text_encoder(ids)[0].mean(dim=1))
+
+
+class TextRecipe:
+    """Prompts to moves: mean squared error of pan, tilt, push and roll, each in units of its medium speed.
+
+    The read-out is thrown away. What stays is a text encoder that tells moves and speeds apart before the
+    transformer learns to carry them out; trained together from nothing, the prompts collapsed to one embedding.
+    """
+
+    name = "text"
+
+    def __init__(self, prepared: Prepared, stage: TextStage, settings: EmbeddedSettings) -> None:
+        self.prepared, self.stage, self.seed = prepared, stage, settings.seed + 3
+        self.sampler = SceneSampler(prepared.blueprint.width, prepared.blueprint.height, self.seed)
+        self.model = NamingMoves(prepared.pipeline.text_encoder, 5)
+        self.model.train()
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Token ids (B, S) and the moves they name (B, 5); every tenth caption is dropped or a list of flaws."""
+        count = self.stage.prompts
+        drawn = [self.sampler.wording(step * count + k) for k in range(count)]
+        random = np.random.default_rng([self.seed, 8, step])
+        kept = random.random(count) >= 0.1
+        prompts = [text if keep else without_move(random) for (_, text), keep in zip(drawn, kept, strict=True)]
+        moves = [amounts(move) if keep else (0.0,) * 5 for (move, _), keep in zip(drawn, kept, strict=True)]
+        return token_ids(self.prepared, prompts), torch.tensor(moves, dtype=torch.float32)
+
+    def loss(self, batch: tuple[Tensor, Tensor], generator: torch.Generator) -> Tensor:
+        ids, moves = batch
+        return F.mse_loss(self.model(ids).float(), moves)
+
+
+def amounts(move: Move) -> tuple[float, ...]:
+    """Pan, tilt, push and roll in units of the medium speed, and 1 for a camera that moves by hand."""
+    return move.pan / PAN, move.tilt / TILT, move.push / PUSH, move.roll / ROLL, float(move.handheld > 0)
+
+
+def without_move(random: np.random.Generator) -> str:
+    """No caption, or flaws only, so that a negative prompt takes no side either."""
+    return "" if random.random() < 0.5 else flaws(random)
+
+
+def token_ids(prepared: Prepared, prompts: list[str]) -> Tensor:
+    """(B, S) ids, padded to the blueprint's length."""
+    length = prepared.blueprint.text_length
+    options = {"padding": "max_length", "max_length": length, "truncation": True, "return_tensors": "pt"}
+    return prepared.pipeline.tokenizer(prompts, **options).input_ids
+
+
 class Denoising(nn.Module):
     """Text encoder and transformer as one module."""
 
@@ -178,39 +251,43 @@ class TransformerRecipe:
         self.model.train()
         self.alphas = pipeline.scheduler.alphas_cumprod
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Clean latents (B, T, K, h, w), latents of the noised photograph (B, 1, K, h, w), token ids (B, S)."""
+    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor, Window]:
+        """Clean latents (B, T, K, h, w), latents of the noised photograph (B, 1, K, h, w), token ids (B, S), and
+        where in the picture they lie.
+        """
         videos, prompts = self.clips.draw(step)
         random = np.random.default_rng([self.clips.seed, 8, step])
         prompts = [self._dropped(prompt, random) for prompt in prompts]
-        pixels = torch.stack(videos)
+        window = self._window(videos[0].shape[1], random)
+        pixels = torch.stack([video[:, :, window.rows, window.columns] for video in videos])
         generator = torch.Generator().manual_seed(int(random.integers(2**62)))
         codes = self.prepared.codes
         image = codes.encode(image_noise(pixels[:, :, :1], generator))
         clean = codes.encode(pixels)
         clean += float(np.exp(POSTERIOR_LOGVAR / 2)) * torch.randn(clean.shape, generator=generator)
-        return clean.transpose(1, 2), image.transpose(1, 2), self._ids(prompts)
+        return clean.transpose(1, 2), image.transpose(1, 2), token_ids(self.prepared, prompts), window
+
+    def _window(self, length: int, random: np.random.Generator) -> Window:
+        """A window of the size that clips of this length are trained on, at a whole token."""
+        whole = (self.prepared.blueprint.height, self.prepared.blueprint.width)
+        height, width = self.stage.windows.get(length, whole)
+        token = self.prepared.blueprint.spatial_ratio * self.prepared.blueprint.patch
+        top = token * int(random.integers((whole[0] - height) // token + 1))
+        left = token * int(random.integers((whole[1] - width) // token + 1))
+        return Window(slice(top, top + height), slice(left, left + width))
 
     def _dropped(self, prompt: str, random: np.random.Generator) -> str:
-        """With the dropout's chance no caption, or flaws only, so that a negative prompt takes no side either."""
-        if random.random() >= self.stage.caption_dropout:
-            return prompt
-        return "" if random.random() < 0.5 else flaws(random)
+        return prompt if random.random() >= self.stage.caption_dropout else without_move(random)
 
-    def _ids(self, prompts: list[str]) -> Tensor:
-        length = self.prepared.blueprint.text_length
-        options = {"padding": "max_length", "max_length": length, "truncation": True, "return_tensors": "pt"}
-        return self.prepared.pipeline.tokenizer(prompts, **options).input_ids
-
-    def loss(self, batch: tuple[Tensor, Tensor, Tensor], generator: torch.Generator) -> Tensor:
-        clean, image, ids = batch
+    def loss(self, batch: tuple[Tensor, Tensor, Tensor, Window], generator: torch.Generator) -> Tensor:
+        clean, image, ids, window = batch
         device = clean.device
         timesteps = self._timesteps(len(clean), generator).to(device)
         noise = torch.randn(clean.shape, generator=generator).to(device)
         kept = (torch.rand(len(clean), generator=generator) >= self.stage.image_dropout).to(device)
         noisy = noised(clean, noise, self.alphas, timesteps)
         condition = image_condition(image, clean.shape[1], kept)
-        predicted = self.model(noisy, condition, ids, timesteps, self._rotary(clean.shape[1], device))
+        predicted = self.model(noisy, condition, ids, timesteps, self._rotary(clean.shape[1], window, device))
         return velocity_loss(predicted, velocity(clean, noise, self.alphas, timesteps))
 
     def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
@@ -220,11 +297,16 @@ class TransformerRecipe:
         upper = torch.randint(steps * 2 // 3, steps, (count,), generator=generator)
         return torch.where(torch.rand(count, generator=generator) < self.stage.high_noise, upper, timesteps)
 
-    def _rotary(self, latent_frames: int, device: torch.device) -> Any:
+    def _rotary(self, latent_frames: int, window: Window, device: torch.device) -> Any:
+        """The positions that the pipeline gives these tokens in the whole picture: cosines and sines (N, D)."""
         size = self.prepared.blueprint
-        return self.prepared.pipeline._prepare_rotary_positional_embeddings(
+        token = size.spatial_ratio * size.patch
+        parts = self.prepared.pipeline._prepare_rotary_positional_embeddings(
             size.height, size.width, latent_frames, device
         )
+        grid = (latent_frames, size.height // token, size.width // token)
+        rows, columns = window.in_units_of(token)
+        return tuple(part.unflatten(0, grid)[:, rows, columns].flatten(0, 2) for part in parts)
 
 
-RECIPES = {"decoder": DecoderRecipe, "transformer": TransformerRecipe}
+RECIPES = {"decoder": DecoderRecipe, "text": TextRecipe, "transformer": TransformerRecipe}

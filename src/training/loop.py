@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from src.core.errors import DivergedError
 from src.training.checkpoints import CheckpointManager
+from src.training.muon import Muon
 from src.training.settings import Stage
 
 
@@ -55,10 +56,8 @@ class Trainer:
     def __init__(self, recipe: Recipe, stage: Stage, seed: int, checkpoints: CheckpointManager, bf16: bool):
         self.recipe, self.stage, self.seed, self.checkpoints = recipe, stage, seed, checkpoints
         self.accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
-        groups = parameter_groups(recipe.model, stage.rates)
-        optimizer = torch.optim.AdamW(
-            groups, lr=stage.rate.peak, betas=(0.9, 0.95), weight_decay=stage.weight_decay
-        )
+        groups = parameter_groups(recipe.model, stage.rates, stage.muon)
+        optimizer = Muon(groups, lr=stage.rate.peak, betas=(0.9, 0.95), weight_decay=stage.weight_decay)
         self.model, self.optimizer = self.accelerator.prepare(recipe.model, optimizer)
         self.average = {name: tensor.detach().clone() for name, tensor in self._trained()}
         self.step = 0
@@ -84,10 +83,11 @@ class Trainer:
 
     @torch.no_grad()
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Begin with these weights, by parameter name, instead of untrained ones."""
+        """Begin with these weights, by parameter name; parameters without one stay untrained."""
         for name, tensor in self._trained():
-            tensor.copy_(weights[name])
-            self.average[name].copy_(weights[name])
+            if name in weights:
+                tensor.copy_(weights[name])
+                self.average[name].copy_(weights[name])
 
     def save(self) -> None:
         """Write everything that the next step depends on."""
@@ -155,14 +155,22 @@ class Trainer:
             self.average[name].lerp_(tensor.detach(), 1 - keep)
 
 
-def parameter_groups(model: nn.Module, rates: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Trained parameters by their share of the learning rate: that of the first prefix in `rates`, or 1."""
-    groups: dict[float, list[nn.Parameter]] = {}
+def parameter_groups(
+    model: nn.Module, rates: Mapping[str, float], muon: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
+    """Trained parameters by their share of the learning rate (that of the first prefix in `rates`, or 1), and by
+    whether they are matrices under a prefix in `muon`.
+    """
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             share = next((rate for prefix, rate in rates.items() if name.startswith(prefix)), 1.0)
-            groups.setdefault(share, []).append(parameter)
-    return [{"params": parameters, "share": share} for share, parameters in groups.items()]
+            orthogonal = parameter.ndim == 2 and name.startswith(muon)
+            groups.setdefault((share, orthogonal), []).append(parameter)
+    return [
+        {"params": parameters, "share": share, "orthogonal": orthogonal}
+        for (share, orthogonal), parameters in groups.items()
+    ]
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:

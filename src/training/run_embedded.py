@@ -19,8 +19,9 @@ from src.training.loop import Trainer
 from src.training.precision import bf16_is_fast
 from src.training.settings import EmbeddedSettings
 
-STAGES = ("decoder", "transformer")
+STAGES = ("decoder", "text", "transformer")
 START = "start"
+READ_OUT = "read_out"  # of the text stage; no part of the pipeline
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ def train_stage(
     fast = bf16_is_fast(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     trainer = Trainer(recipe, stage, settings.seed, CheckpointManager(folder / name), fast)
     resumed = trainer.resume()
-    if not resumed and (folder / START).is_dir():
-        trainer.start_from(_read_trained(folder / START, name))
+    if not resumed:
+        trainer.start_from(_initial(folder, name))
     where = f"resumes at step {trainer.step}" if resumed else "starts"
     logger.info("{} {} of {}, {}", name, where, stage.steps, "bfloat16" if fast else "float32")
     trainer.run(seconds, _callbacks(name, settings, folder, sheet_minutes, blueprint))
@@ -81,6 +82,14 @@ def start_from(pipeline: Path, folder: Path) -> None:
     shutil.copytree(pipeline / "tokenizer", folder / "tokenizer")
 
 
+def _initial(folder: Path, name: str) -> dict[str, torch.Tensor]:
+    """What a stage begins with instead of untrained weights: an exported pipeline's, and the text stage's words."""
+    weights = _read_trained(folder / START, name) if (folder / START).is_dir() else {}
+    text = CheckpointManager(folder / "text").latest() if name == "transformer" else None
+    learned = text["average"] if text else {}
+    return weights | {key: tensor for key, tensor in learned.items() if key.startswith("text_encoder.")}
+
+
 def _read_trained(pipeline: Path, name: str) -> dict[str, torch.Tensor]:
     """The weights of one stage from an exported pipeline, by the names of the recipe's module."""
     from safetensors.torch import load_file
@@ -89,6 +98,8 @@ def _read_trained(pipeline: Path, name: str) -> dict[str, torch.Tensor]:
         weights = load_file(pipeline / "vae" / "diffusion_pytorch_model.safetensors")
         return {key: tensor for key, tensor in weights.items() if key.startswith("decoder.")}
     files = {"transformer": "diffusion_pytorch_model", "text_encoder": "model"}
+    if name == "text":
+        del files["transformer"]
     parts = {part: load_file(pipeline / part / f"{file}.safetensors") for part, file in files.items()}
     return {f"{part}.{key}": tensor for part, weights in parts.items() for key, tensor in weights.items()}
 
@@ -130,6 +141,8 @@ def _load_average(pipeline: Any, average: dict[str, torch.Tensor]) -> None:
     with torch.no_grad():
         for name, tensor in average.items():
             part, _, rest = name.partition(".")
+            if part == READ_OUT:
+                continue
             getattr(owners[part], part).get_parameter(rest).copy_(tensor)
 
 

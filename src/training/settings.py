@@ -22,6 +22,7 @@ class Stage(Config):
     """What both stages share. `share` is the part of a slice's minutes that the stage gets.
 
     rates: shares of the learning rate by prefix of the parameter's name; 1 for all others.
+    muon: prefixes of the parameters whose matrices are trained by Muon (src/training/muon.py); AdamW for all others.
     batches: samples a step for each clip length in frames; draw: from which step on which lengths are drawn.
     """
 
@@ -29,6 +30,7 @@ class Stage(Config):
     share: float
     rate: Rate = Rate()
     rates: dict[str, float] = Field(default_factory=dict)
+    muon: tuple[str, ...] = ()
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
     ema: float = 0.999
@@ -62,20 +64,29 @@ class DecoderStage(Stage):
     code_noise: float = 0.12
 
 
+class TextStage(Stage):
+    """The text encoder alone learns which move a prompt names, before any picture is seen."""
+
+    prompts: int = 64
+
+
 class TransformerStage(Stage):
     """Text encoder and transformer learn the velocity of the codes.
 
     high_noise: the share of samples whose timestep is drawn from the upper third of the schedule; 0 is the
     published objective.
+    windows: (height, width) in pixels, by clip length, of the window of the picture that is trained on; lengths that
+    are not named are trained on the whole picture. Positions are those of the whole picture.
     """
 
     caption_dropout: float = 0.1
     image_dropout: float = 0.05
     high_noise: float = 0.0
+    windows: dict[int, tuple[int, int]] = Field(default_factory=dict)
 
 
 class EmbeddedSettings(Config):
-    """The recipe `embedded`. Seeds, the fit of the codes, and the two stages that run after it."""
+    """The recipe `embedded`. Seeds, the fit of the codes, and the three stages that run after it."""
 
     seed: int = 20
     corpus: int = 6000
@@ -84,4 +95,5 @@ class EmbeddedSettings(Config):
     mix: dict[str, float] = Field(default_factory=dict, description="shares that differ from scenes.sampler.Mix")
     threads: int | None = Field(default=None, description="CPU threads; None leaves it to torch")
     decoder: DecoderStage
+    text: TextStage
     transformer: TransformerStage

@@ -8,7 +8,7 @@ from src.cli.train_embedded import train_embedded_app
 
 @pytest.mark.parametrize(
     ("flags", "words"),
-    [(["--minutes", "-1"], "0 or more"), (["--stage", "vae"], "decoder, transformer, all"),
+    [(["--minutes", "-1"], "0 or more"), (["--stage", "vae"], "decoder, text, transformer, all"),
      (["--config", "nowhere.yaml"], "does not exist"), (["--minutes", "0"], "no training run")],
 )  # fmt: skip
 def test_refusals(flags, words, home, capfd):

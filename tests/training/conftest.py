@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from src.pipelines.blueprint import TINY
-from src.training.settings import DecoderStage, EmbeddedSettings, Rate, TransformerStage
+from src.training.settings import DecoderStage, EmbeddedSettings, Rate, TextStage, TransformerStage
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +21,7 @@ def settings():
     return EmbeddedSettings(
         seed=1, corpus=300, fit_clips=6, canvases=4, threads=1,
         decoder=DecoderStage(**stage | {"steps": 14, "batches": {9: 1}}, crop_height=32, crop_width=32),
+        text=TextStage(**stage | {"batches": {}, "draw": {}}, prompts=8),
         transformer=TransformerStage(**stage),
     )  # fmt: skip
 

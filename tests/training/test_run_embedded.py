@@ -9,7 +9,8 @@ from src.core.config import load
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import CONFIGS
 from src.media.images import fit_photograph
-from src.training.run_embedded import Slice, export, run_slice, start_from, train_stage
+from src.training.checkpoints import CheckpointManager
+from src.training.run_embedded import STAGES, Slice, export, run_slice, start_from, train_stage
 from src.training.settings import EmbeddedSettings, Stage
 from src.training.sheets import sample
 
@@ -30,7 +31,7 @@ def test_a_slice_exports_a_stock_pipeline(small, settings, tmp_path, pixels):
 def test_a_new_run_starts_from_an_exported_pipeline(small, settings, tmp_path):
     exported = run_slice(settings, tmp_path / "run", Slice(minutes=0.02), small)
     start_from(exported, tmp_path / "next")
-    for name in ("decoder", "transformer"):
+    for name in STAGES:
         train_stage(name, settings, tmp_path / "next", 0.0, blueprint=small)
     again = export(settings, tmp_path / "next", tmp_path / "again", small)
     for part in ("transformer", "vae"):
@@ -42,6 +43,15 @@ def test_a_new_run_starts_from_an_exported_pipeline(small, settings, tmp_path):
         start_from(exported, tmp_path / "next")
     with pytest.raises(MissingFileError, match="exported"):
         start_from(tmp_path, tmp_path / "third")
+
+
+def test_the_transformer_begins_with_the_words_of_the_text_stage(small, settings, tmp_path):
+    train_stage("text", settings, tmp_path, 2.0, blueprint=small)
+    train_stage("transformer", settings, tmp_path, 0.0, blueprint=small)
+    states = {name: CheckpointManager(tmp_path / name).latest() for name in ("text", "transformer")}
+    assert states["text"]["step"] > 0
+    name = "text_encoder.encoder.block.0.layer.0.SelfAttention.q.weight"
+    assert torch.equal(states["text"]["average"][name], states["transformer"]["model"][name])
 
 
 def test_nothing_to_export(small, settings, tmp_path):
