@@ -30,7 +30,7 @@ class Block(nn.Module):
         nn.init.normal_(self.second.weight, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.second(self.act(self.first(x)))
+        return self.second(self.act(self.first(x))).add_(x)
 
 
 class Modulation(nn.Module):
@@ -44,7 +44,7 @@ class Modulation(nn.Module):
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         scale, shift = self.linear(condition)[:, :, None, None].chunk(2, 1)
-        return x * (1 + scale) + shift
+        return torch.addcmul(shift, x, 1 + scale)
 
 
 class VideoNetwork(nn.Module):
@@ -79,9 +79,9 @@ class VideoNetwork(nn.Module):
         b, t, _, height, width = frames.shape
         told = condition.repeat_interleave(t, 0)
         x = self.before(self.told_before(F.leaky_relu(self.encode(frames), 0.1), told))
-        x = x + F.pixel_shuffle(self.up(self.trunk(x, t)), 2)
+        x = F.pixel_shuffle(self.up(self.trunk(x, t)), 2).add_(x)
         x = self.tail(self.after(self.told_after(x, told)))
-        out = F.pixel_shuffle(x, self.spec.scale).float() + self.skip(frames.flatten(0, 1).float())
+        out = self.skip(frames.flatten(0, 1).float()).add_(F.pixel_shuffle(x, self.spec.scale))
         return out.reshape(b, t, 3, self.spec.scale * height, self.spec.scale * width)
 
     def encode(self, frames: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ class VideoNetwork(nn.Module):
         y = self.down(F.pixel_unshuffle(x, 2))
         clips = y.unflatten(0, (-1, t))
         before, after = previous(clips).flatten(0, 1), following(clips).flatten(0, 1)
-        fused = self.fuse(torch.cat([y, self.align(y, before), self.align(y, after)], 1)) + y
+        fused = self.fuse(torch.cat([y, self.align(y, before), self.align(y, after)], 1)).add_(y)
         return self.attend(fused)
 
     def skip(self, frames: Tensor) -> Tensor:
