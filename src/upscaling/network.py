@@ -4,8 +4,8 @@
          frames t-1..t+1                    t-1 and t+1 to t                                   + bicubic of frame t
 
 A window of 2 x 2 + 1 frames decides one output frame, and windows slide by one. They share everything up to the
-alignment, so a piece of T frames goes through at once: features are computed once a frame, not once a window.
-The first and the last frame of a piece stand in for the frames beyond it.
+alignment: `features` are computed once a frame, not once a window, and `decode` needs those of three frames.
+The first and the last frame of a shot stand in for the frames beyond it.
 """
 
 import torch
@@ -78,28 +78,36 @@ class VideoNetwork(nn.Module):
         """`forward` for frames whose height and width are multiples of the grid."""
         b, t, _, height, width = frames.shape
         told = condition.repeat_interleave(t, 0)
-        x = self.before(self.told_before(F.leaky_relu(self.encode(frames), 0.1), told))
-        x = F.pixel_shuffle(self.up(self.trunk(x, t)), 2).add_(x)
-        x = self.tail(self.after(self.told_after(x, told)))
-        out = self.skip(frames.flatten(0, 1).float()).add_(F.pixel_shuffle(x, self.spec.scale))
+        stacked = torch.cat([previous(frames), frames, following(frames)], 2).flatten(0, 1)
+        x, y = self.features(stacked, told)
+        clips = y.unflatten(0, (b, t))
+        before, after = previous(clips).flatten(0, 1), following(clips).flatten(0, 1)
+        out = self.decode(frames.flatten(0, 1), x, (before, y, after), told)
         return out.reshape(b, t, 3, self.spec.scale * height, self.spec.scale * width)
 
-    def encode(self, frames: Tensor) -> Tensor:
-        """The 3D convolution over (B, T, 3, H, W), as one 2D convolution over three stacked frames: (B T, C, H, W).
+    def features(self, stacked: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        """What a frame gives by itself: at full size (N, C, H, W), and at half size for the trunk (N, D, H/2, W/2).
 
-        The same sums in the layout that CPUs and GPUs are fastest in.
+        stacked: (N, 9, H, W), each frame between the one before and the one after; told: (N, 2).
         """
-        b, t, _, height, width = frames.shape
-        stacked = torch.cat([previous(frames), frames, following(frames)], 2).reshape(b * t, 9, height, width)
+        x = self.before(self.told_before(F.leaky_relu(self.encode(stacked), 0.1), told))
+        return x, self.down(F.pixel_unshuffle(x, 2))
+
+    def encode(self, stacked: Tensor) -> Tensor:
+        """The 3D convolution, as one 2D convolution over three stacked frames: the same sums, and faster."""
         weight = self.head.weight.transpose(1, 2).flatten(1, 2)
         stacked = stacked.contiguous(memory_format=torch.channels_last)
         return F.conv2d(stacked, weight.contiguous(memory_format=torch.channels_last), self.head.bias, padding=1)
 
-    def trunk(self, x: Tensor, t: int) -> Tensor:
-        """Alignment, fusion and attention at half size: (B T, C, H, W) to (B T, D, H / 2, W / 2)."""
-        y = self.down(F.pixel_unshuffle(x, 2))
-        clips = y.unflatten(0, (-1, t))
-        before, after = previous(clips).flatten(0, 1), following(clips).flatten(0, 1)
+    def decode(self, frames: Tensor, x: Tensor, around: tuple[Tensor, Tensor, Tensor], told: Tensor) -> Tensor:
+        """The enlarged frames (N, 3, sH, sW) from frames (N, 3, H, W), their features, and those at half size of the
+        frame before, of the frame itself and of the frame after."""
+        x = F.pixel_shuffle(self.up(self.trunk(*around)), 2).add_(x)
+        x = self.tail(self.after(self.told_after(x, told)))
+        return self.skip(frames.float()).add_(F.pixel_shuffle(x, self.spec.scale))
+
+    def trunk(self, before: Tensor, y: Tensor, after: Tensor) -> Tensor:
+        """Alignment, fusion and attention at half size: three (N, D, H/2, W/2) to one."""
         fused = self.fuse(torch.cat([y, self.align(y, before), self.align(y, after)], 1)).add_(y)
         return self.attend(fused)
 
