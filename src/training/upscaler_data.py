@@ -20,8 +20,9 @@ from src.scenes.sampler import Mix, SceneSampler
 from src.training.degrade import degrade
 from src.training.upscaler_settings import Data, UpscalerSettings
 
-FINENESS = (1.0, 1.5, 2.0)
-"""A scene is drawn up to twice as large and shrunk, so that some clips are as fine as a sharp photograph."""
+FINENESS = (0.45, 0.7, 1.0, 1.5, 2.0)
+"""A scene is drawn larger and shrunk, so that some clips are as fine as a sharp photograph, or smaller and enlarged, so
+that some are as soft as an old film: a network that saw only sharp ones adds detail that was never there."""
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
 
@@ -39,7 +40,8 @@ class SceneSource:
         window = int(self.side * random.choice(FINENESS))
         top, left = random.integers(0, 2 * self.side - window + 1, 2)
         cut = drawn[:, top : top + window, left : left + window]
-        return np.stack([cv2.resize(frame, (self.side, self.side), interpolation=cv2.INTER_AREA) for frame in cut])
+        method = cv2.INTER_AREA if window >= self.side else cv2.INTER_CUBIC
+        return np.stack([cv2.resize(frame, (self.side, self.side), interpolation=method) for frame in cut])
 
 
 class PictureSource:
