@@ -78,12 +78,19 @@ def _job(values: dict[str, Any], source: Path, target: Path) -> "UpscaleJob":
     if start < 0 or (values["threads"] or 1) < 1:
         raise BadInputError("--start must be 0 or more, and --threads 1 or more")
     device = _device(values["device"] or "auto")
-    choice = Choice(values["preset"] or "balanced", values["scale"] or 2, device, values["guidance_scale"])
     return UpscaleJob(
-        source, target, choice, validate(given, Knobs, "the flags"),
-        codec=values["codec"] or _usual_codec(target, device), crf=values["crf"], encoder_preset=values["encoder_preset"],
-        span=Span(start, values["end"]), compare=values["compare"], threads=values["threads"], hardware=device == "cuda",
-    )  # fmt: skip
+        source,
+        target,
+        Choice(values["preset"] or "balanced", values["scale"] or 2, device, values["guidance_scale"]),
+        validate(given, Knobs, "the flags"),
+        codec=values["codec"] or _usual_codec(target, device),
+        crf=values["crf"],
+        encoder_preset=values["encoder_preset"],
+        span=Span(start, values["end"]),
+        compare=values["compare"],
+        threads=values["threads"],
+        hardware=device == "cuda",
+    )
 
 
 def _device(name: str) -> str:
@@ -121,9 +128,11 @@ def _folder(values: dict[str, Any]) -> None:
 
 def _named(path: Path, target: Path, codec: str | None) -> Path:
     """The output of one video of a folder: its own name; .mkv where its container is only read."""
+    from src.media.encoders import find_encoder
+
     if codec == "png":
         return target / path.stem
-    kept = {"prores": (".mov", ".mkv"), "av1": (".mkv", ".mp4", ".webm")}.get(codec or "x264", (".mp4", ".mkv", ".mov", ".m4v"))
+    kept = find_encoder(codec or "x264").containers
     return target / (path.name if path.suffix.lower() in kept else f"{path.stem}.mkv")
 
 

@@ -47,10 +47,12 @@ def check_tracks(source: Path, target: Path) -> list[str]:
             if stream.type not in COPIED or _codec(stream) in codecs or stream.type == "attachment":
                 continue
             if stream.type == "data":
-                lost.append(f"data track {stream.index} ({_codec(stream) or 'unknown'}) does not go into {target.suffix}")
+                lost.append(
+                    f"data track {stream.index} does not go into {target.suffix}"
+                )
                 continue
             raise BadInputError(
-                f"{target.suffix} does not hold {_codec(stream)} {stream.type} (track {stream.index} of {source.name}); "
+                f"{target.suffix} holds no {_codec(stream)} {stream.type} (track {stream.index} of {source.name}); "
                 f"name the output {target.with_suffix('.mkv').name} and nothing is lost"
             )
         attached = any(stream.type == "attachment" for stream in container.streams)
@@ -183,9 +185,7 @@ def _copy_chapters(given: av.container.InputContainer, out: av.container.OutputC
         out.set_chapters(kept)
 
 
-def _frames(
-    folder: Path, count: int, video: VideoFormat, stream: av.VideoStream, span: Span
-) -> Iterator[av.Packet]:
+def _frames(folder: Path, count: int, video: VideoFormat, stream: av.VideoStream, span: Span) -> Iterator[av.Packet]:
     times = decoding_times(folder, count)
     base, shift = video.info.time_base, round(Fraction(span.start) / video.info.time_base)
     for stored, dts in zip(read_packets(folder, count), times, strict=True):
@@ -196,9 +196,7 @@ def _frames(
         yield packet
 
 
-def _others(
-    given: av.container.InputContainer, tracks: dict[int, av.stream.Stream], span: Span
-) -> Iterator[av.Packet]:
+def _others(given: av.container.InputContainer, tracks: dict[int, av.stream.Stream], span: Span) -> Iterator[av.Packet]:
     """The copied tracks' packets inside the span, in the file's order; a damaged rest is left out."""
     if not tracks:
         return

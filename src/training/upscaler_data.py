@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -77,7 +78,7 @@ class VideoSource:
         with VideoReader(path) as reader:
             last = max(0, (reader.info.frames or self.frames) - self.frames)
             skip = int(random.integers(0, last + 1))
-            frames = [frame.array for number, frame in zip(range(skip + self.frames), reader) if number >= skip]
+            frames = [frame.array for number, frame in enumerate(islice(reader, skip + self.frames)) if number >= skip]
         if not frames:
             raise BadInputError(f"{path} ended before frame {skip}; take it out of data.video_files")
         frames += [frames[-1]] * (self.frames - len(frames))

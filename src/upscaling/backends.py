@@ -14,12 +14,9 @@ from typing import Protocol
 import numpy as np
 
 from src.core.errors import BadInputError
+from src.upscaling.files import STAGES, file_hashes, preset_files
 from src.upscaling.knobs import Knobs
 from src.upscaling.presets import PRESETS
-from src.upscaling.weights import FOLDER, load_network, weights_file, weights_hash
-
-STAGES = {2: (2,), 4: (4,), 8: (4, 2)}
-"""The passes behind each scale: 8x is a cascade."""
 
 
 class Backend(Protocol):
@@ -45,13 +42,14 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class Choice:
-    """Which upscaler: a preset and a scale, on a device; guidance_scale only where the backend takes one."""
+    """Which upscaler: a preset and a scale, on a device; guidance_scale only where the backend takes one.
+    folder: of the weights, None for the repository's."""
 
     preset: str = "fast"
     scale: int = 2
     device: str = "cpu"
     guidance_scale: float | None = None
-    folder: Path = FOLDER
+    folder: Path | None = None
 
 
 class NetworkBackend:
@@ -61,10 +59,11 @@ class NetworkBackend:
 
     def __init__(self, choice: Choice) -> None:
         from src.upscaling.runtime import NetworkRunner
+        from src.upscaling.weights import load_network
 
-        files = [weights_file(choice.preset, scale, choice.folder) for scale in STAGES[choice.scale]]
+        files = preset_files(choice.preset, choice.scale, choice.folder)
         self.runners = [NetworkRunner(load_network(file), choice.device) for file in files]
-        self.hashes = {file.name: weights_hash(file) for file in files}
+        self.hashes = file_hashes(files)
         self.name, self.scale = f"{choice.preset} {choice.scale}x", choice.scale
         self.context = sum(runner.spec.context for runner in self.runners)
 
@@ -88,10 +87,9 @@ def check_choice(choice: Choice) -> None:
         raise BadInputError(f"--preset is {choice.preset!r}; it must be one of: {', '.join(PRESETS)}")
     if choice.guidance_scale is not None:
         raise BadInputError(
-            f"--guidance-scale applies to diffusion upscalers only; preset {choice.preset} is a network without guidance"
+            f"--guidance-scale is for diffusion upscalers only; preset {choice.preset} is a network and has no guidance"
         )
-    for scale in STAGES[choice.scale]:
-        weights_file(choice.preset, scale, choice.folder)
+    preset_files(choice.preset, choice.scale, choice.folder)
 
 
 def make_backend(choice: Choice) -> Backend:

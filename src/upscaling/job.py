@@ -29,12 +29,12 @@ class UpscaleJob:
 
     source: Path
     target: Path
-    choice: Choice = Choice()
+    choice: Choice = field(default_factory=Choice)
     knobs: Knobs = field(default_factory=Knobs)
     codec: str = "x264"
     crf: float | None = None
     encoder_preset: str | None = None
-    span: Span = Span()
+    span: Span = field(default_factory=Span)
     compare: bool = False
     threads: int | None = None
     hardware: bool = False
@@ -62,7 +62,9 @@ class UpscaleJob:
             return []
         encoder = find_encoder(self.codec)
         if self.target.is_dir():
-            raise BadInputError(f"{self.target} is a folder; name the file to write, such as {self.target / 'clip.mp4'}")
+            raise BadInputError(
+                f"{self.target} is a folder; name the file to write, such as {self.target / 'clip.mp4'}"
+            )
         if self.target.suffix.lower() not in encoder.containers:
             raise BadInputError(
                 f"--output {self.target.name}: {encoder.name} goes into {', '.join(encoder.containers)}, "

@@ -31,7 +31,7 @@ def bytes_per_pixel(network: VideoNetwork) -> int:
     """What a forward holds at its peak for a pixel of the source, in bytes, as counted in float32.
 
     Three copies of the features, the sampled taps and attention at a quarter of the pixels, and the output with its
-    skip. tests/upscaling/test_runtime.py holds measured peaks below it.
+    skip. tests/upscaling/test_runtime.py holds measured peaks below twice that, for which SHARE leaves room.
     """
     spec = network.spec
     features = 4 * spec.channels
@@ -63,9 +63,7 @@ class NetworkRunner:
         frames = 1 if self.device.type == "cpu" else max(1, min(MOST_FRAMES, most // (height * width)))
         return Batch(frames, most)
 
-    def run(
-        self, frames: np.ndarray, before: int, after: int, condition: tuple[float, float]
-    ) -> Iterator[np.ndarray]:
+    def run(self, frames: np.ndarray, before: int, after: int, condition: tuple[float, float]) -> Iterator[np.ndarray]:
         """Enlarge the body of a piece, a few frames at a time.
 
         frames: (T, H, W, 3), uint8, uint16, or float32 in [0, 1]; before, after: how many of them are context.
@@ -135,9 +133,7 @@ class NetworkRunner:
             x, y = self.network.features(stacked, told.expand(len(need), -1))
         return {t: (x[i : i + 1], y[i : i + 1]) for i, t in enumerate(need)}
 
-    def _decode(
-        self, clip: Tensor, body: range, known: dict[int, tuple[Tensor, Tensor]], told: Tensor
-    ) -> Tensor:
+    def _decode(self, clip: Tensor, body: range, known: dict[int, tuple[Tensor, Tensor]], told: Tensor) -> Tensor:
         last = len(clip) - 1
         around = [[known[min(max(t + step, 0), last)][1] for t in body] for step in (-1, 0, 1)]
         x = torch.cat([known[t][0] for t in body])
@@ -153,7 +149,9 @@ class NetworkRunner:
         scale = self.spec.scale
         out = made[0].new_empty(len(made[0]), 3, scale * size[0], scale * size[1])
         for part, (rows, columns) in zip(made, tiles, strict=True):
-            out[..., _outer(rows, scale), _outer(columns, scale)] = part[..., _inner(rows, scale), _inner(columns, scale)]
+            out[..., _outer(rows, scale), _outer(columns, scale)] = part[
+                ..., _inner(rows, scale), _inner(columns, scale)
+            ]
         return out
 
 

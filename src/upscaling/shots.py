@@ -40,5 +40,7 @@ def _unexplained(before: np.ndarray, now: np.ndarray) -> float:
         return float(cv2.absdiff(before, now).mean())
     flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST).calc(now, before, None)
     rows, columns = np.mgrid[0 : now.shape[0], 0 : now.shape[1]].astype(np.float32)
-    moved = cv2.remap(before, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.remap(
+        before, columns + flow[..., 0], rows + flow[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     return float(cv2.absdiff(now, moved).mean())

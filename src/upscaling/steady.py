@@ -2,8 +2,8 @@
 
     r'_t = r_t + M a (W(r'_{t-1}) - r_t)
 
-r is the network's frame less the enlarged source, W brings the last blended one along the flow between the sources, a is
-the strength, and M is 0 where the flow cannot be trusted. Low frequencies are never blended, since r has none.
+r is the network's frame less the enlarged source, W brings the last blended one along the flow between the sources, a
+is the strength, and M is 0 where the flow cannot be trusted. Low frequencies are never blended, since r has none.
 """
 
 import cv2

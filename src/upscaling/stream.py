@@ -181,7 +181,11 @@ class _Run:
         kept, shows = distinct(piece.frames)
         lead, end = shows[piece.before], shows[len(piece.frames) - piece.after - 1]
         frames = np.stack([piece.frames[place].array for place in kept])
-        made = (frame for batch in self.backend.enlarge(frames, lead, len(kept) - 1 - end, self.job.knobs) for frame in batch)
+        made = (
+            frame
+            for batch in self.backend.enlarge(frames, lead, len(kept) - 1 - end, self.job.knobs)
+            for frame in batch
+        )
         before = None
         for offset, frame in enumerate(piece.body):
             self.cancel.check()
@@ -244,5 +248,3 @@ def job_is_stateful(job: UpscaleJob) -> bool:
 def _info(job: UpscaleJob) -> VideoInfo:
     with VideoReader(job.source, deep=True) as reader:
         return reader.info
-
-

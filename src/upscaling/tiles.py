@@ -26,6 +26,6 @@ def cut(length: int, side: int, halo: int, grid: int) -> list[Tile]:
 
 
 def side_for(pixels: int, grid: int, halo: int) -> int:
-    """The side of tiles that read about `pixels` pixels each, at least two windows."""
+    """The side that tiles keep where each reads about `pixels` pixels, at least two windows."""
     read = int(pixels**0.5)
     return max(2 * grid, (read - 2 * halo) // grid * grid)

@@ -1,28 +1,12 @@
-"""Weights of the networks: where they lie, how they are written, and what a file says of itself."""
+"""Weights of the networks: how they are written, and what a file says of itself."""
 
 import json
-from functools import lru_cache
 from pathlib import Path
 
 from src.core.config import validate
-from src.core.errors import BadInputError, MissingWeightsError
-from src.core.paths import CHECKPOINTS, is_file
+from src.core.errors import BadInputError
 from src.upscaling.network import VideoNetwork, build_network
-from src.upscaling.presets import NetworkSpec, network_spec
-
-FOLDER = CHECKPOINTS / "upscaler"
-
-
-def weights_file(preset: str, scale: int, folder: Path = FOLDER) -> Path:
-    """Where the weights of a preset at 2x or 4x lie; raises MissingWeightsError with the way to get them."""
-    network_spec(preset, scale)
-    path = folder / f"{preset}_{scale}x.safetensors"
-    if not is_file(path):
-        raise MissingWeightsError(
-            f"there are no weights for --preset {preset} at {scale}x in {folder}; train them with python -m "
-            f"src.train_upscaler --preset {preset} --scale {scale} --export {path}"
-        )
-    return path
+from src.upscaling.presets import NetworkSpec
 
 
 def save_network(network: VideoNetwork, path: Path, step: int) -> Path:
@@ -56,18 +40,3 @@ def load_network(path: Path) -> VideoNetwork:
     except RuntimeError as error:
         raise BadInputError(f"{path} does not fit its own spec: {' '.join(str(error).split())}") from None
     return network.eval().requires_grad_(False)
-
-
-@lru_cache(maxsize=8)
-def file_sha256(path: Path, _stamp: tuple[int, int]) -> str:
-    """SHA-256 of a file, read once for each state (size, time) that it was seen in."""
-    import hashlib
-
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def weights_hash(path: Path) -> str:
-    """SHA-256 of a weights file."""
-    state = path.stat()
-    return file_sha256(path, (state.st_size, state.st_mtime_ns))
