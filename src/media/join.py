@@ -31,7 +31,8 @@ class Span:
     end: float | None = None
 
     def holds(self, time: float) -> bool:
-        return time >= self.start and (self.end is None or time < self.end)
+        """Whether a time is kept; from the beginning on, even times before 0 are, as coders' lead-ins have them."""
+        return (self.start <= 0 or time >= self.start) and (self.end is None or time < self.end)
 
 
 def check_tracks(source: Path, target: Path) -> list[str]:

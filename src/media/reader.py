@@ -1,5 +1,6 @@
 """The video reader: a stream of RGB frames, with what the file says about itself."""
 
+import re
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
@@ -69,7 +70,7 @@ class VideoReader:
             pts = frame.pts if frame.pts is not None else pts + step
             yield Picture(self, frame, pts)
             count += 1
-        self._check_whole(count)
+        self._check_whole(count, float((pts + step) * self.info.time_base))
 
     def close(self) -> None:
         """Release the file; iterating afterwards is an error."""
@@ -102,10 +103,12 @@ class VideoReader:
         except av.FFmpegError as error:
             raise BadInputError(f"{self.path} is damaged after frame {count} ({_reason(error)})") from None
 
-    def _check_whole(self, count: int) -> None:
-        stated = self.info.frames
+    def _check_whole(self, count: int, end: float) -> None:
+        stated, seconds = self.info.frames, _stated_seconds(self._container, self._stream)
         if stated and count < stated - max(2, _SHARE_LOST * stated):
             raise BadInputError(f"{self.path} is cut short: {count} of {stated} frames are there")
+        if not stated and seconds and end < seconds - max(2 / self.info.rate, _SHARE_LOST * seconds):
+            raise BadInputError(f"{self.path} is cut short: it ends at {end:.2f} s of {seconds:.2f} s")
 
     def _rgb(self, frame: av.VideoFrame):
         """(H, W, 3) in the file's own matrix and range, since swscale takes bt601 for everything."""
@@ -153,6 +156,15 @@ def _video_stream(container: av.container.InputContainer, path: Path) -> av.Vide
         container.close()
         raise BadInputError(f"{path} is coded in a way this build of FFmpeg cannot decode")
     return stream
+
+
+def _stated_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float | None:
+    """When the container says the last frame ends: Matroska's own tag, or its duration where nothing else is in it."""
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if tag:
+        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+    alone = len(container.streams) == 1 and "matroska" in container.format.name
+    return container.duration / av.time_base if alone and container.duration else None
 
 
 def _reason(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Protocol
 
@@ -74,7 +75,7 @@ class PictureSink:
     def finish_segment(self) -> None:
         try:
             (self.folder / f"{self._segment:06d}.bin").write_bytes(b"")
-            (self.folder / f"{self._segment:06d}.json").write_text(str(len(self._names)))
+            (self.folder / f"{self._segment:06d}.json").write_text(json.dumps([p.name for p in self._names]))
         except OSError as error:
             raise OutputError(f"{self.folder} cannot be written: {error.strerror}") from None
         self._names = []

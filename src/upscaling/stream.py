@@ -110,13 +110,14 @@ class _Run:
 
     def run(self) -> UpscaleReport:
         done = self.work.finished(stateful=job_is_stateful(self.job))
-        self.report.resumed = self.report.frames = done * self.job.segment
+        self.report.resumed = self.report.frames = self.work.frames(done)
         if done:
             logger.info("goes on after {} frames that an earlier run finished", self.report.resumed)
         self.steady.restore(self.work.read_state(done - 1) if job_is_stateful(self.job) else {})
         sink = self._sink(done)
         try:
             run_stages(self._pieces(done), self._enlarge, lambda frames: self._write(frames, sink), DEPTH)
+            self._publish()
         except (KeyboardInterrupt, CancelledError):
             sink.abort()
             self.work.release()
@@ -126,7 +127,6 @@ class _Run:
             sink.abort()
             self.work.release()
             raise
-        self._publish()
         return self.report
 
     def _publish(self) -> None:

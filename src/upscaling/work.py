@@ -64,6 +64,11 @@ class WorkFolder:
                 file.unlink()
         return count
 
+    def frames(self, count: int) -> int:
+        """Frames in the first `count` segments; the last one of a video may be short."""
+        tables = [json.loads((self.path / f"{number:06d}.json").read_text()) for number in range(count)]
+        return sum(len(table) for table in tables)
+
     def save_state(self, segment: int, state: dict[str, np.ndarray]) -> None:
         """Keep what the segment after this one depends on; of older states only the last, in case this one is not
         followed by its segment's table."""
