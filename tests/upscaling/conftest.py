@@ -11,7 +11,6 @@ import torch
 from src.upscaling.backends import Choice
 from src.upscaling.network import VideoNetwork, build_network
 from src.upscaling.presets import NetworkSpec
-from src.upscaling.weights import save_network
 
 
 @pytest.fixture(autouse=True)
@@ -29,15 +28,6 @@ def tiny_network(scale: int = 2, seed: int = 0, **shape) -> VideoNetwork:
     for parameter in network.parameters():
         parameter.add_(0.03 * torch.randn_like(parameter))
     return network
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory) -> Path:
-    """A folder with tiny weights for "fast" at 2x and 4x."""
-    folder = tmp_path_factory.mktemp("weights")
-    for scale in (2, 4):
-        save_network(tiny_network(scale), folder / f"fast_{scale}x.safetensors", 1)
-    return folder
 
 
 @pytest.fixture
