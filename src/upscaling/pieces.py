@@ -80,7 +80,7 @@ def _cut_at(held: list[_Seen], begin: int, size: int, segment: int) -> int:
 
 def _body_end(held: list[_Seen], begin: int, size: int, segment: int, context: int) -> int | None:
     """The end of the next body once enough is seen after it to know its context; None where it is not yet."""
-    if held[-1].index < begin:
+    if not held or held[-1].index < begin:
         return None
     end = _cut_at(held, begin, size, segment)
     full = end == min(begin + size, (begin // segment + 1) * segment)

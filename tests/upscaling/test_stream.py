@@ -309,3 +309,28 @@ def test_an_absurd_size_is_refused(tmp_path, ffmpeg, choice):
     ffmpeg("-f", "lavfi", "-i", "color=size=9000x16:rate=10:duration=0.1", "-c:v", "ffv1", source)
     with pytest.raises(BadInputError, match="18000x32.*smaller --scale"):
         upscale_video(UpscaleJob(source, tmp_path / "out.mp4", choice, threads=1))
+
+
+def test_a_killed_run_goes_on_and_gives_the_unbroken_file(clip, weights, tmp_path):
+    """kill -9 in the middle of a segment, in a process of its own."""
+    import os
+    import signal
+    import subprocess
+    import sys
+
+    script = """
+import os, signal, sys
+from pathlib import Path
+from src.upscaling.backends import Choice
+from src.upscaling.job import UpscaleJob
+from src.upscaling.stream import upscale_video
+source, target, weights = map(Path, sys.argv[1:])
+job = UpscaleJob(source, target, Choice("fast", 2, folder=weights), threads=1, segment=10)
+upscale_video(job, lambda p: os.kill(os.getpid(), signal.SIGKILL) if p.done == 17 else None)
+"""
+    target = tmp_path / "out.mp4"
+    done = subprocess.run([sys.executable, "-c", script, clip, target, weights], timeout=120, env=os.environ)
+    assert done.returncode == -signal.SIGKILL and not target.exists()
+    job = UpscaleJob(clip, target, Choice("fast", 2, "cpu", folder=weights), threads=1, segment=10)
+    assert upscale_video(job).resumed == 10
+    assert target.read_bytes() == unbroken(UpscaleJob(clip, tmp_path / "whole.mp4", job.choice, threads=1, segment=10))
