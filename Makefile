@@ -5,7 +5,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed-$(shell cksum < requirements.txt | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup clip test lint nano
+.PHONY: help setup clip test lint nano upscaler
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -31,3 +31,6 @@ lint: $(STAMP)
 
 nano: $(STAMP) ## train the embedded model, in slices that resume (MINUTES=30)
 	$(RUN) -m src.train_embedded --minutes $(or $(MINUTES),30)
+
+upscaler: $(STAMP) ## train a super-resolution network, in slices that resume (MINUTES=30 PRESET=fast SCALE=2)
+	$(RUN) -m src.train_upscaler --minutes $(or $(MINUTES),30) --preset $(or $(PRESET),fast) --scale $(or $(SCALE),2)

@@ -17,6 +17,24 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(TINY, CORPUS, tmp_path_factory.mktemp("models") / "tiny", seed=0)
 
 
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with seeded weights of a tiny super-resolution network, for the preset "fast" at 2x and 4x."""
+    import torch
+
+    from src.upscaling.network import build_network
+    from src.upscaling.presets import NetworkSpec
+    from src.upscaling.weights import save_network
+
+    folder = tmp_path_factory.mktemp("weights")
+    shape = {"channels": 8, "blocks": 1, "trunk": 8, "taps": 3, "groups": 2, "bound": 2.0, "align": 4, "attention": 1,
+             "heads": 2, "window": 4}  # fmt: skip
+    for scale in (2, 4):
+        torch.manual_seed(scale)
+        save_network(build_network(NetworkSpec(scale=scale, **shape)), folder / f"fast_{scale}x.safetensors", 1)
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Everything Newsreel writes goes into the test's own folder."""

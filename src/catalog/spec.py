@@ -69,6 +69,7 @@ class ModelSpec(Config):
     repository: folder inside this repository that holds it. folder: a diffusers folder named by path.
     hub: repository id on the model hub, `revision` pinned to a commit. download_bytes: of the whole snapshot.
     native: size it generates. delivered: size of its clips unless asked otherwise.
+    delivery: how native becomes delivered unless asked otherwise: "lanczos" or a preset of the networks.
     size_multiple: native sizes must divide by this (VAE step x patch).
     max_sequence_length: prompt tokens it reads. template_guidance: press templates' guidance scales, which are
     tuned for the large models, apply to it.
@@ -85,6 +86,7 @@ class ModelSpec(Config):
     memory: Memory = Field(default_factory=Memory)
     native: Size
     delivered: Size = Size(width=720, height=480)
+    delivery: str = "lanczos"
     size_multiple: int = 16
     max_sequence_length: int = 226
     template_guidance: bool = True

@@ -16,7 +16,7 @@ from src.core.errors import BadInputError, PartialFailureError
 if TYPE_CHECKING:
     from src.engine.batch import Outcome
 
-OVERRIDES = ("mode", "model", "profile", "device", "dtype", "offload", "vram_budget")
+OVERRIDES = ("mode", "model", "profile", "device", "dtype", "offload", "vram_budget", "delivery", "upscale")
 OPTIONS: dict[str, Any] = {
     "jobs_file": value(Path, "JSON file of jobs (configs/schemas/batch_jobs.json)."),
     "output_dir": value(Path, "Where clips and reports go."),

@@ -43,6 +43,8 @@ VOCABULARY: dict[str, Any] = {
     "offload": value(str, "auto, none, model, group or sequential [auto]."),
     "vram_budget": value(str, "Plan for this much GPU memory instead of what is free.", metavar="12GB"),
     "dtype": value(str, "auto, float32, float16 or bfloat16 [auto]."),
+    "delivery": value(str, "auto, lanczos, fast, balanced or quality: from the model's size to the clip's [auto]."),
+    "upscale": value(str, "Enlarge the clip: 2x, 4x or 8x, and a preset.", metavar="2x[:PRESET]"),
     "fit": value(str, "cover crops the photograph, pad adds borders [cover]."),
     "device": value(str, "auto, cpu or cuda [auto]."),
 }

@@ -3,6 +3,8 @@
 import hashlib
 import json
 
+from pydantic import Field
+
 from src.core.config import Config
 
 
@@ -46,13 +48,26 @@ class Adapter(Config):
     weight: float = 1.0
 
 
+class Upscale(Config):
+    """What enlarges the delivered clip: a network's preset, and 2, 4 or 8."""
+
+    preset: str
+    scale: int
+
+
+LATER = ("upscale", "upscaler_weights")
+"""Fields that plans of manifest schema 1 had not; where they hold their defaults, the digest leaves them out, so that
+the digest of an older plan is still its own."""
+
+
 class Plan(Config):
     """Everything a run needs; `resolve` makes it, `Session` runs it.
 
     session: what must be loaded. weights: SHA-256 of each weight file, by its name in the model folder.
     image_sha256: of the photograph's file as given. prompt, negative_prompt: final wording, template applied.
     timesteps: of the training schedule, descending. guidance: scale at each step; all 1 means no guidance.
-    native: what the model makes. delivered: what the clip has. seed: of the one generator of the run.
+    native: what the model makes. delivered: what the clip has, reached by `upscaler`. upscale: what enlarges it beyond
+    that, None for nothing. upscaler_weights: SHA-256 of the files of both, by name. seed: of the run's generator.
     max_sequence_length: tokens of the prompt that the model reads. cache: of transformer blocks between steps.
     adapters: applied together. memory_estimate: bytes of device memory that the planner expects to need.
     determinism: "exact" (same machine and versions give the same frames) or "tolerance".
@@ -81,6 +96,14 @@ class Plan(Config):
     adapters: tuple[Adapter, ...] = ()
     memory_estimate: int = 0
     determinism: str = "exact"
+    upscale: Upscale | None = None
+    upscaler_weights: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def written(self) -> Size:
+        """The size of the file's frames: delivered, or enlarged."""
+        scale = self.upscale.scale if self.upscale else 1
+        return Size(width=self.delivered.width * scale, height=self.delivered.height * scale)
 
     @property
     def num_inference_steps(self) -> int:
@@ -92,5 +115,6 @@ class Plan(Config):
 
     def digest(self) -> str:
         """SHA-256 over the canonical JSON of the plan."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        unused = {name for name in LATER if not getattr(self, name)}
+        text = json.dumps(self.model_dump(mode="json", exclude=unused), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()

@@ -28,6 +28,9 @@ class Request(Config):
     lora: adapters, each PATH or PATH=WEIGHT. profile: "auto" or a name of `configs/profiles.yaml`; offload, dtype,
     attention, cache (none, NAME or NAME=THRESHOLD), quantize and compile replace what it says.
     vram_budget: such as 12GB, instead of the memory that is free.
+    delivery: how the model's own size becomes the delivered one: "auto" is the model's usual way, "lanczos" resamples,
+    a preset ("fast", "balanced", "quality") is a super-resolution network.
+    upscale: enlarge the delivered clip: SCALE or SCALE:PRESET, such as 2x or 4x:fast (2x, 4x, 8x; preset balanced).
     fit: how a photograph of another shape meets the clip's: "cover" crops, "pad" adds borders.
     score: whether the temporal score is taken. device: "auto", "cpu" or "cuda".
     """
@@ -58,6 +61,8 @@ class Request(Config):
     quantize: Literal["none", "int8", "fp8"] | None = None
     compile: bool | None = None
     vram_budget: str | None = None
+    delivery: Literal["auto", "lanczos", "fast", "balanced", "quality"] = "auto"
+    upscale: str | None = None
     fit: Fit = "cover"
     score: bool = True
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -94,6 +99,13 @@ class Request(Config):
     def _adapters(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
 
+    @field_validator("upscale")
+    @classmethod
+    def _enlarging(cls, value: str | None) -> str | None:
+        if value is not None and parse_upscale(value) is None:
+            raise ValueError("must be 2x, 4x or 8x, with a preset if wanted (fast, balanced, quality), such as 2x:fast")
+        return value
+
     @field_validator("vram_budget")
     @classmethod
     def _budget(cls, value: str | None) -> str | None:
@@ -113,9 +125,15 @@ UNITS = {"GB": 10**9, "GIB": 2**30, "MB": 10**6, "MIB": 2**20}
 
 
 def parse_bytes(text: str) -> int | None:
-    """"12GB" as bytes; None when the text is no amount of memory."""
+    """ "12GB" as bytes; None when the text is no amount of memory."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(GB|GiB|MB|MiB)\s*", text, re.IGNORECASE)
     return round(float(match[1]) * UNITS[match[2].upper()]) if match else None
+
+
+def parse_upscale(text: str) -> tuple[int, str] | None:
+    """Scale and preset of "2x" or "4x:fast"; None where it is no such text."""
+    match = re.fullmatch(r"([248])x(?::(fast|balanced|quality))?", text)
+    return (int(match[1]), match[2] or "balanced") if match else None
 
 
 def parse_assignments(items: list[str]) -> dict[str, str]:

@@ -16,19 +16,26 @@ RESET = Path("/proc/self/clear_refs")
 
 
 class Stopwatch:
-    """Seconds by stage; stages may alternate, as decoding and encoding do when frames stream."""
+    """Seconds by stage; stages may alternate, as decoding and encoding do when frames stream.
+
+    A stage inside another one is not counted twice: what it takes is its own, and not the outer one's.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self._inner = [0.0]
         reset_peaks()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         begin = time.perf_counter()
+        self._inner.append(0.0)
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+            elapsed = time.perf_counter() - begin
+            self.seconds[name] = self.seconds.get(name, 0.0) + elapsed - self._inner.pop()
+            self._inner[-1] += elapsed
 
     def drain(self, name: str, items: Iterator[T]) -> Iterator[T]:
         """Pass `items` on, counting the time spent waiting for them as stage `name`."""

@@ -18,10 +18,11 @@ from src.core.prompts import Template, load_templates
 from src.core.request import Request
 from src.core.result import Result
 from src.engine.manifest import read_manifest
-from src.engine.resolve import check, draw_seed, resolve, wording
+from src.engine.resolve import check, draw_seed, resolve, upscaler_files, wording
 from src.media.images import Photograph, read_photograph
 from src.pipelines.adapter_files import AdapterFile, read_adapter
 from src.pipelines.locate import find, how_to_fetch, locate, weight_hashes
+from src.upscaling.files import file_hashes
 
 if TYPE_CHECKING:
     from src.engine.session import Sessions
@@ -72,6 +73,7 @@ def plans_for(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
         prepared.photograph.sha256,
         prepared.seed,
         tuple(adapter.reference for adapter in prepared.adapters),
+        file_hashes(upscaler_files(prepared.request, prepared.spec)),
     )
 
 

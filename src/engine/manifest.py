@@ -20,7 +20,8 @@ from src.core.request import Request
 from src.core.result import Costs
 from src.pipelines.adapter_files import split_weight
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2 added `upscale` and `upscaler_weights` to the plan; a manifest of version 1 reads as one that enlarges nothing."""
 PACKAGES = ("torch", "diffusers", "transformers", "numpy", "av", "pillow")
 
 
@@ -36,7 +37,7 @@ class Manifest(Config):
     """Everything needed to say how a clip was made, and to make it again. No absolute paths, no secrets.
 
     request: as asked, paths made portable. plan, plan_sha256: as run. photograph: file name under its hash.
-    frame_sha256: over the delivered RGB frames before encoding. versions: of what computed.
+    frame_sha256: over the RGB frames as they go into the encoder. versions: of what computed.
     report: the temporal report, or None. fallbacks: plans left for lack of memory.
     """
 
@@ -112,7 +113,7 @@ def read_manifest(path: Path) -> Manifest:
     version = data.get("schema_version") if isinstance(data, dict) else None
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise BadInputError(f"{path} has schema_version {version!r}; this Newsreel reads up to {SCHEMA_VERSION}")
-    return validate(data, Manifest, str(path))
+    return validate(data | {"schema_version": SCHEMA_VERSION}, Manifest, str(path))
 
 
 def describe_clip(path: Path, final: Path) -> Clip:

@@ -18,6 +18,7 @@ from src.engine.manifest import Manifest, read_manifest, versions
 from src.media.images import Photograph, read_photograph
 from src.pipelines.adapter_files import read_adapter
 from src.pipelines.locate import locate, weight_hashes
+from src.upscaling.files import FOLDER, file_hashes, plan_files
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ def prepare_replay(
     spec = _find_model(model, plan.session.model)
     folder = locate(spec)
     _check_weights(plan.weights, weight_hashes(folder), folder)
+    _check_weights(plan.upscaler_weights, file_hashes(plan_files(plan)), FOLDER)
     photograph = find_photograph(manifest)
     request = Request(input_image=Path(manifest.photograph), prompt=plan.prompt, output_path=target)
     final = output_path(request, plan.prompt, plan.seed)

@@ -1,17 +1,21 @@
 """Request, spec and hardware become a plan. Pure: same arguments, same plan; nothing is loaded, nothing read."""
 
 import secrets
+from pathlib import Path
 from typing import Any
 
 from src.catalog.profiles import Profile
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
 from src.core.hardware import Hardware
-from src.core.plan import Adapter, Cache, Plan, SessionKey
+from src.core.plan import Adapter, Cache, Plan, SessionKey, Upscale
 from src.core.prompts import Template, find_template
-from src.core.request import Request
+from src.core.request import Request, parse_upscale
 from src.engine.planner import Choice, choices
 from src.pipelines.schedulers import timesteps
+from src.upscaling.files import delivery_files, preset_files
+
+LARGEST = 16384
 
 
 def resolve(
@@ -23,6 +27,7 @@ def resolve(
     image_sha256: str,
     seed: int,
     adapters: tuple[Adapter, ...] = (),
+    upscaler_weights: dict[str, str] | None = None,
 ) -> tuple[Plan, ...]:
     """Decide everything the request leaves open: the plan, then the more frugal ones to step to.
 
@@ -46,7 +51,9 @@ def resolve(
         "fps": request.fps,
         "native": spec.native,
         "delivered": spec.deliver(request.width, request.height),
-        "upscaler": "lanczos",
+        "upscaler": delivery(request, spec),
+        "upscale": upscale(request),
+        "upscaler_weights": upscaler_weights or {},
         "seed": seed,
         "score": request.score,
         "adapters": adapters,
@@ -81,11 +88,37 @@ def guidance_schedule(steps: int, scale: float, begin: float, end: float) -> tup
     return tuple(scale if begin <= (step + 0.5) / steps < end else 1.0 for step in range(steps))
 
 
+def delivery(request: Request, spec: ModelSpec) -> str:
+    """How native becomes delivered; a size that no enlarging leads to is resampled."""
+    size = spec.deliver(request.width, request.height)
+    if (size.width, size.height) <= (spec.native.width, spec.native.height):
+        return "lanczos"
+    return spec.delivery if request.delivery == "auto" else request.delivery
+
+
+def upscale(request: Request) -> Upscale | None:
+    """What enlarges the delivered clip; the request was validated."""
+    parsed = parse_upscale(request.upscale) if request.upscale else None
+    return Upscale(scale=parsed[0], preset=parsed[1]) if parsed else None
+
+
+def upscaler_files(request: Request, spec: ModelSpec) -> list[Path]:
+    """The weight files that delivery and upscaling need. Raises MissingWeightsError where one is not here."""
+    size, further = spec.deliver(request.width, request.height), upscale(request)
+    files = delivery_files(delivery(request, spec), spec.native, size)
+    return files + (preset_files(further.preset, further.scale) if further else [])
+
+
 def check(request: Request, spec: ModelSpec, templates: dict[str, Template]) -> None:
     """Raise what `resolve` would raise for this model on any hardware; needs neither torch nor weights."""
     wording(request, templates)
     spec.check_frames(request.num_frames or spec.defaults.num_frames)
-    spec.deliver(request.width, request.height)
+    size, further = spec.deliver(request.width, request.height), upscale(request)
+    upscaler_files(request, spec)
+    if further and max(size.width, size.height) * further.scale > LARGEST:
+        raise BadInputError(
+            f"--upscale {request.upscale} of {size} is larger than {LARGEST} pixels a side, the most H.264 takes"
+        )
     scheduler(request, spec)
 
 

@@ -58,9 +58,9 @@ class Road:
         """Make, publish and record one clip. Raises any error of the tree; then nothing is left behind."""
         watch = Stopwatch()
         pixels = fit_photograph(job.photograph.pixels, job.plan.native.width, job.plan.native.height, job.plan.fit)
-        size = job.plan.delivered
+        delivered, size = job.plan.delivered, job.plan.written
         warnings = self._warnings(job, session, watch)
-        scoring = TemporalScorer((size.width, size.height), rate=job.plan.fps) if job.plan.score else None
+        scoring = TemporalScorer((delivered.width, delivered.height), rate=job.plan.fps) if job.plan.score else None
         with VideoWriter(job.final, size.width, size.height, job.plan.fps) as writer, scoring or nullcontext():
             digest = self._encode(job, session, pixels, writer, scoring, watch)
             with watch.stage("deliver"):
@@ -83,17 +83,32 @@ class Road:
         """Stream the frames into writer and scorer, which works beside; returns the SHA-256 over their RGB bytes."""
         digest, done = hashlib.sha256(), 0
         native = session.run(job.plan, pixels, watch, self.listener, self.cancel)
-        for frame in self._filtered(make_upscaler(job.plan.upscaler).upscale(native, job.plan.delivered)):
+        for frame in self._filtered(self._enlarged(job.plan, native, scoring, watch)):
             with watch.stage("deliver"):
                 digest.update(np.ascontiguousarray(frame).tobytes())
                 writer.write(frame)
-                if scoring is not None:
-                    scoring.update(frame)
             done += 1
             self.listener(Progress("deliver", done, job.plan.num_frames))
         if done != job.plan.num_frames:
             raise AssertionError(f"{done} frames came out, the plan says {job.plan.num_frames}")
         return digest.hexdigest()
+
+    @staticmethod
+    def _enlarged(
+        plan: Plan, native: Iterator[np.ndarray], scoring: TemporalScorer | None, watch: Stopwatch
+    ) -> Iterator[np.ndarray]:
+        """Native frames to the delivered size, where they are scored, and on to the enlarged one.
+
+        Networks run with all threads between the frames that the session yields; what they take is a stage of its own.
+        """
+        upscaler = make_upscaler(plan.upscaler, plan.session.device)
+        frames = watch.drain("upscale", upscaler.upscale(native, plan.delivered))
+        if scoring is not None:
+            frames = _scored(frames, scoring, watch)
+        if plan.upscale is None:
+            return frames
+        further = make_upscaler(plan.upscale.preset, plan.session.device)
+        return watch.drain("upscale", further.upscale(frames, plan.written))
 
     def _filtered(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         for frame in frames:
@@ -141,9 +156,14 @@ class Road:
         return result
 
 
-def run_with_fallback(
-    road: Road, job: Job, plans: tuple[Plan, ...], open_session: Callable[[Plan], Session]
-) -> Result:
+def _scored(frames: Iterator[np.ndarray], scoring: TemporalScorer, watch: Stopwatch) -> Iterator[np.ndarray]:
+    for frame in frames:
+        with watch.stage("deliver"):
+            scoring.update(frame)
+        yield frame
+
+
+def run_with_fallback(road: Road, job: Job, plans: tuple[Plan, ...], open_session: Callable[[Plan], Session]) -> Result:
     """Run the first plan; when memory runs out, the next more frugal one, each at most once.
 
     Raises OutOfMemoryError when the most frugal plan does not fit either.

@@ -85,7 +85,7 @@ def _sample(request: Request, sessions: Any) -> Sample:
     pixels = fit_photograph(prepared.photograph.pixels, plan.native.width, plan.native.height, plan.fit)
     watch = Stopwatch()
     native = session.run(plan, pixels, watch, ignore, CancelToken())
-    frames = np.stack(list(make_upscaler(plan.upscaler).upscale(native, plan.delivered)))
+    frames = np.stack(list(make_upscaler(plan.upscaler, plan.session.device).upscale(native, plan.delivered)))
     costs = watch.costs()
     report = score_frames(frames, (plan.delivered.width, plan.delivered.height), rate=plan.fps).to_dict()
     return Sample(costs.seconds, costs.total, costs.peak_rss, costs.peak_vram, report, plan, frames)

@@ -11,11 +11,12 @@ class Frame:
     """One picture of a video.
 
     array: (H, W, 3) RGB, uint8 in [0, 255] (uint16 in [0, 65535] for more than 8 bits).
-    pts: presentation time in units of the stream's time base.
+    pts: presentation time in units of the stream's time base. duration: in the same units, 0 where unknown.
     """
 
     array: np.ndarray
     pts: int
+    duration: int = 0
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class VideoInfo:
     primaries, transfer, matrix: names as ffmpeg writes them ("bt709"), None where the file does not say.
     full_range: True for 0-255 luma. rotation: degrees clockwise to display, one of 0, 90, 180, 270.
     sample_aspect_ratio: width / height of one pixel. frames: count where the container states it, else None.
+    display_matrix: the nine numbers behind `rotation`, mirroring included, None without one.
+    bit_depth: of one component. chroma: "420", "422" or "444" (grey counts as 420, RGB as 444).
     """
 
     width: int
@@ -41,3 +44,5 @@ class VideoInfo:
     sample_aspect_ratio: Fraction = Fraction(1)
     frames: int | None = None
     bit_depth: int = 8
+    chroma: str = "420"
+    display_matrix: tuple[int, ...] | None = None

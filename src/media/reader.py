@@ -1,10 +1,13 @@
 """The video reader: a stream of RGB frames, with what the file says about itself."""
 
+import re
+import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
 from src.core.errors import BadInputError, MissingFileError
@@ -40,13 +43,14 @@ class VideoReader:
 
     deep: keep more than 8 bits as uint16 in [0, 65535]; otherwise every frame is uint8. Frames keep their own pts,
     at a variable rate too, and their stored orientation: `info.rotation` says how to turn them for display.
+    hardware: decode with NVDEC where it works, else on the CPU.
     Raises MissingFileError, or BadInputError where no picture can be decoded; while iterating, BadInputError
     where the file is damaged or cut short.
     """
 
-    def __init__(self, path: Path | str, deep: bool = False) -> None:
+    def __init__(self, path: Path | str, deep: bool = False, hardware: bool = False) -> None:
         self.path = Path(path)
-        self._container = _open(self.path)
+        self._container = _open(self.path, hardware)
         self._stream = _video_stream(self._container, self.path)
         self._stream.thread_type = "AUTO"
         self._frames = self._container.decode(self._stream)
@@ -55,12 +59,18 @@ class VideoReader:
         self._format = "rgb48le" if deep and self.info.bit_depth > 8 else "rgb24"
 
     def __iter__(self) -> Iterator[Frame]:
-        count, pts = 0, -1
+        for frame in self.pictures():
+            yield frame.to_rgb()
+
+    def pictures(self) -> Iterator["Picture"]:
+        """The frames with their timestamps, not yet turned to RGB: for a caller that skips some."""
+        step = max(1, round(1 / (self.info.rate * self.info.time_base)))
+        count, pts = 0, -step
         for frame in self._decoded():
-            pts = frame.pts if frame.pts is not None else pts + 1
-            yield Frame(self._rgb(frame), pts)
+            pts = frame.pts if frame.pts is not None else pts + step
+            yield Picture(self, frame, pts)
             count += 1
-        self._check_whole(count)
+        self._check_whole(count, float((pts + step) * self.info.time_base))
 
     def close(self) -> None:
         """Release the file; iterating afterwards is an error."""
@@ -93,10 +103,12 @@ class VideoReader:
         except av.FFmpegError as error:
             raise BadInputError(f"{self.path} is damaged after frame {count} ({_reason(error)})") from None
 
-    def _check_whole(self, count: int) -> None:
-        stated = self.info.frames
+    def _check_whole(self, count: int, end: float) -> None:
+        stated, seconds = self.info.frames, _stated_seconds(self._container, self._stream)
         if stated and count < stated - max(2, _SHARE_LOST * stated):
             raise BadInputError(f"{self.path} is cut short: {count} of {stated} frames are there")
+        if not stated and seconds and end < seconds - max(2 / self.info.rate, _SHARE_LOST * seconds):
+            raise BadInputError(f"{self.path} is cut short: it ends at {end:.2f} s of {seconds:.2f} s")
 
     def _rgb(self, frame: av.VideoFrame):
         """(H, W, 3) in the file's own matrix and range, since swscale takes bt601 for everything."""
@@ -109,7 +121,18 @@ class VideoReader:
         )
 
 
-def _open(path: Path) -> av.container.InputContainer:
+class Picture:
+    """A decoded frame that becomes RGB when asked. pts, duration: in units of the stream's time base."""
+
+    def __init__(self, reader: VideoReader, frame: av.VideoFrame, pts: int) -> None:
+        self._reader, self._frame = reader, frame
+        self.pts, self.duration = pts, int(frame.duration or 0)
+
+    def to_rgb(self) -> Frame:
+        return Frame(self._reader._rgb(self._frame), self.pts, self.duration)
+
+
+def _open(path: Path, hardware: bool = False) -> av.container.InputContainer:
     if not path.exists():
         raise MissingFileError(f"there is no video at {path}")
     if path.is_dir():
@@ -117,7 +140,7 @@ def _open(path: Path) -> av.container.InputContainer:
     if path.stat().st_size == 0:
         raise BadInputError(f"{path} is empty (0 bytes), not a video")
     try:
-        return av.open(str(path))
+        return av.open(str(path), hwaccel=HWAccel("cuda", allow_software_fallback=True) if hardware else None)
     except (av.FFmpegError, OSError) as error:
         raise BadInputError(f"{path} cannot be read as a video ({_reason(error)})") from None
 
@@ -127,11 +150,21 @@ def _video_stream(container: av.container.InputContainer, path: Path) -> av.Vide
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         container.close()
         raise BadInputError(f"{path} has no video stream, only {kinds}")
-    stream = container.streams.video[0]
+    cover = av.stream.Disposition.attached_pic
+    stream = next((s for s in container.streams.video if not s.disposition & cover), container.streams.video[0])
     if stream.codec_context is None:
         container.close()
         raise BadInputError(f"{path} is coded in a way this build of FFmpeg cannot decode")
     return stream
+
+
+def _stated_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float | None:
+    """When the container says the last frame ends: Matroska's own tag, or its duration where nothing else is in it."""
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if tag:
+        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+    alone = len(container.streams) == 1 and "matroska" in container.format.name
+    return container.duration / av.time_base if alone and container.duration else None
 
 
 def _reason(error: Exception) -> str:
@@ -173,4 +206,22 @@ def _describe(stream: av.VideoStream, first: av.VideoFrame) -> VideoInfo:
         sample_aspect_ratio=Fraction(stream.sample_aspect_ratio or 1),
         frames=stream.frames or None,
         bit_depth=max(component.bits for component in first.format.components),
+        chroma=_chroma(first.format),
+        display_matrix=_display_matrix(first),
     )
+
+
+def _display_matrix(first: av.VideoFrame) -> tuple[int, ...] | None:
+    """The display matrix of FFmpeg (nine int32), where the frame has one."""
+    data = first.side_data.get("DISPLAYMATRIX")
+    return struct.unpack("9i", bytes(data)) if data is not None else None
+
+
+def _chroma(layout: av.VideoFormat) -> str:
+    """ "420", "422" or "444", from how much narrower and lower the second plane is than the first."""
+    if layout.is_rgb:
+        return "444"
+    if len(layout.components) < 3:
+        return "420"
+    narrow, low = layout.chroma_width(1024) < 1024, layout.chroma_height(1024) < 1024
+    return "444" if not narrow else "420" if low else "422"

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from src.core.errors import DivergedError
 from src.training.checkpoints import CheckpointManager
 from src.training.muon import Muon
-from src.training.settings import Stage
+from src.training.settings import Schedule
 
 
 class Recipe(Protocol):
@@ -53,7 +53,7 @@ Callback = Callable[[Report, "Trainer"], None]
 class Trainer:
     """State of one stage: model, optimizer, running average of the weights, and the next step."""
 
-    def __init__(self, recipe: Recipe, stage: Stage, seed: int, checkpoints: CheckpointManager, bf16: bool):
+    def __init__(self, recipe: Recipe, stage: Schedule, seed: int, checkpoints: CheckpointManager, bf16: bool):
         self.recipe, self.stage, self.seed, self.checkpoints = recipe, stage, seed, checkpoints
         self.accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
         groups = parameter_groups(recipe.model, stage.rates, stage.muon)

@@ -1,4 +1,4 @@
-"""What configs/training/embedded.yaml may say."""
+"""What the files of configs/training may say: what every recipe shares, and the recipe `embedded`."""
 
 from pydantic import Field, field_validator
 
@@ -18,25 +18,32 @@ class Rate(Config):
         return rising * min(1.0, max(0.0, (steps - step) / self.decay))
 
 
-class Stage(Config):
-    """What both stages share. `share` is the part of a slice's minutes that the stage gets.
+class Schedule(Config):
+    """What the loop needs of any recipe.
 
     rates: shares of the learning rate by prefix of the parameter's name; 1 for all others.
     muon: prefixes of the parameters whose matrices are trained by Muon (src/training/muon.py); AdamW for all others.
-    batches: samples a step for each clip length in frames; draw: from which step on which lengths are drawn.
     """
 
     steps: int
-    share: float
     rate: Rate = Rate()
     rates: dict[str, float] = Field(default_factory=dict)
     muon: tuple[str, ...] = ()
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
     ema: float = 0.999
+    save_minutes: float = 5.0
+
+
+class Stage(Schedule):
+    """What both stages of the recipe `embedded` share. `share` is the part of a slice's minutes that one gets.
+
+    batches: samples a step for each clip length in frames; draw: from which step on which lengths are drawn.
+    """
+
+    share: float
     batches: dict[int, int]
     draw: dict[int, dict[int, float]]
-    save_minutes: float = 5.0
 
     @field_validator("batches", "draw")
     @classmethod

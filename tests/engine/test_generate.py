@@ -39,7 +39,7 @@ def test_a_clip_is_published_whole(make, home):
     with (home / "runs.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [row["frame_sha256"] for row in rows] == [result.frame_sha256]
-    assert set(result.costs.seconds) == {"load", "encode", "denoise", "decode", "deliver", "score"}
+    assert set(result.costs.seconds) == {"load", "encode", "denoise", "decode", "upscale", "deliver", "score"}
     assert result.report["frames"] == 9
     assert rows[0]["temporal_score"] == str(result.report["score"])
     assert read_manifest(result.manifest).report == result.report

@@ -1,0 +1,179 @@
+"""The command behind `src.upscale_video`: enlarge a video, or a folder of them, and lose nothing of it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from src.console.options import JSON, QUIET, make_app, switch, value
+from src.console.output import command, print_json
+from src.core.errors import BadInputError, MissingFileError, NewsreelError, PartialFailureError
+
+if TYPE_CHECKING:
+    from src.upscaling.job import UpscaleJob
+    from src.upscaling.stream import UpscaleReport
+
+SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mxf", ".gif", ".flv", ".wmv"}
+"""What counts as a video inside a folder; a file named on its own is read whatever its suffix."""
+OPTIONS: dict[str, Any] = {
+    "input": value(Path, "Video to enlarge, or a folder of them."),
+    "output": value(Path, "File to write (.mp4, .mkv, .mov, .webm); a folder for a folder and for --codec png."),
+    "scale": value(int, "2, 4 or 8 [2]."),
+    "preset": value(str, "fast, balanced or quality [balanced]."),
+    "denoise": value(float, "0 to 1: how noisy the source is taken to be [0]."),
+    "deblock": value(float, "0 to 1: how strongly coded the source is taken to be [0]."),
+    "sharpen": value(float, "0 to 1: sharpen edges, without halos [0]."),
+    "preserve_details": value(float, "0 to 1: put back what the output lacks against the source [0]."),
+    "steady": value(float, "0 to 1: let detail follow the motion, against flicker [0]."),
+    "guidance_scale": value(float, "For diffusion upscalers only."),
+    "codec": value(str, "x264, x265, av1, prores, nvenc, nvenc-hevc or png [x264; nvenc where it works]."),
+    "crf": value(float, "Quality of the encoder: lower is better and larger."),
+    "encoder_preset": value(str, "Speed of the encoder, in its own words."),
+    "start": value(float, "Begin at this second."),
+    "end": value(float, "Stop at this second."),
+    "compare": switch("Show the bicubic enlargement beside ours.", "--compare"),
+    "device": value(str, "auto, cpu or cuda [auto]."),
+    "threads": value(int, "CPU threads of the network [all cores]."),
+    "json": JSON,
+    "quiet": QUIET,
+}
+KNOBS = ("denoise", "deblock", "sharpen", "preserve_details", "steady")
+
+
+def upscale_video_app() -> typer.Typer:
+    """Stopped at any point, the same command goes on where it was."""
+    return make_app(OPTIONS, "Enlarge a video with its sound, subtitles, times and colours as they are.", _main)
+
+
+def _main(values: dict[str, Any]) -> None:
+    with command(values["json"], values["quiet"]):
+        if values["input"] is None or values["output"] is None:
+            raise BadInputError("give --input VIDEO and --output FILE")
+        if not values["input"].exists():
+            raise MissingFileError(f"there is no video at {values['input']}")
+        if values["input"].is_dir():
+            _folder(values)
+        else:
+            _answer(_one(values, values["input"], values["output"]), values)
+
+
+def _one(values: dict[str, Any], source: Path, target: Path) -> "UpscaleReport":
+    from src.console.progress import ProgressBar
+    from src.upscaling.stream import upscale_video
+
+    job = _job(values, source, target)
+    with ProgressBar(values["quiet"]) as bar:
+        return upscale_video(job, bar)
+
+
+def _job(values: dict[str, Any], source: Path, target: Path) -> "UpscaleJob":
+    from src.core.config import validate
+    from src.media.join import Span
+    from src.upscaling.backends import Choice
+    from src.upscaling.job import UpscaleJob
+    from src.upscaling.knobs import Knobs
+
+    given = {name: values[name] for name in KNOBS if values[name] is not None}
+    start = values["start"] or 0.0
+    if start < 0 or (values["threads"] or 1) < 1:
+        raise BadInputError("--start must be 0 or more, and --threads 1 or more")
+    device = _device(values["device"] or "auto")
+    return UpscaleJob(
+        source,
+        target,
+        Choice(values["preset"] or "balanced", values["scale"] or 2, device, values["guidance_scale"]),
+        validate(given, Knobs, "the flags"),
+        codec=values["codec"] or _usual_codec(target, device),
+        crf=values["crf"],
+        encoder_preset=values["encoder_preset"],
+        span=Span(start, values["end"]),
+        compare=values["compare"],
+        threads=values["threads"],
+        hardware=device == "cuda",
+    )
+
+
+def _device(name: str) -> str:
+    from src.upscaling.devices import find_device
+
+    return find_device(name)
+
+
+def _usual_codec(target: Path, device: str) -> str:
+    """What suits the target's suffix; beside a GPU its own encoder, where it has one that works."""
+    from src.media.encoders import works
+
+    if target.suffix.lower() == ".webm":
+        return "av1"
+    return "nvenc" if device == "cuda" and works("h264_nvenc") else "x264"
+
+
+def _folder(values: dict[str, Any]) -> None:
+    """Each video of the folder, by name; one that fails does not stop the others."""
+    source, target = values["input"], values["output"]
+    videos = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+    if not videos:
+        raise BadInputError(f"the folder {source} holds no video; these are read: {', '.join(sorted(SUFFIXES))}")
+    if target.is_file():
+        raise BadInputError(f"--input is a folder, so --output must be one too, and {target} is a file")
+    records, failed = [], 0
+    for path in videos:
+        records.append(_record(values, path, _named(path, target, values["codec"])))
+        failed += "error" in records[-1]
+    if values["json"]:
+        print_json({"videos": records})
+    if failed:
+        raise PartialFailureError(f"{failed} of {len(videos)} videos failed")
+
+
+def _named(path: Path, target: Path, codec: str | None) -> Path:
+    """The output of one video of a folder: its own name; .mkv where its container is only read."""
+    from src.media.encoders import find_encoder
+
+    if codec == "png":
+        return target / path.stem
+    kept = find_encoder(codec or "x264").containers
+    return target / (path.name if path.suffix.lower() in kept else f"{path.stem}.mkv")
+
+
+def _record(values: dict[str, Any], path: Path, target: Path) -> dict[str, Any]:
+    from loguru import logger
+
+    try:
+        report = _one(values, path, target)
+    except NewsreelError as error:
+        if error.exit_code == 130:
+            raise
+        logger.error(f"{path}: {error}")
+        return {"input": str(path), "error": str(error)}
+    _say(report, values)
+    return _as_dict(report) | {"input": str(path)}
+
+
+def _answer(report: "UpscaleReport", values: dict[str, Any]) -> None:
+    if values["json"]:
+        print_json(_as_dict(report))
+    else:
+        _say(report, values)
+
+
+def _say(report: "UpscaleReport", values: dict[str, Any]) -> None:
+    """The output's path on standard output, what it took on standard error."""
+    from loguru import logger
+
+    for sentence in report.lost:
+        logger.warning(sentence)
+    repeated = report.frames - report.resumed - report.computed
+    logger.info(
+        f"{report.frames} frames at {report.width}x{report.height} in {report.seconds:.1f} s, {report.fps:.1f} fps"
+        + (f"; {report.resumed} were there already" if report.resumed else "")
+        + (f"; {repeated} repeat the frame before" if repeated > 0 else "")
+    )
+    if not values["json"]:
+        print(report.target)
+
+
+def _as_dict(report: "UpscaleReport") -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return asdict(report) | {"target": str(report.target), "fps": round(report.fps, 3)}

@@ -1,0 +1,133 @@
+"""The page on the super-resolution networks: tables, the knobs measured, and a sheet to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from src.evaluation import upscaling_measures as m
+from src.evaluation.upscaling import PRESETS, Row
+from src.scenes.photographs import HELD_OUT, read_photograph
+from src.training.degrade import add_noise, blur, shrink, through_jpeg
+from src.upscaling.knobs import Knobs
+
+NOISE, QUALITY = 4.0, 75
+LIGHT = Knobs(denoise=NOISE / 12, deblock=(100 - QUALITY) / 70)
+"""What the light degradation of the sheet is told to the network as."""
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+"""What the command rewrites of the page; the rest is written by hand."""
+
+
+def write_report(rows: list[Row], output: Path) -> Path:
+    """Replace the measured part of the page and draw its sheet."""
+    sheet = output.parent / "images" / "upscaling.png"
+    sheet.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(sheet), contact_sheet()[..., ::-1])
+    parts = [*_tables(rows), knob_table(), f"![Light degradation, 2x](images/{sheet.name})"]
+    text = output.read_text() if output.is_file() else f"{BEGIN}\n{END}\n"
+    before, rest = text.split(BEGIN)
+    output.write_text(before + BEGIN + "\n" + "\n\n".join(parts) + "\n" + END + rest.split(END)[1])
+    return output
+
+
+def _tables(rows: list[Row]) -> list[str]:
+    parts = []
+    for scale in (2, 4):
+        at = [row for row in rows if row.scale == scale]
+        parts += [f"### {scale}x: PSNR-Y in dB (SSIM)", quality_table(at)]
+        if any(row.tof is not None for row in at):
+            parts += [f"### {scale}x: change over time", flicker_table([row for row in at if row.tof is not None])]
+    return parts
+
+
+def quality_table(rows: list[Row]) -> str:
+    """A line an item; then the averages of the gains over bicubic."""
+    ways = ("bicubic", *PRESETS)
+    lines = ["| | " + " | ".join(ways) + " |", "|---" * (len(ways) + 1) + "|"]
+    by = {(row.item, row.way): row for row in rows}
+    for item in dict.fromkeys(row.item for row in rows):
+        cells = [f"{by[item, way].psnr:.2f} ({by[item, way].ssim:.4f})" for way in ways]
+        lines.append(f"| {item} | " + " | ".join(cells) + " |")
+    for label, shared in (("held-out photographs", False), ("test media", True)):
+        items = [row.item for row in rows if row.way == "bicubic" and row.shared is shared]
+        if items:
+            gains = [(m.mean(by[i, w].psnr - by[i, "bicubic"].psnr for i in items),
+                      m.mean(by[i, w].ssim - by[i, "bicubic"].ssim for i in items)) for w in PRESETS]  # fmt: skip
+            lines.append(f"| **gain, {label}** | | " + " | ".join(f"**{p:+.2f}** ({s:+.4f})" for p, s in gains) + " |")
+    return "\n".join(lines)
+
+
+def flicker_table(rows: list[Row]) -> str:
+    """tOF, and warping error and sharpness as shares of the true clip's."""
+    lines = ["| clip | way | tOF | warping error / true | sharpness / true |", "|---|---|---|---|---|"]
+    for row in rows:
+        lines.append(f"| {row.item} | {row.way} | {row.tof:.3f} | {row.warping:.3f} | {row.sharpness:.3f} |")
+    for way in dict.fromkeys(row.way for row in rows):
+        of = [row for row in rows if row.way == way]
+        cells = (m.mean(r.tof for r in of), m.mean(r.warping for r in of), m.mean(r.sharpness for r in of))
+        lines.append(f"| **mean** | {way} | " + " | ".join(f"**{cell:.3f}**" for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def knob_table() -> str:
+    """Each knob of `fast` at 2x, off and on, on what it is for: two held-out photographs."""
+    photos = [_square(name) for name in ("astronaut", "coffee")]
+    random = np.random.default_rng(0)
+    noisy = [add_noise(shrink(p, 2), 12.0, random) for p in photos]
+    blocky = [through_jpeg(shrink(p, 2), 30) for p in photos]
+    clean = [shrink(p, 2) for p in photos]
+    lines = ["### The knobs, `fast` 2x", "| knob | source | measure | 0 | 0.5 | 1 |", "|---|---|---|---|---|---|"]
+    for knob, lows, source, what, figure in (
+        ("denoise", noisy, "noise of 12 grey levels", "PSNR-Y, dB", _psnr),
+        ("deblock", blocky, "JPEG quality 30", "PSNR-Y, dB", _psnr),
+        ("sharpen", clean, "clean", "sharpness / true", _sharp),
+        ("preserve_details", noisy, "noise of 12 grey levels", "RMS of source less output shrunk", _kept),
+    ):
+        cells = [m.mean(_figures(figure, lows, photos, Knobs(**{knob: share}))) for share in (0.0, 0.5, 1.0)]
+        lines.append(f"| {knob} | {source} | {what} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
+    return "\n".join([*lines[:1], "", *lines[1:]])
+
+
+def _figures(figure: Callable[..., float], lows: list, photos: list, knobs: Knobs) -> Iterator[float]:
+    for low, photo in zip(lows, photos, strict=True):
+        yield figure(m.enlarge_clip(low, "fast", 2, knobs), photo, low)
+
+
+def _square(name: str) -> np.ndarray:
+    return read_photograph(name)[None, 64:320, 128:384]
+
+
+def _psnr(made: np.ndarray, truth: np.ndarray, low: np.ndarray) -> float:
+    return m.psnr_y(made[0], truth[0], 2)
+
+
+def _sharp(made: np.ndarray, truth: np.ndarray, low: np.ndarray) -> float:
+    return m.sharpness(made) / m.sharpness(truth)
+
+
+def _kept(made: np.ndarray, truth: np.ndarray, low: np.ndarray) -> float:
+    return float(np.sqrt(np.square(shrink(made, 2, "area").astype(float) - low).mean()))
+
+
+def contact_sheet() -> np.ndarray:
+    """Held-out photographs with a light degradation, enlarged 2x: bicubic, the presets, the truth. (H, W, 3) uint8."""
+    rows = []
+    for index, photo in enumerate(HELD_OUT):
+        truth = _square(photo.name)
+        random = np.random.default_rng(index)
+        low = through_jpeg(add_noise(blur(shrink(truth, 2), 0.5), NOISE, random), QUALITY)
+        made = [m.bicubic_clip(low, 2), *(m.enlarge_clip(low, preset, 2, LIGHT) for preset in PRESETS), truth]
+        rows.append(np.concatenate([clip[0] for clip in made], axis=1))
+    return np.concatenate([_labels(rows[0].shape[1]), *rows])
+
+
+def _labels(width: int) -> np.ndarray:
+    bar = np.full((20, width, 3), 24, np.uint8)
+    names = ("bicubic", *PRESETS, "truth")
+    for index, name in enumerate(names):
+        at = (index * width // len(names) + 4, 14)
+        cv2.putText(bar, name, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (230, 230, 230), 1, cv2.LINE_AA)
+    return bar

@@ -1,0 +1,109 @@
+"""The video encoders there are: what each is called, holds and is set by, and which work on this machine."""
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+import av
+
+from src.core.errors import BadInputError
+from src.media.frames import VideoInfo
+
+os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 writes twenty lines on standard error otherwise; x265 has an option
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """One way to encode.
+
+    codec: FFmpeg's encoder. containers: suffixes that hold it, the usual one first. formats: pixel formats by chroma
+    layout and depth. quality: the option that `crf` sets, None where there is none. crf, preset: defaults.
+    presets: what `preset` may be. most: largest side in pixels.
+    """
+
+    name: str
+    codec: str
+    containers: tuple[str, ...]
+    formats: dict[tuple[str, int], str]
+    quality: str | None = "crf"
+    crf: float = 17.0
+    preset: str | None = "medium"
+    presets: tuple[str, ...] = ()
+    most: int = 16384
+
+
+_X26X = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
+_FORMATS = {("420", 8): "yuv420p", ("422", 8): "yuv422p", ("444", 8): "yuv444p",
+            ("420", 10): "yuv420p10le", ("422", 10): "yuv422p10le", ("444", 10): "yuv444p10le"}  # fmt: skip
+_ANY = (".mp4", ".mkv", ".mov", ".m4v")
+ENCODERS = {
+    encoder.name: encoder
+    for encoder in (
+        Encoder("x264", "libx264", _ANY, _FORMATS, crf=17.0, presets=_X26X),
+        Encoder("x265", "libx265", _ANY, _FORMATS, crf=19.0, presets=_X26X),
+        Encoder("av1", "libsvtav1", (".mkv", ".mp4", ".webm"), {("420", 8): "yuv420p", ("420", 10): "yuv420p10le"},
+                crf=25.0, preset="8", presets=tuple(str(n) for n in range(14))),
+        Encoder("prores", "prores_ks", (".mov", ".mkv"), {("422", 10): "yuv422p10le", ("444", 10): "yuv444p10le"},
+                quality=None, preset="hq", presets=("proxy", "lt", "standard", "hq", "4444", "4444xq")),
+        Encoder("nvenc", "h264_nvenc", _ANY, {("420", 8): "yuv420p", ("444", 8): "yuv444p"}, quality="cq", crf=19.0,
+                preset="p5", presets=tuple(f"p{n}" for n in range(1, 8)), most=4096),
+        Encoder("nvenc-hevc", "hevc_nvenc", _ANY, {("420", 8): "yuv420p", ("420", 10): "p010le"}, quality="cq",
+                crf=21.0, preset="p5", presets=tuple(f"p{n}" for n in range(1, 8)), most=8192),
+    )
+}  # fmt: skip
+
+
+def find_encoder(name: str) -> Encoder:
+    """The encoder called `name`. Raises BadInputError for an unknown one, or one that does not work here."""
+    if name not in ENCODERS:
+        raise BadInputError(f"--codec is {name!r}; it must be one of: {', '.join(ENCODERS)}, png")
+    encoder = ENCODERS[name]
+    if not works(encoder.codec):
+        there = [other.name for other in ENCODERS.values() if works(other.codec)]
+        raise BadInputError(f"there is no encoder {encoder.codec} on this machine; --codec can be {', '.join(there)}")
+    return encoder
+
+
+@lru_cache(maxsize=16)
+def works(codec: str) -> bool:
+    """Whether this codec encodes a frame here: NVENC is in every build and works only beside its hardware."""
+    try:
+        context = av.CodecContext.create(codec, "w")
+        context.width, context.height = 256, 256
+        context.pix_fmt = "yuv422p10le" if codec == "prores_ks" else "yuv420p"
+        context.time_base, context.framerate = Fraction(1, 25), 25
+        context.options = {"x265-params": "log-level=error"} if codec == "libx265" else {}
+        context.open()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def pixel_format(encoder: Encoder, info: VideoInfo) -> str:
+    """The format nearest to the source's: same depth (8 or 10), same chroma layout where the encoder has it."""
+    depth = 10 if info.bit_depth > 8 else 8
+    wanted = (info.chroma, depth)
+    same_depth = [key for key in encoder.formats if key[1] == depth]
+    for key in (wanted, *same_depth, *encoder.formats):
+        if key in encoder.formats and (key[1] >= depth or not same_depth):
+            return encoder.formats[key]
+    raise AssertionError("an encoder without formats")
+
+
+def encoder_options(encoder: Encoder, crf: float | None, preset: str | None) -> dict[str, str]:
+    """FFmpeg's options for a quality and a speed. Raises BadInputError for values the encoder has not."""
+    options = {}
+    if crf is not None and encoder.quality is None:
+        raise BadInputError(f"--crf does not apply to {encoder.name}, whose quality --encoder-preset sets")
+    if crf is not None and not 0 <= crf <= 63:
+        raise BadInputError(f"--crf is {crf:g}; it must be from 0 (best) to 51, or to 63 for av1")
+    if encoder.quality:
+        options[encoder.quality] = f"{encoder.crf if crf is None else crf:g}"
+    chosen = preset or encoder.preset
+    if chosen not in encoder.presets:
+        raise BadInputError(f"--encoder-preset is {chosen!r}; {encoder.name} has: {', '.join(encoder.presets)}")
+    options["profile" if encoder.name == "prores" else "preset"] = chosen
+    if encoder.name == "x265":
+        options["x265-params"] = "log-level=error"
+    return options

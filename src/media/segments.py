@@ -1,0 +1,158 @@
+"""Closed pieces of encoded video on disk: what an interrupted run has finished, it need not do again.
+
+A segment is two files: `NNNNNN.bin`, the packets one after the other, and `NNNNNN.json`, their table, written last
+under its final name. A segment whose table is not there was not finished. Every segment has an encoder of its own, so
+no frame refers to one outside it (a closed GOP), and the same frames give the same bytes whenever they are made.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from src.core.errors import BadInputError
+from src.media.colour import tag, to_yuv
+from src.media.encoders import Encoder
+from src.media.frames import Frame, VideoInfo
+from src.media.writer import output_error
+
+
+@dataclass(frozen=True)
+class VideoFormat:
+    """How video is encoded. info: of the source, whose colours, rate and time base are kept; width, height: of the
+    output; layout: pixel format; threads: of the encoder, 0 for as many as there are cores."""
+
+    encoder: Encoder
+    options: tuple[tuple[str, str], ...]
+    info: VideoInfo
+    width: int
+    height: int
+    layout: str
+    threads: int = 0
+
+    def configure(self, context: av.VideoCodecContext) -> None:
+        """Set up an encoder that is not open yet."""
+        context.width, context.height, context.pix_fmt = self.width, self.height, self.layout
+        context.time_base, context.framerate = self.info.time_base, self.info.rate
+        context.sample_aspect_ratio = self.info.sample_aspect_ratio
+        context.options = dict(self.options)
+        context.thread_count = self.threads
+        tag(context, self.info)
+
+
+@dataclass(frozen=True)
+class Packet:
+    """One encoded frame. pts, duration: in the source's time base; order within the segment is decoding order."""
+
+    pts: int
+    duration: int
+    key: bool
+    data: bytes
+
+
+class SegmentWriter:
+    """Encodes frames into segment `number` of a folder; `finish()` makes it count, `abort()` removes it.
+
+    Raises OutputError when the disk is full or not writable, BadInputError where the encoder refuses the video.
+    """
+
+    def __init__(self, folder: Path, number: int, video: VideoFormat) -> None:
+        self.video, self.path = video, folder / f"{number:06d}.bin"
+        self._table: list[tuple[int, int, bool, int]] = []
+        self._durations: dict[int, int] = {}
+        self._context = open_encoder(video)
+        try:
+            self._file = self.path.open("wb")
+        except OSError as error:
+            raise output_error(self.path, error) from None
+
+    def write(self, frame: Frame) -> None:
+        """Append a frame of the output's size; pts must grow."""
+        picture = to_yuv(frame.array, self.video.info, self.video.layout)
+        picture.pts, picture.time_base = frame.pts, self.video.info.time_base
+        self._durations[frame.pts] = frame.duration
+        self._store(self._context.encode(picture))
+
+    def finish(self) -> None:
+        """Flush the encoder, then write the table under its final name."""
+        self._store(self._context.encode(None))
+        try:
+            self._file.close()
+            partial = self.path.with_suffix(".partial")
+            partial.write_text(json.dumps(self._table))
+            partial.replace(self.path.with_suffix(".json"))
+        except OSError as error:
+            self.abort()
+            raise output_error(self.path, error) from None
+
+    def abort(self) -> None:
+        """Leave nothing of this segment."""
+        self._file.close()
+        for suffix in (".bin", ".partial", ".json"):
+            self.path.with_suffix(suffix).unlink(missing_ok=True)
+
+    def _store(self, packets: list[av.Packet]) -> None:
+        try:
+            for packet in packets:
+                self._file.write(bytes(packet))
+                pts = round(packet.pts * packet.time_base / self.video.info.time_base)
+                self._table.append((pts, self._durations.pop(pts, 0), packet.is_keyframe, packet.size))
+        except OSError as error:
+            self.abort()
+            raise output_error(self.path, error) from None
+
+
+def open_encoder(video: VideoFormat) -> av.VideoCodecContext:
+    """An encoder with its parameters in the header, as every container here wants them."""
+    context = av.CodecContext.create(video.encoder.codec, "w")
+    video.configure(context)
+    context.flags |= av.codec.context.Flags.global_header
+    try:
+        context.open()
+    except (av.FFmpegError, ValueError) as error:
+        size = f"{video.width}x{video.height}"
+        raise BadInputError(f"{video.encoder.codec} does not encode {size} in {video.layout} ({error})") from None
+    return context
+
+
+def finished_segments(folder: Path) -> int:
+    """How many segments from the first on are whole."""
+    number = 0
+    while (folder / f"{number:06d}.json").is_file() and (folder / f"{number:06d}.bin").is_file():
+        number += 1
+    return number
+
+
+def read_table(folder: Path, number: int) -> list[tuple[int, int, bool, int]]:
+    """(pts, duration, key, size) of each packet of a segment, in decoding order."""
+    return [tuple(row) for row in json.loads((folder / f"{number:06d}.json").read_text())]
+
+
+def read_packets(folder: Path, count: int) -> Iterator[Packet]:
+    """The packets of the first `count` segments, in decoding order."""
+    for number in range(count):
+        with (folder / f"{number:06d}.bin").open("rb") as file:
+            for pts, duration, key, size in read_table(folder, number):
+                yield Packet(pts, duration, key, file.read(size))
+
+
+def decoding_times(folder: Path, count: int) -> list[int]:
+    """A decoding time for every packet, growing and never after its pts.
+
+    The times are the presentation times in order, shifted by the depth of reordering; before the first one they go on
+    at the spacing of the first two.
+    """
+    shown = [row[0] for number in range(count) for row in read_table(folder, number)]
+    order = sorted(shown)
+    place = {pts: index for index, pts in enumerate(order)}
+    depth = max((index - place[pts] for index, pts in enumerate(shown)), default=0)
+    step = order[1] - order[0] if len(order) > 1 else 1
+    return [order[i - depth] if i >= depth else order[0] - (depth - i) * step for i in range(len(order))]
+
+
+def rate_of(video: VideoFormat) -> Fraction:
+    """Frames a second for a container's header."""
+    return video.info.rate.limit_denominator(100_000)

@@ -1,0 +1,60 @@
+"""Runs the recipe `upscaler` in slices of minutes, and writes what it has reached as one safetensors file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from loguru import logger
+
+from src.core.errors import MissingFileError
+from src.training.callbacks import CsvLog, Say
+from src.training.checkpoints import CheckpointManager
+from src.training.loop import Trainer
+from src.training.upscaler import UpscalerRecipe
+from src.training.upscaler_settings import UpscalerSettings
+from src.upscaling.network import build_network
+from src.upscaling.presets import network_spec
+from src.upscaling.weights import load_network, save_network
+
+SETTINGS = "settings.json"
+
+
+def run_slice(settings: UpscalerSettings, folder: Path, minutes: float, start_from: Path | None = None) -> None:
+    """Train for some minutes in `folder`, resuming what lies there.
+
+    start_from: a weights file that a new run begins with; what has another shape (another scale's last layer)
+    stays untrained.
+    """
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SETTINGS).write_text(settings.model_dump_json(indent=2) + "\n")
+    recipe = UpscalerRecipe(settings)
+    checkpoints = CheckpointManager(folder / "checkpoints")
+    trainer = Trainer(recipe, settings.schedule, settings.seed, checkpoints, torch.cuda.is_available())
+    resumed = trainer.resume()
+    if start_from is not None and not resumed:
+        trainer.start_from(_fitting(recipe, start_from))
+    where = f"resumes at step {trainer.step}" if resumed else "starts"
+    logger.info("{} {} of {}", recipe.name, where, settings.schedule.steps)
+    trainer.run(60 * minutes, [CsvLog(folder / "log.csv"), Say()])
+
+
+def _fitting(recipe: UpscalerRecipe, file: Path) -> dict[str, torch.Tensor]:
+    """The file's weights where their shapes fit, the model's own elsewhere."""
+    given = dict(load_network(file).named_parameters())
+    own = dict(recipe.model.named_parameters())
+    return {name: given[name] if name in given and given[name].shape == own[name].shape else own[name] for name in own}
+
+
+def export(settings: UpscalerSettings, folder: Path, target: Path) -> Path:
+    """Write the averaged weights of the newest checkpoint. Raises MissingFileError where there is none."""
+    state = CheckpointManager(Path(folder) / "checkpoints").latest()
+    if state is None:
+        raise MissingFileError(f"{folder} holds no training run; start one with python -m src.train_upscaler")
+    network = build_network(network_spec(settings.preset, settings.scale))
+    network.load_state_dict(state["average"])
+    logger.info("{} {}x: step {}", settings.preset, settings.scale, state["step"])
+    return save_network(network, target, state["step"])

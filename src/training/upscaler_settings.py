@@ -1,0 +1,102 @@
+"""What configs/training/upscaler_default.yaml may say."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from src.core.config import Config
+from src.training.settings import Schedule
+
+Range = tuple[float, float]
+
+
+class Degradation(Config):
+    """How a low-resolution clip is worse than the high-resolution one shrunk. Ranges are drawn from evenly.
+
+    share: of the clips that are degraded at all; the others are only shrunk, bicubically.
+    blur: deviation in pixels of the source. noise: deviation in grey levels. jpeg: quality. h264: CRF.
+    jpeg_share, h264_share: of the degraded clips that are coded so. kernels: ways to shrink, drawn evenly.
+    """
+
+    share: float = Field(0.3, ge=0, le=1)
+    blur: Range = (0.0, 0.8)
+    noise: Range = (0.0, 12.0)
+    jpeg: Range = (35.0, 95.0)
+    h264: Range = (20.0, 35.0)
+    jpeg_share: float = Field(0.5, ge=0, le=1)
+    h264_share: float = Field(0.1, ge=0, le=1)
+    kernels: tuple[Literal["bicubic", "area", "lanczos", "bilinear"], ...] = ("bicubic", "area", "lanczos")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Degradation":
+        for name in ("blur", "noise", "jpeg", "h264"):
+            low, high = getattr(self, name)
+            if low > high or low < 0:
+                raise ValueError(f"{name} must be [from, to] with 0 <= from <= to")
+        if not self.kernels:
+            raise ValueError("kernels must name at least one way to shrink")
+        return self
+
+
+class Data(Config):
+    """Where clips come from, and how they are cut.
+
+    scenes, videos, images: weights of the three sources; a weight above 0 needs `video_files` or `image_folders`.
+    photographs: share of scenes that are painted with public-domain photographs instead of dead leaves.
+    crop: side of a low-resolution crop, pixels. frames: of a clip. batch: clips a step. workers: of the DataLoader;
+    0 loads in the loop's own thread. canvases: kept in memory; reuse: clips to each new one.
+    """
+
+    scenes: float = Field(1.0, ge=0)
+    videos: float = Field(0.0, ge=0)
+    images: float = Field(0.0, ge=0)
+    video_files: tuple[Path, ...] = ()
+    image_folders: tuple[Path, ...] = ()
+    photographs: float = Field(0.5, ge=0, le=1)
+    crop: int = Field(48, ge=16)
+    frames: int = Field(3, ge=1)
+    batch: int = Field(8, ge=1)
+    workers: int = Field(0, ge=0)
+    canvases: int = 120
+    reuse: int = 16
+
+    @model_validator(mode="after")
+    def _sources(self) -> "Data":
+        if self.scenes + self.videos + self.images <= 0:
+            raise ValueError("one of scenes, videos and images must have a weight above 0")
+        if self.videos and not self.video_files:
+            raise ValueError("videos has a weight, so video_files must name at least one file")
+        if self.images and not self.image_folders:
+            raise ValueError("images has a weight, so image_folders must name at least one folder")
+        return self
+
+
+class Losses(Config):
+    """Weights of the terms; 0 leaves one out.
+
+    pixel: "charbonnier" or "l1", weight 1. difference: of frame-to-frame differences. warped: of the change along the
+    flow. perceptual: VGG16 features, semantic: CLIP embeddings; both need their weights at the path given, and are off,
+    with a sentence in the log, where it is not there.
+    """
+
+    pixel: Literal["charbonnier", "l1"] = "charbonnier"
+    difference: float = Field(0.1, ge=0)
+    warped: float = Field(0.0, ge=0)
+    perceptual: float = Field(0.0, ge=0)
+    semantic: float = Field(0.0, ge=0)
+    vgg16: Path | None = None
+    clip: Path | None = None
+
+
+class UpscalerSettings(Config):
+    """The recipe `upscaler`: which network, on what, for how long."""
+
+    preset: Literal["fast", "balanced", "quality"] = "fast"
+    scale: Literal[2, 4] = 2
+    seed: int = 31
+    threads: int | None = Field(default=None, description="CPU threads; None leaves it to torch")
+    data: Data = Data()
+    degradation: Degradation = Degradation()
+    losses: Losses = Losses()
+    schedule: Schedule = Schedule(steps=6000)

@@ -1,0 +1,107 @@
+"""One video to enlarge: what was asked, checked before anything is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from src.core.errors import BadInputError, MissingFileError
+from src.media.encoders import Encoder, encoder_options, find_encoder, pixel_format
+from src.media.frames import VideoInfo
+from src.media.join import Span, check_tracks
+from src.media.segments import VideoFormat, open_encoder
+from src.upscaling.backends import Choice, check_choice
+from src.upscaling.knobs import Knobs
+
+SEGMENT = 60
+"""Frames of a segment: what an interruption costs at most, and the longest distance between key frames."""
+PNG = "png"
+
+
+@dataclass(frozen=True)
+class UpscaleJob:
+    """source: any video that FFmpeg reads. target: the file to write, or for codec "png" the folder.
+
+    span: the part to enlarge. compare: the output shows the bicubic enlargement on its left, ours on its right.
+    threads: of the network; None takes all cores. hardware: whether NVDEC may decode. segment: frames of one.
+    """
+
+    source: Path
+    target: Path
+    choice: Choice = field(default_factory=Choice)
+    knobs: Knobs = field(default_factory=Knobs)
+    codec: str = "x264"
+    crf: float | None = None
+    encoder_preset: str | None = None
+    span: Span = field(default_factory=Span)
+    compare: bool = False
+    threads: int | None = None
+    hardware: bool = False
+    segment: int = SEGMENT
+
+    @property
+    def is_png(self) -> bool:
+        return self.codec == PNG
+
+    def check(self) -> list[str]:
+        """Raise for what cannot be done as asked; returns sentences on what will not be kept."""
+        if not self.source.exists():
+            raise MissingFileError(f"there is no video at {self.source}")
+        if self.target.exists() and self.target.samefile(self.source):
+            raise BadInputError(f"--output is the input itself, {self.source}; choose another name")
+        if self.span.end is not None and self.span.end <= self.span.start:
+            raise BadInputError(f"--end {self.span.end:g} is not after --start {self.span.start:g}")
+        check_choice(self.choice)
+        return self._check_target()
+
+    def _check_target(self) -> list[str]:
+        if self.is_png:
+            if self.target.is_file():
+                raise BadInputError(f"--codec png writes a folder of pictures, and {self.target} is a file")
+            return []
+        encoder = find_encoder(self.codec)
+        if self.target.is_dir():
+            raise BadInputError(
+                f"{self.target} is a folder; name the file to write, such as {self.target / 'clip.mp4'}"
+            )
+        if self.target.suffix.lower() not in encoder.containers:
+            raise BadInputError(
+                f"--output {self.target.name}: {encoder.name} goes into {', '.join(encoder.containers)}, "
+                f"not into {self.target.suffix or 'a file without suffix'}"
+            )
+        return []
+
+    def output_size(self, info: VideoInfo) -> tuple[int, int]:
+        """(width, height). Raises BadInputError where no encoder takes it."""
+        width, height = info.width * self.choice.scale * (2 if self.compare else 1), info.height * self.choice.scale
+        most = 65535 if self.is_png else find_encoder(self.codec).most
+        if max(width, height) > most:
+            raise BadInputError(
+                f"{self.source.name} is {info.width}x{info.height}; {self.choice.scale}x of it is {width}x{height}, "
+                f"and {self.codec} goes up to {most} pixels a side; take a smaller --scale"
+            )
+        return width, height
+
+    def video_format(self, info: VideoInfo) -> VideoFormat:
+        """How the output is encoded. Raises BadInputError where the encoder does not take this video."""
+        width, height = self.output_size(info)
+        encoder: Encoder = find_encoder(self.codec)
+        options = tuple(encoder_options(encoder, self.crf, self.encoder_preset).items())
+        video = VideoFormat(encoder, options, info, width, height, pixel_format(encoder, info))
+        open_encoder(video)
+        return video
+
+    def tracks(self) -> list[str]:
+        """Sentences on tracks that are not kept; raises BadInputError where sound or subtitles would be lost."""
+        return [] if self.is_png else check_tracks(self.source, self.target)
+
+    def decides(self, hashes: dict[str, str]) -> dict[str, Any]:
+        """Everything that decides the bytes of the segments."""
+        state = self.source.stat()
+        return {
+            "format": 1, "source": [str(self.source.resolve()), state.st_size, state.st_mtime_ns], "weights": hashes,
+            "scale": self.choice.scale, "device": self.choice.device, "knobs": self.knobs.model_dump(),
+            "codec": [self.codec, self.crf, self.encoder_preset], "span": [self.span.start, self.span.end],
+            "compare": self.compare, "segment": self.segment,
+        }  # fmt: skip

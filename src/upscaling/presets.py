@@ -1,0 +1,69 @@
+"""The three sizes of the network, and what each is for."""
+
+from src.core.config import Config
+from src.core.errors import BadInputError
+
+SCALES = (2, 4)
+"""What a network does in one pass; 8x is a cascade of 2x and 4x."""
+
+
+class NetworkSpec(Config):
+    """The shape of one network.
+
+    scale: 2 or 4. channels: of the features at the source's size. blocks: residual blocks before and after the
+    trunk. trunk: channels at half size, where frames are aligned and attention works. taps: side of the deformable
+    kernel. groups: of channels that share offsets. bound: largest offset, in pixels at half size. align: channels
+    that are sampled. attention: transformer blocks. heads: of each. window: side of an attention window at half size.
+    """
+
+    scale: int
+    channels: int
+    blocks: int
+    trunk: int
+    taps: int
+    groups: int
+    bound: float
+    align: int
+    attention: int
+    heads: int
+    window: int = 8
+
+    @property
+    def grid(self) -> int:
+        """Pixels of the source to one attention window: tiles and padding keep to multiples of it."""
+        return 2 * self.window
+
+    @property
+    def context(self) -> int:
+        """Frames to either side that a frame depends on: one through the 3D convolution, one through alignment."""
+        return 2
+
+    @property
+    def halo(self) -> int:
+        """Pixels of the source to either side that a pixel can depend on, rounded up to the grid."""
+        convolutions = 1 + 2 * self.blocks  # the 3D convolution and the blocks before the trunk
+        aligned = 2 * (2 + int(self.bound) + 1 + self.taps // 2)
+        attended = self.attention * (self.grid - 1 + 2)
+        after = 2 * self.blocks + 1
+        reach = convolutions + 1 + aligned + attended + 1 + after
+        return -(-reach // self.grid) * self.grid
+
+
+_SIZES = {
+    "fast": {"channels": 32, "blocks": 1, "trunk": 32, "taps": 1, "groups": 4, "bound": 6.0, "align": 32,
+             "attention": 1, "heads": 2},
+    "balanced": {"channels": 48, "blocks": 2, "trunk": 48, "taps": 3, "groups": 4, "bound": 8.0, "align": 16,
+                 "attention": 2, "heads": 3},
+    "quality": {"channels": 64, "blocks": 5, "trunk": 96, "taps": 3, "groups": 8, "bound": 12.0, "align": 64,
+                "attention": 4, "heads": 6},
+}  # fmt: skip
+PRESETS = tuple(_SIZES)
+
+
+def network_spec(preset: str, scale: int) -> NetworkSpec:
+    """The spec of `preset` at `scale`. Raises BadInputError naming what there is."""
+    if preset not in _SIZES:
+        raise BadInputError(f"--preset is {preset!r}; it must be one of: {', '.join(PRESETS)}")
+    if scale not in SCALES:
+        raise BadInputError(f"a network enlarges by 2 or 4, not by {scale}; 8 is a cascade of both")
+    return NetworkSpec(scale=scale, **_SIZES[preset])

@@ -1,0 +1,250 @@
+"""The stream: decode, enlarge and encode at the same time, in closed segments, and join them with everything else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from loguru import logger
+
+from src.core.errors import BadInputError, CancelledError, PartialFailureError
+from src.core.progress import CancelToken, Listener, Progress, ignore
+from src.media.frames import Frame, VideoInfo
+from src.media.join import join
+from src.media.reader import Picture, VideoReader
+from src.media.segments import VideoFormat
+from src.upscaling.backends import Backend, make_backend
+from src.upscaling.job import UpscaleJob
+from src.upscaling.knobs import enlarge, finish
+from src.upscaling.pieces import Piece, distinct, pieces
+from src.upscaling.sinks import PictureSink, Sink, VideoSink
+from src.upscaling.stages import run_stages
+from src.upscaling.steady import Steady
+from src.upscaling.work import WorkFolder
+
+PIECE_BYTES = 256 << 20
+"""Source frames that one piece may hold, in bytes."""
+DEPTH = (1, 6)
+"""Pieces that wait for the network, and enlarged frames that wait for the encoder."""
+
+
+@dataclass
+class UpscaleReport:
+    """What a run did. frames: in the output; computed: through the network, since others repeat the one before.
+
+    resumed: frames that an earlier run had finished. damaged: how the source broke off, None where it is whole.
+    lost: tracks that the container does not hold. seconds: of wall time, loading included.
+    """
+
+    target: Path
+    width: int
+    height: int
+    frames: int = 0
+    computed: int = 0
+    shots: int = 0
+    resumed: int = 0
+    seconds: float = 0.0
+    damaged: str | None = None
+    lost: list[str] = field(default_factory=list)
+
+    @property
+    def fps(self) -> float:
+        """Frames a second of this run."""
+        return (self.frames - self.resumed) / self.seconds if self.seconds else 0.0
+
+
+@dataclass
+class _Enlarged:
+    """A frame of the output before the knobs: made (sH, sW, 3) float32, None for a repetition of the one before."""
+
+    index: int
+    source: Frame
+    made: np.ndarray | None
+    opens: bool
+
+
+def upscale_video(
+    job: UpscaleJob, listener: Listener = ignore, cancel: CancelToken | None = None, backend: Backend | None = None
+) -> UpscaleReport:
+    """Enlarge one video.
+
+    Stopped at any point, the same job goes on from its last whole segment, and the result is that of an unbroken run.
+    Raises BadInputError and its kin before anything is written, OutputError, CancelledError, and PartialFailureError
+    where the source is damaged: what came before the damage is saved then.
+    """
+    began = time.monotonic()
+    lost = job.check() + _readable(job).tracks()
+    backend = backend or make_backend(job.choice)
+    run = _Run(job, backend, listener, cancel or CancelToken())
+    report = run.run()
+    report.lost, report.seconds = lost, time.monotonic() - began
+    if report.damaged:
+        raise PartialFailureError(f"{report.damaged}; the {report.frames} frames before it are saved in {job.target}")
+    return report
+
+
+def _readable(job: UpscaleJob) -> UpscaleJob:
+    """The job, once its source turned out to be a video of a size that can be encoded."""
+    with VideoReader(job.source) as reader:
+        job.output_size(reader.info)
+    return job
+
+
+class _Run:
+    """One run of a job: the three stages and what they share."""
+
+    def __init__(self, job: UpscaleJob, backend: Backend, listener: Listener, cancel: CancelToken) -> None:
+        from src.upscaling.runtime import set_threads
+
+        set_threads(job.threads)
+        self.job, self.backend, self.listener, self.cancel = job, backend, listener, cancel
+        self.info = _info(job)
+        self.video: VideoFormat | None = None if job.is_png else job.video_format(self.info)
+        width, height = job.output_size(self.info)
+        self.report = UpscaleReport(job.target, width, height)
+        self.steady = Steady(job.knobs.steady, backend.scale)
+        self.work = WorkFolder(job.target, job.decides(backend.hashes))
+
+    def run(self) -> UpscaleReport:
+        done = self.work.finished(stateful=job_is_stateful(self.job))
+        self.report.resumed = self.report.frames = self.work.frames(done)
+        if done:
+            logger.info("goes on after {} frames that an earlier run finished", self.report.resumed)
+        self.steady.restore(self.work.read_state(done - 1) if job_is_stateful(self.job) else {})
+        sink = self._sink(done)
+        try:
+            run_stages(self._pieces(done), self._enlarge, lambda frames: self._write(frames, sink), DEPTH)
+            self._publish()
+        except (KeyboardInterrupt, CancelledError):
+            sink.abort()
+            self.work.release()
+            kept = self.report.frames // self.job.segment * self.job.segment
+            raise CancelledError(f"stopped; {kept} frames are kept, and the same command goes on from there") from None
+        except BaseException:
+            sink.abort()
+            self.work.release()
+            raise
+        return self.report
+
+    def _publish(self) -> None:
+        if not self.report.frames:
+            self.work.remove()
+            raise BadInputError(f"{self.job.source} shows no frame between --start and --end; choose a part of it")
+        if self.video is not None:
+            count = -(-self.report.frames // self.job.segment)
+            span = self.job.span
+            join(self.job.source, self.work.path, count, self.video, self.job.target, span, self.cancel.check)
+        self.work.remove()
+
+    def _sink(self, done: int) -> Sink:
+        if self.video is not None:
+            return VideoSink(self.work.path, self.video)
+        return PictureSink(self.job.target, self.work.path, done * self.job.segment + 1)
+
+    def _pieces(self, done: int) -> Iterator[Piece]:
+        """Decode, and cut into pieces; runs in the decoding thread."""
+        first = done * self.job.segment
+        pixels = self.info.width * self.info.height * (6 if self.info.bit_depth > 8 else 3)
+        size = max(1, min(self.job.segment, PIECE_BYTES // pixels - 2 * self.backend.context))
+        yield from pieces(self._frames(max(0, first - self.backend.context)), size, self.backend.context,
+                          self.job.segment, first)  # fmt: skip
+
+    def _frames(self, skip: int) -> Iterator[Frame]:
+        """RGB frames of the span from number `skip` on, at growing times; stops where the source is damaged."""
+        with VideoReader(self.job.source, deep=True, hardware=self.job.hardware) as reader:
+            number, last = 0, None
+            for picture in self._whole(reader.pictures()):
+                self.cancel.check()
+                time_s = float(picture.pts * reader.info.time_base)
+                if self.job.span.end is not None and time_s >= self.job.span.end:
+                    return
+                if not self.job.span.holds(time_s):
+                    continue
+                if number >= skip:
+                    frame = picture.to_rgb()
+                    last = frame.pts if last is None else max(frame.pts, last + 1)
+                    yield replace(frame, pts=last)
+                number += 1
+
+    def _whole(self, pictures: Iterator[Picture]) -> Iterator[Picture]:
+        """The pictures before the damage; the report says so."""
+        try:
+            yield from pictures
+        except BadInputError as error:
+            self.report.damaged = str(error)
+
+    def _enlarge(self, piece: Piece) -> Iterator[_Enlarged]:
+        """The network; runs in the thread of the caller."""
+        kept, shows = distinct(piece.frames)
+        lead, end = shows[piece.before], shows[len(piece.frames) - piece.after - 1]
+        frames = np.stack([piece.frames[place].array for place in kept])
+        made = (
+            frame
+            for batch in self.backend.enlarge(frames, lead, len(kept) - 1 - end, self.job.knobs)
+            for frame in batch
+        )
+        before = None
+        for offset, frame in enumerate(piece.body):
+            self.cancel.check()
+            showing = shows[piece.before + offset]
+            result = next(made) if showing != before else None
+            before = showing
+            yield _Enlarged(piece.index + offset, frame, result, piece.opens and offset == 0)
+        self._count(piece, kept, lead, end)
+
+    def _count(self, piece: Piece, kept: list[int], lead: int, end: int) -> None:
+        self.report.computed += end - lead + 1
+        self.report.shots += piece.opens
+
+    def _write(self, frames: Iterator[_Enlarged], sink: Sink) -> None:
+        """Knobs and encoder; runs in the encoding thread."""
+        shown = None
+        for item in frames:
+            if item.opens:
+                self.steady.reset()
+            if item.made is not None:
+                shown = self._finished(item)
+            segment = item.index // self.job.segment
+            sink.write(segment, replace(item.source, array=shown))
+            self.report.frames = item.index + 1
+            self.listener(Progress("upscale", item.index + 1, max(self._total(), item.index + 1)))
+            if (item.index + 1) % self.job.segment == 0:
+                self._close(sink, segment)
+        self._close(sink, (self.report.frames - 1) // self.job.segment)
+
+    def _close(self, sink: Sink, segment: int) -> None:
+        if job_is_stateful(self.job):
+            self.work.save_state(segment, self.steady.state())
+        sink.finish_segment()
+
+    def _finished(self, item: _Enlarged) -> np.ndarray:
+        """The frame as it is encoded: (H, W, 3) of the source's dtype."""
+        full = 65535.0 if item.source.array.dtype == np.uint16 else 255.0
+        source = item.source.array.astype(np.float32) * (1 / full)
+        made = finish(self.steady(item.made, source), source, self.backend.scale, self.job.knobs)
+        if self.job.compare:
+            made = np.hstack([enlarge(source, self.backend.scale), made])
+        np.multiply(made, full, out=made)
+        np.rint(made, out=made)
+        return np.clip(made, 0, full, out=made).astype(item.source.array.dtype)
+
+    def _total(self) -> int:
+        """Frames as far as the container states them, 0 where it does not."""
+        if self.info.frames is None:
+            return 0
+        seconds = self.info.frames / float(self.info.rate)
+        end = min(self.job.span.end or seconds, seconds)
+        return round((end - self.job.span.start) * float(self.info.rate))
+
+
+def job_is_stateful(job: UpscaleJob) -> bool:
+    """Whether a frame of the output depends on the one before it."""
+    return job.knobs.steady > 0
+
+
+def _info(job: UpscaleJob) -> VideoInfo:
+    with VideoReader(job.source, deep=True) as reader:
+        return reader.info

@@ -1,0 +1,42 @@
+"""Weights of the networks: how they are written, and what a file says of itself."""
+
+import json
+from pathlib import Path
+
+from src.core.config import validate
+from src.core.errors import BadInputError
+from src.upscaling.network import VideoNetwork, build_network
+from src.upscaling.presets import NetworkSpec
+
+
+def save_network(network: VideoNetwork, path: Path, step: int) -> Path:
+    """Write a network's weights in float32 with its spec; the file appears whole or not at all."""
+    from safetensors.torch import save_file
+
+    tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in network.named_parameters()}
+    about = {"format": "newsreel-upscaler-1", "spec": network.spec.model_dump_json(), "step": str(step)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    save_file(tensors, partial, metadata=about)
+    partial.chmod(0o644)  # safetensors writes files that only their owner may read
+    return partial.replace(path)
+
+
+def load_network(path: Path) -> VideoNetwork:
+    """The network of a file, ready to run. Raises BadInputError where the file is none of ours."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise BadInputError(f"{path} is no safetensors file: {error}") from None
+    if about.get("format") != "newsreel-upscaler-1":
+        raise BadInputError(f"{path} holds no upscaler of Newsreel; python -m src.train_upscaler writes them")
+    network = build_network(validate(json.loads(about["spec"]), NetworkSpec, str(path)))
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise BadInputError(f"{path} does not fit its own spec: {' '.join(str(error).split())}") from None
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,96 @@
+"""The folder a run works in, beside its output: segments, and what else the next run needs to go on.
+
+`.NAME.KEY.partial/`, where KEY is of everything that decides the output's bytes. The same command finds the folder
+again; a command with other settings has another one. It goes when the output is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from src.core.errors import BadInputError
+from src.media.segments import finished_segments
+from src.media.writer import output_error
+
+LOCK, FACTS, STATE = "pid", "facts.json", "state-{:06d}.npz"
+
+
+class WorkFolder:
+    """The folder of a target and of what decides its bytes. Raises OutputError where it cannot be made."""
+
+    def __init__(self, target: Path, decides: dict[str, Any]) -> None:
+        key = hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        self.path = target.with_name(f".{target.name}.{key}.partial")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock()
+        except OSError as error:
+            raise output_error(target, error) from None
+
+    def _lock(self) -> None:
+        """One run at a time; the lock of a process that is gone does not count."""
+        file = self.path / LOCK
+        if file.is_file():
+            owner = file.read_text().strip()
+            if owner.isdigit() and int(owner) != os.getpid() and psutil.pid_exists(int(owner)):
+                raise BadInputError(f"process {owner} is writing this output already; wait for it or stop it")
+        file.write_text(str(os.getpid()))
+
+    def facts(self) -> dict[str, Any]:
+        """What an earlier run found out and this one must keep to; empty at first."""
+        file = self.path / FACTS
+        return json.loads(file.read_text()) if file.is_file() else {}
+
+    def remember(self, facts: dict[str, Any]) -> None:
+        partial = self.path / f"{FACTS}.partial"
+        partial.write_text(json.dumps(facts))
+        partial.replace(self.path / FACTS)
+
+    def finished(self, stateful: bool) -> int:
+        """Whole segments to keep; with `stateful`, up to the last whose state was saved."""
+        count = finished_segments(self.path)
+        while stateful and count and not self._state(count - 1).is_file():
+            count -= 1
+        for file in self.path.glob("[0-9]*.*"):
+            if int(file.stem) >= count:
+                file.unlink()
+        return count
+
+    def frames(self, count: int) -> int:
+        """Frames in the first `count` segments; the last one of a video may be short."""
+        tables = [json.loads((self.path / f"{number:06d}.json").read_text()) for number in range(count)]
+        return sum(len(table) for table in tables)
+
+    def save_state(self, segment: int, state: dict[str, np.ndarray]) -> None:
+        """Keep what the segment after this one depends on; of older states only the last, in case this one is not
+        followed by its segment's table."""
+        with self._state(segment).with_suffix(".tmp").open("wb") as file:
+            np.savez(file, **state)
+        self._state(segment).with_suffix(".tmp").replace(self._state(segment))
+        self._state(segment - 2).unlink(missing_ok=True)
+
+    def read_state(self, segment: int) -> dict[str, np.ndarray]:
+        """The state after a segment; empty before the first."""
+        if segment < 0:
+            return {}
+        with np.load(self._state(segment)) as saved:
+            return {name: saved[name] for name in saved.files}
+
+    def _state(self, segment: int) -> Path:
+        return self.path / STATE.format(segment)
+
+    def release(self) -> None:
+        """Leave the folder for a later run."""
+        (self.path / LOCK).unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """The output is there; nothing is needed any more."""
+        shutil.rmtree(self.path, ignore_errors=True)

@@ -1,0 +1,69 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from src.core.paths import REPOSITORY
+
+
+def run(*arguments, weights=None, **env):
+    """The command with tiny weights in place of the shipped ones."""
+    script = (
+        "import sys; from pathlib import Path; import src.upscaling.files as files\n"
+        f"files.FOLDER = Path({str(weights)!r}) if {weights is not None} else files.FOLDER\n"
+        "from src.cli.upscale_video import upscale_video_app\nupscale_video_app()(sys.argv[1:])"
+    )
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=REPOSITORY)
+
+
+@pytest.fixture
+def clip(tmp_path, pixels):
+    from src.media.writer import VideoWriter
+
+    with VideoWriter(tmp_path / "in" / "clip.mp4", 32, 24, 8) as writer:
+        for shift in range(6):
+            writer.write(pixels[shift : shift + 24, :32])
+        return writer.commit()
+
+
+def test_help_is_there_at_once():
+    done = run("--help")
+    assert done.returncode == 0 and "--preserve-details" in done.stdout
+
+
+def test_a_video_and_its_json(clip, tmp_path, weights):
+    done = run("--input", clip, "--output", tmp_path / "out.mp4", "--preset", "fast", "--threads", 1, "--json", weights=weights)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert (report["frames"], report["width"], report["height"]) == (6, 64, 48)
+
+
+def test_a_folder_is_a_batch_and_one_bad_file_does_not_stop_it(clip, tmp_path, weights):
+    (clip.parent / "bad.mp4").write_text("no video")
+    done = run("--input", clip.parent, "--output", tmp_path / "out", "--preset", "fast", "--threads", 1, weights=weights)
+    assert done.returncode == 5 and "1 of 2 videos failed" in done.stderr
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["clip.mp4"]
+
+
+@pytest.mark.parametrize(("flags", "code", "words"), [
+    ((), 2, "give --input"),
+    (("--input", "none.mp4", "--output", "a.mp4"), 2, "there is no video at none.mp4"),
+])  # fmt: skip
+def test_bad_input_gets_one_sentence(flags, code, words):
+    done = run(*flags)
+    assert done.returncode == code and words in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("flag", "setting", "code", "words"), [
+    ("--guidance-scale", 7, 2, "diffusion upscalers only"),
+    ("--scale", 3, 2, "2, 4 or 8"),
+    ("--denoise", 2, 2, "less than or equal to 1"),
+    ("--preset", "quality", 3, "train_upscaler --preset quality"),
+    ("--device", "cuda", 2, "no CUDA device"),
+])  # fmt: skip
+def test_wrong_flags(clip, tmp_path, weights, flag, setting, code, words):
+    done = run("--input", clip, "--output", tmp_path / "out.mp4", flag, setting, weights=weights)
+    assert done.returncode == code and words in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "out.mp4").exists()

@@ -1,0 +1,74 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from src.upscaling.runtime import Batch, NetworkRunner
+
+from .conftest import tiny_network
+
+
+@pytest.fixture(scope="module")
+def runner():
+    return NetworkRunner(tiny_network())
+
+
+def run(runner, frames, before=0, after=0):
+    return np.concatenate(list(runner.run(frames, before, after, (0.0, 0.0))))
+
+
+def test_a_stretch_equals_the_network_on_the_whole_clip(runner, frames):
+    clip = torch.from_numpy(frames).permute(0, 3, 1, 2)[None] / 255
+    want = runner.network(clip, torch.zeros(1, 2))[0].permute(0, 2, 3, 1).numpy()
+    assert np.abs(run(runner, frames) - want).max() < 1e-5
+
+
+@pytest.mark.parametrize("group", [1, 2, 4])
+def test_groups_and_context_change_nothing(runner, frames, group, monkeypatch):
+    whole = run(runner, frames)
+    monkeypatch.setattr(NetworkRunner, "batch", lambda *_: Batch(group, 1 << 30))
+    assert np.abs(run(runner, frames[1:8], 2, 2) - whole[3:6]).max() < 1e-5
+    assert np.abs(run(runner, frames) - whole).max() < 1e-5
+
+
+def test_sixteen_bits_and_floats_are_the_same_picture(runner, frames):
+    want = run(runner, frames)
+    assert np.abs(run(runner, frames.astype(np.uint16) * 257) - want).max() < 1e-4
+    assert np.abs(run(runner, frames.astype(np.float32) / 255) - want).max() < 1e-4
+
+
+def test_lack_of_gpu_memory_halves_the_batch_and_loses_no_frame(runner, frames, monkeypatch):
+    whole, tried = run(runner, frames), []
+    monkeypatch.setattr(NetworkRunner, "batch", lambda *_: Batch(4, 1 << 30))
+    decode = NetworkRunner._decode
+
+    def short(self, clip, body, known, told):
+        tried.append(len(body))
+        if len(body) > 2 and body.start >= 4:
+            raise torch.cuda.OutOfMemoryError("short")
+        return decode(self, clip, body, known, told)
+
+    monkeypatch.setattr(NetworkRunner, "_decode", short)
+    assert np.abs(run(runner, frames) - whole).max() < 1e-5
+    assert tried == [4, 4, 2, 2, 1]
+
+
+def test_the_memory_of_a_forward_is_below_its_estimate():
+    script = """
+import resource, numpy as np, torch
+from src.upscaling.network import build_network
+from src.upscaling.presets import network_spec
+from src.upscaling.runtime import NetworkRunner, bytes_per_pixel
+torch.set_num_threads(1)
+for preset in ("fast", "balanced"):
+    runner = NetworkRunner(build_network(network_spec(preset, 2)))
+    list(runner.run(np.zeros((1, 32, 32, 3), np.uint8), 0, 0, (0., 0.)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    list(runner.run(np.zeros((2, 320, 480, 3), np.uint8), 0, 0, (0., 0.)))
+    taken = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    assert taken < 2 * bytes_per_pixel(runner.network) * 320 * 480, (preset, taken)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
