@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Form
+from fastapi import Form, UploadFile
 from pydantic import BaseModel, ConfigDict, Field
 
 from src.catalog.models import MODELS
@@ -47,12 +47,18 @@ class GenerateForm(BaseModel):
     priority: Text = None
 
 
-GenerateFields = Annotated[GenerateForm, Form()]
+class GenerateUpload(GenerateForm):
+    """The form with its photograph."""
+
+    image: UploadFile = Field(description="The photograph: JPEG, PNG, WebP, TIFF, BMP or GIF")
+
+
+GenerateFields = Annotated[GenerateUpload, Form(media_type="multipart/form-data")]
 
 
 def request_from(form: GenerateForm) -> dict[str, Any]:
     """The request as plain JSON, without the photograph. Raises BadInputError naming the field."""
-    fields = {name: value for name, value in form.model_dump().items() if value not in (None, "", [])}
+    fields = {name: value for name, value in form.model_dump(exclude={"image"}).items() if value not in (None, "", [])}
     fields.pop("priority", None)
     if "\x00" in "".join(str(value) for value in fields.values()):
         raise BadInputError("the form holds a null byte; send plain text")

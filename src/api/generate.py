@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Header, Response, UploadFile
+from fastapi import APIRouter, Header, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
@@ -30,7 +30,6 @@ KEY_LONGEST = 200
 async def generate_video(
     service: ServiceDep,
     account: Submitter,
-    image: Annotated[UploadFile, File(description="The photograph: JPEG, PNG, WebP, TIFF, BMP or GIF")],
     form: GenerateFields,
     prefer: Annotated[str, Header(description="respond-async answers 202 at once")] = "",
     idempotency_key: Annotated[str | None, Header(max_length=KEY_LONGEST)] = None,
@@ -38,10 +37,10 @@ async def generate_video(
     """Waits for the clip and answers 200 with its path, URL and temporal score; with `Prefer: respond-async` answers
     202 with the job at once. A client that goes away loses nothing: the job goes on, `GET /jobs` shows it.
     """
-    job = await run_in_threadpool(submit, service, account, image, form, idempotency_key)
-    if "respond-async" not in prefer:
-        job = await service.hub.finished(job.id, service.settings.wait)
-    return answer(job, service)
+    job = await run_in_threadpool(submit, service, account, form.image, form, idempotency_key)
+    if "respond-async" in prefer:
+        return accepted(job)
+    return answer(await service.hub.finished(job.id, service.settings.wait), service)
 
 
 def submit(service: Service, account: Account, image: UploadFile, form: GenerateForm, key: str | None) -> Job:
@@ -62,6 +61,11 @@ def answer(job: Job, service: Service) -> Response:
     if job.state is State.FAILED:
         error: dict[str, Any] = job.error or {}
         raise ApiError(error.get("status", 500), error.get("detail", "the job failed"))
+    return accepted(job)
+
+
+def accepted(job: Job) -> Response:
+    """202 with the job as it is now."""
     return JSONResponse(view(job).model_dump(mode="json"), 202, {"Location": f"/jobs/{job.id}"})
 
 

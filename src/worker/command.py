@@ -22,7 +22,7 @@ OPTIONS: dict[str, Any] = {
     "drain": value(float, "Seconds that a running job may still take after SIGTERM. Default 30."),
     "name": value(str, "Of this worker in the store; the service gives one."),
     "once": switch("Stop when the queue is empty.", "--once"),
-    "supervised": switch("Stop after the running job when the process that started this one is gone.", "--supervised"),
+    "supervisor": value(int, "Pid of the process that watches this one: without it, the worker stops after its job."),
 }
 
 
@@ -56,10 +56,9 @@ def make_worker(values: dict[str, Any]) -> "Worker":
     maker, info = make_maker(values["maker"] or "engine", values["device"] or "auto")
     leases = LeaseStore(database, lease_s=values["lease"] or LEASE_S)
     named = {"name": values["name"]} if values["name"] else {}
-    parent = os.getppid() if values["supervised"] else None
     return Worker(
         leases, maker, examples(), device_name(info["device"]), info=info, once=bool(values["once"]),
-        parent=parent, **named,
+        parent=values["supervisor"], **named,
     )  # fmt: skip
 
 

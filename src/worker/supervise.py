@@ -1,5 +1,6 @@
 """Starts workers, watches them, and starts them again; no torch here, the API process imports it."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -74,7 +75,8 @@ class Supervisor:
             child.process, child.next_start = None, time.monotonic() + wait
 
     def _spawn(self, child: Child) -> None:
-        command = [sys.executable, "-m", "src.worker", "--supervised", "--name", child.name, *child.arguments]
+        command = [sys.executable, "-m", "src.worker", "--supervisor", str(os.getpid()), "--name", child.name]
+        command += child.arguments
         child.process = subprocess.Popen(command, cwd=REPOSITORY, start_new_session=True)
         child.started = time.monotonic()
 
