@@ -115,6 +115,8 @@ def local_adapter(item: str) -> str:
 
 def inside(name: str, field: str) -> str:
     """A path under checkpoints/, given from there or from the repository; whatever leads out is refused."""
+    if not name.isprintable() or len(name) > 300:
+        raise BadInputError(f"{field} {name[:80]!r} must be a name or a path under checkpoints/")
     wanted = Path(name)
     parts = wanted.parts[1:] if wanted.parts[:1] == ("checkpoints",) else wanted.parts
     path = CHECKPOINTS.joinpath(*parts) if parts and not wanted.is_absolute() else None

@@ -34,7 +34,7 @@ def login_of(request: Request, service: Service) -> Login | None:
     return service.accounts.session(cookie) if cookie else None
 
 
-def _account(
+async def _account(
     request: Request,
     service: ServiceDep,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
@@ -44,7 +44,7 @@ def _account(
         return open_account(service)
     secret = bearer.credentials if bearer else key
     if secret:
-        account = service.accounts.find(secret)
+        account = service.account_of(secret)
         if account is None:
             raise ApiError(401, "this API key is not known, or was revoked", {"WWW-Authenticate": "Bearer"})
         return account
@@ -65,7 +65,7 @@ def check_csrf(request: Request, login: Login, sent: str | None = None) -> None:
 def needs(role: Role) -> object:
     """A dependency: an account of at least this role."""
 
-    def check(account: Annotated[Account, Depends(_account)]) -> Account:
+    async def check(account: Annotated[Account, Depends(_account)]) -> Account:
         if not account.role.allows(role):
             raise ApiError(403, f"this key has the role {account.role}; {role} is needed")
         return account

@@ -40,6 +40,9 @@ class Service:
     started_at: float = field(default_factory=time.time)
     draining: bool = False
     _recent: dict[str, deque[float]] = field(default_factory=lambda: defaultdict(deque))
+    _known: dict[str, tuple[float, Account | None]] = field(default_factory=dict)
+    _pending: int = 0
+    _looked: float = -1.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -52,6 +55,7 @@ class Service:
         self.admit(account)
         job, fresh = self.store.submit(new)
         if fresh:
+            self._pending += 1
             self.metrics.submitted.labels(new.kind).inc()
             logger.info("job {} submitted by {}", job.id, account.name)
         return job, fresh
@@ -68,8 +72,14 @@ class Service:
         free = shutil.disk_usage(_existing(home())).free
         if free < self.settings.min_free:
             raise ApiError(507, f"only {free // 10**6} MB of disk are free; new jobs wait until there is more")
-        if self.store.counts()[State.PENDING] >= self.settings.max_queue:
+        if self._waiting() >= self.settings.max_queue:
             raise ApiError(429, f"{self.settings.max_queue} jobs wait already; try again later", {"Retry-After": "30"})
+
+    def _waiting(self) -> int:
+        """How many jobs wait; looked up every second, and what is submitted meanwhile is added."""
+        if time.monotonic() - self._looked > 1.0:
+            self._pending, self._looked = self.store.counts()[State.PENDING], time.monotonic()
+        return self._pending
 
     def _count(self, account: Account) -> None:
         """Rate and quota of one key, over the last minute and day."""
@@ -85,6 +95,15 @@ class Service:
             if _within(times, now - 60, account.per_minute):
                 raise ApiError(429, f"this key may submit {account.per_minute} jobs a minute", {"Retry-After": "20"})
             times.append(now)
+
+    def account_of(self, secret: str) -> Account | None:
+        """The account of a key; looked up again after two seconds, so that a revoked key ends soon."""
+        known = self._known.get(secret)
+        if known is None or time.monotonic() - known[0] > 2.0:
+            if len(self._known) > 1000:
+                self._known.clear()
+            known = self._known[secret] = (time.monotonic(), self.accounts.find(secret))
+        return known[1]
 
     def visible_to(self, account: Account) -> str | None:
         """The owner whose jobs the account may see; None for all."""
@@ -102,6 +121,6 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def service_of(request: Request) -> Service:
+async def service_of(request: Request) -> Service:
     """For routes: `service: Annotated[Service, Depends(service_of)]`."""
     return request.app.state.service

@@ -11,7 +11,7 @@ from fastapi import UploadFile
 from src.artifacts.store import LocalStore
 from src.core.errors import BadInputError, OutputError
 from src.core.paths import home
-from src.media.images import MAX_BYTES, parse_photograph
+from src.media.images import MAX_BYTES, check_photograph
 
 CHUNK = 1 << 20
 
@@ -23,8 +23,7 @@ def keep_photograph(upload: UploadFile) -> Path:
         raise BadInputError("image is empty; send a photograph")
     if len(data) > MAX_BYTES:
         raise BadInputError(f"image has more than {MAX_BYTES:,} bytes")
-    photograph = parse_photograph(data, "image")
-    return LocalStore(home()).keep_photograph(data, photograph.sha256, photograph.suffix)
+    return LocalStore(home()).keep_photograph(data, *check_photograph(data, "image"))
 
 
 def keep_video(upload: UploadFile) -> Path:

@@ -95,9 +95,7 @@ class Accounts:
         with self.database.write() as connection:
             connection.execute(delete(logins).where(logins.c.expires < self.clock()))
             connection.execute(
-                insert(logins).values(
-                    hash=digest(cookie), key_id=account.id, csrf=csrf, expires=self.clock() + LOGIN_S
-                )
+                insert(logins).values(hash=digest(cookie), key_id=account.id, csrf=csrf, expires=self.clock() + LOGIN_S)
             )
         return cookie, Login(account, csrf)
 

@@ -1,7 +1,8 @@
 """One database: SQLite on one machine, PostgreSQL where the URL says so. Schema by Alembic."""
 
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ class Database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         self.url = url
         self.engine = create_engine(parsed, pool_size=16, max_overflow=32, pool_pre_ping=not self.is_sqlite)
+        # SQLite has one writer; waiting here costs less than its own polling for the lock.
+        self._turn = threading.Lock() if self.is_sqlite else nullcontext()
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare)
             event.listen(self.engine, "begin", _begin)
@@ -44,7 +47,7 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """One transaction. Raises OutputError where the disk is full."""
         try:
-            with self.engine.begin() as connection:
+            with self._turn, self.engine.begin() as connection:
                 yield connection
         except DBAPIError as error:
             if "full" in str(error.orig).lower():

@@ -1,10 +1,10 @@
 """A job and its states.
 
-    PENDING ──> PROCESSING ──> COMPLETED
-       │            ├────────> FAILED ──(retry)──> PENDING
-       │            ├────────> CANCELLED ─(retry)─> PENDING
-       │            └── lease lost ──> PENDING, or FAILED after the last attempt
-       └──────────> CANCELLED
+PENDING ──> PROCESSING ──> COMPLETED
+   │            ├────────> FAILED ──(retry)──> PENDING
+   │            ├────────> CANCELLED ─(retry)─> PENDING
+   │            └── lease lost ──> PENDING, or FAILED after the last attempt
+   └──────────> CANCELLED
 """
 
 from dataclasses import dataclass, field

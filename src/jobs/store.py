@@ -68,7 +68,8 @@ class JobStore:
                 record(connection, values["id"], now, "state", {"state": State.PENDING})
         except IntegrityError:
             return self._first_with(new), False
-        return self.get(values["id"]), True
+        unset = dict.fromkeys((column.name for column in COLUMNS), None)
+        return Job(**{name: (unset | values)[name] for name in unset}), True
 
     def _first_with(self, new: NewJob) -> Job:
         """The job that this idempotency key made. Raises WrongStateError where it asked for something else."""

@@ -33,6 +33,8 @@ def worker_app() -> typer.Typer:
 
 def _main(values: dict[str, Any]) -> None:
     with command():
+        if values["supervisor"] is not None:
+            os.nice(5)  # beside the service that answers clients
         worker = make_worker(values)
         _stop_on_signals(worker, 30.0 if values["drain"] is None else values["drain"])
         warm = values["warm"] or os.environ.get("NEWSREEL_WARM")

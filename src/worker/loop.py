@@ -1,5 +1,6 @@
 """The worker's loop: hold the device, claim a job, run it under a heartbeat, publish it by one commit."""
 
+import math
 import os
 import threading
 import time
@@ -44,6 +45,7 @@ class Worker:
     stopping: threading.Event = field(default_factory=threading.Event)
     hurry: threading.Event = field(default_factory=threading.Event)
     parent: int | None = None
+    _held: float = -math.inf
 
     def run(self) -> None:
         """Work until `stopping` is set: then the running job may end, unless `hurry` is set too, which gives it back.
@@ -69,11 +71,21 @@ class Worker:
 
     def _next(self, warm: str | None) -> Job | None:
         """Keep the device and claim; None while another worker has it or nothing waits."""
-        if not self.leases.hold_device(self.device, self.name, identity(), self.info):
+        if not self._hold():
             return None
-        with suppress(LostLeaseError):
+        try:
             return self.leases.claim(self.name, self.device, warm)
-        return None
+        except LostLeaseError:
+            self._held = -math.inf
+            return None
+
+    def _hold(self) -> bool:
+        """Take the device, or renew it when a quarter of the lease has passed."""
+        if time.monotonic() - self._held < self.leases.lease_s / BEATS:
+            return True
+        held = self.leases.hold_device(self.device, self.name, identity(), self.info)
+        self._held = time.monotonic() if held else -math.inf
+        return held
 
     def _work(self, job: Job) -> None:
         path = self.folder / artifact_name(job)
@@ -114,8 +126,8 @@ class Worker:
                 if self._asked_to_stop(job, renewed):
                     cancel.cancel()
                 if time.monotonic() - renewed > self.leases.lease_s / BEATS:
-                    self.leases.hold_device(self.device, self.name, identity(), self.info)
                     renewed = time.monotonic()
+                self._hold()
             except LostLeaseError:
                 cancel.cancel()
                 return

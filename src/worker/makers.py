@@ -101,9 +101,7 @@ class EngineMaker:
         request = validate(job.request | {"output_path": path, "device": self.device}, Request, "job")
         prepared = prepare(request)
         plans = plans_for(prepared, self.hardware)
-        result = generate(
-            prepared, plans, self.hardware, watch.listener, watch.cancel, self.sessions, watch.picture
-        )
+        result = generate(prepared, plans, self.hardware, watch.listener, watch.cancel, self.sessions, watch.picture)
         return {
             "report": result.report, "seconds": result.costs.seconds, "peak_rss": result.costs.peak_rss,
             "peak_vram": result.costs.peak_vram, "warnings": list(result.warnings),

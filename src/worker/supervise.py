@@ -77,7 +77,7 @@ class Supervisor:
     def _spawn(self, child: Child) -> None:
         command = [sys.executable, "-m", "src.worker", "--supervisor", str(os.getpid()), "--name", child.name]
         command += child.arguments
-        child.process = subprocess.Popen(command, cwd=REPOSITORY, start_new_session=True)
+        child.process = subprocess.Popen(command, cwd=REPOSITORY, process_group=0)
         child.started = time.monotonic()
 
     def alive(self) -> int:

@@ -69,6 +69,7 @@ def test_a_template_with_slots(client, jpeg):
         ({"prompt": "a", "lora": "../../etc"}, "under checkpoints/"),
         ({"prompt": "a", "lora": "/etc/passwd"}, "under checkpoints/"),
         ({"prompt": "a", "lora": "https://evil/x.safetensors"}, "under checkpoints/"),
+        ({"prompt": "a", "lora": "a\0b"}, "under checkpoints/"),
         ({"prompt": "a", "lora": "nope"}, "not under checkpoints/"),
         ({"prompt": "a", "model": "/etc"}, "under checkpoints/"),
         ({"prompt": "a", "model": "hf://x/y"}, "under checkpoints/"),
@@ -86,7 +87,14 @@ def test_bad_fields_get_one_sentence(client, jpeg, home, data, words):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"no picture", b"\xff\xd8\xff\xe0" + b"\x00" * 100, b"<svg onload=alert(1)>", b"GIF89a", b"\x89PNG\r\n\x1a\n" * 9],
+    [
+        b"",
+        b"no picture",
+        b"\xff\xd8\xff\xe0" + b"\x00" * 100,
+        b"<svg onload=alert(1)>",
+        b"GIF89a",
+        b"\x89PNG\r\n\x1a\n" * 9,
+    ],
 )
 def test_bad_pictures(client, home, content):
     answer = _post(client, content)

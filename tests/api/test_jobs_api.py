@@ -86,7 +86,9 @@ def _parse(lines):
     return events
 
 
-@pytest.mark.parametrize("path", ["/jobs/x", "/jobs/" + "0" * 21, "/jobs/" + "0" * 21 + "/events", "/jobs/..%2f..", "/nope"])
+@pytest.mark.parametrize(
+    "path", ["/jobs/x", "/jobs/" + "0" * 21, "/jobs/" + "0" * 21 + "/events", "/jobs/..%2f..", "/nope"]
+)
 def test_unknown_ids(client, path):
     answer = client.get(path)
     assert answer.status_code in (404, 422)
@@ -94,7 +96,16 @@ def test_unknown_ids(client, path):
 
 
 @pytest.mark.parametrize(
-    "name", ["..%2f..%2fnewsreel.db", "%2e%2e/jobs.db", "x.json", "a.mp4%00.png", ".hidden.mp4", "a" * 300 + ".mp4", "nope.mp4"]
+    "name",
+    [
+        "..%2f..%2fnewsreel.db",
+        "%2e%2e/jobs.db",
+        "x.json",
+        "a.mp4%00.png",
+        ".hidden.mp4",
+        "a" * 300 + ".mp4",
+        "nope.mp4",
+    ],
 )
 def test_no_way_out_of_the_artifacts(client, home, name):
     (home / "secret.mp4").parent.mkdir(parents=True, exist_ok=True)

@@ -59,7 +59,9 @@ def test_bad_settings(client, video, settings, words):
     assert words in answer.json()["detail"]
 
 
-@pytest.mark.parametrize("data", [b"", b"no video", b"\x00\x00\x00\x18ftypmp42" + b"\x00" * 64, b"#EXTM3U\nfile:///etc/passwd\n"])
+@pytest.mark.parametrize(
+    "data", [b"", b"no video", b"\x00\x00\x00\x18ftypmp42" + b"\x00" * 64, b"#EXTM3U\nfile:///etc/passwd\n"]
+)
 def test_what_is_no_video_is_refused_and_not_kept(client, home, data):
     assert _upload(client, data).status_code == 422
     assert not list((home / "uploads").glob("*"))

@@ -29,7 +29,16 @@ class RunningService:
         self.process = None
 
     def start(self):
-        command = [sys.executable, "-m", "uvicorn", "src.api_server:app", "--port", str(self.port), "--log-level", "warning"]
+        command = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "src.api_server:app",
+            "--port",
+            str(self.port),
+            "--log-level",
+            "warning",
+        ]
         self.log = (self.home.parent / "service.log").open("a")
         self.process = subprocess.Popen(
             command, cwd=REPOSITORY, env=self.environment, stdout=self.log, stderr=self.log, start_new_session=True

@@ -21,7 +21,11 @@ def _rounds(running, home, rounds, seed):
     store, accepted = JobStore(Database(url)), []
     for number in range(rounds):
         accepted += [
-            store.submit(NewJob("generate", "open", {"prompt": f"p {number}", "fake_steps": 8, "fake_seconds": 0.6}, max_attempts=50))[0].id
+            store.submit(
+                NewJob(
+                    "generate", "open", {"prompt": f"p {number}", "fake_steps": 8, "fake_seconds": 0.6}, max_attempts=50
+                )
+            )[0].id
             for _ in range(2)
         ]
         time.sleep(chance.uniform(0.0, 1.2))

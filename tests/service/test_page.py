@@ -147,9 +147,7 @@ def test_by_keyboard_on_a_phone_and_in_the_dark(browser, site):
 def test_forms_of_other_sites_are_refused(browser, site):
     page = _page(browser, site)
     _log_in(page, site)
-    answer = page.evaluate(
-        "fetch('/submit', {method: 'POST', body: new FormData()}).then(answer => answer.status)"
-    )
+    answer = page.evaluate("fetch('/submit', {method: 'POST', body: new FormData()}).then(answer => answer.status)")
     assert answer in (403, 422)
     status = page.evaluate("fetch('/jobs/' + '0'.repeat(21) + '/cancel', {method: 'POST'}).then(a => a.status)")
     assert status == 403
