@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,11 +148,15 @@ def generate(
     listener: Listener = ignore,
     cancel: CancelToken | None = None,
     sessions: "Sessions | None" = None,
+    show: Callable[[bytes], None] | None = None,
 ) -> Result:
-    """Make the clip. sessions: pass the same object again to keep the pipeline warm between calls."""
+    """Make the clip. sessions: pass the same object again to keep the pipeline warm between calls.
+
+    show: gets pictures of the clip (JPEG) while it is made.
+    """
     from src.engine.road import Job, Road, run_with_fallback
     from src.engine.session import Sessions
 
-    road = Road(LocalStore(home()), hardware, listener=listener, cancel=cancel or CancelToken())
+    road = Road(LocalStore(home()), hardware, listener=listener, cancel=cancel or CancelToken(), show=show)
     job = Job(prepared.request, plans[0], prepared.photograph, prepared.final)
     return run_with_fallback(road, job, plans, (sessions or Sessions()).opener(prepared.folder, prepared.adapters))

@@ -45,7 +45,10 @@ class Job:
 
 @dataclass
 class Road:
-    """Runs jobs. filters see each delivered frame before encoding; finishers the whole temporary file."""
+    """Runs jobs. filters see each delivered frame before encoding; finishers the whole temporary file.
+
+    show: gets a JPEG of the clip now and then while it is denoised, where the decoder lies on the device anyway.
+    """
 
     store: ArtifactStore
     hardware: Hardware
@@ -53,6 +56,7 @@ class Road:
     finishers: list[Finisher] = field(default_factory=list)
     listener: Listener = ignore
     cancel: CancelToken = field(default_factory=CancelToken)
+    show: Callable[[bytes], None] | None = None
 
     def run(self, job: Job, session: Session) -> Result:
         """Make, publish and record one clip. Raises any error of the tree; then nothing is left behind."""
@@ -82,7 +86,7 @@ class Road:
     ) -> str:
         """Stream the frames into writer and scorer, which works beside; returns the SHA-256 over their RGB bytes."""
         digest, done = hashlib.sha256(), 0
-        native = session.run(job.plan, pixels, watch, self.listener, self.cancel)
+        native = session.run(job.plan, pixels, watch, self.listener, self.cancel, self._preview(job, session))
         for frame in self._filtered(self._enlarged(job.plan, native, scoring, watch)):
             with watch.stage("deliver"):
                 digest.update(np.ascontiguousarray(frame).tobytes())
@@ -109,6 +113,13 @@ class Road:
             return frames
         further = make_upscaler(plan.upscale.preset, plan.session.device)
         return watch.drain("upscale", further.upscale(frames, plan.written))
+
+    def _preview(self, job: Job, session: Session) -> Any:
+        if self.show is None or job.plan.session.offload != "none" or job.plan.mode == "baseline":
+            return None
+        from src.engine.preview import Previewer
+
+        return Previewer(session.load(), self.show)
 
     def _filtered(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         for frame in frames:

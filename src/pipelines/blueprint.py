@@ -168,9 +168,7 @@ def transformer(blueprint: Blueprint) -> CogVideoXTransformer3DModel:
     )  # fmt: skip
 
 
-def assemble(
-    blueprint: Blueprint, corpus: Sequence[str], seed: int, tokenizer: T5Tokenizer | None = None
-) -> Any:
+def assemble(blueprint: Blueprint, corpus: Sequence[str], seed: int, tokenizer: T5Tokenizer | None = None) -> Any:
     """The whole pipeline in memory, untrained, its weights drawn from `seed`.
 
     tokenizer: used instead of one trained on `corpus`, which orders pieces of equal weight anew in each process.

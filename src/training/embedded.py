@@ -48,9 +48,7 @@ def _tokenizer(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path) -
     from transformers import T5Tokenizer
 
     if not folder.is_dir():
-        learned = train_tokenizer(
-            corpus(settings.corpus, settings.seed), blueprint.vocab_size, blueprint.text_length
-        )
+        learned = train_tokenizer(corpus(settings.corpus, settings.seed), blueprint.vocab_size, blueprint.text_length)
         learned.save_pretrained(folder)
     return T5Tokenizer.from_pretrained(folder)
 

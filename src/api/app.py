@@ -1,0 +1,104 @@
+"""The application: stores, supervisor, housekeeping, routes."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+from loguru import logger
+
+import src
+from src.api import artifacts, generate, health, jobs, page, problems, upscale
+from src.api.hub import Hub
+from src.api.keeper import Keeper
+from src.api.metrics import Metrics
+from src.api.middleware import Around
+from src.api.service import Service
+from src.api.settings import ServiceSettings, read_settings
+from src.console.logs import setup_logs
+from src.jobs.accounts import Accounts, Role
+from src.jobs.database import Database
+from src.jobs.leases import LeaseStore
+from src.jobs.store import JobStore
+from src.worker.supervise import Supervisor
+
+ABOUT = """One photograph and a prompt become a six-second clip. Every request is a durable job: it survives restarts of
+the service and of its workers. Authenticate with `Authorization: Bearer KEY`."""
+
+
+def create_app(settings: ServiceSettings | None = None) -> FastAPI:
+    """The ASGI application. settings: None reads the environment when the application starts."""
+    setup_logs()
+    settings = settings or read_settings()
+    app = FastAPI(title="Newsreel", version=src.__version__, description=ABOUT, lifespan=_life)
+    app.state.settings = settings
+    app.state.service = make_service(settings)
+    for module in (generate, jobs, artifacts, upscale, health, page):
+        app.include_router(module.router)
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
+    problems.install(app)
+    app.add_middleware(Around, limit=settings.max_upload, observe=_observer(app.state.service.metrics))
+    return app
+
+
+def make_service(settings: ServiceSettings) -> Service:
+    """Everything that the routes need, on a database of this version."""
+    database = Database(settings.database)
+    database.migrate()
+    store, leases = JobStore(database), LeaseStore(database, lease_s=settings.lease)
+    arguments = ["--database", settings.database, "--maker", settings.maker, "--device", settings.device,
+                 "--lease", str(settings.lease), "--drain", str(settings.drain)]  # fmt: skip
+    if settings.warm:
+        arguments += ["--warm", settings.warm]
+    return Service(
+        settings=settings,
+        database=database,
+        store=store,
+        leases=leases,
+        accounts=Accounts(database),
+        hub=Hub(store),
+        metrics=Metrics(store, leases),
+        supervisor=Supervisor(leases, arguments, settings.workers, settings.drain),
+    )
+
+
+@asynccontextmanager
+async def _life(app: FastAPI) -> AsyncIterator[None]:
+    """Recover, start, serve; then drain."""
+    service: Service = app.state.service
+    greet(service)
+    keeper = Keeper(service.settings, service.store, service.leases)
+    await asyncio.to_thread(service.supervisor.start)
+    await asyncio.to_thread(keeper.start)
+    await service.hub.start()
+    yield
+    service.draining = True
+    logger.info("stopping: running jobs have {:.0f} s to end", service.settings.drain)
+    await service.hub.stop()
+    await asyncio.to_thread(service.supervisor.stop)
+    await asyncio.to_thread(keeper.stop)
+    service.database.engine.dispose()
+
+
+def greet(service: Service) -> None:
+    """The first key, printed once; or the warning of an open service."""
+    settings = service.settings
+    if settings.auth == "off":
+        logger.warning("NEWSREEL_AUTH=off: everybody who reaches this port may use the service and see all jobs")
+    elif not service.accounts.all():
+        secret, account = service.accounts.create("first", Role.ADMIN, settings.per_minute, settings.per_day)
+        print(f"Newsreel: the first API key (admin, id {account.id}), shown this once:\n\n    {secret}\n", flush=True)
+
+
+def _observer(metrics: Metrics) -> "object":
+    def observe(method: str, status: int, seconds: float) -> None:
+        metrics.requests.labels(method if method in METHODS else "other", str(status)).observe(seconds)
+
+    return observe
+
+
+METHODS = {"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"}
+os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;file")

@@ -1,0 +1,47 @@
+"""Finished files, from one folder and no other place."""
+
+import re
+from pathlib import Path as FilePath
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Response
+from fastapi.responses import FileResponse
+
+from src.api.problems import ApiError, responses
+from src.api.security import Reader, ServiceDep
+from src.api.service import Service
+from src.jobs.accounts import Account, Role
+from src.worker.names import ATTEMPT
+
+router = APIRouter(prefix="/artifacts", tags=["artifacts"])
+TYPES = {".mp4": "video/mp4", ".mkv": "video/x-matroska", ".png": "image/png", ".jpg": "image/jpeg"}
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,250}")
+FileName = Annotated[str, Path(description="A file's name, such as a job's `artifact`", max_length=255)]
+Errors = responses(401, 403, 404, 422)
+
+
+@router.get("/{filename}", summary="A finished clip", response_class=FileResponse, responses=Errors)
+def artifact(service: ServiceDep, account: Reader, filename: FileName) -> Response:
+    """Range requests, ETag and Last-Modified are understood."""
+    path = find(service, account, filename)
+    return FileResponse(path, media_type=TYPES[path.suffix], headers={"Cache-Control": "private, no-cache"})
+
+
+@router.get("/{filename}/manifest", summary="How a clip was made", responses=Errors)
+def manifest(service: ServiceDep, account: Reader, filename: FileName) -> Response:
+    path = find(service, account, filename).with_suffix(".json")
+    if not path.is_file():
+        raise ApiError(404, f"{filename} has no manifest")
+    return FileResponse(path, media_type="application/json")
+
+
+def find(service: Service, account: Account, filename: str) -> FilePath:
+    """The file, if the account may have it. Files of no job (made by a command) are everybody's who may read."""
+    path = service.folder / filename
+    known = NAME.fullmatch(filename) and path.suffix in TYPES and path.is_file() and not path.is_symlink()
+    if known and ATTEMPT.fullmatch(filename):
+        job = service.store.of_artifact(filename)
+        known = job is not None and (account.role is Role.ADMIN or job.owner == account.id)
+    if not known:
+        raise ApiError(404, "there is no such artifact")
+    return path

@@ -1,0 +1,134 @@
+"""The form of /generate-video: the shared vocabulary, checked before anything is stored."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Form, UploadFile
+from pydantic import BaseModel, ConfigDict, Field
+
+from src.catalog.models import MODELS
+from src.core.config import validate
+from src.core.errors import BadInputError, MissingFileError
+from src.core.paths import CHECKPOINTS
+from src.core.prompts import find_template, load_templates
+from src.core.request import Request
+
+PRIORITIES = {"when-there-is-time": -1, "normal": 0, "urgent": 1, "breaking": 2}
+Text = Annotated[str | None, Field(max_length=4000)]
+
+
+class GenerateForm(BaseModel):
+    """Fields of the shared vocabulary; empty ones count as not given. set: JSON of the template's slots."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    prompt: Text = None
+    template: Text = None
+    set: Text = None
+    negative_prompt: Text = None
+    mode: Text = None
+    model: Text = None
+    seed: Text = None
+    num_frames: Text = None
+    height: Text = None
+    width: Text = None
+    fps: Text = None
+    num_inference_steps: Text = None
+    guidance_scale: Text = None
+    guidance_interval: Text = None
+    scheduler: Text = None
+    lora: list[str] = Field(default_factory=list, max_length=8)
+    profile: Text = None
+    cache: Text = None
+    fit: Text = None
+    score: Text = None
+    upscale: Text = None
+    priority: Text = None
+
+
+class GenerateUpload(GenerateForm):
+    """The form with its photograph."""
+
+    image: UploadFile = Field(description="The photograph: JPEG, PNG, WebP, TIFF, BMP or GIF")
+
+
+GenerateFields = Annotated[GenerateUpload, Form(media_type="multipart/form-data")]
+
+
+def request_from(form: GenerateForm) -> dict[str, Any]:
+    """The request as plain JSON, without the photograph. Raises BadInputError naming the field."""
+    fields = {name: value for name, value in form.model_dump(exclude={"image"}).items() if value not in (None, "", [])}
+    fields.pop("priority", None)
+    if "\x00" in "".join(str(value) for value in fields.values()):
+        raise BadInputError("the form holds a null byte; send plain text")
+    if "set" in fields:
+        fields["set"] = slots(fields["set"])
+    if "lora" in fields:
+        fields["lora"] = [local_adapter(item) for item in fields["lora"]]
+    request = validate(fields | {"input_image": "photograph"}, Request, "form")
+    check_model(request.model)
+    check_wording(request)
+    kept = set(fields) - {"input_image"}
+    return request.model_dump(mode="json", include=kept)
+
+
+def priority_from(form: GenerateForm) -> int:
+    """0 unless the form says otherwise."""
+    name = form.priority or "normal"
+    if name not in PRIORITIES:
+        raise BadInputError(f"priority is {name[:40]!r}; it must be one of: {', '.join(PRIORITIES)}")
+    return PRIORITIES[name]
+
+
+def slots(text: str) -> dict[str, str]:
+    """{"city": "Lyon"} from its JSON."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        raise BadInputError('set must be a JSON object of texts, such as {"city": "Lyon"}')
+    return values
+
+
+def check_wording(request: Request) -> None:
+    """A prompt or a template, whose slots exist."""
+    if (request.prompt is None) == (request.template is None):
+        raise BadInputError("give either prompt or template")
+    if request.template is not None:
+        find_template(request.template, load_templates()).render(request.set)
+
+
+def check_model(model: str) -> None:
+    """A model of the catalogue, or a folder under checkpoints/; no other path, and no URL."""
+    if model == "auto" or model in MODELS:
+        return
+    inside(model, "model")
+
+
+def local_adapter(item: str) -> str:
+    """PATH[=WEIGHT] of an adapter by name or by its path under checkpoints/, as a path."""
+    name, equals, weight = item.partition("=")
+    return f"{inside(name, 'lora')}{equals}{weight}"
+
+
+def inside(name: str, field: str) -> str:
+    """A path under checkpoints/, given from there or from the repository; whatever leads out is refused."""
+    if not name.isprintable() or len(name) > 300:
+        raise BadInputError(f"{field} {name[:80]!r} must be a name or a path under checkpoints/")
+    wanted = Path(name)
+    parts = wanted.parts[1:] if wanted.parts[:1] == ("checkpoints",) else wanted.parts
+    path = CHECKPOINTS.joinpath(*parts) if parts and not wanted.is_absolute() else None
+    root = CHECKPOINTS.resolve()
+    if path is None or ":" in name or not path.resolve().is_relative_to(root) or path.resolve() == root:
+        raise BadInputError(f"{field} {name[:80]!r} must be a name or a path under checkpoints/")
+    if not path.exists():
+        raise MissingFileError(f"{field} {name[:80]!r} is not under checkpoints/")
+    return f"checkpoints/{path.resolve().relative_to(root).as_posix()}"
+
+
+def group_of(request: dict[str, Any]) -> str:
+    """What jobs share that can run on one warm pipeline."""
+    names = ("model", "mode", "profile", "lora", "width", "height", "num_frames")
+    return json.dumps([request.get(name) for name in names])[:200]

@@ -1,0 +1,84 @@
+"""News of jobs for whoever listens: one reader of the events table for all listeners of this process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from src.jobs.model import Event, Job
+from src.jobs.store import JobStore
+
+LOOK_S = 0.1
+
+
+class Hub:
+    """Wakes listeners when their job has news. Reads the database only while somebody listens."""
+
+    def __init__(self, store: JobStore) -> None:
+        self.store = store
+        self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._task: asyncio.Task | None = None
+        self._seen = 0
+
+    async def start(self) -> None:
+        """Begin with what is there now."""
+        self._seen = await asyncio.to_thread(self.store.last_event)
+        self._task = asyncio.create_task(self._read())
+
+    async def stop(self) -> None:
+        """Stop reading and wake everybody."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        for waiting in self._waiting.values():
+            for bell in waiting:
+                bell.set()
+
+    async def _read(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if self._waiting:
+                events = await asyncio.to_thread(self.store.events, None, self._seen)
+                self._ring(events)
+
+    def _ring(self, events: list[Event]) -> None:
+        for event in events:
+            self._seen = max(self._seen, event.id)
+            for bell in self._waiting.get(event.job_id, ()):
+                bell.set()
+
+    async def wait(self, job_id: str, seconds: float) -> None:
+        """Until the job has news, or the time is up."""
+        bell = asyncio.Event()
+        self._waiting.setdefault(job_id, set()).add(bell)
+        try:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(bell.wait(), seconds)
+        finally:
+            self._waiting[job_id].discard(bell)
+            if not self._waiting[job_id]:
+                del self._waiting[job_id]
+
+    async def follow(self, job_id: str, after: int, silence_s: float = 15.0) -> AsyncIterator[Event | None]:
+        """Events of a job after number `after`, as they come, until its last; None after each silence."""
+        while True:
+            events = await asyncio.to_thread(self.store.events, job_id, after)
+            for event in events:
+                after = event.id
+                yield event
+            job = await asyncio.to_thread(self.store.get, job_id)
+            if job.state.final and not await asyncio.to_thread(self.store.events, job_id, after):
+                return
+            if not events:
+                await self.wait(job_id, silence_s)
+                yield None
+
+    async def finished(self, job_id: str, seconds: float) -> Job:
+        """The job once it is final, or as it is when the time is up."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while True:
+            job = await asyncio.to_thread(self.store.get, job_id)
+            left = deadline - asyncio.get_running_loop().time()
+            if job.state.final or left <= 0:
+                return job
+            await self.wait(job_id, min(left, 2.0))

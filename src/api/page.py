@@ -1,0 +1,177 @@
+"""The page for editors: server-rendered; forms work without scripts, scripts add dropping, progress and previews."""
+
+from pathlib import Path as FilePath
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
+from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.templating import Jinja2Templates
+
+from src.api.curve import curve
+from src.api.forms import PRIORITIES, GenerateForm
+from src.api.generate import submit
+from src.api.problems import ApiError
+from src.api.schemas import view
+from src.api.security import COOKIE, SAFE, ServiceDep, check_csrf, login_of
+from src.api.service import Service
+from src.api.upscale import UpscaleSettings
+from src.core.errors import BadInputError, NewsreelError
+from src.core.prompts import load_templates
+from src.jobs.accounts import LOGIN_S, Login, Role
+from src.jobs.model import Job, NewJob, State
+
+router = APIRouter(include_in_schema=False)
+pages = Jinja2Templates(FilePath(__file__).parent / "templates")
+PAGE = 24
+
+
+class LoginNeeded(ApiError):
+    """The browser is sent to the login."""
+
+    def __init__(self) -> None:
+        super().__init__(303, "log in first", {"Location": "/login"})
+
+
+def _login(request: Request, service: ServiceDep) -> Login:
+    login = login_of(request, service)
+    if login is None:
+        raise LoginNeeded
+    return login
+
+
+def _form_login(request: Request, service: ServiceDep, csrf: Annotated[str, Form()] = "") -> Login:
+    """The login of a form, which carries the page's token."""
+    login = _login(request, service)
+    check_csrf(request, login, csrf)
+    if request.method not in SAFE and not login.account.role.allows(Role.SUBMIT):
+        raise ApiError(403, "this key may look, but not submit")
+    return login
+
+
+Viewer = Annotated[Login, Depends(_login)]
+Editor = Annotated[Login, Depends(_form_login)]
+
+
+def render(request: Request, name: str, login: Login | None, status: int = 200, **values: Any) -> HTMLResponse:
+    """A page with what every page shows."""
+    open_service = request.app.state.service.settings.auth == "off"
+    context = {"login": login, "open_service": open_service} | values
+    response = pages.TemplateResponse(request, name, context, status)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@router.get("/login")
+def login_page(request: Request) -> Response:
+    return render(request, "login.html", None)
+
+
+@router.post("/login")
+def log_in(request: Request, service: ServiceDep, key: Annotated[str, Form()] = "") -> Response:
+    account = service.accounts.find(key.strip())
+    if account is None:
+        return render(request, "login.html", None, 401, error="This key is not known, or was revoked.")
+    cookie, _ = service.accounts.log_in(account)
+    response = RedirectResponse("/", 303)
+    secure = request.url.scheme == "https"
+    response.set_cookie(COOKIE, cookie, int(LOGIN_S), httponly=True, samesite="strict", secure=secure)
+    return response
+
+
+@router.post("/logout")
+def log_out(request: Request, service: ServiceDep, login: Editor) -> Response:
+    service.accounts.log_out(request.cookies.get(COOKIE, ""))
+    response = RedirectResponse("/login", 303)
+    response.delete_cookie(COOKIE)
+    return response
+
+
+@router.get("/")
+def studio(
+    request: Request,
+    service: ServiceDep,
+    login: Viewer,
+    state: Annotated[State | None, Query()] = None,
+    before: Annotated[str | None, Query(pattern="^[0-9a-f]{21}$")] = None,
+) -> Response:
+    """The form, and the jobs below it."""
+    return _studio(request, service, login, state=state, before=before)
+
+
+def _studio(
+    request: Request, service: Service, login: Login, status: int = 200, state: State | None = None,
+    before: str | None = None, **values: Any,
+) -> Response:  # fmt: skip
+    jobs = service.store.page(service.visible_to(login.account), state, before, PAGE)
+    following = jobs[-1].id if len(jobs) == PAGE else None
+    return render(
+        request, "studio.html", login, status, jobs=[view(job) for job in jobs], templates=load_templates(),
+        states=list(State), state=state, following=following, priorities=PRIORITIES, **values,
+    )  # fmt: skip
+
+
+@router.post("/submit")
+def submit_page(
+    request: Request,
+    service: ServiceDep,
+    login: Editor,
+    image: Annotated[UploadFile, File()],
+    prompt: Annotated[str, Form()] = "",
+    template: Annotated[str, Form()] = "",
+    mode: Annotated[str, Form()] = "",
+    seed: Annotated[str, Form()] = "",
+    priority: Annotated[str, Form()] = "normal",
+) -> Response:
+    """The form's target; what is wrong is said above the form, with what was typed still in it."""
+    typed = {"prompt": prompt, "template": template, "mode": mode, "seed": seed, "priority": priority}
+    wording = {"prompt": prompt} if prompt.strip() or not template else {"template": template}
+    try:
+        form = GenerateForm(**wording, mode=mode, seed=seed, priority=priority)
+        job = submit(service, login.account, image, form, None)
+    except (NewsreelError, ApiError) as error:
+        status = getattr(error, "http_status", None) or getattr(error, "status", 422)
+        return _studio(request, service, login, status, error=str(error), typed=typed)
+    return RedirectResponse(f"/clips/{job.id}", 303)
+
+
+@router.get("/clips/{job_id}")
+def clip_page(request: Request, service: ServiceDep, login: Viewer, job_id: str) -> Response:
+    """One job: progress, then the clip with its score, curve and warnings, beside its enlarged version."""
+    job = service.store.get(job_id, service.visible_to(login.account))
+    report = (job.result or {}).get("report") or {}
+    return render(
+        request, "clip.html", login, job=view(job), report=report, curve=curve(report.get("curve") or []),
+        larger=_larger(service, login, job), after=service.store.events(job.id)[-1:],
+    )  # fmt: skip
+
+
+def _larger(service: Service, login: Login, job: Job) -> Any:
+    """The newest upscaling job of this clip."""
+    mine = service.store.page(service.visible_to(login.account), None, None, 200)
+    found = next((other for other in mine if other.request.get("of") == job.id), None)
+    return view(found) if found else None
+
+
+@router.post("/clips/{job_id}/{action}")
+def act(service: ServiceDep, login: Editor, job_id: str, action: str) -> Response:
+    """The buttons of a clip's page."""
+    owner = service.visible_to(login.account)
+    if action == "cancel":
+        service.store.cancel(job_id, owner)
+    elif action == "retry":
+        service.admit(login.account)
+        service.store.retry(job_id, owner)
+    elif action == "upscale":
+        _upscale(service, login, service.store.get(job_id, owner))
+    else:
+        raise ApiError(404, "there is no such button")
+    return RedirectResponse(f"/clips/{job_id}", 303)
+
+
+def _upscale(service: Service, login: Login, job: Job) -> None:
+    """Enlarge a finished clip twice."""
+    if job.state is not State.COMPLETED or job.artifact is None:
+        raise BadInputError(f"job {job.id} is {job.state}; only finished clips are enlarged")
+    source = {"input": str(service.folder / job.artifact), "name": "enlarged", "of": job.id}
+    wanted = UpscaleSettings(quality="fast").model_dump()
+    service.submit(NewJob("upscale", login.account.id, source | wanted, "upscale fast"), login.account)

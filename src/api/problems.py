@@ -1,0 +1,73 @@
+"""Errors as problem+json (RFC 9457): type, title, status, detail; nothing of the inside."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from loguru import logger
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from src.core.errors import NewsreelError
+
+
+class Problem(BaseModel):
+    """What every error answers."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+
+
+class ApiError(Exception):
+    """An error that only the service has: authentication, quotas, limits."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers = status, detail, headers
+
+
+def problem(status: int, detail: str, title: str = "", headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The response."""
+    body = {"type": "about:blank", "title": title or HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return JSONResponse(body, status, dict(headers or {}), "application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    """Handlers for every kind of error."""
+
+    @app.exception_handler(NewsreelError)
+    async def expected(request: Request, error: NewsreelError) -> JSONResponse:
+        return problem(error.http_status, str(error), type(error).__name__)
+
+    @app.exception_handler(ApiError)
+    async def refused(request: Request, error: ApiError) -> JSONResponse:
+        return problem(error.status, error.detail, headers=error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return problem(422, "; ".join(_sentence(item) for item in error.errors()[:5]))
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        return problem(error.status_code, str(error.detail), headers=error.headers)
+
+    @app.exception_handler(Exception)
+    async def bug(request: Request, error: Exception) -> JSONResponse:
+        logger.opt(exception=error).error("a bug while answering {} {}", request.method, request.url.path)
+        return problem(500, "the service has a bug; the log has the details under this request's id")
+
+
+def _sentence(item: dict[str, Any]) -> str:
+    place = ".".join(str(part) for part in item["loc"] if part != "body")
+    return f"{place}: {item['msg']}" if place else item["msg"]
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For OpenAPI: these statuses answer a problem."""
+    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}

@@ -1,0 +1,130 @@
+"""Upscaling: upload, status, progress, download, cancel; the same jobs underneath."""
+
+from pathlib import PurePath
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, File, Form, Path, Response, UploadFile
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, Field
+
+from src.api.artifacts import find
+from src.api.problems import ApiError, responses
+from src.api.security import Reader, ServiceDep, Submitter
+from src.api.service import Service
+from src.api.uploads import keep_video, parse_json
+from src.core.config import Config, validate
+from src.jobs.accounts import Account
+from src.jobs.model import Job, NewJob, State
+
+router = APIRouter(prefix="/api", tags=["upscale"])
+TaskId = Annotated[str, Path(pattern="^[0-9a-f]{21}$", description="The task's id")]
+Unknown = responses(401, 403, 404, 422)
+
+
+class UpscaleSettings(Config):
+    """The `settings` field. quality: the preset. guideScale: for diffusion backends only."""
+
+    scale: Literal[2, 4, 8] = 2
+    denoiseLevel: Annotated[float, Field(ge=0, le=1)] = 0.0
+    preserveDetails: Annotated[float, Field(ge=0, le=1)] | bool = 0.5
+    quality: Literal["fast", "balanced", "quality"] = "balanced"
+    guideScale: Annotated[float, Field(ge=0, le=50)] | None = None
+
+
+class Task(BaseModel):
+    """An accepted upload."""
+
+    taskId: str
+    status: State
+
+
+class TaskStatus(BaseModel):
+    """progress: per cent. downloadUrl: once it is completed."""
+
+    taskId: str
+    status: State
+    progress: float
+    downloadUrl: str | None
+    error: dict[str, Any] | None
+
+
+class TaskProgress(BaseModel):
+    """Frames enlarged so far, of how many; totalFrames is 0 until they are counted."""
+
+    taskId: str
+    currentFrame: int
+    totalFrames: int
+    percentage: float
+
+
+class Message(BaseModel):
+    """One sentence."""
+
+    message: str
+
+
+@router.post(
+    "/upload", response_model=Task, status_code=202, summary="Upload a video to enlarge",
+    responses=responses(400, 401, 403, 413, 422, 429, 503, 507),
+)  # fmt: skip
+def upload(
+    service: ServiceDep,
+    account: Submitter,
+    video: Annotated[UploadFile, File(description="Any video file that ffmpeg reads")],
+    settings: Annotated[str, Form(description='JSON, such as {"scale": 2, "quality": "fast"}', max_length=4000)] = "{}",
+) -> Task:
+    wanted = validate(parse_json(settings, "settings"), UpscaleSettings, "settings")
+    service.admit_upload()
+    request = {"input": str(keep_video(video)), "name": safe_name(video.filename), **wanted.model_dump()}
+    job, _ = service.submit(NewJob("upscale", account.id, request, f"upscale {wanted.quality}"), account)
+    return Task(taskId=job.id, status=job.state)
+
+
+def safe_name(name: str | None) -> str:
+    """The last part of what the client calls the file, for people to read."""
+    return PurePath((name or "video").replace("\\", "/").replace("\x00", "")).stem[:60] or "video"
+
+
+@router.get("/status/{task_id}", response_model=TaskStatus, summary="Status of a task", responses=Unknown)
+def status(service: ServiceDep, account: Reader, task_id: TaskId) -> TaskStatus:
+    job = _task(service, account, task_id)
+    url = f"/api/download/{job.id}" if job.state is State.COMPLETED else None
+    return TaskStatus(taskId=job.id, status=job.state, progress=_percent(job), downloadUrl=url, error=job.error)
+
+
+@router.get("/progress/{task_id}", response_model=TaskProgress, summary="Frames done", responses=Unknown)
+def progress(service: ServiceDep, account: Reader, task_id: TaskId) -> TaskProgress:
+    job = _task(service, account, task_id)
+    return TaskProgress(taskId=job.id, currentFrame=job.done, totalFrames=job.total, percentage=_percent(job))
+
+
+@router.get(
+    "/download/{task_id}", summary="The enlarged video", response_class=FileResponse,
+    responses=responses(401, 403, 404, 409, 422),
+)  # fmt: skip
+def download(service: ServiceDep, account: Reader, task_id: TaskId) -> Response:
+    job = _task(service, account, task_id)
+    if job.state is not State.COMPLETED or job.artifact is None:
+        raise ApiError(409, f"task {job.id} is {job.state}; there is nothing to download")
+    return FileResponse(find(service, account, job.artifact), media_type="video/mp4", filename=job.artifact)
+
+
+@router.post(
+    "/cancel/{task_id}", response_model=Message, summary="Stop a task", responses=responses(401, 403, 404, 409, 422)
+)
+def cancel(service: ServiceDep, account: Submitter, task_id: TaskId) -> Message:
+    job = service.store.cancel(_task(service, account, task_id).id)
+    return Message(message="cancelled" if job.state is State.CANCELLED else "the task stops within one batch of frames")
+
+
+def _task(service: Service, account: Account, task_id: str) -> Job:
+    job = service.store.get(task_id, service.visible_to(account))
+    if job.kind != "upscale":
+        raise ApiError(404, f"job {task_id} is no upscaling task")
+    return job
+
+
+def _percent(job: Job) -> float:
+    if job.state is State.COMPLETED:
+        return 100.0
+    return round(100 * job.done / job.total, 1) if job.total else 0.0

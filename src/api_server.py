@@ -1,0 +1,5 @@
+"""uvicorn src.api_server:app --host 0.0.0.0 --port 8000: the HTTP service. Importing it leaves torch out."""
+
+from src.api.app import create_app
+
+app = create_app()

@@ -1,0 +1,77 @@
+"""The command that creates, revokes and lists API keys."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from src.console.output import command, print_json
+
+if TYPE_CHECKING:
+    from src.jobs.accounts import Accounts
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+
+
+def api_keys_app() -> typer.Typer:
+    """create prints a new key, this once; list shows accounts without their secrets; revoke ends one."""
+    app = typer.Typer(add_completion=False, no_args_is_help=True, help="Keys of the HTTP service.")
+    app.command("create", help="Make a key and print it, this once.")(_create)
+    app.command("list", help="Show all keys, without their secrets.")(_list)
+    app.command("revoke", help="End a key and its logins at once.")(_revoke)
+    return app
+
+
+def _accounts() -> "Accounts":
+    from src.jobs.accounts import Accounts
+    from src.jobs.database import Database
+    from src.jobs.settings import database_url
+
+    database = Database(database_url())
+    database.migrate()
+    return Accounts(database)
+
+
+def _create(
+    name: Annotated[str, typer.Argument(help="Whose key, such as a newsroom.")],
+    role: Annotated[str, typer.Option(help="read, submit or admin.")] = "submit",
+    per_minute: Annotated[int, typer.Option(min=0, help="Submissions a minute.")] = 60,
+    per_day: Annotated[int, typer.Option(min=0, help="Submissions a day.")] = 2000,
+    json: Json = False,
+) -> None:
+    from src.core.errors import BadInputError
+    from src.jobs.accounts import Role
+
+    with command(json):
+        if role not in list(Role):
+            raise BadInputError(f"--role is {role!r}; it must be one of: {', '.join(Role)}")
+        secret, account = _accounts().create(name, Role(role), per_minute, per_day)
+        if json:
+            print_json({"id": account.id, "key": secret, "role": account.role})
+        else:
+            print(f"{secret}\n(id {account.id}, {account.role}; it is not shown again)")
+
+
+def _list(json: Json = False) -> None:
+    from dataclasses import asdict
+
+    with command(json):
+        accounts = [asdict(account) for account in _accounts().all()]
+        if json:
+            print_json({"keys": accounts})
+        for account in () if json else accounts:
+            print(_line(account))
+
+
+def _line(account: dict[str, Any]) -> str:
+    state = "revoked" if account["revoked_at"] else "in use"
+    limits = f"{account['per_minute']}/min {account['per_day']}/day"
+    return f"{account['id']}  {account['role']:<6}  {state:<7}  {limits:<18}  {account['name']}"
+
+
+def _revoke(key_id: Annotated[str, typer.Argument(help="The key's id, as list shows it.")], json: Json = False) -> None:
+    with command(json):
+        _accounts().revoke(key_id)
+        if json:
+            print_json({"revoked": key_id})
+        else:
+            print(f"key {key_id} is revoked")

@@ -1,0 +1,123 @@
+"""API keys and logins. Only hashes are stored: a key has 256 random bits, so one SHA-256 is enough."""
+
+import hashlib
+import secrets
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import delete, insert, select, update
+
+from src.core.errors import BadInputError
+from src.jobs.database import Clock, Database
+from src.jobs.tables import keys, logins
+
+PREFIX = "nr_"
+LOGIN_S = 12 * 3600.0
+PER_MINUTE, PER_DAY = 60, 2000
+
+
+class Role(StrEnum):
+    """read: look at one's own jobs. submit: make jobs too. admin: see and change everybody's."""
+
+    READ = "read"
+    SUBMIT = "submit"
+    ADMIN = "admin"
+
+    def allows(self, needed: "Role") -> bool:
+        order = list(Role)
+        return order.index(self) >= order.index(needed)
+
+
+@dataclass(frozen=True)
+class Account:
+    """One API key, without its secret. per_minute, per_day: how many submissions it may make."""
+
+    id: str
+    name: str
+    role: Role
+    created_at: float
+    revoked_at: float | None = None
+    per_minute: int = PER_MINUTE
+    per_day: int = PER_DAY
+
+
+@dataclass(frozen=True)
+class Login:
+    """A browser's session: the account, and what its forms must send back."""
+
+    account: Account
+    csrf: str
+
+
+class Accounts:
+    """Creates, checks and revokes keys; opens and closes logins."""
+
+    def __init__(self, database: Database, clock: Clock = time.time) -> None:
+        self.database, self.clock = database, clock
+
+    def create(
+        self, name: str, role: Role, per_minute: int = PER_MINUTE, per_day: int = PER_DAY
+    ) -> tuple[str, Account]:
+        """A new key: its secret, shown this once, and its account."""
+        if not name.strip() or len(name) > 100:
+            raise BadInputError("a key needs a name of 1 to 100 characters, such as its newsroom")
+        secret = PREFIX + secrets.token_urlsafe(32)
+        account = Account(secrets.token_hex(6), name, role, self.clock(), None, per_minute, per_day)
+        values = {name: getattr(account, name) for name in Account.__dataclass_fields__}
+        with self.database.write() as connection:
+            connection.execute(insert(keys).values(hash=digest(secret), **values))
+        return secret, account
+
+    def find(self, secret: str) -> Account | None:
+        """The account of a key that is not revoked."""
+        query = select(keys).where(keys.c.hash == digest(secret), keys.c.revoked_at.is_(None))
+        with self.database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return _account(row) if row else None
+
+    def all(self) -> list[Account]:
+        """Every account, revoked ones too, oldest first."""
+        with self.database.read() as connection:
+            return [_account(row) for row in connection.execute(select(keys).order_by(keys.c.created_at))]
+
+    def revoke(self, key_id: str) -> None:
+        """End a key and its logins. Raises BadInputError where there is no such key in use."""
+        live = update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(None))
+        with self.database.write() as connection:
+            if not connection.execute(live.values(revoked_at=self.clock())).rowcount:
+                raise BadInputError(f"no key in use has the id {key_id!r}; python -m src.api_keys list shows them")
+            connection.execute(delete(logins).where(logins.c.key_id == key_id))
+
+    def log_in(self, account: Account) -> tuple[str, Login]:
+        """A session for a browser: the cookie's value, and the login."""
+        cookie, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(24)
+        with self.database.write() as connection:
+            connection.execute(delete(logins).where(logins.c.expires < self.clock()))
+            connection.execute(
+                insert(logins).values(hash=digest(cookie), key_id=account.id, csrf=csrf, expires=self.clock() + LOGIN_S)
+            )
+        return cookie, Login(account, csrf)
+
+    def session(self, cookie: str) -> Login | None:
+        """The login of a cookie, while it lasts and its key is not revoked."""
+        query = select(keys, logins.c.csrf).join_from(logins, keys, logins.c.key_id == keys.c.id)
+        live = (logins.c.hash == digest(cookie)) & (logins.c.expires > self.clock()) & keys.c.revoked_at.is_(None)
+        with self.database.read() as connection:
+            row = connection.execute(query.where(live)).one_or_none()
+        return Login(_account(row), row.csrf) if row else None
+
+    def log_out(self, cookie: str) -> None:
+        """End a browser's session."""
+        with self.database.write() as connection:
+            connection.execute(delete(logins).where(logins.c.hash == digest(cookie)))
+
+
+def digest(secret: str) -> str:
+    """SHA-256 of a secret, hexadecimal."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _account(row: object) -> Account:
+    values = {name: getattr(row, name) for name in Account.__dataclass_fields__}
+    return Account(**values | {"role": Role(values["role"])})

@@ -1,0 +1,100 @@
+"""One database: SQLite on one machine, PostgreSQL where the URL says so. Schema by Alembic."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, event, inspect
+from sqlalchemy.engine import Engine, make_url
+from sqlalchemy.exc import DBAPIError
+
+from src.core.errors import BadInputError, OutputError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+HEAD = "0001"
+BUSY_MS = 20_000
+
+
+class Database:
+    """Transactions on the database at `url`, such as sqlite:////path/jobs.db or postgresql+psycopg://user@host/name.
+
+    SQLite takes the write lock when a transaction begins (waiting up to 20 s), writes ahead, and syncs each commit to
+    the disk. Network file systems are no place for it.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = make_url(url)
+        except Exception:
+            raise BadInputError("the database URL cannot be read; such as sqlite:////srv/newsreel/jobs.db") from None
+        if parsed.get_backend_name() == "sqlite" and parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        self.url = url
+        self.engine = create_engine(parsed, pool_size=16, max_overflow=32, pool_pre_ping=not self.is_sqlite)
+        # SQLite has one writer; waiting here costs less than its own polling for the lock.
+        self._turn = threading.Lock() if self.is_sqlite else nullcontext()
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", _prepare)
+            event.listen(self.engine, "begin", _begin)
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.startswith("sqlite")
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction. Raises OutputError where the disk is full."""
+        try:
+            with self._turn, self.engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            if "full" in str(error.orig).lower():
+                raise OutputError("the disk is full: the database took nothing; free some space") from None
+            raise
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Reads that see one state of the database and lock nothing."""
+        with self.engine.connect().execution_options(newsreel_read=True) as connection:
+            yield connection
+
+    def migrate(self) -> None:
+        """Bring the schema up to this version; does nothing where it is."""
+        if self._revision() != HEAD:
+            upgrade(self.engine)
+
+    def _revision(self) -> str | None:
+        with self.read() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+
+
+def upgrade(engine: Engine) -> None:
+    """Run the migrations. Several processes may start at once: the database lets one at a time."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(726473)")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _prepare(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # transactions begin where we say so
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    reading = connection.get_execution_options().get("newsreel_read")
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+Clock = Callable[[], float]

@@ -1,0 +1,185 @@
+"""The workers' side of the store: leases on jobs and devices, with fencing tokens.
+
+A lease is a token and a time. Whoever reports with an older token, or after the job was given to somebody else, is
+refused: a worker that froze past its lease cannot publish when it wakes. Publication is the commit in `complete`.
+"""
+
+import time
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from src.jobs.database import Clock, Database
+from src.jobs.model import Job, State
+from src.jobs.store import COLUMNS, LostLeaseError, as_job, record
+from src.jobs.tables import devices, jobs, workers
+
+LEASE_S = 60.0
+TOGETHER_S = 120.0  # a job of the warm group may overtake others that came so much earlier
+
+
+class LeaseStore:
+    """Claims, heartbeats and outcomes. lease_s: how long a silent worker keeps what it has."""
+
+    def __init__(self, database: Database, clock: Clock = time.time, lease_s: float = LEASE_S) -> None:
+        self.database, self.clock, self.lease_s = database, clock, lease_s
+
+    def hold_device(self, device: str, worker: str, process: str, info: dict[str, Any]) -> bool:
+        """Take or keep the device; False while another worker has it."""
+        now = self.clock()
+        mine = (devices.c.worker == worker) | (devices.c.expires < now)
+        values = {"worker": worker, "expires": now + self.lease_s}
+        try:
+            with self.database.write() as connection:
+                held = connection.execute(update(devices).where(devices.c.device == device, mine).values(values))
+                if not held.rowcount:
+                    connection.execute(insert(devices).values(device=device, **values))
+                self._seen(connection, worker, process, device, info)
+        except IntegrityError:  # the row is there and somebody else's
+            return False
+        return True
+
+    def _seen(self, connection: Connection, worker: str, process: str, device: str, info: dict[str, Any]) -> None:
+        values = {"process": process, "device": device, "info": info, "seen_at": self.clock()}
+        if not connection.execute(update(workers).where(workers.c.worker == worker).values(values)).rowcount:
+            connection.execute(insert(workers).values(worker=worker, **values))
+
+    def claim(self, worker: str, device: str, warm: str | None = None) -> Job | None:
+        """The next job for this worker, which must hold the device; None where nothing waits.
+
+        warm: the group whose model is loaded. A job of that group is taken first if it came at most two minutes after
+        the one that is next, so that breaking news never waits for company.
+        """
+        now = self.clock()
+        with self.database.write() as connection:
+            self._check_device(connection, worker, device, now)
+            chosen = self._next(connection, warm)
+            if chosen is None:
+                return None
+            values = {
+                "state": State.PROCESSING, "worker": worker, "lease_expires": now + self.lease_s,
+                "token": jobs.c.token + 1, "attempts": jobs.c.attempts + 1, "started_at": now, "stage": None,
+                "done": 0, "total": 0,
+            }  # fmt: skip
+            connection.execute(update(jobs).where(jobs.c.id == chosen).values(values))
+            record(connection, chosen, now, "state", {"state": State.PROCESSING, "worker": worker})
+            return as_job(connection.execute(select(*COLUMNS).where(jobs.c.id == chosen)).one())
+
+    def _check_device(self, connection: Connection, worker: str, device: str, now: float) -> None:
+        row = connection.execute(select(devices).where(devices.c.device == device)).one_or_none()
+        if row is None or row.worker != worker or row.expires < now:
+            raise LostLeaseError(f"worker {worker} does not hold {device} any more")
+
+    def _next(self, connection: Connection, warm: str | None) -> str | None:
+        query = select(jobs.c.id, jobs.c.rank).where(jobs.c.state == State.PENDING).order_by(jobs.c.rank).limit(1)
+        if not self.database.is_sqlite:
+            query = query.with_for_update(skip_locked=True)
+        first = connection.execute(query).one_or_none()
+        if first is None or warm is None:
+            return first.id if first else None
+        alike = query.where(jobs.c.group == warm, jobs.c.rank <= first.rank + TOGETHER_S)
+        return (connection.execute(alike).one_or_none() or first).id
+
+    def heartbeat(self, job: Job) -> bool:
+        """Renew the lease; returns whether the job is to stop. Raises LostLeaseError."""
+        with self.database.write() as connection:
+            self._mine(connection, job, lease_expires=self.clock() + self.lease_s)
+            query = select(jobs.c.cancel_requested).where(jobs.c.id == job.id)
+            return bool(connection.execute(query).scalar_one())
+
+    def is_cancelled(self, job: Job) -> bool:
+        """Whether the job is to stop; reads only. Raises LostLeaseError."""
+        query = select(jobs.c.cancel_requested, jobs.c.token, jobs.c.state).where(jobs.c.id == job.id)
+        with self.database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None or (row.token, row.state) != (job.token, State.PROCESSING):
+            raise LostLeaseError(f"job {job.id}: the lease with token {job.token} is not valid any more")
+        return bool(row.cancel_requested)
+
+    def progress(self, job: Job, stage: str, done: int, total: int) -> None:
+        """Where the job is. Raises LostLeaseError."""
+        now = self.clock()
+        with self.database.write() as connection:
+            self._mine(connection, job, stage=stage, done=done, total=total, lease_expires=now + self.lease_s)
+            record(connection, job.id, now, "progress", {"stage": stage, "done": done, "total": total})
+
+    def preview(self, job: Job, name: str) -> None:
+        """Tell that the preview picture called `name` is new."""
+        with self.database.write() as connection:
+            self._mine(connection, job, lease_expires=self.clock() + self.lease_s)
+            record(connection, job.id, self.clock(), "preview", {"picture": name})
+
+    def complete(self, job: Job, artifact: str, result: dict[str, Any]) -> None:
+        """Publish: from this commit on the artifact is the job's. Raises LostLeaseError; nothing is published then."""
+        self._end(job, State.COMPLETED, artifact=artifact, result=result)
+
+    def fail(self, job: Job, error: dict[str, Any]) -> None:
+        """End with a reason."""
+        self._end(job, State.FAILED, error=error)
+
+    def cancelled(self, job: Job) -> None:
+        """End as the client wished."""
+        self._end(job, State.CANCELLED)
+
+    def give_back(self, job: Job) -> None:
+        """Back into the queue without counting the attempt: the worker is told to stop."""
+        with self.database.write() as connection:
+            self._mine(connection, job, state=State.PENDING, worker=None, lease_expires=None, attempts=job.attempts - 1)
+            record(connection, job.id, self.clock(), "state", {"state": State.PENDING})
+
+    def _end(self, job: Job, state: State, **values: Any) -> None:
+        now = self.clock()
+        with self.database.write() as connection:
+            self._mine(connection, job, state=state, finished_at=now, worker=None, lease_expires=None, **values)
+            record(connection, job.id, now, "state", {"state": state, **_told(values)})
+
+    def _mine(self, connection: Connection, job: Job, **values: Any) -> None:
+        """Change the job if the lease of `job` is the last one given."""
+        held = (jobs.c.id == job.id) & (jobs.c.token == job.token) & (jobs.c.state == State.PROCESSING)
+        if not connection.execute(update(jobs).where(held).values(values)).rowcount:
+            raise LostLeaseError(f"job {job.id}: the lease with token {job.token} is not valid any more")
+
+    def expire(self) -> list[str]:
+        """Put jobs whose lease has run out back into the queue; returns their ids."""
+        now = self.clock()
+        late = (jobs.c.state == State.PROCESSING) & (jobs.c.lease_expires < now)
+        return self._recover(late, "its worker fell silent")
+
+    def worker_gone(self, worker: str) -> list[str]:
+        """The same at once for a worker that is known to be dead; frees its device too."""
+        recovered = self._recover((jobs.c.state == State.PROCESSING) & (jobs.c.worker == worker), "its worker died")
+        with self.database.write() as connection:
+            connection.execute(delete(devices).where(devices.c.worker == worker))
+            connection.execute(delete(workers).where(workers.c.worker == worker))
+        return recovered
+
+    def _recover(self, which: Any, why: str) -> list[str]:
+        now = self.clock()
+        with self.database.write() as connection:
+            rows = [as_job(row) for row in connection.execute(select(*COLUMNS).where(which))]
+            for job in rows:
+                self._put_back(connection, job, why, now)
+        return [job.id for job in rows]
+
+    def _put_back(self, connection: Connection, job: Job, why: str, now: float) -> None:
+        """PENDING again; CANCELLED where that was asked for; FAILED after the last attempt."""
+        values: dict[str, Any] = {"worker": None, "lease_expires": None, "stage": None, "state": State.PENDING}
+        if job.cancel_requested:
+            values |= {"state": State.CANCELLED, "finished_at": now}
+        elif job.attempts >= job.max_attempts:
+            reason = {"type": "WorkerDied", "detail": f"{why} in each of {job.attempts} attempts", "status": 500}
+            values |= {"state": State.FAILED, "finished_at": now, "error": reason}
+        same = (jobs.c.id == job.id) & (jobs.c.token == job.token) & (jobs.c.state == State.PROCESSING)
+        if connection.execute(update(jobs).where(same).values(values)).rowcount:
+            record(connection, job.id, now, "state", {"state": values["state"], "why": why})
+
+    def known_workers(self) -> list[dict[str, Any]]:
+        """Workers as they last reported: worker, process, device, info, seen_at."""
+        with self.database.read() as connection:
+            return [dict(row._mapping) for row in connection.execute(select(workers))]
+
+
+def _told(values: dict[str, Any]) -> dict[str, Any]:
+    """What of an outcome goes into its event."""
+    return {name: values[name] for name in ("artifact", "error") if name in values}

@@ -1,0 +1,85 @@
+"""A job and its states.
+
+PENDING ──> PROCESSING ──> COMPLETED
+   │            ├────────> FAILED ──(retry)──> PENDING
+   │            ├────────> CANCELLED ─(retry)─> PENDING
+   │            └── lease lost ──> PENDING, or FAILED after the last attempt
+   └──────────> CANCELLED
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class State(StrEnum):
+    """Where a job is. The last three are final: only `retry` leaves FAILED and CANCELLED."""
+
+    PENDING = "PENDING"
+    PROCESSING = "PROCESSING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def final(self) -> bool:
+        return self in (State.COMPLETED, State.FAILED, State.CANCELLED)
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """What a client asks for.
+
+    kind: "generate" or "upscale". request: plain JSON that the worker understands. group: jobs of one group share
+    what is loaded. priority: 0 normal, 1 urgent, 2 breaking news; -1 when there is time. idempotency_key: a second
+    submission of one owner with the same key is the first one's job.
+    """
+
+    kind: str
+    owner: str
+    request: dict[str, Any]
+    group: str = ""
+    priority: int = 0
+    idempotency_key: str | None = None
+    max_attempts: int = 3
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job as stored. Times are seconds since the epoch; done and total count the steps of `stage`."""
+
+    id: str
+    kind: str
+    owner: str
+    state: State
+    request: dict[str, Any]
+    group: str
+    priority: int
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    attempts: int
+    max_attempts: int
+    token: int
+    worker: str | None
+    lease_expires: float | None
+    cancel_requested: bool
+    stage: str | None
+    done: int
+    total: int
+    result: dict[str, Any] | None
+    error: dict[str, Any] | None
+    artifact: str | None
+    idempotency_key: str | None
+    pinned: bool
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to a job. kind: "state", "progress", "preview"; ids rise without gaps in order."""
+
+    id: int
+    job_id: str
+    at: float
+    kind: str
+    data: dict[str, Any] = field(default_factory=dict)

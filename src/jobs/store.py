@@ -1,0 +1,188 @@
+"""The durable jobs: what clients see and ask for. Workers' side: src/jobs/leases.py."""
+
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from src.core.errors import BadInputError, NewsreelError
+from src.jobs.database import Clock, Database
+from src.jobs.model import Event, Job, NewJob, State
+from src.jobs.tables import events, jobs
+
+AGEING_S = 600.0  # one step of priority is worth so much waiting: nothing starves
+COLUMNS = [column for column in jobs.columns if column.name != "rank"]
+
+
+class UnknownJobError(BadInputError):
+    """There is no job with this id, or it is not the caller's."""
+
+    http_status = 404
+
+
+class WrongStateError(BadInputError):
+    """The job is in a state in which this cannot be done."""
+
+    http_status = 409
+
+
+class LostLeaseError(NewsreelError):
+    """The worker's lease has run out and the job is somebody else's, or done, or gone."""
+
+    http_status = 409
+
+
+def as_job(row: Any) -> Job:
+    """A row of the table as a Job."""
+    values = dict(row._mapping)
+    return Job(**values | {"state": State(values["state"])})
+
+
+def record(connection: Connection, job_id: str, at: float, kind: str, data: dict[str, Any]) -> None:
+    """Add an event, in the transaction of what it tells."""
+    connection.execute(insert(events).values(job_id=job_id, at=at, kind=kind, data=data))
+
+
+class JobStore:
+    """Submissions, queries, cancellation. Every change of state writes its event in the same transaction."""
+
+    def __init__(self, database: Database, clock: Clock = time.time) -> None:
+        self.database, self.clock = database, clock
+
+    def submit(self, new: NewJob) -> tuple[Job, bool]:
+        """Store a job; returns it, and False where its idempotency key was there before."""
+        now = self.clock()
+        values = {
+            "id": f"{int(now * 1000):011x}{secrets.token_hex(5)}", "kind": new.kind, "owner": new.owner,
+            "state": State.PENDING, "request": new.request, "group": new.group, "priority": new.priority,
+            "rank": now - AGEING_S * new.priority, "created_at": now, "attempts": 0,
+            "max_attempts": new.max_attempts, "token": 0, "cancel_requested": False, "done": 0, "total": 0,
+            "idempotency_key": new.idempotency_key, "pinned": False,
+        }  # fmt: skip
+        try:
+            with self.database.write() as connection:
+                connection.execute(insert(jobs).values(values))
+                record(connection, values["id"], now, "state", {"state": State.PENDING})
+        except IntegrityError:
+            return self._first_with(new), False
+        unset = dict.fromkeys((column.name for column in COLUMNS), None)
+        return Job(**{name: (unset | values)[name] for name in unset}), True
+
+    def _first_with(self, new: NewJob) -> Job:
+        """The job that this idempotency key made. Raises WrongStateError where it asked for something else."""
+        where = (jobs.c.owner == new.owner) & (jobs.c.idempotency_key == new.idempotency_key)
+        with self.database.read() as connection:
+            job = as_job(connection.execute(select(*COLUMNS).where(where)).one())
+        if (job.kind, job.request) != (new.kind, new.request):
+            raise WrongStateError(f"idempotency key {new.idempotency_key!r} was used for another request")
+        return job
+
+    def get(self, job_id: str, owner: str | None = None) -> Job:
+        """The job. owner: None sees all. Raises UnknownJobError."""
+        with self.database.read() as connection:
+            row = connection.execute(select(*COLUMNS).where(jobs.c.id == job_id)).one_or_none()
+        if row is None or (owner is not None and row.owner != owner):
+            raise UnknownJobError(f"there is no job {job_id[:40]!r}")
+        return as_job(row)
+
+    def page(
+        self, owner: str | None = None, state: State | None = None, before: str | None = None, limit: int = 50
+    ) -> list[Job]:
+        """Newest first; before: the last id of the page before."""
+        query = select(*COLUMNS).order_by(jobs.c.id.desc()).limit(limit)
+        if owner is not None:
+            query = query.where(jobs.c.owner == owner)
+        if state is not None:
+            query = query.where(jobs.c.state == state)
+        if before is not None:
+            query = query.where(jobs.c.id < before)
+        with self.database.read() as connection:
+            return [as_job(row) for row in connection.execute(query)]
+
+    def of_artifact(self, name: str) -> Job | None:
+        """The job that made the file called `name`."""
+        with self.database.read() as connection:
+            row = connection.execute(select(*COLUMNS).where(jobs.c.artifact == name)).first()
+        return as_job(row) if row else None
+
+    def cancel(self, job_id: str, owner: str | None = None) -> Job:
+        """A waiting job ends at once; a running one is asked to stop. Final ones raise WrongStateError."""
+        now, job = self.clock(), self.get(job_id, owner)
+        with self.database.write() as connection:
+            waiting = update(jobs).where(jobs.c.id == job_id, jobs.c.state == State.PENDING)
+            ended = connection.execute(
+                waiting.values(state=State.CANCELLED, finished_at=now, cancel_requested=True)
+            ).rowcount
+            if ended:
+                record(connection, job_id, now, "state", {"state": State.CANCELLED})
+            running = update(jobs).where(jobs.c.id == job_id, jobs.c.state == State.PROCESSING)
+            if not ended and not connection.execute(running.values(cancel_requested=True)).rowcount:
+                raise WrongStateError(f"job {job_id} is {job.state} already; only waiting and running jobs stop")
+        return self.get(job_id)
+
+    def retry(self, job_id: str, owner: str | None = None) -> Job:
+        """Put a FAILED or CANCELLED job back into the queue, with all its attempts."""
+        now, job = self.clock(), self.get(job_id, owner)
+        again = {
+            "state": State.PENDING, "rank": now - AGEING_S * job.priority, "attempts": 0, "error": None,
+            "cancel_requested": False, "finished_at": None, "started_at": None, "stage": None, "done": 0, "total": 0,
+        }  # fmt: skip
+        where = (jobs.c.id == job_id) & jobs.c.state.in_((State.FAILED, State.CANCELLED))
+        with self.database.write() as connection:
+            if not connection.execute(update(jobs).where(where).values(again)).rowcount:
+                raise WrongStateError(f"job {job_id} is {job.state}; only FAILED and CANCELLED jobs are retried")
+            record(connection, job_id, now, "state", {"state": State.PENDING})
+        return self.get(job_id)
+
+    def delete(self, job_id: str, owner: str | None = None) -> Job:
+        """Forget a finished job and its events; returns what it was, so that its files can go too."""
+        job = self.get(job_id, owner)
+        with self.database.write() as connection:
+            done = jobs.c.state.in_([state for state in State if state.final])
+            if not connection.execute(delete(jobs).where(jobs.c.id == job_id, done)).rowcount:
+                raise WrongStateError(f"job {job_id} is {job.state}; cancel it first")
+            connection.execute(delete(events).where(events.c.job_id == job_id))
+        return job
+
+    def pin(self, job_id: str, pinned: bool, owner: str | None = None) -> Job:
+        """Keep the job's artifact from retention, or give it free."""
+        self.get(job_id, owner)
+        with self.database.write() as connection:
+            connection.execute(update(jobs).where(jobs.c.id == job_id).values(pinned=pinned))
+        return self.get(job_id)
+
+    def events(self, job_id: str | None, after: int = 0, limit: int = 500) -> Sequence[Event]:
+        """What happened after event `after`, oldest first; of one job, or of all."""
+        query = select(events).where(events.c.id > after).order_by(events.c.id).limit(limit)
+        if job_id is not None:
+            query = query.where(events.c.job_id == job_id)
+        with self.database.read() as connection:
+            return [Event(**row._mapping) for row in connection.execute(query)]
+
+    def last_event(self) -> int:
+        """The number of the newest event; 0 where there is none."""
+        with self.database.read() as connection:
+            return connection.execute(select(func.max(events.c.id))).scalar() or 0
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs wait and run (finished ones are not counted: they may be many)."""
+        query = select(jobs.c.state, func.count()).where(jobs.c.state.in_((State.PENDING, State.PROCESSING)))
+        with self.database.read() as connection:
+            found = {state: count for state, count in connection.execute(query.group_by(jobs.c.state))}
+        return {state: found.get(state, 0) for state in (State.PENDING, State.PROCESSING)}
+
+    def oldest_waiting(self) -> float:
+        """Seconds that the longest-waiting job has waited; 0 for an empty queue."""
+        query = select(func.min(jobs.c.created_at)).where(jobs.c.state == State.PENDING)
+        with self.database.read() as connection:
+            first = connection.execute(query).scalar()
+        return max(0.0, self.clock() - first) if first is not None else 0.0
+
+    def submitted_since(self, owner: str, since: float) -> int:
+        """How many jobs this owner has submitted since that time: what quotas count."""
+        query = select(func.count()).where(jobs.c.owner == owner, jobs.c.id >= f"{int(since * 1000):011x}")
+        with self.database.read() as connection:
+            return connection.execute(query).scalar_one()

@@ -1,0 +1,92 @@
+"""The tables. `migrations/` creates them; a test holds both equal."""
+
+from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, MetaData, String, Table, UniqueConstraint
+
+metadata = MetaData()
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("kind", String(16), nullable=False),
+    Column("owner", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("request", JSON, nullable=False),
+    Column("group", String(200), nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("rank", Float, nullable=False),  # created_at, moved back by the priority: who is next
+    Column("created_at", Float, nullable=False),
+    Column("started_at", Float),
+    Column("finished_at", Float),
+    Column("attempts", Integer, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    Column("token", Integer, nullable=False),  # of the last lease; grows with each
+    Column("worker", String(100)),
+    Column("lease_expires", Float),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("stage", String(32)),
+    Column("done", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("result", JSON),
+    Column("error", JSON),
+    Column("artifact", String(255)),
+    Column("idempotency_key", String(255)),
+    Column("pinned", Boolean, nullable=False),
+    UniqueConstraint("owner", "idempotency_key", name="one_job_a_key"),
+    Index("jobs_next", "state", "rank"),
+    Index("jobs_of_owner", "owner", "id"),
+    Index("jobs_by_state", "state", "id"),
+    Index("jobs_by_artifact", "artifact"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("job_id", String(32), nullable=False),
+    Column("at", Float, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("data", JSON, nullable=False),
+    Index("events_of_job", "job_id", "id"),
+    sqlite_autoincrement=True,
+)
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("device", String(200), primary_key=True),
+    Column("worker", String(100), nullable=False),
+    Column("expires", Float, nullable=False),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("worker", String(100), primary_key=True),
+    Column("process", String(200), nullable=False),  # machine, boot, pid and start time: who to look for
+    Column("device", String(200), nullable=False),
+    Column("info", JSON, nullable=False),
+    Column("seen_at", Float, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("role", String(16), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("revoked_at", Float),
+    Column("per_minute", Integer, nullable=False),
+    Column("per_day", Integer, nullable=False),
+)
+
+logins = Table(
+    "logins",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("key_id", String(32), nullable=False),
+    Column("csrf", String(64), nullable=False),
+    Column("expires", Float, nullable=False),
+)

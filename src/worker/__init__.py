@@ -1,0 +1,1 @@
+"""The process that takes jobs from the store and runs them through an engine session."""

@@ -1,0 +1,77 @@
+"""The worker's command line."""
+
+import os
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from src.console.options import make_app, switch, value
+from src.console.output import command
+
+if TYPE_CHECKING:
+    from src.worker.loop import Worker
+
+OPTIONS: dict[str, Any] = {
+    "database": value(str, "Database URL. Default NEWSREEL_DATABASE, or newsreel.db under NEWSREEL_HOME."),
+    "device": value(str, "auto (the default), cpu or cuda; one worker holds a device."),
+    "maker": value(str, "engine (the default), or fake: a stand-in that writes a few bytes, for tests and load."),
+    "warm": value(str, "Load this before the first job: baseline or optimized. Default NEWSREEL_WARM."),
+    "lease": value(float, "Seconds after which a silent worker's job is given to another. Default 60."),
+    "drain": value(float, "Seconds that a running job may still take after SIGTERM. Default 30."),
+    "name": value(str, "Of this worker in the store; the service gives one."),
+    "once": switch("Stop when the queue is empty.", "--once"),
+    "supervisor": value(int, "Pid of the process that watches this one: without it, the worker stops after its job."),
+}
+
+
+def worker_app() -> typer.Typer:
+    """Runs until SIGTERM or Ctrl-C; then the running job may end, or goes back to the queue."""
+    return make_app(OPTIONS, "Take jobs from the store and run them; one worker a device.", _main)
+
+
+def _main(values: dict[str, Any]) -> None:
+    with command():
+        if values["supervisor"] is not None:
+            os.nice(5)  # beside the service that answers clients
+        worker = make_worker(values)
+        _stop_on_signals(worker, 30.0 if values["drain"] is None else values["drain"])
+        warm = values["warm"] or os.environ.get("NEWSREEL_WARM")
+        if warm:
+            worker.maker.warm(warm)
+        worker.run()
+
+
+def make_worker(values: dict[str, Any]) -> "Worker":
+    """The worker that the flags describe."""
+    from src.core.paths import examples
+    from src.jobs.database import Database
+    from src.jobs.leases import LEASE_S, LeaseStore
+    from src.jobs.settings import database_url
+    from src.worker.loop import Worker
+    from src.worker.makers import make_maker
+    from src.worker.process import device_name
+
+    database = Database(values["database"] or database_url())
+    database.migrate()
+    maker, info = make_maker(values["maker"] or "engine", values["device"] or "auto")
+    leases = LeaseStore(database, lease_s=values["lease"] or LEASE_S)
+    named = {"name": values["name"]} if values["name"] else {}
+    return Worker(
+        leases, maker, examples(), device_name(info["device"]), info=info, once=bool(values["once"]),
+        parent=values["supervisor"], **named,
+    )  # fmt: skip
+
+
+def _stop_on_signals(worker: "Worker", drain: float) -> None:
+    def stop(*_: object) -> None:
+        if worker.stopping.is_set():
+            worker.hurry.set()
+        worker.stopping.set()
+        timer = threading.Timer(drain, worker.hurry.set)
+        timer.daemon = True
+        timer.start()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)

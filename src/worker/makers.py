@@ -1,0 +1,127 @@
+"""What a worker runs a job with: the engine, or the fake that stands for it where speed and crashes are tested."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from src.artifacts.store import write_whole
+from src.core.errors import BadInputError
+from src.core.progress import CancelToken, Listener, Progress
+from src.jobs.model import Job
+
+Picture = Callable[[bytes], None]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who watches a run: progress, pictures (JPEG bytes), and the wish to stop."""
+
+    listener: Listener
+    cancel: CancelToken
+    picture: Picture
+
+
+class Maker(Protocol):
+    """Makes a job's file."""
+
+    def warm(self, what: str) -> None:
+        """Load what jobs of mode `what` need, before the first one comes."""
+        ...
+
+    def make(self, job: Job, path: Path, watch: Watch) -> dict[str, Any]:
+        """Write the finished file (and its manifest beside it) at `path`; returns the result's JSON.
+
+        Raises errors of the tree; CancelledError where the watch's cancel was heard. Nothing is left then.
+        """
+        ...
+
+    def release(self) -> None:
+        """Give memory back after lack of it."""
+        ...
+
+
+class FakeMaker:
+    """Writes a few bytes in `seconds`, in steps that report and can be cancelled. A stand-in for tests and load.
+
+    The request may say {"fake_steps": 10, "fake_seconds": 0.5, "fake_error": "boom"}.
+    """
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+
+    def warm(self, what: str) -> None:
+        """Nothing to load."""
+
+    def release(self) -> None:
+        """Nothing to free."""
+
+    def make(self, job: Job, path: Path, watch: Watch) -> dict[str, Any]:
+        steps = int(job.request.get("fake_steps", 4))
+        for step in range(steps):
+            watch.cancel.check()
+            time.sleep(float(job.request.get("fake_seconds", self.seconds)) / steps)
+            watch.listener(Progress("denoise", step + 1, steps))
+        if "fake_error" in job.request:
+            raise BadInputError(job.request["fake_error"])
+        write_whole(path, f"clip of {job.id}".encode())
+        write_whole(path.with_suffix(".json"), b"{}")
+        return {"report": {"score": 1.0, "accepted": True}, "seconds": {"denoise": self.seconds}}
+
+
+class EngineMaker:
+    """Runs jobs through the engine; keeps the last session warm. device: "auto", "cpu" or "cuda"."""
+
+    def __init__(self, device: str = "auto") -> None:
+        from src.engine.probe import probe
+        from src.engine.session import Sessions
+
+        self.hardware, self.sessions, self.device = probe(device), Sessions(), device
+
+    def warm(self, what: str) -> None:
+        from src.engine.warm import warm_up
+
+        warm_up(what, self.device, self.hardware, self.sessions)
+
+    def release(self) -> None:
+        from src.pipelines.memory import release
+
+        release()
+
+    def make(self, job: Job, path: Path, watch: Watch) -> dict[str, Any]:
+        return {"generate": self._generate, "upscale": self._upscale}[job.kind](job, path, watch)
+
+    def _generate(self, job: Job, path: Path, watch: Watch) -> dict[str, Any]:
+        from src.core.config import validate
+        from src.core.request import Request
+        from src.engine.generate import generate, plans_for, prepare
+
+        request = validate(job.request | {"output_path": path, "device": self.device}, Request, "job")
+        prepared = prepare(request)
+        plans = plans_for(prepared, self.hardware)
+        result = generate(prepared, plans, self.hardware, watch.listener, watch.cancel, self.sessions, watch.picture)
+        return {
+            "report": result.report, "seconds": result.costs.seconds, "peak_rss": result.costs.peak_rss,
+            "peak_vram": result.costs.peak_vram, "warnings": list(result.warnings),
+            "fallbacks": list(result.fallbacks), "frame_sha256": result.frame_sha256, "seed": result.plan.seed,
+            "profile": result.plan.profile, "model": result.plan.session.model,
+        }  # fmt: skip
+
+    def _upscale(self, job: Job, path: Path, watch: Watch) -> dict[str, Any]:
+        from src.worker.upscale import upscale
+
+        return upscale(job.request, path, watch, self.hardware)
+
+
+def make_maker(name: str, device: str) -> tuple[Maker, dict[str, Any]]:
+    """The maker called "engine" or "fake", and what it says about its device. Raises BadInputError."""
+    if name == "fake":
+        return FakeMaker(), {"device": "fake", "name": "fake", "pid": os.getpid()}
+    if name != "engine":
+        raise BadInputError(f"--maker is {name!r}; it must be engine or fake")
+    maker = EngineMaker(device)
+    hardware = maker.hardware
+    info = {"device": hardware.device, "name": hardware.name, "memory": hardware.memory, "pid": os.getpid()}
+    return maker, info

@@ -1,0 +1,44 @@
+"""Who a process is, so that another one can tell whether it still lives: machine, boot, pid and start time."""
+
+import os
+import socket
+from pathlib import Path
+
+import psutil
+
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def identity(pid: int | None = None) -> str:
+    """Such as "host/4fb0.../1234/1700000000.25"; a pid that is used again has another start time."""
+    pid = os.getpid() if pid is None else pid
+    return f"{machine()}/{pid}/{psutil.Process(pid).create_time():.2f}"
+
+
+def machine() -> str:
+    """This machine since its last start."""
+    boot = BOOT.read_text().strip() if BOOT.is_file() else f"{psutil.boot_time():.0f}"
+    return f"{socket.gethostname()}/{boot}"
+
+
+def device_name(device: str) -> str:
+    """The device as all workers on all machines name it: "host/cpu", or "host/cuda:UUID" of the visible card."""
+    if device != "cuda":
+        return f"{socket.gethostname()}/{device}"
+    import torch
+
+    return f"{socket.gethostname()}/cuda:{torch.cuda.get_device_properties(0).uuid}"
+
+
+def is_dead(process: str) -> bool:
+    """True where it is certain: a process of this machine that is gone, or of an earlier boot of it."""
+    host, boot, pid, _ = process.split("/")
+    here_host, here_boot = machine().split("/")
+    if host != here_host:
+        return False
+    if boot != here_boot:
+        return True
+    try:
+        return identity(int(pid)) != process or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

@@ -1,0 +1,101 @@
+"""Starts workers, watches them, and starts them again; no torch here, the API process imports it."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from loguru import logger
+
+from src.core.paths import REPOSITORY
+from src.jobs.leases import LeaseStore
+from src.worker.process import is_dead
+
+LOOK_S = 0.5
+SLOWEST_S = 30.0
+STEADY_S = 60.0  # whoever lived so long starts again at once
+
+
+@dataclass
+class Child:
+    """One worker process: how it is started, and how often it died in a row."""
+
+    name: str
+    arguments: list[str]
+    process: subprocess.Popen | None = None
+    deaths: int = 0
+    next_start: float = 0.0
+    started: float = 0.0
+
+
+@dataclass
+class Supervisor:
+    """Keeps `count` workers running, and gives the jobs of dead ones back at once."""
+
+    leases: LeaseStore
+    arguments: Sequence[str]
+    count: int = 1
+    drain_s: float = 30.0
+    children: list[Child] = field(default_factory=list)
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    def start(self) -> None:
+        """Recover what an earlier service left, then start the workers and a thread that watches them."""
+        self.recover()
+        for index in range(self.count):
+            self.children.append(Child(f"service-{index}-{time.time_ns()}", list(self.arguments)))
+        self._thread = threading.Thread(target=self._watch, daemon=True, name="supervisor")
+        self._thread.start()
+
+    def recover(self) -> None:
+        """Jobs and devices of workers that are known to be dead go back into the queue."""
+        for known in self.leases.known_workers():
+            if is_dead(known["process"]):
+                jobs = self.leases.worker_gone(known["worker"])
+                logger.warning("worker {} is gone; {} job(s) go on without it", known["worker"], len(jobs))
+
+    def _watch(self) -> None:
+        while not self._over.is_set():
+            for child in self.children:
+                self._look_after(child)
+            self._over.wait(LOOK_S)
+
+    def _look_after(self, child: Child) -> None:
+        if child.process is None:
+            if time.monotonic() >= child.next_start:
+                self._spawn(child)
+        elif child.process.poll() is not None:
+            self.leases.worker_gone(child.name)
+            child.deaths = child.deaths + 1 if time.monotonic() - child.started < STEADY_S else 1
+            wait = min(SLOWEST_S, 0.5 * 2 ** min(child.deaths, 10)) if child.deaths > 3 else 0.0
+            logger.error("worker {} exited with {}; next start in {:.0f} s", child.name, child.process.returncode, wait)
+            child.process, child.next_start = None, time.monotonic() + wait
+
+    def _spawn(self, child: Child) -> None:
+        command = [sys.executable, "-m", "src.worker", "--supervisor", str(os.getpid()), "--name", child.name]
+        command += child.arguments
+        child.process = subprocess.Popen(command, cwd=REPOSITORY, process_group=0)
+        child.started = time.monotonic()
+
+    def alive(self) -> int:
+        """How many workers run."""
+        return sum(child.process is not None and child.process.poll() is None for child in self.children)
+
+    def stop(self) -> None:
+        """SIGTERM to all; those that take longer than the drain are killed, and their jobs given back."""
+        self._over.set()
+        self._thread.join()
+        running = [child for child in self.children if child.process is not None]
+        for child in running:
+            child.process.terminate()
+        deadline = time.monotonic() + self.drain_s + 5
+        for child in running:
+            try:
+                child.process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
+            self.leases.worker_gone(child.name)

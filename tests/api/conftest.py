@@ -1,0 +1,66 @@
+"""A service in the test's process, with a fake worker in a thread."""
+
+import io
+import threading
+
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from src.api.app import create_app
+from src.api.settings import ServiceSettings
+from src.core.paths import examples
+from src.jobs.accounts import Role
+from src.jobs.leases import LeaseStore
+from src.worker.loop import Worker
+from src.worker.makers import FakeMaker
+
+
+@pytest.fixture
+def make_client(tmp_path):
+    """Builds a client for a service with these settings; its worker runs only if asked for."""
+    started = []
+
+    def make(work=True, **values):
+        defaults = {"database": f"sqlite:///{tmp_path / 'jobs.db'}", "workers": 0, "min_free": 0, "per_minute": 1000}
+        app = create_app(ServiceSettings(**defaults | values))
+        client = TestClient(app, raise_server_exceptions=False, follow_redirects=False)
+        client.__enter__()
+        leases = LeaseStore(app.state.service.database)
+        worker = Worker(leases, FakeMaker(), examples(), "host/fake", poll_s=0.02)
+        thread = threading.Thread(target=worker.run)
+        if work:
+            thread.start()
+        started.append((client, worker, thread))
+        return client
+
+    yield make
+    for client, worker, thread in started:
+        worker.stopping.set()
+        worker.hurry.set()
+        if thread.ident:
+            thread.join()
+        client.__exit__(None, None, None)
+
+
+@pytest.fixture
+def client(make_client):
+    """Open to all, with a worker."""
+    return make_client(auth="off")
+
+
+@pytest.fixture
+def keys(make_client):
+    """A service with authentication: its client, and a header for each role."""
+    client = make_client()
+    accounts = client.app.state.service.accounts
+    made = {role: accounts.create(role, role, 1000, 100_000)[0] for role in Role}
+    made["other"] = accounts.create("other", Role.SUBMIT, 1000, 100_000)[0]
+    return client, {name: {"Authorization": f"Bearer {secret}"} for name, secret in made.items()}
+
+
+@pytest.fixture(scope="session")
+def jpeg(pixels):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG")
+    return buffer.getvalue()

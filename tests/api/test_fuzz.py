@@ -1,0 +1,47 @@
+"""Schemathesis over the whole OpenAPI: no server error, whatever is sent."""
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import not_a_server_error
+
+QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
+
+
+def _fuzz(client, examples):
+    """Every operation with so many generated requests (schemathesis' own pytest plugin wants an older pytest)."""
+    schema, names = schemathesis.openapi.from_asgi("/openapi.json", client.app), []
+    for result in schema.get_all_operations():
+        operation = result.ok()
+        names.append(operation.label)
+
+        @settings(max_examples=examples, **QUIET)
+        @given(case=operation.as_strategy())
+        def try_it(case):
+            if case.path == "/generate-video":
+                case.headers = {**(case.headers or {}), "Prefer": "respond-async"}
+            case.call_and_validate(checks=[not_a_server_error])
+
+        try_it()
+    return names
+
+
+def test_no_server_error(client):
+    assert len(_fuzz(client, 6)) >= 16
+
+
+@pytest.mark.soak
+def test_no_server_error_for_long(client):
+    assert len(_fuzz(client, 300)) >= 16
+
+
+def test_the_openapi_names_every_route_and_its_errors(client):
+    paths = client.get("/openapi.json").json()["paths"]
+    assert {"/generate-video", "/health", "/ready", "/artifacts/{filename}", "/artifacts/{filename}/manifest", "/jobs",
+            "/jobs/{job_id}", "/jobs/{job_id}/events", "/jobs/{job_id}/cancel", "/jobs/{job_id}/retry", "/api/upload",
+            "/api/status/{task_id}", "/api/progress/{task_id}", "/api/download/{task_id}", "/api/cancel/{task_id}",
+            "/metrics"} <= set(paths)  # fmt: skip
+    for path, methods in paths.items():
+        for operation in methods.values():
+            assert operation["summary"]
+            assert "401" in operation["responses"] or path in ("/health", "/ready")

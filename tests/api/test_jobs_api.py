@@ -1,0 +1,192 @@
+import json
+import time
+
+import pytest
+
+from src.jobs.model import NewJob
+
+
+def _submit(client, owner="open", **request):
+    return client.app.state.service.store.submit(NewJob("generate", owner, {"prompt": "p"} | request))[0]
+
+
+def _wait(client, job_id, state, headers=None):
+    for _ in range(300):
+        job = client.get(f"/jobs/{job_id}", headers=headers).json()
+        if job["state"] == state:
+            return job
+        time.sleep(0.02)
+    raise AssertionError(job)
+
+
+def test_list_pages_and_filters(make_client):
+    client = make_client(work=False, auth="off")
+    ids = [_submit(client).id for _ in range(5)]
+    page = client.get("/jobs?limit=2").json()
+    assert [job["id"] for job in page["jobs"]] == sorted(ids)[:2:-1]
+    rest = client.get(f"/jobs?limit=10&before={page['next']}").json()
+    assert len(rest["jobs"]) == 3
+    assert rest["next"] is None
+    assert client.get("/jobs?state=FAILED").json()["jobs"] == []
+    assert client.get("/jobs?state=nope").status_code == 422
+
+
+def test_life_of_a_job(client):
+    job = _submit(client)
+    done = _wait(client, job.id, "COMPLETED")
+    clip = client.get(done["artifact_url"])
+    assert (clip.status_code, clip.headers["content-type"]) == (200, "video/mp4")
+    part = client.get(done["artifact_url"], headers={"Range": "bytes=0-3"})
+    assert (part.status_code, part.content) == (206, b"clip")
+    again = client.get(done["artifact_url"], headers={"If-None-Match": clip.headers["etag"]})
+    assert again.status_code in (200, 304)
+    assert client.get(done["manifest_url"]).json() == {}
+    assert client.post(f"/jobs/{job.id}/cancel").status_code == 409
+    assert client.delete(f"/jobs/{job.id}").status_code == 204
+    assert client.get(f"/jobs/{job.id}").status_code == 404
+    assert client.get(done["artifact_url"]).status_code == 404
+
+
+def test_cancel_and_retry(client):
+    job = _submit(client, fake_steps=500, fake_seconds=30)
+    _wait(client, job.id, "PROCESSING")
+    assert client.post(f"/jobs/{job.id}/cancel").json()["cancel_requested"]
+    _wait(client, job.id, "CANCELLED")
+    assert client.post(f"/jobs/{job.id}/retry").json()["state"] == "PENDING"
+
+
+def test_pins(client):
+    job = _submit(client)
+    assert client.put(f"/jobs/{job.id}/pin").json()["pinned"] is True
+    assert client.delete(f"/jobs/{job.id}/pin").json()["pinned"] is False
+
+
+def test_events_stream_and_resume(client):
+    job = _submit(client, fake_steps=3, fake_seconds=1)
+    with client.stream("GET", f"/jobs/{job.id}/events") as stream:
+        events = _parse(stream.iter_lines())
+    kinds = [kind for _, kind, _ in events]
+    assert kinds[0] == "state"
+    assert kinds[-2:] == ["state", "end"]
+    assert json.loads(events[-2][2])["state"] == "COMPLETED"
+    assert any(kind == "progress" and json.loads(data)["total"] == 3 for _, kind, data in events)
+    with client.stream("GET", f"/jobs/{job.id}/events", headers={"Last-Event-ID": events[-3][0]}) as stream:
+        assert _parse(stream.iter_lines()) == events[-2:]
+
+
+def _parse(lines):
+    events, current = [], {}
+    for line in lines:
+        if not line and current:
+            events.append((current.get("id", ""), current.get("event"), current.get("data")))
+            current = {}
+        elif ": " in line and not line.startswith(":"):
+            name, _, text = line.partition(": ")
+            current[name] = text
+    return events
+
+
+@pytest.mark.parametrize(
+    "path", ["/jobs/x", "/jobs/" + "0" * 21, "/jobs/" + "0" * 21 + "/events", "/jobs/..%2f..", "/nope"]
+)
+def test_unknown_ids(client, path):
+    answer = client.get(path)
+    assert answer.status_code in (404, 422)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "..%2f..%2fnewsreel.db",
+        "%2e%2e/jobs.db",
+        "x.json",
+        "a.mp4%00.png",
+        ".hidden.mp4",
+        "a" * 300 + ".mp4",
+        "nope.mp4",
+    ],
+)
+def test_no_way_out_of_the_artifacts(client, home, name):
+    (home / "secret.mp4").parent.mkdir(parents=True, exist_ok=True)
+    (home / "secret.mp4").write_text("s")
+    (home / "examples").mkdir(exist_ok=True)
+    (home / "examples" / "link.mp4").symlink_to(home / "secret.mp4")
+    assert client.get(f"/artifacts/{name}").status_code in (404, 422)
+    assert client.get("/artifacts/link.mp4").status_code == 404
+    assert client.get("/artifacts/..%2fsecret.mp4").status_code == 404
+
+
+def test_clips_made_by_commands_are_there_too(client, home):
+    (home / "examples").mkdir(parents=True)
+    (home / "examples" / "by-hand-7.mp4").write_bytes(b"video")
+    assert client.get("/artifacts/by-hand-7.mp4").content == b"video"
+    assert client.get("/artifacts/by-hand-7.mp4/manifest").status_code == 404
+
+
+def test_who_may_do_what(keys):
+    client, heads = keys
+    accounts = client.app.state.service.accounts
+    owner = accounts.find(heads["submit"]["Authorization"].split()[1]).id
+    job = _submit(client, owner=owner)
+    done = _wait(client, job.id, "COMPLETED", heads["submit"])
+    assert client.get(done["artifact_url"], headers=heads["submit"]).status_code == 200
+    assert client.get(done["artifact_url"], headers=heads["admin"]).status_code == 200
+    for name in ("other", "read"):
+        assert client.get(done["artifact_url"], headers=heads[name]).status_code == 404
+        assert client.get(f"/jobs/{job.id}", headers=heads[name]).status_code == 404
+        assert client.get("/jobs", headers=heads[name]).json()["jobs"] == []
+    assert client.post(f"/jobs/{job.id}/retry", headers=heads["read"]).status_code == 403
+    assert client.get("/metrics", headers=heads["submit"]).status_code == 403
+    for path in ("/jobs", f"/jobs/{job.id}", done["artifact_url"], "/metrics", "/api/status/" + job.id):
+        answer = client.get(path)
+        assert answer.status_code == 401
+        assert "www-authenticate" in answer.headers
+    assert client.get("/jobs", headers={"X-API-Key": "nr_wrong"}).status_code == 401
+
+
+def test_health_ready_and_metrics(make_client):
+    client = make_client(work=False, auth="off")
+    body = client.get("/health").json()
+    assert (body["status"], body["pipeline"], body["queue"]) == ("ok", "absent", {"PENDING": 0, "PROCESSING": 0})
+    assert client.get("/ready").status_code == 503
+    worker = make_client(auth="off")
+    for _ in range(100):
+        if worker.get("/ready").status_code == 200:
+            break
+        time.sleep(0.02)
+    assert worker.get("/ready").json() == {"status": "ready"}
+    job = _submit(worker)
+    _wait(worker, job.id, "COMPLETED")
+    text = worker.get("/metrics").text
+    assert 'newsreel_jobs_finished_total{kind="generate",state="COMPLETED"} 1.0' in text
+    assert 'newsreel_queue_jobs{state="PENDING"} 0.0' in text
+    assert "newsreel_stage_seconds_bucket" in text
+
+
+def test_every_answer_carries_security_headers_and_an_id(client):
+    for path in ("/health", "/nope", "/login", "/static/style.css"):
+        headers = client.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'self'" in headers["content-security-policy"]
+        assert headers["x-request-id"]
+    assert client.get("/health", headers={"X-Request-Id": "abc-1"}).headers["x-request-id"] == "abc-1"
+    assert client.get("/health", headers={"X-Request-Id": "bad id\x7f"}).headers["x-request-id"] != "bad id\x7f"
+
+
+def test_a_bug_answers_500_without_its_inside(client, monkeypatch):
+    monkeypatch.setattr(client.app.state.service.store, "page", lambda *_: 1 / 0)
+    answer = client.get("/jobs")
+    assert answer.status_code == 500
+    assert "division" not in answer.text
+
+
+def test_the_service_imports_no_torch():
+    import subprocess
+    import sys
+
+    code = (
+        "import src.api_server, src.worker.supervise, sys;"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'diffusers', 'cv2')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -1,0 +1,95 @@
+"""The real thing: uvicorn and workers as processes, killed without mercy."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from src.core.paths import REPOSITORY
+
+
+class RunningService:
+    """uvicorn on a free port, with NEWSREEL_* variables."""
+
+    def __init__(self, home, **variables):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.home, self.url = home, f"http://127.0.0.1:{self.port}"
+        settings = {"NEWSREEL_HOME": str(home), "NEWSREEL_AUTH": "off", "NEWSREEL_MIN_FREE": "0",
+                    "NEWSREEL_PER_MINUTE": "100000", "NEWSREEL_MAKER": "fake", "OMP_NUM_THREADS": "1"}  # fmt: skip
+        self.environment = os.environ | settings | variables
+        self.process = None
+
+    def start(self):
+        command = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "src.api_server:app",
+            "--port",
+            str(self.port),
+            "--log-level",
+            "warning",
+        ]
+        self.log = (self.home.parent / "service.log").open("a")
+        self.process = subprocess.Popen(
+            command, cwd=REPOSITORY, env=self.environment, stdout=self.log, stderr=self.log, start_new_session=True
+        )
+        return self
+
+    def ready(self, path="/health", seconds=30):
+        begin = time.monotonic()
+        while time.monotonic() - begin < seconds:
+            try:
+                if self.get(path):
+                    return time.monotonic() - begin
+            except (urllib.error.URLError, ConnectionError):
+                time.sleep(0.02)
+        raise AssertionError((self.home.parent / "service.log").read_text()[-3000:])
+
+    def get(self, path):
+        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+            return json.loads(answer.read())
+
+    def workers(self):
+        """Pids of the worker processes of this service's database."""
+        found = subprocess.run(["pgrep", "-f", f"src.worker.*{self.home}"], capture_output=True, text=True).stdout
+        return [int(line) for line in found.split()]
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(30)
+
+    def clean(self):
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+        for pid in self.workers():
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def running(home):
+    """A function that makes a service; all are cleaned up."""
+    made = []
+
+    def make(**variables):
+        home.mkdir(parents=True, exist_ok=True)
+        made.append(RunningService(home, **variables))
+        return made[-1]
+
+    yield make
+    for service in made:
+        service.clean()

@@ -1,0 +1,134 @@
+"""kill -9 of worker, service and both, at any moment: every accepted job ends once, and nothing half-written stays."""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from src.jobs.database import Database
+from src.jobs.leases import LeaseStore
+from src.jobs.model import NewJob, State
+from src.jobs.store import JobStore
+
+
+def _rounds(running, home, rounds, seed):
+    chance = random.Random(seed)
+    url = f"sqlite:///{home / 'newsreel.db'}"
+    service = running(NEWSREEL_LEASE="5").start()
+    service.ready()
+    store, accepted = JobStore(Database(url)), []
+    for number in range(rounds):
+        accepted += [
+            store.submit(
+                NewJob(
+                    "generate", "open", {"prompt": f"p {number}", "fake_steps": 8, "fake_seconds": 0.6}, max_attempts=50
+                )
+            )[0].id
+            for _ in range(2)
+        ]
+        time.sleep(chance.uniform(0.0, 1.2))
+        what = ("worker", "service", "both")[number % 3]
+        if what != "service":
+            for pid in service.workers():
+                os.kill(pid, signal.SIGKILL)
+        if what != "worker":
+            service.kill()
+            service.start()
+            service.ready()
+    deadline = time.monotonic() + 30 + 3 * rounds
+    while any(not store.get(job).state.final for job in accepted):
+        assert time.monotonic() < deadline, [store.get(job) for job in accepted if not store.get(job).state.final]
+        time.sleep(0.1)
+    service.stop()
+    assert service.workers() == []
+    return store, accepted
+
+
+def _check(home, store, accepted):
+    artifacts = {store.get(job).artifact for job in accepted}
+    assert all(store.get(job).state is State.COMPLETED for job in accepted)
+    assert len(artifacts) == len(accepted)
+    for job in accepted:
+        assert (home / "examples" / store.get(job).artifact).read_text() == f"clip of {job}"
+        assert sum(event.data.get("state") == "COMPLETED" for event in store.events(job)) == 1
+
+
+def _sweep(home, store):
+    """What the service does when it starts."""
+    from src.api.keeper import Keeper
+    from src.api.settings import ServiceSettings
+
+    Keeper(ServiceSettings(database=store.database.url), store, LeaseStore(store.database)).tidy()
+    clips = {path.name for path in (home / "examples").iterdir()}
+    expected = {job.artifact for job in store.page(limit=1000)}
+    assert {name for name in clips if name.endswith(".mp4")} == expected
+    assert not [name for name in clips if "partial" in name]
+
+
+def test_five_kills(running, home):
+    store, accepted = _rounds(running, home, rounds=5, seed=1)
+    _check(home, store, accepted)
+    _sweep(home, store)
+
+
+@pytest.mark.soak
+def test_fifty_kills(running, home):
+    store, accepted = _rounds(running, home, rounds=50, seed=2)
+    _check(home, store, accepted)
+    _sweep(home, store)
+
+
+def test_a_worker_frozen_past_its_lease_cannot_publish(running, home):
+    service = running(NEWSREEL_LEASE="2", NEWSREEL_WORKERS="1").start()
+    service.ready("/ready")
+    store = JobStore(Database(f"sqlite:///{home / 'newsreel.db'}"))
+    job, _ = store.submit(NewJob("generate", "open", {"prompt": "p", "fake_steps": 4, "fake_seconds": 1.0}))
+    _until(lambda: store.get(job.id).state is State.PROCESSING)
+    frozen = service.workers()[0]
+    os.kill(frozen, signal.SIGSTOP)
+    _until(lambda: store.get(job.id).state is State.PENDING, 15)
+    other = LeaseStore(store.database)
+    _until(lambda: other.hold_device(_device(store), "other", "p", {}))
+    claimed = other.claim("other", _device(store))
+    os.kill(frozen, signal.SIGCONT)
+    time.sleep(2.5)
+    assert store.get(job.id).state is State.PROCESSING
+    assert [path for path in (home / "examples").glob("*.mp4")] == []
+    other.complete(claimed, "x.mp4", {})
+    assert store.get(job.id).artifact == "x.mp4"
+
+
+def _device(store):
+    return LeaseStore(store.database).known_workers()[0]["device"]
+
+
+def test_two_services_share_a_database_but_not_a_device(running, home):
+    first, second = running().start(), running().start()
+    first.ready("/ready")
+    second.ready()
+    store = JobStore(Database(f"sqlite:///{home / 'newsreel.db'}"))
+    jobs = [store.submit(NewJob("generate", "open", {"prompt": "p", "fake_seconds": 0.2}))[0].id for _ in range(8)]
+    _until(lambda: all(store.get(job).state is State.COMPLETED for job in jobs))
+    starts = [event for event in store.events(None, limit=10_000) if event.data.get("state") == "PROCESSING"]
+    assert len({event.data["worker"] for event in starts}) == 1
+    assert len(starts) == len(jobs)
+
+
+def test_sigterm_lets_the_running_job_end(running, home):
+    service = running(NEWSREEL_DRAIN="10").start()
+    service.ready("/ready")
+    store = JobStore(Database(f"sqlite:///{home / 'newsreel.db'}"))
+    job, _ = store.submit(NewJob("generate", "open", {"prompt": "p", "fake_steps": 10, "fake_seconds": 1.5}))
+    _until(lambda: store.get(job.id).state is State.PROCESSING)
+    service.stop()
+    assert store.get(job.id).state is State.COMPLETED
+    assert service.workers() == []
+
+
+def _until(condition, seconds=30.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

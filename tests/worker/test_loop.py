@@ -1,0 +1,156 @@
+"""The worker's loop with the fake maker: outcomes, cancellation, lost leases, draining."""
+
+import threading
+import time
+
+import pytest
+
+from src.core.paths import examples
+from src.core.progress import CancelToken
+from src.jobs.database import Database
+from src.jobs.leases import LeaseStore
+from src.jobs.model import NewJob, State
+from src.jobs.store import JobStore
+from src.worker.loop import Worker
+from src.worker.makers import FakeMaker
+from src.worker.names import artifact_name, sweep
+
+
+@pytest.fixture
+def database(tmp_path):
+    made = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
+    made.migrate()
+    yield made
+    made.engine.dispose()
+
+
+@pytest.fixture
+def store(database):
+    return JobStore(database)
+
+
+def _worker(database, maker=None, lease_s=60.0, **values):
+    values = {"once": True, "device": "host/fake"} | values
+    return Worker(LeaseStore(database, lease_s=lease_s), maker or FakeMaker(), examples(), **values)
+
+
+def _submit(store, **request):
+    return store.submit(NewJob("generate", "a", {"prompt": "Pan left!"} | request))[0]
+
+
+def test_a_job_becomes_one_artifact_with_its_events(database, store):
+    job = _submit(store)
+    _worker(database).run()
+    done = store.get(job.id)
+    assert (done.state, done.attempts, done.worker) == (State.COMPLETED, 1, None)
+    assert done.artifact == f"pan-left-{job.id}-1.mp4"
+    assert (examples() / done.artifact).read_text() == f"clip of {job.id}"
+    kinds = [event.kind for event in store.events(job.id)]
+    assert kinds[:2] == ["state", "state"]
+    assert kinds[-1] == "state"
+    assert "progress" in kinds
+
+
+def test_a_failed_job_says_why_and_leaves_nothing(database, store):
+    job = _submit(store, fake_error="the photograph is a sandwich")
+    _worker(database).run()
+    assert store.get(job.id).error == {"type": "BadInputError", "detail": "the photograph is a sandwich", "status": 422}
+    assert not list(examples().glob("*")) if examples().exists() else True
+
+
+def test_a_bug_is_reported_without_its_inside(database, store):
+    class Broken(FakeMaker):
+        def make(self, job, path, watch):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("half")
+            raise KeyError("secret")
+
+    job = _submit(store)
+    _worker(database, Broken()).run()
+    error = store.get(job.id).error
+    assert (error["type"], error["status"]) == ("KeyError", 500)
+    assert "secret" not in str(error)
+    assert list(examples().iterdir()) == []
+
+
+def test_cancel_stops_within_a_step(database, store):
+    job = _submit(store, fake_steps=200, fake_seconds=20)
+    worker = _worker(database)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    _until(lambda: store.get(job.id).state is State.PROCESSING)
+    begin = time.monotonic()
+    store.cancel(job.id)
+    thread.join(10)
+    assert time.monotonic() - begin < 5
+    assert store.get(job.id).state is State.CANCELLED
+
+
+def test_a_worker_whose_lease_is_gone_publishes_nothing(database, store):
+    class Frozen(FakeMaker):
+        def make(self, job, path, watch):
+            other = LeaseStore(database)
+            other.worker_gone(worker.name)  # what the others do about a worker that fell silent
+            assert other.hold_device("host/other", "other", "p", {})
+            assert other.claim("other", "host/other").id == job.id
+            return super().make(job, path, type(watch)(lambda _: None, CancelToken(), watch.picture))
+
+    job = _submit(store)
+    worker = _worker(database, Frozen())
+    worker.run()
+    assert store.get(job.id).state is State.PROCESSING
+    assert list(examples().iterdir()) == []
+
+
+def test_draining_lets_the_job_end_and_hurry_gives_it_back(database, store):
+    for hurry, state in ((False, State.COMPLETED), (True, State.PENDING)):
+        job = _submit(store, fake_steps=40, fake_seconds=2)
+        worker = _worker(database, once=False)
+        thread = threading.Thread(target=worker.run)
+        thread.start()
+        _until(lambda job=job: store.get(job.id).state is State.PROCESSING)
+        worker.stopping.set()
+        if hurry:
+            worker.hurry.set()
+        thread.join(15)
+        assert not thread.is_alive()
+        assert store.get(job.id).state is state
+    assert store.get(job.id).attempts == 0
+
+
+def test_two_workers_never_hold_one_device(database, store):
+    first, second = _worker(database), _worker(database, name="second")
+    assert first._next(None) is None
+    _submit(store)
+    assert second._next(None) is None
+    assert first._next(None) is not None
+
+
+def test_the_sweeper_removes_what_dead_attempts_left(database, store):
+    job = _submit(store)
+    _worker(database).run()
+    done = store.get(job.id)
+    stale = [examples() / name for name in (
+        f"pan-left-{job.id}-0.mp4", f".pan-left-{job.id}-3.99999.partial.mp4", f"pan-left-{job.id}-3.json",
+        f"pan-left-{'f' * 21}-1.mp4")]  # fmt: skip
+    for path in (*stale, examples() / "made-by-hand-7.mp4"):
+        path.write_text("x")
+    running = examples() / f"x-{'e' * 21}-2.mp4"
+    running.write_text("x")
+    removed = sweep(examples(), {job.id: done.artifact}, [("e" * 21, 2)])
+    assert set(removed) == set(stale)
+    left = {path.name for path in examples().iterdir()}
+    assert left == {done.artifact, done.artifact.replace(".mp4", ".json"), "made-by-hand-7.mp4", running.name}
+
+
+def test_names_are_plain_whatever_the_prompt(store):
+    job = _submit(store, prompt="../../etc/passwd \x1b[31m Ünï" + "x" * 300)
+    assert artifact_name(job).startswith("etc-passwd-31m-n-xxxx")
+    assert len(artifact_name(job)) < 90
+
+
+def _until(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
