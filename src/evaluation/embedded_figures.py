@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 
-from src.evaluation.measured_move import MeasuredMove, measure
+from src.metrics.measured_move import MeasuredMove, measure
 from src.media.images import fit_photograph
 from src.metrics.temporal import score_frames
 from src.scenes.moves import Move, named_move, trajectory

@@ -1,4 +1,7 @@
-"""What configs/training/embedded.yaml may say."""
+"""What the training loop takes from a configuration, and what configs/training/embedded.yaml may say."""
+
+import math
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -6,35 +9,53 @@ from src.core.config import Config
 
 
 class Rate(Config):
-    """A learning rate that warms up, stays, and falls to zero at the end: slices of any length can resume."""
+    """A learning rate that warms up and falls to zero at the end: slices of any length can resume.
+
+    shape: "flat" stays at the peak until the last `decay` steps; "cosine" falls along half a cosine from the end of
+    the warm-up on.
+    """
 
     peak: float = 1e-3
     warmup: int = 100
     decay: int = 500
+    shape: Literal["flat", "cosine"] = "flat"
 
     def factor(self, step: int, steps: int) -> float:
         """The share of the peak at `step` (from 0) of `steps`."""
-        rising = min(1.0, (step + 1) / self.warmup)
-        return rising * min(1.0, max(0.0, (steps - step) / self.decay))
+        rising = min(1.0, (step + 1) / max(1, self.warmup))
+        if self.shape == "cosine":
+            done = max(0, step - self.warmup) / max(1, steps - self.warmup)
+            return rising * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        return rising * min(1.0, max(0.0, (steps - step) / max(1, self.decay)))
 
 
-class Stage(Config):
-    """What both stages share. `share` is the part of a slice's minutes that the stage gets.
+class Loop(Config):
+    """What the loop itself needs to know, whatever is trained.
 
     rates: shares of the learning rate by prefix of the parameter's name; 1 for all others.
-    batches: samples a step for each clip length in frames; draw: from which step on which lengths are drawn.
+    optimizer: "adamw", or "adamw8bit" (bitsandbytes, on CUDA). ema: of the averaged weights; 0 follows at once.
     """
 
     steps: int
-    share: float
     rate: Rate = Rate()
     rates: dict[str, float] = Field(default_factory=dict)
+    optimizer: Literal["adamw", "adamw8bit"] = "adamw"
+    betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
     ema: float = 0.999
+    save_minutes: float = 5.0
+
+
+class Stage(Loop):
+    """What both stages share. `share` is the part of a slice's minutes that the stage gets.
+
+    batches: samples a step for each clip length in frames; draw: from which step on which lengths are drawn.
+    """
+
+    share: float
     batches: dict[int, int]
     draw: dict[int, dict[int, float]]
-    save_minutes: float = 5.0
 
     @field_validator("batches", "draw")
     @classmethod
