@@ -98,7 +98,7 @@ def read_pixels(clip: ClipSource) -> tuple[np.ndarray, np.ndarray]:
     if clip.image is None:
         return frames, frames[0]
     size = clip.sampling
-    return frames, fit_photograph(read_photograph(clip.image).pixels, size.width, size.height, "cover")
+    return frames, np.array(fit_photograph(read_photograph(clip.image).pixels, size.width, size.height, "cover"))
 
 
 @torch.no_grad()

@@ -90,7 +90,7 @@ class Metrics:
         if self.path.is_file():
             with self.path.open(newline="") as file:
                 rows = [row for row in csv.DictReader(file) if tuple(row) == COLUMNS]
-        kept = [row for row in rows if row["run"] != self.run or 0 < int(row["step"]) <= begin]
+        kept = [row for row in rows if row["run"] != self.run or (begin and int(row["step"]) <= begin)]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("w", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
