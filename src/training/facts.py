@@ -24,7 +24,7 @@ ANALYSIS = 96
 """Pixels of the longer side of the pictures that cuts are looked for in."""
 SUSPICIOUS = 0.2
 """A pair whose pictures differ by this much of the contrast may be a cut; only then is its flow computed."""
-SAME = 6
+SAME = 14
 """Bits of 192 by which two fingerprints of the same clip may differ after re-encoding."""
 
 
