@@ -41,11 +41,3 @@ def run_folder(tmp_path_factory, small, settings):
     folder = tmp_path_factory.mktemp("run")
     prepare(small, settings, folder)
     return folder
-
-
-@pytest.fixture(scope="session")
-def clip_set(tmp_path_factory):
-    """A manifest of four clips to train on and two held out."""
-    from tests.training.lora_kit import make_set
-
-    return make_set(tmp_path_factory.mktemp("set"))
