@@ -114,7 +114,8 @@ def _tell(found: Any, as_json: bool) -> None:
         for sentence in report.pop(name):
             print(f"{name[:-1]}: {sentence}")
     for name, given in (report | {f"predicted {key}": figure for key, figure in predicted.items()}).items():
-        print(f"{name.replace('_', ' '):>28}: {given:.4g}" if isinstance(given, float) else f"{name.replace('_', ' '):>28}: {given}")
+        said = f"{given:.4g}" if isinstance(given, float) else f"{given}"
+        print(f"{name.replace('_', ' '):>28}: {said}")
 
 
 def _is_first() -> bool:
@@ -130,4 +131,3 @@ def follow_launcher() -> None:
     if sys.platform == "linux" and "ACCELERATE_MIXED_PRECISION" in os.environ:
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
-

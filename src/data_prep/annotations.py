@@ -91,9 +91,7 @@ def _json(folder: Path, patterns: tuple[str, ...]) -> Any:
     raise MissingFileError(f"{folder} holds no annotations; python -m src.data_prep.download_... fetches them")
 
 
-def _with_videos(
-    folder: Path, captions: Mapping[str, list[str]], source: str, licence: str, rights: str
-) -> list[Clip]:
+def _with_videos(folder: Path, captions: Mapping[str, list[str]], source: str, licence: str, rights: str) -> list[Clip]:
     """Clips whose video is there; the annotations name thousands that a --limit left on the server."""
     videos = {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES}
     clips = [

@@ -1,6 +1,6 @@
 """Fetch clips and captions of MSR-VTT, as many as asked for, out of the archive without the rest of it.
 
-    python -m src.data_prep.download_msr_vtt --output-dir data/raw/msr-vtt --limit 50
+python -m src.data_prep.download_msr_vtt --output-dir data/raw/msr-vtt --limit 50
 """
 
 import zipfile

@@ -11,7 +11,7 @@ STEPS = """Panda-70M is licensed for research only, not for commercial use, and 
 3. Fetch and cut the clips with the page's own tool, `dataset_dataloading/video2dataset`.
 4. Put the clips into a folder and write the manifest:
    python -m src.data_prep.prepare_metadata --videos FOLDER --source Panda-70M \\
-       --licence "Panda-70M, research only" --rights "approved by NAME on DATE" --output data/metadata/training_metadata.json
+       --licence "Panda-70M, research only" --rights "approved by NAME on DATE"
 """
 
 

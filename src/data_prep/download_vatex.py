@@ -95,7 +95,8 @@ def _answer(paths: list[Path], gone: list[str], output: Path) -> list[Path]:
     if gone and not paths:
         raise MissingWeightsError(f"none of {len(gone)} clips could be fetched, {gone[0]} first; check --video-url")
     if gone:
-        raise PartialFailureError(f"{len(gone)} of {len(gone) + len(paths)} clips could not be fetched, {gone[0]} first")
+        total = len(gone) + len(paths)
+        raise PartialFailureError(f"{len(gone)} of {total} clips could not be fetched, {gone[0]} first")
     return paths
 
 

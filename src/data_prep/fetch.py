@@ -46,7 +46,7 @@ class Fetcher:
         found = sha256_of(partial)
         if sha256 is not None and found != sha256:
             partial.unlink()
-            raise BadInputError(f"{url} has SHA-256 {found[:12]}, not {sha256[:12]}: damaged or changed; fetch it again")
+            raise BadInputError(f"{url} has SHA-256 {found[:12]}, not {sha256[:12]}: damaged or changed; try again")
         partial.replace(path)
         return path
 
@@ -105,7 +105,8 @@ class Fetcher:
             yield error
 
     def _retried(self, url: str, work: Callable[[], Any]) -> Any:
-        for attempt in range(self.tries):
+        attempt = 0
+        while True:
             try:
                 return work()
             except urllib.error.HTTPError as error:
@@ -119,6 +120,7 @@ class Fetcher:
                     "docs/datasets/README.md for where it goes"
                 )
             time.sleep(float(asked) if asked.isdigit() else self.wait * 2**attempt)
+            attempt += 1
 
 
 class RemoteFile(io.RawIOBase):

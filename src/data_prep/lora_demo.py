@@ -1,6 +1,6 @@
 """A small set to teach an adapter one move: clips of the scenes, under a word that the base has never seen.
 
-    python -m src.data_prep.lora_demo --output data/metadata/training_metadata.json
+python -m src.data_prep.lora_demo --output data/metadata/training_metadata.json
 """
 
 import os
@@ -93,9 +93,7 @@ def render(
     return entries
 
 
-def _entry(
-    index: int, frames: "np.ndarray", folder: Path, output: Path, word: str, seed: int, split: Any
-) -> "Entry":
+def _entry(index: int, frames: "np.ndarray", folder: Path, output: Path, word: str, seed: int, split: Any) -> "Entry":
     from src.data_prep.files import write_clip, write_picture
     from src.training.dataset import Entry
 

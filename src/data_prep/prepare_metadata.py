@@ -1,6 +1,6 @@
 """From videos and captions to the manifest that training reads; what cannot be trained on is reported and left out.
 
-    python -m src.data_prep.prepare_metadata --msr-vtt data/raw/msr-vtt --output data/metadata/training_metadata.json
+python -m src.data_prep.prepare_metadata --msr-vtt data/raw/msr-vtt --output data/metadata/training_metadata.json
 """
 
 from pathlib import Path

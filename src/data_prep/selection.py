@@ -64,7 +64,7 @@ def build_entries(clips: Sequence[Clip], output: Path, held_out_share: float, li
 def held_out_names(names: Sequence[str], share: float) -> set[str]:
     """The share of the clips whose names' hashes are lowest: the same clips whatever else is in the set."""
     ordered = sorted(names, key=lambda name: sample_seed("held out", name))
-    return set(ordered[: int(round(share * len(names)))])
+    return set(ordered[: round(share * len(names))])
 
 
 def _entries(clip: Clip, output: Path, split: str) -> list[Entry]:
@@ -76,9 +76,15 @@ def _entries(clip: Clip, output: Path, split: str) -> list[Entry]:
     several = len(clip.captions) > 1
     return [
         Entry(
-            id=f"{clip.name}-{number:02d}" if several else clip.name, video_path=video, image_path=picture, prompt=caption,
-            source=clip.source, licence=clip.licence, rights=clip.rights, split=split,
-        )  # fmt: skip
+            id=f"{clip.name}-{number:02d}" if several else clip.name,
+            video_path=video,
+            image_path=picture,
+            prompt=caption,
+            source=clip.source,
+            licence=clip.licence,
+            rights=clip.rights,
+            split=split,
+        )
         for number, caption in enumerate(clip.captions)
     ]
 

@@ -13,9 +13,7 @@ from src.core.errors import BadInputError
 from src.media.clips import Sampling, frames_at
 
 
-def pick_bucket(
-    frames: int, rate: float, width: int, height: int, buckets: Sequence[Sampling], name: str
-) -> Sampling:
+def pick_bucket(frames: int, rate: float, width: int, height: int, buckets: Sequence[Sampling], name: str) -> Sampling:
     """The longest bucket that a clip of this length fills; of those, the one nearest to its shape.
 
     Raises BadInputError where the clip is too short for all of them.

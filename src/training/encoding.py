@@ -128,5 +128,3 @@ def sample(mean: Tensor, logvar: Tensor, generator: torch.Generator) -> Tensor:
     """A draw from the posterior, with noise from a CPU generator."""
     noise = torch.randn(mean.shape, generator=generator).to(mean)
     return mean + (0.5 * logvar).exp() * noise
-
-

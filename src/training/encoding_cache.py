@@ -1,8 +1,8 @@
 """Latents and text embeddings on disk, addressed by all they depend on: computed once, whatever the file is called.
 
-A clip's address is SHA-256 over the hashes of its video and first frame, how it was decoded, the hash of the VAE's files
-and the version of this code; a caption's over the text and the hashes of tokenizer and text encoder. So neither two files
-of one name nor another VAE can meet in one entry.
+A clip's address is SHA-256 over the hashes of its video and first frame, how it was decoded, the hash of the VAE's
+files and the version of this code; a caption's over the text and the hashes of tokenizer and text encoder. So neither
+two files of one name nor another VAE can meet in one entry.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class EncodingCache:
         try:
             return load_file(self.path(key))
         except (OSError, SafetensorError) as error:
-            raise OutputError(f"cache entry {self.path(key)} does not read ({error}); delete it and start again") from None
+            raise OutputError(f"cache entry {self.path(key)} does not read ({error}); delete it and retry") from None
 
     def write(self, key: str, tensors: dict[str, Tensor]) -> None:
         """Raises OutputError where the disk is full or the folder is not writable."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -96,7 +97,7 @@ def small_grey(array: np.ndarray) -> np.ndarray:
 def find_cuts(pictures: list[np.ndarray], backend: FlowBackend | None = None) -> tuple[int, ...]:
     """Frames that begin another shot: pairs that differ plainly, and that no motion explains either."""
     cuts = []
-    for index, (before, after) in enumerate(zip(pictures, pictures[1:], strict=False), start=1):
+    for index, (before, after) in enumerate(pairwise(pictures), start=1):
         contrast = max(float(np.abs(before - before.mean()).mean()), 8.0)
         if np.abs(before.astype(float) - after).mean() > SUSPICIOUS * contrast:
             backend = backend or flow_backend()

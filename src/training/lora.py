@@ -1,4 +1,4 @@
-"""The recipe `lora`: the CogVideoX image-to-video objective on cached latents, for an adapter on the attention layers."""
+"""The recipe `lora`: the CogVideoX image-to-video objective on cached latents, for an adapter on attention layers."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from src.training.lora_settings import LARGEST_SHARE, LoraSettings
 from src.training.objective import image_condition, noised, sample_losses, velocity
 
 ADAPTER = "default"
+ALONE = Share()
 OFS = 2.0
 """What CogVideoX 1.5 is told of the frame rate, in training and in inference."""
 
@@ -115,7 +116,9 @@ def trainable_share(transformer: nn.Module, settings: LoraSettings) -> float:
             raise BadInputError(f"targets: no layer of this model is called {target!r}; attention has to_q, to_k, ...")
     smallest = min(min(layer.in_features, layer.out_features) for layer in layers.values())
     if settings.rank > smallest:
-        raise BadInputError(f"rank {settings.rank} is larger than the layers' dimension {smallest}; take {smallest} or less")
+        raise BadInputError(
+            f"rank {settings.rank} is larger than the layers' dimension {smallest}; take {smallest} or less"
+        )
     base = sum(parameter.numel() for parameter in transformer.parameters())
     share = settings.rank * sum(layer.in_features + layer.out_features for layer in layers.values()) / base
     if share >= LARGEST_SHARE:
@@ -137,7 +140,7 @@ class LoraRecipe:
 
     def __init__(
         self, transformer: nn.Module, items: Sequence[Item], settings: LoraSettings, schedule: Schedule,
-        encoders: Encoders, cache: EncodingCache, share: Share = Share(), identity: dict[str, str] | None = None,
+        encoders: Encoders, cache: EncodingCache, share: Share = ALONE, identity: dict[str, str] | None = None,
     ) -> None:  # fmt: skip
         self.transformer, self.items, self.settings, self.schedule = transformer, items, settings, schedule
         self.encoders, self.cache, self.share, self.identity = encoders, cache, share, identity or {}
@@ -237,9 +240,7 @@ def padded(clean: Tensor, patch_t: int | None) -> Tensor:
     return torch.cat([clean[:1].expand(missing, -1, -1, -1), clean]) if missing else clean
 
 
-def rotary_positions(
-    transformer: nn.Module, size: Any, ratio: int, latent_frames: int, device: torch.device
-) -> Any:
+def rotary_positions(transformer: nn.Module, size: Any, ratio: int, latent_frames: int, device: torch.device) -> Any:
     """The pipeline's own function, so that training and inference share one: None for learned positions alone."""
     from diffusers import CogVideoXImageToVideoPipeline
 

@@ -91,6 +91,6 @@ def check_tracker(name: str) -> None:
 
 
 def make_tracker(name: str, run: str, folder: Path, config: Mapping[str, Any]) -> Tracker | None:
-    """The tracker called `name`; None for "none". folder: where its files go, unless its own variables say otherwise."""
+    """The tracker called `name`; None for "none". folder: where its files go, unless its variables say otherwise."""
     check_tracker(name)
     return None if name == "none" else TRACKERS[name](run, folder, config)

@@ -103,8 +103,10 @@ def page(report: dict[str, Any], scenarios: Any) -> str:
     from jinja2 import Environment
 
     template = (Path(__file__).parent / "report.html").read_text(encoding="utf-8")
-    return Environment(autoescape=True).from_string(template).render(
-        **{**report, "figures": report["clips"], "scenarios": scenarios.scenarios}
+    return (
+        Environment(autoescape=True)
+        .from_string(template)
+        .render(**{**report, "figures": report["clips"], "scenarios": scenarios.scenarios})
     )
 
 

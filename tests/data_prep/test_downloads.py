@@ -4,6 +4,7 @@ import io
 import json
 import threading
 import zipfile
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -39,7 +40,8 @@ class Shelf(BaseHTTPRequestHandler):
         self.send_header("Content-Range", f"bytes {begin}-{end - 1}/{len(data)}")
         self.send_header("Content-Length", str(end - begin))
         self.end_headers()
-        self.wfile.write(data[begin:end][: trouble or None])
+        with suppress(BrokenPipeError):  # a client may have seen enough
+            self.wfile.write(data[begin:end][: trouble or None])
 
     def _range(self, length):
         text = self.headers.get("Range")

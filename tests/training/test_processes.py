@@ -74,8 +74,9 @@ def test_a_launcher_that_is_terminated_leaves_a_saved_state(clip_set, tiny_folde
     step = CheckpointManager(output / "state").steps()[-1]
     assert step >= 4
     code, errors = finished(
-        launch(1, "--metadata", clip_set, "--config", config, "--output-dir", output, "--resume", "latest", "--steps",
-               step + 2, home=home)  # fmt: skip
+        launch(
+            1, "--metadata", clip_set, "--config", config, "--output-dir", output, "--resume", "latest", "--steps", step + 2, home=home
+        )
     )
     assert code == 0, errors
     assert f"resumes after step {step}" in errors

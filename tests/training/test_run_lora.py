@@ -17,8 +17,8 @@ from src.pipelines.loading import read_pipeline
 from src.pipelines.locate import base_hash
 from src.training import lora
 from src.training.checkpoints import CheckpointManager
-from src.training.lora_files import adapter_state
 from src.training.loop import Trainer
+from src.training.lora_files import adapter_state
 from tests.training.lora_kit import look, run, weights
 
 
