@@ -94,3 +94,10 @@ def test_what_is_missing_is_said(tmp_path, msr_vtt):
     write_clip(tmp_path / "empty" / "a.mp4", moving(1), 8)
     with pytest.raises(BadInputError, match="has no caption"):
         read_source("videos", tmp_path / "empty", given)
+
+
+@pytest.mark.parametrize("name", ["sample_msr_vtt.json", "sample_own_archive.json"])
+def test_the_sample_stubs_are_manifests(name):
+    from src.core.paths import REPOSITORY
+
+    assert len(read_dataset(REPOSITORY / "data" / "metadata" / name).split("held_out")) == 1
