@@ -19,7 +19,7 @@ from src.training.lora_settings import LoraSettings
 from src.training.precision import matrix_rate
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-EFFICIENCY = 0.35
+EFFICIENCY = 0.5
 """Of the matrix rate, what a training step reaches: attention, norms and moving data are slower."""
 BLOCK = 40
 """Tensors of (tokens, width) that one block keeps for its backward pass, attention's own not counted."""
@@ -60,7 +60,7 @@ def estimate(
     if measure:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         rate = matrix_rate(device, getattr(torch, encoders.dtype)) * EFFICIENCY
-        passes = 4 if settings.gradient_checkpointing else 3
+        passes = 3 if settings.gradient_checkpointing else 2  # frozen weights need no gradients of their own
         seconds = settings.batch_size * passes * forward_flops(base, tokens, width, depth) / rate
     piece = settings.batch_size // settings.accumulation
     memory = base * BYTES[encoders.dtype] + adapter * (10 if settings.optimizer == "adamw8bit" else 16) + CONTEXT

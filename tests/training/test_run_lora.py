@@ -226,3 +226,11 @@ def test_accumulated_pieces_give_the_same_adapter(clip_set, tiny_folder, tmp_pat
     assert max(float((one[key] - two[key]).abs().max()) for key in one) < 1e-5
 
 
+
+
+def test_the_adapter_is_refused_on_another_base(trained, tmp_path):
+    from src.pipelines.blueprint import TINY, build
+
+    other = build(TINY, ["pan left"], tmp_path / "other", seed=9)
+    with pytest.raises(BadInputError, match="was trained on another base"):
+        read_adapter(str(trained[0] / "adapter_final"), other)
