@@ -186,7 +186,8 @@ def large_trainer(transformer: Any, sizes: dict[str, Any], dtype: torch.dtype, f
     from src.training.encoding import ClipSource
     from src.training.encoding_cache import Encoders, EncodingCache
     from src.training.loop import Trainer
-    from src.training.lora import Item, LoraRecipe, Schedule, add_adapter
+    from src.training.lora import Item, LoraRecipe, Schedule
+    from src.training.lora_layers import add_adapter
     from src.training.lora_settings import LoraSettings, Samples
     from src.training.run_lora import make_accelerator
 

@@ -47,7 +47,7 @@ def estimate(
     measure: bool,
 ) -> Estimates:  # fmt: skip
     """transformer: its shapes are enough."""
-    from src.training.lora import target_layers
+    from src.training.lora_layers import target_layers
 
     layers = target_layers(transformer, settings.targets).values()
     adapter = settings.rank * sum(layer.in_features + layer.out_features for layer in layers)

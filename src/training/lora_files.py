@@ -33,7 +33,7 @@ def adapter_state(transformer: nn.Module) -> dict[str, Tensor]:
     """The adapter's weights by diffusers' keys, float32, on the CPU."""
     from peft import get_peft_model_state_dict
 
-    from src.training.lora import ADAPTER
+    from src.training.lora_layers import ADAPTER
 
     state = get_peft_model_state_dict(transformer, adapter_name=ADAPTER)
     return {f"transformer.{key}": value.detach().float().cpu().contiguous() for key, value in state.items()}

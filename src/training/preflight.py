@@ -21,7 +21,8 @@ from src.training.encoding import ClipSource
 from src.training.encoding_cache import Encoders, encoders_of
 from src.training.estimates import Estimates, estimate, free_bytes
 from src.training.facts import Facts, FactsMemory, same_clip
-from src.training.lora import Item, trainable_share
+from src.training.lora import Item
+from src.training.lora_layers import trainable_share
 from src.training.lora_settings import LoraSettings, check_sizes
 from src.training.optimizers import check_optimizer
 

@@ -21,9 +21,10 @@ from src.training.checkpoints import CheckpointManager
 from src.training.encoding import Share, encode_clips, encode_texts
 from src.training.encoding_cache import EncodingCache
 from src.training.loop import Trainer
-from src.training.lora import Item, LoraRecipe, add_adapter, read_schedule
+from src.training.lora import Item, LoraRecipe, read_schedule
 from src.training.lora_callbacks import EpochEnd, Metrics
 from src.training.lora_files import Origin, adapter_state, header, write_adapter
+from src.training.lora_layers import add_adapter
 from src.training.lora_samples import SampleMaker
 from src.training.lora_settings import LoraSettings
 from src.training.precision import bf16_is_fast

@@ -22,7 +22,7 @@ SETTINGS = LoraSettings(
 def make_set(folder: Path, clips: int = 4, held_out: int = 2) -> Path:
     """A manifest of clips of nine frames at 64x48."""
     path = folder / "metadata.json"
-    render(path, folder / "clips", clips=clips, held_out=held_out, num_frames=9, seed=1, size=(64, 48))
+    render(path, folder / "clips", clips=clips, held_out=held_out, lengths=(9,), seed=1, size=(64, 48))
     return path
 
 

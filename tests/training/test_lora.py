@@ -7,7 +7,8 @@ from diffusers import CogVideoXImageToVideoPipeline, CogVideoXTransformer3DModel
 from benchmarks.large_model import SMALL
 from benchmarks.lora_training import large_trainer
 from src.media.clips import Sampling
-from src.training.lora import add_adapter, padded, read_schedule, rotary_positions, target_layers
+from src.training.lora import padded, read_schedule, rotary_positions
+from src.training.lora_layers import add_adapter, target_layers
 from src.training.lora_settings import LoraSettings
 from src.training.objective import sample_losses, velocity_loss
 from src.training.settings import Rate
