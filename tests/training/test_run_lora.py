@@ -234,3 +234,23 @@ def test_the_adapter_is_refused_on_another_base(trained, tmp_path):
     other = build(TINY, ["pan left"], tmp_path / "other", seed=9)
     with pytest.raises(BadInputError, match="was trained on another base"):
         read_adapter(str(trained[0] / "adapter_final"), other)
+
+
+def test_clips_of_two_shapes_train_in_two_buckets(clip_set, tiny_folder, tmp_path):
+    from src.data_prep.lora_demo import render
+    from src.training.dataset import read_dataset, write_dataset
+
+    render(tmp_path / "tall.json", tmp_path / "tall", clips=2, held_out=0, lengths=(9,), seed=2, size=(48, 64))
+    entries = []
+    for number, path in enumerate((clip_set, tmp_path / "tall.json")):
+        dataset = read_dataset(path)
+        for entry in dataset.entries:
+            where = {"video_path": str(dataset.video(entry).resolve()), "image_path": str(dataset.image(entry).resolve())}
+            entries.append(entry.model_copy(update=where | {"id": f"{number}-{entry.id}"}))
+    write_dataset(tmp_path / "both.json", entries)
+    sizes = ((64, 48), (48, 64))
+    found = look(tmp_path / "both.json", tiny_folder, tmp_path / "press", sizes=sizes)
+    assert found.report()["buckets"] == {"9 frames at 64x48": 4, "9 frames at 48x64": 2}
+    assert found.steps_per_epoch == 3
+    folder = run(tmp_path / "both.json", tiny_folder, tmp_path / "press", sizes=sizes, epochs=1)
+    assert any(value.any() for key, value in weights(folder).items() if "lora_B" in key)
