@@ -5,7 +5,11 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed-$(shell cksum < requirements.txt | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help setup clip test lint nano upscaler
+=======
+.PHONY: help setup clip test lint nano lora-demo lora-train lora-validate
+>>>>>>> lora
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -32,5 +36,16 @@ lint: $(STAMP)
 nano: $(STAMP) ## train the embedded model, in slices that resume (MINUTES=30)
 	$(RUN) -m src.train_embedded --minutes $(or $(MINUTES),30)
 
+<<<<<<< HEAD
 upscaler: $(STAMP) ## train a super-resolution network, in slices that resume (MINUTES=30 PRESET=fast SCALE=2)
 	$(RUN) -m src.train_upscaler --minutes $(or $(MINUTES),30) --preset $(or $(PRESET),fast) --scale $(or $(SCALE),2)
+=======
+lora-demo: $(STAMP) ## render a small training set: one camera move under a word of its own
+	$(RUN) -m src.data_prep.lora_demo
+
+lora-train: $(STAMP) ## teach the embedded model that move: writes checkpoints/lora_press
+	$(RUN) -m src.train_lora --model nano
+
+lora-validate: $(STAMP) ## base against adapter on unseen photographs: figures and a page
+	$(RUN) -m src.validation.validate_lora --model nano --lora checkpoints/lora_press/adapter_final
+>>>>>>> lora

@@ -56,3 +56,11 @@ def photograph(tmp_path: Path, pixels: np.ndarray) -> Path:
     path = tmp_path / "photograph.png"
     Image.fromarray(pixels).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def clip_set(tmp_path_factory):
+    """A manifest of four clips to train on and two held out."""
+    from tests.training.lora_kit import make_set
+
+    return make_set(tmp_path_factory.mktemp("set"))

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 import torch
 
-from src.evaluation.measured_move import MeasuredMove, measure
 from src.media.images import fit_photograph
+from src.metrics.measured_move import MeasuredMove, measure
+from src.metrics.psnr import psnr
 from src.metrics.temporal import score_frames
 from src.scenes.moves import Move, named_move, trajectory
 from src.scenes.scene import Layer, Scene
@@ -69,13 +70,6 @@ class Figures:
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON."""
         return asdict(self)
-
-
-def psnr(first: np.ndarray, second: np.ndarray, mask: np.ndarray | None = None) -> float:
-    """Peak signal-to-noise ratio of two uint8 pictures in dB, over `mask` (H, W) where given."""
-    error = np.square(first.astype(np.float64) - second.astype(np.float64))
-    error = error if mask is None else error[mask]
-    return float(10 * np.log10(255**2 / max(error.mean(), 1e-9)))
 
 
 def reconstruction(vae: Any, photograph: np.ndarray, width: int, height: int) -> list[float]:

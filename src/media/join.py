@@ -48,9 +48,7 @@ def check_tracks(source: Path, target: Path) -> list[str]:
             if stream.type not in COPIED or _codec(stream) in codecs or stream.type == "attachment":
                 continue
             if stream.type == "data":
-                lost.append(
-                    f"data track {stream.index} does not go into {target.suffix}"
-                )
+                lost.append(f"data track {stream.index} does not go into {target.suffix}")
                 continue
             raise BadInputError(
                 f"{target.suffix} holds no {_codec(stream)} {stream.type} (track {stream.index} of {source.name}); "

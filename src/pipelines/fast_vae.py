@@ -76,9 +76,7 @@ def _onednn(self: nn.Conv3d, f: Tensor, weight: Tensor, bias: Tensor | None) -> 
     """The convolution by oneDNN where it can: on a CPU, with features and weights of one dtype."""
     if f.device.type != "cpu" or f.dtype != weight.dtype or self.padding_mode != "zeros":
         return nn.Conv3d._conv_forward(self, f, weight, bias)
-    return torch.ops.aten.mkldnn_convolution(
-        f, weight, bias, self.padding, self.stride, self.dilation, self.groups
-    )
+    return torch.ops.aten.mkldnn_convolution(f, weight, bias, self.padding, self.stride, self.dilation, self.groups)
 
 
 def use_inplace_activations(vae: nn.Module) -> int:

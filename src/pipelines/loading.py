@@ -31,8 +31,11 @@ def prepare_pipeline(pipe: "CogVideoXImageToVideoPipeline", key: SessionKey) -> 
     return pipe
 
 
-def read_pipeline(folder: Path, dtype: torch.dtype) -> "CogVideoXImageToVideoPipeline":
-    """The stock pipeline from a folder, on the CPU. Raises BadInputError when a part does not load."""
+def read_pipeline(folder: Path, dtype: torch.dtype, parts: tuple[str, ...] = PARTS) -> "CogVideoXImageToVideoPipeline":
+    """The stock pipeline from a folder, on the CPU; of PARTS only `parts`, the others are None.
+
+    Raises BadInputError when a part does not load.
+    """
     import diffusers
     import transformers
     from safetensors import SafetensorError
@@ -41,8 +44,9 @@ def read_pipeline(folder: Path, dtype: torch.dtype) -> "CogVideoXImageToVideoPip
     transformers.utils.logging.disable_progress_bar()
     try:
         pipe = diffusers.CogVideoXImageToVideoPipeline.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, local_files_only=True
-        )
+            folder, dtype=dtype, use_safetensors=True, local_files_only=True,
+            **{part: None for part in PARTS if part not in parts},
+        )  # fmt: skip
     except (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
@@ -55,6 +59,8 @@ def read_pipeline(folder: Path, dtype: torch.dtype) -> "CogVideoXImageToVideoPip
 def _check_filled(pipe: "CogVideoXImageToVideoPipeline", folder: Path) -> None:
     """Raise BadInputError where the files lack weights that the configuration asks for: they stay on "meta"."""
     for part in PARTS:
+        if getattr(pipe, part) is None:
+            continue
         empty = [name for name, value in getattr(pipe, part).named_parameters() if value.is_meta]
         if empty:
             raise BadInputError(f"{folder / part} has no weights for {len(empty)} tensors, such as {empty[0]}")

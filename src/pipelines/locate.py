@@ -91,7 +91,7 @@ def weight_hashes(folder: Path) -> dict[str, str]:
     A file of the hub's cache is a link to a blob that is named by its hash; others are read once and
     remembered by path, size and modification time.
     """
-    memory = _HashMemory(home() / "cache" / "weight-hashes.json")
+    memory = HashMemory(home() / "cache" / "weight-hashes.json")
     files = sorted(p for p in folder.glob("*/*") if p.suffix in (".safetensors", ".json", ".model"))
     hashes = {file.relative_to(folder).as_posix(): memory.sha256(file) for file in files}
     memory.save()
@@ -105,7 +105,7 @@ def base_hash(folder: Path) -> str:
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
-class _HashMemory:
+class HashMemory:
     """Hashes by (path, size, mtime), kept in a JSON file between runs."""
 
     def __init__(self, path: Path) -> None:

@@ -76,6 +76,12 @@ PRIMITIVES: dict[str, Move] = {
     "handheld": Move(handheld=0.006),
 }
 
+TAUGHT: dict[str, Move] = {
+    # Three moves at once, about equally strong in pixels: the prompts of the scenes join two at most.
+    "vortigo": Move(pan=0.14, push=math.log(1.46), roll=21.5),
+}
+"""Moves with names of their own that no base model is trained on: what a LoRA adapter can be taught."""
+
 
 def named_move(name: str, speed: str = "medium") -> Move:
     """The move called `name` at `speed`.

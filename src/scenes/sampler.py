@@ -87,6 +87,11 @@ class SceneSampler:
         move, phrase, _, _ = self._move(random)
         return move, prompts.in_scenario(phrase, random) if phrase else prompts.scenario(random)
 
+    def scene(self, index: int, move: Move, num_frames: int) -> Scene:
+        """A flat scene of this seed under a move of the caller's: the same index, the same scene."""
+        layers = (self._background(index, move, np.random.default_rng([self.seed, 4, index])),)
+        return Scene(layers, move, self.width, self.height, num_frames, seed=int(index))
+
     def _move(self, random: np.random.Generator) -> tuple[Move, str, str, str]:
         kind, speed = random.random(), str(random.choice(list(SPEEDS)))
         shares = np.cumsum([self.mix.static, self.mix.combined, self.mix.handheld, self.mix.unnamed])

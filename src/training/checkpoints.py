@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch
 
-from src.core.errors import OutputError
+from src.core.errors import BadInputError, MissingFileError, OutputError
 
 STATE = "state.pt"
 
@@ -55,5 +56,15 @@ class CheckpointManager:
         steps = self.steps()
         if not steps:
             return None
-        file = self.folder / f"step-{steps[-1]:08d}" / STATE
+        return read_state(self.folder / f"step-{steps[-1]:08d}")
+
+
+def read_state(folder: Path) -> dict[str, Any]:
+    """The state in one checkpoint's folder, on the CPU. Raises MissingFileError or BadInputError."""
+    file = Path(folder) / STATE
+    if not file.is_file():
+        raise MissingFileError(f"{folder} holds no checkpoint ({STATE}); give a folder such as .../state/step-00000100")
+    try:
         return torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise BadInputError(f"{file} is no checkpoint of ours: {str(error).splitlines()[0]}") from None

@@ -1,7 +1,8 @@
 """The one training loop. A recipe says what to compute; callbacks do what happens besides.
 
 Everything random is drawn from a generator keyed by (seed, step), and batches are a function of the step, so a run
-that was stopped and resumed takes the very steps of one that was not.
+that was stopped and resumed takes the very steps of one that was not. Several processes (`accelerate launch`) share
+each step's samples: a recipe gives every process its part, and the gradients are averaged.
 """
 
 from __future__ import annotations
@@ -9,22 +10,32 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import send_to_device
+from accelerate.utils import gather_object, send_to_device
+from loguru import logger
 from torch import Tensor, nn
 
-from src.core.errors import DivergedError
-from src.training.checkpoints import CheckpointManager
-from src.training.muon import Muon
+from src.core.errors import BadInputError, CancelledError, DivergedError
+from src.training.checkpoints import CheckpointManager, read_state
+from src.training.optimizers import make_optimizer
+from src.training.random_state import random_state, set_random_state
 from src.training.settings import Schedule
+from src.training.signals import StopFlag
 
 
 class Recipe(Protocol):
-    """What is trained. `batch` runs in a thread of its own, one step ahead."""
+    """What is trained. `batch` runs in a thread of its own, one step ahead.
+
+    A list as a batch is taken piece by piece and its gradients added up (accumulation). The trainer replaces `model` by
+    what Accelerate makes of it. Optional: `describe()` names the samples whose last loss was not finite, and
+    `identity` says what a checkpoint must agree with to be resumed.
+    """
 
     name: str
     model: nn.Module
@@ -51,26 +62,43 @@ Callback = Callable[[Report, "Trainer"], None]
 
 
 class Trainer:
-    """State of one stage: model, optimizer, running average of the weights, and the next step."""
+    """State of one stage: model, optimizer, running average of the weights, and the next step.
 
-    def __init__(self, recipe: Recipe, stage: Schedule, seed: int, checkpoints: CheckpointManager, bf16: bool):
+    accelerator: given where precision or processes are set up elsewhere; else made for `bf16`.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        stage: Schedule,
+        seed: int,
+        checkpoints: CheckpointManager,
+        bf16: bool,
+        accelerator: Accelerator | None = None,
+    ):
         self.recipe, self.stage, self.seed, self.checkpoints = recipe, stage, seed, checkpoints
-        self.accelerator = Accelerator(mixed_precision="bf16" if bf16 else "no")
-        groups = parameter_groups(recipe.model, stage.rates, stage.muon)
-        optimizer = Muon(groups, lr=stage.rate.peak, betas=(0.9, 0.95), weight_decay=stage.weight_decay)
+        self.accelerator = accelerator or Accelerator(mixed_precision="bf16" if bf16 else "no")
+        optimizer = make_optimizer(parameter_groups(recipe.model, stage.rates, stage.muon), stage)
         self.model, self.optimizer = self.accelerator.prepare(recipe.model, optimizer)
+        recipe.model = self.model
         self.average = {name: tensor.detach().clone() for name, tensor in self._trained()}
         self.step = 0
+        self._stop = StopFlag()
+        self._guilty = ""
 
     def _trained(self) -> list[tuple[str, Tensor]]:
         model = self.accelerator.unwrap_model(self.model)
         return [(name, tensor) for name, tensor in model.named_parameters() if tensor.requires_grad]
 
-    def resume(self) -> bool:
-        """Continue from the newest checkpoint; False where there is none."""
-        state = self.checkpoints.latest()
+    def resume(self, folder: Path | None = None) -> bool:
+        """Continue from the newest checkpoint, or from the one in `folder`; False where there is none.
+
+        Raises BadInputError where the checkpoint was made for something else than this recipe says it is.
+        """
+        state = self.checkpoints.latest() if folder is None else read_state(folder)
         if state is None:
             return False
+        self._check_identity(state.get("identity", {}))
         for name, tensor in self._trained():
             tensor.data.copy_(state["model"][name])
             self.average[name].copy_(state["average"][name])
@@ -79,7 +107,28 @@ class Trainer:
         for group, share in zip(self.optimizer.param_groups, shares, strict=True):
             group["share"] = share  # of today's settings, not of those that the checkpoint was made with
         self.step = state["step"]
+        self._restore_random(state)
         return True
+
+    def _check_identity(self, saved: Mapping[str, Any]) -> None:
+        now = getattr(self.recipe, "identity", {})
+        for key in sorted(set(saved) & set(now)):
+            if saved[key] != now[key]:
+                raise BadInputError(
+                    f"the checkpoint was made with {key} {saved[key]}, this run has {now[key]}; "
+                    "resume with the same, or start anew in another --output-dir"
+                )
+
+    def _restore_random(self, state: Mapping[str, Any]) -> None:
+        """Each process its own generators; with another number of processes only those of the first are there."""
+        if self.accelerator.scaler is not None and state.get("scaler"):
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        saved, index = state.get("random", []), self.accelerator.process_index
+        if len(saved) == self.accelerator.num_processes:
+            set_random_state(saved[index])
+        elif saved:
+            count = self.accelerator.num_processes
+            logger.warning("the checkpoint is of {} processes, this run has {}: dropout differs", len(saved), count)
 
     @torch.no_grad()
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
@@ -90,54 +139,74 @@ class Trainer:
                 self.average[name].copy_(weights[name])
 
     def save(self) -> None:
-        """Write everything that the next step depends on."""
-        model = {name: tensor.detach().cpu() for name, tensor in self._trained()}
-        average = {name: tensor.cpu() for name, tensor in self.average.items()}
-        state = {"step": self.step, "model": model, "average": average}
+        """Write everything that the next step depends on; every process takes part, the first one writes."""
+        states = gather_object([random_state()])
         if self.accelerator.is_main_process:
-            self.checkpoints.save(self.step, state | {"optimizer": self.optimizer.state_dict()})
+            self.checkpoints.save(self.step, self._state() | {"random": states})
+        self.accelerator.wait_for_everyone()
+
+    def _state(self) -> dict[str, Any]:
+        scaler = self.accelerator.scaler
+        return {
+            "step": self.step,
+            "model": {name: tensor.detach().cpu() for name, tensor in self._trained()},
+            "average": {name: tensor.cpu() for name, tensor in self.average.items()},
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else {},
+            "identity": dict(getattr(self.recipe, "identity", {})),
+        }
 
     def run(self, seconds: float, callbacks: Sequence[Callback] = ()) -> None:
-        """Train until the stage's last step or until the time is up, then save; so does an interruption.
+        """Train until the stage's last step or until the time is up, then save.
 
-        Raises DivergedError on a loss that is not finite; the last checkpoint is from before it.
+        SIGTERM and Ctrl-C let the step end, save, and raise CancelledError. Raises DivergedError on a loss that is not
+        finite; the last checkpoint is from before it.
         """
         try:
-            self._steps(seconds, callbacks)
+            with self._stop:
+                self._steps(seconds, callbacks)
         except KeyboardInterrupt:
             self.save()
             raise
         self.save()
+        if self._agreed(self._stop.asked):
+            raise CancelledError(f"stopped after step {self.step} of {self.stage.steps}; the state is saved, resume it")
 
     def _steps(self, seconds: float, callbacks: Sequence[Callback]) -> None:
         began = saved = time.monotonic()
         with ThreadPoolExecutor(1) as ahead:
             upcoming = ahead.submit(self.recipe.batch, self.step)
-            while self.step < self.stage.steps and time.monotonic() - began < seconds:
+            while self.step < self.stage.steps:
+                if self._agreed(self._stop.asked or time.monotonic() - began >= seconds):
+                    break
                 report, upcoming = self._one_step(upcoming, ahead)
                 for callback in callbacks:
                     callback(report, self)
-                if time.monotonic() - saved > 60 * self.stage.save_minutes:
+                if self._agreed(time.monotonic() - saved > 60 * self.stage.save_minutes):
                     self.save()
                     saved = time.monotonic()
             upcoming.cancel()
 
+    def _agreed(self, wish: bool) -> bool:
+        """Whether any process wishes it: all of them stop or save at the same step, or they would wait for ever."""
+        if self.accelerator.num_processes == 1:
+            return wish
+        flag = torch.tensor(float(wish), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flag, "sum") > 0)
+
     def _one_step(self, upcoming: Future, ahead: ThreadPoolExecutor) -> tuple[Report, Future]:
         start = time.monotonic()
         batch = send_to_device(upcoming.result(), self.accelerator.device)
-        following = ahead.submit(self.recipe.batch, self.step + 1)
+        last = self.step + 1 >= self.stage.steps
+        following = Future() if last else ahead.submit(self.recipe.batch, self.step + 1)
         rate = self.stage.rate.peak * self.stage.rate.factor(self.step, self.stage.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
-        generator = step_generator(self.seed, self.step)
-        loss = self.recipe.loss(batch, generator)
-        if not torch.isfinite(loss):
-            raise DivergedError(
-                f"{self.recipe.name}: the loss is not finite at step {self.step}; "
-                "the last checkpoint is intact, try a lower rate.peak"
-            )
-        self.accelerator.backward(loss)
+        loss = self._backward(batch if isinstance(batch, list) else [batch])
+        self._check_finite(loss)
         norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.stage.clip_norm)
+        if self.accelerator.scaler is None:  # the scaler of fp16 skips such a step by itself
+            self._check_finite(torch.as_tensor(norm), "gradient")
         self.optimizer.step()
         self.optimizer.zero_grad()
         self._follow()
@@ -147,12 +216,40 @@ class Trainer:
         total = self.stage.steps
         return Report(self.step, total, loss.item(), rate, float(norm), seconds, remaining), following
 
+    def _backward(self, pieces: Sequence[Any]) -> Tensor:
+        """Add up the gradients of all pieces; returns the mean loss over pieces and processes."""
+        generator = step_generator(self.seed, self.step)
+        total = torch.zeros((), device=self.accelerator.device)
+        for index, piece in enumerate(pieces):
+            with _synchronised(self.accelerator, self.model, index == len(pieces) - 1):
+                loss = self.recipe.loss(piece, generator)
+                self.accelerator.backward(loss / len(pieces))
+            total += loss.detach().float() / len(pieces)
+            if not torch.isfinite(loss):
+                self._guilty = self.recipe.describe() if hasattr(self.recipe, "describe") else ""
+        return self.accelerator.reduce(total, "mean")
+
+    def _check_finite(self, value: Tensor, what: str = "loss") -> None:
+        if torch.isfinite(value):
+            return
+        named = ", ".join(sorted({name for name in gather_object([self._guilty]) if name}))
+        clips = f" ({named})" if named else ""
+        raise DivergedError(
+            f"{self.recipe.name}: the {what} is not finite at step {self.step}{clips}; "
+            "the last checkpoint is intact, try a lower rate.peak"
+        )
+
     @torch.no_grad()
     def _follow(self) -> None:
         """The running average of the weights, faster in the first steps."""
         keep = min(self.stage.ema, (1 + self.step) / (10 + self.step))
         for name, tensor in self._trained():
             self.average[name].lerp_(tensor.detach(), 1 - keep)
+
+
+def _synchronised(accelerator: Accelerator, model: nn.Module, last: bool) -> AbstractContextManager:
+    """Gradients travel between processes with the last piece only."""
+    return nullcontext() if last else accelerator.no_sync(model)
 
 
 def parameter_groups(model: nn.Module, rates: Mapping[str, float], muon: tuple[str, ...] = ()) -> list[dict[str, Any]]:

@@ -38,6 +38,11 @@ def velocity_loss(predicted: Tensor, target: Tensor) -> Tensor:
     return (predicted.float() - target.float()).square().mean()
 
 
+def sample_losses(predicted: Tensor, target: Tensor) -> Tensor:
+    """The same error for each sample: (B,), whose mean is `velocity_loss`."""
+    return (predicted.float() - target.float()).square().flatten(1).mean(1)
+
+
 def image_condition(image_latents: Tensor, latent_frames: int, kept: Tensor) -> Tensor:
     """The photograph's latents (B, 1, C, h, w) on the first of `latent_frames` frames and zeros on the others.
 

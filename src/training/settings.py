@@ -1,4 +1,7 @@
-"""What the files of configs/training may say: what every recipe shares, and the recipe `embedded`."""
+"""What the training loop takes from a configuration, and what configs/training/embedded.yaml may say."""
+
+import math
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -6,29 +9,40 @@ from src.core.config import Config
 
 
 class Rate(Config):
-    """A learning rate that warms up, stays, and falls to zero at the end: slices of any length can resume."""
+    """A learning rate that warms up and falls to zero at the end: slices of any length can resume.
+
+    shape: "flat" stays at the peak until the last `decay` steps; "cosine" falls along half a cosine from the end of
+    the warm-up on.
+    """
 
     peak: float = 1e-3
     warmup: int = 100
     decay: int = 500
+    shape: Literal["flat", "cosine"] = "flat"
 
     def factor(self, step: int, steps: int) -> float:
         """The share of the peak at `step` (from 0) of `steps`."""
-        rising = min(1.0, (step + 1) / self.warmup)
-        return rising * min(1.0, max(0.0, (steps - step) / self.decay))
+        rising = min(1.0, (step + 1) / max(1, self.warmup))
+        if self.shape == "cosine":
+            done = max(0, step - self.warmup) / max(1, steps - self.warmup)
+            return rising * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        return rising * min(1.0, max(0.0, (steps - step) / max(1, self.decay)))
 
 
 class Schedule(Config):
-    """What the loop needs of any recipe.
+    """What the loop itself needs to know, whatever is trained.
 
     rates: shares of the learning rate by prefix of the parameter's name; 1 for all others.
     muon: prefixes of the parameters whose matrices are trained by Muon (src/training/muon.py); AdamW for all others.
+    optimizer: "adamw", or "adamw8bit" (bitsandbytes, on CUDA). ema: of the averaged weights; 0 follows at once.
     """
 
     steps: int
     rate: Rate = Rate()
     rates: dict[str, float] = Field(default_factory=dict)
     muon: tuple[str, ...] = ()
+    optimizer: Literal["adamw", "adamw8bit"] = "adamw"
+    betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
     ema: float = 0.999

@@ -34,7 +34,9 @@ def test_help_is_there_at_once():
 
 
 def test_a_video_and_its_json(clip, tmp_path, weights):
-    done = run("--input", clip, "--output", tmp_path / "out.mp4", "--preset", "fast", "--threads", 1, "--json", weights=weights)
+    done = run(
+        "--input", clip, "--output", tmp_path / "out.mp4", "--preset", "fast", "--threads", 1, "--json", weights=weights
+    )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert (report["frames"], report["width"], report["height"]) == (6, 64, 48)
@@ -42,7 +44,9 @@ def test_a_video_and_its_json(clip, tmp_path, weights):
 
 def test_a_folder_is_a_batch_and_one_bad_file_does_not_stop_it(clip, tmp_path, weights):
     (clip.parent / "bad.mp4").write_text("no video")
-    done = run("--input", clip.parent, "--output", tmp_path / "out", "--preset", "fast", "--threads", 1, weights=weights)
+    done = run(
+        "--input", clip.parent, "--output", tmp_path / "out", "--preset", "fast", "--threads", 1, weights=weights
+    )
     assert done.returncode == 5 and "1 of 2 videos failed" in done.stderr
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["clip.mp4"]
 

@@ -9,7 +9,7 @@ from src.core.errors import MissingFileError
 from src.evaluation.embedded import read_photographs
 from src.evaluation.embedded_figures import ClipFigures, Figures, ideal_last_frame, psnr
 from src.evaluation.embedded_report import BEGIN, END, markdown, table, write_into
-from src.evaluation.measured_move import MeasuredMove
+from src.metrics.measured_move import MeasuredMove
 
 MOVE = MeasuredMove(right=1.0, down=0.0, growth=0.0, turn=0.0, mean_flow=0.05)
 CLIP = ClipFigures("cat", "pan left", "pan left", MOVE, first_frame=26.0, content=21.0, score=0.9)

@@ -113,7 +113,9 @@ def test_losses_are_nought_for_the_truth_and_grow_with_what_they_name():
     flow, seen = torch.zeros(1, 2, 2, 16, 16), torch.ones(1, 2, 1, 16, 16)
     flicker = truth + torch.tensor([0.1, -0.1, 0.1])[None, :, None, None, None]
     assert charbonnier(truth, truth).item() == pytest.approx(1e-3)
-    assert difference_loss(truth, truth) == 0 and difference_loss(truth + 0.1, truth).item() == pytest.approx(0, abs=1e-6)
+    assert difference_loss(truth, truth) == 0 and difference_loss(truth + 0.1, truth).item() == pytest.approx(
+        0, abs=1e-6
+    )
     assert difference_loss(flicker, truth).item() == pytest.approx(0.2, abs=1e-5)
     assert warped_loss(flicker, truth, flow, seen).item() == pytest.approx(0.2, abs=1e-5)
     assert warped_loss(flicker, truth, flow, 0 * seen) == 0

@@ -44,7 +44,9 @@ def test_sharpening_steepens_edges_without_halos(source):
     assert steep[0] < steep[1] < steep[2]
     around = np.ones((3, 3), np.uint8)
     out = sharpened(soft, 1.0, 2)
-    assert (out <= cv2.dilate(soft, around) + HALO + 1e-6).all() and (out >= cv2.erode(soft, around) - HALO - 1e-6).all()
+    assert (out <= cv2.dilate(soft, around) + HALO + 1e-6).all() and (
+        out >= cv2.erode(soft, around) - HALO - 1e-6
+    ).all()
 
 
 def moving(count: int) -> list[np.ndarray]:

@@ -46,7 +46,9 @@ def payload(path: Path, kind: str, number: int) -> list[bytes]:
 def rich(tmp_path_factory, ffmpeg) -> Path:
     """A Matroska file at a variable rate with two sound tracks, subtitles, chapters, a title and an attachment."""
     folder = tmp_path_factory.mktemp("rich")
-    (folder / "words.srt").write_text("1\n00:00:00,200 --> 00:00:01,000\nHello\n\n2\n00:00:01,200 --> 00:00:02,000\nBye\n")
+    (folder / "words.srt").write_text(
+        "1\n00:00:00,200 --> 00:00:01,000\nHello\n\n2\n00:00:01,200 --> 00:00:02,000\nBye\n"
+    )
     (folder / "meta.txt").write_text(
         ";FFMETADATA1\ntitle=A day\ncomment=kept\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=1000\ntitle=One\n"
         "[CHAPTER]\nTIMEBASE=1/1000\nSTART=1000\nEND=2400\ntitle=Two\n"
@@ -77,7 +79,9 @@ def test_vfr_times_sound_subtitles_chapters_and_metadata_are_kept(rich, enlarge)
         assert made.metadata["title"] == "A day"
         assert [s.type for s in made.streams] == [s.type for s in given.streams]
         assert bytes(made.streams.attachments[0].data) == b"attached"
-        names = [(c["metadata"]["title"], c["start"] * c["time_base"], c["end"] * c["time_base"]) for c in made.chapters()]
+        names = [
+            (c["metadata"]["title"], c["start"] * c["time_base"], c["end"] * c["time_base"]) for c in made.chapters()
+        ]
     assert names == [("One", 0, 1), ("Two", 1, Fraction("2.4"))]
 
 
@@ -95,8 +99,17 @@ def test_sound_stays_beside_its_picture_in_mp4(tmp_path, ffmpeg, enlarge):
 
 def test_ten_bit_hlg_stays_ten_bit_hlg(tmp_path, ffmpeg, enlarge):
     source = tmp_path / "hlg.mkv"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=10:duration=0.5", "-vf", "format=yuv420p10le,setparams="
-           "color_primaries=bt2020:color_trc=arib-std-b67:colorspace=bt2020nc:range=tv", "-c:v", "libx264", source)
+    ffmpeg(
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=64x48:rate=10:duration=0.5",
+        "-vf",
+        "format=yuv420p10le,setparams=color_primaries=bt2020:color_trc=arib-std-b67:colorspace=bt2020nc:range=tv",
+        "-c:v",
+        "libx264",
+        source,
+    )
     for codec in ("x264", "x265"):
         with VideoReader(enlarge(source, f"{codec}.mkv", codec=codec)) as reader:
             info = reader.info
@@ -152,7 +165,9 @@ def test_containers_are_read(tmp_path, clip, ffmpeg, enlarge, suffix):
         assert len(list(made)) == 5
 
 
-@pytest.mark.parametrize(("codec", "name", "preset"), [("x265", "a.mp4", "ultrafast"), ("av1", "a.mkv", "12"), ("prores", "a.mov", "lt")])
+@pytest.mark.parametrize(
+    ("codec", "name", "preset"), [("x265", "a.mp4", "ultrafast"), ("av1", "a.mkv", "12"), ("prores", "a.mov", "lt")]
+)
 def test_encoders(clip, enlarge, codec, name, preset):
     source_times = times(clip)
     out = enlarge(clip, name, codec=codec, encoder_preset=preset, span=Span(0, 1.2))
@@ -169,7 +184,9 @@ def test_pictures(clip, enlarge, tmp_path):
 
 
 def test_a_part_of_the_video_begins_at_nought(clip, enlarge):
-    assert times(enlarge(clip, span=Span(0.5, 1.5))) == [t - Fraction(1, 2) for t in times(clip) if Fraction(1, 2) <= t < Fraction(3, 2)]
+    assert times(enlarge(clip, span=Span(0.5, 1.5))) == [
+        t - Fraction(1, 2) for t in times(clip) if Fraction(1, 2) <= t < Fraction(3, 2)
+    ]
 
 
 def test_side_by_side(clip, enlarge):
@@ -198,7 +215,13 @@ def unbroken(job: UpscaleJob) -> bytes:
 @pytest.mark.parametrize("steady", [0.0, 0.5])
 @pytest.mark.parametrize("stop_after", [3, 10, 24])
 def test_a_stopped_run_goes_on_and_gives_the_unbroken_file(clip, choice, tmp_path, steady, stop_after):
-    fields = {"choice": choice, "knobs": Knobs(steady=steady), "threads": 1, "segment": 10, "encoder_preset": "ultrafast"}
+    fields = {
+        "choice": choice,
+        "knobs": Knobs(steady=steady),
+        "threads": 1,
+        "segment": 10,
+        "encoder_preset": "ultrafast",
+    }
     whole = unbroken(UpscaleJob(clip, tmp_path / "a" / "out.mp4", **fields))
     job, token = UpscaleJob(clip, tmp_path / "b" / "out.mp4", **fields), CancelToken()
 

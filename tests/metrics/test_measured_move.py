@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.evaluation.measured_move import fit_similarity, measure
+from src.metrics.measured_move import fit_similarity, measure
 from src.scenes.moves import PRIMITIVES, named_move
 from src.scenes.photographs import read_photograph
 from src.scenes.scene import Layer, Scene

@@ -1,0 +1,1 @@
+"""Floor 5: where training clips come from, and the manifest that says so."""

@@ -1,0 +1,95 @@
+"""Which clips can be trained on, and the manifest's entries of those: one a caption."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from src.core.errors import NewsreelError
+from src.core.progress import Listener, Progress
+from src.data_prep.annotations import Clip
+from src.data_prep.files import write_picture
+from src.media.clips import upright
+from src.media.reader import VideoReader
+from src.training.buckets import sample_seed
+from src.training.dataset import Entry
+from src.training.facts import Facts, FactsMemory, same_clip
+
+
+def sift(clips: Sequence[Clip], min_seconds: float, listener: Listener) -> tuple[list[Clip], dict[str, str]]:
+    """Clips that can be trained on, and of each other one why not: unreadable, too short, cut inside, duplicate."""
+    memory, kept, left_out = FactsMemory(), [], {}
+    seen: list[tuple[str, Facts]] = []
+    for number, clip in enumerate(clips, start=1):
+        try:
+            facts = memory.facts(clip.video)
+            reason = objection(facts, seen, min_seconds)
+        except NewsreelError as error:
+            reason = str(error)
+        if reason is None:
+            kept.append(clip)
+            seen.append((clip.name, facts))
+        else:
+            left_out[clip.name] = reason
+        listener(Progress("look", number, len(clips)))
+    memory.save()
+    return kept, left_out
+
+
+def objection(facts: Facts, seen: Sequence[tuple[str, Facts]], min_seconds: float) -> str | None:
+    """Why a clip cannot be taken, None where it can."""
+    if facts.frames / facts.rate < min_seconds:
+        return f"too short: {facts.frames / facts.rate:.1f} s of {min_seconds:g} s"
+    if facts.cuts:
+        return f"cuts to another shot at frame {facts.cuts[0]}"
+    twin = next((name for name, other in seen if same_clip(facts, other)), None)
+    return None if twin is None else f"duplicate of {twin}"
+
+
+def build_entries(clips: Sequence[Clip], output: Path, held_out_share: float, limit: int | None) -> list[Entry]:
+    """One entry a caption; all captions of a clip are on one side of the split. First frames are written beside
+    the videos, as NAME.first.png."""
+    held_out = held_out_names([clip.name for clip in clips], held_out_share)
+    entries: list[Entry] = []
+    for clip in clips:
+        if limit is not None and len(entries) >= limit:
+            break
+        entries += _entries(clip, output, "held_out" if clip.name in held_out else "train")
+    return entries[:limit]
+
+
+def held_out_names(names: Sequence[str], share: float) -> set[str]:
+    """The share of the clips whose names' hashes are lowest: the same clips whatever else is in the set."""
+    ordered = sorted(names, key=lambda name: sample_seed("held out", name))
+    return set(ordered[: round(share * len(names))])
+
+
+def _entries(clip: Clip, output: Path, split: str) -> list[Entry]:
+    image = clip.video.with_suffix(".first.png")
+    if not image.is_file():
+        write_picture(image, first_frame(clip.video))
+    start = output.parent.resolve()
+    video, picture = (os.path.relpath(path.resolve(), start) for path in (clip.video, image))
+    several = len(clip.captions) > 1
+    return [
+        Entry(
+            id=f"{clip.name}-{number:02d}" if several else clip.name,
+            video_path=video,
+            image_path=picture,
+            prompt=caption,
+            source=clip.source,
+            licence=clip.licence,
+            rights=clip.rights,
+            split=split,
+        )
+        for number, caption in enumerate(clip.captions)
+    ]
+
+
+def first_frame(video: Path) -> np.ndarray:
+    """(H, W, 3) uint8, upright."""
+    with VideoReader(video) as reader:
+        return np.ascontiguousarray(upright(next(iter(reader)).array, reader.info))

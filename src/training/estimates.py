@@ -1,0 +1,112 @@
+"""What a run will take, by arithmetic: memory, disk, and hours from a short measurement of this machine's speed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from src.catalog.spec import ModelSpec
+from src.core.paths import home
+from src.media.clips import Sampling
+from src.training.encoding_cache import Encoders, EncodingCache
+from src.training.lora import Item
+from src.training.lora_settings import LoraSettings
+from src.training.precision import matrix_rate
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+EFFICIENCY = 0.5
+"""Of the matrix rate, what a training step reaches: attention, norms and moving data are slower."""
+BLOCK = 40
+"""Tensors of (tokens, width) that one block keeps for its backward pass, attention's own not counted."""
+CONTEXT = 10**9
+"""What CUDA, its kernels and the allocator's slack take."""
+CHECKPOINTS = 3
+"""The two that are kept and the one being written."""
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """device_bytes: at the peak of training. disk_bytes: of cache, checkpoints and adapters still to be written.
+
+    seconds_per_step, hours: of training on this machine; None where nothing was measured.
+    """
+
+    device_bytes: int
+    disk_bytes: int
+    seconds_per_step: float | None
+    hours: float | None
+
+
+def estimate(
+    transformer: Any, settings: LoraSettings, spec: ModelSpec, items: Sequence[Item], encoders: Encoders, steps: int,
+    measure: bool,
+) -> Estimates:  # fmt: skip
+    """transformer: its shapes are enough."""
+    from src.training.lora_layers import target_layers
+
+    layers = target_layers(transformer, settings.targets).values()
+    adapter = settings.rank * sum(layer.in_features + layer.out_features for layer in layers)
+    base = sum(parameter.numel() for parameter in transformer.parameters())
+    largest = max((item.source.sampling for item in items), key=lambda size: size.num_frames * size.width * size.height)
+    tokens = token_count(transformer.config, largest, spec)
+    width = transformer.config.num_attention_heads * transformer.config.attention_head_dim
+    depth = transformer.config.num_layers
+    seconds = None
+    if measure:
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        rate = matrix_rate(device, getattr(torch, encoders.dtype)) * EFFICIENCY
+        passes = 3 if settings.gradient_checkpointing else 2  # frozen weights need no gradients of their own
+        seconds = settings.batch_size * passes * forward_flops(base, tokens, width, depth) / rate
+    piece = settings.batch_size // settings.accumulation
+    memory = base * BYTES[encoders.dtype] + adapter * (10 if settings.optimizer == "adamw8bit" else 16) + CONTEXT
+    memory += piece * activation_bytes(tokens, width, depth, BYTES[encoders.dtype], settings.gradient_checkpointing)
+    disk = 4 * adapter * (settings.epochs + 1) + 16 * adapter * CHECKPOINTS
+    disk += cache_bytes(transformer.config, settings, items, encoders)
+    return Estimates(memory, disk, seconds, None if seconds is None else seconds * steps / 3600)
+
+
+def token_count(config: Any, size: Sampling, spec: ModelSpec) -> int:
+    """Video and text tokens of one sample; the VAE takes four frames and eight pixels to one."""
+    frames = (size.num_frames - 1) // 4 + 1
+    frames = -(-frames // (config.patch_size_t or 1))
+    return frames * (size.height // 8 // config.patch_size) * (size.width // 8 // config.patch_size) + (
+        spec.max_sequence_length
+    )
+
+
+def forward_flops(parameters: int, tokens: int, width: int, depth: int) -> float:
+    """Two a parameter and token, and the two products of attention: 4 tokens^2 width a layer."""
+    return 2.0 * parameters * tokens + 4.0 * depth * tokens**2 * width
+
+
+def activation_bytes(tokens: int, width: int, depth: int, size: int, checkpointing: bool) -> int:
+    """With checkpointing one tensor a block and one whole block; without, every block."""
+    kept = depth + BLOCK if checkpointing else depth * BLOCK
+    return kept * tokens * width * size
+
+
+def cache_bytes(config: Any, settings: LoraSettings, items: Sequence[Item], encoders: Encoders) -> int:
+    """What the cache lacks: posterior and noised first frames a clip, an embedding a caption."""
+    cache = EncodingCache()
+    channels, size = config.out_channels, BYTES[encoders.dtype]
+    clips = {item.source.key: item.source.sampling for item in items if not cache.has(item.source.key)}
+    latents = sum(
+        (2 * ((s.num_frames - 1) // 4 + 1) + settings.image_noises) * channels * (s.height // 8) * (s.width // 8)
+        for s in clips.values()
+    )
+    texts = {item.prompt for item in items if not cache.has(encoders.text_address(item.prompt))}
+    return size * (latents + len(texts) * encoders.text_length * config.text_embed_dim)
+
+
+def free_bytes(folder: Path) -> int:
+    """Of the disk that `folder` and the cache lie on, or will: the fuller of the two."""
+    return min(shutil.disk_usage(_existing(path)).free for path in (Path(folder).resolve(), home().resolve()))
+
+
+def _existing(path: Path) -> Path:
+    return next(parent for parent in (path, *path.parents) if parent.exists())

@@ -1,0 +1,127 @@
+"""What is known of a clip's file: size, length, cuts, and a fingerprint that survives re-encoding. Looked at once."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from src.artifacts.store import write_whole
+from src.core.config import Config
+from src.core.errors import BadInputError, MissingFileError
+from src.core.paths import home
+from src.media.clips import upright
+from src.media.reader import VideoReader
+from src.motion.cuts import is_cut
+from src.motion.tvl1 import FlowBackend, flow_backend
+from src.motion.warp import visible, warp
+from src.pipelines.locate import HashMemory
+
+VERSION = 1
+ANALYSIS = 96
+"""Pixels of the longer side of the pictures that cuts are looked for in."""
+SUSPICIOUS = 0.2
+"""A pair whose pictures differ by this much of the contrast may be a cut; only then is its flow computed."""
+SAME = 14
+"""Bits of 192 by which two fingerprints of the same clip may differ after re-encoding."""
+
+
+class Facts(Config):
+    """sha256: of the file. width, height: upright. frames: decoded. rate: frames a second. cuts: first frames after
+    one. fingerprint: hex, 64 bits each of the first, middle and last picture."""
+
+    sha256: str
+    width: int
+    height: int
+    frames: int
+    rate: float
+    cuts: tuple[int, ...]
+    fingerprint: str
+
+
+class FactsMemory:
+    """Facts by the file's content, kept in `cache/clips`, and hashes by path, size and time beside them."""
+
+    def __init__(self) -> None:
+        self._folder = home() / "cache" / "clips"
+        self._hashes = HashMemory(self._folder / "hashes.json")
+
+    def sha256(self, path: Path) -> str:
+        """The file's hash, computed once. Raises MissingFileError."""
+        if not Path(path).is_file():
+            raise MissingFileError(f"there is no file at {path}")
+        return self._hashes.sha256(Path(path))
+
+    def facts(self, path: Path) -> Facts:
+        """Look at the video, or remember. Raises MissingFileError, or BadInputError where it does not decode."""
+        digest = self.sha256(path)
+        kept = self._folder / f"{digest}-{VERSION}.json"
+        if kept.is_file():
+            return Facts(**json.loads(kept.read_text()))
+        facts = look(path, digest)
+        write_whole(kept, facts.model_dump_json().encode())
+        return facts
+
+    def save(self) -> None:
+        """Keep the hashes for the next run."""
+        self._hashes.save()
+
+
+def look(path: Path, digest: str) -> Facts:
+    """Decode the whole video once."""
+    pictures: list[np.ndarray] = []
+    with VideoReader(path) as reader:
+        for frame in reader:
+            array = upright(frame.array, reader.info)
+            pictures.append(small_grey(array))
+        rate = float(reader.info.rate)
+    if len(pictures) < 2:
+        raise BadInputError(f"{path} has one frame only; a training clip needs motion")
+    shown = (pictures[0], pictures[len(pictures) // 2], pictures[-1])
+    return Facts(
+        sha256=digest, width=array.shape[1], height=array.shape[0], frames=len(pictures), rate=rate,
+        cuts=find_cuts(pictures), fingerprint="".join(fingerprint(picture) for picture in shown),
+    )  # fmt: skip
+
+
+def small_grey(array: np.ndarray) -> np.ndarray:
+    """(h, w) uint8, the longer side ANALYSIS pixels, the shorter one at least 16."""
+    scale = ANALYSIS / max(array.shape[:2])
+    size = tuple(max(16, round(side * scale)) for side in array.shape[1::-1])
+    return cv2.resize(cv2.cvtColor(array, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
+
+
+def find_cuts(pictures: list[np.ndarray], backend: FlowBackend | None = None) -> tuple[int, ...]:
+    """Frames that begin another shot: pairs that differ plainly, and that no motion explains either."""
+    cuts = []
+    for index, (before, after) in enumerate(pairwise(pictures), start=1):
+        contrast = max(float(np.abs(before - before.mean()).mean()), 8.0)
+        if np.abs(before.astype(float) - after).mean() > SUSPICIOUS * contrast:
+            backend = backend or flow_backend()
+            if _cut(before, after, backend):
+                cuts.append(index)
+    return tuple(cuts)
+
+
+def _cut(before: np.ndarray, after: np.ndarray, backend: FlowBackend) -> bool:
+    forward = backend.flow(before[None], after[None])[0]
+    backward = backend.flow(after[None], before[None])[0]
+    error = float(np.abs(before.astype(float) - warp(after, forward)).mean())
+    return is_cut(before, error, float(visible(forward, backward).mean()))
+
+
+def fingerprint(picture: np.ndarray) -> str:
+    """64 bits: whether each cell of a 9x8 picture is brighter than its right neighbour (difference hash)."""
+    cells = cv2.resize(picture, (9, 8), interpolation=cv2.INTER_AREA)
+    return np.packbits(cells[:, :-1] > cells[:, 1:]).tobytes().hex()
+
+
+def same_clip(first: Facts, second: Facts) -> bool:
+    """Whether two files show the same clip: the same bytes, or fingerprints that differ by a few bits."""
+    if first.sha256 == second.sha256:
+        return True
+    bits = int(first.fingerprint, 16) ^ int(second.fingerprint, 16)
+    return bits.bit_count() <= SAME

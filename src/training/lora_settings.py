@@ -1,0 +1,136 @@
+"""What configs/training/lora_default.yaml may say: the recipe `lora`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from src.catalog.spec import ModelSpec
+from src.core.config import Config, read_yaml, validate
+from src.core.errors import BadInputError
+from src.training.settings import Rate, Schedule
+
+ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+LARGEST_SHARE = 0.1
+"""Of the base's parameters: more would be no adapter."""
+
+
+class Samples(Config):
+    """Clips made after every `every` epochs (0: none) of the held-out pictures, else of the training ones.
+
+    prompts: None takes the entries' own. seed: of every clip, so that epochs can be compared.
+    """
+
+    count: int = Field(2, ge=0)
+    every: int = Field(1, ge=0)
+    prompts: tuple[str, ...] = ()
+    seed: int = 0
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
+
+
+class LoraSettings(Config):
+    """One adapter.
+
+    model: "auto", a model id or a diffusers folder. epochs: passes over the clips, each seen `repeats` times in one;
+    steps: ends the run earlier. batch_size: clips a step over all processes; accumulation: pieces that a process
+    takes them in. rank, alpha (None: as rank), targets, dropout: of the adapter.
+    rate: warm-up and cosine. optimizer, betas, weight_decay, clip_norm: see `Schedule`.
+    precision: "auto" is bf16 where the device is fast at it, else float32.
+    frames, sizes (width, height), fps: of the buckets; empty takes the model's own. A clip goes to the longest bucket
+    that it fills and, of those, to the one nearest to its shape.
+    image_noises: noised encodings of the first frame kept for each clip. image_dropout, caption_dropout: chances.
+    high_noise: share of samples whose timestep comes from the upper third of the schedule; 0 is the published
+    objective. held_out_timesteps: where the held-out loss is taken. save_minutes: between checkpoints.
+    models: what differs for one model, by its id.
+    """
+
+    seed: int = 42
+    model: str = "auto"
+    epochs: int = Field(10, ge=1)
+    repeats: int = Field(1, ge=1)
+    steps: int | None = Field(None, ge=1)
+    batch_size: int = Field(1, ge=1)
+    accumulation: int = Field(1, ge=1)
+    rank: int = Field(64, ge=1)
+    alpha: float | None = Field(None, gt=0)
+    targets: tuple[str, ...] = ATTENTION
+    dropout: float = Field(0.0, ge=0, lt=1)
+    rate: Rate = Rate(peak=1e-4, warmup=100, shape="cosine")
+    optimizer: Literal["adamw", "adamw8bit"] = "adamw"
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = 1e-4
+    clip_norm: float = Field(1.0, gt=0)
+    precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
+    gradient_checkpointing: bool = True
+    frames: tuple[int, ...] = ()
+    sizes: tuple[tuple[int, int], ...] = ()
+    fps: float = Field(8.0, gt=0)
+    image_noises: int = Field(8, ge=1)
+    image_dropout: float = Field(0.05, ge=0, le=1)
+    caption_dropout: float = Field(0.1, ge=0, le=1)
+    high_noise: float = Field(0.0, ge=0, le=1)
+    held_out_timesteps: tuple[int, ...] = (100, 400, 700, 950)
+    save_minutes: float = Field(5.0, gt=0)
+    samples: Samples = Samples()
+    threads: int | None = None
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _pieces_fit(self) -> LoraSettings:
+        if self.batch_size % self.accumulation:
+            raise ValueError(f"batch_size {self.batch_size} must be a multiple of accumulation {self.accumulation}")
+        if not self.targets:
+            raise ValueError("targets must name at least one kind of layer, such as to_q")
+        return self
+
+    @property
+    def scale_alpha(self) -> float:
+        """alpha; the adapter plays at alpha / rank."""
+        return float(self.rank if self.alpha is None else self.alpha)
+
+    def loop(self, steps: int) -> Schedule:
+        """What the loop needs of these settings."""
+        names = ("rate", "optimizer", "betas", "weight_decay", "clip_norm", "save_minutes")
+        return Schedule(steps=steps, ema=0.0, **{name: getattr(self, name) for name in names})
+
+
+def load_settings(path: Path, changes: dict[str, Any]) -> LoraSettings:
+    """The file with `changes` (flags) over it; every model's section is checked too."""
+    values = read_yaml(path) | changes
+    settings = validate(values, LoraSettings, str(path))
+    for name in settings.models:
+        for_model(settings, name, str(path))
+    return settings
+
+
+def for_model(settings: LoraSettings, name: str, origin: str = "settings") -> LoraSettings:
+    """The settings with the section of the model called `name` over the general ones."""
+    values = settings.model_dump(exclude_unset=True, exclude={"models"})
+    section = settings.models.get(name, {})
+    merged = validate(_merged(section, values), LoraSettings, f"{origin}: models.{name}")
+    return merged.model_copy(update={"models": {}})
+
+
+def _merged(section: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """`section` over `values`, key by key within nested mappings."""
+    merged = dict(values)
+    for key, given in section.items():
+        before = merged.get(key)
+        merged[key] = before | given if isinstance(before, dict) and isinstance(given, dict) else given
+    return merged
+
+
+def check_sizes(settings: LoraSettings, spec: ModelSpec) -> None:
+    """Raise BadInputError where a frame count or a size cannot be trained on this model."""
+    for count in settings.frames:
+        spec.check_frames(count)
+    for width, height in settings.sizes:
+        step, native = spec.size_multiple, spec.native
+        if spec.frames.only is not None and (width, height) != (native.width, native.height):
+            raise BadInputError(f"sizes: {spec.id} is trained at {native} only, not {width}x{height}")
+        if min(width, height) < step or width % step or height % step:
+            near = f"{max(step, round(width / step) * step)}x{max(step, round(height / step) * step)}"
+            raise BadInputError(f"sizes: {width}x{height} must be multiples of {step}; nearest: {near}")

@@ -1,0 +1,210 @@
+"""What a training run would meet, found out before it starts: no GPU, no weights in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from src.catalog.spec import ModelSpec
+from src.core.errors import BadInputError, NewsreelError
+from src.core.progress import Listener, Progress, ignore
+from src.media.clips import Sampling
+from src.media.images import read_photograph
+from src.pipelines.locate import base_hash, weight_hashes
+from src.pipelines.text import beyond
+from src.training.buckets import Batches, pick_bucket
+from src.training.dataset import Dataset, Entry
+from src.training.encoding import ClipSource
+from src.training.encoding_cache import Encoders, encoders_of
+from src.training.estimates import Estimates, estimate, free_bytes
+from src.training.facts import Facts, FactsMemory, same_clip
+from src.training.lora import Item
+from src.training.lora_layers import trainable_share
+from src.training.lora_settings import LoraSettings, check_sizes
+from src.training.optimizers import check_optimizer
+
+SHOWN = 5
+
+
+@dataclass
+class Preflight:
+    """What was found. problems: sentences for which training is refused; warnings: it would run all the same.
+
+    items, held_out: ready for the recipe. share: trainable part of the base.
+    """
+
+    settings: LoraSettings
+    spec: ModelSpec
+    folder: Path
+    dataset: Dataset
+    encoders: Encoders
+    base_sha256: str
+    items: list[Item] = field(default_factory=list)
+    held_out: list[Item] = field(default_factory=list)
+    share: float = 0.0
+    steps: int = 0
+    steps_per_epoch: int = 0
+    estimates: Estimates | None = None
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Raise BadInputError with the first problem and how many more there are."""
+        if self.problems:
+            more = len(self.problems) - 1
+            raise BadInputError(self.problems[0] + (f" (and {more} more: --dry-run lists them)" if more else ""))
+
+    def report(self) -> dict[str, Any]:
+        """Plain types, for people and for --json."""
+        lengths = Counter(f"{i.source.sampling.num_frames} frames at {i.source.sampling.width}x"
+                          f"{i.source.sampling.height}" for i in self.items)  # fmt: skip
+        return {
+            "model": self.spec.id,
+            "clips": len({item.source.key for item in self.items}),
+            "captions": len(self.items),
+            "held_out": len(self.held_out),
+            "buckets": dict(lengths),
+            "rank": self.settings.rank,
+            "trainable_share": round(self.share, 5),
+            "steps_per_epoch": self.steps_per_epoch,
+            "steps": self.steps,
+            "predicted": asdict(self.estimates) if self.estimates else None,
+            "warnings": self.warnings,
+            "problems": self.problems,
+        }
+
+
+def preflight(
+    settings: LoraSettings, spec: ModelSpec, folder: Path, dataset: Dataset, dtype: str, output: Path,
+    processes: int = 1, predict: bool = True, listener: Listener = ignore,
+) -> Preflight:  # fmt: skip
+    """Look at everything; collects problems instead of raising the first. predict: measure the machine's speed too."""
+    encoders = encoders_of(weight_hashes(folder), dtype, spec.max_sequence_length)
+    found = Preflight(settings, spec, folder, dataset, encoders, base_hash(folder))
+    _try(found, lambda: check_sizes(settings, spec))
+    _try(found, lambda: check_optimizer(settings.optimizer))
+    _try(found, lambda: _check_processes(settings, processes))
+    transformer = meta_transformer(folder)
+    _try(found, lambda: setattr(found, "share", trainable_share(transformer, settings)))
+    facts = _look_at_clips(found, listener)
+    _compare(found, facts)
+    _check_captions(found)
+    _count_steps(found)
+    if found.items and found.share:
+        rate = predict and not found.problems
+        found.estimates = estimate(transformer, settings, spec, found.items, encoders, found.steps, rate)
+        _check_space(found, output)
+    return found
+
+
+def meta_transformer(folder: Path) -> Any:
+    """The transformer's shapes, without its weights."""
+    import torch
+    from diffusers import CogVideoXTransformer3DModel
+
+    with torch.device("meta"):
+        return CogVideoXTransformer3DModel.from_config(CogVideoXTransformer3DModel.load_config(folder / "transformer"))
+
+
+def buckets_of(settings: LoraSettings, spec: ModelSpec) -> list[Sampling]:
+    """Every length with every size."""
+    frames = settings.frames or (spec.defaults.num_frames,)
+    sizes = settings.sizes or ((spec.native.width, spec.native.height),)
+    return [Sampling(count, settings.fps, width, height) for count in frames for width, height in sizes]
+
+
+def _try(found: Preflight, check: Any) -> None:
+    try:
+        check()
+    except NewsreelError as error:
+        found.problems.append(str(error))
+
+
+def _check_processes(settings: LoraSettings, processes: int) -> None:
+    pieces = processes * settings.accumulation
+    if settings.batch_size % pieces:
+        raise BadInputError(
+            f"batch_size {settings.batch_size} does not divide into {processes} processes x {settings.accumulation} "
+            f"pieces; nearest: {max(1, round(settings.batch_size / pieces)) * pieces}"
+        )
+
+
+def _look_at_clips(found: Preflight, listener: Listener) -> dict[Path, Facts]:
+    """Facts of each video once; entries whose clip cannot be used become problems."""
+    memory, facts = FactsMemory(), {}
+    buckets = buckets_of(found.settings, found.spec)
+    for number, entry in enumerate(found.dataset.entries, start=1):
+        try:
+            item = _item(found, entry, memory, facts, buckets)
+            (found.held_out if entry.split == "held_out" else found.items).append(item)
+        except NewsreelError as error:
+            found.problems.append(f"{entry.id}: {error}")
+        listener(Progress("look", number, len(found.dataset.entries)))
+    memory.save()
+    return facts
+
+
+def _item(
+    found: Preflight, entry: Entry, memory: FactsMemory, facts: dict[Path, Facts], buckets: Sequence[Sampling]
+) -> Item:
+    video, image = found.dataset.video(entry), found.dataset.image(entry)
+    fresh = video not in facts
+    looked = facts.setdefault(video, memory.facts(video)) if fresh else facts[video]
+    size = pick_bucket(looked.frames, looked.rate, looked.width, looked.height, buckets, str(video))
+    last = looked.rate * (size.num_frames - 1) / size.fps
+    if fresh and any(cut <= last for cut in looked.cuts):
+        found.warnings.append(f"{entry.id}: {video.name} cuts to another shot at frame {looked.cuts[0]}")
+    digest = memory.sha256(image) if image else ""
+    if image and fresh:
+        read_photograph(image)
+    key = found.encoders.clip_address(looked.sha256, digest, size, found.settings.image_noises)
+    return Item(entry.id, ClipSource(entry.id, video, image, size, key), entry.prompt)
+
+
+def _compare(found: Preflight, facts: dict[Path, Facts]) -> None:
+    """The same clip twice is a warning; on both sides of the split it is a problem."""
+    training = {item.source.video: item.name for item in found.items}
+    held_out = {item.source.video: item.name for item in found.held_out}
+    paths = list(training)
+    for video, name in held_out.items():
+        twin = next((other for other in paths if video == other or same_clip(facts[video], facts[other])), None)
+        if twin is not None:
+            found.problems.append(f"leakage: held-out {name} shows the same clip as {training[twin]}; drop one of them")
+    for index, first in enumerate(paths):
+        twin = next((other for other in paths[:index] if same_clip(facts[first], facts[other])), None)
+        if twin is not None:
+            found.warnings.append(f"duplicate: {training[first]} shows the same clip as {training[twin]}")
+    if not held_out:
+        found.warnings.append("no held-out clips: without them nothing tells learning from remembering")
+
+
+def _check_captions(found: Preflight) -> None:
+    from transformers import T5Tokenizer
+
+    tokenizer = T5Tokenizer.from_pretrained(found.folder / "tokenizer")
+    limit = found.spec.max_sequence_length
+    for item in found.items + found.held_out:
+        cut = beyond(tokenizer, item.prompt, limit)
+        if cut:
+            found.warnings.append(f"{item.name}: the caption is over {limit} tokens; not read: {cut[:60]!r}")
+
+
+def _count_steps(found: Preflight) -> None:
+    buckets: dict[Sampling, list[int]] = {}
+    for index, item in enumerate(found.items):
+        buckets.setdefault(item.source.sampling, []).append(index)
+    settings = found.settings
+    found.steps_per_epoch = Batches(buckets, settings.batch_size, settings.repeats, settings.seed).steps_per_epoch
+    whole = settings.epochs * found.steps_per_epoch
+    found.steps = min(whole, settings.steps) if settings.steps else whole
+
+
+def _check_space(found: Preflight, output: Path) -> None:
+    needed, free = found.estimates.disk_bytes, free_bytes(output)
+    if needed > free:
+        found.problems.append(
+            f"no space: the run needs about {needed / 1e9:.2f} GB of disk at {output}, {free / 1e9:.2f} GB are free"
+        )

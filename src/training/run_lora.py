@@ -1,0 +1,214 @@
+"""Runs the recipe `lora`: preflight, encodings, then the loop; writes adapters, state, figures and samples."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
+from loguru import logger
+
+from src.core.errors import MissingFileError
+from src.core.paths import home
+from src.core.progress import Listener, ignore
+from src.pipelines.loading import DTYPES, read_pipeline
+from src.training.callbacks import Callback, Say
+from src.training.checkpoints import CheckpointManager
+from src.training.encoding import Share, encode_clips, encode_texts
+from src.training.encoding_cache import EncodingCache
+from src.training.loop import Trainer
+from src.training.lora import Item, LoraRecipe, read_schedule
+from src.training.lora_callbacks import EpochEnd, Metrics
+from src.training.lora_files import Origin, adapter_state, header, write_adapter
+from src.training.lora_layers import add_adapter
+from src.training.lora_samples import SampleMaker
+from src.training.lora_settings import LoraSettings
+from src.training.precision import bf16_is_fast
+from src.training.preflight import Preflight
+from src.training.trackers import Tracker, make_tracker
+
+WAIT = timedelta(hours=6)
+"""How long processes wait for each other: encoding and sampling take longer than the usual minutes."""
+MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run writes and how it goes on. resume: None, "latest", or a checkpoint's folder."""
+
+    output: Path
+    resume: str | None = None
+    tracker: str = "none"
+
+    @property
+    def name(self) -> str:
+        return self.output.resolve().name
+
+
+def run_dtype(settings: LoraSettings) -> str:
+    """The dtype that the frozen weights have and the forward runs in."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    named = {"float32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+    if settings.precision != "auto":
+        return named[settings.precision]
+    return "bfloat16" if bf16_is_fast(device) else "float32"
+
+
+def make_accelerator(dtype: str) -> Accelerator:
+    """Precision and processes of a run."""
+    return Accelerator(
+        mixed_precision=MIXED[dtype], kwargs_handlers=[InitProcessGroupKwargs(timeout=WAIT)]
+    )  # fmt: skip
+
+
+def encode_all(found: Preflight, device: torch.device, share: Share, listener: Listener = ignore) -> tuple[int, int]:
+    """Fill the cache; returns how many clips and captions this process encoded."""
+    cache, folder = EncodingCache(), found.folder
+    items = found.items + found.held_out
+    clips = share.of(list({item.source.key: item.source for item in items}.values()))
+    texts = share.of(list(dict.fromkeys(["", *(item.prompt for item in items), *found.settings.samples.prompts])))
+    noises, dtype = found.settings.image_noises, found.encoders.dtype
+    return (
+        encode_clips(folder, clips, noises, dtype, device, cache, listener),
+        encode_texts(folder, texts, found.encoders, device, cache, listener),
+    )
+
+
+def build_trainer(found: Preflight, state: Path, accelerator: Accelerator) -> tuple[Trainer, LoraRecipe]:
+    """The transformer with its adapter, in a trainer that has not run yet; encodings must be in the cache."""
+    settings = found.settings
+    transformer = read_pipeline(found.folder, DTYPES[found.encoders.dtype], ("transformer",)).transformer
+    torch.manual_seed(settings.seed)  # the adapter's A is drawn from it: the same in every process
+    add_adapter(transformer, settings)
+    share = Share(accelerator.process_index, accelerator.num_processes)
+    recipe = LoraRecipe(
+        transformer, found.items, settings, read_schedule(found.folder), found.encoders, EncodingCache(), share,
+        identity_of(found),
+    )  # fmt: skip
+    loop = settings.loop(found.steps)
+    trainer = Trainer(recipe, loop, settings.seed, CheckpointManager(state), bf16=False, accelerator=accelerator)
+    torch.manual_seed(settings.seed + accelerator.process_index)  # what dropout draws from: each process its own
+    return trainer, recipe
+
+
+def identity_of(found: Preflight) -> dict[str, str]:
+    """What a checkpoint and a run that resumes it must have in common."""
+    settings = found.settings
+    return {
+        "base": found.base_sha256[:12],
+        "manifest": found.dataset.sha256[:12],
+        "rank": str(settings.rank),
+        "alpha": f"{settings.scale_alpha:g}",
+        "targets": ",".join(settings.targets),
+        "seed": str(settings.seed),
+        "batch_size": str(settings.batch_size),
+        "repeats": str(settings.repeats),
+    }
+
+
+def train(found: Preflight, run: Run, accelerator: Accelerator, listener: Listener = ignore) -> Path:
+    """Train to the end; returns the final adapter's folder.
+
+    Raises DivergedError, OutputError or CancelledError; the last good checkpoint is kept in `output/state`.
+    """
+    found.check()
+    share = Share(accelerator.process_index, accelerator.num_processes)
+    encoded = encode_all(found, accelerator.device, share, listener)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        logger.info("encoded {} clips and {} captions; the others were in the cache", *encoded)
+        _make_room(run)
+    accelerator.wait_for_everyone()
+    trainer, recipe = build_trainer(found, run.output / "state", accelerator)
+    begin = _resume(trainer, run)
+    _announce(found, trainer)
+    write = _writer(found, recipe, run)
+    shown = _shown(found)
+    maker = SampleMaker(found.folder, found.spec, found.encoders, EncodingCache(), found.settings.samples)
+    epoch_end = EpochEnd(recipe, found.held_out, shown, maker, write, run.name, share)
+    tracker = _tracker(found, run) if accelerator.is_main_process else None
+    try:
+        trainer.run(float("inf"), _callbacks(begin, trainer, recipe, epoch_end, run, tracker))
+    finally:
+        if tracker is not None:
+            tracker.close()
+    final = run.output / "adapter_final"
+    if accelerator.is_main_process:
+        epochs = -(-trainer.step // recipe.batches.steps_per_epoch)
+        final = write("adapter_final", epochs, trainer.step).parent
+        logger.info("{}", final)
+    accelerator.wait_for_everyone()
+    return final
+
+
+def _make_room(run: Run) -> None:
+    """A new run moves an earlier one of the same folder aside instead of mixing with it or deleting it."""
+    if run.resume is not None or not (run.output / "state").is_dir():
+        return
+    former = run.output.with_name(f"{run.output.name}-previous")
+    shutil.rmtree(former, ignore_errors=True)
+    run.output.rename(former)
+    logger.warning("{} held a run; it is kept as {}", run.output, former)
+
+
+def _resume(trainer: Trainer, run: Run) -> int:
+    """The step to begin at. Raises MissingFileError where there is nothing to resume."""
+    if run.resume is None:
+        return 0
+    folder = None if run.resume == "latest" else Path(run.resume)
+    if not trainer.resume(folder):
+        raise MissingFileError(f"--resume latest: {run.output / 'state'} holds no checkpoint; leave --resume away")
+    return trainer.step
+
+
+def _announce(found: Preflight, trainer: Trainer) -> None:
+    if trainer.accelerator.is_main_process:
+        where = f"resumes after step {trainer.step}" if trainer.step else "starts"
+        logger.info(
+            "lora on {}: {:.2%} of the parameters train, {} clips, {} steps, {}; {}",
+            found.spec.id, found.share, len(found.items), found.steps, found.encoders.dtype, where,
+        )  # fmt: skip
+
+
+def _shown(found: Preflight) -> list[Item]:
+    """What samples are made of: held-out pictures where there are some, with their own or the settings' prompts."""
+    from dataclasses import replace
+
+    samples = found.settings.samples
+    items = (found.held_out or found.items)[: samples.count]
+    if not samples.prompts:
+        return items
+    return [replace(item, prompt=samples.prompts[k % len(samples.prompts)]) for k, item in enumerate(items)]
+
+
+def _writer(found: Preflight, recipe: LoraRecipe, run: Run):
+    origin = Origin(found.spec.source, found.base_sha256, found.dataset.sha256, found.dataset.rights())
+
+    def write(name: str, epoch: int, step: int) -> Path:
+        metadata = header(found.settings, origin, epoch, step)
+        return write_adapter(run.output / name, adapter_state(recipe.transformer), metadata)
+
+    return write
+
+
+def _tracker(found: Preflight, run: Run) -> Tracker | None:
+    config = found.settings.model_dump(mode="json") | {"model": found.spec.id, "manifest": found.dataset.sha256}
+    return make_tracker(run.tracker, run.name, home(), config)
+
+
+def _callbacks(
+    begin: int, trainer: Trainer, recipe: LoraRecipe, epoch_end: EpochEnd, run: Run, tracker: Tracker | None
+) -> list[Callback]:
+    callbacks: list[Callback] = [epoch_end]
+    if begin == 0:
+        epoch_end.measure(trainer)
+    if not trainer.accelerator.is_main_process:
+        return callbacks
+    metrics = Metrics(run.name, begin, recipe.batches.steps_per_epoch, epoch_end, tracker)
+    if begin == 0:
+        metrics.log(0, {"held_out_loss": epoch_end.held_out_loss})
+    return [*callbacks, metrics, Say()]

@@ -1,0 +1,158 @@
+"""Clips of the base and of the adapter, measured alike, and what that says against the thresholds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from src.core.config import Config
+from src.core.progress import CancelToken, Listener, Progress, ignore
+from src.core.request import Request
+from src.engine.costs import Stopwatch
+from src.engine.generate import plans_for, prepare
+from src.engine.probe import probe
+from src.engine.session import Sessions
+from src.media.images import fit_photograph
+from src.media.writer import VideoWriter
+from src.metrics.measured_move import measure
+from src.metrics.psnr import psnr
+from src.metrics.temporal import score_frames
+from src.metrics.trained_motion import likeness, motion_of
+from src.scenes.moves import TAUGHT
+from src.validation.scenarios import Scenario, Scenarios, Thresholds, photograph_file
+
+KINDS = ("base", "adapter")
+
+
+@dataclass(frozen=True)
+class ClipFigures:
+    """One clip. first_frame: PSNR against the photograph, dB. amount: mean length of the flow, pixels a frame at native
+    size. move: as named by its largest part. cosine, strength, shown: against the trained move, None without one."""
+
+    file: str
+    temporal_score: float
+    first_frame: float
+    amount: float
+    move: str
+    cosine: float | None
+    strength: float | None
+    shown: bool | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One threshold. reached is None where it could not be judged."""
+
+    name: str
+    wanted: str
+    found: str
+    reached: bool | None
+
+
+def compare(
+    scenarios: Scenarios, lora: Path, folder: Path, listener: Listener = ignore
+) -> dict[str, dict[str, ClipFigures]]:
+    """Make and measure every clip; figures by scenario, then by kind. Clips and photographs go into `folder`."""
+    hardware, sessions = probe("auto"), Sessions()
+    figures: dict[str, dict[str, ClipFigures]] = {scenario.name: {} for scenario in scenarios.scenarios}
+    total = len(KINDS) * len(scenarios.scenarios)
+    for kind_number, kind in enumerate(KINDS):  # one kind after the other: adapters change once
+        for number, scenario in enumerate(scenarios.scenarios, start=1):
+            path = folder / f"{scenario.name}-{kind}.mp4"
+            request = request_of(scenarios, scenario, lora if kind == "adapter" else None, folder, path)
+            figures[scenario.name][kind] = _clip(request, scenarios, hardware, sessions, path)
+            listener(Progress("clips", kind_number * len(scenarios.scenarios) + number, total))
+    return figures
+
+
+def request_of(scenarios: Scenarios, scenario: Scenario, lora: Path | None, folder: Path, path: Path) -> Request:
+    """The request of one clip, as a person would make it."""
+    return Request(
+        input_image=photograph_file(scenario.photograph, folder / "photographs"), prompt=scenario.prompt,
+        model=scenarios.model, seed=scenario.seed, num_frames=scenarios.num_frames, output_path=path,
+        num_inference_steps=scenarios.num_inference_steps, guidance_scale=scenarios.guidance_scale,
+        lora=(str(lora),) if lora else (), score=False,
+    )  # fmt: skip
+
+
+def _clip(request: Request, scenarios: Scenarios, hardware: Any, sessions: Sessions, path: Path) -> ClipFigures:
+    prepared = prepare(request)
+    plan = plans_for(prepared, hardware)[0]
+    pixels = fit_photograph(prepared.photograph.pixels, plan.native.width, plan.native.height, plan.fit)
+    session = sessions.opener(prepared.folder, prepared.adapters)(plan)
+    frames = np.stack(list(session.run(plan, pixels, Stopwatch(), ignore, CancelToken())))
+    with VideoWriter(path, plan.native.width, plan.native.height, plan.fps) as writer:
+        for frame in frames:
+            writer.write(frame)
+        writer.commit()
+    return measured(frames, pixels, plan.fps, scenarios.move, path.name)
+
+
+def measured(frames: np.ndarray, photograph: np.ndarray, fps: float, move: str | None, file: str) -> ClipFigures:
+    """The figures of frames (F, H, W, 3) uint8 made from photograph (H, W, 3)."""
+    height, width = frames.shape[1:3]
+    motion = measure(frames)
+    alike = likeness(motion, motion_of(TAUGHT[move], width, height)) if move else None
+    return ClipFigures(
+        file=file,
+        temporal_score=score_frames(frames, (width, height), rate=fps).score,
+        first_frame=psnr(frames[0], photograph),
+        amount=motion.mean_flow,
+        move=motion.name,
+        cosine=alike and alike.cosine,
+        strength=alike and alike.strength,
+        shown=alike and alike.shown,
+    )
+
+
+class Summary(Config):
+    """Means over the clips of one kind. shows: how many show the trained move."""
+
+    clips: int
+    temporal_score: float
+    first_frame: float
+    amount: float
+    shows: int | None
+
+
+def summarise(figures: Sequence[ClipFigures]) -> Summary:
+    """Of one kind."""
+    judged = [clip.shown for clip in figures if clip.shown is not None]
+    mean = {name: float(np.mean([getattr(clip, name) for clip in figures])) for name in
+            ("temporal_score", "first_frame", "amount")}  # fmt: skip
+    return Summary(clips=len(figures), shows=sum(judged) if judged else None, **mean)
+
+
+def judge(wanted: Thresholds, base: Summary, adapter: Summary, held_out: tuple[float, float] | None) -> list[Verdict]:
+    """A verdict for each threshold that is set. held_out: losses of base and adapter."""
+    shares = {
+        "adapter_shows": None if adapter.shows is None else adapter.shows / adapter.clips,
+        "base_shows": None if base.shows is None else base.shows / base.clips,
+    }
+    found = shares | {
+        "first_frame_loss": base.first_frame - adapter.first_frame,
+        "temporal_loss": base.temporal_score - adapter.temporal_score,
+        "held_out_ratio": None if held_out is None else held_out[1] / held_out[0],
+    }
+    return [_verdict(name, limit, found[name]) for name, limit in asdict_set(wanted).items()]
+
+
+def asdict_set(wanted: Thresholds) -> dict[str, float]:
+    return {name: limit for name, limit in wanted.model_dump().items() if limit is not None}
+
+
+def _verdict(name: str, limit: float, value: float | None) -> Verdict:
+    least = name == "adapter_shows"
+    words = f"{'at least' if least else 'at most'} {limit:g}"
+    if value is None:
+        return Verdict(name, words, "not measured", None)
+    return Verdict(name, words, f"{value:.3f}", value >= limit if least else value <= limit)
+
+
+def to_dict(figures: dict[str, dict[str, ClipFigures]]) -> dict[str, Any]:
+    """Plain types."""
+    return {name: {kind: asdict(clip) for kind, clip in pair.items()} for name, pair in figures.items()}

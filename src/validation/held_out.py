@@ -1,0 +1,53 @@
+"""The held-out loss of a base without and with an adapter, at the same clips, timesteps and noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from src.catalog.spec import ModelSpec
+from src.pipelines.adapter_files import AdapterFile
+from src.pipelines.adapters import AdapterRack
+from src.pipelines.loading import DTYPES, read_pipeline
+from src.training.dataset import read_dataset
+from src.training.encoding import Share
+from src.training.encoding_cache import EncodingCache
+from src.training.lora import LoraRecipe, read_schedule
+from src.training.lora_settings import LoraSettings, Samples
+from src.training.preflight import preflight
+from src.training.run_lora import encode_all, run_dtype
+
+
+def held_out_losses(
+    metadata: Path, spec: ModelSpec, folder: Path, adapter: AdapterFile, output: Path
+) -> tuple[float, float] | None:
+    """Mean losses of base and adapter over the manifest's held-out clips; None where it has none."""
+    settings = LoraSettings(rank=1, frames=_frames(spec), gradient_checkpointing=False, samples=Samples(count=0))
+    dtype = run_dtype(settings)
+    found = preflight(settings, spec, folder, read_dataset(metadata), dtype, output, predict=False)
+    found.check()
+    if not found.held_out:
+        return None
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    found.items = found.held_out
+    encode_all(found, device, Share())
+    pipe = read_pipeline(folder, DTYPES[dtype], ("transformer",))
+    pipe.transformer.to(device)
+    rack = AdapterRack(pipe)
+    recipe = LoraRecipe(
+        pipe.transformer, found.held_out, settings, read_schedule(folder), found.encoders, EncodingCache()
+    )
+    losses = []
+    for adapters in ([], [adapter]):
+        rack.put(adapters)
+        each = recipe.held_out_losses(found.held_out, device)
+        losses.append(sum(each) / len(each))
+    return losses[0], losses[1]
+
+
+def _frames(spec: ModelSpec) -> tuple[int, ...]:
+    """Every length that the model allows, so that the longest a clip fills is taken."""
+    if spec.frames.only is not None:
+        return (spec.frames.only,)
+    return tuple(range(spec.frames.step + 1, spec.frames.most + 1, spec.frames.step))

@@ -1,0 +1,83 @@
+"""The recipe's parts: shapes of every architecture, shares, and draws that depend on their key alone."""
+
+import pytest
+import torch
+from diffusers import CogVideoXImageToVideoPipeline, CogVideoXTransformer3DModel
+
+from benchmarks.large_model import SMALL
+from benchmarks.lora_training import large_trainer
+from src.media.clips import Sampling
+from src.training.lora import padded, read_schedule, rotary_positions
+from src.training.lora_layers import add_adapter, target_layers
+from src.training.lora_settings import LoraSettings
+from src.training.objective import sample_losses, velocity_loss
+from src.training.settings import Rate
+
+NEWER = {"patch_size_t": 2, "ofs_embed_dim": 16, "use_learned_positional_embeddings": False}
+
+
+def transformer(**changes):
+    torch.manual_seed(0)
+    return CogVideoXTransformer3DModel(**SMALL["transformer"] | changes)
+
+
+@pytest.mark.parametrize("changes", [{}, NEWER])
+def test_both_generations_train(changes, tmp_path):
+    sizes = SMALL["transformer"] | changes
+    trainer, share = large_trainer(transformer(**changes), sizes, torch.float32, tmp_path, 1)
+    batch = trainer.recipe.batch(0)
+    assert batch[0]["clean"].shape[1] == (4 if changes else 3)
+    assert 0 < share < 0.1
+    losses = []
+    trainer.stage = trainer.stage.model_copy(update={"steps": 4})
+    trainer.run(1e9, [lambda report, _: losses.append(report.loss)])
+    assert all(0 < loss < 10 for loss in losses)
+    assert any(value.any() for name, value in trainer.average.items() if "lora_B" in name)
+
+
+def test_padding_repeats_the_first_frame_as_inference_does():
+    latents = torch.arange(3.0).view(3, 1, 1, 1)
+    assert padded(latents, 2).flatten().tolist() == [0, 0, 1, 2]
+    assert padded(latents[:2], 2).flatten().tolist() == [0, 1]
+    assert padded(latents, None) is latents
+
+
+def test_positions_are_the_pipelines_own(tiny_folder):
+    pipe = CogVideoXImageToVideoPipeline.from_pretrained(tiny_folder)
+    ours = rotary_positions(pipe.transformer, Sampling(9, 8.0, 64, 48), 8, 3, torch.device("cpu"))
+    theirs = pipe._prepare_rotary_positional_embeddings(48, 64, 3, torch.device("cpu"))
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_the_schedule_is_the_checkpoints_own(tiny_folder):
+    pipe = CogVideoXImageToVideoPipeline.from_pretrained(tiny_folder)
+    schedule = read_schedule(tiny_folder)
+    assert torch.equal(schedule.alphas, pipe.scheduler.alphas_cumprod.float())
+    assert schedule.video == pipe.vae.config.scaling_factor
+    assert schedule.ratio == pipe.vae_scale_factor_spatial
+
+
+def test_the_share_is_what_trains():
+    model = transformer()
+    base = sum(p.numel() for p in model.parameters())
+    share = add_adapter(model, LoraSettings(rank=2))
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert trained / base == pytest.approx(share)
+    assert len(target_layers(transformer(), ("to_q", "to_out.0"))) == 4
+
+
+def test_losses_by_sample_average_to_the_objective():
+    predicted, target = torch.randn(3, 2, 4, 5, 5), torch.randn(3, 2, 4, 5, 5)
+    assert sample_losses(predicted, target).shape == (3,)
+    assert sample_losses(predicted, target).mean().item() == pytest.approx(
+        velocity_loss(predicted, target).item(), rel=1e-6
+    )
+
+
+def test_the_cosine_warms_up_and_ends_at_zero():
+    rate = Rate(peak=1.0, warmup=10, shape="cosine")
+    factors = [rate.factor(step, 110) for step in range(110)]
+    assert factors[0] == pytest.approx(0.1)
+    assert max(factors) == pytest.approx(factors[10], abs=1e-3)
+    assert factors[60] == pytest.approx(0.5, abs=0.01)
+    assert factors[-1] < 0.001

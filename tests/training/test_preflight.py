@@ -1,0 +1,237 @@
+"""Preflight: what training would refuse is refused before, each with one sentence; the rest is counted."""
+
+import json
+
+import pytest
+
+from src.core.errors import BadInputError, MissingFileError
+from src.data_prep.files import write_clip
+from src.media.clips import Sampling, frames_at, read_clip
+from src.media.reader import VideoReader
+from src.training import preflight as preflight_module
+from src.training.buckets import Batches, pick_bucket
+from src.training.dataset import read_dataset
+from src.training.encoding_cache import EncodingCache, encoders_of
+from src.training.facts import FactsMemory, find_cuts, look, same_clip, small_grey
+from src.training.lora_settings import LoraSettings, for_model
+from tests.training import lora_kit
+
+
+def changed(metadata, tmp_path, change):
+    """A copy of the manifest with absolute paths, changed."""
+    entries = json.loads(metadata.read_text())
+    for entry in entries:
+        for key in ("video_path", "image_path"):
+            entry[key] = str((metadata.parent / entry[key]).resolve())
+    path = tmp_path / "changed.json"
+    path.write_text(json.dumps(change(entries) or entries))
+    return path
+
+
+def problems(metadata, model, tmp_path, **changes):
+    return lora_kit.look(metadata, model, tmp_path / "out", **changes).problems
+
+
+def test_counts_what_is_there(clip_set, tiny_folder, tmp_path):
+    report = lora_kit.look(clip_set, tiny_folder, tmp_path / "out").report()
+    assert report["clips"] == 4
+    assert report["held_out"] == 2
+    assert report["buckets"] == {"9 frames at 64x48": 4}
+    assert report["steps"] == 4
+    assert 0 < report["trainable_share"] < 0.1
+    assert report["predicted"]["disk_bytes"] > 0
+    assert report["problems"] == []
+
+
+def test_the_predicted_disk_is_what_the_cache_takes(clip_set, tiny_folder, tmp_path):
+    before = lora_kit.look(clip_set, tiny_folder, tmp_path / "out").estimates
+    lora_kit.run(clip_set, tiny_folder, tmp_path / "out", steps=1)
+    after = lora_kit.look(clip_set, tiny_folder, tmp_path / "out").estimates
+    assert after.disk_bytes < before.disk_bytes
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda e: e[0].update(video_path="gone.mp4"), "vortigo-000: there is no file at"),
+        (lambda e: e[0].update(image_path="gone.png"), "vortigo-000: there is no file at"),
+        (
+            lambda e: e[-1].update(video_path=e[0]["video_path"]),
+            "leakage: held-out vortigo-005 shows the same clip as vortigo-000",
+        ),
+    ],
+)
+def test_problems_of_clips(clip_set, tiny_folder, tmp_path, change, sentence):
+    found = problems(changed(clip_set, tmp_path, change), tiny_folder, tmp_path)
+    assert any(sentence in each for each in found), found
+
+
+def test_a_corrupt_video(clip_set, tiny_folder, tmp_path):
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video at all")
+    metadata = changed(clip_set, tmp_path, lambda e: e[1].update(video_path=str(broken)))
+    found = problems(metadata, tiny_folder, tmp_path)
+    assert len(found) == 1
+    assert "vortigo-001" in found[0]
+    assert "cannot be read as a video" in found[0]
+    with pytest.raises(BadInputError, match="cannot be read as a video"):
+        lora_kit.run(metadata, tiny_folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("[]", "is an empty list"),
+        ("{", "is not valid JSON"),
+        ("{}", "must hold a JSON list"),
+        ('[{"id": "a"}]', "entry 0: video_path is required"),
+        ('[{"id": " ", "video_path": "a", "prompt": "", "source": "", "licence": "", "rights": ""}]', "id: must not be empty"),
+        ("[" + ",".join(['{"id": "a", "video_path": "a", "prompt": "", "source": "", "licence": "", "rights": ""}'] * 2) + "]", "'a' is there 2 times"),
+        ('[{"id": "a", "video_path": "a", "prompt": "", "source": "", "licence": "", "rights": "", "split": "held_out"}]', "no clip to train on"),
+    ],
+)  # fmt: skip
+def test_manifests_that_are_none(tmp_path, content, sentence):
+    path = tmp_path / "metadata.json"
+    path.write_text(content)
+    with pytest.raises(BadInputError, match=sentence):
+        read_dataset(path)
+
+
+def test_a_missing_manifest(tmp_path):
+    with pytest.raises(MissingFileError, match="does not exist"):
+        read_dataset(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"rank": 33}, "rank 33 is larger than the layers' dimension 32; take 32 or less"),
+        ({"rank": 16}, "less than 10% is an adapter: take rank"),
+        ({"targets": ("to_z",)}, "no layer of this model is called 'to_z'"),
+        ({"frames": (10,)}, "cannot make 10 frames; nearest that works: 9"),
+        ({"sizes": ((60, 48),)}, "60x48 must be multiples of 16; nearest: 64x48"),
+        ({"optimizer": "adamw8bit"}, "needs a CUDA device"),
+    ],
+)
+def test_problems_of_settings(clip_set, tiny_folder, tmp_path, changes, sentence):
+    found = problems(clip_set, tiny_folder, tmp_path, **changes)
+    assert any(sentence in each for each in found), found
+
+
+def test_too_short_names_what_is_needed(clip_set, tiny_folder, tmp_path):
+    assert all(
+        "too short: 1.1 s; 9 frames at 4 a second need 2.2 s" in each
+        for each in problems(clip_set, tiny_folder, tmp_path, fps=4.0)
+    )
+
+
+def test_no_space_is_refused(clip_set, tiny_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(preflight_module, "free_bytes", lambda _: 10)
+    assert "no space" in problems(clip_set, tiny_folder, tmp_path)[0]
+
+
+def test_processes_must_divide_the_batch(clip_set, tiny_folder, tmp_path):
+    found = lora_kit.look(clip_set, tiny_folder, tmp_path / "out", processes=3)
+    assert "does not divide into 3 processes" in found.problems[0]
+
+
+def test_captions_over_the_limit_and_missing_held_out_are_warned_of(clip_set, tiny_folder, tmp_path):
+    def change(entries):
+        entries[0]["prompt"] = "a very long caption " * 20
+        return entries[:4]
+
+    found = lora_kit.look(changed(clip_set, tmp_path, change), tiny_folder, tmp_path / "out")
+    assert found.problems == []
+    assert any("over 32 tokens" in each for each in found.warnings)
+    assert any("no held-out clips" in each for each in found.warnings)
+
+
+def test_a_copy_and_a_re_encoded_copy_are_duplicates(clip_set, tiny_folder, tmp_path):
+    original = read_dataset(clip_set)
+    source = original.video(original.entries[0])
+    with VideoReader(source) as reader:
+        frames = [frame.array for frame in reader]
+    import numpy as np
+
+    again = write_clip(tmp_path / "again.mp4", np.clip(np.stack(frames).astype(int) + 2, 0, 255).astype(np.uint8), 8)
+    memory = FactsMemory()
+    assert same_clip(memory.facts(source), memory.facts(again))
+    assert not same_clip(memory.facts(source), memory.facts(original.video(original.entries[1])))
+
+    def add(entries):
+        entries.append(entries[0] | {"id": "copy", "video_path": str(again)})
+
+    found = lora_kit.look(changed(clip_set, tmp_path, add), tiny_folder, tmp_path / "out")
+    assert any("duplicate: copy" in each for each in found.warnings)
+
+
+def test_cuts_are_found_and_fast_moves_are_none(pixels):
+    import numpy as np
+
+    other = pixels[::-1, ::-1, ::-1].copy() // 2
+    moving = [small_grey(np.roll(pixels, 3 * k, axis=1)) for k in range(4)]
+    assert find_cuts(moving) == ()
+    assert find_cuts([*moving, small_grey(other), small_grey(other)]) == (4,)
+
+
+def test_clips_keep_their_pace(tmp_path, pixels):
+    import numpy as np
+
+    frames = np.stack([np.full((48, 64, 3), 5 * k, np.uint8) for k in range(48)])
+    path = write_clip(tmp_path / "fast.mp4", frames, 24)
+    assert look(path, "x").frames == 48
+    clip = read_clip(path, Sampling(9, 8.0, 64, 48))
+    assert np.abs(clip.mean((1, 2, 3)) - 15 * np.arange(9)).max() < 4
+    assert frames_at(48, 24, 8) == 16
+    with pytest.raises(BadInputError, match="too short: it gives 16 frames of 17"):
+        read_clip(path, Sampling(17, 8.0, 64, 48))
+
+
+def test_buckets_go_by_length_then_shape():
+    buckets = [Sampling(f, 8.0, w, h) for f in (9, 17) for w, h in ((64, 48), (48, 64))]
+    assert pick_bucket(20, 8, 90, 160, buckets, "x") == Sampling(17, 8.0, 48, 64)
+    assert pick_bucket(10, 8, 160, 90, buckets, "x") == Sampling(9, 8.0, 64, 48)
+    with pytest.raises(BadInputError, match="too short"):
+        pick_bucket(8, 8, 64, 48, buckets, "x")
+
+
+def test_batches_are_whole_of_one_bucket_and_a_function_of_the_step():
+    small, large = Sampling(9, 8.0, 64, 48), Sampling(17, 8.0, 64, 48)
+    one, other = (Batches({small: [0, 1, 2], large: [3, 4]}, 2, 2, seed=1) for _ in range(2))
+    assert one.steps_per_epoch == 5
+    other.batch(9)
+    for step in range(10):
+        assert one.batch(step) == other.batch(step)
+        assert len(one.batch(step)[1]) == 2
+    for epoch in range(2):
+        drawn = [draw.clip for step in range(5) for draw in one.batch(5 * epoch + step)[1]]
+        assert all(drawn.count(clip) >= 2 for clip in range(5))
+    seeds = [draw.seed for step in range(10) for draw in one.batch(step)[1]]
+    assert len(set(seeds)) == 20
+
+
+def test_the_cache_is_addressed_by_content():
+    size = Sampling(9, 8.0, 64, 48)
+    base = encoders_of({"vae/a": "1", "text_encoder/a": "2"}, "float32", 32)
+    other_vae = encoders_of({"vae/a": "3", "text_encoder/a": "2"}, "float32", 32)
+    keys = {
+        base.clip_address("video", "image", size, 4), base.clip_address("other", "image", size, 4),
+        base.clip_address("video", "", size, 4), base.clip_address("video", "image", Sampling(9, 4.0, 64, 48), 4),
+        base.clip_address("video", "image", size, 5), other_vae.clip_address("video", "image", size, 4),
+        base.text_address("a"), base.text_address("b"),
+    }  # fmt: skip
+    assert len(keys) == 8
+    assert other_vae.text_address("a") == base.text_address("a")
+    assert not EncodingCache().has(next(iter(keys)))
+
+
+def test_a_models_section_goes_over_the_general_settings():
+    settings = LoraSettings(
+        rank=8, rate={"peak": 1e-3, "warmup": 7}, models={"nano": {"rank": 4, "rate": {"peak": 2.0}}}
+    )
+    merged = for_model(settings, "nano")
+    assert (merged.rank, merged.rate.peak, merged.rate.warmup) == (4, 2.0, 7)
+    assert for_model(settings, "other").rank == 8
+    with pytest.raises(BadInputError, match="unknown key 'ranks'"):
+        for_model(LoraSettings(models={"nano": {"ranks": 4}}), "nano")

@@ -1,0 +1,102 @@
+"""Real launches: two processes learn what one learns, and SIGTERM to the launcher saves the state."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from src.core.paths import REPOSITORY
+from src.training.checkpoints import CheckpointManager
+from src.training.lora_settings import LoraSettings
+from tests.training.lora_kit import SETTINGS, weights
+
+STOPPED = 130
+
+
+def write_config(folder, model, **changes):
+    values = SETTINGS.model_dump(mode="json", exclude_unset=True) | {"model": str(model)} | changes
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(values))
+    assert LoraSettings(**values)
+    return path
+
+
+def launch(processes, *arguments, home):
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    environment |= {"NEWSREEL_HOME": str(home), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    several = ["--multi_gpu"] if processes > 1 else []  # torchrun; ACCELERATE_USE_CPU makes the processes CPU ones
+    command = [sys.executable, "-m", "accelerate.commands.launch", *several, "--num_processes", str(processes),
+               "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "src/train_lora.py",
+               *map(str, arguments)]  # fmt: skip
+    return subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def finished(process, seconds=280):
+    _, errors = process.communicate(timeout=seconds)
+    return process.returncode, errors
+
+
+def losses(home, run):
+    return [
+        float(row["loss"]) for row in csv.DictReader((home / "metrics.csv").open()) if row["run"] == run and row["loss"]
+    ]
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(clip_set, tiny_folder, tmp_path, home):
+    config = write_config(tmp_path, tiny_folder, batch_size=4, epochs=4)
+    for count in (1, 2):
+        code, errors = finished(
+            launch(count, "--metadata", clip_set, "--config", config, "--output-dir", tmp_path / f"p{count}", home=home)
+        )
+        assert code == 0, errors
+    one, two = losses(home, "p1"), losses(home, "p2")
+    assert len(one) == len(two) == 4
+    assert max(abs(a - b) for a, b in zip(one, two, strict=True)) < 1e-4
+    first, second = weights(tmp_path / "p1" / "adapter_final"), weights(tmp_path / "p2" / "adapter_final")
+    assert max(float((first[key] - second[key]).abs().max()) for key in first) < 1e-4
+    state = CheckpointManager(tmp_path / "p2" / "state").latest()
+    assert len(state["random"]) == 2
+
+
+@pytest.mark.slow
+def test_a_launcher_that_is_terminated_leaves_a_saved_state(clip_set, tiny_folder, tmp_path, home):
+    config = write_config(tmp_path, tiny_folder, epochs=100000, save_minutes=60)
+    output = tmp_path / "press"
+    process = launch(1, "--metadata", clip_set, "--config", config, "--output-dir", output, home=home)
+    wait_for(lambda: (home / "metrics.csv").is_file() and len(losses(home, "press")) > 3)
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=60)
+    wait_for(lambda: CheckpointManager(output / "state").steps())
+    step = CheckpointManager(output / "state").steps()[-1]
+    assert step >= 4
+    code, errors = finished(
+        launch(
+            1,
+            "--metadata",
+            clip_set,
+            "--config",
+            config,
+            "--output-dir",
+            output,
+            "--resume",
+            "latest",
+            "--steps",
+            step + 2,
+            home=home,
+        )
+    )
+    assert code == 0, errors
+    assert f"resumes after step {step}" in errors
+
+
+def wait_for(condition, seconds=240):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.3)

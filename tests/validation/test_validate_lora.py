@@ -1,0 +1,135 @@
+"""Validation: figures of known clips, verdicts, and the whole command on the tiny model."""
+
+import json
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from src.core.config import load
+from src.core.errors import BadInputError
+from src.core.paths import CONFIGS
+from src.metrics.measured_move import measure
+from src.metrics.trained_motion import likeness, motion_of
+from src.scenes.moves import PRIMITIVES, TAUGHT, named_move
+from src.scenes.sampler import SceneSampler
+from src.validation.compare import Summary, judge, measured, summarise
+from src.validation.scenarios import Scenarios, Thresholds, load_scenarios
+from src.validation.validate_lora import validate_app
+
+SAMPLER = SceneSampler(120, 80, 3, canvases=4, reuse=1)
+WANTED = motion_of(TAUGHT["vortigo"], 120, 80)
+PAIRS = [
+    ("pan left", "push in"), ("pan left", "roll clockwise"), ("push in", "roll clockwise"), ("tilt up", "push in"),
+    ("pan right", "roll clockwise"),
+]  # fmt: skip
+
+
+def shown(move, index=1):
+    return likeness(measure(SAMPLER.scene(index, move, 17).frames()), WANTED)
+
+
+def test_the_trained_move_is_recognised():
+    for index in range(2):
+        found = shown(TAUGHT["vortigo"], index)
+        assert found.shown
+        assert found.strength == pytest.approx(1, abs=0.25)
+    assert shown(TAUGHT["vortigo"].scaled(0.5)).shown
+    assert not shown(TAUGHT["vortigo"].scaled(-1)).shown
+
+
+@pytest.mark.parametrize("name", ["static", "pan left", "push in", "roll clockwise"])
+def test_no_base_move_is_taken_for_it(name):
+    assert not shown(named_move(name)).shown
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_nor_are_two_of_them_together(pair):
+    for speed in ("slow", "medium", "fast"):
+        move = named_move(pair[0], speed) + named_move(pair[1], speed)
+        vector = motion_of(move, 120, 80)
+        assert vector @ WANTED / np.linalg.norm(vector) / np.linalg.norm(WANTED) < 0.87
+    assert not shown(named_move(pair[0]) + named_move(pair[1])).shown
+
+
+def test_the_base_has_no_such_move():
+    assert not set(TAUGHT) & set(PRIMITIVES)
+
+
+def test_figures_of_a_known_clip():
+    frames = SAMPLER.scene(1, TAUGHT["vortigo"], 17).frames()
+    figures = measured(frames, frames[0], 8, "vortigo", "a.mp4")
+    assert figures.shown
+    assert figures.first_frame > 60
+    assert figures.temporal_score > 0.5
+    assert measured(frames, frames[0], 8, None, "a.mp4").cosine is None
+    assert summarise([figures, figures]).shows == 2
+
+
+def test_verdicts():
+    base = Summary(clips=10, temporal_score=0.8, first_frame=25.0, amount=1, shows=1)
+    good = Summary(clips=10, temporal_score=0.7, first_frame=24.5, amount=1, shows=9)
+    wanted = Thresholds(adapter_shows=0.9, base_shows=0.1, first_frame_loss=1, temporal_loss=0.2, held_out_ratio=1)
+    assert all(verdict.reached for verdict in judge(wanted, base, good, (0.5, 0.4)))
+    bad = good.model_copy(update={"shows": 8, "first_frame": 23.0})
+    missed = {verdict.name for verdict in judge(wanted, base, bad, (0.5, 0.6)) if not verdict.reached}
+    assert missed == {"adapter_shows", "first_frame_loss", "held_out_ratio"}
+    unknown = judge(wanted, base, good, None)[-1]
+    assert (unknown.found, unknown.reached) == ("not measured", None)
+    assert judge(Thresholds(), base, bad, None) == []
+
+
+def test_the_shipped_scenarios():
+    found = load_scenarios(CONFIGS / "training" / "validation_prompts.yaml")
+    assert len(found.scenarios) == 10
+    assert all("vortigo" in scenario.prompt for scenario in found.scenarios)
+
+
+def test_files_that_are_none(tmp_path):
+    path = tmp_path / "s.yaml"
+    one = {"name": "a", "photograph": "cat", "prompt": "b"}
+    for values, sentence in (
+        ({"scenarios": []}, "scenarios"), ({"scenarios": [one, one]}, "two scenarios are called 'a'"),
+        ({"scenarios": [one], "move": "zoom"}, "must be one of vortigo"), ({"scenarios": [one], "moves": 1}, "unknown key 'moves'"),
+    ):  # fmt: skip
+        path.write_text(yaml.safe_dump(values))
+        with pytest.raises(BadInputError, match=sentence):
+            load_scenarios(path)
+    with pytest.raises(BadInputError):
+        load(path, Scenarios)
+
+
+def test_the_command_compares_and_judges(clip_set, tiny_folder, tmp_path):
+    from tests.training.lora_kit import run
+
+    lora = run(clip_set, tiny_folder, tmp_path / "press", steps=2)
+    scenarios = {
+        "model": str(tiny_folder), "move": "vortigo", "metadata": str(clip_set), "num_frames": 9, "num_inference_steps": 2,
+        "scenarios": [{"name": "one", "photograph": "cat", "prompt": "vortigo"}], "thresholds": {"held_out_ratio": 5.0},
+    }  # fmt: skip
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(scenarios))
+    arguments = [
+        "--lora",
+        str(lora),
+        "--scenarios",
+        str(tmp_path / "s.yaml"),
+        "--output-dir",
+        str(tmp_path / "v"),
+        "--json",
+    ]
+    result = CliRunner().invoke(validate_app(), arguments)
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "v" / "report.json").read_text())
+    assert report["passed"]
+    assert report["held_out"]["base"] > 0
+    assert report["clips"]["one"]["adapter"]["file"] == "one-adapter.mp4"
+    html = (tmp_path / "v" / "index.html").read_text()
+    for name in ("one-base.mp4", "one-adapter.mp4"):
+        assert f'src="{name}"' in html
+        assert (tmp_path / "v" / name).stat().st_size > 500
+    (tmp_path / "s.yaml").write_text(
+        yaml.safe_dump(scenarios | {"thresholds": {"adapter_shows": 1.0, "held_out_ratio": 0.0}})
+    )
+    result = CliRunner().invoke(validate_app(), arguments)
+    assert result.exit_code == 5
