@@ -5,11 +5,7 @@ RUN := $(VENV)/bin/python
 STAMP := $(VENV)/.installed-$(shell cksum < requirements.txt | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help setup clip test lint nano upscaler
-=======
-.PHONY: help setup clip test lint nano lora-demo lora-train lora-validate
->>>>>>> lora
+.PHONY: help setup clip serve test lint nano upscaler lora-demo lora-train lora-validate
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -36,10 +32,9 @@ lint: $(STAMP)
 nano: $(STAMP) ## train the embedded model, in slices that resume (MINUTES=30)
 	$(RUN) -m src.train_embedded --minutes $(or $(MINUTES),30)
 
-<<<<<<< HEAD
 upscaler: $(STAMP) ## train a super-resolution network, in slices that resume (MINUTES=30 PRESET=fast SCALE=2)
 	$(RUN) -m src.train_upscaler --minutes $(or $(MINUTES),30) --preset $(or $(PRESET),fast) --scale $(or $(SCALE),2)
-=======
+
 lora-demo: $(STAMP) ## render a small training set: one camera move under a word of its own
 	$(RUN) -m src.data_prep.lora_demo
 
@@ -48,4 +43,3 @@ lora-train: $(STAMP) ## teach the embedded model that move: writes checkpoints/l
 
 lora-validate: $(STAMP) ## base against adapter on unseen photographs: figures and a page
 	$(RUN) -m src.validation.validate_lora --model nano --lora checkpoints/lora_press/adapter_final
->>>>>>> lora
