@@ -23,9 +23,9 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 def write_report(rows: list[Row], output: Path) -> Path:
     """Replace the measured part of the page and draw its sheet."""
-    sheet = output.parent / "images" / "upscaling.png"
+    sheet = output.parent / "images" / "upscaling.jpg"
     sheet.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(sheet), contact_sheet()[..., ::-1])
+    cv2.imwrite(str(sheet), contact_sheet()[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
     parts = [*_tables(rows), knob_table(), f"![Light degradation, 2x](images/{sheet.name})"]
     text = output.read_text() if output.is_file() else f"{BEGIN}\n{END}\n"
     before, rest = text.split(BEGIN)
