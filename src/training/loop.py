@@ -25,7 +25,7 @@ from src.core.errors import BadInputError, CancelledError, DivergedError
 from src.training.checkpoints import CheckpointManager, read_state
 from src.training.optimizers import make_optimizer
 from src.training.random_state import random_state, set_random_state
-from src.training.settings import Schedule
+from src.training.settings import LoopSettings
 from src.training.signals import StopFlag
 
 
@@ -70,7 +70,7 @@ class Trainer:
     def __init__(
         self,
         recipe: Recipe,
-        stage: Schedule,
+        stage: LoopSettings,
         seed: int,
         checkpoints: CheckpointManager,
         bf16: bool,

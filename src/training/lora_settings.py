@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from src.catalog.spec import ModelSpec
 from src.core.config import Config, read_yaml, validate
 from src.core.errors import BadInputError
-from src.training.settings import Rate, Schedule
+from src.training.settings import LoopSettings, Rate
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 LARGEST_SHARE = 0.1
@@ -37,7 +37,7 @@ class LoraSettings(Config):
     model: "auto", a model id or a diffusers folder. epochs: passes over the clips, each seen `repeats` times in one;
     steps: ends the run earlier. batch_size: clips a step over all processes; accumulation: pieces that a process
     takes them in. rank, alpha (None: as rank), targets, dropout: of the adapter.
-    rate: warm-up and cosine. optimizer, betas, weight_decay, clip_norm: see `Schedule`.
+    rate: warm-up and cosine. optimizer, betas, weight_decay, clip_norm: see `LoopSettings`.
     precision: "auto" is bf16 where the device is fast at it, else float32.
     frames, sizes (width, height), fps: of the buckets; empty takes the model's own. A clip goes to the longest bucket
     that it fills and, of those, to the one nearest to its shape.
@@ -91,10 +91,10 @@ class LoraSettings(Config):
         """alpha; the adapter plays at alpha / rank."""
         return float(self.rank if self.alpha is None else self.alpha)
 
-    def loop(self, steps: int) -> Schedule:
+    def loop(self, steps: int) -> LoopSettings:
         """What the loop needs of these settings."""
         names = ("rate", "optimizer", "betas", "weight_decay", "clip_norm", "save_minutes")
-        return Schedule(steps=steps, ema=0.0, **{name: getattr(self, name) for name in names})
+        return LoopSettings(steps=steps, ema=0.0, **{name: getattr(self, name) for name in names})
 
 
 def load_settings(path: Path, changes: dict[str, Any]) -> LoraSettings:

@@ -8,10 +8,10 @@ import torch
 
 from src.core.errors import BadInputError
 from src.training.muon import Muon
-from src.training.settings import Schedule
+from src.training.settings import LoopSettings
 
 
-def make_optimizer(groups: list[dict[str, Any]], schedule: Schedule) -> torch.optim.Optimizer:
+def make_optimizer(groups: list[dict[str, Any]], schedule: LoopSettings) -> torch.optim.Optimizer:
     """AdamW, in 32 or 8 bit; in 32 the groups marked `orthogonal` get Muon.
 
     Raises BadInputError where 8 bit cannot be had here, with what would be right.

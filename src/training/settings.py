@@ -29,7 +29,7 @@ class Rate(Config):
         return rising * min(1.0, max(0.0, (steps - step) / max(1, self.decay)))
 
 
-class Schedule(Config):
+class LoopSettings(Config):
     """What the loop itself needs to know, whatever is trained.
 
     rates: shares of the learning rate by prefix of the parameter's name; 1 for all others.
@@ -49,7 +49,7 @@ class Schedule(Config):
     save_minutes: float = 5.0
 
 
-class Stage(Schedule):
+class Stage(LoopSettings):
     """What both stages of the recipe `embedded` share. `share` is the part of a slice's minutes that one gets.
 
     batches: samples a step for each clip length in frames; draw: from which step on which lengths are drawn.

@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from src.core.config import Config
-from src.training.settings import Schedule
+from src.training.settings import LoopSettings
 
 Range = tuple[float, float]
 
@@ -99,4 +99,4 @@ class UpscalerSettings(Config):
     data: Data = Data()
     degradation: Degradation = Degradation()
     losses: Losses = Losses()
-    schedule: Schedule = Schedule(steps=6000)
+    schedule: LoopSettings = LoopSettings(steps=6000)

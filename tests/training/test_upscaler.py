@@ -10,7 +10,7 @@ from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import CONFIGS
 from src.training.degrade import add_noise, degrade, shrink, through_h264, through_jpeg
 from src.training.run_upscaler import export, run_slice
-from src.training.settings import Rate, Schedule
+from src.training.settings import LoopSettings, Rate
 from src.training.upscaler import UpscalerRecipe
 from src.training.upscaler_data import PairDataset, batches_from
 from src.training.upscaler_losses import (
@@ -37,7 +37,7 @@ def tiny(monkeypatch):
         monkeypatch.setattr(f"{module}.network_spec", lambda _, scale: NetworkSpec(scale=scale, **shape))
     return UpscalerSettings(
         data=Data(crop=16, batch=2, canvases=2), threads=1,
-        schedule=Schedule(steps=30, rate=Rate(peak=3e-3, warmup=2, decay=4)),
+        schedule=LoopSettings(steps=30, rate=Rate(peak=3e-3, warmup=2, decay=4)),
     )  # fmt: skip
 
 
@@ -193,9 +193,9 @@ def test_a_run_learns_and_a_resumed_one_takes_the_same_steps(tiny, tmp_path):
 
 
 def test_another_scale_begins_with_what_fits(tiny, tmp_path):
-    run_slice(tiny.model_copy(update={"schedule": Schedule(steps=1)}), tmp_path / "two", 1.0)
+    run_slice(tiny.model_copy(update={"schedule": LoopSettings(steps=1)}), tmp_path / "two", 1.0)
     file = export(tiny, tmp_path / "two", tmp_path / "two.safetensors")
-    larger = tiny.model_copy(update={"scale": 4, "schedule": Schedule(steps=0)})
+    larger = tiny.model_copy(update={"scale": 4, "schedule": LoopSettings(steps=0)})
     run_slice(larger, tmp_path / "four", 1.0, start_from=file)
     made = load_network(export(larger, tmp_path / "four", tmp_path / "four.safetensors"))
     assert torch.equal(made.down.weight, load_network(file).down.weight) and made.spec.scale == 4
