@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 IMAGES = {".png", ".jpg", ".jpeg", ".webp"}
 OPTIONS: dict[str, Any] = {
     "model": value(Path, "The pipeline's folder. Default checkpoints/nano."),
-    "photographs": value(Path, "A folder of photographs. Default: the held-out ones of scikit-image."),
+    "photographs": value(Path, "A folder of photographs to measure on besides the four held-out ones."),
     "num_inference_steps": value(int, "Default 8."),
     "guidance_scale": value(float, "Default 3."),
     "num_frames": value(int, "Default 49."),
@@ -42,17 +42,17 @@ def _main(values: dict[str, Any]) -> None:
 
 
 def read_photographs(folder: Path | None) -> "list[tuple[str, np.ndarray]]":
-    """Names and pixels (H, W, 3) uint8 of a folder's photographs, or of the held-out ones."""
-    if folder is None:
-        from src.scenes.photographs import HELD_OUT, read_photograph
-
-        return [(photograph.name, read_photograph(photograph.name)) for photograph in HELD_OUT]
+    """Names and pixels (H, W, 3) uint8 of the held-out photographs, then of a folder's."""
     from src.media.images import read_photograph as read_file
+    from src.scenes.photographs import HELD_OUT, read_photograph
 
+    held_out = [(photograph.name, read_photograph(photograph.name)) for photograph in HELD_OUT]
+    if folder is None:
+        return held_out
     files = sorted(path for path in Path(folder).glob("*") if path.suffix.lower() in IMAGES)
     if not files:
         raise MissingFileError(f"{folder} holds no photographs ({', '.join(sorted(IMAGES))})")
-    return [(path.stem, read_file(path).pixels) for path in files]
+    return held_out + [(path.stem, read_file(path).pixels) for path in files]
 
 
 def _evaluate(values: dict[str, Any], photographs: "list[tuple[str, np.ndarray]]") -> Any:
