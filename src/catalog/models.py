@@ -54,9 +54,7 @@ def spec_of_folder(folder: Path) -> ModelSpec:
         raise BadInputError(f"{folder}: its configuration files are not a CogVideoX model's: {reason}") from None
 
 
-def _describe(
-    folder: Path, transformer: dict[str, Any], vae: dict[str, Any], scheduler: dict[str, Any]
-) -> ModelSpec:
+def _describe(folder: Path, transformer: dict[str, Any], vae: dict[str, Any], scheduler: dict[str, Any]) -> ModelSpec:
     step = 2 ** (len(vae["block_out_channels"]) - 1)
     learned = transformer.get("use_learned_positional_embeddings", False)
     frames = transformer.get("sample_frames", 49)

@@ -113,7 +113,7 @@ UNITS = {"GB": 10**9, "GIB": 2**30, "MB": 10**6, "MIB": 2**20}
 
 
 def parse_bytes(text: str) -> int | None:
-    """"12GB" as bytes; None when the text is no amount of memory."""
+    """ "12GB" as bytes; None when the text is no amount of memory."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(GB|GiB|MB|MiB)\s*", text, re.IGNORECASE)
     return round(float(match[1]) * UNITS[match[2].upper()]) if match else None
 

@@ -141,9 +141,7 @@ class Road:
         return result
 
 
-def run_with_fallback(
-    road: Road, job: Job, plans: tuple[Plan, ...], open_session: Callable[[Plan], Session]
-) -> Result:
+def run_with_fallback(road: Road, job: Job, plans: tuple[Plan, ...], open_session: Callable[[Plan], Session]) -> Result:
     """Run the first plan; when memory runs out, the next more frugal one, each at most once.
 
     Raises OutOfMemoryError when the most frugal plan does not fit either.

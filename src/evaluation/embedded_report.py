@@ -77,7 +77,7 @@ def _others(figures: Figures) -> str:
     for each in figures.speeds:
         values = " | ".join(f"{each[speed]:.2f}" for speed in ("slow", "medium", "fast"))
         lines.append(f"| {each['photograph']}, {each['move']} | {values} |")
-    lines += ["", f"Guidance scale and the strength of \"pan left\", in px a frame at 720x480: {amounts}."]
+    lines += ["", f'Guidance scale and the strength of "pan left", in px a frame at 720x480: {amounts}.']
     lines += [f"Two seeds of one prompt differ by {figures.seeds_differ:.1f} grey levels (root mean square)."]
     return "\n".join(lines)
 

@@ -86,7 +86,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def _eight_bit(values: np.ndarray, mode: str) -> np.ndarray:
-    """"I;16" is 16 bit however dark; "I" and "F" do not state their range: 16 bit, 8 bit or, for "F", 0 to 1."""
+    """ "I;16" is 16 bit however dark; "I" and "F" do not state their range: 16 bit, 8 bit or, for "F", 0 to 1."""
     values = np.nan_to_num(values) if mode == "F" else values
     scale = 65535.0 if mode.startswith("I;16") or values.max() > 255 else 255.0
     if mode == "F" and values.max() <= 1:

@@ -112,9 +112,7 @@ class TemporalScorer:
             first, second = (np.stack(pictures) for pictures in zip(*self._batch, strict=True))
             self._batch.clear()
             self._waiting.append(self._pool.submit(measure_pairs, first, second, self._backend))
-        while self._waiting and (
-            self._waiting[0].done() or len(self._waiting) * self._backend.batch > WAITING_PAIRS
-        ):
+        while self._waiting and (self._waiting[0].done() or len(self._waiting) * self._backend.batch > WAITING_PAIRS):
             self._collect()
 
     def _collect(self) -> None:

@@ -60,9 +60,7 @@ class AdapterRack:
             self._on = ()
         names = [f"adapter-{index}" for index in range(len(adapters))]
         for name, (state, metadata) in zip(names, states, strict=True):
-            self._pipe.load_lora_into_transformer(
-                state, self._pipe.transformer, adapter_name=name, metadata=metadata
-            )
+            self._pipe.load_lora_into_transformer(state, self._pipe.transformer, adapter_name=name, metadata=metadata)
         if names:
             self._check_loaded(names)
             self._pipe.set_adapters(names, [adapter.reference.weight for adapter in adapters])
@@ -144,4 +142,3 @@ def _loaded(transformer: nn.Module) -> dict[str, Tensor]:
         if match:
             found[f"transformer.{match[1]}.lora_{match[2]}.weight"] = value
     return found
-

@@ -86,9 +86,7 @@ def padded_frames(pipe: Any, num_frames: int) -> tuple[int, int]:
     return num_frames + padding * pipe.vae_scale_factor_temporal, padding
 
 
-def rotary_positions(
-    pipe: Any, plan: Plan, latent_frames: int, device: torch.device
-) -> tuple[Tensor, Tensor] | None:
+def rotary_positions(pipe: Any, plan: Plan, latent_frames: int, device: torch.device) -> tuple[Tensor, Tensor] | None:
     """Cosines and sines of the 3D rotary positions, or None for a model without them."""
     if not pipe.transformer.config.use_rotary_positional_embeddings:
         return None
@@ -158,9 +156,7 @@ def advance(
     """One scheduler step: the next latents and, where the solver gives it, the estimate of the clean ones."""
     if type(scheduler).__name__ != "CogVideoXDPMScheduler":
         return scheduler.step(velocity, timestep, latents, return_dict=False)[0], None
-    return scheduler.step(
-        velocity, old_x0, timestep, previous, latents, generator=generator, return_dict=False
-    )
+    return scheduler.step(velocity, old_x0, timestep, previous, latents, generator=generator, return_dict=False)
 
 
 @torch.no_grad()

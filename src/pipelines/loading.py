@@ -22,9 +22,7 @@ def load_pipeline(folder: Path, key: SessionKey) -> "CogVideoXImageToVideoPipeli
     return prepare_pipeline(read_pipeline(folder, DTYPES[key.dtype]), key)
 
 
-def prepare_pipeline(
-    pipe: "CogVideoXImageToVideoPipeline", key: SessionKey
-) -> "CogVideoXImageToVideoPipeline":
+def prepare_pipeline(pipe: "CogVideoXImageToVideoPipeline", key: SessionKey) -> "CogVideoXImageToVideoPipeline":
     """Give a freshly read pipeline the VAE form, the tuning and the place that `key` asks for."""
     if key.vae == "fast":
         make_fast(pipe.vae)

@@ -42,8 +42,7 @@ class Move:
 
     def __add__(self, other: Move) -> Move:
         amounts = {
-            name: getattr(self, name) + getattr(other, name)
-            for name in ("pan", "tilt", "push", "roll", "handheld")
+            name: getattr(self, name) + getattr(other, name) for name in ("pan", "tilt", "push", "roll", "handheld")
         }
         return Move(**amounts, eased=self.eased or other.eased)
 

@@ -178,9 +178,7 @@ def _layout(count: int, norm: nn.GroupNorm) -> tuple[list[int], list[tuple[int, 
     return places, [(group * size, group * size + 1) for group in range(norm.num_groups)]
 
 
-def _codes_into(
-    convolution: nn.Conv2d, codes: LinearCodes, places: list[int], steady: list[tuple[int, int]]
-) -> None:
+def _codes_into(convolution: nn.Conv2d, codes: LinearCodes, places: list[int], steady: list[tuple[int, int]]) -> None:
     """Codes of mean 0 and deviation 1 at their places, +-STEADY at the constant channels."""
     convolution.weight.zero_()
     convolution.bias.zero_()
@@ -192,9 +190,7 @@ def _codes_into(
         convolution.bias[up], convolution.bias[down] = STEADY, -STEADY
 
 
-def _read_out(
-    encoder: nn.Module, codes: LinearCodes, places: list[int], steady: list[tuple[int, int]]
-) -> None:
+def _read_out(encoder: nn.Module, codes: LinearCodes, places: list[int], steady: list[tuple[int, int]]) -> None:
     """Undo the normalisation and the activation: linear around the operating point.
 
     Normalisation subtracts a group's mean from its codes and constants alike, so the constants tell it back.

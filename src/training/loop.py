@@ -155,9 +155,7 @@ class Trainer:
             self.average[name].lerp_(tensor.detach(), 1 - keep)
 
 
-def parameter_groups(
-    model: nn.Module, rates: Mapping[str, float], muon: tuple[str, ...] = ()
-) -> list[dict[str, Any]]:
+def parameter_groups(model: nn.Module, rates: Mapping[str, float], muon: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """Trained parameters by their share of the learning rate (that of the first prefix in `rates`, or 1), and by
     whether they are matrices under a prefix in `muon`.
     """

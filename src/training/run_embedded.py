@@ -119,9 +119,7 @@ def _callbacks(
     return callbacks
 
 
-def trained(
-    settings: EmbeddedSettings, folder: Path, blueprint: Blueprint = NANO
-) -> tuple[Prepared, dict[str, int]]:
+def trained(settings: EmbeddedSettings, folder: Path, blueprint: Blueprint = NANO) -> tuple[Prepared, dict[str, int]]:
     """The pipeline with the averaged weights of the newest checkpoints, and each stage's step (0: untrained)."""
     folder = Path(folder)
     if not (folder / "codes.safetensors").is_file():

@@ -56,7 +56,9 @@ def test_a_folder_of_pickled_weights(tiny_folder, tmp_path):
     shutil.copytree(tiny_folder, folder)
     weights = folder / "transformer" / "diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_suffix(".bin"))
-    done = run("optimized_inference", "--input-image", "data/samples/sample_image_1.png", "--prompt", "x", "--model", folder)
+    done = run(
+        "optimized_inference", "--input-image", "data/samples/sample_image_1.png", "--prompt", "x", "--model", folder
+    )
     assert done.returncode == 2
     assert "safetensors only" in done.stderr
 

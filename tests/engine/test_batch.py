@@ -21,7 +21,10 @@ from src.pipelines import loading
 @pytest.fixture
 def jobs_file(tmp_path, tiny_folder, photograph):
     def write(count=3, **extra):
-        jobs = [{"id": f"clip-{n}", "input_image": str(photograph), "prompt": ["pan left", "static"][n % 2]} | extra for n in range(count)]
+        jobs = [
+            {"id": f"clip-{n}", "input_image": str(photograph), "prompt": ["pan left", "static"][n % 2]} | extra
+            for n in range(count)
+        ]
         path = tmp_path / "jobs.json"
         path.write_text(json.dumps({"defaults": {"model": str(tiny_folder), "num_inference_steps": 2}, "jobs": jobs}))
         return path
@@ -130,7 +133,17 @@ def test_two_jobs_for_one_file_are_refused(jobs_file, tmp_path, cpu):
 
 def test_kill_and_resume_finishes_all(jobs_file, tmp_path):
     path, folder = jobs_file(4), tmp_path / "out"
-    command = [sys.executable, "-m", "src.batch_processor", "--jobs-file", str(path), "--output-dir", str(folder), "--device", "cpu"]
+    command = [
+        sys.executable,
+        "-m",
+        "src.batch_processor",
+        "--jobs-file",
+        str(path),
+        "--output-dir",
+        str(folder),
+        "--device",
+        "cpu",
+    ]
     process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     for _ in range(1200):
         if (folder / "clip-0.mp4").exists():
@@ -139,7 +152,9 @@ def test_kill_and_resume_finishes_all(jobs_file, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     kept = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.glob("clip-*.mp4")}
-    done = subprocess.run([*command, "--resume", "--json"], cwd=REPOSITORY, capture_output=True, text=True, env=os.environ)
+    done = subprocess.run(
+        [*command, "--resume", "--json"], cwd=REPOSITORY, capture_output=True, text=True, env=os.environ
+    )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["completed"] + report["skipped"] == 4

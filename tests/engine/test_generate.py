@@ -144,7 +144,9 @@ def test_a_filter_changes_every_frame_and_a_finisher_sees_the_file(request_for, 
 
     prepared = prepare(request_for())
     seen = []
-    road = Road(LocalStore(home), cpu, filters=[lambda frame: 255 - frame], finishers=[lambda p: seen.append(p.stat().st_size)])
+    road = Road(
+        LocalStore(home), cpu, filters=[lambda frame: 255 - frame], finishers=[lambda p: seen.append(p.stat().st_size)]
+    )
     job = Job(prepared.request, plans_for(prepared, cpu)[0], prepared.photograph, prepared.final)
     plain = generate(prepared, (job.plan,), cpu)
     inverted = road.run(job, Session(job.plan.session, prepared.folder))

@@ -14,7 +14,9 @@ SPEC = find_model("cogvideox-5b-i2v")
 
 def gpu(gigabytes, capability=(9, 0)):
     free = int(gigabytes * 1e9)
-    return Hardware(device="cuda", name="a GPU", memory=free, free_memory=free, capability=capability, bf16=True, compiler=True)
+    return Hardware(
+        device="cuda", name="a GPU", memory=free, free_memory=free, capability=capability, bf16=True, compiler=True
+    )
 
 
 def request(**fields):
@@ -23,7 +25,15 @@ def request(**fields):
 
 @pytest.mark.parametrize(
     ("gigabytes", "capability", "profile"),
-    [(140, (9, 0), "fast"), (40, (8, 0), "fast"), (40, (7, 5), "plain"), (24, (8, 9), "offload"), (11, (8, 6), "frugal"), (6, (8, 6), "minimal"), (3, (8, 6), "last-resort")],
+    [
+        (140, (9, 0), "fast"),
+        (40, (8, 0), "fast"),
+        (40, (7, 5), "plain"),
+        (24, (8, 9), "offload"),
+        (11, (8, 6), "frugal"),
+        (6, (8, 6), "minimal"),
+        (3, (8, 6), "last-resort"),
+    ],
 )
 def test_the_fastest_that_fits(gigabytes, capability, profile):
     assert choices(request(), SPEC, gpu(gigabytes, capability))[0].profile.name == profile
@@ -50,7 +60,9 @@ def test_a_named_profile_runs_where_it_applies():
 
 
 def test_flags_replace_what_the_profile_says():
-    asked = request(profile="exact", attention="flash", cache="taylorseer=4", quantize="int8", compile=False, offload="model")
+    asked = request(
+        profile="exact", attention="flash", cache="taylorseer=4", quantize="int8", compile=False, offload="model"
+    )
     profile = choices(asked, SPEC, gpu(140))[0].profile
     assert (profile.attention, profile.cache, profile.cache_threshold) == ("flash", "taylorseer", 4.0)
     assert (profile.quantize, profile.compile, profile.offload) == ("int8", False, "model")

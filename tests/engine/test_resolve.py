@@ -25,7 +25,11 @@ def test_it_is_pure():
 
 def test_nothing_is_left_open():
     made = plan(GPU, "cogvideox-5b-i2v")
-    assert (made.num_frames, made.native, made.delivered) == (49, Size(width=720, height=480), Size(width=720, height=480))
+    assert (made.num_frames, made.native, made.delivered) == (
+        49,
+        Size(width=720, height=480),
+        Size(width=720, height=480),
+    )
     assert made.timesteps[0] == 999
     assert len(made.timesteps) == len(made.guidance) == 28
     assert made.session.source == "hub:zai-org/CogVideoX-5b-I2V@a6f0f4858a8395e7429d82493864ce92bf73af11"
@@ -48,7 +52,12 @@ def test_dtype_by_device_and_offload_by_memory(hardware, model, dtype, offload):
 
 def test_the_baseline_is_stock():
     made = plan(mode="baseline")
-    assert (made.scheduler, made.num_inference_steps, made.guidance_scale, made.session.vae) == ("checkpoint", 50, 6, "stock")
+    assert (made.scheduler, made.num_inference_steps, made.guidance_scale, made.session.vae) == (
+        "checkpoint",
+        50,
+        6,
+        "stock",
+    )
 
 
 def test_a_template_brings_its_wording():

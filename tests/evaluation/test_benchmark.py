@@ -58,6 +58,8 @@ def test_a_csv_with_other_columns_is_not_mixed(tmp_path):
 
 
 def test_the_table_is_aligned():
-    row = dict.fromkeys(("mode", "profile", "steps", "seconds_median", "speedup", "peak_rss_mb", "peak_vram_mb", "temporal_score"), 1.0)
+    row = dict.fromkeys(
+        ("mode", "profile", "steps", "seconds_median", "speedup", "peak_rss_mb", "peak_vram_mb", "temporal_score"), 1.0
+    )
     lines = table([row | {"psnr_to_baseline": None}]).splitlines()
     assert len(set(map(len, lines))) == 1

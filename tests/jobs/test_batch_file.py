@@ -43,7 +43,7 @@ def test_every_error_is_listed_with_its_job_and_field(tmp_path):
         assert part in text
 
 
-@pytest.mark.parametrize("data", ["no json", "3", "[]", '{"jobs": []}', '{"jbos": []}', '[1]'])
+@pytest.mark.parametrize("data", ["no json", "3", "[]", '{"jobs": []}', '{"jbos": []}', "[1]"])
 def test_what_is_no_batch_file_is_refused(tmp_path, data):
     with pytest.raises(BadInputError):
         read_batch(write(tmp_path, data), {})

@@ -17,7 +17,11 @@ def plan(model="a", adapter="", frames=9, prompt="p"):
     )  # fmt: skip
 
 
-plans = st.lists(st.builds(plan, st.sampled_from("ab"), st.sampled_from(["", "x", "y"]), st.sampled_from([9, 17]), st.sampled_from("pq")))
+plans = st.lists(
+    st.builds(
+        plan, st.sampled_from("ab"), st.sampled_from(["", "x", "y"]), st.sampled_from([9, 17]), st.sampled_from("pq")
+    )
+)
 
 
 @given(plans)

@@ -15,7 +15,9 @@ from src.pipelines.adapter_files import BASE_KEY, read_adapter, split_weight
 from src.pipelines.locate import base_hash
 
 RANK, ALPHA = 4, 8.0
-MODULES = [f"transformer_blocks.{block}.attn1.{name}" for block in (0, 1) for name in ("to_q", "to_k", "to_v", "to_out.0")]
+MODULES = [
+    f"transformer_blocks.{block}.attn1.{name}" for block in (0, 1) for name in ("to_q", "to_k", "to_v", "to_out.0")
+]
 
 
 def weights(seed=0, rank=RANK, width=32):
@@ -29,7 +31,11 @@ def weights(seed=0, rank=RANK, width=32):
 def write_diffusers(folder, seed=0, extra=None):
     folder.mkdir(parents=True, exist_ok=True)
     state = {f"transformer.{m}.lora_{s}.weight": w for (m, s), w in weights(seed).items()}
-    config = {"transformer.r": RANK, "transformer.lora_alpha": ALPHA, "transformer.target_modules": ["to_q", "to_k", "to_v", "to_out.0"]}
+    config = {
+        "transformer.r": RANK,
+        "transformer.lora_alpha": ALPHA,
+        "transformer.target_modules": ["to_q", "to_k", "to_v", "to_out.0"],
+    }
     metadata = {"format": "pt", "lora_adapter_metadata": json.dumps(config)} | (extra or {})
     save_file(state, folder / "pytorch_lora_weights.safetensors", metadata=metadata)
     return folder
@@ -143,7 +149,9 @@ def test_files_that_would_change_nothing_or_do_harm_are_refused(tmp_path, tiny_f
 
 def test_an_adapter_of_another_shape_or_model_is_refused(run, tmp_path):
     base = run()
-    save_file({f"transformer.{MODULES[0]}.lora_{s}.weight": torch.zeros(4, 4) for s in "AB"}, tmp_path / "small.safetensors")
+    save_file(
+        {f"transformer.{MODULES[0]}.lora_{s}.weight": torch.zeros(4, 4) for s in "AB"}, tmp_path / "small.safetensors"
+    )
     with pytest.raises(BadInputError, match="another base"):
         run(tmp_path / "small.safetensors")
     save_file({"transformer.down_blocks.0.to_q.lora_A.weight": torch.zeros(4, 32)}, tmp_path / "unet.safetensors")

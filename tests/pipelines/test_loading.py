@@ -13,7 +13,9 @@ def folder(tiny_folder, tmp_path):
     return shutil.copytree(tiny_folder, tmp_path / "copy")
 
 
-@pytest.mark.parametrize("part", ["text_encoder/model", "transformer/diffusion_pytorch_model", "vae/diffusion_pytorch_model"])
+@pytest.mark.parametrize(
+    "part", ["text_encoder/model", "transformer/diffusion_pytorch_model", "vae/diffusion_pytorch_model"]
+)
 def test_truncated_weights_are_one_sentence(folder, part):
     file = folder / f"{part}.safetensors"
     file.write_bytes(file.read_bytes()[:-100])

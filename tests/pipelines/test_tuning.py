@@ -23,7 +23,14 @@ def frames(session, plan, picture):
     return np.stack(list(session.run(plan, picture, Stopwatch(), ignore, CancelToken())))
 
 
-@pytest.mark.parametrize("cache", [Cache(name="first_block", threshold=0.5), Cache(name="taylorseer", threshold=3), Cache(name="pyramid", threshold=2)])
+@pytest.mark.parametrize(
+    "cache",
+    [
+        Cache(name="first_block", threshold=0.5),
+        Cache(name="taylorseer", threshold=3),
+        Cache(name="pyramid", threshold=2),
+    ],
+)
 def test_a_cache_skips_work_and_leaves_nothing_behind(tiny_folder, make_plan, picture, cache):
     session = session_for(tiny_folder, make_plan)
     plan = make_plan(steps=10)

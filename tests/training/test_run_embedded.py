@@ -24,7 +24,9 @@ def test_a_slice_exports_a_stock_pipeline(small, settings, tmp_path, pixels):
     assert (again / "README.md").read_text() == "card"
     pipeline = CogVideoXImageToVideoPipeline.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
-    clip = sample(pipeline, fit_photograph(pixels, small.width, small.height, "cover"), "pan left", num_frames=9, steps=2)
+    clip = sample(
+        pipeline, fit_photograph(pixels, small.width, small.height, "cover"), "pan left", num_frames=9, steps=2
+    )
     assert clip.shape == (9, small.height, small.width, 3)
 
 
