@@ -64,6 +64,8 @@ class Blueprint:
     layers: int
     patch: int
     time_embed: int
+    positions: bool = False
+    """Whether tokens carry where they are (sines and cosines) beside the rotary, relative positions."""
     scaling_factor: float = 1.0
     scheduler: SchedulerBlueprint = field(default_factory=SchedulerBlueprint)
 
@@ -95,7 +97,7 @@ NANO = Blueprint(
     height=160, width=240, num_frames=49,
     vocab_size=1200, text_length=64, text_width=128, text_heads=4, text_feed_forward=384, text_layers=3,
     vae_channels=(16, 32, 64, 64), latent_channels=40, vae_layers=1, vae_groups=4,
-    heads=5, head_dim=64, layers=5, patch=2, time_embed=48,
+    heads=5, head_dim=64, layers=5, patch=2, time_embed=48, positions=True,
 )  # fmt: skip
 
 
@@ -153,7 +155,9 @@ def autoencoder(blueprint: Blueprint) -> AutoencoderKLCogVideoX:
 
 
 def transformer(blueprint: Blueprint) -> CogVideoXTransformer3DModel:
-    """An untrained transformer: rotary positions only, so that one checkpoint serves several lengths."""
+    """An untrained transformer. Its "learned" positions are a buffer that no optimizer trains: they stay the sines and
+    cosines that the class computes for every other length, and so one checkpoint serves several lengths.
+    """
     from diffusers import CogVideoXTransformer3DModel
 
     return CogVideoXTransformer3DModel(
@@ -164,7 +168,7 @@ def transformer(blueprint: Blueprint) -> CogVideoXTransformer3DModel:
         sample_width=blueprint.width // blueprint.spatial_ratio,
         sample_height=blueprint.height // blueprint.spatial_ratio,
         sample_frames=blueprint.num_frames, max_text_seq_length=blueprint.text_length,
-        use_rotary_positional_embeddings=True, use_learned_positional_embeddings=False,
+        use_rotary_positional_embeddings=True, use_learned_positional_embeddings=blueprint.positions,
     )  # fmt: skip
 
 

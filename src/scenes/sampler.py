@@ -23,7 +23,10 @@ PARTNERS = {"pan": ("tilt", "push", "pull", "roll"), "tilt": ("push", "pull", "r
 
 @dataclass(frozen=True)
 class Mix:
-    """Shares of what clips show. The shares of `static` to `unnamed` are of all clips; the rest is one move."""
+    """Shares of what clips show. The shares of `static` to `unnamed` are of all clips; the rest is one move.
+
+    turning: share of push, pull and roll among the single moves. fast: share of that speed; the others share the rest.
+    """
 
     static: float = 0.10
     combined: float = 0.14
@@ -33,6 +36,8 @@ class Mix:
     photographs: float = 0.3
     parallax: float = 0.08
     objects: float = 0.04
+    turning: float = 0.5
+    fast: float = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class SceneSampler:
         return Scene(layers, move, self.width, self.height, num_frames, seed=int(index))
 
     def _move(self, random: np.random.Generator) -> tuple[Move, str, str, str]:
-        kind, speed = random.random(), str(random.choice(list(SPEEDS)))
+        kind, speed = random.random(), self._speed(random)
         shares = np.cumsum([self.mix.static, self.mix.combined, self.mix.handheld, self.mix.unnamed])
         if kind < shares[0]:
             return Move(), prompts.single("static", speed, random), "static", "medium"
@@ -105,8 +110,13 @@ class SceneSampler:
             return named_move("handheld"), prompts.single("handheld", speed, random), "handheld", "medium"
         if kind < shares[3]:
             return named_move("push in", "slow"), "", "unnamed", "slow"
-        name = str(random.choice(SINGLES))
+        turns = random.random() < self.mix.turning
+        name = str(random.choice([name for name in SINGLES if name.startswith(("push", "pull", "roll")) == turns]))
         return self._single(name, speed, random)
+
+    def _speed(self, random: np.random.Generator) -> str:
+        rest = (1 - self.mix.fast) / 2
+        return str(random.choice(list(SPEEDS), p=[rest, rest, self.mix.fast]))
 
     def _single(self, name: str, speed: str, random: np.random.Generator) -> tuple[Move, str, str, str]:
         move, phrase = named_move(name, speed), prompts.single(name, speed, random)

@@ -83,19 +83,6 @@ def to_tensor(frames: np.ndarray) -> Tensor:
     return torch.from_numpy(frames).permute(3, 0, 1, 2).float() / 127.5 - 1
 
 
-@dataclass(frozen=True)
-class Window:
-    """A part of the picture, in pixels."""
-
-    rows: slice
-    columns: slice
-
-    def in_units_of(self, pixels: int) -> tuple[slice, slice]:
-        """The same window counted in cells of so many pixels."""
-        rows, columns = (slice(part.start // pixels, part.stop // pixels) for part in (self.rows, self.columns))
-        return rows, columns
-
-
 class Clips:
     """Training clips by step: how many frames, how many clips, and which."""
 
@@ -249,43 +236,31 @@ class TransformerRecipe:
         self.model.train()
         self.alphas = pipeline.scheduler.alphas_cumprod
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor, Window]:
-        """Clean latents (B, T, K, h, w), latents of the noised photograph (B, 1, K, h, w), token ids (B, S), and
-        where in the picture they lie.
-        """
+    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Clean latents (B, T, K, h, w), latents of the noised photograph (B, 1, K, h, w) and token ids (B, S)."""
         videos, prompts = self.clips.draw(step)
         random = np.random.default_rng([self.clips.seed, 8, step])
         prompts = [self._dropped(prompt, random) for prompt in prompts]
-        window = self._window(videos[0].shape[1], random)
-        pixels = torch.stack([video[:, :, window.rows, window.columns] for video in videos])
+        pixels = torch.stack(videos)
         generator = torch.Generator().manual_seed(int(random.integers(2**62)))
         codes = self.prepared.codes
         image = codes.encode(image_noise(pixels[:, :, :1], generator))
         clean = codes.encode(pixels)
         clean += float(np.exp(POSTERIOR_LOGVAR / 2)) * torch.randn(clean.shape, generator=generator)
-        return clean.transpose(1, 2), image.transpose(1, 2), token_ids(self.prepared, prompts), window
-
-    def _window(self, length: int, random: np.random.Generator) -> Window:
-        """A window of the size that clips of this length are trained on, at a whole token."""
-        whole = (self.prepared.blueprint.height, self.prepared.blueprint.width)
-        height, width = self.stage.windows.get(length, whole)
-        token = self.prepared.blueprint.spatial_ratio * self.prepared.blueprint.patch
-        top = token * int(random.integers((whole[0] - height) // token + 1))
-        left = token * int(random.integers((whole[1] - width) // token + 1))
-        return Window(slice(top, top + height), slice(left, left + width))
+        return clean.transpose(1, 2), image.transpose(1, 2), token_ids(self.prepared, prompts)
 
     def _dropped(self, prompt: str, random: np.random.Generator) -> str:
         return prompt if random.random() >= self.stage.caption_dropout else without_move(random)
 
-    def loss(self, batch: tuple[Tensor, Tensor, Tensor, Window], generator: torch.Generator) -> Tensor:
-        clean, image, ids, window = batch
+    def loss(self, batch: tuple[Tensor, Tensor, Tensor], generator: torch.Generator) -> Tensor:
+        clean, image, ids = batch
         device = clean.device
         timesteps = self._timesteps(len(clean), generator).to(device)
         noise = torch.randn(clean.shape, generator=generator).to(device)
         kept = (torch.rand(len(clean), generator=generator) >= self.stage.image_dropout).to(device)
         noisy = noised(clean, noise, self.alphas, timesteps)
         condition = image_condition(image, clean.shape[1], kept)
-        predicted = self.model(noisy, condition, ids, timesteps, self._rotary(clean.shape[1], window, device))
+        predicted = self.model(noisy, condition, ids, timesteps, self._rotary(clean.shape[1], device))
         return velocity_loss(predicted, velocity(clean, noise, self.alphas, timesteps))
 
     def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
@@ -295,16 +270,12 @@ class TransformerRecipe:
         upper = torch.randint(steps * 2 // 3, steps, (count,), generator=generator)
         return torch.where(torch.rand(count, generator=generator) < self.stage.high_noise, upper, timesteps)
 
-    def _rotary(self, latent_frames: int, window: Window, device: torch.device) -> Any:
-        """The positions that the pipeline gives these tokens in the whole picture: cosines and sines (N, D)."""
+    def _rotary(self, latent_frames: int, device: torch.device) -> Any:
+        """The positions that the pipeline gives these tokens: cosines and sines (N, D)."""
         size = self.prepared.blueprint
-        token = size.spatial_ratio * size.patch
-        parts = self.prepared.pipeline._prepare_rotary_positional_embeddings(
+        return self.prepared.pipeline._prepare_rotary_positional_embeddings(
             size.height, size.width, latent_frames, device
         )
-        grid = (latent_frames, size.height // token, size.width // token)
-        rows, columns = window.in_units_of(token)
-        return tuple(part.unflatten(0, grid)[:, rows, columns].flatten(0, 2) for part in parts)
 
 
 RECIPES = {"decoder": DecoderRecipe, "text": TextRecipe, "transformer": TransformerRecipe}

@@ -92,16 +92,18 @@ def _initial(folder: Path, name: str) -> dict[str, torch.Tensor]:
 
 def _read_trained(pipeline: Path, name: str) -> dict[str, torch.Tensor]:
     """The weights of one stage from an exported pipeline, by the names of the recipe's module."""
+    if name == "decoder":
+        weights = _read_part(pipeline / "vae")
+        return {key: tensor for key, tensor in weights.items() if key.startswith("decoder.")}
+    parts = ("text_encoder",) if name == "text" else ("text_encoder", "transformer")
+    return {f"{part}.{key}": tensor for part in parts for key, tensor in _read_part(pipeline / part).items()}
+
+
+def _read_part(folder: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a part, however many files hold them."""
     from safetensors.torch import load_file
 
-    if name == "decoder":
-        weights = load_file(pipeline / "vae" / "diffusion_pytorch_model.safetensors")
-        return {key: tensor for key, tensor in weights.items() if key.startswith("decoder.")}
-    files = {"transformer": "diffusion_pytorch_model", "text_encoder": "model"}
-    if name == "text":
-        del files["transformer"]
-    parts = {part: load_file(pipeline / part / f"{file}.safetensors") for part, file in files.items()}
-    return {f"{part}.{key}": tensor for part, weights in parts.items() for key, tensor in weights.items()}
+    return {key: tensor for file in sorted(folder.glob("*.safetensors")) for key, tensor in load_file(file).items()}
 
 
 def _callbacks(
@@ -144,13 +146,17 @@ def _load_average(pipeline: Any, average: dict[str, torch.Tensor]) -> None:
             getattr(owners[part], part).get_parameter(rest).copy_(tensor)
 
 
+LARGEST = "14MB"
+"""Of one file of weights in the repository; larger parts are split, as diffusers does it."""
+
+
 def export(settings: EmbeddedSettings, folder: Path, target: Path, blueprint: Blueprint = NANO) -> Path:
     """Write the averaged weights in fp16 as a diffusers folder, whole or not at all; a README there is kept."""
     prepared, steps = trained(settings, folder, blueprint)
     target, partial = Path(target), Path(target).with_name(f".{Path(target).name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     save_codes(prepared.codes, partial / CODES)
-    prepared.pipeline.to(dtype=torch.float16).save_pretrained(partial, safe_serialization=True)
+    prepared.pipeline.to(dtype=torch.float16).save_pretrained(partial, max_shard_size=LARGEST)
     if (target / "README.md").is_file():
         shutil.copy(target / "README.md", partial)
     for file in partial.rglob("*.safetensors"):

@@ -96,14 +96,11 @@ class TransformerStage(Stage):
 
     high_noise: the share of samples whose timestep is drawn from the upper third of the schedule; 0 is the
     published objective.
-    windows: (height, width) in pixels, by clip length, of the window of the picture that is trained on; lengths that
-    are not named are trained on the whole picture. Positions are those of the whole picture.
     """
 
     caption_dropout: float = 0.1
     image_dropout: float = 0.05
     high_noise: float = 0.0
-    windows: dict[int, tuple[int, int]] = Field(default_factory=dict)
 
 
 class EmbeddedSettings(Config):

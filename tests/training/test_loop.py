@@ -6,7 +6,7 @@ from torch import nn
 
 from src.core.errors import DivergedError
 from src.training.checkpoints import CheckpointManager
-from src.training.embedded import RECIPES, Window, prepare
+from src.training.embedded import RECIPES, prepare
 from src.training.loop import Trainer, parameter_groups, step_generator
 from src.training.settings import Rate, Stage
 
@@ -138,18 +138,3 @@ def test_batches_are_a_function_of_the_step(name, small, settings, run_folder):
     other.batch(3)
     for part, same in zip(one.batch(5), other.batch(5), strict=True):
         assert torch.equal(part, same) if isinstance(part, torch.Tensor) else part == same
-
-
-def test_windows_have_the_positions_of_the_whole_picture(small, settings, run_folder):
-    stage = settings.transformer.model_copy(update={"windows": {9: (32, 32)}})
-    recipe = RECIPES["transformer"](prepare(small, settings, run_folder), stage, settings)
-    windows = [recipe.batch(step)[3] for step in range(6)]
-    assert {(w.rows.stop - w.rows.start, w.columns.stop - w.columns.start) for w in windows} == {(32, 32)}
-    assert len({(w.rows.start, w.columns.start) for w in windows}) > 1
-    whole = Window(slice(0, small.height), slice(0, small.width))
-    cosines = recipe._rotary(3, whole, torch.device("cpu"))[0].unflatten(0, (3, 3, 4))
-    shifted = recipe._rotary(3, Window(slice(16, 48), slice(32, 64)), torch.device("cpu"))[0]
-    assert torch.equal(shifted, cosines[:, 1:3, 2:4].flatten(0, 2))
-    pipeline = recipe.prepared.pipeline
-    stock = pipeline._prepare_rotary_positional_embeddings(small.height, small.width, 3, torch.device("cpu"))[0]
-    assert torch.equal(cosines.flatten(0, 2), stock)
