@@ -53,7 +53,12 @@ def cancel_job(service: ServiceDep, account: Submitter, job_id: JobId) -> JobVie
     return view(service.store.cancel(job_id, service.visible_to(account)))
 
 
-@router.post("/{job_id}/retry", response_model=JobView, summary="Run a failed job again", responses=Wrong)
+@router.post(
+    "/{job_id}/retry",
+    response_model=JobView,
+    summary="Run a failed job again",
+    responses=Wrong | responses(429, 503, 507),
+)
 def retry_job(service: ServiceDep, account: Submitter, job_id: JobId) -> JobView:
     service.admit(account)
     return view(service.store.retry(job_id, service.visible_to(account)))

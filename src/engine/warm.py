@@ -1,11 +1,14 @@
 """Loading a pipeline before the first job needs it."""
 
+from typing import Any
+
 from src.core.errors import BadInputError
 from src.core.hardware import Hardware
 from src.core.paths import REPOSITORY
 from src.core.request import Request
-from src.engine.generate import plans_for, prepare
+from src.engine.generate import choose_model, plans_for, prepare
 from src.engine.session import Sessions
+from src.pipelines.locate import base_hash, locate
 
 MODES = ("baseline", "optimized")
 SAMPLE = REPOSITORY / "data" / "samples" / "sample_image_1.png"
@@ -19,3 +22,17 @@ def warm_up(mode: str, device: str, hardware: Hardware, sessions: Sessions) -> N
     prepared = prepare(request)
     plans = plans_for(prepared, hardware)
     sessions.opener(prepared.folder)(plans[0]).load()
+
+
+def describe_model(device: str) -> dict[str, Any]:
+    """The model of a plain request, as `GET /health` tells it: name, revision, weights, native size, frames, rate.
+
+    weights: the first 12 digits of SHA-256 over the transformer's.
+    """
+    request = Request(input_image=SAMPLE, device=device)
+    spec, _ = choose_model(request)
+    return {
+        "name": spec.id, "revision": spec.revision, "weights": base_hash(locate(spec))[:12],
+        "width": spec.native.width, "height": spec.native.height, "frames": spec.defaults.num_frames,
+        "fps": request.fps,
+    }  # fmt: skip

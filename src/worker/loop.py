@@ -31,7 +31,8 @@ class Worker:
     """Takes jobs one after the other.
 
     folder: where finished files go. device: what it computes on, such as "host/cpu"; one worker holds it. name: of
-    this worker in the store. once: stop when the queue is empty, for tests.
+    this worker in the store. preload: the mode that the maker loads before the first job. once: stop when the queue is
+    empty, for tests.
     """
 
     leases: LeaseStore
@@ -40,6 +41,7 @@ class Worker:
     device: str
     name: str = field(default_factory=lambda: f"worker-{os.getpid()}-{time.time_ns() % 10**9}")
     info: dict[str, Any] = field(default_factory=dict)
+    preload: str | None = None
     poll_s: float = 0.5
     once: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -71,7 +73,7 @@ class Worker:
 
     def _next(self, warm: str | None) -> Job | None:
         """Keep the device and claim; None while another worker has it or nothing waits."""
-        if not self._hold():
+        if not self._hold() or not self._loaded():
             return None
         try:
             return self.leases.claim(self.name, self.device, warm)
@@ -83,9 +85,37 @@ class Worker:
         """Take the device, or renew it when a quarter of the lease has passed."""
         if time.monotonic() - self._held < self.leases.lease_s / BEATS:
             return True
-        held = self.leases.hold_device(self.device, self.name, identity(), self.info)
+        held = self.leases.hold_device(self.device, self.name, identity(), self.info | {"preload": self.preload})
         self._held = time.monotonic() if held else -math.inf
         return held
+
+    def _loaded(self) -> bool:
+        """Load what is to be warm, once the device is ours, and tell; False where we were asked to stop meanwhile."""
+        if self.info.get("warm") != self.preload:
+            with self._renewing():
+                self.maker.warm(str(self.preload))
+            self.info = self.info | {"warm": self.preload}
+            self._held = -math.inf
+            logger.info("mode {} is loaded; taking jobs", self.preload)
+            return self._hold() and not self.stopping.is_set()
+        return True
+
+    @contextmanager
+    def _renewing(self) -> Iterator[None]:
+        """A thread that keeps the device while a model is loaded, which may take longer than a lease."""
+        over = threading.Event()
+
+        def renew() -> None:
+            while not over.wait(self.leases.lease_s / BEATS / 2):
+                self._hold()
+
+        thread = threading.Thread(target=renew, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def _work(self, job: Job) -> None:
         path = self.folder / artifact_name(job)
