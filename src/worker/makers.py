@@ -53,7 +53,8 @@ class Maker(Protocol):
 class FakeMaker:
     """Writes a few bytes in `seconds`, in steps that report and can be cancelled. A stand-in for tests and load.
 
-    The request may say {"fake_steps": 10, "fake_seconds": 0.5, "fake_error": "boom"}. Runs that take time show pictures.
+    The request may say {"fake_steps": 10, "fake_seconds": 0.5, "fake_error": "boom"}. A run that takes time shows a
+    picture.
     """
 
     def __init__(self, seconds: float = 0.0) -> None:
