@@ -77,7 +77,9 @@ class Supervisor:
     def _spawn(self, child: Child) -> None:
         command = [sys.executable, "-m", "src.worker", "--supervisor", str(os.getpid()), "--name", child.name]
         command += child.arguments
-        child.process = subprocess.Popen(command, cwd=REPOSITORY, process_group=0)
+        # by the environment: everybody on the machine may read a command line, and the URL may hold a password
+        variables = os.environ | {"NEWSREEL_DATABASE": self.leases.database.url}
+        child.process = subprocess.Popen(command, cwd=REPOSITORY, env=variables, process_group=0)
         child.started = time.monotonic()
 
     def alive(self) -> int:
