@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -14,6 +14,7 @@ from src.jobs.model import Event, Job, NewJob, State
 from src.jobs.tables import events, jobs
 
 AGEING_S = 600.0  # one step of priority is worth so much waiting: nothing starves
+FINAL = [state for state in State if state.final]
 COLUMNS = [column for column in jobs.columns if column.name != "rank"]
 
 
@@ -102,6 +103,29 @@ class JobStore:
         with self.database.read() as connection:
             return [as_job(row) for row in connection.execute(query)]
 
+    def many(self, ids: Collection[str]) -> dict[str, Job]:
+        """Those of these jobs that there are, by id."""
+        found: dict[str, Job] = {}
+        for some in _batches(sorted(ids), 500):
+            with self.database.read() as connection:
+                rows = connection.execute(select(*COLUMNS).where(jobs.c.id.in_(some)))
+                found |= {row.id: as_job(row) for row in rows}
+        return found
+
+    def finished_before(self, time: float, limit: int = 500) -> list[Job]:
+        """Unpinned jobs that ended before this time, oldest first."""
+        # ids begin with the time of submission, which is before the end: the index on them finds the old ones
+        old = (jobs.c.id < f"{int(time * 1000):011x}") & (jobs.c.finished_at < time) & jobs.c.pinned.is_(False)
+        query = select(*COLUMNS).where(old, jobs.c.state.in_(FINAL)).order_by(jobs.c.id).limit(limit)
+        with self.database.read() as connection:
+            return [as_job(row) for row in connection.execute(query)]
+
+    def inputs(self) -> set[str]:
+        """Paths of the uploaded videos that jobs name."""
+        query = select(jobs.c.request["input"].as_string()).where(jobs.c.kind == "upscale").distinct()
+        with self.database.read() as connection:
+            return {path for (path,) in connection.execute(query) if path}
+
     def of_artifact(self, name: str) -> Job | None:
         """The job that made the file called `name`."""
         with self.database.read() as connection:
@@ -141,8 +165,8 @@ class JobStore:
         """Forget a finished job and its events; returns what it was, so that its files can go too."""
         job = self.get(job_id, owner)
         with self.database.write() as connection:
-            done = jobs.c.state.in_([state for state in State if state.final])
-            if not connection.execute(delete(jobs).where(jobs.c.id == job_id, done)).rowcount:
+            done = delete(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(FINAL))
+            if not connection.execute(done).rowcount:
                 raise WrongStateError(f"job {job_id} is {job.state}; cancel it first")
             connection.execute(delete(events).where(events.c.job_id == job_id))
         return job
@@ -186,3 +210,7 @@ class JobStore:
         query = select(func.count()).where(jobs.c.owner == owner, jobs.c.id >= f"{int(since * 1000):011x}")
         with self.database.read() as connection:
             return connection.execute(query).scalar_one()
+
+
+def _batches(items: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [items[begin : begin + size] for begin in range(0, len(items), size)]

@@ -60,7 +60,10 @@ class Supervisor:
     def _watch(self) -> None:
         while not self._over.is_set():
             for child in self.children:
-                self._look_after(child)
+                try:
+                    self._look_after(child)
+                except Exception:  # such as a database that is away for a moment
+                    logger.exception("cannot look after worker {}; trying again", child.name)
             self._over.wait(LOOK_S)
 
     def _look_after(self, child: Child) -> None:

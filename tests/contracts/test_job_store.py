@@ -256,6 +256,24 @@ def test_pages_filters_and_counts(store, leases, time):
     assert store.submitted_since("a", time.now - 2.5) == 2
 
 
+def test_what_housekeeping_asks(store, leases, time):
+    ids = [store.submit(NewJob("upscale", "a", {"input": f"/up/{name}"}))[0].id for name in "abb"]
+    waiting = store.submit(_new())[0].id
+    for _ in ids:
+        leases.hold_device("host/cpu", "w1", "p", {})
+        leases.complete(leases.claim("w1", "host/cpu"), "x.mp4", {})
+        time.now += 1000
+    assert set(store.many([*ids, waiting, "f" * 21])) == {*ids, waiting}
+    assert store.inputs() == {"/up/a", "/up/b"}
+    ended = [job.id for job in store.finished_before(time.now - 1500)]
+    assert ended == sorted(ended)
+    assert set(ended) < set(ids)
+    assert len(ended) == 2
+    store.pin(ended[0], True)
+    assert [job.id for job in store.finished_before(time.now - 1500)] == ended[1:]
+    assert store.finished_before(time.now - 10**6) == []
+
+
 def test_many_workers_take_each_job_once(store, database):
     for _ in range(40):
         store.submit(_new())
