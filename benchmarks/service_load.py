@@ -48,19 +48,25 @@ def fill(database: Database, count: int) -> None:
             connection.execute(jobs.insert(), rows[begin : begin + 10_000])
 
 
-def start(home: Path, port: int) -> subprocess.Popen:
-    """uvicorn with the fake maker and limits raised."""
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(home: Path, port: int, **others: str) -> subprocess.Popen:
+    """uvicorn with the fake maker and limits raised. others: variables that replace these."""
     variables = {"NEWSREEL_HOME": str(home), "NEWSREEL_AUTH": "off", "NEWSREEL_MAKER": "fake", "NEWSREEL_MIN_FREE": "0",
                  "NEWSREEL_MAX_QUEUE": "10000000", "NEWSREEL_PER_MINUTE": "10000000", "NEWSREEL_PER_DAY": "10000000",
                  "NEWSREEL_KEEP_DAYS": "0"}  # fmt: skip
     command = [sys.executable, "-m", "uvicorn", "src.api_server:app", "--port", str(port), "--log-level", "warning",
                "--no-access-log"]  # fmt: skip
-    return subprocess.Popen(command, cwd=REPOSITORY, env=os.environ | variables)
+    return subprocess.Popen(command, cwd=REPOSITORY, env=os.environ | variables | others)
 
 
-async def until_up(client: httpx.AsyncClient) -> float:
-    """Seconds until `/health` answers."""
-    begin = time.perf_counter()
+async def until_up(client: httpx.AsyncClient, begin: float) -> float:
+    """Seconds from `begin` until `/health` answers."""
     while True:
         try:
             await client.get("/health")
@@ -155,10 +161,10 @@ async def listing(client: httpx.AsyncClient) -> dict[str, float]:
     return percentiles(times)
 
 
-async def measure(port: int, options: argparse.Namespace) -> dict[str, object]:
+async def measure(port: int, begin: float, options: argparse.Namespace) -> dict[str, object]:
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=60) as client:
-        result: dict[str, object] = {"start_s": round(await until_up(client), 2)}
+        result: dict[str, object] = {"start_s": round(await until_up(client, begin), 2)}
         result["listing_ms"] = await listing(client)
         return result | await load(client, port, options.rate, options.seconds)
 
@@ -169,16 +175,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--finished", type=int, default=100_000)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
+    with tempfile.TemporaryDirectory() as folder:
+        port = free_port()
         database = Database(f"sqlite:///{folder}/newsreel.db")
         database.migrate()
         fill(database, options.finished)
-        server = start(Path(folder), port)
+        begin, server = time.perf_counter(), start(Path(folder), port)
         try:
-            result = asyncio.run(measure(port, options))
+            result = asyncio.run(measure(port, begin, options))
             with database.read() as connection:
                 stored = connection.exec_driver_sql("SELECT count(*) FROM jobs").scalar_one() - options.finished
         finally:

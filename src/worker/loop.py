@@ -23,6 +23,7 @@ from src.worker.names import artifact_name, preview_name, remove_attempt
 from src.worker.process import identity
 
 BEATS = 4  # heartbeats in the time of a lease
+LOOK_S = 0.1  # the wish to stop is looked for so often: well within a step
 REPORT_S = 0.25  # progress is written at most so often
 
 
@@ -149,7 +150,7 @@ class Worker:
 
     def _beat(self, job: Job, cancel: CancelToken, over: threading.Event) -> None:
         renewed = time.monotonic()
-        while not over.wait(min(0.5, self.leases.lease_s / BEATS)):
+        while not over.wait(min(LOOK_S, self.leases.lease_s / BEATS)):
             if self.hurry.is_set():
                 cancel.cancel()
             try:
