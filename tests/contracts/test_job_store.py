@@ -1,11 +1,7 @@
 """One suite for the durable store on SQLite, and on a PostgreSQL that the test starts where it is installed."""
 
-import os
-import pwd
 import shutil
-import subprocess
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +10,7 @@ from src.jobs.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore, LostLeaseError, UnknownJobError, WrongStateError
+from tests.jobs.postgres_kit import PostgresServer
 
 
 class Time:
@@ -26,36 +23,11 @@ class Time:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory):
-    """The URL of a server of our own on a Unix socket; it does not run as root."""
-    programs = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
-    if programs is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI installs PostgreSQL; it is not here")
-        pytest.skip("PostgreSQL is not installed")
-    folder = tmp_path_factory.mktemp("pg")
-    user = _owner(folder)
-    data = folder / "data"
-
-    def run(name, *arguments):
-        subprocess.run([str(programs / name), *arguments], check=True, capture_output=True, timeout=60, **user)
-
-    run("initdb", "-D", str(data), "-A", "trust", "-U", "newsreel", "--no-sync")
-    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-    run("pg_ctl", "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
-    yield f"postgresql+psycopg://newsreel@/postgres?host={folder}"
-    run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
-
-
-def _owner(folder):
-    """Arguments for subprocess: PostgreSQL refuses root, so its own user owns the folder then."""
-    if os.geteuid():
-        return {}
-    entry = pwd.getpwnam("postgres")
-    os.chown(folder, entry.pw_uid, entry.pw_gid)
-    for parent in folder.parents:
-        if parent.owner() == "root" and parent.is_relative_to("/tmp/pytest-of-root"):
-            parent.chmod(0o755)
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "cwd": "/"}
+    """The URL of a server of our own."""
+    server = PostgresServer(tmp_path_factory.mktemp("pg"))
+    server.start()
+    yield server.url
+    server.stop()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
