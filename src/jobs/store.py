@@ -12,6 +12,7 @@ from src.core.errors import BadInputError, NewsreelError
 from src.jobs.database import Clock, Database
 from src.jobs.model import Event, Job, NewJob, State
 from src.jobs.tables import events, jobs
+from src.jobs.together import Together
 
 AGEING_S = 600.0  # one step of priority is worth so much waiting: nothing starves
 FINAL = [state for state in State if state.final]
@@ -52,6 +53,7 @@ class JobStore:
 
     def __init__(self, database: Database, clock: Clock = time.time) -> None:
         self.database, self.clock = database, clock
+        self._new = Together(self._insert)
 
     def submit(self, new: NewJob) -> tuple[Job, bool]:
         """Store a job; returns it, and False where its idempotency key was there before."""
@@ -64,13 +66,25 @@ class JobStore:
             "idempotency_key": new.idempotency_key, "pinned": False,
         }  # fmt: skip
         try:
-            with self.database.write() as connection:
-                connection.execute(insert(jobs).values(values))
-                record(connection, values["id"], now, "state", {"state": State.PENDING})
+            self._store(values)
         except IntegrityError:
             return self._first_with(new), False
         unset = dict.fromkeys((column.name for column in COLUMNS), None)
         return Job(**{name: (unset | values)[name] for name in unset}), True
+
+    def _store(self, values: dict[str, Any]) -> None:
+        """Together with what other threads submit; alone where it, or another one of them, was there before."""
+        try:
+            self._new.add(values)
+        except IntegrityError:
+            self._insert([values])
+
+    def _insert(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Jobs and their first events, in one transaction."""
+        first = {"kind": "state", "data": {"state": State.PENDING}}
+        with self.database.write() as connection:
+            connection.execute(insert(jobs), rows)
+            connection.execute(insert(events), [first | {"job_id": row["id"], "at": row["created_at"]} for row in rows])
 
     def _first_with(self, new: NewJob) -> Job:
         """The job that this idempotency key made. Raises WrongStateError where it asked for something else."""

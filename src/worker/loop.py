@@ -203,7 +203,7 @@ class _Reporter:
     """A listener that writes progress at most every quarter of a second, and each stage's last step."""
 
     def __init__(self, leases: LeaseStore, job: Job) -> None:
-        self.leases, self.job, self._last = leases, job, 0.0
+        self.leases, self.job, self._last = leases, job, time.monotonic()
 
     def __call__(self, report: Progress) -> None:
         last_of_stage = report.done == report.total

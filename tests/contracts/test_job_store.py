@@ -98,6 +98,23 @@ def test_an_idempotency_key_makes_one_job(store):
         store.submit(NewJob("generate", "a", {"prompt": "other"}, idempotency_key="k"))
 
 
+def test_submissions_of_many_threads_with_one_key_among_them_make_each_job_once(store):
+    made, threads = [], []
+    for number in range(40):
+        new = _new(idempotency_key="same" if number % 4 == 0 else f"own {number}")
+        threads.append(threading.Thread(target=lambda new=new: made.append(store.submit(new))))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 40
+    assert sum(fresh for _, fresh in made) == 31
+    ids = {job.id for job, _ in made}
+    assert len(ids) == 31
+    assert {job.id for job in store.page(limit=100)} == ids
+    assert len(store.events(None)) == 31
+
+
 def test_breaking_news_first_but_nothing_starves(store, leases, time):
     old, _ = store.submit(_new())
     time.now += 10
