@@ -19,6 +19,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import psutil
 from PIL import Image
 
 from src.core.paths import REPOSITORY
@@ -161,12 +162,22 @@ async def listing(client: httpx.AsyncClient) -> dict[str, float]:
     return percentiles(times)
 
 
-async def measure(port: int, begin: float, options: argparse.Namespace) -> dict[str, object]:
+def busy(server: subprocess.Popen) -> dict[str, float]:
+    """Seconds of processor time so far: of the service, its workers, and this load generator."""
+    service = psutil.Process(server.pid)
+    parts = {"service": [service], "workers": service.children(), "load": [psutil.Process()]}
+    return {name: sum(sum(each.cpu_times()[:2]) for each in processes) for name, processes in parts.items()}
+
+
+async def measure(port: int, begin: float, options: argparse.Namespace, server: subprocess.Popen) -> dict[str, object]:
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=60) as client:
         result: dict[str, object] = {"start_s": round(await until_up(client, begin), 2)}
         result["listing_ms"] = await listing(client)
-        return result | await load(client, port, options.rate, options.seconds)
+        before = busy(server)
+        result |= await load(client, port, options.rate, options.seconds)
+        spent = {name: value - before[name] for name, value in busy(server).items()}
+        return result | {"cpu_ms_a_submission": {k: round(1000 * v / result["submitted"], 2) for k, v in spent.items()}}
 
 
 def main() -> None:
@@ -182,7 +193,7 @@ def main() -> None:
         fill(database, options.finished)
         begin, server = time.perf_counter(), start(Path(folder), port)
         try:
-            result = asyncio.run(measure(port, begin, options))
+            result = asyncio.run(measure(port, begin, options, server))
             with database.read() as connection:
                 stored = connection.exec_driver_sql("SELECT count(*) FROM jobs").scalar_one() - options.finished
         finally:

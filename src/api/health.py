@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
@@ -51,8 +52,12 @@ class Ready(BaseModel):
 
 
 @router.get("/health", response_model=Health, summary="Alive, and what it runs on")
-def health(service: ServiceDep) -> Health:
+async def health(service: ServiceDep) -> Health:
     """Answers 200 while the process lives. Needs no key and tells nothing of any job."""
+    return await to_thread.run_sync(_look, service, limiter=service.lookout)
+
+
+def _look(service: Service) -> Health:
     workers = _fresh(service)
     info = workers[0]["info"] if workers else {}
     return Health(
