@@ -174,6 +174,8 @@ async def measure(port: int, begin: float, options: argparse.Namespace, server: 
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=60) as client:
         result: dict[str, object] = {"start_s": round(await until_up(client, begin), 2)}
         result["listing_ms"] = await listing(client)
+        while (await client.get("/ready")).status_code != 200:
+            await asyncio.sleep(0.1)
         before = busy(server)
         result |= await load(client, port, options.rate, options.seconds)
         spent = {name: value - before[name] for name, value in busy(server).items()}
