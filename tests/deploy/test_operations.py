@@ -5,6 +5,7 @@ import re
 from src.api.app import create_app
 from src.api.settings import ServiceSettings
 from src.core.paths import REPOSITORY
+from src.jobs.tables import metadata
 
 PAGE = REPOSITORY / "docs" / "operations.md"
 BESIDE = {"NEWSREEL_HOME", "NEWSREEL_LOG", "NEWSREEL_FAKE_SECONDS"}
@@ -52,7 +53,17 @@ def test_the_tests_that_hold_it_are_there():
     assert {name for name in named if f"def {name}(" not in code} == set()
 
 
+def test_architecture_names_the_tables_and_the_rooms_that_there_are():
+    text = (REPOSITORY / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| .*\|$", text, re.M)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert set(metadata.tables) <= named
+    floors = re.findall(r"^\| \d \| (`\w+`(?:, `\w+`)*) \|", text, re.M)
+    rooms = {name for row in floors for name in re.findall(r"`(\w+)`", row)}
+    assert rooms == {path.parent.name for path in (REPOSITORY / "src").glob("*/__init__.py")}
+
+
 def test_links_lead_somewhere():
-    for page in (PAGE, REPOSITORY / "docs" / "api" / "README.md"):
-        for target in re.findall(r"\]\(([^)#]+)(?:#[\w-]+)?\)", page.read_text()):
+    for page in (PAGE, *(REPOSITORY / name for name in ("README.md", "docs/api/README.md", "docs/architecture.md"))):
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", page.read_text()):
             assert (page.parent / target).exists(), (page.name, target)
