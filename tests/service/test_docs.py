@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -97,3 +98,5 @@ def test_the_examples_run_in_order(running, home, tmp_path):
     assert "newsreel_jobs_finished_total" in python
     assert (folder / "preview.jpg").read_bytes().startswith(b"\xff\xd8")
     assert (folder / "larger.mp4").is_file()
+    loaded = Path(f"/proc/{service.process.pid}/maps")
+    assert not loaded.exists() or "torch" not in loaded.read_text()  # after every endpoint was used
