@@ -75,7 +75,7 @@ def test_the_command_listens_where_the_port_is_exposed_and_health_is_asked(tmp_p
     app.state.service.database.engine.dispose()
 
 
-def test_sources_are_there_tracked_and_not_ignored():
+def test_sources_are_there_and_not_ignored():
     kept = re.findall(r"^!(\S+)$", (REPOSITORY / ".dockerignore").read_text(), re.M)
     for source, _ in _sources():
         assert (REPOSITORY / source).exists()
