@@ -29,6 +29,9 @@ lint: $(STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/lint-imports
 
+serve: $(STAMP) ## the HTTP service and the page for editors on port 8000 (HOST=127.0.0.1)
+	$(VENV)/bin/uvicorn src.api_server:app --host $(or $(HOST),0.0.0.0) --port $(or $(PORT),8000)
+
 nano: $(STAMP) ## train the embedded model, in slices that resume (MINUTES=30)
 	$(RUN) -m src.train_embedded --minutes $(or $(MINUTES),30)
 

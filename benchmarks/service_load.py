@@ -19,6 +19,7 @@ from pathlib import Path
 
 import httpx
 import numpy as np
+import psutil
 from PIL import Image
 
 from src.core.paths import REPOSITORY
@@ -48,19 +49,25 @@ def fill(database: Database, count: int) -> None:
             connection.execute(jobs.insert(), rows[begin : begin + 10_000])
 
 
-def start(home: Path, port: int) -> subprocess.Popen:
-    """uvicorn with the fake maker and limits raised."""
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(home: Path, port: int, **others: str) -> subprocess.Popen:
+    """uvicorn with the fake maker and limits raised. others: variables that replace these."""
     variables = {"NEWSREEL_HOME": str(home), "NEWSREEL_AUTH": "off", "NEWSREEL_MAKER": "fake", "NEWSREEL_MIN_FREE": "0",
                  "NEWSREEL_MAX_QUEUE": "10000000", "NEWSREEL_PER_MINUTE": "10000000", "NEWSREEL_PER_DAY": "10000000",
                  "NEWSREEL_KEEP_DAYS": "0"}  # fmt: skip
     command = [sys.executable, "-m", "uvicorn", "src.api_server:app", "--port", str(port), "--log-level", "warning",
                "--no-access-log"]  # fmt: skip
-    return subprocess.Popen(command, cwd=REPOSITORY, env=os.environ | variables)
+    return subprocess.Popen(command, cwd=REPOSITORY, env=os.environ | variables | others)
 
 
-async def until_up(client: httpx.AsyncClient) -> float:
-    """Seconds until `/health` answers."""
-    begin = time.perf_counter()
+async def until_up(client: httpx.AsyncClient, begin: float) -> float:
+    """Seconds from `begin` until `/health` answers."""
     while True:
         try:
             await client.get("/health")
@@ -155,12 +162,24 @@ async def listing(client: httpx.AsyncClient) -> dict[str, float]:
     return percentiles(times)
 
 
-async def measure(port: int, options: argparse.Namespace) -> dict[str, object]:
+def busy(server: subprocess.Popen) -> dict[str, float]:
+    """Seconds of processor time so far: of the service, its workers, and this load generator."""
+    service = psutil.Process(server.pid)
+    parts = {"service": [service], "workers": service.children(), "load": [psutil.Process()]}
+    return {name: sum(sum(each.cpu_times()[:2]) for each in processes) for name, processes in parts.items()}
+
+
+async def measure(port: int, begin: float, options: argparse.Namespace, server: subprocess.Popen) -> dict[str, object]:
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=60) as client:
-        result: dict[str, object] = {"start_s": round(await until_up(client), 2)}
+        result: dict[str, object] = {"start_s": round(await until_up(client, begin), 2)}
         result["listing_ms"] = await listing(client)
-        return result | await load(client, port, options.rate, options.seconds)
+        while (await client.get("/ready")).status_code != 200:
+            await asyncio.sleep(0.1)
+        before = busy(server)
+        result |= await load(client, port, options.rate, options.seconds)
+        spent = {name: value - before[name] for name, value in busy(server).items()}
+        return result | {"cpu_ms_a_submission": {k: round(1000 * v / result["submitted"], 2) for k, v in spent.items()}}
 
 
 def main() -> None:
@@ -169,16 +188,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--finished", type=int, default=100_000)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
+    with tempfile.TemporaryDirectory() as folder:
+        port = free_port()
         database = Database(f"sqlite:///{folder}/newsreel.db")
         database.migrate()
         fill(database, options.finished)
-        server = start(Path(folder), port)
+        begin, server = time.perf_counter(), start(Path(folder), port)
         try:
-            result = asyncio.run(measure(port, options))
+            result = asyncio.run(measure(port, begin, options, server))
             with database.read() as connection:
                 stored = connection.exec_driver_sql("SELECT count(*) FROM jobs").scalar_one() - options.finished
         finally:

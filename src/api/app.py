@@ -2,9 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
@@ -49,7 +52,7 @@ def make_service(settings: ServiceSettings) -> Service:
     database = Database(settings.database)
     database.migrate()
     store, leases = JobStore(database), LeaseStore(database, lease_s=settings.lease)
-    arguments = ["--database", settings.database, "--maker", settings.maker, "--device", settings.device,
+    arguments = ["--maker", settings.maker, "--device", settings.device,
                  "--lease", str(settings.lease), "--drain", str(settings.drain)]  # fmt: skip
     if settings.warm:
         arguments += ["--warm", settings.warm]
@@ -74,6 +77,7 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     await asyncio.to_thread(service.supervisor.start)
     await asyncio.to_thread(keeper.start)
     await service.hub.start()
+    _drain_on_signals(service)
     yield
     service.draining = True
     logger.info("stopping: running jobs have {:.0f} s to end", service.settings.drain)
@@ -81,6 +85,29 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     await asyncio.to_thread(service.supervisor.stop)
     await asyncio.to_thread(keeper.stop)
     service.database.engine.dispose()
+
+
+def _drain_on_signals(service: Service) -> None:
+    """Before uvicorn's own handlers: it waits for open connections, and clients that follow a job would hold it up."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _then(signal.getsignal(number), lambda: _drain(service, loop)))
+
+
+def _then(handler: Any, first: Callable[[], None]) -> Callable[[int, Any], None]:
+    def handle(number: int, frame: Any) -> None:
+        first()
+        if callable(handler):
+            handler(number, frame)
+
+    return handle
+
+
+def _drain(service: Service, loop: asyncio.AbstractEventLoop) -> None:
+    service.draining = True
+    loop.call_soon_threadsafe(service.hub.close)
 
 
 def greet(service: Service) -> None:

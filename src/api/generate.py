@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from src.api.forms import GenerateFields, GenerateForm, group_of, priority_from, request_from
+from src.api.forms import GENERATE_BODY, GenerateFields, GenerateForm, group_of, priority_from, request_from
 from src.api.problems import ApiError, responses
 from src.api.schemas import Generated, JobView, view
 from src.api.security import ServiceDep, Submitter
@@ -24,6 +24,7 @@ KEY_LONGEST = 200
     "/generate-video",
     summary="Make a clip from a photograph and a prompt",
     response_model=Generated,
+    openapi_extra=GENERATE_BODY,
     responses={202: {"model": JobView, "description": "Accepted: the job goes on"}}
     | responses(400, 401, 403, 404, 409, 413, 422, 429, 500, 503, 507),
 )

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
@@ -15,36 +16,65 @@ router = APIRouter(tags=["health"])
 FRESH_S = 120.0
 
 
+class Model(BaseModel):
+    """What a plain request runs on. weights: SHA-256 of the transformer's, 12 digits. width, height: native pixels."""
+
+    name: str
+    revision: str | None
+    weights: str
+    width: int
+    height: int
+    frames: int
+    fps: float
+
+
 class Health(BaseModel):
-    """status: "ok", or "draining" on the way out. pipeline: "ready", "starting" or "absent" (no worker)."""
+    """status: "ok", or "draining" on the way out. pipeline: "ready", "starting" or "absent" (no worker).
+
+    device, model, warm (the mode that is loaded): None until a worker tells.
+    """
 
     status: str
     version: str
     device: str | None
     pipeline: str
-    model: dict[str, Any]
+    model: Model | None
+    warm: str | None
     queue: dict[str, int]
     uptime_s: float
 
 
+class Ready(BaseModel):
+    """warm: the mode that is loaded; None: the first job loads it."""
+
+    status: str = "ready"
+    warm: str | None
+
+
 @router.get("/health", response_model=Health, summary="Alive, and what it runs on")
-def health(service: ServiceDep) -> Health:
+async def health(service: ServiceDep) -> Health:
     """Answers 200 while the process lives. Needs no key and tells nothing of any job."""
+    return await to_thread.run_sync(_look, service, limiter=service.lookout)
+
+
+def _look(service: Service) -> Health:
     workers = _fresh(service)
     info = workers[0]["info"] if workers else {}
     return Health(
         status="draining" if service.draining else "ok", version=src.__version__, device=info.get("name"),
-        pipeline=_pipeline(service, workers), model=info.get("model") or {}, queue=service.store.counts(),
-        uptime_s=round(time.time() - service.started_at, 1),
+        pipeline=_pipeline(service, workers), model=info.get("model"), warm=info.get("warm"),
+        queue=service.store.counts(), uptime_s=round(time.time() - service.started_at, 1),
     )  # fmt: skip
 
 
 @router.get("/ready", summary="Takes jobs, and has a worker for them", responses=responses(503))
-def ready(service: ServiceDep) -> dict[str, str]:
-    state = _pipeline(service, _fresh(service))
+def ready(service: ServiceDep) -> Ready:
+    """200 once a worker has loaded what `NEWSREEL_WARM` names."""
+    workers = _fresh(service)
+    state = _pipeline(service, workers)
     if service.draining or state != "ready":
         raise ApiError(503, f"not ready: {'draining' if service.draining else f'the pipeline is {state}'}")
-    return {"status": "ready"}
+    return Ready(warm=workers[0]["info"].get("warm"))
 
 
 @router.get("/metrics", summary="Figures for Prometheus", responses=responses(401, 403), response_class=Response)
@@ -54,10 +84,16 @@ def metrics(service: ServiceDep, account: Admin) -> Response:
 
 def _fresh(service: Service) -> list[dict[str, Any]]:
     now = time.time()
-    return [worker for worker in service.leases.known_workers() if worker["seen_at"] > now - FRESH_S]
+    found = [worker for worker in service.leases.known_workers() if worker["seen_at"] > now - FRESH_S]
+    return sorted(found, key=lambda worker: not _is_warm(worker))
 
 
 def _pipeline(service: Service, workers: list[dict[str, Any]]) -> str:
-    if workers:
+    if any(_is_warm(worker) for worker in workers):
         return "ready"
-    return "starting" if service.settings.workers else "absent"
+    return "starting" if workers or service.settings.workers else "absent"
+
+
+def _is_warm(worker: dict[str, Any]) -> bool:
+    """Has it loaded what it was told to load?"""
+    return worker["info"].get("warm") == worker["info"].get("preload")

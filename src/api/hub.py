@@ -18,6 +18,7 @@ class Hub:
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._task: asyncio.Task | None = None
         self._seen = 0
+        self.closing = False
 
     async def start(self) -> None:
         """Begin with what is there now."""
@@ -25,11 +26,16 @@ class Hub:
         self._task = asyncio.create_task(self._read())
 
     async def stop(self) -> None:
-        """Stop reading and wake everybody."""
+        """Stop reading and let go of everybody."""
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+        self.close()
+
+    def close(self) -> None:
+        """Let go of everybody who listens: who waits for a clip gets the job as it is, streams end without `end`."""
+        self.closing = True
         for waiting in self._waiting.values():
             for bell in waiting:
                 bell.set()
@@ -61,7 +67,7 @@ class Hub:
 
     async def follow(self, job_id: str, after: int, silence_s: float = 15.0) -> AsyncIterator[Event | None]:
         """Events of a job after number `after`, as they come, until its last; None after each silence."""
-        while True:
+        while not self.closing:
             events = await asyncio.to_thread(self.store.events, job_id, after)
             for event in events:
                 after = event.id
@@ -79,6 +85,6 @@ class Hub:
         while True:
             job = await asyncio.to_thread(self.store.get, job_id)
             left = deadline - asyncio.get_running_loop().time()
-            if job.state.final or left <= 0:
+            if job.state.final or left <= 0 or self.closing:
                 return job
             await self.wait(job_id, min(left, 2.0))

@@ -8,10 +8,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
+from src.api.hub import Hub
 from src.api.problems import ApiError, responses
 from src.api.schemas import JobList, JobView, view
 from src.api.security import Reader, ServiceDep, Submitter
-from src.jobs.model import Event, State
+from src.jobs.model import State
 from src.worker.names import preview_name, remove_attempt
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -53,7 +54,12 @@ def cancel_job(service: ServiceDep, account: Submitter, job_id: JobId) -> JobVie
     return view(service.store.cancel(job_id, service.visible_to(account)))
 
 
-@router.post("/{job_id}/retry", response_model=JobView, summary="Run a failed job again", responses=Wrong)
+@router.post(
+    "/{job_id}/retry",
+    response_model=JobView,
+    summary="Run a failed job again",
+    responses=Wrong | responses(429, 503, 507),
+)
 def retry_job(service: ServiceDep, account: Submitter, job_id: JobId) -> JobView:
     service.admit(account)
     return view(service.store.retry(job_id, service.visible_to(account)))
@@ -98,15 +104,17 @@ async def events(
 ) -> StreamingResponse:
     """Kinds: `state`, `progress` (stage, done, total), `preview` (a new picture is there)."""
     await asyncio.to_thread(service.store.get, job_id, service.visible_to(account))
-    stream = _as_text(service.hub.follow(job_id, after))
+    stream = _as_text(service.hub, job_id, after)
     return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-async def _as_text(events: AsyncIterator[Event | None]) -> AsyncIterator[str]:
-    async for event in events:
+async def _as_text(hub: Hub, job_id: str, after: int) -> AsyncIterator[str]:
+    """The stream; without its `end` where the service stops before the job does, so that clients come back."""
+    async for event in hub.follow(job_id, after):
         if event is None:
             yield ": still here\n\n"
         else:
             data = json.dumps({"at": event.at} | event.data)
             yield f"id: {event.id}\nevent: {event.kind}\ndata: {data}\n\n"
-    yield "event: end\ndata: {}\n\n"
+    if not hub.closing:
+        yield "event: end\ndata: {}\n\n"

@@ -1,7 +1,9 @@
 """Housekeeping: expired leases, leftovers of dead attempts, retention by age and size."""
 
+import os
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 from loguru import logger
@@ -15,6 +17,8 @@ from src.worker.names import attempts_in, preview_name, remove_attempt, sweep
 
 LEASES_S = 2.0
 FILES_S = 60.0
+DAY_S = 86400.0
+UPLOAD_S = 3600.0  # an upload is there before its job is
 
 
 class Keeper:
@@ -46,43 +50,43 @@ class Keeper:
                 logger.exception("housekeeping failed; it goes on in {} s", LEASES_S)
 
     def tidy(self) -> None:
-        """Remove what dead attempts left, then what retention does not keep."""
-        known = {job_id: self._job(job_id) for _, job_id, _ in list(attempts_in(examples()))}
-        published = {key: job.artifact for key, job in known.items() if job and job.artifact}
-        running = [(job.id, job.token) for job in known.values() if job and job.state is State.PROCESSING]
+        """Remove what dead attempts left, what retention does not keep, and uploads that no job names any more."""
+        known = self.store.many({job_id for _, job_id, _ in attempts_in(examples())})
+        published = {key: job.artifact for key, job in known.items() if job.artifact}
+        running = [(job.id, job.token) for job in known.values() if job.state is State.PROCESSING]
         for path in sweep(examples(), published, running):
             logger.info("removed {}, the rest of a dead attempt", path.name)
         self.retain()
-
-    def _job(self, job_id: str) -> Job | None:
-        try:
-            return self.store.get(job_id)
-        except UnknownJobError:
-            return None
+        self.drop_uploads()
 
     def retain(self) -> None:
         """Forget finished jobs beyond `keep_days` or `keep_bytes`, oldest first; pinned ones stay."""
-        oldest = time.time() - self.settings.keep_days * 86400 if self.settings.keep_days else 0.0
-        kept = 0
-        for job in self._finished():
-            size = _size(examples() / job.artifact) if job.artifact else 0
-            late = (job.finished_at or 0) < oldest
-            full = bool(self.settings.keep_bytes) and kept + size > self.settings.keep_bytes
-            if job.pinned or not (late or full):
-                kept += size
-            else:
+        if self.settings.keep_days:
+            for job in self.store.finished_before(time.time() - self.settings.keep_days * DAY_S):
                 self._forget(job)
+        if self.settings.keep_bytes and _size_of(examples()) > self.settings.keep_bytes:
+            self._shrink()
 
-    def _finished(self) -> list[Job]:
-        """Final jobs, newest first."""
-        found: list[Job] = []
-        for state in (State.COMPLETED, State.FAILED, State.CANCELLED):
-            page, before = self.store.page(None, state, None, 500), None
-            while page:
-                found += page
-                before = page[-1].id
-                page = self.store.page(None, state, before, 500)
-        return sorted(found, key=lambda job: job.id, reverse=True)
+    def _shrink(self) -> None:
+        """Keep the newest clips, as many as fit."""
+        kept, before = 0, None
+        while page := self.store.page(None, State.COMPLETED, before, 500):
+            before = page[-1].id
+            for job in page:
+                size = _size(examples() / str(job.artifact))
+                if job.pinned or kept + size <= self.settings.keep_bytes:
+                    kept += size
+                else:
+                    self._forget(job)
+
+    def drop_uploads(self) -> None:
+        """Uploaded videos live as long as a job that names them."""
+        uploads = home() / "uploads"
+        late = [path for path in uploads.glob("*") if path.stat().st_mtime < time.time() - UPLOAD_S]
+        named = self.store.inputs() if late else set()
+        for path in late:
+            if str(path) not in named:
+                path.unlink(missing_ok=True)
 
     def _forget(self, job: Job) -> None:
         try:
@@ -95,5 +99,11 @@ class Keeper:
         logger.info("job {} is older or larger than what is kept; forgotten", job.id)
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
+def _size(clip: Path) -> int:
+    """Bytes of a clip and its manifest."""
+    return sum(path.stat().st_size for path in (clip, clip.with_suffix(".json")) if path.is_file())
+
+
+def _size_of(folder: Path) -> int:
+    with os.scandir(folder) if folder.is_dir() else nullcontext(()) as entries:
+        return sum(entry.stat().st_size for entry in entries if entry.is_file())

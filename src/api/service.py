@@ -7,6 +7,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from anyio import CapacityLimiter
 from fastapi import Request
 from loguru import logger
 
@@ -39,6 +40,7 @@ class Service:
     supervisor: Supervisor
     started_at: float = field(default_factory=time.time)
     draining: bool = False
+    lookout: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(4))  # health never waits behind uploads
     _recent: dict[str, deque[float]] = field(default_factory=lambda: defaultdict(deque))
     _known: dict[str, tuple[float, Account | None]] = field(default_factory=dict)
     _pending: int = 0

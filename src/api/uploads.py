@@ -35,7 +35,9 @@ def keep_video(upload: UploadFile) -> Path:
         digest.update(chunk)
     upload.file.seek(0)
     path = folder / f"{digest.hexdigest()}.video"
-    if not path.exists():
+    if path.exists():
+        path.touch()  # young again: housekeeping removes old ones that no job names
+    else:
         _copy(upload, path)
     return path
 

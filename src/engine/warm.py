@@ -1,21 +1,48 @@
 """Loading a pipeline before the first job needs it."""
 
+from typing import Any
+
 from src.core.errors import BadInputError
 from src.core.hardware import Hardware
 from src.core.paths import REPOSITORY
+from src.core.progress import CancelToken, ignore
 from src.core.request import Request
-from src.engine.generate import plans_for, prepare
+from src.engine.costs import Stopwatch
+from src.engine.generate import choose_model, plans_for, prepare
 from src.engine.session import Sessions
+from src.media.images import fit_photograph
+from src.pipelines.locate import base_hash, locate
 
 MODES = ("baseline", "optimized")
 SAMPLE = REPOSITORY / "data" / "samples" / "sample_image_1.png"
 
 
-def warm_up(mode: str, device: str, hardware: Hardware, sessions: Sessions) -> None:
-    """Load what a plain request of this mode would load. Raises BadInputError for an unknown mode."""
+def warm_up(mode: str, device: str, hardware: Hardware, sessions: Sessions, model: str = "auto") -> None:
+    """Load what a plain request of this mode loads, and make a clip in two steps that nobody sees: kernels are chosen
+    and graphs compiled before the first job. Raises BadInputError for an unknown mode.
+    """
     if mode not in MODES:
         raise BadInputError(f"NEWSREEL_WARM is {mode!r}; it must be one of: {', '.join(MODES)}")
-    request = Request(input_image=SAMPLE, prompt="warm up", mode=mode, device=device)
+    request = Request(
+        input_image=SAMPLE, prompt="warm up", mode=mode, device=device, model=model, num_inference_steps=2, seed=0
+    )
     prepared = prepare(request)
-    plans = plans_for(prepared, hardware)
-    sessions.opener(prepared.folder)(plans[0]).load()
+    plan = plans_for(prepared, hardware)[0]
+    session = sessions.opener(prepared.folder)(plan)
+    pixels = fit_photograph(prepared.photograph.pixels, plan.native.width, plan.native.height, plan.fit)
+    for _ in session.run(plan, pixels, Stopwatch(), ignore, CancelToken()):
+        pass
+
+
+def describe_model(device: str) -> dict[str, Any]:
+    """The model of a plain request, as `GET /health` tells it: name, revision, weights, native size, frames, rate.
+
+    weights: the first 12 digits of SHA-256 over the transformer's.
+    """
+    request = Request(input_image=SAMPLE, device=device)
+    spec, _ = choose_model(request)
+    return {
+        "name": spec.id, "revision": spec.revision, "weights": base_hash(locate(spec))[:12],
+        "width": spec.native.width, "height": spec.native.height, "frames": spec.defaults.num_frames,
+        "fps": request.fps,
+    }  # fmt: skip

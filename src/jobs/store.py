@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -12,8 +12,10 @@ from src.core.errors import BadInputError, NewsreelError
 from src.jobs.database import Clock, Database
 from src.jobs.model import Event, Job, NewJob, State
 from src.jobs.tables import events, jobs
+from src.jobs.together import Together
 
 AGEING_S = 600.0  # one step of priority is worth so much waiting: nothing starves
+FINAL = [state for state in State if state.final]
 COLUMNS = [column for column in jobs.columns if column.name != "rank"]
 
 
@@ -51,6 +53,7 @@ class JobStore:
 
     def __init__(self, database: Database, clock: Clock = time.time) -> None:
         self.database, self.clock = database, clock
+        self._new = Together(self._insert)
 
     def submit(self, new: NewJob) -> tuple[Job, bool]:
         """Store a job; returns it, and False where its idempotency key was there before."""
@@ -63,13 +66,25 @@ class JobStore:
             "idempotency_key": new.idempotency_key, "pinned": False,
         }  # fmt: skip
         try:
-            with self.database.write() as connection:
-                connection.execute(insert(jobs).values(values))
-                record(connection, values["id"], now, "state", {"state": State.PENDING})
+            self._store(values)
         except IntegrityError:
             return self._first_with(new), False
         unset = dict.fromkeys((column.name for column in COLUMNS), None)
         return Job(**{name: (unset | values)[name] for name in unset}), True
+
+    def _store(self, values: dict[str, Any]) -> None:
+        """Together with what other threads submit; alone where it, or another one of them, was there before."""
+        try:
+            self._new.add(values)
+        except IntegrityError:
+            self._insert([values])
+
+    def _insert(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Jobs and their first events, in one transaction."""
+        first = {"kind": "state", "data": {"state": State.PENDING}}
+        with self.database.write() as connection:
+            connection.execute(insert(jobs), rows)
+            connection.execute(insert(events), [first | {"job_id": row["id"], "at": row["created_at"]} for row in rows])
 
     def _first_with(self, new: NewJob) -> Job:
         """The job that this idempotency key made. Raises WrongStateError where it asked for something else."""
@@ -101,6 +116,29 @@ class JobStore:
             query = query.where(jobs.c.id < before)
         with self.database.read() as connection:
             return [as_job(row) for row in connection.execute(query)]
+
+    def many(self, ids: Collection[str]) -> dict[str, Job]:
+        """Those of these jobs that there are, by id."""
+        found: dict[str, Job] = {}
+        for some in _batches(sorted(ids), 500):
+            with self.database.read() as connection:
+                rows = connection.execute(select(*COLUMNS).where(jobs.c.id.in_(some)))
+                found |= {row.id: as_job(row) for row in rows}
+        return found
+
+    def finished_before(self, time: float, limit: int = 500) -> list[Job]:
+        """Unpinned jobs that ended before this time, oldest first."""
+        # ids begin with the time of submission, which is before the end: the index on them finds the old ones
+        old = (jobs.c.id < f"{int(time * 1000):011x}") & (jobs.c.finished_at < time) & jobs.c.pinned.is_(False)
+        query = select(*COLUMNS).where(old, jobs.c.state.in_(FINAL)).order_by(jobs.c.id).limit(limit)
+        with self.database.read() as connection:
+            return [as_job(row) for row in connection.execute(query)]
+
+    def inputs(self) -> set[str]:
+        """Paths of the uploaded videos that jobs name."""
+        query = select(jobs.c.request["input"].as_string()).where(jobs.c.kind == "upscale").distinct()
+        with self.database.read() as connection:
+            return {path for (path,) in connection.execute(query) if path}
 
     def of_artifact(self, name: str) -> Job | None:
         """The job that made the file called `name`."""
@@ -141,8 +179,8 @@ class JobStore:
         """Forget a finished job and its events; returns what it was, so that its files can go too."""
         job = self.get(job_id, owner)
         with self.database.write() as connection:
-            done = jobs.c.state.in_([state for state in State if state.final])
-            if not connection.execute(delete(jobs).where(jobs.c.id == job_id, done)).rowcount:
+            done = delete(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(FINAL))
+            if not connection.execute(done).rowcount:
                 raise WrongStateError(f"job {job_id} is {job.state}; cancel it first")
             connection.execute(delete(events).where(events.c.job_id == job_id))
         return job
@@ -186,3 +224,7 @@ class JobStore:
         query = select(func.count()).where(jobs.c.owner == owner, jobs.c.id >= f"{int(since * 1000):011x}")
         with self.database.read() as connection:
             return connection.execute(query).scalar_one()
+
+
+def _batches(items: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [items[begin : begin + size] for begin in range(0, len(items), size)]

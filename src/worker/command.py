@@ -37,9 +37,6 @@ def _main(values: dict[str, Any]) -> None:
             os.nice(5)  # beside the service that answers clients
         worker = make_worker(values)
         _stop_on_signals(worker, 30.0 if values["drain"] is None else values["drain"])
-        warm = values["warm"] or os.environ.get("NEWSREEL_WARM")
-        if warm:
-            worker.maker.warm(warm)
         worker.run()
 
 
@@ -60,7 +57,7 @@ def make_worker(values: dict[str, Any]) -> "Worker":
     named = {"name": values["name"]} if values["name"] else {}
     return Worker(
         leases, maker, examples(), device_name(info["device"]), info=info, once=bool(values["once"]),
-        parent=values["supervisor"], **named,
+        parent=values["supervisor"], preload=values["warm"] or os.environ.get("NEWSREEL_WARM") or None, **named,
     )  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from src.worker.names import artifact_name, preview_name, remove_attempt
 from src.worker.process import identity
 
 BEATS = 4  # heartbeats in the time of a lease
+LOOK_S = 0.1  # the wish to stop is looked for so often: well within a step
 REPORT_S = 0.25  # progress is written at most so often
 
 
@@ -31,7 +32,8 @@ class Worker:
     """Takes jobs one after the other.
 
     folder: where finished files go. device: what it computes on, such as "host/cpu"; one worker holds it. name: of
-    this worker in the store. once: stop when the queue is empty, for tests.
+    this worker in the store. preload: the mode that the maker loads before the first job. once: stop when the queue is
+    empty, for tests.
     """
 
     leases: LeaseStore
@@ -40,6 +42,7 @@ class Worker:
     device: str
     name: str = field(default_factory=lambda: f"worker-{os.getpid()}-{time.time_ns() % 10**9}")
     info: dict[str, Any] = field(default_factory=dict)
+    preload: str | None = None
     poll_s: float = 0.5
     once: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -71,7 +74,7 @@ class Worker:
 
     def _next(self, warm: str | None) -> Job | None:
         """Keep the device and claim; None while another worker has it or nothing waits."""
-        if not self._hold():
+        if not self._hold() or not self._loaded():
             return None
         try:
             return self.leases.claim(self.name, self.device, warm)
@@ -83,9 +86,37 @@ class Worker:
         """Take the device, or renew it when a quarter of the lease has passed."""
         if time.monotonic() - self._held < self.leases.lease_s / BEATS:
             return True
-        held = self.leases.hold_device(self.device, self.name, identity(), self.info)
+        held = self.leases.hold_device(self.device, self.name, identity(), self.info | {"preload": self.preload})
         self._held = time.monotonic() if held else -math.inf
         return held
+
+    def _loaded(self) -> bool:
+        """Load what is to be warm, once the device is ours, and tell; False where we were asked to stop meanwhile."""
+        if self.info.get("warm") != self.preload:
+            with self._renewing():
+                self.maker.warm(str(self.preload))
+            self.info = self.info | {"warm": self.preload}
+            self._held = -math.inf
+            logger.info("mode {} is loaded; taking jobs", self.preload)
+            return self._hold() and not self.stopping.is_set()
+        return True
+
+    @contextmanager
+    def _renewing(self) -> Iterator[None]:
+        """A thread that keeps the device while a model is loaded, which may take longer than a lease."""
+        over = threading.Event()
+
+        def renew() -> None:
+            while not over.wait(self.leases.lease_s / BEATS / 2):
+                self._hold()
+
+        thread = threading.Thread(target=renew, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def _work(self, job: Job) -> None:
         path = self.folder / artifact_name(job)
@@ -119,7 +150,7 @@ class Worker:
 
     def _beat(self, job: Job, cancel: CancelToken, over: threading.Event) -> None:
         renewed = time.monotonic()
-        while not over.wait(min(0.5, self.leases.lease_s / BEATS)):
+        while not over.wait(min(LOOK_S, self.leases.lease_s / BEATS)):
             if self.hurry.is_set():
                 cancel.cancel()
             try:
@@ -172,7 +203,7 @@ class _Reporter:
     """A listener that writes progress at most every quarter of a second, and each stage's last step."""
 
     def __init__(self, leases: LeaseStore, job: Job) -> None:
-        self.leases, self.job, self._last = leases, job, 0.0
+        self.leases, self.job, self._last = leases, job, time.monotonic()
 
     def __call__(self, report: Progress) -> None:
         last_of_stage = report.done == report.total

@@ -1,5 +1,6 @@
 """What a worker runs a job with: the engine, or the fake that stands for it where speed and crashes are tested."""
 
+import base64
 import os
 import time
 from collections.abc import Callable
@@ -13,6 +14,12 @@ from src.core.progress import CancelToken, Listener, Progress
 from src.jobs.model import Job
 
 Picture = Callable[[bytes], None]
+NO_MODEL = {"name": "fake", "revision": None, "weights": "", "width": 0, "height": 0, "frames": 0, "fps": 0.0}
+GREY = base64.b64decode(
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAFA3PEY8MlBGQUZaVVBfeMiCeG5uePWvuZHI////////////////////////////////////////////////"
+    "////wAALCAABAAEBAREA/8QAFAABAAAAAAAAAAAAAAAAAAAAAP/EABQQAQAAAAAAAAAAAAAAAAAAAAD/2gAIAQEAAD8AP//Z"
+)
+"""A JPEG of one grey pixel."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,8 @@ class Maker(Protocol):
 class FakeMaker:
     """Writes a few bytes in `seconds`, in steps that report and can be cancelled. A stand-in for tests and load.
 
-    The request may say {"fake_steps": 10, "fake_seconds": 0.5, "fake_error": "boom"}.
+    The request may say {"fake_steps": 10, "fake_seconds": 0.5, "fake_error": "boom"}. A run that takes time shows a
+    picture.
     """
 
     def __init__(self, seconds: float = 0.0) -> None:
@@ -59,16 +67,24 @@ class FakeMaker:
         """Nothing to free."""
 
     def make(self, job: Job, path: Path, watch: Watch) -> dict[str, Any]:
+        begin = time.perf_counter()
         steps = int(job.request.get("fake_steps", 4))
-        for step in range(steps):
-            watch.cancel.check()
-            time.sleep(float(job.request.get("fake_seconds", self.seconds)) / steps)
-            watch.listener(Progress("denoise", step + 1, steps))
+        self._compute(steps, float(job.request.get("fake_seconds", self.seconds)), watch)
         if "fake_error" in job.request:
             raise BadInputError(job.request["fake_error"])
         write_whole(path, f"clip of {job.id}".encode())
         write_whole(path.with_suffix(".json"), b"{}")
-        return {"report": {"score": 1.0, "accepted": True}, "seconds": {"denoise": self.seconds}}
+        seconds = {"denoise": time.perf_counter() - begin}
+        return {"report": {"score": 1.0, "accepted": True}, "frames": steps, "seconds": seconds}
+
+    @staticmethod
+    def _compute(steps: int, seconds: float, watch: Watch) -> None:
+        if seconds:
+            watch.picture(GREY)
+        for step in range(steps):
+            watch.cancel.check()
+            time.sleep(seconds / steps)
+            watch.listener(Progress("denoise", step + 1, steps))
 
 
 class EngineMaker:
@@ -106,7 +122,7 @@ class EngineMaker:
             "report": result.report, "seconds": result.costs.seconds, "peak_rss": result.costs.peak_rss,
             "peak_vram": result.costs.peak_vram, "warnings": list(result.warnings),
             "fallbacks": list(result.fallbacks), "frame_sha256": result.frame_sha256, "seed": result.plan.seed,
-            "profile": result.plan.profile, "model": result.plan.session.model,
+            "profile": result.plan.profile, "model": result.plan.session.model, "frames": result.plan.num_frames,
         }  # fmt: skip
 
     def _upscale(self, job: Job, path: Path, watch: Watch) -> dict[str, Any]:
@@ -118,10 +134,13 @@ class EngineMaker:
 def make_maker(name: str, device: str) -> tuple[Maker, dict[str, Any]]:
     """The maker called "engine" or "fake", and what it says about its device. Raises BadInputError."""
     if name == "fake":
-        return FakeMaker(), {"device": "fake", "name": "fake", "pid": os.getpid()}
+        seconds = float(os.environ.get("NEWSREEL_FAKE_SECONDS") or 0)
+        return FakeMaker(seconds), {"device": "fake", "name": "fake", "pid": os.getpid(), "model": NO_MODEL}
     if name != "engine":
         raise BadInputError(f"--maker is {name!r}; it must be engine or fake")
+    from src.engine.warm import describe_model
+
     maker = EngineMaker(device)
     hardware = maker.hardware
     info = {"device": hardware.device, "name": hardware.name, "memory": hardware.memory, "pid": os.getpid()}
-    return maker, info
+    return maker, info | {"model": describe_model(device)}

@@ -22,12 +22,12 @@ def machine() -> str:
 
 
 def device_name(device: str) -> str:
-    """The device as all workers on all machines name it: "host/cpu", or "host/cuda:UUID" of the visible card."""
+    """The device as all workers name it: "host/cpu", or "cuda:UUID" of the visible card, which containers share."""
     if device != "cuda":
         return f"{socket.gethostname()}/{device}"
     import torch
 
-    return f"{socket.gethostname()}/cuda:{torch.cuda.get_device_properties(0).uuid}"
+    return f"cuda:{torch.cuda.get_device_properties(0).uuid}"
 
 
 def is_dead(process: str) -> bool:

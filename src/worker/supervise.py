@@ -60,7 +60,10 @@ class Supervisor:
     def _watch(self) -> None:
         while not self._over.is_set():
             for child in self.children:
-                self._look_after(child)
+                try:
+                    self._look_after(child)
+                except Exception:  # such as a database that is away for a moment
+                    logger.exception("cannot look after worker {}; trying again", child.name)
             self._over.wait(LOOK_S)
 
     def _look_after(self, child: Child) -> None:
@@ -77,7 +80,9 @@ class Supervisor:
     def _spawn(self, child: Child) -> None:
         command = [sys.executable, "-m", "src.worker", "--supervisor", str(os.getpid()), "--name", child.name]
         command += child.arguments
-        child.process = subprocess.Popen(command, cwd=REPOSITORY, process_group=0)
+        # by the environment: everybody on the machine may read a command line, and the URL may hold a password
+        variables = os.environ | {"NEWSREEL_DATABASE": self.leases.database.url}
+        child.process = subprocess.Popen(command, cwd=REPOSITORY, env=variables, process_group=0)
         child.started = time.monotonic()
 
     def alive(self) -> int:

@@ -155,7 +155,7 @@ def test_health_ready_and_metrics(make_client):
         if worker.get("/ready").status_code == 200:
             break
         time.sleep(0.02)
-    assert worker.get("/ready").json() == {"status": "ready"}
+    assert worker.get("/ready").json() == {"status": "ready", "warm": None}
     job = _submit(worker)
     _wait(worker, job.id, "COMPLETED")
     text = worker.get("/metrics").text
@@ -190,3 +190,36 @@ def test_the_service_imports_no_torch():
         "sys.exit(any(name in sys.modules for name in ('torch', 'diffusers', 'cv2')))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_health_tells_the_model_and_ready_waits_for_what_is_to_be_warm(make_client):
+    client = make_client(work=False, auth="off")
+    leases = client.app.state.service.leases
+    model = {
+        "name": "nano",
+        "revision": None,
+        "weights": "0" * 12,
+        "width": 240,
+        "height": 160,
+        "frames": 49,
+        "fps": 8.0,
+    }
+    assert client.get("/health").json()["model"] is None
+    info = {"name": "a card", "model": model, "preload": "optimized"}
+    assert leases.hold_device("host/x", "w", "p", info)
+    body = client.get("/health").json()
+    assert (body["device"], body["model"], body["warm"], body["pipeline"]) == ("a card", model, None, "starting")
+    assert client.get("/ready").status_code == 503
+    leases.hold_device("host/x", "w", "p", info | {"warm": "optimized"})
+    assert client.get("/ready").json() == {"status": "ready", "warm": "optimized"}
+    assert client.get("/health").json()["pipeline"] == "ready"
+
+
+def test_frames_a_second_and_stages_are_measured(client):
+    job = _submit(client, fake_steps=4, fake_seconds=0.4)
+    done = _wait(client, job.id, "COMPLETED")
+    assert done["result"]["frames"] == 4
+    assert 0.4 <= done["result"]["seconds"]["denoise"] < 4
+    figures = dict(line.rsplit(" ", 1) for line in client.get("/metrics").text.splitlines() if line[0] != "#")
+    assert 1 < float(figures['newsreel_frames_per_second{kind="generate"}']) <= 10
+    assert float(figures['newsreel_stage_seconds_sum{stage="denoise"}']) >= 0.4

@@ -1,11 +1,7 @@
 """One suite for the durable store on SQLite, and on a PostgreSQL that the test starts where it is installed."""
 
-import os
-import pwd
 import shutil
-import subprocess
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +10,7 @@ from src.jobs.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore, LostLeaseError, UnknownJobError, WrongStateError
+from tests.jobs.postgres_kit import PostgresServer
 
 
 class Time:
@@ -26,36 +23,11 @@ class Time:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory):
-    """The URL of a server of our own on a Unix socket; it does not run as root."""
-    programs = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
-    if programs is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI installs PostgreSQL; it is not here")
-        pytest.skip("PostgreSQL is not installed")
-    folder = tmp_path_factory.mktemp("pg")
-    user = _owner(folder)
-    data = folder / "data"
-
-    def run(name, *arguments):
-        subprocess.run([str(programs / name), *arguments], check=True, capture_output=True, timeout=60, **user)
-
-    run("initdb", "-D", str(data), "-A", "trust", "-U", "newsreel", "--no-sync")
-    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-    run("pg_ctl", "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
-    yield f"postgresql+psycopg://newsreel@/postgres?host={folder}"
-    run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
-
-
-def _owner(folder):
-    """Arguments for subprocess: PostgreSQL refuses root, so its own user owns the folder then."""
-    if os.geteuid():
-        return {}
-    entry = pwd.getpwnam("postgres")
-    os.chown(folder, entry.pw_uid, entry.pw_gid)
-    for parent in folder.parents:
-        if parent.owner() == "root" and parent.is_relative_to("/tmp/pytest-of-root"):
-            parent.chmod(0o755)
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "cwd": "/"}
+    """The URL of a server of our own."""
+    server = PostgresServer(tmp_path_factory.mktemp("pg"))
+    server.start()
+    yield server.url
+    server.stop()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -124,6 +96,23 @@ def test_an_idempotency_key_makes_one_job(store):
     assert store.submit(_new(owner="b", idempotency_key="k"))[1]
     with pytest.raises(WrongStateError, match="another request"):
         store.submit(NewJob("generate", "a", {"prompt": "other"}, idempotency_key="k"))
+
+
+def test_submissions_of_many_threads_with_one_key_among_them_make_each_job_once(store):
+    made, threads = [], []
+    for number in range(40):
+        new = _new(idempotency_key="same" if number % 4 == 0 else f"own {number}")
+        threads.append(threading.Thread(target=lambda new=new: made.append(store.submit(new))))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 40
+    assert sum(fresh for _, fresh in made) == 31
+    ids = {job.id for job, _ in made}
+    assert len(ids) == 31
+    assert {job.id for job in store.page(limit=100)} == ids
+    assert len(store.events(None)) == 31
 
 
 def test_breaking_news_first_but_nothing_starves(store, leases, time):
@@ -254,6 +243,24 @@ def test_pages_filters_and_counts(store, leases, time):
     assert store.counts() == {"PENDING": 4, "PROCESSING": 1}
     assert store.oldest_waiting() == pytest.approx(3)
     assert store.submitted_since("a", time.now - 2.5) == 2
+
+
+def test_what_housekeeping_asks(store, leases, time):
+    ids = [store.submit(NewJob("upscale", "a", {"input": f"/up/{name}"}))[0].id for name in "abb"]
+    waiting = store.submit(_new())[0].id
+    for _ in ids:
+        leases.hold_device("host/cpu", "w1", "p", {})
+        leases.complete(leases.claim("w1", "host/cpu"), "x.mp4", {})
+        time.now += 1000
+    assert set(store.many([*ids, waiting, "f" * 21])) == {*ids, waiting}
+    assert store.inputs() == {"/up/a", "/up/b"}
+    ended = [job.id for job in store.finished_before(time.now - 1500)]
+    assert ended == sorted(ended)
+    assert set(ended) < set(ids)
+    assert len(ended) == 2
+    store.pin(ended[0], True)
+    assert [job.id for job in store.finished_before(time.now - 1500)] == ended[1:]
+    assert store.finished_before(time.now - 10**6) == []
 
 
 def test_many_workers_take_each_job_once(store, database):

@@ -26,7 +26,7 @@ class RunningService:
         settings = {"NEWSREEL_HOME": str(home), "NEWSREEL_AUTH": "off", "NEWSREEL_MIN_FREE": "0",
                     "NEWSREEL_PER_MINUTE": "100000", "NEWSREEL_MAKER": "fake", "OMP_NUM_THREADS": "1"}  # fmt: skip
         self.environment = os.environ | settings | variables
-        self.process = None
+        self.process, self.pids = None, []
 
     def start(self):
         command = [
@@ -43,6 +43,7 @@ class RunningService:
         self.process = subprocess.Popen(
             command, cwd=REPOSITORY, env=self.environment, stdout=self.log, stderr=self.log, start_new_session=True
         )
+        self.pids.append(self.process.pid)
         return self
 
     def ready(self, path="/health", seconds=30):
@@ -60,8 +61,11 @@ class RunningService:
             return json.loads(answer.read())
 
     def workers(self):
-        """Pids of the worker processes of this service's database."""
-        found = subprocess.run(["pgrep", "-f", f"src.worker.*{self.home}"], capture_output=True, text=True).stdout
+        """Pids of the worker processes that this service started, before it was killed too."""
+        mine = "|".join(str(pid) for pid in self.pids)
+        found = subprocess.run(
+            ["pgrep", "-f", f"src.worker --supervisor ({mine}) "], capture_output=True, text=True
+        ).stdout
         return [int(line) for line in found.split()]
 
     def kill(self):

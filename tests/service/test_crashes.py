@@ -3,10 +3,13 @@
 import os
 import random
 import signal
+import threading
 import time
 
+import httpx
 import pytest
 
+from src.core.paths import REPOSITORY
 from src.jobs.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
@@ -125,6 +128,38 @@ def test_sigterm_lets_the_running_job_end(running, home):
     service.stop()
     assert store.get(job.id).state is State.COMPLETED
     assert service.workers() == []
+
+
+def test_clients_that_follow_a_job_do_not_hold_up_the_end(running, home):
+    service = running(NEWSREEL_DRAIN="1", NEWSREEL_FAKE_SECONDS="60").start()
+    service.ready("/ready")
+    answers = []
+
+    def wait_for_a_clip():
+        files = {"image": (REPOSITORY / "data" / "samples" / "sample_image_1.png").read_bytes()}
+        answers.append(httpx.post(f"{service.url}/generate-video", files=files, data={"prompt": "p"}, timeout=60))
+
+    def follow():
+        answers.append(httpx.get(f"{service.url}/jobs/{job}/events", timeout=60))
+
+    waiting = threading.Thread(target=wait_for_a_clip)
+    waiting.start()
+    _until(lambda: service.get("/jobs")["jobs"])
+    job = service.get("/jobs")["jobs"][0]["id"]
+    following = threading.Thread(target=follow)
+    following.start()
+    _until(lambda: service.get("/health")["queue"]["PROCESSING"])
+    time.sleep(0.3)
+    begin = time.monotonic()
+    service.stop()
+    assert time.monotonic() - begin < 15
+    waiting.join(5)
+    following.join(5)
+    by_status = {answer.status_code: answer for answer in answers}
+    assert by_status[202].json()["id"] == job
+    assert "event: state" in by_status[200].text
+    assert "event: end" not in by_status[200].text
+    assert JobStore(Database(f"sqlite:///{home / 'newsreel.db'}")).get(job).state is State.PENDING
 
 
 def _until(condition, seconds=30.0):

@@ -18,7 +18,7 @@ PHOTOGRAPH = REPOSITORY / "data" / "samples" / "sample_image_1.png"
 @pytest.fixture(scope="module")
 def browser():
     """Debian's Chromium through Playwright."""
-    program = shutil.which("chromium")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if program is None:
         if os.environ.get("CI"):
             pytest.fail("CI installs Chromium; it is not here")

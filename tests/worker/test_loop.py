@@ -126,6 +126,36 @@ def test_two_workers_never_hold_one_device(database, store):
     assert first._next(None) is not None
 
 
+def test_what_is_to_be_warm_is_loaded_before_the_first_job_while_the_device_is_kept(database, store):
+    class Slow(FakeMaker):
+        def warm(self, what):
+            loaded.append((what, store.get(job.id).state, dict(told()["info"])))
+            time.sleep(0.5)
+            assert not other.hold_device("host/fake", "other", "p", {})
+
+    loaded, other = [], LeaseStore(database, lease_s=0.2)
+    job = _submit(store)
+    worker = _worker(database, Slow(), lease_s=0.2, preload="optimized")
+    told = lambda: next(known for known in other.known_workers() if known["worker"] == worker.name)  # noqa: E731
+    assert worker._next(None).id == job.id
+    assert loaded == [("optimized", State.PENDING, {"preload": "optimized"})]
+    assert told()["info"] == {"preload": "optimized", "warm": "optimized"}
+    assert worker._next(None) is None
+    assert len(loaded) == 1
+
+
+def test_a_worker_that_is_stopped_while_it_loads_takes_no_job(database, store):
+    class Stopped(FakeMaker):
+        def warm(self, what):
+            worker.stopping.set()
+
+    job = _submit(store)
+    worker = _worker(database, Stopped(), preload="baseline")
+    worker.run()
+    assert store.get(job.id).state is State.PENDING
+    assert LeaseStore(database).known_workers() == []
+
+
 def test_the_sweeper_removes_what_dead_attempts_left(database, store):
     job = _submit(store)
     _worker(database).run()

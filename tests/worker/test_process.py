@@ -31,7 +31,7 @@ def test_the_supervisor_starts_workers_again_and_gives_their_jobs_back(tmp_path)
     database.migrate()
     store, leases = JobStore(database), LeaseStore(database)
     job, _ = store.submit(NewJob("generate", "a", {"prompt": "x", "fake_seconds": 3}))
-    supervisor = Supervisor(leases, ["--database", url, "--maker", "fake"], count=1, drain_s=1)
+    supervisor = Supervisor(leases, ["--maker", "fake"], count=1, drain_s=1)
     supervisor.start()
     try:
         _until(lambda: store.get(job.id).state is State.PROCESSING)

@@ -1,0 +1,89 @@
+import os
+import time
+
+import pytest
+
+from src.api.keeper import Keeper
+from src.api.settings import ServiceSettings
+from src.core.paths import examples, home
+from src.jobs.database import Database
+from src.jobs.leases import LeaseStore
+from src.jobs.model import NewJob
+from src.jobs.store import JobStore
+
+DAY = 86400.0
+
+
+@pytest.fixture
+def database(tmp_path):
+    made = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
+    made.migrate()
+    yield made
+    made.engine.dispose()
+
+
+def _finished(database, days_ago, size=100, pinned=False, **request):
+    """A job that ended so long ago, with a clip of `size` bytes and its manifest."""
+    then = time.time() - days_ago * DAY
+    store, leases = JobStore(database, lambda: then), LeaseStore(database, lambda: then)
+    leases.hold_device("d", "w", "p", {})
+    job, _ = store.submit(NewJob("generate", "a", request))
+    claimed = leases.claim("w", "d")
+    name = f"x-{job.id}-1.mp4"
+    examples().mkdir(parents=True, exist_ok=True)
+    (examples() / name).write_bytes(b"x" * size)
+    (examples() / name).with_suffix(".json").write_text("{}")
+    leases.complete(claimed, name, {})
+    store.pin(job.id, pinned)
+    return job.id
+
+
+def _keeper(database, **settings):
+    return Keeper(ServiceSettings(database=database.url, **settings), JobStore(database), LeaseStore(database))
+
+
+def _left(database):
+    jobs = JobStore(database).page(limit=200)
+    files = {path.name for path in examples().iterdir()}
+    assert files == {name for job in jobs for name in (job.artifact, job.artifact.replace(".mp4", ".json"))}
+    return {job.id for job in jobs}
+
+
+def test_old_jobs_go_with_their_files_and_pinned_ones_stay(database):
+    old, pinned, new = _finished(database, 31), _finished(database, 40, pinned=True), _finished(database, 29)
+    _keeper(database, keep_days=30).tidy()
+    assert _left(database) == {pinned, new}
+    assert JobStore(database).events(old) == []
+    _keeper(database, keep_days=0).tidy()
+    assert _left(database) == {pinned, new}
+
+
+def test_beyond_the_bytes_the_oldest_go(database):
+    ids = [_finished(database, days, size=1000) for days in (5, 4, 3, 2, 1)]
+    _keeper(database, keep_bytes=10_000).tidy()
+    assert _left(database) == set(ids)
+    JobStore(database).pin(ids[0], True)
+    _keeper(database, keep_bytes=3100).tidy()
+    assert _left(database) == {ids[0], *ids[2:]}
+
+
+def test_uploads_live_as_long_as_their_jobs(database):
+    folder = home() / "uploads"
+    folder.mkdir(parents=True)
+    kept, orphan, fresh = folder / "a.video", folder / "b.video", folder / "c.video"
+    for path in (kept, orphan, fresh):
+        path.write_text("v")
+    for path in (kept, orphan):
+        os.utime(path, (time.time() - DAY,) * 2)
+    JobStore(database).submit(NewJob("upscale", "a", {"input": str(kept)}))
+    _keeper(database).tidy()
+    assert {path.name for path in folder.iterdir()} == {"a.video", "c.video"}
+
+
+def test_tidying_asks_the_database_a_few_times_however_many_clips_there_are(database, monkeypatch):
+    for _ in range(30):
+        _finished(database, 1)
+    keeper, reads, read = _keeper(database, keep_days=30, keep_bytes=10**9), [], Database.read
+    monkeypatch.setattr(Database, "read", lambda self: reads.append(1) or read(self))
+    keeper.tidy()
+    assert len(reads) < 5

@@ -1,0 +1,65 @@
+import threading
+
+import pytest
+
+from src.jobs.together import Together
+
+
+def _add_all(together, items):
+    """Each from a thread of its own; returns the errors by item."""
+    errors = {}
+
+    def add(item):
+        try:
+            together.add(item)
+        except ValueError as error:
+            errors[item] = str(error)
+
+    threads = [threading.Thread(target=add, args=(item,)) for item in items]
+    for thread in threads:
+        thread.start()
+    return threads, errors
+
+
+def test_what_comes_during_a_write_is_written_at_once_after_it():
+    lots, begun, go = [], threading.Event(), threading.Event()
+
+    def write(items):
+        lots.append(list(items))
+        begun.set()
+        assert go.wait(10)
+
+    together = Together(write)
+    first, _ = _add_all(together, [0])
+    assert begun.wait(10)
+    others, _ = _add_all(together, range(1, 20))
+    while len(together._waiting) < 19:
+        pass
+    go.set()
+    for thread in first + others:
+        thread.join(10)
+    assert lots[0] == [0]
+    assert sorted(lots[1]) == list(range(1, 20))
+    assert len(lots) == 2
+
+
+def test_an_error_reaches_everybody_of_its_lot_and_nobody_else():
+    def write(items):
+        if 3 in items:
+            raise ValueError("no threes")
+
+    together = Together(write)
+    together.add(1)
+    with pytest.raises(ValueError, match="no threes"):
+        together.add(3)
+    together.add(4)
+
+
+def test_nothing_is_lost_or_written_twice_in_a_crowd():
+    written = []
+    together = Together(written.extend)
+    threads, errors = _add_all(together, range(300))
+    for thread in threads:
+        thread.join(10)
+    assert sorted(written) == list(range(300))
+    assert errors == {}

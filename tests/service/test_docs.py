@@ -1,0 +1,102 @@
+"""docs/api/README.md is true: its examples run, and it names the routes, statuses and roles that there are."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from src.api.app import create_app
+from src.api.settings import ServiceSettings
+from src.core.paths import REPOSITORY
+from src.jobs.accounts import Accounts, Role
+from src.jobs.database import Database
+
+PAGE = REPOSITORY / "docs" / "api" / "README.md"
+PHOTOGRAPH = REPOSITORY / "data" / "samples" / "sample_image_1.png"
+VIDEO = REPOSITORY / "outputs" / "examples" / "baseline_cityhall.mp4"
+SECTION = re.compile(r"^### `([A-Z]+) (/\S*)`$", re.M)
+NEEDS = re.compile(r"Needs: (nothing|`(\w+)`)")
+
+
+def _blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.M | re.S)
+
+
+def _sections():
+    """Text of each endpoint's section by (method, path)."""
+    parts = SECTION.split(PAGE.read_text())[1:]
+    return {(method, path): text for method, path, text in zip(parts[::3], parts[1::3], parts[2::3], strict=True)}
+
+
+def _statuses(text):
+    """Numbers in the first column of the table of statuses; 206 is a form of 200 that OpenAPI does not list."""
+    rows = re.findall(r"^\| (\d{3}(?:, \d{3})*) \|", text, re.M)
+    return {status for row in rows for status in row.split(", ")}
+
+
+@pytest.fixture
+def app(tmp_path):
+    made = create_app(ServiceSettings(database=f"sqlite:///{tmp_path / 'jobs.db'}", workers=0))
+    yield made
+    made.state.service.database.engine.dispose()
+
+
+def test_each_endpoint_has_its_section_with_examples_and_statuses(app):
+    routes = {(method.upper(), path): operation for path, operations in app.openapi()["paths"].items()
+              for method, operation in operations.items()}  # fmt: skip
+    sections = _sections()
+    assert set(sections) == set(routes)
+    for route, text in sections.items():
+        assert _blocks(text, "sh"), route
+        assert _blocks(text, "python"), route
+        assert _statuses(text) == set(routes[route]["responses"]), route
+
+
+def test_roles_are_the_ones_that_it_names(app):
+    client, accounts = TestClient(app), app.state.service.accounts
+    heads = {role: {"X-API-Key": accounts.create(role, role)[0]} for role in Role}
+    roles = [None, *Role]
+    for (method, path), text in _sections().items():
+        needed = Role(NEEDS.search(text)[2]) if NEEDS.search(text)[2] else None
+        url = re.sub(r"\{filename\}", "x.mp4", re.sub(r"\{\w+_id\}", "0" * 21, path))
+        for role in roles[: roles.index(needed)]:
+            status = client.request(method, url, headers=heads[role] if role else {}).status_code
+            assert status == (403 if role else 401), (method, path, role)
+        allowed = client.request(method, url, headers=heads[needed] if needed else {}).status_code
+        assert allowed not in (401, 403), (method, path, needed)
+
+
+def _run(command, code, service, secret, folder):
+    variables = os.environ | {"NEWSREEL_URL": service.url, "NEWSREEL_KEY": secret}
+    done = subprocess.run([*command, code], cwd=folder, env=variables, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    return done.stdout
+
+
+@pytest.mark.skipif(shutil.which("curl") is None and not os.environ.get("CI"), reason="curl is not installed")
+def test_the_examples_run_in_order(running, home, tmp_path):
+    service = running(NEWSREEL_AUTH="on", NEWSREEL_FAKE_SECONDS="0.6").start()
+    service.ready("/ready")
+    secret, _ = Accounts(Database(f"sqlite:///{home / 'newsreel.db'}")).create("docs", Role.ADMIN, 1000, 1000)
+    text, folder = PAGE.read_text(), tmp_path / "desk"
+    folder.mkdir()
+    shutil.copy(PHOTOGRAPH, folder / "photo.jpg")
+    shutil.copy(VIDEO, folder / "video.mp4")
+    shell = _run(["bash", "-euo", "pipefail", "-c"], "".join(_blocks(text, "sh")), service, secret, folder)
+    assert "event: preview" in shell
+    assert "event: end" in shell
+    assert (folder / "clip.mp4").read_text().startswith("clip of ")
+    assert (folder / "beginning.bin").stat().st_size == 16
+    for name in ("clip.mp4", "preview.jpg", "larger.mp4"):
+        (folder / name).unlink()
+    python = _run([sys.executable, "-c"], "".join(_blocks(text, "python")), service, secret, folder)
+    assert "newsreel_jobs_finished_total" in python
+    assert (folder / "preview.jpg").read_bytes().startswith(b"\xff\xd8")
+    assert (folder / "larger.mp4").is_file()
+    loaded = Path(f"/proc/{service.process.pid}/maps")
+    assert not loaded.exists() or "torch" not in loaded.read_text()  # after every endpoint was used

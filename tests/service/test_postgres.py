@@ -1,0 +1,45 @@
+"""The service on PostgreSQL, which goes away for a while: nothing is lost, and it goes on by itself."""
+
+import time
+import urllib.error
+
+import pytest
+
+from src.jobs.database import Database
+from src.jobs.model import NewJob, State
+from src.jobs.store import JobStore
+from tests.jobs.postgres_kit import PostgresServer
+
+
+@pytest.fixture
+def server(tmp_path_factory):
+    made = PostgresServer(tmp_path_factory.mktemp("pg"))
+    made.start()
+    yield made
+    made.stop()
+
+
+def test_the_service_outlives_a_database_that_is_away(running, server, home):
+    service = running(NEWSREEL_DATABASE=server.url, NEWSREEL_LEASE="10").start()
+    service.ready("/ready")
+    store = JobStore(Database(server.url))
+    request = {"prompt": "p", "fake_steps": 4, "fake_seconds": 1.0}
+    jobs = [store.submit(NewJob("generate", "open", request))[0].id for _ in range(2)]
+    _until(lambda: store.get(jobs[0]).state is State.PROCESSING)
+    server.stop()
+    time.sleep(3)
+    with pytest.raises(urllib.error.HTTPError, match="500"):
+        service.get("/jobs")
+    server.start()
+    _until(lambda: all(store.get(job).state is State.COMPLETED for job in jobs))
+    assert [path.name for path in sorted((home / "examples").glob("*.mp4"))] == sorted(
+        store.get(job).artifact for job in jobs
+    )
+    store.database.engine.dispose()
+
+
+def _until(condition, seconds=40.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
