@@ -6,6 +6,7 @@ from typing import Any
 from anyio import to_thread
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
+from sqlalchemy.exc import OperationalError
 
 import src
 from src.api.problems import ApiError, responses
@@ -29,7 +30,8 @@ class Model(BaseModel):
 
 
 class Health(BaseModel):
-    """status: "ok", or "draining" on the way out. pipeline: "ready", "starting" or "absent" (no worker).
+    """status: "ok", "draining" on the way out, or "no database" while that cannot be reached (then nothing is known of
+    workers and queue). pipeline: "ready", "starting" or "absent" (no worker).
 
     device, model, warm (the mode that is loaded): None until a worker tells.
     """
@@ -54,16 +56,22 @@ class Ready(BaseModel):
 @router.get("/health", response_model=Health, summary="Alive, and what it runs on")
 async def health(service: ServiceDep) -> Health:
     """Answers 200 while the process lives. Needs no key and tells nothing of any job."""
-    return await to_thread.run_sync(_look, service, limiter=service.lookout)
+    try:
+        return await to_thread.run_sync(_look, service, limiter=service.lookout)
+    except OperationalError:
+        return _health(service, "no database", [], {})
 
 
 def _look(service: Service) -> Health:
-    workers = _fresh(service)
+    return _health(service, "draining" if service.draining else "ok", _fresh(service), service.store.counts())
+
+
+def _health(service: Service, status: str, workers: list[dict[str, Any]], queue: dict[str, int]) -> Health:
     info = workers[0]["info"] if workers else {}
     return Health(
-        status="draining" if service.draining else "ok", version=src.__version__, device=info.get("name"),
-        pipeline=_pipeline(service, workers), model=info.get("model"), warm=info.get("warm"),
-        queue=service.store.counts(), uptime_s=round(time.time() - service.started_at, 1),
+        status=status, version=src.__version__, device=info.get("name"), pipeline=_pipeline(service, workers),
+        model=info.get("model"), warm=info.get("warm"), queue=queue,
+        uptime_s=round(time.time() - service.started_at, 1),
     )  # fmt: skip
 
 

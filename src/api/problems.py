@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from loguru import logger
 from pydantic import BaseModel
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from src.core.errors import NewsreelError
@@ -55,6 +56,11 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         return problem(error.status_code, str(error.detail), headers=error.headers)
+
+    @app.exception_handler(OperationalError)
+    async def away(request: Request, error: OperationalError) -> JSONResponse:
+        logger.error("the database cannot be reached: {}", str(error.orig).strip())
+        return problem(503, "the database cannot be reached; try again soon", headers={"Retry-After": "10"})
 
     @app.exception_handler(Exception)
     async def bug(request: Request, error: Exception) -> JSONResponse:

@@ -28,8 +28,9 @@ def test_the_service_outlives_a_database_that_is_away(running, server, home):
     _until(lambda: store.get(jobs[0]).state is State.PROCESSING)
     server.stop()
     time.sleep(3)
-    with pytest.raises(urllib.error.HTTPError, match="500"):
+    with pytest.raises(urllib.error.HTTPError, match="503"):
         service.get("/jobs")
+    assert service.get("/health")["status"] == "no database"
     server.start()
     _until(lambda: all(store.get(job).state is State.COMPLETED for job in jobs))
     assert [path.name for path in sorted((home / "examples").glob("*.mp4"))] == sorted(
