@@ -45,7 +45,7 @@ def growth(request_for, cpu, tmp_path, jobs: int, settled: int) -> float:
     for number in range(jobs):
         prompt = f"{prompts[number % len(prompts)]} {number}"
         path = tmp_path / f"{number}.mp4"
-        make(request_for(output_path=path, prompt=prompt, seed=number, width=160, height=112), cpu, sessions)
+        make(request_for(output_path=path, prompt=prompt, seed=number, width=160, height=120), cpu, sessions)
         gc.collect()
         sizes.append(process.memory_info().rss)
     return float(np.mean(sizes[-3:]) / np.mean(sizes[settled - 3 : settled])) - 1
