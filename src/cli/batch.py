@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from src.engine.batch import Outcome
 
 OVERRIDES = ("mode", "model", "profile", "device", "dtype", "offload", "vram_budget", "delivery", "upscale")
+MOST_TOGETHER = 64
 OPTIONS: dict[str, Any] = {
     "jobs_file": value(Path, "JSON file of jobs (configs/schemas/batch_jobs.json)."),
     "output_dir": value(Path, "Where clips and reports go."),
     "mode": value(str, "baseline or optimized, for all jobs."),
     **{name: VOCABULARY[name] for name in OVERRIDES[1:]},
+    "prompts_per_forward": value(int, "Clips that may share a forward, where memory allows [1]."),
     "resume": switch("Skip jobs whose clip is there, whole, and of the same plan.", "--resume"),
     "dry_run": switch("Validate and show the order; run nothing.", "--dry-run"),
     "json": JSON,
@@ -49,13 +51,19 @@ def _run(values: dict[str, Any]) -> None:
     overrides = {name: values[name] for name in OVERRIDES if values[name] is not None}
     jobs = read_batch(values["jobs_file"], overrides)
     hardware = probe(values["device"] or "auto")
-    planned = plan_batch(jobs, values["output_dir"], hardware)
+    planned = plan_batch(jobs, values["output_dir"], hardware, _together(values["prompts_per_forward"]))
     if values["dry_run"]:
         print_json({"order": [item.job.id for item in planned]})
         return
     begin = time.perf_counter()
     outcomes = run_batch(planned, hardware, values["resume"], _announcer(len(planned), values["quiet"]))
     _answer(outcomes, time.perf_counter() - begin, values)
+
+
+def _together(count: int | None) -> int:
+    if count is not None and not 1 <= count <= MOST_TOGETHER:
+        raise BadInputError(f"--prompts-per-forward is {count}; it must be 1 to {MOST_TOGETHER}")
+    return count or 1
 
 
 def _announcer(total: int, quiet: bool) -> Any:

@@ -55,9 +55,9 @@ class Upscale(Config):
     scale: int
 
 
-LATER = ("upscale", "upscaler_weights")
-"""Fields that plans of manifest schema 1 had not; where they hold their defaults, the digest leaves them out, so that
-the digest of an older plan is still its own."""
+LATER = ("upscale", "upscaler_weights", "prompts_per_forward")
+"""Fields that older plans had not; where they hold their defaults, the digest leaves them out, so that the digest of an
+older plan is still its own."""
 
 
 class Plan(Config):
@@ -70,7 +70,8 @@ class Plan(Config):
     that, None for nothing. upscaler_weights: SHA-256 of the files of both, by name. seed: of the run's generator.
     max_sequence_length: tokens of the prompt that the model reads. cache: of transformer blocks between steps.
     adapters: applied together. memory_estimate: bytes of device memory that the planner expects to need.
-    determinism: "exact" (same machine and versions give the same frames) or "tolerance".
+    determinism: "exact" (same machine and versions give the same frames) or "tolerance". prompts_per_forward: clips in
+    one forward of the transformer; a clip made alone by such a plan fills the forward with copies of itself.
     """
 
     mode: str
@@ -98,6 +99,7 @@ class Plan(Config):
     determinism: str = "exact"
     upscale: Upscale | None = None
     upscaler_weights: dict[str, str] = Field(default_factory=dict)
+    prompts_per_forward: int = 1
 
     @property
     def written(self) -> Size:
@@ -115,6 +117,10 @@ class Plan(Config):
 
     def digest(self) -> str:
         """SHA-256 over the canonical JSON of the plan."""
-        unused = {name for name in LATER if not getattr(self, name)}
+        unused = {name for name in LATER if getattr(self, name) == _default(name)}
         text = json.dumps(self.model_dump(mode="json", exclude=unused), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _default(name: str) -> object:
+    return Plan.model_fields[name].get_default(call_default_factory=True)

@@ -2,33 +2,40 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from loguru import logger
 
+from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, NewsreelError
 from src.core.hardware import Hardware
 from src.core.plan import Plan
-from src.core.progress import CancelToken
+from src.core.progress import CancelToken, ignore
 from src.core.request import Request
 from src.core.result import Result
 from src.engine.generate import generate, plans_for, prepare
 from src.engine.manifest import read_manifest
+from src.engine.planner import budget_bytes, most_prompts
 from src.engine.session import Sessions
 from src.jobs.batch_file import BatchJob
-from src.jobs.grouping import group
+from src.jobs.grouping import group, together
+from src.media.images import fit_photograph
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A job that passed every check: its request with the final output path, and its plans."""
+    """A job that passed every check: its request with the final output path, its plans, and the number of its bundle,
+    whose jobs share their forwards."""
 
     job: BatchJob
     request: Request
     plans: tuple[Plan, ...]
+    spec: ModelSpec
+    bundle: int = 0
 
 
 @dataclass(frozen=True)
@@ -56,9 +63,12 @@ class Outcome:
         }
 
 
-def plan_batch(jobs: Iterable[BatchJob], output_dir: Path, hardware: Hardware) -> list[Planned]:
+def plan_batch(
+    jobs: Iterable[BatchJob], output_dir: Path, hardware: Hardware, prompts_per_forward: int = 1
+) -> list[Planned]:
     """Check and plan every job; returns them in their best order.
 
+    prompts_per_forward: clips that may share a forward, where memory allows. Their plans say so.
     Raises BadInputError, or the one class that all errors share, listing every job that cannot run.
     """
     planned: list[Planned] = []
@@ -71,7 +81,8 @@ def plan_batch(jobs: Iterable[BatchJob], output_dir: Path, hardware: Hardware) -
                 raise BadInputError(f"output_path {path} is that of another job")
             if path.with_suffix(".json") == output_dir / "report.json":
                 raise BadInputError("its manifest would be report.json, the batch's own report; give it another id")
-            planned.append(Planned(job, request, plans_for(prepare(request), hardware)))
+            prepared = prepare(request)
+            planned.append(Planned(job, request, plans_for(prepared, hardware), prepared.spec))
         except NewsreelError as error:
             errors[job.id] = error
     if errors:
@@ -79,7 +90,29 @@ def plan_batch(jobs: Iterable[BatchJob], output_dir: Path, hardware: Hardware) -
         listed = "".join(f"\n  {name}: {error}" for name, error in errors.items())
         kind = kinds.pop() if len(kinds) == 1 else BadInputError
         raise kind(f"{len(errors)} job(s) cannot run, none was run{listed}")
-    return group(planned, lambda item: item.plans[0])
+    return _bundled(group(planned, _plan), hardware, prompts_per_forward)
+
+
+def _plan(item: Planned) -> Plan:
+    return item.plans[0]
+
+
+def _bundled(planned: list[Planned], hardware: Hardware, wanted: int) -> list[Planned]:
+    """Number the bundles. A bundle is settled by the whole file, so that a resumed batch plans the same."""
+
+    def most(item: Planned) -> int:
+        return most_prompts(item.plans[0], item.spec.memory, budget_bytes(item.request, hardware), wanted)
+
+    bundles = together(planned, _plan, most)
+    return [_member(item, number, len(bundle)) for number, bundle in enumerate(bundles) for item in bundle]
+
+
+def _member(item: Planned, number: int, size: int) -> Planned:
+    """The job in its bundle; its plan of a forward alone is what lack of memory steps to."""
+    if size == 1:
+        return replace(item, bundle=number)
+    shared = item.plans[0].model_copy(update={"prompts_per_forward": size, "determinism": "tolerance"})
+    return replace(item, bundle=number, plans=(shared, *item.plans))
 
 
 def run_batch(
@@ -90,12 +123,69 @@ def run_batch(
     cancel: CancelToken | None = None,
 ) -> list[Outcome]:
     """Run the jobs in order; one that fails does not stop the others. announce: called after each."""
-    sessions, outcomes = Sessions(), []
-    for item in planned:
-        outcome = _skipped(item) if resume else None
-        outcomes.append(outcome or _run(item, hardware, sessions, cancel))
-        announce(outcomes[-1])
-    return outcomes
+    batch = _Batch(hardware, resume, announce, cancel or CancelToken())
+    return [outcome for _, items in groupby(planned, lambda item: item.bundle) for outcome in batch.run(list(items))]
+
+
+@dataclass
+class _Batch:
+    """A batch under way: what is warm, and who watches."""
+
+    hardware: Hardware
+    resume: bool
+    announce: Callable[[Outcome], None]
+    cancel: CancelToken
+    sessions: Sessions = field(default_factory=Sessions)
+
+    def run(self, bundle: list[Planned]) -> Iterator[Outcome]:
+        """The outcomes of a bundle's jobs, each announced when it is known."""
+        skipped = {item.job.id: _skipped(item) for item in bundle if self.resume}
+        begin, left = time.perf_counter(), [item for item in bundle if not skipped.get(item.job.id)]
+        made = {item.job.id: item for item in self._denoised_together(left)}
+        share = (time.perf_counter() - begin) / max(len(left), 1)
+        for item in bundle:
+            outcome = skipped.get(item.job.id) or self._one(made[item.job.id], share)
+            self.announce(outcome)
+            yield outcome
+
+    def _denoised_together(self, items: list[Planned]) -> list[Planned]:
+        """Denoise the jobs in shared forwards; where that fails, they come back planned for forwards of their own."""
+        if len(items) < 2:
+            return items
+        try:
+            prepared = [prepare(item.request) for item in items]
+            plans = [item.plans[0] for item in items]
+            session = self.sessions.opener(prepared[0].folder, prepared[0].adapters)(plans[0])
+            pictures = [fit_photograph(each.photograph.pixels, plan.native.width, plan.native.height, plan.fit)
+                        for each, plan in zip(prepared, plans, strict=True)]  # fmt: skip
+            session.denoise_together(plans, pictures, ignore, self.cancel)
+        except Exception as error:
+            if getattr(error, "exit_code", 1) == 130:
+                raise
+            logger.warning(f"{len(items)} jobs do not share a forward ({error}); each is made by itself")
+            return [replace(item, plans=item.plans[1:]) for item in items]
+        return items
+
+    def _one(self, item: Planned, share: float) -> Outcome:
+        """Make one clip; share: the seconds it took already in company."""
+        begin = time.perf_counter() - share
+        try:
+            result = generate(prepare(item.request), item.plans, self.hardware, cancel=self.cancel,
+                              sessions=self.sessions)  # fmt: skip
+        except Exception as error:
+            if getattr(error, "exit_code", 1) == 130:
+                raise
+            return Outcome(item.job.id, "failed", time.perf_counter() - begin, error=_told(item, error))
+        return Outcome(item.job.id, "completed", time.perf_counter() - begin, result)
+
+
+def _told(item: Planned, error: Exception) -> str:
+    """Log the failure; returns its sentence."""
+    if isinstance(error, NewsreelError):
+        logger.error(f"{item.job.id}: {error}")
+        return str(error)
+    logger.opt(exception=error).error(f"{item.job.id}: a bug, please report it")
+    return f"{type(error).__name__}: {error}"
 
 
 def _skipped(item: Planned) -> Outcome | None:
@@ -122,18 +212,3 @@ def finished(path: Path, plans: tuple[Plan, ...]) -> Result | None:
         costs=manifest.costs,
         report=manifest.report,
     )
-
-
-def _run(item: Planned, hardware: Hardware, sessions: Sessions, cancel: CancelToken | None) -> Outcome:
-    begin = time.perf_counter()
-    try:
-        result = generate(prepare(item.request), item.plans, hardware, cancel=cancel, sessions=sessions)
-    except NewsreelError as error:
-        if error.exit_code == 130:
-            raise
-        logger.error(f"{item.job.id}: {error}")
-        return Outcome(item.job.id, "failed", time.perf_counter() - begin, error=str(error))
-    except Exception as error:
-        logger.exception(f"{item.job.id}: a bug, please report it")
-        return Outcome(item.job.id, "failed", time.perf_counter() - begin, error=f"{type(error).__name__}: {error}")
-    return Outcome(item.job.id, "completed", time.perf_counter() - begin, result)

@@ -37,6 +37,10 @@ class Stopwatch:
             self.seconds[name] = self.seconds.get(name, 0.0) + elapsed - self._inner.pop()
             self._inner[-1] += elapsed
 
+    def add(self, name: str, seconds: float) -> None:
+        """Count what was computed elsewhere for this run."""
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
     def drain(self, name: str, items: Iterator[T]) -> Iterator[T]:
         """Pass `items` on, counting the time spent waiting for them as stage `name`."""
         while True:

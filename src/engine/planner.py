@@ -7,6 +7,7 @@ from src.catalog.profiles import Profile, find_profile, load_profiles
 from src.catalog.spec import Memory, ModelSpec
 from src.core.errors import BadInputError
 from src.core.hardware import Hardware
+from src.core.plan import Plan
 from src.core.request import Request, parse_bytes
 
 WIDTH = {"none": 1.0, "int8": 0.5, "fp8": 0.5}  # of the transformer's weights, against 16 bit
@@ -136,6 +137,16 @@ def estimate_bytes(profile: Profile, spec: ModelSpec) -> int:
 def _streamed(profile: Profile, memory: Memory, decode: int) -> int:
     resident = GROUP_BYTES if profile.offload == "group" else 0
     return resident + max(memory.denoise, decode)
+
+
+def most_prompts(plan: Plan, memory: Memory, budget: int, wanted: int) -> int:
+    """How many clips fit into one forward, at least 1 and at most `wanted`: only denoising grows with them."""
+    beside = max(memory.denoise, memory.decode_tiled if plan.session.tiling else memory.decode)
+    fits = (
+        count for count in range(wanted, 1, -1)
+        if plan.memory_estimate + max(0, count * memory.denoise - beside) <= budget
+    )  # fmt: skip
+    return next(fits, 1)
 
 
 def advice(request: Request, spec: ModelSpec, hardware: Hardware) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """A warm pipeline: loaded once for a session key, it runs every plan that shares the key."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ class Session:
         self._rack: Any = None
         self._checkpoint_scheduler: Any = None
         self.encodings: Any = None
+        self._ready: dict[str, Ready] = {}
 
     def load(self) -> Any:
         """The pipeline, loaded on the first call."""
@@ -56,6 +57,7 @@ class Session:
         from src.pipelines.memory import release
 
         self._pipe = self._rack = self.encodings = self._checkpoint_scheduler = None  # each holds the pipeline
+        self._ready.clear()
         release()
 
     def cut_from(self, prompt: str, limit: int) -> str:
@@ -73,17 +75,47 @@ class Session:
         cancel: CancelToken,
         preview: "Preview | None" = None,
     ) -> Iterator[np.ndarray]:
-        """Yield the native frames (H, W, 3) uint8 in order; pixels: the photograph at native size."""
+        """Yield the native frames (H, W, 3) uint8 in order; pixels: the photograph at native size.
+
+        Latents that `denoise_together` left for this very plan are decoded; everything else is computed here.
+        """
         from src.pipelines.tuning import attention_kernel
 
+        run = _Run(self._prepared(plan, watch), plan, pixels, watch, listener, cancel, preview)
+        ready = self._ready.get(plan.digest())
+        with attention_kernel(plan.session.attention, plan.session.device):
+            for piece in run.stock() if plan.mode == "baseline" else run.ours(ready):
+                yield from piece
+
+    def denoise_together(
+        self, plans: Sequence[Plan], pictures: Sequence[np.ndarray], listener: Listener, cancel: CancelToken
+    ) -> None:
+        """Denoise the clips of plans that share their forwards, and keep the latents until the next call.
+
+        plans: differ in prompt, photograph and seed alone. pictures: their photographs at native size.
+        """
+        from src.pipelines import denoise
+        from src.pipelines.tuning import attention_kernel
+
+        watch, first = Stopwatch(), plans[0]
+        pipe = self._prepared(first, watch)
+        try:
+            with attention_kernel(first.session.attention, first.session.device):
+                with watch.stage("encode"):
+                    clips = [_begin(pipe, plan, pixels) for plan, pixels in zip(plans, pictures, strict=True)]
+                with watch.stage("denoise"):
+                    made = denoise.denoise(pipe, first, clips, listener, cancel)
+        finally:
+            pipe.maybe_free_model_hooks()
+        seconds = {stage: watch.seconds[stage] / len(plans) for stage in ("encode", "denoise")}
+        self._ready = {plan.digest(): Ready(latents, seconds) for plan, latents in zip(plans, made, strict=True)}
+
+    def _prepared(self, plan: Plan, watch: Stopwatch) -> Any:
         with watch.stage("load"):
             pipe = self.load()
             self._set_scheduler(plan)
             self._set_adapters_and_cache(plan)
-        run = _Run(pipe, plan, pixels, watch, listener, cancel, preview)
-        with attention_kernel(plan.session.attention, plan.session.device):
-            for piece in run.stock() if plan.mode == "baseline" else run.ours():
-                yield from piece
+        return pipe
 
     def _set_scheduler(self, plan: Plan) -> None:
         """A fresh scheduler for each run, so that no state of an earlier run is left in it."""
@@ -113,6 +145,23 @@ class Session:
 
 
 @dataclass(frozen=True)
+class Ready:
+    """Clean latents (1, F, C, h, w) of one plan, and its share of what they cost, by stage."""
+
+    latents: Any
+    seconds: dict[str, float]
+
+
+def _begin(pipe: Any, plan: Plan, pixels: np.ndarray) -> Any:
+    """The clip before its first step."""
+    from src.pipelines import denoise
+    from src.pipelines.memory import generator_for
+
+    generator = generator_for(plan.seed)
+    return denoise.Clip(denoise.condition(pipe, plan, pixels, generator), generator)
+
+
+@dataclass(frozen=True)
 class _Run:
     """One run of a loaded pipeline, and who watches it."""
 
@@ -124,23 +173,31 @@ class _Run:
     cancel: CancelToken
     preview: "Preview | None"
 
-    def ours(self) -> Iterator[np.ndarray]:
+    def ours(self, ready: Ready | None) -> Iterator[np.ndarray]:
         """Our loop: pieces of frames (n, H, W, 3) uint8 as they are decoded."""
         from src.pipelines import denoise
-        from src.pipelines.memory import generator_for
 
-        pipe, plan, generator = self.pipe, self.plan, generator_for(self.plan.seed)
         try:
-            with self.watch.stage("encode"):
-                self.cancel.check()
-                start = denoise.condition(pipe, plan, self.pixels, generator)
-                self.listener(Progress("encode", 1, 1))
-            with self.watch.stage("denoise"):
-                latents = denoise.denoise(pipe, plan, start, generator, self.listener, self.cancel, self.preview)
-            pieces = denoise.decode(pipe, latents, self.listener, self.cancel, plan.session.tiling)
+            latents = self._taken(ready) if ready else self._denoised()
+            pieces = denoise.decode(self.pipe, latents, self.listener, self.cancel, self.plan.session.tiling)
             yield from self.watch.drain("decode", pieces)
         finally:
-            pipe.maybe_free_model_hooks()
+            self.pipe.maybe_free_model_hooks()
+
+    def _denoised(self) -> Any:
+        from src.pipelines import denoise
+
+        with self.watch.stage("encode"):
+            self.cancel.check()
+            clip = _begin(self.pipe, self.plan, self.pixels)
+            self.listener(Progress("encode", 1, 1))
+        with self.watch.stage("denoise"):
+            return denoise.denoise(self.pipe, self.plan, [clip], self.listener, self.cancel, self.preview)[0]
+
+    def _taken(self, ready: Ready) -> Any:
+        for stage, seconds in ready.seconds.items():
+            self.watch.add(stage, seconds)
+        return ready.latents
 
     def stock(self) -> Iterator[np.ndarray]:
         """The reference: the stock pipeline, called as its model card calls it; it has no preview."""

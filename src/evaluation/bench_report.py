@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from src.core.errors import OutputError
+from src.evaluation.pages import markdown_table
 
 SHOWN = (
-    "mode", "profile", "steps", "seconds_median", "speedup", "peak_rss_mb", "peak_vram_mb", "temporal_score",
-    "psnr_to_baseline",
+    "mode", "profile", "steps", "seconds_median", "speedup", "peak_rss_mb", "peak_vram_mb", "memory_share",
+    "temporal_score", "psnr_to_baseline", "max_difference",
 )  # fmt: skip
 
 
@@ -51,6 +52,13 @@ def _cell(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def page_block(rows: list[dict[str, Any]], machine: str) -> str:
+    """The rows as a page shows them."""
+    first = rows[0]
+    note = f"Model {first['model']}, {first['frames']} frames, {first['size']}, {first['dtype']} on {machine}."
+    return f"{note}\n\n{markdown_table(SHOWN, [[row[name] for name in SHOWN] for row in rows])}"
 
 
 def plot(path: Path, rows: list[dict[str, Any]]) -> Path:

@@ -4,7 +4,7 @@
 
 Each mode runs in a process of its own, warm, and the modes take turns, so that a noisy machine disturbs both. Ratios
 are of medians. "optimized" runs with its own defaults; "equal" is the same profile with the baseline's steps and
-guidance, which is what the PSNR compares.
+guidance, of which PSNR, largest frame difference and share of the peak memory are given.
 """
 
 import statistics
@@ -30,6 +30,7 @@ OPTIONS: dict[str, Any] = {
     "repeats": value(int, "Timed runs of each mode [3]."),
     "warmup": value(int, "Untimed runs before them [1]."),
     "csv": value(Path, "CSV to append to [outputs/benchmarks.csv]."),
+    "page": value(Path, "A page with a block 'cpu' that gets the rows, such as docs/benchmarks.md."),
     "summary": value(Path, "Snapshot to write [outputs/PROJECT_SUMMARY.json]."),
     "config": CONFIG,
     "json": JSON,
@@ -130,10 +131,19 @@ def _row(name: str, runs: list[Sample], baseline: list[Sample] | None) -> dict[s
         "peak_vram_mb": max(run.peak_vram for run in runs) >> 20,
         "temporal_score": first.report["score"],
         "static": first.report["static"],
+        "memory_share": _memory(runs, baseline),
         "speedup": round(statistics.median([run.total for run in baseline]) / median, 3) if baseline else None,
         "psnr_to_baseline": psnr(baseline[0].frames, first.frames) if comparable else None,
         "max_difference": int(np.abs(baseline[0].frames.astype(int) - first.frames).max()) if comparable else None,
     }
+
+
+def _memory(runs: list[Sample], baseline: list[Sample] | None) -> float | None:
+    """Peak memory as a share of the baseline's: of the GPU where it was used, else of the process."""
+    if baseline is None:
+        return None
+    ours, stock = (max(run.peak_vram or run.peak_rss for run in side) for side in (runs, baseline))
+    return round(ours / stock, 3)
 
 
 def psnr(first: np.ndarray, second: np.ndarray) -> float | None:
@@ -145,13 +155,17 @@ def psnr(first: np.ndarray, second: np.ndarray) -> float | None:
 def _write(rows: list[dict[str, Any]], values: dict[str, Any]) -> None:
     """CSV, snapshot and plot; the rows on standard output."""
     from src.core.paths import home
-    from src.evaluation.bench_report import append_csv, plot, table
+    from src.engine.probe import probe
+    from src.evaluation.bench_report import append_csv, page_block, plot, table
+    from src.evaluation.pages import write_block
     from src.evaluation.summary import write_summary
 
     target = values["csv"] or home() / "benchmarks.csv"
     append_csv(target, rows)
     picture = plot(target.with_suffix(".png"), rows)
     write_summary(values["summary"] or home() / "PROJECT_SUMMARY.json", rows, {"csv": target, "plot": picture})
+    if values["page"]:
+        write_block(values["page"], "cpu", page_block(rows, probe(values["device"] or "auto").name))
     if values["json"]:
         print_json({"rows": rows})
     else:

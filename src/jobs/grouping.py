@@ -34,6 +34,32 @@ def _keys(plan: Plan) -> tuple[str, ...]:
     return plan.session.model_dump_json(), adapters, shape, f"{plan.prompt}\n{plan.negative_prompt}"
 
 
+def together(items: Iterable[T], plan_of: Callable[[T], Plan], most: Callable[[T], int]) -> list[list[T]]:
+    """Neighbours whose clips can share every forward, at most `most(item)` of them in one; alone where none can.
+
+    Plans share when they differ in prompt, photograph and seed alone. A step cache decides from all clips of a forward
+    at once, so that each would depend on its neighbours: plans with one stay alone, as do those of the stock pipeline.
+    """
+    bundles: list[list[T]] = []
+    for item in items:
+        last = bundles[-1] if bundles else []
+        plan = plan_of(item)
+        if last and _shared(plan_of(last[0])) == _shared(plan) is not None and len(last) < most(item):
+            last.append(item)
+        else:
+            bundles.append([item])
+    return bundles
+
+
+def _shared(plan: Plan) -> Plan | None:
+    """The plan without what may differ between clips of one forward; None where it shares none."""
+    if plan.mode == "baseline" or plan.cache.name != "none":
+        return None
+    own = {"prompt": "", "negative_prompt": "", "image_sha256": "", "seed": 0, "fit": "", "score": False, "fps": 0.0}
+    after = {"delivered": plan.native, "upscaler": "", "upscale": None, "upscaler_weights": {}}
+    return plan.model_copy(update=own | after)
+
+
 def changes(plans: Iterable[Plan]) -> dict[str, int]:
     """How often neighbours differ in session, adapters, shape and prompt: what grouping is there to lower."""
     rows = [_keys(plan) for plan in plans]

@@ -6,7 +6,7 @@ latents are joined to the noisy ones on the channel axis.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,54 +94,79 @@ def rotary_positions(pipe: Any, plan: Plan, latent_frames: int, device: torch.de
     return pipe._prepare_rotary_positional_embeddings(size.height, size.width, latent_frames, device)
 
 
+@dataclass
+class Clip:
+    """One clip on its way through the steps.
+
+    generator: the clip's own, from which `condition` drew before. latents: (1, F, C, h, w). x0: the estimate of the
+    clean ones, None where the solver gives none.
+    """
+
+    start: Conditioning
+    generator: torch.Generator
+    latents: Tensor | None = None
+    x0: Tensor | None = None
+
+
 @torch.no_grad()
 def denoise(
     pipe: Any,
     plan: Plan,
-    start: Conditioning,
-    generator: torch.Generator,
+    clips: Sequence[Clip],
     listener: Listener,
     cancel: CancelToken,
     preview: Preview | None = None,
-) -> Tensor:
-    """Run the plan's timesteps; returns clean latents (1, F, C, h, w) without the padding frames.
+) -> list[Tensor]:
+    """Run the plan's timesteps for clips that share them; returns clean latents (1, F, C, h, w) without the padding.
 
-    preview is given the step and the current estimate of the clean latents. Raises CancelledError between steps.
+    Only the transformer's forward is shared: everything random is a clip's own, and its step is computed by itself.
+    preview is given the step and the first clip's estimate of the clean latents. Raises CancelledError between steps.
     """
-    latents, old_x0, previous = start.latents * pipe.scheduler.init_noise_sigma, None, None
+    for clip in clips:
+        clip.latents = clip.start.latents * pipe.scheduler.init_noise_sigma
+    previous = None
     for step, timestep in enumerate(pipe.scheduler.timesteps):
         cancel.check()
         pipe.transformer.newsreel_timestep = int(timestep)  # what a timestep-bound cache looks at
-        velocity = predict(pipe, start, latents, timestep, plan.guidance[step])
-        latents, old_x0 = advance(pipe.scheduler, velocity, old_x0, timestep, previous, latents, generator)
-        latents, previous = latents.to(start.prompt_embeds.dtype), timestep
+        velocities = predict(pipe, clips, timestep, plan.guidance[step], plan.prompts_per_forward)
+        for clip, velocity in zip(clips, velocities, strict=True):
+            latents = clip.latents
+            latents, clip.x0 = advance(pipe.scheduler, velocity, clip.x0, timestep, previous, latents, clip.generator)
+            clip.latents = latents.to(clip.start.prompt_embeds.dtype)
+        previous = timestep
         listener(Progress("denoise", step + 1, plan.num_inference_steps))
-        if preview is not None and old_x0 is not None:
-            preview(step, old_x0)
+        if preview is not None and clips[0].x0 is not None:
+            preview(step, clips[0].x0)
     cancel.check()
-    return latents[:, start.padding :]
+    return [clip.latents[:, clip.start.padding :] for clip in clips]
 
 
-def predict(pipe: Any, start: Conditioning, latents: Tensor, timestep: Tensor, scale: float) -> Tensor:
-    """The velocity (1, F, C, h, w) in float32; v = v_u + w (v_c - v_u), arXiv:2207.12598, skipped for w <= 1."""
-    embeds = start.prompt_embeds if scale > 1 else start.prompt_embeds[-1:]
-    repeats = embeds.shape[0]
+def predict(pipe: Any, clips: Sequence[Clip], timestep: Tensor, scale: float, rows: int = 1) -> Sequence[Tensor]:
+    """Each clip's velocity (1, F, C, h, w) in float32: v = v_u + w (v_c - v_u), arXiv:2207.12598, skipped for w <= 1.
+
+    rows: clips in one forward, filled up with copies of the first. Kernels may round by the size of the batch: filled,
+    a clip that was made in company is made again alone with the same bits.
+    """
+    together = [*clips, *[clips[0]] * (rows - len(clips))]
+    branches = (0, -1) if scale > 1 else (-1,)
+    pairs = [(clip, branch) for branch in branches for clip in together]
+    joined = torch.cat([clip.latents for clip, _ in pairs])
+    model_input = pipe.scheduler.scale_model_input(joined, timestep)
+    model_input = torch.cat([model_input, torch.cat([clip.start.image_latents for clip, _ in pairs])], dim=2)
     # A cache of its own for unguided steps: their batch has another size.
-    model_input = pipe.scheduler.scale_model_input(torch.cat([latents] * repeats), timestep)
-    model_input = torch.cat([model_input, torch.cat([start.image_latents] * repeats)], dim=2)
-    with pipe.transformer.cache_context("cond_uncond" if repeats == 2 else "cond"):
+    with pipe.transformer.cache_context("cond_uncond" if scale > 1 else "cond"):
         velocity = pipe.transformer(
             hidden_states=model_input,
-            encoder_hidden_states=embeds,
-            timestep=timestep.expand(repeats),
-            ofs=start.ofs,
-            image_rotary_emb=start.rotary,
+            encoder_hidden_states=torch.stack([clip.start.prompt_embeds[branch] for clip, branch in pairs]),
+            timestep=timestep.expand(len(pairs)),
+            ofs=clips[0].start.ofs,
+            image_rotary_emb=clips[0].start.rotary,
             return_dict=False,
         )[0].float()
-    if repeats == 1:
-        return velocity
-    unconditional, conditional = velocity.chunk(2)
-    return unconditional + scale * (conditional - unconditional)
+    if scale > 1:
+        unconditional, conditional = velocity.chunk(2)
+        velocity = unconditional + scale * (conditional - unconditional)
+    return velocity.split(1)[: len(clips)]
 
 
 def advance(

@@ -73,8 +73,16 @@ def use_onednn(vae: nn.Module) -> int:
 
 
 def _onednn(self: nn.Conv3d, f: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The convolution by oneDNN where it can: on a CPU, with features and weights of one dtype."""
-    if f.device.type != "cpu" or f.dtype != weight.dtype or self.padding_mode != "zeros":
+    """The convolution by oneDNN where it can: on a CPU, with features and weights of one dtype.
+
+    A compiled decoder goes the plain way: the operator cannot be traced, and the compiler chooses oneDNN itself.
+    """
+    if (
+        torch.compiler.is_compiling()
+        or f.device.type != "cpu"
+        or f.dtype != weight.dtype
+        or self.padding_mode != "zeros"
+    ):
         return nn.Conv3d._conv_forward(self, f, weight, bias)
     return torch.ops.aten.mkldnn_convolution(f, weight, bias, self.padding, self.stride, self.dilation, self.groups)
 

@@ -14,6 +14,7 @@ from src.cli.batch import as_csv, summary
 from src.core.errors import BadInputError, MissingWeightsError
 from src.core.paths import REPOSITORY
 from src.engine.batch import finished, plan_batch, run_batch
+from src.engine.probe import probe
 from src.jobs.batch_file import read_batch
 from src.pipelines import loading
 
@@ -131,38 +132,34 @@ def test_two_jobs_for_one_file_are_refused(jobs_file, tmp_path, cpu):
         plan_batch(read_batch(jobs_file(2, output_path=str(tmp_path / "same.mp4")), {}), tmp_path, cpu)
 
 
-def test_kill_and_resume_finishes_all(jobs_file, tmp_path):
-    path, folder = jobs_file(4), tmp_path / "out"
+def test_killed_at_the_fifth_of_twelve_jobs_and_resumed_all_are_finished(jobs_file, tmp_path):
+    path, folder = jobs_file(12, score=False, delivery="lanczos"), tmp_path / "out"
     command = [
-        sys.executable,
-        "-m",
-        "src.batch_processor",
-        "--jobs-file",
-        str(path),
-        "--output-dir",
-        str(folder),
-        "--device",
-        "cpu",
-    ]
+        sys.executable, "-m", "src.batch_processor", "--jobs-file", str(path), "--output-dir", str(folder),
+        "--device", "cpu",
+    ]  # fmt: skip
     process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    for _ in range(1200):
-        if (folder / "clip-0.mp4").exists():
+    for _ in range(6000):
+        if len(list(folder.glob("clip-*.mp4"))) >= 4:  # the fifth has begun
             break
-        time.sleep(0.05)
+        time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
     kept = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.glob("clip-*.mp4")}
+    assert 4 <= len(kept) < 12
     done = subprocess.run(
         [*command, "--resume", "--json"], cwd=REPOSITORY, capture_output=True, text=True, env=os.environ
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert report["completed"] + report["skipped"] == 4
-    assert report["skipped"] >= 1
-    names = sorted(p.name for p in folder.iterdir() if p.suffix in (".mp4", ".json") and not p.name.startswith("."))
-    assert names == sorted([f"clip-{n}.{kind}" for n in range(4) for kind in ("mp4", "json")] + ["report.json"])
+    assert (report["completed"], report["skipped"], report["failed"]) == (12 - len(kept), len(kept), 0)
+    names = sorted(p.name for p in folder.iterdir() if p.suffix in (".mp4", ".json"))  # no partial file is left either
+    assert names == sorted([f"clip-{n}.{kind}" for n in range(12) for kind in ("mp4", "json")] + ["report.json"])
     for name, (modified, data) in kept.items():
         assert ((folder / name).stat().st_mtime_ns, (folder / name).read_bytes()) == (modified, data)
+    plans = [item.plans for item in plan_batch(read_batch(path, {"device": "cpu"}), folder, probe("cpu"))]
+    clips = [folder / f"clip-{n}.mp4" for n in range(12)]
+    assert all(any(finished(clip, choices) for choices in plans) for clip in clips)
     assert finished(folder / "clip-0.mp4", ()) is None
 
 

@@ -21,11 +21,12 @@ def test_the_published_schema_is_ours():
 
 
 def test_both_modes_in_one_run(tiny_folder, photograph, tmp_path):
-    target, summary = tmp_path / "b.csv", tmp_path / "PROJECT_SUMMARY.json"
+    target, summary, page = tmp_path / "b.csv", tmp_path / "PROJECT_SUMMARY.json", tmp_path / "page.md"
+    page.write_text("# Title\n<!-- cpu: begin -->\n<!-- cpu: end -->\n")
     command = [
         sys.executable, "-m", "src.evaluation.benchmark", "--input-image", str(photograph), "--prompt", "pan left",
         "--model", str(tiny_folder), "--num-inference-steps", "2", "--repeats", "1", "--warmup", "0", "--csv", str(target),
-        "--summary", str(summary), "--device", "cpu", "--json", "--dtype", "float32",
+        "--summary", str(summary), "--page", str(page), "--device", "cpu", "--json", "--dtype", "float32",
     ]  # fmt: skip
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -33,6 +34,9 @@ def test_both_modes_in_one_run(tiny_folder, photograph, tmp_path):
     assert [row["mode"] for row in rows] == ["baseline", "optimized", "equal"]
     assert rows[2]["max_difference"] <= 2
     assert rows[1]["speedup"] > 0
+    assert rows[0]["memory_share"] == 1
+    assert 0 < rows[2]["memory_share"] < 2
+    assert page.read_text().count("| equal | ") == 1
     with target.open() as stream:
         assert [row["mode"] for row in csv.DictReader(stream)] == ["baseline", "optimized", "equal"]
     snapshot = json.loads(summary.read_text())
@@ -59,7 +63,8 @@ def test_a_csv_with_other_columns_is_not_mixed(tmp_path):
 
 def test_the_table_is_aligned():
     row = dict.fromkeys(
-        ("mode", "profile", "steps", "seconds_median", "speedup", "peak_rss_mb", "peak_vram_mb", "temporal_score"), 1.0
-    )
+        ("mode", "profile", "steps", "seconds_median", "speedup", "peak_rss_mb", "peak_vram_mb", "memory_share",
+         "temporal_score", "max_difference"), 1.0
+    )  # fmt: skip
     lines = table([row | {"psnr_to_baseline": None}]).splitlines()
     assert len(set(map(len, lines))) == 1

@@ -1,10 +1,11 @@
 import random
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from src.core.plan import Adapter, Plan, SessionKey, Size
-from src.jobs.grouping import changes, group
+from src.core.plan import Adapter, Cache, Plan, SessionKey, Size
+from src.jobs.grouping import changes, group, together
 
 
 def plan(model="a", adapter="", frames=9, prompt="p"):
@@ -49,3 +50,23 @@ def test_adapters_then_sizes_then_prompts():
 def test_what_was_asked_first_starts_first():
     items = [plan("b"), plan("a"), plan("b", prompt="q")]
     assert [p.session.model for p in group(items, lambda item: item)] == ["b", "b", "a"]
+
+
+@given(plans, st.integers(1, 4))
+def test_bundles_keep_the_order_and_hold_only_what_can_share_a_forward(items, most):
+    bundles = together(items, lambda item: item, lambda _: most)
+    assert [item for bundle in bundles for item in bundle] == items
+    assert all(len(bundle) <= most for bundle in bundles)
+    for bundle in bundles:
+        assert len({(p.session, p.adapters, p.num_frames) for p in bundle}) == 1
+    for one, next_one in pairwise(bundles):
+        apart = (one[0].session, one[0].adapters, one[0].num_frames) != (
+            next_one[0].session, next_one[0].adapters, next_one[0].num_frames,
+        )  # fmt: skip
+        assert apart or len(one) == most
+
+
+def test_a_cache_and_the_stock_pipeline_stand_alone():
+    for change in ({"cache": Cache(name="first_block", threshold=0.1)}, {"mode": "baseline"}):
+        items = [plan().model_copy(update=change)] * 3
+        assert together(items, lambda item: item, lambda _: 3) == [[item] for item in items]

@@ -121,3 +121,24 @@ def test_preview_sees_the_estimate_of_the_clean_latents(session, make_plan, pict
     list(session.run(make_plan(), picture, Stopwatch(), ignore, CancelToken(), lambda *a: seen.append(a)))
     assert [step for step, _ in seen] == [0, 1, 2]
     assert all(x0.shape == (1, 3, 4, 6, 8) for _, x0 in seen)
+
+
+def together(session, plans, picture):
+    """The native frames of plans that share their forwards."""
+    session.denoise_together(plans, [picture] * len(plans), ignore, CancelToken())
+    return [ours(session, plan, picture) for plan in plans]
+
+
+def test_clips_of_one_forward_are_those_made_alone_to_rounding(session, make_plan, picture):
+    plans = [make_plan(prompt=prompt, seed=seed) for seed, prompt in enumerate(["pan left", "push in", "static"])]
+    shared = [plan.model_copy(update={"prompts_per_forward": 3}) for plan in plans]
+    for plan, made in zip(plans, together(session, shared, picture), strict=True):
+        assert np.abs(made.astype(int) - ours(session, plan, picture)).max() <= 1
+
+
+def test_a_clip_alone_by_a_plan_of_a_shared_forward_has_the_bits_of_the_one_in_company(session, make_plan, picture):
+    plans = [make_plan(prompt=prompt, seed=8, prompts_per_forward=3) for prompt in ("pan left", "push in", "static")]
+    in_company = together(session, plans, picture)
+    session.unload()
+    for plan, made in zip(plans, in_company, strict=True):
+        assert np.array_equal(made, ours(session, plan, picture))

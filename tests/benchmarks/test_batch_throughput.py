@@ -1,0 +1,37 @@
+"""The benchmark of batches runs on the tiny model here, so that the script itself is known to work."""
+
+import json
+import subprocess
+import sys
+
+from benchmarks.batch_throughput import as_table, report
+from src.core.paths import REPOSITORY
+
+
+def test_the_script_measures_both_sides(tiny_folder, tmp_path):
+    jobs, page = tmp_path / "jobs.json", tmp_path / "page.md"
+    listed = [
+        {"id": f"clip-{n}", "input_image": "data/samples/sample_image_1.png", "prompt": "pan left"} for n in range(3)
+    ]
+    settings = {"num_inference_steps": 2, "score": False, "device": "cpu"}
+    jobs.write_text(json.dumps({"defaults": settings, "jobs": listed}))
+    page.write_text("<!-- batch: begin -->\n<!-- batch: end -->\n")
+    command = [
+        sys.executable, "-m", "benchmarks.batch_throughput", "--jobs-file", str(jobs), "--model", str(tiny_folder),
+        "--count", "2", "--separate", "1", "--page", str(page), "--", "--prompts-per-forward", "2",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["jobs"], found["separate_measured"], found["extrapolated"]) == (2, 1, True)
+    assert found["batch"]["peak_rss_mb"] > 100
+    assert found["seconds_by_stage"]["batch"]["denoise"] > 0
+    assert "extrapolated from 1 of them" in page.read_text()
+
+
+def test_the_ratio_is_of_throughputs():
+    one = {"seconds": 20.0, "cpu_seconds": 30.0, "peak_rss_mb": 1000}
+    found = report(12, [one, one | {"seconds": 22.0}], one | {"seconds": 100.8}, {})
+    assert found["ratio"] == 2.5
+    assert found["separate_seconds_for_all"] == 252.0
+    assert "2.50 times" in as_table(found)
