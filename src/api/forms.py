@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from src.catalog.models import MODELS
 from src.core.config import validate
 from src.core.errors import BadInputError, MissingFileError
-from src.core.paths import CHECKPOINTS
+from src.core.paths import CHECKPOINTS, is_file, is_folder
 from src.core.prompts import find_template, load_templates
 from src.core.request import Request
 
@@ -108,9 +108,14 @@ def slots(text: str) -> dict[str, str]:
         values = json.loads(text)
     except (ValueError, RecursionError):
         values = None
-    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+    if not isinstance(values, dict) or not all(map(is_text, values.values())):
         raise BadInputError('set must be a JSON object of texts, such as {"city": "Lyon"}')
     return values
+
+
+def is_text(value: object) -> bool:
+    """A string that UTF-8 can hold: JSON may escape half a character, which no answer could carry."""
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def check_wording(request: Request) -> None:
@@ -144,7 +149,7 @@ def inside(name: str, field: str) -> str:
     root = CHECKPOINTS.resolve()
     if path is None or ":" in name or not path.resolve().is_relative_to(root) or path.resolve() == root:
         raise BadInputError(f"{field} {name[:80]!r} must be a name or a path under checkpoints/")
-    if not path.exists():
+    if not is_file(path) and not is_folder(path):
         raise MissingFileError(f"{field} {name[:80]!r} is not under checkpoints/")
     return f"checkpoints/{path.resolve().relative_to(root).as_posix()}"
 

@@ -46,11 +46,11 @@ async def generate_video(
 
 def submit(service: Service, account: Account, image: UploadFile, form: GenerateForm, key: str | None) -> Job:
     """Check everything, keep the photograph, store the job."""
-    service.admit_upload()
     request, priority = request_from(form), priority_from(form)
+    service.admit(account)
     request["input_image"] = str(keep_photograph(image))
-    new = NewJob("generate", account.id, request, group_of(request), priority, key)
-    return service.submit(new, account)[0]
+    new = NewJob("generate", account.id, request, group_of(request), priority, key or None)
+    return service.submit(new, account)
 
 
 def answer(job: Job, service: Service) -> Response:

@@ -80,12 +80,15 @@ class Keeper:
                     self._forget(job)
 
     def drop_uploads(self) -> None:
-        """Uploaded videos live as long as a job that names them."""
+        """Uploaded videos live as long as a job that names them; what a killed process was writing goes."""
         uploads = home() / "uploads"
         late = [path for path in uploads.glob("*") if path.stat().st_mtime < time.time() - UPLOAD_S]
         named = self.store.inputs() if late else set()
         for path in late:
             if str(path) not in named:
+                path.unlink(missing_ok=True)
+        for path in (*home().glob("previews/.*.partial"), *home().glob("photographs/.*.partial")):
+            if path.stat().st_mtime < time.time() - UPLOAD_S:
                 path.unlink(missing_ok=True)
 
     def _forget(self, job: Job) -> None:

@@ -52,23 +52,24 @@ class Service:
         """Where finished files lie."""
         return examples()
 
-    def submit(self, new: NewJob, account: Account) -> tuple[Job, bool]:
-        """Check limits, then store. Raises ApiError 429, 503 or 507."""
-        self.admit(account)
+    def submit(self, new: NewJob, account: Account) -> Job:
+        """Store a job that was admitted, or find the one that its idempotency key made."""
         job, fresh = self.store.submit(new)
         if fresh:
             self._pending += 1
             self.metrics.submitted.labels(new.kind).inc()
             logger.info("job {} submitted by {}", job.id, account.name)
-        return job, fresh
+        return job
 
     def admit(self, account: Account) -> None:
-        """May this account submit now? Raises ApiError 429, 503 or 507."""
-        self.admit_upload()
+        """May this account submit now? Asked, and counted, before an upload is kept: what is refused leaves nothing.
+
+        Raises ApiError 429, 503 or 507.
+        """
+        self._check_room()
         self._count(account)
 
-    def admit_upload(self) -> None:
-        """Is there room at all? Asked before an upload is kept."""
+    def _check_room(self) -> None:
         if self.draining:
             raise ApiError(503, "the service is stopping; try again in a minute", {"Retry-After": "60"})
         free = shutil.disk_usage(_existing(home())).free

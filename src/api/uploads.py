@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import secrets
 import shutil
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def keep_video(upload: UploadFile) -> Path:
 
 
 def _copy(upload: UploadFile, path: Path) -> None:
-    partial = path.with_suffix(".partial")
+    partial = path.with_suffix(f".{secrets.token_hex(4)}.partial")  # the same video may come twice at once
     try:
         with partial.open("wb") as target:
             shutil.copyfileobj(upload.file, target, CHUNK)
@@ -57,6 +58,9 @@ def _copy(upload: UploadFile, path: Path) -> None:
 
 MAX_SECONDS = 600.0
 MAX_SIDE = 4320
+FORMATS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,h264,hevc,flv,asf,ogg,mxf,gif,dv,ivf,yuv4mpegpipe,wav"
+"""No playlists (concat, hls, dash): they open other files of this machine."""
+READS = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
 
 
 def check_video(path: Path) -> None:
@@ -64,7 +68,7 @@ def check_video(path: Path) -> None:
     import av
 
     try:
-        with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
+        with av.open(str(path), options=READS) as container:
             if not container.streams.video:
                 raise BadInputError("video holds no picture; send a video file")
             seconds = (container.duration or 0) / 1e6

@@ -74,15 +74,16 @@ def upload(
     settings: Annotated[str, Form(description='JSON, such as {"scale": 2, "quality": "fast"}', max_length=4000)] = "{}",
 ) -> Task:
     wanted = validate(parse_json(settings, "settings"), UpscaleSettings, "settings")
-    service.admit_upload()
+    service.admit(account)
     request = {"input": str(keep_video(video)), "name": safe_name(video.filename), **wanted.model_dump()}
-    job, _ = service.submit(NewJob("upscale", account.id, request, f"upscale {wanted.quality}"), account)
+    job = service.submit(NewJob("upscale", account.id, request, f"upscale {wanted.quality}"), account)
     return Task(taskId=job.id, status=job.state)
 
 
 def safe_name(name: str | None) -> str:
     """The last part of what the client calls the file, for people to read."""
-    return PurePath((name or "video").replace("\\", "/").replace("\x00", "")).stem[:60] or "video"
+    plain = (name or "video").replace("\\", "/").replace("\x00", "").encode("utf-8", "ignore").decode()
+    return PurePath(plain).stem[:60] or "video"
 
 
 @router.get("/status/{task_id}", response_model=TaskStatus, summary="Status of a task", responses=Unknown)

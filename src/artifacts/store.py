@@ -1,6 +1,7 @@
 """Where finished files go. A name is published once and whole, and never overwritten."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -83,8 +84,8 @@ class LocalStore:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it appears whole or not at all. Raises OutputError."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    """Write a file so that it appears whole or not at all, also where threads write it at once. Raises OutputError."""
+    temporary = path.with_name(f".{path.name}.{threading.get_native_id()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(data)

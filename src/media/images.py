@@ -1,6 +1,7 @@
 """Photographs as people have them: any common format, orientation, mode and depth, within safe limits."""
 
 import hashlib
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,10 @@ MAX_BYTES = 100 * 2**20
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 16
 PAD_COLOUR = (0, 0, 0)
+DAMAGED = (
+    OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError, AttributeError, struct.error
+)  # fmt: skip
+"""What Pillow's readers raise on bytes that were changed at random."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ def _picture_errors(name: str) -> Iterator[None]:
         raise BadInputError(f"{name} is not a picture Newsreel reads ({', '.join(FORMATS)})") from None
     except Image.DecompressionBombError:
         raise BadInputError(f"{name} has more than {MAX_PIXELS // 10**6} megapixels") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except DAMAGED as error:
         raise BadInputError(f"{name} is damaged and cannot be decoded: {error}") from None
 
 

@@ -6,7 +6,10 @@ from pathlib import Path
 
 from src.jobs.model import Job
 
-ATTEMPT = re.compile(r"\.?(?P<slug>.*)-(?P<job>[0-9a-f]{21})-(?P<token>\d+)(\.\d+\.partial)?\.(mp4|json|mkv)")
+ATTEMPT = re.compile(
+    r"\.?(?P<slug>.*)-(?P<job>[0-9a-f]{21})-(?P<token>\d+)(\.\d+\.partial)?\.(mp4|json|mkv)(\.\d+\.partial)?"
+)
+"""A clip or a manifest; ".NAME.PID.partial.mp4" and ".NAME.mp4.TID.partial" are what is being written."""
 
 
 def artifact_name(job: Job) -> str:

@@ -80,6 +80,20 @@ def test_uploads_live_as_long_as_their_jobs(database):
     assert {path.name for path in folder.iterdir()} == {"a.video", "c.video"}
 
 
+def test_what_a_killed_process_was_writing_goes(database):
+    for name in ("previews/.j.jpg.123.partial", "photographs/.p.jpg.123.partial"):
+        path = home() / name
+        path.parent.mkdir(parents=True)
+        path.write_text("half")
+        (path.parent / "whole.jpg").write_text("whole")
+        os.utime(path, (time.time() - DAY,) * 2)
+        os.utime(path.parent / "whole.jpg", (time.time() - DAY,) * 2)
+    fresh = home() / "previews" / ".k.jpg.124.partial"
+    fresh.write_text("half")
+    _keeper(database).tidy()
+    assert {path.name for path in home().glob("p*/*")} == {"whole.jpg", fresh.name}
+
+
 def test_tidying_asks_the_database_a_few_times_however_many_clips_there_are(database, monkeypatch):
     for _ in range(30):
         _finished(database, 1)

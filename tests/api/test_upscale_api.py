@@ -1,10 +1,13 @@
 import io
 import json
+import threading
 import time
 
 import av
 import numpy as np
 import pytest
+
+from src.api.upscale import safe_name
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +68,33 @@ def test_bad_settings(client, video, settings, words):
 def test_what_is_no_video_is_refused_and_not_kept(client, home, data):
     assert _upload(client, data).status_code == 422
     assert not list((home / "uploads").glob("*"))
+
+
+def test_a_playlist_opens_no_other_file(client, home, video):
+    (home / "uploads").mkdir(parents=True)
+    (home / "uploads" / "theirs.mp4").write_bytes(video)
+    lists = (b"ffconcat version 1.0\nfile theirs.mp4\n",
+             b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\ntheirs.mp4\n#EXT-X-ENDLIST\n")  # fmt: skip
+    assert [_upload(client, data).status_code for data in lists] == [422, 422]
+    assert [path.name for path in (home / "uploads").iterdir()] == ["theirs.mp4"]
+
+
+def test_the_same_video_from_many_at_once(make_client, home, video):
+    client, answers = make_client(work=False, auth="off"), []
+    data = video + bytes(4_000_000)
+    threads = [threading.Thread(target=lambda: answers.append(_upload(client, data).status_code)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [202] * 6
+    assert [path.stat().st_size for path in (home / "uploads").iterdir()] == [len(data)]
+
+
+def test_names_of_videos_are_plain_text():
+    assert safe_name("../a\\b\ud800c\x00.mp4") == "bc"
+    assert safe_name("\ud800") == "video"
+    assert len(safe_name("n" * 5000)) == 60
 
 
 def test_a_sound_file_is_no_video(client):

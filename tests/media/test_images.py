@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from src.core.errors import BadInputError, MissingFileError
-from src.media.images import fit_photograph, parse_photograph, read_photograph
+from src.media.images import check_photograph, fit_photograph, parse_photograph, read_photograph
 
 
 def encoded(image: Image.Image, form: str, **options) -> bytes:
@@ -105,3 +105,13 @@ def test_a_float_picture_from_0_to_1_uses_the_whole_range():
 
 def test_what_lies_between_pillows_limit_and_ours_is_read():
     assert parse_photograph(encoded(Image.new("L", (9500, 9500)), "PNG"), "x").pixels.shape == (9500, 9500, 3)
+
+
+@pytest.mark.parametrize("error", [TypeError("x"), KeyError("x"), struct.error("x"), ZeroDivisionError("x")])
+def test_whatever_pillow_raises_on_changed_bytes_is_a_sentence(pixels, monkeypatch, error):
+    def broken(self):
+        raise error
+
+    monkeypatch.setattr("PIL.TiffImagePlugin.TiffImageFile.load", broken)
+    with pytest.raises(BadInputError, match="image is damaged"):
+        check_photograph(encoded(Image.fromarray(pixels), "TIFF"), "image")

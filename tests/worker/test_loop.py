@@ -161,7 +161,8 @@ def test_the_sweeper_removes_what_dead_attempts_left(database, store):
     _worker(database).run()
     done = store.get(job.id)
     stale = [examples() / name for name in (
-        f"pan-left-{job.id}-0.mp4", f".pan-left-{job.id}-3.99999.partial.mp4", f"pan-left-{job.id}-3.json",
+        f"pan-left-{job.id}-0.mp4", f".pan-left-{job.id}-3.99999.partial.mp4",
+        f".pan-left-{job.id}-1.json.99999.partial", f".pan-left-{job.id}-3.mp4.99999.partial", f"pan-left-{job.id}-3.json",
         f"pan-left-{'f' * 21}-1.mp4")]  # fmt: skip
     for path in (*stale, examples() / "made-by-hand-7.mp4"):
         path.write_text("x")
