@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from loguru import logger
+from starlette.requests import HTTPConnection
 
 import src
 from src.api import artifacts, generate, health, jobs, page, problems, upscale
@@ -19,6 +20,7 @@ from src.api.hub import Hub
 from src.api.keeper import Keeper
 from src.api.metrics import Metrics
 from src.api.middleware import Around
+from src.api.security import is_known
 from src.api.service import Service
 from src.api.settings import ServiceSettings, read_settings
 from src.console.logs import setup_logs
@@ -43,7 +45,10 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     problems.install(app)
-    app.add_middleware(Around, limit=settings.max_upload, observe=_observer(app.state.service.metrics))
+    app.add_middleware(
+        Around, limit=settings.max_upload, observe=_observer(app.state.service.metrics),
+        known=lambda scope: is_known(HTTPConnection(scope), app.state.service),
+    )  # fmt: skip
     return app
 
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path as FilePath
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Header, Path, Response
 from fastapi.responses import FileResponse
 
 from src.api.problems import ApiError, responses
@@ -21,10 +21,19 @@ Errors = responses(401, 403, 404, 422)
 
 
 @router.get("/{filename}", summary="A finished clip", response_class=FileResponse, responses=Errors)
-def artifact(service: ServiceDep, account: Reader, filename: FileName) -> Response:
-    """Range requests, ETag and Last-Modified are understood."""
+def artifact(
+    service: ServiceDep,
+    account: Reader,
+    filename: FileName,
+    if_none_match: Annotated[str, Header(description="An ETag: 304 where the file is still that one")] = "",
+) -> Response:
+    """Range requests (206, 416), `If-Range` and `If-None-Match` (304) are understood."""
     path = find(service, account, filename)
-    return FileResponse(path, media_type=TYPES[path.suffix], headers={"Cache-Control": "private, no-cache"})
+    headers = {"Cache-Control": "private, no-cache"}
+    response = FileResponse(path, media_type=TYPES[path.suffix], headers=headers, stat_result=path.stat())
+    tag = response.headers["etag"]
+    known = {each.strip().removeprefix("W/") for each in if_none_match.split(",")}
+    return Response(status_code=304, headers=headers | {"ETag": tag}) if known & {tag, "*"} else response
 
 
 @router.get("/{filename}/manifest", summary="How a clip was made", responses=Errors)

@@ -2,16 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
 from src.api.hub import Hub
 from src.api.problems import ApiError, responses
 from src.api.schemas import JobList, JobView, view
-from src.api.security import Reader, ServiceDep, Submitter
+from src.api.security import Reader, ServiceDep, Submitter, is_known
 from src.jobs.model import State
 from src.worker.names import preview_name, remove_attempt
 
@@ -90,7 +90,7 @@ def _last_event(
     last_event_id: Annotated[str, Header(description="The last event received; the stream goes on after it")] = "",
     after: Annotated[int, Query(ge=0, le=2**62)] = 0,
 ) -> int:
-    return int(last_event_id) if last_event_id.isdigit() and len(last_event_id) < 19 else after
+    return int(last_event_id) if last_event_id.isdecimal() and len(last_event_id) < 19 else after
 
 
 @router.get(
@@ -100,17 +100,22 @@ def _last_event(
     responses={200: {"content": {"text/event-stream": {}}, "description": "Until the job's last event"}} | Unknown,
 )
 async def events(
-    service: ServiceDep, account: Reader, job_id: JobId, after: Annotated[int, Depends(_last_event)]
+    request: Request, service: ServiceDep, account: Reader, job_id: JobId, after: Annotated[int, Depends(_last_event)]
 ) -> StreamingResponse:
     """Kinds: `state`, `progress` (stage, done, total), `preview` (a new picture is there)."""
     await asyncio.to_thread(service.store.get, job_id, service.visible_to(account))
-    stream = _as_text(service.hub, job_id, after)
+    stream = _as_text(service.hub, job_id, after, lambda: is_known(request, service))
     return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
-async def _as_text(hub: Hub, job_id: str, after: int) -> AsyncIterator[str]:
-    """The stream; without its `end` where the service stops before the job does, so that clients come back."""
+async def _as_text(hub: Hub, job_id: str, after: int, allowed: Callable[[], bool]) -> AsyncIterator[str]:
+    """The stream; without its `end` where the service stops before the job does, so that clients come back.
+
+    It ends too when the key that opened it is revoked.
+    """
     async for event in hub.follow(job_id, after):
+        if not await asyncio.to_thread(allowed):
+            return
         if event is None:
             yield ": still here\n\n"
         else:

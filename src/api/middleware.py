@@ -20,7 +20,10 @@ HEADERS = {
     "Content-Security-Policy": POLICY, "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }  # fmt: skip
+STRANGERS = 64 * 1024  # bytes that are read before the key is looked at: forms are parsed before their route runs
 DOCS = ("/docs", "/redoc")  # FastAPI's pages load their scripts from elsewhere
+CLOSING = {"Connection": "close"}
+CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([^\s;\"']*)", re.I)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -31,8 +34,10 @@ class TooLarge(Exception):
 class Around:
     """One middleware in place of three: pure ASGI, so that streams stream."""
 
-    def __init__(self, app: ASGIApp, limit: int, observe: Callable[[str, int, float], None]) -> None:
-        self.app, self.limit, self.observe = app, limit, observe
+    def __init__(
+        self, app: ASGIApp, limit: int, observe: Callable[[str, int, float], None], known: Callable[[Scope], bool]
+    ) -> None:
+        self.app, self.limit, self.observe, self.known = app, limit, observe, known
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,7 +56,7 @@ class Around:
 
         with logger.contextualize(request=request_id):
             try:
-                await self._limited(scope, receive, sending)
+                await self._answer(scope, receive, sending)
             finally:
                 seconds = time.perf_counter() - begin
                 self.observe(scope["method"], status, seconds)
@@ -65,15 +70,26 @@ class Around:
             if name not in headers and not (name.startswith("Content-Security") and path.startswith(DOCS)):
                 headers[name] = value
 
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Other charsets are refused: some that Python knows make text that no answer could carry."""
+        charset = CHARSET.search(Headers(scope=scope).get("content-type", ""))
+        if charset and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
+            await problem(415, "send text in UTF-8, without another charset")(scope, receive, send)
+        else:
+            await self._limited(scope, receive, send)
+
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count the body as it arrives, whatever its Content-Length says."""
-        declared, read, started, exceeded = Headers(scope=scope).get("content-length", "0"), 0, False, False
+        """Count the body as it arrives, whatever its Content-Length says; a stranger's ends early."""
+        headers, read, started, exceeded, stranger = Headers(scope=scope), 0, False, False, None
+        declared = headers.get("content-length", "0")
 
         async def receiving() -> Message:
-            nonlocal read, exceeded
+            nonlocal read, exceeded, stranger
             message = await receive()
             read += len(message.get("body", b""))
-            if read > self.limit:
+            if read > STRANGERS and stranger is None:
+                stranger = not self.known(scope)
+            if read > self.limit or stranger:
                 exceeded = True
                 raise TooLarge
             return message
@@ -85,11 +101,15 @@ class Around:
                 await send(message)
 
         try:
-            exceeded = declared.isdigit() and int(declared) > self.limit
+            exceeded = declared.isdecimal() and int(declared) > self.limit
             if not exceeded:
                 await self.app(scope, receiving, sending)
         except TooLarge:
             pass
-        if exceeded and not started:
+        if stranger and not started:
+            await problem(401, "give an API key, or log in, before you send that much", headers=CLOSING)(
+                scope, receive, send
+            )
+        elif exceeded and not started:
             detail = f"the request is larger than the {self.limit / 1e6:.0f} MB that are read"
-            await problem(413, detail, headers={"Connection": "close"})(scope, receive, send)
+            await problem(413, detail, headers=CLOSING)(scope, receive, send)

@@ -1,28 +1,63 @@
 """The page for editors: server-rendered; forms work without scripts, scripts add dropping, progress and previews."""
 
+from collections.abc import Callable
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.routing import APIRoute
 from fastapi.templating import Jinja2Templates
 
 from src.api.curve import curve
 from src.api.forms import PRIORITIES, GenerateForm
 from src.api.generate import submit
-from src.api.problems import ApiError
+from src.api.jobs import JobId
+from src.api.problems import ApiError, sentences
 from src.api.schemas import view
-from src.api.security import COOKIE, SAFE, ServiceDep, check_csrf, login_of
+from src.api.security import COOKIE, SAFE, ServiceDep, check_csrf, check_site, login_of
 from src.api.service import Service
 from src.api.upscale import UpscaleSettings
+from src.core.config import validate
 from src.core.errors import BadInputError, NewsreelError
 from src.core.prompts import load_templates
 from src.jobs.accounts import LOGIN_S, Login, Role
 from src.jobs.model import Job, NewJob, State
 
-router = APIRouter(include_in_schema=False)
 pages = Jinja2Templates(FilePath(__file__).parent / "templates")
 PAGE = 24
+
+
+class PageRoute(APIRoute):
+    """Errors are pages too: whoever presses a button must not meet JSON."""
+
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        handler = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except LoginNeeded:
+                raise
+            except (NewsreelError, ApiError, RequestValidationError) as error:
+                return render(request, "problem.html", None, status_of(error), error=told(error))
+
+        return answer
+
+
+router = APIRouter(include_in_schema=False, route_class=PageRoute)
+Expected = NewsreelError | ApiError | RequestValidationError
+
+
+def status_of(error: Expected) -> int:
+    """The HTTP status that the API answers for it."""
+    return error.status if isinstance(error, ApiError) else getattr(error, "http_status", 422)
+
+
+def told(error: Expected) -> str:
+    """One sentence."""
+    return sentences(error) if isinstance(error, RequestValidationError) else str(error)
 
 
 class LoginNeeded(ApiError):
@@ -68,6 +103,7 @@ def login_page(request: Request) -> Response:
 
 @router.post("/login")
 def log_in(request: Request, service: ServiceDep, key: Annotated[str, Form()] = "") -> Response:
+    check_site(request)
     account = service.accounts.find(key.strip())
     if account is None:
         return render(request, "login.html", None, 401, error="This key is not known, or was revoked.")
@@ -126,16 +162,15 @@ def submit_page(
     typed = {"prompt": prompt, "template": template, "mode": mode, "seed": seed, "priority": priority}
     wording = {"prompt": prompt} if prompt.strip() or not template else {"template": template}
     try:
-        form = GenerateForm(**wording, mode=mode, seed=seed, priority=priority)
+        form = validate(wording | {"mode": mode, "seed": seed, "priority": priority}, GenerateForm, "form")
         job = submit(service, login.account, image, form, None)
     except (NewsreelError, ApiError) as error:
-        status = getattr(error, "http_status", None) or getattr(error, "status", 422)
-        return _studio(request, service, login, status, error=str(error), typed=typed)
+        return _studio(request, service, login, status_of(error), error=str(error), typed=typed)
     return RedirectResponse(f"/clips/{job.id}", 303)
 
 
 @router.get("/clips/{job_id}")
-def clip_page(request: Request, service: ServiceDep, login: Viewer, job_id: str) -> Response:
+def clip_page(request: Request, service: ServiceDep, login: Viewer, job_id: JobId) -> Response:
     """One job: progress, then the clip with its score, curve and warnings, beside its enlarged version."""
     job = service.store.get(job_id, service.visible_to(login.account))
     report = (job.result or {}).get("report") or {}
@@ -153,7 +188,7 @@ def _larger(service: Service, login: Login, job: Job) -> Any:
 
 
 @router.post("/clips/{job_id}/{action}")
-def act(service: ServiceDep, login: Editor, job_id: str, action: str) -> Response:
+def act(service: ServiceDep, login: Editor, job_id: JobId, action: str) -> Response:
     """The buttons of a clip's page."""
     owner = service.visible_to(login.account)
     if action == "cancel":
@@ -172,6 +207,7 @@ def _upscale(service: Service, login: Login, job: Job) -> None:
     """Enlarge a finished clip twice."""
     if job.state is not State.COMPLETED or job.artifact is None:
         raise BadInputError(f"job {job.id} is {job.state}; only finished clips are enlarged")
+    service.admit(login.account)
     source = {"input": str(service.folder / job.artifact), "name": "enlarged", "of": job.id}
     wanted = UpscaleSettings(quality="fast").model_dump()
     service.submit(NewJob("upscale", login.account.id, source | wanted, "upscale fast"), login.account)

@@ -51,7 +51,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        return problem(422, "; ".join(_sentence(item) for item in error.errors()[:5]))
+        return problem(422, sentences(error))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
@@ -66,6 +66,11 @@ def install(app: FastAPI) -> None:
     async def bug(request: Request, error: Exception) -> JSONResponse:
         logger.opt(exception=error).error("a bug while answering {} {}", request.method, request.url.path)
         return problem(500, "the service has a bug; the log has the details under this request's id")
+
+
+def sentences(error: RequestValidationError) -> str:
+    """What is wrong with a request, field by field."""
+    return "; ".join(_sentence(item) for item in error.errors()[:5])
 
 
 def _sentence(item: dict[str, Any]) -> str:

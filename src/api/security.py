@@ -6,6 +6,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPBearer
 from fastapi.security.http import HTTPAuthorizationCredentials
+from fastapi.security.utils import get_authorization_scheme_param
+from starlette.requests import HTTPConnection
 
 from src.api.problems import ApiError
 from src.api.service import Service, service_of
@@ -29,6 +31,7 @@ def open_account(service: Service) -> Account:
 def login_of(request: Request, service: Service) -> Login | None:
     """The browser's login, if its cookie is good."""
     if service.settings.auth == "off":
+        check_site(request)
         return Login(open_account(service), "open")
     cookie = request.cookies.get(COOKIE)
     return service.accounts.session(cookie) if cookie else None
@@ -40,10 +43,8 @@ async def _account(
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
     key: Annotated[str | None, Depends(_header)],
 ) -> Account:
-    if service.settings.auth == "off":
-        return open_account(service)
     secret = bearer.credentials if bearer else key
-    if secret:
+    if secret and service.settings.auth == "on":
         account = service.account_of(secret)
         if account is None:
             raise ApiError(401, "this API key is not known, or was revoked", {"WWW-Authenticate": "Bearer"})
@@ -51,8 +52,27 @@ async def _account(
     login = login_of(request, service)
     if login is None:
         raise ApiError(401, "give an API key: Authorization: Bearer nr_...", {"WWW-Authenticate": "Bearer"})
-    check_csrf(request, login)
+    if service.settings.auth == "on":
+        check_csrf(request, login)
     return login.account
+
+
+def is_known(request: HTTPConnection, service: Service) -> bool:
+    """Whether its key or its cookie is good now; it may have been revoked since the request began."""
+    if service.settings.auth == "off":
+        return True
+    scheme, secret = get_authorization_scheme_param(request.headers.get("Authorization"))
+    secret = secret if scheme.lower() == "bearer" else request.headers.get("X-API-Key", "")
+    cookie = request.cookies.get(COOKIE)
+    if secret:
+        return service.account_of(secret) is not None
+    return cookie is not None and service.accounts.session(cookie) is not None
+
+
+def check_site(request: Request) -> None:
+    """An open service, and the login, have no token that another site's page could not know: browsers say who asks."""
+    if request.method not in SAFE and request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+        raise ApiError(403, "another site's page may not do this; open the service's own page")
 
 
 def check_csrf(request: Request, login: Login, sent: str | None = None) -> None:

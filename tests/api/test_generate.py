@@ -1,8 +1,12 @@
+import asyncio
+import io
 import json
+import threading
 import time
 import zlib
 
 import pytest
+from PIL import Image
 
 from src.api.generate import answer
 from src.api.problems import ApiError
@@ -47,6 +51,27 @@ def test_an_idempotency_key_makes_one_job(client, jpeg):
     assert _post(client, jpeg, {"prompt": "another"}, headers).status_code == 409
 
 
+def test_an_empty_idempotency_key_is_none(client, jpeg):
+    headers = {"Prefer": "respond-async", "Idempotency-Key": ""}
+    assert [_post(client, jpeg, {"prompt": word}, headers).status_code for word in "ab"] == [202, 202]
+
+
+def test_the_same_new_photograph_from_many_at_once(make_client, pixels):
+    client, answers = make_client(work=False, auth="off"), []
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).resize((2000, 1500)).save(buffer, "PNG", compress_level=0)
+    head = {"Prefer": "respond-async"}
+    threads = [
+        threading.Thread(target=lambda: answers.append(_post(client, buffer.getvalue(), headers=head).status_code))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [202] * 8
+
+
 def test_a_template_with_slots(client, jpeg):
     data = {"template": "archive", "set": json.dumps({"year": "1969"})}
     assert _post(client, jpeg, data).status_code == 200
@@ -61,6 +86,7 @@ def test_a_template_with_slots(client, jpeg):
         ({"template": "nope"}, "unknown template"),
         ({"template": "archive", "set": '{"nope": "x"}'}, "unknown slot"),
         ({"template": "archive", "set": "[1"}, "JSON object"),
+        ({"template": "archive", "set": '{"year": "\\ud800"}'}, "JSON object of texts"),
         ({"prompt": "a", "seed": "-1"}, "seed"),
         ({"prompt": "a", "seed": "NaN"}, "seed"),
         ({"prompt": "a", "mode": "turbo"}, "mode"),
@@ -71,6 +97,7 @@ def test_a_template_with_slots(client, jpeg):
         ({"prompt": "a", "lora": "https://evil/x.safetensors"}, "under checkpoints/"),
         ({"prompt": "a", "lora": "a\0b"}, "under checkpoints/"),
         ({"prompt": "a", "lora": "nope"}, "not under checkpoints/"),
+        ({"prompt": "a", "lora": "n" * 280}, "not under checkpoints/"),
         ({"prompt": "a", "model": "/etc"}, "under checkpoints/"),
         ({"prompt": "a", "model": "hf://x/y"}, "under checkpoints/"),
         ({"prompt": "a\x00b"}, "null byte"),
@@ -156,6 +183,45 @@ def test_rate_and_quota_a_key(make_client, jpeg):
         answer = _post(client, jpeg, headers=head)
         assert answer.status_code == 429
         assert words in answer.json()["detail"]
+
+
+def test_what_a_quota_refuses_leaves_nothing(make_client, jpeg, home):
+    client = make_client(work=False)
+    head = {"X-API-Key": client.app.state.service.accounts.create("k", "submit", 0, 100)[0]}
+    assert _post(client, jpeg, headers=head).status_code == 429
+    files = {"video": ("v.mp4", jpeg, "video/mp4")}
+    assert client.post("/api/upload", files=files, headers=head).status_code == 429
+    assert not (home / "photographs").exists()
+    assert not (home / "uploads").exists()
+
+
+@pytest.mark.parametrize("path", ["/generate-video", "/api/upload", "/submit", "/login"])
+def test_a_stranger_cannot_make_the_service_read_much(make_client, path):
+    app, read, statuses = make_client(work=False).app, [], []
+    part = b'--b\r\nContent-Disposition: form-data; name="video"; filename="v"\r\n\r\n'
+
+    async def receive():
+        read.append(1)
+        return {"type": "http.request", "body": part if len(read) == 1 else b"x" * 10_000, "more_body": len(read) < 500}
+
+    async def send(message):
+        statuses.append(message.get("status"))
+
+    headers = [(b"content-type", b"multipart/form-data; boundary=b"), (b"x-api-key", b"nr_wrong")]
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b"",
+             "server": ("testserver", 80), "scheme": "http", "http_version": "1.1"}  # fmt: skip
+    asyncio.run(app(scope, receive, send))
+    assert statuses[0] == 401
+    assert len(read) < 10
+
+
+@pytest.mark.parametrize("charset", ["unicode_escape", "utf-7", "punycode", "utf-16", "hex"])
+def test_forms_are_utf_8(client, charset):
+    head = {"Content-Type": f"multipart/form-data; boundary=b; charset={charset}"}
+    body = b'--b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nx\\ud800\r\n--b--\r\n'
+    for path in ("/generate-video", "/api/upload", "/submit", "/login"):
+        assert client.post(path, content=body, headers=head).status_code == 415
+    assert client.get("/jobs").status_code == 200
 
 
 def test_a_failed_job_answers_its_problem(client, jpeg):

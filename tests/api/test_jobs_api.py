@@ -1,8 +1,10 @@
 import json
+import threading
 import time
 
 import pytest
 
+from src.api.jobs import _last_event
 from src.jobs.model import NewJob
 
 
@@ -39,7 +41,11 @@ def test_life_of_a_job(client):
     part = client.get(done["artifact_url"], headers={"Range": "bytes=0-3"})
     assert (part.status_code, part.content) == (206, b"clip")
     again = client.get(done["artifact_url"], headers={"If-None-Match": clip.headers["etag"]})
-    assert again.status_code in (200, 304)
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", clip.headers["etag"])
+    other = client.get(done["artifact_url"], headers={"Range": "bytes=0-3", "If-Range": '"other"'})
+    assert (other.status_code, other.content) == (200, clip.content)
+    beyond = client.get(done["artifact_url"], headers={"Range": "bytes=9999-"})
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(clip.content)}")
     assert client.get(done["manifest_url"]).json() == {}
     assert client.post(f"/jobs/{job.id}/cancel").status_code == 409
     assert client.delete(f"/jobs/{job.id}").status_code == 204
@@ -72,6 +78,24 @@ def test_events_stream_and_resume(client):
     assert any(kind == "progress" and json.loads(data)["total"] == 3 for _, kind, data in events)
     with client.stream("GET", f"/jobs/{job.id}/events", headers={"Last-Event-ID": events[-3][0]}) as stream:
         assert _parse(stream.iter_lines()) == events[-2:]
+
+
+def test_a_stream_ends_when_its_key_is_revoked(keys):
+    client, heads = keys
+    accounts = client.app.state.service.accounts
+    account = accounts.find(heads["submit"]["Authorization"].split()[1])
+    job = _submit(client, owner=account.id, fake_steps=50, fake_seconds=30)
+    threading.Timer(0.5, accounts.revoke, [account.id]).start()
+    begin = time.monotonic()
+    with client.stream("GET", f"/jobs/{job.id}/events", headers=heads["submit"]) as stream:
+        kinds = [kind for _, kind, _ in _parse(stream.iter_lines())]
+    assert time.monotonic() - begin < 8
+    assert kinds[0] == "state"
+    assert "end" not in kinds
+
+
+def test_the_last_event_is_a_plain_number():
+    assert [_last_event(text, 3) for text in ("7", "", "\xb2", "-1", "9" * 30)] == [7, 3, 3, 3, 3]
 
 
 def _parse(lines):
