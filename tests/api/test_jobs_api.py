@@ -1,10 +1,12 @@
+import asyncio
 import json
-import threading
 import time
 
 import pytest
+from starlette.requests import HTTPConnection
 
-from src.api.jobs import _last_event
+from src.api.jobs import _as_text, _last_event
+from src.api.security import is_known
 from src.jobs.model import NewJob
 
 
@@ -82,16 +84,19 @@ def test_events_stream_and_resume(client):
 
 def test_a_stream_ends_when_its_key_is_revoked(keys):
     client, heads = keys
-    accounts = client.app.state.service.accounts
-    account = accounts.find(heads["submit"]["Authorization"].split()[1])
-    job = _submit(client, owner=account.id, fake_steps=50, fake_seconds=30)
-    threading.Timer(0.5, accounts.revoke, [account.id]).start()
-    begin = time.monotonic()
-    with client.stream("GET", f"/jobs/{job.id}/events", headers=heads["submit"]) as stream:
-        kinds = [kind for _, kind, _ in _parse(stream.iter_lines())]
-    assert time.monotonic() - begin < 8
-    assert kinds[0] == "state"
-    assert "end" not in kinds
+    service, secret = client.app.state.service, heads["submit"]["Authorization"].split()[1]
+    account = service.accounts.find(secret)
+    job = _submit(client, owner=account.id)
+    _wait(client, job.id, "COMPLETED", heads["submit"])
+    request = HTTPConnection({"type": "http", "headers": [(b"authorization", b"Bearer " + secret.encode())]})
+
+    async def followed():
+        return [text async for text in _as_text(service.hub, job.id, 0, lambda: is_known(request, service))]
+
+    assert asyncio.run(followed())[-1].startswith("event: end")
+    service.accounts.revoke(account.id)
+    service._known.clear()  # instead of two seconds
+    assert asyncio.run(followed()) == []
 
 
 def test_the_last_event_is_a_plain_number():
