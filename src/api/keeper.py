@@ -26,6 +26,7 @@ class Keeper:
 
     def __init__(self, settings: ServiceSettings, store: JobStore, leases: LeaseStore) -> None:
         self.settings, self.store, self.leases = settings, store, leases
+        self._needed: set[str] = set()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True, name="keeper")
 
@@ -60,7 +61,10 @@ class Keeper:
         self.drop_uploads()
 
     def retain(self) -> None:
-        """Forget finished jobs beyond `keep_days` or `keep_bytes`, oldest first; pinned ones stay."""
+        """Forget finished jobs beyond `keep_days` or `keep_bytes`, oldest first; pinned ones stay, and so do clips that
+        are to be enlarged.
+        """
+        self._needed = self.store.inputs((State.PENDING, State.PROCESSING))
         if self.settings.keep_days:
             for job in self.store.finished_before(time.time() - self.settings.keep_days * DAY_S):
                 self._forget(job)
@@ -92,10 +96,12 @@ class Keeper:
                 path.unlink(missing_ok=True)
 
     def _forget(self, job: Job) -> None:
+        if job.artifact and str(examples() / job.artifact) in self._needed:
+            return
         try:
-            self.store.delete(job.id)
+            self.store.delete(job.id, even_pinned=False)
         except (UnknownJobError, WrongStateError):
-            return  # deleted or retried meanwhile
+            return  # deleted, retried or pinned meanwhile
         if job.artifact:
             remove_attempt(examples() / job.artifact)
         (home() / "previews" / preview_name(job)).unlink(missing_ok=True)

@@ -134,9 +134,13 @@ class JobStore:
         with self.database.read() as connection:
             return [as_job(row) for row in connection.execute(query)]
 
-    def inputs(self) -> set[str]:
-        """Paths of the uploaded videos that jobs name."""
-        query = select(jobs.c.request["input"].as_string()).where(jobs.c.kind == "upscale").distinct()
+    def inputs(self, states: Collection[State] = tuple(State)) -> set[str]:
+        """Paths of the videos that upscaling jobs in these states name."""
+        query = (
+            select(jobs.c.request["input"].as_string())
+            .where(jobs.c.kind == "upscale", jobs.c.state.in_(states))
+            .distinct()
+        )
         with self.database.read() as connection:
             return {path for (path,) in connection.execute(query) if path}
 
@@ -175,11 +179,12 @@ class JobStore:
             record(connection, job_id, now, "state", {"state": State.PENDING})
         return self.get(job_id)
 
-    def delete(self, job_id: str, owner: str | None = None) -> Job:
+    def delete(self, job_id: str, owner: str | None = None, even_pinned: bool = True) -> Job:
         """Forget a finished job and its events; returns what it was, so that its files can go too."""
         job = self.get(job_id, owner)
         with self.database.write() as connection:
             done = delete(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(FINAL))
+            done = done if even_pinned else done.where(jobs.c.pinned.is_(False))
             if not connection.execute(done).rowcount:
                 raise WrongStateError(f"job {job_id} is {job.state}; cancel it first")
             connection.execute(delete(events).where(events.c.job_id == job_id))

@@ -9,7 +9,7 @@ from src.core.paths import examples, home
 from src.jobs.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob
-from src.jobs.store import JobStore
+from src.jobs.store import JobStore, UnknownJobError
 
 DAY = 86400.0
 
@@ -78,6 +78,34 @@ def test_uploads_live_as_long_as_their_jobs(database):
     JobStore(database).submit(NewJob("upscale", "a", {"input": str(kept)}))
     _keeper(database).tidy()
     assert {path.name for path in folder.iterdir()} == {"a.video", "c.video"}
+
+
+def test_a_clip_that_is_to_be_enlarged_stays_until_it_is(database):
+    old = _finished(database, 40)
+    store = JobStore(database)
+    source = str(examples() / store.get(old).artifact)
+    larger, _ = store.submit(NewJob("upscale", "a", {"input": source, "of": old}))
+    _keeper(database, keep_days=30, keep_bytes=1).tidy()
+    assert store.get(old).artifact
+    store.cancel(larger.id)
+    _keeper(database, keep_days=30).tidy()
+    with pytest.raises(UnknownJobError):
+        store.get(old)
+
+
+def test_what_is_pinned_while_housekeeping_runs_stays(database, monkeypatch):
+    old, store = _finished(database, 40), JobStore(database)
+    keeper = _keeper(database, keep_days=30)
+    listed = keeper.store.finished_before
+
+    def pinned_meanwhile(*arguments):
+        jobs = listed(*arguments)
+        store.pin(old, True)
+        return jobs
+
+    monkeypatch.setattr(keeper.store, "finished_before", pinned_meanwhile)
+    keeper.tidy()
+    assert _left(database) == {old}
 
 
 def test_what_a_killed_process_was_writing_goes(database):
