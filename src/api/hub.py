@@ -1,13 +1,16 @@
 """News of jobs for whoever listens: one reader of the events table for all listeners of this process."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+
+from loguru import logger
 
 from src.jobs.model import Event, Job
 from src.jobs.store import JobStore
 
 LOOK_S = 0.1
+AGAIN_S = 2.0
 
 
 class Hub:
@@ -17,12 +20,11 @@ class Hub:
         self.store = store
         self._waiting: dict[str, set[asyncio.Event]] = {}
         self._task: asyncio.Task | None = None
-        self._seen = 0
+        self._seen: int | None = None  # the last event read; None: nobody listened since
         self.closing = False
 
     async def start(self) -> None:
-        """Begin with what is there now."""
-        self._seen = await asyncio.to_thread(self.store.last_event)
+        """Begin to read."""
         self._task = asyncio.create_task(self._read())
 
     async def stop(self) -> None:
@@ -36,21 +38,36 @@ class Hub:
     def close(self) -> None:
         """Let go of everybody who listens: who waits for a clip gets the job as it is, streams end without `end`."""
         self.closing = True
-        for waiting in self._waiting.values():
-            for bell in waiting:
-                bell.set()
+        self._ring_all()
 
     async def _read(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
-            if self._waiting:
-                events = await asyncio.to_thread(self.store.events, None, self._seen)
-                self._ring(events)
+            try:
+                await self._look()
+            except Exception:  # such as a database that is away for a moment
+                logger.exception("cannot read the jobs' events; trying again in {:.0f} s", AGAIN_S)
+                await asyncio.sleep(AGAIN_S)
 
-    def _ring(self, events: list[Event]) -> None:
+    async def _look(self) -> None:
+        """Ring for what is new; who comes after a time without listeners does not wait for what happened in it."""
+        if not self._waiting:
+            self._seen = None
+        elif self._seen is None:
+            self._seen = await asyncio.to_thread(self.store.last_event)
+            self._ring_all()
+        else:
+            self._ring(await asyncio.to_thread(self.store.events, None, self._seen))
+
+    def _ring(self, events: Sequence[Event]) -> None:
         for event in events:
-            self._seen = max(self._seen, event.id)
+            self._seen = event.id
             for bell in self._waiting.get(event.job_id, ()):
+                bell.set()
+
+    def _ring_all(self) -> None:
+        for waiting in self._waiting.values():
+            for bell in waiting:
                 bell.set()
 
     async def wait(self, job_id: str, seconds: float) -> None:
