@@ -10,9 +10,18 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def identity(pid: int | None = None) -> str:
-    """Such as "host/4fb0.../1234/1700000000.25"; a pid that is used again has another start time."""
+    """Such as "host/4fb0.../1234/8812345"; a pid that is used again has another start time."""
     pid = os.getpid() if pid is None else pid
-    return f"{machine()}/{pid}/{psutil.Process(pid).create_time():.2f}"
+    return f"{machine()}/{pid}/{_started(pid)}"
+
+
+def _started(pid: int) -> str:
+    """Ticks since the boot: the time of day at the start, as psutil has it, changes when the clock is set."""
+    process, stat = psutil.Process(pid), Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[19]
+    except FileNotFoundError:  # no Linux, or gone just now
+        return f"{process.create_time():.2f}"
 
 
 def machine() -> str:

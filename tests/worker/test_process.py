@@ -25,6 +25,14 @@ def test_the_living_and_the_dead():
     assert not is_dead(f"elsewhere/{boot}/1/1.00")
 
 
+def test_who_a_process_is_does_not_change_with_the_clock(monkeypatch):
+    who = identity()
+    monkeypatch.setattr("psutil.boot_time", lambda: 1.0)
+    monkeypatch.setattr("psutil.Process.create_time", lambda self: 12345.0)
+    assert identity() == who
+    assert not is_dead(who)
+
+
 def test_the_supervisor_starts_workers_again_and_gives_their_jobs_back(tmp_path):
     url = f"sqlite:///{tmp_path / 'jobs.db'}"
     database = Database(url)
