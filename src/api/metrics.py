@@ -1,5 +1,6 @@
 """Metrics for Prometheus. Jobs' figures are read from the events, so that workers need no port of their own."""
 
+import threading
 import time
 from typing import Any
 
@@ -18,7 +19,7 @@ class Metrics:
 
     def __init__(self, store: JobStore, leases: LeaseStore) -> None:
         self.store, self.leases, self._seen = store, leases, self._newest(store)
-        self.registry = CollectorRegistry()
+        self.registry, self._turn = CollectorRegistry(), threading.Lock()
         self.submitted = self._counter("newsreel_jobs_submitted_total", "Jobs accepted.", ["kind"])
         self.finished = self._counter("newsreel_jobs_finished_total", "Jobs that ended.", ["kind", "state"])
         self.failures = self._counter("newsreel_job_failures_total", "Failed jobs by class of error.", ["error"])
@@ -50,7 +51,11 @@ class Metrics:
         return store.last_event()
 
     def text(self) -> bytes:
-        """The exposition format."""
+        """The exposition format. Each event counts once, however many ask at a time."""
+        with self._turn:
+            return self._text()
+
+    def _text(self) -> bytes:
         for event in self.store.events(None, self._seen, 10_000):
             self._seen = event.id
             if event.kind == "state":

@@ -3,7 +3,7 @@
 import os
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from src.core.config import Config, validate
 from src.jobs.settings import database_url
@@ -20,6 +20,8 @@ class ServiceSettings(Config):
     per_minute, per_day: submissions of the key that the first start makes, and of an open service.
     wait: seconds a plain POST waits for its clip before it answers 202.
     """
+
+    model_config = ConfigDict(allow_inf_nan=False)
 
     database: str
     auth: Literal["on", "off"] = "on"

@@ -23,14 +23,22 @@ def command(as_json: bool = False, quiet: bool = False) -> Iterator[None]:
     setup_logs(quiet)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        yield
-    except NewsreelError as error:
-        _fail(error, as_json)
+        with sentences(as_json):
+            yield
     except KeyboardInterrupt:
         _fail(CancelledError("interrupted; nothing was written"), as_json)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+
+
+@contextmanager
+def sentences(as_json: bool = False) -> Iterator[None]:
+    """Errors of the tree become one sentence and their exit code; signals are left alone."""
+    try:
+        yield
+    except NewsreelError as error:
+        _fail(error, as_json)
 
 
 def _fail(error: NewsreelError, as_json: bool) -> None:

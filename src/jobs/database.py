@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, event, inspect
-from sqlalchemy.engine import Engine, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from src.core.errors import BadInputError, OutputError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = "0001"
+BACKENDS = ("sqlite", "postgresql")
 BUSY_MS = 20_000
 LOOK_S = 0.002
 
@@ -32,10 +33,12 @@ class Database:
             parsed = make_url(url)
         except Exception:
             raise BadInputError("the database URL cannot be read; such as sqlite:////srv/newsreel/jobs.db") from None
+        if (backend := parsed.get_backend_name()) not in BACKENDS:
+            raise BadInputError(f"the database is {backend[:40]}; it must be one of: {', '.join(BACKENDS)}")
         if parsed.get_backend_name() == "sqlite" and parsed.database:
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(Path(parsed.database).parent)
         self.url = url
-        self.engine = create_engine(parsed, pool_size=16, max_overflow=32, pool_pre_ping=not self.is_sqlite)
+        self.engine = _engine(parsed)
         # SQLite has one writer; waiting here costs less than its own polling for the lock.
         self._turn = threading.Lock() if self.is_sqlite else nullcontext()
         if self.is_sqlite:
@@ -64,15 +67,39 @@ class Database:
             yield connection
 
     def migrate(self) -> None:
-        """Bring the schema up to this version; does nothing where it is."""
-        if self._revision() != HEAD:
+        """Bring the schema up to this version; does nothing where it is. Raises OutputError where it cannot be opened,
+        and BadInputError for a database of a newer version.
+        """
+        try:
+            if (revision := self._revision()) == HEAD:
+                return
+            if revision is not None and revision > HEAD:
+                raise BadInputError(f"the database is of a newer version ({revision}); this one knows {HEAD}")
             upgrade(self.engine)
+        except DBAPIError as error:
+            raise OutputError(f"the database cannot be opened: {' '.join(str(error.orig).split())}") from None
 
     def _revision(self) -> str | None:
         with self.read() as connection:
             if not inspect(connection).has_table("alembic_version"):
                 return None
             return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the database's folder {folder} cannot be made: {error.strerror}") from None
+
+
+def _engine(url: URL) -> Engine:
+    """16 connections, and 32 more at need. Raises BadInputError where the driver is not installed."""
+    try:
+        local = url.get_backend_name() == "sqlite"
+        return create_engine(url, pool_size=16, max_overflow=32, pool_pre_ping=not local)
+    except (ImportError, ArgumentError):
+        raise BadInputError(f"there is no database driver {url.drivername!r}; such as postgresql+psycopg") from None
 
 
 def upgrade(engine: Engine) -> None:

@@ -1,6 +1,7 @@
 """What a worker runs a job with: the engine, or the fake that stands for it where speed and crashes are tested."""
 
 import base64
+import math
 import os
 import time
 from collections.abc import Callable
@@ -131,10 +132,20 @@ class EngineMaker:
         return upscale(job.request, path, watch, self.hardware)
 
 
+def _fake_seconds() -> float:
+    text = os.environ.get("NEWSREEL_FAKE_SECONDS") or "0"
+    try:
+        if 0 <= (seconds := float(text)) < math.inf:
+            return seconds
+    except ValueError:
+        pass
+    raise BadInputError(f"NEWSREEL_FAKE_SECONDS is {text!r}; it must be a number of seconds, such as 0.5")
+
+
 def make_maker(name: str, device: str) -> tuple[Maker, dict[str, Any]]:
     """The maker called "engine" or "fake", and what it says about its device. Raises BadInputError."""
     if name == "fake":
-        seconds = float(os.environ.get("NEWSREEL_FAKE_SECONDS") or 0)
+        seconds = _fake_seconds()
         return FakeMaker(seconds), {"device": "fake", "name": "fake", "pid": os.getpid(), "model": NO_MODEL}
     if name != "engine":
         raise BadInputError(f"--maker is {name!r}; it must be engine or fake")

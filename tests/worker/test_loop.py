@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from src.core.errors import BadInputError
 from src.core.paths import examples
 from src.core.progress import CancelToken
 from src.jobs.database import Database
@@ -12,7 +13,7 @@ from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
 from src.worker.loop import Worker
-from src.worker.makers import FakeMaker
+from src.worker.makers import FakeMaker, make_maker
 from src.worker.names import artifact_name, sweep
 
 
@@ -172,6 +173,13 @@ def test_the_sweeper_removes_what_dead_attempts_left(database, store):
     assert set(removed) == set(stale)
     left = {path.name for path in examples().iterdir()}
     assert left == {done.artifact, done.artifact.replace(".mp4", ".json"), "made-by-hand-7.mp4", running.name}
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "nan", "inf"])
+def test_a_wrong_duration_of_the_fake_is_said(monkeypatch, text):
+    monkeypatch.setenv("NEWSREEL_FAKE_SECONDS", text)
+    with pytest.raises(BadInputError, match="NEWSREEL_FAKE_SECONDS"):
+        make_maker("fake", "auto")
 
 
 def test_names_are_plain_whatever_the_prompt(store):
