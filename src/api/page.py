@@ -1,5 +1,6 @@
 """The page for editors: server-rendered; forms work without scripts, scripts add dropping, progress and previews."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path as FilePath
 from typing import Annotated, Any
@@ -154,19 +155,30 @@ def submit_page(
     image: Annotated[UploadFile, File()],
     prompt: Annotated[str, Form()] = "",
     template: Annotated[str, Form()] = "",
+    slots: Annotated[str, Form()] = "",
     mode: Annotated[str, Form()] = "",
     seed: Annotated[str, Form()] = "",
     priority: Annotated[str, Form()] = "normal",
 ) -> Response:
     """The form's target; what is wrong is said above the form, with what was typed still in it."""
-    typed = {"prompt": prompt, "template": template, "mode": mode, "seed": seed, "priority": priority}
-    wording = {"prompt": prompt} if prompt.strip() or not template else {"template": template}
+    typed = {"prompt": prompt, "template": template, "slots": slots, "mode": mode, "seed": seed, "priority": priority}
     try:
+        wording = (
+            {"template": template, "set": filled(slots)} if template and not prompt.strip() else {"prompt": prompt}
+        )
         form = validate(wording | {"mode": mode, "seed": seed, "priority": priority}, GenerateForm, "form")
         job = submit(service, login.account, image, form, None)
     except (NewsreelError, ApiError) as error:
         return _studio(request, service, login, status_of(error), error=str(error), typed=typed)
     return RedirectResponse(f"/clips/{job.id}", 303)
+
+
+def filled(text: str) -> str:
+    """What fills a template's slots, SLOT=VALUE on a line each, as the form's JSON."""
+    pairs = [line.partition("=") for line in text.splitlines() if line.strip()]
+    if not all(equals for _, equals, _ in pairs):
+        raise BadInputError("write what fills a slot as SLOT=VALUE, each on a line of its own, such as year=1969")
+    return json.dumps({slot.strip(): value.strip() for slot, _, value in pairs})
 
 
 @router.get("/clips/{job_id}")

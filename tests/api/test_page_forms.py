@@ -24,6 +24,17 @@ def test_a_wrong_form_keeps_what_was_typed(client, jpeg, fields, words):
     assert client.get("/jobs").json()["jobs"] == []
 
 
+def test_a_template_is_filled_on_the_page(make_client, jpeg):
+    client = make_client(work=False, auth="off")
+    chosen = {"prompt": "", "template": "archive"}
+    assert "subject, year" in client.get("/").text
+    assert _submit(client, jpeg, **chosen, slots="year = 1969\nsubject=a = b, c\n").status_code == 303
+    assert client.get("/jobs").json()["jobs"][0]["request"]["set"] == {"year": "1969", "subject": "a = b, c"}
+    for slots, words in (("1969", "SLOT=VALUE"), ("town=Lyon", "slots: subject, year")):
+        answer = _submit(client, jpeg, **chosen, slots=slots)
+        assert (answer.status_code, words in answer.text, slots in answer.text) == (422, True, True)
+
+
 @pytest.mark.parametrize("path", ["/clips/x", "/clips/" + "0" * 21, "/?state=nope", "/clips/%00"])
 def test_what_is_not_there_is_a_page_too(client, path):
     answer = client.get(path)
