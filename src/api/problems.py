@@ -1,5 +1,6 @@
 """Errors as problem+json (RFC 9457): type, title, status, detail; nothing of the inside."""
 
+import errno
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -55,7 +56,15 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
+        if is_full(error.__cause__):  # FastAPI makes 400 of whatever ends the reading of a form
+            return problem(507, FULL)
         return problem(error.status_code, str(error.detail), headers=error.headers)
+
+    @app.exception_handler(OSError)
+    async def disk(request: Request, error: OSError) -> JSONResponse:
+        if is_full(error):
+            return problem(507, FULL)
+        raise error
 
     @app.exception_handler(OperationalError)
     async def away(request: Request, error: OperationalError) -> JSONResponse:
@@ -66,6 +75,14 @@ def install(app: FastAPI) -> None:
     async def bug(request: Request, error: Exception) -> JSONResponse:
         logger.opt(exception=error).error("a bug while answering {} {}", request.method, request.url.path)
         return problem(500, "the service has a bug; the log has the details under this request's id")
+
+
+FULL = "the disk is full: the request was not kept"
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether it says that a disk has no room."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def sentences(error: RequestValidationError) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import secrets
 import shutil
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from src.core.paths import home
 from src.media.images import MAX_BYTES, check_photograph
 
 CHUNK = 1 << 20
+DECODING = threading.BoundedSemaphore(4)  # 100 megapixels take 400 MB while they are looked at
 
 
 def keep_photograph(upload: UploadFile) -> Path:
@@ -24,7 +26,9 @@ def keep_photograph(upload: UploadFile) -> Path:
         raise BadInputError("image is empty; send a photograph")
     if len(data) > MAX_BYTES:
         raise BadInputError(f"image has more than {MAX_BYTES:,} bytes")
-    return LocalStore(home()).keep_photograph(data, *check_photograph(data, "image"))
+    with DECODING:
+        digest, suffix = check_photograph(data, "image")
+    return LocalStore(home()).keep_photograph(data, digest, suffix)
 
 
 def keep_video(upload: UploadFile) -> Path:

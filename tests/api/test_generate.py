@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import io
 import json
 import threading
@@ -183,6 +184,40 @@ def test_rate_and_quota_a_key(make_client, jpeg):
         answer = _post(client, jpeg, headers=head)
         assert answer.status_code == 429
         assert words in answer.json()["detail"]
+
+
+def test_few_photographs_are_decoded_at_once(make_client, jpeg, monkeypatch):
+    from src.api import uploads
+
+    client, now, most = make_client(work=False, auth="off"), [], []
+
+    def slow(data, name):
+        now.append(1)
+        most.append(len(now))
+        time.sleep(0.05)
+        now.pop()
+        return "0" * 64, ".jpeg"
+
+    monkeypatch.setattr(uploads, "check_photograph", slow)
+    threads = [
+        threading.Thread(target=_post, args=(client, jpeg, None, {"Prefer": "respond-async"})) for _ in range(12)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(most), max(most)) == (12, 4)
+
+
+@pytest.mark.parametrize("path", ["/generate-video", "/api/upload", "/submit"])
+def test_a_disk_that_fills_while_an_upload_comes_answers_507(client, jpeg, monkeypatch, path):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("starlette.datastructures.UploadFile.write", full)
+    files = {"image": ("p.jpg", jpeg), "video": ("v.mp4", jpeg)}
+    answer = client.post(path, files=files)
+    assert (answer.status_code, answer.headers["content-type"]) == (507, "application/problem+json")
 
 
 def test_what_a_quota_refuses_leaves_nothing(make_client, jpeg, home):
