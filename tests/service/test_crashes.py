@@ -38,7 +38,9 @@ def _rounds(running, home, rounds, seed):
                 os.kill(pid, signal.SIGKILL)
         if what != "worker":
             service.kill()
+            seen = store.last_event()
             service.start()
+            _until(lambda seen=seen: _goes_on(store, accepted, seen), 15)
             service.ready()
     deadline = time.monotonic() + 30 + 3 * rounds
     while any(not store.get(job).state.final for job in accepted):
@@ -47,6 +49,12 @@ def _rounds(running, home, rounds, seed):
     service.stop()
     assert service.workers() == []
     return store, accepted
+
+
+def _goes_on(store, accepted, seen):
+    """Whether a worker has taken a job since event `seen`, or none is left."""
+    taken = any(event.data.get("state") == "PROCESSING" for event in store.events(None, seen))
+    return taken or all(store.get(job).state.final for job in accepted)
 
 
 def _check(home, store, accepted):
