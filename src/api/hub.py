@@ -83,13 +83,17 @@ class Hub:
                 del self._waiting[job_id]
 
     async def follow(self, job_id: str, after: int, silence_s: float = 15.0) -> AsyncIterator[Event | None]:
-        """Events of a job after number `after`, as they come, until its last; None after each silence."""
+        """Events of a job after number `after`, as they come, until its last or until the job is deleted; None after
+        each silence.
+        """
         while not self.closing:
             events = await asyncio.to_thread(self.store.events, job_id, after)
             for event in events:
                 after = event.id
                 yield event
-            job = await asyncio.to_thread(self.store.get, job_id)
+            job = (await asyncio.to_thread(self.store.many, [job_id])).get(job_id)
+            if job is None:
+                return
             if job.state.final and not await asyncio.to_thread(self.store.events, job_id, after):
                 return
             if not events:

@@ -180,7 +180,10 @@ class JobStore:
         return self.get(job_id)
 
     def delete(self, job_id: str, owner: str | None = None, even_pinned: bool = True) -> Job:
-        """Forget a finished job and its events; returns what it was, so that its files can go too."""
+        """Forget a finished job and its events; returns what it was, so that its files can go too.
+
+        even_pinned: False spares a job that is pinned by now. Raises WrongStateError.
+        """
         job = self.get(job_id, owner)
         with self.database.write() as connection:
             done = delete(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(FINAL))

@@ -85,3 +85,18 @@ def test_who_comes_after_a_long_silence_waits_for_no_old_news(database, monkeypa
 
     asyncio.run(run())
     assert min(asked) >= 30
+
+
+def test_who_follows_a_job_that_is_deleted_comes_to_an_end(database):
+    store, job = _running(database)
+    LeaseStore(database).fail(job, {"type": "x", "detail": "x", "status": 500})
+
+    async def follow():
+        kinds = []
+        async for event in Hub(store).follow(job.id, 0):
+            kinds.append(event.kind)
+            if len(kinds) == 3:
+                store.delete(job.id)
+        return kinds
+
+    assert asyncio.run(follow()) == ["state"] * 3

@@ -254,12 +254,16 @@ def test_what_housekeeping_asks(store, leases, time):
         time.now += 1000
     assert set(store.many([*ids, waiting, "f" * 21])) == {*ids, waiting}
     assert store.inputs() == {"/up/a", "/up/b"}
+    assert store.inputs((State.PENDING, State.PROCESSING)) == set()
     ended = [job.id for job in store.finished_before(time.now - 1500)]
     assert ended == sorted(ended)
     assert set(ended) < set(ids)
     assert len(ended) == 2
     store.pin(ended[0], True)
     assert [job.id for job in store.finished_before(time.now - 1500)] == ended[1:]
+    with pytest.raises(WrongStateError):
+        store.delete(ended[0], even_pinned=False)
+    assert store.delete(ended[0]).pinned
     assert store.finished_before(time.now - 10**6) == []
 
 

@@ -40,7 +40,7 @@ def _rounds(running, home, rounds, seed):
             service.kill()
             seen = store.last_event()
             service.start()
-            _until(lambda seen=seen: _goes_on(store, accepted, seen), 15)
+            _until(lambda seen=seen, jobs=tuple(accepted): _goes_on(store, jobs, seen), 15)
             service.ready()
     deadline = time.monotonic() + 30 + 3 * rounds
     while any(not store.get(job).state.final for job in accepted):
