@@ -20,6 +20,7 @@ FileName = Annotated[str, Path(description="A file's name, such as a job's `arti
 Errors = responses(401, 403, 404, 422)
 
 
+@router.head("/{filename}", include_in_schema=False)
 @router.get("/{filename}", summary="A finished clip", response_class=FileResponse, responses=Errors)
 def artifact(
     service: ServiceDep,
