@@ -94,10 +94,10 @@ def test_fifty_kills(running, home):
 def test_a_worker_frozen_past_its_lease_cannot_publish(running, home):
     service = running(NEWSREEL_LEASE="2", NEWSREEL_WORKERS="1").start()
     service.ready("/ready")
+    frozen = service.workers()[0]  # looked up before: on a busy machine that takes as long as the job
     store = JobStore(Database(f"sqlite:///{home / 'newsreel.db'}"))
     job, _ = store.submit(NewJob("generate", "open", {"prompt": "p", "fake_steps": 4, "fake_seconds": 1.0}))
     _until(lambda: store.get(job.id).state is State.PROCESSING)
-    frozen = service.workers()[0]
     os.kill(frozen, signal.SIGSTOP)
     _until(lambda: store.get(job.id).state is State.PENDING, 15)
     other = LeaseStore(store.database)
