@@ -74,19 +74,24 @@ def _job(values: dict[str, Any], source: Path, target: Path) -> "UpscaleJob":
     from src.upscaling.knobs import Knobs
 
     given = {name: values[name] for name in KNOBS if values[name] is not None}
-    start = values["start"] or 0.0
-    if start < 0 or (values["threads"] or 1) < 1:
-        raise BadInputError("--start must be 0 or more, and --threads 1 or more")
+    if values["threads"] is not None and values["threads"] < 1:
+        raise BadInputError(f"--threads is {values['threads']}; it must be 1 or more")
     device = _device(values["device"] or "auto")
+    scale = 2 if values["scale"] is None else values["scale"]
     return UpscaleJob(
         source,
         target,
-        Choice(values["preset"] or "balanced", values["scale"] or 2, device, values["guidance_scale"]),
+        Choice(
+            values["preset"] or "balanced",
+            scale,
+            device,
+            values["guidance_scale"],
+        ),
         validate(given, Knobs, "the flags"),
         codec=values["codec"] or _usual_codec(target, device),
         crf=values["crf"],
         encoder_preset=values["encoder_preset"],
-        span=Span(start, values["end"]),
+        span=Span(values["start"] or 0.0, values["end"]),
         compare=values["compare"],
         threads=values["threads"],
         hardware=device == "cuda",

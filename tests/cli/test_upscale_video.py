@@ -63,6 +63,8 @@ def test_bad_input_gets_one_sentence(flags, code, words):
 @pytest.mark.parametrize(("flag", "setting", "code", "words"), [
     ("--guidance-scale", 7, 2, "diffusion upscalers only"),
     ("--scale", 3, 2, "2, 4 or 8"),
+    ("--scale", 0, 2, "2, 4 or 8"),
+    ("--threads", 0, 2, "1 or more"),
     ("--denoise", 2, 2, "less than or equal to 1"),
     ("--preset", "quality", 3, "train_upscaler --preset quality"),
     ("--device", "cuda", 2, "no CUDA device"),
