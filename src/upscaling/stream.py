@@ -109,6 +109,10 @@ class _Run:
         self.report = UpscaleReport(job.target, width, height)
         self.steady = Steady(job.knobs.steady, backend.scale)
         self.work = WorkFolder(job.target, job.decides(backend.hashes))
+        if "measured" in (facts := self.work.facts()):
+            backend.keep_to(facts["measured"])
+        else:
+            self.work.remember({"measured": backend.measured()})
 
     def run(self) -> UpscaleReport:
         done = self.work.finished(stateful=job_is_stateful(self.job))

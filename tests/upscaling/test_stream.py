@@ -337,6 +337,55 @@ def test_a_second_run_on_the_same_output_is_refused(clip, choice, tmp_path):
         WorkFolder(tmp_path / "out.mp4", {"a": 1})
 
 
+def test_a_lock_whose_process_number_came_again_does_not_count(tmp_path):
+    """As after a restart of a container, where numbers begin anew."""
+    import os
+
+    from src.upscaling.work import WorkFolder
+
+    folder = WorkFolder(tmp_path / "out.mp4", {"a": 1})
+    (folder.path / "pid").write_text(str(os.getppid()))
+    os.utime(folder.path / "pid", (1000, 1000))
+    assert WorkFolder(tmp_path / "out.mp4", {"a": 1}).path == folder.path
+
+
+def test_a_run_that_goes_on_cuts_as_it_began_whatever_memory_is_free_now(clip, choice, tmp_path, monkeypatch):
+    """Tiles round otherwise than whole frames, so what is free now must not decide."""
+    from src.upscaling import backends, runtime
+
+    job, token, used = UpscaleJob(clip, tmp_path / "out.mp4", choice, threads=1, segment=10), CancelToken(), []
+    with pytest.raises(CancelledError):
+        upscale_video(job, lambda p: token.cancel() if p.done == 15 else None, token)
+    monkeypatch.setattr(runtime, "free_memory", lambda _: 1)
+    real = backends.NetworkBackend.enlarge
+
+    def enlarge(self, *arguments):
+        used.append(self.runners[0].budget)
+        return real(self, *arguments)
+
+    monkeypatch.setattr(backends.NetworkBackend, "enlarge", enlarge)
+    upscale_video(job)
+    assert used and min(used) > 1 << 20
+
+
+@pytest.mark.parametrize("steady", [0.0, 0.5])
+def test_a_disk_that_is_really_full_is_said(clip, choice, tmp_path, steady):
+    import subprocess
+
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        job = UpscaleJob(clip, disk / "out.mp4", choice, Knobs(steady=steady), crf=0, threads=1, segment=10)
+        with pytest.raises(OutputError, match="disk is full"):
+            upscale_video(job)
+        assert not job.target.exists()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
 def test_a_file_cut_in_the_middle_is_saved_up_to_there(tmp_path, ffmpeg, enlarge):
     whole = tmp_path / "whole.mkv"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=10:duration=4", "-c:v", "ffv1", "-g", 1, whole)
