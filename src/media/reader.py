@@ -219,6 +219,7 @@ def _describe(stream: av.VideoStream, first: av.VideoFrame) -> VideoInfo:
         bit_depth=max(component.bits for component in first.format.components),
         chroma=_chroma(first.format),
         display_matrix=_display_matrix(first),
+        seconds=stream.container.duration / av.time_base if stream.container.duration else None,
     )
 
 

@@ -238,10 +238,10 @@ class _Run:
         return np.clip(made, 0, full, out=made).astype(item.source.array.dtype)
 
     def _total(self) -> int:
-        """Frames as far as the container states them, 0 where it does not."""
-        if self.info.frames is None:
+        """Frames as far as the container states them, or its length (Matroska), 0 where it states neither."""
+        seconds = self.info.frames / float(self.info.rate) if self.info.frames else self.info.seconds
+        if not seconds:
             return 0
-        seconds = self.info.frames / float(self.info.rate)
         end = min(self.job.span.end or seconds, seconds)
         return round((end - self.job.span.start) * float(self.info.rate))
 

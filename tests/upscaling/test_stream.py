@@ -289,6 +289,14 @@ def test_duplicates_cost_no_inference(tmp_path, clip, ffmpeg, choice):
     assert report.frames == 50 and report.computed <= 26
 
 
+def test_progress_knows_the_end_of_matroska_too(tmp_path, clip, ffmpeg, choice):
+    """It states no number of frames; without a total there is no time left to show."""
+    source, totals = tmp_path / "clip.mkv", []
+    ffmpeg("-i", clip, "-c", "copy", source)
+    upscale_video(UpscaleJob(source, tmp_path / "out.mp4", choice, threads=1), lambda p: totals.append(p.total))
+    assert set(totals) == {25}
+
+
 def unbroken(job: UpscaleJob) -> bytes:
     return upscale_video(job).target.read_bytes()
 
