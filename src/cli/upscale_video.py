@@ -74,19 +74,24 @@ def _job(values: dict[str, Any], source: Path, target: Path) -> "UpscaleJob":
     from src.upscaling.knobs import Knobs
 
     given = {name: values[name] for name in KNOBS if values[name] is not None}
-    start = values["start"] or 0.0
-    if start < 0 or (values["threads"] or 1) < 1:
-        raise BadInputError("--start must be 0 or more, and --threads 1 or more")
+    if values["threads"] is not None and values["threads"] < 1:
+        raise BadInputError(f"--threads is {values['threads']}; it must be 1 or more")
     device = _device(values["device"] or "auto")
+    scale = 2 if values["scale"] is None else values["scale"]
     return UpscaleJob(
         source,
         target,
-        Choice(values["preset"] or "balanced", values["scale"] or 2, device, values["guidance_scale"]),
+        Choice(
+            values["preset"] or "balanced",
+            scale,
+            device,
+            values["guidance_scale"],
+        ),
         validate(given, Knobs, "the flags"),
-        codec=values["codec"] or _usual_codec(target, device),
+        codec=values["codec"] or _usual_codec(source, target, device, scale),
         crf=values["crf"],
         encoder_preset=values["encoder_preset"],
-        span=Span(start, values["end"]),
+        span=Span(values["start"] or 0.0, values["end"]),
         compare=values["compare"],
         threads=values["threads"],
         hardware=device == "cuda",
@@ -99,13 +104,19 @@ def _device(name: str) -> str:
     return find_device(name)
 
 
-def _usual_codec(target: Path, device: str) -> str:
-    """What suits the target's suffix; beside a GPU its own encoder, where it has one that works."""
-    from src.media.encoders import works
+def _usual_codec(source: Path, target: Path, device: str, scale: int) -> str:
+    """What suits the target's suffix; beside a GPU its own encoder, where it has one that works and loses nothing."""
+    from src.media.encoders import ENCODERS, works
+    from src.media.reader import VideoReader
 
     if target.suffix.lower() == ".webm":
         return "av1"
-    return "nvenc" if device == "cuda" and works("h264_nvenc") else "x264"
+    if device != "cuda" or not works("h264_nvenc"):
+        return "x264"
+    with VideoReader(source) as reader:
+        info, nvenc = reader.info, ENCODERS["nvenc"]
+    fits = 2 * scale * max(info.width, info.height) <= nvenc.most  # twice, since --compare is as wide
+    return "nvenc" if fits and (info.chroma, min(info.bit_depth, 10)) in nvenc.formats else "x264"
 
 
 def _folder(values: dict[str, Any]) -> None:
@@ -116,9 +127,11 @@ def _folder(values: dict[str, Any]) -> None:
         raise BadInputError(f"the folder {source} holds no video; these are read: {', '.join(sorted(SUFFIXES))}")
     if target.is_file():
         raise BadInputError(f"--input is a folder, so --output must be one too, and {target} is a file")
-    records, failed = [], 0
+    if target.resolve() == source.resolve():
+        raise BadInputError(f"--output is the folder of the inputs, {source}; choose another, so that none is replaced")
+    records, failed, taken = [], 0, set()
     for path in videos:
-        records.append(_record(values, path, _named(path, target, values["codec"])))
+        records.append(_record(values, path, _named(path, target, values["codec"], taken)))
         failed += "error" in records[-1]
     if values["json"]:
         print_json({"videos": records})
@@ -126,14 +139,18 @@ def _folder(values: dict[str, Any]) -> None:
         raise PartialFailureError(f"{failed} of {len(videos)} videos failed")
 
 
-def _named(path: Path, target: Path, codec: str | None) -> Path:
-    """The output of one video of a folder: its own name; .mkv where its container is only read."""
+def _named(path: Path, target: Path, codec: str | None, taken: set[str]) -> Path:
+    """The output of one video of a folder: its own name; .mkv where its container is only read.
+
+    taken: names of the outputs so far; a.avi and a.mkv of one folder do not become one file.
+    """
     from src.media.encoders import find_encoder
 
-    if codec == "png":
-        return target / path.stem
-    kept = find_encoder(codec or "x264").containers
-    return target / (path.name if path.suffix.lower() in kept else f"{path.stem}.mkv")
+    kept = () if codec == "png" else find_encoder(codec or "x264").containers
+    suffix = "" if codec == "png" else path.suffix if path.suffix.lower() in kept else ".mkv"
+    name = path.stem + suffix if path.stem + suffix not in taken else path.name + suffix
+    taken.add(name)
+    return target / name
 
 
 def _record(values: dict[str, Any], path: Path, target: Path) -> dict[str, Any]:

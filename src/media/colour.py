@@ -5,6 +5,7 @@ import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
 from src.media.frames import VideoInfo
+from src.media.reader import guessed_matrix
 
 _SWSCALE = {
     "bt709": Colorspace.ITU709,
@@ -21,7 +22,10 @@ _NAMES = {"bt470m": "GAMMA22", "bt470bg": "GAMMA28", "iec61966-2-1": "IEC61966_2
 
 
 def tag(context: av.VideoCodecContext, info: VideoInfo) -> None:
-    """Put the source's colour tags on an encoder; what the source does not say stays unsaid."""
+    """Put the source's colour tags on an encoder whose size is set; what the source does not say stays unsaid.
+
+    But for the matrix where a player would guess another one for the larger picture than for the source.
+    """
     context.color_range = ColorRange.JPEG if info.full_range else ColorRange.MPEG
     if info.primaries:
         context.color_primaries = ColorPrimaries[info.primaries.upper()]
@@ -29,14 +33,13 @@ def tag(context: av.VideoCodecContext, info: VideoInfo) -> None:
         context.color_trc = ColorTrc[_NAMES.get(info.transfer, info.transfer.upper())]
     if info.matrix:
         context.colorspace = _MATRIX_CODES[info.matrix]
+    elif (matrix := swscale_matrix(info)) != guessed_matrix(context.width, context.height):
+        context.colorspace = _MATRIX_CODES["smpte170m" if matrix == Colorspace.ITU601 else "bt709"]
 
 
 def swscale_matrix(info: VideoInfo) -> Colorspace:
-    """The matrix to compute with: the tagged one, else bt601 below 720 lines and bt709 from there on, by the source's
-    size, as the reader takes it."""
-    if info.matrix:
-        return _SWSCALE[info.matrix]
-    return Colorspace.ITU601 if min(info.width, info.height) < 720 else Colorspace.ITU709
+    """The matrix to compute with: the tagged one, else the one guessed from the source's size."""
+    return _SWSCALE[info.matrix] if info.matrix else guessed_matrix(info.width, info.height)
 
 
 def to_yuv(array: np.ndarray, info: VideoInfo, layout: str) -> av.VideoFrame:

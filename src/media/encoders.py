@@ -19,7 +19,7 @@ class Encoder:
 
     codec: FFmpeg's encoder. containers: suffixes that hold it, the usual one first. formats: pixel formats by chroma
     layout and depth. quality: the option that `crf` sets, None where there is none. crf, preset: defaults.
-    presets: what `preset` may be. most: largest side in pixels.
+    presets: what `preset` may be. most: largest side in pixels. worst: largest crf.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Encoder:
     preset: str | None = "medium"
     presets: tuple[str, ...] = ()
     most: int = 16384
+    worst: int = 51
 
 
 _X26X = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
@@ -43,7 +44,7 @@ ENCODERS = {
         Encoder("x264", "libx264", _ANY, _FORMATS, crf=17.0, presets=_X26X),
         Encoder("x265", "libx265", _ANY, _FORMATS, crf=19.0, presets=_X26X),
         Encoder("av1", "libsvtav1", (".mkv", ".mp4", ".webm"), {("420", 8): "yuv420p", ("420", 10): "yuv420p10le"},
-                crf=25.0, preset="8", presets=tuple(str(n) for n in range(14))),
+                crf=25.0, preset="8", presets=tuple(str(n) for n in range(14)), worst=63),
         Encoder("prores", "prores_ks", (".mov", ".mkv"), {("422", 10): "yuv422p10le", ("444", 10): "yuv444p10le"},
                 quality=None, preset="hq", presets=("proxy", "lt", "standard", "hq", "4444", "4444xq")),
         Encoder("nvenc", "h264_nvenc", _ANY, {("420", 8): "yuv420p", ("444", 8): "yuv444p"}, quality="cq", crf=19.0,
@@ -96,8 +97,8 @@ def encoder_options(encoder: Encoder, crf: float | None, preset: str | None) -> 
     options = {}
     if crf is not None and encoder.quality is None:
         raise BadInputError(f"--crf does not apply to {encoder.name}, whose quality --encoder-preset sets")
-    if crf is not None and not 0 <= crf <= 63:
-        raise BadInputError(f"--crf is {crf:g}; it must be from 0 (best) to 51, or to 63 for av1")
+    if crf is not None and not 0 <= crf <= encoder.worst:
+        raise BadInputError(f"--crf is {crf:g}; for {encoder.name} it must be from 0 (best) to {encoder.worst}")
     if encoder.quality:
         options[encoder.quality] = f"{encoder.crf if crf is None else crf:g}"
     chosen = preset or encoder.preset

@@ -29,6 +29,7 @@ class VideoInfo:
     full_range: True for 0-255 luma. rotation: degrees clockwise to display, one of 0, 90, 180, 270.
     sample_aspect_ratio: width / height of one pixel. frames: count where the container states it, else None.
     display_matrix: the nine numbers behind `rotation`, mirroring included, None without one.
+    seconds: how long the file plays, where the container states it.
     bit_depth: of one component. chroma: "420", "422" or "444" (grey counts as 420, RGB as 444).
     """
 
@@ -46,3 +47,4 @@ class VideoInfo:
     bit_depth: int = 8
     chroma: str = "420"
     display_matrix: tuple[int, ...] | None = None
+    seconds: float | None = None

@@ -12,20 +12,32 @@ from pathlib import Path
 
 import av
 
-from src.core.errors import BadInputError
+from src.media.reader import first_time
 from src.media.segments import VideoFormat, decoding_times, rate_of, read_packets
+from src.media.tracks import (
+    COPIED,
+    REPLACED_KEYS,
+    container_format,
+    has_plain_tags,
+    holds_track,
+    is_cover,
+    main_video,
+)
 from src.media.writer import output_error
 
-CONTAINER_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder", "creation_time"}
-"""What the muxer writes itself; `creation_time` is copied all the same."""
 STREAM_KEYS = {"encoder", "rotate", "duration", "number_of_frames", "number_of_bytes", "bps", "vendor_id"}
 """Of a video track: what is no longer true of the new one."""
-COPIED = ("audio", "subtitle", "data", "attachment")
+
+REORDERED = 16
+"""Units of time by which a track's first picture is decoded early: as many pictures as H.264 reorders at most."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """The part of the source that is kept, in seconds; the output begins at 0 where `start` is above 0."""
+    """The part of the source that is kept, in seconds from its begin.
+
+    The output begins at 0 where `start` is above 0.
+    """
 
     start: float = 0.0
     end: float | None = None
@@ -34,58 +46,10 @@ class Span:
         """Whether a time is kept; from the beginning on, even times before 0 are, as coders' lead-ins have them."""
         return (self.start <= 0 or time >= self.start) and (self.end is None or time < self.end)
 
-
-def check_tracks(source: Path, target: Path) -> list[str]:
-    """Whether the target's container holds every track of the source.
-
-    Returns sentences on what cannot be kept and matters little (data tracks). Raises BadInputError where the suffix is
-    of no container, or where a sound or subtitle track would be lost.
-    """
-    lost = []
-    codecs = _supported(target)
-    with av.open(str(source)) as container:
-        for stream in container.streams:
-            if stream.type not in COPIED or _codec(stream) in codecs or stream.type == "attachment":
-                continue
-            if stream.type == "data":
-                lost.append(f"data track {stream.index} does not go into {target.suffix}")
-                continue
-            raise BadInputError(
-                f"{target.suffix} holds no {_codec(stream)} {stream.type} (track {stream.index} of {source.name}); "
-                f"name the output {target.with_suffix('.mkv').name} and nothing is lost"
-            )
-        attached = any(stream.type == "attachment" for stream in container.streams)
-        if attached and target.suffix.lower() not in (".mkv", ".webm"):
-            lost.append(f"attachments (fonts, pictures) do not go into {target.suffix}; .mkv holds them")
-    return lost
-
-
-def _supported(target: Path) -> set[str]:
-    """Names of the codecs that a container of this suffix holds."""
-    try:
-        with av.open(os.devnull, "w", format=container_format(target)) as probe:
-            return set(probe.supported_codecs)
-    except (av.FFmpegError, ValueError):
-        raise BadInputError(f"{target.name} has no suffix of a video file; .mp4, .mkv and .mov are some") from None
-
-
-def container_format(target: Path) -> str:
-    """FFmpeg's name of the container for a suffix."""
-    names = {".mkv": "matroska", ".m4v": "mp4", ".ts": "mpegts", ".webm": "webm"}
-    suffix = target.suffix.lower()
-    return names.get(suffix, suffix.removeprefix("."))
-
-
-def _codec(stream: av.stream.Stream) -> str | None:
-    context = getattr(stream, "codec_context", None)
-    return context.name if context is not None and stream.type == "data" else _canonical(context)
-
-
-def _canonical(context: av.CodecContext | None) -> str | None:
-    """The codec's own name: a decoder may be called otherwise (libdav1d for av1, mp3float for mp3)."""
-    if context is None:
-        return None
-    return context.codec.canonical_name if hasattr(context.codec, "canonical_name") else context.name
+    def counted_from(self, first: float) -> "Span":
+        """The same part in the times of a file that begins at `first`, as transport streams begin at any time."""
+        start = self.start + first if self.start > 0 else 0.0
+        return Span(start, None if self.end is None else self.end + first)
 
 
 def join(
@@ -105,7 +69,7 @@ def join(
     partial = target.with_name(f".{target.stem}.{os.getpid()}.partial{target.suffix}")
     try:
         with av.open(str(source)) as given:
-            _write(given, folder, count, video, partial, span or Span(), check)
+            _write(given, folder, count, video, partial, (span or Span()).counted_from(first_time(given)), check)
         partial.replace(target)
     except (OSError, av.FFmpegError) as error:
         raise output_error(target, error) from None
@@ -122,10 +86,11 @@ def _write(
     span: Span,
     check: Callable[[], None],
 ) -> None:
-    options = {"movflags": "+faststart+use_metadata_tags"} if path.suffix.lower() in (".mp4", ".mov", ".m4v") else {}
+    flags = "+faststart" if has_plain_tags(given) else "+faststart+use_metadata_tags"
+    options = {"movflags": flags} if path.suffix.lower() in (".mp4", ".mov", ".m4v") else {}
     with av.open(str(path), "w", format=container_format(path), options=options) as out:
-        out.metadata.update({k: v for k, v in given.metadata.items() if k not in CONTAINER_KEYS - {"creation_time"}})
-        main, tracks = _add_tracks(given, out, video)
+        out.metadata.update({k: v for k, v in given.metadata.items() if k.lower() not in REPLACED_KEYS})
+        main, tracks = _add_tracks(given, out, video, path)
         _copy_chapters(given, out, span)
         frames = _frames(folder, count, video, main, span)
         for packet in _merged(frames, _others(given, tracks, span)):
@@ -134,7 +99,7 @@ def _write(
 
 
 def _add_tracks(
-    given: av.container.InputContainer, out: av.container.OutputContainer, video: VideoFormat
+    given: av.container.InputContainer, out: av.container.OutputContainer, video: VideoFormat, path: Path
 ) -> tuple[av.VideoStream, dict[int, av.stream.Stream]]:
     """The tracks of the output in the source's order: the new video, and by source index those that are copied."""
     first = main_video(given)
@@ -142,20 +107,28 @@ def _add_tracks(
     for stream in given.streams:
         if stream is first:
             main = _add_video(out, first, video)
+        elif stream.type not in COPIED or not holds_track(stream, path, codecs):
+            continue
         elif stream.type == "attachment":
-            with suppress(ValueError, av.FFmpegError):
-                out.add_stream_from_template(stream)
-        elif stream.type in COPIED and _codec(stream) in codecs:
+            out.add_stream_from_template(stream)
+        elif is_cover(stream) and path.suffix.lower() == ".mkv":
+            _attach_cover(given.name, stream, out)
+        else:
             tracks[stream.index] = out.add_stream_from_template(stream)
             tracks[stream.index].metadata.update(stream.metadata)
             tracks[stream.index].disposition = stream.disposition
     return main, tracks
 
 
-def main_video(container: av.container.InputContainer) -> av.VideoStream:
-    """The first video track that is not a cover picture."""
-    pictures = av.stream.Disposition.attached_pic
-    return next((s for s in container.streams.video if not s.disposition & pictures), container.streams.video[0])
+def _attach_cover(source: str, cover: av.VideoStream, out: av.container.OutputContainer) -> None:
+    """A cover picture as Matroska has it: a file attached."""
+    with av.open(source) as container:
+        packets = container.demux(container.streams[cover.index])
+        data = next((bytes(packet) for packet in packets if packet.size), None)
+    kind = "png" if cover.codec_context.name == "png" else "jpeg"
+    if data is not None:
+        named, mime = cover.metadata.get("filename", f"cover.{kind}"), cover.metadata.get("mimetype", f"image/{kind}")
+        out.add_attachment(named, mime, data)
 
 
 def _add_video(out: av.container.OutputContainer, source: av.VideoStream, video: VideoFormat) -> av.VideoStream:
@@ -199,15 +172,50 @@ def _others(given: av.container.InputContainer, tracks: dict[int, av.stream.Stre
     """The copied tracks' packets inside the span, in the file's order; a damaged rest is left out."""
     if not tracks:
         return
+    dates: dict[int, int | None] = {}
     with suppress(av.FFmpegError):
         for packet in given.demux([given.streams[index] for index in tracks]):
-            if packet.pts is None or not packet.size or not span.holds(float(packet.pts * packet.time_base)):
+            if not packet.size:  # the last of each track, and of no track
                 continue
-            shift = round(Fraction(span.start) / packet.time_base)
-            packet.pts -= shift
-            packet.dts = packet.pts if packet.dts is None else packet.dts - shift
-            packet.stream = tracks[packet.stream_index]
-            yield packet
+            track, number = tracks[packet.stream_index], packet.stream_index
+            dates[number] = _date(packet, dates.get(number), track.type)
+            if _show(packet) if is_cover(track) else _move(packet, span, track.type):
+                packet.stream = track
+                yield packet
+
+
+def _show(cover: av.Packet) -> bool:
+    """A cover picture has no time, whatever part is kept."""
+    cover.pts = cover.dts = 0
+    return True
+
+
+def _move(packet: av.Packet, span: Span, kind: str) -> bool:
+    """Bring a packet to its time in the output; False where it lies outside of the span.
+
+    A subtitle that is on screen when the span begins is shown from there on, for what is left of it.
+    """
+    if packet.pts is None:
+        return False
+    begin = round(Fraction(span.start) / packet.time_base)
+    if kind == "subtitle" and packet.pts < begin < packet.pts + packet.duration:
+        packet.duration -= begin - packet.pts
+        packet.pts = packet.dts = begin
+    elif not span.holds(float(packet.pts * packet.time_base)):
+        return False
+    packet.pts, packet.dts = packet.pts - begin, packet.dts - begin
+    return True
+
+
+def _date(packet: av.Packet, before: int | None, kind: str) -> int | None:
+    """Give a packet its decoding time where the file does not say it, and return that; before: of the one before it.
+
+    Matroska leaves it out for the first pictures of a reordered track: they come a little before their time.
+    """
+    if packet.dts is None and packet.pts is not None:
+        early = packet.pts - REORDERED if before is None else before + 1
+        packet.dts = early if kind == "video" else packet.pts
+    return packet.dts
 
 
 def _merged(first: Iterator[av.Packet], second: Iterator[av.Packet]) -> Iterator[av.Packet]:

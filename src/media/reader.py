@@ -56,6 +56,7 @@ class VideoReader:
         self._frames = self._container.decode(self._stream)
         self._first = self._decode_first()
         self.info = _describe(self._stream, self._first)
+        self.begins_s = first_time(self._container)
         self._format = "rgb48le" if deep and self.info.bit_depth > 8 else "rgb24"
 
     def __iter__(self) -> Iterator[Frame]:
@@ -132,6 +133,11 @@ class Picture:
         return Frame(self._reader._rgb(self._frame), self.pts, self.duration)
 
 
+def first_time(container: av.container.InputContainer) -> float:
+    """When a file begins, in seconds: 0 for most, any time for a transport stream; a coder's lead-in does not count."""
+    return max(0.0, (container.start_time or 0) / av.time_base)
+
+
 def _open(path: Path, hardware: bool = False) -> av.container.InputContainer:
     if not path.exists():
         raise MissingFileError(f"there is no video at {path}")
@@ -172,11 +178,16 @@ def _reason(error: Exception) -> str:
 
 
 def _matrix(frame: av.VideoFrame) -> tuple[str | None, Colorspace]:
-    """The matrix's name, None where the file does not say; then bt601 below 720 lines and bt709 from there on."""
+    """The matrix's name, None where the file does not say; then the one guessed from the size."""
     name, matrix = _MATRICES.get(int(frame.colorspace), (None, None))
     if matrix is None:
-        matrix = Colorspace.ITU601 if min(frame.width, frame.height) < 720 else Colorspace.ITU709
+        matrix = guessed_matrix(frame.width, frame.height)
     return name, matrix
+
+
+def guessed_matrix(width: int, height: int) -> Colorspace:
+    """What players take where a file does not say: bt601 below 720 lines and bt709 from there on."""
+    return Colorspace.ITU601 if min(width, height) < 720 else Colorspace.ITU709
 
 
 def _is_full(frame: av.VideoFrame) -> bool:
@@ -208,6 +219,7 @@ def _describe(stream: av.VideoStream, first: av.VideoFrame) -> VideoInfo:
         bit_depth=max(component.bits for component in first.format.components),
         chroma=_chroma(first.format),
         display_matrix=_display_matrix(first),
+        seconds=stream.container.duration / av.time_base if stream.container.duration else None,
     )
 
 

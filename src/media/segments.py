@@ -7,6 +7,7 @@ no frame refers to one outside it (a closed GOP), and the same frames give the s
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -90,7 +91,8 @@ class SegmentWriter:
 
     def abort(self) -> None:
         """Leave nothing of this segment."""
-        self._file.close()
+        with suppress(OSError):  # what could not be written is tried again here, and fails again
+            self._file.close()
         for suffix in (".bin", ".partial", ".json"):
             self.path.with_suffix(suffix).unlink(missing_ok=True)
 

@@ -32,6 +32,14 @@ class Backend(Protocol):
     takes_guidance: bool
     hashes: dict[str, str]
 
+    def measured(self) -> list[int]:
+        """What it found free, in bytes a pass, and cuts batches and tiles by."""
+        ...
+
+    def keep_to(self, measured: list[int]) -> None:
+        """Cut as a run did that measured this, whatever is free now: other tiles round otherwise."""
+        ...
+
     def enlarge(self, frames: np.ndarray, before: int, after: int, knobs: Knobs) -> Iterator[np.ndarray]:
         """frames (T, H, W, 3) uint8 or uint16, of which `before` and `after` are context.
 
@@ -66,6 +74,15 @@ class NetworkBackend:
         self.hashes = file_hashes(files)
         self.name, self.scale = f"{choice.preset} {choice.scale}x", choice.scale
         self.context = sum(runner.spec.context for runner in self.runners)
+
+    def measured(self) -> list[int]:
+        """See `Backend.measured`."""
+        return [runner.budget for runner in self.runners]
+
+    def keep_to(self, measured: list[int]) -> None:
+        """See `Backend.keep_to`."""
+        for runner, budget in zip(self.runners, measured, strict=True):
+            runner.budget = budget
 
     def enlarge(self, frames: np.ndarray, before: int, after: int, knobs: Knobs) -> Iterator[np.ndarray]:
         """See `Backend.enlarge`; only the first pass is told of noise and blocks, the second sees none."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from src.core.errors import BadInputError, MissingFileError
 from src.media.encoders import Encoder, encoder_options, find_encoder, pixel_format
 from src.media.frames import VideoInfo
-from src.media.join import Span, check_tracks
+from src.media.join import Span
 from src.media.segments import VideoFormat, open_encoder
+from src.media.tracks import check_tracks
 from src.upscaling.backends import Choice, check_choice
 from src.upscaling.knobs import Knobs
 
@@ -50,7 +52,9 @@ class UpscaleJob:
             raise MissingFileError(f"there is no video at {self.source}")
         if self.target.exists() and self.target.samefile(self.source):
             raise BadInputError(f"--output is the input itself, {self.source}; choose another name")
-        if self.span.end is not None and self.span.end <= self.span.start:
+        if not 0 <= self.span.start < inf:
+            raise BadInputError(f"--start is {self.span.start:g}; it must be a number of seconds, 0 or more")
+        if self.span.end is not None and not self.span.start < self.span.end:
             raise BadInputError(f"--end {self.span.end:g} is not after --start {self.span.start:g}")
         check_choice(self.choice)
         return self._check_target()
@@ -59,6 +63,8 @@ class UpscaleJob:
         if self.is_png:
             if self.target.is_file():
                 raise BadInputError(f"--codec png writes a folder of pictures, and {self.target} is a file")
+            if self.crf is not None or self.encoder_preset is not None:
+                raise BadInputError("--crf and --encoder-preset do not apply to png, which loses nothing")
             return []
         encoder = find_encoder(self.codec)
         if self.target.is_dir():

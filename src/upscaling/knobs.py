@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from src.core.config import Config
+from src.upscaling.trust import trusted
 
 Share = Annotated[float, Field(ge=0, le=1)]
 LOW = 6.0
@@ -47,8 +48,10 @@ def enlarge(source: np.ndarray, scale: int) -> np.ndarray:
 def finish(made: np.ndarray, source: np.ndarray, scale: int, knobs: Knobs) -> np.ndarray:
     """The network's frame with low frequencies from the source and the knobs applied.
 
+    Where the source is soft, detail is not trusted; but what denoise and deblock took away must not come back.
     made: (sH, sW, 3), source: (H, W, 3), both float32 in [0, 1]; `made` is changed in place.
     """
+    made = trusted(made, source, scale, least=max(knobs.denoise, knobs.deblock))
     lacking = source - cv2.resize(made, source.shape[1::-1], interpolation=cv2.INTER_AREA)
     low = cv2.GaussianBlur(lacking, (0, 0), LOW)
     wanted = low + knobs.preserve_details * (lacking - low) if knobs.preserve_details else low

@@ -17,6 +17,8 @@ from src.upscaling.tiles import Tile, cut, side_for
 SHARE = 0.35
 """Of the free memory that a forward may take; frames in the queues and encoders need the rest."""
 MOST_FRAMES = 16
+TILED = 2
+"""Frames that a tile goes through before the next one is taken."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +102,12 @@ class NetworkRunner:
         if height * width <= batch.pixels:
             yield from self._stretch(padded, before, after, told, batch.frames)
             return
-        tiles = self._tiles(height, width, batch.pixels)
-        parts = [padded[..., r.begin : r.end, c.begin : c.end] for r, c in tiles]
-        for made in zip(*[self._stretch(part, before, after, told, 1) for part in parts], strict=True):
-            yield self._joined(made, tiles, (height, width))
+        tiles, last = self._tiles(height, width, batch.pixels), len(padded) - after
+        for begin in range(before, last, TILED):
+            end = min(begin + TILED, last)
+            first = max(0, begin - self.spec.context)
+            clip = padded[first : end + self.spec.context]
+            yield self._joined(clip, begin - first, end - begin, tiles, told)
 
     def _tensor(self, frames: np.ndarray) -> Tensor:
         """(1, T, 3, H, W) float32 in [0, 1] on the device."""
@@ -145,10 +149,13 @@ class NetworkRunner:
         side, grid, halo = side_for(pixels, self.spec.grid, self.spec.halo), self.spec.grid, self.spec.halo
         return [(rows, columns) for rows in cut(height, side, halo, grid) for columns in cut(width, side, halo, grid)]
 
-    def _joined(self, made: tuple[Tensor, ...], tiles: list[tuple[Tile, Tile]], size: tuple[int, int]) -> Tensor:
-        scale = self.spec.scale
-        out = made[0].new_empty(len(made[0]), 3, scale * size[0], scale * size[1])
-        for part, (rows, columns) in zip(made, tiles, strict=True):
+    def _joined(self, clip: Tensor, before: int, count: int, tiles: list[tuple[Tile, Tile]], told: Tensor) -> Tensor:
+        """`count` frames of a clip, one tile after the other, so that the features of only one are held."""
+        scale, after = self.spec.scale, len(clip) - before - count
+        out = clip.new_empty(count, 3, scale * clip.shape[-2], scale * clip.shape[-1])
+        for rows, columns in tiles:
+            read = clip[..., rows.begin : rows.end, columns.begin : columns.end]
+            part = torch.cat(list(self._stretch(read, before, after, told, 1)))
             out[..., _outer(rows, scale), _outer(columns, scale)] = part[
                 ..., _inner(rows, scale), _inner(columns, scale)
             ]

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 
 from src.core.errors import OutputError
-from src.media.frames import Frame
+from src.media.clips import upright
+from src.media.frames import Frame, VideoInfo
 from src.media.segments import SegmentWriter, VideoFormat
 from src.media.writer import output_error
 
@@ -53,17 +54,21 @@ class VideoSink:
 
 
 class PictureSink:
-    """Numbered PNGs in the target folder, 8 or 16 bit; a segment counts when its table of names is in `folder`."""
+    """Numbered PNGs in the target folder, 8 or 16 bit, turned as the video says they are to be shown.
 
-    def __init__(self, target: Path, folder: Path, first: int) -> None:
-        self.target, self.folder, self.number = target, folder, first
+    A segment counts when its table of names is in `folder`.
+    """
+
+    def __init__(self, target: Path, folder: Path, first: int, info: VideoInfo) -> None:
+        self.target, self.folder, self.number, self.info = target, folder, first, info
         self._segment, self._names = -1, []
         target.mkdir(parents=True, exist_ok=True)
 
     def write(self, segment: int, frame: Frame) -> None:
         self._segment = segment
         path = self.target / f"{self.number:08d}.png"
-        code = cv2.imencode(".png", np.ascontiguousarray(frame.array[..., ::-1]), [cv2.IMWRITE_PNG_COMPRESSION, 3])[1]
+        shown = np.ascontiguousarray(upright(frame.array, self.info)[..., ::-1])
+        code = cv2.imencode(".png", shown, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1]
         try:
             path.write_bytes(code.tobytes())
         except OSError as error:

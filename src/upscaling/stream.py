@@ -104,9 +104,15 @@ class _Run:
         self.info = _info(job)
         self.video: VideoFormat | None = None if job.is_png else job.video_format(self.info)
         width, height = job.output_size(self.info)
+        if job.is_png and self.info.rotation % 180:
+            width, height = height, width
         self.report = UpscaleReport(job.target, width, height)
         self.steady = Steady(job.knobs.steady, backend.scale)
         self.work = WorkFolder(job.target, job.decides(backend.hashes))
+        if "measured" in (facts := self.work.facts()):
+            backend.keep_to(facts["measured"])
+        else:
+            self.work.remember({"measured": backend.measured()})
 
     def run(self) -> UpscaleReport:
         done = self.work.finished(stateful=job_is_stateful(self.job))
@@ -142,7 +148,7 @@ class _Run:
     def _sink(self, done: int) -> Sink:
         if self.video is not None:
             return VideoSink(self.work.path, self.video)
-        return PictureSink(self.job.target, self.work.path, done * self.job.segment + 1)
+        return PictureSink(self.job.target, self.work.path, done * self.job.segment + 1, self.info)
 
     def _pieces(self, done: int) -> Iterator[Piece]:
         """Decode, and cut into pieces; runs in the decoding thread."""
@@ -155,13 +161,13 @@ class _Run:
     def _frames(self, skip: int) -> Iterator[Frame]:
         """RGB frames of the span from number `skip` on, at growing times; stops where the source is damaged."""
         with VideoReader(self.job.source, deep=True, hardware=self.job.hardware) as reader:
-            number, last = 0, None
+            span, number, last = self.job.span.counted_from(reader.begins_s), 0, None
             for picture in self._whole(reader.pictures()):
                 self.cancel.check()
                 time_s = float(picture.pts * reader.info.time_base)
-                if self.job.span.end is not None and time_s >= self.job.span.end:
+                if span.end is not None and time_s >= span.end:
                     return
-                if not self.job.span.holds(time_s):
+                if not span.holds(time_s):
                     continue
                 if number >= skip:
                     frame = picture.to_rgb()
@@ -232,10 +238,10 @@ class _Run:
         return np.clip(made, 0, full, out=made).astype(item.source.array.dtype)
 
     def _total(self) -> int:
-        """Frames as far as the container states them, 0 where it does not."""
-        if self.info.frames is None:
+        """Frames as far as the container states them, or its length (Matroska), 0 where it states neither."""
+        seconds = self.info.frames / float(self.info.rate) if self.info.frames else self.info.seconds
+        if not seconds:
             return 0
-        seconds = self.info.frames / float(self.info.rate)
         end = min(self.job.span.end or seconds, seconds)
         return round((end - self.job.span.start) * float(self.info.rate))
 

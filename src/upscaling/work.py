@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,7 @@ class WorkFolder:
         file = self.path / LOCK
         if file.is_file():
             owner = file.read_text().strip()
-            if owner.isdigit() and int(owner) != os.getpid() and psutil.pid_exists(int(owner)):
+            if owner.isdigit() and int(owner) != os.getpid() and _wrote(int(owner), file):
                 raise BadInputError(f"process {owner} is writing this output already; wait for it or stop it")
         file.write_text(str(os.getpid()))
 
@@ -51,8 +53,9 @@ class WorkFolder:
 
     def remember(self, facts: dict[str, Any]) -> None:
         partial = self.path / f"{FACTS}.partial"
-        partial.write_text(json.dumps(facts))
-        partial.replace(self.path / FACTS)
+        with self._writing():
+            partial.write_text(json.dumps(facts))
+            partial.replace(self.path / FACTS)
 
     def finished(self, stateful: bool) -> int:
         """Whole segments to keep; with `stateful`, up to the last whose state was saved."""
@@ -72,9 +75,11 @@ class WorkFolder:
     def save_state(self, segment: int, state: dict[str, np.ndarray]) -> None:
         """Keep what the segment after this one depends on; of older states only the last, in case this one is not
         followed by its segment's table."""
-        with self._state(segment).with_suffix(".tmp").open("wb") as file:
-            np.savez(file, **state)
-        self._state(segment).with_suffix(".tmp").replace(self._state(segment))
+        partial = self._state(segment).with_suffix(".tmp")
+        with self._writing():
+            with partial.open("wb") as file:
+                np.savez(file, **state)
+            partial.replace(self._state(segment))
         self._state(segment - 2).unlink(missing_ok=True)
 
     def read_state(self, segment: int) -> dict[str, np.ndarray]:
@@ -83,6 +88,13 @@ class WorkFolder:
             return {}
         with np.load(self._state(segment)) as saved:
             return {name: saved[name] for name in saved.files}
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise output_error(self.path, error) from None
 
     def _state(self, segment: int) -> Path:
         return self.path / STATE.format(segment)
@@ -94,3 +106,11 @@ class WorkFolder:
     def remove(self) -> None:
         """The output is there; nothing is needed any more."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _wrote(pid: int, lock: Path) -> bool:
+    """Whether this process may have written the lock: numbers come again, and one that began later did not."""
+    try:
+        return psutil.Process(pid).create_time() <= lock.stat().st_mtime + 1
+    except psutil.NoSuchProcess:
+        return False

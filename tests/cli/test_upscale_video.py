@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -51,6 +52,31 @@ def test_a_folder_is_a_batch_and_one_bad_file_does_not_stop_it(clip, tmp_path, w
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["clip.mp4"]
 
 
+def test_names_of_a_folder_do_not_meet_and_inputs_are_not_replaced(clip, tmp_path):
+    from src.cli.upscale_video import _named
+
+    taken = set()
+    names = [_named(tmp_path / name, tmp_path, None, taken).name for name in ("a.avi", "a.mkv", "a.mp4", "b.ts")]
+    assert names == ["a.mkv", "a.mkv.mkv", "a.mp4", "b.mkv"]
+    done = run("--input", clip.parent, "--output", clip.parent, "--preset", "fast")
+    assert done.returncode == 2 and "so that none is replaced" in done.stderr
+
+
+def test_the_gpus_encoder_is_not_chosen_where_it_would_lose_something(clip, tmp_path, monkeypatch):
+    from src.cli.upscale_video import _usual_codec
+    from src.media import encoders
+    from src.media.reader import VideoReader
+
+    monkeypatch.setattr(encoders, "works", lambda _: True)
+    with VideoReader(clip) as reader:
+        info = reader.info
+    target = tmp_path / "out.mp4"
+    assert _usual_codec(clip, target, "cuda", 2) == "nvenc" and _usual_codec(clip, target, "cpu", 2) == "x264"
+    for other in ({"bit_depth": 10}, {"chroma": "422"}, {"width": 1920}):
+        monkeypatch.setattr("src.media.reader._describe", lambda *_, change=other: replace(info, **change))
+        assert _usual_codec(clip, target, "cuda", 4) == "x264", other
+
+
 @pytest.mark.parametrize(("flags", "code", "words"), [
     ((), 2, "give --input"),
     (("--input", "none.mp4", "--output", "a.mp4"), 2, "there is no video at none.mp4"),
@@ -63,6 +89,8 @@ def test_bad_input_gets_one_sentence(flags, code, words):
 @pytest.mark.parametrize(("flag", "setting", "code", "words"), [
     ("--guidance-scale", 7, 2, "diffusion upscalers only"),
     ("--scale", 3, 2, "2, 4 or 8"),
+    ("--scale", 0, 2, "2, 4 or 8"),
+    ("--threads", 0, 2, "1 or more"),
     ("--denoise", 2, 2, "less than or equal to 1"),
     ("--preset", "quality", 3, "train_upscaler --preset quality"),
     ("--device", "cuda", 2, "no CUDA device"),

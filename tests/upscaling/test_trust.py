@@ -1,0 +1,50 @@
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from src.upscaling.knobs import Knobs, enlarge, finish
+from src.upscaling.trust import catmull_rom, sharpness_trust, trusted
+
+
+@pytest.fixture(scope="module")
+def sharp():
+    """(64, 96, 3) float32 with as much contrast in every octave."""
+    random, total = np.random.default_rng(0), np.zeros((64, 96, 3), np.float32)
+    for step in (1, 2, 4, 8, 16):
+        octave = random.normal(0, 0.06, (64 // step, 96 // step, 3)).astype(np.float32)
+        total += cv2.resize(octave, (96, 64), interpolation=cv2.INTER_CUBIC)
+    return np.clip(0.5 + total, 0, 1)
+
+
+@pytest.fixture(scope="module")
+def soft(sharp):
+    return cv2.GaussianBlur(sharp, (0, 0), 1.5)
+
+
+def test_detail_is_trusted_on_a_sharp_source_and_not_on_a_soft_one(sharp, soft):
+    assert sharpness_trust(sharp).mean() > 0.95 and sharpness_trust(soft).mean() < 0.05
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_on_a_soft_source_the_frame_is_the_cubic(sharp, soft, scale):
+    detail = np.random.default_rng(1).normal(0, 0.02, (64 * scale, 96 * scale, 3)).astype(np.float32)
+    kept = trusted(enlarge(sharp, scale) + detail, sharp, scale) - enlarge(sharp, scale)
+    left = trusted(enlarge(soft, scale) + detail, soft, scale) - catmull_rom(soft, scale)
+    assert np.abs(kept).mean() > 0.9 * np.abs(detail).mean() > 10 * np.abs(left).mean()
+
+
+def test_what_denoise_took_away_does_not_come_back(soft):
+    clean = enlarge(soft, 2) + 0.01 * np.sin(np.arange(192, dtype=np.float32))[None, :, None]
+    assert np.abs(finish(clean.copy(), soft, 2, Knobs(denoise=1)) - clean).mean() < 1e-3
+    assert np.abs(finish(clean.copy(), soft, 2, Knobs()) - clean).mean() > 4e-3
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_the_cubic_is_pillows(sharp, scale):
+    plane = Image.fromarray(np.ascontiguousarray(sharp[..., 0])).resize(
+        (96 * scale, 64 * scale), Image.Resampling.BICUBIC
+    )
+    edge = 2 * scale  # at the border Pillow leaves taps out, where this one repeats pixels
+    made = catmull_rom(sharp, scale)[edge:-edge, edge:-edge, 0]
+    assert np.abs(made - np.asarray(plane)[edge:-edge, edge:-edge]).max() < 1e-5
