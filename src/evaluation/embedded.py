@@ -67,7 +67,7 @@ def _evaluate(values: dict[str, Any], photographs: "list[tuple[str, np.ndarray]]
     figures, shown = evaluate(pipeline.vae, sampler, photographs, scored, quick, logger.info)
     names = ", ".join(name for name, _ in photographs)
     block = markdown(figures, f"{settings} Photographs: {names}.")
-    write_sheet(shown, WORDINGS, page.parent / "images" / f"{page.stem}.png")
+    write_sheet(shown, WORDINGS, page.parent / "images" / f"{page.stem}.jpg")
     write_into(page, block)
     return figures
 

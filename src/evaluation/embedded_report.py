@@ -92,8 +92,8 @@ def write_into(page: Path, block: str) -> None:
 
 
 def write_sheet(shown: dict[str, np.ndarray], prompts: dict[str, str], file: Path) -> Path:
-    """Five frames of one clip of each wording, as a PNG."""
+    """Five frames of one clip of each wording, as a picture."""
     rows = [labelled(strip(frames), prompts[name]) for name, frames in shown.items()]
     file.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.concatenate(rows)).save(file, optimize=True)
+    Image.fromarray(np.concatenate(rows)).save(file, quality=88)
     return file
