@@ -6,6 +6,7 @@ import subprocess
 import weakref
 
 import av
+import numpy as np
 import pytest
 
 from src.core.errors import BadInputError, CancelledError, MissingFileError, OutOfMemoryError, OutputError
@@ -17,6 +18,7 @@ from src.engine.manifest import read_manifest
 from src.engine.replay import differences, prepare_replay
 from src.engine.road import Road
 from src.engine.session import Session, Sessions
+from src.media.reader import VideoReader
 
 
 @pytest.fixture
@@ -72,8 +74,15 @@ def test_same_seed_same_frames_other_seed_others(make):
 
 
 def test_baseline_and_loop_agree_at_equal_settings(make):
-    ours = make(scheduler="dpm", guidance_scale=4.0)
-    assert make(mode="baseline", guidance_scale=4.0).frame_sha256 == ours.frame_sha256
+    """To the rounding of the VAE, whose convolutions are other ones; latents agree bit for bit (test_denoise.py)."""
+    ours = _frames(make(scheduler="dpm", guidance_scale=4.0))
+    stock = _frames(make(mode="baseline", guidance_scale=4.0))
+    assert np.abs(stock - ours).max() <= 2
+
+
+def _frames(result):
+    with VideoReader(result.path) as reader:
+        return np.stack([frame.array for frame in reader]).astype(int)
 
 
 def test_the_delivered_size_is_reached_from_the_native_one(make):
