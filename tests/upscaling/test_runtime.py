@@ -58,6 +58,7 @@ def test_lack_of_gpu_memory_halves_the_batch_and_loses_no_frame(runner, frames, 
 def test_tiles_hold_less_than_the_whole_frame():
     script = """
 import sys, numpy as np, torch
+from src.engine.costs import peak_rss
 from src.upscaling.network import build_network
 from src.upscaling.presets import network_spec
 from src.upscaling.runtime import NetworkRunner, bytes_per_pixel
@@ -65,10 +66,9 @@ torch.set_num_threads(1)
 runner = NetworkRunner(build_network(network_spec("fast", 2)))
 list(runner.run(np.zeros((1, 32, 32, 3), np.uint8), 0, 0, (0., 0.)))
 runner.budget = bytes_per_pixel(runner.network) * int(sys.argv[1])
-peak = lambda: int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])  # getrusage would tell the parent's
-before = peak()
+before = peak_rss()
 list(runner.run(np.zeros((3, 384, 384, 3), np.uint8), 0, 0, (0., 0.)))
-print(peak() - before)
+print(peak_rss() - before)
 """
     taken = [
         int(subprocess.run([sys.executable, "-c", script, pixels], capture_output=True, check=True, timeout=120).stdout)
@@ -87,7 +87,8 @@ def test_tiles_give_every_frame_of_a_stretch_the_same(runner, frames):
 
 def test_the_memory_of_a_forward_is_below_its_estimate():
     script = """
-import resource, numpy as np, torch
+import numpy as np, torch
+from src.engine.costs import peak_rss
 from src.upscaling.network import build_network
 from src.upscaling.presets import network_spec
 from src.upscaling.runtime import NetworkRunner, bytes_per_pixel
@@ -95,10 +96,9 @@ torch.set_num_threads(1)
 for preset in ("fast", "balanced"):
     runner = NetworkRunner(build_network(network_spec(preset, 2)))
     list(runner.run(np.zeros((1, 32, 32, 3), np.uint8), 0, 0, (0., 0.)))
-    peak = lambda: int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])  # getrusage would tell the parent's
-before = peak()
+    before = peak_rss()
     list(runner.run(np.zeros((2, 320, 480, 3), np.uint8), 0, 0, (0., 0.)))
-    taken = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    taken = peak_rss() - before
     assert taken < 2 * bytes_per_pixel(runner.network) * 320 * 480, (preset, taken)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)

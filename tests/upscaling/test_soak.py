@@ -8,14 +8,14 @@ import pytest
 SCRIPT = """
 import sys
 from pathlib import Path
+from src.engine.costs import peak_rss
 from src.upscaling.backends import Choice
 from src.upscaling.job import UpscaleJob
 from src.upscaling.stream import upscale_video
 source, target, weights = map(Path, sys.argv[1:])
 job = UpscaleJob(source, target, Choice("fast", 2, folder=weights), threads=1, encoder_preset="ultrafast")
 report = upscale_video(job)
-peak = lambda: int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
-print(report.frames, peak())
+print(report.frames, peak_rss())
 """
 
 
