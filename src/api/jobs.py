@@ -13,7 +13,7 @@ from src.api.problems import ApiError, responses
 from src.api.schemas import JobList, JobView, view
 from src.api.security import Reader, ServiceDep, Submitter, is_known
 from src.jobs.model import State
-from src.worker.names import preview_name, remove_attempt
+from src.worker.names import preview_file, remove_attempt
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{21}$", description="The job's id")]
@@ -44,7 +44,7 @@ def delete_job(service: ServiceDep, account: Submitter, job_id: JobId) -> Respon
     job = service.store.delete(job_id, service.visible_to(account))
     if job.artifact:
         remove_attempt(service.folder / job.artifact)
-    (service.folder.parent / "previews" / preview_name(job)).unlink(missing_ok=True)
+    preview_file(service.folder, job).unlink(missing_ok=True)
     return Response(status_code=204)
 
 
@@ -80,7 +80,7 @@ def unpin_job(service: ServiceDep, account: Submitter, job_id: JobId) -> JobView
 )
 def preview(service: ServiceDep, account: Reader, job_id: JobId) -> Response:
     job = service.store.get(job_id, service.visible_to(account))
-    path = service.folder.parent / "previews" / preview_name(job)
+    path = preview_file(service.folder, job)
     if not path.is_file():
         raise ApiError(404, "this job has no picture yet")
     return FileResponse(path, media_type="image/jpeg", headers={"Cache-Control": "no-store"})

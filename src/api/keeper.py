@@ -13,7 +13,7 @@ from src.core.paths import examples, home
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job, State
 from src.jobs.store import JobStore, UnknownJobError, WrongStateError
-from src.worker.names import attempts_in, preview_name, remove_attempt, sweep
+from src.worker.names import attempts_in, preview_file, remove_attempt, sweep
 
 LEASES_S = 2.0
 FILES_S = 60.0
@@ -104,7 +104,7 @@ class Keeper:
             return  # deleted, retried or pinned meanwhile
         if job.artifact:
             remove_attempt(examples() / job.artifact)
-        (home() / "previews" / preview_name(job)).unlink(missing_ok=True)
+        preview_file(examples(), job).unlink(missing_ok=True)
         logger.info("job {} is older or larger than what is kept; forgotten", job.id)
 
 

@@ -1,6 +1,5 @@
 """What the routes share: the stores, the settings, and who watches."""
 
-import shutil
 import threading
 import time
 from collections import defaultdict, deque
@@ -15,6 +14,7 @@ from src.api.hub import Hub
 from src.api.metrics import Metrics
 from src.api.problems import ApiError
 from src.api.settings import ServiceSettings
+from src.core.files import free_bytes
 from src.core.paths import examples, home
 from src.jobs.accounts import Account, Accounts, Role
 from src.jobs.database import Database
@@ -72,7 +72,7 @@ class Service:
     def _check_room(self) -> None:
         if self.draining:
             raise ApiError(503, "the service is stopping; try again in a minute", {"Retry-After": "60"})
-        free = shutil.disk_usage(_existing(home())).free
+        free = free_bytes(home())
         if free < self.settings.min_free:
             raise ApiError(507, f"only {free // 10**6} MB of disk are free; new jobs wait until there is more")
         if self._waiting() >= self.settings.max_queue:
@@ -116,12 +116,6 @@ class Service:
 def _within(times: deque[float], since: float, limit: int) -> bool:
     """Whether `limit` of the times, in order, lie after `since`."""
     return len(times) >= limit and (limit == 0 or times[-limit] > since)
-
-
-def _existing(path: Path) -> Path:
-    while not path.exists():
-        path = path.parent
-    return path
 
 
 async def service_of(request: Request) -> Service:

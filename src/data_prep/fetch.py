@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 from src.artifacts.store import write_whole
 from src.core.errors import BadInputError, MissingWeightsError, OutputError
+from src.core.files import sha256_of
 
 TRIES = 4
 TIMEOUT = 30.0
@@ -177,8 +177,3 @@ class Ledger:
     def add(self, file: Path) -> None:
         self.known[file.relative_to(self.path.parent).as_posix()] = sha256_of(file)
         write_whole(self.path, (json.dumps(self.known, indent=1, sort_keys=True) + "\n").encode())
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,6 +1,5 @@
 """Running a batch: one load for all jobs that share it, each clip whole, and nothing finished done again."""
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ from loguru import logger
 
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, NewsreelError
+from src.core.files import sha256_of
 from src.core.hardware import Hardware
 from src.core.plan import Plan
 from src.core.progress import CancelToken, ignore
@@ -201,9 +201,8 @@ def finished(path: Path, plans: tuple[Plan, ...]) -> Result | None:
         return None
     if manifest.plan_sha256 not in {plan.digest() for plan in plans} or not path.is_file():
         return None
-    with path.open("rb") as stream:
-        if hashlib.file_digest(stream, "sha256").hexdigest() != manifest.clip.sha256:
-            return None
+    if sha256_of(path) != manifest.clip.sha256:
+        return None
     return Result(
         path=path,
         manifest=path.with_suffix(".json"),

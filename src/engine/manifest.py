@@ -1,6 +1,5 @@
 """The manifest beside each clip: what was asked, what was run, on what, and the hash of what came out."""
 
-import hashlib
 import json
 import platform
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from pydantic import Field
 import src
 from src.core.config import Config, validate
 from src.core.errors import BadInputError, MissingFileError
+from src.core.files import sha256_of
 from src.core.hardware import Hardware
 from src.core.paths import is_file, portable
 from src.core.plan import Plan
@@ -118,6 +118,4 @@ def read_manifest(path: Path) -> Manifest:
 
 def describe_clip(path: Path, final: Path) -> Clip:
     """Hash and size of the temporary file `path` that will be published as `final`."""
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    return Clip(file=final.name, sha256=digest, bytes=path.stat().st_size)
+    return Clip(file=final.name, sha256=sha256_of(path), bytes=path.stat().st_size)

@@ -1,6 +1,5 @@
 """`PROJECT_SUMMARY.json`: a snapshot of measured figures and of the artifacts they come from, with a schema."""
 
-import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ from pydantic import Field
 import src
 from src.artifacts.store import write_whole
 from src.core.config import Config
+from src.core.files import sha256_of
 from src.core.paths import portable
 from src.engine.manifest import versions
 from src.engine.probe import probe
@@ -51,7 +51,7 @@ def write_summary(path: Path, rows: list[dict[str, Any]], artifacts: dict[str, P
 
 
 def _artifact(name: str, path: Path) -> Artifact:
-    return Artifact(name=name, path=portable(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    return Artifact(name=name, path=portable(path), sha256=sha256_of(path))
 
 
 def summary_schema() -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """LoRA adapter files: found, checked and described from their headers alone. Imports no torch."""
 
-import hashlib
 import json
 import math
 import struct
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from src.core.errors import BadInputError, MissingFileError
+from src.core.files import sha256_of
 from src.core.paths import is_file, is_folder
 from src.core.plan import Adapter
 from src.pipelines.locate import base_hash
@@ -43,12 +43,10 @@ def read_adapter(text: str, base: Path) -> AdapterFile:
     if not any("lora" in key for key in shapes):
         raise BadInputError(f"{path} has no LoRA weights: it would change nothing")
     check_base(path, metadata, base)
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
     config = path.with_name("adapter_config.json")
     peft = json.loads(config.read_text()) if config.is_file() else {}
     file = f"{path.parent.name}/{path.name}"
-    return AdapterFile(path, Adapter(file=file, sha256=digest, weight=weight), shapes, metadata, peft)
+    return AdapterFile(path, Adapter(file=file, sha256=sha256_of(path), weight=weight), shapes, metadata, peft)
 
 
 def split_weight(text: str) -> tuple[str, float]:

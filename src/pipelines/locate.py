@@ -7,6 +7,7 @@ from pathlib import Path
 
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, MissingFileError, MissingWeightsError
+from src.core.files import sha256_of
 from src.core.paths import REPOSITORY, home
 
 TOKENIZERS = ("tokenizer.json", "spiece.model")
@@ -125,8 +126,7 @@ class HashMemory:
         stat = blob.stat()
         key = f"{blob}|{stat.st_size}|{stat.st_mtime_ns}"
         if key not in self.known:
-            with blob.open("rb") as stream:
-                self.known[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+            self.known[key] = sha256_of(blob)
             self.changed = True
         return self.known[key]
 

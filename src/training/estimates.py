@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from src.catalog.spec import ModelSpec
-from src.core.paths import home
 from src.media.clips import Sampling
 from src.training.encoding_cache import Encoders, EncodingCache
 from src.training.lora import Item
@@ -101,12 +98,3 @@ def cache_bytes(config: Any, settings: LoraSettings, items: Sequence[Item], enco
     )
     texts = {item.prompt for item in items if not cache.has(encoders.text_address(item.prompt))}
     return size * (latents + len(texts) * encoders.text_length * config.text_embed_dim)
-
-
-def free_bytes(folder: Path) -> int:
-    """Of the disk that `folder` and the cache lie on, or will: the fuller of the two."""
-    return min(shutil.disk_usage(_existing(path)).free for path in (Path(folder).resolve(), home().resolve()))
-
-
-def _existing(path: Path) -> Path:
-    return next(parent for parent in (path, *path.parents) if parent.exists())

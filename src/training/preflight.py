@@ -10,6 +10,8 @@ from typing import Any
 
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, NewsreelError
+from src.core.files import free_bytes
+from src.core.paths import home
 from src.core.progress import Listener, Progress, ignore
 from src.media.clips import Sampling
 from src.media.images import read_photograph
@@ -19,7 +21,7 @@ from src.training.buckets import Batches, pick_bucket
 from src.training.dataset import Dataset, Entry
 from src.training.encoding import ClipSource
 from src.training.encoding_cache import Encoders, encoders_of
-from src.training.estimates import Estimates, estimate, free_bytes
+from src.training.estimates import Estimates, estimate
 from src.training.facts import Facts, FactsMemory, same_clip
 from src.training.lora import Item
 from src.training.lora_layers import trainable_share
@@ -203,7 +205,7 @@ def _count_steps(found: Preflight) -> None:
 
 
 def _check_space(found: Preflight, output: Path) -> None:
-    needed, free = found.estimates.disk_bytes, free_bytes(output)
+    needed, free = found.estimates.disk_bytes, min(free_bytes(output), free_bytes(home()))
     if needed > free:
         found.problems.append(
             f"no space: the run needs about {needed / 1e9:.2f} GB of disk at {output}, {free / 1e9:.2f} GB are free"

@@ -1,11 +1,11 @@
 """Which weight files a way of enlarging needs, and their hashes. No torch: a request is checked with this."""
 
-import hashlib
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
 from src.core.errors import MissingWeightsError
+from src.core.files import sha256_of
 from src.core.paths import CHECKPOINTS, is_file
 from src.core.plan import Plan, Size
 from src.upscaling.presets import network_spec
@@ -61,5 +61,4 @@ def file_hashes(files: Iterable[Path]) -> dict[str, str]:
 @lru_cache(maxsize=16)
 def _sha256(path: Path, _size: int, _time: int) -> str:
     """Read once for each state that a file was seen in."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return sha256_of(path)

@@ -19,7 +19,7 @@ from src.jobs.leases import LeaseStore
 from src.jobs.model import Job
 from src.jobs.store import LostLeaseError
 from src.worker.makers import Maker, Watch
-from src.worker.names import artifact_name, preview_name, remove_attempt
+from src.worker.names import artifact_name, preview_file, remove_attempt
 from src.worker.process import identity
 
 BEATS = 4  # heartbeats in the time of a lease
@@ -193,8 +193,9 @@ class Worker:
 
     def _shows(self, job: Job) -> Any:
         def show(picture: bytes) -> None:
-            write_whole(self.folder.parent / "previews" / preview_name(job), picture)
-            self.leases.preview(job, preview_name(job))
+            path = preview_file(self.folder, job)
+            write_whole(path, picture)
+            self.leases.preview(job, path.name)
 
         return show
 

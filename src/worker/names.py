@@ -19,9 +19,9 @@ def artifact_name(job: Job) -> str:
     return f"{slug}-{job.id}-{job.token}.mp4"
 
 
-def preview_name(job: Job) -> str:
-    """The picture shown while the job runs."""
-    return f"{job.id}.jpg"
+def preview_file(folder: Path, job: Job) -> Path:
+    """The picture shown while the job runs, beside the folder of clips."""
+    return folder.parent / "previews" / f"{job.id}.jpg"
 
 
 def remove_attempt(path: Path) -> None:

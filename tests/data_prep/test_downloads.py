@@ -11,10 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from src.core.errors import BadInputError, MissingWeightsError, PartialFailureError
+from src.core.files import sha256_of
 from src.core.progress import ignore
 from src.data_prep import download_msr_vtt, download_vatex
 from src.data_prep.download_panda70m import panda_app
-from src.data_prep.fetch import Fetcher, sha256_of
+from src.data_prep.fetch import Fetcher
 
 
 class Shelf(BaseHTTPRequestHandler):
