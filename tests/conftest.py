@@ -1,10 +1,15 @@
 """Shared fixtures: a tiny seeded model, a photograph, and a home of its own for every test."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
+
+if TYPE_CHECKING:
+    from src.jobs.database import Database
 
 CORPUS = ["press briefing at city hall, pan left", "market commentary, static camera", "slow push in"]
 
@@ -41,6 +46,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("NEWSREEL_HOME", str(folder))
     return folder
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator["Database"]:
+    """An empty job database of the newest form, in `jobs.db`."""
+    from src.jobs.database import Database
+
+    made = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
+    made.migrate()
+    yield made
+    made.engine.dispose()
 
 
 @pytest.fixture(scope="session")

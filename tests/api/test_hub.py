@@ -3,23 +3,13 @@
 import asyncio
 import time
 
-import pytest
 from sqlalchemy.exc import OperationalError
 
 from src.api import hub as module
 from src.api.hub import Hub
-from src.jobs.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob
 from src.jobs.store import JobStore
-
-
-@pytest.fixture
-def database(tmp_path):
-    made = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
-    made.migrate()
-    yield made
-    made.engine.dispose()
 
 
 async def _heard(hub, database, job):

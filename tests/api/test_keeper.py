@@ -14,14 +14,6 @@ from src.jobs.store import JobStore, UnknownJobError
 DAY = 86400.0
 
 
-@pytest.fixture
-def database(tmp_path):
-    made = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
-    made.migrate()
-    yield made
-    made.engine.dispose()
-
-
 def _finished(database, days_ago, size=100, pinned=False, **request):
     """A job that ended so long ago, with a clip of `size` bytes and its manifest."""
     then = time.time() - days_ago * DAY

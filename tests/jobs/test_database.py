@@ -13,14 +13,6 @@ from src.jobs.database import Database
 
 
 @pytest.fixture
-def database(tmp_path):
-    made = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
-    made.migrate()
-    yield made
-    made.engine.dispose()
-
-
-@pytest.fixture
 def holder(tmp_path, database):
     """Another program that has the write lock."""
     connection = sqlite3.connect(tmp_path / "jobs.db", isolation_level=None, check_same_thread=False)

@@ -14,6 +14,7 @@ from src.jobs.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
+from tests.waiting import wait_until
 
 
 def _rounds(running, home, rounds, seed):
@@ -40,7 +41,7 @@ def _rounds(running, home, rounds, seed):
             service.kill()
             seen = store.last_event()
             service.start()
-            _until(lambda seen=seen, jobs=tuple(accepted): _goes_on(store, jobs, seen), 15)
+            wait_until(lambda seen=seen, jobs=tuple(accepted): _goes_on(store, jobs, seen), 15)
             service.ready()
     deadline = time.monotonic() + 30 + 3 * rounds
     while any(not store.get(job).state.final for job in accepted):
@@ -97,11 +98,11 @@ def test_a_worker_frozen_past_its_lease_cannot_publish(running, home):
     frozen = service.workers()[0]  # looked up before: on a busy machine that takes as long as the job
     store = JobStore(Database(f"sqlite:///{home / 'newsreel.db'}"))
     job, _ = store.submit(NewJob("generate", "open", {"prompt": "p", "fake_steps": 4, "fake_seconds": 1.0}))
-    _until(lambda: store.get(job.id).state is State.PROCESSING)
+    wait_until(lambda: store.get(job.id).state is State.PROCESSING)
     os.kill(frozen, signal.SIGSTOP)
-    _until(lambda: store.get(job.id).state is State.PENDING, 15)
+    wait_until(lambda: store.get(job.id).state is State.PENDING, 15)
     other = LeaseStore(store.database)
-    _until(lambda: other.hold_device(_device(store), "other", "p", {}))
+    wait_until(lambda: other.hold_device(_device(store), "other", "p", {}))
     claimed = other.claim("other", _device(store))
     os.kill(frozen, signal.SIGCONT)
     time.sleep(2.5)
@@ -121,7 +122,7 @@ def test_two_services_share_a_database_but_not_a_device(running, home):
     second.ready()
     store = JobStore(Database(f"sqlite:///{home / 'newsreel.db'}"))
     jobs = [store.submit(NewJob("generate", "open", {"prompt": "p", "fake_seconds": 0.2}))[0].id for _ in range(8)]
-    _until(lambda: all(store.get(job).state is State.COMPLETED for job in jobs))
+    wait_until(lambda: all(store.get(job).state is State.COMPLETED for job in jobs))
     starts = [event for event in store.events(None, limit=10_000) if event.data.get("state") == "PROCESSING"]
     assert len({event.data["worker"] for event in starts}) == 1
     assert len(starts) == len(jobs)
@@ -132,7 +133,7 @@ def test_sigterm_lets_the_running_job_end(running, home):
     service.ready("/ready")
     store = JobStore(Database(f"sqlite:///{home / 'newsreel.db'}"))
     job, _ = store.submit(NewJob("generate", "open", {"prompt": "p", "fake_steps": 10, "fake_seconds": 1.5}))
-    _until(lambda: store.get(job.id).state is State.PROCESSING)
+    wait_until(lambda: store.get(job.id).state is State.PROCESSING)
     service.stop()
     assert store.get(job.id).state is State.COMPLETED
     assert service.workers() == []
@@ -152,11 +153,11 @@ def test_clients_that_follow_a_job_do_not_hold_up_the_end(running, home):
 
     waiting = threading.Thread(target=wait_for_a_clip)
     waiting.start()
-    _until(lambda: service.get("/jobs")["jobs"])
+    wait_until(lambda: service.get("/jobs")["jobs"])
     job = service.get("/jobs")["jobs"][0]["id"]
     following = threading.Thread(target=follow)
     following.start()
-    _until(lambda: service.get("/health")["queue"]["PROCESSING"])
+    wait_until(lambda: service.get("/health")["queue"]["PROCESSING"])
     time.sleep(0.3)
     begin = time.monotonic()
     service.stop()
@@ -168,10 +169,3 @@ def test_clients_that_follow_a_job_do_not_hold_up_the_end(running, home):
     assert "event: state" in by_status[200].text
     assert "event: end" not in by_status[200].text
     assert JobStore(Database(f"sqlite:///{home / 'newsreel.db'}")).get(job).state is State.PENDING
-
-
-def _until(condition, seconds=30.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

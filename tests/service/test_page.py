@@ -10,6 +10,7 @@ import pytest
 from src.core.paths import REPOSITORY
 from src.jobs.accounts import Accounts, Role
 from src.jobs.database import Database
+from tests.waiting import wait_until
 
 SHOTS = os.environ.get("NEWSREEL_SHOTS")  # a folder: keep the pictures to look at
 PHOTOGRAPH = REPOSITORY / "data" / "samples" / "sample_image_1.png"
@@ -116,7 +117,8 @@ def test_cancel_and_retry(browser, site, home):
     page = _page(browser, site)
     _log_in(page, site)
     page.goto(f"{site.url}/clips/{job.id}")
-    _until(lambda: page.locator("#bar").evaluate("bar => bar.value") > 0)
+    # the page's own policy forbids Playwright's waiting for an expression
+    wait_until(lambda: page.locator("#bar").evaluate("bar => bar.value") > 0)
     _shot(page, "running")
     page.click("text=Cancel")
     deadline = time.monotonic() + 20
@@ -151,11 +153,3 @@ def test_forms_of_other_sites_are_refused(browser, site):
     assert answer in (403, 422)
     status = page.evaluate("fetch('/jobs/' + '0'.repeat(21) + '/cancel', {method: 'POST'}).then(a => a.status)")
     assert status == 403
-
-
-def _until(condition, seconds=20.0):
-    """The page's own policy forbids Playwright's waiting for an expression."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -9,6 +9,7 @@ from src.jobs.database import Database
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
 from tests.jobs.postgres_kit import PostgresServer
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -25,22 +26,15 @@ def test_the_service_outlives_a_database_that_is_away(running, server, home):
     store = JobStore(Database(server.url))
     request = {"prompt": "p", "fake_steps": 4, "fake_seconds": 1.0}
     jobs = [store.submit(NewJob("generate", "open", request))[0].id for _ in range(2)]
-    _until(lambda: store.get(jobs[0]).state is State.PROCESSING)
+    wait_until(lambda: store.get(jobs[0]).state is State.PROCESSING)
     server.stop()
     time.sleep(3)
     with pytest.raises(urllib.error.HTTPError, match="503"):
         service.get("/jobs")
     assert service.get("/health")["status"] == "no database"
     server.start()
-    _until(lambda: all(store.get(job).state is State.COMPLETED for job in jobs))
+    wait_until(lambda: all(store.get(job).state is State.COMPLETED for job in jobs))
     assert [path.name for path in sorted((home / "examples").glob("*.mp4"))] == sorted(
         store.get(job).artifact for job in jobs
     )
     store.database.engine.dispose()
-
-
-def _until(condition, seconds=40.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

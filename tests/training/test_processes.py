@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import yaml
@@ -14,6 +13,7 @@ from src.core.paths import REPOSITORY
 from src.training.checkpoints import CheckpointManager
 from src.training.lora_settings import LoraSettings
 from tests.training.lora_kit import SETTINGS, weights
+from tests.waiting import wait_until
 
 STOPPED = 130
 
@@ -69,10 +69,10 @@ def test_a_launcher_that_is_terminated_leaves_a_saved_state(clip_set, tiny_folde
     config = write_config(tmp_path, tiny_folder, epochs=100000, save_minutes=60)
     output = tmp_path / "press"
     process = launch(1, "--metadata", clip_set, "--config", config, "--output-dir", output, home=home)
-    wait_for(lambda: (home / "metrics.csv").is_file() and len(losses(home, "press")) > 3)
+    wait_until(lambda: (home / "metrics.csv").is_file() and len(losses(home, "press")) > 3, 240)
     process.send_signal(signal.SIGTERM)
     process.wait(timeout=60)
-    wait_for(lambda: CheckpointManager(output / "state").steps())
+    wait_until(lambda: CheckpointManager(output / "state").steps(), 240)
     step = CheckpointManager(output / "state").steps()[-1]
     assert step >= 4
     code, errors = finished(
@@ -93,10 +93,3 @@ def test_a_launcher_that_is_terminated_leaves_a_saved_state(clip_set, tiny_folde
     )
     assert code == 0, errors
     assert f"resumes after step {step}" in errors
-
-
-def wait_for(condition, seconds=240):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.3)

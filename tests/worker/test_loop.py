@@ -8,21 +8,13 @@ import pytest
 from src.core.errors import BadInputError
 from src.core.paths import examples
 from src.core.progress import CancelToken
-from src.jobs.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
 from src.worker.loop import Worker
 from src.worker.makers import FakeMaker, make_maker
 from src.worker.names import artifact_name, sweep
-
-
-@pytest.fixture
-def database(tmp_path):
-    made = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
-    made.migrate()
-    yield made
-    made.engine.dispose()
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -79,7 +71,7 @@ def test_cancel_stops_within_a_step(database, store):
     worker = _worker(database)
     thread = threading.Thread(target=worker.run)
     thread.start()
-    _until(lambda: store.get(job.id).state is State.PROCESSING)
+    wait_until(lambda: store.get(job.id).state is State.PROCESSING)
     begin = time.monotonic()
     store.cancel(job.id)
     thread.join(10)
@@ -109,7 +101,7 @@ def test_draining_lets_the_job_end_and_hurry_gives_it_back(database, store):
         worker = _worker(database, once=False)
         thread = threading.Thread(target=worker.run)
         thread.start()
-        _until(lambda job=job: store.get(job.id).state is State.PROCESSING)
+        wait_until(lambda job=job: store.get(job.id).state is State.PROCESSING)
         worker.stopping.set()
         if hurry:
             worker.hurry.set()
@@ -186,10 +178,3 @@ def test_names_are_plain_whatever_the_prompt(store):
     job = _submit(store, prompt="../../etc/passwd \x1b[31m Ünï" + "x" * 300)
     assert artifact_name(job).startswith("etc-passwd-31m-n-xxxx")
     assert len(artifact_name(job)) < 90
-
-
-def _until(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

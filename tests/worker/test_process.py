@@ -1,7 +1,6 @@
 import os
 import subprocess
 import sys
-import time
 
 from src.jobs.database import Database
 from src.jobs.leases import LeaseStore
@@ -9,6 +8,7 @@ from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
 from src.worker.process import identity, is_dead
 from src.worker.supervise import Supervisor
+from tests.waiting import wait_until
 
 
 def test_the_living_and_the_dead():
@@ -42,9 +42,9 @@ def test_the_supervisor_starts_workers_again_and_gives_their_jobs_back(tmp_path)
     supervisor = Supervisor(leases, ["--maker", "fake"], count=1, drain_s=1)
     supervisor.start()
     try:
-        _until(lambda: store.get(job.id).state is State.PROCESSING)
+        wait_until(lambda: store.get(job.id).state is State.PROCESSING)
         supervisor.children[0].process.kill()
-        _until(lambda: store.get(job.id).state is State.COMPLETED)
+        wait_until(lambda: store.get(job.id).state is State.COMPLETED)
         assert store.get(job.id).attempts == 2
         assert supervisor.alive() == 1
     finally:
@@ -65,10 +65,3 @@ def test_recovery_at_the_start_frees_what_an_earlier_service_held(tmp_path):
     Supervisor(leases, [], count=0).recover()
     assert store.get(job.id).state is State.PENDING
     assert [worker["worker"] for worker in leases.known_workers()] == ["alive"]
-
-
-def _until(condition, seconds=40.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
