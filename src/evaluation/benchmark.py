@@ -18,6 +18,7 @@ from src.console.output import command, print_json
 from src.core.errors import BadInputError
 from src.core.request import Request, build_request
 from src.evaluation.bench_worker import BenchWorker, Sample
+from src.metrics.psnr import psnr
 
 FIELDS = (
     "input_image", "prompt", "template", "set", "model", "seed", "num_frames", "num_inference_steps", "guidance_scale",
@@ -133,7 +134,7 @@ def _row(name: str, runs: list[Sample], baseline: list[Sample] | None) -> dict[s
         "static": first.report["static"],
         "memory_share": _memory(runs, baseline),
         "speedup": round(statistics.median([run.total for run in baseline]) / median, 3) if baseline else None,
-        "psnr_to_baseline": psnr(baseline[0].frames, first.frames) if comparable else None,
+        "psnr_to_baseline": finite_psnr(baseline[0].frames, first.frames) if comparable else None,
         "max_difference": int(np.abs(baseline[0].frames.astype(int) - first.frames).max()) if comparable else None,
     }
 
@@ -146,10 +147,9 @@ def _memory(runs: list[Sample], baseline: list[Sample] | None) -> float | None:
     return round(ours / stock, 3)
 
 
-def psnr(first: np.ndarray, second: np.ndarray) -> float | None:
+def finite_psnr(first: np.ndarray, second: np.ndarray) -> float | None:
     """Peak signal-to-noise ratio of uint8 pictures in dB; None for equal ones, where it is infinite."""
-    error = float(np.mean((first.astype(np.float64) - second) ** 2))
-    return round(10 * float(np.log10(255**2 / error)), 2) if error else None
+    return None if np.array_equal(first, second) else round(psnr(first, second), 2)
 
 
 def _write(rows: list[dict[str, Any]], values: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from src.core.errors import OutputError
 from src.core.paths import REPOSITORY
 from src.evaluation.bench_report import append_csv, table
-from src.evaluation.benchmark import psnr
+from src.evaluation.benchmark import finite_psnr
 from src.evaluation.summary import summary_schema
 
 SCHEMA = REPOSITORY / "configs" / "schemas" / "project_summary.json"
@@ -48,8 +48,8 @@ def test_both_modes_in_one_run(tiny_folder, photograph, tmp_path):
 
 def test_psnr():
     black, grey = np.zeros((2, 4, 4, 3), np.uint8), np.full((2, 4, 4, 3), 16, np.uint8)
-    assert psnr(black, black) is None
-    assert psnr(black, grey) == pytest.approx(24.05, abs=0.01)
+    assert finite_psnr(black, black) is None
+    assert finite_psnr(black, grey) == pytest.approx(24.05, abs=0.01)
 
 
 def test_a_csv_with_other_columns_is_not_mixed(tmp_path):
