@@ -4,6 +4,7 @@ denoise and deblock are told to the network, which was trained with noise and co
 preserve_details and sharpen act on its output. Low frequencies always come from the source.
 """
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import cv2
@@ -16,6 +17,8 @@ from src.upscaling.trust import trusted
 Share = Annotated[float, Field(ge=0, le=1)]
 LOW = 6.0
 """Deviation, in pixels of the source, of the Gaussian that tells low frequencies from high ones."""
+COARSE = 4
+"""Low frequencies are found on pictures so many times smaller, which show all of them."""
 HALO = 6 / 255
 """How far sharpening may overshoot what surrounds a pixel."""
 
@@ -52,11 +55,22 @@ def finish(made: np.ndarray, source: np.ndarray, scale: int, knobs: Knobs) -> np
     made: (sH, sW, 3), source: (H, W, 3), both float32 in [0, 1]; `made` is changed in place.
     """
     made = trusted(made, source, scale, least=max(knobs.denoise, knobs.deblock))
-    lacking = source - cv2.resize(made, source.shape[1::-1], interpolation=cv2.INTER_AREA)
-    low = cv2.GaussianBlur(lacking, (0, 0), LOW)
-    wanted = low + knobs.preserve_details * (lacking - low) if knobs.preserve_details else low
-    made += cv2.resize(wanted, made.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    made += _lacking_low(made, source)
+    if knobs.preserve_details:
+        lacking = source - _shrunk(made, source.shape)
+        made += knobs.preserve_details * cv2.resize(lacking, made.shape[1::-1])
     return sharpened(made, knobs.sharpen, scale) if knobs.sharpen else made
+
+
+def _lacking_low(made: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """What `made` lacks of the low frequencies of the source, as large as `made`; found on a quarter of the size."""
+    shape = [-(-side // COARSE) for side in source.shape[:2]]
+    low = cv2.GaussianBlur(_shrunk(source, shape) - _shrunk(made, shape), (0, 0), LOW / COARSE)
+    return cv2.resize(low, made.shape[1::-1])
+
+
+def _shrunk(picture: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    return cv2.resize(picture, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
 
 
 def sharpened(made: np.ndarray, amount: float, scale: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 from loguru import logger
 
@@ -233,9 +234,7 @@ class _Run:
         made = finish(self.steady(item.made, source), source, self.backend.scale, self.job.knobs)
         if self.job.compare:
             made = np.hstack([enlarge(source, self.backend.scale), made])
-        np.multiply(made, full, out=made)
-        np.rint(made, out=made)
-        return np.clip(made, 0, full, out=made).astype(item.source.array.dtype)
+        return cv2.multiply(made, (full,) * 4, dtype=cv2.CV_16U if full > 255 else cv2.CV_8U)  # rounds and saturates
 
     def _total(self) -> int:
         """Frames as far as the container states them, or its length (Matroska), 0 where it states neither."""

@@ -16,6 +16,8 @@ FINE, COARSE, AROUND = 0.7, 1.4, 4.0
 """Deviations in pixels: of the Gaussians that divide the octaves, and of the surroundings that contrast is taken in."""
 FLAT = 0.05 / 255**2
 """Contrast squared that counts as none."""
+PIXEL = np.dtype("V12")
+"""Three float32: moved as one, in half the time."""
 
 
 def trusted(made: np.ndarray, source: np.ndarray, scale: int, least: float = 0.0) -> np.ndarray:
@@ -28,15 +30,15 @@ def trusted(made: np.ndarray, source: np.ndarray, scale: int, least: float = 0.0
         return made
     soft = catmull_rom(source, scale)
     made -= soft
-    made *= cv2.resize(trust, made.shape[1::-1])[..., None]
+    made *= cv2.resize(cv2.merge([trust] * 3), made.shape[1::-1])
     return np.add(made, soft, out=made)
 
 
 def sharpness_trust(source: np.ndarray) -> np.ndarray:
-    """(H, W, 3) float32 in [0, 1] to (H, W) float32 in [0, 1]."""
+    """(H, W, 3) float32 in [0, 1] to float32 in [0, 1] of half the size, rounded up."""
     grey = cv2.cvtColor(source, cv2.COLOR_RGB2GRAY)
     fine, coarse = cv2.GaussianBlur(grey, (0, 0), FINE), cv2.GaussianBlur(grey, (0, 0), COARSE)
-    top, next_one = (cv2.GaussianBlur(band * band, (0, 0), AROUND) for band in (grey - fine, fine - coarse))
+    top, next_one = (_around(band * band) for band in (grey - fine, fine - coarse))
     return np.clip((np.sqrt(top / (next_one + np.float32(FLAT))) - SOFT) / (SHARP - SOFT), 0, 1)
 
 
@@ -44,11 +46,19 @@ def catmull_rom(source: np.ndarray, scale: int) -> np.ndarray:
     """(H, W, 3) float32 by the cubic with a = -0.5 (Keys, IEEE TASSP 1981), (sH, sW, 3); the border is repeated."""
     height, width = source.shape[:2]
     out = np.empty((height * scale, width * scale, 3), np.float32)
+    whole = out.view(PIXEL)[..., 0]
     taps = [_taps((place + 0.5) / scale - 0.5) for place in range(scale)]
     for row, down in enumerate(taps):
         for column, across in enumerate(taps):
-            out[row::scale, column::scale] = cv2.sepFilter2D(source, -1, across, down, borderType=cv2.BORDER_REPLICATE)
+            made = cv2.sepFilter2D(source, -1, across, down, borderType=cv2.BORDER_REPLICATE)
+            whole[row::scale, column::scale] = made.view(PIXEL)[..., 0]
     return out
+
+
+def _around(energy: np.ndarray) -> np.ndarray:
+    """Mean over the surroundings, on half the size."""
+    small = cv2.resize(energy, [-(-side // 2) for side in energy.shape[::-1]], interpolation=cv2.INTER_AREA)
+    return cv2.GaussianBlur(small, (0, 0), AROUND / 2)
 
 
 def _taps(offset: float) -> np.ndarray:
