@@ -50,11 +50,8 @@ class VideoReader:
 
     def __init__(self, path: Path | str, deep: bool = False, hardware: bool = False) -> None:
         self.path = Path(path)
-        self._container = _open(self.path, hardware)
-        self._stream = _video_stream(self._container, self.path)
-        self._stream.thread_type = "AUTO"
-        self._frames = self._container.decode(self._stream)
-        self._first = self._decode_first()
+        self._hardware, self._sought = hardware, False
+        self._begin()
         self.info = _describe(self._stream, self._first)
         self.begins_s = first_time(self._container)
         self._format = "rgb48le" if deep and self.info.bit_depth > 8 else "rgb24"
@@ -73,6 +70,26 @@ class VideoReader:
             count += 1
         self._check_whole(count, float((pts + step) * self.info.time_base))
 
+    def seek(self, time_s: float) -> None:
+        """Begin at the last keyframe before a time of the file; call it before iterating.
+
+        A file that states no times, or that cannot be sought in, is read from its beginning.
+        """
+        if self._first.pts is None:
+            return
+        try:
+            self._container.seek(int(time_s / self._stream.time_base), stream=self._stream)
+            self._frames = self._container.decode(self._stream)
+            first = next(self._frames, None)
+        except av.FFmpegError:
+            first = None
+        self._sought = first is not None and first.pts is not None and first.pts * self._stream.time_base <= time_s
+        if self._sought:
+            self._first = first
+        else:
+            self.close()
+            self._begin()
+
     def close(self) -> None:
         """Release the file; iterating afterwards is an error."""
         self._container.close()
@@ -82,6 +99,13 @@ class VideoReader:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+    def _begin(self) -> None:
+        self._container = _open(self.path, self._hardware)
+        self._stream = _video_stream(self._container, self.path)
+        self._stream.thread_type = "AUTO"
+        self._frames = self._container.decode(self._stream)
+        self._first = self._decode_first()
 
     def _decode_first(self) -> av.VideoFrame:
         try:
@@ -106,6 +130,8 @@ class VideoReader:
 
     def _check_whole(self, count: int, end: float) -> None:
         stated, seconds = self.info.frames, _stated_seconds(self._container, self._stream)
+        if self._sought and stated:  # the frames before the keyframe were not counted
+            stated, seconds, end = 0, float((self._stream.duration or 0) * self.info.time_base), end - self.begins_s
         if stated and count < stated - max(2, _SHARE_LOST * stated):
             raise BadInputError(f"{self.path} is cut short: {count} of {stated} frames are there")
         if not stated and seconds and end < seconds - max(2 / self.info.rate, _SHARE_LOST * seconds):

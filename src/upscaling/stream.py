@@ -163,6 +163,8 @@ class _Run:
         """RGB frames of the span from number `skip` on, at growing times; stops where the source is damaged."""
         with VideoReader(self.job.source, deep=True, hardware=self.job.hardware) as reader:
             span, number, last = self.job.span.counted_from(reader.begins_s), 0, None
+            if span.start > 0:
+                reader.seek(span.start)
             for picture in self._whole(reader.pictures()):
                 self.cancel.check()
                 time_s = float(picture.pts * reader.info.time_base)

@@ -155,3 +155,36 @@ def test_a_clip_cut_short_says_how_much_is_there(tmp_path):
     (tmp_path / "clip.mp4").write_bytes(whole[: len(whole) // 2])
     with VideoReader(tmp_path / "clip.mp4") as reader, pytest.raises(BadInputError, match=r"cut short|damaged"):
         list(reader)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts", ".avi", ".webm"])
+def test_a_seek_leaves_out_only_what_comes_before_its_keyframe(tmp_path, suffix):
+    codec = "libvpx-vp9" if suffix == ".webm" else "libx264"
+    options = {"g": "5", "bf": "2"} if codec == "libx264" else {"g": "5"}
+    path = write(tmp_path / f"long{suffix}", _numbered(40), codec=codec, options=options)
+    with VideoReader(path) as reader:
+        whole = [(frame.pts, frame.array) for frame in reader]
+    time_s = float(whole[22][0] * reader.info.time_base)
+    with VideoReader(path) as reader:
+        reader.seek(time_s)
+        part = [(frame.pts, frame.array) for frame in reader]
+    assert [pts for pts, _ in part] == [pts for pts, _ in whole[-len(part) :]]
+    assert part[0][0] <= whole[22][0]
+    assert len(part) < 40 or suffix == ".ts"  # no index: the file is read from its beginning
+    for (_, one), (_, other) in zip(part[-18:], whole[22:], strict=True):
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_clip_cut_short_is_told_after_a_seek_too(tmp_path, suffix):
+    path = tmp_path / f"long{suffix}"
+    with av.open(str(path), "w", options={"movflags": "+faststart"} if suffix == ".mp4" else {}) as container:
+        stream = container.add_stream("libx264", rate=8, options={"g": "5"})
+        stream.height, stream.width = 64, 96
+        for array in _numbered(60):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(array, format="rgb24")))
+        container.mux(stream.encode(None))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 8 // 10])
+    with VideoReader(path) as reader, pytest.raises(BadInputError, match="cut short|damaged"):
+        reader.seek(1.0)
+        list(reader)
