@@ -4,8 +4,8 @@ import av
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
+from src.media.describe import guessed_matrix
 from src.media.frames import VideoInfo
-from src.media.reader import guessed_matrix
 
 _SWSCALE = {
     "bt709": Colorspace.ITU709,

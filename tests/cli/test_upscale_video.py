@@ -73,7 +73,7 @@ def test_the_gpus_encoder_is_not_chosen_where_it_would_lose_something(clip, tmp_
     target = tmp_path / "out.mp4"
     assert _usual_codec(clip, target, "cuda", 2) == "nvenc" and _usual_codec(clip, target, "cpu", 2) == "x264"
     for other in ({"bit_depth": 10}, {"chroma": "422"}, {"width": 1920}):
-        monkeypatch.setattr("src.media.reader._describe", lambda *_, change=other: replace(info, **change))
+        monkeypatch.setattr("src.media.reader.describe", lambda *_, change=other: replace(info, **change))
         assert _usual_codec(clip, target, "cuda", 4) == "x264", other
 
 
