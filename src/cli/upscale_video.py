@@ -10,6 +10,7 @@ from src.console.output import command, print_json
 from src.core.errors import BadInputError, MissingFileError, NewsreelError, PartialFailureError
 
 if TYPE_CHECKING:
+    from src.upscaling.finished import Finished
     from src.upscaling.job import UpscaleJob
     from src.upscaling.stream import UpscaleReport
 
@@ -54,14 +55,13 @@ def _main(values: dict[str, Any]) -> None:
         if values["input"].is_dir():
             _folder(values)
         else:
-            _answer(_one(values, values["input"], values["output"]), values)
+            _answer(_one(values, _job(values, values["input"], values["output"])), values)
 
 
-def _one(values: dict[str, Any], source: Path, target: Path) -> "UpscaleReport":
+def _one(values: dict[str, Any], job: "UpscaleJob") -> "UpscaleReport":
     from src.console.progress import ProgressBar
     from src.upscaling.stream import upscale_video
 
-    job = _job(values, source, target)
     with ProgressBar(values["quiet"]) as bar:
         return upscale_video(job, bar)
 
@@ -120,7 +120,9 @@ def _usual_codec(source: Path, target: Path, device: str, scale: int) -> str:
 
 
 def _folder(values: dict[str, Any]) -> None:
-    """Each video of the folder, by name; one that fails does not stop the others."""
+    """Each video of the folder, by name; one that fails does not stop the others, one that is there is left alone."""
+    from src.upscaling.finished import Finished
+
     source, target = values["input"], values["output"]
     videos = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
     if not videos:
@@ -129,9 +131,9 @@ def _folder(values: dict[str, Any]) -> None:
         raise BadInputError(f"--input is a folder, so --output must be one too, and {target} is a file")
     if target.resolve() == source.resolve():
         raise BadInputError(f"--output is the folder of the inputs, {source}; choose another, so that none is replaced")
-    records, failed, taken = [], 0, set()
+    records, failed, taken, finished = [], 0, set(), Finished(target)
     for path in videos:
-        records.append(_record(values, path, _named(path, target, values["codec"], taken)))
+        records.append(_record(values, path, _named(path, target, values["codec"], taken), finished))
         failed += "error" in records[-1]
     if values["json"]:
         print_json({"videos": records})
@@ -153,11 +155,16 @@ def _named(path: Path, target: Path, codec: str | None, taken: set[str]) -> Path
     return target / name
 
 
-def _record(values: dict[str, Any], path: Path, target: Path) -> dict[str, Any]:
+def _record(values: dict[str, Any], path: Path, target: Path, finished: "Finished") -> dict[str, Any]:
     from loguru import logger
 
     try:
-        report = _one(values, path, target)
+        job = _job(values, path, target)
+        if finished.holds(job):
+            logger.info(f"{target} is there already")
+            return {"input": str(path), "target": str(target), "skipped": True}
+        report = _one(values, job)
+        finished.add(job)
     except NewsreelError as error:
         if error.exit_code == 130:
             raise

@@ -106,7 +106,7 @@ class UpscaleJob:
         """Everything that decides the bytes of the segments."""
         state = self.source.stat()
         return {
-            "format": 1, "source": [str(self.source.resolve()), state.st_size, state.st_mtime_ns], "weights": hashes,
+            "format": 2, "source": [str(self.source.resolve()), state.st_size, state.st_mtime_ns], "weights": hashes,
             "scale": self.choice.scale, "device": self.choice.device, "knobs": self.knobs.model_dump(),
             "codec": [self.codec, self.crf, self.encoder_preset], "span": [self.span.start, self.span.end],
             "compare": self.compare, "segment": self.segment,

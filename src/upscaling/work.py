@@ -25,12 +25,16 @@ from src.media.writer import output_error
 LOCK, FACTS, STATE = "pid", "facts.json", "state-{:06d}.npz"
 
 
+def key_of(decides: dict[str, Any]) -> str:
+    """Sixteen hex digits for everything that decides an output's bytes."""
+    return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
 class WorkFolder:
     """The folder of a target and of what decides its bytes. Raises OutputError where it cannot be made."""
 
     def __init__(self, target: Path, decides: dict[str, Any]) -> None:
-        key = hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()[:16]
-        self.path = target.with_name(f".{target.name}.{key}.partial")
+        self.path = target.with_name(f".{target.name}.{key_of(decides)}.partial")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock()

@@ -49,7 +49,24 @@ def test_a_folder_is_a_batch_and_one_bad_file_does_not_stop_it(clip, tmp_path, w
         "--input", clip.parent, "--output", tmp_path / "out", "--preset", "fast", "--threads", 1, weights=weights
     )
     assert done.returncode == 5 and "1 of 2 videos failed" in done.stderr
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["clip.mp4"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [".newsreel.json", "clip.mp4"]
+
+
+def test_a_folder_that_is_finished_is_not_done_again(clip, tmp_path, weights):
+    out = tmp_path / "out"
+    command = ["--input", clip.parent, "--output", out, "--preset", "fast", "--threads", 1]
+    assert run(*command, weights=weights).returncode == 0
+    (clip.parent / "second.mp4").write_bytes(clip.read_bytes())
+    before = (out / "clip.mp4").stat()
+    again = run(*command, "--json", weights=weights)
+    assert "clip.mp4 is there already" in again.stderr
+    assert [video.get("skipped") for video in json.loads(again.stdout)["videos"]] == [True, None]
+    assert (out / "clip.mp4").stat() == before and (out / "second.mp4").is_file()
+    run(*command, "--sharpen", 1, weights=weights)
+    assert (out / "clip.mp4").stat().st_mtime_ns > before.st_mtime_ns
+    (out / "clip.mp4").write_bytes(b"cut short")
+    run(*command, "--sharpen", 1, weights=weights)
+    assert (out / "clip.mp4").stat().st_size > 1000
 
 
 def test_names_of_a_folder_do_not_meet_and_inputs_are_not_replaced(clip, tmp_path):
