@@ -1,9 +1,9 @@
 """What the training loop takes from a configuration, and what configs/training/embedded.yaml may say."""
 
 import math
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from src.core.config import Config
 
@@ -47,6 +47,12 @@ class LoopSettings(Config):
     clip_norm: float = 1.0
     ema: float = 0.999
     save_minutes: float = 5.0
+
+    @model_validator(mode="after")
+    def _muon_has_its_own_optimizer(self) -> Self:
+        if self.muon and self.optimizer != "adamw":
+            raise ValueError(f"muon goes with optimizer adamw; {self.optimizer} would train its matrices instead")
+        return self
 
 
 class Stage(LoopSettings):

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from src.training.loop import parameter_groups
 from src.training.muon import Muon, orthogonalised
+from src.training.settings import LoopSettings
 
 
 @pytest.mark.parametrize("shape", [(12, 40), (40, 12), (16, 16)])
@@ -53,3 +55,8 @@ def test_state_survives_saving():
     other = Muon([{"params": [nn.Parameter(torch.ones(4, 4))], "orthogonal": True}], lr=0.1)
     other.load_state_dict(optimizer.state_dict())
     assert torch.equal(other.state[other.param_groups[0]["params"][0]]["momentum"], optimizer.state[weight]["momentum"])
+
+
+def test_muon_is_refused_beside_an_optimizer_that_would_replace_it():
+    with pytest.raises(ValidationError, match="muon goes with optimizer adamw"):
+        LoopSettings(steps=1, muon=("blocks",), optimizer="adamw8bit")
