@@ -158,13 +158,16 @@ def _named(path: Path, target: Path, codec: str | None, taken: set[str]) -> Path
 def _record(values: dict[str, Any], path: Path, target: Path, finished: "Finished") -> dict[str, Any]:
     from loguru import logger
 
+    from src.upscaling.finished import job_key
+
     try:
         job = _job(values, path, target)
-        if finished.holds(job):
+        key = job_key(job)
+        if finished.holds(target, key):
             logger.info(f"{target} is there already")
             return {"input": str(path), "target": str(target), "skipped": True}
         report = _one(values, job)
-        finished.add(job)
+        finished.add(target, key)
     except NewsreelError as error:
         if error.exit_code == 130:
             raise

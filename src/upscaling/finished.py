@@ -17,29 +17,41 @@ NAME = ".newsreel.json"
 
 
 class Finished:
-    """The record of one output folder, which need not exist yet."""
+    """The record of one output folder, which need not exist yet. Read anew each time: two batches may share one."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
+
+    def holds(self, target: Path, key: str) -> bool:
+        """Whether the output is there, made by the job of this key and untouched since."""
+        return target.exists() and self._known().get(target.name) == [key, *_state(target)]
+
+    def add(self, target: Path, key: str) -> None:
+        """The output is whole. Raises OutputError where that cannot be written down."""
+        known = self._known() | {target.name: [key, *_state(target)]}
+        write_whole(self.path, (json.dumps(known, indent=1) + "\n").encode())
+
+    def _known(self) -> dict[str, list]:
+        """Entries by the output's name; a record that cannot be read costs time, not videos."""
         try:
-            self.known: dict[str, list] = json.loads(self.path.read_text())
-        except (FileNotFoundError, ValueError):  # a record that cannot be read costs time, not videos
-            self.known = {}
-
-    def holds(self, job: UpscaleJob) -> bool:
-        """Whether the job's output is there, made by this very job and untouched since."""
-        return job.target.exists() and self.known.get(job.target.name) == _entry(job)
-
-    def add(self, job: UpscaleJob) -> None:
-        """The job's output is whole. Raises OutputError where that cannot be written down."""
-        self.known[job.target.name] = _entry(job)
-        write_whole(self.path, (json.dumps(self.known, indent=1) + "\n").encode())
+            known = json.loads(self.path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return known if isinstance(known, dict) else {}
 
 
-def _entry(job: UpscaleJob) -> list:
-    """Key of the job; number of files, bytes and newest time of its output, which is a folder for pictures."""
+def job_key(job: UpscaleJob) -> str:
+    """What decides the output's bytes; taken before the run, so that a source replaced meanwhile is done again.
+
+    Raises as `UpscaleJob.check` does.
+    """
+    job.check()
     choice = job.choice
-    key = key_of(job.decides(file_hashes(preset_files(choice.preset, choice.scale, choice.folder))))
-    files = sorted(job.target.iterdir()) if job.target.is_dir() else [job.target]
+    return key_of(job.decides(file_hashes(preset_files(choice.preset, choice.scale, choice.folder))))
+
+
+def _state(target: Path) -> list[int]:
+    """Number of files, bytes and newest time of an output, which is a folder for pictures."""
+    files = sorted(target.iterdir()) if target.is_dir() else [target]
     stats = [file.stat() for file in files]
-    return [key, len(stats), sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)]
+    return [len(stats), sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)]

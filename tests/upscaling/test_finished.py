@@ -1,0 +1,52 @@
+"""The record of a folder's batch never stops the batch, and never calls finished what is not."""
+
+import pytest
+
+from src.core.errors import BadInputError, MissingFileError
+from src.upscaling.backends import Choice
+from src.upscaling.finished import NAME, Finished, job_key
+from src.upscaling.job import UpscaleJob
+
+
+@pytest.fixture
+def job(tmp_path, choice):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "a.mp4").write_bytes(b"source")
+    (tmp_path / "out" / "a.mp4").write_bytes(b"output")
+    return UpscaleJob(tmp_path / "a.mp4", tmp_path / "out" / "a.mp4", choice)
+
+
+@pytest.mark.parametrize("record", [b"[]", b"null", b"3", b'{"a.mp4": null}', b"{", b"\xff\xfe"])
+def test_a_record_that_says_nothing_is_written_anew(job, record):
+    finished, key = Finished(job.target.parent), job_key(job)
+    (job.target.parent / NAME).write_bytes(record)
+    assert not finished.holds(job.target, key)
+    finished.add(job.target, key)
+    assert finished.holds(job.target, key)
+
+
+def test_a_record_that_cannot_be_there_is_empty(job):
+    assert not Finished(job.source / "under a file").holds(job.target, job_key(job))
+
+
+def test_two_batches_share_a_record(job):
+    one, other, key = Finished(job.target.parent), Finished(job.target.parent), job_key(job)
+    (job.target.parent / "b.mp4").write_bytes(b"output")
+    one.add(job.target, key)
+    other.add(job.target.with_name("b.mp4"), key)
+    assert one.holds(job.target.with_name("b.mp4"), key) and other.holds(job.target, key)
+
+
+def test_a_source_replaced_during_the_run_is_done_again(job):
+    finished, key = Finished(job.target.parent), job_key(job)
+    job.source.write_bytes(b"another source")
+    finished.add(job.target, key)
+    assert not finished.holds(job.target, job_key(job))
+
+
+def test_what_cannot_be_done_is_told_in_one_sentence_beside_an_output(job, weights):
+    with pytest.raises(BadInputError, match="2, 4 or 8"):
+        job_key(UpscaleJob(job.source, job.target, Choice("fast", 3, folder=weights)))
+    job.source.unlink()
+    with pytest.raises(MissingFileError, match="no video at"):
+        job_key(job)
