@@ -15,6 +15,9 @@ from src.media.frames import Frame
 _SHARE_LOST = 0.02
 """A container may state a few frames more than it shows (edit lists); beyond this share the file is cut short."""
 
+_EARLIER = (0, 1, 10)
+"""Seconds before the wanted time that a seek tries: without an index it ends amid frames whose keyframe is behind."""
+
 
 class VideoReader:
     """Reads the first video stream of `path`; iterate once, then close, or use as a context manager.
@@ -41,32 +44,37 @@ class VideoReader:
     def pictures(self) -> Iterator["Picture"]:
         """The frames with their timestamps, not yet turned to RGB: for a caller that skips some."""
         step = max(1, round(1 / (self.info.rate * self.info.time_base)))
-        count, pts = 0, -step
+        count, pts, end = 0, -step, 0
         for frame in self._decoded():
             pts = frame.pts if frame.pts is not None else pts + step
             yield Picture(self, frame, pts)
-            count += 1
-        self._check_whole(count, float((pts + step) * self.info.time_base))
+            count, end = count + 1, pts + max(step, int(frame.duration or 0))
+        self._check_whole(count, float(end * self.info.time_base))
 
     def seek(self, time_s: float) -> None:
-        """Begin at the last keyframe before a time of the file; call it before iterating.
+        """Begin at a keyframe shortly before a time of the file, in seconds; call it before iterating.
 
-        A file that states no times, or that cannot be sought in, is read from its beginning.
+        A file that states no times, has no keyframes or cannot be sought in is read from its beginning.
         """
         if self._first.pts is None:
             return
+        self._sought = any(self._lands(time_s, earlier) for earlier in _EARLIER)
+        if not self._sought:
+            self.close()
+            self._begin()
+
+    def _lands(self, time_s: float, earlier: float) -> bool:
+        """Whether a seek to `earlier` seconds before a time finds a frame not after it that needs none before it."""
         try:
-            self._container.seek(int(time_s / self._stream.time_base), stream=self._stream)
+            self._container.seek(int((time_s - earlier) / self._stream.time_base), stream=self._stream)
             self._frames = self._container.decode(self._stream)
             first = next(self._frames, None)
         except av.FFmpegError:
-            first = None
-        self._sought = first is not None and first.pts is not None and first.pts * self._stream.time_base <= time_s
-        if self._sought:
-            self._first = first
-        else:
-            self.close()
-            self._begin()
+            return False
+        if first is None or first.pts is None or first.pts * self._stream.time_base > time_s or not first.key_frame:
+            return False  # amid an intra refresh the first frame is no keyframe, and wrong
+        self._first = first
+        return True
 
     def close(self) -> None:
         """Release the file; iterating afterwards is an error."""
@@ -108,8 +116,11 @@ class VideoReader:
 
     def _check_whole(self, count: int, end: float) -> None:
         stated, seconds = self.info.frames, _stated_seconds(self._container, self._stream)
+        shown = float((self._stream.duration or 0) * self.info.time_base)
         if self._sought and stated:  # the frames before the keyframe were not counted
-            stated, seconds, end = 0, float((self._stream.duration or 0) * self.info.time_base), end - self.begins_s
+            stated, seconds, end = 0, shown, end - self.begins_s
+        elif stated and shown:  # an edit list may hide many, where a part was cut out without coding it anew
+            stated = min(stated, round(shown * self.info.rate))
         if stated and count < stated - max(2, _SHARE_LOST * stated):
             raise BadInputError(f"{self.path} is cut short: {count} of {stated} frames are there")
         if not stated and seconds and end < seconds - max(2 / self.info.rate, _SHARE_LOST * seconds):
