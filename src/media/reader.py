@@ -69,7 +69,7 @@ class VideoReader:
             self._container.seek(int((time_s - earlier) / self._stream.time_base), stream=self._stream)
             self._frames = self._container.decode(self._stream)
             first = next(self._frames, None)
-        except av.FFmpegError:
+        except (av.FFmpegError, OverflowError):  # no file has times that overflow FFmpeg's
             return False
         if first is None or first.pts is None or first.pts * self._stream.time_base > time_s or not first.key_frame:
             return False  # amid an intra refresh the first frame is no keyframe, and wrong

@@ -192,6 +192,13 @@ def test_a_clip_cut_short_is_told_after_a_seek_too(tmp_path, suffix):
         list(reader)
 
 
+@pytest.mark.parametrize("time_s", [1e6, 1e300])
+def test_a_seek_beyond_the_end_shows_nothing_that_late_and_is_no_error(tmp_path, time_s):
+    with VideoReader(write(tmp_path / "clip.mp4", _numbered(20), options={"g": "5"})) as reader:
+        reader.seek(time_s)
+        assert max(float(frame.pts * reader.info.time_base) for frame in reader) == 19 / 8
+
+
 @pytest.mark.parametrize("number", [175, 190])
 def test_a_seek_into_an_intra_refresh_shows_no_frame_that_lacks_those_before(tmp_path, number):
     path = tmp_path / "refresh.mp4"
