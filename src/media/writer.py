@@ -14,6 +14,7 @@ import psutil
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
 from src.core.errors import OutputError
+from src.media.encoders import ENCODERS, encoder_options
 
 CRF = 16
 PRESET = "medium"
@@ -42,7 +43,8 @@ class VideoWriter:
 
     def _add_stream(self, width: int, height: int, fps: float) -> av.VideoStream:
         rate = Fraction(fps).limit_denominator(1001)
-        stream = self._container.add_stream("libx264", rate=rate, options={"crf": str(CRF), "preset": PRESET})
+        x264 = ENCODERS["x264"]
+        stream = self._container.add_stream(x264.codec, rate=rate, options=encoder_options(x264, CRF, PRESET))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         context = stream.codec_context
         context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
