@@ -14,7 +14,8 @@ from src.core.request import Request
 
 @dataclass(frozen=True)
 class Sample:
-    """One run. seconds: by stage. total: their sum. frames: (F, H, W, 3) uint8, delivered size."""
+    """One run. seconds: by stage. total: their sum. frames: (F, H, W, 3) uint8, native size, as
+    the decoder gives them: an upscaler would enlarge their differences. report: temporal score of those delivered."""
 
     seconds: dict[str, float]
     total: float
@@ -84,8 +85,8 @@ def _sample(request: Request, sessions: Any) -> Sample:
     session = sessions.opener(prepared.folder, prepared.adapters)(plan)
     pixels = fit_photograph(prepared.photograph.pixels, plan.native.width, plan.native.height, plan.fit)
     watch = Stopwatch()
-    native = session.run(plan, pixels, watch, ignore, CancelToken())
-    frames = np.stack(list(make_upscaler(plan.upscaler, plan.session.device).upscale(native, plan.delivered)))
+    native = np.stack(list(session.run(plan, pixels, watch, ignore, CancelToken())))
+    delivered = np.stack(list(make_upscaler(plan.upscaler, plan.session.device).upscale(native, plan.delivered)))
     costs = watch.costs()
-    report = score_frames(frames, (plan.delivered.width, plan.delivered.height), rate=plan.fps).to_dict()
-    return Sample(costs.seconds, costs.total, costs.peak_rss, costs.peak_vram, report, plan, frames)
+    report = score_frames(delivered, (plan.delivered.width, plan.delivered.height), rate=plan.fps).to_dict()
+    return Sample(costs.seconds, costs.total, costs.peak_rss, costs.peak_vram, report, plan, native)
