@@ -2,7 +2,6 @@ import csv
 import gc
 import json
 import os
-import subprocess
 import weakref
 
 import av
@@ -20,6 +19,7 @@ from src.engine.road import Road
 from src.engine.session import Session, Sessions
 from src.media.reader import VideoReader
 from src.metrics.psnr import psnr
+from tests.small_disk import small_disk
 
 
 @pytest.fixture
@@ -240,17 +240,10 @@ def test_slugs():
 
 @pytest.mark.parametrize("kilobytes", [8, 24])
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(make, tmp_path, kilobytes):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(disk)]
-    if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("mounting a small file system needs root")
-    try:
+    with small_disk(tmp_path, kilobytes) as disk:
         with pytest.raises(OutputError, match="disk is full|No space left"):
             make(output_path=disk / "clip.mp4", width=256, height=192)
         assert list(disk.iterdir()) == []
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_runs_file_that_cannot_be_written_does_not_lose_the_clip(make, home):

@@ -1,6 +1,5 @@
 import errno
 import os
-import subprocess
 
 import av
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 
 from src.core.errors import OutputError
 from src.media.writer import VideoWriter, output_error
+from tests.small_disk import small_disk
 
 
 def smooth(shift: int) -> np.ndarray:
@@ -65,20 +65,13 @@ def test_the_sentence_fits_the_reason(tmp_path, number, sentence):
 
 
 def test_a_full_disk_leaves_nothing(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(disk)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting a small file system needs root")
-    try:
+    with small_disk(tmp_path, 16) as disk:
         noise = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
         with pytest.raises(OutputError, match="disk is full"), VideoWriter(disk / "c.mp4", 128, 96, 8.0) as writer:
             for shift in range(200):
                 writer.write(np.roll(noise, shift, axis=0))
             writer.commit()
         assert list(disk.iterdir()) == []
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_what_a_killed_process_left_is_swept(tmp_path):

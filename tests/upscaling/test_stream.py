@@ -15,6 +15,7 @@ from src.media.reader import VideoReader
 from src.upscaling.job import UpscaleJob
 from src.upscaling.knobs import Knobs
 from src.upscaling.stream import upscale_video
+from tests.small_disk import small_disk
 
 from .conftest import Choice
 
@@ -378,20 +379,11 @@ def test_a_run_that_goes_on_cuts_as_it_began_whatever_memory_is_free_now(clip, c
 
 @pytest.mark.parametrize("steady", [0.0, 0.5])
 def test_a_disk_that_is_really_full_is_said(clip, choice, tmp_path, steady):
-    import subprocess
-
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48k", "tmpfs", str(disk)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("mounting a small file system needs root")
-    try:
+    with small_disk(tmp_path, 48) as disk:
         job = UpscaleJob(clip, disk / "out.mp4", choice, Knobs(steady=steady), crf=0, threads=1, segment=10)
         with pytest.raises(OutputError, match="disk is full"):
             upscale_video(job)
         assert not job.target.exists()
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_file_cut_in_the_middle_is_saved_up_to_there(tmp_path, ffmpeg, enlarge):
