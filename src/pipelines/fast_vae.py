@@ -18,6 +18,8 @@ from diffusers.models.autoencoders.autoencoder_kl_cogvideox import (
 )
 from torch import Tensor, nn
 
+from src.pipelines.fast_upsampling import use_merged_upsampling
+
 
 def make_fast(vae: nn.Module) -> None:
     """The exact rewrites on this instance: cheap spatial norms, and 3D convolutions with channels last."""
@@ -25,6 +27,7 @@ def make_fast(vae: nn.Module) -> None:
     use_channels_last(vae)
     use_pointwise_products(vae)
     use_onednn(vae)
+    use_merged_upsampling(vae)
     use_inplace_activations(vae)
     use_strided_history(vae)
 

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from src.pipelines.fast_upsampling import use_merged_upsampling
 from src.pipelines.fast_vae import (
     make_fast,
     use_channels_last,
@@ -63,3 +64,16 @@ def test_encoding_and_gradients_still_work(vae):
         assert torch.allclose(vae.encode(video).latent_dist.mode(), expected, atol=1e-4)
     vae.decode(expected).sample.square().mean().backward()
     assert all(parameter.grad is not None for parameter in vae.decoder.parameters())
+
+
+@pytest.mark.parametrize(("frames", "compress_time"), [(1, True), (4, True), (5, True), (4, False)])
+def test_merged_upsampling_is_the_stock_one(frames, compress_time):
+    from diffusers.models.upsampling import CogVideoXUpsample3D
+
+    torch.manual_seed(0)
+    vae = torch.nn.ModuleList([CogVideoXUpsample3D(6, 5, compress_time=compress_time)])
+    f = torch.randn(1, 6, frames, 7, 9)
+    expected = vae[0](f)
+    assert use_merged_upsampling(vae) == 1
+    assert torch.allclose(vae[0](f), expected, atol=1e-5)
+    assert vae[0](f).shape == expected.shape
