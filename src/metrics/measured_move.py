@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ class MeasuredMove:
 
     right and down: the shift; growth: of a point half a diagonal-quarter off the centre, outwards; turn: the
     same point's way counter-clockwise. mean_flow: mean length of the flow vectors between neighbouring frames.
+    parts: the first four over time, from each of the frames 0, 4, 8 ... to the one four later: (N, 4).
     """
 
     right: float
@@ -26,6 +27,7 @@ class MeasuredMove:
     growth: float
     turn: float
     mean_flow: float
+    parts: np.ndarray = field(repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -57,8 +59,8 @@ def measure(frames: np.ndarray) -> MeasuredMove:
     far = backend.flow(grey[starts], grey[starts + STRIDE]) / STRIDE
     near_starts = np.linspace(0, len(grey) - 2, min(8, len(grey) - 1)).round().astype(int)
     near = backend.flow(grey[near_starts], grey[near_starts + 1])
-    parts = np.mean([fit_similarity(flow) for flow in far], axis=0)
-    return MeasuredMove(*parts.tolist(), float(np.linalg.norm(near, axis=-1).mean()))
+    parts = np.stack([fit_similarity(flow) for flow in far])
+    return MeasuredMove(*parts.mean(axis=0).tolist(), float(np.linalg.norm(near, axis=-1).mean()), parts)
 
 
 def fit_similarity(flow: np.ndarray) -> np.ndarray:

@@ -172,7 +172,7 @@ class SceneSampler:
         """The box, in pixels of the first frame, that a full clip of this move shows: its two corners."""
         corners = np.array([[0, 0], [self.width, 0], [0, self.height], [self.width, self.height]], float)
         seen = [corners]
-        for matrix in trajectory(move, 49, self.width, self.height)[::16]:
+        for matrix in trajectory(move, 49, self.width, self.height)[::4]:
             seen.append((corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T)
         points = np.concatenate(seen)
         return points.min(axis=0), points.max(axis=0)

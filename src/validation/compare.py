@@ -94,9 +94,9 @@ def _clip(request: Request, scenarios: Scenarios, hardware: Any, sessions: Sessi
 
 def measured(frames: np.ndarray, photograph: np.ndarray, fps: float, move: str | None, file: str) -> ClipFigures:
     """The figures of frames (F, H, W, 3) uint8 made from photograph (H, W, 3)."""
-    height, width = frames.shape[1:3]
+    count, height, width = frames.shape[:3]
     motion = measure(frames)
-    alike = likeness(motion, motion_of(TAUGHT[move], width, height)) if move else None
+    alike = likeness(motion.parts, motion_of(TAUGHT[move], count, width, height)) if move else None
     return ClipFigures(
         file=file,
         temporal_score=score_frames(frames, (width, height), rate=fps).score,
