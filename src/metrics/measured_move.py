@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -19,7 +19,6 @@ class MeasuredMove:
 
     right and down: the shift; growth: of a point half a diagonal-quarter off the centre, outwards; turn: the
     same point's way counter-clockwise. mean_flow: mean length of the flow vectors between neighbouring frames.
-    parts: the first four over time, from each of the frames 0, 4, 8 ... to the one four later: (N, 4).
     """
 
     right: float
@@ -27,7 +26,6 @@ class MeasuredMove:
     growth: float
     turn: float
     mean_flow: float
-    parts: np.ndarray = field(repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -59,15 +57,16 @@ def measure(frames: np.ndarray) -> MeasuredMove:
     far = backend.flow(grey[starts], grey[starts + STRIDE]) / STRIDE
     near_starts = np.linspace(0, len(grey) - 2, min(8, len(grey) - 1)).round().astype(int)
     near = backend.flow(grey[near_starts], grey[near_starts + 1])
-    parts = np.stack([fit_similarity(flow) for flow in far])
-    return MeasuredMove(*parts.mean(axis=0).tolist(), float(np.linalg.norm(near, axis=-1).mean()), parts)
+    parts = np.mean([fit_similarity(flow) for flow in far], axis=0)
+    return MeasuredMove(*parts.tolist(), float(np.linalg.norm(near, axis=-1).mean()))
 
 
-def fit_similarity(flow: np.ndarray) -> np.ndarray:
+def fit_similarity(flow: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Shift right, shift down, growth and counter-clockwise turn of a flow field (H, W, 2), in pixels: (4,).
 
     Least squares on u = right + a x + b y, v = down + a y - b x about the centre, twice more without the worst
-    fifth of the pixels. Growth and turn are a and b at the root mean square distance from the centre.
+    fifth of the pixels. Growth and turn are a and b at the root mean square distance from the centre. weights: of
+    the pixels, (H, W); None counts all alike.
     """
     height, width = flow.shape[:2]
     rows, columns = np.mgrid[0:height, 0:width]
@@ -77,11 +76,21 @@ def fit_similarity(flow: np.ndarray) -> np.ndarray:
     across = np.stack([one, zero, x, y], axis=1)
     along = np.stack([zero, one, y, -x], axis=1)
     target = flow.reshape(-1, 2).astype(np.float64)
+    weight = one if weights is None else weights.ravel().astype(np.float64)
     kept = np.ones(len(x), bool)
     for _ in range(3):
-        design = np.concatenate([across[kept], along[kept]])
-        solution = np.linalg.lstsq(design, np.concatenate([target[kept, 0], target[kept, 1]]), rcond=None)[0]
+        scale = np.sqrt(np.tile(weight[kept], 2))
+        design = np.concatenate([across[kept], along[kept]]) * scale[:, None]
+        wanted = np.concatenate([target[kept, 0], target[kept, 1]]) * scale
+        solution = np.linalg.lstsq(design, wanted, rcond=None)[0]
         error = np.hypot(target[:, 0] - across @ solution, target[:, 1] - along @ solution)
-        kept = error <= np.quantile(error, 0.8)
+        kept = error <= _weighted_quantile(error, weight, 0.8)
     reach = np.sqrt(np.mean(x**2 + y**2))
     return solution * np.array([1, 1, reach, reach])
+
+
+def _weighted_quantile(values: np.ndarray, weight: np.ndarray, share: float) -> float:
+    """The value below which `share` of the weight lies."""
+    order = np.argsort(values)
+    below = np.cumsum(weight[order])
+    return float(values[order][np.searchsorted(below, share * below[-1])])

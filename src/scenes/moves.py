@@ -79,7 +79,7 @@ PRIMITIVES: dict[str, Move] = {
 
 TAUGHT: dict[str, Move] = {
     # Every prompt of the scenes moves one way all the time: none comes back.
-    "vortigo": Move(sway=0.07),
+    "vortigo": Move(sway=0.04),
 }
 """Moves with names of their own that no base model is trained on: what a LoRA adapter can be taught."""
 

@@ -21,7 +21,7 @@ from src.media.writer import VideoWriter
 from src.metrics.measured_move import measure
 from src.metrics.psnr import psnr
 from src.metrics.temporal import score_frames
-from src.metrics.trained_motion import likeness, motion_of
+from src.metrics.trained_motion import likeness, motion_in, motion_of
 from src.scenes.moves import TAUGHT
 from src.validation.scenarios import Scenario, Scenarios, Thresholds, photograph_file
 
@@ -96,7 +96,7 @@ def measured(frames: np.ndarray, photograph: np.ndarray, fps: float, move: str |
     """The figures of frames (F, H, W, 3) uint8 made from photograph (H, W, 3)."""
     count, height, width = frames.shape[:3]
     motion = measure(frames)
-    alike = likeness(motion.parts, motion_of(TAUGHT[move], count, width, height)) if move else None
+    alike = likeness(motion_in(frames), motion_of(TAUGHT[move], count, width, height)) if move else None
     return ClipFigures(
         file=file,
         temporal_score=score_frames(frames, (width, height), rate=fps).score,

@@ -11,7 +11,7 @@ from src.evaluation.embedded_figures import ClipFigures, Figures, ideal_last_fra
 from src.evaluation.embedded_report import BEGIN, END, markdown, table, write_into
 from src.metrics.measured_move import MeasuredMove
 
-MOVE = MeasuredMove(right=1.0, down=0.0, growth=0.0, turn=0.0, mean_flow=0.05, parts=np.array([[1.0, 0, 0, 0]]))
+MOVE = MeasuredMove(right=1.0, down=0.0, growth=0.0, turn=0.0, mean_flow=0.05)
 CLIP = ClipFigures("cat", "pan left", "pan left", MOVE, first_frame=26.0, content=21.0, score=0.9)
 STILL = dataclasses.replace(CLIP, asked="static", measured="static")
 FIGURES = Figures(
