@@ -33,7 +33,7 @@ WORDINGS = (
     "the camera does a {word}, {scenario}", "{scenario}, the camera does a {word}", "{word} move, {scenario}",
 )  # fmt: skip
 FPS = 8.0
-LENGTHS = (17, 49)
+LENGTHS = (17, 17, 49)
 """Short clips give many scenes for their cost; the long ones are what people ask for."""
 
 
