@@ -74,7 +74,7 @@ def enlarge_clip(low: np.ndarray, preset: str, scale: int, knobs: Knobs | None =
     made = (one for batch in backend.enlarge(low, 0, 0, knobs) for one in batch)
     for frame, large in zip(low, made, strict=True):
         source = frame.astype(np.float32) * np.float32(1 / 255)
-        out.append(_bytes(finish(steady(large, source), source, scale, knobs)))
+        out.append(_bytes(finish(steady(large, source), source, scale, knobs, backend.trust)))
     return np.stack(out)
 
 

@@ -48,13 +48,13 @@ def enlarge(source: np.ndarray, scale: int) -> np.ndarray:
     return cv2.resize(source, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
 
 
-def finish(made: np.ndarray, source: np.ndarray, scale: int, knobs: Knobs) -> np.ndarray:
+def finish(made: np.ndarray, source: np.ndarray, scale: int, knobs: Knobs, trust: float = 1.0) -> np.ndarray:
     """The network's frame with low frequencies from the source and the knobs applied.
 
     Where the source is soft, detail is not trusted; but what denoise and deblock took away must not come back.
-    made: (sH, sW, 3), source: (H, W, 3), both float32 in [0, 1]; `made` is changed in place.
+    made: (sH, sW, 3), source: (H, W, 3), both float32 in [0, 1]; `made` is changed in place. trust: the backend's.
     """
-    made = trusted(made, source, scale, least=max(knobs.denoise, knobs.deblock))
+    made = trusted(made, source, scale, max(knobs.denoise, knobs.deblock), trust)
     made += _lacking_low(made, source)
     if knobs.preserve_details:
         lacking = source - _shrunk(made, source.shape)

@@ -233,7 +233,7 @@ class _Run:
         """The frame as it is encoded: (H, W, 3) of the source's dtype."""
         full = 65535.0 if item.source.array.dtype == np.uint16 else 255.0
         source = item.source.array.astype(np.float32) * (1 / full)
-        made = finish(self.steady(item.made, source), source, self.backend.scale, self.job.knobs)
+        made = finish(self.steady(item.made, source), source, self.backend.scale, self.job.knobs, self.backend.trust)
         if self.job.compare:
             made = np.hstack([enlarge(source, self.backend.scale), made])
         return cv2.multiply(made, (full,) * 4, dtype=cv2.CV_16U if full > 255 else cv2.CV_8U)  # rounds and saturates

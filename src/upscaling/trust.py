@@ -20,12 +20,13 @@ PIXEL = np.dtype("V12")
 """Three float32: moved as one, in half the time."""
 
 
-def trusted(made: np.ndarray, source: np.ndarray, scale: int, least: float = 0.0) -> np.ndarray:
+def trusted(made: np.ndarray, source: np.ndarray, scale: int, least: float = 0.0, most: float = 1.0) -> np.ndarray:
     """The network's frame, drawn towards the cubic where the source is soft.
 
-    made: (sH, sW, 3), source: (H, W, 3), both float32 in [0, 1]. least: trust that is given everywhere.
+    made: (sH, sW, 3), source: (H, W, 3), both float32 in [0, 1]. least: trust that is given everywhere. most: trust
+    that a sharp source gives.
     """
-    trust = np.maximum(sharpness_trust(source), np.float32(least))
+    trust = np.maximum(np.float32(most) * sharpness_trust(source), np.float32(least))
     if trust.min() >= 1:
         return made
     soft = catmull_rom(source, scale)
