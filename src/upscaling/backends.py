@@ -16,22 +16,22 @@ import numpy as np
 from src.core.errors import BadInputError
 from src.upscaling.files import STAGES, file_hashes, preset_files
 from src.upscaling.knobs import Knobs
-from src.upscaling.presets import PRESETS, TRUST
+from src.upscaling.presets import PRESETS, TRUST, Trust
 
 
 class Backend(Protocol):
     """Enlarges pieces.
 
     name: for people. scale: of all passes. context: frames to either side that a result depends on. takes_guidance:
-    whether a guidance scale means anything to it. trust: how far its detail is trusted where the source is sharp,
-    0 to 1. hashes: SHA-256 of its weight files by name.
+    whether a guidance scale means anything to it. trust: in its
+    detail. hashes: SHA-256 of its weight files by name.
     """
 
     name: str
     scale: int
     context: int
     takes_guidance: bool
-    trust: float
+    trust: Trust
     hashes: dict[str, str]
 
     def measured(self) -> list[int]:

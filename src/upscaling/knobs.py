@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from src.core.config import Config
+from src.upscaling.presets import Trust
 from src.upscaling.trust import trusted
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -48,13 +49,13 @@ def enlarge(source: np.ndarray, scale: int) -> np.ndarray:
     return cv2.resize(source, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
 
 
-def finish(made: np.ndarray, source: np.ndarray, scale: int, knobs: Knobs, trust: float = 1.0) -> np.ndarray:
+def finish(made: np.ndarray, source: np.ndarray, scale: int, knobs: Knobs, trust: Trust) -> np.ndarray:
     """The network's frame with low frequencies from the source and the knobs applied.
 
     Where the source is soft, detail is not trusted; but what denoise and deblock took away must not come back.
     made: (sH, sW, 3), source: (H, W, 3), both float32 in [0, 1]; `made` is changed in place. trust: the backend's.
     """
-    made = trusted(made, source, scale, max(knobs.denoise, knobs.deblock), trust)
+    made = trusted(made, source, scale, trust, least=max(knobs.denoise, knobs.deblock))
     made += _lacking_low(made, source)
     if knobs.preserve_details:
         lacking = source - _shrunk(made, source.shape)

@@ -1,5 +1,7 @@
 """The three sizes of the network, and what each is for."""
 
+from typing import NamedTuple
+
 from src.core.config import Config
 from src.core.errors import BadInputError
 
@@ -58,8 +60,21 @@ _SIZES = {
                 "attention": 4, "heads": 6},
 }  # fmt: skip
 PRESETS = tuple(_SIZES)
-TRUST = {"fast": 0.8, "balanced": 1.0, "quality": 1.0}
-"""How far a preset's detail is trusted where the source is sharp: that of `fast` flickers, and a part of it goes."""
+
+
+class Trust(NamedTuple):
+    """How far detail is trusted: none where the source is softer than `soft`, `most` where it is sharper than `sharp`.
+
+    Both are the contrast of the source's finest octave over the next; src/upscaling/trust.py says why.
+    """
+
+    soft: float
+    sharp: float
+    most: float
+
+
+TRUST = {"fast": Trust(0.6, 0.9, 0.7), "balanced": Trust(0.55, 0.8, 1.0), "quality": Trust(0.55, 0.8, 1.0)}
+"""Of each preset. What `fast` adds flickers more than what the others add: a part of it is left out."""
 
 
 def network_spec(preset: str, scale: int) -> NetworkSpec:

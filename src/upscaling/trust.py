@@ -9,9 +9,8 @@ frame is Catmull and Rom's cubic instead, which overshoots less than the cubic t
 import cv2
 import numpy as np
 
-SOFT, SHARP = 0.55, 0.8
-"""Contrast of the finest octave over the next: no trust below, full trust above. On the photographs held out of
-training, the share of the network's detail that is true falls from 1.1 above 0.7 to 0.65 about 0.5."""
+from src.upscaling.presets import Trust
+
 FINE, COARSE, AROUND = 0.7, 1.4, 4.0
 """Deviations in pixels: of the Gaussians that divide the octaves, and of the surroundings that contrast is taken in."""
 FLAT = 0.05 / 255**2
@@ -20,13 +19,12 @@ PIXEL = np.dtype("V12")
 """Three float32: moved as one, in half the time."""
 
 
-def trusted(made: np.ndarray, source: np.ndarray, scale: int, least: float = 0.0, most: float = 1.0) -> np.ndarray:
+def trusted(made: np.ndarray, source: np.ndarray, scale: int, ramp: Trust, least: float = 0.0) -> np.ndarray:
     """The network's frame, drawn towards the cubic where the source is soft.
 
-    made: (sH, sW, 3), source: (H, W, 3), both float32 in [0, 1]. least: trust that is given everywhere. most: trust
-    that a sharp source gives.
+    made: (sH, sW, 3), source: (H, W, 3), both float32 in [0, 1]. least: trust that is given everywhere.
     """
-    trust = np.maximum(np.float32(most) * sharpness_trust(source), np.float32(least))
+    trust = np.maximum(sharpness_trust(source, ramp), np.float32(least))
     if trust.min() >= 1:
         return made
     soft = catmull_rom(source, scale)
@@ -35,12 +33,13 @@ def trusted(made: np.ndarray, source: np.ndarray, scale: int, least: float = 0.0
     return np.add(made, soft, out=made)
 
 
-def sharpness_trust(source: np.ndarray) -> np.ndarray:
-    """(H, W, 3) float32 in [0, 1] to float32 in [0, 1] of half the size, rounded up."""
+def sharpness_trust(source: np.ndarray, ramp: Trust) -> np.ndarray:
+    """(H, W, 3) float32 in [0, 1] to float32, 0 to ramp.most, of half the size, rounded up."""
     grey = cv2.cvtColor(source, cv2.COLOR_RGB2GRAY)
     fine, coarse = cv2.GaussianBlur(grey, (0, 0), FINE), cv2.GaussianBlur(grey, (0, 0), COARSE)
     top, next_one = (_around(band * band) for band in (grey - fine, fine - coarse))
-    return np.clip((np.sqrt(top / (next_one + np.float32(FLAT))) - SOFT) / (SHARP - SOFT), 0, 1)
+    contrast = np.sqrt(top / (next_one + np.float32(FLAT)))
+    return np.float32(ramp.most) * np.clip((contrast - ramp.soft) / (ramp.sharp - ramp.soft), 0, 1)
 
 
 def catmull_rom(source: np.ndarray, scale: int) -> np.ndarray:

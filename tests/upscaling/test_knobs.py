@@ -5,6 +5,7 @@ import pytest
 from src.core.config import validate
 from src.core.errors import BadInputError
 from src.upscaling.knobs import HALO, Knobs, enlarge, finish, sharpened
+from src.upscaling.presets import TRUST
 from src.upscaling.steady import Steady
 
 
@@ -25,7 +26,7 @@ def test_each_knob_runs_from_nought_to_one():
 
 def test_low_frequencies_come_from_the_source(source):
     made = enlarge(source, 2) + 0.1
-    out = finish(made, source, 2, Knobs())
+    out = finish(made, source, 2, Knobs(), TRUST["balanced"])
     assert abs(float((out - enlarge(source, 2)).mean())) < 0.005
 
 
@@ -33,7 +34,7 @@ def test_details_are_put_back_by_their_share(source):
     soft = cv2.GaussianBlur(enlarge(source, 2), (0, 0), 2.0)
     lacks = []
     for share in (0.0, 0.5, 1.0):
-        out = finish(soft.copy(), source, 2, Knobs(preserve_details=share))
+        out = finish(soft.copy(), source, 2, Knobs(preserve_details=share), TRUST["balanced"])
         lacks.append(float(np.abs(cv2.resize(out, (96, 64), interpolation=cv2.INTER_AREA) - source).mean()))
     assert lacks[0] > 1.3 * lacks[1] > 1.3 * lacks[2]
 
