@@ -21,6 +21,7 @@ def use_merged_upsampling(vae: nn.Module) -> int:
     upsamplers = [module for module in vae.modules() if isinstance(module, CogVideoXUpsample3D) and _fits(module.conv)]
     for upsampler in upsamplers:
         upsampler.forward = MethodType(_forward, upsampler)
+        upsampler.conv._conv_forward = MethodType(_enlarged, upsampler.conv)  # called as ever: offload hooks fetch it
     return len(upsamplers)
 
 
@@ -32,23 +33,23 @@ def _forward(self: CogVideoXUpsample3D, f: Tensor) -> Tensor:
     """(B, C, T, H, W) to (B, D, T', 2H, 2W), stored with channels last; T' is T where time is not enlarged."""
     batch, _, frames, height, width = f.shape
     small = f.movedim(1, -1).reshape(batch * frames, height, width, -1)
-    made = _enlarged(small.movedim(-1, 1), self.conv).unflatten(0, (batch, frames))
+    made = self.conv(small.movedim(-1, 1)).movedim(1, -1).unflatten(0, (batch, frames))
     if self.compress_time and frames > 1:
         first = frames % 2  # an odd count begins with the clip's first frame, which stays single
         made = torch.cat([made[:, :first], made[:, first:].repeat_interleave(2, dim=1)], dim=1)
     return made.movedim(-1, 1)
 
 
-def _enlarged(small: Tensor, conv: nn.Conv2d) -> Tensor:
-    """(N, C, H, W) to (N, 2H, 2W, D)."""
+def _enlarged(self: nn.Conv2d, small: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(N, C, H, W) to (N, D, 2H, 2W), stored with channels last."""
     number, _, height, width = small.shape
-    places = F.conv2d(small, merged(conv.weight), conv.bias.repeat(4), padding=1).movedim(1, -1)
+    places = F.conv2d(small, merged(weight), bias.repeat(4), padding=1).movedim(1, -1)
     places = places.unflatten(-1, (2, 2, -1))
-    out = places.new_empty(number, height, 2, width, 2, conv.out_channels)
+    out = places.new_empty(number, height, 2, width, 2, self.out_channels)
     for down in (0, 1):
         for across in (0, 1):
             out[:, :, down, :, across] = places[:, down : down + height, across : across + width, down, across]
-    return out.reshape(number, 2 * height, 2 * width, -1)
+    return out.reshape(number, 2 * height, 2 * width, -1).movedim(-1, 1)
 
 
 def merged(weight: Tensor) -> Tensor:

@@ -77,3 +77,15 @@ def test_merged_upsampling_is_the_stock_one(frames, compress_time):
     assert use_merged_upsampling(vae) == 1
     assert torch.allclose(vae[0](f), expected, atol=1e-5)
     assert vae[0](f).shape == expected.shape
+
+
+def test_weights_that_come_only_for_their_layer_are_there(vae):
+    """Offloading brings a layer's weights when the layer is called: every rewrite calls the layer it stands for."""
+    from accelerate import cpu_offload
+
+    z = torch.randn(1, 4, 3, 6, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = vae.decode(z).sample
+        make_fast(vae)
+        cpu_offload(vae, torch.device("cpu"))
+        assert torch.allclose(vae.decode(z).sample, expected, atol=1e-4)
