@@ -2,7 +2,7 @@
 
 The motion of a clip is a shift right, a shift down, growth and turn, in pixels a frame, every four frames. A move has
 the same numbers by geometry. The clip shows the move where the two point the same way (cosine) and are about as long
-(strength). A move that goes and comes back is at right angles to all that go one way.
+(strength). Over 49 frames a move that goes and comes back is unlike all that go one way; its first quarter is not.
 
 Flow is known where there is something to see. Where the picture's gradient is g and its error n grey levels, the flow's
 is n / g pixels; with the misfit of one pixel that any similarity has, inverse variances weigh a pixel by

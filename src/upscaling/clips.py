@@ -46,6 +46,5 @@ class NetworkUpscaler:
             made = backend.enlarge(arrays, piece.before, piece.after, knobs)
             for frame, large in zip(piece.body, (one for batch in made for one in batch), strict=True):
                 source = frame.array.astype(np.float32) * np.float32(1 / 255)
-                yield np.clip(np.rint(finish(large, source, scale, knobs, backend.trust) * 255), 0, 255).astype(
-                    np.uint8
-                )
+                finished = finish(large, source, scale, knobs, backend.trust)
+                yield np.clip(np.rint(finished * 255), 0, 255).astype(np.uint8)

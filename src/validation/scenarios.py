@@ -10,6 +10,7 @@ from src.core.config import Config, load
 from src.core.errors import BadInputError
 from src.core.paths import REPOSITORY
 from src.media.images import read_photograph as read_file
+from src.metrics.measured_move import STRIDE
 from src.scenes.moves import TAUGHT
 from src.scenes.photographs import HELD_OUT, read_photograph
 
@@ -40,12 +41,13 @@ class Thresholds(Config):
 
 class Scenarios(Config):
     """The whole file. move: the trained one by name, None where an adapter teaches a look. metadata: the manifest whose
-    held-out clips the loss is taken on; None where it is not taken. Other fields as in a request."""
+    held-out clips the loss is taken on; None where it is not taken. num_frames: enough to measure motion on; a shorter
+    clip than the move may show what others begin with too. Other fields as in a request."""
 
     model: str = "auto"
     move: str | None = None
     metadata: Path | None = None
-    num_frames: int | None = None
+    num_frames: int | None = Field(default=None, gt=STRIDE)
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     scenarios: tuple[Scenario, ...] = Field(min_length=1)

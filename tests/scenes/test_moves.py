@@ -66,6 +66,14 @@ def test_eased_moves_rest_at_both_ends():
     assert done[1] - done[0] < 0.2 * (done[25] - done[24])
 
 
+def test_a_sway_goes_left_and_right_and_back():
+    shift = trajectory(Move(sway=0.1), 49, WIDTH, HEIGHT)[:, :, 2]
+    assert shift[[0, 12, 24, 36, 48], 0] == pytest.approx([0, 24, 0, -24, 0])
+    assert not shift[:, 1].any()
+    assert not Move(sway=0.1).is_static
+    assert Move(sway=0.1).seen_at(1.5) == (Move(sway=0.1) + Move(sway=0.1)).scaled(0.75)
+
+
 def test_moves_add_up():
     both = named_move("push in") + named_move("pan left", "fast")
     assert both == Move(pan=named_move("pan left", "fast").pan, push=named_move("push in").push)

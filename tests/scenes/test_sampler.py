@@ -5,6 +5,7 @@ import pytest
 
 from src.core.errors import BadInputError
 from src.scenes import photographs
+from src.scenes.moves import Move
 from src.scenes.sampler import Mix, SceneSampler, corpus
 
 
@@ -32,6 +33,12 @@ def test_frames_are_pictures(index):
     assert frames.shape == (17, 32, 48, 3)
     assert frames.std() > 2
     assert clip.prompt.strip()
+
+
+def test_the_canvas_reaches_as_far_as_a_sway_goes():
+    low, high = _sampler()._reach(Move(sway=0.25))
+    assert low == pytest.approx([-12, 0])
+    assert high == pytest.approx([60, 32])
 
 
 def test_static_prompts_have_static_clips():

@@ -104,6 +104,7 @@ def test_files_that_are_none(tmp_path):
     for values, sentence in (
         ({"scenarios": []}, "scenarios"), ({"scenarios": [one, one]}, "two scenarios are called 'a'"),
         ({"scenarios": [one], "move": "zoom"}, "must be one of vortigo"), ({"scenarios": [one], "moves": 1}, "unknown key 'moves'"),
+        ({"scenarios": [one], "num_frames": 1}, "num_frames"),
     ):  # fmt: skip
         path.write_text(yaml.safe_dump(values))
         with pytest.raises(BadInputError, match=sentence):
