@@ -14,6 +14,7 @@ from src.media.join import Span
 from src.media.reader import VideoReader
 from src.upscaling.job import UpscaleJob
 from src.upscaling.knobs import Knobs
+from src.upscaling.presets import TRUST
 from src.upscaling.stream import upscale_video
 from tests.small_disk import small_disk
 
@@ -276,6 +277,14 @@ def test_side_by_side(clip, enlarge):
         assert made.info.width == 4 * given.info.width
         left = next(iter(made)).array[:, : 2 * given.info.width : 2][::2]
         assert np.abs(left.astype(int) - next(iter(given)).array).mean() < 12
+
+
+def test_a_file_is_finished_with_the_trust_of_its_preset(clip, enlarge, monkeypatch):
+    made = []
+    for trust in (0.0, 1.0):
+        monkeypatch.setitem(TRUST, "fast", trust)
+        made.append(payload(enlarge(clip, name=f"{trust}.mp4"), "video", 0))
+    assert made[0] != made[1]
 
 
 def test_a_cascade_enlarges_eightfold(clip, enlarge, weights):

@@ -3,6 +3,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from src.core.plan import Size
+from src.upscaling.clips import NetworkUpscaler
 from src.upscaling.knobs import Knobs, enlarge, finish
 from src.upscaling.presets import TRUST
 from src.upscaling.trust import catmull_rom, sharpness_trust, trusted
@@ -44,6 +46,17 @@ def test_a_preset_that_is_trusted_less_gives_less_detail(sharp):
     assert part == pytest.approx(0.8 * whole, abs=1e-6)
     asked = trusted(made.copy(), sharp, 2, ramps[1], least=1.0) - cubic
     assert asked == pytest.approx(made - cubic, abs=1e-6)
+
+
+def test_clips_are_finished_with_the_trust_of_their_preset(sharp, weights, monkeypatch):
+    monkeypatch.setattr("src.upscaling.files.FOLDER", weights)
+    frame = (sharp * 255).astype(np.uint8)
+
+    def made(trust):
+        monkeypatch.setitem(TRUST, "fast", trust)
+        return next(NetworkUpscaler("fast").upscale([frame], Size(width=192, height=128)))
+
+    assert not np.array_equal(made(0.0), made(1.0))
 
 
 def test_what_denoise_took_away_does_not_come_back(soft):
