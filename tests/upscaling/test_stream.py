@@ -281,9 +281,9 @@ def test_side_by_side(clip, enlarge):
 
 def test_a_file_is_finished_with_the_trust_of_its_preset(clip, enlarge, monkeypatch):
     made = []
-    for trust in (0.0, 1.0):
-        monkeypatch.setitem(TRUST, "fast", trust)
-        made.append(payload(enlarge(clip, name=f"{trust}.mp4"), "video", 0))
+    for most in (0.0, 1.0):
+        monkeypatch.setitem(TRUST, "fast", TRUST["fast"]._replace(most=most))
+        made.append(payload(enlarge(clip, name=f"{most}.mp4"), "video", 0))
     assert made[0] != made[1]
 
 

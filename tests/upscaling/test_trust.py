@@ -52,8 +52,8 @@ def test_clips_are_finished_with_the_trust_of_their_preset(sharp, weights, monke
     monkeypatch.setattr("src.upscaling.files.FOLDER", weights)
     frame = (sharp * 255).astype(np.uint8)
 
-    def made(trust):
-        monkeypatch.setitem(TRUST, "fast", trust)
+    def made(most):
+        monkeypatch.setitem(TRUST, "fast", RAMP._replace(most=most))
         return next(NetworkUpscaler("fast").upscale([frame], Size(width=192, height=128)))
 
     assert not np.array_equal(made(0.0), made(1.0))
