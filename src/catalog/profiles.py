@@ -11,7 +11,7 @@ class Profile(Config):
     """One way to run.
 
     devices: where it applies.
-    vae: "stock" or "fast" (exact rewrite). compile: blocks and decoder through torch.compile.
+    vae: "stock" or "fast" (exact rewrite, attention on a CPU too). compile: blocks and decoder through torch.compile.
     attention: kernel of scaled dot-product attention, "auto" leaves the choice to PyTorch.
     cache, cache_threshold: step cache and how far the first block's residual may move before it is refreshed.
     guidance_from, guidance_until: part of the steps, 0 to 1, in which guidance is applied; outside, one forward.

@@ -25,7 +25,7 @@ def load_pipeline(folder: Path, key: SessionKey) -> "CogVideoXImageToVideoPipeli
 
 
 def prepare_pipeline(pipe: "CogVideoXImageToVideoPipeline", key: SessionKey) -> "CogVideoXImageToVideoPipeline":
-    """Give a freshly read pipeline the VAE form, the tuning and the place that `key` asks for."""
+    """Give a freshly read pipeline the form ("vae"), the tuning and the place that `key` asks for."""
     if key.vae == "fast":
         speed_up(pipe, key)
     tune(pipe, key)

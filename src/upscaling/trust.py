@@ -1,4 +1,4 @@
-"""How far a network's detail is trusted: fully where the source is as sharp as its pixels can be, not where it is soft.
+"""How far a network's detail is trusted: as its preset is where the source is as sharp as can be, not where it is soft.
 
 In natural pictures an octave of frequencies holds about as much contrast as the one below (Field, "Relations between
 the statistics of natural images", JOSA A 1987). Where the finest octave of the source falls behind, the source was
