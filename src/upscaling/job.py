@@ -15,6 +15,7 @@ from src.media.segments import VideoFormat, open_encoder
 from src.media.tracks import check_tracks
 from src.upscaling.backends import Choice, check_choice
 from src.upscaling.knobs import Knobs
+from src.upscaling.presets import TRUST
 
 SEGMENT = 60
 """Frames of a segment: what an interruption costs at most, and the longest distance between key frames."""
@@ -107,7 +108,7 @@ class UpscaleJob:
         state = self.source.stat()
         return {
             "format": 2, "source": [str(self.source.resolve()), state.st_size, state.st_mtime_ns], "weights": hashes,
-            "scale": self.choice.scale, "device": self.choice.device, "knobs": self.knobs.model_dump(),
+            "trust": TRUST[self.choice.preset], "scale": self.choice.scale, "device": self.choice.device, "knobs": self.knobs.model_dump(),
             "codec": [self.codec, self.crf, self.encoder_preset], "span": [self.span.start, self.span.end],
             "compare": self.compare, "segment": self.segment,
         }  # fmt: skip

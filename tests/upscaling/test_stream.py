@@ -280,11 +280,13 @@ def test_side_by_side(clip, enlarge):
 
 
 def test_a_file_is_finished_with_the_trust_of_its_preset(clip, enlarge, monkeypatch):
-    made = []
+    made, decides = [], []
     for most in (0.0, 1.0):
         monkeypatch.setitem(TRUST, "fast", TRUST["fast"]._replace(most=most))
         made.append(payload(enlarge(clip, name=f"{most}.mp4"), "video", 0))
+        decides.append(UpscaleJob(clip, clip.with_name("out.mp4"), Choice("fast")).decides({}))
     assert made[0] != made[1]
+    assert decides[0] != decides[1]  # an interrupted run of the one is not gone on with by the other
 
 
 def test_a_cascade_enlarges_eightfold(clip, enlarge, weights):
