@@ -108,7 +108,8 @@ class UpscaleJob:
         state = self.source.stat()
         return {
             "format": 2, "source": [str(self.source.resolve()), state.st_size, state.st_mtime_ns], "weights": hashes,
-            "trust": TRUST[self.choice.preset], "scale": self.choice.scale, "device": self.choice.device, "knobs": self.knobs.model_dump(),
+            "scale": self.choice.scale, "device": self.choice.device, "trust": TRUST[self.choice.preset],
+            "knobs": self.knobs.model_dump(),
             "codec": [self.codec, self.crf, self.encoder_preset], "span": [self.span.start, self.span.end],
             "compare": self.compare, "segment": self.segment,
         }  # fmt: skip
