@@ -51,14 +51,22 @@ class MeasuredMove:
 
 def measure(frames: np.ndarray) -> MeasuredMove:
     """Fit the move of a clip (F, H, W, 3) uint8: flow between frames four apart, and between some neighbours."""
-    grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+    grey, _, far = strides(frames)
     backend = flow_backend()
-    starts = np.arange(0, len(grey) - STRIDE, STRIDE)
-    far = backend.flow(grey[starts], grey[starts + STRIDE]) / STRIDE
     near_starts = np.linspace(0, len(grey) - 2, min(8, len(grey) - 1)).round().astype(int)
     near = backend.flow(grey[near_starts], grey[near_starts + 1])
     parts = np.mean([fit_similarity(flow) for flow in far], axis=0)
     return MeasuredMove(*parts.tolist(), float(np.linalg.norm(near, axis=-1).mean()))
+
+
+def strides(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A clip (F, H, W, 3) uint8 in grey, its frames 0, 4, 8 ..., and the flow from each of them to the one four later.
+
+    (F, H, W) uint8, (N,) frame numbers, and (N, H, W, 2) in pixels a frame.
+    """
+    grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
+    starts = np.arange(0, len(grey) - STRIDE, STRIDE)
+    return grey, starts, flow_backend().flow(grey[starts], grey[starts + STRIDE]) / STRIDE
 
 
 def fit_similarity(flow: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from src.metrics.measured_move import STRIDE, fit_similarity
-from src.motion.tvl1 import flow_backend
+from src.metrics.measured_move import STRIDE, fit_similarity, strides
 from src.scenes.moves import Move, trajectory
 
 COSINE = 0.8
@@ -55,9 +54,7 @@ def motion_of(move: Move, num_frames: int, width: int, height: int) -> np.ndarra
 
 def motion_in(frames: np.ndarray) -> np.ndarray:
     """The motion of a clip (F, H, W, 3) uint8, alike: (N, 4), from frames 0, 4, 8 ... to the ones four later."""
-    grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
-    starts = np.arange(0, len(grey) - STRIDE, STRIDE)
-    flows = flow_backend().flow(grey[starts], grey[starts + STRIDE]) / STRIDE
+    grey, starts, flows = strides(frames)
     pairs = zip(flows, grey[starts], strict=True)
     return np.stack([fit_similarity(flow, certainty(picture)) for flow, picture in pairs])
 

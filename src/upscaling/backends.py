@@ -23,8 +23,8 @@ class Backend(Protocol):
     """Enlarges pieces.
 
     name: for people. scale: of all passes. context: frames to either side that a result depends on. takes_guidance:
-    whether a guidance scale means anything to it. trust: in its
-    detail. hashes: SHA-256 of its weight files by name.
+    whether a guidance scale means anything to it. trust: in its detail.
+    hashes: SHA-256 of its weight files by name.
     """
 
     name: str
