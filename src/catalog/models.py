@@ -7,7 +7,7 @@ from typing import Any
 from src.catalog.spec import FrameRule, ModelSpec, Schedule
 from src.core.config import load
 from src.core.errors import BadInputError, MissingFileError
-from src.core.paths import CONFIGS, is_file, is_folder
+from src.core.paths import CONFIGS, is_file, is_folder, portable
 from src.core.plan import Size
 
 MODELS = ("nano", "cogvideox-5b-i2v", "cogvideox1.5-5b-i2v")
@@ -24,12 +24,13 @@ def load_models() -> dict[str, ModelSpec]:
 
 
 def find_model(name: str) -> ModelSpec:
-    """The spec of a model id or of a diffusers folder; raises BadInputError with the list of known ids."""
+    """The spec of a model id, or of a diffusers folder, which may be a known model's; raises BadInputError."""
     specs = load_models()
     if name in specs:
         return specs[name]
     if is_folder(Path(name)):
-        return spec_of_folder(Path(name))
+        own = [spec for spec in specs.values() if portable(Path(name)) == spec.repository]
+        return own[0] if own else spec_of_folder(Path(name))
     if "/" in name or name.startswith("."):
         raise MissingFileError(f"model folder {name} does not exist")
     known = ", ".join(specs)

@@ -34,7 +34,7 @@ class FrameRule(Config):
 
 
 class Defaults(Config):
-    """What a request leaves open. baseline_* are the stock pipeline's own settings."""
+    """What a request leaves open. baseline_* are what the model's card asks of the stock pipeline."""
 
     num_frames: int = 49
     scheduler: str = "dpm"

@@ -144,12 +144,20 @@ def steps_and_guidance(request: Request, spec: ModelSpec, template: float | None
     usual_steps = defaults.baseline_num_inference_steps if baseline else defaults.num_inference_steps
     usual_scale = defaults.baseline_guidance_scale if baseline else defaults.guidance_scale
     steps = request.num_inference_steps or usual_steps
-    if steps > spec.schedule.train_timesteps:
-        most = spec.schedule.train_timesteps
-        raise BadInputError(f"{spec.id} was trained with {most} timesteps; {steps} steps are more, {most} is the most")
+    check_steps(steps, request, spec)
     if request.guidance_scale is not None:
         return steps, request.guidance_scale
     return steps, template if template is not None and spec.template_guidance else usual_scale
+
+
+def check_steps(steps: int, request: Request, spec: ModelSpec) -> None:
+    """Refuse more steps than were trained, and counts such as 61 that the scheduler rounds to one step too many."""
+    most = spec.schedule.train_timesteps
+    if steps > most:
+        raise BadInputError(f"{spec.id} was trained with {most} timesteps; {steps} steps are more, {most} is the most")
+    works = next(count for count in range(steps, 0, -1) if len(timesteps(count, *spacing(request, spec))) == count)
+    if works != steps:
+        raise BadInputError(f"the scheduler cannot make {steps} steps, rounding adds one below zero; take {works}")
 
 
 def scheduler(request: Request, spec: ModelSpec) -> str:

@@ -15,8 +15,8 @@ IMAGES = {".png", ".jpg", ".jpeg", ".webp"}
 OPTIONS: dict[str, Any] = {
     "model": value(Path, "The pipeline's folder. Default checkpoints/nano."),
     "photographs": value(Path, "A folder of photographs to measure on besides the four held-out ones."),
-    "num_inference_steps": value(int, "Default 8."),
-    "guidance_scale": value(float, "Default 3."),
+    "num_inference_steps": value(int, "Default: the model's, configs/models/nano.yaml."),
+    "guidance_scale": value(float, "Default: the model's."),
     "num_frames": value(int, "Default 49."),
     "dtype": value(str, "float32 (the default), or bfloat16 where the processor is fast at it."),
     "docs": value(Path, "The page that gets the figures. Default docs/embedded-model.md."),
@@ -75,6 +75,7 @@ def _evaluate(values: dict[str, Any], photographs: "list[tuple[str, np.ndarray]]
 def _sampler(values: dict[str, Any]) -> tuple[Any, Any, str]:
     import torch
 
+    from src.catalog.models import find_model
     from src.evaluation.embedded_figures import Sampler
     from src.pipelines.fast_vae import make_fast
     from src.pipelines.loading import read_pipeline
@@ -82,7 +83,8 @@ def _sampler(values: dict[str, Any]) -> tuple[Any, Any, str]:
 
     pipeline = read_pipeline(values["model"] or CHECKPOINTS / "nano", torch.float32)
     make_fast(pipeline.vae)
-    steps, frames = values["num_inference_steps"] or 8, values["num_frames"] or 49
+    usual = find_model("nano").defaults
+    steps, frames = values["num_inference_steps"] or usual.num_inference_steps, values["num_frames"] or 49
     bf16 = values["dtype"] == "bfloat16"
 
     def make(photograph: "np.ndarray", prompt: str, seed: int, guidance: float) -> "np.ndarray":
@@ -90,7 +92,7 @@ def _sampler(values: dict[str, Any]) -> tuple[Any, Any, str]:
 
     config = pipeline.transformer.config
     width, height = 8 * config.sample_width, 8 * config.sample_height
-    scale = 3.0 if values["guidance_scale"] is None else values["guidance_scale"]
+    scale = usual.guidance_scale if values["guidance_scale"] is None else values["guidance_scale"]
     settings = f"{frames} frames at {width}x{height}, {steps} DPM steps, guidance {scale:g}."
     return pipeline, Sampler(make, width, height, scale), settings
 

@@ -122,7 +122,10 @@ def _callbacks(
 
 
 def trained(settings: EmbeddedSettings, folder: Path, blueprint: Blueprint = NANO) -> tuple[Prepared, dict[str, int]]:
-    """The pipeline with the averaged weights of the newest checkpoints, and each stage's step (0: untrained)."""
+    """The pipeline with the averaged weights of the newest checkpoints, and each stage's step.
+
+    A stage that has not been trained here (step 0) has the weights that the run starts from.
+    """
     folder = Path(folder)
     if not (folder / "codes.safetensors").is_file():
         raise MissingFileError(f"{folder} holds no training run; start one with python -m src.train_embedded")
@@ -131,8 +134,7 @@ def trained(settings: EmbeddedSettings, folder: Path, blueprint: Blueprint = NAN
     for name in STAGES:
         state = CheckpointManager(folder / name).latest()
         steps[name] = state["step"] if state else 0
-        if state:
-            _load_average(prepared.pipeline, state["average"])
+        _load_average(prepared.pipeline, state["average"] if state else _initial(folder, name))
     return prepared, steps
 
 

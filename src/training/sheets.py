@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from src.catalog.models import find_model
 from src.media.images import fit_photograph
 from src.pipelines.blueprint import NANO, Blueprint
 from src.pipelines.fast_vae import make_fast
@@ -28,10 +29,10 @@ def sample(
     pipeline: Any,
     photograph: np.ndarray,
     prompt: str,
-    num_frames: int = 49,
-    seed: int = 0,
-    steps: int = 8,
-    guidance: float = 3.0,
+    num_frames: int,
+    seed: int,
+    steps: int,
+    guidance: float,
     bf16: bool = False,
 ) -> np.ndarray:
     """One clip by the stock pipeline: (F, H, W, 3) uint8. photograph: (H, W, 3) uint8 at native size."""
@@ -71,11 +72,12 @@ def write_sheet(
     pipeline = trained(settings, folder, blueprint)[0].pipeline
     pipeline.set_progress_bar_config(disable=True)
     make_fast(pipeline.vae)
-    rows = []
+    usual, rows = find_model("nano").defaults, []
     for index, prompt in enumerate(PROMPTS):
         name = HELD_OUT[index % len(HELD_OUT)].name
         photograph = fit_photograph(read_photograph(name), blueprint.width, blueprint.height, "cover")
-        clip = sample(pipeline, photograph, prompt, min(num_frames, blueprint.num_frames))
+        frames = min(num_frames, blueprint.num_frames)
+        clip = sample(pipeline, photograph, prompt, frames, 0, usual.num_inference_steps, usual.guidance_scale)
         rows.append(labelled(strip(clip), prompt))
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(rows)).save(file)

@@ -46,6 +46,10 @@ def test_unknown_model_and_missing_folder():
         find_model("no/such/folder")
 
 
+def test_the_path_of_a_known_model_is_that_model():
+    assert find_model(str(REPOSITORY / "checkpoints" / "nano")) == find_model("nano")
+
+
 def test_a_folder_tells_its_own_sizes(tiny_folder):
     spec = find_model(str(tiny_folder))
     assert (spec.native, spec.frames.most, spec.max_sequence_length) == (Size(width=64, height=48), 9, 32)

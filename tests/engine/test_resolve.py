@@ -51,7 +51,7 @@ def test_dtype_by_device_and_offload_by_memory(hardware, model, dtype, offload):
 
 
 def test_the_baseline_is_stock():
-    made = plan(mode="baseline")
+    made = plan(GPU, "cogvideox-5b-i2v", mode="baseline")
     assert (made.scheduler, made.num_inference_steps, made.guidance_scale, made.session.vae) == (
         "checkpoint",
         50,
@@ -78,6 +78,8 @@ def test_a_template_brings_its_wording():
         ({"width": 640, "height": 480}, "its shape is 240x160"),
         ({"offload": "model"}, "there is no GPU here"),
         ({"dtype": "float16"}, "not computed on a CPU"),
+        ({"num_inference_steps": 61}, "rounding adds one below zero; take 60$"),
+        ({"num_inference_steps": 122}, "take 120$"),
         ({"mode": "baseline", "profile": "fast"}, "--profile does not apply"),
         ({"mode": "baseline", "scheduler": "ddim"}, "the stock pipeline as it is"),
     ],
@@ -85,3 +87,13 @@ def test_a_template_brings_its_wording():
 def test_what_cannot_be_is_refused(fields, sentence):
     with pytest.raises(BadInputError, match=sentence):
         plan(**fields)
+
+
+def test_every_step_count_that_is_let_through_is_made():
+    for steps in range(1, 131):
+        try:
+            made = plan(num_inference_steps=steps).timesteps
+        except BadInputError:
+            continue
+        assert len(set(made)) == steps
+        assert min(made) >= 0
