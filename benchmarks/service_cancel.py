@@ -25,16 +25,22 @@ from src.jobs.leases import LeaseStore
 FAKE_S = 4.0  # in four steps
 
 
-def until_ready(client: httpx.Client) -> float:
-    """Seconds until `/ready` answers 200."""
+def until_ready(client: httpx.Client, patience: float = 300.0) -> float:
+    """Seconds until `/ready` answers 200; raises TimeoutError after `patience` seconds."""
     begin = time.perf_counter()
-    while True:
-        try:
-            if client.get("/ready").status_code == 200:
-                return time.perf_counter() - begin
-        except httpx.TransportError:
-            pass
+    while time.perf_counter() - begin < patience:
+        if answers(client):
+            return time.perf_counter() - begin
         time.sleep(0.1)
+    raise TimeoutError(f"the service was not ready within {patience:g} s")
+
+
+def answers(client: httpx.Client) -> bool:
+    """Whether the service says that it is ready; False while nothing listens yet."""
+    try:
+        return client.get("/ready").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def events(client: httpx.Client, job: str) -> list[dict[str, object]]:
