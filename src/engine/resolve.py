@@ -120,6 +120,7 @@ def check(request: Request, spec: ModelSpec, templates: dict[str, Template]) -> 
             f"--upscale {request.upscale} of {size} is larger than {LARGEST} pixels a side, the most H.264 takes"
         )
     scheduler(request, spec)
+    steps_and_guidance(request, spec, None)
 
 
 def wording(request: Request, templates: dict[str, Template]) -> tuple[str, str, float | None]:
@@ -145,6 +146,7 @@ def steps_and_guidance(request: Request, spec: ModelSpec, template: float | None
     usual_scale = defaults.baseline_guidance_scale if baseline else defaults.guidance_scale
     steps = request.num_inference_steps or usual_steps
     check_steps(steps, request, spec)
+    check_interval(steps, request)
     if request.guidance_scale is not None:
         return steps, request.guidance_scale
     return steps, template if template is not None and spec.template_guidance else usual_scale
@@ -158,6 +160,19 @@ def check_steps(steps: int, request: Request, spec: ModelSpec) -> None:
     works = next(count for count in range(steps, 0, -1) if len(timesteps(count, *spacing(request, spec))) == count)
     if works != steps:
         raise BadInputError(f"the scheduler cannot make {steps} steps, rounding adds one below zero; take {works}")
+
+
+def check_interval(steps: int, request: Request) -> None:
+    """Refuse an interval between two steps, such as 0,0.1 of three: it would switch guidance off without a word."""
+    if request.guidance_interval is None or max(guidance_schedule(steps, 2.0, *request.guidance_interval)) > 1:
+        return
+    begin, end = request.guidance_interval
+    middles = ", ".join(f"{(step + 0.5) / steps:.2f}" for step in range(min(steps, 5)))
+    more = ", ..." if steps > 5 else ""
+    raise BadInputError(
+        f"--guidance-interval {begin:g},{end:g} holds none of the {steps} steps (they are at {middles}{more}); "
+        "widen it, or turn guidance off with --guidance-scale 1"
+    )
 
 
 def scheduler(request: Request, spec: ModelSpec) -> str:

@@ -6,7 +6,7 @@ from src.core.hardware import Hardware
 from src.core.plan import Size
 from src.core.prompts import load_templates
 from src.core.request import Request
-from src.engine.resolve import resolve
+from src.engine.resolve import check, resolve
 
 GPU = Hardware(device="cuda", name="a GPU", memory=80 << 30, free_memory=79 << 30, capability=(9, 0), bf16=True)
 SMALL = GPU.model_copy(update={"free_memory": 24 << 30, "capability": (7, 5), "bf16": False})
@@ -80,6 +80,11 @@ def test_a_template_brings_its_wording():
         ({"dtype": "float16"}, "not computed on a CPU"),
         ({"num_inference_steps": 61}, "rounding adds one below zero; take 60$"),
         ({"num_inference_steps": 122}, "take 120$"),
+        (
+            {"num_inference_steps": 3, "guidance_interval": "0,0.1"},
+            r"none of the 3 steps \(they are at 0.17, 0.50, 0.83\)",
+        ),
+        ({"num_inference_steps": 50, "guidance_interval": "0.005,0.009"}, "at 0.01, 0.03, 0.05, 0.07, 0.09, ..."),
         ({"mode": "baseline", "profile": "fast"}, "--profile does not apply"),
         ({"mode": "baseline", "scheduler": "ddim"}, "the stock pipeline as it is"),
     ],
@@ -89,11 +94,21 @@ def test_what_cannot_be_is_refused(fields, sentence):
         plan(**fields)
 
 
+def test_a_wrong_step_count_is_known_before_anything_is_loaded():
+    for fields in ({"num_inference_steps": 61}, {"num_inference_steps": 2, "guidance_interval": (0.4, 0.6)}):
+        request = Request(input_image="a.png", prompt="pan left", **fields)
+        with pytest.raises(BadInputError, match="steps"):
+            check(request, find_model("nano"), load_templates())
+
+
 def test_every_step_count_that_is_let_through_is_made():
+    refused = []
     for steps in range(1, 131):
         try:
             made = plan(num_inference_steps=steps).timesteps
         except BadInputError:
+            refused.append(steps)
             continue
         assert len(set(made)) == steps
         assert min(made) >= 0
+    assert refused == [61, 103, 121, 122]
