@@ -46,8 +46,12 @@ def test_unknown_model_and_missing_folder():
         find_model("no/such/folder")
 
 
-def test_the_path_of_a_known_model_is_that_model():
-    assert find_model(str(REPOSITORY / "checkpoints" / "nano")) == find_model("nano")
+@pytest.mark.parametrize(
+    ("folder", "path"), [(".", "checkpoints/nano"), (".", "./checkpoints/nano/"), ("docs", "../checkpoints/nano")]
+)
+def test_the_path_of_a_known_model_is_that_model(monkeypatch, folder, path):
+    monkeypatch.chdir(REPOSITORY / folder)
+    assert find_model(path) == find_model(str(REPOSITORY / "checkpoints" / "nano")) == find_model("nano")
 
 
 def test_a_folder_tells_its_own_sizes(tiny_folder):
