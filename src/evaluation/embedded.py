@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from src.console.options import JSON, QUIET, make_app, switch, value
 from src.console.output import command, print_json
-from src.core.errors import MissingFileError
+from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import CHECKPOINTS, REPOSITORY
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ OPTIONS: dict[str, Any] = {
     "photographs": value(Path, "A folder of photographs to measure on besides the four held-out ones."),
     "num_inference_steps": value(int, "Default: the model's, configs/models/nano.yaml."),
     "guidance_scale": value(float, "Default: the model's."),
-    "num_frames": value(int, "Default 49."),
+    "num_frames": value(int, "Default: the model's."),
     "dtype": value(str, "float32 (the default), or bfloat16 where the processor is fast at it."),
     "docs": value(Path, "The page that gets the figures. Default docs/embedded-model.md."),
     "no_score": switch("Leave the temporal score out.", "--no-score"),
@@ -35,10 +35,28 @@ def evaluation_app() -> Any:
 
 def _main(values: dict[str, Any]) -> None:
     with command(values["json"], values["quiet"]):
+        values |= settings_of(values)
         photographs = read_photographs(values["photographs"])
         figures = _evaluate(values, photographs)
         if values["json"]:
             print_json(figures.to_dict())
+
+
+def settings_of(values: dict[str, Any]) -> dict[str, Any]:
+    """Steps, guidance, frames and dtype: as given, else the model's. Raises BadInputError on what cannot be made."""
+    from src.catalog.models import find_model
+    from src.core.config import validate
+    from src.core.request import Request
+    from src.engine.resolve import steps_and_guidance
+
+    spec, names = find_model("nano"), ("num_inference_steps", "guidance_scale", "num_frames", "dtype")
+    given = {name: values[name] for name in names if values[name] is not None}
+    request = validate({"dtype": "float32"} | given | {"input_image": "any", "mode": "baseline"}, Request, "flags")
+    if request.dtype not in ("float32", "bfloat16"):
+        raise BadInputError(f"--dtype {request.dtype}: it is float32 or bfloat16 here")
+    frames = request.num_frames or spec.defaults.num_frames
+    spec.check_frames(frames)
+    return dict(zip(names, (*steps_and_guidance(request, spec, None), frames, request.dtype), strict=True))
 
 
 def read_photographs(folder: Path | None) -> "list[tuple[str, np.ndarray]]":
@@ -75,7 +93,6 @@ def _evaluate(values: dict[str, Any], photographs: "list[tuple[str, np.ndarray]]
 def _sampler(values: dict[str, Any]) -> tuple[Any, Any, str]:
     import torch
 
-    from src.catalog.models import find_model
     from src.evaluation.embedded_figures import Sampler
     from src.pipelines.fast_vae import make_fast
     from src.pipelines.loading import read_pipeline
@@ -83,8 +100,7 @@ def _sampler(values: dict[str, Any]) -> tuple[Any, Any, str]:
 
     pipeline = read_pipeline(values["model"] or CHECKPOINTS / "nano", torch.float32)
     make_fast(pipeline.vae)
-    usual = find_model("nano").defaults
-    steps, frames = values["num_inference_steps"] or usual.num_inference_steps, values["num_frames"] or 49
+    steps, scale, frames = (values[name] for name in ("num_inference_steps", "guidance_scale", "num_frames"))
     bf16 = values["dtype"] == "bfloat16"
 
     def make(photograph: "np.ndarray", prompt: str, seed: int, guidance: float) -> "np.ndarray":
@@ -92,7 +108,6 @@ def _sampler(values: dict[str, Any]) -> tuple[Any, Any, str]:
 
     config = pipeline.transformer.config
     width, height = 8 * config.sample_width, 8 * config.sample_height
-    scale = usual.guidance_scale if values["guidance_scale"] is None else values["guidance_scale"]
     settings = f"{frames} frames at {width}x{height}, {steps} DPM steps, guidance {scale:g}."
     return pipeline, Sampler(make, width, height, scale), settings
 

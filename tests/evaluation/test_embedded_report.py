@@ -5,12 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from src.core.errors import MissingFileError
-from src.evaluation.embedded import read_photographs
+from src.catalog.models import find_model
+from src.core.errors import BadInputError, MissingFileError
+from src.evaluation.embedded import read_photographs, settings_of
 from src.evaluation.embedded_figures import ClipFigures, Figures, ideal_last_frame, psnr
 from src.evaluation.embedded_report import BEGIN, END, markdown, table, write_into
 from src.metrics.measured_move import MeasuredMove
 
+OPEN = {"num_inference_steps": None, "guidance_scale": None, "num_frames": None, "dtype": None}
 MOVE = MeasuredMove(right=1.0, down=0.0, growth=0.0, turn=0.0, mean_flow=0.05)
 CLIP = ClipFigures("cat", "pan left", "pan left", MOVE, first_frame=26.0, content=21.0, score=0.9)
 STILL = dataclasses.replace(CLIP, asked="static", measured="static")
@@ -70,3 +72,22 @@ def test_photographs_of_a_folder(tmp_path, photograph):
     (tmp_path / "none").mkdir()
     with pytest.raises(MissingFileError, match="no photographs"):
         read_photographs(tmp_path / "none")
+
+
+def test_settings_that_are_left_open_are_the_models():
+    usual = find_model("nano").defaults
+    wanted = (usual.num_inference_steps, usual.guidance_scale, usual.num_frames, "float32")
+    assert tuple(settings_of(OPEN).values()) == wanted
+    assert settings_of(OPEN | {"guidance_scale": 0.0, "num_frames": 9})["guidance_scale"] == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [({"num_inference_steps": 0}, "greater than or equal to 1"), ({"num_inference_steps": 61}, "take 60"),
+     ({"num_frames": 13}, "9 and 17"), ({"num_frames": 0}, "greater than or equal to 1"),
+     ({"guidance_scale": -1.0}, "greater than or equal to 0"), ({"dtype": "float16"}, "float32 or bfloat16"),
+     ({"dtype": "bf16"}, "dtype")],
+)  # fmt: skip
+def test_settings_that_cannot_be_are_refused(given, words):
+    with pytest.raises(BadInputError, match=words):
+        settings_of(OPEN | given)
