@@ -18,7 +18,7 @@ from src.core.plan import Plan
 from src.core.progress import CancelToken, ignore
 from src.core.request import Request
 from src.engine.costs import Stopwatch
-from src.engine.resolve import resolve
+from src.engine.resolve import resolve, steps_and_guidance
 from src.engine.session import Sessions
 from src.metrics.measured_move import measure
 from src.metrics.psnr import psnr
@@ -79,6 +79,18 @@ class Bench:
             delivery="lanczos", **changes,
         )  # fmt: skip
         return resolve(request, self.spec, self.hardware, {}, self.weights, digest, scene.seed)[0]
+
+    def settings(self, name: str) -> str:
+        """Steps and guidance of a row as the model's defaults are now: rows of older defaults are not the same rows."""
+        request = Request(input_image=Path(name), **ROWS[name])
+        steps, scale = steps_and_guidance(request, self.spec, None)
+        return f"{steps} steps, guidance {scale:g}, {self.spec.defaults.num_frames} frames"
+
+    def keeps(self, row: dict[str, Any]) -> bool:
+        """Whether a row that was measured before belongs into the table of these weights and settings."""
+        if row["row"] not in ROWS or row["weights"] != weights_key(self.weights):
+            return False
+        return row.get("settings", self.settings(row["row"])) == self.settings(row["row"])
 
     def make(self, scene: Scene, changes: dict[str, Any]) -> tuple[np.ndarray, float]:
         """Native frames (F, H, W, 3) uint8 and seconds of encoding, denoising and decoding; the frames are kept."""
@@ -151,6 +163,7 @@ def _summary(bench: Bench, name: str, figures: dict[str, list[float]], right: in
         "clips": clips,
         "compared": len(figures["seconds"]),
         "weights": weights_key(bench.weights),
+        "settings": bench.settings(name),
         "hardware": bench.hardware.name,
     }
 

@@ -4,7 +4,8 @@
     python -m src.evaluation.quality_table --rows default --clips 4 --directions 12
 
 Each row's result is kept in a JSON file, its frames in a folder beside it; the page shows every row that was measured
-on the weights that are there now. Seconds are of encoding, denoising and decoding, warm, median over the clips.
+with the weights and the defaults that are there now. Seconds are of encoding, denoising and decoding, warm, median over
+the clips.
 """
 
 import json
@@ -45,7 +46,7 @@ def _main(values: dict[str, Any]) -> None:
         from src.evaluation.quality_rows import find_rows
 
         names = find_rows(values["rows"])
-        clips, directed = values["clips"] or 4, values["directions"] or 0
+        clips, directed = _given(values["clips"], 4), _given(values["directions"], 0)
         if clips < 1 or directed < 0:
             raise BadInputError("--clips must be at least 1, --directions at least 0")
         results = _measure(names, clips, directed, values)
@@ -54,18 +55,22 @@ def _main(values: dict[str, Any]) -> None:
             print_json({"rows": results})
 
 
+def _given(number: int | None, usual: int) -> int:
+    return usual if number is None else number
+
+
 def _measure(names: list[str], clips: int, directed: int, values: dict[str, Any]) -> list[dict[str, Any]]:
     """Measure the rows and keep each as soon as it is known; returns all of these weights, in the table's order."""
     from loguru import logger
 
     from src.core.errors import NewsreelError
     from src.core.paths import home
-    from src.evaluation.quality_rows import ROWS, measure_row, weights_key
+    from src.evaluation.quality_rows import ROWS, measure_row
 
     target = values["results"] or home() / "quality_table.json"
     bench = make_bench(values, target.with_suffix(""))
     scenes = make_scenes(bench, values["photographs"], clips + directed)
-    kept = {row["row"]: row for row in read_results(target) if row["weights"] == weights_key(bench.weights)}
+    kept = {row["row"]: row for row in read_results(target) if bench.keeps(row)}
     for name in names:
         try:
             kept[name] = measure_row(bench, name, scenes, directed, logger.info)

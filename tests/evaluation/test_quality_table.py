@@ -61,6 +61,21 @@ def test_rows_of_other_weights_are_dropped(values, tmp_path, short, monkeypatch)
     assert list(run(values, tmp_path, rows="default", clips=1)) == ["default"]
 
 
+def test_rows_of_older_defaults_are_dropped(values):
+    bench = make_bench(values, values["docs"].parent)
+    row = {"row": "guidance-off", "weights": quality_rows.weights_key(bench.weights)}
+    assert bench.keeps(row | {"settings": bench.settings("guidance-off")})
+    assert not bench.keeps(row | {"settings": "8 steps, guidance 1, 49 frames"})
+    assert not bench.keeps(row | {"row": "a row of an older table"})
+
+
+@pytest.mark.parametrize("flags", [{"clips": 0}, {"directions": -1}])
+def test_no_clips_are_refused(values, tmp_path, flags, capfd):
+    with pytest.raises(SystemExit):
+        run(values, tmp_path, rows="default", **flags)
+    assert "--clips must be at least 1" in capfd.readouterr().err
+
+
 def test_scenes_show_many_moves_and_none_twice(values):
     bench = make_bench(values, values["docs"].parent)
     scenes = make_scenes(bench, values["photographs"], 8)
