@@ -31,10 +31,17 @@ def train_embedded_app() -> typer.Typer:
 
 def _main(values: dict[str, Any]) -> None:
     with command(quiet=values["quiet"]):
+        _check(values)
         minutes = 30.0 if values["minutes"] is None else values["minutes"]
-        if minutes < 0:
-            raise BadInputError(f"--minutes is {minutes:g}; it must be 0 or more")
         _train(values, minutes, _stages(values["stage"] or "all"))
+
+
+def _check(values: dict[str, Any]) -> None:
+    for name in ("minutes", "sheets"):
+        if values[name] is not None and not 0 <= values[name] < float("inf"):
+            raise BadInputError(f"--{name} is {values[name]:g}; it must be 0 or more")
+    if values["threads"] is not None and values["threads"] < 1:
+        raise BadInputError(f"--threads is {values['threads']}; it must be at least 1")
 
 
 def _stages(name: str) -> tuple[str, ...]:
