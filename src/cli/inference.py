@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from src.core.result import Result
 
 HELP = {
-    "baseline": "One clip with the stock diffusers pipeline and its stock settings: the reference.",
-    "optimized": "One clip with our denoising loop: DPM scheduler, fewer steps, the exact fast VAE.",
+    "baseline": "One clip with the stock diffusers pipeline, untouched, at its card's settings: the reference.",
+    "optimized": "One clip with our denoising loop: the model's own steps, the profile that fits, the exact fast VAE.",
 }
 OURS_ONLY = {
     "scheduler", "guidance_interval", "profile", "attention", "cache", "quantize", "compile", "vram_budget",

@@ -21,7 +21,7 @@ class Request(Config):
     input_image: path of the photograph. prompt: what happens in the clip; or `template` with `set` for slots.
     output_path: the MP4 to write; None names it after the prompt and the seed.
     model: "auto", a model id of `configs/models/`, or the path of a diffusers folder.
-    mode: "baseline" is the stock diffusers pipeline with stock settings, "optimized" is our loop.
+    mode: "baseline" is the stock diffusers pipeline at its card's settings, "optimized" is our loop.
     seed: 0 to 2**63 - 1; None draws one. num_frames, height (px), width (px), fps: of the delivered clip.
     num_inference_steps: denoising steps, 1 to 1000. guidance_scale: 1 turns guidance off.
     guidance_interval: part of the steps (from, until; 0 to 1) with guidance; outside, a step costs one forward.

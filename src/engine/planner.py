@@ -152,7 +152,7 @@ def most_prompts(plan: Plan, memory: Memory, budget: int, wanted: int) -> int:
 def advice(request: Request, spec: ModelSpec, hardware: Hardware) -> tuple[str, ...]:
     """The plan's reason on a GPU, and what would make the run faster, by the planner's own estimate."""
     if hardware.device == "cpu":
-        large = f"{spec.id} on a CPU takes hours; --model nano takes a minute"
+        large = f"{spec.id} on a CPU takes hours; --model nano takes half a minute"
         return (large,) if spec.memory.transformer > LARGE_BYTES else ()
     chosen = choices(request, spec, hardware)[0]
     if chosen.profile.offload == "none":
