@@ -139,13 +139,13 @@ def trained(settings: EmbeddedSettings, folder: Path, blueprint: Blueprint = NAN
 
 
 def _load_average(pipeline: Any, average: dict[str, torch.Tensor]) -> None:
+    """Into parameters and buffers alike: the files of a pipeline with absolute positions hold these too."""
     owners = {"decoder": pipeline.vae, "text_encoder": pipeline, "transformer": pipeline}
-    with torch.no_grad():
-        for name, tensor in average.items():
-            part, _, rest = name.partition(".")
-            if part == READ_OUT:
-                continue
-            getattr(owners[part], part).get_parameter(rest).copy_(tensor)
+    parts = {part: getattr(owner, part).state_dict() for part, owner in owners.items()}
+    for name, tensor in average.items():
+        part, _, rest = name.partition(".")
+        if part != READ_OUT:
+            parts[part][rest].copy_(tensor)  # a state dict shares the tensors of its module
 
 
 LARGEST = "14MB"
