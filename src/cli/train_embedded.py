@@ -12,7 +12,7 @@ from src.core.paths import CONFIGS, home
 
 OPTIONS: dict[str, Any] = {
     "minutes": value(float, "How long to train now; 0 only exports. Default 30."),
-    "stage": value(str, "decoder, text, transformer, or all (the default)."),
+    "stage": value(str, "decoder, text, transformer, or all: text only where nothing was started from. Default all."),
     "folder": value(Path, "Where the run lives and resumes from. Default outputs/training/nano."),
     "config": value(Path, "Default configs/training/embedded.yaml."),
     "export": value(Path, "Write the fp16 pipeline here. Default FOLDER/pipeline."),
@@ -33,7 +33,7 @@ def _main(values: dict[str, Any]) -> None:
     with command(quiet=values["quiet"]):
         _check(values)
         minutes = 30.0 if values["minutes"] is None else values["minutes"]
-        _train(values, minutes, _stages(values["stage"] or "all"))
+        _train(values, minutes, _stage(values["stage"] or "all"))
 
 
 def _check(values: dict[str, Any]) -> None:
@@ -44,16 +44,16 @@ def _check(values: dict[str, Any]) -> None:
         raise BadInputError(f"--threads is {values['threads']}; it must be at least 1")
 
 
-def _stages(name: str) -> tuple[str, ...]:
+def _stage(name: str) -> str | None:
     stages = ("decoder", "text", "transformer")
     if name not in (*stages, "all"):
         raise BadInputError(f"--stage is {name!r}; it must be one of: {', '.join(stages)}, all")
-    return stages if name == "all" else (name,)
+    return None if name == "all" else name
 
 
-def _train(values: dict[str, Any], minutes: float, stages: tuple[str, ...]) -> None:
+def _train(values: dict[str, Any], minutes: float, stage: str | None) -> None:
     from src.core.config import load
-    from src.training.run_embedded import Slice, export, run_slice, start_from
+    from src.training.run_embedded import Slice, export, run_slice, start_from, usual_stages
     from src.training.settings import EmbeddedSettings
 
     settings = load(values["config"] or CONFIGS / "training" / "embedded.yaml", EmbeddedSettings)
@@ -63,5 +63,6 @@ def _train(values: dict[str, Any], minutes: float, stages: tuple[str, ...]) -> N
     if values["start_from"]:
         start_from(values["start_from"], folder)
     if minutes:
+        stages = (stage,) if stage else usual_stages(folder)
         run_slice(settings, folder, Slice(minutes, stages, values["sheets"] or 0.0))
     print(export(settings, folder, values["export"] or folder / "pipeline"))

@@ -11,7 +11,7 @@ from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import CONFIGS
 from src.media.images import fit_photograph
 from src.training.checkpoints import CheckpointManager
-from src.training.run_embedded import STAGES, Slice, export, run_slice, start_from, train_stage
+from src.training.run_embedded import STAGES, Slice, export, run_slice, start_from, train_stage, usual_stages
 from src.training.settings import EmbeddedSettings, Stage
 from src.training.sheets import sample
 
@@ -35,6 +35,7 @@ def test_a_new_run_starts_from_an_exported_pipeline(small, settings, tmp_path, s
     small = dataclasses.replace(small, positions=positions)  # nano's are a buffer in its files
     exported = run_slice(settings, tmp_path / "run", Slice(minutes=0.02), small)
     start_from(exported, tmp_path / "next")
+    assert (usual_stages(tmp_path / "run"), usual_stages(tmp_path / "next")) == (STAGES, ("decoder", "transformer"))
     for name in stages:
         train_stage(name, settings, tmp_path / "next", 0.0, blueprint=small)
     again = export(settings, tmp_path / "next", tmp_path / "again", small)
