@@ -101,8 +101,7 @@ def apply_switches(profile: Profile, request: Request) -> Profile:
 
 
 CACHES = {"none": 0.0, "first_block": 0.05, "taylorseer": 3.0, "pyramid": 2.0}  # name: usual threshold or interval
-
-
+FEWEST = {"none": 1, "first_block": 2, "taylorseer": 3, "pyramid": 2}  # steps of which a cache can skip one
 INTERVALS = ("taylorseer", "pyramid")  # these count steps; the others compare a residual
 
 
@@ -115,8 +114,8 @@ def parse_cache(text: str) -> tuple[str, float]:
         number = float(threshold) if threshold else CACHES[name]
     except ValueError:
         raise BadInputError(f"--cache {text}: {threshold!r} is not a number; try first_block=0.08") from None
-    if name in INTERVALS and not (number >= 1 and number == int(min(number, 1000))):
-        raise BadInputError(f"--cache {text}: must be a whole number of steps from 1 to 1000; try {name}=3")
+    if name in INTERVALS and not (number >= 2 and number == int(min(number, 1000))):  # 1 computes every step
+        raise BadInputError(f"--cache {text}: must be a whole number of steps from 2 to 1000; try {name}=3")
     if not 0 <= number < float("inf"):
         raise BadInputError(f"--cache {text}: must be 0 or more; try first_block=0.08")
     return name, number

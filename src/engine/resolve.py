@@ -11,7 +11,7 @@ from src.core.hardware import Hardware
 from src.core.plan import Adapter, Cache, Plan, SessionKey, Upscale
 from src.core.prompts import Template, find_template
 from src.core.request import Request, parse_upscale
-from src.engine.planner import Choice, choices
+from src.engine.planner import FEWEST, Choice, choices, parse_cache
 from src.pipelines.schedulers import timesteps
 from src.upscaling.files import delivery_files, preset_files
 
@@ -147,6 +147,7 @@ def steps_and_guidance(request: Request, spec: ModelSpec, template: float | None
     steps = request.num_inference_steps or usual_steps
     check_steps(steps, request, spec)
     check_interval(steps, request)
+    check_cache(steps, request)
     if request.guidance_scale is not None:
         return steps, request.guidance_scale
     return steps, template if template is not None and spec.template_guidance else usual_scale
@@ -173,6 +174,13 @@ def check_interval(steps: int, request: Request) -> None:
         f"--guidance-interval {begin:g},{end:g} holds none of the {steps} steps (they are at {middles}{more}); "
         "widen it, or turn guidance off with --guidance-scale 1"
     )
+
+
+def check_cache(steps: int, request: Request) -> None:
+    """Refuse a step cache where there are too few steps to skip one: it would do nothing."""
+    name = "none" if request.cache is None else parse_cache(request.cache)[0]
+    if steps < FEWEST[name]:
+        raise BadInputError(f"--cache {name} has nothing to skip in {steps} step(s); it needs {FEWEST[name]} or more")
 
 
 def scheduler(request: Request, spec: ModelSpec) -> str:

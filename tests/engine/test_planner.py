@@ -112,7 +112,7 @@ def test_advice_names_what_would_help():
 
 
 @pytest.mark.parametrize(
-    "text", ["first_block=nan", "first_block=inf", "first_block=-1", "pyramid=0", "pyramid=1e400", "pyramid=nan",
+    "text", ["first_block=nan", "first_block=inf", "first_block=-1", "pyramid=0", "pyramid=1", "pyramid=1e400", "pyramid=nan",
              "taylorseer=0.4", "taylorseer=-1"],
 )  # fmt: skip
 def test_a_threshold_no_cache_can_run_with_is_refused(text):

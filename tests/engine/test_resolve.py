@@ -85,6 +85,8 @@ def test_a_template_brings_its_wording():
             r"none of the 3 steps \(they are at 0.17, 0.50, 0.83\)",
         ),
         ({"num_inference_steps": 50, "guidance_interval": "0.005,0.009"}, "at 0.01, 0.03, 0.05, 0.07, 0.09, ..."),
+        ({"num_inference_steps": 2, "cache": "taylorseer"}, "nothing to skip in 2"),
+        ({"num_inference_steps": 1, "cache": "first_block=0.5"}, "needs 2 or more"),
         ({"mode": "baseline", "profile": "fast"}, "--profile does not apply"),
         ({"mode": "baseline", "scheduler": "ddim"}, "the stock pipeline as it is"),
     ],
