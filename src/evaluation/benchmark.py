@@ -18,6 +18,7 @@ from src.console.output import command, print_json
 from src.core.errors import BadInputError
 from src.core.request import Request, build_request
 from src.evaluation.bench_worker import BenchWorker, Sample
+from src.evaluation.pages import around_block, write_block
 from src.metrics.psnr import psnr
 
 FIELDS = (
@@ -49,6 +50,8 @@ def _main(values: dict[str, Any]) -> None:
         mode = values["mode"] or "both"
         if mode not in ("baseline", "optimized", "both"):
             raise BadInputError(f"--mode {mode}: it is baseline, optimized or both")
+        if values["page"]:
+            around_block(values["page"], "cpu")
         requests = build_requests(values, mode)
         samples = measure(requests, _count(values, "repeats", 3, 1), _count(values, "warmup", 1, 0))
         _write(rows_of(samples), values)
@@ -70,6 +73,11 @@ def build_requests(values: dict[str, Any], mode: str) -> dict[str, Request]:
     given["seed"] = 0 if given["seed"] is None else given["seed"]
     shared = {name: given[name] for name in FIELDS}
     wanted = ("baseline", "optimized") if mode == "both" else (mode,)
+    unused = [name for name in OURS if given[name] is not None] if mode == "baseline" else []
+    if unused:
+        raise BadInputError(
+            f"--{unused[0].replace('_', '-')} does not apply to --mode baseline, the stock pipeline as it is"
+        )
     fields = {"baseline": shared, "optimized": given}
     return {name: build_request(fields[name] | {"mode": name}, values["config"]) for name in wanted}
 
@@ -157,7 +165,6 @@ def _write(rows: list[dict[str, Any]], values: dict[str, Any]) -> None:
     from src.core.paths import home
     from src.engine.probe import probe
     from src.evaluation.bench_report import append_csv, page_block, plot, table
-    from src.evaluation.pages import write_block
     from src.evaluation.summary import write_summary
 
     target = values["csv"] or home() / "benchmarks.csv"

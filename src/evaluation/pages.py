@@ -8,12 +8,18 @@ from src.core.errors import MissingFileError
 
 def write_block(page: Path, name: str, text: str) -> None:
     """Replace what stands between the page's marks of `name`. Raises MissingFileError without page or marks."""
+    before, after = around_block(page, name)
+    page.write_text(f"{before}\n{text.strip()}\n{after}", encoding="utf-8")
+
+
+def around_block(page: Path, name: str) -> tuple[str, str]:
+    """The page up to the first mark of `name` and from the second on; long runs look before they begin."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     old = page.read_text(encoding="utf-8") if page.is_file() else ""
     if begin not in old or end not in old:
         raise MissingFileError(f"{page} has no place for {name}; it needs the lines {begin!r} and {end!r}")
     before, rest = old.split(begin, 1)
-    page.write_text(f"{before}{begin}\n{text.strip()}\n{end}{rest.split(end, 1)[1]}", encoding="utf-8")
+    return before + begin, end + rest.split(end, 1)[1]
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -43,14 +43,17 @@ def quality_app() -> Any:
 
 def _main(values: dict[str, Any]) -> None:
     with command(values["json"], values["quiet"]):
+        from src.evaluation.pages import around_block
         from src.evaluation.quality_rows import find_rows
 
         names = find_rows(values["rows"])
         clips, directed = _given(values["clips"], 4), _given(values["directions"], 0)
         if clips < 1 or directed < 0:
             raise BadInputError("--clips must be at least 1, --directions at least 0")
+        page = values["docs"] or REPOSITORY / "docs" / "benchmarks.md"
+        around_block(page, "quality")
         results = _measure(names, clips, directed, values)
-        write_page(values["docs"] or REPOSITORY / "docs" / "benchmarks.md", results)
+        write_page(page, results)
         if values["json"]:
             print_json({"rows": results})
 

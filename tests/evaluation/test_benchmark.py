@@ -9,8 +9,8 @@ import pytest
 
 from src.core.errors import OutputError
 from src.core.paths import REPOSITORY
+from src.evaluation import benchmark
 from src.evaluation.bench_report import append_csv, table
-from src.evaluation.benchmark import finite_psnr
 from src.evaluation.summary import summary_schema
 
 SCHEMA = REPOSITORY / "configs" / "schemas" / "project_summary.json"
@@ -46,10 +46,23 @@ def test_both_modes_in_one_run(tiny_folder, photograph, tmp_path):
     assert (tmp_path / "b.png").stat().st_size > 1000
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [(["--mode", "baseline", "--cache", "first_block"], "--cache does not apply to --mode baseline"),
+     (["--page", "nowhere.md"], "nowhere.md has no place for cpu"), (["--mode", "fast"], "baseline, optimized or both")],
+)  # fmt: skip
+def test_what_cannot_be_is_known_before_anything_runs(flags, words, photograph, monkeypatch, capfd):
+    monkeypatch.setattr(benchmark, "measure", lambda *_: pytest.fail("it was measured"))
+    with pytest.raises(SystemExit) as stopped:
+        benchmark.benchmark_app()(["--input-image", str(photograph), "--prompt", "pan left", *flags])
+    assert stopped.value.code == 2
+    assert words in capfd.readouterr().err
+
+
 def test_psnr():
     black, grey = np.zeros((2, 4, 4, 3), np.uint8), np.full((2, 4, 4, 3), 16, np.uint8)
-    assert finite_psnr(black, black) is None
-    assert finite_psnr(black, grey) == pytest.approx(24.05, abs=0.01)
+    assert benchmark.finite_psnr(black, black) is None
+    assert benchmark.finite_psnr(black, grey) == pytest.approx(24.05, abs=0.01)
 
 
 def test_a_csv_with_other_columns_is_not_mixed(tmp_path):

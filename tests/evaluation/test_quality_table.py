@@ -3,7 +3,7 @@ import json
 import pytest
 
 from src.core.errors import BadInputError, MissingFileError
-from src.evaluation import quality_rows
+from src.evaluation import quality_rows, quality_table
 from src.evaluation.embedded import read_photographs
 from src.evaluation.pages import markdown_table, write_block
 from src.evaluation.quality_rows import ROWS, comparands, find_rows
@@ -112,3 +112,11 @@ def test_a_page_without_the_marks_is_refused(tmp_path):
     (tmp_path / "page.md").write_text(BLOCK)
     write_block(tmp_path / "page.md", "quality", markdown_table(("a", "b"), [(1.234, None)]))
     assert "| 1.23 | - |" in (tmp_path / "page.md").read_text()
+
+
+def test_a_wrong_page_is_known_before_anything_is_measured(values, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(quality_table, "_measure", lambda *_: pytest.fail("it was measured"))
+    values["docs"].write_text("# Title\n")
+    with pytest.raises(SystemExit):
+        run(values, tmp_path, rows="default", clips=1)
+    assert "no place for quality" in capfd.readouterr().err
