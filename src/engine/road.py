@@ -72,6 +72,7 @@ class Road:
                 for finisher in self.finishers:
                     finisher(temporary)
             report = self._score(scoring, watch)
+            warnings += self._remarks(job, session)
             outcome = {"frame_sha256": digest, "costs": watch.costs(), "warnings": warnings}
             return self._publish(job, writer, outcome | {"fallbacks": job.fallbacks, "report": report})
 
@@ -149,6 +150,14 @@ class Road:
         warning = f"the prompt is longer than the {limit} tokens this model reads; cut off: {shorten(cut, 200)!r}"
         logger.warning(warning)
         return (warning,)
+
+    @staticmethod
+    def _remarks(job: Job, session: Session) -> tuple[str, ...]:
+        """What only the run could show."""
+        remarks = session.remarks(job.plan)
+        for remark in remarks:
+            logger.warning(remark)
+        return remarks
 
     def _publish(self, job: Job, writer: VideoWriter, outcome: dict[str, Any]) -> Result:
         """Photograph, manifest, clip and the row in `runs.csv`, in the order that leaves no orphan clip."""

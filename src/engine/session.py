@@ -36,6 +36,7 @@ class Session:
         self._rack: Any = None
         self._checkpoint_scheduler: Any = None
         self.encodings: Any = None
+        self._cache_work: Any = None
         self._ready: dict[str, Ready] = {}
 
     def load(self) -> Any:
@@ -57,6 +58,7 @@ class Session:
         from src.pipelines.memory import release
 
         self._pipe = self._rack = self.encodings = self._checkpoint_scheduler = None  # each holds the pipeline
+        self._cache_work = None
         self._ready.clear()
         release()
 
@@ -65,6 +67,13 @@ class Session:
         from src.pipelines.text import beyond
 
         return beyond(self.load().tokenizer, prompt, limit)
+
+    def remarks(self, plan: Plan) -> tuple[str, ...]:
+        """What the last run has to say of itself: that its step cache skipped nothing."""
+        if self._cache_work is None or not self._cache_work.idle:
+            return ()
+        forwards = self._cache_work.asked
+        return (f"the cache {plan.cache.name} skipped none of {forwards} forwards: more steps, or another threshold",)
 
     def run(
         self,
@@ -142,6 +151,16 @@ class Session:
         files = [replace(by_hash[adapter.sha256], reference=adapter) for adapter in plan.adapters]
         self._rack.put(files)
         use_cache(self._pipe.transformer, plan.cache)
+        self._count_work(plan)
+
+    def _count_work(self, plan: Plan) -> None:
+        """Watch the cache of this run; compiled blocks do not show what they compute."""
+        from src.pipelines.cache_work import CacheWork
+
+        if self._cache_work is not None:
+            self._cache_work.close()
+        watched = plan.cache.name != "none" and not self.key.compile
+        self._cache_work = CacheWork(self._pipe.transformer) if watched else None
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,21 @@ def test_a_cache_skips_work_and_leaves_nothing_behind(tiny_folder, make_plan, pi
     assert np.array_equal(frames(session, plan, picture), plain)
 
 
+@pytest.mark.parametrize(
+    ("cache", "steps", "idle"),
+    [(Cache(name="first_block", threshold=1e-6), 4, True), (Cache(name="first_block", threshold=0.9), 10, False),
+     (Cache(name="taylorseer", threshold=2), 10, False), (Cache(name="pyramid", threshold=2), 10, False),
+     (Cache(), 4, False)],
+)  # fmt: skip
+def test_a_cache_that_skipped_nothing_is_told(tiny_folder, make_plan, picture, cache, steps, idle):
+    session, plan = session_for(tiny_folder, make_plan), make_plan(steps=steps, cache=cache)
+    frames(session, plan, picture)
+    told = (f"the cache first_block skipped none of {steps} forwards: more steps, or another threshold",)
+    assert session.remarks(plan) == (told if idle else ())
+    frames(session, make_plan(), picture)
+    assert session.remarks(make_plan()) == ()
+
+
 def test_a_cache_survives_guidance_that_stops(tiny_folder, make_plan, picture):
     plan = make_plan(steps=6, guidance=(4.0, 4.0, 4.0, 1.0, 1.0, 1.0), cache=Cache(name="first_block", threshold=0.5))
     assert frames(session_for(tiny_folder, make_plan), plan, picture).shape[0] == 9
