@@ -150,6 +150,20 @@ def most_prompts(plan: Plan, memory: Memory, budget: int, wanted: int) -> int:
 
 def advice(request: Request, spec: ModelSpec, hardware: Hardware) -> tuple[str, ...]:
     """The plan's reason on a GPU, and what would make the run faster, by the planner's own estimate."""
+    return _device_advice(request, spec, hardware) + _steps_advice(request, spec)
+
+
+def _steps_advice(request: Request, spec: ModelSpec) -> tuple[str, ...]:
+    """Denoising takes as long as it has steps: told from twice the model's own on."""
+    asked, usual = request.num_inference_steps or 0, spec.defaults.num_inference_steps
+    if asked < 2 * usual:
+        return ()
+    return (
+        f"{asked} steps denoise {asked / usual:.0f} times as long as {spec.id}'s own; --num-inference-steps {usual}",
+    )
+
+
+def _device_advice(request: Request, spec: ModelSpec, hardware: Hardware) -> tuple[str, ...]:
     if hardware.device == "cpu":
         large = f"{spec.id} on a CPU takes hours; --model nano takes half a minute"
         return (large,) if spec.memory.transformer > LARGE_BYTES else ()
