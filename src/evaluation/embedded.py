@@ -77,16 +77,18 @@ def _evaluate(values: dict[str, Any], photographs: "list[tuple[str, np.ndarray]]
     from loguru import logger
 
     from src.evaluation.embedded_figures import WORDINGS, evaluate
-    from src.evaluation.embedded_report import markdown, write_into, write_sheet
+    from src.evaluation.embedded_report import BLOCK, markdown, write_sheet
+    from src.evaluation.pages import around_block, write_block
 
     page = values["docs"] or REPOSITORY / "docs" / "embedded-model.md"
+    around_block(page, BLOCK)
     pipeline, sampler, settings = _sampler(values)
     scored, quick = not values["no_score"], bool(values["quick"])
     figures, shown = evaluate(pipeline.vae, sampler, photographs, scored, quick, logger.info)
     names = ", ".join(name for name, _ in photographs)
     block = markdown(figures, f"{settings} Photographs: {names}.")
     write_sheet(shown, WORDINGS, page.parent / "images" / f"{page.stem}.jpg")
-    write_into(page, block)
+    write_block(page, BLOCK, block)
     return figures
 
 

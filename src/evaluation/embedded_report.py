@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from src.core.errors import MissingFileError
 from src.evaluation.embedded_figures import TO_DELIVERED, Figures
 from src.training.sheets import labelled, strip
 
-BEGIN, END = "<!-- figures: written by python -m src.evaluation.embedded -->", "<!-- end of figures -->"
+BLOCK = "figures"
+"""The page's block that is written."""
 
 
 def table(figures: Figures) -> list[tuple[str, str, str, bool]]:
@@ -41,9 +41,9 @@ def table(figures: Figures) -> list[tuple[str, str, str, bool]]:
 
 def markdown(figures: Figures, settings: str) -> str:
     """The block of tables that goes into the page."""
-    lines = [BEGIN, "", settings, "", "| Figure | Bar | Measured | Reached |", "|---|---|---|---|"]
+    lines = [settings, "", "| Figure | Bar | Measured | Reached |", "|---|---|---|---|"]
     lines += [f"| {name} | {bar} | {value} | {_mark(ok)} |" for name, bar, value, ok in table(figures)]
-    lines += ["", _moves(figures), "", _reconstruction(figures), "", _others(figures), "", END]
+    lines += ["", _moves(figures), "", _reconstruction(figures), "", _others(figures)]
     return "\n".join(lines)
 
 
@@ -80,15 +80,6 @@ def _others(figures: Figures) -> str:
     lines += ["", f'Guidance scale and the strength of "pan left", in px a frame at 720x480: {amounts}.']
     lines += [f"Two seeds of one prompt differ by {figures.seeds_differ:.1f} grey levels (root mean square)."]
     return "\n".join(lines)
-
-
-def write_into(page: Path, block: str) -> None:
-    """Replace the block between the page's two marks. Raises MissingFileError where page or marks are missing."""
-    text = page.read_text(encoding="utf-8") if page.is_file() else ""
-    if BEGIN not in text or END not in text:
-        raise MissingFileError(f"{page} has no place for the figures; it needs the lines {BEGIN!r} and {END!r}")
-    before, rest = text.split(BEGIN, 1)
-    page.write_text(before + block + rest.split(END, 1)[1], encoding="utf-8")
 
 
 def write_sheet(shown: dict[str, np.ndarray], prompts: dict[str, str], file: Path) -> Path:

@@ -9,7 +9,8 @@ from src.catalog.models import find_model
 from src.core.errors import BadInputError, MissingFileError
 from src.evaluation.embedded import read_photographs, settings_of
 from src.evaluation.embedded_figures import ClipFigures, Figures, ideal_last_frame, psnr
-from src.evaluation.embedded_report import BEGIN, END, markdown, table, write_into
+from src.evaluation.embedded_report import BLOCK, markdown, table
+from src.evaluation.pages import write_block
 from src.metrics.measured_move import MeasuredMove
 
 OPEN = {"num_inference_steps": None, "guidance_scale": None, "num_frames": None, "dtype": None}
@@ -34,9 +35,9 @@ def test_bars():
 
 def test_the_block_replaces_the_one_before(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text(f"# Title\n{BEGIN}\nold\n{END}\nafter\n")
+    page.write_text(f"# Title\n<!-- {BLOCK}: begin -->\nold\n<!-- {BLOCK}: end -->\nafter\n")
     for _ in range(2):
-        write_into(page, markdown(FIGURES, "49 frames."))
+        write_block(page, BLOCK, markdown(FIGURES, "49 frames."))
     text = page.read_text()
     assert text.startswith("# Title\n")
     assert text.endswith("after\n")
@@ -47,7 +48,7 @@ def test_the_block_replaces_the_one_before(tmp_path):
 def test_a_page_without_a_place_is_refused(tmp_path):
     (tmp_path / "page.md").write_text("# Title\n")
     with pytest.raises(MissingFileError, match="no place"):
-        write_into(tmp_path / "page.md", "block")
+        write_block(tmp_path / "page.md", BLOCK, "block")
 
 
 def test_ideal_last_frame_is_the_photograph_moved():
