@@ -204,7 +204,8 @@ def large_trainer(transformer: Any, sizes: dict[str, Any], dtype: torch.dtype, f
     share = add_adapter(transformer, settings)
     item = Item("clip", ClipSource("clip", Path("none"), None, size, "clip"), "pan left")
     alphas = CogVideoXDPMScheduler(**dataclasses.asdict(SchedulerBlueprint())).alphas_cumprod
-    recipe = LoraRecipe(transformer, [item], settings, Schedule(alphas, 0.7, 0.7, 8), encoders, cache)
+    schedule = Schedule(alphas, 0.7, 0.7, 8, "v_prediction")
+    recipe = LoraRecipe(transformer, [item], settings, schedule, encoders, cache)
     accelerator = make_accelerator(name)
     trainer = Trainer(recipe, settings.loop(10**6), 0, CheckpointManager(folder / "state"), False, accelerator)
     return trainer, share

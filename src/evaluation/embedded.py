@@ -108,8 +108,8 @@ def _sampler(values: dict[str, Any]) -> tuple[Any, Any, str]:
     def make(photograph: "np.ndarray", prompt: str, seed: int, guidance: float) -> "np.ndarray":
         return sample(pipeline, photograph, prompt, frames, seed, steps, guidance, bf16)
 
-    config = pipeline.transformer.config
-    width, height = 8 * config.sample_width, 8 * config.sample_height
+    config, cell = pipeline.transformer.config, pipeline.vae_scale_factor_spatial
+    width, height = cell * config.sample_width, cell * config.sample_height
     settings = f"{frames} frames at {width}x{height}, {steps} DPM steps, guidance {scale:g}."
     return pipeline, Sampler(make, width, height, scale), settings
 

@@ -11,8 +11,10 @@ import numpy as np
 import torch
 
 from src.media.images import fit_photograph
+from src.metrics.evenness import unevenness
 from src.metrics.measured_move import MeasuredMove, measure
 from src.metrics.psnr import psnr
+from src.metrics.sharpness import sharpness, structure
 from src.metrics.temporal import score_frames
 from src.scenes.moves import Move, named_move, trajectory
 from src.scenes.scene import Layer, Scene
@@ -31,6 +33,7 @@ WORDINGS = {  # the move asked for, in words as a person would write them
 SPEED_MOVES = ("pan left", "tilt up", "push in")
 SPEED_PROMPTS = {"slow": "slow {}", "medium": "{}", "fast": "fast {}"}
 TO_DELIVERED = 3.0  # from 240x160 to 720x480
+SHARP_FRAME = 40
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,12 @@ class Sampler:
 
 @dataclass(frozen=True)
 class ClipFigures:
-    """One clip of the wordings. `content` is None where the ideal warp shows nothing of the last frame."""
+    """One clip of the wordings.
+
+    content, structure: PSNR in dB and SSIM of the last frame against the ideal warp, where that shows something.
+    sharp: what frame 40 (or the last) keeps of the first frame's sharpness where both show the same, over what the
+    ideal warp keeps. uneven: of the motion, None for a clip that asks for none.
+    """
 
     photograph: str
     asked: str
@@ -54,6 +62,17 @@ class ClipFigures:
     amount: MeasuredMove
     first_frame: float
     content: float | None
+    structure: float | None
+    sharp: float | None
+    uneven: float | None
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """What the VAE keeps of one clip: PSNR in dB, and the temporal score of what it decodes, None at rest."""
+
+    psnr: float
     score: float | None
 
 
@@ -61,7 +80,7 @@ class ClipFigures:
 class Figures:
     """All that the table shows."""
 
-    reconstruction: dict[str, list[float]] = field(default_factory=dict)
+    reconstruction: dict[str, dict[str, Reconstruction]] = field(default_factory=dict)
     clips: list[ClipFigures] = field(default_factory=list)
     speeds: list[dict[str, Any]] = field(default_factory=list)
     guidance: dict[str, float] = field(default_factory=dict)
@@ -72,40 +91,79 @@ class Figures:
         return asdict(self)
 
 
-def reconstruction(vae: Any, photograph: np.ndarray, width: int, height: int) -> list[float]:
-    """PSNR of 17 frames after stock encode and decode: at rest, and panning slowly, at medium speed and fast.
+PANS = ("at rest", "slow", "medium", "fast")
+
+
+def reconstruction(
+    vae: Any, photograph: np.ndarray, width: int, height: int, scored: bool
+) -> dict[str, Reconstruction]:
+    """17 frames after stock encode and decode: at rest, and panning slowly, at medium speed and fast.
 
     photograph: (H, W, 3) uint8 at twice the native size, so that the motion shows real detail.
     """
     placement = np.array([[0.5, 0, -0.25], [0, 0.5, -0.25]])
-    results = []
-    for speed in (None, "slow", "medium", "fast"):
-        move = Move() if speed is None else named_move("pan left", speed)
+    results = {}
+    for pan in PANS:
+        move = Move() if pan == PANS[0] else named_move("pan left", pan)
         frames = Scene((Layer(photograph, placement),), move, width, height, 17).frames()
-        with torch.no_grad():
-            latents = vae.encode(to_tensor(frames)[None]).latent_dist.mode()
-            decoded = vae.decode(latents).sample[0].float().clamp(-1, 1)
-        pixels = ((decoded.permute(1, 2, 3, 0) + 1) * 127.5).round().to(torch.uint8).numpy()
-        results.append(psnr(pixels, frames))
+        pixels = encode_and_decode(vae, frames)
+        score = score_frames(pixels, (width, height), rate=8).score if scored and not move.is_static else None
+        results[pan] = Reconstruction(psnr(pixels, frames), score)
     return results
 
 
-def ideal_last_frame(photograph: np.ndarray, name: str, num_frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """The photograph (H, W, 3) where the move leaves it, and the mask (H, W) of what it still shows."""
+@torch.no_grad()
+def encode_and_decode(vae: Any, frames: np.ndarray) -> np.ndarray:
+    """(F, H, W, 3) uint8 through the VAE."""
+    latents = vae.encode(to_tensor(frames)[None]).latent_dist.mode()
+    decoded = vae.decode(latents).sample[0].float().clamp(-1, 1)
+    return ((decoded.permute(1, 2, 3, 0) + 1) * 127.5).round().to(torch.uint8).numpy()
+
+
+@dataclass(frozen=True)
+class Ideal:
+    """Where a move leaves a photograph: the picture (H, W, 3), the mask (H, W) of what it still shows, and where that
+    lies in the photograph (H, W)."""
+
+    picture: np.ndarray
+    inside: np.ndarray
+    seen: np.ndarray
+
+
+def ideal_frame(photograph: np.ndarray, name: str, frame: int) -> Ideal:
+    """The photograph (H, W, 3) as frame `frame` of a clip that carries out the move at medium speed."""
     height, width = photograph.shape[:2]
-    matrix = trajectory(named_move(name), num_frames, width, height)[-1]
+    matrix = trajectory(named_move(name), frame + 1, width, height)[-1]
+    full = np.full((height, width), 255, np.uint8)
     warped = cv2.warpAffine(photograph, matrix, (width, height), flags=cv2.INTER_CUBIC)
-    inside = cv2.warpAffine(np.full((height, width), 255, np.uint8), matrix, (width, height))
-    return warped, inside == 255
+    inside = cv2.warpAffine(full, matrix, (width, height))
+    seen = cv2.warpAffine(full, matrix, (width, height), flags=cv2.WARP_INVERSE_MAP)
+    return Ideal(warped, inside == 255, seen == 255)
+
+
+def sharpness_kept(photograph: np.ndarray, name: str, frames: np.ndarray) -> float | None:
+    """What the clip keeps of its first frame's sharpness at frame 40, over what the ideal warp keeps."""
+    number = min(SHARP_FRAME, len(frames) - 1)
+    ideal = ideal_frame(photograph, name, number)
+    if not ideal.inside.any():
+        return None
+    kept = sharpness(frames[number], ideal.inside) / sharpness(frames[0], ideal.seen)
+    return kept / (sharpness(ideal.picture, ideal.inside) / sharpness(photograph, ideal.seen))
 
 
 def clip_figures(name: str, photograph: np.ndarray, asked: str, frames: np.ndarray, scored: bool) -> ClipFigures:
     """All figures of one clip."""
     measured = measure(frames)
-    warped, mask = ideal_last_frame(photograph, asked, len(frames))
-    score = score_frames(frames, (frames.shape[2], frames.shape[1]), rate=8).score if scored else None
-    content = psnr(frames[-1], warped, mask) if mask.any() else None
-    return ClipFigures(name, asked, measured.name, measured, psnr(frames[0], photograph), content, score)
+    ideal = ideal_frame(photograph, asked, len(frames) - 1)
+    shown = ideal.inside.any()
+    return ClipFigures(
+        name, asked, measured.name, measured, psnr(frames[0], photograph),
+        content=psnr(frames[-1], ideal.picture, ideal.inside) if shown else None,
+        structure=structure(frames[-1], ideal.picture, ideal.inside) if shown else None,
+        sharp=sharpness_kept(photograph, asked, frames),
+        uneven=None if asked == "static" else unevenness(frames),
+        score=score_frames(frames, (frames.shape[2], frames.shape[1]), rate=8).score if scored else None,
+    )  # fmt: skip
 
 
 def speed_triple(sampler: Sampler, photograph: np.ndarray, name: str, seed: int) -> dict[str, float]:
@@ -133,7 +191,7 @@ def evaluate(
     for index, (name, pixels) in enumerate(photographs):
         double = fit_photograph(pixels, 2 * sampler.width, 2 * sampler.height, "cover")
         native = fit_photograph(pixels, sampler.width, sampler.height, "cover")
-        figures.reconstruction[name] = reconstruction(vae, double, sampler.width, sampler.height)
+        figures.reconstruction[name] = reconstruction(vae, double, sampler.width, sampler.height, scored)
         for seed, (asked, prompt) in enumerate(WORDINGS.items()):
             frames = sampler.make(native, prompt, seed, sampler.guidance)
             figures.clips.append(clip_figures(name, native, asked, frames, scored))

@@ -2,14 +2,14 @@
 
 `build` writes untrained, seeded weights in the very classes that the large models use, so that stock
 `CogVideoXImageToVideoPipeline.from_pretrained(folder, use_safetensors=True)` loads the result. `NANO` is the
-embedded model; `TINY` runs a 9-frame clip in about a second and serves tests that need a pipeline but not its
-skill.
+embedded model; `TINY` (in the form of the large models) and `TINY_NANO` (in that of the embedded one) run a 9-frame
+clip in about a second and serve tests that need a pipeline but not its skill.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +64,11 @@ class Blueprint:
     layers: int
     patch: int
     time_embed: int
-    positions: bool = False
-    """Whether tokens carry where they are (sines and cosines) beside the rotary, relative positions."""
+    patch_t: int | None = None
+    """Latent frames a token holds, as in CogVideoX 1.5; None for the 1.0 form, one. Where a latent frame is a frame it
+    divides 8, so that clips of all lengths are padded alike in front: by patch_t - 1."""
+    temporal_ratio: int = 4
+    """Frames a latent frame stands for: 4 as in the large models, or 1."""
     scaling_factor: float = 1.0
     scheduler: SchedulerBlueprint = field(default_factory=SchedulerBlueprint)
 
@@ -79,6 +82,14 @@ class Blueprint:
             raise BadInputError(f"each of vae_channels {self.vae_channels} must divide by {self.vae_groups}")
         if self.head_dim % 16:
             raise BadInputError(f"head_dim is {self.head_dim}; rotary positions need a multiple of 16")
+        if self.temporal_ratio not in (1, 4):
+            raise BadInputError(f"temporal_ratio is {self.temporal_ratio}; it must be 1 or 4")
+
+    @property
+    def token_frames(self) -> int:
+        """Token frames of the longest clip, those padded in front among them."""
+        latent_frames = (self.num_frames - 1) // self.temporal_ratio + 1
+        return -(-latent_frames // (self.patch_t or 1))
 
     @property
     def spatial_ratio(self) -> int:
@@ -93,12 +104,20 @@ TINY = Blueprint(
     heads=2, head_dim=16, layers=2, patch=2, time_embed=16,
 )  # fmt: skip
 
+TINY_NANO = replace(
+    TINY, vae_channels=(16, 16, 16), latent_channels=8, patch=2, patch_t=8, temporal_ratio=1,
+    scheduler=SchedulerBlueprint(prediction_type="sample"),
+)  # fmt: skip
+"""TINY in the form of NANO."""
+
 NANO = Blueprint(
     height=160, width=240, num_frames=49,
     vocab_size=1200, text_length=64, text_width=128, text_heads=4, text_feed_forward=384, text_layers=3,
-    vae_channels=(16, 32, 64, 64), latent_channels=40, vae_layers=1, vae_groups=4,
-    heads=5, head_dim=64, layers=5, patch=2, time_embed=48, positions=True,
+    vae_channels=(16, 32, 64), latent_channels=16, vae_layers=1, vae_groups=4,
+    heads=6, head_dim=48, layers=5, patch=2, time_embed=48, patch_t=8, temporal_ratio=1,
+    scheduler=SchedulerBlueprint(prediction_type="sample"),
 )  # fmt: skip
+"""Codes of single frames, eight frames a token, clean latents predicted: docs/embedded-model.md says why."""
 
 
 def train_tokenizer(corpus: Sequence[str], vocab_size: int, text_length: int) -> T5Tokenizer:
@@ -151,24 +170,24 @@ def autoencoder(blueprint: Blueprint) -> AutoencoderKLCogVideoX:
         block_out_channels=blueprint.vae_channels, latent_channels=blueprint.latent_channels,
         layers_per_block=blueprint.vae_layers, norm_num_groups=blueprint.vae_groups,
         sample_height=blueprint.height, sample_width=blueprint.width, scaling_factor=blueprint.scaling_factor,
+        temporal_compression_ratio=blueprint.temporal_ratio,
     )  # fmt: skip
 
 
 def transformer(blueprint: Blueprint) -> CogVideoXTransformer3DModel:
-    """An untrained transformer. Its "learned" positions are a buffer that no optimizer trains: they stay the sines and
-    cosines that the class computes for every other length, and so one checkpoint serves several lengths.
-    """
+    """An untrained transformer with rotary positions alone, so that one checkpoint serves several lengths."""
     from diffusers import CogVideoXTransformer3DModel
 
     return CogVideoXTransformer3DModel(
         num_attention_heads=blueprint.heads, attention_head_dim=blueprint.head_dim,
         in_channels=2 * blueprint.latent_channels, out_channels=blueprint.latent_channels,
         time_embed_dim=blueprint.time_embed, text_embed_dim=blueprint.text_width,
-        num_layers=blueprint.layers, patch_size=blueprint.patch,
+        num_layers=blueprint.layers, patch_size=blueprint.patch, patch_size_t=blueprint.patch_t,
+        temporal_compression_ratio=blueprint.temporal_ratio,
         sample_width=blueprint.width // blueprint.spatial_ratio,
         sample_height=blueprint.height // blueprint.spatial_ratio,
         sample_frames=blueprint.num_frames, max_text_seq_length=blueprint.text_length,
-        use_rotary_positional_embeddings=True, use_learned_positional_embeddings=blueprint.positions,
+        use_rotary_positional_embeddings=True,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -51,15 +52,16 @@ class Scene:
             paths.append(path)
         return np.stack(paths)
 
-    def frames(self) -> np.ndarray:
-        """The clip: (F, H, W, 3) uint8 RGB."""
+    def frames(self, at: Sequence[int] | None = None) -> np.ndarray:
+        """The clip: (F, H, W, 3) uint8 RGB; or the frames with the numbers `at` alone."""
         motions = self.motions()
-        clip = np.empty((self.num_frames, self.height, self.width, 3), np.uint8)
+        numbers = range(self.num_frames) if at is None else at
+        clip = np.empty((len(numbers), self.height, self.width, 3), np.uint8)
         if self.move.is_static and not any(any(layer.drift) for layer in self.layers):
             clip[:] = self._draw(motions, 0)
             return clip
-        for t in range(self.num_frames):
-            clip[t] = self._draw(motions, t)
+        for index, t in enumerate(numbers):
+            clip[index] = self._draw(motions, t)
         return clip
 
     def _draw(self, motions: np.ndarray, t: int) -> np.ndarray:

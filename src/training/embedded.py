@@ -12,15 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from src.pipelines.blueprint import Blueprint, assemble, train_tokenizer
-from src.pipelines.fast_vae import make_fast
+from src.pipelines.fast_vae import make_fast, use_frames_alone
 from src.scenes.moves import PAN, PUSH, ROLL, TILT, Move
 from src.scenes.prompts import flaws
-from src.scenes.sampler import Mix, SceneSampler, corpus
+from src.scenes.sampler import Clip, Mix, SceneSampler, corpus
 from src.training.codes import POSTERIOR_LOGVAR, LinearCodes, fit, install
-from src.training.objective import image_condition, image_noise, noised, velocity, velocity_loss
-from src.training.settings import DecoderStage, EmbeddedSettings, Stage, TextStage, TransformerStage
+from src.training.objective import image_condition, image_noise, noised, sample_losses, target, weights
+from src.training.settings import DecoderStage, EmbeddedSettings, TextStage, TransformerStage
 
 CODES = "codes.safetensors"
+STOCK_TEXT_LENGTH = 226
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,21 @@ def prepare(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path) -> P
     if not file.is_file():
         save_codes(codes, file)
     install(codes, pipeline.vae)
+    see_frames_alone(pipeline.vae.decoder)
     return Prepared(blueprint, pipeline, codes)
+
+
+@torch.no_grad()
+def see_frames_alone(decoder: nn.Module) -> None:
+    """Silence, in place, what a decoder's 3D convolutions take from earlier frames.
+
+    Codes of one frame say all there is to know of it, and a decoder without memory costs a third. The taps that are
+    left grow by the square root of how many there were: features keep the variance that they were initialised for.
+    """
+    for name, module in decoder.named_modules():
+        if isinstance(module, nn.Conv3d) and module.kernel_size[0] > 1 and name.endswith("conv"):
+            module.weight[:, :, -1] *= module.kernel_size[0] ** 0.5
+            module.weight[:, :, :-1] = 0.0
 
 
 def _tokenizer(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path) -> Any:
@@ -55,9 +70,9 @@ def _tokenizer(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path) -
 
 def _fit(blueprint: Blueprint, settings: EmbeddedSettings) -> LinearCodes:
     sampler = SceneSampler(blueprint.width, blueprint.height, settings.seed, canvases=60, reuse=2)
-    frames = min(17, blueprint.num_frames)
-    clips = (to_tensor(sampler.clip(i, frames).scene.frames())[None] for i in range(settings.fit_clips))
-    return fit(clips, blueprint.vae_channels, blueprint.latent_channels)
+    clips = (sampler.clip(i, blueprint.num_frames).scene for i in range(settings.fit_clips))
+    pictures = (to_tensor(scene.frames([scene.num_frames // 2]))[:, 0] for scene in clips)
+    return fit(pictures, blueprint.vae_channels, blueprint.latent_channels)
 
 
 def save_codes(codes: LinearCodes, file: Path) -> None:
@@ -65,17 +80,14 @@ def save_codes(codes: LinearCodes, file: Path) -> None:
     from safetensors.torch import save_file
 
     file.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {f"stage_{i}": stage.contiguous() for i, stage in enumerate(codes.stages)}
-    save_file(tensors | {"mean": codes.mean, "deviation": codes.deviation}, file)
+    save_file({"basis": codes.basis, "mean": codes.mean, "deviation": codes.deviation}, file)
 
 
 def load_codes(file: Path) -> LinearCodes:
     """Read the codes back."""
     from safetensors.torch import load_file
 
-    tensors = load_file(file)
-    stages = (tensors["stage_0"], tensors["stage_1"], tensors["stage_2"])
-    return LinearCodes(stages, tensors["mean"], tensors["deviation"])
+    return LinearCodes(**load_file(file))
 
 
 def to_tensor(frames: np.ndarray) -> Tensor:
@@ -83,23 +95,10 @@ def to_tensor(frames: np.ndarray) -> Tensor:
     return torch.from_numpy(frames).permute(3, 0, 1, 2).float() / 127.5 - 1
 
 
-class Clips:
-    """Training clips by step: how many frames, how many clips, and which."""
-
-    def __init__(self, blueprint: Blueprint, stage: Stage, settings: EmbeddedSettings, seed: int) -> None:
-        self.stage, self.seed = stage, seed
-        self.sampler = SceneSampler(
-            blueprint.width, blueprint.height, seed, Mix(**settings.mix), settings.canvases, reuse=4
-        )
-        self.most = max(stage.batches.values())
-
-    def draw(self, step: int) -> tuple[list[Tensor], list[str]]:
-        """Videos (3, F, H, W) in -1..1, all of one length, and their prompts."""
-        random = np.random.default_rng([self.seed, 5, step])
-        weights = self.stage.lengths(step)
-        length = int(random.choice(list(weights), p=np.array(list(weights.values())) / sum(weights.values())))
-        clips = [self.sampler.clip(step * self.most + k, length) for k in range(self.stage.batches[length])]
-        return [to_tensor(clip.scene.frames()) for clip in clips], [clip.prompt for clip in clips]
+def sampler_of(blueprint: Blueprint, settings: EmbeddedSettings, seed: int) -> SceneSampler:
+    """The scenes of a stage."""
+    mix = Mix(**settings.mix)
+    return SceneSampler(blueprint.width, blueprint.height, seed, mix, settings.canvases, reuse=4)
 
 
 class Decoding(nn.Module):
@@ -115,29 +114,33 @@ class Decoding(nn.Module):
 
 
 class DecoderRecipe:
-    """Pixels from codes: L1 plus the L1 of spatial and temporal differences, on crops."""
+    """Pixels from the codes of single frames: L1 plus the L1 of spatial differences, on crops."""
 
     name = "decoder"
 
     def __init__(self, prepared: Prepared, stage: DecoderStage, settings: EmbeddedSettings) -> None:
-        self.prepared, self.stage = prepared, stage
-        self.clips = Clips(prepared.blueprint, stage, settings, settings.seed + 1)
+        self.prepared, self.stage, self.seed = prepared, stage, settings.seed + 1
+        self.sampler = sampler_of(prepared.blueprint, settings, self.seed)
         make_fast(prepared.pipeline.vae)
+        use_frames_alone(prepared.pipeline.vae.decoder)
         self.model = Decoding(prepared.pipeline.vae)
         self.model.train()
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Latents (B, K, T, h, w) and the pixels (B, 3, F, H, W) they stand for."""
-        random = np.random.default_rng([self.clips.seed, 6, step])
-        crops = [self._crop(video, random) for video in self.clips.draw(step)[0]]
-        pixels = torch.stack(crops)
+        """Latents (B, K, 1, h, w) and the pixels (B, 3, 1, H, W) they stand for."""
+        random = np.random.default_rng([self.seed, 6, step])
+        first = step * self.stage.crops
+        pixels = torch.stack([self._crop(first + k, random) for k in range(self.stage.crops)])
         return self.prepared.codes.encode(pixels), pixels
 
-    def _crop(self, video: Tensor, random: np.random.Generator) -> Tensor:
-        height, width = self.stage.crop_height, self.stage.crop_width
-        top = 8 * int(random.integers((video.shape[2] - height) // 8 + 1))
-        left = 8 * int(random.integers((video.shape[3] - width) // 8 + 1))
-        return video[:, :, top : top + height, left : left + width]
+    def _crop(self, index: int, random: np.random.Generator) -> Tensor:
+        """(3, 1, H, W) of any frame of clip `index`."""
+        scene = self.sampler.clip(index, self.prepared.blueprint.num_frames).scene
+        frame = to_tensor(scene.frames([int(random.integers(scene.num_frames))]))
+        height, width, cell = self.stage.crop_height, self.stage.crop_width, self.prepared.codes.side
+        top = cell * int(random.integers((frame.shape[2] - height) // cell + 1))
+        left = cell * int(random.integers((frame.shape[3] - width) // cell + 1))
+        return frame[:, :, top : top + height, left : left + width]
 
     def loss(self, batch: tuple[Tensor, Tensor], generator: torch.Generator) -> Tensor:
         """The generator draws the noise that the decoder learns to bear from an imperfect transformer."""
@@ -145,9 +148,8 @@ class DecoderRecipe:
         level = self.stage.code_noise * torch.rand(len(latents), 1, 1, 1, 1, generator=generator)
         noisy = latents + (level * torch.randn(latents.shape, generator=generator)).to(latents)
         decoded = self.model(noisy.to(memory_format=torch.channels_last_3d)).float()
-        loss = F.l1_loss(decoded, pixels)
-        edges = sum(F.l1_loss(decoded.diff(dim=axis), pixels.diff(dim=axis)) for axis in (2, 3, 4))
-        return loss + self.stage.gradient_weight * edges
+        edges = sum(F.l1_loss(decoded.diff(dim=axis), pixels.diff(dim=axis)) for axis in (3, 4))
+        return F.l1_loss(decoded, pixels) + self.stage.gradient_weight * edges
 
 
 class NamingMoves(nn.Module):
@@ -185,7 +187,8 @@ class TextRecipe:
         kept = random.random(count) >= 0.1
         prompts = [text if keep else without_move(random) for (_, text), keep in zip(drawn, kept, strict=True)]
         moves = [amounts(move) if keep else (0.0,) * 5 for (move, _), keep in zip(drawn, kept, strict=True)]
-        return token_ids(self.prepared, prompts), torch.tensor(moves, dtype=torch.float32)
+        ids = token_ids(self.prepared, prompts, drawn_length(self.stage.long_text, random))
+        return ids, torch.tensor(moves, dtype=torch.float32)
 
     def loss(self, batch: tuple[Tensor, Tensor], generator: torch.Generator) -> Tensor:
         ids, moves = batch
@@ -202,9 +205,14 @@ def without_move(random: np.random.Generator) -> str:
     return "" if random.random() < 0.5 else flaws(random)
 
 
-def token_ids(prepared: Prepared, prompts: list[str]) -> Tensor:
-    """(B, S) ids, padded to the blueprint's length."""
-    length = prepared.blueprint.text_length
+def drawn_length(share: float, random: np.random.Generator) -> int | None:
+    """What the stock pipeline pads prompts to, for this share of steps; None for the blueprint's length."""
+    return STOCK_TEXT_LENGTH if random.random() < share else None
+
+
+def token_ids(prepared: Prepared, prompts: list[str], length: int | None = None) -> Tensor:
+    """(B, S) ids, padded to `length`, or to the blueprint's."""
+    length = length or prepared.blueprint.text_length
     options = {"padding": "max_length", "max_length": length, "truncation": True, "return_tensors": "pt"}
     return prepared.pipeline.tokenizer(prompts, **options).input_ids
 
@@ -217,65 +225,114 @@ class Denoising(nn.Module):
         self.text_encoder, self.transformer = text_encoder, transformer
 
     def forward(self, noisy: Tensor, condition: Tensor, ids: Tensor, timesteps: Tensor, rotary: Any) -> Tensor:
-        """The predicted velocity (B, F, C, h, w). No attention mask: the pipeline gives none either."""
+        """The prediction (B, F, C, h, w). No attention mask: the pipeline gives none either."""
         text = self.text_encoder(ids)[0]
         joined = torch.cat([noisy, condition], dim=2)
         return self.transformer(joined, text, timesteps, image_rotary_emb=rotary, return_dict=False)[0]
 
 
+@dataclass(frozen=True)
+class Moments:
+    """Which of a clip's token frames a sample holds. The first is always the photograph's.
+
+    groups: (G,) their numbers. frames: (G * patch_t,) the frames of the clip that they show; those padded in front of
+    the first are the first.
+    """
+
+    groups: np.ndarray
+    frames: np.ndarray
+
+
 class TransformerRecipe:
-    """The CogVideoX image-to-video objective on the codes (src/training/objective.py)."""
+    """The CogVideoX image-to-video objective on the codes (src/training/objective.py).
+
+    A sample is the photograph's token frame and a few others of the clip, each at its own rotary position: what a
+    token frame shows follows from the photograph, the prompt and its time, so a few of them teach the whole clip's
+    motion at a fraction of its attention. Whole clips come last.
+    """
 
     name = "transformer"
 
     def __init__(self, prepared: Prepared, stage: TransformerStage, settings: EmbeddedSettings) -> None:
-        self.prepared, self.stage = prepared, stage
-        self.clips = Clips(prepared.blueprint, stage, settings, settings.seed + 2)
+        self.prepared, self.stage, self.seed = prepared, stage, settings.seed + 2
+        self.sampler = sampler_of(prepared.blueprint, settings, self.seed)
         pipeline = prepared.pipeline
         self.model = Denoising(pipeline.text_encoder, pipeline.transformer)
         self.model.train()
-        self.alphas = pipeline.scheduler.alphas_cumprod
+        self.alphas, self.prediction = pipeline.scheduler.alphas_cumprod, pipeline.scheduler.config.prediction_type
+        self.rotary = self._all_rotary()
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Clean latents (B, T, K, h, w), latents of the noised photograph (B, 1, K, h, w) and token ids (B, S)."""
-        videos, prompts = self.clips.draw(step)
-        random = np.random.default_rng([self.clips.seed, 8, step])
-        prompts = [self._dropped(prompt, random) for prompt in prompts]
-        pixels = torch.stack(videos)
+    def batch(self, step: int) -> dict[str, Tensor]:
+        """Clean latents (B, F, K, h, w), the noised photograph's (B, 1, K, h, w), token ids and rotary positions."""
+        random = np.random.default_rng([self.seed, 8, step])
+        moments = self._moments(step, random)
+        clips = self._clips(step, len(moments.groups))
+        videos = torch.stack([self._video(clip, moments) for clip in clips])
+        prompts = [self._dropped(clip.prompt, random) for clip in clips]
         generator = torch.Generator().manual_seed(int(random.integers(2**62)))
         codes = self.prepared.codes
-        image = codes.encode(image_noise(pixels[:, :, :1], generator))
-        clean = codes.encode(pixels)
+        image = codes.encode(image_noise(videos[:, :, :1], generator, self.stage.image_noise))
+        clean = codes.encode(videos)
         clean += float(np.exp(POSTERIOR_LOGVAR / 2)) * torch.randn(clean.shape, generator=generator)
-        return clean.transpose(1, 2), image.transpose(1, 2), token_ids(self.prepared, prompts)
+        ids = token_ids(self.prepared, prompts, drawn_length(self.stage.long_text, random))
+        rotary = torch.stack([table[moments.groups].flatten(0, 1) for table in self.rotary])
+        return {"clean": clean.transpose(1, 2), "image": image.transpose(1, 2), "ids": ids, "rotary": rotary}
+
+    def _moments(self, step: int, random: np.random.Generator) -> Moments:
+        chances = self.stage.lengths(step)
+        counts, total = list(chances), self.prepared.blueprint.token_frames
+        count = int(random.choice(counts, p=np.array(list(chances.values())) / sum(chances.values())))
+        groups = np.arange(count)
+        if random.random() >= self.stage.contiguous:
+            groups[1:] = 1 + np.sort(random.choice(total - 1, count - 1, replace=False))
+        return moments_of(groups, self.prepared.blueprint)
+
+    def _clips(self, step: int, count: int) -> list[Clip]:
+        most, frames = max(self.stage.batches.values()), self.prepared.blueprint.num_frames
+        return [self.sampler.clip(step * most + k, frames) for k in range(self.stage.batches[count])]
+
+    @staticmethod
+    def _video(clip: Clip, moments: Moments) -> Tensor:
+        """(3, F, H, W) in -1..1: each frame is rendered once, however often it is shown."""
+        shown, where = np.unique(moments.frames, return_inverse=True)
+        return to_tensor(clip.scene.frames(shown.tolist()))[:, where]
 
     def _dropped(self, prompt: str, random: np.random.Generator) -> str:
         return prompt if random.random() >= self.stage.caption_dropout else without_move(random)
 
-    def loss(self, batch: tuple[Tensor, Tensor, Tensor], generator: torch.Generator) -> Tensor:
-        clean, image, ids = batch
+    def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> Tensor:
+        clean, image = batch["clean"], batch["image"]
         device = clean.device
         timesteps = self._timesteps(len(clean), generator).to(device)
         noise = torch.randn(clean.shape, generator=generator).to(device)
         kept = (torch.rand(len(clean), generator=generator) >= self.stage.image_dropout).to(device)
         noisy = noised(clean, noise, self.alphas, timesteps)
         condition = image_condition(image, clean.shape[1], kept)
-        predicted = self.model(noisy, condition, ids, timesteps, self._rotary(clean.shape[1], device))
-        return velocity_loss(predicted, velocity(clean, noise, self.alphas, timesteps))
+        predicted = self.model(noisy, condition, batch["ids"], timesteps, tuple(batch["rotary"]))
+        wanted = target(self.prediction, clean, noise, self.alphas, timesteps)
+        return (sample_losses(predicted, wanted) * weights(self.prediction, self.alphas, timesteps)).mean()
 
     def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
-        """Uniform, but for a share from the upper third, where nothing but the prompt tells the move."""
+        """Uniform, but for a share that is the last one: where sampling starts, and the prompt alone tells the move."""
         steps = len(self.alphas)
         timesteps = torch.randint(0, steps, (count,), generator=generator)
-        upper = torch.randint(steps * 2 // 3, steps, (count,), generator=generator)
-        return torch.where(torch.rand(count, generator=generator) < self.stage.high_noise, upper, timesteps)
+        last = torch.rand(count, generator=generator) < self.stage.last_timestep
+        return timesteps.masked_fill(last, steps - 1)
 
-    def _rotary(self, latent_frames: int, device: torch.device) -> Any:
-        """The positions that the pipeline gives these tokens: cosines and sines (N, D)."""
+    def _all_rotary(self) -> tuple[Tensor, Tensor]:
+        """The positions that the pipeline gives the longest clip's tokens: cosines and sines (G, tokens, D)."""
         size = self.prepared.blueprint
-        return self.prepared.pipeline._prepare_rotary_positional_embeddings(
-            size.height, size.width, latent_frames, device
-        )
+        frames = size.token_frames * (size.patch_t or 1)
+        tables = self.prepared.pipeline._prepare_rotary_positional_embeddings(size.height, size.width, frames, "cpu")
+        return tuple(table.unflatten(0, (size.token_frames, -1)) for table in tables)
+
+
+def moments_of(groups: np.ndarray, blueprint: Blueprint) -> Moments:
+    """The frames that these token frames show, where a latent frame is one frame."""
+    held = blueprint.patch_t or 1
+    padding = -blueprint.num_frames % held
+    frames = groups[:, None] * held + np.arange(held) - padding
+    return Moments(groups, np.maximum(frames, 0).flatten())
 
 
 RECIPES = {"decoder": DecoderRecipe, "text": TextRecipe, "transformer": TransformerRecipe}

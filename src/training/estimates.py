@@ -63,17 +63,20 @@ def estimate(
     memory = base * BYTES[encoders.dtype] + adapter * (10 if settings.optimizer == "adamw8bit" else 16) + CONTEXT
     memory += piece * activation_bytes(tokens, width, depth, BYTES[encoders.dtype], settings.gradient_checkpointing)
     disk = 4 * adapter * (settings.epochs + 1) + 16 * adapter * CHECKPOINTS
-    disk += cache_bytes(transformer.config, settings, items, encoders)
+    disk += cache_bytes(transformer.config, settings, items, encoders, spec)
     return Estimates(memory, disk, seconds, None if seconds is None else seconds * steps / 3600)
 
 
 def token_count(config: Any, size: Sampling, spec: ModelSpec) -> int:
-    """Video and text tokens of one sample; the VAE takes four frames and eight pixels to one."""
-    frames = (size.num_frames - 1) // 4 + 1
-    frames = -(-frames // (config.patch_size_t or 1))
-    return frames * (size.height // 8 // config.patch_size) * (size.width // 8 // config.patch_size) + (
-        spec.max_sequence_length
-    )
+    """Video and text tokens of one sample."""
+    frames = -(-latent_frames(config, size) // (config.patch_size_t or 1))
+    side = spec.size_multiple
+    return frames * (size.height // side) * (size.width // side) + spec.max_sequence_length
+
+
+def latent_frames(config: Any, size: Sampling) -> int:
+    """What the VAE makes of a clip's frames, by the ratio that the transformer was made for."""
+    return (size.num_frames - 1) // config.temporal_compression_ratio + 1
 
 
 def forward_flops(parameters: int, tokens: int, width: int, depth: int) -> float:
@@ -87,13 +90,14 @@ def activation_bytes(tokens: int, width: int, depth: int, size: int, checkpointi
     return kept * tokens * width * size
 
 
-def cache_bytes(config: Any, settings: LoraSettings, items: Sequence[Item], encoders: Encoders) -> int:
+def cache_bytes(config: Any, settings: LoraSettings, items: Sequence[Item], encoders: Encoders, spec: ModelSpec) -> int:
     """What the cache lacks: posterior and noised first frames a clip, an embedding a caption."""
     cache = EncodingCache()
     channels, size = config.out_channels, BYTES[encoders.dtype]
+    cell = spec.size_multiple // config.patch_size
     clips = {item.source.key: item.source.sampling for item in items if not cache.has(item.source.key)}
     latents = sum(
-        (2 * ((s.num_frames - 1) // 4 + 1) + settings.image_noises) * channels * (s.height // 8) * (s.width // 8)
+        (2 * latent_frames(config, s) + settings.image_noises) * channels * (s.height // cell) * (s.width // cell)
         for s in clips.values()
     )
     texts = {item.prompt for item in items if not cache.has(encoders.text_address(item.prompt))}

@@ -18,7 +18,7 @@ from src.training.buckets import Batches, Draw, sample_seed
 from src.training.encoding import ClipSource, Share, sample
 from src.training.encoding_cache import Encoders, EncodingCache
 from src.training.lora_settings import LoraSettings
-from src.training.objective import image_condition, noised, sample_losses, velocity
+from src.training.objective import PREDICTIONS, image_condition, noised, sample_losses, target, weights
 
 ALONE = Share()
 OFS = 2.0
@@ -38,28 +38,31 @@ class Item:
 class Schedule:
     """alphas: cumulative products of the checkpoint's own scheduler. video, image: what latents are multiplied by.
 
-    ratio: pixels that a latent cell is wide and high.
+    ratio: pixels that a latent cell is wide and high. prediction: the scheduler's prediction type.
     """
 
     alphas: Tensor
     video: float
     image: float
     ratio: int
+    prediction: str
 
 
 def read_schedule(folder: Path) -> Schedule:
-    """From the checkpoint's files alone. Raises BadInputError for a model that does not predict the velocity."""
+    """From the checkpoint's files alone. Raises BadInputError for a model that predicts the noise."""
     from diffusers import CogVideoXDPMScheduler
 
     scheduler = CogVideoXDPMScheduler.from_pretrained(folder, subfolder="scheduler")
-    if scheduler.config.prediction_type != "v_prediction":
-        kind = scheduler.config.prediction_type
-        raise BadInputError(f"{folder} predicts {kind}; adapters are trained on models that predict the velocity")
+    prediction = scheduler.config.prediction_type
+    if prediction not in PREDICTIONS:
+        kinds = " or ".join(PREDICTIONS)
+        raise BadInputError(f"{folder} predicts {prediction}; adapters are trained on models that predict {kinds}")
     vae = json.loads((folder / "vae" / "config.json").read_text())
     scale = vae.get("scaling_factor", 1.15258426)
     # As in inference: some checkpoints were trained with the photograph's scale inverted.
     image = 1 / scale if vae.get("invert_scale_latents") else scale
-    return Schedule(scheduler.alphas_cumprod.float(), scale, image, 2 ** (len(vae["block_out_channels"]) - 1))
+    ratio = 2 ** (len(vae["block_out_channels"]) - 1)
+    return Schedule(scheduler.alphas_cumprod.float(), scale, image, ratio, prediction)
 
 
 class Denoiser(nn.Module):
@@ -70,7 +73,7 @@ class Denoiser(nn.Module):
         self.transformer, self.dtype = transformer, dtype
 
     def forward(self, noisy: Tensor, condition: Tensor, text: Tensor, timesteps: Tensor, rotary: Any) -> Tensor:
-        """The velocity (B, F, C, h, w) of noisy latents and condition of the same shape."""
+        """The prediction (B, F, C, h, w) for noisy latents and condition of the same shape."""
         joined = torch.cat([noisy, condition], dim=2).to(self.dtype)
         ofs = None if self.transformer.config.ofs_embed_dim is None else joined.new_full((1,), OFS)
         return self.transformer(
@@ -153,7 +156,9 @@ class LoraRecipe:
         condition = image_condition(batch["image"], clean.shape[1], batch["shown"])
         rotary = rotary_positions(self.transformer, batch["size"], self.schedule.ratio, clean.shape[1], clean.device)
         predicted = (model or self.model)(noisy, condition, batch["text"], timesteps, rotary)
-        return sample_losses(predicted, velocity(clean, noise, self.schedule.alphas, timesteps))
+        alphas, prediction = self.schedule.alphas, self.schedule.prediction
+        losses = sample_losses(predicted, target(prediction, clean, noise, alphas, timesteps))
+        return losses * weights(prediction, alphas, timesteps)
 
     def describe(self) -> str:
         """The clips of the last piece whose loss was not finite."""

@@ -1,13 +1,25 @@
 """The CogVideoX image-to-video objective as pure functions, in float32: embedded model and adapters share it.
 
-With alpha the cumulative product of the schedule, x_t = sqrt(alpha) x0 + sqrt(1 - alpha) eps and the target is
-v = sqrt(alpha) eps - sqrt(1 - alpha) x0 (Salimans and Ho, 2022, arXiv:2202.00512). The published CogVideoX loss,
-mean((x0hat - x0)^2 / (1 - alpha)), equals mean((vhat - v)^2). Latents are (B, F, C, h, w), as the transformer
-takes them. Alphas stay in float32: in bfloat16 the first ones round to 1.
+With alpha the cumulative product of the schedule, x_t = sqrt(alpha) x0 + sqrt(1 - alpha) eps. What a model predicts
+is its scheduler's `prediction_type`:
+
+* "v_prediction", the large models: v = sqrt(alpha) eps - sqrt(1 - alpha) x0 (Salimans and Ho, 2022,
+  arXiv:2202.00512). The published CogVideoX loss, mean((x0hat - x0)^2 / (1 - alpha)), equals mean((vhat - v)^2).
+* "sample", the embedded model: x0 itself, by the same loss with 1 - alpha no smaller than 0.1. Where a token holds
+  more numbers than the transformer is wide, it cannot carry the noise that v needs (Li and He, 2025,
+  "Back to basics: let denoising generative models denoise", arXiv:2511.13720).
+
+Latents are (B, F, C, h, w), as the transformer takes them. Alphas stay in float32: in bfloat16 the first ones round
+to 1.
 """
 
 import torch
 from torch import Tensor
+
+PREDICTIONS = ("v_prediction", "sample")
+"""The prediction types that can be trained."""
+LEAST_VARIANCE = 0.1
+"""What the noise's variance counts at least when clean latents are predicted: else t = 0 would be all that counts."""
 
 
 def noised(x0: Tensor, noise: Tensor, alphas_cumprod: Tensor, timesteps: Tensor) -> Tensor:
@@ -22,6 +34,17 @@ def velocity(x0: Tensor, noise: Tensor, alphas_cumprod: Tensor, timesteps: Tenso
     return signal * noise.float() - spread * x0.float()
 
 
+def target(prediction: str, x0: Tensor, noise: Tensor, alphas_cumprod: Tensor, timesteps: Tensor) -> Tensor:
+    """What a model of this prediction type is to give for x_t: the velocity, or the clean latents."""
+    return x0.float() if prediction == "sample" else velocity(x0, noise, alphas_cumprod, timesteps)
+
+
+def weights(prediction: str, alphas_cumprod: Tensor, timesteps: Tensor) -> Tensor:
+    """What the squared error of each sample is multiplied by: (B,) float32."""
+    variance = 1 - alphas_cumprod.to(timesteps.device, torch.float32)[timesteps]
+    return 1 / variance.clamp_min(LEAST_VARIANCE) if prediction == "sample" else torch.ones_like(variance)
+
+
 def clean(x_t: Tensor, v: Tensor, alphas_cumprod: Tensor, timesteps: Tensor) -> Tensor:
     """The clean latents that velocity v implies: x0 = sqrt(alpha) x_t - sqrt(1 - alpha) v."""
     signal, spread = _factors(alphas_cumprod, timesteps)
@@ -33,13 +56,8 @@ def _factors(alphas_cumprod: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]
     return alpha.sqrt(), (1 - alpha).sqrt()
 
 
-def velocity_loss(predicted: Tensor, target: Tensor) -> Tensor:
-    """The mean squared error in float32, a scalar."""
-    return (predicted.float() - target.float()).square().mean()
-
-
 def sample_losses(predicted: Tensor, target: Tensor) -> Tensor:
-    """The same error for each sample: (B,), whose mean is `velocity_loss`."""
+    """The mean squared error in float32 of each sample: (B,)."""
     return (predicted.float() - target.float()).square().flatten(1).mean(1)
 
 
@@ -53,8 +71,8 @@ def image_condition(image_latents: Tensor, latent_frames: int, kept: Tensor) -> 
     return torch.cat([shown, rest], dim=1)
 
 
-def image_noise(pixels: Tensor, generator: torch.Generator) -> Tensor:
-    """Pixels (B, 3, 1, H, W) in -1..1 with noise of deviation exp(N(-3, 0.5)), one deviation a sample."""
-    deviation = torch.exp(torch.randn(pixels.shape[0], generator=generator) * 0.5 - 3.0)
+def image_noise(pixels: Tensor, generator: torch.Generator, level: float = -3.0) -> Tensor:
+    """Pixels (B, 3, 1, H, W) in -1..1 with noise of deviation exp(N(level, 0.5)), one deviation a sample."""
+    deviation = torch.exp(torch.randn(pixels.shape[0], generator=generator) * 0.5 + level)
     noise = torch.randn(pixels.shape, generator=generator)
     return pixels + (deviation.view(-1, 1, 1, 1, 1) * noise).to(pixels)

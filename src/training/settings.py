@@ -3,7 +3,7 @@
 import math
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from src.core.config import Config
 
@@ -56,57 +56,63 @@ class LoopSettings(Config):
 
 
 class Stage(LoopSettings):
-    """What both stages of the recipe `embedded` share. `share` is the part of a slice's minutes that one gets.
-
-    batches: samples a step for each clip length in frames; draw: from which step on which lengths are drawn.
-    """
+    """What all stages of the recipe `embedded` have. share: the part of a slice's minutes that one gets."""
 
     share: float
-    batches: dict[int, int]
-    draw: dict[int, dict[int, float]]
-
-    @field_validator("batches", "draw")
-    @classmethod
-    def _frame_counts(cls, value: dict) -> dict:
-        lengths = [n for entry in value.values() for n in entry] if _nested(value) else list(value)
-        if any(length % 8 != 1 for length in lengths):
-            raise ValueError("clip lengths must be 8k+1 frames: 9, 17, 25, 33, 41 or 49")
-        return value
-
-    def lengths(self, step: int) -> dict[int, float]:
-        """The clip lengths drawn at `step`, with their weights."""
-        return self.draw[max(start for start in self.draw if start <= step)]
-
-
-def _nested(value: dict) -> bool:
-    return any(isinstance(entry, dict) for entry in value.values())
 
 
 class DecoderStage(Stage):
-    """The decoder learns the pixels behind the fixed codes, on crops (pixels, a multiple of 16)."""
+    """The decoder learns the pixels behind the fixed codes, on crops of single frames.
 
-    crop_height: int = 80
-    crop_width: int = 80
+    crop_height, crop_width: in pixels, a multiple of a latent cell. crops: a step. code_noise: the largest deviation
+    of the noise on the codes.
+    """
+
+    crops: int = 8
+    crop_height: int = 96
+    crop_width: int = 96
     gradient_weight: float = 1.0
-    code_noise: float = 0.12
+    code_noise: float = 0.06
 
 
 class TextStage(Stage):
-    """The text encoder alone learns which move a prompt names, before any picture is seen."""
+    """The text encoder alone learns which move a prompt names, before any picture is seen.
+
+    long_text: the share of steps with 226 tokens, to which the stock pipeline pads a prompt.
+    """
 
     prompts: int = 64
+    long_text: float = 0.0
 
 
 class TransformerStage(Stage):
-    """Text encoder and transformer learn the velocity of the codes.
+    """Text encoder and transformer learn the clean codes of a clip.
 
-    high_noise: the share of samples whose timestep is drawn from the upper third of the schedule; 0 is the
-    published objective.
+    batches: clips a step for each number of token frames, the photograph's among them; draw: from which step on which
+    numbers are drawn, with their weights. contiguous: the share of samples whose token frames are the clip's first.
+    last_timestep: the share of samples at the schedule's last timestep; 0 is the published objective. image_noise: the
+    logarithm of the noise on the photograph. long_text: as in the text stage.
     """
 
+    batches: dict[int, int]
+    draw: dict[int, dict[int, float]]
+    contiguous: float = 0.3
     caption_dropout: float = 0.1
     image_dropout: float = 0.05
-    high_noise: float = 0.0
+    last_timestep: float = 0.0
+    image_noise: float = -3.0
+    long_text: float = 0.0
+
+    @model_validator(mode="after")
+    def _drawn_are_batched(self) -> Self:
+        missing = sorted({count for counts in self.draw.values() for count in counts} - set(self.batches))
+        if missing or min(self.batches) < 2:
+            raise ValueError(f"draw names {missing} token frames that batches lacks; each is 2 or more")
+        return self
+
+    def lengths(self, step: int) -> dict[int, float]:
+        """The numbers of token frames drawn at `step`, with their weights."""
+        return self.draw[max(start for start in self.draw if start <= step)]
 
 
 class EmbeddedSettings(Config):

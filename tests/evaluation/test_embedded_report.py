@@ -2,23 +2,27 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 
 from src.catalog.models import find_model
 from src.core.errors import BadInputError, MissingFileError
 from src.evaluation.embedded import read_photographs, settings_of
-from src.evaluation.embedded_figures import ClipFigures, Figures, ideal_last_frame, psnr
+from src.evaluation.embedded_figures import ClipFigures, Figures, Reconstruction, ideal_frame, psnr, sharpness_kept
 from src.evaluation.embedded_report import BLOCK, markdown, table
 from src.evaluation.pages import write_block
 from src.metrics.measured_move import MeasuredMove
 
 OPEN = {"num_inference_steps": None, "guidance_scale": None, "num_frames": None, "dtype": None}
 MOVE = MeasuredMove(right=1.0, down=0.0, growth=0.0, turn=0.0, mean_flow=0.05)
-CLIP = ClipFigures("cat", "pan left", "pan left", MOVE, first_frame=26.0, content=21.0, score=0.9)
-STILL = dataclasses.replace(CLIP, asked="static", measured="static")
+CLIP = ClipFigures(
+    "cat", "pan left", "pan left", MOVE, first_frame=26.0, content=21.0, structure=0.8, sharp=0.7, uneven=0.1, score=0.9
+)
+STILL = dataclasses.replace(CLIP, asked="static", measured="static", uneven=None)
+PANS = {"at rest": 30.0, "slow": 31.0, "medium": 30.0, "fast": 31.0}
 FIGURES = Figures(
-    reconstruction={"cat": [30.0, 29.0, 28.0, 27.0]},
+    reconstruction={"cat": {pan: Reconstruction(value, 0.97) for pan, value in PANS.items()}},
     clips=[CLIP, STILL, dataclasses.replace(CLIP, asked="push in")],
     speeds=[{"photograph": "cat", "move": "pan left", "slow": 1.0, "medium": 2.0, "fast": 3.0}],
     guidance={"1": 1.0, "6": 2.0},
@@ -29,7 +33,12 @@ def test_bars():
     rows = {name: (value, reached) for name, _, value, reached in table(FIGURES)}
     assert rows["Measured move is the prompt's"] == ("67 %", False)
     assert rows['"static": mean flow at 720x480'] == ("0.15 px", True)
-    assert rows["VAE reconstruction at rest and in motion, PSNR, mean"] == ("28.5 dB", True)
+    assert rows["VAE, medium, PSNR, mean"] == ("30.0 dB", False)
+    assert rows["VAE, fast, PSNR, mean"] == ("31.0 dB", True)
+    assert rows["VAE, temporal score of its pans, least"] == ("0.97", True)
+    assert rows["Last frame against the ideal warp, SSIM, mean"] == ("0.80", True)
+    assert rows["Sharpness kept at frame 40, over the ideal warp's"] == ("0.70", False)
+    assert rows["Unevenness of motion, mean"] == ("0.10", True)
     assert rows["Temporal score, median"] == ("0.90", True)
 
 
@@ -51,14 +60,25 @@ def test_a_page_without_a_place_is_refused(tmp_path):
         write_block(tmp_path / "page.md", BLOCK, "block")
 
 
-def test_ideal_last_frame_is_the_photograph_moved():
+def test_the_ideal_frame_is_the_photograph_moved():
     photograph = np.random.default_rng(0).integers(0, 255, (48, 72, 3), np.uint8)
-    warped, mask = ideal_last_frame(photograph, "static", 49)
-    assert mask.all()
-    assert np.array_equal(warped, photograph)
-    warped, mask = ideal_last_frame(photograph, "pan left", 49)
-    assert 0.7 < mask.mean() < 0.8
-    assert not mask[:, 0].any()
+    still = ideal_frame(photograph, "static", 48)
+    assert still.inside.all()
+    assert np.array_equal(still.picture, photograph)
+    moved = ideal_frame(photograph, "pan left", 48)
+    assert 0.7 < moved.inside.mean() < 0.8
+    assert not moved.inside[:, 0].any()
+    assert moved.seen[:, 0].all()
+    assert not moved.seen[:, -1].any()
+
+
+def test_sharpness_kept_is_that_of_the_ideal_warp_or_less():
+    small = np.random.default_rng(0).integers(0, 255, (16, 24, 3), np.uint8)
+    photograph = cv2.resize(small, (144, 96), interpolation=cv2.INTER_CUBIC)
+    ideal = np.stack([ideal_frame(photograph, "push in", t).picture for t in range(49)])
+    assert sharpness_kept(photograph, "push in", ideal) == pytest.approx(1.0, rel=1e-6)
+    soft = np.stack([ideal[0], *[cv2.GaussianBlur(frame, (0, 0), 3) for frame in ideal[1:]]])
+    assert sharpness_kept(photograph, "push in", soft) < 0.8
 
 
 def test_psnr_of_a_known_error():

@@ -86,7 +86,7 @@ def test_nano_sizes():
 @pytest.mark.parametrize(
     ("change", "word"),
     [({"height": 40}, "multiple of 16"), ({"num_frames": 13}, "49"), ({"vae_groups": 3}, "divide"),
-     ({"head_dim": 20}, "multiple of 16")],
+     ({"head_dim": 20}, "multiple of 16"), ({"temporal_ratio": 2}, "1 or 4")],
 )  # fmt: skip
 def test_impossible_sizes_are_refused(change, word):
     with pytest.raises(BadInputError, match=word):

@@ -74,6 +74,17 @@ def test_bit_equal_for_a_model_that_patches_time(tmp_path_factory, make_plan, pi
     assert np.array_equal(made, stock(session, plan, picture))
 
 
+@pytest.mark.parametrize("frames", [9, 17])
+def test_bit_equal_in_the_form_of_the_embedded_model(tmp_path_factory, make_plan, picture, frames):
+    """One frame a latent frame, eight frames a patch, and clean latents predicted."""
+    folder = blueprint.build(blueprint.TINY_NANO, ["pan left"], tmp_path_factory.mktemp("models") / "nano", seed=0)
+    session = Session(make_plan().session, folder)
+    plan = make_plan(steps=2, num_frames=frames)
+    made = ours(session, plan, picture)
+    assert len(made) == frames
+    assert np.array_equal(made, stock(session, plan, picture))
+
+
 def test_the_seed_decides(session, make_plan, picture):
     first, again = ours(session, make_plan(seed=1), picture), ours(session, make_plan(seed=1), picture)
     assert np.array_equal(first, again)

@@ -1,9 +1,11 @@
 import pytest
 import torch
 
+from src.pipelines.blueprint import TINY_NANO, autoencoder
 from src.pipelines.fast_upsampling import use_merged_upsampling
 from src.pipelines.fast_vae import (
     make_fast,
+    sees_frames_alone,
     use_channels_last,
     use_fast_spatial_norm,
     use_inplace_activations,
@@ -12,6 +14,7 @@ from src.pipelines.fast_vae import (
     use_strided_history,
 )
 from src.pipelines.loading import read_pipeline
+from src.training.embedded import see_frames_alone
 
 
 @pytest.fixture
@@ -26,6 +29,26 @@ def test_the_rewrites_are_exact_to_rounding(vae, latent_frames):
         expected = vae.decode(z).sample
         make_fast(vae)
         assert torch.allclose(vae.decode(z).sample, expected, atol=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("frames", [1, 2, 9])
+def test_a_decoder_that_sees_frames_alone_skips_the_taps_it_does_not_use(frames):
+    torch.manual_seed(0)
+    vae = autoencoder(TINY_NANO).eval()
+    see_frames_alone(vae.decoder)
+    z = torch.randn(1, 8, frames, 6, 8, generator=torch.Generator().manual_seed(0))
+    expected = vae.decode(z).sample
+    assert expected.shape == (1, 3, frames, 24, 32)
+    make_fast(vae)
+    assert "forward" in vars(vae.decoder.conv_in)
+    assert torch.allclose(vae.decode(z).sample, expected, atol=1e-4)
+
+
+def test_a_decoder_that_looks_back_keeps_its_taps(vae):
+    assert not sees_frames_alone(vae.decoder)
+    make_fast(vae)
+    assert "forward" not in vars(vae.decoder.conv_in)
 
 
 @torch.no_grad()

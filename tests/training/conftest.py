@@ -1,28 +1,25 @@
 """A small recipe that trains in a second a step."""
 
-import dataclasses
-
 import pytest
 
-from src.pipelines.blueprint import TINY
+from src.pipelines.blueprint import TINY_NANO
 from src.training.settings import DecoderStage, EmbeddedSettings, Rate, TextStage, TransformerStage
 
 
 @pytest.fixture(scope="session")
 def small():
-    """A blueprint with room for the three functions of time in its first block."""
-    return dataclasses.replace(TINY, vae_channels=(16, 16, 16, 16), latent_channels=8)
+    """A blueprint of the embedded model's form: codes of single frames, clean latents predicted."""
+    return TINY_NANO
 
 
 @pytest.fixture(scope="session")
 def settings():
-    stage = {"steps": 40, "share": 0.5, "rate": Rate(peak=2e-3, warmup=2, decay=4), "batches": {9: 2},
-             "draw": {0: {9: 1.0}}}  # fmt: skip
+    stage = {"steps": 40, "share": 0.5, "rate": Rate(peak=2e-3, warmup=2, decay=4)}
     return EmbeddedSettings(
         seed=1, corpus=300, fit_clips=6, canvases=4, threads=1,
-        decoder=DecoderStage(**stage | {"steps": 14, "batches": {9: 1}}, crop_height=32, crop_width=32),
-        text=TextStage(**stage | {"batches": {}, "draw": {}}, prompts=8),
-        transformer=TransformerStage(**stage),
+        decoder=DecoderStage(**stage | {"steps": 14}, crops=2, crop_height=32, crop_width=32),
+        text=TextStage(**stage, prompts=8),
+        transformer=TransformerStage(**stage, batches={2: 3}, draw={0: {2: 1.0}}, long_text=0.2),
     )  # fmt: skip
 
 

@@ -1,12 +1,15 @@
 """The stock encoder, given the closed form's weights, computes the codes; and the codes are worth having."""
 
+import dataclasses
+
 import pytest
 import torch
 
 from src.pipelines.blueprint import autoencoder
+from src.pipelines.fast_vae import sees_frames_alone
 from src.scenes.sampler import SceneSampler
-from src.training.codes import best_combinations, blocks, functions_of_time, install
-from src.training.embedded import load_codes, to_tensor
+from src.training.codes import cells, fit, install
+from src.training.embedded import load_codes, see_frames_alone, to_tensor
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +19,7 @@ def codes(run_folder):
 
 @pytest.fixture(scope="module")
 def video(small):
-    return to_tensor(SceneSampler(small.width, small.height, 9, canvases=2).clip(3, 17).scene.frames())[None]
+    return to_tensor(SceneSampler(small.width, small.height, 9, canvases=2).clip(3, 9).scene.frames())[None]
 
 
 def test_the_stock_encoder_computes_the_codes(small, codes, video):
@@ -25,48 +28,59 @@ def test_the_stock_encoder_computes_the_codes(small, codes, video):
     with torch.no_grad():
         posterior = vae.encode(video).latent_dist
     expected = codes.encode(video)
+    assert expected.shape == (1, 8, 9, small.height // 4, small.width // 4)
     error = (posterior.mean - expected).square().mean().sqrt()
     assert error < 0.02 * expected.std()
     assert posterior.std.max() < 0.02
 
 
-def test_a_still_photograph_is_the_first_latent_of_its_clip(codes, video):
-    assert torch.allclose(codes.encode(video[:, :, :1]), codes.encode(video)[:, :, :1], atol=1e-5)
+def test_a_deeper_encoder_computes_them_too(small, video):
+    deep = dataclasses.replace(small, vae_channels=(16, 48, 48, 48))
+    vae, codes = autoencoder(deep).eval(), fit(video[0].transpose(0, 1), deep.vae_channels, 8)
+    install(codes, vae)
+    with torch.no_grad():
+        mean = vae.encode(video).latent_dist.mean
+    expected = codes.encode(video)
+    assert expected.shape[-2:] == (small.height // 8, small.width // 8)
+    assert (mean - expected).square().mean().sqrt() < 0.02 * expected.std()
 
 
-def test_codes_predict_the_pixels(codes, video):
-    """Least squares from eight codes a cell leaves a small part of the variance."""
-    latents = codes.encode(video).permute(0, 2, 3, 4, 1).flatten(0, 3)
-    inputs = torch.cat([latents, torch.ones(len(latents), 1)], dim=1)
-    pixels = blocks(video, 8)
-    fitted = inputs @ torch.linalg.lstsq(inputs, pixels).solution
-    assert (pixels - fitted).square().mean() < 0.25 * pixels.var()
+def test_a_frame_has_the_same_codes_in_any_clip(codes, video):
+    assert torch.allclose(codes.encode(video[:, :, 4:5]), codes.encode(video)[:, :, 4:5], atol=1e-5)
 
 
-def test_a_still_clip_has_only_means():
-    still = torch.rand(1, 3, 1, 8, 8).expand(-1, -1, 9, -1, -1)
-    features = functions_of_time(still)
-    assert features.shape == (1, 9, 3, 8, 8)
-    assert torch.allclose(features[:, :3, 2], still[:, :, 0])
-    assert features[:, 3:].abs().max() < 1e-6
+def test_decoding_gives_the_part_that_the_components_hold(codes, video):
+    """The rest is what principal components of this number must lose: the part of the variance beyond them."""
+    decoded = codes.decode(codes.encode(video))
+    assert decoded.shape == video.shape
+    assert (decoded - video).square().mean() < 0.1 * video.var()
+    assert torch.allclose(codes.encode(decoded), codes.encode(video), atol=1e-3)
 
 
-def test_best_combinations_finds_the_rank():
-    generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(500, 6, generator=generator)
-    pixels = inputs[:, :2] @ torch.randn(2, 20, generator=generator)
-    kept = best_combinations(inputs, pixels, 2)
-    assert kept[:, 2:].abs().max() < 1e-3 * kept.abs().max()
+def test_components_are_orthonormal_and_in_order(codes):
+    basis = codes.basis.flatten(1)
+    assert torch.allclose(basis @ basis.T, torch.eye(len(basis)), atol=1e-5)
+    assert (codes.deviation.diff() <= 0).all()
+
+
+def test_cells_are_the_pixels_of_a_square():
+    picture = torch.arange(3 * 4 * 8.0).reshape(1, 3, 4, 8)
+    assert torch.equal(cells(picture, 4)[1], picture[0, :, :, 4:].flatten())
 
 
 def test_amplitudes_have_unit_mean_square(codes):
     assert codes.amplitude.square().mean().item() == pytest.approx(1.0, rel=1e-4)
-    assert (codes.deviation.diff() < 0.2 * codes.deviation[:-1]).all()
 
 
-def test_too_many_codes_are_refused(small, codes):
-    import dataclasses
-
-    vae = autoencoder(dataclasses.replace(small, vae_channels=(16, 16, 16, 8), latent_channels=8))
+@pytest.mark.parametrize("channels", [(16, 8, 16), (8, 16, 16)])
+def test_what_does_not_fit_is_refused(small, codes, channels):
+    vae = autoencoder(dataclasses.replace(small, vae_channels=channels))
     with pytest.raises(ValueError, match="do not fit"):
         install(codes, vae)
+
+
+def test_the_decoder_sees_a_frame_alone(small):
+    vae = autoencoder(small).eval()
+    assert not sees_frames_alone(vae.decoder)
+    see_frames_alone(vae.decoder)
+    assert sees_frames_alone(vae.decoder)

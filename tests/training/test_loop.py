@@ -30,7 +30,7 @@ class Line:
         return loss * (float("nan") if step == self.poison_at else 1.0)
 
 
-STAGE = Stage(steps=60, share=1, rate=Rate(peak=0.1, warmup=5, decay=10), batches={9: 1}, draw={0: {9: 1.0}})
+STAGE = Stage(steps=60, share=1, rate=Rate(peak=0.1, warmup=5, decay=10))
 
 
 def _trainer(folder, recipe=None, steps=60):

@@ -1,5 +1,7 @@
 """The recipe's parts: shapes of every architecture, shares, and draws that depend on their key alone."""
 
+import dataclasses
+
 import pytest
 import torch
 from diffusers import CogVideoXImageToVideoPipeline, CogVideoXTransformer3DModel
@@ -10,7 +12,7 @@ from src.media.clips import Sampling
 from src.training.lora import padded, read_schedule, rotary_positions
 from src.training.lora_layers import add_adapter, target_layers
 from src.training.lora_settings import LoraSettings
-from src.training.objective import sample_losses, velocity_loss
+from src.training.objective import sample_losses
 from src.training.settings import Rate
 
 NEWER = {"patch_size_t": 2, "ofs_embed_dim": 16, "use_learned_positional_embeddings": False}
@@ -33,6 +35,20 @@ def test_both_generations_train(changes, tmp_path):
     trainer.run(1e9, [lambda report, _: losses.append(report.loss)])
     assert all(0 < loss < 10 for loss in losses)
     assert any(value.any() for name, value in trainer.average.items() if "lora_B" in name)
+
+
+@pytest.mark.parametrize("prediction", ["sample", "v_prediction"])
+def test_the_scheduler_says_what_is_predicted(prediction, tmp_path):
+    trainer, _ = large_trainer(transformer(), SMALL["transformer"], torch.float32, tmp_path, 1)
+    recipe = trainer.recipe
+    recipe.schedule = dataclasses.replace(recipe.schedule, prediction=prediction)
+    piece = recipe.batch(0)[0]
+    losses = recipe.losses(piece, lambda *_: piece["clean"])
+    assert (losses.abs().max() < 1e-9) == (prediction == "sample")
+    error = recipe.losses(piece, lambda *_: piece["clean"] + 1.0)
+    variance = 1 - recipe.schedule.alphas[piece["timestep"]]
+    if prediction == "sample":
+        assert torch.allclose(error, 1 / variance.clamp_min(0.1), rtol=1e-5)
 
 
 def test_padding_repeats_the_first_frame_as_inference_does():
@@ -66,12 +82,11 @@ def test_the_share_is_what_trains():
     assert len(target_layers(transformer(), ("to_q", "to_out.0"))) == 4
 
 
-def test_losses_by_sample_average_to_the_objective():
+def test_losses_by_sample_average_to_the_mean_squared_error():
     predicted, target = torch.randn(3, 2, 4, 5, 5), torch.randn(3, 2, 4, 5, 5)
     assert sample_losses(predicted, target).shape == (3,)
-    assert sample_losses(predicted, target).mean().item() == pytest.approx(
-        velocity_loss(predicted, target).item(), rel=1e-6
-    )
+    expected = torch.nn.functional.mse_loss(predicted, target).item()
+    assert sample_losses(predicted, target).mean().item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_cosine_warms_up_and_ends_at_zero():

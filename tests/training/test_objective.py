@@ -5,7 +5,17 @@ import torch
 from diffusers import CogVideoXDPMScheduler
 
 from src.pipelines.blueprint import SchedulerBlueprint
-from src.training.objective import clean, image_condition, image_noise, noised, velocity, velocity_loss
+from src.training.objective import (
+    LEAST_VARIANCE,
+    clean,
+    image_condition,
+    image_noise,
+    noised,
+    sample_losses,
+    target,
+    velocity,
+    weights,
+)  # fmt: skip
 
 SCHEDULER = CogVideoXDPMScheduler(**SchedulerBlueprint().__dict__)
 ALPHAS = SCHEDULER.alphas_cumprod
@@ -44,10 +54,32 @@ def test_equals_the_published_weighting(latents):
     x0, noise = latents
     timesteps = torch.tensor([300, 300, 300])
     x_t = noised(x0, noise, ALPHAS, timesteps)
-    target = velocity(x0, noise, ALPHAS, timesteps)
-    predicted = target + 0.1 * noise
+    wanted = target("v_prediction", x0, noise, ALPHAS, timesteps)
+    predicted = wanted + 0.1 * noise
     weighted = (clean(x_t, predicted, ALPHAS, timesteps) - x0).square() / (1 - ALPHAS[300])
-    assert velocity_loss(predicted, target) == pytest.approx(weighted.mean().item(), rel=1e-4)
+    losses = sample_losses(predicted, wanted) * weights("v_prediction", ALPHAS, timesteps)
+    assert losses.mean() == pytest.approx(weighted.mean().item(), rel=1e-4)
+
+
+def test_clean_latents_have_the_published_weighting_too(latents):
+    x0, noise = latents
+    timesteps = torch.tensor([300, 700, 999])
+    assert (1 - ALPHAS[300]) > LEAST_VARIANCE
+    predicted = target("sample", x0, noise, ALPHAS, timesteps) + 0.1 * noise
+    published = (predicted - x0).square().flatten(1).mean(1) / (1 - ALPHAS[timesteps]).float()
+    losses = sample_losses(predicted, x0) * weights("sample", ALPHAS, timesteps)
+    assert torch.allclose(losses, published, rtol=1e-4)
+    assert weights("sample", ALPHAS, torch.tensor([0])).item() == pytest.approx(1 / LEAST_VARIANCE)
+
+
+def test_a_sampler_takes_clean_latents_for_what_they_are(latents):
+    x0, noise = latents
+    scheduler = CogVideoXDPMScheduler(**SchedulerBlueprint(prediction_type="sample").__dict__)
+    scheduler.set_timesteps(4)
+    last = int(scheduler.timesteps[0])
+    x_t = noised(x0, noise, ALPHAS, torch.full((3,), last))
+    _, estimate = scheduler.step(x0, None, last, None, x_t, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(estimate, x0)
 
 
 def test_half_precision_latents_keep_small_timesteps(latents):

@@ -1,18 +1,20 @@
 """A slice of the whole recipe ends in a folder that the stock pipeline runs."""
 
-import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from src.core.config import load
+from src.core.config import load, validate
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import CONFIGS
 from src.media.images import fit_photograph
+from src.pipelines.blueprint import NANO
 from src.training.checkpoints import CheckpointManager
+from src.training.embedded import TransformerRecipe, moments_of, prepare
 from src.training.run_embedded import STAGES, Slice, export, run_slice, start_from, train_stage, usual_stages
-from src.training.settings import EmbeddedSettings, Stage
+from src.training.settings import EmbeddedSettings, TransformerStage
 from src.training.sheets import sample
 
 
@@ -30,9 +32,8 @@ def test_a_slice_exports_a_stock_pipeline(small, settings, tmp_path, pixels):
     assert clip.shape == (9, small.height, small.width, 3)
 
 
-@pytest.mark.parametrize(("stages", "positions"), [(STAGES, False), (("decoder",), True), ((), True)])
-def test_a_new_run_starts_from_an_exported_pipeline(small, settings, tmp_path, stages, positions):
-    small = dataclasses.replace(small, positions=positions)  # nano's are a buffer in its files
+@pytest.mark.parametrize("stages", [STAGES, ("decoder",), ()])
+def test_a_new_run_starts_from_an_exported_pipeline(small, settings, tmp_path, stages):
     exported = run_slice(settings, tmp_path / "run", Slice(minutes=0.02), small)
     start_from(exported, tmp_path / "next")
     assert (usual_stages(tmp_path / "run"), usual_stages(tmp_path / "next")) == (STAGES, ("decoder", "transformer"))
@@ -67,14 +68,38 @@ def test_nothing_to_export(small, settings, tmp_path):
 
 def test_the_shipped_settings_load():
     settings = load(CONFIGS / "training" / "embedded.yaml", EmbeddedSettings)
-    for stage in (settings.decoder, settings.transformer):
-        for step in (0, 1000, 10**6):
-            assert set(stage.lengths(step)) <= set(stage.batches)
+    for step in (0, 1000, 10**6):
+        lengths = settings.transformer.lengths(step)
+        assert max(lengths) <= NANO.token_frames
+        assert sum(lengths.values()) == pytest.approx(1)
 
 
-def test_lengths_that_do_not_come_out_exact_are_refused():
-    from src.core.config import validate
+def test_token_frames_without_a_batch_are_refused():
+    data = {"steps": 1, "share": 1, "batches": {4: 1}, "draw": {0: {4: 0.5, 7: 0.5}}}
+    with pytest.raises(BadInputError, match="\\[7\\] token frames"):
+        validate(data, TransformerStage, "test")
 
-    data = {"steps": 1, "share": 1, "batches": {13: 1}, "draw": {0: {13: 1.0}}}
-    with pytest.raises(BadInputError, match="8k\\+1"):
-        validate(data, Stage, "test")
+
+def test_a_token_frame_shows_eight_frames_and_the_first_one_the_photograph():
+    moments = moments_of(np.array([0, 1, 6]), NANO)
+    assert moments.frames.tolist() == [0] * 8 + list(range(1, 9)) + list(range(41, 49))
+
+
+def test_samples_hold_the_positions_of_the_token_frames_they_show(small, settings, run_folder):
+    prepared = prepare(small, settings, run_folder)
+    recipe = TransformerRecipe(prepared, settings.transformer, settings)
+    drawn = [recipe.batch(step) for step in range(6)]
+    tokens = small.height * small.width // 8**2
+    for batch in drawn:
+        held = batch["clean"].shape[1] // 8
+        assert batch["rotary"].shape[:2] == (2, held * tokens)
+        assert torch.equal(batch["rotary"][0, :tokens], recipe.rotary[0][0])
+        assert torch.allclose(batch["clean"][:, 0], batch["clean"][:, 7], atol=0.1)  # the photograph, padded
+    assert {batch["ids"].shape[1] for batch in drawn} <= {small.text_length, 226}
+
+
+def test_rotary_positions_are_the_pipelines(small, settings, run_folder):
+    prepared = prepare(small, settings, run_folder)
+    recipe = TransformerRecipe(prepared, settings.transformer, settings)
+    whole = prepared.pipeline._prepare_rotary_positional_embeddings(small.height, small.width, 16, "cpu")
+    assert all(torch.equal(table.flatten(0, 1), other) for table, other in zip(recipe.rotary, whole, strict=True))
