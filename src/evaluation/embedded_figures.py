@@ -18,7 +18,7 @@ from src.metrics.sharpness import sharpness, structure
 from src.metrics.temporal import score_frames
 from src.scenes.moves import Move, named_move, trajectory
 from src.scenes.scene import Layer, Scene
-from src.training.embedded import to_tensor
+from src.training.scene_source import to_tensor
 
 WORDINGS = {  # the move asked for, in words as a person would write them
     "pan left": "Press briefing at city hall, the camera pans left",

@@ -86,6 +86,21 @@ class Blueprint:
             raise BadInputError(f"temporal_ratio is {self.temporal_ratio}; it must be 1 or 4")
 
     @property
+    def form(self) -> dict[str, dict[str, Any]]:
+        """What the configuration files of its parts say of the sizes that decide the weights' shapes and meaning."""
+        return {
+            "transformer": {
+                "num_layers": self.layers, "num_attention_heads": self.heads, "attention_head_dim": self.head_dim,
+                "patch_size": self.patch, "patch_size_t": self.patch_t, "out_channels": self.latent_channels,
+            },
+            "vae": {
+                "block_out_channels": list(self.vae_channels), "latent_channels": self.latent_channels,
+                "temporal_compression_ratio": self.temporal_ratio,
+            },
+            "scheduler": {"prediction_type": self.scheduler.prediction_type},
+        }  # fmt: skip
+
+    @property
     def token_frames(self) -> int:
         """Token frames of the longest clip, those padded in front among them."""
         latent_frames = (self.num_frames - 1) // self.temporal_ratio + 1

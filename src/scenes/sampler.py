@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -136,16 +137,31 @@ class SceneSampler:
     def canvas(self, number: int) -> np.ndarray:
         """Canvas `number` of this seed: (H * 2.85, W * 2.85, 3) uint8; the last few are kept."""
         if number not in self._painted:
-            random = np.random.default_rng([self.seed, 1, number])
-            width, height = int(self.width * DENSITY * MARGIN), int(self.height * DENSITY * MARGIN)
-            if random.random() < self.mix.photographs:
-                name = TRAINING[random.integers(len(TRAINING))].name
-                self._painted[number] = photograph_canvas(name, width, height, random)
-            else:
-                self._painted[number] = dead_leaves(width, height, random)
+            self._painted[number] = self.paint(number)
             if len(self._painted) > self.window:
                 self._painted.popitem(last=False)
         return self._painted[number]
+
+    def paint(self, number: int) -> np.ndarray:
+        """Canvas `number`, painted anew."""
+        random = np.random.default_rng([self.seed, 1, number])
+        height, width = self.canvas_size
+        if random.random() >= self.mix.photographs:
+            return dead_leaves(width, height, random)
+        name = TRAINING[random.integers(len(TRAINING))].name
+        return photograph_canvas(name, width, height, random)
+
+    @property
+    def canvas_size(self) -> tuple[int, int]:
+        """Height and width of every canvas, in pixels."""
+        return int(self.height * DENSITY * MARGIN), int(self.width * DENSITY * MARGIN)
+
+    def recipe(self) -> dict[str, Any]:
+        """The arguments that make this sampler again, in another process."""
+        return {
+            "width": self.width, "height": self.height, "seed": self.seed, "mix": self.mix,
+            "canvases": self.window, "reuse": self.reuse,
+        }  # fmt: skip
 
     def _any_canvas(self, index: int, random: np.random.Generator) -> np.ndarray:
         return self.canvas(index // self.reuse + int(random.integers(self.window)))

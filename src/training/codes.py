@@ -46,6 +46,10 @@ class LinearCodes:
         amplitude = self.deviation.sqrt()
         return amplitude / amplitude.square().mean().sqrt()
 
+    def to(self, device: torch.device) -> LinearCodes:
+        """The same codes on a device."""
+        return LinearCodes(self.basis.to(device), self.mean.to(device), self.deviation.to(device))
+
     def encode(self, video: Tensor) -> Tensor:
         """(B, 3, F, H, W) in -1..1 to latents (B, K, F, H / S, W / S), without posterior noise."""
         frames = video.transpose(1, 2).flatten(0, 1)

@@ -17,9 +17,9 @@ from src.media.images import fit_photograph, read_photograph
 from src.pipelines.loading import DTYPES, read_pipeline
 from src.pipelines.memory import release
 from src.training.buckets import sample_seed
-from src.training.embedded import to_tensor
 from src.training.encoding_cache import Encoders, EncodingCache
 from src.training.objective import image_noise
+from src.training.scene_source import to_tensor
 
 
 @dataclass(frozen=True)

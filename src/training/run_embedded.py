@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,16 @@ from src.core.errors import BadInputError, MissingFileError
 from src.pipelines.blueprint import NANO, Blueprint
 from src.training.callbacks import Callback, CsvLog, Every, Say
 from src.training.checkpoints import CheckpointManager
-from src.training.embedded import CODES, RECIPES, Prepared, prepare, save_codes
+from src.training.embedded import CODES, Prepared, prepare, save_codes
+from src.training.embedded_decoder import DecoderRecipe
+from src.training.embedded_text import TextRecipe
+from src.training.embedded_transformer import TransformerRecipe
 from src.training.loop import Trainer
 from src.training.precision import bf16_is_fast
 from src.training.settings import EmbeddedSettings
 
-STAGES = ("decoder", "text", "transformer")
+RECIPES = {"decoder": DecoderRecipe, "text": TextRecipe, "transformer": TransformerRecipe}
+STAGES = tuple(RECIPES)
 START = "start"
 READ_OUT = "read_out"  # of the text stage; no part of the pipeline
 
@@ -57,29 +63,52 @@ def train_stage(
     """Train one stage for `seconds`, from its newest checkpoint in `folder/name`."""
     prepared = prepare(blueprint, settings, folder)
     stage = getattr(settings, name)
-    recipe = RECIPES[name](prepared, stage, settings)
-    fast = bf16_is_fast(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    recipe, fast = RECIPES[name](prepared, stage, settings, device), bf16_is_fast(device)
+    callbacks = _callbacks(name, settings, folder, sheet_minutes, blueprint)
+    with closing(recipe):
+        _run(recipe, settings, folder, seconds, fast, callbacks)
+
+
+def _run(
+    recipe: Any, settings: EmbeddedSettings, folder: Path, seconds: float, fast: bool, callbacks: list[Callback]
+) -> None:
+    """Train a recipe from its newest checkpoint on."""
+    name, stage = recipe.name, getattr(settings, recipe.name)
     trainer = Trainer(recipe, stage, settings.seed, CheckpointManager(folder / name), fast)
     resumed = trainer.resume()
     if not resumed:
         trainer.start_from(_initial(folder, name))
     where = f"resumes at step {trainer.step}" if resumed else "starts"
     logger.info("{} {} of {}, {}", name, where, stage.steps, "bfloat16" if fast else "float32")
-    trainer.run(seconds, _callbacks(name, settings, folder, sheet_minutes, blueprint))
+    trainer.run(seconds, callbacks)
 
 
-def start_from(pipeline: Path, folder: Path) -> None:
+def start_from(pipeline: Path, folder: Path, blueprint: Blueprint = NANO) -> None:
     """Let a new run in `folder` begin with the weights and codes of an exported pipeline.
 
-    Raises MissingFileError where it is no exported pipeline, BadInputError where a run is there already.
+    Raises MissingFileError where it is no exported pipeline, BadInputError where it is of another blueprint or a run is
+    in `folder` already.
     """
     if not (pipeline / CODES).is_file():
         raise MissingFileError(f"{pipeline} holds no {CODES}; give a folder that train_embedded has exported")
     if (folder / CODES).exists():
         raise BadInputError(f"{folder} holds a run already; give another --folder, or leave --start-from away")
+    _check_form(pipeline, blueprint)
     shutil.copytree(pipeline, folder / START)
     shutil.copy(pipeline / CODES, folder / CODES)
     shutil.copytree(pipeline / "tokenizer", folder / "tokenizer")
+
+
+def _check_form(pipeline: Path, blueprint: Blueprint) -> None:
+    """Raise BadInputError where the pipeline's parts have other sizes than the recipe's."""
+    for part, wanted in blueprint.form.items():
+        file = "scheduler_config.json" if part == "scheduler" else "config.json"
+        config = json.loads((pipeline / part / file).read_text(encoding="utf-8"))
+        for name, value in wanted.items():
+            if config.get(name) != value:
+                found = f"its {part} has {name} {config.get(name)}, the recipe makes {value}"
+                raise BadInputError(f"{pipeline} is of another form: {found}; leave --start-from away")
 
 
 def usual_stages(folder: Path) -> tuple[str, ...]:
@@ -156,6 +185,12 @@ def _load_average(pipeline: Any, average: dict[str, torch.Tensor]) -> None:
             parts[part][rest].copy_(tensor)  # a state dict shares the tensors of its module
 
 
+def _load_as_float32(config: Path) -> None:
+    """Have transformers read the text encoder in float32 unless told otherwise, as diffusers reads the other parts."""
+    said = json.loads(config.read_text(encoding="utf-8"))
+    config.write_text(json.dumps(said | {"dtype": "float32"}, indent=2) + "\n", encoding="utf-8")
+
+
 LARGEST = "14MB"
 """Of one file of weights in the repository; larger parts are split, as diffusers does it."""
 
@@ -167,6 +202,7 @@ def export(settings: EmbeddedSettings, folder: Path, target: Path, blueprint: Bl
     shutil.rmtree(partial, ignore_errors=True)
     save_codes(prepared.codes, partial / CODES)
     prepared.pipeline.to(dtype=torch.float16).save_pretrained(partial, max_shard_size=LARGEST)
+    _load_as_float32(partial / "text_encoder" / "config.json")
     if (target / "README.md").is_file():
         shutil.copy(target / "README.md", partial)
     for file in partial.rglob("*.safetensors"):

@@ -116,12 +116,16 @@ class TransformerStage(Stage):
 
 
 class EmbeddedSettings(Config):
-    """The recipe `embedded`. Seeds, the fit of the codes, and the three stages that run after it."""
+    """The recipe `embedded`. Seeds, the fit of the codes, and the three stages that run after it.
+
+    canvases: in the window that clips draw from; reuse: clips for each new one.
+    """
 
     seed: int = 20
     corpus: int = 6000
     fit_clips: int = 120
     canvases: int = 160
+    reuse: int = 4
     mix: dict[str, float] = Field(default_factory=dict, description="shares that differ from scenes.sampler.Mix")
     threads: int | None = Field(default=None, description="CPU threads; None leaves it to torch")
     decoder: DecoderStage

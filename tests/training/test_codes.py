@@ -9,7 +9,8 @@ from src.pipelines.blueprint import autoencoder
 from src.pipelines.fast_vae import sees_frames_alone
 from src.scenes.sampler import SceneSampler
 from src.training.codes import cells, fit, install
-from src.training.embedded import load_codes, see_frames_alone, to_tensor
+from src.training.embedded import load_codes, see_frames_alone
+from src.training.scene_source import to_tensor
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ from torch import nn
 
 from src.core.errors import DivergedError
 from src.training.checkpoints import CheckpointManager
-from src.training.embedded import RECIPES, prepare
+from src.training.embedded import prepare
 from src.training.loop import Trainer, parameter_groups, step_generator
+from src.training.run_embedded import RECIPES
 from src.training.settings import Rate, Stage
 
 

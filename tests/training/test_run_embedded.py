@@ -1,10 +1,12 @@
 """A slice of the whole recipe ends in a folder that the stock pipeline runs."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from src.core.config import load, validate
 from src.core.errors import BadInputError, MissingFileError
@@ -12,7 +14,8 @@ from src.core.paths import CONFIGS
 from src.media.images import fit_photograph
 from src.pipelines.blueprint import NANO
 from src.training.checkpoints import CheckpointManager
-from src.training.embedded import TransformerRecipe, moments_of, prepare
+from src.training.embedded import prepare
+from src.training.embedded_transformer import TransformerRecipe, moments_of
 from src.training.run_embedded import STAGES, Slice, export, run_slice, start_from, train_stage, usual_stages
 from src.training.settings import EmbeddedSettings, TransformerStage
 from src.training.sheets import sample
@@ -32,10 +35,27 @@ def test_a_slice_exports_a_stock_pipeline(small, settings, tmp_path, pixels):
     assert clip.shape == (9, small.height, small.width, 3)
 
 
+def test_what_is_exported_runs_in_a_plain_script_with_every_default(small, settings, tmp_path, pixels):
+    from diffusers import CogVideoXImageToVideoPipeline
+
+    folder = run_slice(settings, tmp_path / "run", Slice(minutes=0.01, stages=("transformer",)), small)
+    pipeline = CogVideoXImageToVideoPipeline.from_pretrained(folder)
+    assert {part.dtype for part in (pipeline.text_encoder, pipeline.vae, pipeline.transformer)} == {torch.float32}
+    pipeline.set_progress_bar_config(disable=True)
+    pipeline.scheduler.set_timesteps = partial(_few, pipeline.scheduler.set_timesteps)
+    frames = pipeline(image=Image.fromarray(pixels), prompt="pan left").frames[0]
+    assert (len(frames), frames[0].size) == (49, (small.width, small.height))
+
+
+def _few(set_timesteps, count, **options):
+    """Two steps in place of the default fifty: the same road in less time."""
+    set_timesteps(min(count, 2), **options)
+
+
 @pytest.mark.parametrize("stages", [STAGES, ("decoder",), ()])
 def test_a_new_run_starts_from_an_exported_pipeline(small, settings, tmp_path, stages):
     exported = run_slice(settings, tmp_path / "run", Slice(minutes=0.02), small)
-    start_from(exported, tmp_path / "next")
+    start_from(exported, tmp_path / "next", small)
     assert (usual_stages(tmp_path / "run"), usual_stages(tmp_path / "next")) == (STAGES, ("decoder", "transformer"))
     for name in stages:
         train_stage(name, settings, tmp_path / "next", 0.0, blueprint=small)
@@ -47,9 +67,11 @@ def test_a_new_run_starts_from_an_exported_pipeline(small, settings, tmp_path, s
     tokenizer = Path("tokenizer") / "tokenizer.json"
     assert (again / tokenizer).read_bytes() == (exported / tokenizer).read_bytes()
     with pytest.raises(BadInputError, match="holds a run already"):
-        start_from(exported, tmp_path / "next")
+        start_from(exported, tmp_path / "next", small)
     with pytest.raises(MissingFileError, match="exported"):
-        start_from(tmp_path, tmp_path / "third")
+        start_from(tmp_path, tmp_path / "third", small)
+    with pytest.raises(BadInputError, match="num_layers 2, the recipe makes 5"):
+        start_from(exported, tmp_path / "third")
 
 
 def test_the_transformer_begins_with_the_words_of_the_text_stage(small, settings, tmp_path):

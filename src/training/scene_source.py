@@ -1,0 +1,151 @@
+"""Where training clips come from: drawn by OpenCV in the process itself, or rendered in batches on the device.
+
+Both give the same scenes for the same index. On a device the canvases are painted, and the scenes thought out, by
+processes of their own meanwhile: one core could not keep up.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from src.scenes.rendering import render
+from src.scenes.sampler import Clip, SceneSampler
+from src.scenes.scene import Layer
+
+AHEAD = 6
+"""Batches that are thought out ahead of their turn."""
+
+
+class SceneSource(Protocol):
+    """Clips by index; the same index is the same scene, move and prompt."""
+
+    def draw(self, indices: Sequence[int], at: Sequence[int]) -> tuple[Tensor, list[str]]:
+        """The frames with the numbers `at` of these clips, (B, 3, F, H, W) in -1..1, and their prompts."""
+
+    def close(self) -> None:
+        """End what runs beside the process."""
+
+
+@dataclass
+class DrawnScenes:
+    """Drawn here and now. frames: of a whole clip."""
+
+    sampler: SceneSampler
+    frames: int
+
+    def draw(self, indices: Sequence[int], at: Sequence[int]) -> tuple[Tensor, list[str]]:
+        """Each frame is drawn once, however often it is asked for."""
+        shown, where = np.unique(at, return_inverse=True)
+        clips = [self.sampler.clip(index, self.frames) for index in indices]
+        videos = [to_tensor(clip.scene.frames(shown.tolist()))[:, where] for clip in clips]
+        return torch.stack(videos), [clip.prompt for clip in clips]
+
+    def close(self) -> None:
+        """Nothing runs beside."""
+
+
+def to_tensor(frames: np.ndarray) -> Tensor:
+    """(F, H, W, 3) uint8 to (3, F, H, W) float32 in -1..1."""
+    return torch.from_numpy(frames).permute(3, 0, 1, 2).float() / 127.5 - 1
+
+
+@dataclass(frozen=True)
+class CanvasName:
+    """Stands for a canvas that is painted elsewhere."""
+
+    number: int
+    shape: tuple[int, int, int]
+
+
+class Outlines(SceneSampler):
+    """Scenes without their pictures: layers hold the names of their canvases."""
+
+    def canvas(self, number: int) -> Any:
+        """The name of canvas `number`."""
+        height, width = self.canvas_size
+        return CanvasName(number, (height, width, 3))
+
+
+class RenderedScenes:
+    """Rendered on `device`, by the help of `workers` processes.
+
+    sampler: says which clips. frames: of a whole clip. block: clips that are asked for at once, at most; each time they
+    begin at a multiple of it.
+    """
+
+    def __init__(self, sampler: SceneSampler, frames: int, block: int, device: torch.device, workers: int) -> None:
+        self.sampler, self.frames, self.block, self.device = sampler, frames, block, device
+        self._outlined: OrderedDict[int, Future] = OrderedDict()
+        self._painting: dict[int, Future] = {}
+        self._painted: OrderedDict[int, Tensor] = OrderedDict()
+        self._workers = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (sampler.recipe(),))
+
+    def draw(self, indices: Sequence[int], at: Sequence[int]) -> tuple[Tensor, list[str]]:
+        """Each frame is rendered once, however often it is asked for."""
+        shown, where = np.unique(at, return_inverse=True)
+        clips = self._outlines(indices)
+        self._paint_ahead(max(indices))
+        videos = render([clip.scene for clip in clips], shown.tolist(), self._canvas, self.device)
+        return videos[:, :, torch.from_numpy(where)], [clip.prompt for clip in clips]
+
+    def _outlines(self, indices: Sequence[int]) -> list[Clip]:
+        """These clips; those of the next blocks are thought out by the time that they are asked for."""
+        current = indices[0] // self.block
+        for number in range(current, current + AHEAD):
+            if number not in self._outlined:
+                block = range(number * self.block, (number + 1) * self.block)
+                self._outlined[number] = self._workers.submit(_outline, block, self.frames)
+        while len(self._outlined) > 4 * AHEAD:
+            self._outlined.popitem(last=False)[1].cancel()
+        clips = self._outlined.pop(current).result()
+        return [clips[index - current * self.block] for index in indices]
+
+    def _paint_ahead(self, index: int) -> None:
+        """Ask for every canvas of the window that clip `index` draws from, and of the next clips'."""
+        first = index // self.sampler.reuse
+        for number in range(first, first + self.sampler.window + AHEAD):
+            if number not in self._painted and number not in self._painting:
+                self._painting[number] = self._workers.submit(_paint, number)
+
+    def _canvas(self, layer: Layer) -> Tensor:
+        """(3, H, W) uint8 on the device; those that the window has passed are let go."""
+        number = layer.canvas.number
+        if number not in self._painted:
+            future = self._painting.pop(number, None) or self._workers.submit(_paint, number)
+            self._painted[number] = torch.from_numpy(future.result()).permute(2, 0, 1).to(self.device)
+        self._painted.move_to_end(number)
+        while len(self._painted) > self.sampler.window + 4 * AHEAD:
+            self._painted.popitem(last=False)
+        return self._painted[number]
+
+    def close(self) -> None:
+        """End the processes; what they had not begun is not done."""
+        self._workers.shutdown(wait=True, cancel_futures=True)
+
+
+_sampler: SceneSampler
+_outlines: Outlines
+
+
+def _begin(recipe: dict[str, Any]) -> None:
+    """What each process holds: the sampler, with pictures and without."""
+    global _sampler, _outlines
+    torch.set_num_threads(1)
+    _sampler, _outlines = SceneSampler(**recipe), Outlines(**recipe)
+
+
+def _outline(indices: Sequence[int], frames: int) -> list[Clip]:
+    return [_outlines.clip(index, frames) for index in indices]
+
+
+def _paint(number: int) -> np.ndarray:
+    return _sampler.paint(number)

@@ -1,0 +1,36 @@
+"""Rendered scenes are the drawn ones, whichever processes helped."""
+
+import pytest
+import torch
+
+from src.scenes.sampler import SceneSampler
+from src.training.scene_source import DrawnScenes, RenderedScenes
+
+
+@pytest.fixture(scope="module")
+def rendered():
+    source = RenderedScenes(sampler(), 49, 3, torch.device("cpu"), workers=2)
+    yield source
+    source.close()
+
+
+def sampler():
+    return SceneSampler(64, 48, 3, canvases=4, reuse=2)
+
+
+@pytest.mark.parametrize("first", [0, 3, 30])
+def test_rendered_scenes_are_the_drawn_ones(rendered, first):
+    indices, at = range(first, first + 3), [0, 0, 0, 7, 48]
+    videos, prompts = rendered.draw(indices, at)
+    drawn, wordings = DrawnScenes(sampler(), 49).draw(indices, at)
+    assert prompts == wordings
+    assert videos.shape == drawn.shape == (3, 3, 5, 48, 64)
+    assert (videos - drawn).abs().mean() < 1 / 127.5
+    assert torch.equal(videos[:, :, 0], videos[:, :, 2])
+
+
+def test_canvases_that_the_window_has_passed_are_let_go(rendered):
+    for first in range(0, 390, 39):
+        rendered.draw(range(first, first + 2), [0])
+    assert len(rendered._painted) <= 4 + 24
+    assert len(rendered._outlined) <= 24
