@@ -23,6 +23,7 @@ from src.training.embedded_transformer import TransformerRecipe
 from src.training.loop import Trainer
 from src.training.precision import bf16_is_fast
 from src.training.settings import EmbeddedSettings
+from src.training.timed import FitToTime
 
 RECIPES = {"decoder": DecoderRecipe, "text": TextRecipe, "transformer": TransformerRecipe}
 STAGES = tuple(RECIPES)
@@ -38,6 +39,8 @@ class Slice:
     stages: tuple[str, ...] = STAGES
     sheet_minutes: float = 0.0
     """A sample sheet this often; 0 for none."""
+    fit: bool = False
+    """Cut each stage's schedule to the time that it has, as it turns out."""
 
 
 def run_slice(settings: EmbeddedSettings, folder: Path, piece: Slice, blueprint: Blueprint = NANO) -> Path:
@@ -48,7 +51,7 @@ def run_slice(settings: EmbeddedSettings, folder: Path, piece: Slice, blueprint:
     total = sum(getattr(settings, name).share for name in piece.stages)
     for name in piece.stages:
         share = getattr(settings, name).share / total
-        train_stage(name, settings, folder, 60 * piece.minutes * share, piece.sheet_minutes, blueprint)
+        train_stage(name, settings, folder, 60 * piece.minutes * share, piece.sheet_minutes, blueprint, piece.fit)
     return export(settings, folder, folder / "pipeline", blueprint)
 
 
@@ -59,13 +62,15 @@ def train_stage(
     seconds: float,
     sheet_minutes: float = 0.0,
     blueprint: Blueprint = NANO,
+    fit: bool = False,
 ) -> None:
-    """Train one stage for `seconds`, from its newest checkpoint in `folder/name`."""
+    """Train one stage for `seconds`, from its newest checkpoint in `folder/name`; fit: end its schedule then."""
     prepared = prepare(blueprint, settings, folder)
     stage = getattr(settings, name)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     recipe, fast = RECIPES[name](prepared, stage, settings, device), bf16_is_fast(device)
     callbacks = _callbacks(name, settings, folder, sheet_minutes, blueprint)
+    callbacks += [FitToTime(recipe, seconds)] if fit else []
     with closing(recipe):
         _run(recipe, settings, folder, seconds, fast, callbacks)
 

@@ -88,14 +88,14 @@ class TextStage(Stage):
 class TransformerStage(Stage):
     """Text encoder and transformer learn the clean codes of a clip.
 
-    batches: clips a step for each number of token frames, the photograph's among them; draw: from which step on which
-    numbers are drawn, with their weights. contiguous: the share of samples whose token frames are the clip's first.
-    last_timestep: the share of samples at the schedule's last timestep; 0 is the published objective. image_noise: the
-    logarithm of the noise on the photograph. long_text: as in the text stage.
+    batches: clips a step for each number of token frames, the photograph's among them; draw: from which share of the
+    steps on which numbers are drawn, with their weights. contiguous: the share of samples whose token frames are the
+    clip's first. last_timestep: the share of samples at the schedule's last timestep; 0 is the published objective.
+    image_noise: the logarithm of the noise on the photograph. long_text: as in the text stage.
     """
 
     batches: dict[int, int]
-    draw: dict[int, dict[int, float]]
+    draw: dict[float, dict[int, float]]
     contiguous: float = 0.3
     caption_dropout: float = 0.1
     image_dropout: float = 0.05
@@ -106,13 +106,15 @@ class TransformerStage(Stage):
     @model_validator(mode="after")
     def _drawn_are_batched(self) -> Self:
         missing = sorted({count for counts in self.draw.values() for count in counts} - set(self.batches))
+        if 0 not in self.draw:
+            raise ValueError("draw does not say what is drawn from share 0 of the steps on")
         if missing or min(self.batches) < 2:
             raise ValueError(f"draw names {missing} token frames that batches lacks; each is 2 or more")
         return self
 
     def lengths(self, step: int) -> dict[int, float]:
         """The numbers of token frames drawn at `step`, with their weights."""
-        return self.draw[max(start for start in self.draw if start <= step)]
+        return self.draw[max(start for start in self.draw if start <= step / self.steps)]
 
 
 class EmbeddedSettings(Config):

@@ -100,6 +100,13 @@ def test_token_frames_without_a_batch_are_refused():
     data = {"steps": 1, "share": 1, "batches": {4: 1}, "draw": {0: {4: 0.5, 7: 0.5}}}
     with pytest.raises(BadInputError, match="\\[7\\] token frames"):
         validate(data, TransformerStage, "test")
+    with pytest.raises(BadInputError, match="share 0"):
+        validate(data | {"draw": {0.5: {4: 1.0}}}, TransformerStage, "test")
+
+
+def test_longer_clips_come_with_their_share_of_the_steps():
+    stage = TransformerStage(steps=10, share=1, batches={2: 1, 7: 1}, draw={0: {2: 1.0}, 0.6: {7: 1.0}})
+    assert [list(stage.lengths(step)) for step in (0, 5, 6, 9)] == [[2], [2], [7], [7]]
 
 
 def test_a_token_frame_shows_eight_frames_and_the_first_one_the_photograph():
