@@ -1,0 +1,135 @@
+"""Train the embedded model on a borrowed accelerator: minutes in, a pipeline in files that travel out.
+
+    python -m benchmarks.card_nano --minutes 7 --out FOLDER            # on the card
+    python -m benchmarks.card_nano --rehearse --minutes 1 --out FOLDER # small, on a CPU
+    python -m benchmarks.card_nano --unpack FOLDER --to checkpoints/nano
+
+What leaves are the weights as a tar file in parts under 16 MB, and `nano.json`: steps, clips seen, clips a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import torch
+
+from src.core.config import load
+from src.core.errors import MissingFileError
+from src.core.paths import CONFIGS
+from src.pipelines.blueprint import NANO, TINY_NANO
+from src.training.run_embedded import STAGES, Slice, run_slice, start_from, usual_stages
+from src.training.settings import EmbeddedSettings
+
+PART = 15_000_000
+"""Bytes of a file that leaves, at most."""
+SETTINGS = CONFIGS / "training" / "embedded_card.yaml"
+CPU_CLIPS_AN_HOUR = 2100
+"""Clips that one core trains in an hour with configs/training/embedded.yaml: 2.4 a step, one step in 4.1 s."""
+
+
+def train(minutes: float, out: Path, rehearse: bool, start: Path | None = None) -> dict[str, float | str]:
+    """Train for `minutes` and leave weights and figures in `out`. start: an exported pipeline to go on from."""
+    settings, blueprint = load(SETTINGS, EmbeddedSettings), NANO
+    if rehearse:
+        settings, blueprint = small(settings), TINY_NANO
+    folder = Path(out) / "run"
+    if start is not None:
+        start_from(start, folder, blueprint)
+    run_slice(settings, folder, Slice(minutes, usual_stages(folder), fit=True), blueprint)
+    pack(folder / "pipeline", Path(out))
+    figures = figures_of(folder, settings)
+    (Path(out) / "nano.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    shutil.rmtree(folder)
+    return figures
+
+
+def small(settings: EmbeddedSettings) -> EmbeddedSettings:
+    """The same road in batches for a CPU and a tiny model."""
+    decoder = settings.decoder.model_copy(update={"crops": 2, "crop_height": 32, "crop_width": 32})
+    changes = {"batches": {2: 3}, "draw": {0: {2: 1.0}}}
+    transformer = settings.transformer.model_copy(update=changes)
+    stages = {"decoder": decoder, "transformer": transformer}
+    return settings.model_copy(update={"canvases": 6, "corpus": 300, "fit_clips": 6} | stages)
+
+
+def figures_of(folder: Path, settings: EmbeddedSettings) -> dict[str, float | str]:
+    """Steps of each stage and what the transformer saw, from the run's own logs."""
+    steps = {name: _steps(folder / f"{name}.csv") for name in STAGES}
+    pace = [float(row["seconds"]) for row in _rows(folder / "transformer.csv")]
+    clips = min(settings.transformer.batches.values())
+    typical = sorted(pace)[len(pace) // 2] if pace else float("nan")
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return {
+        "device": device, **{f"{name}_steps": count for name, count in steps.items()},
+        "seconds_a_step": typical, "clips_at_least": steps["transformer"] * clips,
+        "times_a_core_hour": steps["transformer"] * clips / CPU_CLIPS_AN_HOUR,
+    }  # fmt: skip
+
+
+def _steps(file: Path) -> int:
+    return len(_rows(file))
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    if not file.is_file():
+        return []
+    with file.open(newline="") as text:
+        return list(csv.DictReader(text))
+
+
+def pack(pipeline: Path, out: Path) -> list[Path]:
+    """The folder as `nano.tar`, cut into `nano.tar.00` and so on."""
+    whole = out / "nano.tar"
+    with tarfile.open(whole, "w") as archive:
+        archive.add(pipeline, arcname=".")
+    parts, data = [], whole.read_bytes()
+    for number, begin in enumerate(range(0, len(data), PART)):
+        parts.append(out / f"nano.tar.{number:02d}")
+        parts[-1].write_bytes(data[begin : begin + PART])
+    whole.unlink()
+    return parts
+
+
+def unpack(folder: Path, to: Path) -> Path:
+    """The parts in `folder` as a pipeline in `to`, which keeps its README. Raises MissingFileError without parts."""
+    parts = sorted(folder.glob("nano.tar.*"))
+    if not parts:
+        raise MissingFileError(f"{folder} holds no nano.tar.00; give the folder that came back from the card")
+    fresh = to.with_name(f".{to.name}.partial")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    whole = fresh / "nano.tar"
+    whole.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with tarfile.open(whole) as archive:
+        archive.extractall(fresh, filter="data")
+    whole.unlink()
+    if (to / "README.md").is_file():
+        shutil.copy(to / "README.md", fresh)
+    shutil.rmtree(to, ignore_errors=True)
+    return fresh.rename(to)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=7.0)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--rehearse", action="store_true")
+    parser.add_argument("--start", type=Path, help="an exported pipeline to go on from")
+    parser.add_argument("--unpack", type=Path)
+    parser.add_argument("--to", type=Path, default=Path("checkpoints/nano"))
+    given = parser.parse_args()
+    if given.unpack:
+        print(unpack(given.unpack, given.to))
+    elif given.out:
+        print(json.dumps(train(given.minutes, given.out, given.rehearse, given.start), indent=2))
+    else:
+        parser.error("--out FOLDER or --unpack FOLDER")
+
+
+if __name__ == "__main__":
+    main()

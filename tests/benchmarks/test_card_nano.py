@@ -1,0 +1,30 @@
+"""The rehearsal of a card's minutes ends in parts that come together as a pipeline."""
+
+import pytest
+import torch
+
+from benchmarks import card_nano
+from src.core.errors import MissingFileError
+
+
+def test_a_rehearsal_leaves_weights_and_figures(tmp_path, monkeypatch):
+    from diffusers import CogVideoXImageToVideoPipeline
+
+    monkeypatch.setattr(card_nano, "PART", 200_000)
+    figures = card_nano.train(0.05, tmp_path, rehearse=True)
+    assert figures["transformer_steps"] > 0
+    assert figures["clips_at_least"] == 3 * figures["transformer_steps"]
+    parts = sorted(tmp_path.glob("nano.tar.*"))
+    assert len(parts) > 1
+    assert {file.name for file in tmp_path.iterdir()} == {"nano.json", *(part.name for part in parts)}
+    (tmp_path / "to").mkdir()
+    (tmp_path / "to" / "README.md").write_text("card")
+    folder = card_nano.unpack(tmp_path, tmp_path / "to")
+    assert (folder / "README.md").read_text() == "card"
+    pipeline = CogVideoXImageToVideoPipeline.from_pretrained(folder, use_safetensors=True)
+    assert pipeline.transformer.dtype == torch.float32
+
+
+def test_a_folder_without_parts_is_named(tmp_path):
+    with pytest.raises(MissingFileError, match=r"nano\.tar\.00"):
+        card_nano.unpack(tmp_path, tmp_path / "to")
