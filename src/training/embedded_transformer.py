@@ -33,7 +33,7 @@ class Denoising(nn.Module):
 def compile_blocks(transformer: nn.Module) -> None:
     """Compile the blocks in place: they share one graph, so that it takes the time of one."""
     for block in transformer.transformer_blocks:
-        block.compile()
+        block.compile(dynamic=True)  # one graph for clips of every length
 
 
 @dataclass(frozen=True)
