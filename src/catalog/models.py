@@ -31,10 +31,24 @@ def find_model(name: str) -> ModelSpec:
     if is_folder(Path(name)):
         own = [spec for spec in specs.values() if portable(Path(name)) == spec.repository]
         return own[0] if own else spec_of_folder(Path(name))
+    if is_file(Path(name)) or Path(name).suffix in SINGLE_FILES:
+        raise BadInputError(_single_file(name))
     if "/" in name or name.startswith("."):
         raise MissingFileError(f"model folder {name} does not exist")
     known = ", ".join(specs)
     raise BadInputError(f"unknown model {name!r}; known: auto, {known}, or the path of a diffusers folder")
+
+
+SINGLE_FILES = (".gguf", ".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+
+
+def _single_file(name: str) -> str:
+    """What to do with a single file of weights, as one sentence."""
+    if name.endswith(".gguf"):
+        better = "GGUF files hold a quantised transformer alone; for less memory take --profile compact"
+    else:
+        better = "it holds one part alone; an adapter goes with --lora"
+    return f"--model {name} is a single file, and Newsreel takes a diffusers folder (model_index.json): {better}"
 
 
 def spec_of_folder(folder: Path) -> ModelSpec:

@@ -83,7 +83,8 @@ class ModelSpec(Config):
     """One model.
 
     repository: folder inside this repository that holds it. folder: a diffusers folder named by path.
-    hub: repository id on the model hub, `revision` pinned to a commit. download_bytes: of the whole snapshot.
+    hub: repository id on the model hub, `revision` pinned to a commit; former: names that it had, under which it may
+    lie in the hub's cache. download_bytes: of the whole snapshot.
     native: size it generates. delivered: size of its clips unless asked otherwise.
     delivery: how native becomes delivered unless asked otherwise: "lanczos" or a preset of the networks.
     size_multiple: native sizes must divide by this (VAE step x patch). fps: frames a second that it was trained on.
@@ -98,6 +99,7 @@ class ModelSpec(Config):
     folder: str | None = None
     hub: str | None = None
     revision: str | None = None
+    former: tuple[str, ...] = ()
     download_bytes: int = 0
     memory: Memory = Field(default_factory=Memory)
     native: Size

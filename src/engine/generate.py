@@ -19,6 +19,7 @@ from src.core.prompts import Template, load_templates
 from src.core.request import Request
 from src.core.result import Result
 from src.engine.manifest import read_manifest
+from src.engine.planner import choices
 from src.engine.resolve import check, draw_seed, resolve, upscaler_files, wording
 from src.media.images import Photograph, read_photograph
 from src.pipelines.adapter_files import AdapterFile, read_adapter
@@ -100,6 +101,10 @@ def choose_model(request: Request) -> tuple[ModelSpec, str]:
     hardware = probe(request.device)
     if hardware.device != "cuda":
         return nano, f"model nano, the embedded one: {LARGE} needs a CUDA device, which is not here"
+    try:
+        choices(request, large, hardware)
+    except BadInputError as error:
+        return nano, f"model nano, the embedded one: {error}"
     return large, f"model {LARGE} on {hardware.name}; the embedded one with --model nano"
 
 
