@@ -6,6 +6,7 @@ whole blocks; the other caches hook the attention and feed-forward parts, and fo
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 PARTS = ("norm1", "attn1", "norm2", "ff")
 INSIDE_BLOCKS = ("taylorseer", "pyramid")
 """Caches whose hooks lie inside a block."""
+BACKEND = "inductor"
 RECOMPILE_LIMIT = 64
 CHANGES = 8
 """Changes of adapters before compiled code is dropped: each may add a graph for guided and one for unguided steps."""
@@ -28,7 +30,7 @@ class Compiled:
     def __init__(self, module: nn.Module) -> None:
         self.eager: Callable[..., Any] = module.forward
         self.on = True
-        self._compiled = torch.compile(self.eager, fullgraph=True, dynamic=False)
+        self._compiled = torch.compile(self.eager, backend=BACKEND, fullgraph=True, dynamic=False)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not self.on:
@@ -74,6 +76,20 @@ def eagerly(module: nn.Module) -> Callable[..., Any]:
     """The module uncompiled: for a shape that is computed now and then and is not worth a graph."""
     forward = module.forward
     return forward.eager if isinstance(forward, Compiled) else module
+
+
+@contextmanager
+def uncompiled(module: nn.Module) -> Iterator[None]:
+    """Have the module run as it was before compiling."""
+    forward = module.forward
+    if not isinstance(forward, Compiled):
+        yield
+        return
+    forward.on, before = False, forward.on
+    try:
+        yield
+    finally:
+        forward.on = before
 
 
 def forget_compiled() -> None:

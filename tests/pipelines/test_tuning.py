@@ -136,7 +136,7 @@ def test_streamed_parts_are_many_groups(tiny_folder, part):
 def test_changes_of_adapters_and_sessions_never_meet_a_recompile_limit(tiny_folder, make_plan, picture, monkeypatch):
     """Six adapters of as many ranks, then another session: more graphs than the limit here, which is lower than ours."""
     real = torch.compile
-    monkeypatch.setattr(compiling.torch, "compile", lambda f, **kw: real(f, backend="eager", **kw))
+    monkeypatch.setattr(compiling.torch, "compile", lambda f, **kw: real(f, **kw | {"backend": "eager"}))
     monkeypatch.setattr(compiling, "RECOMPILE_LIMIT", 8)
     monkeypatch.setattr(compiling, "CHANGES", 3)
     plan = make_plan(steps=2, guidance=(4.0, 1.0))
