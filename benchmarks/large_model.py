@@ -12,25 +12,10 @@ from diffusers import (
 from torch import nn
 from transformers import T5Config, T5EncoderModel
 
+from src.pipelines.architectures import COGVIDEOX_5B as LARGE
 from src.pipelines.blueprint import train_tokenizer
 
 CORPUS = ["press briefing at city hall, slow push in", "market commentary on breaking news, pan left"]
-LARGE: dict[str, dict[str, Any]] = {
-    "text_encoder": {
-        "vocab_size": 32128, "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64,
-        "feed_forward_proj": "gated-gelu",
-    },
-    "transformer": {
-        "num_attention_heads": 48, "attention_head_dim": 64, "in_channels": 32, "out_channels": 16, "num_layers": 42,
-        "time_embed_dim": 512, "text_embed_dim": 4096, "sample_width": 90, "sample_height": 60, "sample_frames": 49,
-        "patch_size": 2, "max_text_seq_length": 226, "use_rotary_positional_embeddings": True,
-        "use_learned_positional_embeddings": True,
-    },
-    "vae": {
-        "block_out_channels": (128, 256, 256, 512), "latent_channels": 16, "layers_per_block": 3,
-        "norm_num_groups": 32, "scaling_factor": 0.7, "sample_height": 480, "sample_width": 720,
-    },
-}  # fmt: skip
 SMALL: dict[str, dict[str, Any]] = {
     "text_encoder": LARGE["text_encoder"] | {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_heads": 4},
     "transformer": LARGE["transformer"] | {
@@ -43,20 +28,15 @@ SMALL: dict[str, dict[str, Any]] = {
         "sample_height": 48, "sample_width": 64,
     },
 }  # fmt: skip
-BLOCKS = 4
 
 
 def build(sizes: dict[str, dict[str, Any]], device: torch.device, dtype: torch.dtype) -> CogVideoXImageToVideoPipeline:
     """A whole pipeline on `device`, weights drawn from N(0, 0.02), the same each time; the checkpoint's scheduler."""
     torch.manual_seed(0)
-    vae_blocks = {
-        "down_block_types": ("CogVideoXDownBlock3D",) * BLOCKS,
-        "up_block_types": ("CogVideoXUpBlock3D",) * BLOCKS,
-    }
     makers = {
         "text_encoder": lambda: T5EncoderModel(T5Config(**sizes["text_encoder"])),
         "transformer": lambda: CogVideoXTransformer3DModel(**sizes["transformer"]),
-        "vae": lambda: AutoencoderKLCogVideoX(**sizes["vae"], **vae_blocks),
+        "vae": lambda: AutoencoderKLCogVideoX(**sizes["vae"]),
     }
     parts = {name: _on(device, dtype, make).eval() for name, make in makers.items()}
     scheduler = CogVideoXDDIMScheduler(

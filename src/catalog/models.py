@@ -31,10 +31,24 @@ def find_model(name: str) -> ModelSpec:
     if is_folder(Path(name)):
         own = [spec for spec in specs.values() if portable(Path(name)) == spec.repository]
         return own[0] if own else spec_of_folder(Path(name))
+    if is_file(Path(name)) or Path(name).suffix in SINGLE_FILES:
+        raise BadInputError(_single_file(name))
     if "/" in name or name.startswith("."):
         raise MissingFileError(f"model folder {name} does not exist")
     known = ", ".join(specs)
     raise BadInputError(f"unknown model {name!r}; known: auto, {known}, or the path of a diffusers folder")
+
+
+SINGLE_FILES = (".gguf", ".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+
+
+def _single_file(name: str) -> str:
+    """What to do with a single file of weights, as one sentence."""
+    if name.endswith(".gguf"):
+        better = "GGUF files hold a quantised transformer alone; for less memory take --profile compact"
+    else:
+        better = "it holds one part alone; an adapter goes with --lora"
+    return f"--model {name} is a single file, and Newsreel takes a diffusers folder (model_index.json): {better}"
 
 
 def spec_of_folder(folder: Path) -> ModelSpec:
@@ -59,7 +73,8 @@ def _describe(folder: Path, transformer: dict[str, Any], vae: dict[str, Any], sc
     step = 2 ** (len(vae["block_out_channels"]) - 1)
     learned = transformer.get("use_learned_positional_embeddings", False)
     frames = transformer.get("sample_frames", 49)
-    native = Size(width=transformer["sample_width"] * step, height=transformer["sample_height"] * step)
+    native = _native(transformer, step)
+    newer = is_1_5(transformer)
     return ModelSpec(
         id=folder.resolve().name,
         description=f"diffusers folder {folder.name}",
@@ -68,7 +83,8 @@ def _describe(folder: Path, transformer: dict[str, Any], vae: dict[str, Any], sc
         delivered=native if native.width * 2 != native.height * 3 else Size(width=720, height=480),
         size_multiple=step * transformer.get("patch_size", 2),
         max_sequence_length=transformer.get("max_text_seq_length", 226),
-        frames=FrameRule(only=frames) if learned else FrameRule(most=frames),
+        frames=_frame_rule(frames, learned, newer),
+        fps=16.0 if newer else 8.0,
         defaults={"num_frames": frames},
         schedule=Schedule(
             spacing=scheduler.get("timestep_spacing", "leading"),
@@ -77,6 +93,30 @@ def _describe(folder: Path, transformer: dict[str, Any], vae: dict[str, Any], sc
         ),
         licence="see the folder's own card",
     )
+
+
+def is_1_5(transformer: dict[str, Any]) -> bool:
+    """Whether it is an image-to-video transformer of CogVideoX 1.5: none other embeds an offset (`ofs`)."""
+    return transformer.get("ofs_embed_dim") is not None
+
+
+SIZE_OF_1_5 = Size(width=1360, height=768)
+LARGEST_1_5 = 300
+"""Latent cells a side that 1.5's rotary tables cover: what its configuration says in the place of its size."""
+
+
+def _native(transformer: dict[str, Any], step: int) -> Size:
+    width, height = transformer["sample_width"], transformer["sample_height"]
+    if is_1_5(transformer) and min(width, height) >= LARGEST_1_5:
+        return SIZE_OF_1_5
+    return Size(width=width * step, height=height * step)
+
+
+def _frame_rule(frames: int, learned: bool, newer: bool) -> FrameRule:
+    """1.0 makes the one count that its positions were trained on; 1.5 makes 16k + 1, up to ten seconds."""
+    if learned:
+        return FrameRule(only=frames)
+    return FrameRule(step=16, most=max(161, frames)) if newer else FrameRule(most=frames)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Profiles: named ways to run a model, ordered from fastest to most frugal; data in `configs/profiles.yaml`."""
+"""Profiles: named ways to run a model, in order of preference; data in `configs/profiles.yaml`."""
+
+from typing import Literal
 
 from pydantic import Field, model_validator
 
@@ -16,7 +18,8 @@ class Profile(Config):
     cache, cache_threshold: step cache and how far the first block's residual may move before it is refreshed.
     guidance_from, guidance_until: part of the steps, 0 to 1, in which guidance is applied; outside, one forward.
     quantize: "none", "int8" or "fp8" weights of the transformer. capability: least CUDA capability it needs.
-    offload: "none", "model", "group" or "sequential". tiling: decode the VAE in tiles.
+    offload: what moves between the machine's memory and the GPU's (`pipelines/placement.py`).
+    tiling: decode the VAE in tiles; "auto" does where the whole picture does not fit.
     """
 
     name: str
@@ -31,8 +34,8 @@ class Profile(Config):
     guidance_until: float = Field(default=1.0, ge=0, le=1)
     quantize: str = "none"
     capability: float = 0.0
-    offload: str = "none"
-    tiling: bool = False
+    offload: Literal["none", "text", "model", "group", "paged", "sequential"] = "none"
+    tiling: bool | Literal["auto"] = False
 
 
 class ProfileFile(Config):
@@ -49,7 +52,7 @@ class ProfileFile(Config):
 
 
 def load_profiles() -> tuple[Profile, ...]:
-    """Every profile, fastest first."""
+    """Every profile, in order of preference."""
     return load(CONFIGS / "profiles.yaml", ProfileFile).profiles
 
 

@@ -53,24 +53,41 @@ class Schedule(Config):
 
 
 class Memory(Config):
-    """Bytes: of each part's weights in 16 bit, and of the activations of denoising and decoding beside them."""
+    """Bytes on the device, counted by `python -m src.evaluation.memory` for one clip of the model's own size.
+
+    text_encoder, transformer, vae: weights in 16 bit. text_stream, transformer_stream: what of a streamed part is there
+    at once. quantizable: of the transformer, what int8 halves. layers, hidden: transformer blocks, and the bytes of the
+    tokens between two of them, which step caches keep. The others are activations beside the weights: encode_text,
+    encode_image, denoise (a guided forward), decode (the whole picture), decode_tiled, decode_stock (the stock VAE).
+    measured: peaks by profile, from a card (`python -m benchmarks.card --publish`).
+    """
 
     text_encoder: int = 0
     transformer: int = 0
     vae: int = 0
+    text_stream: int = 0
+    transformer_stream: int = 0
+    quantizable: int = 0
+    layers: int = 0
+    hidden: int = 0
+    encode_text: int = 0
+    encode_image: int = 0
     denoise: int = 0
     decode: int = 0
     decode_tiled: int = 0
+    decode_stock: int = 0
+    measured: dict[str, int] = Field(default_factory=dict)
 
 
 class ModelSpec(Config):
     """One model.
 
     repository: folder inside this repository that holds it. folder: a diffusers folder named by path.
-    hub: repository id on the model hub, `revision` pinned to a commit. download_bytes: of the whole snapshot.
+    hub: repository id on the model hub, `revision` pinned to a commit; former: names that it had, under which it may
+    lie in the hub's cache. download_bytes: of the whole snapshot.
     native: size it generates. delivered: size of its clips unless asked otherwise.
     delivery: how native becomes delivered unless asked otherwise: "lanczos" or a preset of the networks.
-    size_multiple: native sizes must divide by this (VAE step x patch).
+    size_multiple: native sizes must divide by this (VAE step x patch). fps: frames a second that it was trained on.
     max_sequence_length: prompt tokens it reads. template_guidance: press templates' guidance scales, which are
     tuned for the large models, apply to it.
     memory: what the planner reckons with. licence: of the weights.
@@ -82,12 +99,14 @@ class ModelSpec(Config):
     folder: str | None = None
     hub: str | None = None
     revision: str | None = None
+    former: tuple[str, ...] = ()
     download_bytes: int = 0
     memory: Memory = Field(default_factory=Memory)
     native: Size
     delivered: Size = Size(width=720, height=480)
     delivery: str = "lanczos"
     size_multiple: int = 16
+    fps: float = 8.0
     max_sequence_length: int = 226
     template_guidance: bool = True
     frames: FrameRule = Field(default_factory=FrameRule)

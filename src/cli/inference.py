@@ -59,13 +59,14 @@ def _request(mode: Mode, values: dict[str, Any]) -> Request:
 def _generate(request: Request, dry_run: bool, as_json: bool, quiet: bool) -> None:
     from loguru import logger
 
-    from src.engine.generate import plans_for, prepare
-    from src.engine.planner import advice
+    from src.engine.advice import advice
+    from src.engine.generate import plans_for, prepare, sized
     from src.engine.probe import probe
 
     prepared = prepare(request)
     logger.info(prepared.choice)
     hardware = probe(request.device)
+    prepared = sized(prepared, hardware)
     plans = plans_for(prepared, hardware)
     for sentence in advice(request, prepared.spec, hardware):
         logger.info(sentence)

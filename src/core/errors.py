@@ -2,7 +2,8 @@
 
     NewsreelError                 exit 1    HTTP 500   a bug, or something nobody foresaw
     ├── BadInputError             exit 2    HTTP 422   what was asked cannot be done as asked
-    │   └── MissingFileError      exit 2    HTTP 404   a named file, folder or adapter is not there
+    │   ├── MissingFileError      exit 2    HTTP 404   a named file, folder or adapter is not there
+    │   └── SwitchError           exit 2    HTTP 422   what a profile switches on does not work here
     ├── MissingWeightsError       exit 3    HTTP 503   weights or data must be fetched first
     ├── OutOfMemoryError          exit 4    HTTP 503   no plan fits, after every fallback
     ├── PartialFailureError       exit 5    HTTP 500   some jobs of a batch failed
@@ -32,6 +33,17 @@ class MissingFileError(BadInputError):
     """A file, folder or adapter that the request names does not exist."""
 
     http_status = 404
+
+
+class SwitchError(BadInputError):
+    """What a profile switches on does not work here; the run goes on without it.
+
+    switch: "compile", "quantize", "attention" or "cache".
+    """
+
+    def __init__(self, switch: str, message: str) -> None:
+        super().__init__(message)
+        self.switch = switch
 
 
 class MissingWeightsError(NewsreelError):

@@ -10,7 +10,9 @@ class Hardware(Config):
     memory, free_memory: bytes of device memory (CUDA) or of what this process may use (CPU, cgroups counted).
     capability: CUDA compute capability, (0, 0) on a CPU. bf16: the device multiplies bfloat16
     natively (on a CPU: by AMX, several times as fast as float32; AVX-512 alone gains nothing).
-    compiler: a C++ compiler is there, without which torch.compile does not work.
+    compiler: all is there that torch.compile needs, else compiler_lacks says what is not. quantizer: torchao is there.
+    vendor: of the GPU, "nvidia", "amd", or "apple", whose GPU is not used; "" without one.
+    host_memory, free_host_memory: bytes of the machine itself beside a GPU, 0 where that is not known or on a CPU.
     """
 
     device: str
@@ -21,3 +23,8 @@ class Hardware(Config):
     capability: tuple[int, int] = (0, 0)
     bf16: bool = False
     compiler: bool = False
+    compiler_lacks: str = "a C++ compiler: apt-get install g++ python3-dev"
+    quantizer: bool = False
+    vendor: str = ""
+    host_memory: int = 0
+    free_host_memory: int = 0

@@ -47,14 +47,14 @@ class Request(Config):
     num_frames: Annotated[int, Field(ge=1)] | None = None
     height: Annotated[int, Field(ge=16, le=4320)] | None = None
     width: Annotated[int, Field(ge=16, le=7680)] | None = None
-    fps: Annotated[float, Field(ge=1, le=120)] = 8.0
+    fps: Annotated[float, Field(ge=1, le=120)] | None = None
     num_inference_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
     guidance_scale: Annotated[float, Field(ge=0, le=50)] | None = None
     scheduler: Literal["dpm", "ddim"] | None = None
     guidance_interval: tuple[float, float] | None = None
     lora: tuple[str, ...] = ()
     profile: str = "auto"
-    offload: Literal["auto", "none", "model", "group", "sequential"] = "auto"
+    offload: Literal["auto", "none", "text", "model", "group", "paged", "sequential"] = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     attention: Literal["auto", "flash", "cudnn", "efficient", "math"] | None = None
     cache: str | None = None
@@ -109,8 +109,8 @@ class Request(Config):
     @field_validator("vram_budget")
     @classmethod
     def _budget(cls, value: str | None) -> str | None:
-        if value is not None and parse_bytes(value) is None:
-            raise ValueError("must be a number with GB, GiB, MB or MiB, such as 12GB")
+        if value is not None and not parse_bytes(value):
+            raise ValueError("must be a number above 0 with GB, GiB, MB or MiB, such as 12GB")
         return value
 
     @field_validator("height", "width")

@@ -17,7 +17,7 @@ from src.core.plan import Plan
 from src.core.progress import CancelToken, ignore
 from src.core.request import Request
 from src.core.result import Result
-from src.engine.generate import generate, plans_for, prepare
+from src.engine.generate import generate, plans_for, prepare, sized
 from src.engine.manifest import read_manifest
 from src.engine.planner import budget_bytes, most_prompts
 from src.engine.session import Sessions
@@ -81,7 +81,7 @@ def plan_batch(
                 raise BadInputError(f"output_path {path} is that of another job")
             if path.with_suffix(".json") == output_dir / "report.json":
                 raise BadInputError("its manifest would be report.json, the batch's own report; give it another id")
-            prepared = prepare(request)
+            prepared = sized(prepare(request), hardware)
             planned.append(Planned(job, request, plans_for(prepared, hardware), prepared.spec))
         except NewsreelError as error:
             errors[job.id] = error

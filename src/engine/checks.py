@@ -1,7 +1,6 @@
 """What `src.test_setup` looks at: each check gives one line and says whether it is in order."""
 
 import importlib
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -15,9 +14,9 @@ from src.core.plan import Plan
 from src.core.progress import CancelToken, ignore
 from src.core.prompts import load_templates
 from src.core.request import Request
+from src.core.toolchain import missing_for_compiling
 from src.engine.costs import Stopwatch
 from src.engine.manifest import versions
-from src.engine.probe import has_compiler
 from src.engine.resolve import resolve
 from src.engine.session import Session
 from src.pipelines.locate import find, how_to_fetch, locate, weight_hashes
@@ -38,7 +37,7 @@ def run_checks(hardware: Hardware) -> Iterator[Check]:
     """Every check in turn; a model is loaded in the dtype it will run in and makes one short clip."""
     yield Check("versions", "ok", ", ".join(f"{name} {version}" for name, version in versions().items()))
     yield device(hardware)
-    yield compiler()
+    yield compiler(hardware)
     yield codecs()
     yield offload(hardware)
     for spec in load_models().values():
@@ -55,11 +54,12 @@ def device(hardware: Hardware) -> Check:
     return Check("GPU", "missing", detail + "; a CUDA card with 12 GB or more runs the large models")
 
 
-def compiler() -> Check:
-    """torch.compile needs a C++ compiler on a CPU and for Triton's launcher."""
-    if has_compiler():
-        return Check("compiler", "ok", shutil.which("g++") or shutil.which("clang++") or "")
-    return Check("compiler", "missing", "no g++: compiled profiles are off; apt-get install g++ python3-dev")
+def compiler(hardware: Hardware) -> Check:
+    """Whether compiled profiles can run on this device."""
+    missing = missing_for_compiling(hardware.device)
+    if missing:
+        return Check("compiler", "missing", f"compiled profiles are off without {missing}")
+    return Check("compiler", "ok", "torch.compile has what it needs here")
 
 
 def codecs() -> Check:

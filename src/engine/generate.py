@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from src.core.prompts import Template, load_templates
 from src.core.request import Request
 from src.core.result import Result
 from src.engine.manifest import read_manifest
+from src.engine.planner import choices
 from src.engine.resolve import check, draw_seed, resolve, upscaler_files, wording
 from src.media.images import Photograph, read_photograph
 from src.pipelines.adapter_files import AdapterFile, read_adapter
@@ -26,7 +27,7 @@ from src.pipelines.locate import find, how_to_fetch, locate, weight_hashes
 from src.upscaling.files import file_hashes
 
 if TYPE_CHECKING:
-    from src.engine.session import Sessions
+    from src.engine.session import Session, Sessions
 
 LARGE = "cogvideox-5b-i2v"
 LONGEST_NAME = 200  # file systems take 255 bytes; the partial file's name is longer than the clip's
@@ -67,7 +68,7 @@ def plans_for(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
     """Resolve a prepared request for this machine: the plan, then the more frugal ones to step to."""
     return resolve(
         prepared.request,
-        prepared.spec,
+        sized(prepared, hardware).spec,
         hardware,
         prepared.templates,
         weight_hashes(prepared.folder),
@@ -76,6 +77,15 @@ def plans_for(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
         tuple(adapter.reference for adapter in prepared.adapters),
         file_hashes(upscaler_files(prepared.request, prepared.spec)),
     )
+
+
+def sized(prepared: Prepared, hardware: Hardware) -> Prepared:
+    """With the memory that the planner reckons with: of a folder on a GPU, counted from its own configuration files."""
+    if hardware.device == "cpu" or prepared.spec.memory.transformer:
+        return prepared
+    from src.pipelines.footprint import counted_folder
+
+    return replace(prepared, spec=counted_folder(prepared.spec, prepared.folder))
 
 
 def choose_model(request: Request) -> tuple[ModelSpec, str]:
@@ -91,6 +101,10 @@ def choose_model(request: Request) -> tuple[ModelSpec, str]:
     hardware = probe(request.device)
     if hardware.device != "cuda":
         return nano, f"model nano, the embedded one: {LARGE} needs a CUDA device, which is not here"
+    try:
+        choices(request, large, hardware)
+    except BadInputError as error:
+        return nano, f"model nano, the embedded one: {error}"
     return large, f"model {LARGE} on {hardware.name}; the embedded one with --model nano"
 
 
@@ -154,9 +168,15 @@ def generate(
 
     show: gets pictures of the clip (JPEG) while it is made.
     """
-    from src.engine.road import Job, Road, run_with_fallback
+    from src.engine.fallback import step_down
+    from src.engine.road import Job, Road
     from src.engine.session import Sessions
 
     road = Road(LocalStore(home()), hardware, listener=listener, cancel=cancel or CancelToken(), show=show)
     job = Job(prepared.request, plans[0], prepared.photograph, prepared.final)
-    return run_with_fallback(road, job, plans, (sessions or Sessions()).opener(prepared.folder, prepared.adapters))
+    warm = sessions or Sessions()
+
+    def run(plan: Plan, session: "Session", left: tuple[str, ...]) -> Result:
+        return road.run(replace(job, plan=plan, fallbacks=left), session)
+
+    return step_down(plans, warm.opener(prepared.folder, prepared.adapters), run, warm.broken)

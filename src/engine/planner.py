@@ -1,47 +1,64 @@
-"""The planner: which profile runs. The fastest that applies to the device and fits its free memory."""
+"""The planner: which profile runs. The first that applies to the device and fits its memory and the machine's."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from src.catalog.profiles import Profile, find_profile, load_profiles
 from src.catalog.spec import Memory, ModelSpec
-from src.core.errors import BadInputError
+from src.core.errors import BadInputError, MissingWeightsError
 from src.core.hardware import Hardware
 from src.core.plan import Plan
 from src.core.request import Request, parse_bytes
+from src.engine.estimates import counted_bytes, host_bytes, needed_bytes, resident_bytes
 
-WIDTH = {"none": 1.0, "int8": 0.5, "fp8": 0.5}  # of the transformer's weights, against 16 bit
-LARGE_BYTES = 1_000_000_000
-GROUP_BYTES = 1_500_000_000  # two groups of blocks in flight, streamed
+COMPILES_FROM = 7.0  # Triton's least CUDA capability
+QUANTIZER = "torchao: pip install -r requirements-quantize.txt"
 
 
 @dataclass(frozen=True)
 class Choice:
-    """profile: what runs, the request's own switches applied. estimate: device bytes. reason: one sentence."""
+    """profile: what runs, the request's own switches applied. estimate: counted device bytes. needed: with the reserve.
+    reason: one sentence.
+    """
 
     profile: Profile
     estimate: int
+    needed: int
     reason: str
 
 
 def choices(request: Request, spec: ModelSpec, hardware: Hardware) -> list[Choice]:
-    """Every profile that may run, in order: the first is the plan, the others are what out-of-memory steps to.
+    """Every profile that may run, in order: the first is the plan, the others are what a failure steps to.
 
     Raises BadInputError when a named profile does not apply here, or nothing fits the budget.
     """
+    _check_switches(request, hardware)
     if request.mode == "baseline":
         return [_baseline(request, spec, hardware)]
-    budget = budget_bytes(request, hardware)
-    fitting = [c for c in _candidates(request, spec, hardware) if hardware.device == "cpu" or c.estimate <= budget]
+    fitting = list(_fitting(request, spec, hardware))
     if request.profile != "auto":
         return _named(request, spec, hardware, fitting)
     if not fitting:
-        least = min(c.estimate for c in _candidates(request, spec, hardware))
-        raise BadInputError(
-            f"{spec.id} needs {least / 1e9:.1f} GB of GPU memory at least, {budget / 1e9:.1f} GB are free; "
-            "close other programs, raise --vram-budget, or use --model nano"
-        )
+        raise BadInputError(_nothing_fits(request, spec, hardware))
     return fitting
+
+
+def _check_switches(request: Request, hardware: Hardware) -> None:
+    """Refuse what this machine lacks before anything loads."""
+    if request.quantize not in (None, "none") and not hardware.quantizer:
+        raise MissingWeightsError(f"--quantize {request.quantize} needs {QUANTIZER}")
+    if request.attention == "cudnn" and hardware.vendor == "amd":
+        raise BadInputError(f"--attention cudnn needs an NVIDIA card; {hardware.name} has flash, efficient and math")
+    if request.compile and request.offload == "sequential":
+        raise BadInputError("--compile does not go with --offload sequential, which moves single layers; take group")
+
+
+def _fitting(request: Request, spec: ModelSpec, hardware: Hardware) -> Iterator[Choice]:
+    budget = budget_bytes(request, hardware)
+    for choice in _candidates(request, spec, hardware):
+        fits = hardware.device == "cpu" or choice.needed <= budget
+        if fits and not short_of_host(choice.profile, request, spec, hardware):
+            yield choice
 
 
 def budget_bytes(request: Request, hardware: Hardware) -> int:
@@ -51,40 +68,105 @@ def budget_bytes(request: Request, hardware: Hardware) -> int:
 
 def _candidates(request: Request, spec: ModelSpec, hardware: Hardware) -> Iterator[Choice]:
     for profile in load_profiles():
-        if _applies(profile, hardware):
-            yield _choice(apply_switches(profile, request), spec, hardware)
+        if not lacks(profile, hardware):
+            yield choice_of(apply_switches(profile, request), request, spec, hardware)
 
 
-def _choice(profile: Profile, spec: ModelSpec, hardware: Hardware) -> Choice:
-    estimate = estimate_bytes(profile, spec)
+def choice_of(profile: Profile, request: Request, spec: ModelSpec, hardware: Hardware) -> Choice:
+    profile = _settled(profile, request, spec, hardware)
+    size = (profile, spec, request.num_frames, 2 if request.dtype == "float32" else 1)
+    estimate, needed = counted_bytes(*size), needed_bytes(*size)
     memory = f"about {estimate / 1e9:.1f} GB of {hardware.free_memory / 1e9:.1f} GB free"
-    return Choice(profile, estimate, f"profile {profile.name} ({profile.description}): {memory}")
+    return Choice(profile, estimate, needed, f"profile {profile.name} ({profile.description}): {memory}")
 
 
-def _applies(profile: Profile, hardware: Hardware) -> bool:
+def _settled(profile: Profile, request: Request, spec: ModelSpec, hardware: Hardware) -> Profile:
+    """The profile as it runs here: tiles only where they are needed, nothing that the device does not have."""
+    changes: dict[str, object] = {}
+    if profile.attention == "cudnn" and hardware.vendor == "amd":
+        changes["attention"] = "auto"
+    if profile.compile and not can_compile(hardware) and not request.compile:
+        changes["compile"] = False
+    if profile.tiling == "auto":
+        whole = profile.model_copy(update={"tiling": False})
+        roomy = needed_bytes(whole, spec, request.num_frames) <= budget_bytes(request, hardware)
+        changes["tiling"] = hardware.device != "cpu" and not roomy
+    return profile.model_copy(update=changes)
+
+
+def can_compile(hardware: Hardware) -> bool:
+    """Whether torch.compile has what it needs, and the card is one that Triton knows."""
+    return hardware.compiler and (hardware.device == "cpu" or capability(hardware) >= COMPILES_FROM)
+
+
+def capability(hardware: Hardware) -> float:
+    """CUDA compute capability as one number, 8.6 for (8, 6)."""
     major, minor = hardware.capability
-    return hardware.device in profile.devices and major + minor / 10 >= profile.capability
+    return major + minor / 10
+
+
+def lacks(profile: Profile, hardware: Hardware) -> str:
+    """What the profile needs and this machine has not; "" where it applies."""
+    if hardware.device not in profile.devices:
+        needs = "a CUDA device" if profile.devices == ("cuda",) else " or ".join(profile.devices)
+        return f"CUDA capability {profile.capability}" if profile.capability else needs
+    if capability(hardware) < profile.capability:
+        return f"CUDA capability {profile.capability}"
+    return QUANTIZER if profile.quantize != "none" and not hardware.quantizer else ""
+
+
+def short_of_host(profile: Profile, request: Request, spec: ModelSpec, hardware: Hardware) -> str:
+    """What the profile lacks of the machine's own memory, "" for nothing or where that is not known."""
+    if hardware.device == "cpu" or not hardware.free_host_memory or not spec.memory.transformer:
+        return ""
+    as_stored = request.dtype == "bfloat16" or (request.dtype == "auto" and hardware.bf16)
+    needs, free = host_bytes(profile, spec, as_stored), hardware.free_host_memory
+    if needs <= free:
+        return ""
+    return f"{needs / 1e9:.1f} GB of the machine's own memory, of which {free / 1e9:.1f} GB are free"
+
+
+def _nothing_fits(request: Request, spec: ModelSpec, hardware: Hardware) -> str:
+    found = list(_candidates(request, spec, hardware))
+    least = min(found, key=lambda choice: choice.needed)
+    budget = budget_bytes(request, hardware)
+    if least.needed <= budget:
+        short = short_of_host(least.profile, request, spec, hardware)
+        return f"{spec.id} needs {short}; close other programs, or use --model nano"
+    return (
+        f"{spec.id} needs {least.needed / 1e9:.1f} GB of GPU memory at least, {budget / 1e9:.1f} GB are free; "
+        "close other programs, raise --vram-budget, or use --model nano"
+    )
 
 
 def _named(request: Request, spec: ModelSpec, hardware: Hardware, fitting: list[Choice]) -> list[Choice]:
-    """A profile asked for by name runs even where the estimate says it will not fit; more frugal ones follow."""
+    """A profile asked for by name runs even where the estimate says it will not fit; more frugal ones follow.
+
+    Refused is only what cannot be: what the device lacks, and weights that are larger than the whole of its memory.
+    """
     profile = find_profile(request.profile)
-    if not _applies(profile, hardware):
-        needs = f"CUDA capability {profile.capability}" if profile.capability else " or ".join(profile.devices)
-        raise BadInputError(f"--profile {profile.name} needs {needs}; this machine runs on {hardware.name}")
-    first = _choice(apply_switches(profile, request), spec, hardware)
+    if missing := lacks(profile, hardware):
+        raise BadInputError(f"--profile {profile.name} needs {missing}; this machine runs on {hardware.name}")
+    first = choice_of(apply_switches(profile, request), request, spec, hardware)
+    weights = resident_bytes(first.profile, spec)
+    if hardware.device == "cuda" and weights > hardware.memory:
+        better = f"--profile {fitting[0].profile.name} fits" if fitting else "use --model nano"
+        raise BadInputError(
+            f"--profile {profile.name} keeps {weights / 1e9:.1f} GB of weights on the GPU, which has "
+            f"{hardware.memory / 1e9:.1f} GB; {better}"
+        )
     return [first, *(choice for choice in fitting if choice.estimate < first.estimate)]
 
 
 def _baseline(request: Request, spec: ModelSpec, hardware: Hardware) -> Choice:
     """The stock pipeline: nothing of ours, but offload where the whole model does not fit."""
     stock = Profile(name="stock", description="the stock pipeline", devices=("cuda", "cpu"), vae="stock")
-    whole = _choice(stock, spec, hardware)
+    whole = choice_of(stock, request, spec, hardware)
     if request.offload != "auto":
-        return _choice(stock.model_copy(update={"offload": request.offload}), spec, hardware)
-    if hardware.device == "cpu" or whole.estimate <= budget_bytes(request, hardware):
+        return choice_of(stock.model_copy(update={"offload": request.offload}), request, spec, hardware)
+    if hardware.device == "cpu" or whole.needed <= budget_bytes(request, hardware):
         return whole
-    return _choice(stock.model_copy(update={"offload": "model"}), spec, hardware)
+    return choice_of(stock.model_copy(update={"offload": "model"}), request, spec, hardware)
 
 
 def apply_switches(profile: Profile, request: Request) -> Profile:
@@ -121,23 +203,6 @@ def parse_cache(text: str) -> tuple[str, float]:
     return name, number
 
 
-def estimate_bytes(profile: Profile, spec: ModelSpec) -> int:
-    """Peak device bytes: what is resident beside the largest activations of what runs at once."""
-    memory = spec.memory
-    transformer = round(memory.transformer * WIDTH[profile.quantize])
-    decode = memory.decode_tiled if profile.tiling else memory.decode
-    if profile.offload == "none":
-        return memory.text_encoder + transformer + memory.vae + max(memory.denoise, decode)
-    if profile.offload == "model":
-        return max(memory.text_encoder, transformer + memory.denoise, memory.vae + decode)
-    return _streamed(profile, memory, decode)
-
-
-def _streamed(profile: Profile, memory: Memory, decode: int) -> int:
-    resident = GROUP_BYTES if profile.offload == "group" else 0
-    return resident + max(memory.denoise, decode)
-
-
 def most_prompts(plan: Plan, memory: Memory, budget: int, wanted: int) -> int:
     """How many clips fit into one forward, at least 1 and at most `wanted`: only denoising grows with them."""
     beside = max(memory.denoise, memory.decode_tiled if plan.session.tiling else memory.decode)
@@ -146,31 +211,3 @@ def most_prompts(plan: Plan, memory: Memory, budget: int, wanted: int) -> int:
         if plan.memory_estimate + max(0, count * memory.denoise - beside) <= budget
     )  # fmt: skip
     return next(fits, 1)
-
-
-def advice(request: Request, spec: ModelSpec, hardware: Hardware) -> tuple[str, ...]:
-    """The plan's reason on a GPU, and what would make the run faster, by the planner's own estimate."""
-    return _device_advice(request, spec, hardware) + _steps_advice(request, spec)
-
-
-def _steps_advice(request: Request, spec: ModelSpec) -> tuple[str, ...]:
-    """Denoising takes as long as it has steps: told from twice the model's own on."""
-    asked, usual = request.num_inference_steps or 0, spec.defaults.num_inference_steps
-    if asked < 2 * usual:
-        return ()
-    return (
-        f"{asked} steps denoise {asked / usual:.0f} times as long as {spec.id}'s own; --num-inference-steps {usual}",
-    )
-
-
-def _device_advice(request: Request, spec: ModelSpec, hardware: Hardware) -> tuple[str, ...]:
-    if hardware.device == "cpu":
-        large = f"{spec.id} on a CPU takes hours; --model nano takes half a minute"
-        return (large,) if spec.memory.transformer > LARGE_BYTES else ()
-    chosen = choices(request, spec, hardware)[0]
-    if chosen.profile.offload == "none":
-        return (chosen.reason,)
-    name = chosen.profile.offload
-    whole = estimate_bytes(chosen.profile.model_copy(update={"offload": "none"}), spec) / 1e9
-    free = budget_bytes(request, hardware) / 1e9
-    return chosen.reason, f"offload {name} slows this run; without it {whole:.0f} GB are needed, {free:.0f} GB are free"

@@ -2,11 +2,12 @@
 
 import os
 import platform
-import shutil
 from pathlib import Path
+from typing import Any
 
 from src.core.errors import BadInputError
 from src.core.hardware import Hardware
+from src.core.toolchain import has_package, missing_for_compiling
 
 
 def probe(device: str = "auto") -> Hardware:
@@ -30,8 +31,22 @@ def probe(device: str = "auto") -> Hardware:
         cpu_count=_cpus(),
         capability=capability,
         bf16=capability >= (8, 0),
-        compiler=has_compiler(),
+        **_compiler("cuda"),
+        quantizer=has_package("torchao"),
+        vendor="amd" if torch.version.hip else "nvidia",
+        **_host(),
     )
+
+
+def _compiler(device: str) -> dict[str, Any]:
+    missing = missing_for_compiling(device)
+    return {"compiler": not missing, "compiler_lacks": missing}
+
+
+def _host() -> dict[str, int]:
+    """Memory of the machine itself, from which weights move to a GPU."""
+    host = _cpu()
+    return {"host_memory": host.memory, "free_host_memory": host.free_memory}
 
 
 def _cpu() -> Hardware:
@@ -46,13 +61,10 @@ def _cpu() -> Hardware:
         free_memory=min(limit, memory.available),
         cpu_count=_cpus(),
         bf16="amx_bf16" in _cpu_field("flags").split(),
-        compiler=has_compiler(),
+        **_compiler("cpu"),
+        quantizer=has_package("torchao"),
+        vendor="apple" if platform.system() == "Darwin" and platform.machine() == "arm64" else "",
     )
-
-
-def has_compiler() -> bool:
-    """Whether torch.compile finds a C++ compiler (CPU code and Triton's launcher both need one)."""
-    return any(shutil.which(name) for name in ("g++", "clang++"))
 
 
 def _cpus() -> int:

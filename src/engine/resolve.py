@@ -11,7 +11,7 @@ from src.core.hardware import Hardware
 from src.core.plan import Adapter, Cache, Plan, SessionKey, Upscale
 from src.core.prompts import Template, find_template
 from src.core.request import Request, parse_upscale
-from src.engine.planner import FEWEST, Choice, choices, parse_cache
+from src.engine.planner import COMPILES_FROM, FEWEST, Choice, can_compile, choices, parse_cache
 from src.pipelines.schedulers import timesteps
 from src.upscaling.files import delivery_files, preset_files
 
@@ -48,7 +48,7 @@ def resolve(
         "scheduler": scheduler(request, spec),
         "timesteps": timesteps(steps, *spacing(request, spec)),
         "num_frames": num_frames,
-        "fps": request.fps,
+        "fps": request.fps or spec.fps,
         "native": spec.native,
         "delivered": spec.deliver(request.width, request.height),
         "upscaler": delivery(request, spec),
@@ -209,8 +209,9 @@ def session_key(request: Request, spec: ModelSpec, hardware: Hardware, profile: 
     """What must be loaded, and in which form."""
     if hardware.device == "cpu" and profile.offload != "none":
         raise BadInputError(f"--offload {profile.offload} moves weights between CPU and GPU; there is no GPU here")
-    if profile.compile and request.compile and not hardware.compiler:
-        raise BadInputError("--compile needs a C++ compiler: apt-get install g++ python3-dev")
+    if request.compile and not can_compile(hardware):
+        newer = f"CUDA capability {COMPILES_FROM}; {hardware.name} is older"
+        raise BadInputError(f"--compile needs {newer if hardware.compiler else hardware.compiler_lacks}")
     return SessionKey(
         model=spec.id,
         source=spec.source,
@@ -218,7 +219,7 @@ def session_key(request: Request, spec: ModelSpec, hardware: Hardware, profile: 
         dtype=dtype(request, hardware),
         offload=profile.offload,
         vae=profile.vae,
-        compile=profile.compile and hardware.compiler,
+        compile=profile.compile and can_compile(hardware),
         attention=profile.attention,
         quantize=profile.quantize,
         tiling=profile.tiling,

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from loguru import logger
 
 from src.artifacts.store import ArtifactStore, write_whole
-from src.core.errors import OutOfMemoryError, OutputError
+from src.core.errors import OutputError
 from src.core.hardware import Hardware
 from src.core.paths import home
 from src.core.plan import Plan
@@ -116,7 +116,7 @@ class Road:
         return watch.drain("upscale", further.upscale(frames, plan.written))
 
     def _preview(self, job: Job, session: Session) -> Any:
-        if self.show is None or job.plan.session.offload != "none" or job.plan.mode == "baseline":
+        if self.show is None or job.plan.session.offload not in ("none", "text") or job.plan.mode == "baseline":
             return None
         from src.engine.preview import Previewer
 
@@ -181,24 +181,3 @@ def _scored(frames: Iterator[np.ndarray], scoring: TemporalScorer, watch: Stopwa
         with watch.stage("deliver"):
             scoring.update(frame)
         yield frame
-
-
-def run_with_fallback(road: Road, job: Job, plans: tuple[Plan, ...], open_session: Callable[[Plan], Session]) -> Result:
-    """Run the first plan; when memory runs out, the next more frugal one, each at most once.
-
-    Raises OutOfMemoryError when the most frugal plan does not fit either.
-    """
-    left: list[str] = []
-    for plan in plans:
-        session = open_session(plan)
-        try:
-            return road.run(replace(job, plan=plan, fallbacks=tuple(left)), session)
-        except (MemoryError, RuntimeError) as error:
-            from src.pipelines.memory import is_out_of_memory
-
-            if not is_out_of_memory(error):
-                raise
-            left.append(f"{plan.profile}: {str(error).splitlines()[0]}")
-        logger.warning(f"out of memory with profile {plan.profile}; trying the next plan")
-        session.unload()
-    raise OutOfMemoryError(f"out of memory on every plan: {'; '.join(left)}; a smaller --model needs less")

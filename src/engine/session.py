@@ -1,6 +1,7 @@
 """A warm pipeline: loaded once for a session key, it runs every plan that shares the key."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ class Session:
         self.encodings: Any = None
         self._cache_work: Any = None
         self._ready: dict[str, Ready] = {}
+        self._changes = 0
 
     def load(self) -> Any:
         """The pipeline, loaded on the first call."""
@@ -57,6 +59,10 @@ class Session:
         """Drop the pipeline and give its memory back."""
         from src.pipelines.memory import release
 
+        if self.key.compile and self._pipe is not None:
+            from src.pipelines.compiling import forget_compiled
+
+            forget_compiled()
         self._pipe = self._rack = self.encodings = self._checkpoint_scheduler = None  # each holds the pipeline
         self._cache_work = None
         self._ready.clear()
@@ -86,15 +92,26 @@ class Session:
     ) -> Iterator[np.ndarray]:
         """Yield the native frames (H, W, 3) uint8 in order; pixels: the photograph at native size.
 
-        Latents that `denoise_together` left for this very plan are decoded; everything else is computed here.
+        Latents that are there already for this very plan are decoded; everything else is computed here. Where memory
+        runs out while decoding, the latents are kept for the plan that decodes in tiles.
         """
-        from src.pipelines.tuning import attention_kernel
-
-        run = _Run(self._prepared(plan, watch), plan, pixels, watch, listener, cancel, preview)
+        run = _Run(self._prepared(plan, watch), plan, pixels, watch, listener, cancel, preview, self._keep)
         ready = self._ready.get(plan.digest())
-        with attention_kernel(plan.session.attention, plan.session.device):
-            for piece in run.stock() if plan.mode == "baseline" else run.ours(ready):
-                yield from piece
+        for piece in run.stock() if plan.mode == "baseline" else run.ours(ready):
+            yield from piece
+
+    def _keep(self, plan: Plan, ready: "Ready") -> None:
+        self._ready[tiled(plan).digest()] = ready
+
+    def keeps_latents_of(self, plan: Plan) -> bool:
+        """Whether `plan`, decoded in tiles, only needs to be decoded."""
+        return not plan.session.tiling and tiled(plan).digest() in self._ready
+
+    def make_room(self) -> None:
+        """Give back what a failed run left, and keep the pipeline."""
+        from src.pipelines.memory import release
+
+        release()
 
     def denoise_together(
         self, plans: Sequence[Plan], pictures: Sequence[np.ndarray], listener: Listener, cancel: CancelToken
@@ -104,16 +121,14 @@ class Session:
         plans: differ in prompt, photograph and seed alone. pictures: their photographs at native size.
         """
         from src.pipelines import denoise
-        from src.pipelines.tuning import attention_kernel
 
         watch, first = Stopwatch(), plans[0]
         pipe = self._prepared(first, watch)
         try:
-            with attention_kernel(first.session.attention, first.session.device):
-                with watch.stage("encode"):
-                    clips = [_begin(pipe, plan, pixels) for plan, pixels in zip(plans, pictures, strict=True)]
-                with watch.stage("denoise"):
-                    made = denoise.denoise(pipe, first, clips, listener, cancel)
+            with watch.stage("encode"):
+                clips = [_begin(pipe, plan, pixels) for plan, pixels in zip(plans, pictures, strict=True)]
+            with watch.stage("denoise"), _denoising(pipe, first.session):
+                made = denoise.denoise(pipe, first, clips, listener, cancel)
         finally:
             pipe.maybe_free_model_hooks()
         seconds = {stage: watch.seconds[stage] / len(plans) for stage in ("encode", "denoise")}
@@ -149,9 +164,18 @@ class Session:
         if missing:
             raise MissingFileError(f"adapter {missing[0]} of this plan is not at hand; name it with --lora PATH")
         files = [replace(by_hash[adapter.sha256], reference=adapter) for adapter in plan.adapters]
-        self._rack.put(files)
+        if self._rack.put(files) and self.key.compile:
+            self._count_change()
         use_cache(self._pipe.transformer, plan.cache)
         self._count_work(plan)
+
+    def _count_change(self) -> None:
+        """Compiled code is of the adapters that were on: forgotten in time, it never meets torch's limit."""
+        from src.pipelines.compiling import CHANGES, forget_compiled
+
+        self._changes += 1
+        if self._changes % CHANGES == 0:
+            forget_compiled()
 
     def _count_work(self, plan: Plan) -> None:
         """Watch the cache of this run; compiled blocks do not show what they compute."""
@@ -163,12 +187,30 @@ class Session:
         self._cache_work = CacheWork(self._pipe.transformer) if watched else None
 
 
+def tiled(plan: Plan) -> Plan:
+    """The same plan, decoded in tiles."""
+    return plan.model_copy(update={"session": plan.session.model_copy(update={"tiling": True})})
+
+
 @dataclass(frozen=True)
 class Ready:
     """Clean latents (1, F, C, h, w) of one plan, and its share of what they cost, by stage."""
 
     latents: Any
     seconds: dict[str, float]
+
+
+@contextmanager
+def _denoising(pipe: Any, key: SessionKey) -> Iterator[None]:
+    """What holds while the transformer runs: where it lies, and its attention kernel."""
+    from src.pipelines.placement import for_denoising
+    from src.pipelines.tuning import attention_kernel, drop_state
+
+    try:
+        with for_denoising(pipe, key), attention_kernel(key.attention, key.device):
+            yield
+    finally:
+        drop_state(pipe.transformer)
 
 
 def _begin(pipe: Any, plan: Plan, pixels: np.ndarray) -> Any:
@@ -191,17 +233,28 @@ class _Run:
     listener: Listener
     cancel: CancelToken
     preview: "Preview | None"
+    keep: Callable[[Plan, Ready], None]
 
     def ours(self, ready: Ready | None) -> Iterator[np.ndarray]:
         """Our loop: pieces of frames (n, H, W, 3) uint8 as they are decoded."""
-        from src.pipelines import denoise
-
         try:
             latents = self._taken(ready) if ready else self._denoised()
-            pieces = denoise.decode(self.pipe, latents, self.listener, self.cancel, self.plan.session.tiling)
-            yield from self.watch.drain("decode", pieces)
+            yield from self._decoded(latents)
         finally:
             self.pipe.maybe_free_model_hooks()
+
+    def _decoded(self, latents: Any) -> Iterator[np.ndarray]:
+        from src.pipelines import denoise
+        from src.pipelines.memory import is_out_of_memory
+
+        try:
+            pieces = denoise.decode(self.pipe, latents, self.listener, self.cancel, self.plan.session.tiling)
+            yield from self.watch.drain("decode", pieces)
+        except (MemoryError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                spent = {stage: self.watch.seconds[stage] for stage in ("encode", "denoise")}
+                self.keep(self.plan, Ready(latents, spent))
+            raise
 
     def _denoised(self) -> Any:
         from src.pipelines import denoise
@@ -210,7 +263,7 @@ class _Run:
             self.cancel.check()
             clip = _begin(self.pipe, self.plan, self.pixels)
             self.listener(Progress("encode", 1, 1))
-        with self.watch.stage("denoise"):
+        with self.watch.stage("denoise"), _denoising(self.pipe, self.plan.session):
             return denoise.denoise(self.pipe, self.plan, [clip], self.listener, self.cancel, self.preview)[0]
 
     def _taken(self, ready: Ready) -> Any:
@@ -230,19 +283,28 @@ class _Run:
 
 
 class Sessions:
-    """Keeps the last session warm: opening another key unloads the one before."""
+    """Keeps the last session warm: opening another key unloads the one before.
+
+    broken: switches of profiles that failed on this machine, and why; later clips go without them.
+    """
 
     def __init__(self) -> None:
         self._session: Session | None = None
+        self.broken: dict[str, str] = {}
 
     def opener(self, folder: Path, adapters: tuple[AdapterFile, ...] = ()) -> Callable[[Plan], Session]:
         """A function from a plan to its session, loaded from `folder`; warm when the key is the last one's."""
         return lambda plan: self._open(plan.session, folder, adapters)
 
     def _open(self, key: SessionKey, folder: Path, adapters: tuple[AdapterFile, ...]) -> Session:
-        if self._session is None or (self._session.key, self._session.folder) != (key, folder):
+        if self._session is None or (_loaded(self._session.key), self._session.folder) != (_loaded(key), folder):
             if self._session is not None:
                 self._session.unload()
             self._session = Session(key, folder)
         self._session.adapters = adapters
         return self._session
+
+
+def _loaded(key: SessionKey) -> SessionKey:
+    """The key without what only decoding looks at."""
+    return key.model_copy(update={"tiling": False})

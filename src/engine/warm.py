@@ -1,15 +1,18 @@
 """Loading a pipeline before the first job needs it."""
 
+from dataclasses import replace
 from typing import Any
 
 from src.core.errors import BadInputError
 from src.core.hardware import Hardware
 from src.core.paths import REPOSITORY
+from src.core.plan import Plan
 from src.core.progress import CancelToken, ignore
 from src.core.request import Request
 from src.engine.costs import Stopwatch
-from src.engine.generate import choose_model, plans_for, prepare
-from src.engine.session import Sessions
+from src.engine.fallback import step_down
+from src.engine.generate import Prepared, choose_model, plans_for, prepare
+from src.engine.session import Session, Sessions
 from src.media.images import fit_photograph
 from src.pipelines.locate import base_hash, locate
 
@@ -23,15 +26,25 @@ def warm_up(mode: str, device: str, hardware: Hardware, sessions: Sessions, mode
     """
     if mode not in MODES:
         raise BadInputError(f"NEWSREEL_WARM is {mode!r}; it must be one of: {', '.join(MODES)}")
-    request = Request(
-        input_image=SAMPLE, prompt="warm up", mode=mode, device=device, model=model, num_inference_steps=2, seed=0
-    )
+    request = Request(input_image=SAMPLE, prompt="warm up", mode=mode, device=device, model=model, seed=0)
     prepared = prepare(request)
-    plan = plans_for(prepared, hardware)[0]
-    session = sessions.opener(prepared.folder)(plan)
-    pixels = fit_photograph(prepared.photograph.pixels, plan.native.width, plan.native.height, plan.fit)
-    for _ in session.run(plan, pixels, Stopwatch(), ignore, CancelToken()):
-        pass
+    plans = short_plans(prepared, hardware)
+
+    def run(plan: Plan, session: Session, _: tuple[str, ...]) -> None:
+        pixels = fit_photograph(prepared.photograph.pixels, plan.native.width, plan.native.height, plan.fit)
+        for _frame in session.run(plan, pixels, Stopwatch(), ignore, CancelToken()):
+            pass
+
+    step_down(plans, sessions.opener(prepared.folder), run, sessions.broken)
+
+
+def short_plans(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
+    """The usual plans in two steps, one of them unguided where the usual schedule has such steps: each is a graph."""
+    quick = replace(prepared, request=prepared.request.model_copy(update={"num_inference_steps": 2}))
+    pairs = zip(plans_for(quick, hardware), plans_for(prepared, hardware), strict=True)
+    return tuple(
+        plan.model_copy(update={"guidance": (max(usual.guidance), min(usual.guidance))}) for plan, usual in pairs
+    )
 
 
 def describe_model(device: str) -> dict[str, Any]:
@@ -44,5 +57,5 @@ def describe_model(device: str) -> dict[str, Any]:
     return {
         "name": spec.id, "revision": spec.revision, "weights": base_hash(locate(spec))[:12],
         "width": spec.native.width, "height": spec.native.height, "frames": spec.defaults.num_frames,
-        "fps": request.fps,
+        "fps": spec.fps,
     }  # fmt: skip

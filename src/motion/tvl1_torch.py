@@ -4,11 +4,16 @@ The symbols are those of Zach et al.: u the flow, p the dual field, rho the line
 (N, H, W) for pictures and (N, 2, H, W) for u; p is (N, 2, 2, H, W): flow component, derivative direction.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from loguru import logger
 
 from src.core.errors import BadInputError
+from src.core.toolchain import missing_for_compiling
 from src.motion.tvl1 import TVL1Params, check_pairs, level_sizes
 
 
@@ -70,6 +75,25 @@ def _iterate(u, p, gradient, inverse, rho, active, l_t: float, theta: float, tau
     return u, p, du.square().sum((1, 2, 3))
 
 
+def _or_eager(compiled: Callable[..., Any]) -> Callable[..., Any]:
+    """The compiled iteration; where compiling fails, the plain one from then on, which gives the same flow."""
+    chosen = [compiled]
+
+    def iterate(*args: Any) -> Any:
+        try:
+            return chosen[0](*args)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            if chosen[0] is _iterate:
+                raise
+            logger.warning(f"optical flow is not compiled here ({type(error).__name__}); it takes longer")
+            chosen[0] = _iterate
+            return _iterate(*args)
+
+    return iterate
+
+
 class TorchFlow:
     """Batched flow on `device`: CUDA where there is one, else the CPU.
 
@@ -88,8 +112,8 @@ class TorchFlow:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         on_cuda = self.device.type == "cuda"
         self.check_every = 8 if on_cuda else 1
-        compiled = on_cuda if compiled is None else compiled
-        self._iterate = torch.compile(_iterate, dynamic=True) if compiled else _iterate
+        compiled = on_cuda and not missing_for_compiling("cuda") if compiled is None else compiled
+        self._iterate = _or_eager(torch.compile(_iterate, dynamic=True)) if compiled else _iterate
 
     def flow(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """See FlowBackend.flow."""

@@ -31,14 +31,18 @@ class AdapterRack:
         self._pipe = pipe
         self._on: tuple[tuple[str, float], ...] = ()
 
-    def put(self, adapters: Sequence[AdapterFile]) -> None:
-        """Have exactly these adapters on the transformer. Raises BadInputError when one does not fit it."""
+    def put(self, adapters: Sequence[AdapterFile]) -> bool:
+        """Have exactly these adapters on the transformer; returns whether that changed anything.
+
+        Raises BadInputError when one does not fit it.
+        """
         wanted = tuple((a.reference.sha256, a.reference.weight) for a in adapters)
         if wanted == self._on:
-            return
+            return False
         if not self._swap(adapters, wanted):
             self._replace(adapters)
         self._on = wanted
+        return True
 
     def _swap(self, adapters: Sequence[AdapterFile], wanted: tuple[tuple[str, float], ...]) -> bool:
         """Exchange weights in place where one adapter follows another of the same shapes: nothing recompiles."""

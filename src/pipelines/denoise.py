@@ -17,6 +17,8 @@ from torch import Tensor
 
 from src.core.plan import Plan
 from src.core.progress import CancelToken, Listener, Progress
+from src.pipelines.compiling import uncompiled
+from src.pipelines.tuning import drop_state
 
 TILE_OVERLAP = 0.25
 Preview = Callable[[int, Tensor], None]
@@ -128,6 +130,8 @@ def denoise(
     for step, timestep in enumerate(pipe.scheduler.timesteps):
         cancel.check()
         pipe.transformer.newsreel_timestep = int(timestep)  # what a timestep-bound cache looks at
+        if step and (plan.guidance[step] > 1) != (plan.guidance[step - 1] > 1):
+            drop_state(pipe.transformer)
         velocities = predict(pipe, clips, timestep, plan.guidance[step], plan.prompts_per_forward)
         for clip, velocity in zip(clips, velocities, strict=True):
             latents = clip.latents
@@ -196,9 +200,9 @@ def decode(
     vae = pipe.vae
     z = 1 / pipe.vae_scaling_factor_image * latents.permute(0, 2, 1, 3, 4)
     if tiling:
-        yield decode_tiled(vae, z)
+        with uncompiled(vae.decoder):  # a tile has one of many shapes, each of which would be a graph
+            yield decode_tiled(vae, z)
         return
-    _wake(vae)
     size, count = vae.num_latent_frames_batch_size, z.shape[2]
     pieces, cache, begin = max(count // size, 1), None, 0
     for piece in range(pieces):
@@ -222,13 +226,6 @@ def decode_tiled(vae: Any, z: Tensor) -> np.ndarray:
         return to_uint8(vae.decode(z).sample)
     finally:
         vae.disable_tiling()
-
-
-def _wake(vae: Any) -> None:
-    """Under model offload the hook sits on the VAE itself, which `vae.decoder` alone would not trigger."""
-    hook = getattr(vae, "_hf_hook", None)
-    if hook is not None:
-        hook.pre_forward(vae)
 
 
 def to_uint8(sample: Tensor) -> np.ndarray:

@@ -11,6 +11,7 @@ from src.core.plan import SessionKey
 from src.pipelines.fast_attention import use_fast_attention
 from src.pipelines.fast_vae import make_fast
 from src.pipelines.locate import PARTS
+from src.pipelines.placement import place
 from src.pipelines.tuning import tune
 
 if TYPE_CHECKING:
@@ -75,26 +76,3 @@ def _check_filled(pipe: "CogVideoXImageToVideoPipeline", folder: Path) -> None:
         empty = [name for name, value in getattr(pipe, part).named_parameters() if value.is_meta]
         if empty:
             raise BadInputError(f"{folder / part} has no weights for {len(empty)} tensors, such as {empty[0]}")
-
-
-def place(pipe: "CogVideoXImageToVideoPipeline", key: SessionKey) -> None:
-    """Put the pipeline on its device: whole; each model ("model") or layer ("sequential") only while it runs;
-    or blocks streamed ahead of their use ("group")."""
-    if key.offload == "model":
-        pipe.enable_model_cpu_offload(device=key.device)
-    elif key.offload == "sequential":
-        pipe.enable_sequential_cpu_offload(device=key.device)
-    elif key.offload == "group":
-        stream_groups(pipe, torch.device(key.device))
-    else:
-        pipe.to(key.device)
-
-
-def stream_groups(pipe: "CogVideoXImageToVideoPipeline", device: torch.device) -> None:
-    """Group offload with a copy stream: one block a group where there are blocks, leaves in the VAE."""
-    from diffusers.hooks import apply_group_offloading
-
-    streamed = {"onload_device": device, "offload_device": torch.device("cpu"), "use_stream": device.type == "cuda"}
-    pipe.transformer.enable_group_offload(offload_type="block_level", num_blocks_per_group=1, **streamed)
-    pipe.vae.enable_group_offload(offload_type="leaf_level", **streamed)
-    apply_group_offloading(pipe.text_encoder, offload_type="block_level", num_blocks_per_group=1, **streamed)

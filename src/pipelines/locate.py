@@ -9,10 +9,14 @@ from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, MissingFileError, MissingWeightsError
 from src.core.files import sha256_of
 from src.core.paths import REPOSITORY, home
+from src.pipelines.snapshots import PARTS, TOKENIZERS, hurdles, missing, snapshots
 
-TOKENIZERS = ("tokenizer.json", "spiece.model")
 LIBRARIES = ("diffusers", "transformers")
-PARTS = ("text_encoder", "transformer", "vae")
+CLASSES = {
+    "text_encoder": ("T5EncoderModel",), "transformer": ("CogVideoXTransformer3DModel",),
+    "vae": ("AutoencoderKLCogVideoX",), "tokenizer": ("T5Tokenizer", "T5TokenizerFast"),
+    "scheduler": ("CogVideoXDPMScheduler", "CogVideoXDDIMScheduler"),
+}  # fmt: skip
 
 
 def locate(spec: ModelSpec) -> Path:
@@ -25,6 +29,7 @@ def locate(spec: ModelSpec) -> Path:
         raise MissingWeightsError(how_to_fetch(spec))
     check_libraries(folder)
     check_safetensors(folder)
+    check_whole(folder)
     return folder
 
 
@@ -39,23 +44,24 @@ def find(spec: ModelSpec) -> Path | None:
 
 
 def _find_snapshot(spec: ModelSpec) -> Path | None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(spec.hub, revision=spec.revision, local_files_only=True))
-    except LocalEntryNotFoundError:
-        return None
+    return next((snapshot.folder for snapshot in snapshots(spec) if snapshot.whole), None)
 
 
 def how_to_fetch(spec: ModelSpec) -> str:
-    """One sentence: the exact command, and what it takes."""
+    """One sentence: the exact command, what it takes, and what of it is here already."""
     if spec.repository:
         return f"{spec.id} is missing from {spec.repository}: restore it with git checkout -- {spec.repository}"
-    gigabytes = spec.download_bytes / 1e9
+    command = f"hf download {{}} --revision {spec.revision}"
+    begun = next((snapshot for snapshot in snapshots(spec) if snapshot.here), None)
+    if begun is None:
+        size = f"{spec.download_bytes / 1e9:.1f} GB"
+        return (
+            f"the weights of {spec.id} are not on this machine; fetch them ({size}) with: "
+            f"{command.format(spec.hub)}{hurdles()}"
+        )
     return (
-        f"the weights of {spec.id} are not on this machine; fetch them ({gigabytes:.1f} GB) with: "
-        f"hf download {spec.hub} --revision {spec.revision}"
+        f"{begun.here / 1e9:.1f} of {spec.download_bytes / 1e9:.1f} GB of {spec.id} are here; go on with: "
+        f"{command.format(begun.name)}{hurdles()}"
     )
 
 
@@ -69,6 +75,9 @@ def check_libraries(folder: Path) -> None:
     for part, library in libraries.items():
         if library not in LIBRARIES:
             raise BadInputError(f"{folder}: {part} comes from {library!r}, not diffusers; remote code is never run")
+        if part in CLASSES and index[part][1:2] not in ([name] for name in CLASSES[part]):
+            known = " or ".join(CLASSES[part])
+            raise BadInputError(f"{folder}: {part} is a {index[part][1:2]}; a CogVideoX folder has {known}")
 
 
 def check_safetensors(folder: Path) -> None:
@@ -84,6 +93,14 @@ def check_safetensors(folder: Path) -> None:
     if not any((folder / "tokenizer" / name).is_file() for name in TOKENIZERS):
         # transformers would make an empty tokenizer up, and the prompt would have no effect
         raise MissingFileError(f"model folder {folder} has no tokenizer/ with {' or '.join(TOKENIZERS)}")
+
+
+def check_whole(folder: Path) -> None:
+    """Raise MissingFileError where a file that the folder's own indices name is missing or cut short."""
+    lacking = list(missing(folder))
+    if lacking:
+        more = f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
+        raise MissingFileError(f"model folder {folder} is not whole: {lacking[0]}{more}; fetch or copy it again")
 
 
 def weight_hashes(folder: Path) -> dict[str, str]:

@@ -3,12 +3,12 @@
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from src.core.errors import BadInputError, MissingWeightsError
+from src.core.errors import BadInputError, SwitchError
 from src.core.plan import Cache, SessionKey
+from src.pipelines.compiling import compile_parts, fit_to_cache
 
 BACKENDS = {
     "flash": SDPBackend.FLASH_ATTENTION,
@@ -19,15 +19,18 @@ BACKENDS = {
 
 
 def attention_kernel(name: str, device: str) -> AbstractContextManager[None]:
-    """Run scaled dot-product attention on one kernel; CogVideoX's own backend switch has no effect.
+    """Prefer one kernel of scaled dot-product attention; CogVideoX's own backend switch has no effect.
 
-    Raises BadInputError for a kernel that the device does not have.
+    The others follow in their order where that one cannot take a shape or a card. For denoising alone: the text
+    encoder attends with a bias, which few kernels take. Raises BadInputError for a kernel the device does not have.
     """
     if name == "auto":
         return nullcontext()
     if device == "cpu" and name not in ("flash", "math"):
         raise BadInputError(f"--attention {name} is a CUDA kernel; on a CPU there are flash and math")
-    return sdpa_kernel([BACKENDS[name]])
+    wanted = BACKENDS[name]
+    others = [] if name == "math" else [kernel for kernel in BACKENDS.values() if kernel is not wanted]
+    return sdpa_kernel([wanted, *others], set_priority=True)
 
 
 def tune(pipe: Any, key: SessionKey) -> None:
@@ -39,20 +42,24 @@ def tune(pipe: Any, key: SessionKey) -> None:
 
 
 def quantize(transformer: nn.Module, name: str) -> int:
-    """Weight-only quantisation of the blocks' linear layers by torchao; returns how many layers changed."""
-    try:
-        from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
-    except ImportError:
-        raise MissingWeightsError(
-            f"--quantize {name} needs torchao: pip install -r requirements-quantize.txt"
-        ) from None
-    config = {"int8": Int8WeightOnlyConfig, "fp8": Float8WeightOnlyConfig}[name]()
+    """Weight-only quantisation of the blocks' linear layers by torchao; returns how many layers changed.
+
+    Raises SwitchError where torchao is not here, does not go with this torch, or finds nothing to change.
+    """
     blocks = transformer.transformer_blocks
     before = {id(module): type(module.weight) for module in _linears(blocks)}
-    quantize_(blocks, config)
+    try:
+        from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
+
+        quantize_(blocks, {"int8": Int8WeightOnlyConfig, "fp8": Float8WeightOnlyConfig}[name]())
+    except (ImportError, AttributeError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())
+        raise SwitchError(
+            "quantize", f"--quantize {name} needs torchao: pip install -r requirements-quantize.txt ({reason})"
+        ) from error
     changed = sum(type(module.weight) is not before.get(id(module)) for module in _linears(blocks))
     if not changed:
-        raise BadInputError(f"--quantize {name} found no linear layer to change in this model")
+        raise SwitchError("quantize", f"--quantize {name} found no linear layer to change in this model")
     return changed
 
 
@@ -60,27 +67,26 @@ def _linears(module: nn.Module) -> list[nn.Linear]:
     return [part for part in module.modules() if isinstance(part, nn.Linear)]
 
 
-def compile_parts(pipe: Any) -> None:
-    """Compile each transformer block (one graph serves all) and the VAE's decoder."""
-    transformer = pipe.transformer
-    transformer._repeated_blocks = ["CogVideoXBlock"]  # the class leaves the list empty and would raise
-    transformer.compile_repeated_blocks(fullgraph=True, dynamic=False)
-    pipe.vae.decoder = torch.compile(pipe.vae.decoder, dynamic=False)
-
-
 def use_cache(transformer: Any, cache: Cache) -> None:
     """Switch the step cache to `cache`, fresh: state of an earlier run is gone.
 
-    Raises BadInputError when the cache hooks nothing on this model, which would be a silent no-op.
+    Raises SwitchError when the cache hooks nothing on this model, which would be a silent no-op.
     """
     if transformer.is_cache_enabled:
         transformer.disable_cache()
+    fit_to_cache(transformer, cache.name)
     if cache.name == "none":
         return
     before = _hooked(transformer)
     transformer.enable_cache(cache_config(cache, transformer))
     if _hooked(transformer) == before:
-        raise BadInputError(f"--cache {cache.name} has no effect on this model")
+        raise SwitchError("cache", f"--cache {cache.name} has no effect on this model")
+
+
+def drop_state(transformer: Any) -> None:
+    """Forget what a step cache holds: where guidance begins or ends, for the batch has another size, and at the end."""
+    if transformer.is_cache_enabled:
+        transformer._reset_stateful_cache()
 
 
 def _hooked(transformer: nn.Module) -> int:

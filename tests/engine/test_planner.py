@@ -2,21 +2,23 @@ import pytest
 
 from src.catalog.models import find_model
 from src.catalog.profiles import find_profile, load_profiles
-from src.core.errors import BadInputError
+from src.core.errors import BadInputError, MissingWeightsError
 from src.core.hardware import Hardware
 from src.core.prompts import load_templates
 from src.core.request import Request
-from src.engine.planner import advice, choices, estimate_bytes, parse_cache
+from src.engine.advice import advice
+from src.engine.estimates import counted_bytes
+from src.engine.planner import choices, parse_cache
 from src.engine.resolve import guidance_schedule, resolve
 
 SPEC = find_model("cogvideox-5b-i2v")
 
 
-def gpu(gigabytes, capability=(9, 0)):
+def gpu(gigabytes, capability=(9, 0), **fields):
     free = int(gigabytes * 1e9)
-    return Hardware(
-        device="cuda", name="a GPU", memory=free, free_memory=free, capability=capability, bf16=True, compiler=True
-    )
+    usual = {"device": "cuda", "name": "a GPU", "memory": free, "free_memory": free, "capability": capability,
+             "bf16": capability >= (8, 0), "compiler": True, "quantizer": True, "vendor": "nvidia"}  # fmt: skip
+    return Hardware(**usual | fields)
 
 
 def request(**fields):
@@ -28,33 +30,91 @@ def request(**fields):
     [
         (140, (9, 0), "fast"),
         (40, (8, 0), "fast"),
-        (40, (7, 5), "plain"),
-        (24, (8, 9), "offload"),
-        (11, (8, 6), "frugal"),
-        (6, (8, 6), "minimal"),
-        (3, (8, 6), "last-resort"),
+        (40, (7, 5), "fast"),
+        (40, (6, 1), "lean"),
+        (24, (8, 9), "lean"),
+        (18, (8, 9), "lean"),
+        (11, (8, 6), "stream"),
+        (6.5, (8, 6), "stream"),
+        (5, (8, 6), "last-resort"),
     ],
 )
-def test_the_fastest_that_fits(gigabytes, capability, profile):
+def test_the_first_that_fits(gigabytes, capability, profile):
     assert choices(request(), SPEC, gpu(gigabytes, capability))[0].profile.name == profile
 
 
-def test_a_budget_stands_in_for_free_memory_and_what_follows_is_more_frugal():
+def test_a_budget_stands_in_for_free_memory():
     found = choices(request(vram_budget="12GB"), SPEC, gpu(140))
-    assert found[0].profile.name == "frugal"
-    estimates = [choice.estimate for choice in found]
-    assert all(estimate <= 12e9 for estimate in estimates)
+    assert found[0].profile.name == "stream"
+    assert all(choice.needed <= 12e9 for choice in found)
+
+
+@pytest.mark.parametrize("name", [profile.name for profile in load_profiles()])
+def test_a_gigabyte_and_more_is_kept_free_beside_every_profile(name):
+    for choice in choices(request(profile=name), SPEC, gpu(140)):
+        assert choice.needed >= choice.estimate + 1e9
+
+
+def test_tiles_are_taken_where_the_whole_picture_does_not_fit():
+    tiled = {size: choices(request(), SPEC, gpu(size))[0].profile.tiling for size in (40, 24, 18, 11)}
+    assert tiled == {40: False, 24: False, 18: True, 11: True}
+
+
+def test_the_machines_own_memory_counts():
+    """`stream` pins the whole transformer, which must fit beside everything else."""
+    little, enough = ({"host_memory": n << 30, "free_host_memory": n << 30} for n in (12, 16))
+    assert choices(request(), SPEC, gpu(12, **enough))[0].profile.name == "stream"
+    assert choices(request(), SPEC, gpu(12, **little))[0].profile.name == "compact"
+    assert choices(request(), SPEC, gpu(12, quantizer=False, **little))[0].profile.name == "paged"
+    told = advice(request(), SPEC, gpu(12, quantizer=False, **little))
+    assert "profile stream is left out: it needs 13.3 GB of the machine's own memory, of which 12.9 GB are free" in told
+    assert any("compact is left out: it needs torchao: pip install -r requirements-quantize.txt" in s for s in told)
+
+
+def test_weights_in_another_dtype_than_their_files_cannot_be_dropped_from_memory():
+    host = {"host_memory": 16 << 30, "free_host_memory": 16 << 30}
+    with pytest.raises(BadInputError, match="needs 23.2 GB of the machine's own memory, of which 17.2 GB are free"):
+        choices(request(), SPEC, gpu(16, (7, 5), **host))
+
+
+def test_a_cache_that_keeps_every_block_is_counted():
+    plain, kept = (choices(request(profile="exact", cache=name), SPEC, gpu(140))[0].estimate for name in (None, "taylorseer"))
+    assert kept - plain > 25e9
+
+
+def test_more_frames_need_more():
+    spec = find_model("cogvideox1.5-5b-i2v")
+    short, long = (counted_bytes(find_profile("stream").model_copy(update={"tiling": True}), spec, n) for n in (81, 161))
+    assert long > 1.5 * short
+
+
+def test_a_card_without_cudnn_takes_another_kernel():
+    assert choices(request(), SPEC, gpu(140, vendor="amd"))[0].profile.attention == "auto"
+    with pytest.raises(BadInputError, match="needs an NVIDIA card"):
+        choices(request(attention="cudnn"), SPEC, gpu(140, vendor="amd"))
+
+
+def test_a_peak_measured_on_a_card_counts_where_it_is_larger():
+    memory = SPEC.memory.model_copy(update={"measured": {"fast": 39_500_000_000, "exact": 40_000_000_000, "lean": 1}})
+    measured = SPEC.model_copy(update={"memory": memory})
+    assert choices(request(), measured, gpu(40))[0].profile.name == "lean"
+    assert counted_bytes(find_profile("lean").model_copy(update={"tiling": False}), measured) == counted_bytes(
+        find_profile("lean").model_copy(update={"tiling": False}), SPEC
+    )
 
 
 def test_nothing_fits():
-    with pytest.raises(BadInputError, match="needs 2.5 GB of GPU memory at least"):
-        choices(request(), SPEC, gpu(1))
+    with pytest.raises(BadInputError, match=r"needs 4\.\d GB of GPU memory at least, 2.0 GB are free"):
+        choices(request(), SPEC, gpu(2))
 
 
 def test_a_named_profile_runs_where_it_applies():
     assert choices(request(profile="exact"), SPEC, gpu(140))[0].profile.name == "exact"
     with pytest.raises(BadInputError, match="needs CUDA capability"):
-        choices(request(profile="fast"), SPEC, gpu(140, (7, 5)))
+        choices(request(profile="fast"), SPEC, gpu(140, (6, 1)))
+    with pytest.raises(BadInputError, match=r"keeps 21.2 GB of weights on the GPU, which has 12.0 GB; --profile stream"):
+        choices(request(profile="fast"), SPEC, gpu(12))
+    assert [c.profile.name for c in choices(request(profile="fast"), SPEC, gpu(24))][:2] == ["fast", "lean"]
     with pytest.raises(BadInputError, match="unknown profile"):
         choices(request(profile="fsat"), SPEC, gpu(140))
 
@@ -72,12 +132,6 @@ def test_flags_replace_what_the_profile_says():
 def test_a_cache_that_is_none(text):
     with pytest.raises(BadInputError):
         parse_cache(text)
-
-
-def test_estimates_fall_with_frugality():
-    names = ("plain", "offload", "frugal", "minimal", "last-resort")
-    estimates = [estimate_bytes(find_profile(name), SPEC) for name in names]
-    assert estimates == sorted(estimates, reverse=True)
 
 
 def test_every_profile_is_data_that_loads():
@@ -99,13 +153,21 @@ def test_a_tuned_plan_says_that_it_is_not_exact():
 
 def test_without_a_compiler_nothing_is_compiled():
     bare = gpu(140).model_copy(update={"compiler": False})
-    assert not resolve(request(), SPEC, bare, load_templates(), {}, "", 0)[0].session.compile
+    assert not any(plan.session.compile for plan in resolve(request(), SPEC, bare, load_templates(), {}, "", 0))
+    assert advice(request(), SPEC, bare)[-1].startswith("nothing is compiled here, which makes it slower: that needs a C++")
     with pytest.raises(BadInputError, match="needs a C\\+\\+ compiler"):
         resolve(request(compile=True), SPEC, bare, load_templates(), {}, "", 0)
+    with pytest.raises(BadInputError, match="CUDA capability 7.0; a GPU is older"):
+        resolve(request(compile=True), SPEC, gpu(140, (6, 1)), load_templates(), {}, "", 0)
+
+
+def test_a_quantiser_that_is_not_here_is_told_before_anything_loads():
+    with pytest.raises(MissingWeightsError, match="pip install -r requirements-quantize.txt"):
+        choices(request(quantize="int8"), SPEC, gpu(140, quantizer=False))
 
 
 def test_advice_names_what_would_help():
-    assert "offload model slows this run; without it" in advice(request(), SPEC, gpu(24))[1]
+    assert "offload group slows this run; without it" in advice(request(), SPEC, gpu(12))[-1]
     cpu = Hardware(device="cpu", name="a CPU", memory=1, free_memory=1)
     assert "--model nano" in advice(request(), SPEC, cpu)[0]
     assert advice(request(num_inference_steps=5), find_model("nano"), cpu) == ()

@@ -9,7 +9,7 @@ from src.core.request import Request
 from src.engine.resolve import check, resolve
 
 GPU = Hardware(device="cuda", name="a GPU", memory=80 << 30, free_memory=79 << 30, capability=(9, 0), bf16=True)
-SMALL = GPU.model_copy(update={"free_memory": 24 << 30, "capability": (7, 5), "bf16": False})
+SMALL = GPU.model_copy(update={"free_memory": 15 << 30, "capability": (7, 5), "bf16": False})
 CPU = Hardware(device="cpu", name="a CPU", memory=16 << 30, free_memory=8 << 30)
 
 
@@ -39,7 +39,7 @@ def test_nothing_is_left_open():
     ("hardware", "model", "dtype", "offload"),
     [
         (GPU, "cogvideox-5b-i2v", "bfloat16", "none"),
-        (SMALL, "cogvideox-5b-i2v", "float16", "model"),
+        (SMALL, "cogvideox-5b-i2v", "float16", "group"),
         (SMALL, "nano", "float16", "none"),
         (CPU, "nano", "float32", "none"),
         (CPU.model_copy(update={"bf16": True}), "nano", "bfloat16", "none"),

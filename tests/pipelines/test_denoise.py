@@ -9,7 +9,8 @@ from src.core.errors import CancelledError
 from src.core.progress import CancelToken, Progress, ignore
 from src.engine.costs import Stopwatch
 from src.engine.session import Session
-from src.pipelines import blueprint
+from src.pipelines.loading import read_pipeline
+from tests.newer_kit import build_newer
 
 
 @pytest.fixture(scope="module")
@@ -57,16 +58,8 @@ def test_bit_equal_in_bfloat16(tiny_folder, make_plan, picture):
 
 def test_bit_equal_for_a_model_that_patches_time(tmp_path_factory, make_plan, picture):
     """CogVideoX 1.5: two latent frames a patch, offset embedding, padding in front."""
-    from diffusers import CogVideoXTransformer3DModel
-
-    pipe = blueprint.assemble(blueprint.TINY, ["pan left", "press"], seed=0)
-    config = dict(pipe.transformer.config) | {
-        "patch_size_t": 2, "ofs_embed_dim": 16, "patch_bias": False, "use_learned_positional_embeddings": False,
-    }  # fmt: skip
-    torch.manual_seed(0)
-    pipe.transformer = CogVideoXTransformer3DModel.from_config(config).eval()
-    folder = tmp_path_factory.mktemp("models") / "tiny15"
-    pipe.save_pretrained(folder, safe_serialization=True)
+    folder = build_newer(tmp_path_factory.mktemp("models") / "tiny15", frames=9)
+    assert read_pipeline(folder, torch.float32).transformer.config.patch_size_t == 2
     session = Session(make_plan().session, folder)
     plan = make_plan(steps=2)
     made = ours(session, plan, picture)

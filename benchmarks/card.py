@@ -1,0 +1,167 @@
+"""One command for a borrowed card: every question that only a GPU can answer, in the order of their worth.
+
+    python -m benchmarks.card --wheels FOLDER                          # here: what a bare machine with PyTorch lacks
+    python -m benchmarks.card --minutes 9 --out FOLDER                 # there: no network, no weights
+    python -m benchmarks.card --publish FOLDER                         # here: figures into the docs and the planner
+    python -m benchmarks.card --rehearse --minutes 3 --out FOLDER      # every row, small, on a CPU
+
+The 5B's architecture with random weights. Each row stands alone: what fails is written down and the next one begins;
+results are written after each, and the run ends in time whatever hangs.
+"""
+
+import argparse
+import faulthandler
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from src.console.output import command
+from src.core.errors import BadInputError
+
+RESULT = "card.json"
+GRACE_SECONDS = 20
+"""Until a row that hears no signal, in a kernel that hangs, ends the process."""
+
+
+class OutOfTime(Exception):
+    """The minutes are over."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One question. seconds: what it takes on a card, about. run: fills the answer; raises where it fails."""
+
+    name: str
+    seconds: float
+    run: Callable[[Any, dict[str, Any]], None]
+
+
+def main() -> None:
+    arguments = parse()
+    with command():
+        if arguments.wheels:
+            from benchmarks.card_wheels import collect
+
+            print(collect(arguments.wheels))
+        elif arguments.publish:
+            from benchmarks.card_publish import publish
+
+            publish(arguments.publish / RESULT, arguments.page)
+        else:
+            measure(arguments)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, help="folder for the results")
+    parser.add_argument("--minutes", type=float, default=9.0)
+    parser.add_argument("--part", choices=[*PARTS, "all"], default="measure")
+    parser.add_argument("--rehearse", action="store_true", help="every row on a tiny architecture, on the CPU")
+    parser.add_argument("--wheels", type=Path, metavar="FOLDER", help="collect the packages that a bare machine lacks")
+    parser.add_argument("--publish", type=Path, metavar="FOLDER", help="write a folder's results into the docs")
+    parser.add_argument("--page", type=Path, default=Path("docs/benchmarks.md"), help="the page that --publish writes")
+    return parser.parse_args()
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    """Run the parts, each with its share of the minutes. Raises BadInputError before anything is built."""
+    if arguments.out is None:
+        raise BadInputError("--out FOLDER is needed: results are written there after each row")
+    if not 0 < arguments.minutes <= 600:
+        raise BadInputError(f"--minutes is {arguments.minutes:g}; it must be above 0 and at most 600")
+    check_device(arguments.rehearse)
+    end = time.monotonic() + 60 * arguments.minutes
+    names = list(PARTS) if arguments.part == "all" else [arguments.part]
+    for index, name in enumerate(names):
+        now = time.monotonic()
+        PARTS[name](arguments, now + (end - now) / (len(names) - index))
+
+
+def check_device(rehearse: bool) -> None:
+    """A card, unless this is a rehearsal."""
+    import torch
+
+    if not rehearse and not torch.cuda.is_available():
+        raise BadInputError("no CUDA device is visible here; --rehearse runs every row small on the CPU")
+
+
+def measure_card(arguments: argparse.Namespace, end: float) -> None:
+    """The part `measure`: the rows of `card_rows.py`."""
+    from benchmarks.card_bench import Bench
+    from benchmarks.card_rows import ROWS
+
+    bench = Bench(arguments.rehearse, arguments.out)
+    run_rows(ROWS, bench, arguments.out, end, {"rehearsal": arguments.rehearse})
+
+
+PARTS: dict[str, Callable[[argparse.Namespace, float], None]] = {"measure": measure_card}
+"""What the command can do with a card's minutes, by name; `--part all` does all of it, in this order."""
+
+
+def run_rows(rows: tuple[Row, ...], bench: Any, out: Path, end: float, head: dict[str, Any]) -> dict[str, Any]:
+    """Every row in its own try until `end` (of `time.monotonic`); returns and writes what they found."""
+    found = head | {"rows": {}}
+    for row in rows:
+        found["rows"][row.name] = told = {}
+        left = end - time.monotonic()
+        if found.get("fatal"):
+            told["error"] = f"not run: {found['fatal']}"
+        elif left < (0 if head.get("rehearsal") else row.seconds / 2):
+            told["error"] = f"not run: it takes about {row.seconds:.0f} s, {max(left, 0):.0f} s were left"
+        else:
+            _run_row(row, bench, told, max(left, 1.0))
+            if told.get("fatal"):
+                found["fatal"] = f"the device failed in row {row.name}"
+        write(out, found)
+        print(json.dumps({row.name: told}), flush=True)
+    return found
+
+
+def _run_row(row: Row, bench: Any, told: dict[str, Any], left: float) -> None:
+    begin = time.monotonic()
+    bench.start_row()
+    try:
+        with alarm(left):
+            row.run(bench, told)
+    except OutOfTime:
+        told["error"] = "stopped: the minutes are over"
+    except Exception as error:
+        told["error"] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        told["fatal"] = bench.is_fatal(error)
+    told["seconds"] = round(time.monotonic() - begin, 2)
+    told.update(bench.end_row())
+
+
+@contextmanager
+def alarm(seconds: float) -> Iterator[None]:
+    """Raise OutOfTime after so many seconds; end the process where that is not heard."""
+
+    def ring(*_: Any) -> None:
+        raise OutOfTime
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    faulthandler.dump_traceback_later(seconds + GRACE_SECONDS, exit=True)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()
+        signal.signal(signal.SIGALRM, before)
+
+
+def write(out: Path, found: dict[str, Any]) -> None:
+    """The results so far, whole."""
+    out.mkdir(parents=True, exist_ok=True)
+    partial = out / f".{RESULT}.partial"
+    partial.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    partial.replace(out / RESULT)
+
+
+if __name__ == "__main__":
+    main()

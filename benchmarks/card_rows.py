@@ -1,0 +1,293 @@
+"""The rows of `benchmarks.card`, in the order of their worth."""
+
+import importlib.metadata
+import platform
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch.nn.attention import sdpa_kernel
+
+from benchmarks.card import Row
+from benchmarks.card_bench import Bench, median
+from src.core.plan import Cache
+from src.core.progress import CancelToken, ignore
+from src.pipelines import compiling, denoise
+from src.pipelines.adapter_files import AdapterFile, read_adapter
+from src.pipelines.fast_vae import make_fast
+from src.pipelines.placement import place, stream
+from src.pipelines.tuning import BACKENDS, quantize
+
+GUIDED, UNGUIDED = 6.0, 1.0
+PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "peft", "torchao", "triton")
+RANK = 64
+Told = dict[str, Any]
+
+
+def environment(bench: Bench, told: Told) -> None:
+    """Versions, the rate of matrix products, and attention by kernel at the 5B's shape."""
+    on_card = bench.device.type == "cuda"
+    told["device"] = torch.cuda.get_device_name() if on_card else platform.processor() or "CPU"
+    told["versions"] = {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()}
+    told["cudnn"] = torch.backends.cudnn.version()
+    size = 256 if bench.rehearse else 8192
+    left, right = (torch.randn(size, size, device=bench.device, dtype=bench.dtype) for _ in range(2))
+    seconds = min(bench.seconds(lambda: left @ right, 10)[2:])
+    told["matrix_tflops"] = round(2 * size**3 / max(seconds, 1e-9) / 1e12, 2)
+    shape = (1, 2, 64, 16) if bench.rehearse else (1, 48, 17_776, 64)
+    query, key, value = (torch.randn(shape, device=bench.device, dtype=bench.dtype) for _ in range(3))
+    told["stock_kernel"] = int(torch._fused_sdp_choice(query, key, value))
+    told["attention_seconds"] = {
+        "stock": median(bench.seconds(lambda: F.scaled_dot_product_attention(query, key, value)))
+    }
+    for name, backend in BACKENDS.items():
+        told["attention_seconds"][name] = _kernel_seconds(bench, backend, (query, key, value))
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _kernel_seconds(bench: Bench, backends: list[Any], parts: tuple[torch.Tensor, ...]) -> float | str:
+    try:
+        with sdpa_kernel(backends):
+            return median(bench.seconds(lambda: F.scaled_dot_product_attention(*parts)))
+    except (RuntimeError, torch.OutOfMemoryError) as error:
+        return f"refused: {str(error).splitlines()[0][:80]}"
+
+
+def build(bench: Bench, told: Told) -> None:
+    """T5, transformer and VAE on the device."""
+    told["build_seconds"] = bench.seconds(bench.build, 1)[0]
+    parts = {name: getattr(bench.pipe, name) for name in ("text_encoder", "transformer", "vae")}
+    told["weights_gb"] = {
+        name: round(sum(p.nbytes for p in (*part.parameters(), *part.buffers())) / 1e9, 3)
+        for name, part in parts.items()
+    }
+
+
+def stock(bench: Bench, told: Told) -> None:
+    """The stock pipeline: one step to warm up, three that count, its decode."""
+    steps, stages = bench.clip(bench.session(vae="stock"), (GUIDED,) * 4, mode="baseline")
+    told["first_step"], told["step"] = steps[0], median(steps[1:])
+    told["beside_steps"] = round(stages["generate"] - sum(steps), 3)
+    told["counted_gb"] = None if bench.rehearse else round(_stock_bytes(bench) / 1e9, 2)
+
+
+def _stock_bytes(bench: Bench) -> int:
+    from src.catalog.profiles import Profile
+    from src.engine.estimates import counted_bytes
+
+    return counted_bytes(Profile(name="stock", description="", vae="stock"), bench.spec)
+
+
+def decode(bench: Bench, told: Told) -> None:
+    """Our decoder, eager and compiled, whole and in tiles."""
+    pipe = bench.pipe
+    make_fast(pipe.vae)
+    told["eager"] = _decode_seconds(bench)
+    told["tiled"] = _decode_seconds(bench, tiling=True)
+    compiling.compile_parts(pipe)
+    told["compiled_first"], *rest = (_decode_seconds(bench) for _ in range(3))
+    told["compiled"] = median(rest)
+    told["counted_gb"] = bench.counted_gb("exact")
+
+
+def _decode_seconds(bench: Bench, tiling: bool = False) -> float:
+    size, channels = bench.spec.native, bench.sizes["vae"]["latent_channels"]
+    shape = (1, (bench.frames - 1) // 4 + 1, channels, size.height // 8, size.width // 8)
+    latents = torch.randn(shape, device=bench.device, dtype=bench.dtype)
+
+    def run() -> None:
+        for _ in denoise.decode(bench.pipe, latents, ignore, CancelToken(), tiling):
+            pass
+
+    return bench.seconds(run, 1)[0]
+
+
+def blocks(bench: Bench, told: Told) -> None:
+    """Compiled blocks, guided and unguided; the first step of each kind compiles."""
+    steps = bench.steps(compiled(bench), (GUIDED,) * 4 + (UNGUIDED,) * 4)
+    told["first_guided"], told["guided"] = steps[0], median(steps[1:4])
+    told["first_unguided"], told["unguided"] = steps[4], median(steps[5:])
+    told["counted_gb"] = bench.counted_gb("exact")
+
+
+def compiled(bench: Bench) -> Any:
+    """A session of the pipeline, whose blocks and decoder are compiled; made once for the pipeline."""
+    if not hasattr(bench.pipe.transformer, "newsreel_compiled"):
+        make_fast(bench.pipe.vae)
+        compiling.compile_parts(bench.pipe)
+    attention = "flash" if bench.rehearse else "cudnn"
+    return bench.session(compile=True, attention=attention)
+
+
+def cache(bench: Bench, told: Told) -> None:
+    """A first-block cache around compiled blocks: nothing skipped, and all that can be."""
+    session = compiled(bench)
+    for name, threshold in (("nothing_skipped", 0.0), ("all_skipped", 1e9)):
+        steps = bench.steps(session, (GUIDED,) * 4, cache=Cache(name="first_block", threshold=threshold))
+        told[name] = median(steps[1:])
+    told["counted_gb"] = bench.counted_gb("fast")
+
+
+def adapter(bench: Bench, told: Told) -> None:
+    """LoRA on, off, on again around compiled blocks."""
+    session = compiled(bench)
+    with tempfile.TemporaryDirectory() as folder:
+        file = _adapter_file(bench, Path(folder) / "adapter.safetensors")
+        for name, adapters in (("on", (file,)), ("off", ()), ("on_again", (file,))):
+            session.adapters = adapters
+            steps = bench.steps(session, (GUIDED,) * 4, adapters=tuple(one.reference for one in adapters))
+            told[f"first_{name}"], told[name] = steps[0], median(steps[1:])
+
+
+def _adapter_file(bench: Bench, path: Path) -> AdapterFile:
+    """A random adapter on queries and values of every block."""
+    config, state = bench.pipe.transformer.config, {}
+    width = config.num_attention_heads * config.attention_head_dim
+    for block in range(config.num_layers):
+        for layer in ("to_q", "to_v"):
+            name = f"transformer.transformer_blocks.{block}.attn1.{layer}"
+            state[f"{name}.lora_A.weight"] = torch.randn(8, width) * 0.01
+            state[f"{name}.lora_B.weight"] = torch.randn(width, 8) * 0.01
+    save_file(state, path)
+    return read_adapter(str(path), path.parent)
+
+
+def fp8(bench: Bench, told: Told) -> None:
+    """Dynamic fp8, a scale for each row, compiled."""
+    from torchao.quantization import Float8DynamicActivationFloat8WeightConfig, PerRow, quantize_
+
+    bench.build()
+    quantize_(
+        bench.pipe.transformer.transformer_blocks, Float8DynamicActivationFloat8WeightConfig(granularity=PerRow())
+    )
+    steps = bench.steps(compiled(bench), (GUIDED,) * 4)
+    told["first"], told["guided"] = steps[0], median(steps[1:])
+
+
+def offload(bench: Bench, told: Told) -> None:
+    """The text encoder streamed and the transformer moved whole; then the transformer streamed, decoded in tiles."""
+    session = compiled_for_offload(bench, "model")
+    steps, told["model_stages"] = bench.clip(session, (GUIDED,) * 3)
+    told["model"] = median(steps[1:])
+    told["model_peaks"] = bench.end_row()
+    bench.start_row()
+    stream(bench.pipe.transformer, bench.device, "block_level", pinned=True)
+    session = bench.session(compile=True, offload="group", tiling=True)
+    steps, told["stream_stages"] = bench.clip(session, (GUIDED,) * 4)
+    told["stream"] = median(steps[2:])
+    told["counted_gb"] = bench.counted_gb("stream", tiling=True)
+
+
+def compiled_for_offload(bench: Bench, offload: str) -> Any:
+    bench.build()
+    session = compiled(bench)
+    key = session.key.model_copy(update={"offload": offload})
+    bench.pipe.to("cpu")
+    place(bench.pipe, key)
+    return bench.session(compile=True, offload=offload, attention=key.attention)
+
+
+def lean(bench: Bench, told: Told) -> None:
+    """The text encoder streamed, the rest on the device; a whole clip."""
+    session = compiled_for_offload(bench, "text")
+    fields = {"cache": Cache(name="first_block", threshold=0.05)}
+    steps, told["stages"] = bench.clip(session, (GUIDED,) * 4, **fields)
+    told["guided"] = median(steps[1:])
+    told["counted_gb"] = bench.counted_gb("lean")
+
+
+def int8(bench: Bench, told: Told) -> None:
+    """int8 weights, compiled."""
+    bench.build()
+    told["layers"] = quantize(bench.pipe.transformer, "int8")
+    steps = bench.steps(compiled(bench), (GUIDED,) * 4)
+    told["first"], told["guided"] = steps[0], median(steps[1:])
+
+
+def flow(bench: Bench, told: Told) -> None:
+    """TV-L1 of 48 pairs, as the temporal score takes it."""
+    from src.motion.tvl1 import TVL1Params
+    from src.motion.tvl1_torch import TorchFlow
+
+    pairs, height, width = (2, 32, 48) if bench.rehearse else (48, 480, 720)
+    noise = np.random.default_rng(0).integers(0, 255, (pairs + 1, height // 8, width // 8), np.uint8)
+    frames = noise.repeat(8, axis=1).repeat(8, axis=2)
+    backend = TorchFlow(TVL1Params(), bench.device.type)
+    told["first"], *rest = bench.seconds(lambda: backend.flow(frames[:-1], frames[1:]), 2 if bench.rehearse else 3)
+    told["pairs"], told["warm"] = pairs, median(rest)
+
+
+def upscaler(bench: Bench, told: Told) -> None:
+    """A clip to twice its size, by each preset whose weights are here."""
+    from src.core.plan import Size
+    from src.upscaling.clips import NetworkUpscaler
+    from src.upscaling.files import weights_file
+
+    bench.drop()
+    count, height, width = (3, 32, 48) if bench.rehearse else (49, 480, 720)
+    frames = np.random.default_rng(0).integers(0, 255, (count, height, width, 3), np.uint8)
+    for preset in ("fast", "balanced"):
+        if not weights_file(preset, 2).is_file():
+            told[preset] = "no weights here"
+            continue
+        network = NetworkUpscaler(preset, bench.device.type)
+        size = Size(width=2 * width, height=2 * height)
+        told[preset] = bench.seconds(
+            lambda n=network, s=size: list(n.upscale(iter(frames), s)), 1 if bench.rehearse else 2
+        )
+
+
+def _enlarge(network: Any, frames: np.ndarray, size: Any) -> None:
+    for _ in network.upscale(iter(frames), size):
+        pass
+
+
+def training(bench: Bench, told: Told) -> None:
+    """Three steps of LoRA at rank 64: bf16 base, checkpointing, the v-objective on one random clip."""
+    from peft import LoraConfig
+
+    bench.build()
+    transformer = bench.pipe.transformer
+    bench.pipe.text_encoder = bench.pipe.vae = None
+    rank = 4 if bench.rehearse else RANK
+    transformer.requires_grad_(False)
+    transformer.add_adapter(LoraConfig(r=rank, target_modules=["to_q", "to_k", "to_v", "to_out.0"]))
+    transformer.enable_gradient_checkpointing()
+    trained = [p for p in transformer.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-4)
+    told["step"] = bench.seconds(lambda: _train_step(bench, transformer, optimizer), 3)
+    told["trainable_share"] = round(
+        sum(p.numel() for p in trained) / sum(p.numel() for p in transformer.parameters()), 5
+    )
+
+
+def _train_step(bench: Bench, transformer: Any, optimizer: torch.optim.Optimizer) -> None:
+    config, size, spec = transformer.config, bench.spec.native, bench.spec
+    frames = (bench.frames - 1) // 4 + 1
+    make = {"device": bench.device, "dtype": bench.dtype}
+    latents = torch.randn(1, frames, config.in_channels, size.height // 8, size.width // 8, **make)
+    rotary = bench.pipe._prepare_rotary_positional_embeddings(size.height, size.width, frames, bench.device)
+    text = torch.randn(1, spec.max_sequence_length, config.text_embed_dim, **make)
+    timestep = torch.tensor([500], device=bench.device)
+    made = transformer(latents, text, timestep, image_rotary_emb=rotary, return_dict=False)[0]
+    F.mse_loss(made.float(), latents[:, :, : made.shape[2]].float()).backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+ROWS = (
+    Row("environment", 20, environment), Row("build", 20, build), Row("stock", 30, stock), Row("decode", 60, decode),
+    Row("blocks", 60, blocks), Row("cache", 20, cache), Row("adapter", 60, adapter), Row("fp8", 60, fp8),
+    Row("lean", 40, lean), Row("offload", 60, offload), Row("int8", 50, int8), Row("flow", 25, flow),
+    Row("upscaler", 25, upscaler), Row("training", 40, training),
+)  # fmt: skip

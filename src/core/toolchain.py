@@ -1,0 +1,33 @@
+"""What compiling at run time needs of this machine beside torch. Imports no torch."""
+
+import shutil
+import sysconfig
+from importlib.util import find_spec
+from pathlib import Path
+
+CXX = ("g++", "clang++")
+CC = ("gcc", "clang", "cc")
+
+
+def missing_for_compiling(device: str) -> str:
+    """What torch.compile lacks here, "" for nothing.
+
+    On a CPU it builds C++; on a GPU Triton builds a launcher in C for each kernel, against the headers of Python.
+    """
+    if device == "cpu":
+        return "" if any(map(shutil.which, CXX)) else "a C++ compiler: apt-get install g++ python3-dev"
+    if find_spec("triton") is None:
+        return "the package triton, which comes with PyTorch for Linux"
+    if not any(map(shutil.which, CC)):
+        return "a C compiler: apt-get install gcc python3-dev"
+    return "" if has_headers() else "the headers of Python: apt-get install python3-dev"
+
+
+def has_headers() -> bool:
+    """Whether Python.h lies where compilers are told to look for it."""
+    return (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file()
+
+
+def has_package(name: str) -> bool:
+    """Whether a package is installed, without importing it."""
+    return find_spec(name) is not None

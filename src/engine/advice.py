@@ -1,0 +1,61 @@
+"""What a person should know before a run begins: which profile and why, what is left out, what would be faster."""
+
+from collections.abc import Iterator
+
+from src.catalog.profiles import find_profile, load_profiles
+from src.catalog.spec import ModelSpec
+from src.core.hardware import Hardware
+from src.core.request import Request
+from src.engine.estimates import needed_bytes
+from src.engine.planner import Choice, apply_switches, budget_bytes, choice_of, choices, lacks, short_of_host
+
+LARGE_BYTES = 1_000_000_000
+
+
+def advice(request: Request, spec: ModelSpec, hardware: Hardware) -> tuple[str, ...]:
+    """The plan's reason on a GPU, what was left out for lack of what, and what would make the run faster."""
+    return _device_advice(request, spec, hardware) + _steps_advice(request, spec)
+
+
+def _steps_advice(request: Request, spec: ModelSpec) -> tuple[str, ...]:
+    """Denoising takes as long as it has steps: told from twice the model's own on."""
+    asked, usual = request.num_inference_steps or 0, spec.defaults.num_inference_steps
+    if asked < 2 * usual:
+        return ()
+    return (
+        f"{asked} steps denoise {asked / usual:.0f} times as long as {spec.id}'s own; --num-inference-steps {usual}",
+    )
+
+
+def _device_advice(request: Request, spec: ModelSpec, hardware: Hardware) -> tuple[str, ...]:
+    if hardware.device == "cpu":
+        large = f"{spec.id} on a CPU takes hours; --model nano takes half a minute"
+        unused = ("this Mac's GPU is not used: CogVideoX runs on CUDA, or on the CPU",)
+        return (unused if hardware.vendor == "apple" else ()) + (
+            (large,) if spec.memory.transformer > LARGE_BYTES else ()
+        )
+    chosen = choices(request, spec, hardware)[0]
+    return (chosen.reason, *_left_out(request, spec, hardware, chosen), *_offload_advice(chosen, spec, hardware))
+
+
+def _left_out(request: Request, spec: ModelSpec, hardware: Hardware, chosen: Choice) -> Iterator[str]:
+    """What this machine lacks for a profile that would have come first, and for compiling."""
+    if request.profile != "auto" or request.mode == "baseline":
+        return
+    for profile in load_profiles():
+        if profile.name == chosen.profile.name:
+            break
+        choice = choice_of(apply_switches(profile, request), request, spec, hardware)
+        short = lacks(profile, hardware) or short_of_host(choice.profile, request, spec, hardware)
+        if short and choice.needed <= budget_bytes(request, hardware) and hardware.device in profile.devices:
+            yield f"profile {profile.name} is left out: it needs {short}"
+    if find_profile(chosen.profile.name).compile and not chosen.profile.compile and request.compile is None:
+        yield f"nothing is compiled here, which makes it slower: that needs {hardware.compiler_lacks}"
+
+
+def _offload_advice(chosen: Choice, spec: ModelSpec, hardware: Hardware) -> Iterator[str]:
+    if chosen.profile.offload not in ("none", "text"):
+        whole = needed_bytes(find_profile("fast"), spec) / 1e9
+        free = hardware.free_memory / 1e9
+        offload = chosen.profile.offload
+        yield f"offload {offload} slows this run; without it {whole:.0f} GB are needed, {free:.0f} GB are free"

@@ -1,0 +1,136 @@
+"""Count a model's device memory by stage, on the meta device: neither a GPU nor weights are needed.
+
+    python -m src.evaluation.memory --model cogvideox-5b-i2v            # the figures, and which profile each card gets
+    python -m src.evaluation.memory --model all --write                 # into configs/models/, for the planner
+    python -m src.evaluation.memory --model all --page docs/benchmarks.md
+"""
+
+import argparse
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from src.catalog.models import MODELS, find_model
+from src.catalog.spec import Memory, ModelSpec
+from src.console.output import command
+from src.core.errors import BadInputError
+from src.core.hardware import Hardware
+from src.core.paths import CONFIGS
+from src.core.request import Request
+from src.engine.planner import choices
+from src.evaluation.pages import markdown_table, write_block
+
+CARDS = (8, 10, 12, 16, 24, 32, 40, 48, 80, 141)
+"""GB as they are sold."""
+USABLE, CONTEXT = 0.97, 500_000_000
+"""What drivers show of a card's memory, and what a process has lost of it before its first tensor."""
+LARGE = ("cogvideox-5b-i2v", "cogvideox1.5-5b-i2v")
+
+
+def main() -> None:
+    arguments = parse()
+    with command(as_json=False, quiet=False):
+        run(arguments)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="all", help="a model's name, a diffusers folder, or all")
+    parser.add_argument("--write", action="store_true", help="write the figures into configs/models/")
+    parser.add_argument("--page", type=Path, help="write the table of cards into this page")
+    return parser.parse_args()
+
+
+def run(arguments: argparse.Namespace) -> None:
+    specs = [find_model(name) for name in (MODELS if arguments.model == "all" else (arguments.model,))]
+    counted = [spec.model_copy(update={"memory": count_of(spec)}) for spec in specs]
+    for spec in counted:
+        print(f"{spec.id}\n{figures(spec.memory)}\n")
+    if arguments.write:
+        for spec in counted:
+            print(write(spec))
+    large = [spec for spec in counted if spec.id in LARGE]
+    if large:
+        print(cards(large))
+    if arguments.page and not large:
+        raise BadInputError("--page takes the table of the large models; give --model all")
+    if arguments.page:
+        write_block(arguments.page, "cards", cards(large))
+
+
+def count_of(spec: ModelSpec) -> Memory:
+    """Count the model anew, keeping what was measured on a card."""
+    from src.pipelines.architectures import ARCHITECTURES
+    from src.pipelines.footprint import count
+    from src.pipelines.locate import locate
+
+    folder = None if spec.id in ARCHITECTURES else locate(spec)
+    return count(spec, folder).model_copy(update={"measured": spec.memory.measured})
+
+
+def figures(memory: Memory) -> str:
+    """One line a figure, in GB."""
+    values = memory.model_dump(exclude={"measured", "layers"})
+    return markdown_table(("What", "GB"), [(name, f"{value / 1e9:.3f}") for name, value in values.items()])
+
+
+def write(spec: ModelSpec) -> Path:
+    """Put the figures into the model's own file. Raises BadInputError for a model that has none."""
+    path = CONFIGS / "models" / f"{spec.id}.yaml"
+    if not path.is_file():
+        raise BadInputError(f"--write goes into configs/models/, which has no {path.name}")
+    values = spec.memory.model_dump(exclude_defaults=True)
+    block = "memory:\n" + "".join(f"  {name}: {_inline(value)}\n" for name, value in values.items())
+    text = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(r"^memory:.*\n(?:  .*\n)*", block, text, flags=re.MULTILINE), encoding="utf-8")
+    return path
+
+
+def _inline(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {number}" for name, number in value.items()) + "}"
+    return str(value)
+
+
+def card(gigabytes: int) -> Hardware:
+    """A card of this size as the planner sees it: Ampere or newer, nothing else running, compiler and torchao there."""
+    memory = round(gigabytes * 2**30 * USABLE)
+    return Hardware(
+        device="cuda", name=f"a card of {gigabytes} GB", memory=memory, free_memory=memory - CONTEXT,
+        capability=(8, 9), bf16=True, compiler=True, quantizer=True, vendor="nvidia",
+        host_memory=64 << 30, free_host_memory=56 << 30,
+    )  # fmt: skip
+
+
+def cards(specs: list[ModelSpec]) -> str:
+    """Which profile each card gets, what it is predicted to need, and what is left."""
+    return markdown_table(("Card", "Free, GB", *_heads(specs)), [_row(size, specs) for size in CARDS])
+
+
+def _heads(specs: list[ModelSpec]) -> Iterator[str]:
+    for spec in specs:
+        yield from (f"{spec.id}: profile", "counted, GB", "kept free, GB", "measured, GB")
+
+
+def _row(size: int, specs: list[ModelSpec]) -> list[str]:
+    hardware = card(size)
+    cells = [f"{size} GB", f"{hardware.free_memory / 1e9:.1f}"]
+    for spec in specs:
+        cells += _cells(spec, hardware)
+    return cells
+
+
+def _cells(spec: ModelSpec, hardware: Hardware) -> list[str]:
+    try:
+        chosen = choices(Request(input_image=Path("none.png"), prompt="x"), spec, hardware)[0]
+    except BadInputError:
+        return ["none fits", "-", "-", "-"]
+    name = f"{chosen.profile.name}{', in tiles' if chosen.profile.tiling else ''}"
+    left = hardware.free_memory - chosen.estimate
+    measured = spec.memory.measured.get(chosen.profile.name)
+    told = f"{measured / 1e9:.1f}" if measured else "not measured"
+    return [name, f"{chosen.estimate / 1e9:.1f}", f"{left / 1e9:.1f}", told]
+
+
+if __name__ == "__main__":
+    main()

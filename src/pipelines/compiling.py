@@ -1,0 +1,97 @@
+"""Compiling what lies inside the hooks, so that it goes with caches, offload, adapters and every change between runs.
+
+Step caches and group offload replace a module's `forward` by hooks that keep state, which one whole graph cannot hold.
+So it is the innermost `forward` that is compiled, and the hooks around it stay plain Python. A first-block cache hooks
+whole blocks; the other caches hook the attention and feed-forward parts, and for those the parts are compiled.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+PARTS = ("norm1", "attn1", "norm2", "ff")
+INSIDE_BLOCKS = ("taylorseer", "pyramid")
+"""Caches whose hooks lie inside a block."""
+BACKEND = "inductor"
+RECOMPILE_LIMIT = 64
+CHANGES = 8
+"""Changes of adapters before compiled code is dropped: each may add a graph for guided and one for unguided steps."""
+
+
+class Compiled:
+    """A module's `forward`, compiled on its first call for each shape unless `on` is off. eager: as it was.
+
+    Tokens are handed over with the strides of their shape: the first block's are a slice, which would be another graph.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.eager: Callable[..., Any] = module.forward
+        self.on = True
+        self._compiled = torch.compile(self.eager, backend=BACKEND, fullgraph=True, dynamic=False)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self.on:
+            return self.eager(*args, **kwargs)
+        return self._compiled(*map(_tidy, args), **{name: _tidy(value) for name, value in kwargs.items()})
+
+
+def _tidy(value: Any) -> Any:
+    if not isinstance(value, Tensor) or value.ndim != 3:
+        return value
+    value = value.contiguous()
+    return value.squeeze(0).unsqueeze(0) if value.shape[0] == 1 else value  # a batch of one keeps any stride
+
+
+def compile_parts(pipe: Any) -> None:
+    """Compile each transformer block (one graph serves all) and the VAE's decoder."""
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, RECOMPILE_LIMIT)
+    blocks = pipe.transformer.transformer_blocks
+    pipe.transformer.newsreel_compiled = tuple(Compiled(block) for block in blocks)
+    for block, forward in zip(blocks, pipe.transformer.newsreel_compiled, strict=True):
+        block.forward = forward
+    pipe.vae.decoder.forward = Compiled(pipe.vae.decoder)
+
+
+def fit_to_cache(transformer: nn.Module, cache: str) -> None:
+    """Compile whole blocks or their parts, as this cache's hooks need it. To be called while no cache is on."""
+    compiled = getattr(transformer, "newsreel_compiled", ())
+    inside = cache in INSIDE_BLOCKS
+    for forward in compiled:
+        forward.on = not inside
+    for part in _parts(transformer) if compiled else ():
+        part.__dict__.pop("forward", None)
+        if inside:
+            part.forward = Compiled(part)
+
+
+def _parts(transformer: nn.Module) -> Iterator[nn.Module]:
+    for block in transformer.transformer_blocks:
+        yield from (getattr(block, name) for name in PARTS)
+
+
+def eagerly(module: nn.Module) -> Callable[..., Any]:
+    """The module uncompiled: for a shape that is computed now and then and is not worth a graph."""
+    forward = module.forward
+    return forward.eager if isinstance(forward, Compiled) else module
+
+
+@contextmanager
+def uncompiled(module: nn.Module) -> Iterator[None]:
+    """Have the module run as it was before compiling."""
+    forward = module.forward
+    if not isinstance(forward, Compiled):
+        yield
+        return
+    forward.on, before = False, forward.on
+    try:
+        yield
+    finally:
+        forward.on = before
+
+
+def forget_compiled() -> None:
+    """Drop all compiled code of this process; what still runs compiles again, mostly from the cache on disk."""
+    torch._dynamo.reset()

@@ -1,0 +1,76 @@
+"""Counting on the meta device, and the figures that the planner reckons with."""
+
+import gc
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from src.catalog.models import find_model
+from src.core.paths import REPOSITORY
+from src.evaluation import memory
+from src.evaluation.pages import around_block
+from src.pipelines.footprint import LiveBytes, peak_of, streamed
+
+
+def meta(*shape):
+    return torch.empty(shape, device="meta")
+
+
+def test_the_peak_is_of_what_lives_at_once():
+    def stage():
+        a = meta(1000)
+        b = a + 1
+        del a
+        gc.collect()
+        c = b.view(10, 100).t()  # a view takes nothing
+        return c * 2
+
+    assert peak_of(stage, ()) == 2 * 4000
+
+
+def test_weights_and_views_of_them_are_not_counted():
+    layer = nn.Linear(100, 50, device="meta")
+    with LiveBytes([layer]) as live, torch.no_grad():
+        layer(meta(1, 100))
+    assert live.peak == 4 * (100 + 50)
+
+
+def test_attention_counts_its_output_alone():
+    q = meta(1, 8, 4096, 64)
+    assert peak_of(lambda: F.scaled_dot_product_attention(q, q, q), ()) == q.nbytes
+
+
+def test_a_streamed_part_has_two_blocks_on_the_device():
+    part = nn.ModuleDict({"blocks": nn.ModuleList([nn.Linear(10, 10) for _ in range(5)]), "head": nn.Linear(10, 1)})
+    assert streamed(part, part["blocks"]) == 4 * (2 * 110 + 11)
+
+
+@pytest.mark.parametrize("name", ["nano", "cogvideox-5b-i2v", "cogvideox1.5-5b-i2v"])
+def test_the_figures_in_the_models_files_are_the_counted_ones(name):
+    """Where this fails: python -m src.evaluation.memory --model all --write --page docs/benchmarks.md."""
+    spec = find_model(name)
+    counted, written = memory.count_of(spec).model_dump(), spec.memory.model_dump()
+    assert counted.pop("measured") == written.pop("measured")
+    assert counted == pytest.approx(written, rel=0.01)
+
+
+def test_the_table_of_cards_is_the_planners():
+    page = REPOSITORY / "docs" / "benchmarks.md"
+    before, after = around_block(page, "cards")
+    written = page.read_text(encoding="utf-8")[len(before) : -len(after)].strip()
+    assert written == memory.cards([find_model(name) for name in memory.LARGE])
+
+
+def test_figures_are_written_into_the_models_own_file(tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    file = tmp_path / "models" / "nano.yaml"
+    file.write_text("id: nano\nmemory: {vae: 1}\nlicence: x\n")
+    monkeypatch.setattr(memory, "CONFIGS", tmp_path)
+    spec = find_model("nano")
+    spec = spec.model_copy(update={"memory": spec.memory.model_copy(update={"measured": {"fast": 7}})})
+    memory.write(spec)
+    text = file.read_text()
+    assert text.startswith("id: nano\nmemory:\n  text_encoder: ")
+    assert text.endswith("  measured: {fast: 7}\nlicence: x\n")
