@@ -120,6 +120,7 @@ def test_int8_changes_every_linear_of_the_blocks(tiny_folder):
     assert quantize(pipe.transformer, "int8") == len(linears)
 
 
+@pytest.mark.slow
 def test_compiled_frames_are_those_of_the_eager_run(tiny_folder, make_plan, picture):
     plain = frames(session_for(tiny_folder, make_plan, vae="fast"), make_plan(), picture)
     compiled = frames(session_for(tiny_folder, make_plan, vae="fast", compile=True), make_plan(), picture)

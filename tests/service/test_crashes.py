@@ -79,6 +79,7 @@ def _sweep(home, store):
     assert not [name for name in clips if "partial" in name]
 
 
+@pytest.mark.slow
 def test_five_kills(running, home):
     store, accepted = _rounds(running, home, rounds=5, seed=1)
     _check(home, store, accepted)
