@@ -2,13 +2,15 @@
 PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin/python
+# Tests run on as many processes as there are cores, four at most (a process takes up to 2 GB), one thread each.
+JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((cores < 4 ? cores : 4)))
 STAMP := $(VENV)/.installed-$(shell cksum < requirements.txt | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup clip serve test lint nano upscaler lora-demo lora-train lora-validate
+.PHONY: help setup clip serve test test-everywhere lint nano upscaler lora-demo lora-train lora-validate
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-15s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## create .venv and install the pinned requirements
 
@@ -23,7 +25,10 @@ clip: $(STAMP) ## one clip from a sample photograph on the embedded model
 		--prompt "Press briefing at city hall, slow push in" --seed 7
 
 test: $(STAMP) lint ## lint, check the floors, run every test
-	$(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+
+test-everywhere: $(STAMP) ## the tests under other processors, threads, folders, locales and orders (AXIS=NAME,...)
+	$(RUN) -m tests.everywhere $(AXIS)
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

@@ -107,7 +107,7 @@ def stages(folder: Path) -> dict[str, dict[str, float]]:
     for side in ("batch", "separate"):
         files = [file for file in sorted((folder / side).glob("*.json")) if file.name != "report.json"]
         costs = [json.loads(file.read_text())["costs"]["seconds"] for file in files]
-        found[side] = {name: round(statistics.median(each.get(name, 0.0) for each in costs), 2) for name in costs[0]}
+        found[side] = {name: round(statistics.median(each.get(name, 0.0) for each in costs), 4) for name in costs[0]}
     return found
 
 

@@ -1,6 +1,9 @@
-"""Shared fixtures: a tiny seeded model, a photograph, and a home of its own for every test."""
+"""Shared fixtures: a tiny seeded model, a photograph, and a home of its own for every test; the order of tests."""
 
+import os
+import random
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +14,31 @@ from PIL import Image
 if TYPE_CHECKING:
     from src.jobs.database import Database
 
+ORDER = "NEWSREEL_TEST_ORDER"
+"""A number: files, and tests in each file, come in a random order that the number gives."""
 CORPUS = ["press briefing at city hall, pan left", "market commentary, static camera", "slow push in"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that no process is left alone with one at the end; or a random order.
+
+    The tests of a file stay together, for they share its fixtures.
+    """
+    files = [list(tests) for _, tests in groupby(items, key=lambda item: item.path)]
+    if seed := os.environ.get(ORDER):
+        chance = random.Random(int(seed))
+        chance.shuffle(files)
+        for tests in files:
+            chance.shuffle(tests)
+    else:
+        files.sort(key=lambda tests: not any(test.get_closest_marker("slow") for test in tests))
+    items[:] = [test for tests in files for test in tests]
+
+
+def pytest_report_header() -> str | None:
+    """So that a failure in a random order can be had again."""
+    seed = os.environ.get(ORDER)
+    return f"random order, {ORDER}={seed}" if seed else None
 
 
 @pytest.fixture(scope="session")

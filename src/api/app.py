@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -75,21 +75,30 @@ def make_service(settings: ServiceSettings) -> Service:
 
 @asynccontextmanager
 async def _life(app: FastAPI) -> AsyncIterator[None]:
-    """Recover, start, serve; then drain."""
+    """Recover, start, serve; then drain. Also where a start fails, what was started before it is stopped."""
     service: Service = app.state.service
     greet(service)
     keeper = Keeper(service.settings, service.store, service.leases)
-    await asyncio.to_thread(service.supervisor.start)
-    await asyncio.to_thread(keeper.start)
-    await service.hub.start()
-    _drain_on_signals(service)
-    yield
+    async with AsyncExitStack() as started:
+        started.callback(service.database.engine.dispose)
+        await _begin(started, service.supervisor.start, service.supervisor.stop)
+        await _begin(started, keeper.start, keeper.stop)
+        await service.hub.start()
+        started.push_async_callback(service.hub.stop)
+        started.callback(_say_that_it_stops, service)
+        _drain_on_signals(service)
+        yield
+
+
+def _say_that_it_stops(service: Service) -> None:
     service.draining = True
     logger.info("stopping: running jobs have {:.0f} s to end", service.settings.drain)
-    await service.hub.stop()
-    await asyncio.to_thread(service.supervisor.stop)
-    await asyncio.to_thread(keeper.stop)
-    service.database.engine.dispose()
+
+
+async def _begin(started: AsyncExitStack, start: Callable[[], None], stop: Callable[[], None]) -> None:
+    """Start in a thread; what started is stopped in the opposite order."""
+    await asyncio.to_thread(start)
+    started.push_async_callback(asyncio.to_thread, stop)
 
 
 def _drain_on_signals(service: Service) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from src.console.ending import leaving_the_group
 from src.console.options import JSON, QUIET, make_app, switch, value
 from src.console.output import command, print_json
 from src.core.errors import BadInputError
@@ -40,7 +41,7 @@ def train_lora_app() -> typer.Typer:
 
 def _main(values: dict[str, Any]) -> None:
     follow_launcher()
-    with command(values["json"], values["quiet"] or not _is_first()):
+    with leaving_the_group(), command(values["json"], values["quiet"] or not _is_first()):
         _run(values)
 
 

@@ -52,6 +52,7 @@ class BenchWorker:
         self._process.join(timeout=10)
         if self._process.is_alive():
             self._process.terminate()
+            self._process.join()
 
 
 def _serve(pipe: Connection, request: Request) -> None:

@@ -19,7 +19,7 @@ from src.motion.tvl1 import TVL1Params, check_pairs, level_sizes
 
 def _resize_axis(x: torch.Tensor, size: int, scale: float, dim: int) -> torch.Tensor:
     """Half-pixel bilinear resampling of one axis; `scale` is input pixels an output pixel, ends repeated."""
-    at = (torch.arange(size, device=x.device, dtype=torch.float32) + 0.5) * scale - 0.5
+    at = (torch.arange(size, device=x.device, dtype=x.dtype) + 0.5) * scale - 0.5
     at = at.clamp(0, x.shape[dim] - 1)
     low = at.floor().long()
     high = (low + 1).clamp(max=x.shape[dim] - 1)
@@ -99,16 +99,24 @@ class TorchFlow:
 
     The loop looks at the masks only every `check_every` iterations, since reading them stops the GPU's queue;
     a finished pair is frozen from its own last iteration on all the same.
+
+    dtype: what it computes in; float64 is the reference that the float32 of all backends is judged by.
     """
 
     name = "torch"
     batch = 48
     workers = 1
 
-    def __init__(self, params: TVL1Params, device: str | None = None, compiled: bool | None = None) -> None:
+    def __init__(
+        self,
+        params: TVL1Params,
+        device: str | None = None,
+        compiled: bool | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         if params.median > 1:
             raise BadInputError("the torch backend has no median filter between iterations; set median to 1")
-        self.params = params
+        self.params, self.dtype = params, dtype
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         on_cuda = self.device.type == "cuda"
         self.check_every = 8 if on_cuda else 1
@@ -119,8 +127,8 @@ class TorchFlow:
         """See FlowBackend.flow."""
         check_pairs(first, second)
         with torch.inference_mode():
-            u = self._solve(*(torch.from_numpy(x).to(self.device).float() for x in (first, second)))
-            return u.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+            u = self._solve(*(torch.from_numpy(x).to(self.device, self.dtype) for x in (first, second)))
+            return u.permute(0, 2, 3, 1).contiguous().float().cpu().numpy()
 
     def _solve(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
         sizes = level_sizes(*first.shape[1:], self.params)

@@ -33,8 +33,8 @@ class Recipe(Protocol):
     """What is trained. `batch` runs in a thread of its own, one step ahead.
 
     A list as a batch is taken piece by piece and its gradients added up (accumulation). The trainer replaces `model` by
-    what Accelerate makes of it. Optional: `describe()` names the samples whose last loss was not finite, and
-    `identity` says what a checkpoint must agree with to be resumed.
+    what Accelerate makes of it. Optional: `describe()` names the samples whose last loss was not finite,
+    `identity` says what a checkpoint must agree with to be resumed, and `close()` ends what `batch` has started.
     """
 
     name: str
@@ -168,6 +168,9 @@ class Trainer:
         except KeyboardInterrupt:
             self.save()
             raise
+        finally:
+            if hasattr(self.recipe, "close"):
+                self.recipe.close()
         self.save()
         if self._agreed(self._stop.asked):
             raise CancelledError(f"stopped after step {self.step} of {self.stage.steps}; the state is saved, resume it")

@@ -33,6 +33,10 @@ class UpscalerRecipe:
         self._next = step + 1
         return next(self._batches)
 
+    def close(self) -> None:
+        """End the DataLoader's processes now; the interpreter's end would meet them half taken down."""
+        self._batches, self._next = iter(()), -1
+
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> Tensor:
         made = self.model(batch["low"], batch["condition"])
         return self.criterion(made, batch["high"])

@@ -55,7 +55,7 @@ def test_a_database_that_was_away_is_read_again(database, monkeypatch):
         await hub.stop()
         return seconds
 
-    assert asyncio.run(run()) < 5
+    assert asyncio.run(run()) < 10  # what it waits in vain
     assert len(failures) == 3
 
 

@@ -15,7 +15,8 @@ def _submit(client, owner="open", **request):
 
 
 def _wait(client, job_id, state, headers=None):
-    for _ in range(300):
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline:
         job = client.get(f"/jobs/{job_id}", headers=headers).json()
         if job["state"] == state:
             return job
@@ -248,10 +249,12 @@ def test_health_tells_the_model_and_ready_waits_for_what_is_to_be_warm(make_clie
 
 
 def test_frames_a_second_and_stages_are_measured(client):
+    begin = time.monotonic()
     job = _submit(client, fake_steps=4, fake_seconds=0.4)
     done = _wait(client, job.id, "COMPLETED")
+    whole = time.monotonic() - begin
     assert done["result"]["frames"] == 4
-    assert 0.4 <= done["result"]["seconds"]["denoise"] < 4
+    assert 0.4 <= done["result"]["seconds"]["denoise"] <= whole
     figures = dict(line.rsplit(" ", 1) for line in client.get("/metrics").text.splitlines() if line[0] != "#")
-    assert 1 < float(figures['newsreel_frames_per_second{kind="generate"}']) <= 10
+    assert 4 / whole <= float(figures['newsreel_frames_per_second{kind="generate"}']) <= 10
     assert float(figures['newsreel_stage_seconds_sum{stage="denoise"}']) >= 0.4

@@ -4,10 +4,13 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from benchmarks.batch_throughput import as_table, report
 from src.core.paths import REPOSITORY
 
 
+@pytest.mark.slow
 def test_the_script_measures_both_sides(tiny_folder, tmp_path):
     jobs, page = tmp_path / "jobs.json", tmp_path / "page.md"
     listed = [

@@ -10,7 +10,7 @@ from src.jobs.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore, LostLeaseError, UnknownJobError, WrongStateError
-from tests.jobs.postgres_kit import PostgresServer
+from tests.jobs.postgres_kit import postgres_server
 
 
 class Time:
@@ -22,12 +22,10 @@ class Time:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
+def postgres():
     """The URL of a server of our own."""
-    server = PostgresServer(tmp_path_factory.mktemp("pg"))
-    server.start()
-    yield server.url
-    server.stop()
+    with postgres_server() as server:
+        yield server.url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -27,7 +27,8 @@ def jobs_file(tmp_path, tiny_folder, photograph):
             for n in range(count)
         ]
         path = tmp_path / "jobs.json"
-        path.write_text(json.dumps({"defaults": {"model": str(tiny_folder), "num_inference_steps": 2}, "jobs": jobs}))
+        defaults = {"model": str(tiny_folder), "num_inference_steps": 2, "score": False}
+        path.write_text(json.dumps({"defaults": defaults, "jobs": jobs}))
         return path
 
     return write
@@ -132,6 +133,7 @@ def test_two_jobs_for_one_file_are_refused(jobs_file, tmp_path, cpu):
         plan_batch(read_batch(jobs_file(2, output_path=str(tmp_path / "same.mp4")), {}), tmp_path, cpu)
 
 
+@pytest.mark.slow
 def test_killed_at_the_fifth_of_twelve_jobs_and_resumed_all_are_finished(jobs_file, tmp_path):
     path, folder = jobs_file(12, score=False, delivery="lanczos"), tmp_path / "out"
     command = [

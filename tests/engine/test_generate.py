@@ -34,7 +34,7 @@ def make(request_for, cpu):
 
 
 def test_a_clip_is_published_whole(make, home):
-    result = make()
+    result = make(score=True)
     assert result.path == home / "examples" / "pan-left-1.mp4"
     with av.open(str(result.path)) as container:
         assert container.streams.video[0].frames == 9

@@ -20,6 +20,7 @@ def test_the_published_schema_is_ours():
     assert json.loads(SCHEMA.read_text()) == json.loads(json.dumps(summary_schema()))
 
 
+@pytest.mark.slow
 def test_both_modes_in_one_run(tiny_folder, photograph, tmp_path):
     target, summary, page = tmp_path / "b.csv", tmp_path / "PROJECT_SUMMARY.json", tmp_path / "page.md"
     page.write_text("# Title\n<!-- cpu: begin -->\n<!-- cpu: end -->\n")

@@ -1,45 +1,92 @@
-"""A PostgreSQL server of a test's own, on a Unix socket."""
+"""A PostgreSQL server of a test's own, on a Unix socket, in a folder that no other suite closes."""
 
 import os
 import pwd
+import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+LONGEST_SOCKET = 107 - len("/.s.PGSQL.5432")  # what a Unix socket's address may have
+
+
+@contextmanager
+def postgres_server() -> Iterator["PostgresServer"]:
+    """A started server; it and its folder are gone afterwards, whatever happened."""
+    programs, account = _programs(), _account()
+    folder = _folder(account)
+    try:
+        made = PostgresServer(programs, folder, account)
+        made.start()
+        try:
+            yield made
+        finally:
+            made.stop()
+    finally:
+        shutil.rmtree(folder)
+
 
 class PostgresServer:
-    """Lies in `folder`. Skips the test where PostgreSQL is not installed; under CI it fails."""
+    """Lies in `folder`, which `account` owns."""
 
-    def __init__(self, folder):
-        programs = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"))), None)
-        if programs is None:
-            if os.environ.get("CI"):
-                pytest.fail("CI installs PostgreSQL; it is not here")
-            pytest.skip("PostgreSQL is not installed")
-        self.programs, self.folder, self.user = programs, folder, _owner(folder)
+    def __init__(self, programs, folder, account):
+        self.programs, self.folder, self.running = programs, folder, False
+        self.user = {} if account is None else {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
         self.url = f"postgresql+psycopg://newsreel@/postgres?host={folder}"
-        self._run("initdb", "-A", "trust", "-U", "newsreel", "--no-sync")
+        self._run("initdb", "-A", "trust", "-U", "newsreel", "--no-sync", "-E", "UTF8", "--locale", "C")
 
     def start(self):
         options = f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c fsync=off"
         self._run("pg_ctl", "-o", options, "-l", str(self.folder / "log"), "-w", "start")
+        self.running = True
 
     def stop(self):
-        self._run("pg_ctl", "-m", "immediate", "stop")
+        """Nothing where it is stopped already."""
+        if self.running:
+            self._run("pg_ctl", "-m", "immediate", "-w", "stop")
+            self.running = False
 
     def _run(self, name, *arguments):
         command = [str(self.programs / name), "-D", str(self.folder / "data"), *arguments]
-        subprocess.run(command, check=True, capture_output=True, timeout=60, **self.user)
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60, cwd="/", **self.user)
+        log = self.folder / "log"
+        said = log.read_text()[-2000:] if done.returncode and log.is_file() else ""
+        assert done.returncode == 0, f"{name}: {done.stderr.decode(errors='replace')}{said}"
 
 
-def _owner(folder):
-    """Arguments for subprocess: PostgreSQL refuses root, so its own user owns the folder then."""
-    if os.geteuid():
-        return {}
-    entry = pwd.getpwnam("postgres")
-    os.chown(folder, entry.pw_uid, entry.pw_gid)
-    for parent in folder.parents:
-        if parent.owner() == "root" and parent.is_relative_to("/tmp/pytest-of-root"):
-            parent.chmod(0o755)
-    return {"user": entry.pw_uid, "group": entry.pw_gid, "cwd": "/"}
+def _programs():
+    """The newest PostgreSQL's programs. Skips the test where there is none; under CI it fails."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    if found:
+        return found[-1]
+    if os.environ.get("CI"):
+        pytest.fail("CI installs PostgreSQL; it is not here")
+    return pytest.skip("PostgreSQL is not installed")
+
+
+def _account():
+    """PostgreSQL refuses root: its own account then. None: we are not root, and run it as ourselves."""
+    return None if os.geteuid() else pwd.getpwnam("postgres")
+
+
+def _folder(account):
+    """A new folder, not pytest's own: each suite that starts takes everybody's rights off the folder above that."""
+    for place in dict.fromkeys((tempfile.gettempdir(), "/tmp")):
+        folder = Path(tempfile.mkdtemp(prefix="newsreel-pg-", dir=place))
+        if len(str(folder)) <= LONGEST_SOCKET and _reaches(account, folder):
+            return folder
+        folder.rmdir()
+    return pytest.skip(f"PostgreSQL's account cannot enter {tempfile.gettempdir()} or /tmp, or their names are too long")
+
+
+def _reaches(account, folder):
+    """Whether the account, to which the folder now belongs, can write there."""
+    if account is None:
+        return True
+    os.chown(folder, account.pw_uid, account.pw_gid)
+    as_account = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    return subprocess.run(["test", "-w", str(folder)], cwd="/", **as_account).returncode == 0

@@ -31,6 +31,10 @@ def test_the_rewrites_are_exact_to_rounding(vae, latent_frames):
         assert torch.allclose(vae.decode(z).sample, expected, atol=1e-4)
 
 
+@pytest.mark.skipif(
+    not torch.ops.mkldnn._is_mkldnn_bf16_supported(),
+    reason="without AVX-512 or AVX-NE-CONVERT torch refuses bfloat16 convolutions",
+)
 @torch.no_grad()
 @pytest.mark.parametrize("frames", [1, 2, 9])
 def test_a_decoder_that_sees_frames_alone_skips_the_taps_it_does_not_use(frames):
@@ -57,7 +61,7 @@ def test_in_bfloat16_it_is_as_close_to_the_truth_as_the_stock_form(vae):
     truth, half, rounded = vae.decode(z).sample, vae.to(torch.bfloat16), z.to(torch.bfloat16)
     stock = (half.decode(rounded).sample - truth).abs().mean()
     make_fast(half)
-    assert (half.decode(rounded).sample - truth).abs().mean() < 1.2 * stock
+    assert (half.decode(rounded).sample - truth).abs().mean() < 1.2 * stock  # two draws of the same rounding: 0.95 to 1.08 over six seeds
 
 
 def test_it_changes_this_instance_only(vae, tiny_folder):

@@ -46,7 +46,7 @@ class RunningService:
         self.pids.append(self.process.pid)
         return self
 
-    def ready(self, path="/health", seconds=30):
+    def ready(self, path="/health", seconds=90):
         begin = time.monotonic()
         while time.monotonic() - begin < seconds:
             try:
@@ -75,7 +75,7 @@ class RunningService:
     def stop(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(30)
+            self.process.wait(90)
 
     def clean(self):
         if self.process is not None and self.process.poll() is None:

@@ -79,6 +79,7 @@ def _run(command, code, service, secret, folder):
 
 
 @pytest.mark.skipif(shutil.which("curl") is None and not os.environ.get("CI"), reason="curl is not installed")
+@pytest.mark.slow
 def test_the_examples_run_in_order(running, home, tmp_path):
     service = running(NEWSREEL_AUTH="on", NEWSREEL_FAKE_SECONDS="0.6").start()
     service.ready("/ready")

@@ -8,16 +8,14 @@ import pytest
 from src.jobs.database import Database
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
-from tests.jobs.postgres_kit import PostgresServer
+from tests.jobs.postgres_kit import postgres_server
 from tests.waiting import wait_until
 
 
 @pytest.fixture
-def server(tmp_path_factory):
-    made = PostgresServer(tmp_path_factory.mktemp("pg"))
-    made.start()
-    yield made
-    made.stop()
+def server():
+    with postgres_server() as made:
+        yield made
 
 
 def test_the_service_outlives_a_database_that_is_away(running, server, home):

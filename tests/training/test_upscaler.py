@@ -1,6 +1,9 @@
 """The recipe on data it makes itself: pairs, losses, and a resumed run that takes the steps of an unbroken one."""
 
+from contextlib import nullcontext
+
 import numpy as np
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -201,3 +204,21 @@ def test_another_scale_begins_with_what_fits(tiny, tmp_path):
     assert torch.equal(made.down.weight, load_network(file).down.weight) and made.spec.scale == 4
     with pytest.raises(MissingFileError, match="train_upscaler"):
         export(tiny, tmp_path / "none", tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("error", [None, RuntimeError("in a callback"), KeyboardInterrupt()])
+def test_data_workers_end_with_the_run(tiny, tmp_path, monkeypatch, error):
+    settings = tiny.model_copy(update={"data": tiny.data.model_copy(update={"workers": 2})})
+    seen = []
+
+    def look(_, report, trainer):
+        seen.append(len(psutil.Process().children()))
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr("src.training.run_upscaler.Say.__call__", look)
+    before = len(psutil.Process().children())
+    with nullcontext() if error is None else pytest.raises(type(error)):
+        run_slice(settings, tmp_path, 0.001)
+    assert seen[0] >= before + 2
+    assert len(psutil.Process().children()) == before

@@ -55,6 +55,7 @@ def test_lack_of_gpu_memory_halves_the_batch_and_loses_no_frame(runner, frames, 
     assert tried == [4, 4, 2, 2, 1]
 
 
+@pytest.mark.slow
 def test_tiles_hold_less_than_the_whole_frame():
     script = """
 import sys, numpy as np, torch

@@ -1,0 +1,165 @@
+"""`make test-everywhere`: the tests as other machines would run them. AXIS=NAME,NAME takes some; --list tells all.
+
+Each axis is one difference between machines and the tests that may notice it. Axes of arithmetic run the tests that
+compute, for the others read no number that a processor makes; axes of surroundings run all. An axis that this machine
+cannot try is skipped, with its reason.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+JOBS = str(min(4, os.cpu_count() or 1))
+
+COMPUTE = tuple(f"tests/{room}" for room in ("contracts", "motion", "metrics", "pipelines", "upscaling", "training",
+                                             "engine", "scenes", "media", "validation", "evaluation"))  # fmt: skip
+"""Where torch, OpenCV or numba make numbers that a test looks at."""
+FLOWS = ("tests/contracts/test_flow.py", "tests/motion", "tests/metrics", "tests/validation")
+"""Where numba does: it compiles the optical flow and nothing else."""
+STARTERS = (
+    "tests/api", "tests/service", "tests/worker", "tests/jobs", "tests/contracts/test_job_store.py",
+    "tests/data_prep/test_downloads.py", "tests/cli/test_bad_input.py", "tests/engine/test_batch.py",
+    "tests/training/test_ending.py", "tests/training/test_processes.py", "tests/training/test_upscaler.py",
+    "tests/upscaling/test_stream.py",
+)  # fmt: skip
+"""What starts, kills or waits for a process, a server or a thread of the product."""
+
+
+class NotHereError(Exception):
+    """This machine cannot try the axis; the message says why."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One difference. why: what it finds. tests: none means all. before: words in front of the command.
+
+    jobs: processes of one suite. suites: how many at one time. runs: how often in a row. place: other TMPDIR and HOME, or
+    a clone that cannot be written.
+    """
+
+    name: str
+    why: str
+    variables: dict[str, str] = field(default_factory=dict)
+    tests: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    jobs: str = JOBS
+    suites: int = 1
+    runs: int = 1
+    place: str = ""
+
+
+PLAIN = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+SIMD = "SSE4.1,SSE4.2,AVX,FP16,AVX2,FMA3,AVX512-SKX"
+AXES = (
+    Axis("aten-default", "torch without AVX", {"ATEN_CPU_CAPABILITY": "default"}, COMPUTE),
+    Axis("aten-avx2", "torch without AVX-512", {"ATEN_CPU_CAPABILITY": "avx2"}, COMPUTE),
+    Axis("onednn-sse41", "oneDNN on an old processor", {"ONEDNN_MAX_CPU_ISA": "SSE41"}, COMPUTE),
+    Axis("onednn-avx2", "oneDNN without AVX-512 and AMX", {"ONEDNN_MAX_CPU_ISA": "AVX2"}, COMPUTE),
+    Axis("opencv-simd", "OpenCV's baseline code", {"OPENCV_CPU_DISABLE": SIMD}, COMPUTE),
+    Axis("opencv-ipp", "OpenCV as on AMD and ARM", {"OPENCV_IPP": "disabled"}, COMPUTE),
+    Axis("numba-generic", "no fused multiply-add, SSE2", {"NUMBA_CPU_NAME": "generic"}, FLOWS),
+    Axis("one-thread", "no thread but the caller's", {"OMP_NUM_THREADS": "1"}, COMPUTE, jobs="0"),
+    Axis("all-threads", "sums split among threads", {"OMP_NUM_THREADS": ""}, COMPUTE, jobs="0"),
+    Axis("one-core", "whatever waits for what runs beside it", before=("taskset", "-c", "0"), jobs="0"),
+    Axis("folders", "another TMPDIR and HOME, closed to others, with a space", place="folders"),
+    Axis("locale", "an ASCII locale: every file is opened with its encoding", {"LC_ALL": "C"} | PLAIN),
+    Axis("order-1", "tests that need others before them", {"NEWSREEL_TEST_ORDER": "1"}),
+    Axis("order-2", "the same", {"NEWSREEL_TEST_ORDER": "2"}),
+    Axis("order-3", "the same", {"NEWSREEL_TEST_ORDER": "3"}),
+    Axis("two-suites", "ports, sockets and folders that two share", suites=2),
+    Axis("read-only", "writing into the checkout", place="read-only"),
+    Axis("twenty-times", "races of processes and servers", tests=STARTERS, runs=20),
+)  # fmt: skip
+
+
+def main(names: Sequence[str]) -> int:
+    """Run the axes, print a line each and what failed; 1 where something did."""
+    if list(names) == ["--list"]:
+        print("\n".join(f"{axis.name:<14} {axis.why}: {' '.join(axis.tests) or 'all tests'}" for axis in AXES))
+        return 0
+    wanted = {name for words in names for name in words.split(",")}
+    if unknown := wanted - {axis.name for axis in AXES}:
+        print(f"no axis {', '.join(sorted(unknown))}; there are: {', '.join(axis.name for axis in AXES)}")
+        return 2
+    good = [_tried(axis) for axis in AXES if not wanted or axis.name in wanted]
+    return 0 if all(good) else 1
+
+
+def _tried(axis: Axis) -> bool:
+    begin = time.monotonic()
+    try:
+        with _placed(axis) as (folder, variables):
+            outcomes = [result for _ in range(axis.runs) for result in _run(axis, folder, variables)]
+    except NotHereError as reason:
+        print(f"{axis.name:<14} skipped: {reason}", flush=True)
+        return True
+    failed = [said for code, said in outcomes if code]
+    verdict = "FAILED" if failed else "passed"
+    for said in failed:
+        print(said[-6000:])
+    last = outcomes[-1][1].strip().splitlines()[-1].strip("= ")
+    print(f"{axis.name:<14} {verdict} {len(outcomes) - len(failed)} of {len(outcomes)}: {last}; "
+          f"{time.monotonic() - begin:.0f} s", flush=True)  # fmt: skip
+    return not failed
+
+
+def _run(axis: Axis, folder: Path, variables: dict[str, str]) -> list[tuple[int, str]]:
+    """Exit code and words of each suite of the axis, run at the same time."""
+    if axis.before and shutil.which(axis.before[0]) is None:
+        raise NotHereError(f"{axis.before[0]} is not here")
+    command = [*axis.before, sys.executable, "-m", "pytest", "--durations=0", "--durations-min=30", *axis.tests,
+               "-n", axis.jobs, "--dist", "loadfile", "--no-loadscope-reorder"]  # fmt: skip
+    environment = {key: value for key, value in (os.environ | variables).items() if value}
+    suites = [
+        subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for _ in range(axis.suites)
+    ]
+    said = [suite.communicate()[0].decode("utf-8", "replace") for suite in suites]
+    return [(suite.returncode, words) for suite, words in zip(suites, said, strict=True)]
+
+
+@contextmanager
+def _placed(axis: Axis) -> Iterator[tuple[Path, dict[str, str]]]:
+    """The folder to run in and the axis's variables. numba compiles for the axis, and not from another one's cache."""
+    with tempfile.TemporaryDirectory(prefix="newsreel-everywhere-") as made:
+        variables = {"OMP_NUM_THREADS": "1", "NUMBA_CACHE_DIR": f"{made}/numba"} | axis.variables
+        if axis.place == "folders":
+            other = Path(made) / "a place"
+            for name in ("tmp", "home"):
+                (other / name).mkdir(parents=True, mode=0o700)
+            yield ROOT, variables | {"TMPDIR": f"{other}/tmp", "HOME": f"{other}/home"}
+        elif axis.place == "read-only":
+            del variables["NUMBA_CACHE_DIR"]  # the product finds a place by itself
+            with _read_only_clone(Path(made) / "clone") as clone:
+                yield clone, variables
+        else:
+            yield ROOT, variables
+
+
+@contextmanager
+def _read_only_clone(clone: Path) -> Iterator[Path]:
+    """What is committed, where nothing can be written: by a read-only mount for root, by its modes for others."""
+    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone)], check=True)
+    if os.geteuid():
+        subprocess.run(["chmod", "-R", "a-w", str(clone)], check=True)
+        yield clone
+        subprocess.run(["chmod", "-R", "u+w", str(clone)], check=True)
+        return
+    if subprocess.run(["mount", "--bind", "-o", "ro", str(clone), str(clone)], capture_output=True).returncode:
+        raise NotHereError("root writes anywhere, and a read-only mount is refused here")
+    try:
+        yield clone
+    finally:
+        subprocess.run(["umount", str(clone)], check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
