@@ -119,9 +119,9 @@ def _with_history(self: CogVideoXCausalConv3d, f: Tensor, conv_cache: Tensor | N
 
 
 def sees_frames_alone(decoder: nn.Module) -> bool:
-    """Whether no causal convolution of this decoder takes anything from earlier frames."""
-    convolutions = [module.conv for module in decoder.modules() if isinstance(module, CogVideoXCausalConv3d)]
-    return not any(bool(convolution.weight[:, :, :-1].any()) for convolution in convolutions)
+    """Whether no causal convolution of this decoder takes anything from earlier frames; False without weights (meta)."""
+    weights = [module.conv.weight for module in decoder.modules() if isinstance(module, CogVideoXCausalConv3d)]
+    return not any(weight.is_meta or bool(weight[:, :, :-1].any()) for weight in weights)
 
 
 def use_frames_alone(decoder: nn.Module) -> int:
