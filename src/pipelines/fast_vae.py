@@ -119,7 +119,7 @@ def _with_history(self: CogVideoXCausalConv3d, f: Tensor, conv_cache: Tensor | N
 
 
 def sees_frames_alone(decoder: nn.Module) -> bool:
-    """Whether no causal convolution of this decoder takes anything from earlier frames; False without weights (meta)."""
+    """Whether no causal convolution of this decoder looks back; False where the weights are not here (meta)."""
     weights = [module.conv.weight for module in decoder.modules() if isinstance(module, CogVideoXCausalConv3d)]
     return not any(weight.is_meta or bool(weight[:, :, :-1].any()) for weight in weights)
 
