@@ -4,6 +4,7 @@
     python -m benchmarks.card --minutes 9 --out FOLDER                 # there: no network, no weights
     python -m benchmarks.card --publish FOLDER                         # here: figures into the docs and the planner
     python -m benchmarks.card --rehearse --minutes 3 --out FOLDER      # every row, small, on a CPU
+    python -m benchmarks.card --part nano --minutes 7 --out FOLDER     # there: the embedded model's weights
 
 The 5B's architecture with random weights. Each row stands alone: what fails is written down and the next one begins;
 results are written after each, and the run ends in time whatever hangs.
@@ -24,6 +25,9 @@ from src.console.output import command
 from src.core.errors import BadInputError
 
 RESULT = "card.json"
+WEIGHTS = "nano.tar.00"
+WRITING_SECONDS = 25
+"""Of the part `nano`, kept for exporting."""
 GRACE_SECONDS = 20
 """Until a row that hears no signal, in a kernel that hangs, ends the process."""
 
@@ -51,7 +55,9 @@ def main() -> None:
         elif arguments.publish:
             from benchmarks.card_publish import publish
 
-            publish(arguments.publish / RESULT, arguments.page)
+            publish_weights(arguments.publish)
+            if (arguments.publish / RESULT).is_file() or not (arguments.publish / WEIGHTS).is_file():
+                publish(arguments.publish / RESULT, arguments.page)
         else:
             measure(arguments)
 
@@ -61,6 +67,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="folder for the results")
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--part", choices=[*PARTS, "all"], default="measure")
+    parser.add_argument("--start", type=Path, metavar="PIPELINE", help="part nano: weights to go on from")
     parser.add_argument("--rehearse", action="store_true", help="every row on a tiny architecture, on the CPU")
     parser.add_argument("--wheels", type=Path, metavar="FOLDER", help="collect the packages that a bare machine lacks")
     parser.add_argument("--publish", type=Path, metavar="FOLDER", help="write a folder's results into the docs")
@@ -99,7 +106,24 @@ def measure_card(arguments: argparse.Namespace, end: float) -> None:
     run_rows(ROWS, bench, arguments.out, end, {"rehearsal": arguments.rehearse})
 
 
-PARTS: dict[str, Callable[[argparse.Namespace, float], None]] = {"measure": measure_card}
+def train_card(arguments: argparse.Namespace, end: float) -> None:
+    """The part `nano`: the embedded model, from nothing or from --start; ends early enough to write its weights."""
+    from benchmarks.card_nano import train
+
+    minutes = max(0.0, end - time.monotonic() - (2 if arguments.rehearse else WRITING_SECONDS)) / 60
+    print(json.dumps(train(minutes, arguments.out, arguments.rehearse, arguments.start)), flush=True)
+
+
+def publish_weights(folder: Path) -> None:
+    """Put the parts of a pipeline together, if any came back, beside them: its table decides what becomes of it."""
+    from benchmarks.card_nano import unpack
+
+    if (folder / WEIGHTS).is_file():
+        pipeline = unpack(folder, folder / "pipeline")
+        print(f"{pipeline}: measure it with python -m src.evaluation.embedded --model {pipeline}")
+
+
+PARTS: dict[str, Callable[[argparse.Namespace, float], None]] = {"nano": train_card, "measure": measure_card}
 """What the command can do with a card's minutes, by name; `--part all` does all of it, in this order."""
 
 

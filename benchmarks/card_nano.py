@@ -1,15 +1,10 @@
-"""Train the embedded model on a borrowed accelerator: minutes in, a pipeline in files that travel out.
+"""The part `nano` of `benchmarks.card`: minutes in, the embedded model's weights in files that travel out.
 
-    python -m benchmarks.card_nano --minutes 7 --out FOLDER            # on the card
-    python -m benchmarks.card_nano --rehearse --minutes 1 --out FOLDER # small, on a CPU
-    python -m benchmarks.card_nano --unpack FOLDER --to checkpoints/nano
-
-What leaves are the weights as a tar file in parts under 16 MB, and `nano.json`: steps, clips seen, clips a second.
+What leaves is the pipeline as a tar file in parts under 16 MB, and `nano.json`: steps, clips seen, clips a second.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import shutil
@@ -112,24 +107,3 @@ def unpack(folder: Path, to: Path) -> Path:
         shutil.copy(to / "README.md", fresh)
     shutil.rmtree(to, ignore_errors=True)
     return fresh.rename(to)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=7.0)
-    parser.add_argument("--out", type=Path)
-    parser.add_argument("--rehearse", action="store_true")
-    parser.add_argument("--start", type=Path, help="an exported pipeline to go on from")
-    parser.add_argument("--unpack", type=Path)
-    parser.add_argument("--to", type=Path, default=Path("checkpoints/nano"))
-    given = parser.parse_args()
-    if given.unpack:
-        print(unpack(given.unpack, given.to))
-    elif given.out:
-        print(json.dumps(train(given.minutes, given.out, given.rehearse, given.start), indent=2))
-    else:
-        parser.error("--out FOLDER or --unpack FOLDER")
-
-
-if __name__ == "__main__":
-    main()

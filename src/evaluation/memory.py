@@ -1,8 +1,8 @@
 """Count a model's device memory by stage, on the meta device: neither a GPU nor weights are needed.
 
-    python -m src.evaluation.memory --model cogvideox-5b-i2v            # the figures, and which profile each card gets
-    python -m src.evaluation.memory --model all --write                 # into configs/models/, for the planner
-    python -m src.evaluation.memory --model all --page docs/benchmarks.md
+python -m src.evaluation.memory --model cogvideox-5b-i2v            # the figures, and which profile each card gets
+python -m src.evaluation.memory --model all --write                 # into configs/models/, for the planner
+python -m src.evaluation.memory --model all --page docs/benchmarks.md
 """
 
 import argparse

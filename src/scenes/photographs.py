@@ -6,7 +6,10 @@ pictures whose licence is not stated there are left out. `HELD_OUT` serves evalu
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -43,15 +46,39 @@ HELD_OUT = (
 )
 
 
+PACKED = "NEWSREEL_PHOTOGRAPHS"
+"""The variable that names a file of `pack_photographs`, for machines without scikit-image."""
+
+
+@cache
 def read_photograph(name: str) -> np.ndarray:
-    """The photograph as (H, W, 3) uint8 RGB. Raises BadInputError where `name` is not one of the lists above."""
+    """The photograph as (H, W, 3) uint8 RGB, not to be written to.
+
+    Raises BadInputError where `name` is not one of the lists above.
+    """
     known = [photograph.name for photograph in TRAINING + HELD_OUT]
     if name not in known:
         raise BadInputError(f"no photograph is called {name!r}; there are: {', '.join(known)}")
+    pixels = _pixels(name)
+    colour = np.ascontiguousarray(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2))
+    colour.setflags(write=False)
+    return colour
+
+
+def _pixels(name: str) -> np.ndarray:
+    """From the packed file where one is named, else from scikit-image."""
+    if os.environ.get(PACKED):
+        with np.load(os.environ[PACKED]) as packed:
+            return packed[name]
     import skimage.data
 
-    pixels = np.asarray(getattr(skimage.data, name)())
-    return np.ascontiguousarray(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2))
+    return np.asarray(getattr(skimage.data, name)())
+
+
+def pack_photographs(file: Path) -> Path:
+    """Write the training photographs into one file (NumPy's npz, compressed) that travels to another machine."""
+    np.savez_compressed(file, **{photograph.name: _pixels(photograph.name) for photograph in TRAINING})
+    return file
 
 
 def photograph_canvas(name: str, width: int, height: int, random: np.random.Generator) -> np.ndarray:

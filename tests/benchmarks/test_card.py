@@ -1,6 +1,7 @@
 """The command for a borrowed card: rehearsed here, so that the minutes on one are spent on measuring."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from benchmarks import card, card_publish, card_wheels
 from benchmarks.card import Row, run_rows
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import CONFIGS, REPOSITORY
+from src.scenes.photographs import PACKED, pack_photographs
 
 BARE = """
 import runpy, sys
@@ -42,6 +44,19 @@ def test_every_row_is_rehearsed_on_a_machine_that_lacks_what_a_bare_one_lacks(tm
     assert rows["adapter"]["on_again"] > 0
     assert len(rows["training"]["step"]) == 3
     assert [path.name for path in tmp_path.iterdir()] == ["card.json"]
+
+
+def test_the_embedded_model_is_rehearsed_there_too(tmp_path):
+    out, packed = tmp_path / "out", pack_photographs(tmp_path / "photographs.npz")
+    flags = ["--part", "nano", "--rehearse", "--minutes", "0.2", "--out", str(out)]
+    options = {"cwd": REPOSITORY, "capture_output": True, "text": True, "env": os.environ | {PACKED: str(packed)}}
+    done = subprocess.run([sys.executable, "-c", BARE, *flags], **options)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((out / "nano.json").read_text())["transformer_steps"] > 0
+    assert {file.name for file in out.iterdir()} == {"nano.json", "nano.tar.00"}
+    published = subprocess.run([sys.executable, "-m", "benchmarks.card", "--publish", str(out)], **options)
+    assert published.returncode == 0, published.stderr
+    assert (out / "pipeline" / "model_index.json").is_file()
 
 
 class Quiet:
@@ -146,7 +161,9 @@ def test_figures_go_into_the_page_and_the_planners_file(results, tmp_path, monke
     assert "OutOfMemoryError: no" in text
 
 
-@pytest.mark.parametrize("text", ["[]", "no json", '{"rehearsal": true, "rows": {}}', '{"rehearsal": false, "rows": []}'])
+@pytest.mark.parametrize(
+    "text", ["[]", "no json", '{"rehearsal": true, "rows": {}}', '{"rehearsal": false, "rows": []}']
+)
 def test_a_rehearsal_or_another_file_is_not_published(tmp_path, text):
     (tmp_path / "card.json").write_text(text)
     with pytest.raises(BadInputError, match=r"card\.json"):
@@ -164,7 +181,8 @@ def test_the_wheels_are_those_that_are_pinned(tmp_path, monkeypatch):
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(card_wheels.subprocess, "run", pip)
-    assert "2 wheels, 0.0 MB" in card_wheels.collect(tmp_path)
+    monkeypatch.setattr(card_wheels, "pack_photographs", lambda file: file.write_bytes(b"x" * 10**6))
+    assert "2 wheels, 1.0 MB" in card_wheels.collect(tmp_path)
     asked = {package for command in calls for package in command if "==" in package}
     pins = (REPOSITORY / "requirements.txt").read_text() + (REPOSITORY / "requirements-quantize.txt").read_text()
     assert asked <= set(pins.split())

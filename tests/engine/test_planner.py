@@ -78,13 +78,17 @@ def test_weights_in_another_dtype_than_their_files_cannot_be_dropped_from_memory
 
 
 def test_a_cache_that_keeps_every_block_is_counted():
-    plain, kept = (choices(request(profile="exact", cache=name), SPEC, gpu(140))[0].estimate for name in (None, "taylorseer"))
+    plain, kept = (
+        choices(request(profile="exact", cache=name), SPEC, gpu(140))[0].estimate for name in (None, "taylorseer")
+    )
     assert kept - plain > 25e9
 
 
 def test_more_frames_need_more():
     spec = find_model("cogvideox1.5-5b-i2v")
-    short, long = (counted_bytes(find_profile("stream").model_copy(update={"tiling": True}), spec, n) for n in (81, 161))
+    short, long = (
+        counted_bytes(find_profile("stream").model_copy(update={"tiling": True}), spec, n) for n in (81, 161)
+    )
     assert long > 1.5 * short
 
 
@@ -112,7 +116,9 @@ def test_a_named_profile_runs_where_it_applies():
     assert choices(request(profile="exact"), SPEC, gpu(140))[0].profile.name == "exact"
     with pytest.raises(BadInputError, match="needs CUDA capability"):
         choices(request(profile="fast"), SPEC, gpu(140, (6, 1)))
-    with pytest.raises(BadInputError, match=r"keeps 21.2 GB of weights on the GPU, which has 12.0 GB; --profile stream"):
+    with pytest.raises(
+        BadInputError, match=r"keeps 21.2 GB of weights on the GPU, which has 12.0 GB; --profile stream"
+    ):
         choices(request(profile="fast"), SPEC, gpu(12))
     assert [c.profile.name for c in choices(request(profile="fast"), SPEC, gpu(24))][:2] == ["fast", "lean"]
     with pytest.raises(BadInputError, match="unknown profile"):
@@ -154,7 +160,9 @@ def test_a_tuned_plan_says_that_it_is_not_exact():
 def test_without_a_compiler_nothing_is_compiled():
     bare = gpu(140).model_copy(update={"compiler": False})
     assert not any(plan.session.compile for plan in resolve(request(), SPEC, bare, load_templates(), {}, "", 0))
-    assert advice(request(), SPEC, bare)[-1].startswith("nothing is compiled here, which makes it slower: that needs a C++")
+    assert advice(request(), SPEC, bare)[-1].startswith(
+        "nothing is compiled here, which makes it slower: that needs a C++"
+    )
     with pytest.raises(BadInputError, match="needs a C\\+\\+ compiler"):
         resolve(request(compile=True), SPEC, bare, load_templates(), {}, "", 0)
     with pytest.raises(BadInputError, match="CUDA capability 7.0; a GPU is older"):

@@ -52,7 +52,9 @@ class PostgresServer:
 
     def _run(self, name, *arguments):
         command = [str(self.programs / name), "-D", str(self.folder / "data"), *arguments]
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60, cwd="/", **self.user)
+        done = subprocess.run(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60, cwd="/", **self.user
+        )
         log = self.folder / "log"
         said = log.read_text()[-2000:] if done.returncode and log.is_file() else ""
         assert done.returncode == 0, f"{name}: {done.stderr.decode(errors='replace')}{said}"
@@ -80,7 +82,9 @@ def _folder(account):
         if len(str(folder)) <= LONGEST_SOCKET and _reaches(account, folder):
             return folder
         folder.rmdir()
-    return pytest.skip(f"PostgreSQL's account cannot enter {tempfile.gettempdir()} or /tmp, or their names are too long")
+    return pytest.skip(
+        f"PostgreSQL's account cannot enter {tempfile.gettempdir()} or /tmp, or their names are too long"
+    )
 
 
 def _reaches(account, folder):

@@ -61,7 +61,9 @@ def test_in_bfloat16_it_is_as_close_to_the_truth_as_the_stock_form(vae):
     truth, half, rounded = vae.decode(z).sample, vae.to(torch.bfloat16), z.to(torch.bfloat16)
     stock = (half.decode(rounded).sample - truth).abs().mean()
     make_fast(half)
-    assert (half.decode(rounded).sample - truth).abs().mean() < 1.2 * stock  # two draws of the same rounding: 0.95 to 1.08 over six seeds
+    assert (
+        half.decode(rounded).sample - truth
+    ).abs().mean() < 1.2 * stock  # two draws of the same rounding: 0.95 to 1.08 over six seeds
 
 
 def test_it_changes_this_instance_only(vae, tiny_folder):

@@ -47,7 +47,9 @@ def test_every_way_out_of_a_group_has_its_own_exit_code():
     store = TCPStore("127.0.0.1", 0, len(CODES), is_master=True, wait_for_workers=False, timeout=timedelta(seconds=60))
     command = [sys.executable, "-c", MEMBER]
     members = {
-        rank: subprocess.Popen([*command, str(rank), str(store.port)], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
+        rank: subprocess.Popen(
+            [*command, str(rank), str(store.port)], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
+        )
         for rank in CODES
     }
     said = {rank: member.communicate(timeout=120)[1] for rank, member in members.items()}
