@@ -1,12 +1,17 @@
 """Whether bfloat16 pays on this machine: it does with AMX or a GPU, and not on most other processors."""
 
 import time
+from functools import cache
 
 import torch
 
 
+@cache
 def bf16_is_fast(device: torch.device, size: int = 768, margin: float = 1.5) -> bool:
-    """True on CUDA with bfloat16, or where a matrix product on the CPU is `margin` times as fast in it."""
+    """True on CUDA with bfloat16, or where a matrix product on the CPU is `margin` times as fast in it.
+
+    Measured once a process: on a busy machine a second look may say otherwise, and a run has one precision.
+    """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     return _seconds(size, torch.float32) > margin * _seconds(size, torch.bfloat16)
