@@ -11,7 +11,7 @@ def test_the_script_measures_every_profile_of_this_device(tmp_path):
     command = [sys.executable, "-m", "benchmarks.generation_gpu", "--out", str(tmp_path), "--small", "--steps", "2"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    table = json.loads((tmp_path / "generation_gpu.json").read_text())
+    table = json.loads((tmp_path / "generation_gpu.json").read_text("utf-8"))
     stock, *ours = table["rows"]
     assert stock["profile"] == "stock"
     assert stock["full_steps"] == 50

@@ -54,7 +54,7 @@ class PostgresServer:
         command = [str(self.programs / name), "-D", str(self.folder / "data"), *arguments]
         done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60, cwd="/", **self.user)
         log = self.folder / "log"
-        said = log.read_text()[-2000:] if done.returncode and log.is_file() else ""
+        said = log.read_text("utf-8")[-2000:] if done.returncode and log.is_file() else ""
         assert done.returncode == 0, f"{name}: {done.stderr.decode(errors='replace')}{said}"
 
 
