@@ -137,10 +137,10 @@ def test_the_files_suffice_for_the_embedded_model(image):
         "from src.engine.generate import plans_for, prepare; from src.engine.probe import probe;"
         "from src.core.request import Request; from src.engine.warm import SAMPLE, describe_model;"
         "prepared = prepare(Request(input_image=SAMPLE, prompt='p', device='cpu'));"
-        "plans_for(prepared, probe('cpu')); print(prepared.folder, describe_model('cpu')['name'])"
+        "plans_for(prepared, probe('cpu')); print(prepared.folder, describe_model('cpu')['name'], sep='\\n')"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=variables, capture_output=True, text=True)
-    assert done.stdout.split() == [str(folder / "checkpoints" / "nano"), "nano"], done.stderr
+    assert done.stdout.splitlines() == [str(folder / "checkpoints" / "nano"), "nano"], done.stderr
 
 
 def test_compose_names_what_there_is():
