@@ -26,7 +26,7 @@ def test_smoke_the_embedded_model_makes_a_clip(tmp_path, monkeypatch):
     prepared = prepare(request)
     result = generate(prepared, plans_for(prepared, hardware), hardware)
     assert result.path.is_file()
-    assert json.loads(result.manifest.read_text())["frame_sha256"] == result.frame_sha256
+    assert json.loads(result.manifest.read_text("utf-8"))["frame_sha256"] == result.frame_sha256
 
 
 def test_config_files_are_valid():
@@ -35,7 +35,7 @@ def test_config_files_are_valid():
 
 
 def test_the_summary_schema_is_the_published_one():
-    published = json.loads((REPOSITORY / "configs" / "schemas" / "project_summary.json").read_text())
+    published = json.loads((REPOSITORY / "configs" / "schemas" / "project_summary.json").read_text("utf-8"))
     assert published == json.loads(json.dumps(summary_schema()))
 
 

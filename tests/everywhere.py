@@ -7,6 +7,7 @@ cannot try is skipped, with its reason.
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -82,6 +83,7 @@ AXES = (
 
 def main(names: Sequence[str]) -> int:
     """Run the axes, print a line each and what failed; 1 where something did."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no mount stays
     if list(names) == ["--list"]:
         print("\n".join(f"{axis.name:<14} {axis.why}: {' '.join(axis.tests) or 'all tests'}" for axis in AXES))
         return 0

@@ -107,7 +107,7 @@ def _free(clip: Path) -> bool:
 def _create(path: Path) -> bool:
     """Whether the file was not there and is now. Raises OutputError where it cannot be made."""
     try:
-        path.open("x").close()
+        path.open("x", encoding="utf-8").close()
     except FileExistsError:
         return False
     except OSError as error:

@@ -83,7 +83,7 @@ def download(
 def clip_names(captions: Path) -> list[str]:
     """The clips' names. Raises BadInputError where the file is no VATEX annotation."""
     try:
-        return [str(item["videoID"]) for item in json.loads(captions.read_text())]
+        return [str(item["videoID"]) for item in json.loads(captions.read_text(encoding="utf-8"))]
     except (ValueError, TypeError, KeyError) as error:
         raise BadInputError(f"{captions} is no VATEX annotation: {error!r}") from None
 

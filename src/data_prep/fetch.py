@@ -167,7 +167,7 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "hashes.json"
-        self.known: dict[str, str] = json.loads(self.path.read_text()) if self.path.is_file() else {}
+        self.known: dict[str, str] = json.loads(self.path.read_text("utf-8")) if self.path.is_file() else {}
 
     def holds(self, file: Path) -> bool:
         """Whether the file is there as it was fetched."""

@@ -27,9 +27,9 @@ def write_report(rows: list[Row], output: Path) -> Path:
     sheet.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(sheet), contact_sheet()[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
     parts = [*_tables(rows), knob_table(), f"![Light degradation, 2x](images/{sheet.name})"]
-    text = output.read_text() if output.is_file() else f"{BEGIN}\n{END}\n"
+    text = output.read_text(encoding="utf-8") if output.is_file() else f"{BEGIN}\n{END}\n"
     before, rest = text.split(BEGIN)
-    output.write_text(before + BEGIN + "\n" + "\n\n".join(parts) + "\n" + END + rest.split(END)[1])
+    output.write_text(before + BEGIN + "\n" + "\n\n".join(parts) + "\n" + END + rest.split(END)[1], encoding="utf-8")
     return output
 
 

@@ -130,7 +130,7 @@ def finished_segments(folder: Path) -> int:
 
 def read_table(folder: Path, number: int) -> list[tuple[int, int, bool, int]]:
     """(pts, duration, key, size) of each packet of a segment, in decoding order."""
-    return [tuple(row) for row in json.loads((folder / f"{number:06d}.json").read_text())]
+    return [tuple(row) for row in json.loads((folder / f"{number:06d}.json").read_text("utf-8"))]
 
 
 def read_packets(folder: Path, count: int) -> Iterator[Packet]:

@@ -34,7 +34,7 @@ class Finished:
     def _known(self) -> dict[str, list]:
         """Entries by the output's name; a record that cannot be read costs time, not videos."""
         try:
-            known = json.loads(self.path.read_text())
+            known = json.loads(self.path.read_text("utf-8"))
         except (OSError, ValueError):
             return {}
         return known if isinstance(known, dict) else {}

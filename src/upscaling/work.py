@@ -45,7 +45,7 @@ class WorkFolder:
         """One run at a time; the lock of a process that is gone does not count."""
         file = self.path / LOCK
         if file.is_file():
-            owner = file.read_text().strip()
+            owner = file.read_text("utf-8").strip()
             if owner.isdigit() and int(owner) != os.getpid() and _wrote(int(owner), file):
                 raise BadInputError(f"process {owner} is writing this output already; wait for it or stop it")
         file.write_text(str(os.getpid()))
@@ -53,7 +53,7 @@ class WorkFolder:
     def facts(self) -> dict[str, Any]:
         """What an earlier run found out and this one must keep to; empty at first."""
         file = self.path / FACTS
-        return json.loads(file.read_text()) if file.is_file() else {}
+        return json.loads(file.read_text("utf-8")) if file.is_file() else {}
 
     def remember(self, facts: dict[str, Any]) -> None:
         partial = self.path / f"{FACTS}.partial"
@@ -73,7 +73,7 @@ class WorkFolder:
 
     def frames(self, count: int) -> int:
         """Frames in the first `count` segments; the last one of a video may be short."""
-        tables = [json.loads((self.path / f"{number:06d}.json").read_text()) for number in range(count)]
+        tables = [json.loads((self.path / f"{number:06d}.json").read_text("utf-8")) for number in range(count)]
         return sum(len(table) for table in tables)
 
     def save_state(self, segment: int, state: dict[str, np.ndarray]) -> None:

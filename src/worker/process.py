@@ -19,14 +19,14 @@ def _started(pid: int) -> str:
     """Ticks since the boot: the time of day at the start, as psutil has it, changes when the clock is set."""
     process, stat = psutil.Process(pid), Path(f"/proc/{pid}/stat")
     try:
-        return stat.read_text().rpartition(")")[2].split()[19]
+        return stat.read_text(encoding="utf-8").rpartition(")")[2].split()[19]
     except FileNotFoundError:  # no Linux, or gone just now
         return f"{process.create_time():.2f}"
 
 
 def machine() -> str:
     """This machine since its last start."""
-    boot = BOOT.read_text().strip() if BOOT.is_file() else f"{psutil.boot_time():.0f}"
+    boot = BOOT.read_text(encoding="utf-8").strip() if BOOT.is_file() else f"{psutil.boot_time():.0f}"
     return f"{socket.gethostname()}/{boot}"
 
 

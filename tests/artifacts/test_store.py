@@ -24,7 +24,7 @@ def test_a_name_whose_manifest_is_taken_is_taken(tmp_path):
     assert store.reserve(tmp_path / "clip.mp4", replace=False).name == "clip-2.mp4"
     with store.claim(tmp_path / "clip.mp4", replace=False) as final:
         assert final.name == "clip-2.mp4"
-    assert (tmp_path / "clip.json").read_text() == "mine"
+    assert (tmp_path / "clip.json").read_text("utf-8") == "mine"
 
 
 def test_a_folder_that_is_a_file_is_an_output_error(tmp_path):

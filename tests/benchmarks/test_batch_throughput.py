@@ -29,7 +29,7 @@ def test_the_script_measures_both_sides(tiny_folder, tmp_path):
     assert (found["jobs"], found["separate_measured"], found["extrapolated"]) == (2, 1, True)
     assert found["batch"]["peak_rss_mb"] > 100
     assert found["seconds_by_stage"]["batch"]["denoise"] > 0
-    assert "extrapolated from 1 of them" in page.read_text()
+    assert "extrapolated from 1 of them" in page.read_text("utf-8")
 
 
 def test_the_ratio_is_of_throughputs():

@@ -12,7 +12,7 @@ def test_small(tmp_path, monkeypatch, capsys):
         sys, "argv", ["lora_training", "--large", "--small", "--steps", "1", "--blocks", "1", "--out", str(out)]
     )
     lora_training.main()
-    result = json.loads(out.read_text())
+    result = json.loads(out.read_text("utf-8"))
     assert result["seconds_per_step"] > 0
     assert 0 < result["trainable_share"] < 0.1
     assert json.loads(capsys.readouterr().out) == result

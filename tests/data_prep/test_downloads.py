@@ -158,7 +158,7 @@ def test_vatex_fetches_captions_and_the_clips_that_are_there(server, tmp_path):
     server.files["/v.json"] = json.dumps([{"videoID": name, "enCap": ["x"]} for name in ("a", "b", "c")]).encode()
     server.files |= {"/a.mp4": b"aa", "/c.mp4": b"cc"}
     assert download_vatex.download(tmp_path, None, f"{server.url}/v.json", None, FAST, ignore) == []
-    assert (tmp_path / "clips.txt").read_text() == "a\nb\nc\n"
+    assert (tmp_path / "clips.txt").read_text("utf-8") == "a\nb\nc\n"
     template = f"{server.url}/{{id}}.mp4"
     with pytest.raises(PartialFailureError, match="1 of 3 clips could not be fetched, b first"):
         download_vatex.download(tmp_path, None, f"{server.url}/v.json", template, FAST, ignore)

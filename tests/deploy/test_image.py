@@ -22,7 +22,7 @@ SETTINGS = {f"NEWSREEL_{name.upper()}" for name in ServiceSettings.model_fields}
 
 def _instructions():
     """(name, arguments) of each instruction, continued lines joined, comments left out."""
-    text = (REPOSITORY / "Dockerfile").read_text()
+    text = (REPOSITORY / "Dockerfile").read_text("utf-8")
     lines = "\n".join(line for line in text.splitlines() if not line.startswith("#")).replace("\\\n", " ")
     return [tuple(line.split(None, 1)) for line in lines.splitlines() if line.strip()]
 
@@ -40,7 +40,7 @@ def _command():
 
 
 def _compose():
-    return yaml.safe_load((REPOSITORY / "compose.yaml").read_text())
+    return yaml.safe_load((REPOSITORY / "compose.yaml").read_text("utf-8"))
 
 
 def _sources():
@@ -76,7 +76,7 @@ def test_the_command_listens_where_the_port_is_exposed_and_health_is_asked(tmp_p
 
 
 def test_sources_are_there_and_not_ignored():
-    kept = re.findall(r"^!(\S+)$", (REPOSITORY / ".dockerignore").read_text(), re.M)
+    kept = re.findall(r"^!(\S+)$", (REPOSITORY / ".dockerignore").read_text("utf-8"), re.M)
     for source, _ in _sources():
         assert (REPOSITORY / source).exists()
         assert any(name == source or name.startswith(f"{source}/") for name in kept), source
@@ -88,7 +88,7 @@ def test_sources_are_there_and_not_ignored():
 def image(tmp_path):
     """The folder that the COPY instructions make, less what .dockerignore leaves out, and its environment."""
     folder = tmp_path / "app"
-    kept = re.findall(r"^!(\S+)$", (REPOSITORY / ".dockerignore").read_text(), re.M)
+    kept = re.findall(r"^!(\S+)$", (REPOSITORY / ".dockerignore").read_text("utf-8"), re.M)
     for name in kept:
         source, target = REPOSITORY / name, folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -137,10 +137,10 @@ def test_the_files_suffice_for_the_embedded_model(image):
         "from src.engine.generate import plans_for, prepare; from src.engine.probe import probe;"
         "from src.core.request import Request; from src.engine.warm import SAMPLE, describe_model;"
         "prepared = prepare(Request(input_image=SAMPLE, prompt='p', device='cpu'));"
-        "plans_for(prepared, probe('cpu')); print(prepared.folder, describe_model('cpu')['name'])"
+        "plans_for(prepared, probe('cpu')); print(prepared.folder, describe_model('cpu')['name'], sep='\\n')"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=variables, capture_output=True, text=True)
-    assert done.stdout.split() == [str(folder / "checkpoints" / "nano"), "nano"], done.stderr
+    assert done.stdout.splitlines() == [str(folder / "checkpoints" / "nano"), "nano"], done.stderr
 
 
 def test_compose_names_what_there_is():

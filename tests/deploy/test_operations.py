@@ -14,7 +14,7 @@ BESIDE = {"NEWSREEL_HOME", "NEWSREEL_LOG", "NEWSREEL_FAKE_SECONDS"}
 
 def _rows():
     """Default by variable, as the table of settings has them."""
-    return dict(re.findall(r"^\| `(NEWSREEL_\w+)` \| ([^|]*) \|", PAGE.read_text(), re.M))
+    return dict(re.findall(r"^\| `(NEWSREEL_\w+)` \| ([^|]*) \|", PAGE.read_text("utf-8"), re.M))
 
 
 def _default(value):
@@ -33,7 +33,7 @@ def test_the_table_has_every_setting_with_its_default():
 def test_the_table_has_every_variable_that_the_service_reads():
     rooms = ("api", "jobs", "worker", "console")
     files = [path for room in rooms for path in (REPOSITORY / "src" / room).rglob("*.py")]
-    read = {name for path in files for name in re.findall(r'environ[^"\n]*"(NEWSREEL_\w+)"', path.read_text())}
+    read = {name for path in files for name in re.findall(r'environ[^"\n]*"(NEWSREEL_\w+)"', path.read_text("utf-8"))}
     assert read >= {"NEWSREEL_DATABASE", "NEWSREEL_LOG", "NEWSREEL_FAKE_SECONDS"}
     assert read <= set(_rows())
 
@@ -43,18 +43,18 @@ def test_the_table_has_every_metric(tmp_path):
     metrics = app.state.service.metrics.registry.collect()
     app.state.service.database.engine.dispose()
     names = {metric.name + ("_total" if metric.type == "counter" else "") for metric in metrics}
-    assert set(re.findall(r"^\| `(newsreel_\w+)` \|", PAGE.read_text(), re.M)) == names
+    assert set(re.findall(r"^\| `(newsreel_\w+)` \|", PAGE.read_text("utf-8"), re.M)) == names
 
 
 def test_the_tests_that_hold_it_are_there():
-    code = "\n".join(path.read_text() for path in (REPOSITORY / "tests").rglob("test_*.py"))
-    named = set(re.findall(r"`(test_\w+)`", PAGE.read_text()))
+    code = "\n".join(path.read_text("utf-8") for path in (REPOSITORY / "tests").rglob("test_*.py"))
+    named = set(re.findall(r"`(test_\w+)`", PAGE.read_text("utf-8")))
     assert named
     assert {name for name in named if f"def {name}(" not in code} == set()
 
 
 def test_architecture_names_the_tables_and_the_rooms_that_there_are():
-    text = (REPOSITORY / "docs" / "architecture.md").read_text()
+    text = (REPOSITORY / "docs" / "architecture.md").read_text("utf-8")
     rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| .*\|$", text, re.M)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
     assert set(metadata.tables) <= named
@@ -65,5 +65,5 @@ def test_architecture_names_the_tables_and_the_rooms_that_there_are():
 
 def test_links_lead_somewhere():
     for page in (PAGE, *(REPOSITORY / name for name in ("README.md", "docs/api/README.md", "docs/architecture.md"))):
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", page.read_text()):
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), (page.name, target)

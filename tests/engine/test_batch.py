@@ -81,7 +81,7 @@ def test_a_changed_job_is_not_taken_for_finished(jobs_file, tmp_path, cpu):
 
 def test_one_bad_job_stops_the_batch_before_it_starts_and_names_itself(jobs_file, tmp_path, cpu):
     path = jobs_file(2)
-    data = json.loads(path.read_text())
+    data = json.loads(path.read_text("utf-8"))
     data["jobs"][1]["num_frames"] = 13
     path.write_text(json.dumps(data))
     with pytest.raises(BadInputError, match="1 job.s. cannot run, none was run\n  clip-1: .*13 frames"):
@@ -115,7 +115,7 @@ def test_a_job_that_fails_does_not_stop_the_others(jobs_file, tmp_path, cpu, pho
     path, folder = jobs_file(3), tmp_path / "out"
     other = tmp_path / "other.png"
     Image.fromarray(np.full((64, 64, 3), 90, np.uint8)).save(other)
-    data = json.loads(path.read_text())
+    data = json.loads(path.read_text("utf-8"))
     data["jobs"][0]["input_image"] = str(other)
     path.write_text(json.dumps(data))
     planned = plan_batch(read_batch(path, {}), folder, cpu)
@@ -167,7 +167,7 @@ def test_killed_at_the_fifth_of_twelve_jobs_and_resumed_all_are_finished(jobs_fi
 
 def test_no_clip_takes_the_name_of_the_batch_report_or_of_another_manifest(jobs_file, tmp_path, cpu):
     path = jobs_file(2)
-    data = json.loads(path.read_text())
+    data = json.loads(path.read_text("utf-8"))
     data["jobs"][0]["id"] = "report"
     data["jobs"].append(data["jobs"][1] | {"id": "upper", "output_path": str(tmp_path / "out" / "clip-1.MP4")})
     path.write_text(json.dumps(data))

@@ -94,7 +94,7 @@ def test_the_delivered_size_is_reached_from_the_native_one(make):
 
 def test_the_manifest_says_how_and_holds_no_path_of_this_machine(make, tmp_path, tiny_folder):
     result = make(output_path=tmp_path / "clip.mp4")
-    text = result.manifest.read_text()
+    text = result.manifest.read_text("utf-8")
     assert str(tmp_path) not in text
     assert str(tiny_folder.parent) not in text
     assert str(REPOSITORY) not in text
@@ -118,7 +118,7 @@ def test_replay_gives_the_frames_even_when_the_photograph_moved(make, photograph
 
 def test_replay_refuses_other_weights_and_lost_photographs(make, home, tiny_folder):
     result = make()
-    data = json.loads(result.manifest.read_text())
+    data = json.loads(result.manifest.read_text("utf-8"))
     data["plan"]["weights"]["vae/diffusion_pytorch_model.safetensors"] = "0" * 64
     data["plan_sha256"] = Plan.model_validate(data["plan"]).digest()
     other = result.manifest.with_name("other.json")
@@ -260,7 +260,7 @@ def test_a_runs_file_in_another_encoding_is_set_aside(make, home):
 
 def test_replay_refuses_a_plan_edited_by_hand(make, tiny_folder):
     result = make()
-    data = json.loads(result.manifest.read_text())
+    data = json.loads(result.manifest.read_text("utf-8"))
     data["plan"]["num_frames"] = 10
     result.manifest.write_text(json.dumps(data))
     with pytest.raises(BadInputError, match="plan_sha256"):
@@ -285,7 +285,7 @@ def test_a_manifest_never_replaces_a_file_that_is_none(request_for, tmp_path):
     (tmp_path / "package.json").write_text('{"name": "mine"}')
     with pytest.raises(BadInputError, match="package.json, which is no manifest"):
         prepare(request_for(output_path=tmp_path / "package.mp4"))
-    assert (tmp_path / "package.json").read_text() == '{"name": "mine"}'
+    assert (tmp_path / "package.json").read_text("utf-8") == '{"name": "mine"}'
 
 
 @pytest.mark.parametrize("name", ["n" * 246 + ".mp4", "n" * 5000 + ".mp4"])

@@ -77,7 +77,7 @@ def test_other_upscaler_weights_are_said_before_a_replay(make, tiny_folder, tmp_
 
 def test_a_manifest_of_the_first_schema_still_reads_and_keeps_its_digest(make):
     result = make(width=128)
-    data = json.loads(result.manifest.read_text())
+    data = json.loads(result.manifest.read_text("utf-8"))
     assert data["schema_version"] == SCHEMA_VERSION == 2
     del data["plan"]["upscale"], data["plan"]["upscaler_weights"]
     result.manifest.write_text(json.dumps(data | {"schema_version": 1}))

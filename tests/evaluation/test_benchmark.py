@@ -17,7 +17,7 @@ SCHEMA = REPOSITORY / "configs" / "schemas" / "project_summary.json"
 
 
 def test_the_published_schema_is_ours():
-    assert json.loads(SCHEMA.read_text()) == json.loads(json.dumps(summary_schema()))
+    assert json.loads(SCHEMA.read_text("utf-8")) == json.loads(json.dumps(summary_schema()))
 
 
 @pytest.mark.slow
@@ -37,13 +37,13 @@ def test_both_modes_in_one_run(tiny_folder, photograph, tmp_path):
     assert rows[1]["speedup"] > 0
     assert rows[0]["memory_share"] == 1
     assert 0 < rows[2]["memory_share"] < 2
-    assert page.read_text().count("| equal | ") == 1
+    assert page.read_text("utf-8").count("| equal | ") == 1
     with target.open() as stream:
         assert [row["mode"] for row in csv.DictReader(stream)] == ["baseline", "optimized", "equal"]
-    snapshot = json.loads(summary.read_text())
-    jsonschema.validate(snapshot, json.loads(SCHEMA.read_text()))
+    snapshot = json.loads(summary.read_text("utf-8"))
+    jsonschema.validate(snapshot, json.loads(SCHEMA.read_text("utf-8")))
     assert {artifact["name"] for artifact in snapshot["artifacts"]} == {"csv", "plot"}
-    assert str(tmp_path) not in summary.read_text()
+    assert str(tmp_path) not in summary.read_text("utf-8")
     assert (tmp_path / "b.png").stat().st_size > 1000
 
 
@@ -70,7 +70,7 @@ def test_a_csv_with_other_columns_is_not_mixed(tmp_path):
     path = tmp_path / "b.csv"
     append_csv(path, [{"a": 1, "b": {"x": 2}}])
     append_csv(path, [{"a": 3, "b": {"x": 4}}])
-    assert len(path.read_text().splitlines()) == 3
+    assert len(path.read_text("utf-8").splitlines()) == 3
     with pytest.raises(OutputError, match="other columns"):
         append_csv(path, [{"a": 1}])
 

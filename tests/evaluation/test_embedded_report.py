@@ -47,7 +47,7 @@ def test_the_block_replaces_the_one_before(tmp_path):
     page.write_text(f"# Title\n<!-- {BLOCK}: begin -->\nold\n<!-- {BLOCK}: end -->\nafter\n")
     for _ in range(2):
         write_block(page, BLOCK, markdown(FIGURES, "49 frames."))
-    text = page.read_text()
+    text = page.read_text("utf-8")
     assert text.startswith("# Title\n")
     assert text.endswith("after\n")
     assert "old" not in text

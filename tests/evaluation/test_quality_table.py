@@ -25,7 +25,7 @@ def values(tiny_folder, photograph, tmp_path):
 def run(values, tmp_path, **more):
     options = [part for name, value in (values | more).items() for part in (f"--{name.replace('_', '-')}", str(value))]
     quality_app()([*options, "--results", str(tmp_path / "q.json"), "--quiet"], standalone_mode=False)
-    return {row["row"]: row for row in json.loads((tmp_path / "q.json").read_text())}
+    return {row["row"]: row for row in json.loads((tmp_path / "q.json").read_text("utf-8"))}
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_rows_are_measured_in_slices_and_kept(values, tmp_path, short):
     assert rows["steps-28"]["psnr_to_reference"] > 100  # the same plan gives the same frames
     assert rows["first_block-0.1"]["psnr_to_uncached"] > 0
     assert (rows["first_block-0.1"]["clips"], rows["first_block-0.1"]["compared"]) == (2, 1)
-    text = values["docs"].read_text()
+    text = values["docs"].read_text("utf-8")
     assert text.startswith("# Title\n")
     assert text.endswith("after\n")
     assert "| steps-28 | " in text
@@ -111,7 +111,7 @@ def test_a_page_without_the_marks_is_refused(tmp_path):
         write_page(tmp_path / "page.md", [])
     (tmp_path / "page.md").write_text(BLOCK)
     write_block(tmp_path / "page.md", "quality", markdown_table(("a", "b"), [(1.234, None)]))
-    assert "| 1.23 | - |" in (tmp_path / "page.md").read_text()
+    assert "| 1.23 | - |" in (tmp_path / "page.md").read_text("utf-8")
 
 
 def test_a_wrong_page_is_known_before_anything_is_measured(values, tmp_path, monkeypatch, capfd):

@@ -56,7 +56,7 @@ class PostgresServer:
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60, cwd="/", **self.user
         )
         log = self.folder / "log"
-        said = log.read_text()[-2000:] if done.returncode and log.is_file() else ""
+        said = log.read_text("utf-8")[-2000:] if done.returncode and log.is_file() else ""
         assert done.returncode == 0, f"{name}: {done.stderr.decode(errors='replace')}{said}"
 
 

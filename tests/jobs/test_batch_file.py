@@ -17,9 +17,9 @@ def write(tmp_path, data):
 
 
 def test_the_sample_is_valid_and_the_published_schema_is_ours():
-    schema = json.loads((REPOSITORY / "configs" / "schemas" / "batch_jobs.json").read_text())
+    schema = json.loads((REPOSITORY / "configs" / "schemas" / "batch_jobs.json").read_text("utf-8"))
     assert schema == json.loads(json.dumps(batch_schema()))
-    jsonschema.validate(json.loads(SAMPLE.read_text()), schema)
+    jsonschema.validate(json.loads(SAMPLE.read_text("utf-8")), schema)
     assert len(read_batch(SAMPLE, {})) == 12
 
 

@@ -60,7 +60,7 @@ def test_same_seed_writes_the_same_weights(folder, tmp_path):
 
 
 def test_every_scheduler_field_is_written(folder):
-    written = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
+    written = json.loads((folder / "scheduler" / "scheduler_config.json").read_text("utf-8"))
     for name, value in dataclasses.asdict(TINY.scheduler).items():
         assert written[name] == value
 

@@ -25,6 +25,6 @@ def test_truncated_weights_are_one_sentence(folder, part):
 
 def test_weights_that_the_configuration_asks_for_and_the_files_lack(folder):
     file = folder / "transformer" / "config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"num_layers": 9}))
+    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | {"num_layers": 9}))
     with pytest.raises(BadInputError, match="has no weights for"):
         read_pipeline(folder, torch.float32)

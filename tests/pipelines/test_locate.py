@@ -180,7 +180,7 @@ def test_a_memory_of_hashes_that_is_none_is_forgotten(tiny_folder, home):
 def test_a_part_from_another_library_is_refused(tiny_folder, tmp_path, library):
     folder = tmp_path / "foreign"
     shutil.copytree(tiny_folder, folder)
-    index = json.loads((folder / "model_index.json").read_text())
+    index = json.loads((folder / "model_index.json").read_text("utf-8"))
     (folder / "model_index.json").write_text(json.dumps(index | {"vae": [library, "system"]}))
     with pytest.raises(BadInputError, match="remote code is never run"):
         locate(find_model(str(folder)))

@@ -54,7 +54,7 @@ class RunningService:
                     return time.monotonic() - begin
             except (urllib.error.URLError, ConnectionError):
                 time.sleep(0.02)
-        raise AssertionError((self.home.parent / "service.log").read_text()[-3000:])
+        raise AssertionError((self.home.parent / "service.log").read_text("utf-8")[-3000:])
 
     def get(self, path):
         with urllib.request.urlopen(self.url + path, timeout=10) as answer:

@@ -63,7 +63,7 @@ def _check(home, store, accepted):
     assert all(store.get(job).state is State.COMPLETED for job in accepted)
     assert len(artifacts) == len(accepted)
     for job in accepted:
-        assert (home / "examples" / store.get(job).artifact).read_text() == f"clip of {job}"
+        assert (home / "examples" / store.get(job).artifact).read_text("utf-8") == f"clip of {job}"
         assert sum(event.data.get("state") == "COMPLETED" for event in store.events(job)) == 1
 
 

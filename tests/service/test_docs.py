@@ -29,7 +29,7 @@ def _blocks(text, language):
 
 def _sections():
     """Text of each endpoint's section by (method, path)."""
-    parts = SECTION.split(PAGE.read_text())[1:]
+    parts = SECTION.split(PAGE.read_text("utf-8"))[1:]
     return {(method, path): text for method, path, text in zip(parts[::3], parts[1::3], parts[2::3], strict=True)}
 
 
@@ -84,14 +84,14 @@ def test_the_examples_run_in_order(running, home, tmp_path):
     service = running(NEWSREEL_AUTH="on", NEWSREEL_FAKE_SECONDS="0.6").start()
     service.ready("/ready")
     secret, _ = Accounts(Database(f"sqlite:///{home / 'newsreel.db'}")).create("docs", Role.ADMIN, 1000, 1000)
-    text, folder = PAGE.read_text(), tmp_path / "desk"
+    text, folder = PAGE.read_text("utf-8"), tmp_path / "desk"
     folder.mkdir()
     shutil.copy(PHOTOGRAPH, folder / "photo.jpg")
     shutil.copy(VIDEO, folder / "video.mp4")
     shell = _run(["bash", "-euo", "pipefail", "-c"], "".join(_blocks(text, "sh")), service, secret, folder)
     assert "event: preview" in shell
     assert "event: end" in shell
-    assert (folder / "clip.mp4").read_text().startswith("clip of ")
+    assert (folder / "clip.mp4").read_text("utf-8").startswith("clip of ")
     assert (folder / "beginning.bin").stat().st_size == 16
     for name in ("clip.mp4", "preview.jpg", "larger.mp4"):
         (folder / name).unlink()
@@ -100,4 +100,4 @@ def test_the_examples_run_in_order(running, home, tmp_path):
     assert (folder / "preview.jpg").read_bytes().startswith(b"\xff\xd8")
     assert (folder / "larger.mp4").is_file()
     loaded = Path(f"/proc/{service.process.pid}/maps")
-    assert not loaded.exists() or "torch" not in loaded.read_text()  # after every endpoint was used
+    assert not loaded.exists() or "torch" not in loaded.read_text(encoding="utf-8")  # after every endpoint was used

@@ -19,7 +19,7 @@ from tests.training import lora_kit
 
 def changed(metadata, tmp_path, change):
     """A copy of the manifest with absolute paths, changed."""
-    entries = json.loads(metadata.read_text())
+    entries = json.loads(metadata.read_text("utf-8"))
     for entry in entries:
         for key in ("video_path", "image_path"):
             entry[key] = str((metadata.parent / entry[key]).resolve())

@@ -27,7 +27,7 @@ def test_a_slice_exports_a_stock_pipeline(small, settings, tmp_path, pixels):
     folder = run_slice(settings, tmp_path / "run", Slice(minutes=0.02), small)
     (folder / "README.md").write_text("card")
     again = run_slice(settings, tmp_path / "run", Slice(minutes=0.01, stages=("transformer",)), small)
-    assert (again / "README.md").read_text() == "card"
+    assert (again / "README.md").read_text("utf-8") == "card"
     pipeline = CogVideoXImageToVideoPipeline.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     photograph = fit_photograph(pixels, small.width, small.height, "cover")

@@ -135,11 +135,11 @@ def test_the_command_compares_and_judges(clip_set, tiny_folder, tmp_path):
     ]
     result = CliRunner().invoke(validate_app(), arguments)
     assert result.exit_code == 0, result.output
-    report = json.loads((tmp_path / "v" / "report.json").read_text())
+    report = json.loads((tmp_path / "v" / "report.json").read_text("utf-8"))
     assert report["passed"]
     assert report["held_out"]["base"] > 0
     assert report["clips"]["one"]["adapter"]["file"] == "one-adapter.mp4"
-    html = (tmp_path / "v" / "index.html").read_text()
+    html = (tmp_path / "v" / "index.html").read_text("utf-8")
     for name in ("one-base.mp4", "one-adapter.mp4"):
         assert f'src="{name}"' in html
         assert (tmp_path / "v" / name).stat().st_size > 500

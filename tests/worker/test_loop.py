@@ -37,7 +37,7 @@ def test_a_job_becomes_one_artifact_with_its_events(database, store):
     done = store.get(job.id)
     assert (done.state, done.attempts, done.worker) == (State.COMPLETED, 1, None)
     assert done.artifact == f"pan-left-{job.id}-1.mp4"
-    assert (examples() / done.artifact).read_text() == f"clip of {job.id}"
+    assert (examples() / done.artifact).read_text("utf-8") == f"clip of {job.id}"
     kinds = [event.kind for event in store.events(job.id)]
     assert kinds[:2] == ["state", "state"]
     assert kinds[-1] == "state"

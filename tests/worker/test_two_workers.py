@@ -37,7 +37,7 @@ def test_two_workers_make_five_hundred_jobs_once_each(tmp_path):
     assert _published(store) == Counter(ids)
     assert {path.name for path in examples().glob("*.mp4")} == {job.artifact for job in jobs.values()}
     for job in jobs.values():
-        assert (examples() / job.artifact).read_text() == f"clip of {job.id}"
+        assert (examples() / job.artifact).read_text("utf-8") == f"clip of {job.id}"
     assert len(_starts(store)) == 2
     database.engine.dispose()
 
