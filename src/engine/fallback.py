@@ -62,8 +62,8 @@ class Steps:
 
 
 def _frugal(other: Plan, failed: Plan) -> bool:
-    """Whether it makes sense to try: a plan that is known to need more than the failed one does not."""
-    return not (failed.memory_estimate and other.memory_estimate > failed.memory_estimate)
+    """Whether it makes sense to try: a plan that is known to need as much as the failed one does not."""
+    return not failed.memory_estimate or other.memory_estimate < failed.memory_estimate
 
 
 def without(plan: Plan, switch: str) -> Plan:
