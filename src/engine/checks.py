@@ -51,7 +51,7 @@ def device(hardware: Hardware) -> Check:
         version = ".".join(map(str, hardware.capability))
         return Check("GPU", "ok", f"{hardware.name}, compute capability {version}, {gigabytes}")
     detail = f"none; running on {hardware.name}, {hardware.cpu_count} cores, {gigabytes}"
-    return Check("GPU", "missing", detail + "; a CUDA card with 12 GB or more runs the large models")
+    return Check("GPU", "missing", detail + "; a CUDA card with 8 GB or more runs the large models")
 
 
 def compiler(hardware: Hardware) -> Check:

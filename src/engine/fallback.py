@@ -11,7 +11,8 @@ from loguru import logger
 
 from src.core.errors import OutOfMemoryError
 from src.core.plan import Cache, Plan
-from src.engine.session import Session, tiled
+from src.engine.session import Session
+from src.engine.session_run import tiled
 
 T = TypeVar("T")
 NAMES = {
@@ -62,8 +63,8 @@ class Steps:
 
 
 def _frugal(other: Plan, failed: Plan) -> bool:
-    """Whether it makes sense to try: a plan that is known to need more than the failed one does not."""
-    return not (failed.memory_estimate and other.memory_estimate > failed.memory_estimate)
+    """Whether it makes sense to try: a plan that is known to need as much as the failed one does not."""
+    return not failed.memory_estimate or other.memory_estimate < failed.memory_estimate
 
 
 def without(plan: Plan, switch: str) -> Plan:

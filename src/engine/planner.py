@@ -74,7 +74,7 @@ def _candidates(request: Request, spec: ModelSpec, hardware: Hardware) -> Iterat
 
 def choice_of(profile: Profile, request: Request, spec: ModelSpec, hardware: Hardware) -> Choice:
     profile = _settled(profile, request, spec, hardware)
-    size = (profile, spec, request.num_frames, 2 if request.dtype == "float32" else 1)
+    size = (profile, spec, request.num_frames, width(request))
     estimate, needed = counted_bytes(*size), needed_bytes(*size)
     memory = f"about {estimate / 1e9:.1f} GB of {hardware.free_memory / 1e9:.1f} GB free"
     return Choice(profile, estimate, needed, f"profile {profile.name} ({profile.description}): {memory}")
@@ -89,9 +89,14 @@ def _settled(profile: Profile, request: Request, spec: ModelSpec, hardware: Hard
         changes["compile"] = False
     if profile.tiling == "auto":
         whole = profile.model_copy(update={"tiling": False})
-        roomy = needed_bytes(whole, spec, request.num_frames) <= budget_bytes(request, hardware)
+        roomy = needed_bytes(whole, spec, request.num_frames, width(request)) <= budget_bytes(request, hardware)
         changes["tiling"] = hardware.device != "cpu" and not roomy
     return profile.model_copy(update=changes)
+
+
+def width(request: Request) -> int:
+    """How many times 16 bit a number takes on a GPU."""
+    return 2 if request.dtype == "float32" else 1
 
 
 def can_compile(hardware: Hardware) -> bool:

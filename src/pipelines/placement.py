@@ -10,6 +10,7 @@
 The stock pipeline (`vae: stock`) moves as diffusers moves it.
 """
 
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ T5_BLOCKS = ["encoder"]
 def place(pipe: "CogVideoXImageToVideoPipeline", key: SessionKey) -> None:
     """Put a freshly loaded pipeline where its key says."""
     device = torch.device(key.device)
+    if device.type == "cuda" and on_wsl():
+        refuse_to_spill()
     if key.offload == "none":
         pipe.to(device)
     elif key.vae == "stock":
@@ -44,6 +47,18 @@ def place(pipe: "CogVideoXImageToVideoPipeline", key: SessionKey) -> None:
             pipe.transformer.to(device)
         elif key.offload in ("group", "paged"):
             stream(pipe.transformer, device, "block_level", pinned=key.offload == "group")
+
+
+def on_wsl() -> bool:
+    """Whether this is Linux under Windows, whose driver moves tensors to the machine's memory instead of refusing."""
+    return "microsoft" in platform.uname().release.lower()
+
+
+def refuse_to_spill() -> None:
+    """Keep this process to what is free on the card: lack of memory is then an error that steps down, not a crawl."""
+    free, total = torch.cuda.mem_get_info()
+    held = torch.cuda.memory_reserved()
+    torch.cuda.set_per_process_memory_fraction(min(1.0, (free + held) / total))
 
 
 def _place_stock(pipe: "CogVideoXImageToVideoPipeline", key: SessionKey) -> None:

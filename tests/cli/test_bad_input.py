@@ -39,6 +39,11 @@ def run(door, *flags, **extra):
         (["--config", "nope.yaml"], 2, "config file nope.yaml does not exist"),
         (["--replay", "nope.json"], 2, "--input-image does not go with --replay"),
         (["--device", "cuda"], 2, "no CUDA device is visible"),
+        (["--vram-budget", "0"], 2, "a number above 0 with GB"),
+        (["--profile", "fast"], 2, "--profile fast needs CUDA capability 7.0; this machine runs on"),
+        (["--profile", "stream"], 2, "--profile stream needs a CUDA device; this machine runs on"),
+        (["--model", "cogvideo.gguf"], 2, "is a single file, and Newsreel takes a diffusers folder"),
+        (["--quantize", "fp4"], 2, "'none', 'int8' or 'fp8'"),
     ],
 )
 def test_one_sentence_and_the_right_code(home, flags, code, sentence):
@@ -61,6 +66,33 @@ def test_a_folder_of_pickled_weights(tiny_folder, tmp_path):
     )
     assert done.returncode == 2
     assert "safetensors only" in done.stderr
+
+
+def test_compile_without_a_compiler(tiny_folder, tmp_path):
+    """A path that has nothing on it: no compiler of any name."""
+    done = run(
+        "optimized_inference", "--input-image", "data/samples/sample_image_1.png", "--prompt", "x", "--model", tiny_folder,
+        "--compile", "--device", "cpu", PATH=str(tmp_path),
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: --compile needs a C++ compiler: apt-get install g++")
+
+
+def test_a_folder_with_a_shard_missing_or_cut_short(tiny_folder, tmp_path):
+    folder = shutil.copytree(tiny_folder, tmp_path / "part")
+    weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    flags = ["--input-image", "data/samples/sample_image_1.png", "--prompt", "x", "--model", folder]
+    done = run("optimized_inference", *flags)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "is not whole: vae/diffusion_pytorch_model.safetensors is cut short" in done.stderr
+    index = {"metadata": {}, "weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}
+    (folder / "vae" / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
+    weights.unlink()
+    done = run("optimized_inference", *flags)
+    assert done.returncode == 2
+    assert "vae has no weights" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_json_mode_gives_errors_as_one_object():

@@ -47,7 +47,9 @@ def test_a_streamed_part_has_two_blocks_on_the_device():
     assert streamed(part, part["blocks"]) == 4 * (2 * 110 + 11)
 
 
-@pytest.mark.parametrize("name", ["nano", "cogvideox-5b-i2v", "cogvideox1.5-5b-i2v"])
+@pytest.mark.parametrize(
+    "name", ["nano", "cogvideox-5b-i2v", pytest.param("cogvideox1.5-5b-i2v", marks=pytest.mark.soak)]
+)
 def test_the_figures_in_the_models_files_are_the_counted_ones(name):
     """Where this fails: python -m src.evaluation.memory --model all --write --page docs/benchmarks.md."""
     spec = find_model(name)

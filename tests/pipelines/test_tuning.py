@@ -1,5 +1,7 @@
 """Each switch of a profile does what it says on this model, or raises."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from src.core.progress import CancelToken, ignore
 from src.engine.costs import Stopwatch
 from src.engine.preview import Previewer
 from src.engine.session import Session
-from src.pipelines import compiling
+from src.pipelines import compiling, placement
 from src.pipelines.loading import read_pipeline
 from src.pipelines.placement import place
 from src.pipelines.tuning import attention_kernel, quantize, use_cache
@@ -157,6 +159,18 @@ def add_adapter(transformer, rank):
     from peft import LoraConfig
 
     transformer.add_adapter(LoraConfig(r=rank, target_modules=["to_q"]), adapter_name="a")
+
+
+def test_under_windows_a_process_keeps_to_what_is_free(monkeypatch):
+    shares = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (6 << 30, 8 << 30))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 1 << 30)
+    monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", shares.append)
+    placement.refuse_to_spill()
+    assert shares == [0.875]
+    for release, there in (("5.15.90.1-microsoft-standard-WSL2", True), ("6.1.0-18-amd64", False)):
+        monkeypatch.setattr(placement.platform, "uname", lambda release=release: SimpleNamespace(release=release))
+        assert placement.on_wsl() == there
 
 
 def test_a_preview_takes_no_graph_of_its_own(tiny_folder, make_plan, picture):
