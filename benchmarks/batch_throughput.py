@@ -106,7 +106,7 @@ def stages(folder: Path) -> dict[str, dict[str, float]]:
     found = {}
     for side in ("batch", "separate"):
         files = [file for file in sorted((folder / side).glob("*.json")) if file.name != "report.json"]
-        costs = [json.loads(file.read_text())["costs"]["seconds"] for file in files]
+        costs = [json.loads(file.read_text(encoding="utf-8"))["costs"]["seconds"] for file in files]
         found[side] = {name: round(statistics.median(each.get(name, 0.0) for each in costs), 4) for name in costs[0]}
     return found
 

@@ -32,7 +32,7 @@ def main() -> None:
     text = json.dumps(result, indent=2)
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(text + "\n")
+        arguments.out.write_text(text + "\n", encoding="utf-8")
     print(text)
 
 

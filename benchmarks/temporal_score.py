@@ -74,7 +74,7 @@ def table(
             verdict = "" if right else "WRONG"
             print(f"{kind:15} {name:12} {report.score:.3f} {report.worst.cause:8} {verdict}", flush=True)
         if out:
-            out.write_text(json.dumps(records))
+            out.write_text(json.dumps(records), encoding="utf-8")
     print(f"{sum(r['right'] for r in records)} of {len(records)} right")
 
 

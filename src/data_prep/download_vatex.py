@@ -62,7 +62,7 @@ def download(
         ledger.add(captions)
     names = clip_names(captions)[:limit]
     if video_url is None:
-        (output / "clips.txt").write_text("\n".join(names) + "\n")
+        (output / "clips.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
         logger.warning("{} names of clips are in {}; give --video-url to fetch them", len(names), output / "clips.txt")
         return []
     paths, gone = [], []

@@ -59,7 +59,7 @@ def reset_peaks() -> None:
     """Begin a new peak, where the system lets us; elsewhere the peak is that of the whole process."""
     if sys.platform == "linux":
         try:
-            RESET.write_text("5")
+            RESET.write_text("5", encoding="utf-8")
         except OSError:
             from loguru import logger
 
@@ -71,7 +71,7 @@ def reset_peaks() -> None:
 
 def peak_rss() -> int:
     """Peak resident bytes since `reset_peaks` (Linux), else since the start of the process."""
-    lines = STATUS.read_text().splitlines() if STATUS.is_file() else []
+    lines = STATUS.read_text(encoding="utf-8").splitlines() if STATUS.is_file() else []
     marks = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")]
     if marks:  # some sandboxes have the file without this line
         return marks[0]

@@ -74,7 +74,7 @@ def _cpus() -> int:
 def _cpu_field(name: str) -> str:
     """The first line of this name in /proc/cpuinfo, "" where there is none."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")
 
 
@@ -82,7 +82,7 @@ def cgroup_limit() -> int | None:
     """Bytes that the control group allows (cgroup v2, then v1), or None without a limit."""
     for name in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         path = Path(name)
-        text = path.read_text().strip() if path.is_file() else "max"
+        text = path.read_text(encoding="utf-8").strip() if path.is_file() else "max"
         if text.isdigit() and int(text) < 2**60:
             return int(text)
     return None

@@ -59,7 +59,7 @@ def _main(values: dict[str, Any]) -> None:
         rows = [row for task in tasks for row in measure(*task)]
         output = values["output"] or REPOSITORY / "docs" / "upscaling.md"
         figures = output.with_name("upscaling-figures.json")
-        figures.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+        figures.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
         print(write_report(rows, output))
 
 

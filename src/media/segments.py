@@ -83,7 +83,7 @@ class SegmentWriter:
         try:
             self._file.close()
             partial = self.path.with_suffix(".partial")
-            partial.write_text(json.dumps(self._table))
+            partial.write_text(json.dumps(self._table), encoding="utf-8")
             partial.replace(self.path.with_suffix(".json"))
         except OSError as error:
             self.abort()

@@ -44,7 +44,7 @@ def read_adapter(text: str, base: Path) -> AdapterFile:
         raise BadInputError(f"{path} has no LoRA weights: it would change nothing")
     check_base(path, metadata, base)
     config = path.with_name("adapter_config.json")
-    peft = json.loads(config.read_text()) if config.is_file() else {}
+    peft = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
     file = f"{path.parent.name}/{path.name}"
     return AdapterFile(path, Adapter(file=file, sha256=sha256_of(path), weight=weight), shapes, metadata, peft)
 

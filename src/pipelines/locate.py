@@ -132,7 +132,7 @@ class HashMemory:
         self.changed = False
         if path.is_file():
             try:
-                self.known = dict(json.loads(path.read_text()))
+                self.known = dict(json.loads(path.read_text(encoding="utf-8")))
             except (OSError, ValueError, TypeError):
                 self.changed = True
 
@@ -153,7 +153,7 @@ class HashMemory:
             return
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(json.dumps(self.known))
+            self.path.write_text(json.dumps(self.known), encoding="utf-8")
         except OSError as error:
             from loguru import logger
 

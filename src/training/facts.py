@@ -60,7 +60,7 @@ class FactsMemory:
         digest = self.sha256(path)
         kept = self._folder / f"{digest}-{VERSION}.json"
         if kept.is_file():
-            return Facts(**json.loads(kept.read_text()))
+            return Facts(**json.loads(kept.read_text(encoding="utf-8")))
         facts = look(path, digest)
         write_whole(kept, facts.model_dump_json().encode())
         return facts

@@ -57,7 +57,7 @@ def read_schedule(folder: Path) -> Schedule:
     if prediction not in PREDICTIONS:
         kinds = " or ".join(PREDICTIONS)
         raise BadInputError(f"{folder} predicts {prediction}; adapters are trained on models that predict {kinds}")
-    vae = json.loads((folder / "vae" / "config.json").read_text())
+    vae = json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8"))
     scale = vae.get("scaling_factor", 1.15258426)
     # As in inference: some checkpoints were trained with the photograph's scale inverted.
     image = 1 / scale if vae.get("invert_scale_latents") else scale

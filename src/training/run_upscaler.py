@@ -30,7 +30,7 @@ def run_slice(settings: UpscalerSettings, folder: Path, minutes: float, start_fr
         torch.set_num_threads(settings.threads)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / SETTINGS).write_text(settings.model_dump_json(indent=2) + "\n")
+    (folder / SETTINGS).write_text(settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
     recipe = UpscalerRecipe(settings)
     checkpoints = CheckpointManager(folder / "checkpoints")
     trainer = Trainer(recipe, settings.schedule, settings.seed, checkpoints, torch.cuda.is_available())

@@ -80,7 +80,9 @@ class PictureSink:
     def finish_segment(self) -> None:
         try:
             (self.folder / f"{self._segment:06d}.bin").write_bytes(b"")
-            (self.folder / f"{self._segment:06d}.json").write_text(json.dumps([p.name for p in self._names]))
+            (self.folder / f"{self._segment:06d}.json").write_text(
+                json.dumps([p.name for p in self._names]), encoding="utf-8"
+            )
         except OSError as error:
             raise OutputError(f"{self.folder} cannot be written: {error.strerror}") from None
         self._names = []

@@ -48,7 +48,7 @@ class WorkFolder:
             owner = file.read_text("utf-8").strip()
             if owner.isdigit() and int(owner) != os.getpid() and _wrote(int(owner), file):
                 raise BadInputError(f"process {owner} is writing this output already; wait for it or stop it")
-        file.write_text(str(os.getpid()))
+        file.write_text(str(os.getpid()), encoding="utf-8")
 
     def facts(self) -> dict[str, Any]:
         """What an earlier run found out and this one must keep to; empty at first."""
@@ -58,7 +58,7 @@ class WorkFolder:
     def remember(self, facts: dict[str, Any]) -> None:
         partial = self.path / f"{FACTS}.partial"
         with self._writing():
-            partial.write_text(json.dumps(facts))
+            partial.write_text(json.dumps(facts), encoding="utf-8")
             partial.replace(self.path / FACTS)
 
     def finished(self, stateful: bool) -> int:
