@@ -23,6 +23,8 @@ from src.pipelines import compiling
 from src.pipelines.memory import is_out_of_memory, release
 from src.pipelines.schedulers import timesteps
 
+Told = dict[str, Any]
+"""What a row found, by name."""
 PROMPT = "press briefing, push in"
 SMALL_SPEC = ModelSpec(
     id="small", description="a rehearsal", native=Size(width=64, height=48), max_sequence_length=32, licence=""

@@ -11,7 +11,8 @@ from loguru import logger
 
 from src.core.errors import OutOfMemoryError
 from src.core.plan import Cache, Plan
-from src.engine.session import Session, tiled
+from src.engine.session import Session
+from src.engine.session_run import tiled
 
 T = TypeVar("T")
 NAMES = {

@@ -1,8 +1,7 @@
 """A warm pipeline: loaded once for a session key, it runs every plan that shares the key."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,9 @@ import numpy as np
 
 from src.core.errors import MissingFileError
 from src.core.plan import Plan, SessionKey
-from src.core.progress import CancelToken, Listener, Progress
+from src.core.progress import CancelToken, Listener
 from src.engine.costs import Stopwatch
+from src.engine.session_run import Ready, Run, begin, denoising, tiled
 from src.pipelines.adapter_files import AdapterFile
 
 if TYPE_CHECKING:
@@ -95,12 +95,12 @@ class Session:
         Latents that are there already for this very plan are decoded; everything else is computed here. Where memory
         runs out while decoding, the latents are kept for the plan that decodes in tiles.
         """
-        run = _Run(self._prepared(plan, watch), plan, pixels, watch, listener, cancel, preview, self._keep)
+        run = Run(self._prepared(plan, watch), plan, pixels, watch, listener, cancel, preview, self._keep)
         ready = self._ready.get(plan.digest())
         for piece in run.stock() if plan.mode == "baseline" else run.ours(ready):
             yield from piece
 
-    def _keep(self, plan: Plan, ready: "Ready") -> None:
+    def _keep(self, plan: Plan, ready: Ready) -> None:
         self._ready[tiled(plan).digest()] = ready
 
     def keeps_latents_of(self, plan: Plan) -> bool:
@@ -126,8 +126,8 @@ class Session:
         pipe = self._prepared(first, watch)
         try:
             with watch.stage("encode"):
-                clips = [_begin(pipe, plan, pixels) for plan, pixels in zip(plans, pictures, strict=True)]
-            with watch.stage("denoise"), _denoising(pipe, first.session):
+                clips = [begin(pipe, plan, pixels) for plan, pixels in zip(plans, pictures, strict=True)]
+            with watch.stage("denoise"), denoising(pipe, first.session):
                 made = denoise.denoise(pipe, first, clips, listener, cancel)
         finally:
             pipe.maybe_free_model_hooks()
@@ -185,101 +185,6 @@ class Session:
             self._cache_work.close()
         watched = plan.cache.name != "none" and not self.key.compile
         self._cache_work = CacheWork(self._pipe.transformer) if watched else None
-
-
-def tiled(plan: Plan) -> Plan:
-    """The same plan, decoded in tiles."""
-    return plan.model_copy(update={"session": plan.session.model_copy(update={"tiling": True})})
-
-
-@dataclass(frozen=True)
-class Ready:
-    """Clean latents (1, F, C, h, w) of one plan, and its share of what they cost, by stage."""
-
-    latents: Any
-    seconds: dict[str, float]
-
-
-@contextmanager
-def _denoising(pipe: Any, key: SessionKey) -> Iterator[None]:
-    """What holds while the transformer runs: where it lies, and its attention kernel."""
-    from src.pipelines.placement import for_denoising
-    from src.pipelines.tuning import attention_kernel, drop_state
-
-    try:
-        with for_denoising(pipe, key), attention_kernel(key.attention, key.device):
-            yield
-    finally:
-        drop_state(pipe.transformer)
-
-
-def _begin(pipe: Any, plan: Plan, pixels: np.ndarray) -> Any:
-    """The clip before its first step."""
-    from src.pipelines import denoise
-    from src.pipelines.memory import generator_for
-
-    generator = generator_for(plan.seed)
-    return denoise.Clip(denoise.condition(pipe, plan, pixels, generator), generator)
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One run of a loaded pipeline, and who watches it."""
-
-    pipe: Any
-    plan: Plan
-    pixels: np.ndarray
-    watch: Stopwatch
-    listener: Listener
-    cancel: CancelToken
-    preview: "Preview | None"
-    keep: Callable[[Plan, Ready], None]
-
-    def ours(self, ready: Ready | None) -> Iterator[np.ndarray]:
-        """Our loop: pieces of frames (n, H, W, 3) uint8 as they are decoded."""
-        try:
-            latents = self._taken(ready) if ready else self._denoised()
-            yield from self._decoded(latents)
-        finally:
-            self.pipe.maybe_free_model_hooks()
-
-    def _decoded(self, latents: Any) -> Iterator[np.ndarray]:
-        from src.pipelines import denoise
-        from src.pipelines.memory import is_out_of_memory
-
-        try:
-            pieces = denoise.decode(self.pipe, latents, self.listener, self.cancel, self.plan.session.tiling)
-            yield from self.watch.drain("decode", pieces)
-        except (MemoryError, RuntimeError) as error:
-            if is_out_of_memory(error):
-                spent = {stage: self.watch.seconds[stage] for stage in ("encode", "denoise")}
-                self.keep(self.plan, Ready(latents, spent))
-            raise
-
-    def _denoised(self) -> Any:
-        from src.pipelines import denoise
-
-        with self.watch.stage("encode"):
-            self.cancel.check()
-            clip = _begin(self.pipe, self.plan, self.pixels)
-            self.listener(Progress("encode", 1, 1))
-        with self.watch.stage("denoise"), _denoising(self.pipe, self.plan.session):
-            return denoise.denoise(self.pipe, self.plan, [clip], self.listener, self.cancel, self.preview)[0]
-
-    def _taken(self, ready: Ready) -> Any:
-        for stage, seconds in ready.seconds.items():
-            self.watch.add(stage, seconds)
-        return ready.latents
-
-    def stock(self) -> Iterator[np.ndarray]:
-        """The reference: the stock pipeline, called as its model card calls it; it has no preview."""
-        from src.pipelines.memory import generator_for
-        from src.pipelines.stock import run_stock
-
-        generator = generator_for(self.plan.seed)
-        with self.watch.stage("generate"):
-            frames = run_stock(self.pipe, self.plan, self.pixels, generator, self.listener, self.cancel)
-        yield frames
 
 
 class Sessions:

@@ -9,7 +9,8 @@ from src.core.plan import Cache
 from src.engine.fallback import Steps, step_down, without
 from src.engine.generate import generate, plans_for, prepare
 from src.engine.manifest import read_manifest
-from src.engine.session import Session, Sessions, tiled
+from src.engine.session import Session, Sessions
+from src.engine.session_run import tiled
 from src.pipelines import denoise
 from src.pipelines.failures import failing_switch
 

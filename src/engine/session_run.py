@@ -1,0 +1,110 @@
+"""One run of a loaded pipeline: encode, denoise, decode; and latents that were made before."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from src.core.plan import Plan, SessionKey
+from src.core.progress import CancelToken, Listener, Progress
+from src.engine.costs import Stopwatch
+
+if TYPE_CHECKING:
+    from src.pipelines.denoise import Preview
+
+
+def tiled(plan: Plan) -> Plan:
+    """The same plan, decoded in tiles."""
+    return plan.model_copy(update={"session": plan.session.model_copy(update={"tiling": True})})
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Clean latents (1, F, C, h, w) of one plan, and its share of what they cost, by stage."""
+
+    latents: Any
+    seconds: dict[str, float]
+
+
+@contextmanager
+def denoising(pipe: Any, key: SessionKey) -> Iterator[None]:
+    """What holds while the transformer runs: where it lies, and its attention kernel."""
+    from src.pipelines.placement import for_denoising
+    from src.pipelines.tuning import attention_kernel, drop_state
+
+    try:
+        with for_denoising(pipe, key), attention_kernel(key.attention, key.device):
+            yield
+    finally:
+        drop_state(pipe.transformer)
+
+
+def begin(pipe: Any, plan: Plan, pixels: np.ndarray) -> Any:
+    """The clip before its first step."""
+    from src.pipelines import denoise
+    from src.pipelines.memory import generator_for
+
+    generator = generator_for(plan.seed)
+    return denoise.Clip(denoise.condition(pipe, plan, pixels, generator), generator)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a loaded pipeline, and who watches it. keep: takes the latents that could not be decoded."""
+
+    pipe: Any
+    plan: Plan
+    pixels: np.ndarray
+    watch: Stopwatch
+    listener: Listener
+    cancel: CancelToken
+    preview: "Preview | None"
+    keep: Callable[[Plan, Ready], None]
+
+    def ours(self, ready: Ready | None) -> Iterator[np.ndarray]:
+        """Our loop: pieces of frames (n, H, W, 3) uint8 as they are decoded."""
+        try:
+            latents = self._taken(ready) if ready else self._denoised()
+            yield from self._decoded(latents)
+        finally:
+            self.pipe.maybe_free_model_hooks()
+
+    def _decoded(self, latents: Any) -> Iterator[np.ndarray]:
+        from src.pipelines import denoise
+        from src.pipelines.memory import is_out_of_memory
+
+        try:
+            pieces = denoise.decode(self.pipe, latents, self.listener, self.cancel, self.plan.session.tiling)
+            yield from self.watch.drain("decode", pieces)
+        except (MemoryError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                spent = {stage: self.watch.seconds[stage] for stage in ("encode", "denoise")}
+                self.keep(self.plan, Ready(latents, spent))
+            raise
+
+    def _denoised(self) -> Any:
+        from src.pipelines import denoise
+
+        with self.watch.stage("encode"):
+            self.cancel.check()
+            clip = begin(self.pipe, self.plan, self.pixels)
+            self.listener(Progress("encode", 1, 1))
+        with self.watch.stage("denoise"), denoising(self.pipe, self.plan.session):
+            return denoise.denoise(self.pipe, self.plan, [clip], self.listener, self.cancel, self.preview)[0]
+
+    def _taken(self, ready: Ready) -> Any:
+        for stage, seconds in ready.seconds.items():
+            self.watch.add(stage, seconds)
+        return ready.latents
+
+    def stock(self) -> Iterator[np.ndarray]:
+        """The reference: the stock pipeline, called as its model card calls it; it has no preview."""
+        from src.pipelines.memory import generator_for
+        from src.pipelines.stock import run_stock
+
+        generator = generator_for(self.plan.seed)
+        with self.watch.stage("generate"):
+            frames = run_stock(self.pipe, self.plan, self.pixels, generator, self.listener, self.cancel)
+        yield frames
