@@ -16,7 +16,7 @@ def test_the_script_measures_both_sides(tiny_folder, tmp_path):
     listed = [
         {"id": f"clip-{n}", "input_image": "data/samples/sample_image_1.png", "prompt": "pan left"} for n in range(3)
     ]
-    settings = {"num_inference_steps": 2, "score": False, "device": "cpu"}
+    settings = {"num_inference_steps": 20, "score": False, "device": "cpu"}
     jobs.write_text(json.dumps({"defaults": settings, "jobs": listed}))
     page.write_text("<!-- batch: begin -->\n<!-- batch: end -->\n")
     command = [

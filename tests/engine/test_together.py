@@ -6,7 +6,6 @@ import pytest
 
 from src.core.errors import CancelledError
 from src.core.progress import CancelToken
-from src.engine import session as session_module
 from src.engine.batch import plan_batch, run_batch
 from src.engine.generate import generate
 from src.engine.planner import most_prompts
@@ -68,14 +67,14 @@ def test_where_a_shared_forward_fails_each_job_runs_by_itself(jobs, tmp_path, cp
 
 
 def test_a_job_that_cannot_begin_fails_alone(jobs, tmp_path, cpu, monkeypatch):
-    begin = session_module._begin
+    condition = denoise.condition
 
-    def broken(pipe, plan, pixels):
+    def broken(pipe, plan, *rest):
         if plan.prompt == "static":
             raise ValueError("a bug")
-        return begin(pipe, plan, pixels)
+        return condition(pipe, plan, *rest)
 
-    monkeypatch.setattr(session_module, "_begin", broken)
+    monkeypatch.setattr(denoise, "condition", broken)
     states = {outcome.id: outcome.state for outcome in run(jobs, tmp_path / "out", cpu, together=4)}
     assert states == {"clip-0": "completed", "clip-1": "failed", "clip-2": "completed", "clip-3": "completed"}
 
