@@ -64,6 +64,8 @@ class Blueprint:
     layers: int
     patch: int
     time_embed: int
+    positions: bool = False
+    """Whether tokens carry where they are beside the rotary positions, as in CogVideoX 1.0 image-to-video: a buffer."""
     patch_t: int | None = None
     """Latent frames a token holds, as in CogVideoX 1.5; None for the 1.0 form, one. Where a latent frame is a frame it
     divides 8, so that clips of all lengths are padded alike in front: by patch_t - 1."""
@@ -190,7 +192,7 @@ def autoencoder(blueprint: Blueprint) -> AutoencoderKLCogVideoX:
 
 
 def transformer(blueprint: Blueprint) -> CogVideoXTransformer3DModel:
-    """An untrained transformer with rotary positions alone, so that one checkpoint serves several lengths."""
+    """An untrained transformer; with rotary positions alone one checkpoint serves several lengths."""
     from diffusers import CogVideoXTransformer3DModel
 
     return CogVideoXTransformer3DModel(
@@ -202,7 +204,7 @@ def transformer(blueprint: Blueprint) -> CogVideoXTransformer3DModel:
         sample_width=blueprint.width // blueprint.spatial_ratio,
         sample_height=blueprint.height // blueprint.spatial_ratio,
         sample_frames=blueprint.num_frames, max_text_seq_length=blueprint.text_length,
-        use_rotary_positional_embeddings=True,
+        use_rotary_positional_embeddings=True, use_learned_positional_embeddings=blueprint.positions,
     )  # fmt: skip
 
 
