@@ -1,8 +1,8 @@
 """Our denoising loop: the stock pipeline's arithmetic in parts that report, cancel, schedule and preview.
 
 Bit-equal to `CogVideoXImageToVideoPipeline.__call__` at equal settings (tests/pipelines/test_denoise.py), for it
-draws from the generator and rounds in the same order. The objective is v-prediction; the conditioning photograph's
-latents are joined to the noisy ones on the channel axis.
+draws from the generator and rounds in the same order. What the transformer predicts, the velocity or the clean
+latents, is its scheduler's business; the photograph's latents are joined to the noisy ones on the channel axis.
 """
 
 import math
@@ -31,7 +31,7 @@ class Conditioning:
     prompt_embeds: (B, S, D), unconditional first. latents: (1, F, C, h, w) noise.
     image_latents: (1, F, C, h, w), the photograph in the first frame and zeros after.
     rotary: cosines and sines of the positions, None for models without. ofs: (1,) for 1.5, else None.
-    padding: latent frames in front that 1.5 adds and the decoder must not see.
+    padding: latent frames in front that a model of several to a patch adds and the decoder must not see.
     """
 
     prompt_embeds: Tensor
@@ -79,7 +79,7 @@ def encode_prompts(pipe: Any, plan: Plan) -> Tensor:
 
 
 def padded_frames(pipe: Any, num_frames: int) -> tuple[int, int]:
-    """Frames to ask the VAE's shape for, and the latent frames added: 1.5 patches two latent frames at once."""
+    """Frames to ask the VAE's shape for, and the latent frames added where a patch holds several."""
     step = pipe.transformer.config.patch_size_t
     latent_frames = (num_frames - 1) // pipe.vae_scale_factor_temporal + 1
     if step is None or latent_frames % step == 0:
@@ -132,10 +132,10 @@ def denoise(
         pipe.transformer.newsreel_timestep = int(timestep)  # what a timestep-bound cache looks at
         if step and (plan.guidance[step] > 1) != (plan.guidance[step - 1] > 1):
             drop_state(pipe.transformer)
-        velocities = predict(pipe, clips, timestep, plan.guidance[step], plan.prompts_per_forward)
-        for clip, velocity in zip(clips, velocities, strict=True):
+        predictions = predict(pipe, clips, timestep, plan.guidance[step], plan.prompts_per_forward)
+        for clip, prediction in zip(clips, predictions, strict=True):
             latents = clip.latents
-            latents, clip.x0 = advance(pipe.scheduler, velocity, clip.x0, timestep, previous, latents, clip.generator)
+            latents, clip.x0 = advance(pipe.scheduler, prediction, clip.x0, timestep, previous, latents, clip.generator)
             clip.latents = latents.to(clip.start.prompt_embeds.dtype)
         previous = timestep
         listener(Progress("denoise", step + 1, plan.num_inference_steps))
@@ -146,7 +146,7 @@ def denoise(
 
 
 def predict(pipe: Any, clips: Sequence[Clip], timestep: Tensor, scale: float, rows: int = 1) -> Sequence[Tensor]:
-    """Each clip's velocity (1, F, C, h, w) in float32: v = v_u + w (v_c - v_u), arXiv:2207.12598, skipped for w <= 1.
+    """Each clip's prediction (1, F, C, h, w) in float32: p = p_u + w (p_c - p_u), arXiv:2207.12598, skipped for w <= 1.
 
     rows: clips in one forward, filled up with copies of the first. Kernels may round by the size of the batch: filled,
     a clip that was made in company is made again alone with the same bits.
@@ -159,7 +159,7 @@ def predict(pipe: Any, clips: Sequence[Clip], timestep: Tensor, scale: float, ro
     model_input = torch.cat([model_input, torch.cat([clip.start.image_latents for clip, _ in pairs])], dim=2)
     # A cache of its own for unguided steps: their batch has another size.
     with pipe.transformer.cache_context("cond_uncond" if scale > 1 else "cond"):
-        velocity = pipe.transformer(
+        prediction = pipe.transformer(
             hidden_states=model_input,
             encoder_hidden_states=torch.stack([clip.start.prompt_embeds[branch] for clip, branch in pairs]),
             timestep=timestep.expand(len(pairs)),
@@ -168,14 +168,14 @@ def predict(pipe: Any, clips: Sequence[Clip], timestep: Tensor, scale: float, ro
             return_dict=False,
         )[0].float()
     if scale > 1:
-        unconditional, conditional = velocity.chunk(2)
-        velocity = unconditional + scale * (conditional - unconditional)
-    return velocity.split(1)[: len(clips)]
+        unconditional, conditional = prediction.chunk(2)
+        prediction = unconditional + scale * (conditional - unconditional)
+    return prediction.split(1)[: len(clips)]
 
 
 def advance(
     scheduler: Any,
-    velocity: Tensor,
+    prediction: Tensor,
     old_x0: Tensor | None,
     timestep: Tensor,
     previous: Tensor | None,
@@ -184,8 +184,8 @@ def advance(
 ) -> tuple[Tensor, Tensor | None]:
     """One scheduler step: the next latents and, where the solver gives it, the estimate of the clean ones."""
     if type(scheduler).__name__ != "CogVideoXDPMScheduler":
-        return scheduler.step(velocity, timestep, latents, return_dict=False)[0], None
-    return scheduler.step(velocity, old_x0, timestep, previous, latents, generator=generator, return_dict=False)
+        return scheduler.step(prediction, timestep, latents, return_dict=False)[0], None
+    return scheduler.step(prediction, old_x0, timestep, previous, latents, generator=generator, return_dict=False)
 
 
 @torch.no_grad()
