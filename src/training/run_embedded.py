@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,24 +68,14 @@ def train_stage(
     stage = getattr(settings, name)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     recipe, fast = RECIPES[name](prepared, stage, settings, device), bf16_is_fast(device)
-    callbacks = _callbacks(name, settings, folder, sheet_minutes, blueprint)
-    callbacks += [FitToTime(recipe, seconds)] if fit else []
-    with closing(recipe):
-        _run(recipe, settings, folder, seconds, fast, callbacks)
-
-
-def _run(
-    recipe: Any, settings: EmbeddedSettings, folder: Path, seconds: float, fast: bool, callbacks: list[Callback]
-) -> None:
-    """Train a recipe from its newest checkpoint on."""
-    name, stage = recipe.name, getattr(settings, recipe.name)
     trainer = Trainer(recipe, stage, settings.seed, CheckpointManager(folder / name), fast)
     resumed = trainer.resume()
     if not resumed:
         trainer.start_from(_initial(folder, name))
     where = f"resumes at step {trainer.step}" if resumed else "starts"
     logger.info("{} {} of {}, {}", name, where, stage.steps, "bfloat16" if fast else "float32")
-    trainer.run(seconds, callbacks)
+    callbacks = _callbacks(name, settings, folder, sheet_minutes, blueprint)
+    trainer.run(seconds, [*callbacks, *([FitToTime(recipe, seconds)] if fit else [])])
 
 
 def start_from(pipeline: Path, folder: Path, blueprint: Blueprint = NANO) -> None:
