@@ -63,8 +63,12 @@ class Steps:
 
 
 def _frugal(other: Plan, failed: Plan) -> bool:
-    """Whether it makes sense to try: a plan that is known to need as much as the failed one does not."""
-    return not failed.memory_estimate or other.memory_estimate < failed.memory_estimate
+    """Whether it makes sense to try: a plan that is known to need as much as the failed one does not.
+
+    Estimates are of one clip in a forward; fewer clips need less.
+    """
+    fewer = other.prompts_per_forward < failed.prompts_per_forward
+    return fewer or not failed.memory_estimate or other.memory_estimate < failed.memory_estimate
 
 
 def without(plan: Plan, switch: str) -> Plan:

@@ -146,7 +146,9 @@ def test_figures_go_into_the_page_and_the_planners_file(results, tmp_path, monke
     assert "OutOfMemoryError: no" in text
 
 
-@pytest.mark.parametrize("text", ["[]", "no json", '{"rehearsal": true, "rows": {}}', '{"rehearsal": false, "rows": []}'])
+@pytest.mark.parametrize(
+    "text", ["[]", "no json", '{"rehearsal": true, "rows": {}}', '{"rehearsal": false, "rows": []}']
+)
 def test_a_rehearsal_or_another_file_is_not_published(tmp_path, text):
     (tmp_path / "card.json").write_text(text)
     with pytest.raises(BadInputError, match=r"card\.json"):

@@ -78,13 +78,17 @@ def test_weights_in_another_dtype_than_their_files_cannot_be_dropped_from_memory
 
 
 def test_a_cache_that_keeps_every_block_is_counted():
-    plain, kept = (choices(request(profile="exact", cache=name), SPEC, gpu(140))[0].estimate for name in (None, "taylorseer"))
+    plain, kept = (
+        choices(request(profile="exact", cache=name), SPEC, gpu(140))[0].estimate for name in (None, "taylorseer")
+    )
     assert kept - plain > 25e9
 
 
 def test_more_frames_need_more():
     spec = find_model("cogvideox1.5-5b-i2v")
-    short, long = (counted_bytes(find_profile("stream").model_copy(update={"tiling": True}), spec, n) for n in (81, 161))
+    short, long = (
+        counted_bytes(find_profile("stream").model_copy(update={"tiling": True}), spec, n) for n in (81, 161)
+    )
     assert long > 1.5 * short
 
 
@@ -103,6 +107,58 @@ def test_a_peak_measured_on_a_card_counts_where_it_is_larger():
     )
 
 
+@pytest.mark.parametrize("profile", ["auto", "fast", "compact"])
+def test_single_layers_are_moved_uncompiled(profile):
+    """Hooks inside a block and one graph of the block exclude each other."""
+    for choice in choices(request(offload="sequential", profile=profile), SPEC, gpu(40)):
+        assert (choice.profile.offload, choice.profile.compile) == ("sequential", False)
+
+
+@pytest.mark.parametrize("offload", ["text", "group", "paged"])
+def test_the_stock_pipeline_has_no_offload_of_ours(offload):
+    with pytest.raises(BadInputError, match="none, model and sequential"):
+        choices(request(mode="baseline", offload=offload), SPEC, gpu(40))
+
+
+@pytest.mark.parametrize(("gigabytes", "offload"), [(2, "auto"), (12, "auto"), (12, "sequential"), (24, "none")])
+def test_the_stock_pipeline_is_not_loaded_in_vain(gigabytes, offload):
+    with pytest.raises(BadInputError, match=r"needs (16|37)\.\d GB of GPU memory .* mode optimized needs less"):
+        choices(request(mode="baseline", offload=offload), SPEC, gpu(gigabytes))
+    assert choices(request(mode="baseline"), SPEC, gpu(24))[0].profile.offload == "model"
+    assert choices(request(mode="baseline"), SPEC, gpu(48))[0].profile.offload == "none"
+
+
+def test_a_budget_beyond_the_card_is_the_card():
+    assert choices(request(vram_budget="100GB"), SPEC, gpu(24))[0].profile.name == "lean"
+
+
+def test_float32_takes_twice_of_the_machines_memory_and_of_the_card():
+    host = {"host_memory": 64 << 30, "free_host_memory": 40 << 30}
+    with pytest.raises(BadInputError, match=r"needs 44\.4 GB of the machine's own memory"):
+        choices(request(dtype="float32"), SPEC, gpu(24, **host))
+    with pytest.raises(BadInputError, match=r"keeps 42\.4 GB of weights on the GPU"):
+        choices(request(dtype="float32", profile="fast"), SPEC, gpu(24))
+    told = advice(request(dtype="float32"), SPEC, gpu(24))
+    assert "offload group slows this run; without it 65 GB are needed, 24 GB are free" in told
+
+
+@pytest.mark.parametrize("kernel", ["cudnn", "efficient"])
+def test_a_kernel_of_a_gpu_is_refused_before_anything_loads(kernel):
+    with pytest.raises(BadInputError, match="on a CPU there are flash and math"):
+        choices(request(attention=kernel), SPEC, Hardware(device="cpu", name="a CPU", memory=1, free_memory=1))
+
+
+@pytest.mark.parametrize(("gone", "instead"), [("minimal", "stream"), ("frugal", "compact"), ("offload", "stream")])
+def test_a_profile_that_is_gone_names_its_successor(gone, instead):
+    with pytest.raises(BadInputError, match=f"profile '{gone}' is gone; {instead} takes its place"):
+        choices(request(profile=gone), SPEC, gpu(40))
+
+
+def test_a_card_that_is_too_old_to_compile_is_told_as_that():
+    told = advice(request(), SPEC, gpu(40, (6, 1), compiler_lacks=""))
+    assert told[-1].endswith("that needs CUDA capability 7.0; a GPU is older")
+
+
 def test_nothing_fits():
     with pytest.raises(BadInputError, match=r"needs 4\.\d GB of GPU memory at least, 2.0 GB are free"):
         choices(request(), SPEC, gpu(2))
@@ -112,7 +168,9 @@ def test_a_named_profile_runs_where_it_applies():
     assert choices(request(profile="exact"), SPEC, gpu(140))[0].profile.name == "exact"
     with pytest.raises(BadInputError, match="needs CUDA capability"):
         choices(request(profile="fast"), SPEC, gpu(140, (6, 1)))
-    with pytest.raises(BadInputError, match=r"keeps 21.2 GB of weights on the GPU, which has 12.0 GB; --profile stream"):
+    with pytest.raises(
+        BadInputError, match=r"keeps 21.2 GB of weights on the GPU, which has 12.0 GB; --profile stream"
+    ):
         choices(request(profile="fast"), SPEC, gpu(12))
     assert [c.profile.name for c in choices(request(profile="fast"), SPEC, gpu(24))][:2] == ["fast", "lean"]
     with pytest.raises(BadInputError, match="unknown profile"):
@@ -154,7 +212,9 @@ def test_a_tuned_plan_says_that_it_is_not_exact():
 def test_without_a_compiler_nothing_is_compiled():
     bare = gpu(140).model_copy(update={"compiler": False})
     assert not any(plan.session.compile for plan in resolve(request(), SPEC, bare, load_templates(), {}, "", 0))
-    assert advice(request(), SPEC, bare)[-1].startswith("nothing is compiled here, which makes it slower: that needs a C++")
+    assert advice(request(), SPEC, bare)[-1].startswith(
+        "nothing is compiled here, which makes it slower: that needs a C++"
+    )
     with pytest.raises(BadInputError, match="needs a C\\+\\+ compiler"):
         resolve(request(compile=True), SPEC, bare, load_templates(), {}, "", 0)
     with pytest.raises(BadInputError, match="CUDA capability 7.0; a GPU is older"):

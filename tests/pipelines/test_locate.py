@@ -53,11 +53,22 @@ def test_an_unfinished_download_is_told_and_never_chosen(cache, tiny_folder, los
     with (folder.parents[1] / "blobs" / "abc.incomplete").open("wb") as blob:
         blob.truncate(300_000_000)
     spec = find_model("cogvideox-5b-i2v")
-    with pytest.raises(MissingWeightsError, match=r"^0\.3 of 21\.6 GB .* go on with: hf download THUDM/CogVideoX-5b-I2V --rev"):
+    with pytest.raises(
+        MissingWeightsError, match=r"^0\.3 of 21\.6 GB .* go on with: hf download THUDM/CogVideoX-5b-I2V --rev"
+    ):
         locate(spec)
     chosen, sentence = choose_model(Request(input_image=photograph))
     assert chosen.id == "nano"
     assert "0.3 of 21.6 GB" in sentence
+
+
+def test_a_snapshot_whose_index_cannot_be_read_is_unfinished(cache, tiny_folder, photograph):
+    folder = fill(cache, tiny_folder, "zai-org/CogVideoX-5b-I2V")
+    (folder / "transformer" / "diffusion_pytorch_model.safetensors.index.json").write_text("")
+    spec = find_model("cogvideox-5b-i2v")
+    assert find(spec) is None
+    with pytest.raises(MissingWeightsError, match="go on with: hf download"):
+        locate(spec)
 
 
 def test_an_empty_snapshot_is_no_model(cache):
@@ -120,13 +131,16 @@ def test_an_index_that_is_none_is_one_sentence(tiny_folder, tmp_path, text):
 def test_a_class_that_no_cogvideox_folder_has_is_refused(tiny_folder, tmp_path):
     folder = shutil.copytree(tiny_folder, tmp_path / "other")
     index = json.loads((folder / "model_index.json").read_text())
-    (folder / "model_index.json").write_text(json.dumps(index | {"transformer": ["diffusers", "WanTransformer3DModel"]}))
+    (folder / "model_index.json").write_text(
+        json.dumps(index | {"transformer": ["diffusers", "WanTransformer3DModel"]})
+    )
     with pytest.raises(BadInputError, match="WanTransformer3DModel.*has CogVideoXTransformer3DModel"):
         locate(find_model(str(folder)))
 
 
 @pytest.mark.parametrize(
-    ("name", "sentence"), [("cog.gguf", "a quantised transformer alone"), ("cog.safetensors", "adapter goes with --lora")]
+    ("name", "sentence"),
+    [("cog.gguf", "a quantised transformer alone"), ("cog.safetensors", "adapter goes with --lora")],
 )
 def test_a_single_file_is_no_model(tmp_path, name, sentence):
     for path in (str(tmp_path / name), name):
