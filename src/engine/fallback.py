@@ -79,6 +79,14 @@ def without(plan: Plan, switch: str) -> Plan:
     return plan.model_copy(update={"session": plan.session.model_copy(update={switch: off})})
 
 
+def became(plan: Plan) -> set[str]:
+    """Digests of the plan and of everything that stepping down may make of it."""
+    found = [plan]
+    for switch in NAMES:
+        found += [without(other, switch) for other in found]
+    return {other.digest() for whole in found for other in (whole, tiled(whole))}
+
+
 def step_down(
     plans: tuple[Plan, ...],
     open_session: Callable[[Plan], Session],

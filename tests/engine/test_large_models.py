@@ -81,6 +81,14 @@ def test_auto_is_the_large_model_where_it_fits(monkeypatch, photograph):
         assert "GPU memory at least" in sentence or name != "nano"
 
 
+def test_auto_stays_with_the_large_model_while_it_fills_the_card(monkeypatch, photograph):
+    """The second clip of a process, and a service that tells its model while a worker holds it."""
+    monkeypatch.setattr(engine, "find", lambda spec: spec)
+    held = card(24).model_copy(update={"free_memory": 10**9, "free_host_memory": 10**9})
+    monkeypatch.setattr("src.engine.probe.probe", lambda _: held)
+    assert choose_model(Request(input_image=photograph))[0].id == FIRST.id
+
+
 @pytest.mark.parametrize("budget", ["0", "0GB", "-1GB", "much"])
 def test_a_budget_of_nothing_is_refused(budget):
     with pytest.raises(BadInputError, match="a number above 0 with GB"):
