@@ -83,7 +83,7 @@ def sized(prepared: Prepared, hardware: Hardware) -> Prepared:
     """With the memory that the planner reckons with: of a folder on a GPU, counted from its own configuration files."""
     if hardware.device == "cpu" or prepared.spec.memory.transformer:
         return prepared
-    from src.pipelines.footprint import counted_folder
+    from src.pipelines.folder_memory import counted_folder
 
     return replace(prepared, spec=counted_folder(prepared.spec, prepared.folder))
 

@@ -77,7 +77,8 @@ def _file_of(spec: ModelSpec) -> Path:
 def count_of(spec: ModelSpec) -> Memory:
     """Count the model anew, keeping what was measured on a card."""
     from src.pipelines.architectures import ARCHITECTURES
-    from src.pipelines.footprint import count, count_folder
+    from src.pipelines.folder_memory import count_folder
+    from src.pipelines.footprint import count
     from src.pipelines.locate import locate
 
     counted = count(spec) if spec.id in ARCHITECTURES else count_folder(spec, locate(spec))
