@@ -35,10 +35,12 @@ def read(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         rehearsal, rows = found["rehearsal"], found["rows"]
-        known = isinstance(rows, dict) and all(isinstance(row, dict) for row in rows.values())
+        known = isinstance(rows, dict) and "environment" in rows and all(isinstance(row, dict) for row in rows.values())
     except (ValueError, TypeError, LookupError) as error:
         raise BadInputError(f"{file} is no result of benchmarks.card: {error}") from None
-    if rehearsal or not known:
+    if not known:
+        raise BadInputError(f"{file} is no result of benchmarks.card: it has no row environment, which comes first")
+    if rehearsal:
         raise BadInputError(f"{file} is of a rehearsal; only what a card measured is published")
     return found
 

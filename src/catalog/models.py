@@ -33,6 +33,9 @@ def find_model(name: str) -> ModelSpec:
         return own[0] if own else spec_of_folder(Path(name))
     if is_file(Path(name)) or Path(name).suffix in SINGLE_FILES:
         raise BadInputError(_single_file(name))
+    for spec in specs.values():
+        if name in (spec.hub, *spec.former):
+            raise BadInputError(f"--model {name} is the hub's name; Newsreel's is {spec.id}")
     if "/" in name or name.startswith("."):
         raise MissingFileError(f"model folder {name} does not exist")
     known = ", ".join(specs)

@@ -12,7 +12,7 @@ from src.core.paths import CONFIGS
 class Profile(Config):
     """One way to run.
 
-    devices: where it applies.
+    former: names of profiles that are gone and whose place it takes. devices: where it applies.
     vae: "stock" or "fast" (exact rewrite, attention on a CPU too). compile: blocks and decoder through torch.compile.
     attention: kernel of scaled dot-product attention, "auto" leaves the choice to PyTorch.
     cache, cache_threshold: step cache and how far the first block's residual may move before it is refreshed.
@@ -24,6 +24,7 @@ class Profile(Config):
 
     name: str
     description: str
+    former: tuple[str, ...] = ()
     devices: tuple[str, ...] = ("cuda",)
     vae: str = "fast"
     compile: bool = False
@@ -57,8 +58,11 @@ def load_profiles() -> tuple[Profile, ...]:
 
 
 def find_profile(name: str) -> Profile:
-    """The profile called `name`; raises BadInputError with the list of known ones."""
+    """The profile called `name`; raises BadInputError with what takes its place, or the list of known ones."""
     profiles = {profile.name: profile for profile in load_profiles()}
-    if name not in profiles:
-        raise BadInputError(f"unknown profile {name!r}; known: auto, {', '.join(profiles)}")
-    return profiles[name]
+    if name in profiles:
+        return profiles[name]
+    for profile in profiles.values():
+        if name in profile.former:
+            raise BadInputError(f"profile {name!r} is gone; {profile.name} takes its place, or auto")
+    raise BadInputError(f"unknown profile {name!r}; known: auto, {', '.join(profiles)}")

@@ -28,3 +28,8 @@ class Hardware(Config):
     vendor: str = ""
     host_memory: int = 0
     free_host_memory: int = 0
+
+
+def unoccupied(hardware: Hardware) -> Hardware:
+    """The same machine with all of its memory free."""
+    return hardware.model_copy(update={"free_memory": hardware.memory, "free_host_memory": hardware.host_memory})

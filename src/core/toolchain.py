@@ -12,14 +12,22 @@ CC = ("gcc", "clang", "cc")
 def missing_for_compiling(device: str) -> str:
     """What torch.compile lacks here, "" for nothing.
 
-    On a CPU it builds C++; on a GPU Triton builds a launcher in C for each kernel, against the headers of Python.
+    On a CPU it builds C++; on a GPU Triton builds a launcher in C for each kernel; both against the headers of Python.
     """
-    if device == "cpu":
-        return "" if any(map(shutil.which, CXX)) else "a C++ compiler: apt-get install g++ python3-dev"
+    return (_missing_cxx() if device == "cpu" else _missing_triton()) or _missing_headers()
+
+
+def _missing_cxx() -> str:
+    return "" if any(map(shutil.which, CXX)) else "a C++ compiler: apt-get install g++ python3-dev"
+
+
+def _missing_triton() -> str:
     if find_spec("triton") is None:
         return "the package triton, which comes with PyTorch for Linux"
-    if not any(map(shutil.which, CC)):
-        return "a C compiler: apt-get install gcc python3-dev"
+    return "" if any(map(shutil.which, CC)) else "a C compiler: apt-get install gcc python3-dev"
+
+
+def _missing_headers() -> str:
     return "" if has_headers() else "the headers of Python: apt-get install python3-dev"
 
 

@@ -7,7 +7,17 @@ from src.catalog.spec import ModelSpec
 from src.core.hardware import Hardware
 from src.core.request import Request
 from src.engine.estimates import needed_bytes
-from src.engine.planner import Choice, apply_switches, budget_bytes, choice_of, choices, lacks, short_of_host
+from src.engine.planner import (
+    Choice,
+    apply_switches,
+    budget_bytes,
+    choice_of,
+    choices,
+    compiling_lacks,
+    lacks,
+    short_of_host,
+    width,
+)
 
 LARGE_BYTES = 1_000_000_000
 
@@ -35,7 +45,8 @@ def _device_advice(request: Request, spec: ModelSpec, hardware: Hardware) -> tup
             (large,) if spec.memory.transformer > LARGE_BYTES else ()
         )
     chosen = choices(request, spec, hardware)[0]
-    return (chosen.reason, *_left_out(request, spec, hardware, chosen), *_offload_advice(chosen, spec, hardware))
+    moved = _offload_advice(request, chosen, spec, hardware)
+    return (chosen.reason, *_left_out(request, spec, hardware, chosen), *moved)
 
 
 def _left_out(request: Request, spec: ModelSpec, hardware: Hardware, chosen: Choice) -> Iterator[str]:
@@ -49,13 +60,15 @@ def _left_out(request: Request, spec: ModelSpec, hardware: Hardware, chosen: Cho
         short = lacks(profile, hardware) or short_of_host(choice.profile, request, spec, hardware)
         if short and choice.needed <= budget_bytes(request, hardware) and hardware.device in profile.devices:
             yield f"profile {profile.name} is left out: it needs {short}"
-    if find_profile(chosen.profile.name).compile and not chosen.profile.compile and request.compile is None:
-        yield f"nothing is compiled here, which makes it slower: that needs {hardware.compiler_lacks}"
+    missing = compiling_lacks(hardware)
+    if missing and find_profile(chosen.profile.name).compile and request.compile is None:
+        yield f"nothing is compiled here, which makes it slower: that needs {missing}"
 
 
-def _offload_advice(chosen: Choice, spec: ModelSpec, hardware: Hardware) -> Iterator[str]:
+def _offload_advice(request: Request, chosen: Choice, spec: ModelSpec, hardware: Hardware) -> Iterator[str]:
     if chosen.profile.offload not in ("none", "text"):
-        whole = needed_bytes(find_profile("fast"), spec) / 1e9
+        resident = chosen.profile.model_copy(update={"offload": "none", "tiling": False})
+        whole = needed_bytes(resident, spec, request.num_frames, width(request)) / 1e9
         free = hardware.free_memory / 1e9
         offload = chosen.profile.offload
         yield f"offload {offload} slows this run; without it {whole:.0f} GB are needed, {free:.0f} GB are free"

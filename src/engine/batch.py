@@ -17,6 +17,7 @@ from src.core.plan import Plan
 from src.core.progress import CancelToken, ignore
 from src.core.request import Request
 from src.core.result import Result
+from src.engine.fallback import became
 from src.engine.generate import generate, plans_for, prepare, sized
 from src.engine.manifest import read_manifest
 from src.engine.planner import budget_bytes, most_prompts
@@ -194,12 +195,16 @@ def _skipped(item: Planned) -> Outcome | None:
 
 
 def finished(path: Path, plans: tuple[Plan, ...]) -> Result | None:
-    """The result that lies at `path` already: its manifest is valid, is of one of these plans, and its clip whole."""
+    """The result that lies at `path` already: its manifest is valid, is of one of these plans (or of what
+    stepping down made of one), and its clip whole."""
     try:
         manifest = read_manifest(path.with_suffix(".json"))
     except NewsreelError:
         return None
-    if manifest.plan_sha256 not in {plan.digest() for plan in plans} or not path.is_file():
+    known = {plan.digest() for plan in plans}
+    if manifest.fallbacks:
+        known |= {digest for plan in plans for digest in became(plan)}
+    if manifest.plan_sha256 not in known or not path.is_file():
         return None
     if sha256_of(path) != manifest.clip.sha256:
         return None

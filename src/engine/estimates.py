@@ -51,11 +51,11 @@ def _stages(profile: Profile, memory: Memory, longer: float) -> tuple[int, list[
     decode = _decode(profile, memory, longer)
     if profile.offload == "none":
         return memory.text_encoder + transformer + memory.vae, [(0, text), (0, image), (0, denoise), (0, decode)]
+    if profile.offload == "sequential":
+        return LARGEST_LAYER, [(0, text), (0, image), (0, denoise), (0, decode)]
     if profile.vae == "stock":  # accelerate keeps T5 until the transformer comes
         first = memory.text_encoder + memory.vae
         return 0, [(first, image), (transformer, denoise), (memory.vae, decode)]
-    if profile.offload == "sequential":
-        return LARGEST_LAYER, [(0, text), (0, image), (0, denoise), (0, decode)]
     here = {"text": transformer, "model": 0}.get(profile.offload, 0)
     while_denoising = {"text": 0, "model": transformer}.get(profile.offload, memory.transformer_stream)
     stages = [(memory.text_stream, text), (0, image), (while_denoising, denoise), (0, decode)]
@@ -73,13 +73,13 @@ def _decode(profile: Profile, memory: Memory, longer: float) -> float:
     return memory.decode_stock if profile.vae == "stock" else memory.decode
 
 
-def host_bytes(profile: Profile, spec: ModelSpec, as_stored: bool) -> int:
+def host_bytes(profile: Profile, spec: ModelSpec, as_stored: bool, width: int = 1) -> int:
     """The machine's own memory that the profile cannot do without.
 
     as_stored: weights run in the dtype of their files. They are mapped from there, and the system may drop and read
-    them again; pinned blocks, and weights in another dtype, it may not.
+    them again; pinned blocks, and weights in another dtype, it may not. width: as of `counted_bytes`.
     """
     memory = spec.memory
     pinned = memory.transformer if profile.offload == "group" else 0
     copied = 0 if as_stored else memory.text_encoder + memory.transformer + memory.vae
-    return HOST_RESERVE + max(pinned, copied)
+    return HOST_RESERVE + width * max(pinned, copied)

@@ -63,8 +63,12 @@ class Steps:
 
 
 def _frugal(other: Plan, failed: Plan) -> bool:
-    """Whether it makes sense to try: a plan that is known to need as much as the failed one does not."""
-    return not failed.memory_estimate or other.memory_estimate < failed.memory_estimate
+    """Whether it makes sense to try: a plan that is known to need as much as the failed one does not.
+
+    Estimates are of one clip in a forward; fewer clips need less.
+    """
+    fewer = other.prompts_per_forward < failed.prompts_per_forward
+    return fewer or not failed.memory_estimate or other.memory_estimate < failed.memory_estimate
 
 
 def without(plan: Plan, switch: str) -> Plan:
@@ -73,6 +77,14 @@ def without(plan: Plan, switch: str) -> Plan:
         return plan.model_copy(update={"cache": Cache()})
     off = {"compile": False, "quantize": "none", "attention": "auto"}[switch]
     return plan.model_copy(update={"session": plan.session.model_copy(update={switch: off})})
+
+
+def became(plan: Plan) -> set[str]:
+    """Digests of the plan and of everything that stepping down may make of it."""
+    found = [plan]
+    for switch in NAMES:
+        found += [without(other, switch) for other in found]
+    return {other.digest() for whole in found for other in (whole, tiled(whole))}
 
 
 def step_down(

@@ -11,7 +11,7 @@ from src.artifacts.store import LocalStore
 from src.catalog.models import find_model
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, OutputError
-from src.core.hardware import Hardware
+from src.core.hardware import Hardware, unoccupied
 from src.core.paths import examples, home, is_folder
 from src.core.plan import Plan
 from src.core.progress import CancelToken, Listener, ignore
@@ -83,13 +83,17 @@ def sized(prepared: Prepared, hardware: Hardware) -> Prepared:
     """With the memory that the planner reckons with: of a folder on a GPU, counted from its own configuration files."""
     if hardware.device == "cpu" or prepared.spec.memory.transformer:
         return prepared
-    from src.pipelines.footprint import counted_folder
+    from src.pipelines.folder_memory import counted_folder
 
     return replace(prepared, spec=counted_folder(prepared.spec, prepared.folder))
 
 
 def choose_model(request: Request) -> tuple[ModelSpec, str]:
-    """The model asked for; "auto" is the 5B where CUDA and its weights are here, else the embedded one."""
+    """The model asked for; "auto" is the 5B where its weights and a card that it fits are here, else the embedded one.
+
+    The whole card counts, not what is free of it: this process may hold the model already, and two clips of one batch
+    are of one model.
+    """
     if request.model != "auto":
         spec = find_model(request.model)
         return spec, f"model {spec.id}: {spec.description}"
@@ -102,7 +106,7 @@ def choose_model(request: Request) -> tuple[ModelSpec, str]:
     if hardware.device != "cuda":
         return nano, f"model nano, the embedded one: {LARGE} needs a CUDA device, which is not here"
     try:
-        choices(request, large, hardware)
+        choices(request, large, unoccupied(hardware))
     except BadInputError as error:
         return nano, f"model nano, the embedded one: {error}"
     return large, f"model {LARGE} on {hardware.name}; the embedded one with --model nano"

@@ -49,6 +49,8 @@ def _check_switches(request: Request, hardware: Hardware) -> None:
         raise MissingWeightsError(f"--quantize {request.quantize} needs {QUANTIZER}")
     if request.attention == "cudnn" and hardware.vendor == "amd":
         raise BadInputError(f"--attention cudnn needs an NVIDIA card; {hardware.name} has flash, efficient and math")
+    if request.attention in ("cudnn", "efficient") and hardware.device == "cpu":
+        raise BadInputError(f"--attention {request.attention} is a CUDA kernel; on a CPU there are flash and math")
     if request.compile and request.offload == "sequential":
         raise BadInputError("--compile does not go with --offload sequential, which moves single layers; take group")
 
@@ -62,8 +64,9 @@ def _fitting(request: Request, spec: ModelSpec, hardware: Hardware) -> Iterator[
 
 
 def budget_bytes(request: Request, hardware: Hardware) -> int:
-    """The request's own budget, or what is free."""
-    return parse_bytes(request.vram_budget) if request.vram_budget else hardware.free_memory
+    """The request's own budget, of which no more can be used than the card has; or what is free."""
+    asked = parse_bytes(request.vram_budget) if request.vram_budget else None
+    return hardware.free_memory if asked is None else min(asked, hardware.memory)
 
 
 def _candidates(request: Request, spec: ModelSpec, hardware: Hardware) -> Iterator[Choice]:
@@ -85,8 +88,8 @@ def _settled(profile: Profile, request: Request, spec: ModelSpec, hardware: Hard
     changes: dict[str, object] = {}
     if profile.attention == "cudnn" and hardware.vendor == "amd":
         changes["attention"] = "auto"
-    if profile.compile and not can_compile(hardware) and not request.compile:
-        changes["compile"] = False
+    if profile.compile and not request.compile and (profile.offload == "sequential" or not can_compile(hardware)):
+        changes["compile"] = False  # hooks of single layers lie inside what would be one graph
     if profile.tiling == "auto":
         whole = profile.model_copy(update={"tiling": False})
         roomy = needed_bytes(whole, spec, request.num_frames, width(request)) <= budget_bytes(request, hardware)
@@ -101,7 +104,16 @@ def width(request: Request) -> int:
 
 def can_compile(hardware: Hardware) -> bool:
     """Whether torch.compile has what it needs, and the card is one that Triton knows."""
-    return hardware.compiler and (hardware.device == "cpu" or capability(hardware) >= COMPILES_FROM)
+    return not compiling_lacks(hardware)
+
+
+def compiling_lacks(hardware: Hardware) -> str:
+    """What keeps torch.compile from working here, "" for nothing."""
+    if not hardware.compiler:
+        return hardware.compiler_lacks
+    if hardware.device != "cpu" and capability(hardware) < COMPILES_FROM:
+        return f"CUDA capability {COMPILES_FROM}; {hardware.name} is older"
+    return ""
 
 
 def capability(hardware: Hardware) -> float:
@@ -125,7 +137,7 @@ def short_of_host(profile: Profile, request: Request, spec: ModelSpec, hardware:
     if hardware.device == "cpu" or not hardware.free_host_memory or not spec.memory.transformer:
         return ""
     as_stored = request.dtype == "bfloat16" or (request.dtype == "auto" and hardware.bf16)
-    needs, free = host_bytes(profile, spec, as_stored), hardware.free_host_memory
+    needs, free = host_bytes(profile, spec, as_stored, width(request)), hardware.free_host_memory
     if needs <= free:
         return ""
     return f"{needs / 1e9:.1f} GB of the machine's own memory, of which {free / 1e9:.1f} GB are free"
@@ -153,7 +165,7 @@ def _named(request: Request, spec: ModelSpec, hardware: Hardware, fitting: list[
     if missing := lacks(profile, hardware):
         raise BadInputError(f"--profile {profile.name} needs {missing}; this machine runs on {hardware.name}")
     first = choice_of(apply_switches(profile, request), request, spec, hardware)
-    weights = resident_bytes(first.profile, spec)
+    weights = width(request) * resident_bytes(first.profile, spec)
     if hardware.device == "cuda" and weights > hardware.memory:
         better = f"--profile {fitting[0].profile.name} fits" if fitting else "use --model nano"
         raise BadInputError(
@@ -164,14 +176,29 @@ def _named(request: Request, spec: ModelSpec, hardware: Hardware, fitting: list[
 
 
 def _baseline(request: Request, spec: ModelSpec, hardware: Hardware) -> Choice:
-    """The stock pipeline: nothing of ours, but offload where the whole model does not fit."""
+    """The stock pipeline: nothing of ours, but offload where the whole model does not fit.
+
+    Raises BadInputError for an offload of ours, and for a card that is smaller than what is counted.
+    """
     stock = Profile(name="stock", description="the stock pipeline", devices=("cuda", "cpu"), vae="stock")
+    if request.offload not in STOCK_OFFLOADS:
+        raise BadInputError(
+            f"--offload {request.offload} does not apply to mode baseline; the stock pipeline has none, model and "
+            "sequential"
+        )
     whole = choice_of(stock, request, spec, hardware)
-    if request.offload != "auto":
-        return choice_of(stock.model_copy(update={"offload": request.offload}), request, spec, hardware)
-    if hardware.device == "cpu" or whole.needed <= budget_bytes(request, hardware):
-        return whole
-    return choice_of(stock.model_copy(update={"offload": "model"}), request, spec, hardware)
+    roomy = hardware.device == "cpu" or whole.needed <= budget_bytes(request, hardware)
+    offload = ("none" if roomy else "model") if request.offload == "auto" else request.offload
+    chosen = choice_of(stock.model_copy(update={"offload": offload}), request, spec, hardware)
+    if hardware.device == "cuda" and chosen.estimate > hardware.memory:
+        raise BadInputError(
+            f"mode baseline, the stock pipeline, needs {chosen.estimate / 1e9:.1f} GB of GPU memory for {spec.id}, "
+            f"{hardware.name} has {hardware.memory / 1e9:.1f} GB; mode optimized needs less"
+        )
+    return chosen
+
+
+STOCK_OFFLOADS = ("auto", "none", "model", "sequential")
 
 
 def apply_switches(profile: Profile, request: Request) -> Profile:

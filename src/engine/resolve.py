@@ -11,7 +11,7 @@ from src.core.hardware import Hardware
 from src.core.plan import Adapter, Cache, Plan, SessionKey, Upscale
 from src.core.prompts import Template, find_template
 from src.core.request import Request, parse_upscale
-from src.engine.planner import COMPILES_FROM, FEWEST, Choice, can_compile, choices, parse_cache
+from src.engine.planner import FEWEST, Choice, can_compile, choices, compiling_lacks, parse_cache
 from src.pipelines.schedulers import timesteps
 from src.upscaling.files import delivery_files, preset_files
 
@@ -210,8 +210,7 @@ def session_key(request: Request, spec: ModelSpec, hardware: Hardware, profile: 
     if hardware.device == "cpu" and profile.offload != "none":
         raise BadInputError(f"--offload {profile.offload} moves weights between CPU and GPU; there is no GPU here")
     if request.compile and not can_compile(hardware):
-        newer = f"CUDA capability {COMPILES_FROM}; {hardware.name} is older"
-        raise BadInputError(f"--compile needs {newer if hardware.compiler else hardware.compiler_lacks}")
+        raise BadInputError(f"--compile needs {compiling_lacks(hardware)}")
     return SessionKey(
         model=spec.id,
         source=spec.source,

@@ -18,7 +18,7 @@ from src.core.hardware import Hardware
 from src.core.paths import CONFIGS
 from src.core.request import Request
 from src.engine.planner import choices
-from src.evaluation.pages import markdown_table, write_block
+from src.evaluation.pages import around_block, markdown_table, write_block
 
 CARDS = (8, 10, 12, 16, 24, 32, 40, 48, 80, 141)
 """GB as they are sold."""
@@ -43,6 +43,7 @@ def parse() -> argparse.Namespace:
 
 def run(arguments: argparse.Namespace) -> None:
     specs = [find_model(name) for name in (MODELS if arguments.model == "all" else (arguments.model,))]
+    _check(arguments, specs)
     counted = [spec.model_copy(update={"memory": count_of(spec)}) for spec in specs]
     for spec in counted:
         print(f"{spec.id}\n{figures(spec.memory)}\n")
@@ -52,20 +53,36 @@ def run(arguments: argparse.Namespace) -> None:
     large = [spec for spec in counted if spec.id in LARGE]
     if large:
         print(cards(large))
-    if arguments.page and not large:
-        raise BadInputError("--page takes the table of the large models; give --model all")
     if arguments.page:
         write_block(arguments.page, "cards", cards(large))
+
+
+def _check(arguments: argparse.Namespace, specs: list[ModelSpec]) -> None:
+    """Raise before anything is counted where --write or --page has no place to write to."""
+    if arguments.page and not {spec.id for spec in specs} >= set(LARGE):
+        raise BadInputError("--page takes the table of the large models; give --model all")
+    if arguments.page:
+        around_block(arguments.page, "cards")
+    for spec in specs if arguments.write else ():
+        _file_of(spec)
+
+
+def _file_of(spec: ModelSpec) -> Path:
+    path = CONFIGS / "models" / f"{spec.id}.yaml"
+    if not path.is_file():
+        raise BadInputError(f"--write goes into configs/models/, which has no {path.name}")
+    return path
 
 
 def count_of(spec: ModelSpec) -> Memory:
     """Count the model anew, keeping what was measured on a card."""
     from src.pipelines.architectures import ARCHITECTURES
+    from src.pipelines.folder_memory import count_folder
     from src.pipelines.footprint import count
     from src.pipelines.locate import locate
 
-    folder = None if spec.id in ARCHITECTURES else locate(spec)
-    return count(spec, folder).model_copy(update={"measured": spec.memory.measured})
+    counted = count(spec) if spec.id in ARCHITECTURES else count_folder(spec, locate(spec))
+    return counted.model_copy(update={"measured": spec.memory.measured})
 
 
 def figures(memory: Memory) -> str:
@@ -76,9 +93,7 @@ def figures(memory: Memory) -> str:
 
 def write(spec: ModelSpec) -> Path:
     """Put the figures into the model's own file. Raises BadInputError for a model that has none."""
-    path = CONFIGS / "models" / f"{spec.id}.yaml"
-    if not path.is_file():
-        raise BadInputError(f"--write goes into configs/models/, which has no {path.name}")
+    path = _file_of(spec)
     values = spec.memory.model_dump(exclude_defaults=True)
     block = "memory:\n" + "".join(f"  {name}: {_inline(value)}\n" for name, value in values.items())
     text = path.read_text(encoding="utf-8")

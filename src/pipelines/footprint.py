@@ -4,7 +4,6 @@ What is not in the counts: cuDNN's workspaces, fragmentation, the CUDA context; 
 Attention counts its output alone, as fused kernels need no more.
 """
 
-import hashlib
 import json
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -20,11 +19,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from src.catalog.spec import Memory, ModelSpec
-from src.core.errors import BadInputError
-from src.core.paths import home
 from src.pipelines.architectures import ARCHITECTURES, Architecture
 from src.pipelines.denoise import TILE_OVERLAP
 from src.pipelines.fast_vae import make_fast
+from src.pipelines.snapshots import PARTS
 
 DTYPE = torch.bfloat16
 STAGES = ("encode_text", "encode_image", "denoise", "decode", "decode_tiled")
@@ -83,8 +81,7 @@ def architecture_of(spec: ModelSpec, folder: Path | None) -> Architecture:
         return ARCHITECTURES[spec.id]
     if folder is None:
         raise ValueError(f"{spec.id} is counted from its folder")
-    parts = ("text_encoder", "transformer", "vae")
-    return {part: json.loads((folder / part / "config.json").read_text(encoding="utf-8")) for part in parts}
+    return {part: json.loads((folder / part / "config.json").read_text(encoding="utf-8")) for part in PARTS}
 
 
 def build_parts(architecture: Architecture, device: str, dtype: torch.dtype = DTYPE) -> dict[str, nn.Module]:
@@ -220,22 +217,3 @@ class Stages:
     @staticmethod
     def _meta(*shape: int) -> Tensor:
         return torch.empty(shape, dtype=DTYPE, device="meta")
-
-
-def counted_folder(spec: ModelSpec, folder: Path) -> ModelSpec:
-    """The spec with the figures of a folder's own configurations, which are counted once and remembered.
-
-    Raises BadInputError for configurations that no CogVideoX model can be built from.
-    """
-    text = json.dumps([architecture_of(spec, folder), spec.native.model_dump(), spec.defaults.num_frames])
-    memory = home() / "cache" / f"footprint-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
-    if memory.is_file():
-        return spec.model_copy(update={"memory": Memory.model_validate_json(memory.read_text(encoding="utf-8"))})
-    try:
-        found = count(spec, folder)
-    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise BadInputError(f"{folder}: no model can be built from its configuration files: {reason}") from error
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    memory.write_text(found.model_dump_json(), encoding="utf-8")
-    return spec.model_copy(update={"memory": found})

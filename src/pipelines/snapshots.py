@@ -38,9 +38,16 @@ def snapshots(spec: ModelSpec) -> list[Snapshot]:
         folder = store / "snapshots" / str(spec.revision)
         here = _blob_bytes(store)
         if folder.is_dir() or here:
-            whole = folder.is_dir() and next(missing(folder), None) is None
-            found.append(Snapshot(str(name), folder, whole, here))
+            found.append(Snapshot(str(name), folder, _is_whole(folder), here))
     return sorted(found, key=lambda snapshot: (not snapshot.whole, -snapshot.here))
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether all of it is there; an index that cannot be read is a file that is not."""
+    try:
+        return folder.is_dir() and next(missing(folder), None) is None
+    except BadInputError:
+        return False
 
 
 def _blob_bytes(store: Path) -> int:

@@ -72,6 +72,27 @@ def test_resume_does_nothing_finished_again(jobs_file, tmp_path, cpu):
         assert (folder / name).read_bytes() == before[name][1]
 
 
+def test_a_clip_that_stepped_down_is_finished_and_one_of_another_wish_is_not(jobs_file, tmp_path, cpu, monkeypatch):
+    """The first is made without its cache, which fails; its manifest says so. The second never asked for one."""
+    from src.core.errors import SwitchError
+    from src.pipelines import tuning
+
+    use_cache = tuning.use_cache
+
+    def broken(transformer, cache):
+        if cache.name != "none":
+            raise SwitchError("cache", "it hooks nothing")
+        use_cache(transformer, cache)
+
+    monkeypatch.setattr(tuning, "use_cache", broken)
+    cached, plain = {"cache": "first_block=0.5"}, {"cache": "none"}
+    folder, other = tmp_path / "out", tmp_path / "other"
+    assert [outcome.result.fallbacks != () for outcome in run(jobs_file(1, seed=1, **cached), folder, cpu)] == [True]
+    assert [each.state for each in run(jobs_file(1, seed=1, **cached), folder, cpu, resume=True)] == ["skipped"]
+    run(jobs_file(1, seed=1, **plain), other, cpu)
+    assert [each.state for each in run(jobs_file(1, seed=1, **cached), other, cpu, resume=True)] == ["completed"]
+
+
 def test_a_changed_job_is_not_taken_for_finished(jobs_file, tmp_path, cpu):
     folder = tmp_path / "out"
     run(jobs_file(2), folder, cpu)

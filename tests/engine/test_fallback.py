@@ -164,6 +164,15 @@ def test_a_plan_that_needs_more_than_the_one_that_failed_is_not_tried(plan):
     assert steps.next() is None
 
 
+def test_a_forward_of_its_own_is_tried_after_a_shared_one(plan):
+    """Both plans are estimated by one clip, and the shared forward needs more."""
+    alone = plan.model_copy(update={"memory_estimate": 10**10})
+    shared = alone.model_copy(update={"prompts_per_forward": 2})
+    steps = Steps([shared, alone], {})
+    steps.give_up(steps.next(), "memory", "out of memory", keeps_latents=False)
+    assert steps.next() == alone
+
+
 def test_warming_up_steps_down_too(tiny_folder, cpu, monkeypatch, home):
     from src.engine import warm
 

@@ -15,7 +15,7 @@ from src.engine import generate as engine
 from src.engine.generate import choose_model, generate, plans_for, prepare, sized
 from src.engine.planner import choices
 from src.engine.resolve import resolve
-from src.evaluation.memory import CARDS, card
+from src.evaluation.memory import CARDS, card, count_of
 from src.media.reader import VideoReader
 from src.pipelines.blueprint import TINY
 from tests.newer_kit import build_newer
@@ -81,6 +81,14 @@ def test_auto_is_the_large_model_where_it_fits(monkeypatch, photograph):
         assert "GPU memory at least" in sentence or name != "nano"
 
 
+def test_auto_stays_with_the_large_model_while_it_fills_the_card(monkeypatch, photograph):
+    """The second clip of a process, and a service that tells its model while a worker holds it."""
+    monkeypatch.setattr(engine, "find", lambda spec: spec)
+    held = card(24).model_copy(update={"free_memory": 10**9, "free_host_memory": 10**9})
+    monkeypatch.setattr("src.engine.probe.probe", lambda _: held)
+    assert choose_model(Request(input_image=photograph))[0].id == FIRST.id
+
+
 @pytest.mark.parametrize("budget", ["0", "0GB", "-1GB", "much"])
 def test_a_budget_of_nothing_is_refused(budget):
     with pytest.raises(BadInputError, match="a number above 0 with GB"):
@@ -91,6 +99,13 @@ def engine_request(**fields):
     from src.core.request import build_request
 
     return build_request({"input_image": "a.png", "prompt": "x"} | fields)
+
+
+@pytest.mark.parametrize("spec", [FIRST, NEWER], ids=["1.0", "1.5"])
+def test_a_name_of_the_hub_is_answered_with_ours(spec):
+    for name in (spec.hub, *spec.former):
+        with pytest.raises(BadInputError, match=f"the hub's name; Newsreel's is {spec.id}"):
+            find_model(name)
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +173,29 @@ def test_a_folder_that_nothing_can_be_built_from_is_one_sentence(newer_folder, t
     file.write_text(json.dumps(json.loads(file.read_text()) | {"norm_num_groups": 7}))
     with pytest.raises(BadInputError, match="no model can be built from its configuration files"):
         sized(prepare(Request(input_image=photograph, prompt="x", model=str(folder))), card(8))
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        ("text_encoder", '{"d_model": '),
+        ("text_encoder", "[1]"),
+        ("vae", '{"block_out_channels": [8, 8, 8, 8], "temporal_compression_ratio": 0}'),
+    ],
+)
+def test_a_configuration_that_is_none_is_one_sentence(newer_folder, tmp_path, photograph, part, text):
+    folder = shutil.copytree(newer_folder, tmp_path / "odd")
+    (folder / part / "config.json").write_text(text)
+    prepared = prepare(Request(input_image=photograph, prompt="x", model=str(folder)))
+    with pytest.raises(BadInputError, match="no model can be built from its configuration files"):
+        sized(prepared, card(8))
+    with pytest.raises(BadInputError, match="no model can be built from its configuration files"):
+        count_of(prepared.spec)
+
+
+def test_figures_that_were_cut_short_are_counted_again(newer_folder, photograph, home):
+    prepared = prepare(Request(input_image=photograph, prompt="x", model=str(newer_folder)))
+    first = sized(prepared, card(8)).spec
+    for file in (home / "cache").glob("footprint-*.json"):
+        file.write_text(file.read_text()[:40])
+    assert sized(prepared, card(8)).spec == first

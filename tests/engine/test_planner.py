@@ -107,6 +107,58 @@ def test_a_peak_measured_on_a_card_counts_where_it_is_larger():
     )
 
 
+@pytest.mark.parametrize("profile", ["auto", "fast", "compact"])
+def test_single_layers_are_moved_uncompiled(profile):
+    """Hooks inside a block and one graph of the block exclude each other."""
+    for choice in choices(request(offload="sequential", profile=profile), SPEC, gpu(40)):
+        assert (choice.profile.offload, choice.profile.compile) == ("sequential", False)
+
+
+@pytest.mark.parametrize("offload", ["text", "group", "paged"])
+def test_the_stock_pipeline_has_no_offload_of_ours(offload):
+    with pytest.raises(BadInputError, match="none, model and sequential"):
+        choices(request(mode="baseline", offload=offload), SPEC, gpu(40))
+
+
+@pytest.mark.parametrize(("gigabytes", "offload"), [(2, "auto"), (12, "auto"), (12, "sequential"), (24, "none")])
+def test_the_stock_pipeline_is_not_loaded_in_vain(gigabytes, offload):
+    with pytest.raises(BadInputError, match=r"needs (16|37)\.\d GB of GPU memory .* mode optimized needs less"):
+        choices(request(mode="baseline", offload=offload), SPEC, gpu(gigabytes))
+    assert choices(request(mode="baseline"), SPEC, gpu(24))[0].profile.offload == "model"
+    assert choices(request(mode="baseline"), SPEC, gpu(48))[0].profile.offload == "none"
+
+
+def test_a_budget_beyond_the_card_is_the_card():
+    assert choices(request(vram_budget="100GB"), SPEC, gpu(24))[0].profile.name == "lean"
+
+
+def test_float32_takes_twice_of_the_machines_memory_and_of_the_card():
+    host = {"host_memory": 64 << 30, "free_host_memory": 40 << 30}
+    with pytest.raises(BadInputError, match=r"needs 44\.4 GB of the machine's own memory"):
+        choices(request(dtype="float32"), SPEC, gpu(24, **host))
+    with pytest.raises(BadInputError, match=r"keeps 42\.4 GB of weights on the GPU"):
+        choices(request(dtype="float32", profile="fast"), SPEC, gpu(24))
+    told = advice(request(dtype="float32"), SPEC, gpu(24))
+    assert "offload group slows this run; without it 65 GB are needed, 24 GB are free" in told
+
+
+@pytest.mark.parametrize("kernel", ["cudnn", "efficient"])
+def test_a_kernel_of_a_gpu_is_refused_before_anything_loads(kernel):
+    with pytest.raises(BadInputError, match="on a CPU there are flash and math"):
+        choices(request(attention=kernel), SPEC, Hardware(device="cpu", name="a CPU", memory=1, free_memory=1))
+
+
+@pytest.mark.parametrize(("gone", "instead"), [("minimal", "stream"), ("frugal", "compact"), ("offload", "stream")])
+def test_a_profile_that_is_gone_names_its_successor(gone, instead):
+    with pytest.raises(BadInputError, match=f"profile '{gone}' is gone; {instead} takes its place"):
+        choices(request(profile=gone), SPEC, gpu(40))
+
+
+def test_a_card_that_is_too_old_to_compile_is_told_as_that():
+    told = advice(request(), SPEC, gpu(40, (6, 1), compiler_lacks=""))
+    assert told[-1].endswith("that needs CUDA capability 7.0; a GPU is older")
+
+
 def test_nothing_fits():
     with pytest.raises(BadInputError, match=r"needs 4\.\d GB of GPU memory at least, 2.0 GB are free"):
         choices(request(), SPEC, gpu(2))

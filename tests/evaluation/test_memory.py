@@ -1,5 +1,6 @@
 """Counting on the meta device, and the figures that the planner reckons with."""
 
+import argparse
 import gc
 
 import pytest
@@ -8,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from src.catalog.models import find_model
+from src.core.errors import BadInputError
 from src.core.paths import REPOSITORY
 from src.evaluation import memory
 from src.evaluation.pages import around_block
@@ -76,3 +78,17 @@ def test_figures_are_written_into_the_models_own_file(tmp_path, monkeypatch):
     text = file.read_text()
     assert text.startswith("id: nano\nmemory:\n  text_encoder: ")
     assert text.endswith("  measured: {fast: 7}\nlicence: x\n")
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ({"page": "page.md"}, "has no place for cards"),
+        ({"page": "page.md", "model": "cogvideox-5b-i2v"}, "give --model all"),
+    ],
+)
+def test_a_page_that_cannot_be_written_is_told_before_counting(tmp_path, monkeypatch, flags, sentence):
+    monkeypatch.setattr(memory, "count_of", lambda _: pytest.fail("it counted"))
+    given = {"model": "all", "write": False} | flags | {"page": tmp_path / "page.md"}
+    with pytest.raises(BadInputError, match=sentence):
+        memory.run(argparse.Namespace(**given))

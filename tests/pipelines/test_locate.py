@@ -62,6 +62,15 @@ def test_an_unfinished_download_is_told_and_never_chosen(cache, tiny_folder, los
     assert "0.3 of 21.6 GB" in sentence
 
 
+def test_a_snapshot_whose_index_cannot_be_read_is_unfinished(cache, tiny_folder, photograph):
+    folder = fill(cache, tiny_folder, "zai-org/CogVideoX-5b-I2V")
+    (folder / "transformer" / "diffusion_pytorch_model.safetensors.index.json").write_text("")
+    spec = find_model("cogvideox-5b-i2v")
+    assert find(spec) is None
+    with pytest.raises(MissingWeightsError, match="go on with: hf download"):
+        locate(spec)
+
+
 def test_an_empty_snapshot_is_no_model(cache):
     spec = find_model("cogvideox-5b-i2v")
     (cache / "models--zai-org--CogVideoX-5b-I2V" / "snapshots" / spec.revision).mkdir(parents=True)

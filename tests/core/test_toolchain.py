@@ -1,0 +1,22 @@
+"""What compiling at run time lacks: a compiler, Triton, or the headers of Python, which both kinds of code include."""
+
+import pytest
+
+from src.core import toolchain
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_without_pythons_headers_nothing_compiles(monkeypatch, tmp_path, device):
+    monkeypatch.setattr(toolchain.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(toolchain, "find_spec", lambda name: name)
+    monkeypatch.setattr(toolchain.sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
+    assert toolchain.missing_for_compiling(device) == "the headers of Python: apt-get install python3-dev"
+    (tmp_path / "Python.h").touch()
+    assert toolchain.missing_for_compiling(device) == ""
+
+
+@pytest.mark.parametrize(("device", "told"), [("cpu", "a C++ compiler"), ("cuda", "a C compiler")])
+def test_without_a_compiler_the_package_is_named(monkeypatch, device, told):
+    monkeypatch.setattr(toolchain, "find_spec", lambda name: name)
+    monkeypatch.setattr(toolchain.shutil, "which", lambda name: None)
+    assert toolchain.missing_for_compiling(device).startswith(told)
