@@ -67,7 +67,7 @@ class LoraSettings(Config):
     gradient_checkpointing: bool = True
     frames: tuple[int, ...] = ()
     sizes: tuple[tuple[int, int], ...] = ()
-    fps: float = Field(8.0, gt=0)
+    fps: float | None = Field(None, gt=0)
     image_noises: int = Field(8, ge=1)
     image_dropout: float = Field(0.05, ge=0, le=1)
     caption_dropout: float = Field(0.1, ge=0, le=1)

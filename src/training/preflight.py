@@ -115,7 +115,8 @@ def buckets_of(settings: LoraSettings, spec: ModelSpec) -> list[Sampling]:
     """Every length with every size."""
     frames = settings.frames or (spec.defaults.num_frames,)
     sizes = settings.sizes or ((spec.native.width, spec.native.height),)
-    return [Sampling(count, settings.fps, width, height) for count in frames for width, height in sizes]
+    fps = settings.fps or spec.fps
+    return [Sampling(count, fps, width, height) for count in frames for width, height in sizes]
 
 
 def _try(found: Preflight, check: Any) -> None:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from src.catalog.models import find_model
 from src.core.errors import BadInputError, MissingFileError
 from src.data_prep.files import write_clip
 from src.media.clips import Sampling, frames_at, read_clip
@@ -41,6 +42,13 @@ def test_counts_what_is_there(clip_set, tiny_folder, tmp_path):
     assert 0 < report["trainable_share"] < 0.1
     assert report["predicted"]["disk_bytes"] > 0
     assert report["problems"] == []
+
+
+@pytest.mark.parametrize(("model", "rate"), [("cogvideox-5b-i2v", 8), ("cogvideox1.5-5b-i2v", 16)])
+def test_clips_are_read_at_the_models_own_rate_unless_asked(model, rate):
+    spec = find_model(model)
+    assert {bucket.fps for bucket in preflight_module.buckets_of(LoraSettings(), spec)} == {rate}
+    assert preflight_module.buckets_of(LoraSettings(fps=12.0), spec)[0].fps == 12
 
 
 def test_the_predicted_disk_is_what_the_cache_takes(clip_set, tiny_folder, tmp_path):
