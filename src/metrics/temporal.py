@@ -21,6 +21,7 @@ from src.metrics.temporal_pair import (
     analysis_picture,
     analysis_size,
     block_difference,
+    is_flat,
     measure_pairs,
 )
 from src.metrics.temporal_report import TemporalReport
@@ -63,6 +64,7 @@ class TemporalScorer:
         self._previous: np.ndarray | None = None
         self._time = 0.0
         self._drift = 0.0
+        self._flat = True
         self.frames = 0
 
     def update(self, frame: np.ndarray, seconds: float | None = None) -> None:
@@ -71,6 +73,7 @@ class TemporalScorer:
         seconds: its presentation time, for clips of variable rate; without it frames are 1 / rate apart.
         """
         picture = analysis_picture(frame, self._size)
+        self._flat = self._flat and is_flat(frame)
         time = self._time + self._interval if seconds is None else seconds
         if self._previous is None:
             self._first = picture
@@ -92,7 +95,7 @@ class TemporalScorer:
             self._submit(1)
             while self._waiting:
                 self._collect()
-            return self._fold.finish((self._size[1], self._size[0]), self._drift)
+            return self._fold.finish((self._size[1], self._size[0]), self._drift, self._flat)
         finally:
             self.close()
 
