@@ -134,8 +134,13 @@ def check_model(model: str) -> None:
 
 
 def local_adapter(item: str) -> str:
-    """PATH[=WEIGHT] of an adapter by name or by its path under checkpoints/, as a path."""
-    name, equals, weight = item.partition("=")
+    """PATH[=WEIGHT] of an adapter by name or by its path under checkpoints/, as a path; one that exists is a path."""
+    try:
+        return inside(item, "lora")
+    except MissingFileError:
+        name, equals, weight = item.rpartition("=")
+        if not equals:
+            raise
     return f"{inside(name, 'lora')}{equals}{weight}"
 
 
