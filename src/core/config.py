@@ -12,9 +12,9 @@ from src.core.paths import is_file
 
 
 class Config(BaseModel):
-    """Base of every configuration and request type: immutable, unknown keys refused."""
+    """Base of every configuration and request type: immutable; unknown keys, NaN and infinity are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
