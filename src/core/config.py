@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import is_file
+from src.core.text import read_text
 
 
 class Config(BaseModel):
@@ -27,12 +28,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not is_file(path):
         raise MissingFileError(f"config file {path} does not exist")
     try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInputError(f"{path} cannot be read: {error.strerror}") from None
+        data = yaml.safe_load(read_text(path))
     except RecursionError:
         raise BadInputError(f"{path} is not valid YAML: it is nested too deeply") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: bytes that are no UTF-8, a date such as 2020-13-45
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2020-13-45
         raise BadInputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if data is None:
         return {}

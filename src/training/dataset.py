@@ -14,6 +14,7 @@ from pydantic import field_validator
 from src.core.config import Config, validate
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import is_file
+from src.core.text import decode, parse_json
 
 Split = Literal["train", "held_out"]
 
@@ -35,7 +36,7 @@ class Entry(Config):
     rights: str
     split: Split = "train"
 
-    @field_validator("id", "video_path")
+    @field_validator("id", "video_path", "prompt")
     @classmethod
     def _not_blank(cls, value: str) -> str:
         if not value.strip():
@@ -93,10 +94,7 @@ def write_dataset(path: Path, entries: list[Entry]) -> None:
 
 
 def _list(data: bytes, path: Path) -> list[Any]:
-    try:
-        items = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise BadInputError(f"{path} is not valid JSON: {error}") from None
+    items = parse_json(decode(data, str(path)), str(path))
     if not isinstance(items, list):
         raise BadInputError(f"{path} must hold a JSON list of clips, not a {type(items).__name__}")
     if not items:

@@ -84,11 +84,14 @@ def test_a_corrupt_video(clip_set, tiny_folder, tmp_path):
     [
         ("[]", "is an empty list"),
         ("{", "is not valid JSON"),
+        ('{"id": "a"}\n{"id": "b"}\n', "JSON Lines"),
+        ("id,video_path,prompt\na,a.mp4,x\n", "table .CSV."),
+        ('[{"id": "a", "video_path": "a", "prompt": " ", "source": "", "licence": "", "rights": ""}]', "entry 0: prompt: must not be empty"),
         ("{}", "must hold a JSON list"),
         ('[{"id": "a"}]', "entry 0: video_path is required"),
         ('[{"id": " ", "video_path": "a", "prompt": "", "source": "", "licence": "", "rights": ""}]', "id: must not be empty"),
-        ("[" + ",".join(['{"id": "a", "video_path": "a", "prompt": "", "source": "", "licence": "", "rights": ""}'] * 2) + "]", "'a' is there 2 times"),
-        ('[{"id": "a", "video_path": "a", "prompt": "", "source": "", "licence": "", "rights": "", "split": "held_out"}]', "no clip to train on"),
+        ("[" + ",".join(['{"id": "a", "video_path": "a", "prompt": "p", "source": "", "licence": "", "rights": ""}'] * 2) + "]", "'a' is there 2 times"),
+        ('[{"id": "a", "video_path": "a", "prompt": "p", "source": "", "licence": "", "rights": "", "split": "held_out"}]', "no clip to train on"),
     ],
 )  # fmt: skip
 def test_manifests_that_are_none(tmp_path, content, sentence):
