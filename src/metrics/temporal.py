@@ -15,7 +15,9 @@ from fractions import Fraction
 import numpy as np
 
 from src.core.errors import BadInputError
+from src.media.clips import shown_size
 from src.media.frames import VideoInfo
+from src.media.tone import needs_mapping, to_bt709
 from src.metrics.temporal_pair import (
     PairMeasures,
     analysis_picture,
@@ -38,7 +40,8 @@ _SHORTEST = 1 / 1000
 class TemporalScorer:
     """A fold over the frames of one clip.
 
-    info: the clip's VideoInfo, or its (width, height) with `rate` in frames a second (8 if not given).
+    info: the clip's VideoInfo (pixels that are not square, and HDR, are scored as they are shown), or its (width,
+    height) with `rate` in frames a second (8 if not given).
     backend: a FlowBackend, or its name; "auto" or None is the fastest on this machine. Raises BadInputError for
     an empty frame size, an unknown backend, a frame of another size, or fewer than two frames at `finish`.
     """
@@ -50,7 +53,8 @@ class TemporalScorer:
         rate: float | Fraction | None = None,
     ) -> None:
         described = isinstance(info, VideoInfo)
-        width, height = (info.width, info.height) if described else info
+        width, height = shown_size(info) if described else info
+        self._info = info if described and needs_mapping(info) else None
         rate = rate or (info.rate if described else DEFAULT_RATE) or DEFAULT_RATE
         self._size = analysis_size(width, height)
         self._interval = 1 / float(rate)
@@ -72,6 +76,7 @@ class TemporalScorer:
 
         seconds: its presentation time, for clips of variable rate; without it frames are 1 / rate apart.
         """
+        frame = frame if self._info is None else to_bt709(frame, self._info)
         picture = analysis_picture(frame, self._size)
         self._flat = self._flat and is_flat(frame)
         time = self._time + self._interval if seconds is None else seconds

@@ -24,7 +24,8 @@ class Entry(Config):
 
     id: unique. video_path, image_path: absolute, or from the manifest's folder; image_path is the first frame, and
     where it is empty the video's own is taken. source, licence, rights: where the clip comes from, under which
-    licence, and who may use it for what. split: "held_out" entries are measured on and never trained on.
+    licence, and who may use it for what. split: "held_out" entries are measured on and never trained on. differs_from:
+    ids of entries whose clips look like this one's and are others, as somebody who looked at them says.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Entry(Config):
     licence: str
     rights: str
     split: Split = "train"
+    differs_from: tuple[str, ...] = ()
 
     @field_validator("id", "video_path", "prompt")
     @classmethod
