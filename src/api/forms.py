@@ -53,7 +53,7 @@ class GenerateForm(BaseModel):
 class GenerateUpload(GenerateForm):
     """The form with its photograph."""
 
-    image: UploadFile = Field(description="The photograph: JPEG, PNG, WebP, TIFF, BMP or GIF")
+    image: UploadFile = Field(description="The photograph: JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF")
 
 
 async def _read_form(request: HttpRequest) -> AsyncIterator[GenerateUpload]:

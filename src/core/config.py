@@ -54,7 +54,14 @@ def validate(data: dict[str, Any], model: type[ConfigT], origin: str) -> ConfigT
 
 
 def _sentences(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    return [_sentence(item, model) for item in error.errors()]
+    items = error.errors()
+    return [_sentence(item, model) for item in items if not _follows(item, [other["loc"] for other in items])]
+
+
+def _follows(item: Any, places: list[tuple[Any, ...]]) -> bool:
+    """Whether a list is only "too short" because what is wrong inside it was not counted."""
+    here = item["loc"]
+    return item["type"] == "too_short" and any(place[: len(here)] == here and place != here for place in places)
 
 
 def _sentence(item: Any, model: type[BaseModel]) -> str:

@@ -19,7 +19,7 @@ class Rate(Config):
     the warm-up on.
     """
 
-    peak: float = Field(1e-3, gt=0)
+    peak: float = Field(1e-3, ge=0)
     warmup: int = Field(100, ge=0)
     decay: int = Field(500, ge=0)
     shape: Literal["flat", "cosine"] = "flat"

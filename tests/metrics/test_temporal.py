@@ -245,3 +245,15 @@ def test_a_measure_that_is_no_number_is_no_score(monkeypatch):
     )
     with pytest.raises(NotFiniteError, match="noise of frames 0-1 is not finite"):
         score_frames([np.full((48, 64, 3), 9, np.uint8)] * 4, (64, 48))
+
+
+@pytest.mark.parametrize(("aspect", "width"), [(2, 180), (1, 360)])
+def test_pixels_that_are_not_square_are_scored_as_shown(pictures, aspect, width):
+    from fractions import Fraction
+
+    from src.media.frames import VideoInfo
+
+    info = VideoInfo(width, 240, Fraction(8), Fraction(1, 8), sample_aspect_ratio=Fraction(aspect))
+    scorer = TemporalScorer(info)
+    scorer.close()
+    assert scorer._size == analysis_size(360, 240)
