@@ -74,9 +74,9 @@ def parse_photograph(data: bytes, name: str) -> Photograph:
     with _picture_errors(name):
         image, lacking = _loaded(data, name)
         pixels, unread = _to_rgb(upright(image), image.info.get("icc_profile"))
-    told = tuple(f"{name}: {text}" for text in (lacking, unread and f"{unread}; taken as sRGB") if text)
-    for warning in told:
-        logger.warning(warning)
+    told = tuple(f"the photograph: {text}" for text in (lacking, unread and f"{unread}; taken as sRGB") if text)
+    for warning in told:  # a manifest holds them too, which names no path
+        logger.warning("{}: {}", name, warning)
     return Photograph(pixels, hashlib.sha256(data).hexdigest(), data, _suffix(image), told)
 
 
