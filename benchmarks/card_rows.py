@@ -18,6 +18,7 @@ from src.core.plan import Cache
 from src.core.progress import CancelToken, ignore
 from src.pipelines import compiling, denoise
 from src.pipelines.adapter_files import AdapterFile, read_adapter
+from src.pipelines.adapters import linear_modules
 from src.pipelines.fast_vae import make_fast
 from src.pipelines.placement import place, stream
 from src.pipelines.tuning import BACKENDS, quantize
@@ -157,7 +158,7 @@ def _adapter_file(bench: Bench, path: Path) -> AdapterFile:
             state[f"{name}.lora_A.weight"] = torch.randn(8, width) * 0.01
             state[f"{name}.lora_B.weight"] = torch.randn(width, 8) * 0.01
     save_file(state, path)
-    return read_adapter(str(path), path.parent)
+    return read_adapter(str(path), path.parent, linear_modules(bench.pipe.transformer))
 
 
 def fp8(bench: Bench, told: Told) -> None:

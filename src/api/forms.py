@@ -53,7 +53,7 @@ class GenerateForm(BaseModel):
 class GenerateUpload(GenerateForm):
     """The form with its photograph."""
 
-    image: UploadFile = Field(description="The photograph: JPEG, PNG, WebP, TIFF, BMP or GIF")
+    image: UploadFile = Field(description="The photograph: JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF")
 
 
 async def _read_form(request: HttpRequest) -> AsyncIterator[GenerateUpload]:
@@ -134,8 +134,13 @@ def check_model(model: str) -> None:
 
 
 def local_adapter(item: str) -> str:
-    """PATH[=WEIGHT] of an adapter by name or by its path under checkpoints/, as a path."""
-    name, equals, weight = item.partition("=")
+    """PATH[=WEIGHT] of an adapter by name or by its path under checkpoints/, as a path; one that exists is a path."""
+    try:
+        return inside(item, "lora")
+    except MissingFileError:
+        name, equals, weight = item.rpartition("=")
+        if not equals:
+            raise
     return f"{inside(name, 'lora')}{equals}{weight}"
 
 

@@ -1,6 +1,5 @@
 """The models Newsreel knows: an explicit list, each a file in `configs/models/`, or any diffusers folder."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from src.core.config import load
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import CONFIGS, is_file, is_folder, portable
 from src.core.plan import Size
+from src.core.text import read_json
 
 MODELS = ("nano", "cogvideox-5b-i2v", "cogvideox1.5-5b-i2v")
 PIPELINES = {"CogVideoXImageToVideoPipeline"}
@@ -125,10 +125,7 @@ def _frame_rule(frames: int, learned: bool, newer: bool) -> FrameRule:
 def _read(path: Path) -> dict[str, Any]:
     if not is_file(path):
         raise MissingFileError(f"{path} is missing; a diffusers folder has model_index.json and its parts")
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise BadInputError(f"{path} is not valid JSON: {error}") from None
+    data = read_json(path)
     if not isinstance(data, dict):
         raise BadInputError(f"{path} must hold a JSON object, not a {type(data).__name__}")
     return data

@@ -56,6 +56,7 @@ def _settings(values: dict[str, Any]) -> Any:
 
     path = values["config"] or CONFIGS / "training" / "upscaler_default.yaml"
     data = read_yaml(path)
+    validate(data, UpscalerSettings, str(path))  # so that the error names the file, and merging meets what it expects
     data |= {name: values[name] for name in ("preset", "scale", "threads") if values[name] is not None}
     if values["steps"] is not None:
         data["schedule"] = data.get("schedule", {}) | {"steps": values["steps"]}

@@ -8,6 +8,7 @@ import typer
 from src.console.options import JSON, QUIET, make_app, switch, value
 from src.console.output import command, print_json
 from src.core.errors import BadInputError, MissingFileError, NewsreelError, PartialFailureError
+from src.core.paths import same_name
 
 if TYPE_CHECKING:
     from src.upscaling.finished import Finished
@@ -150,8 +151,9 @@ def _named(path: Path, target: Path, codec: str | None, taken: set[str]) -> Path
 
     kept = () if codec == "png" else find_encoder(codec or "x264").containers
     suffix = "" if codec == "png" else path.suffix if path.suffix.lower() in kept else ".mkv"
-    name = path.stem + suffix if path.stem + suffix not in taken else path.name + suffix
-    taken.add(name)
+    names = [path.stem + suffix, path.name + suffix, *(f"{path.name}-{number}{suffix}" for number in range(2, 1000))]
+    name = next(name for name in names if same_name(target / name) not in taken)
+    taken.add(same_name(target / name))
     return target / name
 
 

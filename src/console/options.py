@@ -18,7 +18,7 @@ def switch(text: str, name: str) -> Any:
 
 
 VOCABULARY: dict[str, Any] = {
-    "input_image": value(Path, "Photograph: JPEG, PNG, WebP, TIFF, BMP or GIF."),
+    "input_image": value(Path, "Photograph: JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF."),
     "prompt": value(str, "What happens in the clip."),
     "template": value(str, "A press template instead of a prompt."),
     "set": value(list[str], "A slot of the template; repeat for more.", "--set", metavar="SLOT=VALUE"),

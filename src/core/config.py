@@ -9,12 +9,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import is_file
+from src.core.text import read_text
 
 
 class Config(BaseModel):
-    """Base of every configuration and request type: immutable, unknown keys refused."""
+    """Base of every configuration and request type: immutable; unknown keys, NaN and infinity are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
@@ -27,12 +28,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not is_file(path):
         raise MissingFileError(f"config file {path} does not exist")
     try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInputError(f"{path} cannot be read: {error.strerror}") from None
+        data = yaml.safe_load(read_text(path))
     except RecursionError:
         raise BadInputError(f"{path} is not valid YAML: it is nested too deeply") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: bytes that are no UTF-8, a date such as 2020-13-45
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2020-13-45
         raise BadInputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     if data is None:
         return {}
@@ -55,7 +54,14 @@ def validate(data: dict[str, Any], model: type[ConfigT], origin: str) -> ConfigT
 
 
 def _sentences(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    return [_sentence(item, model) for item in error.errors()]
+    items = error.errors()
+    return [_sentence(item, model) for item in items if not _follows(item, [other["loc"] for other in items])]
+
+
+def _follows(item: Any, places: list[tuple[Any, ...]]) -> bool:
+    """Whether a list is only "too short" because what is wrong inside it was not counted."""
+    here = item["loc"]
+    return item["type"] == "too_short" and any(place[: len(here)] == here and place != here for place in places)
 
 
 def _sentence(item: Any, model: type[BaseModel]) -> str:

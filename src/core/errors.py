@@ -8,7 +8,8 @@
     ├── OutOfMemoryError          exit 4    HTTP 503   no plan fits, after every fallback
     ├── PartialFailureError       exit 5    HTTP 500   some jobs of a batch failed
     ├── OutputError               exit 6    HTTP 507   disk full, or the output is not writable
-    ├── DivergedError             exit 7    HTTP 500   training produced a loss that is not a number
+    ├── NotFiniteError            exit 7    HTTP 500   a clip, a weight or a score is not a number
+    │   └── DivergedError         exit 7    HTTP 500   training produced a loss that is not a number
     └── CancelledError            exit 130  HTTP 409   the person or the service stopped the run
 
 The message is one sentence: what, where, what would be right.
@@ -73,10 +74,14 @@ class OutputError(NewsreelError):
     http_status = 507
 
 
-class DivergedError(NewsreelError):
-    """Training diverged; the last good checkpoint is kept."""
+class NotFiniteError(NewsreelError):
+    """Numbers are not finite (NaN or infinity); the message names the step and the likely cause."""
 
     exit_code = 7
+
+
+class DivergedError(NotFiniteError):
+    """Training diverged; the last good checkpoint is kept."""
 
 
 class CancelledError(NewsreelError):

@@ -1,6 +1,7 @@
 """Where things lie: the repository, and the folder that outputs, database and caches go to."""
 
 import os
+import unicodedata
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -40,3 +41,11 @@ def portable(path: Path) -> str:
     if resolved.is_relative_to(REPOSITORY):
         return resolved.relative_to(REPOSITORY).as_posix()
     return resolved.name
+
+
+def same_name(path: Path) -> str:
+    """What two spellings of one file share: links and `..` followed, and letters compared as a disk may compare them.
+
+    Names that differ only in case, or in how an accent is composed, are one file on macOS and Windows.
+    """
+    return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()

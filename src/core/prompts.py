@@ -8,6 +8,7 @@ from pydantic import Field
 from src.core.config import Config, load
 from src.core.errors import BadInputError
 from src.core.paths import CONFIGS
+from src.core.request import GuidanceScale
 
 PRESS = CONFIGS / "prompts" / "press.yaml"
 
@@ -23,7 +24,7 @@ class Template(Config):
     prompt: str
     slots: dict[str, str] = Field(default_factory=dict)
     negative_prompt: str = ""
-    guidance_scale: float | None = None
+    guidance_scale: GuidanceScale | None = None
 
     def render(self, values: dict[str, str]) -> str:
         """The prompt with its slots filled; raises BadInputError on a slot it does not have."""
@@ -44,7 +45,10 @@ def load_templates(path: Path = PRESS) -> dict[str, Template]:
     """Read and check a template file: every `{slot}` in a prompt must be declared."""
     templates = load(path, TemplateFile).templates
     for name, template in templates.items():
-        used = {field for _, field, _, _ in Formatter().parse(template.prompt) if field}
+        try:
+            used = {field for _, field, _, _ in Formatter().parse(template.prompt) if field is not None}
+        except ValueError as error:
+            raise BadInputError(f"{path}: template {name!r}: prompt: {error}; double a brace that is text") from None
         if used != set(template.slots):
             odd = ", ".join(sorted(used ^ set(template.slots)))
             raise BadInputError(f"{path}: template {name!r} declares and uses different slots: {odd}")

@@ -13,6 +13,10 @@ from src.core.errors import BadInputError
 Mode = Literal["baseline", "optimized"]
 Fit = Literal["cover", "pad"]
 MAX_SEED = 2**63 - 1
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+StepCount = Annotated[int, Field(ge=1, le=1000)]
+GuidanceScale = Annotated[float, Field(ge=0, le=50)]
+Threads = Annotated[int, Field(ge=1, le=1024)]
 
 
 class Request(Config):
@@ -43,13 +47,13 @@ class Request(Config):
     output_path: Path | None = None
     model: str = "auto"
     mode: Mode = "optimized"
-    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
+    seed: Seed | None = None
     num_frames: Annotated[int, Field(ge=1)] | None = None
     height: Annotated[int, Field(ge=16, le=4320)] | None = None
     width: Annotated[int, Field(ge=16, le=7680)] | None = None
     fps: Annotated[float, Field(ge=1, le=120)] | None = None
-    num_inference_steps: Annotated[int, Field(ge=1, le=1000)] | None = None
-    guidance_scale: Annotated[float, Field(ge=0, le=50)] | None = None
+    num_inference_steps: StepCount | None = None
+    guidance_scale: GuidanceScale | None = None
     scheduler: Literal["dpm", "ddim"] | None = None
     guidance_interval: tuple[float, float] | None = None
     lora: tuple[str, ...] = ()

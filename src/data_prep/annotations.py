@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from loguru import logger
+
 from src.core.errors import BadInputError, MissingFileError
+from src.core.text import guess, read_json
 
 SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One video with its captions and where it comes from."""
+    """One video with its captions and where it comes from. problem: why it cannot be taken, None where it can."""
 
     name: str
     video: Path
@@ -23,6 +26,7 @@ class Clip:
     source: str
     licence: str
     rights: str
+    problem: str | None = None
 
 
 def read_source(kind: str, folder: Path, values: Mapping[str, Any]) -> list[Clip]:
@@ -66,37 +70,68 @@ def _videos(folder: Path, values: Mapping[str, Any]) -> list[Clip]:
         if not values.get(key):
             raise BadInputError(f"--videos needs --{key}: a manifest says of every clip where it comes from")
     clips = []
-    for video in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES):
-        text = video.with_suffix(".txt")
-        lines = text.read_text(encoding="utf-8").splitlines() if text.is_file() else [values.get("prompt") or ""]
-        captions = tuple(line.strip() for line in lines if line.strip())
-        if not captions:
-            raise BadInputError(f"{video} has no caption: write {text.name} beside it, or give --prompt")
-        name = video.relative_to(folder).with_suffix("").as_posix().replace("/", "-")
-        clips.append(Clip(name, video, captions, values["source"], values["licence"], values["rights"]))
+    for name, video in _named(folder, _found(folder)):
+        try:
+            captions, problem = _captions(video, values.get("prompt")), None
+        except BadInputError as error:
+            captions, problem = (), str(error)
+        clips.append(Clip(name, video, captions, values["source"], values["licence"], values["rights"], problem))
     if not clips:
         raise BadInputError(f"{folder} holds no video; these are read: {', '.join(sorted(SUFFIXES))}")
     return clips
 
 
+def _found(folder: Path) -> list[Path]:
+    """The videos of a folder in order; what other systems put beside them (._NAME, __MACOSX) is none."""
+    inside = ((path, path.relative_to(folder).parts) for path in sorted(folder.rglob("*")))
+    return [path for path, parts in inside if path.suffix.lower() in SUFFIXES and path.is_file()
+            and not any(part.startswith(".") or part == "__MACOSX" for part in parts)]  # fmt: skip
+
+
+def _named(folder: Path, videos: list[Path]) -> list[tuple[str, Path]]:
+    """Each video with a name of its own: folders joined by "-", and a hash of the path where that is not enough."""
+    paths = [video.relative_to(folder) for video in videos]
+    names = [path.with_suffix("").as_posix().replace("/", "-") for path in paths]
+    keys = [hashlib.sha256(path.as_posix().encode(errors="surrogateescape")).hexdigest()[:8] for path in paths]
+    return [(name if names.count(name) == 1 else f"{name}-{key}", video)
+            for name, key, video in zip(names, keys, videos, strict=True)]  # fmt: skip
+
+
+def _captions(video: Path, prompt: str | None) -> tuple[str, ...]:
+    """One a line of NAME.txt, else the prompt. Raises BadInputError where there is none that can be read."""
+    file = video.with_suffix(".txt")
+    text = prompt or ""
+    if file.is_file():
+        try:
+            text, guessed = guess(file.read_bytes(), str(file))
+        except OSError as error:
+            raise BadInputError(f"{file} cannot be read: {error.strerror}") from None
+        if guessed:
+            logger.warning("{} is no UTF-8; read as {}: {!r}", file, guessed, text[:60])
+    captions = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not captions:
+        raise BadInputError(f"{video} has no caption: write {file.name} beside it, or give --prompt")
+    return captions
+
+
 def _json(folder: Path, patterns: tuple[str, ...]) -> Any:
     for pattern in patterns:
         for path in sorted((folder / "annotations").glob(pattern)) or sorted(folder.glob(pattern)):
-            if path.name == "hashes.json":
+            if path.name == "hashes.json" or path.name.startswith("."):
                 continue
-            try:
-                return json.loads(path.read_text(encoding="utf-8"))
-            except (ValueError, RecursionError) as error:
-                raise BadInputError(f"{path} is not valid JSON: {error}") from None
+            return read_json(path)
     raise MissingFileError(f"{folder} holds no annotations; python -m src.data_prep.download_... fetches them")
 
 
 def _with_videos(folder: Path, captions: Mapping[str, list[str]], source: str, licence: str, rights: str) -> list[Clip]:
     """Clips whose video is there; the annotations name thousands that a --limit left on the server."""
-    videos = {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES}
+    videos: dict[str, list[tuple[str, Path]]] = {}
+    for name, path in _named(folder, _found(folder)):
+        videos.setdefault(path.stem, []).append((name, path))
     clips = [
-        Clip(name, videos[name], tuple(dict.fromkeys(texts)), source, licence, rights)
-        for name, texts in captions.items() if name in videos
+        Clip(stem if len(videos[stem]) == 1 else name, path, tuple(dict.fromkeys(filter(None, texts))), source, licence,
+             rights, None if any(texts) else f"{path} has no caption")
+        for stem, texts in captions.items() for name, path in videos.get(stem, ())
     ]  # fmt: skip
     if not clips:
         raise MissingFileError(f"{folder} holds none of the {len(captions)} videos that its annotations name")

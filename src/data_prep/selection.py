@@ -25,9 +25,9 @@ def sift(clips: Sequence[Clip], min_seconds: float, listener: Listener) -> tuple
     seen: list[tuple[str, Facts]] = []
     for number, clip in enumerate(clips, start=1):
         try:
-            facts = memory.facts(clip.video)
-            reason = objection(facts, seen, min_seconds)
-        except NewsreelError as error:
+            facts = None if clip.problem else memory.facts(clip.video)
+            reason = clip.problem or objection(facts, seen, min_seconds)
+        except (NewsreelError, OSError) as error:
             reason = str(error)
         if reason is None:
             kept.append(clip)
@@ -51,14 +51,32 @@ def objection(facts: Facts, seen: Sequence[tuple[str, Facts]], min_seconds: floa
 
 def build_entries(clips: Sequence[Clip], output: Path, held_out_share: float, limit: int | None) -> list[Entry]:
     """One entry a caption; all captions of a clip are on one side of the split. First frames are written beside
-    the videos, as NAME.first.png."""
+    the videos, as NAME.HASH.first.png: the hash is the clip's, so that another clip of the name has its own."""
     held_out = held_out_names([clip.name for clip in clips], held_out_share)
     entries: list[Entry] = []
+    memory = FactsMemory()
     for clip in clips:
         if limit is not None and len(entries) >= limit:
             break
-        entries += _entries(clip, output, "held_out" if clip.name in held_out else "train")
-    return entries[:limit]
+        entries += _entries(clip, output, "held_out" if clip.name in held_out else "train", memory)
+    return _distinct(entries[:limit])
+
+
+def _distinct(entries: list[Entry]) -> list[Entry]:
+    """Ids that two entries share ("a-00" is a clip's name, and the first caption of "a") get a number."""
+    taken: set[str] = set()
+    for index, entry in enumerate(entries):
+        names = (entry.id, *(f"{entry.id}-{number}" for number in range(2, len(entries) + 2)))
+        name = next(name for name in names if name not in taken)
+        taken.add(name)
+        entries[index] = entry.model_copy(update={"id": name})
+    return entries
+
+
+def first_frame_file(video: Path, sha256: str) -> Path:
+    """Where a clip's first frame lies; names are cut to what file systems take."""
+    stem = os.fsdecode(os.fsencode(video.stem)[:200])
+    return video.with_name(f"{stem}.{sha256[:12]}.first.png")
 
 
 def held_out_names(names: Sequence[str], share: float) -> set[str]:
@@ -67,8 +85,8 @@ def held_out_names(names: Sequence[str], share: float) -> set[str]:
     return set(ordered[: round(share * len(names))])
 
 
-def _entries(clip: Clip, output: Path, split: str) -> list[Entry]:
-    image = clip.video.with_suffix(".first.png")
+def _entries(clip: Clip, output: Path, split: str, memory: FactsMemory) -> list[Entry]:
+    image = first_frame_file(clip.video, memory.sha256(clip.video))
     if not image.is_file():
         write_picture(image, first_frame(clip.video))
     start = output.parent.resolve()

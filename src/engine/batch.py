@@ -13,6 +13,7 @@ from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, NewsreelError
 from src.core.files import sha256_of
 from src.core.hardware import Hardware
+from src.core.paths import same_name
 from src.core.plan import Plan
 from src.core.progress import CancelToken, ignore
 from src.core.request import Request
@@ -74,14 +75,12 @@ def plan_batch(
     """
     planned: list[Planned] = []
     errors: dict[str, NewsreelError] = {}
+    taken = {str(Path(same_name(output_dir / "report.json")).with_suffix("")): "the batch's own, report.json"}
     for job in jobs:
         path = job.request.output_path or output_dir / f"{job.id}.mp4"
         request = job.request.model_copy(update={"output_path": path})
         try:
-            if any(path.with_suffix("") == other.request.output_path.with_suffix("") for other in planned):
-                raise BadInputError(f"output_path {path} is that of another job")
-            if path.with_suffix(".json") == output_dir / "report.json":
-                raise BadInputError("its manifest would be report.json, the batch's own report; give it another id")
+            _take(path, job.id, taken)
             prepared = sized(prepare(request), hardware)
             planned.append(Planned(job, request, plans_for(prepared, hardware), prepared.spec))
         except NewsreelError as error:
@@ -92,6 +91,14 @@ def plan_batch(
         kind = kinds.pop() if len(kinds) == 1 else BadInputError
         raise kind(f"{len(errors)} job(s) cannot run, none was run{listed}")
     return _bundled(group(planned, _plan), hardware, prompts_per_forward)
+
+
+def _take(path: Path, job: str, taken: dict[str, str]) -> None:
+    """Note where a job writes: clip and manifest share a name without its suffix. Raises where it is another's."""
+    for name in {Path(same_name(written)).with_suffix("") for written in (path, path.with_suffix(".json"))}:
+        owner = taken.setdefault(str(name), f"job {job}")
+        if owner != f"job {job}":
+            raise BadInputError(f"output_path {path} is that of another job ({owner}); choose another name")
 
 
 def _plan(item: Planned) -> Plan:

@@ -18,6 +18,7 @@ from src.core.paths import is_file, portable
 from src.core.plan import Plan
 from src.core.request import Request
 from src.core.result import Costs
+from src.core.text import read_json
 from src.pipelines.adapter_files import split_weight
 
 SCHEMA_VERSION = 2
@@ -105,10 +106,8 @@ def read_manifest(path: Path) -> Manifest:
     if not is_file(path):
         raise MissingFileError(f"manifest {path} does not exist")
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadInputError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
+        data = read_json(path)
+    except BadInputError as error:
         raise BadInputError(f"{path} is not a manifest: {error}") from None
     version = data.get("schema_version") if isinstance(data, dict) else None
     if not isinstance(version, int) or version > SCHEMA_VERSION:

@@ -63,7 +63,7 @@ class Road:
         watch = Stopwatch()
         pixels = fit_photograph(job.photograph.pixels, job.plan.native.width, job.plan.native.height, job.plan.fit)
         delivered, size = job.plan.delivered, job.plan.written
-        warnings = self._warnings(job, session, watch)
+        warnings = (*job.photograph.warnings, *self._warnings(job, session, watch))
         scoring = TemporalScorer((delivered.width, delivered.height), rate=job.plan.fps) if job.plan.score else None
         with VideoWriter(job.final, size.width, size.height, job.plan.fps) as writer, scoring or nullcontext():
             digest = self._encode(job, session, pixels, writer, scoring, watch)

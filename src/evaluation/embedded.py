@@ -67,7 +67,7 @@ def read_photographs(folder: Path | None) -> "list[tuple[str, np.ndarray]]":
     held_out = [(photograph.name, read_photograph(photograph.name)) for photograph in HELD_OUT]
     if folder is None:
         return held_out
-    files = sorted(path for path in Path(folder).glob("*") if path.suffix.lower() in IMAGES)
+    files = sorted(path for path in Path(folder).glob("[!.]*") if path.suffix.lower() in IMAGES)
     if not files:
         raise MissingFileError(f"{folder} holds no photographs ({', '.join(sorted(IMAGES))})")
     return held_out + [(path.stem, read_file(path).pixels) for path in files]

@@ -1,7 +1,6 @@
 """Batch files: a JSON list of jobs in the shared vocabulary, validated whole before anything runs."""
 
 import hashlib
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from src.core.config import Config
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import is_file
 from src.core.request import Request
+from src.core.text import read_json
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -52,14 +52,12 @@ def _parse(path: Path) -> BatchFile:
     if not is_file(path):
         raise MissingFileError(f"jobs file {path} does not exist")
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
         file = BatchFile.model_validate({"jobs": data} if isinstance(data, list) else data)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise BadInputError(f"{path}: {place}: {first['msg']}; configs/schemas/batch_jobs.json says how") from None
-    except (ValueError, RecursionError) as error:
-        raise BadInputError(f"{path} is not valid JSON: {error}") from None
     if not file.jobs:
         raise BadInputError(f"{path} has no jobs")
     return file

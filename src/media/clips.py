@@ -4,12 +4,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from src.core.errors import BadInputError
 from src.media.frames import VideoInfo
 from src.media.images import fit_photograph
 from src.media.reader import VideoReader
+from src.media.tone import is_hdr, needs_mapping, to_bt709
+
+MOST_STRETCHED = 8
+"""Times that a pixel may be as wide as it is high, or the other way round; beyond, the tag is taken for an error."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +46,40 @@ def frames_at(rate_frames: int, rate: float, fps: float) -> int:
 
 
 def upright(array: np.ndarray, info: VideoInfo) -> np.ndarray:
-    """The frame turned as it is to be displayed."""
+    """The frame as it is displayed: in BT.709, its pixels square, turned.
+
+    Raises BadInputError for HLG and PQ: how bright they are meant is a choice that training must not make.
+    """
+    if is_hdr(info):
+        kind = "HLG" if info.transfer == "arib-std-b67" else "PQ"
+        raise BadInputError(
+            f"the video is HDR ({kind}), which is not trained on; convert it first to BT.709, with ffmpeg -i IN -vf "
+            "zscale=t=linear:npl=203,tonemap=hable,zscale=p=bt709:t=bt709:m=bt709,format=yuv420p OUT"
+        )
+    array = to_bt709(array, info) if needs_mapping(info) else array
+    wide = shown_size(info)
+    if wide != (info.width, info.height):
+        array = cv2.resize(array, wide, interpolation=cv2.INTER_CUBIC)
     return np.rot90(array, -(info.rotation // 90)) if info.rotation else array
 
 
+def shown_size(info: VideoInfo) -> tuple[int, int]:
+    """(width, height) with square pixels, before turning: the side that a wider or a higher pixel stretches grows."""
+    aspect = float(info.sample_aspect_ratio)
+    if not 1 / MOST_STRETCHED <= aspect <= MOST_STRETCHED:
+        return info.width, info.height
+    return round(info.width * max(aspect, 1)), round(info.height * max(1 / aspect, 1))
+
+
 def _on_screen(reader: VideoReader, sampling: Sampling) -> Iterator[np.ndarray]:
-    """The frames at 0, 1 / fps, 2 / fps ... after the first; a frame stays on screen until the next one."""
+    """The frames at 0, 1 / fps, 2 / fps ... after the first; a frame stays on screen until the next one.
+
+    How many there are at the end agrees with `frames_at` of the measured rate, a variable one too.
+    """
     half = 0.5 / float(reader.info.rate)  # time stamps are rounded: a frame half a frame late still counts
-    taken, first, shown = 0, None, None
+    taken, count, first, shown, last = 0, 0, None, None, 0.0
     for frame in reader:
+        count, last = count + 1, float(frame.duration * reader.info.time_base)
         time = float(frame.pts * reader.info.time_base)
         first = time if first is None else first
         while shown is not None and taken < sampling.num_frames and taken / sampling.fps < time - first - half:
@@ -58,8 +88,8 @@ def _on_screen(reader: VideoReader, sampling: Sampling) -> Iterator[np.ndarray]:
         if taken == sampling.num_frames:
             return
         shown = upright(frame.array, reader.info)
-    length = 0.0 if first is None else time - first + 2 * half
-    while taken < sampling.num_frames and taken / sampling.fps < length - half:
+    length = 0.0 if first is None else time - first + (last or 2 * half)
+    while taken < sampling.num_frames and taken / sampling.fps < length * (1 - 0.5 / max(count, 1)):
         yield shown
         taken += 1
 

@@ -15,12 +15,15 @@ from fractions import Fraction
 import numpy as np
 
 from src.core.errors import BadInputError
+from src.media.clips import shown_size
 from src.media.frames import VideoInfo
+from src.media.tone import needs_mapping, to_bt709
 from src.metrics.temporal_pair import (
     PairMeasures,
     analysis_picture,
     analysis_size,
     block_difference,
+    is_flat,
     measure_pairs,
 )
 from src.metrics.temporal_report import TemporalReport
@@ -37,7 +40,8 @@ _SHORTEST = 1 / 1000
 class TemporalScorer:
     """A fold over the frames of one clip.
 
-    info: the clip's VideoInfo, or its (width, height) with `rate` in frames a second (8 if not given).
+    info: the clip's VideoInfo (pixels that are not square, and HDR, are scored as they are shown), or its (width,
+    height) with `rate` in frames a second (8 if not given).
     backend: a FlowBackend, or its name; "auto" or None is the fastest on this machine. Raises BadInputError for
     an empty frame size, an unknown backend, a frame of another size, or fewer than two frames at `finish`.
     """
@@ -49,7 +53,8 @@ class TemporalScorer:
         rate: float | Fraction | None = None,
     ) -> None:
         described = isinstance(info, VideoInfo)
-        width, height = (info.width, info.height) if described else info
+        width, height = shown_size(info) if described else info
+        self._info = info if described and needs_mapping(info) else None
         rate = rate or (info.rate if described else DEFAULT_RATE) or DEFAULT_RATE
         self._size = analysis_size(width, height)
         self._interval = 1 / float(rate)
@@ -63,6 +68,7 @@ class TemporalScorer:
         self._previous: np.ndarray | None = None
         self._time = 0.0
         self._drift = 0.0
+        self._flat = True
         self.frames = 0
 
     def update(self, frame: np.ndarray, seconds: float | None = None) -> None:
@@ -70,7 +76,9 @@ class TemporalScorer:
 
         seconds: its presentation time, for clips of variable rate; without it frames are 1 / rate apart.
         """
+        frame = frame if self._info is None else to_bt709(frame, self._info)
         picture = analysis_picture(frame, self._size)
+        self._flat = self._flat and is_flat(frame)
         time = self._time + self._interval if seconds is None else seconds
         if self._previous is None:
             self._first = picture
@@ -92,7 +100,7 @@ class TemporalScorer:
             self._submit(1)
             while self._waiting:
                 self._collect()
-            return self._fold.finish((self._size[1], self._size[0]), self._drift)
+            return self._fold.finish((self._size[1], self._size[0]), self._drift, self._flat)
         finally:
             self.close()
 

@@ -21,6 +21,9 @@ BLOCK = 15
 DUPLICATE_MEAN, DUPLICATE_BLOCK = 0.4, 1.5
 """Grey levels of mean difference, over the frame and in the worst block, under which a pair is a duplicate."""
 
+FLAT = 4
+"""Levels (of 255) that the pixels of one colour may differ by: what coding leaves of a plain ground."""
+
 UNEXPLAINED_ERROR = 10.0
 """Grey levels of difference along the flow above which a pixel without a trusted flow counts as unexplained."""
 
@@ -74,6 +77,12 @@ def analysis_picture(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     shrinks = frame.shape[1] * frame.shape[0] >= size[0] * size[1]
     small = cv2.resize(frame, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return small if small.ndim == 2 else cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+
+
+def is_flat(frame: np.ndarray) -> bool:
+    """Whether a frame (H, W, 3) uint8 or uint16 is one colour, up to FLAT levels of coding noise in each channel."""
+    levels = FLAT * (257 if frame.dtype == np.uint16 else 1)
+    return bool((np.ptp(frame.reshape(-1, frame.shape[-1] if frame.ndim == 3 else 1), axis=0) <= levels).all())
 
 
 def blocks(values: np.ndarray) -> np.ndarray:

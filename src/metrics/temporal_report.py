@@ -22,7 +22,8 @@ class WorstMoment:
 class TemporalReport:
     """The temporal consistency of one clip.
 
-    score: (0, 1], 1 is perfectly smooth. accepted: score >= 0.6. static: nothing moves in the whole clip, so the
+    score: (0, 1], 1 is perfectly smooth. accepted: score >= 0.6 and not flat. flat: every frame has one colour, so
+    that there is no picture whose consistency could be judged. static: nothing moves in the whole clip, so the
     score says nothing about motion. version: of the metric; scores of different versions do not compare.
     frames: how many were scored. warping_error: mean grey-level difference (0 to 255) between a frame and the
     next one brought back along the flow, where not occluded. duplicate_fraction: share of pairs that show one
@@ -42,6 +43,7 @@ class TemporalReport:
     flicker: float
     curve: tuple[float, ...]
     worst: WorstMoment
+    flat: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON; every number is finite."""
@@ -54,7 +56,9 @@ class TemporalReport:
         """The verdict as an editor reads it."""
         verdict = "accepted" if self.accepted else "rejected"
         text = f"temporal score {self.score:.2f} ({verdict})"
-        if self.static:
+        if self.flat:
+            text += "; flat: every frame is one colour, there is no picture"
+        elif self.static:
             text += "; static: nothing moves in this clip"
         elif self.worst.cause != "none":
             text += f"; worst at frames {self.worst.frames[0]}-{self.worst.frames[1]}: {self.worst.cause}"

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from src.core.errors import NotFiniteError
 from src.metrics.temporal_pair import PairMeasures
 from src.metrics.temporal_report import TemporalReport
 from src.metrics.temporal_worst import worst_moment
@@ -118,18 +119,22 @@ class ScoreFold:
         self._pairs.residual.append(residual)
         self._pairs.motion.append(motion)
 
-    def finish(self, shape: tuple[int, int], drift: float) -> TemporalReport:
-        """The report of at least one pair; shape: (h, w) of the analysis picture, drift: see STATIC_DRIFT."""
+    def finish(self, shape: tuple[int, int], drift: float, flat: bool = False) -> TemporalReport:
+        """The report of at least one pair; shape: (h, w) of the analysis picture, drift: see STATIC_DRIFT.
+
+        flat: no frame shows anything; such a clip is never accepted. Raises NotFiniteError where a measure is none.
+        """
         self._settle(self._recent[-2] if len(self._recent) > 1 else None, self._recent[-1], None)
         p = {name: np.asarray(values, dtype=np.float64) for name, values in vars(self._pairs).items()}
         p["light"] = _light(p["brightness"])
         local = local_terms(p)
+        _check_finite(p, local)
         score = round(ACCEPTED_FROM ** max(clip_terms(p).values()), 4)
         curve = ACCEPTED_FROM ** np.max(list(local.values()), axis=0)
-        static = drift < STATIC_DRIFT
+        static, accepted = drift < STATIC_DRIFT, score >= ACCEPTED_FROM and not flat
         return TemporalReport(
             score=score,
-            accepted=score >= ACCEPTED_FROM,
+            accepted=accepted,
             static=static,
             version=VERSION,
             frames=len(curve) + 1,
@@ -138,8 +143,19 @@ class ScoreFold:
             dynamic_degree=round(float(p["fastest"].mean() * np.hypot(*shape) / min(shape) * 256), 3),
             flicker=round(1 - float(p["difference"].mean()) / 255, 4),
             curve=tuple(round(float(x), 4) for x in curve),
-            worst=worst_moment(p, curve, local, static, score >= ACCEPTED_FROM),
+            worst=worst_moment(p, curve, local, static, accepted),
+            flat=flat,
         )
+
+
+def _check_finite(p: dict[str, np.ndarray], local: dict[str, np.ndarray]) -> None:
+    for name, values in (p | local).items():
+        wrong = np.flatnonzero(~np.isfinite(values))
+        if len(wrong):
+            pair = int(wrong[0])
+            raise NotFiniteError(
+                f"the temporal score's {name} of frames {pair}-{pair + 1} is not finite; likely frames that are damaged"
+            )
 
 
 def _around(values: np.ndarray, width: int) -> np.ndarray:

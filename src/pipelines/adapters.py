@@ -1,27 +1,24 @@
 """Putting LoRA adapters on a pipeline, whatever trainer wrote them, and taking them off without a trace.
 
 Keys are brought to diffusers' form, `transformer.<module>.lora_A.weight`. The scale alpha / rank travels in the
-header of a diffusers file, in adapter_config.json of a PEFT file, and as `.alpha` tensors of a kohya file; for the
-latter two it is multiplied into lora_B, so that nothing plays at alpha = rank by accident.
+header of a diffusers file, in adapter_config.json of a PEFT file, and as `.alpha` tensors of a kohya file; it is
+multiplied into lora_B, so that nothing plays at alpha = rank by accident.
 """
 
-import json
 import math
 import re
 from collections.abc import Sequence
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from src.core.errors import BadInputError
 from src.pipelines.adapter_files import AdapterFile
+from src.pipelines.adapter_keys import Modules
 
 State = dict[str, Tensor]
-KOHYA = re.compile(r"^(?:lora_unet|lora_transformer|transformer)_")
-DOWN, UP = (".lora_A.", ".lora_down.", ".lora.down."), (".lora_B.", ".lora_up.", ".lora.up.")
-MARKERS = dict.fromkeys(DOWN, "A") | dict.fromkeys(UP, "B")
-METADATA_KEY = "lora_adapter_metadata"
 
 
 class AdapterRack:
@@ -34,7 +31,7 @@ class AdapterRack:
     def put(self, adapters: Sequence[AdapterFile]) -> bool:
         """Have exactly these adapters on the transformer; returns whether that changed anything.
 
-        Raises BadInputError when one does not fit it.
+        Raises BadInputError when one does not load.
         """
         wanted = tuple((a.reference.sha256, a.reference.weight) for a in adapters)
         if wanted == self._on:
@@ -48,9 +45,9 @@ class AdapterRack:
         """Exchange weights in place where one adapter follows another of the same shapes: nothing recompiles."""
         if len(self._on) != 1 or len(wanted) != 1:
             return False
-        state, metadata = diffusers_state(adapters[0], self._pipe.transformer)
+        state = diffusers_state(adapters[0])
         now = {key: tuple(value.shape) for key, value in _loaded(self._pipe.transformer).items()}
-        if metadata is not None or now != {key: tuple(value.shape) for key, value in state.items()}:
+        if now != {key: tuple(value.shape) for key, value in state.items()}:
             return False
         for key, value in _loaded(self._pipe.transformer).items():
             value.data.copy_(state[key].to(value.dtype))
@@ -58,13 +55,13 @@ class AdapterRack:
         return True
 
     def _replace(self, adapters: Sequence[AdapterFile]) -> None:
-        states = [diffusers_state(adapter, self._pipe.transformer) for adapter in adapters]
+        states = [diffusers_state(adapter) for adapter in adapters]
         if self._on:
             self._pipe.unload_lora_weights()
             self._on = ()
         names = [f"adapter-{index}" for index in range(len(adapters))]
-        for name, (state, metadata) in zip(names, states, strict=True):
-            self._pipe.load_lora_into_transformer(state, self._pipe.transformer, adapter_name=name, metadata=metadata)
+        for name, state in zip(names, states, strict=True):
+            self._pipe.load_lora_into_transformer(state, self._pipe.transformer, adapter_name=name)
         if names:
             self._check_loaded(names)
             self._pipe.set_adapters(names, [adapter.reference.weight for adapter in adapters])
@@ -76,66 +73,37 @@ class AdapterRack:
             raise BadInputError(f"{len(missing)} of {len(names)} adapters loaded nothing onto the transformer")
 
 
-def diffusers_state(adapter: AdapterFile, transformer: nn.Module) -> tuple[State, dict[str, Any] | None]:
-    """Weights with diffusers' keys, and the scale's metadata where the file carries it.
+def diffusers_state(adapter: AdapterFile) -> State:
+    """Weights with diffusers' keys; alpha / rank (or alpha / sqrt(rank)) is multiplied into lora_B.
 
-    Raises BadInputError for modules that this transformer does not have or shapes that differ.
+    The file was judged by `read_adapter`. Raises BadInputError where it is another one by now.
     """
-    modules = {name: module for name, module in transformer.named_modules() if isinstance(module, nn.Linear)}
-    modules |= {name.removesuffix(".base_layer"): module for name, module in modules.items()}
-    state = load_file(adapter.path)
-    alphas = {key.removesuffix(".alpha"): float(state.pop(key)) for key in list(state) if key.endswith(".alpha")}
-    renamed, scales = {}, {}
-    for key, value in state.items():
-        module, side = split_key(key, modules)
-        _check_fit(adapter, key, value, module, side, modules)
-        renamed[f"transformer.{module}.lora_{side}.weight"] = value
-        scales[module] = alphas.get(key.split(".lora_")[0])
-    metadata = adapter.metadata.get(METADATA_KEY)
-    if metadata is not None:
-        return renamed, json.loads(metadata)
-    return _scaled(renamed, scales, adapter.peft_config), None
+    try:
+        state = load_file(adapter.path)
+    except (OSError, SafetensorError) as error:
+        raise BadInputError(f"{adapter.path} does not load: {error}; fetch or copy it again") from None
+    made = {}
+    for module, pair in adapter.pairs.items():
+        down, up = (_wide(state[key]).flatten(1) for key in (pair.down, pair.up))
+        made[f"transformer.{module}.lora_A.weight"] = down
+        made[f"transformer.{module}.lora_B.weight"] = up * scale_of(adapter, module, state, up.shape[1])
+    return made
 
 
-def split_key(key: str, modules: dict[str, nn.Module]) -> tuple[str, str]:
-    """Module name and side ("A" goes down to the rank, "B" comes up) of a key in any of the known forms."""
-    body = key.removeprefix("base_model.model.").removeprefix("transformer.")
-    for marker, side in MARKERS.items():
-        if marker in body:
-            name = body.split(marker)[0]
-            return _kohya_name(name, modules) if "." not in name and name not in modules else name, side
-    raise BadInputError(f"{key!r} is not a LoRA weight Newsreel knows (diffusers, PEFT or kohya names)")
+def scale_of(adapter: AdapterFile, module: str, state: State, rank: int) -> float:
+    """alpha / rank: alpha as a tensor, then by header or adapter_config.json, then SAT's 1, then the rank itself."""
+    pair = adapter.pairs[module]
+    if pair.alpha is not None:
+        return float(state[pair.alpha]) / rank
+    alpha = adapter.scale.alpha_of(module)
+    if alpha is None:
+        alpha = 1.0 if pair.sat else rank
+    return alpha / (math.sqrt(rank) if adapter.scale.stabilised else rank)
 
 
-def _kohya_name(name: str, modules: dict[str, nn.Module]) -> str:
-    """kohya writes a module's dots as underscores; only the model knows which were dots."""
-    flat = {module.replace(".", "_"): module for module in modules if not module.endswith(".base_layer")}
-    return flat.get(KOHYA.sub("", name), name)
-
-
-def _check_fit(
-    adapter: AdapterFile, key: str, value: Tensor, module: str, side: str, modules: dict[str, nn.Module]
-) -> None:
-    if module not in modules:
-        raise BadInputError(f"{adapter.path}: this model has no module {module!r}; the adapter is for another base")
-    layer = modules[module]
-    wanted = layer.in_features if side == "A" else layer.out_features
-    if value.ndim != 2 or value.shape[1 if side == "A" else 0] != wanted:
-        shape = tuple(value.shape)
-        raise BadInputError(f"{adapter.path}: {key} is {shape}, this model needs {wanted}; another base")
-
-
-def _scaled(state: State, alphas: dict[str, float | None], peft: dict[str, Any]) -> State:
-    """Multiply alpha / rank (alpha / sqrt(rank) for rank-stabilised LoRA, arXiv:2312.03732) into lora_B."""
-    scaled = dict(state)
-    for module, alpha in alphas.items():
-        up = f"transformer.{module}.lora_B.weight"
-        rank = state[up].shape[1]
-        alpha = alpha if alpha is not None else peft.get("alpha_pattern", {}).get(module, peft.get("lora_alpha"))  # noqa: PLW2901
-        if alpha is not None:
-            divisor = math.sqrt(rank) if peft.get("use_rslora") else rank
-            scaled[up] = state[up] * (alpha / divisor)
-    return scaled
+def _wide(weight: Tensor) -> Tensor:
+    """fp8 has no arithmetic of its own."""
+    return weight.float() if weight.element_size() == 1 else weight
 
 
 def _loaded(transformer: nn.Module) -> dict[str, Tensor]:
@@ -146,3 +114,9 @@ def _loaded(transformer: nn.Module) -> dict[str, Tensor]:
         if match:
             found[f"transformer.{match[1]}.lora_{match[2]}.weight"] = value
     return found
+
+
+def linear_modules(transformer: nn.Module) -> Modules:
+    """What adapters can be put on, as `base_modules` reads it from a folder."""
+    found = transformer.named_modules()
+    return {name: (one.out_features, one.in_features) for name, one in found if isinstance(one, nn.Linear)}

@@ -15,6 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from src.core.errors import NotFiniteError
+from src.core.finite import check_made, is_finite
 from src.core.plan import Plan
 from src.core.progress import CancelToken, Listener, Progress
 from src.pipelines.compiling import uncompiled
@@ -46,6 +48,7 @@ class Conditioning:
 def condition(pipe: Any, plan: Plan, pixels: np.ndarray, generator: torch.Generator) -> Conditioning:
     """Encode prompt and photograph ((H, W, 3) uint8 at native size) and draw the starting noise."""
     embeds = encode_prompts(pipe, plan)
+    check_made(embeds, "the text embeddings (before the first step)", plan)
     image = pipe.video_processor.preprocess(Image.fromarray(pixels), plan.native.height, plan.native.width)
     device = pipe._execution_device
     frames, padding = padded_frames(pipe, plan.num_frames)
@@ -60,6 +63,7 @@ def condition(pipe: Any, plan: Plan, pixels: np.ndarray, generator: torch.Genera
         device,
         generator,
     )
+    check_made(image_latents, "the photograph's latents (before the first step)", plan)
     rotary = rotary_positions(pipe, plan, latents.shape[1], device)
     ofs = None if pipe.transformer.config.ofs_embed_dim is None else latents.new_full((1,), fill_value=2.0)
     return Conditioning(embeds, latents, image_latents, rotary, ofs, padding)
@@ -122,7 +126,8 @@ def denoise(
     """Run the plan's timesteps for clips that share them; returns clean latents (1, F, C, h, w) without the padding.
 
     Only the transformer's forward is shared: everything random is a clip's own, and its step is computed by itself.
-    preview is given the step and the first clip's estimate of the clean latents. Raises CancelledError between steps.
+    preview is given the step and the first clip's estimate of the clean latents. Raises CancelledError between steps,
+    NotFiniteError after a step whose latents are not finite.
     """
     for clip in clips:
         clip.latents = clip.start.latents * pipe.scheduler.init_noise_sigma
@@ -137,6 +142,7 @@ def denoise(
             latents = clip.latents
             latents, clip.x0 = advance(pipe.scheduler, prediction, clip.x0, timestep, previous, latents, clip.generator)
             clip.latents = latents.to(clip.start.prompt_embeds.dtype)
+            check_made(clip.latents, f"the latents of step {step + 1} of {plan.num_inference_steps}", plan)
         previous = timestep
         listener(Progress("denoise", step + 1, plan.num_inference_steps))
         if preview is not None and clips[0].x0 is not None:
@@ -229,6 +235,14 @@ def decode_tiled(vae: Any, z: Tensor) -> np.ndarray:
 
 
 def to_uint8(sample: Tensor) -> np.ndarray:
-    """(1, 3, F, H, W) in [-1, 1] to (F, H, W, 3) uint8, rounding as the stock image processor does."""
+    """(1, 3, F, H, W) in [-1, 1] to (F, H, W, 3) uint8, rounding as the stock image processor does.
+
+    Raises NotFiniteError: cast to integers, what is not a number would be a colour.
+    """
+    if not is_finite(sample):
+        raise NotFiniteError(
+            "the decoder's pixels are not finite though the latents are, so that there is no picture; "
+            "likely float16 overflows (try --dtype bfloat16 or float32), or the weights of the VAE are damaged"
+        )
     unit = (sample[0] * 0.5 + 0.5).clamp(0, 1).permute(1, 2, 3, 0).float()
     return (unit * 255).round().to(torch.uint8).cpu().numpy()

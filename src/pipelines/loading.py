@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from src.core.errors import BadInputError
+from src.core.finite import first_not_finite
 from src.core.memory import keep_freed_memory
 from src.core.plan import SessionKey
 from src.pipelines.fast_attention import use_fast_attention
@@ -64,6 +65,7 @@ def read_pipeline(folder: Path, dtype: torch.dtype, parts: tuple[str, ...] = PAR
             raise
         raise BadInputError(f"model folder {folder} does not load: {' '.join(str(error).split())}") from error
     _check_filled(pipe, folder)
+    _check_finite(pipe, folder)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -76,3 +78,13 @@ def _check_filled(pipe: "CogVideoXImageToVideoPipeline", folder: Path) -> None:
         empty = [name for name, value in getattr(pipe, part).named_parameters() if value.is_meta]
         if empty:
             raise BadInputError(f"{folder / part} has no weights for {len(empty)} tensors, such as {empty[0]}")
+
+
+def _check_finite(pipe: "CogVideoXImageToVideoPipeline", folder: Path) -> None:
+    """Raise BadInputError where a weight is not a number, in the dtype that it runs in."""
+    for part in PARTS:
+        if getattr(pipe, part) is None:
+            continue
+        name = first_not_finite(getattr(pipe, part).named_parameters())
+        if name:
+            raise BadInputError(f"{folder / part}: {name} holds numbers that are not finite; fetch or train it again")

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from src.core.finite import check_made, not_finite
 from src.core.plan import Plan
 from src.core.progress import CancelToken, Listener, Progress
 
@@ -18,10 +19,13 @@ def run_stock(
     listener: Listener,
     cancel: CancelToken,
 ) -> np.ndarray:
-    """Generate frames (F, H, W, 3) uint8 from pixels (H, W, 3) uint8. Raises CancelledError between steps."""
+    """Generate frames (F, H, W, 3) uint8 from pixels (H, W, 3) uint8. Raises CancelledError between steps,
+    and NotFiniteError where latents or pixels are not finite.
+    """
 
     def on_step_end(_: Any, step: int, __: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         cancel.check()
+        check_made(kwargs["latents"], f"the latents of step {step + 1} of {plan.num_inference_steps}", plan)
         listener(Progress("denoise", step + 1, plan.num_inference_steps))
         return kwargs
 
@@ -42,4 +46,6 @@ def run_stock(
         ).frames[0]
     finally:
         pipe.maybe_free_model_hooks()
+    if not np.isfinite(frames).all():
+        raise not_finite("the decoder's pixels", plan)
     return (frames * 255).round().astype(np.uint8)

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from src.core.errors import BadInputError, MissingFileError, OutputError
+from src.core.errors import BadInputError, DivergedError, MissingFileError, OutputError
+from src.core.finite import first_not_finite
 
 STATE = "state.pt"
 
@@ -29,8 +30,14 @@ class CheckpointManager:
     def save(self, step: int, state: Mapping[str, Any]) -> Path:
         """Write the state of `step` and drop what is older than the last `keep`.
 
-        Raises OutputError where it cannot be written; earlier checkpoints are untouched then.
+        Raises OutputError where it cannot be written, DivergedError where its weights are not finite; earlier
+        checkpoints are untouched then.
         """
+        damaged = _not_finite(state)
+        if damaged:
+            raise DivergedError(
+                f"{damaged} is not finite after step {step}; the last checkpoint is intact, try a lower rate.peak"
+            )
         final = self.folder / f"step-{step:08d}"
         partial = self.folder / f".step-{step:08d}.partial"
         try:
@@ -65,6 +72,16 @@ def read_state(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise MissingFileError(f"{folder} holds no checkpoint ({STATE}); give a folder such as .../state/step-00000100")
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        state = torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
         raise BadInputError(f"{file} is no checkpoint of ours: {str(error).splitlines()[0]}") from None
+    damaged = _not_finite(state)
+    if damaged:
+        raise BadInputError(f"{file}: {damaged} holds numbers that are not finite; resume from an earlier checkpoint")
+    return state
+
+
+def _not_finite(state: Mapping[str, Any]) -> str | None:
+    """The first of the state's weights that is not finite."""
+    weights = {name: tensor for part in ("model", "average") for name, tensor in state.get(part, {}).items()}
+    return first_not_finite(weights.items())

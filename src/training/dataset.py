@@ -14,6 +14,7 @@ from pydantic import field_validator
 from src.core.config import Config, validate
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import is_file
+from src.core.text import decode, parse_json
 
 Split = Literal["train", "held_out"]
 
@@ -23,7 +24,8 @@ class Entry(Config):
 
     id: unique. video_path, image_path: absolute, or from the manifest's folder; image_path is the first frame, and
     where it is empty the video's own is taken. source, licence, rights: where the clip comes from, under which
-    licence, and who may use it for what. split: "held_out" entries are measured on and never trained on.
+    licence, and who may use it for what. split: "held_out" entries are measured on and never trained on. differs_from:
+    ids of entries whose clips look like this one's and are others, as somebody who looked at them says.
     """
 
     id: str
@@ -34,8 +36,9 @@ class Entry(Config):
     licence: str
     rights: str
     split: Split = "train"
+    differs_from: tuple[str, ...] = ()
 
-    @field_validator("id", "video_path")
+    @field_validator("id", "video_path", "prompt")
     @classmethod
     def _not_blank(cls, value: str) -> str:
         if not value.strip():
@@ -93,10 +96,7 @@ def write_dataset(path: Path, entries: list[Entry]) -> None:
 
 
 def _list(data: bytes, path: Path) -> list[Any]:
-    try:
-        items = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise BadInputError(f"{path} is not valid JSON: {error}") from None
+    items = parse_json(decode(data, str(path)), str(path))
     if not isinstance(items, list):
         raise BadInputError(f"{path} must hold a JSON list of clips, not a {type(items).__name__}")
     if not items:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from accelerate.utils import gather_object
 from loguru import logger
 
+from src.core.errors import DivergedError
 from src.core.paths import examples, home
 from src.engine.costs import peak_rss, peak_vram
 from src.training.encoding import Share
@@ -55,6 +57,11 @@ class EpochEnd:
         mine = self.recipe.held_out_losses(self.share.of(self.held_out), trainer.accelerator.device)
         losses = gather_object(mine)
         self.held_out_loss = sum(losses) / len(losses) if losses else None
+        if self.held_out_loss is not None and not math.isfinite(self.held_out_loss):
+            raise DivergedError(
+                f"the held-out loss is not finite after step {trainer.step}; look at the held-out clips, "
+                "try a lower rate.peak"
+            )
 
     def _adapter(self, epoch: int, report: Report) -> Path:
         return self.write(f"adapter_epoch_{epoch}", epoch, report.step)

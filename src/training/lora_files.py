@@ -14,8 +14,7 @@ from torch import Tensor, nn
 import src
 from src.core.errors import OutputError
 from src.core.paths import REPOSITORY
-from src.pipelines.adapter_files import BASE_KEY, NAMES
-from src.pipelines.adapters import METADATA_KEY
+from src.pipelines.adapter_files import BASE_KEY, METADATA_KEY, NAMES
 from src.training.lora_settings import LoraSettings
 
 

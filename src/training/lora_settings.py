@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from src.catalog.spec import ModelSpec
 from src.core.config import Config, read_yaml, validate
 from src.core.errors import BadInputError
-from src.training.settings import LoopSettings, Rate
+from src.core.request import GuidanceScale, Seed, StepCount, Threads
+from src.training.settings import Betas, LoopSettings, Rate
 
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 LARGEST_SHARE = 0.1
@@ -26,9 +27,9 @@ class Samples(Config):
     count: int = Field(2, ge=0)
     every: int = Field(1, ge=0)
     prompts: tuple[str, ...] = ()
-    seed: int = 0
-    num_inference_steps: int | None = None
-    guidance_scale: float | None = None
+    seed: Seed = 0
+    num_inference_steps: StepCount | None = None
+    guidance_scale: GuidanceScale | None = None
 
 
 class LoraSettings(Config):
@@ -47,7 +48,7 @@ class LoraSettings(Config):
     models: what differs for one model, by its id.
     """
 
-    seed: int = 42
+    seed: Seed = 42
     model: str = "auto"
     epochs: int = Field(10, ge=1)
     repeats: int = Field(1, ge=1)
@@ -60,8 +61,8 @@ class LoraSettings(Config):
     dropout: float = Field(0.0, ge=0, lt=1)
     rate: Rate = Rate(peak=1e-4, warmup=100, shape="cosine")
     optimizer: Literal["adamw", "adamw8bit"] = "adamw"
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = 1e-4
+    betas: Betas = (0.9, 0.95)
+    weight_decay: float = Field(1e-4, ge=0)
     clip_norm: float = Field(1.0, gt=0)
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
     gradient_checkpointing: bool = True
@@ -72,10 +73,10 @@ class LoraSettings(Config):
     image_dropout: float = Field(0.05, ge=0, le=1)
     caption_dropout: float = Field(0.1, ge=0, le=1)
     high_noise: float = Field(0.0, ge=0, le=1)
-    held_out_timesteps: tuple[int, ...] = (100, 400, 700, 950)
+    held_out_timesteps: tuple[Annotated[int, Field(ge=0, lt=1000)], ...] = (100, 400, 700, 950)
     save_minutes: float = Field(5.0, gt=0)
     samples: Samples = Samples()
-    threads: int | None = None
+    threads: Threads | None = None
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @model_validator(mode="after")

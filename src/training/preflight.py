@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, NewsreelError
@@ -22,13 +25,17 @@ from src.training.dataset import Dataset, Entry
 from src.training.encoding import ClipSource
 from src.training.encoding_cache import Encoders, encoders_of
 from src.training.estimates import Estimates, estimate
-from src.training.facts import Facts, FactsMemory, same_clip
+from src.training.facts import Facts, FactsMemory, same_clip, thumb, thumbs_of
 from src.training.lora import Item
 from src.training.lora_layers import trainable_share
 from src.training.lora_settings import LoraSettings, check_sizes
 from src.training.optimizers import check_optimizer
 
 SHOWN = 5
+LARGEST_CROP = 0.25
+"""Of the picture; more is warned of."""
+OTHER_PICTURE = 12.0
+"""Mean levels between small pictures from which an image is not taken for a clip's first frame."""
 
 
 @dataclass
@@ -160,28 +167,77 @@ def _item(
     last = looked.rate * (size.num_frames - 1) / size.fps
     if fresh and any(cut <= last for cut in looked.cuts):
         found.warnings.append(f"{entry.id}: {video.name} cuts to another shot at frame {looked.cuts[0]}")
+    if fresh:
+        _check_crop(found, entry, looked, size)
     digest = memory.sha256(image) if image else ""
     if image and fresh:
-        read_photograph(image)
+        _check_first(found, entry, image, looked)
     key = found.encoders.clip_address(looked.sha256, digest, size, found.settings.image_noises)
     return Item(entry.id, ClipSource(entry.id, video, image, size, key), entry.prompt)
+
+
+def _check_crop(found: Preflight, entry: Entry, looked: Facts, size: Sampling) -> None:
+    """Warn where filling the bucket's shape cuts off more than a quarter of what is shown."""
+    shapes = looked.width / looked.height, size.width / size.height
+    lost = 1 - min(shapes) / max(shapes)
+    if lost > LARGEST_CROP:
+        found.warnings.append(
+            f"{entry.id}: {lost:.0%} of the picture is cropped away, {looked.width}x{looked.height} to the shape of "
+            f"{size.width}x{size.height}; a size in `sizes` that is nearer keeps it"
+        )
+
+
+def _check_first(found: Preflight, entry: Entry, image: Path, looked: Facts) -> None:
+    """Warn where the image is not the picture that the clip begins with: the model would learn a jump."""
+    pixels = read_photograph(image).pixels
+    height, width = pixels.shape[:2]
+    first = thumbs_of(looked)[0].astype(int)
+    apart = float(np.abs(thumb(pixels).astype(int) - first).mean())
+    shape = abs(math.log(width / height * looked.height / looked.width))
+    if apart > OTHER_PICTURE and shape < 0.1:
+        found.warnings.append(
+            f"{entry.id}: {image.name} is not the first frame of {entry.video_path} (they differ by {apart:.0f} of 255 "
+            "levels); leave image_path empty to take the clip's own"
+        )
 
 
 def _compare(found: Preflight, facts: dict[Path, Facts]) -> None:
     """The same clip twice is a warning; on both sides of the split it is a problem."""
     training = {item.source.video: item.name for item in found.items}
     held_out = {item.source.video: item.name for item in found.held_out}
+    apart = _told_apart(found)
     paths = list(training)
+
+    def twin_of(video: Path, others: Sequence[Path]) -> Path | None:
+        return next((other for other in others if video == other or (
+            frozenset((video, other)) not in apart and same_clip(facts[video], facts[other]))), None)  # fmt: skip
+
     for video, name in held_out.items():
-        twin = next((other for other in paths if video == other or same_clip(facts[video], facts[other])), None)
+        twin = twin_of(video, paths)
         if twin is not None:
-            found.problems.append(f"leakage: held-out {name} shows the same clip as {training[twin]}; drop one of them")
+            found.problems.append(
+                f"leakage: held-out {name} shows the same clip as {training[twin]}; drop one of them, or, if you have "
+                f'looked and they differ, write "differs_from": ["{training[twin]}"] into {name}'
+            )
     for index, first in enumerate(paths):
-        twin = next((other for other in paths[:index] if same_clip(facts[first], facts[other])), None)
+        twin = twin_of(first, paths[:index])
         if twin is not None:
             found.warnings.append(f"duplicate: {training[first]} shows the same clip as {training[twin]}")
     if not held_out:
         found.warnings.append("no held-out clips: without them nothing tells learning from remembering")
+
+
+def _told_apart(found: Preflight) -> set[frozenset[Path]]:
+    """Pairs of videos that somebody has looked at and says are others. An id that is none is a problem."""
+    videos = {entry.id: found.dataset.video(entry) for entry in found.dataset.entries}
+    pairs = set()
+    for entry in found.dataset.entries:
+        for other in entry.differs_from:
+            if other not in videos:
+                found.problems.append(f"{entry.id}: differs_from names {other!r}, which is no id of this manifest")
+            else:
+                pairs.add(frozenset((videos[entry.id], videos[other])))
+    return pairs
 
 
 def _check_captions(found: Preflight) -> None:

@@ -1,11 +1,15 @@
 """What the training loop takes from a configuration, and what configs/training/embedded.yaml may say."""
 
 import math
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from src.core.config import Config
+from src.core.request import Seed, Threads
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Betas = tuple[Beta, Beta]
 
 
 class Rate(Config):
@@ -15,9 +19,9 @@ class Rate(Config):
     the warm-up on.
     """
 
-    peak: float = 1e-3
-    warmup: int = 100
-    decay: int = 500
+    peak: float = Field(1e-3, ge=0)
+    warmup: int = Field(100, ge=0)
+    decay: int = Field(500, ge=0)
     shape: Literal["flat", "cosine"] = "flat"
 
     def factor(self, step: int, steps: int) -> float:
@@ -37,16 +41,16 @@ class LoopSettings(Config):
     optimizer: "adamw", or "adamw8bit" (bitsandbytes, on CUDA). ema: of the averaged weights; 0 follows at once.
     """
 
-    steps: int
+    steps: int = Field(ge=0)
     rate: Rate = Rate()
-    rates: dict[str, float] = Field(default_factory=dict)
+    rates: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     muon: tuple[str, ...] = ()
     optimizer: Literal["adamw", "adamw8bit"] = "adamw"
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = 1e-4
-    clip_norm: float = 1.0
-    ema: float = 0.999
-    save_minutes: float = 5.0
+    betas: Betas = (0.9, 0.95)
+    weight_decay: float = Field(1e-4, ge=0)
+    clip_norm: float = Field(1.0, gt=0)
+    ema: float = Field(0.999, ge=0, lt=1)
+    save_minutes: float = Field(5.0, ge=0)
 
     @model_validator(mode="after")
     def _muon_has_its_own_optimizer(self) -> Self:
@@ -123,13 +127,13 @@ class EmbeddedSettings(Config):
     canvases: in the window that clips draw from; reuse: clips for each new one.
     """
 
-    seed: int = 20
+    seed: Seed = 20
     corpus: int = 6000
     fit_clips: int = 120
     canvases: int = 160
     reuse: int = 4
     mix: dict[str, float] = Field(default_factory=dict, description="shares that differ from scenes.sampler.Mix")
-    threads: int | None = Field(default=None, description="CPU threads; None leaves it to torch")
+    threads: Threads | None = Field(default=None, description="CPU threads; None leaves it to torch")
     decoder: DecoderStage
     text: TextStage
     transformer: TransformerStage

@@ -90,7 +90,7 @@ class VideoSource:
 def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise MissingFileError(f"data.image_folders names {folder}, which is no folder")
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in PICTURES]
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.name[0] != "."]
     if not found:
         raise BadInputError(f"the folder {folder} holds no picture; these are read: {', '.join(sorted(PICTURES))}")
     return found

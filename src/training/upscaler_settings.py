@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from src.core.config import Config
+from src.core.request import Seed, Threads
 from src.training.settings import LoopSettings
 
 Range = tuple[float, float]
@@ -58,8 +59,8 @@ class Data(Config):
     frames: int = Field(3, ge=1)
     batch: int = Field(8, ge=1)
     workers: int = Field(0, ge=0)
-    canvases: int = 120
-    reuse: int = 16
+    canvases: int = Field(120, ge=1)
+    reuse: int = Field(16, ge=1)
 
     @model_validator(mode="after")
     def _sources(self) -> "Data":
@@ -94,8 +95,8 @@ class UpscalerSettings(Config):
 
     preset: Literal["fast", "balanced", "quality"] = "fast"
     scale: Literal[2, 4] = 2
-    seed: int = 31
-    threads: int | None = Field(default=None, description="CPU threads; None leaves it to torch")
+    seed: Seed = 31
+    threads: Threads | None = Field(default=None, description="CPU threads; None leaves it to torch")
     data: Data = Data()
     degradation: Degradation = Degradation()
     losses: Losses = Losses()

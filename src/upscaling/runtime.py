@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from src.core.errors import NotFiniteError
+from src.core.finite import is_finite
 from src.core.memory import keep_freed_memory
 from src.upscaling.network import VideoNetwork, pad_to_grid
 from src.upscaling.tiles import Tile, cut, side_for
@@ -75,9 +77,12 @@ class NetworkRunner:
         grid, scale = self.spec.grid, self.spec.scale
         batch = self.batch(height + -height % grid, width + -width % grid)
         done, total = 0, len(frames) - before - after
+        cause = "bfloat16 on this GPU: try --device cpu" if self.half else "damaged weights: train or fetch them again"
         while done < total:
             try:
                 for made in self._run(frames, before + done, after, condition, batch):
+                    if not is_finite(made):
+                        raise NotFiniteError(f"the enlarged frame {done} of a piece is not finite; likely {cause}")
                     yield made[..., : height * scale, : width * scale].permute(0, 2, 3, 1).cpu().numpy()
                     done += len(made)
             except torch.cuda.OutOfMemoryError:

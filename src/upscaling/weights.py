@@ -5,6 +5,7 @@ from pathlib import Path
 
 from src.core.config import validate
 from src.core.errors import BadInputError
+from src.core.finite import first_not_finite
 from src.upscaling.network import VideoNetwork, build_network
 from src.upscaling.presets import NetworkSpec
 
@@ -34,6 +35,9 @@ def load_network(path: Path) -> VideoNetwork:
         raise BadInputError(f"{path} is no safetensors file: {error}") from None
     if about.get("format") != "newsreel-upscaler-1":
         raise BadInputError(f"{path} holds no upscaler of Newsreel; python -m src.train_upscaler writes them")
+    damaged = first_not_finite(tensors.items())
+    if damaged:
+        raise BadInputError(f"{path}: {damaged} holds numbers that are not finite; train or fetch it again")
     network = build_network(validate(json.loads(about["spec"]), NetworkSpec, str(path)))
     try:
         network.load_state_dict(tensors)

@@ -23,7 +23,7 @@ from src.metrics.psnr import psnr
 from src.metrics.temporal import score_frames
 from src.metrics.trained_motion import likeness, motion_in, motion_of
 from src.scenes.moves import TAUGHT
-from src.validation.scenarios import Scenario, Scenarios, Thresholds, photograph_file
+from src.validation.scenarios import Scenario, Scenarios, Thresholds, as_request, photograph_file
 
 KINDS = ("base", "adapter")
 
@@ -70,13 +70,10 @@ def compare(
 
 
 def request_of(scenarios: Scenarios, scenario: Scenario, lora: Path | None, folder: Path, path: Path) -> Request:
-    """The request of one clip, as a person would make it."""
-    return Request(
-        input_image=photograph_file(scenario.photograph, folder / "photographs"), prompt=scenario.prompt,
-        model=scenarios.model, seed=scenario.seed, num_frames=scenarios.num_frames, output_path=path,
-        num_inference_steps=scenarios.num_inference_steps, guidance_scale=scenarios.guidance_scale,
-        lora=(str(lora),) if lora else (), score=False,
-    )  # fmt: skip
+    """The request of one clip, made with the adapter or without."""
+    picture = photograph_file(scenario.photograph, folder / "photographs")
+    adapters = (str(lora),) if lora else ()
+    return as_request(scenarios, scenario, scenario.name, input_image=picture, output_path=path, lora=adapters)
 
 
 def _clip(request: Request, scenarios: Scenarios, hardware: Any, sessions: Sessions, path: Path) -> ClipFigures:

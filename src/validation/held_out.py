@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import torch
 
 from src.catalog.spec import ModelSpec
+from src.core.errors import NotFiniteError
 from src.pipelines.adapter_files import AdapterFile
 from src.pipelines.adapters import AdapterRack
 from src.pipelines.loading import DTYPES, read_pipeline
@@ -43,6 +45,9 @@ def held_out_losses(
         rack.put(adapters)
         each = recipe.held_out_losses(found.held_out, device)
         losses.append(sum(each) / len(each))
+        if not math.isfinite(losses[-1]):
+            which = "with the adapter" if adapters else "of the base"
+            raise NotFiniteError(f"the held-out loss {which} is not finite; likely the adapter, or {dtype} overflows")
     return losses[0], losses[1]
 
 

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from src.core.config import Config, load
+from src.core.config import Config, load, validate
 from src.core.errors import BadInputError
 from src.core.paths import REPOSITORY
+from src.core.request import GuidanceScale, Request, Seed, StepCount
 from src.media.images import read_photograph as read_file
 from src.metrics.measured_move import STRIDE
 from src.scenes.moves import TAUGHT
 from src.scenes.photographs import HELD_OUT, read_photograph
 
+HELD_OUT_NAMES = [photograph.name for photograph in HELD_OUT]
+
 
 class Scenario(Config):
-    """One clip of the base and one of the adapter. photograph: a held-out one by name, or a file of the repository."""
+    """One clip of the base and one of the adapter. name: names its clips.
 
-    name: str
+    photograph: a held-out one by name, or a file of the repository.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
     photograph: str
     prompt: str
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Thresholds(Config):
@@ -48,8 +55,8 @@ class Scenarios(Config):
     move: str | None = None
     metadata: Path | None = None
     num_frames: int | None = Field(default=None, gt=STRIDE)
-    num_inference_steps: int | None = None
-    guidance_scale: float | None = None
+    num_inference_steps: StepCount | None = None
+    guidance_scale: GuidanceScale | None = None
     scenarios: tuple[Scenario, ...] = Field(min_length=1)
     thresholds: Thresholds = Thresholds()
 
@@ -62,24 +69,41 @@ class Scenarios(Config):
 
 
 def load_scenarios(path: Path) -> Scenarios:
-    """Read and check the file, names and photographs too."""
+    """Read and check the file, names and photographs too: each scenario as the request that it becomes."""
     found = load(path, Scenarios)
-    names = [scenario.name for scenario in found.scenarios]
-    for name in names:
-        if names.count(name) > 1:
-            raise BadInputError(f"{path}: two scenarios are called {name!r}")
+    names = [scenario.name.casefold() for scenario in found.scenarios]  # some disks hold one file for both
+    for scenario in found.scenarios:
+        if names.count(scenario.name.casefold()) > 1:
+            raise BadInputError(f"{path}: two scenarios are called {scenario.name!r}")
+        as_request(found, scenario, f"{path}: scenario {scenario.name}")
+        if scenario.photograph not in HELD_OUT_NAMES:
+            read_file(_file_of(scenario.photograph))
     return found
+
+
+def as_request(scenarios: Scenarios, scenario: Scenario, origin: str, **fields: Any) -> Request:
+    """The request of one clip, as a person would make it. Raises BadInputError that begins with `origin`."""
+    given = {
+        "input_image": scenario.photograph, "prompt": scenario.prompt, "model": scenarios.model, "seed": scenario.seed,
+        "num_frames": scenarios.num_frames, "num_inference_steps": scenarios.num_inference_steps,
+        "guidance_scale": scenarios.guidance_scale, "score": False,
+    }  # fmt: skip
+    return validate(given | fields, Request, origin)
 
 
 def photograph_file(name: str, folder: Path) -> Path:
     """The photograph as a file: a held-out one is written into `folder`."""
-    if name in [photograph.name for photograph in HELD_OUT]:
+    if name in HELD_OUT_NAMES:
         from PIL import Image
 
         path = folder / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(read_photograph(name)).save(path)
         return path
-    path = Path(name) if Path(name).is_absolute() else REPOSITORY / name
+    path = _file_of(name)
     read_file(path)
     return path
+
+
+def _file_of(name: str) -> Path:
+    return Path(name) if Path(name).is_absolute() else REPOSITORY / name

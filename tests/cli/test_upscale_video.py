@@ -73,8 +73,10 @@ def test_names_of_a_folder_do_not_meet_and_inputs_are_not_replaced(clip, tmp_pat
     from src.cli.upscale_video import _named
 
     taken = set()
-    names = [_named(tmp_path / name, tmp_path, None, taken).name for name in ("a.avi", "a.mkv", "a.mp4", "b.ts")]
-    assert names == ["a.mkv", "a.mkv.mkv", "a.mp4", "b.mkv"]
+    given = ("a.avi", "a.mkv", "a.mp4", "b.ts", "A.mp4", "b.mkv", "b.mkv.avi", "b.mkv.mkv")
+    names = [_named(tmp_path / name, tmp_path, None, taken).name for name in given]
+    assert names[:4] == ["a.mkv", "a.mkv.mkv", "a.mp4", "b.mkv"]
+    assert len({name.casefold() for name in names}) == len(given)
     done = run("--input", clip.parent, "--output", clip.parent, "--preset", "fast")
     assert done.returncode == 2 and "so that none is replaced" in done.stderr
 

@@ -96,8 +96,11 @@ def test_what_is_missing_is_said(tmp_path, msr_vtt):
     with pytest.raises(MissingFileError, match="no annotations"):
         read_source("msr_vtt", tmp_path / "empty", {})
     write_clip(tmp_path / "empty" / "a.mp4", moving(1), 8)
-    with pytest.raises(BadInputError, match="has no caption"):
-        read_source("videos", tmp_path / "empty", given)
+    assert "has no caption" in read_source("videos", tmp_path / "empty", given)[0].problem
+    origin = [f"--{key}={text}" for key, text in given.items()]
+    result = call("--videos", tmp_path / "empty", "--output", tmp_path / "m.json", *origin)
+    assert result.exit_code == 2
+    assert "has no caption" in result.output
 
 
 @pytest.mark.parametrize("name", ["sample_msr_vtt.json", "sample_own_archive.json"])

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from src.cli.batch import as_csv, summary
@@ -194,3 +195,33 @@ def test_no_clip_takes_the_name_of_the_batch_report_or_of_another_manifest(jobs_
     path.write_text(json.dumps(data))
     with pytest.raises(BadInputError, match="2 job.s. cannot run(?s:.*)report.json(?s:.*)that of another job"):
         plan_batch(read_batch(path, {}), tmp_path / "out", cpu)
+
+
+@pytest.mark.parametrize("spelling", ["plain", "dots", "relative", "folder link", "file link", "case", "composed"])
+def test_two_jobs_never_write_one_file(jobs_file, tmp_path, cpu, spelling, monkeypatch):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    (tmp_path / "linked").symlink_to(folder)
+    (folder / "link.mp4").symlink_to(folder / "x.mp4")
+    monkeypatch.chdir(tmp_path)
+    first = folder / ("caf\u00e9.mp4" if spelling == "composed" else "x.mp4")
+    second = {
+        "plain": first, "dots": folder / ".." / "out" / "x.mp4", "relative": "out/x.mp4",
+        "folder link": tmp_path / "linked" / "x.mp4", "file link": folder / "link.mp4", "case": folder / "X.mp4",
+        "composed": folder / "cafe\u0301.mp4",
+    }[spelling]  # fmt: skip
+    path = jobs_file(2)
+    data = json.loads(path.read_text("utf-8"))
+    for job, output in zip(data["jobs"], (first, second), strict=True):
+        job["output_path"] = str(output)
+    path.write_text(json.dumps(data))
+    with pytest.raises(BadInputError, match="1 job.s. cannot run(?s:.*)that of another job .job clip-0."):
+        plan_batch(read_batch(path, {}), folder, cpu)
+
+
+def test_a_bad_adapter_is_said_when_a_batch_is_checked(jobs_file, tmp_path, cpu):
+    from safetensors.torch import save_file
+
+    save_file({"transformer.transformer_blocks.0.attn1.to_q.lora_A.weight": torch.ones(2, 32)}, tmp_path / "a.safetensors")
+    with pytest.raises(BadInputError, match="2 job.s. cannot run(?s:.*)has no lora_B"):
+        plan_batch(read_batch(jobs_file(2, lora=str(tmp_path / "a.safetensors")), {}), tmp_path / "out", cpu)

@@ -211,3 +211,49 @@ def test_an_interrupted_clip_leaves_no_thread(pictures):
             scorer.update(frame)
         raise RuntimeError("decoder")
     assert not [t for t in threading.enumerate() if t.name.startswith("flow")]
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (200, 30, 30)])
+def test_a_clip_of_one_flat_colour_is_never_accepted(colour):
+    rng = np.random.default_rng(0)
+    frames = [np.clip(np.full((48, 64, 3), colour) + rng.integers(-2, 3, (48, 64, 3)), 0, 255).astype(np.uint8)
+              for _ in range(4)]  # fmt: skip
+    report = score_frames(frames, (64, 48))
+    assert report.flat
+    assert not report.accepted
+    assert "rejected" in report.sentence()
+    assert "one colour" in report.sentence()
+
+
+def test_a_picture_of_two_colours_of_one_brightness_is_not_flat():
+    frame = np.zeros((48, 64, 3), np.uint8)
+    frame[:, :32], frame[:, 32:] = (255, 0, 0), (0, 130, 0)
+    report = score_frames([frame] * 4, (64, 48))
+    assert not report.flat
+    assert report.accepted
+
+
+def test_a_measure_that_is_no_number_is_no_score(monkeypatch):
+    from dataclasses import replace
+
+    from src.core.errors import NotFiniteError
+    from src.metrics import temporal
+
+    measure = temporal.measure_pairs
+    monkeypatch.setattr(
+        temporal, "measure_pairs", lambda *a: [replace(one, noise=float("nan")) for one in measure(*a)]
+    )
+    with pytest.raises(NotFiniteError, match="noise of frames 0-1 is not finite"):
+        score_frames([np.full((48, 64, 3), 9, np.uint8)] * 4, (64, 48))
+
+
+@pytest.mark.parametrize(("aspect", "width"), [(2, 180), (1, 360)])
+def test_pixels_that_are_not_square_are_scored_as_shown(pictures, aspect, width):
+    from fractions import Fraction
+
+    from src.media.frames import VideoInfo
+
+    info = VideoInfo(width, 240, Fraction(8), Fraction(1, 8), sample_aspect_ratio=Fraction(aspect))
+    scorer = TemporalScorer(info)
+    scorer.close()
+    assert scorer._size == analysis_size(360, 240)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from src.core.errors import OutputError
+from src.core.errors import BadInputError, DivergedError, OutputError
 from src.training import checkpoints
 from src.training.checkpoints import CheckpointManager
 
@@ -43,3 +43,16 @@ def test_an_interrupted_write_is_ignored(tmp_path):
     (tmp_path / "step-00000007").mkdir()
     (tmp_path / ".step-00000008.partial").mkdir()
     assert CheckpointManager(tmp_path).latest() is None
+
+
+def test_weights_that_are_no_numbers_are_neither_written_nor_read(tmp_path):
+    manager = CheckpointManager(tmp_path)
+    manager.save(1, {"step": 1, "model": {"w": torch.ones(3)}, "average": {"w": torch.ones(3)}})
+    broken = {"step": 2, "model": {"w": torch.tensor([1.0, torch.nan])}, "average": {}}
+    with pytest.raises(DivergedError, match="w is not finite after step 2"):
+        manager.save(2, broken)
+    assert manager.latest()["step"] == 1
+    (tmp_path / "step-00000002").mkdir()
+    torch.save(broken, tmp_path / "step-00000002" / "state.pt")
+    with pytest.raises(BadInputError, match="w holds numbers that are not finite"):
+        manager.latest()

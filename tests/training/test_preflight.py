@@ -92,11 +92,14 @@ def test_a_corrupt_video(clip_set, tiny_folder, tmp_path):
     [
         ("[]", "is an empty list"),
         ("{", "is not valid JSON"),
+        ('{"id": "a"}\n{"id": "b"}\n', "JSON Lines"),
+        ("id,video_path,prompt\na,a.mp4,x\n", "table .CSV."),
+        ('[{"id": "a", "video_path": "a", "prompt": " ", "source": "", "licence": "", "rights": ""}]', "entry 0: prompt: must not be empty"),
         ("{}", "must hold a JSON list"),
         ('[{"id": "a"}]', "entry 0: video_path is required"),
         ('[{"id": " ", "video_path": "a", "prompt": "", "source": "", "licence": "", "rights": ""}]', "id: must not be empty"),
-        ("[" + ",".join(['{"id": "a", "video_path": "a", "prompt": "", "source": "", "licence": "", "rights": ""}'] * 2) + "]", "'a' is there 2 times"),
-        ('[{"id": "a", "video_path": "a", "prompt": "", "source": "", "licence": "", "rights": "", "split": "held_out"}]', "no clip to train on"),
+        ("[" + ",".join(['{"id": "a", "video_path": "a", "prompt": "p", "source": "", "licence": "", "rights": ""}'] * 2) + "]", "'a' is there 2 times"),
+        ('[{"id": "a", "video_path": "a", "prompt": "p", "source": "", "licence": "", "rights": "", "split": "held_out"}]', "no clip to train on"),
     ],
 )  # fmt: skip
 def test_manifests_that_are_none(tmp_path, content, sentence):
@@ -243,3 +246,74 @@ def test_a_models_section_goes_over_the_general_settings():
     assert for_model(settings, "other").rank == 8
     with pytest.raises(BadInputError, match="unknown key 'ranks'"):
         for_model(LoraSettings(models={"nano": {"ranks": 4}}), "nano")
+
+
+def plain_clip(path, kind, colour=(210, 210, 205)):
+    """Nine frames of a plain ground with something small on it."""
+    import numpy as np
+
+    frames = np.full((9, 48, 64, 3), colour, np.uint8)
+    for number, frame in enumerate(frames):
+        if kind == "box":
+            frame[20:30, 10 + 2 * number : 22 + 2 * number] = (200, 40, 40)
+        elif kind == "bar":
+            frame[36:40, 4 + 3 * number : 30 + 3 * number] = (30, 60, 200)
+        elif kind == "spark":
+            frame[8 + 2 * number : 12 + 2 * number, 50:54] = (250, 240, 90)
+    return write_clip(path, frames, 8)
+
+
+@pytest.mark.parametrize("ground", [(210, 210, 205), (6, 8, 12), (20, 200, 40)], ids=["logo", "night", "green screen"])
+def test_clips_without_contrast_are_told_apart_by_their_pixels(tmp_path, ground):
+    made = {kind: look(plain_clip(tmp_path / f"{kind}.mp4", kind, ground), kind) for kind in ("box", "bar", "spark")}
+    for first in made:
+        for second in made:
+            assert same_clip(made[first], made[second]) == (first == second)
+    again = look(plain_clip(tmp_path / "again.mp4", "box", tuple(min(255, level + 1) for level in ground)), "again")
+    assert same_clip(made["box"], again)
+
+
+def test_leakage_is_overridden_by_hand(clip_set, tiny_folder, tmp_path):
+    def twin(entries):
+        entries[-1].update(video_path=entries[0]["video_path"], image_path="")
+
+    found = problems(changed(clip_set, tmp_path, twin), tiny_folder, tmp_path)
+    assert len(found) == 1 and '"differs_from": ["vortigo-000"]' in found[0]
+    original = read_dataset(clip_set)
+    with VideoReader(original.video(original.entries[0])) as reader:
+        frames = [frame.array for frame in reader]
+    import numpy as np
+
+    again = write_clip(tmp_path / "again.mp4", np.clip(np.stack(frames).astype(int) + 2, 0, 255).astype(np.uint8), 8)
+
+    def told(entries, **more):
+        entries[-1].update(video_path=str(again), image_path="", **more)
+
+    assert "leakage" in problems(changed(clip_set, tmp_path, told), tiny_folder, tmp_path)[0]
+    by_hand = changed(clip_set, tmp_path, lambda e: told(e, differs_from=["vortigo-000"]))
+    assert problems(by_hand, tiny_folder, tmp_path) == []
+    wrong = changed(clip_set, tmp_path, lambda e: told(e, differs_from=["nobody"]))
+    assert "'nobody', which is no id" in problems(wrong, tiny_folder, tmp_path)[0]
+
+
+def test_an_image_that_is_not_the_first_frame_is_warned_of(clip_set, tiny_folder, tmp_path):
+    plain = lora_kit.look(clip_set, tiny_folder, tmp_path / "out").warnings
+    assert not any("first frame" in each for each in plain)
+
+    def swap(entries):
+        entries[0]["image_path"] = entries[1]["image_path"]
+
+    found = lora_kit.look(changed(clip_set, tmp_path, swap), tiny_folder, tmp_path / "out")
+    assert any("vortigo-001.png is not the first frame" in each for each in found.warnings)
+
+
+@pytest.mark.parametrize(("size", "warned"), [((64, 48), False), ((80, 48), False), ((96, 48), True), ((48, 96), True)])
+def test_crops_that_lose_over_a_quarter_are_warned_of(clip_set, tiny_folder, tmp_path, size, warned):
+    import numpy as np
+
+    moving = np.random.default_rng(0).integers(0, 255, (9, size[1], size[0], 3), np.uint8)
+    clip = write_clip(tmp_path / "wide.mp4", moving, 8)
+    found = lora_kit.look(
+        changed(clip_set, tmp_path, lambda e: e[0].update(video_path=str(clip), image_path="")), tiny_folder, tmp_path / "out"
+    )
+    assert any("cropped away" in each for each in found.warnings) == warned

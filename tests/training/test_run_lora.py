@@ -12,9 +12,10 @@ from PIL import Image
 
 from src.core.errors import BadInputError, DivergedError, MissingFileError, OutputError
 from src.core.paths import home
-from src.pipelines.adapter_files import read_adapter, read_header
+from src.pipelines.adapter_files import read_adapter
 from src.pipelines.loading import read_pipeline
 from src.pipelines.locate import base_hash
+from src.pipelines.tensor_files import read_tensor_file
 from src.training import lora
 from src.training.checkpoints import CheckpointManager
 from src.training.loop import Trainer
@@ -62,8 +63,9 @@ def test_writes_adapters_samples_and_figures(trained):
 
 
 def test_the_header_says_what_it_is(trained, clip_set, tiny_folder):
-    shapes, metadata = read_header(trained[0] / "adapter_final" / "pytorch_lora_weights.safetensors")
-    assert len(shapes) == 2 * 4 * 2
+    file = read_tensor_file(trained[0] / "adapter_final" / "pytorch_lora_weights.safetensors")
+    metadata = file.metadata
+    assert len(file.tensors) == 2 * 4 * 2
     assert metadata["newsreel_base_sha256"] == base_hash(tiny_folder)
     assert json.loads(metadata["lora_adapter_metadata"])["transformer.lora_alpha"] == 1.0
     assert "4 x CC0-1.0" in metadata["newsreel_rights"]

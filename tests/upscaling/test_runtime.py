@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from src.core.errors import BadInputError, NotFiniteError
 from src.upscaling.runtime import Batch, NetworkRunner, bytes_per_pixel
+from src.upscaling.weights import load_network, save_network
 
 from .conftest import tiny_network
 
@@ -104,3 +106,17 @@ for preset in ("fast", "balanced"):
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_network_whose_output_is_no_number_ends_the_run(frames):
+    network = tiny_network()
+    next(network.parameters()).data.flatten()[0] = torch.nan
+    with pytest.raises(NotFiniteError, match="not finite"):
+        run(NetworkRunner(network), frames)
+
+
+def test_a_file_whose_weights_are_no_numbers_is_refused(tmp_path):
+    network = tiny_network()
+    next(network.parameters()).data.flatten()[0] = torch.inf
+    with pytest.raises(BadInputError, match="not finite"):
+        load_network(save_network(network, tmp_path / "fast_2x.safetensors", 1))
