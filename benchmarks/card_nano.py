@@ -16,8 +16,8 @@ import torch
 from src.core.config import load
 from src.core.errors import MissingFileError
 from src.core.paths import CONFIGS
-from src.pipelines.blueprint import NANO, TINY_NANO
-from src.training.run_embedded import STAGES, Slice, run_slice, start_from, usual_stages
+from src.pipelines.blueprint import NANO, TINY_NANO, Blueprint
+from src.training.run_embedded import STAGES, Slice, export, run_slice, start_from, usual_stages
 from src.training.settings import EmbeddedSettings
 
 PART = 15_000_000
@@ -28,19 +28,36 @@ CPU_CLIPS_AN_HOUR = 2100
 
 
 def train(minutes: float, out: Path, rehearse: bool, start: Path | None = None) -> dict[str, float | str]:
-    """Train for `minutes` and leave weights and figures in `out`. start: an exported pipeline to go on from."""
+    """Train for `minutes` and leave weights and figures in `out`. start: an exported pipeline to go on from.
+
+    Raises what a stage raises, after what has been trained until then is left in `out`.
+    """
     settings, blueprint = load(SETTINGS, EmbeddedSettings), NANO
     if rehearse:
         settings, blueprint = small(settings), TINY_NANO
     folder = Path(out) / "run"
     if start is not None:
         start_from(start, folder, blueprint)
-    run_slice(settings, folder, Slice(minutes, usual_stages(folder), fit=True), blueprint)
+    failure = _train_or_export(settings, folder, minutes, blueprint)
     pack(folder / "pipeline", Path(out))
-    figures = figures_of(folder, settings)
+    figures = figures_of(folder, settings) | ({"error": f"{type(failure).__name__}: {failure}"} if failure else {})
     (Path(out) / "nano.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     shutil.rmtree(folder)
+    if failure:
+        raise failure
     return figures
+
+
+def _train_or_export(
+    settings: EmbeddedSettings, folder: Path, minutes: float, blueprint: Blueprint
+) -> Exception | None:
+    """Train; where a stage fails, its error, after the newest checkpoints of all stages are exported."""
+    try:
+        run_slice(settings, folder, Slice(minutes, usual_stages(folder), fit=True), blueprint)
+    except Exception as error:
+        export(settings, folder, folder / "pipeline", blueprint)
+        return error
+    return None
 
 
 def small(settings: EmbeddedSettings) -> EmbeddedSettings:

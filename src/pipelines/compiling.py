@@ -24,13 +24,14 @@ CHANGES = 8
 class Compiled:
     """A module's `forward`, compiled on its first call for each shape unless `on` is off. eager: as it was.
 
+    dynamic: one graph for all shapes; slower, for where they change all the time.
     Tokens are handed over with the strides of their shape: the first block's are a slice, which would be another graph.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, dynamic: bool = False) -> None:
         self.eager: Callable[..., Any] = module.forward
         self.on = True
-        self._compiled = torch.compile(self.eager, backend=BACKEND, fullgraph=True, dynamic=False)
+        self._compiled = torch.compile(self.eager, backend=BACKEND, fullgraph=True, dynamic=dynamic)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not self.on:

@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.fx.experimental._config
+from loguru import logger
 from torch import Tensor, nn
 
+from src.core.toolchain import missing_for_compiling
 from src.pipelines.blueprint import Blueprint
+from src.pipelines.compiling import Compiled
 from src.training.codes import POSTERIOR_LOGVAR
 from src.training.embedded import CPU, Prepared, drawn_length, on_device, scenes_of, token_ids, without_move
 from src.training.objective import image_condition, image_noise, noised, sample_losses, target, weights
@@ -31,9 +35,23 @@ class Denoising(nn.Module):
 
 
 def compile_blocks(transformer: nn.Module) -> None:
-    """Compile the blocks in place: they share one graph, so that it takes the time of one."""
+    """Compile the blocks in place: they share one graph for all batches and lengths, so it takes the time of one.
+
+    Sizes that are equal by chance, 48 clips and heads 48 wide, are not taken for one size: the next batch would compile
+    again.
+    """
+    torch.fx.experimental._config.use_duck_shape = False
     for block in transformer.transformer_blocks:
-        block.compile(dynamic=True)  # one graph for clips of every length
+        block.forward = Compiled(block, dynamic=True)
+
+
+def compile_where_possible(transformer: nn.Module, device: str = "cuda") -> None:
+    """Compile the blocks unless something that compiling needs is not here, which a warning names."""
+    lacking = missing_for_compiling(device)
+    if lacking:
+        logger.warning("the blocks train uncompiled, more slowly; this machine lacks {}", lacking)
+        return
+    compile_blocks(transformer)
 
 
 @dataclass(frozen=True)
@@ -69,7 +87,7 @@ class TransformerRecipe:
         self.model = Denoising(pipeline.text_encoder, pipeline.transformer)
         self.model.train()
         if device.type == "cuda":
-            compile_blocks(pipeline.transformer)
+            compile_where_possible(pipeline.transformer)
         self.alphas, self.prediction = pipeline.scheduler.alphas_cumprod, pipeline.scheduler.config.prediction_type
         self.rotary = self._all_rotary()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from src.training.timed import FitToTime
 RECIPES = {"decoder": DecoderRecipe, "text": TextRecipe, "transformer": TransformerRecipe}
 STAGES = tuple(RECIPES)
 START = "start"
+LEAST = 0.5
+"""Of its share of the time, what a stage trains at least, however long all took that came before its first step."""
 READ_OUT = "read_out"  # of the text stage; no part of the pipeline
 
 
@@ -46,11 +49,12 @@ def run_slice(settings: EmbeddedSettings, folder: Path, piece: Slice, blueprint:
     """Train one slice in `folder`, resuming what lies there; returns the exported pipeline's folder."""
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    folder = Path(folder)
-    total = sum(getattr(settings, name).share for name in piece.stages)
-    for name in piece.stages:
-        share = getattr(settings, name).share / total
-        train_stage(name, settings, folder, 60 * piece.minutes * share, piece.sheet_minutes, blueprint, piece.fit)
+    folder, end = Path(folder), time.monotonic() + 60 * piece.minutes
+    shares = [getattr(settings, name).share for name in piece.stages]
+    for index, name in enumerate(piece.stages):
+        left = (end - time.monotonic()) * shares[index] / sum(shares[index:])
+        seconds = max(left, LEAST * 60 * piece.minutes * shares[index] / sum(shares))
+        train_stage(name, settings, folder, seconds, piece.sheet_minutes, blueprint, piece.fit)
     return export(settings, folder, folder / "pipeline", blueprint)
 
 
@@ -63,7 +67,12 @@ def train_stage(
     blueprint: Blueprint = NANO,
     fit: bool = False,
 ) -> None:
-    """Train one stage for `seconds`, from its newest checkpoint in `folder/name`; fit: end its schedule then."""
+    """Train one stage for `seconds`, from its newest checkpoint in `folder/name`; fit: end its schedule then.
+
+    What goes before the first step (codes, tokenizer, weights onto the device) is part of the seconds, but takes
+    no more of them than is left by LEAST.
+    """
+    until = time.monotonic() + seconds
     prepared = prepare(blueprint, settings, folder)
     stage = getattr(settings, name)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -75,6 +84,7 @@ def train_stage(
     where = f"resumes at step {trainer.step}" if resumed else "starts"
     logger.info("{} {} of {}, {}", name, where, stage.steps, "bfloat16" if fast else "float32")
     callbacks = _callbacks(name, settings, folder, sheet_minutes, blueprint)
+    seconds = max(until - time.monotonic(), LEAST * seconds)
     trainer.run(seconds, [*callbacks, *([FitToTime(recipe, seconds)] if fit else [])])
 
 

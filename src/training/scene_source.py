@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any, Protocol
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -86,14 +87,14 @@ class RenderedScenes:
         self.sampler, self.frames, self.block, self.device = sampler, frames, block, device
         self._outlined: OrderedDict[int, Future] = OrderedDict()
         self._painting: dict[int, Future] = {}
-        self._painted: OrderedDict[int, Tensor] = OrderedDict()
+        self._painted: dict[int, Tensor] = {}
         self._workers = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (sampler.recipe(),))
 
     def draw(self, indices: Sequence[int], at: Sequence[int]) -> tuple[Tensor, list[str]]:
         """Each frame is rendered once, however often it is asked for."""
         shown, where = np.unique(at, return_inverse=True)
         clips = self._outlines(indices)
-        self._paint_ahead(max(indices))
+        self._paint_ahead(indices)
         videos = render([clip.scene for clip in clips], shown.tolist(), self._canvas, self.device)
         return videos[:, :, torch.from_numpy(where)], [clip.prompt for clip in clips]
 
@@ -109,22 +110,24 @@ class RenderedScenes:
         clips = self._outlined.pop(current).result()
         return [clips[index - current * self.block] for index in indices]
 
-    def _paint_ahead(self, index: int) -> None:
-        """Ask for every canvas of the window that clip `index` draws from, and of the next clips'."""
-        first = index // self.sampler.reuse
-        for number in range(first, first + self.sampler.window + AHEAD):
+    def _paint_ahead(self, indices: Sequence[int]) -> None:
+        """Ask for every canvas that these clips may draw from, and the next blocks'; let go what the window passed."""
+        reuse = self.sampler.reuse
+        first = min(indices) // reuse
+        for canvases in (self._painted, self._painting):
+            for number in [number for number in canvases if number < first]:
+                del canvases[number]
+        last = (max(indices) + AHEAD * self.block) // reuse + self.sampler.window
+        for number in range(first, last):
             if number not in self._painted and number not in self._painting:
                 self._painting[number] = self._workers.submit(_paint, number)
 
     def _canvas(self, layer: Layer) -> Tensor:
-        """(3, H, W) uint8 on the device; those that the window has passed are let go."""
+        """(3, H, W) uint8 on the device."""
         number = layer.canvas.number
         if number not in self._painted:
-            future = self._painting.pop(number, None) or self._workers.submit(_paint, number)
-            self._painted[number] = torch.from_numpy(future.result()).permute(2, 0, 1).to(self.device)
-        self._painted.move_to_end(number)
-        while len(self._painted) > self.sampler.window + 4 * AHEAD:
-            self._painted.popitem(last=False)
+            canvas = self._painting.pop(number).result()
+            self._painted[number] = torch.from_numpy(canvas).permute(2, 0, 1).to(self.device)
         return self._painted[number]
 
     def close(self) -> None:
@@ -140,6 +143,7 @@ def _begin(recipe: dict[str, Any]) -> None:
     """What each process holds: the sampler, with pictures and without."""
     global _sampler, _outlines
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)  # a process for each core, not as many threads in each of them
     _sampler, _outlines = SceneSampler(**recipe), Outlines(**recipe)
 
 

@@ -19,28 +19,36 @@ DECAY = 0.3
 
 
 class FitToTime:
-    """A callback that sets the steps of a stage, once, from the pace of those that it has seen.
+    """A callback that sets the steps of a stage, again and again, from the pace of the last ones.
 
-    seconds: of the whole stage, what passes before the first step (loading, compiling) included. warm: steps that are
-    not counted, as they compile; seen: those that are.
+    Again, because they slow down when a recipe goes on to longer clips, and the rate is to have fallen when time is up.
+
+    seconds: until the stage ends, from now on. warm: steps that are not counted, as they compile; seen: those that are,
+    each time.
     """
 
     def __init__(self, recipe: Any, seconds: float, warm: int = 20, seen: int = 30) -> None:
         self.recipe, self.warm, self.seen = recipe, warm, seen
         self._until = time.monotonic() + seconds
-        self._first: int | None = None
+        self._begun_at: int | None = None
         self._began = 0.0
 
     def __call__(self, report: Report, trainer: Trainer) -> None:
-        self._first = report.step if self._first is None else self._first
-        taken = report.step - self._first
-        if taken == self.warm:
+        if self._begun_at is None:
+            self._begin(report.step + self.warm)
+        if report.step == self._begun_at:
             self._began = time.monotonic()
-        elif taken == self.warm + self.seen:
-            pace = (time.monotonic() - self._began) / self.seen
-            left = max(0.0, self._until - time.monotonic())
-            trainer.stage = self.recipe.stage = fitted(trainer.stage, report.step, int(left / pace))
-            logger.info("{}: {:.3f} s a step, {} steps in all", self.recipe.name, pace, trainer.stage.steps)
+        taken = report.step - self._begun_at
+        if taken == self.seen and report.step < trainer.stage.steps:  # after the last, no batch is on its way
+            now = time.monotonic()
+            pace = (now - self._began) / self.seen
+            more = int(max(0.0, self._until - now) / pace)
+            trainer.stage = self.recipe.stage = fitted(trainer.stage, report.step, more)
+            logger.debug("{}: {:.3f} s a step, {} steps in all", self.recipe.name, pace, trainer.stage.steps)
+            self._begin(report.step)
+
+    def _begin(self, step: int) -> None:
+        self._begun_at, self._began = step, time.monotonic()
 
 
 def fitted(stage: Stage, done: int, more: int) -> Stage:

@@ -1,5 +1,7 @@
 """The rehearsal of a card's minutes ends in parts that come together as a pipeline."""
 
+import json
+
 import pytest
 import torch
 
@@ -23,6 +25,21 @@ def test_a_rehearsal_leaves_weights_and_figures(tmp_path, monkeypatch):
     assert (folder / "README.md").read_text() == "card"
     pipeline = CogVideoXImageToVideoPipeline.from_pretrained(folder, use_safetensors=True)
     assert pipeline.transformer.dtype == torch.float32
+
+
+def test_a_stage_that_fails_leaves_what_the_others_trained(tmp_path, monkeypatch):
+    from src.training.embedded_transformer import TransformerRecipe
+
+    def fails(*_):
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(TransformerRecipe, "loss", fails)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        card_nano.train(0.05, tmp_path, rehearse=True)
+    figures = json.loads((tmp_path / "nano.json").read_text())
+    assert figures["error"] == "RuntimeError: CUDA out of memory"
+    assert figures["decoder_steps"] > 0 == figures["transformer_steps"]
+    assert (card_nano.unpack(tmp_path, tmp_path / "to") / "model_index.json").is_file()
 
 
 def test_a_folder_without_parts_is_named(tmp_path):

@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -132,3 +133,24 @@ def test_rotary_positions_are_the_pipelines(small, settings, run_folder):
     recipe = TransformerRecipe(prepared, settings.transformer, settings)
     whole = prepared.pipeline._prepare_rotary_positional_embeddings(small.height, small.width, 16, "cpu")
     assert all(torch.equal(table.flatten(0, 1), other) for table, other in zip(recipe.rotary, whole, strict=True))
+
+
+def test_stages_share_what_preparing_left_of_the_time(tmp_path, monkeypatch):
+    from src.training import run_embedded
+
+    given = []
+
+    def stage(name, settings, folder, seconds, *_):
+        given.append(round(seconds, 3))
+        clock[0] += seconds + 30  # overrun by what it prepared
+
+    clock = [0.0]
+    monkeypatch.setattr(run_embedded, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(run_embedded, "train_stage", stage)
+    monkeypatch.setattr(run_embedded, "export", lambda *_: None)
+    settings = load(CONFIGS / "training" / "embedded_card.yaml", EmbeddedSettings)
+    run_slice(settings, tmp_path, Slice(minutes=10))
+    assert given == pytest.approx([120, 45, 375], abs=0.1)  # of 600 s: 0.2; 0.1 of 450; all 375
+    given.clear()
+    run_slice(settings, tmp_path, Slice(minutes=1))
+    assert given[-1] == pytest.approx(0.5 * 0.72 * 60, abs=0.1)

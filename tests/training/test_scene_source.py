@@ -1,10 +1,11 @@
 """Rendered scenes are the drawn ones, whichever processes helped."""
 
+import cv2
 import pytest
 import torch
 
 from src.scenes.sampler import SceneSampler
-from src.training.scene_source import DrawnScenes, RenderedScenes
+from src.training.scene_source import DrawnScenes, RenderedScenes, _paint
 
 
 @pytest.fixture(scope="module")
@@ -32,5 +33,25 @@ def test_rendered_scenes_are_the_drawn_ones(rendered, first):
 def test_canvases_that_the_window_has_passed_are_let_go(rendered):
     for first in range(0, 390, 39):
         rendered.draw(range(first, first + 2), [0])
-    assert len(rendered._painted) <= 4 + 24
+    assert all(number >= 351 // 2 for number in (*rendered._painted, *rendered._painting))
+    assert len(rendered._painted) <= 4 + 1
+    assert max(rendered._painting) >= (352 + 5 * 3) // 2 + 3  # asked for five blocks before it can be needed
     assert len(rendered._outlined) <= 24
+
+
+def test_a_canvas_of_the_window_is_painted_once(monkeypatch):
+    source = RenderedScenes(sampler(), 49, 12, torch.device("cpu"), workers=1)
+    asked = []
+    submit = source._workers.submit
+    monkeypatch.setattr(
+        source._workers, "submit", lambda what, *args: asked.append((what, args)) or submit(what, *args)
+    )
+    for first in range(0, 120, 12):
+        source.draw(range(first, first + 12), [0])
+    source.close()
+    numbers = [args for what, args in asked if what is _paint]
+    assert len(numbers) == len(set(numbers)) > 120 // 2
+
+
+def test_a_process_paints_with_one_thread(rendered):
+    assert rendered._workers.submit(cv2.getNumThreads).result() == 1

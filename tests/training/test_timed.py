@@ -45,3 +45,21 @@ def test_a_fitted_stage_decays_over_its_last_third():
     stage = fitted(STAGE, done=50, more=150)
     assert (stage.steps, stage.rate.decay) == (200, 60)
     assert fitted(STAGE, done=50, more=0).steps == 51
+
+
+class SlowingDown(Slow):
+    """From the twelfth step on, a step takes three times as long."""
+
+    def loss(self, batch, generator):
+        self.taken = getattr(self, "taken", 0) + 1
+        time.sleep(0.1 if self.taken > 12 else 0)
+        return super().loss(batch, generator)
+
+
+def test_a_stage_that_slows_down_is_fitted_again(tmp_path):
+    recipe = SlowingDown()
+    trainer = Trainer(recipe, STAGE, 0, CheckpointManager(tmp_path), bf16=False)
+    rates = []
+    trainer.run(4.0, [FitToTime(recipe, 4.0, warm=3, seen=4), lambda report, _: rates.append(report.rate)])
+    assert trainer.step > 14
+    assert rates[-1] < 0.05  # of a peak of 0.1: fitted once, the time would be up at the peak
