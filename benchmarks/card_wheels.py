@@ -35,8 +35,8 @@ def collect(folder: Path) -> str:
     count = len(list(folder.glob("*.whl")))
     return (
         f"{count} wheels, {size / 1e6:.1f} MB; on the card's machine: "
-        f"pip install --no-index --no-deps {folder}/*.whl && export {PACKED}={folder / PHOTOGRAPHS} && "
-        "python -m benchmarks.card --minutes 9 --out outputs/card"
+        f"python3 -m pip install --no-index --no-deps {folder}/*.whl && export {PACKED}={folder / PHOTOGRAPHS} && "
+        "python3 -m benchmarks.card --minutes 9 --out outputs/card"
     )
 
 

@@ -38,9 +38,12 @@ def compile_blocks(transformer: nn.Module) -> None:
     """Compile the blocks in place: they share one graph for all batches and lengths, so it takes the time of one.
 
     Sizes that are equal by chance, 48 clips and heads 48 wide, are not taken for one size: the next batch would compile
-    again.
+    again. The analysis of coalesced reads is off: under torch 2.11 it ends in an AssertionError on a card.
     """
+    from torch._inductor import config as inductor
+
     torch.fx.experimental._config.use_duck_shape = False
+    inductor.triton.coalesce_tiling_analysis = False
     for block in transformer.transformer_blocks:
         block.forward = Compiled(block, dynamic=True)
 
