@@ -32,13 +32,21 @@ GRACE_SECONDS = 20
 """Until a row that hears no signal, in a kernel that hangs, ends the process."""
 
 
+LONGEST = 2.5
+"""Times what a row takes, about: no row takes the minutes of those after it."""
+
+
 class OutOfTime(Exception):
     """The minutes are over."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One question. seconds: what it takes on a card, about. run: fills the answer; raises where it fails."""
+    """One question.
+
+    seconds: what it takes on a card, about; after LONGEST times that it is stopped. run: fills the answer; raises
+    where it fails.
+    """
 
     name: str
     seconds: float
@@ -147,13 +155,13 @@ def run_rows(rows: tuple[Row, ...], bench: Any, out: Path, end: float, head: dic
 
 
 def _run_row(row: Row, bench: Any, told: dict[str, Any], left: float) -> None:
-    begin = time.monotonic()
+    begin, most = time.monotonic(), min(left, LONGEST * row.seconds)
     bench.start_row()
     try:
-        with alarm(left):
+        with alarm(most):
             row.run(bench, told)
     except OutOfTime:
-        told["error"] = "stopped: the minutes are over"
+        told["error"] = f"stopped after {most:.0f} s, where about {row.seconds:.0f} s were expected"
     except Exception as error:
         told["error"] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         told["fatal"] = bench.is_fatal(error)

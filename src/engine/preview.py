@@ -10,8 +10,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from src.pipelines.compiling import eagerly
-
 EVERY_S = 1.0
 QUALITY = 80
 
@@ -37,7 +35,7 @@ class Previewer:
         vae = self.pipe.vae
         latents = (frame / self.pipe.vae_scaling_factor_image)[:, :, None].to(vae.dtype)
         latents = latents if vae.post_quant_conv is None else vae.post_quant_conv(latents)
-        pixels = eagerly(vae.decoder)(latents)[0][0, :, 0].float().clamp(-1, 1)
+        pixels = vae.decoder(latents)[0][0, :, 0].float().clamp(-1, 1)
         return ((pixels.permute(1, 2, 0) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()
 
 

@@ -19,7 +19,6 @@ from src.core.errors import NotFiniteError
 from src.core.finite import check_made, is_finite
 from src.core.plan import Plan
 from src.core.progress import CancelToken, Listener, Progress
-from src.pipelines.compiling import uncompiled
 from src.pipelines.tuning import drop_state
 
 TILE_OVERLAP = 0.25
@@ -206,8 +205,7 @@ def decode(
     vae = pipe.vae
     z = 1 / pipe.vae_scaling_factor_image * latents.permute(0, 2, 1, 3, 4)
     if tiling:
-        with uncompiled(vae.decoder):  # a tile has one of many shapes, each of which would be a graph
-            yield decode_tiled(vae, z)
+        yield decode_tiled(vae, z)
         return
     size, count = vae.num_latent_frames_batch_size, z.shape[2]
     pieces, cache, begin = max(count // size, 1), None, 0

@@ -8,7 +8,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from src.core.errors import BadInputError, SwitchError
 from src.core.plan import Cache, SessionKey
-from src.pipelines.compiling import compile_parts, fit_to_cache
+from src.pipelines.compiling import compile_blocks, fit_to_cache
 
 BACKENDS = {
     "flash": SDPBackend.FLASH_ATTENTION,
@@ -38,7 +38,7 @@ def tune(pipe: Any, key: SessionKey) -> None:
     if key.quantize != "none":
         quantize(pipe.transformer, key.quantize)
     if key.compile:
-        compile_parts(pipe)
+        compile_blocks(pipe.transformer)
 
 
 def quantize(transformer: nn.Module, name: str) -> int:

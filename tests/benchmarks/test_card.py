@@ -103,13 +103,22 @@ def test_results_are_there_after_each_row_and_the_run_ends_in_time(tmp_path):
         seen.append(json.loads((tmp_path / "card.json").read_text())["rows"]["one"])
         time.sleep(60)
 
-    rows = (Row("one", 1, lambda bench, told: told.update(x=1)), Row("two", 1, slow), Row("three", 50, slow))
+    rows = (Row("one", 1, lambda bench, told: told.update(x=1)), Row("two", 3, slow), Row("three", 50, slow))
     begin = time.monotonic()
     found = run_rows(rows, Quiet(), tmp_path, begin + 2, {"rehearsal": False})
     assert time.monotonic() - begin < 30
     assert seen[0]["x"] == 1
-    assert found["rows"]["two"]["error"] == "stopped: the minutes are over"
+    assert found["rows"]["two"]["error"].startswith("stopped after 2 s, where about 3 s")
     assert found["rows"]["three"]["error"].startswith("not run: it takes about 50 s")
+
+
+def test_a_row_that_takes_much_longer_than_expected_leaves_the_others_their_minutes(tmp_path):
+    rows = (Row("one", 0.4, lambda bench, told: time.sleep(60)), Row("two", 1, lambda bench, told: told.update(x=2)))
+    begin = time.monotonic()
+    found = run_rows(rows, Quiet(), tmp_path, begin + 300, {"rehearsal": False})
+    assert time.monotonic() - begin < 30
+    assert found["rows"]["one"]["error"].startswith("stopped after 1 s, where about 0 s")
+    assert found["rows"]["two"]["x"] == 2
 
 
 def run(monkeypatch, *flags):

@@ -57,13 +57,11 @@ def runner(folder, make_plan, adapter):
     on = read_adapter(str(adapter), folder)
     pixels = np.random.default_rng(0).integers(0, 255, (32, 48, 3), np.uint8)
 
-    def run(session, with_adapter=False, decoder=True, tiling=False, **fields):
+    def run(session, with_adapter=False, tiling=False, **fields):
         size, key = Size(width=48, height=32), session.key.model_copy(update={"tiling": tiling})
         plan = make_plan(STEPS, session=key, native=size, delivered=size, **fields)
         session.adapters = (on,) if with_adapter else ()
         plan = plan.model_copy(update={"adapters": tuple(a.reference for a in session.adapters)})
-        if session.key.compile:
-            session.load().vae.decoder.forward.on = decoder
         return np.stack(list(session.run(plan, pixels, Stopwatch(), ignore, CancelToken()))).astype(int)
 
     return run
@@ -101,7 +99,7 @@ def test_every_profile_runs_with_an_adapter_off_on_off(name, eager, runner, fold
     fields["cache"] = Cache(name=profile.cache, threshold=0.0)  # a cache that skips nothing is no cache
     assert np.abs(wanted[True] - wanted[False]).max() > 2 * close
     for on in (False, True, False):
-        made = runner(session, on, decoder=name == "exact", **fields)
+        made = runner(session, on, **fields)
         assert np.abs(made - wanted[on]).max() <= close
     session.unload()
 
@@ -110,7 +108,7 @@ def test_every_profile_runs_with_an_adapter_off_on_off(name, eager, runner, fold
     ("name", "skipping", "idle"), [("first_block", 0.5, 0.0), ("taylorseer", 2, 1), ("pyramid", 2, 1)]
 )
 def test_a_cache_goes_with_compiling_and_with_guidance_that_stops(name, skipping, idle, eager, compiled, runner):
-    fields = {"decoder": False, "guidance": (4.0, 4.0, 4.0, 1.0)}
+    fields = {"guidance": (4.0, 4.0, 4.0, 1.0)}
     plain = runner(eager, **fields)
     skipped = runner(eager, cache=Cache(name=name, threshold=skipping), **fields)
     assert np.abs(runner(compiled, cache=Cache(name=name, threshold=skipping), **fields) - skipped).max() <= 1

@@ -10,7 +10,6 @@ from src.core.errors import BadInputError
 from src.core.plan import Cache, SessionKey
 from src.core.progress import CancelToken, ignore
 from src.engine.costs import Stopwatch
-from src.engine.preview import Previewer
 from src.engine.session import Session
 from src.pipelines import compiling, placement
 from src.pipelines.loading import read_pipeline
@@ -146,7 +145,6 @@ def test_changes_of_adapters_and_sessions_never_meet_a_recompile_limit(tiny_fold
         for ranks in (range(1, 7), range(7, 10)):
             session = session_for(tiny_folder, make_plan, vae="fast", compile=True)
             transformer = session.load().transformer
-            session.load().vae.decoder.forward.on = False
             for rank in ranks:
                 add_adapter(transformer, rank)
                 session._count_change()
@@ -171,13 +169,3 @@ def test_under_windows_a_process_keeps_to_what_is_free(monkeypatch):
     for release, there in (("5.15.90.1-microsoft-standard-WSL2", True), ("6.1.0-18-amd64", False)):
         monkeypatch.setattr(placement.platform, "uname", lambda release=release: SimpleNamespace(release=release))
         assert placement.on_wsl() == there
-
-
-def test_a_preview_takes_no_graph_of_its_own(tiny_folder, make_plan, picture):
-    """One latent frame is a shape that nothing else decodes."""
-    shown = []
-    session = session_for(tiny_folder, make_plan, vae="fast", compile=True)
-    vae = session.load().vae
-    vae.decoder.forward._compiled = None  # calling it would raise
-    Previewer(session.load(), shown.append)(0, torch.zeros(1, 3, 4, 6, 8))
-    assert shown[0][:2] == b"\xff\xd8"
