@@ -24,8 +24,10 @@ from src.api.security import is_known
 from src.api.service import Service
 from src.api.settings import ServiceSettings, read_settings
 from src.console.logs import setup_logs
+from src.core.paths import home
 from src.jobs.accounts import Accounts, Role
 from src.jobs.database import Database
+from src.jobs.house import bind
 from src.jobs.leases import LeaseStore
 from src.jobs.store import JobStore
 from src.worker.supervise import Supervisor
@@ -56,6 +58,7 @@ def make_service(settings: ServiceSettings) -> Service:
     """Everything that the routes need, on a database of this version."""
     database = Database(settings.database)
     database.migrate()
+    bind(database, home())
     store, leases = JobStore(database), LeaseStore(database, lease_s=settings.lease)
     arguments = ["--maker", settings.maker, "--device", settings.device,
                  "--lease", str(settings.lease), "--drain", str(settings.drain)]  # fmt: skip
@@ -81,13 +84,23 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     keeper = Keeper(service.settings, service.store, service.leases)
     async with AsyncExitStack() as started:
         started.callback(service.database.engine.dispose)
+        started.callback(service.decoding.wall.close)
+        await asyncio.to_thread(_put_in_order, service, keeper)
         await _begin(started, service.supervisor.start, service.supervisor.stop)
         await _begin(started, keeper.start, keeper.stop)
         await service.hub.start()
         started.push_async_callback(service.hub.stop)
         started.callback(_say_that_it_stops, service)
         _drain_on_signals(service)
+        await asyncio.to_thread(service.decoding.wall.start)
         yield
+
+
+def _put_in_order(service: Service, keeper: Keeper) -> None:
+    """Before any worker writes: after a restore, new attempts may have the names of clips that are there already."""
+    service.supervisor.recover()
+    service.leases.expire()
+    keeper.tidy()
 
 
 def _say_that_it_stops(service: Service) -> None:

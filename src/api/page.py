@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
@@ -14,17 +16,19 @@ from fastapi.templating import Jinja2Templates
 from src.api.curve import curve
 from src.api.forms import PRIORITIES, GenerateForm
 from src.api.generate import submit
-from src.api.jobs import JobId
+from src.api.jobs import JobId, retry
 from src.api.problems import ApiError, sentences
 from src.api.schemas import view
 from src.api.security import COOKIE, SAFE, ServiceDep, check_csrf, check_site, login_of
 from src.api.service import Service
-from src.api.upscale import UpscaleSettings
+from src.api.upscale import UpscaleSettings, check_settings
 from src.core.config import validate
 from src.core.errors import BadInputError, NewsreelError
 from src.core.prompts import load_templates
+from src.jobs import references
 from src.jobs.accounts import LOGIN_S, Login, Role
 from src.jobs.model import Job, NewJob, State
+from src.jobs.store import UnknownJobError
 
 pages = Jinja2Templates(FilePath(__file__).parent / "templates")
 PAGE = 24
@@ -148,7 +152,7 @@ def _studio(
 
 
 @router.post("/submit")
-def submit_page(
+async def submit_page(
     request: Request,
     service: ServiceDep,
     login: Editor,
@@ -167,9 +171,10 @@ def submit_page(
             {"template": template, "set": filled(slots)} if template and not prompt.strip() else {"prompt": prompt}
         )
         form = validate(wording | {"mode": mode, "seed": seed, "priority": priority}, GenerateForm, "form")
-        job = submit(service, login.account, image, form, None)
+        job = await submit(service, login.account, image, form, None)
     except (NewsreelError, ApiError) as error:
-        return _studio(request, service, login, status_of(error), error=str(error), typed=typed)
+        values = {"error": str(error), "typed": typed}
+        return await run_in_threadpool(_studio, request, service, login, status_of(error), **values)
     return RedirectResponse(f"/clips/{job.id}", 303)
 
 
@@ -194,9 +199,11 @@ def clip_page(request: Request, service: ServiceDep, login: Viewer, job_id: JobI
 
 def _larger(service: Service, login: Login, job: Job) -> Any:
     """The newest upscaling job of this clip."""
-    mine = service.store.page(service.visible_to(login.account), None, None, 200)
-    found = next((other for other in mine if other.request.get("of") == job.id), None)
-    return view(found) if found else None
+    found = references.enlargement(service.database, job.id)
+    try:
+        return view(service.store.get(found, service.visible_to(login.account))) if found else None
+    except UnknownJobError:
+        return None  # another key's, or deleted meanwhile
 
 
 @router.post("/clips/{job_id}/{action}")
@@ -206,8 +213,7 @@ def act(service: ServiceDep, login: Editor, job_id: JobId, action: str) -> Respo
     if action == "cancel":
         service.store.cancel(job_id, owner)
     elif action == "retry":
-        service.admit(login.account)
-        service.store.retry(job_id, owner)
+        retry(service, login.account, job_id)
     elif action == "upscale":
         _upscale(service, login, service.store.get(job_id, owner))
     else:
@@ -216,10 +222,21 @@ def act(service: ServiceDep, login: Editor, job_id: JobId, action: str) -> Respo
 
 
 def _upscale(service: Service, login: Login, job: Job) -> None:
-    """Enlarge a finished clip twice."""
+    """Enlarge a finished clip twice. Pressed again it is the same job; one that failed or was cancelled runs again."""
     if job.state is not State.COMPLETED or job.artifact is None:
         raise BadInputError(f"job {job.id} is {job.state}; only finished clips are enlarged")
+    wanted = UpscaleSettings(quality="fast")
+    key = f"enlarge {job.id} {wanted.scale} {wanted.quality}"
+    earlier = service.store.with_key(job.owner, key)
+    if earlier is not None and earlier.state not in (State.FAILED, State.CANCELLED):
+        return
+    check_settings(wanted)
     service.admit(login.account)
     source = {"input": str(service.folder / job.artifact), "name": "enlarged", "of": job.id}
-    wanted = UpscaleSettings(quality="fast").model_dump()
-    service.submit(NewJob("upscale", login.account.id, source | wanted, "upscale fast"), login.account)
+    new = NewJob("upscale", job.owner, source | wanted.model_dump(), "upscale fast", idempotency_key=key)
+    made = service.submit(replace(new, cost=job.cost * wanted.scale**2), login.account)
+    if made.state in (State.FAILED, State.CANCELLED):
+        service.store.retry(made.id)
+    if service.store.many([job.id]).get(job.id) is None:  # deleted while this one was stored
+        service.forgetter.forget(service.store.cancel(made.id).id)
+        raise ApiError(409, "this clip was deleted a moment ago; there is nothing to enlarge")

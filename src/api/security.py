@@ -16,7 +16,6 @@ from src.jobs.accounts import Account, Login, Role
 COOKIE = "newsreel_session"
 CSRF_HEADER = "X-CSRF-Token"
 SAFE = {"GET", "HEAD", "OPTIONS"}
-OPEN = Account("open", "open", Role.ADMIN, 0.0)
 
 _bearer = HTTPBearer(auto_error=False, description="An API key: python -m src.api_keys create")
 _header = APIKeyHeader(name="X-API-Key", auto_error=False)
@@ -25,7 +24,7 @@ ServiceDep = Annotated[Service, Depends(service_of)]
 
 def open_account(service: Service) -> Account:
     """Everybody, where the service is open."""
-    return Account("open", "open", Role.ADMIN, 0.0, None, service.settings.per_minute, service.settings.per_day)
+    return Account("open", "open", Role.ADMIN, 0.0, None, service.settings.per_minute, service.settings.per_day, True)
 
 
 def login_of(request: Request, service: Service) -> Login | None:

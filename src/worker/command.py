@@ -42,8 +42,9 @@ def _main(values: dict[str, Any]) -> None:
 
 def make_worker(values: dict[str, Any]) -> "Worker":
     """The worker that the flags describe."""
-    from src.core.paths import examples
+    from src.core.paths import examples, home
     from src.jobs.database import Database
+    from src.jobs.house import bind
     from src.jobs.leases import LEASE_S, LeaseStore
     from src.jobs.settings import database_url
     from src.worker.loop import Worker
@@ -52,6 +53,7 @@ def make_worker(values: dict[str, Any]) -> "Worker":
 
     database = Database(values["database"] or database_url())
     database.migrate()
+    bind(database, home())
     maker, info = make_maker(values["maker"] or "engine", values["device"] or "auto")
     leases = LeaseStore(database, lease_s=values["lease"] or LEASE_S)
     named = {"name": values["name"]} if values["name"] else {}

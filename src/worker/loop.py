@@ -12,7 +12,7 @@ from typing import Any
 
 from loguru import logger
 
-from src.artifacts.store import write_whole
+from src.core.durable import write_whole
 from src.core.errors import CancelledError, NewsreelError
 from src.core.progress import CancelToken, Progress
 from src.jobs.leases import LeaseStore
@@ -194,7 +194,7 @@ class Worker:
     def _shows(self, job: Job) -> Any:
         def show(picture: bytes) -> None:
             path = preview_file(self.folder, job)
-            write_whole(path, picture)
+            write_whole(path, picture, synced=False)
             self.leases.preview(job, path.name)
 
         return show

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from src.artifacts.store import write_whole
+from src.core.durable import write_whole
 from src.core.errors import BadInputError
 from src.core.progress import CancelToken, Listener, Progress
 from src.jobs.model import Job
+from src.worker.wall import Limits, Wall
 
+READING = Limits(cpu_s=60.0, wall_s=120.0, memory=8 << 30)
+"""For the whole of a photograph that was accepted: 100 megapixels of 16 bit take 3 GB while they are converted."""
 Picture = Callable[[bytes], None]
 NO_MODEL = {"name": "fake", "revision": None, "weights": "", "width": 0, "height": 0, "frames": 0, "fps": 0.0}
 GREY = base64.b64decode(
@@ -95,7 +98,7 @@ class EngineMaker:
         from src.engine.probe import probe
         from src.engine.session import Sessions
 
-        self.hardware, self.sessions, self.device = probe(device), Sessions(), device
+        self.hardware, self.sessions, self.device, self.wall = probe(device), Sessions(), device, Wall(READING)
 
     def warm(self, what: str) -> None:
         from src.engine.warm import warm_up
@@ -116,7 +119,7 @@ class EngineMaker:
         from src.engine.generate import generate, plans_for, prepare
 
         request = validate(job.request | {"output_path": path, "device": self.device}, Request, "job")
-        prepared = prepare(request)
+        prepared = prepare(request, self.wall.read_photograph)
         plans = plans_for(prepared, self.hardware)
         result = generate(prepared, plans, self.hardware, watch.listener, watch.cancel, self.sessions, watch.picture)
         return {
@@ -154,4 +157,4 @@ def make_maker(name: str, device: str) -> tuple[Maker, dict[str, Any]]:
     maker = EngineMaker(device)
     hardware = maker.hardware
     info = {"device": hardware.device, "name": hardware.name, "memory": hardware.memory, "pid": os.getpid()}
-    return maker, info | {"model": describe_model(device)}
+    return maker, info | {"model": describe_model(device), "hardware": hardware.model_dump(mode="json")}

@@ -43,8 +43,7 @@ class Supervisor:
     _over: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
-        """Recover what an earlier service left, then start the workers and a thread that watches them."""
-        self.recover()
+        """Start the workers and a thread that watches them; `recover` comes before."""
         for index in range(self.count):
             self.children.append(Child(f"service-{index}-{time.time_ns()}", list(self.arguments)))
         self._thread = threading.Thread(target=self._watch, daemon=True, name="supervisor")

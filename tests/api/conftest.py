@@ -22,7 +22,8 @@ def make_client(tmp_path):
     started = []
 
     def make(work=True, **values):
-        defaults = {"database": f"sqlite:///{tmp_path / 'jobs.db'}", "workers": 0, "min_free": 0, "per_minute": 1000}
+        defaults = {"database": f"sqlite:///{tmp_path / 'jobs.db'}", "workers": 0, "min_free": 0, "per_minute": 1000,
+                    "hosts": "testserver"}  # fmt: skip
         app = create_app(ServiceSettings(**defaults | values))
         client = TestClient(app, raise_server_exceptions=False, follow_redirects=False)
         client.__enter__()
