@@ -2,6 +2,8 @@
 
 import asyncio
 import io
+import re
+import struct
 import threading
 
 import numpy as np
@@ -17,12 +19,16 @@ from tests.waiting import wait_until
 
 @pytest.fixture(scope="module")
 def slow_jpeg():
-    """4 KB that take tens of seconds: a progressive JPEG of 20 megapixels whose last scan comes a hundred times."""
+    """4 KB that take many seconds: 98 arithmetic scans of 20 megapixels without data, and no end, so that it is tried
+    three times.
+    """
     buffer = io.BytesIO()
-    Image.new("L", (4400, 4400)).save(buffer, "JPEG", progressive=True, quality=50, optimize=True)
+    Image.new("RGB", (16, 16)).save(buffer, "JPEG", progressive=True, quality=50, subsampling=0)
     data = buffer.getvalue()
-    last = data.rindex(b"\xff\xda")
-    return data[:-2] + data[last:-2] * (98 - data.count(b"\xff\xda")) + b"\xff\xd9"
+    frame = data.index(b"\xff\xc2")
+    data = data[: frame + 1] + b"\xca" + data[frame + 2 : frame + 5] + struct.pack(">HH", 4400, 4400) + data[frame + 9 :]
+    first, second = [match.start() for match in re.finditer(b"\xff\xda", data)][:2]
+    return data[:-2] + data[first:second] * (98 - data.count(b"\xff\xda"))
 
 
 @pytest.fixture
@@ -33,14 +39,20 @@ def wall():
 
 
 def test_a_file_that_takes_too_long_is_refused_and_the_next_one_is_not(wall, slow_jpeg, jpeg):
+    assert len(slow_jpeg) < 5000
+    wall.limits = Limits(cpu_s=0.0)  # until the kernel's next whole second
+    with pytest.raises(BadInputError, match="takes longer than 0 s to decode"):
+        wall.check_photograph(slow_jpeg, "image")
+    wall.limits = Limits(cpu_s=1.0, wall_s=0.05)
     with pytest.raises(BadInputError, match="takes longer than 1 s to decode"):
         wall.check_photograph(slow_jpeg, "image")
+    wall.limits = Limits()
     assert wall.check_photograph(jpeg, "image")[1] == ".jpeg"
 
 
 def test_a_file_that_takes_too_much_memory_is_refused():
-    wall, buffer = Wall(Limits(memory=500 << 20)), io.BytesIO()
-    Image.new("RGB", (9900, 9900)).save(buffer, "PNG")
+    wall, buffer = Wall(Limits(memory=350 << 20)), io.BytesIO()
+    Image.new("RGBA", (9900, 9900)).save(buffer, "PNG", compress_level=1)
     with pytest.raises(BadInputError, match="more memory"):
         wall.check_photograph(buffer.getvalue(), "image")
     wall.close()
