@@ -61,7 +61,8 @@ def make_service(settings: ServiceSettings) -> Service:
     bind(database, home())
     store, leases = JobStore(database), LeaseStore(database, lease_s=settings.lease)
     arguments = ["--maker", settings.maker, "--device", settings.device,
-                 "--lease", str(settings.lease), "--drain", str(settings.drain)]  # fmt: skip
+                 "--lease", str(settings.lease), "--drain", str(settings.drain),
+                 "--job-limit", str(settings.job_limit), "--stall", str(settings.stall)]  # fmt: skip
     if settings.warm:
         arguments += ["--warm", settings.warm]
     return Service(

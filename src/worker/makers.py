@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from src.core.durable import write_whole
-from src.core.errors import BadInputError
+from src.core.errors import BadInputError, NewsreelError
 from src.core.progress import CancelToken, Listener, Progress
 from src.jobs.model import Job
 from src.worker.wall import Limits, Wall
@@ -53,12 +53,16 @@ class Maker(Protocol):
         """Give memory back after lack of it."""
         ...
 
+    def trouble(self) -> str | None:
+        """What keeps a plain request from running now, such as weights that were removed; None for nothing. Fast."""
+        ...
+
 
 class FakeMaker:
     """Writes a few bytes in `seconds`, in steps that report and can be cancelled. A stand-in for tests and load.
 
-    The request may say {"fake_steps": 10, "fake_seconds": 0.5, "fake_error": "boom"}. A run that takes time shows a
-    picture.
+    The request may say {"fake_steps": 10, "fake_seconds": 0.5, "fake_error": "boom", "fake_hang": 60}. A run that takes
+    time shows a picture; one that hangs says nothing for so long, in its first attempt, and heeds no wish to stop.
     """
 
     def __init__(self, seconds: float = 0.0) -> None:
@@ -70,9 +74,13 @@ class FakeMaker:
     def release(self) -> None:
         """Nothing to free."""
 
+    def trouble(self) -> str | None:
+        """Nothing is needed."""
+
     def make(self, job: Job, path: Path, watch: Watch) -> dict[str, Any]:
         begin = time.perf_counter()
         steps = int(job.request.get("fake_steps", 4))
+        time.sleep(float(job.request.get("fake_hang", 0.0)) if job.attempts == 1 else 0.0)
         self._compute(steps, float(job.request.get("fake_seconds", self.seconds)), watch)
         if "fake_error" in job.request:
             raise BadInputError(job.request["fake_error"])
@@ -97,8 +105,10 @@ class EngineMaker:
     def __init__(self, device: str = "auto") -> None:
         from src.engine.probe import probe
         from src.engine.session import Sessions
+        from src.engine.warm import plain_model
 
         self.hardware, self.sessions, self.device, self.wall = probe(device), Sessions(), device, Wall(READING)
+        self.spec = plain_model(device)
 
     def warm(self, what: str) -> None:
         from src.engine.warm import warm_up
@@ -109,6 +119,15 @@ class EngineMaker:
         from src.pipelines.memory import release
 
         release()
+
+    def trouble(self) -> str | None:
+        from src.pipelines.locate import locate
+
+        try:
+            locate(self.spec)
+        except NewsreelError as error:
+            return str(error)
+        return None
 
     def make(self, job: Job, path: Path, watch: Watch) -> dict[str, Any]:
         return {"generate": self._generate, "upscale": self._upscale}[job.kind](job, path, watch)
