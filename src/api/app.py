@@ -12,14 +12,16 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from loguru import logger
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 
 import src
-from src.api import artifacts, generate, health, jobs, page, problems, upscale
+from src.api import artifacts, generate, health, jobs, page, problems, reference, upscale
 from src.api.hub import Hub
 from src.api.keeper import Keeper
 from src.api.metrics import Metrics
 from src.api.middleware import Around
+from src.api.origins import names
 from src.api.security import is_known
 from src.api.service import Service
 from src.api.settings import ServiceSettings, read_settings
@@ -36,20 +38,32 @@ ABOUT = """One photograph and a prompt become a six-second clip. Every request i
 the service and of its workers. Authenticate with `Authorization: Bearer KEY`."""
 
 
+CROSS_ORIGIN = {
+    "allow_methods": ["GET", "POST", "PUT", "DELETE"],
+    "allow_headers": ["Authorization", "X-API-Key", "Idempotency-Key", "Prefer", "Last-Event-ID", "Range"],
+    "expose_headers": ["Location", "Retry-After", "X-Request-Id", "Content-Range", "ETag"],
+}
+"""What pages of known origins may send and read; never cookies."""
+
+
 def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     """The ASGI application. settings: None reads the environment when the application starts."""
     setup_logs()
     settings = settings or read_settings()
-    app = FastAPI(title="Newsreel", version=src.__version__, description=ABOUT, lifespan=_life)
+    closed = {"docs_url": None, "redoc_url": None, "openapi_url": None}  # src/api/reference.py has them
+    app = FastAPI(title="Newsreel", version=src.__version__, description=ABOUT, lifespan=_life, **closed)
     app.state.settings = settings
     app.state.service = make_service(settings)
-    for module in (generate, jobs, artifacts, upscale, health, page):
+    for module in (generate, jobs, artifacts, upscale, health, page, reference):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     problems.install(app)
+    if origins := names(settings.origins):
+        app.add_middleware(CORSMiddleware, allow_origins=sorted(origins), **CROSS_ORIGIN)
     app.add_middleware(
         Around, limit=settings.max_upload, observe=_observer(app.state.service.metrics),
         known=lambda scope: is_known(HTTPConnection(scope), app.state.service),
+        origins=app.state.service.origins,
     )  # fmt: skip
     return app
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
+from src.api.answers import told
 from src.api.hub import Hub
 from src.api.planning import check_source
 from src.api.problems import ApiError, responses
@@ -89,7 +90,7 @@ def unpin_job(service: ServiceDep, account: Submitter, job_id: JobId) -> JobView
 def preview(service: ServiceDep, account: Reader, job_id: JobId) -> Response:
     job = service.store.get(job_id, service.visible_to(account))
     path = preview_file(service.folder, job)
-    if not path.is_file():
+    if not path.is_file() or path.is_symlink():
         raise ApiError(404, "this job has no picture yet")
     return FileResponse(path, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
@@ -127,7 +128,7 @@ async def _as_text(hub: Hub, job_id: str, after: int, allowed: Callable[[], bool
         if event is None:
             yield ": still here\n\n"
         else:
-            data = json.dumps({"at": event.at} | event.data)
+            data = json.dumps({"at": event.at} | told(event.data))
             yield f"id: {event.id}\nevent: {event.kind}\ndata: {data}\n\n"
     if not hub.closing:
         yield "event: end\ndata: {}\n\n"

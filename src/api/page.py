@@ -1,10 +1,12 @@
 """The page for editors: server-rendered; forms work without scripts, scripts add dropping, progress and previews."""
 
 import json
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
@@ -13,13 +15,15 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.routing import APIRoute
 from fastapi.templating import Jinja2Templates
 
+from src.api.answers import without_paths
 from src.api.curve import curve
 from src.api.forms import PRIORITIES, GenerateForm
 from src.api.generate import submit
 from src.api.jobs import JobId, retry
+from src.api.origins import SAFE, local_path
 from src.api.problems import ApiError, sentences
 from src.api.schemas import view
-from src.api.security import COOKIE, SAFE, ServiceDep, check_csrf, check_site, login_of
+from src.api.security import COOKIE, LOGIN_COOKIE, ServiceDep, check_csrf, check_login_token, login_of
 from src.api.service import Service
 from src.api.upscale import UpscaleSettings, check_settings
 from src.core.config import validate
@@ -62,20 +66,22 @@ def status_of(error: Expected) -> int:
 
 def told(error: Expected) -> str:
     """One sentence."""
-    return sentences(error) if isinstance(error, RequestValidationError) else str(error)
+    return without_paths(sentences(error) if isinstance(error, RequestValidationError) else str(error))
 
 
 class LoginNeeded(ApiError):
-    """The browser is sent to the login."""
+    """The browser is sent to the login, and from there to where it wanted to look."""
 
-    def __init__(self) -> None:
-        super().__init__(303, "log in first", {"Location": "/login"})
+    def __init__(self, request: Request) -> None:
+        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        back = f"?{urlencode({'next': wanted})}" if request.method in SAFE and wanted != "/" else ""
+        super().__init__(303, "log in first", {"Location": f"/login{back}"})
 
 
 def _login(request: Request, service: ServiceDep) -> Login:
     login = login_of(request, service)
     if login is None:
-        raise LoginNeeded
+        raise LoginNeeded(request)
     return login
 
 
@@ -101,21 +107,41 @@ def render(request: Request, name: str, login: Login | None, status: int = 200, 
     return response
 
 
+Next = Annotated[str, Query(max_length=500)]
+
+
 @router.get("/login")
-def login_page(request: Request) -> Response:
-    return render(request, "login.html", None)
+def login_page(request: Request, next: Next = "/") -> Response:
+    return _login_form(request, next)
+
+
+def _login_form(request: Request, wanted: str, status: int = 200, **values: Any) -> Response:
+    """The form, with a token that its page's cookie holds too."""
+    token = request.cookies.get(LOGIN_COOKIE) or secrets.token_urlsafe(24)
+    response = render(request, "login.html", None, status, token=token, next=local_path(wanted), **values)
+    _set_cookie(request, response, LOGIN_COOKIE, token)
+    return response
+
+
+def _set_cookie(request: Request, response: Response, name: str, value: str) -> None:
+    """For this site's pages; it comes along where a link of another site leads here."""
+    secure = request.url.scheme == "https"
+    response.set_cookie(name, value, int(LOGIN_S), httponly=True, samesite="lax", secure=secure)
 
 
 @router.post("/login")
-def log_in(request: Request, service: ServiceDep, key: Annotated[str, Form()] = "") -> Response:
-    check_site(request)
+def log_in(
+    request: Request, service: ServiceDep, key: Annotated[str, Form()] = "", csrf: Annotated[str, Form()] = "",
+    next: Annotated[str, Form(max_length=500)] = "/",
+) -> Response:  # fmt: skip
+    service.origins.check(request)
+    check_login_token(request, csrf)
     account = service.accounts.find(key.strip())
     if account is None:
-        return render(request, "login.html", None, 401, error="This key is not known, or was revoked.")
+        return _login_form(request, next, 401, error="This key is not known, or was revoked.")
     cookie, _ = service.accounts.log_in(account)
-    response = RedirectResponse("/", 303)
-    secure = request.url.scheme == "https"
-    response.set_cookie(COOKIE, cookie, int(LOGIN_S), httponly=True, samesite="strict", secure=secure)
+    response = RedirectResponse(local_path(next), 303)
+    _set_cookie(request, response, COOKIE, cookie)
     return response
 
 
@@ -173,7 +199,7 @@ async def submit_page(
         form = validate(wording | {"mode": mode, "seed": seed, "priority": priority}, GenerateForm, "form")
         job = await submit(service, login.account, image, form, None)
     except (NewsreelError, ApiError) as error:
-        values = {"error": str(error), "typed": typed}
+        values = {"error": told(error), "typed": typed}
         return await run_in_threadpool(_studio, request, service, login, status_of(error), **values)
     return RedirectResponse(f"/clips/{job.id}", 303)
 

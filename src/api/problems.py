@@ -12,6 +12,7 @@ from loguru import logger
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from src.api.answers import without_paths
 from src.core.errors import NewsreelError
 from src.jobs.trouble import UnavailableError
 
@@ -35,12 +36,13 @@ class ApiError(Exception):
 
 def problem(status: int, detail: str, title: str = "", headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The response."""
-    body = {"type": "about:blank", "title": title or HTTPStatus(status).phrase, "status": status, "detail": detail}
+    told = without_paths(detail)
+    body = {"type": "about:blank", "title": title or HTTPStatus(status).phrase, "status": status, "detail": told}
     return JSONResponse(body, status, dict(headers or {}), "application/problem+json")
 
 
 def install(app: FastAPI) -> None:
-    """Handlers for every kind of error."""
+    """Handlers for every kind of error but bugs, which src/api/middleware.py answers."""
 
     @app.exception_handler(NewsreelError)
     async def expected(request: Request, error: NewsreelError) -> JSONResponse:
@@ -68,10 +70,11 @@ def install(app: FastAPI) -> None:
             return problem(507, FULL)
         raise error
 
-    @app.exception_handler(Exception)
-    async def bug(request: Request, error: Exception) -> JSONResponse:
-        logger.opt(exception=error).error("a bug while answering {} {}", request.method, request.url.path)
-        return problem(500, "the service has a bug; the log has the details under this request's id")
+
+def bug(error: Exception, method: str, path: str) -> JSONResponse:
+    """The answer to what nobody foresaw; the log has it with its traceback, under the request's id."""
+    logger.opt(exception=error).error("a bug while answering {} {}", method, path)
+    return problem(500, "the service has a bug; the log has the details under this request's id")
 
 
 def retry_of(error: NewsreelError) -> dict[str, str]:

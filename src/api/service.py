@@ -13,6 +13,7 @@ from src.api.forgetting import Forgetter
 from src.api.hub import Hub
 from src.api.limits import Limits
 from src.api.metrics import Metrics
+from src.api.origins import Origins
 from src.api.planning import Planning
 from src.api.problems import ApiError
 from src.api.settings import ServiceSettings
@@ -43,6 +44,7 @@ class Service:
     forgetter: Forgetter = field(init=False)
     limits: Limits = field(init=False)
     planning: Planning = field(init=False)
+    origins: Origins = field(init=False)
     lookout: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(4))  # health never waits behind uploads
     _known: dict[str, tuple[float, Account | None]] = field(default_factory=dict)
 
@@ -50,6 +52,7 @@ class Service:
         self.forgetter = Forgetter(self.store)
         self.limits = Limits(self.settings, self.store)
         self.planning = Planning(self.leases, self.settings.max_cost)
+        self.origins = Origins(self.settings.hosts, self.settings.origins, self.settings.auth)
 
     @property
     def folder(self) -> Path:

@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
+from src.api.answers import told
 from src.api.artifacts import find
 from src.api.problems import ApiError, responses
 from src.api.security import Reader, ServiceDep, Submitter
@@ -122,7 +123,7 @@ def safe_name(name: str | None) -> str:
 def status(service: ServiceDep, account: Reader, task_id: TaskId) -> TaskStatus:
     job = _task(service, account, task_id)
     url = f"/api/download/{job.id}" if job.state is State.COMPLETED else None
-    return TaskStatus(taskId=job.id, status=job.state, progress=_percent(job), downloadUrl=url, error=job.error)
+    return TaskStatus(taskId=job.id, status=job.state, progress=_percent(job), downloadUrl=url, error=told(job.error))
 
 
 @router.get("/progress/{task_id}", response_model=TaskProgress, summary="Frames done", responses=Unknown)

@@ -219,7 +219,8 @@ def test_a_stranger_cannot_make_the_service_read_much(make_client, path):
     async def send(message):
         statuses.append(message.get("status"))
 
-    headers = [(b"content-type", b"multipart/form-data; boundary=b"), (b"x-api-key", b"nr_wrong")]
+    headers = [(b"content-type", b"multipart/form-data; boundary=b"), (b"x-api-key", b"nr_wrong"),
+               (b"host", b"testserver")]  # fmt: skip
     scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b"",
              "server": ("testserver", 80), "scheme": "http", "http_version": "1.1"}  # fmt: skip
     asyncio.run(app(scope, receive, send))
