@@ -7,6 +7,8 @@ from typing import Any
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from src.core.paths import home
+from src.jobs import house
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Event, State
 from src.jobs.store import JobStore, UnknownJobError
@@ -35,6 +37,7 @@ class Metrics:
         self.age = self._gauge("newsreel_queue_oldest_seconds", "How long the longest-waiting job has waited.", [])
         self.workers = self._gauge("newsreel_workers", "Workers seen in the last two minutes.", ["device"])
         self.memory = self._gauge("newsreel_memory_bytes", "Peak memory of the last job, and of this process.", ["of"])
+        self.aside = self._gauge("newsreel_quarantined_files", "Files that no job of this database names.", [])
         self.requests = Histogram(
             "newsreel_http_seconds", "Seconds of HTTP answers.", ["method", "status"], registry=self.registry
         )
@@ -64,6 +67,7 @@ class Metrics:
             self.depth.labels(state).set(count)
         self.age.set(self.store.oldest_waiting())
         self._of_workers()
+        self.aside.set(len(house.quarantined(home())))
         self.memory.labels("api").set(psutil.Process().memory_info().rss)
         return generate_latest(self.registry)
 

@@ -81,7 +81,7 @@ class Database:
         except UnavailableError as error:
             self._note(error)
             raise
-        except DBAPIError as error:
+        except (DBAPIError, sqlite3.Error) as error:
             if (told := trouble_of(error)) is None:
                 raise
             self._note(told)

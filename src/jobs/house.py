@@ -13,6 +13,8 @@ from src.jobs.tables import facts
 
 FILE = "database.id"
 FACT = "id"
+QUARANTINE = "quarantine"
+"""The folder of a home for files that may be somebody's, and that no job of its database names."""
 SETTLE = "python -m src.service_data check --adopt"
 
 
@@ -70,8 +72,7 @@ def _mismatch(database: Database, home: Path, here: str | None, known: str | Non
     )
 
 
-def adopt(database: Database, home: Path) -> str:
-    """Make the database the home's, whatever it belonged to; clips it does not know go to quarantine at the start."""
-    return bind(database, home, adopt=True)
-
-
+def quarantined(home: Path) -> list[Path]:
+    """What lies in quarantine."""
+    folder = home / QUARANTINE
+    return sorted(folder.iterdir()) if folder.is_dir() else []

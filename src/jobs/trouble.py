@@ -39,12 +39,12 @@ class UnavailableError(OutputError):
         self.kind, self.reason = kind, reason or says
 
 
-def trouble_of(error: DBAPIError) -> NewsreelError | None:
+def trouble_of(error: DBAPIError | sqlite3.Error) -> NewsreelError | None:
     """The error of the tree that a driver's error stands for; None where it is a bug or a broken rule."""
-    reason = " ".join(str(error.orig).split())
     if isinstance(error, IntegrityError | ProgrammingError):
         return None
-    code = _code(error.orig)
+    orig = error.orig if isinstance(error, DBAPIError) else error
+    reason, code = " ".join(str(orig).split()), _code(orig)
     if code == sqlite3.SQLITE_FULL or code == "53100" or "full" in reason.lower():
         return OutputError(FULL)
     kind, says = SQLITE.get(code) or POSTGRES.get(code) or (None, "")

@@ -7,11 +7,11 @@ from pathlib import Path
 from loguru import logger
 
 from src.core.durable import make_folder
+from src.jobs.house import QUARANTINE
 from src.jobs.model import Job, State
 from src.worker.names import Attempt
 
 STRANGE_S = 3600.0  # a part that somebody unknown is writing is left alone for so long
-QUARANTINE = "quarantine"
 
 
 def sort_out(folder: Path, known: Mapping[str, Job], found: Iterable[Attempt]) -> tuple[list[Path], list[Path]]:
@@ -79,9 +79,3 @@ def _free(wanted: Path) -> Path:
 def set_aside(paths: Iterable[Path], home: Path) -> list[Path]:
     """Put files into the home's quarantine; returns where they lie now."""
     return [target for path in paths for target in _set_aside(path, home / QUARANTINE)]
-
-
-def quarantined(home: Path) -> list[Path]:
-    """What lies in quarantine."""
-    folder = home / QUARANTINE
-    return sorted(folder.iterdir()) if folder.is_dir() else []

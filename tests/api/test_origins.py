@@ -52,7 +52,7 @@ def test_keys_in_headers_need_no_origin(browser):
 
 
 def test_the_login_carries_a_token_and_leads_where_one_wanted_to_look(browser):
-    client, _, secret, account = browser
+    client, _, secret, _ = browser
     client.cookies.clear()
     assert client.post("/login", data={"key": secret}).status_code == 403
     page = client.get("/login?next=/clips/abc%3Fx%3D1")
