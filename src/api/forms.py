@@ -86,8 +86,9 @@ def request_from(form: GenerateForm) -> Request:
         fields["set"] = slots(fields["set"])
     if "lora" in fields:
         fields["lora"] = [local_adapter(item) for item in fields["lora"]]
+    if "model" in fields:
+        fields["model"] = local_model(fields["model"])
     request = validate(fields | {"input_image": "photograph"}, Request, "form")
-    check_model(request.model)
     check_wording(request)
     return request
 
@@ -130,11 +131,9 @@ def check_wording(request: Request) -> None:
         find_template(request.template, load_templates()).render(request.set)
 
 
-def check_model(model: str) -> None:
-    """A model of the catalogue, or a folder under checkpoints/; no other path, and no URL."""
-    if model == "auto" or model in MODELS:
-        return
-    inside(model, "model")
+def local_model(model: str) -> str:
+    """A model of the catalogue, or the path of a folder under checkpoints/; no other path, and no URL."""
+    return model if model == "auto" or model in MODELS else inside(model, "model")
 
 
 def local_adapter(item: str) -> str:

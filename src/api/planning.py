@@ -7,7 +7,7 @@ from typing import Any
 from src.api.problems import ApiError
 from src.core.config import validate
 from src.core.hardware import Hardware
-from src.core.paths import is_file
+from src.core.paths import CHECKPOINTS, REPOSITORY, is_file
 from src.core.plan import Size
 from src.core.request import Request
 from src.jobs.leases import LeaseStore
@@ -43,7 +43,7 @@ class Planning:
     def _check(self, request: Request) -> float:
         from src.engine.admission import check_generate
 
-        return check_generate(request, self.machines())
+        return check_generate(_from_anywhere(request), self.machines())
 
     def upscale(self, facts: VideoFacts, scale: int) -> float:
         """The cost of enlarging a video that was checked behind the wall."""
@@ -67,6 +67,15 @@ class Planning:
                 machines = [validate(each, Hardware, "worker") for each in told if each]
                 self._machines = (time.monotonic(), machines)
             return self._machines[1]
+
+
+def _from_anywhere(request: Request) -> Request:
+    """With full paths: workers are started in the repository, and the service perhaps elsewhere."""
+
+    def full(path: str) -> str:
+        return str(REPOSITORY / path) if path.startswith(f"{CHECKPOINTS.name}/") else path
+
+    return request.model_copy(update={"model": full(request.model), "lora": tuple(map(full, request.lora))})
 
 
 def check_source(request: dict[str, Any]) -> None:

@@ -3,6 +3,8 @@
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -15,6 +17,22 @@ from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
 from tests.waiting import wait_until
+
+
+@pytest.fixture
+def by_hand():
+    """A function that starts a worker that no service watches; all are ended."""
+    started = []
+
+    def start(service, *arguments):
+        command = [sys.executable, "-m", "src.worker", "--maker", "fake", *arguments]
+        started.append(subprocess.Popen(command, cwd=REPOSITORY, env=service.environment, stderr=service.log))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 def _rounds(running, home, rounds, seed):
@@ -93,24 +111,41 @@ def test_fifty_kills(running, home):
     _sweep(home, store)
 
 
-def test_a_worker_frozen_past_its_lease_cannot_publish(running, home):
-    service = running(NEWSREEL_LEASE="2", NEWSREEL_WORKERS="1").start()
+def test_a_worker_frozen_past_its_lease_cannot_publish(running, home, by_hand):
+    service = running(NEWSREEL_LEASE="2", NEWSREEL_WORKERS="0").start()
+    frozen = by_hand(service, "--lease", "2")  # nobody kills it
     service.ready("/ready")
-    frozen = service.workers()[0]  # looked up before: on a busy machine that takes as long as the job
     store = JobStore(Database(f"sqlite:///{home / 'newsreel.db'}"))
     job, _ = store.submit(NewJob("generate", "open", {"prompt": "p", "fake_steps": 4, "fake_seconds": 1.0}))
     wait_until(lambda: store.get(job.id).state is State.PROCESSING)
-    os.kill(frozen, signal.SIGSTOP)
+    frozen.send_signal(signal.SIGSTOP)
     wait_until(lambda: store.get(job.id).state is State.PENDING)
     other = LeaseStore(store.database)
     wait_until(lambda: other.hold_device(_device(store), "other", "p", {}))
     claimed = other.claim("other", _device(store))
-    os.kill(frozen, signal.SIGCONT)
+    frozen.send_signal(signal.SIGCONT)
     time.sleep(2.5)
     assert store.get(job.id).state is State.PROCESSING
     assert [path for path in (home / "examples").glob("*.mp4")] == []
     other.complete(claimed, "x.mp4", {})
     assert store.get(job.id).artifact == "x.mp4"
+
+
+def test_a_frozen_worker_is_told_and_replaced(running, home):
+    service = running(NEWSREEL_LEASE="2").start()
+    service.ready("/ready")
+    name = service.get("/health")["silent"]
+    assert name == []
+    frozen = service.workers()[0]
+    begun = time.monotonic()
+    os.kill(frozen, signal.SIGSTOP)
+    wait_until(lambda: service.status("/ready") == 503)
+    told = service.get("/health")
+    assert [worker.startswith("service-0-") for worker in told["silent"]] == [True]
+    wait_until(lambda: service.workers() and frozen not in service.workers())
+    assert time.monotonic() - begun > 2
+    service.ready("/ready")
+    assert service.get("/health")["silent"] == []
 
 
 def _device(store):
