@@ -32,6 +32,8 @@ def write_whole(path: Path, data: bytes, synced: bool = True) -> None:
 
 def make_folder(folder: Path) -> None:
     """The folder with its parents; those that are new have reached the disk too."""
+    if folder.is_dir():
+        return
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for place in missing:

@@ -4,6 +4,7 @@ The same functions run behind it as elsewhere (`src.worker.wall_child.py`); here
 ends it.
 """
 
+import fcntl
 import json
 import os
 import select
@@ -27,6 +28,7 @@ from src.media.images import Photograph, read_bytes
 from src.media.videos import VideoFacts
 
 KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT", "TMPDIR")
+PIPE = 1 << 20
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -114,12 +116,21 @@ class Wall:
         limits = [f"{self.limits.cpu_s}", f"{self.limits.memory}"]
         command = [sys.executable, "-m", "src.worker.wall_child", *limits]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": REPOSITORY}
-        return subprocess.Popen(command, env=_environment(os.environ), start_new_session=True, **pipes)
+        child = subprocess.Popen(command, env=_environment(os.environ), start_new_session=True, **pipes)
+        _widen(child)
+        return child
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:
     """None of our secrets: keys and passwords lie in variables too."""
     return {name: variables[name] for name in KEPT if name in variables} | ONE_THREAD
+
+
+def _widen(child: subprocess.Popen) -> None:
+    """Let a usual photograph fit into the pipe, so that neither side waits for the other piece by piece."""
+    if hasattr(fcntl, "F_SETPIPE_SZ"):
+        with suppress(OSError):  # the system allows less
+            fcntl.fcntl(child.stdin, fcntl.F_SETPIPE_SZ, PIPE)
 
 
 def _send(child: subprocess.Popen, question: dict[str, Any], data: bytes) -> None:
