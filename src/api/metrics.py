@@ -35,7 +35,7 @@ class Metrics:
         self.fps = self._gauge("newsreel_frames_per_second", "Delivered frames a second of the last job.", ["kind"])
         self.depth = self._gauge("newsreel_queue_jobs", "Jobs that wait or run.", ["state"])
         self.age = self._gauge("newsreel_queue_oldest_seconds", "How long the longest-waiting job has waited.", [])
-        self.workers = self._gauge("newsreel_workers", "Workers seen in the last two minutes.", ["device"])
+        self.workers = self._gauge("newsreel_workers", "Workers that told something within a lease.", ["device"])
         self.memory = self._gauge("newsreel_memory_bytes", "Peak memory of the last job, and of this process.", ["of"])
         self.aside = self._gauge("newsreel_quarantined_files", "Files that no job of this database names.", [])
         self.requests = Histogram(
@@ -74,7 +74,7 @@ class Metrics:
     def _of_workers(self) -> None:
         self.workers.clear()
         for worker in self.leases.known_workers():
-            if worker["seen_at"] > time.time() - 120:
+            if worker["seen_at"] > time.time() - self.leases.lease_s:
                 self.workers.labels(worker["device"]).inc()
 
     def _ended(self, event: Event) -> None:

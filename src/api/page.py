@@ -20,6 +20,7 @@ from src.api.curve import curve
 from src.api.forms import PRIORITIES, GenerateForm
 from src.api.generate import submit
 from src.api.jobs import JobId, retry
+from src.api.limits import BREAKING
 from src.api.origins import SAFE, local_path
 from src.api.problems import ApiError, sentences
 from src.api.schemas import view
@@ -173,8 +174,13 @@ def _studio(
     following = jobs[-1].id if len(jobs) == PAGE else None
     return render(
         request, "studio.html", login, status, jobs=[view(job) for job in jobs], templates=load_templates(),
-        states=list(State), state=state, following=following, priorities=PRIORITIES, **values,
+        states=list(State), state=state, following=following, priorities=_priorities(login), **values,
     )  # fmt: skip
+
+
+def _priorities(login: Login) -> list[str]:
+    """What this key may ask for."""
+    return [name for name, step in PRIORITIES.items() if step < BREAKING or login.account.breaking]
 
 
 @router.post("/submit")

@@ -3,17 +3,21 @@
 import base64
 import math
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from src.core.durable import write_whole
 from src.core.errors import BadInputError, NewsreelError
 from src.core.progress import CancelToken, Listener, Progress
 from src.jobs.model import Job
 from src.worker.wall import Limits, Wall
+
+if TYPE_CHECKING:
+    from src.media.images import Photograph
 
 READING = Limits(cpu_s=60.0, wall_s=120.0, memory=8 << 30)
 """For the whole of a photograph that was accepted: 100 megapixels of 16 bit take 3 GB while they are converted."""
@@ -138,7 +142,7 @@ class EngineMaker:
         from src.engine.generate import generate, plans_for, prepare
 
         request = validate(job.request | {"output_path": path, "device": self.device}, Request, "job")
-        prepared = prepare(request, self.wall.read_photograph)
+        prepared = prepare(request, self._stored_photograph)
         plans = plans_for(prepared, self.hardware)
         result = generate(prepared, plans, self.hardware, watch.listener, watch.cancel, self.sessions, watch.picture)
         return {
@@ -147,6 +151,13 @@ class EngineMaker:
             "fallbacks": list(result.fallbacks), "frame_sha256": result.frame_sha256, "seed": result.plan.seed,
             "profile": result.plan.profile, "model": result.plan.session.model, "frames": result.plan.num_frames,
         }  # fmt: skip
+
+    def _stored_photograph(self, path: Path) -> "Photograph":
+        """Decoded behind the wall. Raises BadInputError where its bytes are not those that its name says any more."""
+        photograph = self.wall.read_photograph(path)
+        if re.fullmatch(r"[0-9a-f]{64}", path.stem) and photograph.sha256 != path.stem:
+            raise BadInputError("the stored photograph was damaged since it was sent; send it again")
+        return photograph
 
     def _upscale(self, job: Job, path: Path, watch: Watch) -> dict[str, Any]:
         from src.worker.upscale import upscale

@@ -1,12 +1,16 @@
 """Who does not get on is noticed: hung stages, frozen processes, jobs without end; a database that is away is waited for."""
 
+import hashlib
 import os
+import shutil
 import signal
 import threading
 import time
 
 import pytest
+from PIL import Image
 
+from src.core.errors import BadInputError
 from src.core.paths import examples
 from src.jobs.database import Database
 from src.jobs.leases import LeaseStore
@@ -14,9 +18,10 @@ from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
 from src.jobs.trouble import UnavailableError
 from src.worker.loop import Worker
-from src.worker.makers import FakeMaker
+from src.worker.makers import EngineMaker, FakeMaker
 from src.worker.pulse import STALLED, WAITING, Heart, Pulse
 from src.worker.supervise import Supervisor
+from src.worker.wall import Wall
 from tests.waiting import wait_until
 
 
@@ -169,3 +174,34 @@ def test_a_worker_that_is_told_to_hurry_does_not_wait(database, store, monkeypat
     job, worker = _submit(store), _worker(database, maker=Meanwhile())
     worker.run()
     assert store.get(job.id).state is State.PROCESSING  # its lease runs out
+
+
+def test_a_worker_says_that_its_model_is_gone(database, tmp_path):
+    from src.catalog.models import spec_of_folder
+    from src.core.paths import CHECKPOINTS
+
+    folder = tmp_path / "mine"
+    shutil.copytree(CHECKPOINTS / "nano", folder)
+    maker = object.__new__(EngineMaker)  # without torch and its devices
+    maker.spec = spec_of_folder(folder)
+    worker = _worker(database, maker=maker)
+    told = lambda: worker.leases.known_workers()[0]["info"].get("trouble")  # noqa: E731
+    assert worker._hold()
+    assert told() is None
+    next((folder / "transformer").glob("*.safetensors")).unlink()
+    worker._held = float("-inf")
+    assert worker._hold()
+    assert "is not whole" in told()
+
+
+def test_a_stored_photograph_that_is_another_by_now_is_refused(photograph, tmp_path):
+    maker = object.__new__(EngineMaker)
+    maker.wall = Wall()
+    kept = tmp_path / f"{hashlib.sha256(photograph.read_bytes()).hexdigest()}.png"
+    shutil.copy(photograph, kept)
+    assert maker._stored_photograph(kept).sha256 == kept.stem
+    Image.new("RGB", (64, 64)).save(kept)
+    with pytest.raises(BadInputError, match="damaged since it was sent"):
+        maker._stored_photograph(kept)
+    assert maker._stored_photograph(photograph).suffix == ".png"
+    maker.wall.close()
