@@ -12,8 +12,14 @@ ABSOLUTE = re.compile(r"(?<![\w:/.~-])/(?:[^\s/'\",;:()]+/)+[^\s'\",;:()]*")
 
 def without_paths(text: str) -> str:
     """The text with places under the home and the repository named from there, and other paths by their last part."""
-    for folder, name in ((home().absolute(), "outputs"), (home().resolve(), "outputs"), (REPOSITORY, "")):
-        text = text.replace(f"{folder}/", f"{name}/" if name else "").replace(str(folder), name or REPOSITORY.name)
+    for folder, name in (
+        (home().absolute(), "outputs"),
+        (home().resolve(), "outputs"),
+        (REPOSITORY, ""),
+    ):
+        text = text.replace(f"{folder}/", f"{name}/" if name else "").replace(
+            str(folder), name or REPOSITORY.name
+        )
     return ABSOLUTE.sub(_last_part, text)
 
 

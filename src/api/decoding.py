@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from src.worker.wall import Limits, Wall
 
 MOST = max(2, min(4, os.cpu_count() or 2))
-MEMORY = 3 << 30  # 100 megapixels take 400 MB, and a video's decoder several frames of the largest size
+MEMORY = (
+    3 << 30
+)  # 100 megapixels take 400 MB, and a video's decoder several frames of the largest size
 
 
 @dataclass

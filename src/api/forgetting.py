@@ -57,7 +57,9 @@ class Forgetter:
             if not ATTEMPT.fullmatch(path.name) and not path.is_symlink():
                 key = (path.name, path.stat().st_mtime_ns)
                 if key not in self._told:
-                    self._told[key] = set(DIGEST.findall(path.read_text(encoding="utf-8", errors="replace")))
+                    self._told[key] = set(
+                        DIGEST.findall(path.read_text(encoding="utf-8", errors="replace"))
+                    )
         return set().union(*self._told.values()) if self._told else set()
 
 

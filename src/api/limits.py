@@ -35,10 +35,15 @@ class Limits:
         Raises ApiError 403, 429 or 507.
         """
         if priority >= BREAKING and not account.breaking:
-            raise ApiError(403, "this key may not submit breaking news; ask for priority urgent, or for the right")
+            raise ApiError(
+                403,
+                "this key may not submit breaking news; ask for priority urgent, or for the right",
+            )
         free = free_bytes(home())
         if free < self.settings.min_free:
-            raise ApiError(507, f"only {free // 10**6} MB of disk are free; new jobs wait until there is more")
+            raise ApiError(
+                507, f"only {free // 10**6} MB of disk are free; new jobs wait until there is more"
+            )
         self._check_queue(account, priority)
         self._count(account)
 
@@ -57,7 +62,11 @@ class Limits:
         share = self.settings.share_of_a_key
         mine = sum(count for (owner, _), count in waiting.items() if owner == account.id)
         if account.id != "open" and mine >= share:
-            raise ApiError(429, f"{share} jobs of this key wait already, its share of the queue; try later", LATER)
+            raise ApiError(
+                429,
+                f"{share} jobs of this key wait already, its share of the queue; try later",
+                LATER,
+            )
 
     def _look(self) -> dict[tuple[str, int], int]:
         with self._lock:
@@ -73,13 +82,23 @@ class Limits:
         with self._lock:
             times = self._recent[account.id]
             if not times:
-                times.extend([now - DAY_S / 2] * self.store.submitted_since(account.id, now - DAY_S))
+                times.extend(
+                    [now - DAY_S / 2] * self.store.submitted_since(account.id, now - DAY_S)
+                )
             while times and times[0] < now - DAY_S:
                 times.popleft()
             if len(times) >= account.per_day:
-                raise ApiError(429, f"this key may submit {account.per_day} jobs a day", {"Retry-After": "3600"})
+                raise ApiError(
+                    429,
+                    f"this key may submit {account.per_day} jobs a day",
+                    {"Retry-After": "3600"},
+                )
             if _within(times, now - 60, account.per_minute):
-                raise ApiError(429, f"this key may submit {account.per_minute} jobs a minute", {"Retry-After": "20"})
+                raise ApiError(
+                    429,
+                    f"this key may submit {account.per_minute} jobs a minute",
+                    {"Retry-After": "20"},
+                )
             times.append(now)
 
 

@@ -13,7 +13,9 @@ from src.core.request import Request
 from src.jobs.leases import LeaseStore
 from src.media.videos import VideoFacts
 
-SAME_S = 2.0  # what was found stays true for so long: requests that differ in wording alone share it
+SAME_S = (
+    2.0  # what was found stays true for so long: requests that differ in wording alone share it
+)
 WORDING = {"prompt", "template", "set", "negative_prompt", "seed", "input_image"}
 MOST_KNOWN = 256
 
@@ -49,7 +51,9 @@ class Planning:
         """The cost of enlarging a video that was checked behind the wall."""
         from src.engine.admission import video_cost
 
-        return self._within(video_cost(facts.frames, Size(width=facts.width, height=facts.height), scale))
+        return self._within(
+            video_cost(facts.frames, Size(width=facts.width, height=facts.height), scale)
+        )
 
     def _within(self, cost: float) -> float:
         if self.most and cost > self.most:
@@ -75,11 +79,15 @@ def _from_anywhere(request: Request) -> Request:
     def full(path: str) -> str:
         return str(REPOSITORY / path) if path.startswith(f"{CHECKPOINTS.name}/") else path
 
-    return request.model_copy(update={"model": full(request.model), "lora": tuple(map(full, request.lora))})
+    return request.model_copy(
+        update={"model": full(request.model), "lora": tuple(map(full, request.lora))}
+    )
 
 
 def check_source(request: dict[str, Any]) -> None:
     """Raise ApiError 409 where the stored file that a job reads is gone: running it again would fail."""
     path = request.get("input_image") or request.get("input")
     if path and not is_file(path):
-        raise ApiError(409, "the photograph or video of this job is not stored any more; submit it again")
+        raise ApiError(
+            409, "the photograph or video of this job is not stored any more; submit it again"
+        )

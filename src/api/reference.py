@@ -23,13 +23,19 @@ def openapi(request: Request, account: Reader) -> JSONResponse:
 
 @router.get("/docs")
 def swagger(request: Request, login: Viewer) -> HTMLResponse:
-    return _page(get_swagger_ui_html(openapi_url="/openapi.json", title=request.app.title, swagger_favicon_url=ICON))
+    return _page(
+        get_swagger_ui_html(
+            openapi_url="/openapi.json", title=request.app.title, swagger_favicon_url=ICON
+        )
+    )
 
 
 @router.get("/redoc")
 def redoc(request: Request, login: Viewer) -> HTMLResponse:
     title = f"{request.app.title}: reference"
-    page = get_redoc_html(openapi_url="/openapi.json", title=title, redoc_favicon_url=ICON, with_google_fonts=False)
+    page = get_redoc_html(
+        openapi_url="/openapi.json", title=title, redoc_favicon_url=ICON, with_google_fonts=False
+    )
     return _page(page)
 
 

@@ -41,7 +41,7 @@ class ServiceSettings(Config):
     max_upload: Amount = 100_000_000
     max_queue: Amount = 1000
     share: Annotated[float, Field(gt=0, le=1)] = 0.25
-    max_cost: Annotated[float, Field(ge=0)] = 1_000_000.0
+    max_cost: Amount = 1_000_000
     min_free: Amount = 1_000_000_000
     keep_days: Annotated[float, Field(ge=0)] = 30.0
     keep_bytes: Amount = 0

@@ -17,9 +17,13 @@ Folder = Annotated[Path, typer.Argument(help="A folder of its own for each backu
 def service_data_app() -> typer.Typer:
     """Works on NEWSREEL_HOME and NEWSREEL_DATABASE, as the service does."""
     app = typer.Typer(add_completion=False, no_args_is_help=True, help="Data of the HTTP service.")
-    app.command("check", help="Do home and database belong together? What lies in quarantine?")(_check)
+    app.command("check", help="Do home and database belong together? What lies in quarantine?")(
+        _check
+    )
     app.command("backup", help="Copy database and files, while the service runs or not.")(_backup)
-    app.command("restore", help="Fill an empty database from a backup, and put missing files back.")(_restore)
+    app.command(
+        "restore", help="Fill an empty database from a backup, and put missing files back."
+    )(_restore)
     app.command("move", help="Move to another, empty database, such as PostgreSQL.")(_move)
     return app
 
@@ -34,7 +38,9 @@ def _database(url: str | None = None) -> "Database":
 
 
 def _check(
-    adopt: Annotated[bool, typer.Option("--adopt", help="Let the home belong to this database.")] = False,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Let the home belong to this database.")
+    ] = False,
     json: Json = False,
 ) -> None:
     from src.core.paths import home
@@ -65,7 +71,9 @@ def _backup(folder: Folder, json: Json = False) -> None:
 
 def _restore(
     folder: Folder,
-    replace: Annotated[bool, typer.Option("--replace", help="Set the SQLite file aside that is there now.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Set the SQLite file aside that is there now.")
+    ] = False,
     json: Json = False,
 ) -> None:
     from src.core.paths import home
@@ -82,7 +90,10 @@ def _restore(
 
 def _move(
     url: Annotated[
-        str, typer.Argument(envvar="NEWSREEL_TARGET", help="Such as postgresql+psycopg://user:password@host/name.")
+        str,
+        typer.Argument(
+            envvar="NEWSREEL_TARGET", help="Such as postgresql+psycopg://user:password@host/name."
+        ),
     ],
     json: Json = False,
 ) -> None:
@@ -92,7 +103,11 @@ def _move(
     with command(json):
         _check_that_none_works()
         jobs = move(_database(), home(), _database(url))
-        _say(json, f"{jobs} job(s) moved; start the service with NEWSREEL_DATABASE set to that URL", jobs=jobs)
+        _say(
+            json,
+            f"{jobs} job(s) moved; start the service with NEWSREEL_DATABASE set to that URL",
+            jobs=jobs,
+        )
 
 
 def _check_that_none_works() -> None:
@@ -102,11 +117,16 @@ def _check_that_none_works() -> None:
     from src.jobs.settings import database_url
     from src.worker.process import is_dead, is_here
 
-    if database_url().startswith("sqlite:///") and not Path(database_url().removeprefix("sqlite:///")).is_file():
+    if (
+        database_url().startswith("sqlite:///")
+        and not Path(database_url().removeprefix("sqlite:///")).is_file()
+    ):
         return
     for worker in LeaseStore(_database()).known_workers():
         if is_here(worker["process"]) and not is_dead(worker["process"]):
-            raise BadInputError(f"worker {worker['worker']} is at work on this database; stop the service first")
+            raise BadInputError(
+                f"worker {worker['worker']} is at work on this database; stop the service first"
+            )
 
 
 def _say(as_json: bool, sentence: str, **values: int) -> None:

@@ -40,7 +40,9 @@ def check_generate(request: Request, machines: Sequence[Hardware]) -> float:
     raise refused[0]
 
 
-def _cases(request: Request, machines: Sequence[Hardware]) -> list[tuple[ModelSpec, Hardware | None]]:
+def _cases(
+    request: Request, machines: Sequence[Hardware]
+) -> list[tuple[ModelSpec, Hardware | None]]:
     """The model that would run on each machine; all that `auto` may mean where none is known."""
     if machines:
         return [(choose_model(request, hardware)[0], hardware) for hardware in machines]

@@ -58,7 +58,9 @@ def set_aside(url: str) -> Path | None:
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        raise BadInputError("--replace is for SQLite; in PostgreSQL make an empty database and name that one")
+        raise BadInputError(
+            "--replace is for SQLite; in PostgreSQL make an empty database and name that one"
+        )
     file, number = Path(str(parsed.database)), 1
     if not file.is_file():
         return None

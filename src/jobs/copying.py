@@ -16,7 +16,10 @@ BATCH = 1000
 def is_empty(database: Database) -> bool:
     """Whether nobody has used it: it has neither jobs nor keys."""
     with database.read() as connection:
-        counts = [connection.execute(select(func.count()).select_from(table)).scalar_one() for table in (jobs, keys)]
+        counts = [
+            connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in (jobs, keys)
+        ]
     return not any(counts)
 
 
@@ -48,4 +51,6 @@ def _go_on_counting(connection: Connection) -> None:
     if connection.dialect.name == "postgresql":
         last = connection.execute(select(func.max(events.c.id))).scalar()
         if last is not None:
-            connection.execute(text("SELECT setval(pg_get_serial_sequence('events', 'id'), :last)"), {"last": last})
+            connection.execute(
+                text("SELECT setval(pg_get_serial_sequence('events', 'id'), :last)"), {"last": last}
+            )

@@ -35,7 +35,11 @@ def bind(database: Database, home: Path, adopt: bool = False) -> str:
 def _lies_in(database: Database, home: Path, here: str | None) -> bool:
     """Whether the home only lost its own note: the database is a file in it."""
     file = database.engine.url.database
-    return here is None and database.is_sqlite and Path(file or "/").resolve().is_relative_to(home.resolve())
+    return (
+        here is None
+        and database.is_sqlite
+        and Path(file or "/").resolve().is_relative_to(home.resolve())
+    )
 
 
 def _of_home(home: Path) -> str | None:

@@ -8,7 +8,9 @@ from src.core.errors import BadInputError
 MAX_SECONDS = 600.0
 MAX_SIDE = 4320
 USUAL_FPS = 25.0
-FORMATS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,h264,hevc,flv,asf,ogg,mxf,gif,dv,ivf,yuv4mpegpipe,wav"
+FORMATS = (
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,h264,hevc,flv,asf,ogg,mxf,gif,dv,ivf,yuv4mpegpipe,wav"
+)
 """No playlists (concat, hls, dash): they open other files of this machine."""
 READS = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
 

@@ -94,7 +94,9 @@ class Attempt:
         self.pulse.beat(report.stage)
         if report.done == report.total or time.monotonic() - self._told > REPORT_S:
             self._told = time.monotonic()
-            self._tell(lambda: self.leases.progress(self.job, report.stage, report.done, report.total))
+            self._tell(
+                lambda: self.leases.progress(self.job, report.stage, report.done, report.total)
+            )
 
     def _show(self, folder: Path, picture: bytes) -> None:
         path = preview_file(folder, self.job)

@@ -14,7 +14,9 @@ from src.worker.names import Attempt
 STRANGE_S = 3600.0  # a part that somebody unknown is writing is left alone for so long
 
 
-def sort_out(folder: Path, known: Mapping[str, Job], found: Iterable[Attempt]) -> tuple[list[Path], list[Path]]:
+def sort_out(
+    folder: Path, known: Mapping[str, Job], found: Iterable[Attempt]
+) -> tuple[list[Path], list[Path]]:
     """Remove what dead attempts left in `folder` and set aside what no job of this database published.
 
     known: jobs by id, as the database had them after `found` was listed: whatever was written later is not judged.
@@ -63,9 +65,13 @@ def _set_aside(path: Path, quarantine: Path) -> list[Path]:
         target = _free(quarantine / path.name)
         path.rename(target)
     except OSError as error:
-        logger.warning("{} is no job's, and cannot be put into quarantine: {}", path.name, error.strerror)
+        logger.warning(
+            "{} is no job's, and cannot be put into quarantine: {}", path.name, error.strerror
+        )
         return []
-    logger.warning("{} is no job's of this database; it is in {} now, and stays there", path.name, quarantine)
+    logger.warning(
+        "{} is no job's of this database; it is in {} now, and stays there", path.name, quarantine
+    )
     return [target]
 
 

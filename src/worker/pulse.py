@@ -53,7 +53,11 @@ class Heart:
     """
 
     def __init__(
-        self, pulse: Pulse, lease_s: float, pipe: int | None = None, die: Callable[[int], object] = os._exit
+        self,
+        pulse: Pulse,
+        lease_s: float,
+        pipe: int | None = None,
+        die: Callable[[int], object] = os._exit,
     ) -> None:
         self.pulse, self.every, self.pipe, self.die = pulse, lease_s / BEATS, pipe, die
         self._over = threading.Event()
@@ -69,10 +73,14 @@ class Heart:
     def _beat(self) -> None:
         while not self.pulse.overdue():
             if self.pipe is not None:
-                with suppress(BlockingIOError, BrokenPipeError):  # a full pipe tells as much; a broken one: nobody asks
+                with suppress(
+                    BlockingIOError, BrokenPipeError
+                ):  # a full pipe tells as much; a broken one: nobody asks
                     os.write(self.pipe, b".")
             if self._over.wait(self.every):
                 return
         stage, limit = self.pulse.stage, self.pulse.limit()
-        logger.error("stage {} has told nothing for {:.0f} s; this worker is stuck and ends", stage, limit)
+        logger.error(
+            "stage {} has told nothing for {:.0f} s; this worker is stuck and ends", stage, limit
+        )
         self.die(STALLED)

@@ -116,7 +116,9 @@ class Wall:
         limits = [f"{self.limits.cpu_s}", f"{self.limits.memory}"]
         command = [sys.executable, "-m", "src.worker.wall_child", *limits]
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "cwd": REPOSITORY}
-        child = subprocess.Popen(command, env=_environment(os.environ), start_new_session=True, **pipes)
+        child = subprocess.Popen(
+            command, env=_environment(os.environ), start_new_session=True, **pipes
+        )
         _widen(child)
         return child
 

@@ -29,7 +29,11 @@ def main(cpu_s: float, memory: int) -> None:
 def _answer(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
     name = question["name"]
     try:
-        return _video(question) if question["what"] == "video" else _photograph(question["what"], name, data)
+        return (
+            _video(question)
+            if question["what"] == "video"
+            else _photograph(question["what"], name, data)
+        )
     except NewsreelError as error:
         return {"error": str(error), "class": type(error).__name__}, b""
     except MemoryError:
@@ -60,7 +64,9 @@ def _video(question: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     try:
         check_upscale(question["request"] | {"input": str(path)})
     except NewsreelError as error:
-        raise type(error)(str(error).replace(str(path), "video").replace(path.name, "video")) from None
+        raise type(error)(
+            str(error).replace(str(path), "video").replace(path.name, "video")
+        ) from None
     return facts._asdict(), b""
 
 

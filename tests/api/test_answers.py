@@ -18,7 +18,9 @@ from tests.waiting import wait_until
 def log():
     """Lines of the log, as JSON."""
     lines = []
-    sink = logger.add(lambda text: lines.append(json.loads(text)["record"]), serialize=True, level="DEBUG")
+    sink = logger.add(
+        lambda text: lines.append(json.loads(text)["record"]), serialize=True, level="DEBUG"
+    )
     yield lines
     logger.remove(sink)
 
@@ -44,7 +46,9 @@ def test_no_answer_tells_a_path_of_this_machine(make_client, monkeypatch, home):
     detail = f"{home}/photographs/abc.png is damaged; see {CHECKPOINTS}/upscaler/fast.safetensors and /usr/lib/x/y.so"
     job, _ = store.submit(NewJob("generate", "open", {"prompt": "p"}))
     service.leases.hold_device("d", "w", "p", {})
-    service.leases.fail(service.leases.claim("w", "d"), {"type": "BadInputError", "detail": detail, "status": 422})
+    service.leases.fail(
+        service.leases.claim("w", "d"), {"type": "BadInputError", "detail": detail, "status": 422}
+    )
     answers = [client.get(f"/jobs/{job.id}"), client.get("/jobs"), client.get(f"/clips/{job.id}"),
                client.get(f"/jobs/{job.id}/events")]  # fmt: skip
     for error in (OutputError(detail), BadInputError(detail)):
@@ -58,7 +62,10 @@ def test_no_answer_tells_a_path_of_this_machine(make_client, monkeypatch, home):
 def test_paths_are_named_from_where_they_are_known(home):
     assert without_paths(f"{home}/uploads/a.video") == "outputs/uploads/a.video"
     assert without_paths(f"in '{CHECKPOINTS}/x'; /etc/passwd") == "in 'checkpoints/x'; passwd"
-    assert without_paths("see /jobs/abc/events, 1/2, a/b, https://x/usr/y") == "see /jobs/abc/events, 1/2, a/b, https://x/usr/y"
+    assert (
+        without_paths("see /jobs/abc/events, 1/2, a/b, https://x/usr/y")
+        == "see /jobs/abc/events, 1/2, a/b, https://x/usr/y"
+    )
 
 
 def test_manifests_and_previews_that_are_links_are_not_followed(client, home):
@@ -79,8 +86,14 @@ def test_the_reference_follows_the_access_rules_and_has_a_policy(make_client):
     assert client.get("/openapi.json").status_code == 401
     for path in ("/docs", "/redoc"):
         answer = client.get(path)
-        assert (answer.status_code, answer.headers["location"]) == (303, f"/login?next=%2F{path[1:]}")
-    assert client.get("/openapi.json", headers={"X-API-Key": secret}).json()["info"]["title"] == "Newsreel"
+        assert (answer.status_code, answer.headers["location"]) == (
+            303,
+            f"/login?next=%2F{path[1:]}",
+        )
+    assert (
+        client.get("/openapi.json", headers={"X-API-Key": secret}).json()["info"]["title"]
+        == "Newsreel"
+    )
     log_in(client, secret)
     for path in ("/docs", "/redoc"):
         policy = client.get(path).headers["content-security-policy"]
@@ -94,20 +107,40 @@ def test_head_is_answered_wherever_get_is_without_a_body(client):
     job, _ = store.submit(NewJob("generate", "open", {"prompt": "p", "fake_seconds": 0.1}))
     wait_until(lambda: store.get(job.id).artifact)
     fill = {"job_id": job.id, "task_id": job.id, "filename": store.get(job.id).artifact}
-    described = {path for path, methods in client.app.openapi()["paths"].items() if "get" in methods}
+    described = {
+        path for path, methods in client.app.openapi()["paths"].items() if "get" in methods
+    }
     assert len(described) >= 10
-    pages = {"/", "/login", "/clips/{job_id}", "/openapi.json", "/docs", "/redoc", "/static/style.css"}
+    pages = {
+        "/",
+        "/login",
+        "/clips/{job_id}",
+        "/openapi.json",
+        "/docs",
+        "/redoc",
+        "/static/style.css",
+    }
     for path in sorted(described | pages):
         url = path.format(**fill)
         get, head = client.get(url), client.head(url)
         assert (head.status_code, head.content) == (get.status_code, b""), url
         assert head.headers["content-type"] == get.headers["content-type"], url
-        assert head.headers.get("content-length") == get.headers.get("content-length") or path in ("/metrics", "/health")
+        assert head.headers.get("content-length") == get.headers.get("content-length") or path in (
+            "/metrics",
+            "/health",
+        )
     assert client.head("/generate-video").status_code == 405
 
 
 @pytest.mark.parametrize(
-    ("sent", "status"), [("items=0-5", 200), ("bytes", 200), ("bytes=x-y", 200), ("bytes=0-3", 206), ("BYTES=0-3", 206)]
+    ("sent", "status"),
+    [
+        ("items=0-5", 200),
+        ("bytes", 200),
+        ("bytes=x-y", 200),
+        ("bytes=0-3", 206),
+        ("BYTES=0-3", 206),
+    ],
 )
 def test_ranges_of_other_units_are_ignored(client, home, sent, status):
     (home / "examples").mkdir(parents=True, exist_ok=True)

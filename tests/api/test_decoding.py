@@ -26,7 +26,13 @@ def slow_jpeg():
     Image.new("RGB", (16, 16)).save(buffer, "JPEG", progressive=True, quality=50, subsampling=0)
     data = buffer.getvalue()
     frame = data.index(b"\xff\xc2")
-    data = data[: frame + 1] + b"\xca" + data[frame + 2 : frame + 5] + struct.pack(">HH", 4400, 4400) + data[frame + 9 :]
+    data = (
+        data[: frame + 1]
+        + b"\xca"
+        + data[frame + 2 : frame + 5]
+        + struct.pack(">HH", 4400, 4400)
+        + data[frame + 9 :]
+    )
     first, second = [match.start() for match in re.finditer(b"\xff\xda", data)][:2]
     return data[:-2] + data[first:second] * (98 - data.count(b"\xff\xda"))
 
@@ -126,9 +132,13 @@ def test_one_desks_slow_files_hold_up_no_other_desk(make_client, jpeg, wall):
 
     def send(name, data):
         files = {"image": ("p.jpg", data, "image/jpeg")}
-        return client.post("/generate-video", data={"prompt": "p"}, files=files, headers=head[name]).status_code
+        return client.post(
+            "/generate-video", data={"prompt": "p"}, files=files, headers=head[name]
+        ).status_code
 
-    threads = [threading.Thread(target=send, args=("slow", b"slow")) for _ in range(45)]  # more than threads to wait in
+    threads = [
+        threading.Thread(target=send, args=("slow", b"slow")) for _ in range(45)
+    ]  # more than threads to wait in
     for thread in threads:
         thread.start()
     assert held.begun.wait(20)

@@ -137,7 +137,9 @@ def test_photographs_count_in_the_disk_limit(make_client, home):
     for number in range(4):
         buffer = io.BytesIO()
         Image.frombytes("RGB", (100, 100), noise).save(buffer, "BMP")
-        ids.append(_post(client, _other(buffer.getvalue(), number) * 1 + bytes(70_000)).json()["id"])
+        ids.append(
+            _post(client, _other(buffer.getvalue(), number) * 1 + bytes(70_000)).json()["id"]
+        )
         client.post(f"/jobs/{ids[-1]}/cancel")
     service = client.app.state.service
     Keeper(service.settings, service.store, service.leases).tidy()

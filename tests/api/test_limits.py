@@ -15,11 +15,17 @@ NOW = {"Prefer": "respond-async"}
 
 def _post(client, jpeg, head, **fields):
     files = {"image": ("p.jpg", jpeg, "image/jpeg")}
-    return client.post("/generate-video", data={"prompt": "p"} | fields, files=files, headers=head | NOW)
+    return client.post(
+        "/generate-video", data={"prompt": "p"} | fields, files=files, headers=head | NOW
+    )
 
 
 def _key(client, name="k", role=Role.SUBMIT, per_minute=1000, **values):
-    return {"X-API-Key": client.app.state.service.accounts.create(name, role, per_minute, 10_000, **values)[0]}
+    return {
+        "X-API-Key": client.app.state.service.accounts.create(
+            name, role, per_minute, 10_000, **values
+        )[0]
+    }
 
 
 def test_a_key_has_its_share_of_the_queue_and_no_more(make_client, jpeg):
@@ -44,7 +50,13 @@ def test_breaking_news_is_a_right_of_its_own(make_client, jpeg):
     client = make_client(work=False)
     for right, statuses in ((_key(client), (202, 403)), (_key(client, breaking=True), (202, 202)),
                             (_key(client, role=Role.ADMIN), (202, 202))):  # fmt: skip
-        assert tuple(_post(client, jpeg, right, priority=name).status_code for name in ("urgent", "breaking")) == statuses
+        assert (
+            tuple(
+                _post(client, jpeg, right, priority=name).status_code
+                for name in ("urgent", "breaking")
+            )
+            == statuses
+        )
     assert "right" in _post(client, jpeg, _key(client), priority="breaking").json()["detail"]
 
 
@@ -85,15 +97,23 @@ def test_breaking_news_beside_a_flood_starts_within_one_jobs_time(make_client):
     client = make_client(work=False)
     service = client.app.state.service
     for number in range(200):
-        service.store.submit(NewJob("generate", "flooding", {"prompt": str(number), "fake_seconds": 0.05}, "g"))
+        service.store.submit(
+            NewJob("generate", "flooding", {"prompt": str(number), "fake_seconds": 0.05}, "g")
+        )
     worker = Worker(service.leases, FakeMaker(), service.folder, "host/fake", poll_s=0.02)
     thread = threading.Thread(target=worker.run)
     thread.start()
     wait_until(lambda: service.store.page(state=State.COMPLETED, limit=3)[2:])
-    breaking, _ = service.store.submit(NewJob("generate", "other", {"prompt": "now"}, "h", priority=2))
+    breaking, _ = service.store.submit(
+        NewJob("generate", "other", {"prompt": "now"}, "h", priority=2)
+    )
     at = service.store.events(breaking.id)[0].id
     wait_until(lambda: service.store.get(breaking.id).state is State.COMPLETED)
     worker.stopping.set()
     thread.join()
-    started = [event.job_id for event in service.store.events(None, at, 10_000) if event.data.get("state") == "PROCESSING"]
+    started = [
+        event.job_id
+        for event in service.store.events(None, at, 10_000)
+        if event.data.get("state") == "PROCESSING"
+    ]
     assert breaking.id in started[:2]  # the worker may be claiming while it is stored

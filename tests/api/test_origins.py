@@ -68,7 +68,18 @@ def test_the_login_carries_a_token_and_leads_where_one_wanted_to_look(browser):
 
 
 @pytest.mark.parametrize(
-    "wanted", ["//evil", "https://evil", "/\\evil", "\\/evil", "/a\nb", "/a\tb", "evil", "javascript:alert(1)", ""]
+    "wanted",
+    [
+        "//evil",
+        "https://evil",
+        "/\\evil",
+        "\\/evil",
+        "/a\nb",
+        "/a\tb",
+        "evil",
+        "javascript:alert(1)",
+        "",
+    ],
 )
 def test_next_is_a_path_of_this_service(wanted):
     assert local_path(wanted) == "/"
@@ -99,7 +110,10 @@ def test_other_sites_read_nothing_unless_they_are_named(make_client):
     assert closed.options("/generate-video", headers=ask).status_code == 405
     opened = make_client(work=False, auth="off", origins="https://cms.example.org")
     answer = opened.options("/generate-video", headers=ask)
-    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, ask["Origin"])
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (
+        200,
+        ask["Origin"],
+    )
     assert "access-control-allow-credentials" not in answer.headers
     assert opened.post(CANCEL, headers={"Origin": "https://cms.example.org"}).status_code == 404
     assert opened.post(CANCEL, headers={"Origin": "https://evil.example.org"}).status_code == 403

@@ -12,7 +12,9 @@ from src.core.paths import CHECKPOINTS
 from src.jobs.model import NewJob
 
 CPU = Hardware(device="cpu", name="a processor", memory=16 << 30, free_memory=8 << 30)
-CARD = Hardware(device="cuda", name="a card", memory=24 << 30, free_memory=1 << 30, capability=(8, 6), bf16=True)
+CARD = Hardware(
+    device="cuda", name="a card", memory=24 << 30, free_memory=1 << 30, capability=(8, 6), bf16=True
+)
 NOW = {"Prefer": "respond-async"}
 
 
@@ -47,7 +49,12 @@ def test_what_the_worker_would_refuse_is_refused(client, jpeg, home, fields, sta
 
 
 def test_what_the_worker_would_take_is_taken(client, jpeg):
-    for fields in ({}, {"mode": "baseline"}, {"upscale": "2x:fast"}, {"model": "nano", "cache": "first_block=0.1"}):
+    for fields in (
+        {},
+        {"mode": "baseline"},
+        {"upscale": "2x:fast"},
+        {"model": "nano", "cache": "first_block=0.1"},
+    ):
         assert _post(client, jpeg, **fields).status_code == 202, fields
 
 
@@ -57,7 +64,11 @@ def checkpoints(tmp_path, monkeypatch):
     folder = tmp_path / "checkpoints"
     folder.mkdir()
     monkeypatch.setattr(forms, "CHECKPOINTS", folder)
-    monkeypatch.setattr(forms, "inside", lambda name, field: str(folder / name) if (folder / name).exists() else _gone(name))
+    monkeypatch.setattr(
+        forms,
+        "inside",
+        lambda name, field: str(folder / name) if (folder / name).exists() else _gone(name),
+    )
     return folder
 
 
@@ -84,7 +95,9 @@ def test_bad_adapters_are_refused(client, jpeg, checkpoints):
 
 
 def test_model_folders_that_are_not_whole_are_refused(client, jpeg, checkpoints):
-    shutil.copytree(CHECKPOINTS / "nano", checkpoints / "mine", ignore=shutil.ignore_patterns("*.safetensors"))
+    shutil.copytree(
+        CHECKPOINTS / "nano", checkpoints / "mine", ignore=shutil.ignore_patterns("*.safetensors")
+    )
     answer = _post(client, jpeg, model="mine")
     assert answer.status_code in (404, 422)
     assert "no weights" in answer.json()["detail"]
@@ -92,7 +105,9 @@ def test_model_folders_that_are_not_whole_are_refused(client, jpeg, checkpoints)
     assert _post(client, jpeg, model="mine").status_code == 422
 
 
-def test_models_and_adapters_are_found_wherever_the_service_was_started(client, jpeg, tmp_path, monkeypatch):
+def test_models_and_adapters_are_found_wherever_the_service_was_started(
+    client, jpeg, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     for name in ("nano", "checkpoints/nano"):
         assert _post(client, jpeg, model=name).status_code == 202, name

@@ -18,7 +18,9 @@ def holder(tmp_path, database, monkeypatch):
     """Another program that has the write lock."""
     monkeypatch.setattr(module, "BUSY_MS", 300)
     monkeypatch.setattr(module, "STILL_BUSY_MS", 50)
-    connection = sqlite3.connect(tmp_path / "jobs.db", isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        tmp_path / "jobs.db", isolation_level=None, check_same_thread=False
+    )
     connection.execute("BEGIN IMMEDIATE")
     yield connection
     connection.close()

@@ -57,7 +57,9 @@ def test_a_home_belongs_to_one_database(tmp_path, home, database):
     assert house.bind(database, home) == shared
     other = _open(tmp_path / "other.db")
     for wrong, place in ((other, home), (database, tmp_path / "elsewhere")):
-        with pytest.raises(BadInputError, match=r"settle it with: python -m src.service_data check --adopt"):
+        with pytest.raises(
+            BadInputError, match=r"settle it with: python -m src.service_data check --adopt"
+        ):
             house.bind(wrong, place)
     adopted = house.bind(other, home, adopt=True)
     assert adopted != shared
@@ -123,7 +125,9 @@ def test_a_backup_while_the_service_runs_and_its_restore(tmp_path, home, databas
         restore(tmp_path, restored, home)
 
 
-def test_new_attempts_do_not_take_the_names_of_clips_from_before_a_restore(tmp_path, home, database):
+def test_new_attempts_do_not_take_the_names_of_clips_from_before_a_restore(
+    tmp_path, home, database
+):
     store, leases = JobStore(database), LeaseStore(database)
     job, _ = store.submit(NewJob("generate", "a", {"prompt": "p"}))
     house.bind(database, home)

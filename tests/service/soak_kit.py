@@ -76,7 +76,9 @@ class Soak:
         folder = self.home.parent / f"backup-{self.count['restore']}"
         back_up(self.store.database, self.home, folder)
         saved = set(self.accepted)
-        self.accepted.append(self.store.submit(NewJob("generate", "open", {"prompt": "late"}, max_attempts=50))[0].id)
+        self.accepted.append(
+            self.store.submit(NewJob("generate", "open", {"prompt": "late"}, max_attempts=50))[0].id
+        )
         time.sleep(self.chance.uniform(0.5, 2.0))
         self._worker()
         self.service.kill()
@@ -87,7 +89,10 @@ class Soak:
         database = Database(self.url)
         database.migrate()
         restore(folder, database, self.home)
-        self.store, self.accepted = JobStore(database), [job for job in self.accepted if job in saved]
+        self.store, self.accepted = (
+            JobStore(database),
+            [job for job in self.accepted if job in saved],
+        )
         self._again()
 
     def _again(self):
@@ -98,7 +103,9 @@ class Soak:
 
     def _goes_on(self, seen):
         """Whether a worker has taken a job since event `seen`, or none is left."""
-        taken = any(event.data.get("state") == "PROCESSING" for event in self.store.events(None, seen))
+        taken = any(
+            event.data.get("state") == "PROCESSING" for event in self.store.events(None, seen)
+        )
         return taken or self._done()
 
     def _done(self):
@@ -124,7 +131,10 @@ class Soak:
         assert len({job.artifact for job in jobs}) == len(jobs)
         for job in jobs:
             assert (self.home / "examples" / job.artifact).read_text("utf-8") == f"clip of {job.id}"
-            assert sum(event.data.get("state") == "COMPLETED" for event in self.store.events(job.id)) == 1
+            assert (
+                sum(event.data.get("state") == "COMPLETED" for event in self.store.events(job.id))
+                == 1
+            )
         assert self.store.get(self.pinned).pinned
         for name, text in BY_HAND.items():
             assert (self.home / name).read_text("utf-8") == text
@@ -134,15 +144,24 @@ class Soak:
     def _texts(self, name):
         """Of the clip and of what was set aside under its name."""
         stem, aside = name.removesuffix(".mp4"), self.home / "quarantine"
-        found = [self.home / "examples" / name, *aside.glob(f"{stem}.mp4"), *aside.glob(f"{stem}.*.mp4")]
+        found = [
+            self.home / "examples" / name,
+            *aside.glob(f"{stem}.mp4"),
+            *aside.glob(f"{stem}.*.mp4"),
+        ]
         return {path.read_text("utf-8") for path in found if path.is_file()}
 
     def sweep(self):
         """What the service does when it starts leaves published clips and no others."""
         settings = ServiceSettings(database=self.url)
         Keeper(settings, self.store, LeaseStore(self.store.database)).tidy()
-        clips = {path.name for path in (self.home / "examples").iterdir()} - {"by-hand-7.mp4", "by-hand-7.json"}
-        assert {name for name in clips if name.endswith(".mp4")} == {job.artifact for job in self.store.page(limit=1000)}
+        clips = {path.name for path in (self.home / "examples").iterdir()} - {
+            "by-hand-7.mp4",
+            "by-hand-7.json",
+        }
+        assert {name for name in clips if name.endswith(".mp4")} == {
+            job.artifact for job in self.store.page(limit=1000)
+        }
         assert not [name for name in clips if "partial" in name]
 
 

@@ -41,7 +41,13 @@ def _worker(database, lease_s=60.0, maker=None, **values):
 
 def test_each_stage_has_its_own_limit_and_a_setting_shortens_those_of_jobs():
     pulse = Pulse()
-    for stage, limit in (("start", 1800), ("load", 1800), ("denoise", 900), ("anything", 900), (WAITING, float("inf"))):
+    for stage, limit in (
+        ("start", 1800),
+        ("load", 1800),
+        ("denoise", 900),
+        ("anything", 900),
+        (WAITING, float("inf")),
+    ):
         pulse.beat(stage)
         assert pulse.limit() == limit
     short = Pulse(stall=5)
@@ -88,7 +94,9 @@ def _supervised(tmp_path, *arguments):
     database = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
     database.migrate()
     leases = LeaseStore(database, lease_s=2.0)
-    return JobStore(database), Supervisor(leases, ["--maker", "fake", "--lease", "2", *arguments], 1, 1)
+    return JobStore(database), Supervisor(
+        leases, ["--maker", "fake", "--lease", "2", *arguments], 1, 1
+    )
 
 
 def test_a_frozen_worker_is_killed_and_replaced(tmp_path):

@@ -7,14 +7,18 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
-jobs = sa.table("jobs", sa.column("id"), sa.column("request", sa.JSON), sa.column("parent"), sa.column("source"))
+jobs = sa.table(
+    "jobs", sa.column("id"), sa.column("request", sa.JSON), sa.column("parent"), sa.column("source")
+)
 
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("parent", sa.String(32)))
     op.add_column("jobs", sa.Column("source", sa.String(255)))
     op.add_column("jobs", sa.Column("cost", sa.Float, nullable=False, server_default="0"))
-    op.add_column("keys", sa.Column("breaking", sa.Boolean, nullable=False, server_default=sa.false()))
+    op.add_column(
+        "keys", sa.Column("breaking", sa.Boolean, nullable=False, server_default=sa.false())
+    )
     op.execute(sa.update(sa.table("keys", sa.column("breaking"))).values(breaking=sa.true()))
     _fill()
     op.drop_index("jobs_next", "jobs")
@@ -38,11 +42,15 @@ def _fill() -> None:
     """Keys of before keep the right to breaking news; jobs of before say what they read and enlarge."""
     connection = op.get_bind()
     rows = connection.execute(sa.select(jobs.c.id, jobs.c.request)).all()
-    found = [{"job": row.id, "of": row.request.get("of"), "file": _file(row.request)} for row in rows]
+    found = [
+        {"job": row.id, "of": row.request.get("of"), "file": _file(row.request)} for row in rows
+    ]
     told = [each for each in found if each["of"] or each["file"]]
     change = sa.update(jobs).where(jobs.c.id == sa.bindparam("job"))
     if told:
-        connection.execute(change.values(parent=sa.bindparam("of"), source=sa.bindparam("file")), told)
+        connection.execute(
+            change.values(parent=sa.bindparam("of"), source=sa.bindparam("file")), told
+        )
 
 
 def _file(request: dict) -> str | None:
