@@ -11,7 +11,9 @@ ABSOLUTE = re.compile(r"(?<![\w:/.~-])/(?:[^\s/'\",;:()]+/)+[^\s'\",;:()]*")
 
 
 def without_paths(text: str) -> str:
-    """The text with places under the home and the repository named from there, and other paths by their last part."""
+    """The text with places under the home and the repository named from there, and other paths by
+    their last part.
+    """
     for folder, name in (
         (home().absolute(), "outputs"),
         (home().resolve(), "outputs"),

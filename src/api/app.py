@@ -112,7 +112,9 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _put_in_order(service: Service, keeper: Keeper) -> None:
-    """Before any worker writes: after a restore, new attempts may have the names of clips that are there already."""
+    """Before any worker writes: after a restore, new attempts may have the names of clips that are
+    there already.
+    """
     service.supervisor.recover()
     service.leases.expire()
     keeper.tidy()

@@ -1,4 +1,6 @@
-"""Who may decode now: a few files at a time, and one of each key, so that nobody's file holds up another desk."""
+"""Who may decode now: a few files at a time, and one of each key, so that nobody's file holds up
+another desk.
+"""
 
 import asyncio
 import os

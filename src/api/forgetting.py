@@ -1,4 +1,6 @@
-"""Removing a job with everything that is its own: clip, manifest, preview, and its photograph or upload."""
+"""Removing a job with everything that is its own: clip, manifest, preview, and its photograph or
+upload.
+"""
 
 import re
 from pathlib import Path
@@ -15,7 +17,9 @@ DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Forgetter:
-    """Forgets jobs of one store. A stored photograph stays while another job, or a command's manifest, names it."""
+    """Forgets jobs of one store. A stored photograph stays while another job, or a command's
+    manifest, names it.
+    """
 
     def __init__(self, store: JobStore) -> None:
         self.store, self._told = store, {}
@@ -31,8 +35,8 @@ class Forgetter:
         return job
 
     def drop(self, path: Path) -> None:
-        """Remove a stored file that nothing names. It goes out of the way first: whoever submits it meanwhile finds it
-        gone and stores it again, or is seen by the second look.
+        """Remove a stored file that nothing names. It goes out of the way first: whoever submits it
+        meanwhile finds it gone and stores it again, or is seen by the second look.
         """
         gone = path.with_name(f".{path.name}.forgotten.partial")
         if self.is_named(path) or not path.exists():
@@ -51,7 +55,9 @@ class Forgetter:
         return path.stem in self._by_commands()
 
     def _by_commands(self) -> set[str]:
-        """Hashes of photographs in manifests of no job; each manifest is read once for its time of change."""
+        """Hashes of photographs in manifests of no job; each manifest is read once for its time of
+        change.
+        """
         folder = examples()
         for path in folder.glob("*.json") if folder.is_dir() else ():
             if not ATTEMPT.fullmatch(path.name) and not path.is_symlink():
@@ -64,7 +70,9 @@ class Forgetter:
 
 
 def stored_file(job: Job) -> Path | None:
-    """The photograph or upload in this home that a job reads; None for a clip, which another job owns."""
+    """The photograph or upload in this home that a job reads; None for a clip, which another job
+    owns.
+    """
     given = job.request.get("input_image") or job.request.get("input")
     path = Path(given) if given else None
     inside = path is not None and any(path.parent == home() / name for name in STORED)

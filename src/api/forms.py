@@ -132,7 +132,9 @@ def check_wording(request: Request) -> None:
 
 
 def local_model(model: str) -> str:
-    """A model of the catalogue, or the path of a folder under checkpoints/; no other path, and no URL."""
+    """A model of the catalogue, or the path of a folder under checkpoints/; no other path, and no
+    URL.
+    """
     return model if model == "auto" or model in MODELS else inside(model, "model")
 
 

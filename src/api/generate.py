@@ -57,7 +57,9 @@ async def generate_video(
 
 
 async def submit(service: Service, account: Account, image: UploadFile, form: GenerateForm, key: str | None) -> Job:
-    """Check everything, keep the photograph, store the job; a retry by its idempotency key finds the first one's."""
+    """Check everything, keep the photograph, store the job; a retry by its idempotency key finds
+    the first one's.
+    """
     wanted = await run_in_threadpool(_wanted, service, account, image, form, key)
     if isinstance(wanted, Job):
         return wanted
@@ -90,7 +92,8 @@ def _wanted(
 
 
 def _earlier(service: Service, new: NewJob, data: bytes) -> Job | None:
-    """The job that this idempotency key made from the same form and photograph: it counts against no limit.
+    """The job that this idempotency key made from the same form and photograph: it counts against
+    no limit.
 
     Raises WrongStateError where it was made from others.
     """
@@ -109,8 +112,8 @@ def without_source(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _store(service: Service, account: Account, wanted: Wanted, name: str) -> Job:
-    """Keep the photograph, store the job, and look whether the photograph is there still: a job that named it may have
-    been deleted meanwhile.
+    """Keep the photograph, store the job, and look whether the photograph is there still: a job
+    that named it may have been deleted meanwhile.
     """
     digest, _, suffix = name.partition(".")
     path = keep_photograph(wanted.data, digest, f".{suffix}")

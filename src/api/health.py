@@ -30,11 +30,13 @@ class Model(BaseModel):
 
 
 class Health(BaseModel):
-    """status: "ok", "draining" on the way out, or "no database", "database locked", "database read-only", "database
-    damaged" while it cannot be used (then nothing may be known of workers and queue).
+    """status: "ok", "draining" on the way out, or "no database", "database locked", "database
+    read-only", "database damaged" while it cannot be used (then nothing may be known of workers and
+    queue).
 
-    pipeline: "ready", "starting", "failing" (a worker says what it lacks) or "absent" (no worker). device, model, warm
-    (the mode that is loaded): None until a worker tells. silent: workers that have told nothing for a lease.
+    pipeline: "ready", "starting", "failing" (a worker says what it lacks) or "absent" (no worker).
+    device, model, warm (the mode that is loaded): None until a worker tells. silent: workers that
+    have told nothing for a lease.
     """
 
     status: str
@@ -87,7 +89,9 @@ def _health(service: Service, status: str, workers: list[dict[str, Any]], queue:
 
 @router.get("/ready", summary="Takes jobs, and has a worker for them", responses=responses(503))
 def ready(service: ServiceDep) -> Ready:
-    """200 once a worker has loaded what `NEWSREEL_WARM` names; 503 once none has told anything for a lease."""
+    """200 once a worker has loaded what `NEWSREEL_WARM` names; 503 once none has told anything for
+    a lease.
+    """
     workers = _fresh(service, service.leases.known_workers())
     state = _pipeline(service, workers)
     if service.draining or state != "ready":

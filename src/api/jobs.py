@@ -66,7 +66,8 @@ def retry_job(service: ServiceDep, account: Submitter, job_id: JobId) -> JobView
 
 
 def retry(service: Service, account: Account, job_id: str) -> Job:
-    """Put a job that failed or was cancelled back into the queue, if what it reads is there still."""
+    """Put a job that failed or was cancelled back into the queue, if what it reads is there still.
+    """
     owner = service.visible_to(account)
     job = service.store.get(job_id, owner)
     check_source(job.request)

@@ -56,7 +56,9 @@ class Keeper:
                 logger.exception("housekeeping failed; it goes on in {} s", LEASES_S)
 
     def tidy(self) -> None:
-        """Remove what dead attempts left and what retention does not keep; put what nobody knows into quarantine."""
+        """Remove what dead attempts left and what retention does not keep; put what nobody knows
+        into quarantine.
+        """
         found = attempts_in(examples())  # before the database is asked: what comes later is not judged
         known = self.store.many({attempt.job for attempt in found})
         removed, _ = sort_out(examples(), known, found)
@@ -89,7 +91,9 @@ class Keeper:
                     self._forget(job)
 
     def sort_uploads(self) -> None:
-        """Uploaded videos that no job names go into quarantine; what a killed process was writing goes."""
+        """Uploaded videos that no job names go into quarantine; what a killed process was writing
+        goes.
+        """
         late = [path for path in (home() / "uploads").glob("*") if _is_late(path)]
         parts = {path for path in late if path.suffix == ".partial"}
         named = references.named(self.store.database, [path.name for path in late]) if late else set()

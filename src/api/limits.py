@@ -1,4 +1,6 @@
-"""How much a key may ask for: rates, its share of the queue, and what is kept free for breaking news."""
+"""How much a key may ask for: rates, its share of the queue, and what is kept free for breaking
+news.
+"""
 
 import threading
 import time
@@ -20,7 +22,9 @@ LATER = {"Retry-After": "30"}
 
 
 class Limits:
-    """Counts of this process; what waits is looked up every second, and what is submitted meanwhile is added."""
+    """Counts of this process; what waits is looked up every second, and what is submitted meanwhile
+    is added.
+    """
 
     def __init__(self, settings: ServiceSettings, store: JobStore) -> None:
         self.settings, self.store = settings, store
@@ -30,7 +34,8 @@ class Limits:
         self._lock = threading.Lock()
 
     def admit(self, account: Account, priority: int) -> None:
-        """May this account submit now? Asked, and counted, before an upload is kept: what is refused leaves nothing.
+        """May this account submit now? Asked, and counted, before an upload is kept: what is
+        refused leaves nothing.
 
         Raises ApiError 403, 429 or 507.
         """

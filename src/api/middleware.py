@@ -37,7 +37,9 @@ class TooLarge(Exception):
 
 
 def answer_of(error: Exception, method: str, path: str) -> ASGIApp:
-    """The answer to what no handler knew; errors of the tree come here where reading the request raised them."""
+    """The answer to what no handler knew; errors of the tree come here where reading the request
+    raised them.
+    """
     if isinstance(error, NewsreelError):
         return problem(error.http_status, str(error), type(error).__name__, retry_of(error))
     return bug(error, method, path)
@@ -94,8 +96,8 @@ class Around:
             headers.setdefault(name, value)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Names that are not ours are refused, and charsets but UTF-8: some that Python knows make text
-        that no answer could carry.
+        """Names that are not ours are refused, and charsets but UTF-8: some that Python knows make
+        text that no answer could carry.
         """
         headers = Headers(scope=scope)
         charset = CHARSET.search(headers.get("content-type", ""))
@@ -109,7 +111,8 @@ class Around:
             await self._limited(_without_odd_range(scope), receive, send)
 
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """What GET would answer, without its body: the app is stopped once it has begun to answer."""
+        """What GET would answer, without its body: the app is stopped once it has begun to answer.
+        """
         begun = asyncio.Event()
 
         async def sending(message: Message) -> None:

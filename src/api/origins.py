@@ -1,8 +1,8 @@
 """From where a request comes: the host it was sent to, and the site whose page sent it.
 
-Another site's page may make a browser send requests here. Cookies go along, and an open service asks
-for none; a name of the attacker's may even resolve to this machine (DNS rebinding). So hosts are on a
-list, and what changes something must come from a page of that very host.
+Another site's page may make a browser send requests here. Cookies go along, and an open service
+asks for none; a name of the attacker's may even resolve to this machine (DNS rebinding). So hosts
+are on a list, and what changes something must come from a page of that very host.
 """
 
 import ipaddress
@@ -24,8 +24,9 @@ def names(text: str) -> frozenset[str]:
 
 
 class Origins:
-    """hosts: names that the service is reached by, besides addresses and this machine's own; origins: other sites that
-    may use it. strict: whether other names are refused; a service with keys that names no hosts takes any.
+    """hosts: names that the service is reached by, besides addresses and this machine's own;
+    origins: other sites that may use it. strict: whether other names are refused; a service with
+    keys that names no hosts takes any.
     """
 
     def __init__(self, hosts: str, origins: str, auth: str) -> None:
@@ -68,7 +69,8 @@ class Origins:
 
 
 def _host_and_port(host: str, scheme: str) -> tuple[str, int | None]:
-    """A proxy may speak https outside and http to us: a Host without a port means that of the page."""
+    """A proxy may speak https outside and http to us: a Host without a port means that of the page.
+    """
     try:
         parts = urlsplit(f"//{host}")
         return parts.hostname or "-", parts.port or PORTS.get(scheme)

@@ -254,7 +254,9 @@ def act(service: ServiceDep, login: Editor, job_id: JobId, action: str) -> Respo
 
 
 def _upscale(service: Service, login: Login, job: Job) -> None:
-    """Enlarge a finished clip twice. Pressed again it is the same job; one that failed or was cancelled runs again."""
+    """Enlarge a finished clip twice. Pressed again it is the same job; one that failed or was
+    cancelled runs again.
+    """
     if job.state is not State.COMPLETED or job.artifact is None:
         raise BadInputError(f"job {job.id} is {job.state}; only finished clips are enlarged")
     wanted = UpscaleSettings(quality="fast")

@@ -1,4 +1,5 @@
-"""Plan at submission: a job is stored only if a worker would take it, by the worker's own checks."""
+"""Plan at submission: a job is stored only if a worker would take it, by the worker's own checks.
+"""
 
 import threading
 import time
@@ -33,7 +34,9 @@ class Planning:
         self._lock = threading.Lock()
 
     def generate(self, request: Request) -> float:
-        """The cost of a clip. Raises what the worker would raise, and ApiError 422 beyond the limit."""
+        """The cost of a clip. Raises what the worker would raise, and ApiError 422 beyond the
+        limit.
+        """
         key = request.model_dump_json(exclude=WORDING)
         found = self._known.get(key)
         if found is None or time.monotonic() - found[0] > SAME_S:
@@ -85,7 +88,9 @@ def _from_anywhere(request: Request) -> Request:
 
 
 def check_source(request: dict[str, Any]) -> None:
-    """Raise ApiError 409 where the stored file that a job reads is gone: running it again would fail."""
+    """Raise ApiError 409 where the stored file that a job reads is gone: running it again would
+    fail.
+    """
     path = request.get("input_image") or request.get("input")
     if path and not is_file(path):
         raise ApiError(

@@ -72,7 +72,8 @@ def install(app: FastAPI) -> None:
 
 
 def bug(error: Exception, method: str, path: str) -> JSONResponse:
-    """The answer to what nobody foresaw; the log has it with its traceback, under the request's id."""
+    """The answer to what nobody foresaw; the log has it with its traceback, under the request's id.
+    """
     logger.opt(exception=error).error("a bug while answering {} {}", method, path)
     return problem(500, "the service has a bug; the log has the details under this request's id")
 

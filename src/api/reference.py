@@ -1,4 +1,6 @@
-"""The API's own description: /openapi.json, and pages on it. They follow the access rules as everything else does."""
+"""The API's own description: /openapi.json, and pages on it. They follow the access rules as
+everything else does.
+"""
 
 import base64
 import hashlib
@@ -43,7 +45,9 @@ ICON = "/static/icon.svg"
 
 
 def _page(page: HTMLResponse) -> HTMLResponse:
-    """With a policy that allows the page's own script by its hash, and the viewer's files from their place."""
+    """With a policy that allows the page's own script by its hash, and the viewer's files from
+    their place.
+    """
     hashes = " ".join(f"'sha256-{_hash(script)}'" for script in SCRIPT.findall(page.body.decode()))
     page.headers["Content-Security-Policy"] = (
         f"default-src 'self'; script-src {hashes} {CDN}; style-src 'unsafe-inline' {CDN}; img-src 'self' data:; "

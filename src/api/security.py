@@ -77,7 +77,9 @@ def check_csrf(request: Request, login: Login, sent: str | None = None) -> None:
 
 
 def check_login_token(request: Request, sent: str) -> None:
-    """The login form carries the token of its page's cookie: another site's page cannot log a browser in."""
+    """The login form carries the token of its page's cookie: another site's page cannot log a
+    browser in.
+    """
     token = request.cookies.get(LOGIN_COOKIE, "")
     if not token or not hmac.compare_digest(sent.encode(), token.encode()):
         raise ApiError(403, "this login page is old, or the browser keeps no cookies; load the page again")

@@ -35,7 +35,8 @@ def keep_photograph(data: bytes, digest: str, suffix: str) -> Path:
 
 
 class Video:
-    """An uploaded video on its way into `uploads/`: copied, then judged, then kept under its hash."""
+    """An uploaded video on its way into `uploads/`: copied, then judged, then kept under its hash.
+    """
 
     def __init__(self, upload: UploadFile) -> None:
         digest, size = hashlib.sha256(), 0

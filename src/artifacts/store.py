@@ -65,8 +65,8 @@ class LocalStore:
             raise
 
     def publish(self, temporary: Path, final: Path) -> Path:
-        """Rename within one file system, so that readers see the old file or the new one, never a part; it has reached
-        the disk then.
+        """Rename within one file system, so that readers see the old file or the new one, never a
+        part; it has reached the disk then.
         """
         try:
             make_folder(final.parent)
@@ -89,7 +89,9 @@ class LocalStore:
 
 
 def is_whole(path: Path, size: int, sha256: str) -> bool:
-    """Whether the stored file is there with these bytes: a disk that filled or failed may have left others."""
+    """Whether the stored file is there with these bytes: a disk that filled or failed may have left
+    others.
+    """
     try:
         with path.open("rb") as stream:
             same = os.fstat(stream.fileno()).st_size == size

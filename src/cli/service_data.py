@@ -111,7 +111,9 @@ def _move(
 
 
 def _check_that_none_works() -> None:
-    """Raise BadInputError while a worker of this machine lives: what it does meanwhile would be lost."""
+    """Raise BadInputError while a worker of this machine lives: what it does meanwhile would be
+    lost.
+    """
     from src.core.errors import BadInputError
     from src.jobs.leases import LeaseStore
     from src.jobs.settings import database_url

@@ -42,8 +42,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def load(path: Path, model: type[ConfigT]) -> ConfigT:
-    """Read one YAML file into `model`; the file holds only what differs from the defaults. Read again once it changes:
-    services ask at each request.
+    """Read one YAML file into `model`; the file holds only what differs from the defaults. Read
+    again once it changes: services ask at each request.
     """
     state = path.stat() if is_file(path) else None
     return _load(path, model, state and (state.st_mtime_ns, state.st_size, state.st_ino))

@@ -1,4 +1,6 @@
-"""Files that a power cut leaves whole: their bytes and their names reach the disk before anybody is told of them."""
+"""Files that a power cut leaves whole: their bytes and their names reach the disk before anybody is
+told of them.
+"""
 
 import os
 import threading
@@ -9,9 +11,11 @@ from src.core.errors import OutputError
 
 
 def write_whole(path: Path, data: bytes, synced: bool = True) -> None:
-    """Write a file so that it appears whole or not at all, also where threads write it at once. Raises OutputError.
+    """Write a file so that it appears whole or not at all, also where threads write it at once.
+    Raises OutputError.
 
-    synced: wait until file and folder have reached the disk; not needed for what may be lost, such as previews.
+    synced: wait until file and folder have reached the disk; not needed for what may be lost, such
+    as previews.
     """
     temporary = path.with_name(f".{path.name}.{threading.get_native_id()}.partial")
     try:
@@ -47,7 +51,9 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until a folder's names have reached the disk; does nothing where folders cannot be opened (Windows)."""
+    """Wait until a folder's names have reached the disk; does nothing where folders cannot be
+    opened (Windows).
+    """
     try:
         handle = os.open(folder, os.O_RDONLY)
     except PermissionError:

@@ -1,6 +1,8 @@
-"""What a worker would refuse, refused before a job is stored: the worker's own checks, on the machine that it told of.
+"""What a worker would refuse, refused before a job is stored: the worker's own checks, on the
+machine that it told of.
 
-Imports no torch and reads no weights into memory. A request that passes may still fail by what only the run shows.
+Imports no torch and reads no weights into memory. A request that passes may still fail by what only
+the run shows.
 """
 
 from collections.abc import Sequence
@@ -28,7 +30,8 @@ UNIT = 720 * 480
 def check_generate(request: Request, machines: Sequence[Hardware]) -> float:
     """What the clip costs, in frames of 720x480 that are written. Raises what a worker would raise.
 
-    machines: of the workers, one of which must take it; while none has told, only what holds everywhere is checked.
+    machines: of the workers, one of which must take it; while none has told, only what holds
+    everywhere is checked.
     """
     refused: list[NewsreelError] = []
     for spec, hardware in _cases(request, machines):

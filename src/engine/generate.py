@@ -92,10 +92,12 @@ def sized(prepared: Prepared, hardware: Hardware) -> Prepared:
 
 
 def choose_model(request: Request, hardware: Hardware | None = None) -> tuple[ModelSpec, str]:
-    """The model asked for; "auto" is the 5B where its weights and a card that it fits are here, else the embedded one.
+    """The model asked for; "auto" is the 5B where its weights and a card that it fits are here,
+    else the embedded one.
 
-    hardware: of the machine that will run it; None looks at this one. The whole card counts, not what is free of it:
-    this process may hold the model already, and two clips of one batch are of one model.
+    hardware: of the machine that will run it; None looks at this one. The whole card counts, not
+    what is free of it: this process may hold the model already, and two clips of one batch are of
+    one model.
     """
     if request.model != "auto":
         spec = find_model(request.model)

@@ -63,7 +63,9 @@ class Accounts:
     def create(
         self, name: str, role: Role, per_minute: int = PER_MINUTE, per_day: int = PER_DAY, breaking: bool | None = None
     ) -> tuple[str, Account]:
-        """A new key: its secret, shown this once, and its account. breaking: None gives the right to admins."""
+        """A new key: its secret, shown this once, and its account. breaking: None gives the right
+        to admins.
+        """
         if not name.strip() or len(name) > 100:
             raise BadInputError("a key needs a name of 1 to 100 characters, such as its newsroom")
         if not name.isprintable():

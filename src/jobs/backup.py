@@ -1,4 +1,6 @@
-"""Backups of a service: the database first, then the files, so that each job in a backup has its clip there."""
+"""Backups of a service: the database first, then the files, so that each job in a backup has its
+clip there.
+"""
 
 import os
 import shutil
@@ -21,7 +23,8 @@ NAME = "newsreel.db"
 
 
 def back_up(database: Database, home: Path, folder: Path) -> tuple[int, int]:
-    """Write database and files into a new folder, while the service runs or not; returns jobs and files.
+    """Write database and files into a new folder, while the service runs or not; returns jobs and
+    files.
 
     Raises BadInputError where the folder holds something, OutputError where it cannot be written.
     """
@@ -35,10 +38,11 @@ def back_up(database: Database, home: Path, folder: Path) -> tuple[int, int]:
 
 
 def restore(folder: Path, database: Database, home: Path) -> tuple[int, int]:
-    """Fill an empty database from a backup and put back the files that are missing; returns jobs and files.
+    """Fill an empty database from a backup and put back the files that are missing; returns jobs
+    and files.
 
-    No file of the home is overwritten or removed; clips that the backup does not know go into quarantine at the
-    next start. Raises MissingFileError where the folder is no backup.
+    No file of the home is overwritten or removed; clips that the backup does not know go into
+    quarantine at the next start. Raises MissingFileError where the folder is no backup.
     """
     if not (folder / NAME).is_file():
         raise MissingFileError(f"{folder} holds no {NAME}; name a folder that backup has written")
@@ -52,7 +56,8 @@ def restore(folder: Path, database: Database, home: Path) -> tuple[int, int]:
 
 
 def set_aside(url: str) -> Path | None:
-    """Rename an SQLite file, so that a backup can take its place; returns its new name, None where there is none.
+    """Rename an SQLite file, so that a backup can take its place; returns its new name, None where
+    there is none.
 
     Raises BadInputError for PostgreSQL, whose databases are made and dropped by its own tools.
     """
@@ -73,9 +78,11 @@ def set_aside(url: str) -> Path | None:
 
 
 def move(database: Database, home: Path, target: Database) -> int:
-    """Copy everything into another, empty database, which the home belongs to from now on; returns how many jobs.
+    """Copy everything into another, empty database, which the home belongs to from now on; returns
+    how many jobs.
 
-    The old one keeps its rows under another id: a service that is started on it by mistake is refused.
+    The old one keeps its rows under another id: a service that is started on it by mistake is
+    refused.
     """
     shared = house.bind(database, home)
     jobs = copy_rows(database, target)

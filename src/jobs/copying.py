@@ -1,4 +1,5 @@
-"""All rows of one database into another, empty one: backups, restores, and the move to PostgreSQL."""
+"""All rows of one database into another, empty one: backups, restores, and the move to PostgreSQL.
+"""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -24,7 +25,8 @@ def is_empty(database: Database) -> bool:
 
 
 def copy_rows(source: Database, target: Database) -> int:
-    """Copy every table in one transaction, as one state of the source; returns how many jobs there are.
+    """Copy every table in one transaction, as one state of the source; returns how many jobs there
+    are.
 
     Both are of this version. Raises BadInputError where the target is not empty.
     """

@@ -20,7 +20,9 @@ HEAD = "0002"
 BACKENDS = ("sqlite", "postgresql")
 BUSY_MS = 20_000
 STILL_BUSY_MS = 500
-"""How long is waited for a lock that was not given back within BUSY_MS the last time: nobody queues behind it."""
+"""How long is waited for a lock that was not given back within BUSY_MS the last time: nobody queues
+behind it.
+"""
 LOOK_S = 0.002
 REOPENED = ("read-only", "damaged", "away")
 """Troubles after which connections are opened again: the file may be another one by then."""
@@ -58,8 +60,8 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One transaction. Raises UnavailableError where the database is locked, read-only, damaged or away, and
-        OutputError where the disk is full.
+        """One transaction. Raises UnavailableError where the database is locked, read-only, damaged
+        or away, and OutputError where the disk is full.
         """
         with self._watched(), self._alone(), self.engine.begin() as connection:
             yield connection
@@ -67,7 +69,9 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Reads that see one state of the database and lock nothing. Raises UnavailableError as `write` does."""
+        """Reads that see one state of the database and lock nothing. Raises UnavailableError as
+        `write` does.
+        """
         with self._watched(), self.engine.connect().execution_options(newsreel_read=True) as connection:
             yield connection
         if self.trouble is not None and self.trouble.kind in ("away", "damaged"):

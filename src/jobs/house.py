@@ -1,4 +1,6 @@
-"""A home belongs to one database: both hold the same id, so that no service takes strangers' clips for rubbish."""
+"""A home belongs to one database: both hold the same id, so that no service takes strangers' clips
+for rubbish.
+"""
 
 import secrets
 from pathlib import Path
@@ -19,9 +21,11 @@ SETTLE = "python -m src.service_data check --adopt"
 
 
 def bind(database: Database, home: Path, adopt: bool = False) -> str:
-    """The id that home and database share; both get one where neither has. adopt: the home takes the database's.
+    """The id that home and database share; both get one where neither has. adopt: the home takes
+    the database's.
 
-    Raises BadInputError where the home belongs to another database, or the database to another home.
+    Raises BadInputError where the home belongs to another database, or the database to another
+    home.
     """
     here, known = _of_home(home), _of_database(database)
     if here != known and not adopt and not _lies_in(database, home, here):

@@ -49,8 +49,9 @@ class LeaseStore:
     def claim(self, worker: str, device: str, warm: str | None = None) -> Job | None:
         """The next job for this worker, which must hold the device; None where nothing waits.
 
-        Owners take turns (src/jobs/turns.py). warm: the group whose model is loaded. A job of that group is taken
-        first if its turn is at most two minutes after the next one's, so that breaking news never waits for company.
+        Owners take turns (src/jobs/turns.py). warm: the group whose model is loaded. A job of that
+        group is taken first if its turn is at most two minutes after the next one's, so that
+        breaking news never waits for company.
         """
         now = self.clock()
         with self.database.write() as connection:
@@ -75,7 +76,9 @@ class LeaseStore:
             raise LostLeaseError(f"worker {worker} does not hold {device} any more")
 
     def _next(self, connection: Connection, warm: str | None) -> str | None:
-        """The first job of the line whose turn it is, or one of the warm group that is due soon after."""
+        """The first job of the line whose turn it is, or one of the warm group that is due soon
+        after.
+        """
         waiting, lock = turns.lines(connection), not self.database.is_sqlite
         if waiting and warm is not None and (alike := self._alike(connection, warm, waiting, lock)):
             return alike
@@ -84,7 +87,9 @@ class LeaseStore:
 
     @staticmethod
     def _alike(connection: Connection, warm: str, waiting: list[turns.Line], lock: bool) -> str | None:
-        """The longest-waiting job of the group, where its own turn is at most two minutes after the next one's."""
+        """The longest-waiting job of the group, where its own turn is at most two minutes after the
+        next one's.
+        """
         until = waiting[0].at + TOGETHER_S
         due = {(line.owner, line.priority) for line in waiting if line.at <= until}
         query = select(jobs.c.id, jobs.c.owner, jobs.c.priority).order_by(jobs.c.rank).limit(1)

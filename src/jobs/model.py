@@ -30,10 +30,11 @@ class State(StrEnum):
 class NewJob:
     """What a client asks for.
 
-    kind: "generate" or "upscale". request: plain JSON that the worker understands. group: jobs of one group share
-    what is loaded. priority: 0 normal, 1 urgent, 2 breaking news; -1 when there is time. idempotency_key: a second
-    submission of one owner with the same key is the first one's job. cost: frames of 720x480 that it is reckoned to
-    write. What it reads (`source`) and enlarges (`parent`) is taken from the request.
+    kind: "generate" or "upscale". request: plain JSON that the worker understands. group: jobs of
+    one group share what is loaded. priority: 0 normal, 1 urgent, 2 breaking news; -1 when there is
+    time. idempotency_key: a second submission of one owner with the same key is the first one's
+    job. cost: frames of 720x480 that it is reckoned to write. What it reads (`source`) and enlarges
+    (`parent`) is taken from the request.
     """
 
     kind: str
@@ -48,9 +49,11 @@ class NewJob:
 
 @dataclass(frozen=True)
 class Job:
-    """One job as stored. Times are seconds since the epoch; done and total count the steps of `stage`.
+    """One job as stored. Times are seconds since the epoch; done and total count the steps of
+    `stage`.
 
-    parent: the job whose clip it enlarges. source: name of the stored file that it reads. cost: as in `NewJob`.
+    parent: the job whose clip it enlarges. source: name of the stored file that it reads. cost: as
+    in `NewJob`.
     """
 
     id: str

@@ -186,8 +186,8 @@ class JobStore:
     def delete(self, job_id: str, owner: str | None = None, even_pinned: bool = True) -> Job:
         """Forget a finished job and its events; returns what it was, so that its files can go too.
 
-        even_pinned: False spares a job that is pinned by now. Raises WrongStateError, also while another job is to
-        enlarge its clip.
+        even_pinned: False spares a job that is pinned by now. Raises WrongStateError, also while
+        another job is to enlarge its clip.
         """
         job = self.get(job_id, owner)
         with self.database.write() as connection:

@@ -1,4 +1,6 @@
-"""What keeps the database from being used for a while, as sentences: locked, read-only, damaged, away, full."""
+"""What keeps the database from being used for a while, as sentences: locked, read-only, damaged,
+away, full.
+"""
 
 import sqlite3
 from typing import Any
@@ -22,7 +24,9 @@ SQLITE = {
     sqlite3.SQLITE_NOTADB: ("damaged", "is damaged; restore a backup"),
     sqlite3.SQLITE_CANTOPEN: ("away", "cannot be opened"),
 }
-"""By SQLite's primary result code: what it is called, and how a sentence about the database goes on."""
+"""By SQLite's primary result code: what it is called, and how a sentence about the database goes
+on.
+"""
 POSTGRES = {
     "25006": ("read-only", "is read-only; give the service the right to write it"),
     "XX001": ("damaged", "is damaged; restore a backup"),
@@ -46,7 +50,9 @@ class UnavailableError(OutputError):
 
 
 def trouble_of(error: DBAPIError | sqlite3.Error) -> NewsreelError | None:
-    """The error of the tree that a driver's error stands for; None where it is a bug or a broken rule."""
+    """The error of the tree that a driver's error stands for; None where it is a bug or a broken
+    rule.
+    """
     if isinstance(error, IntegrityError | ProgrammingError):
         return None
     orig = error.orig if isinstance(error, DBAPIError) else error
@@ -60,6 +66,7 @@ def trouble_of(error: DBAPIError | sqlite3.Error) -> NewsreelError | None:
 
 
 def _code(error: Any) -> Any:
-    """SQLite's primary result code, or PostgreSQL's SQLSTATE; None where the driver tells neither."""
+    """SQLite's primary result code, or PostgreSQL's SQLSTATE; None where the driver tells neither.
+    """
     extended = getattr(error, "sqlite_errorcode", None)
     return extended & 0xFF if extended is not None else getattr(error, "sqlstate", None)

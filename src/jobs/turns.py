@@ -1,9 +1,10 @@
 """Whose turn it is: owners take turns within a priority, and who waits ages.
 
-Each owner has a line for each priority. A line's time is that of its first job, or of the line's last turn where that
-was later, moved back by the priority's ageing; the line with the earliest time is next. So a new job of one key waits
-for one job of each other key, however many these have sent; breaking news goes before everybody's normal jobs; and who
-was not served for long goes before breaking news.
+Each owner has a line for each priority. A line's time is that of its first job, or of the line's
+last turn where that was later, moved back by the priority's ageing; the line with the earliest time
+is next. So a new job of one key waits for one job of each other key, however many these have sent;
+breaking news goes before everybody's normal jobs; and who was not served for long goes before
+breaking news.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ WAITING = jobs.c.state == State.PENDING
 
 @dataclass(frozen=True)
 class Line:
-    """The waiting jobs of one owner and priority. at: seconds since the epoch; the earliest is next."""
+    """The waiting jobs of one owner and priority. at: seconds since the epoch; the earliest is
+    next.
+    """
 
     owner: str
     priority: int

@@ -158,7 +158,9 @@ def _picture_errors(name: str) -> Iterator[None]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The bytes of a photograph. Raises MissingFileError, or BadInputError where the file is none or too large."""
+    """The bytes of a photograph. Raises MissingFileError, or BadInputError where the file is none
+    or too large.
+    """
     if is_folder(path):
         raise BadInputError(f"input image {path} is a folder; give one picture file")
     if not is_file(path):

@@ -24,7 +24,9 @@ class VideoFacts(NamedTuple):
 
 
 def check_video(path: Path) -> VideoFacts:
-    """Open it and decode its first frame. Raises BadInputError where it is no video, too long or too large."""
+    """Open it and decode its first frame. Raises BadInputError where it is no video, too long or
+    too large.
+    """
     import av
 
     try:

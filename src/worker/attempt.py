@@ -1,4 +1,6 @@
-"""One attempt at a job under watch: leases renewed while it gets on, progress told, the wish to stop heard."""
+"""One attempt at a job under watch: leases renewed while it gets on, progress told, the wish to
+stop heard.
+"""
 
 import threading
 import time
@@ -31,7 +33,9 @@ class TimeLimitError(NewsreelError):
 
 @dataclass
 class Attempt:
-    """limit_s: how long it may take. hold: renews the device's lease. hurry: set when the job is to be given back."""
+    """limit_s: how long it may take. hold: renews the device's lease. hurry: set when the job is to
+    be given back.
+    """
 
     leases: LeaseStore
     job: Job

@@ -1,4 +1,6 @@
-"""What attempts left behind: what is rubbish for certain goes, what may be somebody's clip is put into quarantine."""
+"""What attempts left behind: what is rubbish for certain goes, what may be somebody's clip is put
+into quarantine.
+"""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -17,10 +19,11 @@ STRANGE_S = 3600.0  # a part that somebody unknown is writing is left alone for 
 def sort_out(
     folder: Path, known: Mapping[str, Job], found: Iterable[Attempt]
 ) -> tuple[list[Path], list[Path]]:
-    """Remove what dead attempts left in `folder` and set aside what no job of this database published.
+    """Remove what dead attempts left in `folder` and set aside what no job of this database
+    published.
 
-    known: jobs by id, as the database had them after `found` was listed: whatever was written later is not judged.
-    Returns the files removed, and where the others lie now.
+    known: jobs by id, as the database had them after `found` was listed: whatever was written later
+    is not judged. Returns the files removed, and where the others lie now.
     """
     removed, aside = [], []
     for attempt in found:
@@ -44,8 +47,8 @@ def _is_needed(attempt: Attempt, job: Job | None) -> bool:
 def _is_rubbish(attempt: Attempt, job: Job | None) -> bool:
     """A part, or a whole file of an attempt after which this database knows a later one.
 
-    A whole file of the last attempt, or of one that this database has not given yet, may be a clip that was published
-    and whose database was set back since.
+    A whole file of the last attempt, or of one that this database has not given yet, may be a clip
+    that was published and whose database was set back since.
     """
     if job is None:
         return attempt.partial and attempt.path.exists() and _age(attempt.path) > STRANGE_S

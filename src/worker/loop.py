@@ -98,7 +98,9 @@ class Worker:
             return None
 
     def _hold(self) -> bool:
-        """Take the device, or renew it when a quarter of the lease has passed; tells what is wrong with the maker."""
+        """Take the device, or renew it when a quarter of the lease has passed; tells what is wrong
+        with the maker.
+        """
         if time.monotonic() - self._held < self.leases.lease_s / BEATS:
             return True
         trouble = self.maker.trouble()
@@ -161,8 +163,8 @@ class Worker:
             self._failed(job, error)
 
     def _persist(self, write: Callable[[], object]) -> None:
-        """Write an outcome, waiting for a database that is locked or away. Raises UnavailableError when told to hurry,
-        LostLeaseError where the job went to somebody else meanwhile.
+        """Write an outcome, waiting for a database that is locked or away. Raises UnavailableError
+        when told to hurry, LostLeaseError where the job went to somebody else meanwhile.
         """
         while True:
             try:
@@ -175,7 +177,9 @@ class Worker:
                 self.hurry.wait(AGAIN_S)
 
     def _stopped(self, job: Job, attempt: Attempt) -> None:
-        """The run was interrupted: by the clock, the client, our own end, or because the lease is somebody else's."""
+        """The run was interrupted: by the clock, the client, our own end, or because the lease is
+        somebody else's.
+        """
         try:
             attempt.check_time()
         except NewsreelError as error:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from src.media.images import Photograph
 
 READING = Limits(cpu_s=60.0, wall_s=120.0, memory=8 << 30)
-"""For the whole of a photograph that was accepted: 100 megapixels of 16 bit take 3 GB while they are converted."""
+"""For the whole of a photograph that was accepted: 100 megapixels of 16 bit take 3 GB while they
+are converted.
+"""
 Picture = Callable[[bytes], None]
 NO_MODEL = {"name": "fake", "revision": None, "weights": "", "width": 0, "height": 0, "frames": 0, "fps": 0.0}
 GREY = base64.b64decode(
@@ -58,15 +60,19 @@ class Maker(Protocol):
         ...
 
     def trouble(self) -> str | None:
-        """What keeps a plain request from running now, such as weights that were removed; None for nothing. Fast."""
+        """What keeps a plain request from running now, such as weights that were removed; None for
+        nothing. Fast.
+        """
         ...
 
 
 class FakeMaker:
-    """Writes a few bytes in `seconds`, in steps that report and can be cancelled. A stand-in for tests and load.
+    """Writes a few bytes in `seconds`, in steps that report and can be cancelled. A stand-in for
+    tests and load.
 
-    The request may say {"fake_steps": 10, "fake_seconds": 0.5, "fake_error": "boom", "fake_hang": 60}. A run that takes
-    time shows a picture; one that hangs says nothing for so long, in its first attempt, and heeds no wish to stop.
+    The request may say {"fake_steps": 10, "fake_seconds": 0.5, "fake_error": "boom", "fake_hang":
+    60}. A run that takes time shows a picture; one that hangs says nothing for so long, in its
+    first attempt, and heeds no wish to stop.
     """
 
     def __init__(self, seconds: float = 0.0) -> None:
@@ -153,7 +159,9 @@ class EngineMaker:
         }  # fmt: skip
 
     def _stored_photograph(self, path: Path) -> "Photograph":
-        """Decoded behind the wall. Raises BadInputError where its bytes are not those that its name says any more."""
+        """Decoded behind the wall. Raises BadInputError where its bytes are not those that its name
+        says any more.
+        """
         photograph = self.wall.read_photograph(path)
         if re.fullmatch(r"[0-9a-f]{64}", path.stem) and photograph.sha256 != path.stem:
             raise BadInputError("the stored photograph was damaged since it was sent; send it again")

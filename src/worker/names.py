@@ -32,8 +32,8 @@ def remove_attempt(path: Path) -> None:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A file that an attempt wrote. artifact: name of the clip that it is, or belongs to. partial: still being written,
-    or left so.
+    """A file that an attempt wrote. artifact: name of the clip that it is, or belongs to. partial:
+    still being written, or left so.
     """
 
     path: Path

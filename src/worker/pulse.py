@@ -1,8 +1,9 @@
 """Proof of life: a worker's heart beats only while its work gets on, and who watches it hears that.
 
-The work says where it is (`Pulse.beat`); each stage has a time in which it must say something again. The heart is a
-thread of its own: it writes a byte to the supervisor's pipe now and then, and falls silent once a stage is overdue, or
-when the whole process is frozen. Leases in the database are renewed by the same proof.
+The work says where it is (`Pulse.beat`); each stage has a time in which it must say something
+again. The heart is a thread of its own: it writes a byte to the supervisor's pipe now and then, and
+falls silent once a stage is overdue, or when the whole process is frozen. Leases in the database
+are renewed by the same proof.
 """
 
 import os
@@ -19,13 +20,16 @@ STALLED = 70  # exit code of a worker that ended itself
 WAITING = "waiting for the database"
 USUAL_S = 900.0
 LIMITS = {"start": 1800.0, "load": 1800.0, "claim": 300.0, WAITING: float("inf")}
-"""Seconds in which a stage must report something, where they are not USUAL_S: a first step may compile for minutes, and
-loading may read twenty gigabytes from a slow disk."""
+"""Seconds in which a stage must report something, where they are not USUAL_S: a first step may
+compile for minutes, and loading may read twenty gigabytes from a slow disk.
+"""
 
 
 @dataclass
 class Pulse:
-    """Where the work is, and since when. stall: seconds for the stages of a job in place of their own; 0: their own."""
+    """Where the work is, and since when. stall: seconds for the stages of a job in place of their
+    own; 0: their own.
+    """
 
     stall: float = 0.0
     limits: Mapping[str, float] = field(default_factory=lambda: LIMITS)

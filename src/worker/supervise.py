@@ -24,7 +24,9 @@ STEADY_S = 60.0  # whoever lived so long starts again at once
 
 @dataclass
 class Child:
-    """One worker process: how it is started, how often it died in a row, and when its pulse was heard last."""
+    """One worker process: how it is started, how often it died in a row, and when its pulse was
+    heard last.
+    """
 
     name: str
     arguments: list[str]
@@ -83,7 +85,9 @@ class Supervisor:
             child.process, child.next_start = None, time.monotonic() + wait
 
     def _listen(self, child: Child) -> None:
-        """Kill a worker whose pulse was not heard for one and a half leases: it is frozen, or its work hangs."""
+        """Kill a worker whose pulse was not heard for one and a half leases: it is frozen, or its
+        work hangs.
+        """
         if child.process is None or child.pulse is None:
             return
         with suppress(BlockingIOError):

@@ -33,7 +33,9 @@ def upscale(request: dict[str, Any], path: Path, watch: Watch, hardware: Hardwar
 
 
 def check_upscale(request: dict[str, Any]) -> None:
-    """Raise what `upscale` would raise before it computes, on any machine; reads the input's headers."""
+    """Raise what `upscale` would raise before it computes, on any machine; reads the input's
+    headers.
+    """
     job = _job(request, Path(request["input"]).with_suffix(".enlarged.mp4"), "cpu")
     job.check()
     job.tracks()

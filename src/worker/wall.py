@@ -1,7 +1,8 @@
-"""A wall around decoders: strangers' files are decoded in a process of limited time and memory, which may die of them.
+"""A wall around decoders: strangers' files are decoded in a process of limited time and memory,
+which may die of them.
 
-The same functions run behind it as elsewhere (`src.worker.wall_child.py`); here is who starts that process, asks it and
-ends it.
+The same functions run behind it as elsewhere (`src.worker.wall_child.py`); here is who starts that
+process, asks it and ends it.
 """
 
 import fcntl
@@ -34,7 +35,9 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 @dataclass(frozen=True)
 class Limits:
-    """Of one file. cpu_s: seconds of processor time. wall_s: seconds by the clock. memory: bytes of address space."""
+    """Of one file. cpu_s: seconds of processor time. wall_s: seconds by the clock. memory: bytes of
+    address space.
+    """
 
     cpu_s: float = 10.0
     wall_s: float = 20.0
@@ -47,14 +50,17 @@ class _Died(Exception):
 
 @dataclass
 class Wall:
-    """Decodes behind the wall; each thread that asks has a process of its own meanwhile, which is kept for the next."""
+    """Decodes behind the wall; each thread that asks has a process of its own meanwhile, which is
+    kept for the next.
+    """
 
     limits: Limits = field(default_factory=Limits)
     _idle: list[subprocess.Popen] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def check_photograph(self, data: bytes, name: str) -> tuple[str, str]:
-        """As `src.media.images.check_photograph`; BadInputError too where the limits are reached."""
+        """As `src.media.images.check_photograph`; BadInputError too where the limits are reached.
+        """
         found, _ = self._ask({"what": "check", "name": name}, data)
         return found["sha256"], found["suffix"]
 
@@ -66,7 +72,9 @@ class Wall:
         return Photograph(image, found["sha256"], data, found["suffix"], tuple(found["warnings"]))
 
     def check_upscale(self, path: Path, request: Mapping[str, Any]) -> VideoFacts:
-        """Whether the video may be enlarged as the request says. Raises what `check_video` or a worker would raise."""
+        """Whether the video may be enlarged as the request says. Raises what `check_video` or a
+        worker would raise.
+        """
         question = {"what": "video", "name": "video", "path": str(path), "request": dict(request)}
         return VideoFacts(**self._ask(question)[0])
 
@@ -129,7 +137,9 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def _widen(child: subprocess.Popen) -> None:
-    """Let a usual photograph fit into the pipe, so that neither side waits for the other piece by piece."""
+    """Let a usual photograph fit into the pipe, so that neither side waits for the other piece by
+    piece.
+    """
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         with suppress(OSError):  # the system allows less
             fcntl.fcntl(child.stdin, fcntl.F_SETPIPE_SZ, PIPE)

@@ -1,4 +1,6 @@
-"""python -m src.worker.wall_child CPU_SECONDS BYTES: decodes what src/worker/wall.py sends, within limits."""
+"""python -m src.worker.wall_child CPU_SECONDS BYTES: decodes what src/worker/wall.py sends, within
+limits.
+"""
 
 import json
 import math

@@ -1,4 +1,5 @@
-"""What every answer carries and what none tells: ids, headers, HEAD, ranges; no paths, no inside."""
+"""What every answer carries and what none tells: ids, headers, HEAD, ranges; no paths, no inside.
+"""
 
 import json
 

@@ -1,4 +1,6 @@
-"""Strangers' files are decoded behind the wall, one of each key at a time, and nobody waits for another desk's."""
+"""Strangers' files are decoded behind the wall, one of each key at a time, and nobody waits for
+another desk's.
+"""
 
 import asyncio
 import io
@@ -19,8 +21,8 @@ from tests.waiting import wait_until
 
 @pytest.fixture(scope="module")
 def slow_jpeg():
-    """4 KB that take many seconds: 98 arithmetic scans of 20 megapixels without data, and no end, so that it is tried
-    three times.
+    """4 KB that take many seconds: 98 arithmetic scans of 20 megapixels without data, and no end,
+    so that it is tried three times.
     """
     buffer = io.BytesIO()
     Image.new("RGB", (16, 16)).save(buffer, "JPEG", progressive=True, quality=50, subsampling=0)

@@ -1,4 +1,6 @@
-"""A service under everything that happens to services: who was killed, frozen, doubled or set back, and what is left."""
+"""A service under everything that happens to services: who was killed, frozen, doubled or set back,
+and what is left.
+"""
 
 import os
 import random
@@ -125,7 +127,8 @@ class Soak:
         assert self.service.workers() == []
 
     def check(self):
-        """Each accepted job ended once and has its clip; nothing that a person made or saw is gone."""
+        """Each accepted job ended once and has its clip; nothing that a person made or saw is gone.
+        """
         jobs = [self.store.get(job) for job in self.accepted]
         assert all(job.state is State.COMPLETED for job in jobs)
         assert len({job.artifact for job in jobs}) == len(jobs)

@@ -1,5 +1,5 @@
-"""kill -9 and SIGSTOP at any moment, second services, restored backups: every accepted job ends once, nothing half-written
-stays, and nothing that a person made is gone.
+"""kill -9 and SIGSTOP at any moment, second services, restored backups: every accepted job ends
+once, nothing half-written stays, and nothing that a person made is gone.
 """
 
 import os

@@ -1,4 +1,6 @@
-"""Who does not get on is noticed: hung stages, frozen processes, jobs without end; a database that is away is waited for."""
+"""Who does not get on is noticed: hung stages, frozen processes, jobs without end; a database that
+is away is waited for.
+"""
 
 import hashlib
 import os

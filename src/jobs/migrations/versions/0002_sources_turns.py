@@ -1,4 +1,6 @@
-"""What a job reads, enlarges and costs; whose turn it is; the right to breaking news; facts about the database."""
+"""What a job reads, enlarges and costs; whose turn it is; the right to breaking news; facts about
+the database.
+"""
 
 from pathlib import PurePath
 
@@ -39,7 +41,9 @@ def upgrade() -> None:
 
 
 def _fill() -> None:
-    """Keys of before keep the right to breaking news; jobs of before say what they read and enlarge."""
+    """Keys of before keep the right to breaking news; jobs of before say what they read and
+    enlarge.
+    """
     connection = op.get_bind()
     rows = connection.execute(sa.select(jobs.c.id, jobs.c.request)).all()
     found = [
