@@ -4,7 +4,7 @@ another desk.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -24,6 +24,22 @@ class Line:
     users: int = 0
 
 
+class Turn:
+    """One turn at the wall, which ends at the latest with its context."""
+
+    def __init__(self, wall: Wall, release: Callable[[], None]) -> None:
+        self.wall, self._release, self._loop = wall, release, asyncio.get_running_loop()
+
+    def done(self) -> None:
+        """The next one may decode, while this thread goes on; callable from any thread."""
+        self._loop.call_soon_threadsafe(self.end)
+
+    def end(self) -> None:
+        """The same, in the loop's own thread; does nothing the second time."""
+        release, self._release = self._release, lambda: None
+        release()
+
+
 class Decoding:
     """Turns at the wall. Waiting takes no thread: only who decodes holds one."""
 
@@ -32,13 +48,31 @@ class Decoding:
         self._places, self._lines = asyncio.Semaphore(most), {}
 
     @asynccontextmanager
-    async def turn(self, key: str) -> AsyncIterator[Wall]:
+    async def turn(self, key: str) -> AsyncIterator[Turn]:
         """The wall, once the key's earlier files are through and a place is free."""
+        async with self._line(key) as line:
+            await line.lock.acquire()
+            try:
+                await self._places.acquire()
+            except BaseException:
+                line.lock.release()
+                raise
+            turn = Turn(self.wall, lambda: self._release(line))
+            try:
+                yield turn
+            finally:
+                turn.end()
+
+    def _release(self, line: Line) -> None:
+        self._places.release()
+        line.lock.release()
+
+    @asynccontextmanager
+    async def _line(self, key: str) -> AsyncIterator[Line]:
         line = self._lines.setdefault(key, Line())
         line.users += 1
         try:
-            async with line.lock, self._places:
-                yield self.wall
+            yield line
         finally:
             line.users -= 1
             if not line.users:

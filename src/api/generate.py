@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
+from src.api.decoding import Turn
 from src.api.forms import (
     GENERATE_BODY,
     GenerateFields,
@@ -63,9 +64,14 @@ async def submit(service: Service, account: Account, image: UploadFile, form: Ge
     wanted = await run_in_threadpool(_wanted, service, account, image, form, key)
     if isinstance(wanted, Job):
         return wanted
-    async with service.decoding.turn(account.id) as wall:
-        digest, suffix = await run_in_threadpool(wall.check_photograph, wanted.data, "image")
-    return await run_in_threadpool(_store, service, account, wanted, f"{digest}{suffix}")
+    async with service.decoding.turn(account.id) as turn:
+        return await run_in_threadpool(_decode_and_store, service, account, wanted, turn)
+
+
+def _decode_and_store(service: Service, account: Account, wanted: "Wanted", turn: Turn) -> Job:
+    digest, suffix = turn.wall.check_photograph(wanted.data, "image")
+    turn.done()
+    return _store(service, account, wanted, f"{digest}{suffix}")
 
 
 @dataclass(frozen=True)

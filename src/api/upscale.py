@@ -81,8 +81,9 @@ async def upload(
     wanted = validate(parse_json(settings, "settings"), UpscaleSettings, "settings")
     kept = await run_in_threadpool(_receive, service, account, wanted, video)
     try:
-        async with service.decoding.turn(account.id) as wall:
-            facts = await run_in_threadpool(wall.check_upscale, kept.partial, wanted.model_dump())
+        async with service.decoding.turn(account.id) as turn:
+            check = turn.wall.check_upscale
+            facts = await run_in_threadpool(check, kept.partial, wanted.model_dump())
         job = await run_in_threadpool(_store, service, account, wanted, kept, facts)
     finally:
         kept.drop()
