@@ -29,7 +29,7 @@ from src.console.logs import setup_logs
 from src.core.paths import home
 from src.jobs.accounts import Accounts, Role
 from src.jobs.database import Database
-from src.jobs.house import bind
+from src.jobs.house import bind, occupy
 from src.jobs.leases import LeaseStore
 from src.jobs.store import JobStore
 from src.worker.supervise import Supervisor
@@ -98,6 +98,7 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     greet(service)
     keeper = Keeper(service.settings, service.store, service.leases)
     async with AsyncExitStack() as started:
+        started.enter_context(occupy(home()))
         started.callback(service.database.engine.dispose)
         started.callback(service.decoding.wall.close)
         await asyncio.to_thread(_put_in_order, service, keeper)

@@ -77,13 +77,15 @@ def _restore(
     json: Json = False,
 ) -> None:
     from src.core.paths import home
-    from src.jobs.backup import restore, set_aside
+    from src.jobs import house
+    from src.jobs.backup import find, restore, set_aside
     from src.jobs.settings import database_url
 
     with command(json):
-        _check_that_none_works()
-        aside = set_aside(database_url()) if replace else None
-        jobs, files = restore(folder, _database(), home())
+        with house.alone(home()):
+            find(folder)  # before anything is set aside
+            aside = set_aside(database_url()) if replace else None
+            jobs, files = restore(folder, _database(), home())
         kept = f"; the database of before is {aside}" if aside else ""
         _say(json, f"{jobs} job(s) and {files} file(s) are back{kept}", jobs=jobs, files=files)
 
@@ -98,37 +100,17 @@ def _move(
     json: Json = False,
 ) -> None:
     from src.core.paths import home
+    from src.jobs import house
     from src.jobs.backup import move
 
     with command(json):
-        _check_that_none_works()
-        jobs = move(_database(), home(), _database(url))
+        with house.alone(home()):
+            jobs = move(_database(), home(), _database(url))
         _say(
             json,
             f"{jobs} job(s) moved; start the service with NEWSREEL_DATABASE set to that URL",
             jobs=jobs,
         )
-
-
-def _check_that_none_works() -> None:
-    """Raise BadInputError while a worker of this machine lives: what it does meanwhile would be
-    lost.
-    """
-    from src.core.errors import BadInputError
-    from src.jobs.leases import LeaseStore
-    from src.jobs.settings import database_url
-    from src.worker.process import is_dead, is_here
-
-    if (
-        database_url().startswith("sqlite:///")
-        and not Path(database_url().removeprefix("sqlite:///")).is_file()
-    ):
-        return
-    for worker in LeaseStore(_database()).known_workers():
-        if is_here(worker["process"]) and not is_dead(worker["process"]):
-            raise BadInputError(
-                f"worker {worker['worker']} is at work on this database; stop the service first"
-            )
 
 
 def _say(as_json: bool, sentence: str, **values: int) -> None:

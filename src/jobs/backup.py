@@ -44,15 +44,20 @@ def restore(folder: Path, database: Database, home: Path) -> tuple[int, int]:
     No file of the home is overwritten or removed; clips that the backup does not know go into
     quarantine at the next start. Raises MissingFileError where the folder is no backup.
     """
-    if not (folder / NAME).is_file():
-        raise MissingFileError(f"{folder} holds no {NAME}; name a folder that backup has written")
-    saved = Database(f"sqlite:///{(folder / NAME).absolute()}")
+    saved = Database(f"sqlite:///{find(folder).absolute()}")
     saved.migrate()
     jobs = copy_rows(saved, database)
     saved.engine.dispose()
     copied = _copy_files(folder, home)
     house.bind(database, home, adopt=True)
     return jobs, copied
+
+
+def find(folder: Path) -> Path:
+    """The database of a backup. Raises MissingFileError where the folder is none."""
+    if not (folder / NAME).is_file():
+        raise MissingFileError(f"{folder} holds no {NAME}; name a folder that backup has written")
+    return folder / NAME
 
 
 def set_aside(url: str) -> Path | None:

@@ -2,13 +2,17 @@
 for rubbish.
 """
 
+import fcntl
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
 
-from src.core.durable import write_whole
+from src.core.durable import make_folder, write_whole
 from src.core.errors import BadInputError
 from src.jobs.database import Database
 from src.jobs.tables import facts
@@ -78,6 +82,40 @@ def _mismatch(database: Database, home: Path, here: str | None, known: str | Non
         f"the home {home} {one}, and {shown} {other}: put NEWSREEL_HOME or NEWSREEL_DATABASE right, "
         f"or settle it with: {SETTLE}"
     )
+
+
+def occupy(home: Path) -> IO[str]:
+    """A lock that services and workers hold together for as long as the file that is returned is open.
+
+    Raises BadInputError while the home's database is being replaced.
+    """
+    handle = _lock_file(home)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+        raise BadInputError(
+            f"the database of {home} is being replaced; start again when that is done"
+        ) from None
+    return handle
+
+
+@contextmanager
+def alone(home: Path) -> Iterator[None]:
+    """While a database is replaced. Raises BadInputError where a service or a worker of this machine runs on the home:
+    what it goes on to write would be lost.
+    """
+    with _lock_file(home) as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BadInputError(f"a service or a worker runs on {home}; stop it first") from None
+        yield
+
+
+def _lock_file(home: Path) -> IO[str]:
+    make_folder(home)
+    return (home / "service.lock").open("a", encoding="ascii")
 
 
 def quarantined(home: Path) -> list[Path]:

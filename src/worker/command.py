@@ -9,6 +9,8 @@ import typer
 
 from src.console.options import make_app, switch, value
 from src.console.output import command
+from src.core.paths import home
+from src.jobs.house import bind, occupy
 from src.jobs.leases import LEASE_S
 from src.worker.pulse import Heart, Pulse
 
@@ -44,17 +46,17 @@ def _main(values: dict[str, Any]) -> None:
         pulse = Pulse(stall=values["stall"] or 0.0)
         heart = Heart(pulse, values["lease"] or LEASE_S, values["pulse"])
         heart.start()  # before torch is imported and weights are hashed, which takes long
-        worker = make_worker(values, pulse)
-        _stop_on_signals(worker, 30.0 if values["drain"] is None else values["drain"])
-        worker.run()
+        with occupy(home()):
+            worker = make_worker(values, pulse)
+            _stop_on_signals(worker, 30.0 if values["drain"] is None else values["drain"])
+            worker.run()
         heart.stop()
 
 
 def make_worker(values: dict[str, Any], pulse: Pulse) -> "Worker":
     """The worker that the flags describe."""
-    from src.core.paths import examples, home
+    from src.core.paths import examples
     from src.jobs.database import Database
-    from src.jobs.house import bind
     from src.jobs.leases import LeaseStore
     from src.jobs.settings import database_url
     from src.worker.loop import Worker

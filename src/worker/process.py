@@ -39,11 +39,6 @@ def device_name(device: str) -> str:
     return f"cuda:{torch.cuda.get_device_properties(0).uuid}"
 
 
-def is_here(process: str) -> bool:
-    """Whether it is a process of this machine's present boot, alive or not."""
-    return process.startswith(f"{machine()}/")
-
-
 def is_dead(process: str) -> bool:
     """True where it is certain: a process of this machine that is gone, or of an earlier boot of it."""
     host, boot, pid, _ = process.split("/")

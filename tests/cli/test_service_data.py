@@ -6,10 +6,10 @@ import pytest
 from typer.testing import CliRunner
 
 from src.cli.service_data import service_data_app
+from src.core.errors import BadInputError
+from src.jobs import house
 from src.jobs.accounts import Accounts, Role
 from src.jobs.database import Database
-from src.jobs.leases import LeaseStore
-from src.worker.process import identity
 
 
 @pytest.fixture
@@ -51,6 +51,8 @@ def test_backup_and_restore(call, service, home, tmp_path):
     assert call("backup", str(folder))[0] == 2
     service.engine.dispose()
     assert call("restore", str(folder))[0] == 2  # there is a database already
+    assert call("restore", str(tmp_path), "--replace")[0] == 2  # and here is no backup
+    assert (home / "newsreel.db").is_file()
     code, said = call("restore", str(folder), "--replace")
     assert code == 0
     assert "newsreel.db.replaced-1" in said
@@ -60,12 +62,14 @@ def test_backup_and_restore(call, service, home, tmp_path):
     restored.engine.dispose()
 
 
-def test_nothing_is_moved_while_a_worker_works(call, service, tmp_path):
-    LeaseStore(service).hold_device("d", "w", identity(), {})
+def test_nothing_is_moved_while_a_service_or_a_worker_runs(call, service, home, tmp_path):
     target = f"sqlite:///{tmp_path / 'target.db'}"
-    for command in (("move", target), ("restore", str(tmp_path))):
-        assert call(*command)[0] == 2
-    LeaseStore(service).worker_gone("w")
+    with house.occupy(home), house.occupy(home):
+        for command in (("move", target), ("restore", str(tmp_path), "--replace")):
+            assert call(*command)[0] == 2
+    assert (home / "newsreel.db").is_file()
+    with house.alone(home), pytest.raises(BadInputError, match="is being replaced"):
+        house.occupy(home)
     code, said = call("move", target)
     assert code == 0
     assert "0 job(s) moved" in said
