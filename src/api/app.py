@@ -16,7 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 
 import src
-from src.api import artifacts, generate, health, jobs, page, problems, reference, upscale
+from src.api import artifacts, generate, health, jobs, login, page, problems, reference, upscale
 from src.api.hub import Hub
 from src.api.keeper import Keeper
 from src.api.metrics import Metrics
@@ -54,7 +54,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app = FastAPI(title="Newsreel", version=src.__version__, description=ABOUT, lifespan=_life, **closed)
     app.state.settings = settings
     app.state.service = make_service(settings)
-    for module in (generate, jobs, artifacts, upscale, health, page, reference):
+    for module in (generate, jobs, artifacts, upscale, health, login, page, reference):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     problems.install(app)

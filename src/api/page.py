@@ -1,157 +1,34 @@
 """The page for editors: server-rendered; forms work without scripts, scripts add dropping, progress and previews."""
 
 import json
-import secrets
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path as FilePath
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
+from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, RedirectResponse
-from fastapi.routing import APIRoute
-from fastapi.templating import Jinja2Templates
+from fastapi.responses import RedirectResponse
 
-from src.api.answers import without_paths
 from src.api.curve import curve
 from src.api.forms import PRIORITIES, GenerateForm
 from src.api.generate import submit
 from src.api.jobs import JobId, retry
 from src.api.limits import BREAKING
-from src.api.origins import SAFE, local_path
-from src.api.problems import ApiError, sentences
+from src.api.problems import ApiError
 from src.api.schemas import view
-from src.api.security import COOKIE, LOGIN_COOKIE, ServiceDep, check_csrf, check_login_token, login_of
+from src.api.security import ServiceDep
 from src.api.service import Service
+from src.api.site import Editor, PageRoute, Viewer, render, status_of, told
 from src.api.upscale import UpscaleSettings, check_settings
 from src.core.config import validate
 from src.core.errors import BadInputError, NewsreelError
 from src.core.prompts import load_templates
 from src.jobs import references
-from src.jobs.accounts import LOGIN_S, Login, Role
+from src.jobs.accounts import Login
 from src.jobs.model import Job, NewJob, State
 from src.jobs.store import UnknownJobError
 
-pages = Jinja2Templates(FilePath(__file__).parent / "templates")
 PAGE = 24
-
-
-class PageRoute(APIRoute):
-    """Errors are pages too: whoever presses a button must not meet JSON."""
-
-    def get_route_handler(self) -> Callable[[Request], Any]:
-        handler = super().get_route_handler()
-
-        async def answer(request: Request) -> Response:
-            try:
-                return await handler(request)
-            except LoginNeeded:
-                raise
-            except (NewsreelError, ApiError, RequestValidationError) as error:
-                return render(request, "problem.html", None, status_of(error), error=told(error))
-
-        return answer
-
-
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
-Expected = NewsreelError | ApiError | RequestValidationError
-
-
-def status_of(error: Expected) -> int:
-    """The HTTP status that the API answers for it."""
-    return error.status if isinstance(error, ApiError) else getattr(error, "http_status", 422)
-
-
-def told(error: Expected) -> str:
-    """One sentence."""
-    return without_paths(sentences(error) if isinstance(error, RequestValidationError) else str(error))
-
-
-class LoginNeeded(ApiError):
-    """The browser is sent to the login, and from there to where it wanted to look."""
-
-    def __init__(self, request: Request) -> None:
-        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        back = f"?{urlencode({'next': wanted})}" if request.method in SAFE and wanted != "/" else ""
-        super().__init__(303, "log in first", {"Location": f"/login{back}"})
-
-
-def _login(request: Request, service: ServiceDep) -> Login:
-    login = login_of(request, service)
-    if login is None:
-        raise LoginNeeded(request)
-    return login
-
-
-def _form_login(request: Request, service: ServiceDep, csrf: Annotated[str, Form()] = "") -> Login:
-    """The login of a form, which carries the page's token."""
-    login = _login(request, service)
-    check_csrf(request, login, csrf)
-    if request.method not in SAFE and not login.account.role.allows(Role.SUBMIT):
-        raise ApiError(403, "this key may look, but not submit")
-    return login
-
-
-Viewer = Annotated[Login, Depends(_login)]
-Editor = Annotated[Login, Depends(_form_login)]
-
-
-def render(request: Request, name: str, login: Login | None, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page with what every page shows."""
-    open_service = request.app.state.service.settings.auth == "off"
-    context = {"login": login, "open_service": open_service} | values
-    response = pages.TemplateResponse(request, name, context, status)
-    response.headers["Cache-Control"] = "no-store"
-    return response
-
-
-Next = Annotated[str, Query(max_length=500)]
-
-
-@router.get("/login")
-def login_page(request: Request, next: Next = "/") -> Response:
-    return _login_form(request, next)
-
-
-def _login_form(request: Request, wanted: str, status: int = 200, **values: Any) -> Response:
-    """The form, with a token that its page's cookie holds too."""
-    token = request.cookies.get(LOGIN_COOKIE) or secrets.token_urlsafe(24)
-    response = render(request, "login.html", None, status, token=token, next=local_path(wanted), **values)
-    _set_cookie(request, response, LOGIN_COOKIE, token)
-    return response
-
-
-def _set_cookie(request: Request, response: Response, name: str, value: str) -> None:
-    """For this site's pages; it comes along where a link of another site leads here."""
-    secure = request.url.scheme == "https"
-    response.set_cookie(name, value, int(LOGIN_S), httponly=True, samesite="lax", secure=secure)
-
-
-@router.post("/login")
-def log_in(
-    request: Request, service: ServiceDep, key: Annotated[str, Form()] = "", csrf: Annotated[str, Form()] = "",
-    next: Annotated[str, Form(max_length=500)] = "/",
-) -> Response:  # fmt: skip
-    service.origins.check(request)
-    check_login_token(request, csrf)
-    account = service.accounts.find(key.strip())
-    if account is None:
-        return _login_form(request, next, 401, error="This key is not known, or was revoked.")
-    cookie, _ = service.accounts.log_in(account)
-    response = RedirectResponse(local_path(next), 303)
-    _set_cookie(request, response, COOKIE, cookie)
-    return response
-
-
-@router.post("/logout")
-def log_out(request: Request, service: ServiceDep, login: Editor) -> Response:
-    service.accounts.log_out(request.cookies.get(COOKIE, ""))
-    response = RedirectResponse("/login", 303)
-    response.delete_cookie(COOKIE)
-    return response
 
 
 @router.get("/")

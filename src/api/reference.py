@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from src.api.page import Viewer
 from src.api.security import Reader
+from src.api.site import Viewer
 
 router = APIRouter(include_in_schema=False)
 CDN = "https://cdn.jsdelivr.net/npm/"

@@ -117,3 +117,14 @@ def test_other_sites_read_nothing_unless_they_are_named(make_client):
     assert "access-control-allow-credentials" not in answer.headers
     assert opened.post(CANCEL, headers={"Origin": "https://cms.example.org"}).status_code == 404
     assert opened.post(CANCEL, headers={"Origin": "https://evil.example.org"}).status_code == 403
+
+
+def test_who_may_only_look_logs_out_too(make_client):
+    client = make_client(work=False)
+    accounts = client.app.state.service.accounts
+    secret, _ = accounts.create("looking", "read")
+    log_in(client, secret)
+    cookie = client.cookies["newsreel_session"]
+    assert client.post("/logout", data={"csrf": "wrong"}).status_code == 403
+    answer = client.post("/logout", data={"csrf": accounts.session(cookie).csrf})
+    assert (answer.status_code, accounts.session(cookie)) == (303, None)
