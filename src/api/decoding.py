@@ -4,10 +4,12 @@ another desk.
 
 import asyncio
 import os
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from src.jobs.accounts import OPEN
 from src.worker.wall import Limits, Wall
 
 MOST = max(2, min(4, os.cpu_count() or 2))
@@ -49,8 +51,11 @@ class Decoding:
 
     @asynccontextmanager
     async def turn(self, key: str) -> AsyncIterator[Turn]:
-        """The wall, once the key's earlier files are through and a place is free."""
-        async with self._line(key) as line:
+        """The wall, once the key's earlier files are through and a place is free.
+
+        An open service knows no desks: there only places are waited for.
+        """
+        async with self._line(key if key != OPEN else secrets.token_hex(8)) as line:
             await line.lock.acquire()
             try:
                 await self._places.acquire()

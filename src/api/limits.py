@@ -11,7 +11,7 @@ from src.api.settings import ServiceSettings
 from src.core.files import free_bytes
 from src.core.paths import home
 from src.jobs import turns
-from src.jobs.accounts import Account
+from src.jobs.accounts import OPEN, Account
 from src.jobs.model import Job
 from src.jobs.store import JobStore
 
@@ -66,7 +66,7 @@ class Limits:
             raise ApiError(429, f"{room} jobs wait already; try again later", LATER)
         share = self.settings.share_of_a_key
         mine = sum(count for (owner, _), count in waiting.items() if owner == account.id)
-        if account.id != "open" and mine >= share:
+        if account.id != OPEN and mine >= share:
             raise ApiError(
                 429,
                 f"{share} jobs of this key wait already, its share of the queue; try later",

@@ -12,7 +12,7 @@ from starlette.requests import HTTPConnection
 from src.api.origins import SAFE
 from src.api.problems import ApiError
 from src.api.service import Service, service_of
-from src.jobs.accounts import Account, Login, Role
+from src.jobs.accounts import OPEN, Account, Login, Role
 
 COOKIE = "newsreel_session"
 LOGIN_COOKIE = "newsreel_login"
@@ -25,7 +25,7 @@ ServiceDep = Annotated[Service, Depends(service_of)]
 
 def open_account(service: Service) -> Account:
     """Everybody, where the service is open."""
-    return Account("open", "open", Role.ADMIN, 0.0, None, service.settings.per_minute, service.settings.per_day, True)
+    return Account(OPEN, OPEN, Role.ADMIN, 0.0, None, service.settings.per_minute, service.settings.per_day, True)
 
 
 def login_of(request: Request, service: Service) -> Login | None:

@@ -1,4 +1,6 @@
-"""What every page of the editors' site shares: how it is rendered, whose it is, and what an error looks like."""
+"""What every page of the editors' site shares: how it is rendered, whose it is, and what an error
+looks like.
+"""
 
 from collections.abc import Callable
 from pathlib import Path

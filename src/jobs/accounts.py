@@ -13,6 +13,8 @@ from src.jobs.database import Clock, Database
 from src.jobs.tables import keys, logins
 
 PREFIX = "nr_"
+OPEN = "open"
+"""The id of everybody, where the service asks for no keys."""
 LOGIN_S = 12 * 3600.0
 PER_MINUTE, PER_DAY = 60, 2000
 

@@ -85,7 +85,8 @@ def _mismatch(database: Database, home: Path, here: str | None, known: str | Non
 
 
 def occupy(home: Path) -> IO[str]:
-    """A lock that services and workers hold together for as long as the file that is returned is open.
+    """A lock that services and workers hold together for as long as the file that is returned is
+    open.
 
     Raises BadInputError while the home's database is being replaced.
     """
@@ -102,8 +103,8 @@ def occupy(home: Path) -> IO[str]:
 
 @contextmanager
 def alone(home: Path) -> Iterator[None]:
-    """While a database is replaced. Raises BadInputError where a service or a worker of this machine runs on the home:
-    what it goes on to write would be lost.
+    """While a database is replaced. Raises BadInputError where a service or a worker of this
+    machine runs on the home: what it goes on to write would be lost.
     """
     with _lock_file(home) as handle:
         try:

@@ -109,6 +109,25 @@ def test_a_key_decodes_one_file_at_a_time_and_all_of_them_a_few():
     assert max(sum(each.values()) for each in most) == 2
 
 
+def test_an_open_service_decodes_as_many_as_there_are_places():
+    now, most = [], []
+
+    async def decode(decoding):
+        async with decoding.turn("open"):
+            now.append(1)
+            most.append(len(now))
+            await asyncio.sleep(0.005)
+            now.pop()
+
+    async def run():
+        decoding = Decoding(wall=Wall(), most=3)
+        await asyncio.gather(*(decode(decoding) for _ in range(9)))
+        assert decoding._lines == {}
+
+    asyncio.run(run())
+    assert max(most) == 3
+
+
 class Held:
     """A wall behind which the file `b"slow"` is decoded until it is let go."""
 
