@@ -105,7 +105,7 @@ class Line:
         return int(head.split()[1])
 
 
-HEAD = (b"POST /generate-video HTTP/1.1\r\nHost: x\r\nPrefer: respond-async\r\n"
+HEAD = (b"POST /generate-video HTTP/1.1\r\nHost: 127.0.0.1\r\nPrefer: respond-async\r\n"
         b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n")  # fmt: skip
 
 

@@ -12,20 +12,24 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from loguru import logger
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 
 import src
-from src.api import artifacts, generate, health, jobs, page, problems, upscale
+from src.api import artifacts, generate, health, jobs, login, page, problems, reference, upscale
 from src.api.hub import Hub
 from src.api.keeper import Keeper
 from src.api.metrics import Metrics
 from src.api.middleware import Around
+from src.api.origins import names
 from src.api.security import is_known
 from src.api.service import Service
 from src.api.settings import ServiceSettings, read_settings
 from src.console.logs import setup_logs
+from src.core.paths import home
 from src.jobs.accounts import Accounts, Role
 from src.jobs.database import Database
+from src.jobs.house import bind, occupy
 from src.jobs.leases import LeaseStore
 from src.jobs.store import JobStore
 from src.worker.supervise import Supervisor
@@ -34,20 +38,32 @@ ABOUT = """One photograph and a prompt become a six-second clip. Every request i
 the service and of its workers. Authenticate with `Authorization: Bearer KEY`."""
 
 
+CROSS_ORIGIN = {
+    "allow_methods": ["GET", "POST", "PUT", "DELETE"],
+    "allow_headers": ["Authorization", "X-API-Key", "Idempotency-Key", "Prefer", "Last-Event-ID", "Range"],
+    "expose_headers": ["Location", "Retry-After", "X-Request-Id", "Content-Range", "ETag"],
+}
+"""What pages of known origins may send and read; never cookies."""
+
+
 def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     """The ASGI application. settings: None reads the environment when the application starts."""
     setup_logs()
     settings = settings or read_settings()
-    app = FastAPI(title="Newsreel", version=src.__version__, description=ABOUT, lifespan=_life)
+    closed = {"docs_url": None, "redoc_url": None, "openapi_url": None}  # src/api/reference.py has them
+    app = FastAPI(title="Newsreel", version=src.__version__, description=ABOUT, lifespan=_life, **closed)
     app.state.settings = settings
     app.state.service = make_service(settings)
-    for module in (generate, jobs, artifacts, upscale, health, page):
+    for module in (generate, jobs, artifacts, upscale, health, login, page, reference):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     problems.install(app)
+    if origins := names(settings.origins):
+        app.add_middleware(CORSMiddleware, allow_origins=sorted(origins), **CROSS_ORIGIN)
     app.add_middleware(
         Around, limit=settings.max_upload, observe=_observer(app.state.service.metrics),
         known=lambda scope: is_known(HTTPConnection(scope), app.state.service),
+        origins=app.state.service.origins,
     )  # fmt: skip
     return app
 
@@ -56,9 +72,11 @@ def make_service(settings: ServiceSettings) -> Service:
     """Everything that the routes need, on a database of this version."""
     database = Database(settings.database)
     database.migrate()
+    bind(database, home())
     store, leases = JobStore(database), LeaseStore(database, lease_s=settings.lease)
     arguments = ["--maker", settings.maker, "--device", settings.device,
-                 "--lease", str(settings.lease), "--drain", str(settings.drain)]  # fmt: skip
+                 "--lease", str(settings.lease), "--drain", str(settings.drain),
+                 "--job-limit", str(settings.job_limit), "--stall", str(settings.stall)]  # fmt: skip
     if settings.warm:
         arguments += ["--warm", settings.warm]
     return Service(
@@ -80,14 +98,27 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     greet(service)
     keeper = Keeper(service.settings, service.store, service.leases)
     async with AsyncExitStack() as started:
+        started.enter_context(occupy(home()))
         started.callback(service.database.engine.dispose)
+        started.callback(service.decoding.wall.close)
+        await asyncio.to_thread(_put_in_order, service, keeper)
         await _begin(started, service.supervisor.start, service.supervisor.stop)
         await _begin(started, keeper.start, keeper.stop)
         await service.hub.start()
         started.push_async_callback(service.hub.stop)
         started.callback(_say_that_it_stops, service)
         _drain_on_signals(service)
+        await asyncio.to_thread(service.decoding.wall.start)
         yield
+
+
+def _put_in_order(service: Service, keeper: Keeper) -> None:
+    """Before any worker writes: after a restore, new attempts may have the names of clips that are
+    there already.
+    """
+    service.supervisor.recover()
+    service.leases.expire()
+    keeper.tidy()
 
 
 def _say_that_it_stops(service: Service) -> None:

@@ -20,7 +20,6 @@ FileName = Annotated[str, Path(description="A file's name, such as a job's `arti
 Errors = responses(401, 403, 404, 422)
 
 
-@router.head("/{filename}", include_in_schema=False)
 @router.get("/{filename}", summary="A finished clip", response_class=FileResponse, responses=Errors)
 def artifact(
     service: ServiceDep,
@@ -40,7 +39,7 @@ def artifact(
 @router.get("/{filename}/manifest", summary="How a clip was made", responses=Errors)
 def manifest(service: ServiceDep, account: Reader, filename: FileName) -> Response:
     path = find(service, account, filename).with_suffix(".json")
-    if not path.is_file():
+    if not path.is_file() or path.is_symlink():
         raise ApiError(404, f"{filename} has no manifest")
     return FileResponse(path, media_type="application/json")
 

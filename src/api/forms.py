@@ -77,21 +77,26 @@ GENERATE_BODY = {
 """What OpenAPI says of it."""
 
 
-def request_from(form: GenerateForm) -> dict[str, Any]:
-    """The request as plain JSON, without the photograph. Raises BadInputError naming the field."""
-    fields = {name: value for name, value in form.model_dump(exclude={"image"}).items() if value not in (None, "", [])}
-    fields.pop("priority", None)
+def request_from(form: GenerateForm) -> Request:
+    """The request, with a stand-in for the photograph. Raises BadInputError naming the field."""
+    fields = {name: getattr(form, name) for name in given_fields(form)}
     if "\x00" in "".join(str(value) for value in fields.values()):
         raise BadInputError("the form holds a null byte; send plain text")
     if "set" in fields:
         fields["set"] = slots(fields["set"])
     if "lora" in fields:
         fields["lora"] = [local_adapter(item) for item in fields["lora"]]
+    if "model" in fields:
+        fields["model"] = local_model(fields["model"])
     request = validate(fields | {"input_image": "photograph"}, Request, "form")
-    check_model(request.model)
     check_wording(request)
-    kept = set(fields) - {"input_image"}
-    return request.model_dump(mode="json", include=kept)
+    return request
+
+
+def given_fields(form: GenerateForm) -> set[str]:
+    """Names of the request's fields that the form fills; empty ones count as not given."""
+    names = set(GenerateForm.model_fields) - {"priority"}
+    return {name for name in names if getattr(form, name) not in (None, "", [])}
 
 
 def priority_from(form: GenerateForm) -> int:
@@ -126,11 +131,11 @@ def check_wording(request: Request) -> None:
         find_template(request.template, load_templates()).render(request.set)
 
 
-def check_model(model: str) -> None:
-    """A model of the catalogue, or a folder under checkpoints/; no other path, and no URL."""
-    if model == "auto" or model in MODELS:
-        return
-    inside(model, "model")
+def local_model(model: str) -> str:
+    """A model of the catalogue, or the path of a folder under checkpoints/; no other path, and no
+    URL.
+    """
+    return model if model == "auto" or model in MODELS else inside(model, "model")
 
 
 def local_adapter(item: str) -> str:

@@ -1,20 +1,33 @@
 """POST /generate-video."""
 
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
-from src.api.forms import GENERATE_BODY, GenerateFields, GenerateForm, group_of, priority_from, request_from
+from src.api.decoding import Turn
+from src.api.forms import (
+    GENERATE_BODY,
+    GenerateFields,
+    GenerateForm,
+    given_fields,
+    group_of,
+    priority_from,
+    request_from,
+)
 from src.api.problems import ApiError, responses
 from src.api.schemas import Generated, JobView, view
 from src.api.security import ServiceDep, Submitter
 from src.api.service import Service
-from src.api.uploads import keep_photograph
+from src.api.uploads import keep_photograph, read_upload
 from src.core.paths import portable
 from src.jobs.accounts import Account
 from src.jobs.model import Job, NewJob, State
+from src.jobs.store import WrongStateError
 
 router = APIRouter(tags=["generate"])
 KEY_LONGEST = 200
@@ -38,19 +51,87 @@ async def generate_video(
     """Waits for the clip and answers 200 with its path, URL and temporal score; with `Prefer: respond-async` answers
     202 with the job at once. A client that goes away loses nothing: the job goes on, `GET /jobs` shows it.
     """
-    job = await run_in_threadpool(submit, service, account, form.image, form, idempotency_key)
+    job = await submit(service, account, form.image, form, idempotency_key or None)
     if "respond-async" in prefer:
         return accepted(job)
     return answer(await service.hub.finished(job.id, service.settings.wait), service)
 
 
-def submit(service: Service, account: Account, image: UploadFile, form: GenerateForm, key: str | None) -> Job:
-    """Check everything, keep the photograph, store the job."""
-    request, priority = request_from(form), priority_from(form)
-    service.admit(account)
-    request["input_image"] = str(keep_photograph(image))
-    new = NewJob("generate", account.id, request, group_of(request), priority, key or None)
-    return service.submit(new, account)
+async def submit(service: Service, account: Account, image: UploadFile, form: GenerateForm, key: str | None) -> Job:
+    """Check everything, keep the photograph, store the job; a retry by its idempotency key finds
+    the first one's.
+    """
+    wanted = await run_in_threadpool(_wanted, service, account, image, form, key)
+    if isinstance(wanted, Job):
+        return wanted
+    async with service.decoding.turn(account.id) as turn:
+        return await run_in_threadpool(_decode_and_store, service, account, wanted, turn)
+
+
+def _decode_and_store(service: Service, account: Account, wanted: "Wanted", turn: Turn) -> Job:
+    digest, suffix = turn.wall.check_photograph(wanted.data, "image")
+    turn.done()
+    return _store(service, account, wanted, f"{digest}{suffix}")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A request that was admitted: the job but for its photograph, and that one's bytes."""
+
+    new: NewJob
+    data: bytes
+
+
+def _wanted(
+    service: Service, account: Account, image: UploadFile, form: GenerateForm, key: str | None
+) -> "Wanted | Job":
+    """Judge the form, then look whether this is a retry, then whether the account may submit."""
+    asked, priority = request_from(form), priority_from(form)
+    request = asked.model_dump(mode="json", include=given_fields(form))
+    data = read_upload(image)
+    new = NewJob("generate", account.id, request, group_of(request), priority, key)
+    if key is not None and (job := _earlier(service, new, data)) is not None:
+        return job
+    new = replace(new, cost=service.planning.generate(asked))
+    service.admit(account, priority)
+    return Wanted(new, data)
+
+
+def _earlier(service: Service, new: NewJob, data: bytes) -> Job | None:
+    """The job that this idempotency key made from the same form and photograph: it counts against
+    no limit.
+
+    Raises WrongStateError where it was made from others.
+    """
+    job = service.store.with_key(new.owner, str(new.idempotency_key))
+    if job is None:
+        return None
+    same = job.kind == new.kind and PurePath(str(job.source)).stem == hashlib.sha256(data).hexdigest()
+    if not same or without_source(job.request) != new.request:
+        raise WrongStateError(f"idempotency key {new.idempotency_key!r} was used for another request")
+    return job
+
+
+def without_source(request: dict[str, Any]) -> dict[str, Any]:
+    """A stored request but for where its photograph lies."""
+    return {name: value for name, value in request.items() if name != "input_image"}
+
+
+def _store(service: Service, account: Account, wanted: Wanted, name: str) -> Job:
+    """Keep the photograph, store the job, and look whether the photograph is there still: a job
+    that named it may have been deleted meanwhile.
+    """
+    digest, _, suffix = name.partition(".")
+    path = keep_photograph(wanted.data, digest, f".{suffix}")
+    new = replace(wanted.new, request=wanted.new.request | {"input_image": str(path)})
+    try:
+        job = service.submit(new, account)
+    except BaseException:
+        service.forgetter.drop(path)
+        raise
+    if not path.exists():
+        keep_photograph(wanted.data, digest, f".{suffix}")
+    return job
 
 
 def answer(job: Job, service: Service) -> Response:

@@ -6,15 +6,15 @@ from typing import Any
 from anyio import to_thread
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
-from sqlalchemy.exc import OperationalError
 
 import src
 from src.api.problems import ApiError, responses
 from src.api.security import Admin, ServiceDep
 from src.api.service import Service
+from src.jobs.trouble import UnavailableError
 
 router = APIRouter(tags=["health"])
-FRESH_S = 120.0
+DAY_S = 86400.0
 
 
 class Model(BaseModel):
@@ -30,10 +30,13 @@ class Model(BaseModel):
 
 
 class Health(BaseModel):
-    """status: "ok", "draining" on the way out, or "no database" while that cannot be reached (then nothing is known of
-    workers and queue). pipeline: "ready", "starting" or "absent" (no worker).
+    """status: "ok", "draining" on the way out, or "no database", "database locked", "database
+    read-only", "database damaged" while it cannot be used (then nothing may be known of workers and
+    queue).
 
-    device, model, warm (the mode that is loaded): None until a worker tells.
+    pipeline: "ready", "starting", "failing" (a worker says what it lacks) or "absent" (no worker).
+    device, model, warm (the mode that is loaded): None until a worker tells. silent: workers that
+    have told nothing for a lease.
     """
 
     status: str
@@ -43,6 +46,7 @@ class Health(BaseModel):
     model: Model | None
     warm: str | None
     queue: dict[str, int]
+    silent: list[str]
     uptime_s: float
 
 
@@ -58,31 +62,47 @@ async def health(service: ServiceDep) -> Health:
     """Answers 200 while the process lives. Needs no key and tells nothing of any job."""
     try:
         return await to_thread.run_sync(_look, service, limiter=service.lookout)
-    except OperationalError:
-        return _health(service, "no database", [], {})
+    except UnavailableError as error:
+        return _health(service, _named(error), [], {})
+
+
+def _named(error: UnavailableError) -> str:
+    return "no database" if error.kind == "away" else f"database {error.kind}"
 
 
 def _look(service: Service) -> Health:
-    return _health(service, "draining" if service.draining else "ok", _fresh(service), service.store.counts())
+    queue, workers = service.store.counts(), service.leases.known_workers()
+    trouble = service.database.trouble
+    status = _named(trouble) if trouble else "draining" if service.draining else "ok"
+    return _health(service, status, workers, queue)
 
 
 def _health(service: Service, status: str, workers: list[dict[str, Any]], queue: dict[str, int]) -> Health:
-    info = workers[0]["info"] if workers else {}
+    fresh = _fresh(service, workers)
+    info = fresh[0]["info"] if fresh else {}
     return Health(
-        status=status, version=src.__version__, device=info.get("name"), pipeline=_pipeline(service, workers),
-        model=info.get("model"), warm=info.get("warm"), queue=queue,
+        status=status, version=src.__version__, device=info.get("name"), pipeline=_pipeline(service, fresh),
+        model=info.get("model"), warm=info.get("warm"), queue=queue, silent=_silent(service, workers),
         uptime_s=round(time.time() - service.started_at, 1),
     )  # fmt: skip
 
 
 @router.get("/ready", summary="Takes jobs, and has a worker for them", responses=responses(503))
 def ready(service: ServiceDep) -> Ready:
-    """200 once a worker has loaded what `NEWSREEL_WARM` names."""
-    workers = _fresh(service)
+    """200 once a worker has loaded what `NEWSREEL_WARM` names; 503 once none has told anything for
+    a lease.
+    """
+    workers = _fresh(service, service.leases.known_workers())
     state = _pipeline(service, workers)
     if service.draining or state != "ready":
-        raise ApiError(503, f"not ready: {'draining' if service.draining else f'the pipeline is {state}'}")
+        raise ApiError(503, f"not ready: {'draining' if service.draining else _why(state, workers)}")
+    if service.database.trouble is not None:
+        raise ApiError(503, f"not ready: {service.database.trouble}")
     return Ready(warm=workers[0]["info"].get("warm"))
+
+
+def _why(state: str, workers: list[dict[str, Any]]) -> str:
+    return str(workers[0]["info"]["trouble"]) if state == "failing" else f"the pipeline is {state}"
 
 
 @router.get("/metrics", summary="Figures for Prometheus", responses=responses(401, 403), response_class=Response)
@@ -90,18 +110,34 @@ def metrics(service: ServiceDep, account: Admin) -> Response:
     return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _fresh(service: Service) -> list[dict[str, Any]]:
+def _fresh(service: Service, workers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Workers that told something within a lease, the ablest first."""
+    since = time.time() - service.settings.lease
+    found = [worker for worker in workers if worker["seen_at"] > since]
+    return sorted(found, key=lambda worker: (_lacks(worker), not _is_warm(worker)))
+
+
+def _silent(service: Service, workers: list[dict[str, Any]]) -> list[str]:
+    """Workers that told nothing for a lease, and are not known to be gone."""
     now = time.time()
-    found = [worker for worker in service.leases.known_workers() if worker["seen_at"] > now - FRESH_S]
-    return sorted(found, key=lambda worker: not _is_warm(worker))
+    return sorted(
+        worker["worker"] for worker in workers if now - DAY_S < worker["seen_at"] <= now - service.settings.lease
+    )
 
 
 def _pipeline(service: Service, workers: list[dict[str, Any]]) -> str:
-    if any(_is_warm(worker) for worker in workers):
+    if any(_is_warm(worker) and not _lacks(worker) for worker in workers):
         return "ready"
+    if workers and all(_lacks(worker) for worker in workers):
+        return "failing"
     return "starting" if workers or service.settings.workers else "absent"
 
 
 def _is_warm(worker: dict[str, Any]) -> bool:
     """Has it loaded what it was told to load?"""
     return worker["info"].get("warm") == worker["info"].get("preload")
+
+
+def _lacks(worker: dict[str, Any]) -> bool:
+    """Does it say that something is missing?"""
+    return bool(worker["info"].get("trouble"))

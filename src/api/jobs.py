@@ -8,12 +8,16 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
+from src.api.answers import told
 from src.api.hub import Hub
+from src.api.planning import check_source
 from src.api.problems import ApiError, responses
 from src.api.schemas import JobList, JobView, view
 from src.api.security import Reader, ServiceDep, Submitter, is_known
-from src.jobs.model import State
-from src.worker.names import preview_file, remove_attempt
+from src.api.service import Service
+from src.jobs.accounts import Account
+from src.jobs.model import Job, State
+from src.worker.names import preview_file
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{21}$", description="The job's id")]
@@ -41,10 +45,7 @@ def get_job(service: ServiceDep, account: Reader, job_id: JobId) -> JobView:
 
 @router.delete("/{job_id}", status_code=204, summary="Forget a finished job and remove its files", responses=Wrong)
 def delete_job(service: ServiceDep, account: Submitter, job_id: JobId) -> Response:
-    job = service.store.delete(job_id, service.visible_to(account))
-    if job.artifact:
-        remove_attempt(service.folder / job.artifact)
-    preview_file(service.folder, job).unlink(missing_ok=True)
+    service.forgetter.forget(job_id, service.visible_to(account))
     return Response(status_code=204)
 
 
@@ -61,8 +62,17 @@ def cancel_job(service: ServiceDep, account: Submitter, job_id: JobId) -> JobVie
     responses=Wrong | responses(429, 503, 507),
 )
 def retry_job(service: ServiceDep, account: Submitter, job_id: JobId) -> JobView:
-    service.admit(account)
-    return view(service.store.retry(job_id, service.visible_to(account)))
+    return view(retry(service, account, job_id))
+
+
+def retry(service: Service, account: Account, job_id: str) -> Job:
+    """Put a job that failed or was cancelled back into the queue, if what it reads is there still.
+    """
+    owner = service.visible_to(account)
+    job = service.store.get(job_id, owner)
+    check_source(job.request)
+    service.admit(account, job.priority)
+    return service.store.retry(job_id, owner)
 
 
 @router.put("/{job_id}/pin", response_model=JobView, summary="Keep a job's clip from retention", responses=Unknown)
@@ -81,7 +91,7 @@ def unpin_job(service: ServiceDep, account: Submitter, job_id: JobId) -> JobView
 def preview(service: ServiceDep, account: Reader, job_id: JobId) -> Response:
     job = service.store.get(job_id, service.visible_to(account))
     path = preview_file(service.folder, job)
-    if not path.is_file():
+    if not path.is_file() or path.is_symlink():
         raise ApiError(404, "this job has no picture yet")
     return FileResponse(path, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
@@ -119,7 +129,7 @@ async def _as_text(hub: Hub, job_id: str, after: int, allowed: Callable[[], bool
         if event is None:
             yield ": still here\n\n"
         else:
-            data = json.dumps({"at": event.at} | event.data)
+            data = json.dumps({"at": event.at} | told(event.data))
             yield f"id: {event.id}\nevent: {event.kind}\ndata: {data}\n\n"
     if not hub.closing:
         yield "event: end\ndata: {}\n\n"

@@ -7,6 +7,8 @@ from typing import Any
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from src.core.paths import home
+from src.jobs import house
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Event, State
 from src.jobs.store import JobStore, UnknownJobError
@@ -33,8 +35,9 @@ class Metrics:
         self.fps = self._gauge("newsreel_frames_per_second", "Delivered frames a second of the last job.", ["kind"])
         self.depth = self._gauge("newsreel_queue_jobs", "Jobs that wait or run.", ["state"])
         self.age = self._gauge("newsreel_queue_oldest_seconds", "How long the longest-waiting job has waited.", [])
-        self.workers = self._gauge("newsreel_workers", "Workers seen in the last two minutes.", ["device"])
+        self.workers = self._gauge("newsreel_workers", "Workers that told something within a lease.", ["device"])
         self.memory = self._gauge("newsreel_memory_bytes", "Peak memory of the last job, and of this process.", ["of"])
+        self.aside = self._gauge("newsreel_quarantined_files", "Files that no job of this database names.", [])
         self.requests = Histogram(
             "newsreel_http_seconds", "Seconds of HTTP answers.", ["method", "status"], registry=self.registry
         )
@@ -64,13 +67,14 @@ class Metrics:
             self.depth.labels(state).set(count)
         self.age.set(self.store.oldest_waiting())
         self._of_workers()
+        self.aside.set(len(house.quarantined(home())))
         self.memory.labels("api").set(psutil.Process().memory_info().rss)
         return generate_latest(self.registry)
 
     def _of_workers(self) -> None:
         self.workers.clear()
         for worker in self.leases.known_workers():
-            if worker["seen_at"] > time.time() - 120:
+            if worker["seen_at"] > time.time() - self.leases.lease_s:
                 self.workers.labels(worker["device"]).inc()
 
     def _ended(self, event: Event) -> None:

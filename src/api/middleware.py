@@ -1,29 +1,34 @@
 """Around every request: an id and a log line, a limit on what is read, headers that browsers obey."""
 
+import asyncio
 import re
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from loguru import logger
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from src.api.problems import problem
+from src.api.origins import Origins
+from src.api.problems import bug, problem, retry_of
+from src.core.errors import NewsreelError
 
 POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; object-src 'none'; "
     "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 )
 HEADERS = {
-    "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "same-origin",
     "Content-Security-Policy": POLICY, "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }  # fmt: skip
+# With no-referrer browsers would send `Origin: null` with our own forms, too.
 STRANGERS = 64 * 1024  # bytes that are read before the key is looked at: forms are parsed before their route runs
-DOCS = ("/docs", "/redoc")  # FastAPI's pages load their scripts from elsewhere
 CLOSING = {"Connection": "close"}
 CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([^\s;\"']*)", re.I)
+RANGE = re.compile(rb"bytes=[\d\s,-]+", re.I)
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -31,52 +36,99 @@ class TooLarge(Exception):
     """The body is larger than the service reads."""
 
 
+def answer_of(error: Exception, method: str, path: str) -> ASGIApp:
+    """The answer to what no handler knew; errors of the tree come here where reading the request
+    raised them.
+    """
+    if isinstance(error, NewsreelError):
+        return problem(error.http_status, str(error), type(error).__name__, retry_of(error))
+    return bug(error, method, path)
+
+
+def _without_odd_range(scope: Scope) -> Scope:
+    """Ranges of other units than bytes, and what is no range, are ignored, as RFC 9110 wants it."""
+    odd = [pair for pair in scope["headers"] if pair[0] == b"range" and not RANGE.fullmatch(pair[1].strip())]
+    return scope | {"headers": [pair for pair in scope["headers"] if pair not in odd]} if odd else scope
+
+
 class Around:
     """One middleware in place of three: pure ASGI, so that streams stream."""
 
     def __init__(
-        self, app: ASGIApp, limit: int, observe: Callable[[str, int, float], None], known: Callable[[Scope], bool]
-    ) -> None:
-        self.app, self.limit, self.observe, self.known = app, limit, observe, known
+        self, app: ASGIApp, limit: int, observe: Callable[[str, int, float], None], known: Callable[[Scope], bool],
+        origins: Origins,
+    ) -> None:  # fmt: skip
+        self.app, self.limit, self.observe, self.known, self.origins = app, limit, observe, known, origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begin, status = time.perf_counter(), 500
+        begin, status, started = time.perf_counter(), 500, False
         asked = Headers(scope=scope).get("x-request-id", "")
         request_id = asked if REQUEST_ID.fullmatch(asked) else secrets.token_hex(8)
 
         async def sending(message: Message) -> None:
-            nonlocal status
+            nonlocal status, started
             if message["type"] == "http.response.start":
-                status = message["status"]
-                self._add_headers(message, request_id, scope["path"])
+                status, started = message["status"], True
+                self._add_headers(message, request_id)
             await send(message)
 
         with logger.contextualize(request=request_id):
             try:
                 await self._answer(scope, receive, sending)
+            except Exception as error:
+                answer = answer_of(error, scope["method"], scope["path"])
+                if started:
+                    raise
+                await answer(scope, receive, sending)
             finally:
                 seconds = time.perf_counter() - begin
                 self.observe(scope["method"], status, seconds)
                 logger.debug("{} {} {} {:.1f} ms", scope["method"], scope["path"], status, 1000 * seconds)
 
     @staticmethod
-    def _add_headers(message: Message, request_id: str, path: str) -> None:
+    def _add_headers(message: Message, request_id: str) -> None:
         headers = MutableHeaders(scope=message)
         headers["X-Request-Id"] = request_id
         for name, value in HEADERS.items():
-            if name not in headers and not (name.startswith("Content-Security") and path.startswith(DOCS)):
-                headers[name] = value
+            headers.setdefault(name, value)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Other charsets are refused: some that Python knows make text that no answer could carry."""
-        charset = CHARSET.search(Headers(scope=scope).get("content-type", ""))
-        if charset and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
+        """Names that are not ours are refused, and charsets but UTF-8: some that Python knows make
+        text that no answer could carry.
+        """
+        headers = Headers(scope=scope)
+        charset = CHARSET.search(headers.get("content-type", ""))
+        if self.origins.strict and not self.origins.allows_host(headers.get("host", "")):
+            await problem(403, "this is no name of this service; NEWSREEL_HOSTS lists others")(scope, receive, send)
+        elif charset and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
             await problem(415, "send text in UTF-8, without another charset")(scope, receive, send)
+        elif scope["method"] == "HEAD":
+            await self._head(scope | {"method": "GET"}, receive, send)
         else:
-            await self._limited(scope, receive, send)
+            await self._limited(_without_odd_range(scope), receive, send)
+
+    async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What GET would answer, without its body: the app is stopped once it has begun to answer.
+        """
+        begun = asyncio.Event()
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start" and not begun.is_set():
+                await send(message)
+                await send({"type": "http.response.body"})
+                begun.set()
+
+        task = asyncio.create_task(self._limited(scope, receive, sending))
+        begins = asyncio.create_task(begun.wait())
+        await asyncio.wait((task, begins), return_when=asyncio.FIRST_COMPLETED)
+        begins.cancel()
+        if begun.is_set():
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count the body as it arrives, whatever its Content-Length says; a stranger's ends early."""

@@ -1,126 +1,34 @@
 """The page for editors: server-rendered; forms work without scripts, scripts add dropping, progress and previews."""
 
 import json
-from collections.abc import Callable
-from pathlib import Path as FilePath
+from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, File, Form, Query, Request, Response, UploadFile
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, RedirectResponse
-from fastapi.routing import APIRoute
-from fastapi.templating import Jinja2Templates
+from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import RedirectResponse
 
 from src.api.curve import curve
 from src.api.forms import PRIORITIES, GenerateForm
 from src.api.generate import submit
-from src.api.jobs import JobId
-from src.api.problems import ApiError, sentences
+from src.api.jobs import JobId, retry
+from src.api.limits import BREAKING
+from src.api.problems import ApiError
 from src.api.schemas import view
-from src.api.security import COOKIE, SAFE, ServiceDep, check_csrf, check_site, login_of
+from src.api.security import ServiceDep
 from src.api.service import Service
-from src.api.upscale import UpscaleSettings
+from src.api.site import Editor, PageRoute, Viewer, render, status_of, told
+from src.api.upscale import UpscaleSettings, check_settings
 from src.core.config import validate
 from src.core.errors import BadInputError, NewsreelError
 from src.core.prompts import load_templates
-from src.jobs.accounts import LOGIN_S, Login, Role
+from src.jobs import references
+from src.jobs.accounts import Login
 from src.jobs.model import Job, NewJob, State
+from src.jobs.store import UnknownJobError
 
-pages = Jinja2Templates(FilePath(__file__).parent / "templates")
 PAGE = 24
-
-
-class PageRoute(APIRoute):
-    """Errors are pages too: whoever presses a button must not meet JSON."""
-
-    def get_route_handler(self) -> Callable[[Request], Any]:
-        handler = super().get_route_handler()
-
-        async def answer(request: Request) -> Response:
-            try:
-                return await handler(request)
-            except LoginNeeded:
-                raise
-            except (NewsreelError, ApiError, RequestValidationError) as error:
-                return render(request, "problem.html", None, status_of(error), error=told(error))
-
-        return answer
-
-
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
-Expected = NewsreelError | ApiError | RequestValidationError
-
-
-def status_of(error: Expected) -> int:
-    """The HTTP status that the API answers for it."""
-    return error.status if isinstance(error, ApiError) else getattr(error, "http_status", 422)
-
-
-def told(error: Expected) -> str:
-    """One sentence."""
-    return sentences(error) if isinstance(error, RequestValidationError) else str(error)
-
-
-class LoginNeeded(ApiError):
-    """The browser is sent to the login."""
-
-    def __init__(self) -> None:
-        super().__init__(303, "log in first", {"Location": "/login"})
-
-
-def _login(request: Request, service: ServiceDep) -> Login:
-    login = login_of(request, service)
-    if login is None:
-        raise LoginNeeded
-    return login
-
-
-def _form_login(request: Request, service: ServiceDep, csrf: Annotated[str, Form()] = "") -> Login:
-    """The login of a form, which carries the page's token."""
-    login = _login(request, service)
-    check_csrf(request, login, csrf)
-    if request.method not in SAFE and not login.account.role.allows(Role.SUBMIT):
-        raise ApiError(403, "this key may look, but not submit")
-    return login
-
-
-Viewer = Annotated[Login, Depends(_login)]
-Editor = Annotated[Login, Depends(_form_login)]
-
-
-def render(request: Request, name: str, login: Login | None, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page with what every page shows."""
-    open_service = request.app.state.service.settings.auth == "off"
-    context = {"login": login, "open_service": open_service} | values
-    response = pages.TemplateResponse(request, name, context, status)
-    response.headers["Cache-Control"] = "no-store"
-    return response
-
-
-@router.get("/login")
-def login_page(request: Request) -> Response:
-    return render(request, "login.html", None)
-
-
-@router.post("/login")
-def log_in(request: Request, service: ServiceDep, key: Annotated[str, Form()] = "") -> Response:
-    check_site(request)
-    account = service.accounts.find(key.strip())
-    if account is None:
-        return render(request, "login.html", None, 401, error="This key is not known, or was revoked.")
-    cookie, _ = service.accounts.log_in(account)
-    response = RedirectResponse("/", 303)
-    secure = request.url.scheme == "https"
-    response.set_cookie(COOKIE, cookie, int(LOGIN_S), httponly=True, samesite="strict", secure=secure)
-    return response
-
-
-@router.post("/logout")
-def log_out(request: Request, service: ServiceDep, login: Editor) -> Response:
-    service.accounts.log_out(request.cookies.get(COOKIE, ""))
-    response = RedirectResponse("/login", 303)
-    response.delete_cookie(COOKIE)
-    return response
 
 
 @router.get("/")
@@ -143,12 +51,17 @@ def _studio(
     following = jobs[-1].id if len(jobs) == PAGE else None
     return render(
         request, "studio.html", login, status, jobs=[view(job) for job in jobs], templates=load_templates(),
-        states=list(State), state=state, following=following, priorities=PRIORITIES, **values,
+        states=list(State), state=state, following=following, priorities=_priorities(login), **values,
     )  # fmt: skip
 
 
+def _priorities(login: Login) -> list[str]:
+    """What this key may ask for."""
+    return [name for name, step in PRIORITIES.items() if step < BREAKING or login.account.breaking]
+
+
 @router.post("/submit")
-def submit_page(
+async def submit_page(
     request: Request,
     service: ServiceDep,
     login: Editor,
@@ -167,9 +80,10 @@ def submit_page(
             {"template": template, "set": filled(slots)} if template and not prompt.strip() else {"prompt": prompt}
         )
         form = validate(wording | {"mode": mode, "seed": seed, "priority": priority}, GenerateForm, "form")
-        job = submit(service, login.account, image, form, None)
+        job = await submit(service, login.account, image, form, None)
     except (NewsreelError, ApiError) as error:
-        return _studio(request, service, login, status_of(error), error=str(error), typed=typed)
+        values = {"error": told(error), "typed": typed}
+        return await run_in_threadpool(_studio, request, service, login, status_of(error), **values)
     return RedirectResponse(f"/clips/{job.id}", 303)
 
 
@@ -194,9 +108,11 @@ def clip_page(request: Request, service: ServiceDep, login: Viewer, job_id: JobI
 
 def _larger(service: Service, login: Login, job: Job) -> Any:
     """The newest upscaling job of this clip."""
-    mine = service.store.page(service.visible_to(login.account), None, None, 200)
-    found = next((other for other in mine if other.request.get("of") == job.id), None)
-    return view(found) if found else None
+    found = references.enlargement(service.database, job.id)
+    try:
+        return view(service.store.get(found, service.visible_to(login.account))) if found else None
+    except UnknownJobError:
+        return None  # another key's, or deleted meanwhile
 
 
 @router.post("/clips/{job_id}/{action}")
@@ -206,8 +122,7 @@ def act(service: ServiceDep, login: Editor, job_id: JobId, action: str) -> Respo
     if action == "cancel":
         service.store.cancel(job_id, owner)
     elif action == "retry":
-        service.admit(login.account)
-        service.store.retry(job_id, owner)
+        retry(service, login.account, job_id)
     elif action == "upscale":
         _upscale(service, login, service.store.get(job_id, owner))
     else:
@@ -216,10 +131,23 @@ def act(service: ServiceDep, login: Editor, job_id: JobId, action: str) -> Respo
 
 
 def _upscale(service: Service, login: Login, job: Job) -> None:
-    """Enlarge a finished clip twice."""
+    """Enlarge a finished clip twice. Pressed again it is the same job; one that failed or was
+    cancelled runs again.
+    """
     if job.state is not State.COMPLETED or job.artifact is None:
         raise BadInputError(f"job {job.id} is {job.state}; only finished clips are enlarged")
+    wanted = UpscaleSettings(quality="fast")
+    key = f"enlarge {job.id} {wanted.scale} {wanted.quality}"
+    earlier = service.store.with_key(job.owner, key)
+    if earlier is not None and earlier.state not in (State.FAILED, State.CANCELLED):
+        return
+    check_settings(wanted)
     service.admit(login.account)
     source = {"input": str(service.folder / job.artifact), "name": "enlarged", "of": job.id}
-    wanted = UpscaleSettings(quality="fast").model_dump()
-    service.submit(NewJob("upscale", login.account.id, source | wanted, "upscale fast"), login.account)
+    new = NewJob("upscale", job.owner, source | wanted.model_dump(), "upscale fast", idempotency_key=key)
+    made = service.submit(replace(new, cost=job.cost * wanted.scale**2), login.account)
+    if made.state in (State.FAILED, State.CANCELLED):
+        service.store.retry(made.id)
+    if service.store.many([job.id]).get(job.id) is None:  # deleted while this one was stored
+        service.forgetter.forget(service.store.cancel(made.id).id)
+        raise ApiError(409, "this clip was deleted a moment ago; there is nothing to enlarge")

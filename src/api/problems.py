@@ -10,10 +10,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from loguru import logger
 from pydantic import BaseModel
-from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
+from src.api.answers import without_paths
 from src.core.errors import NewsreelError
+from src.jobs.trouble import UnavailableError
 
 
 class Problem(BaseModel):
@@ -35,16 +36,19 @@ class ApiError(Exception):
 
 def problem(status: int, detail: str, title: str = "", headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The response."""
-    body = {"type": "about:blank", "title": title or HTTPStatus(status).phrase, "status": status, "detail": detail}
+    told = without_paths(detail)
+    body = {"type": "about:blank", "title": title or HTTPStatus(status).phrase, "status": status, "detail": told}
     return JSONResponse(body, status, dict(headers or {}), "application/problem+json")
 
 
 def install(app: FastAPI) -> None:
-    """Handlers for every kind of error."""
+    """Handlers for every kind of error but bugs, which src/api/middleware.py answers."""
 
     @app.exception_handler(NewsreelError)
     async def expected(request: Request, error: NewsreelError) -> JSONResponse:
-        return problem(error.http_status, str(error), type(error).__name__)
+        if isinstance(error, UnavailableError):
+            logger.error("{}: {}", error, error.reason)
+        return problem(error.http_status, str(error), type(error).__name__, retry_of(error))
 
     @app.exception_handler(ApiError)
     async def refused(request: Request, error: ApiError) -> JSONResponse:
@@ -66,15 +70,17 @@ def install(app: FastAPI) -> None:
             return problem(507, FULL)
         raise error
 
-    @app.exception_handler(OperationalError)
-    async def away(request: Request, error: OperationalError) -> JSONResponse:
-        logger.error("the database cannot be reached: {}", str(error.orig).strip())
-        return problem(503, "the database cannot be reached; try again soon", headers={"Retry-After": "10"})
 
-    @app.exception_handler(Exception)
-    async def bug(request: Request, error: Exception) -> JSONResponse:
-        logger.opt(exception=error).error("a bug while answering {} {}", request.method, request.url.path)
-        return problem(500, "the service has a bug; the log has the details under this request's id")
+def bug(error: Exception, method: str, path: str) -> JSONResponse:
+    """The answer to what nobody foresaw; the log has it with its traceback, under the request's id.
+    """
+    logger.opt(exception=error).error("a bug while answering {} {}", method, path)
+    return problem(500, "the service has a bug; the log has the details under this request's id")
+
+
+def retry_of(error: NewsreelError) -> dict[str, str]:
+    """Headers that say when to try again."""
+    return {"Retry-After": "10"} if isinstance(error, UnavailableError) else {}
 
 
 FULL = "the disk is full: the request was not kept"

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from src.api.answers import told
 from src.jobs.model import Job, State
 
 EXAMPLE = {
@@ -87,8 +88,10 @@ def view(job: Job) -> JobView:
     url = f"/artifacts/{job.artifact}" if job.artifact else None
     return JobView(
         **{name: getattr(job, name) for name in
-           ("id", "kind", "state", "priority", "created_at", "started_at", "finished_at", "attempts", "result",
-            "error", "cancel_requested", "pinned", "artifact")},
+           ("id", "kind", "state", "priority", "created_at", "started_at", "finished_at", "attempts",
+            "cancel_requested", "pinned", "artifact")},
+        result=told(job.result),
+        error=told(job.error),
         progress=ProgressView(stage=job.stage, done=job.done, total=job.total),
         request={name: value for name, value in job.request.items() if name not in HIDDEN},
         artifact_url=url,

@@ -9,14 +9,14 @@ from fastapi.security.http import HTTPAuthorizationCredentials
 from fastapi.security.utils import get_authorization_scheme_param
 from starlette.requests import HTTPConnection
 
+from src.api.origins import SAFE
 from src.api.problems import ApiError
 from src.api.service import Service, service_of
-from src.jobs.accounts import Account, Login, Role
+from src.jobs.accounts import OPEN, Account, Login, Role
 
 COOKIE = "newsreel_session"
+LOGIN_COOKIE = "newsreel_login"
 CSRF_HEADER = "X-CSRF-Token"
-SAFE = {"GET", "HEAD", "OPTIONS"}
-OPEN = Account("open", "open", Role.ADMIN, 0.0)
 
 _bearer = HTTPBearer(auto_error=False, description="An API key: python -m src.api_keys create")
 _header = APIKeyHeader(name="X-API-Key", auto_error=False)
@@ -25,13 +25,13 @@ ServiceDep = Annotated[Service, Depends(service_of)]
 
 def open_account(service: Service) -> Account:
     """Everybody, where the service is open."""
-    return Account("open", "open", Role.ADMIN, 0.0, None, service.settings.per_minute, service.settings.per_day)
+    return Account(OPEN, OPEN, Role.ADMIN, 0.0, None, service.settings.per_minute, service.settings.per_day, True)
 
 
 def login_of(request: Request, service: Service) -> Login | None:
     """The browser's login, if its cookie is good."""
+    service.origins.check(request)
     if service.settings.auth == "off":
-        check_site(request)
         return Login(open_account(service), "open")
     cookie = request.cookies.get(COOKIE)
     return service.accounts.session(cookie) if cookie else None
@@ -69,17 +69,20 @@ def is_known(request: HTTPConnection, service: Service) -> bool:
     return cookie is not None and service.accounts.session(cookie) is not None
 
 
-def check_site(request: Request) -> None:
-    """An open service, and the login, have no token that another site's page could not know: browsers say who asks."""
-    if request.method not in SAFE and request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
-        raise ApiError(403, "another site's page may not do this; open the service's own page")
-
-
 def check_csrf(request: Request, login: Login, sent: str | None = None) -> None:
     """A browser that changes something must send the token of its page, which other sites cannot read."""
     sent = sent or request.headers.get(CSRF_HEADER, "")
     if request.method not in SAFE and not hmac.compare_digest(sent.encode(), login.csrf.encode()):
         raise ApiError(403, f"the {CSRF_HEADER} header does not match this login; reload the page")
+
+
+def check_login_token(request: Request, sent: str) -> None:
+    """The login form carries the token of its page's cookie: another site's page cannot log a
+    browser in.
+    """
+    token = request.cookies.get(LOGIN_COOKIE, "")
+    if not token or not hmac.compare_digest(sent.encode(), token.encode()):
+        raise ApiError(403, "this login page is old, or the browser keeps no cookies; load the page again")
 
 
 def needs(role: Role) -> object:

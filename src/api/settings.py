@@ -12,13 +12,20 @@ Amount = Annotated[int, Field(ge=0)]
 
 
 class ServiceSettings(Config):
-    """auth: off opens the service to everybody. workers: processes that the service starts; 0 leaves them to you.
+    """auth: off opens the service to everybody. workers: processes that the service starts; 0
+    leaves them to you.
 
-    maker: engine, or fake for load tests. warm: mode that workers load before the first job. lease, drain: seconds.
-    max_upload: bytes of a request. max_queue: waiting jobs before 429. min_free: bytes of disk before 507.
-    keep_days, keep_bytes: finished artifacts beyond are removed, oldest first; pinned ones stay; 0 keeps all.
-    per_minute, per_day: submissions of the key that the first start makes, and of an open service.
-    wait: seconds a plain POST waits for its clip before it answers 202.
+    maker: engine, or fake for load tests. warm: mode that workers load before the first job. lease,
+    drain: seconds. job_limit: seconds that a job may run. stall: seconds in which a stage must
+    report something; 0: each stage's own. max_upload: bytes of a request. max_queue: waiting jobs
+    before 429, `reserved` of which are for breaking news. share: of the queue that one key's jobs
+    may take. max_cost: frames of 720x480 that a job may write; 0: no limit. min_free: bytes of disk
+    before 507. hosts: names by which the service is reached, besides addresses and this machine's
+    own. origins: other sites whose pages may use it, such as https://cms.example.org; both are
+    lists with commas between. keep_days, keep_bytes: finished artifacts beyond are removed, oldest
+    first; pinned ones stay; 0 keeps all. per_minute, per_day: submissions of the key that the first
+    start makes, and of an open service. wait: seconds a plain POST waits for its clip before it
+    answers 202.
     """
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -31,14 +38,30 @@ class ServiceSettings(Config):
     warm: Literal["", "baseline", "optimized"] = ""
     lease: Annotated[float, Field(gt=0)] = 60.0
     drain: Annotated[float, Field(ge=0)] = 30.0
+    job_limit: Annotated[float, Field(gt=0)] = 6 * 3600.0
+    stall: Annotated[float, Field(ge=0)] = 0.0
     max_upload: Amount = 100_000_000
     max_queue: Amount = 1000
+    share: Annotated[float, Field(gt=0, le=1)] = 0.25
+    max_cost: Amount = 1_000_000
     min_free: Amount = 1_000_000_000
     keep_days: Annotated[float, Field(ge=0)] = 30.0
     keep_bytes: Amount = 0
     per_minute: Amount = 60
     per_day: Amount = 2000
     wait: Annotated[float, Field(ge=0)] = 3600.0
+    hosts: str = ""
+    origins: str = ""
+
+    @property
+    def reserved(self) -> int:
+        """Places of the queue that only breaking news may take."""
+        return self.max_queue // 10
+
+    @property
+    def share_of_a_key(self) -> int:
+        """How many jobs of one key may wait."""
+        return max(1, int(self.max_queue * self.share))
 
 
 def read_settings() -> ServiceSettings:

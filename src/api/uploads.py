@@ -1,90 +1,84 @@
-"""Uploads: judged by their content, kept under their hash."""
+"""Uploads: judged by their content behind the wall, kept under their hash."""
 
 import hashlib
 import json
+import os
 import secrets
 import shutil
-import threading
 from pathlib import Path
 from typing import Any
 
 from fastapi import UploadFile
 
-from src.artifacts.store import LocalStore
+from src.artifacts.store import LocalStore, is_whole
+from src.core.durable import make_folder, sync_folder
 from src.core.errors import BadInputError, OutputError
 from src.core.paths import home
-from src.media.images import MAX_BYTES, check_photograph
+from src.media.images import MAX_BYTES
 
 CHUNK = 1 << 20
-DECODING = threading.BoundedSemaphore(4)  # 100 megapixels take 400 MB while they are looked at
 
 
-def keep_photograph(upload: UploadFile) -> Path:
-    """Decode the photograph and keep it; returns its path. Raises BadInputError with what is wrong with it."""
+def read_upload(upload: UploadFile) -> bytes:
+    """The photograph's bytes. Raises BadInputError where there are none, or too many."""
     data = upload.file.read(MAX_BYTES + 1)
     if not data:
         raise BadInputError("image is empty; send a photograph")
     if len(data) > MAX_BYTES:
         raise BadInputError(f"image has more than {MAX_BYTES:,} bytes")
-    with DECODING:
-        digest, suffix = check_photograph(data, "image")
+    return data
+
+
+def keep_photograph(data: bytes, digest: str, suffix: str) -> Path:
+    """Keep a photograph that was checked; it has reached the disk then."""
     return LocalStore(home()).keep_photograph(data, digest, suffix)
 
 
-def keep_video(upload: UploadFile) -> Path:
-    """Copy the video to `uploads/` under its hash, and look whether it is one."""
-    folder = home() / "uploads"
-    folder.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256()
-    while chunk := upload.file.read(CHUNK):
-        digest.update(chunk)
-    upload.file.seek(0)
-    path = folder / f"{digest.hexdigest()}.video"
-    if path.exists():
-        path.touch()  # young again: housekeeping removes old ones that no job names
-    else:
-        _copy(upload, path)
-    return path
+class Video:
+    """An uploaded video on its way into `uploads/`: copied, then judged, then kept under its hash.
+    """
 
+    def __init__(self, upload: UploadFile) -> None:
+        digest, size = hashlib.sha256(), 0
+        while chunk := upload.file.read(CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+        self.upload, self.size, self.sha256 = upload, size, digest.hexdigest()
+        self.path = home() / "uploads" / f"{self.sha256}.video"
+        # the same video may come twice at once
+        self.partial = self.path.with_suffix(f".{secrets.token_hex(4)}.partial")
 
-def _copy(upload: UploadFile, path: Path) -> None:
-    partial = path.with_suffix(f".{secrets.token_hex(4)}.partial")  # the same video may come twice at once
-    try:
-        with partial.open("wb") as target:
-            shutil.copyfileobj(upload.file, target, CHUNK)
-        check_video(partial)
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"the upload cannot be stored: {error.strerror}") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    def copy(self) -> Path:
+        """Write it beside its final name. Raises OutputError."""
+        self.upload.file.seek(0)
+        try:
+            make_folder(self.path.parent)
+            with self.partial.open("wb") as target:
+                shutil.copyfileobj(self.upload.file, target, CHUNK)
+                target.flush()
+                os.fsync(target.fileno())
+        except OSError as error:
+            self.drop()
+            raise OutputError(f"the upload cannot be stored: {error.strerror}") from None
+        return self.partial
 
+    def keep(self) -> Path:
+        """Give it its final name, unless it is there already and whole. Raises OutputError."""
+        try:
+            if is_whole(self.path, self.size, self.sha256):
+                self.path.touch()  # young again: housekeeping puts old ones aside that no job names
+            else:
+                self.partial.replace(self.path)
+                sync_folder(self.path.parent)
+        except OSError as error:
+            raise OutputError(f"the upload cannot be stored: {error.strerror}") from None
+        finally:
+            self.drop()
+        return self.path
 
-MAX_SECONDS = 600.0
-MAX_SIDE = 4320
-FORMATS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,h264,hevc,flv,asf,ogg,mxf,gif,dv,ivf,yuv4mpegpipe,wav"
-"""No playlists (concat, hls, dash): they open other files of this machine."""
-READS = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-
-
-def check_video(path: Path) -> None:
-    """Open it and decode its first frame. Raises BadInputError where it is no video, too long or too large."""
-    import av
-
-    try:
-        with av.open(str(path), options=READS) as container:
-            if not container.streams.video:
-                raise BadInputError("video holds no picture; send a video file")
-            seconds = (container.duration or 0) / 1e6
-            stream = container.streams.video[0]
-            if max(stream.width or 0, stream.height or 0) > MAX_SIDE:
-                raise BadInputError(f"video is {stream.width}x{stream.height}; at most {MAX_SIDE} pixels a side")
-            if seconds > MAX_SECONDS:
-                raise BadInputError(f"video lasts {seconds:.0f} s; at most {MAX_SECONDS:.0f} s are taken")
-            if next(container.decode(video=0), None) is None:
-                raise BadInputError("video holds no frame that can be decoded")
-    except av.FFmpegError as error:
-        raise BadInputError(f"video cannot be read: {error.strerror}") from None
+    def drop(self) -> None:
+        """Remove the copy."""
+        self.partial.unlink(missing_ok=True)
 
 
 def parse_json(text: str, field: str) -> dict[str, Any]:

@@ -4,17 +4,22 @@ from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, File, Form, Path, Response, UploadFile
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
+from src.api.answers import told
 from src.api.artifacts import find
 from src.api.problems import ApiError, responses
 from src.api.security import Reader, ServiceDep, Submitter
 from src.api.service import Service
-from src.api.uploads import keep_video, parse_json
+from src.api.uploads import Video, parse_json
 from src.core.config import Config, validate
+from src.core.errors import BadInputError
 from src.jobs.accounts import Account
 from src.jobs.model import Job, NewJob, State
+from src.media.videos import VideoFacts
+from src.upscaling.files import preset_files
 
 router = APIRouter(prefix="/api", tags=["upscale"])
 TaskId = Annotated[str, Path(pattern="^[0-9a-f]{21}$", description="The task's id")]
@@ -67,22 +72,51 @@ class Message(BaseModel):
     "/upload", response_model=Task, status_code=202, summary="Upload a video to enlarge",
     responses=responses(400, 401, 403, 413, 422, 429, 503, 507),
 )  # fmt: skip
-def upload(
+async def upload(
     service: ServiceDep,
     account: Submitter,
     video: Annotated[UploadFile, File(description="Any video file that ffmpeg reads")],
     settings: Annotated[str, Form(description='JSON, such as {"scale": 2, "quality": "fast"}', max_length=4000)] = "{}",
 ) -> Task:
     wanted = validate(parse_json(settings, "settings"), UpscaleSettings, "settings")
-    service.admit(account)
-    request = {"input": str(keep_video(video)), "name": safe_name(video.filename), **wanted.model_dump()}
-    job = service.submit(NewJob("upscale", account.id, request, f"upscale {wanted.quality}"), account)
+    kept = await run_in_threadpool(_receive, service, account, wanted, video)
+    try:
+        async with service.decoding.turn(account.id) as turn:
+            check = turn.wall.check_upscale
+            facts = await run_in_threadpool(check, kept.partial, wanted.model_dump())
+        job = await run_in_threadpool(_store, service, account, wanted, kept, facts)
+    finally:
+        kept.drop()
     return Task(taskId=job.id, status=job.state)
+
+
+def _receive(service: Service, account: Account, wanted: UpscaleSettings, video: UploadFile) -> Video:
+    """Admit, and copy the upload."""
+    check_settings(wanted)
+    service.admit(account)
+    kept = Video(video)
+    kept.copy()
+    return kept
+
+
+def check_settings(wanted: UpscaleSettings) -> None:
+    """Raise what a worker would raise whatever the video."""
+    if wanted.guideScale is not None:
+        raise BadInputError(f"guideScale is for diffusion backends only; quality {wanted.quality} has no guidance")
+    preset_files(wanted.quality, wanted.scale)
+
+
+def _store(
+    service: Service, account: Account, wanted: UpscaleSettings, kept: Video, facts: VideoFacts
+) -> Job:
+    cost = service.planning.upscale(facts, wanted.scale)
+    request = {"input": str(kept.keep()), "name": safe_name(kept.upload.filename), **wanted.model_dump()}
+    return service.submit(NewJob("upscale", account.id, request, f"upscale {wanted.quality}", cost=cost), account)
 
 
 def safe_name(name: str | None) -> str:
     """The last part of what the client calls the file, for people to read."""
-    plain = (name or "video").replace("\\", "/").replace("\x00", "").encode("utf-8", "ignore").decode()
+    plain = "".join(letter for letter in (name or "video").replace("\\", "/") if letter.isprintable())
     return PurePath(plain).stem[:60] or "video"
 
 
@@ -90,7 +124,7 @@ def safe_name(name: str | None) -> str:
 def status(service: ServiceDep, account: Reader, task_id: TaskId) -> TaskStatus:
     job = _task(service, account, task_id)
     url = f"/api/download/{job.id}" if job.state is State.COMPLETED else None
-    return TaskStatus(taskId=job.id, status=job.state, progress=_percent(job), downloadUrl=url, error=job.error)
+    return TaskStatus(taskId=job.id, status=job.state, progress=_percent(job), downloadUrl=url, error=told(job.error))
 
 
 @router.get("/progress/{task_id}", response_model=TaskProgress, summary="Frames done", responses=Unknown)

@@ -1,12 +1,13 @@
 """Where finished files go. A name is published once and whole, and never overwritten."""
 
+import hashlib
 import os
-import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from src.core.durable import make_folder, sync_file, sync_folder, write_whole
 from src.core.errors import OutputError
 
 
@@ -64,18 +65,22 @@ class LocalStore:
             raise
 
     def publish(self, temporary: Path, final: Path) -> Path:
-        """Rename within one file system, so that readers see the old file or the new one, never a part."""
+        """Rename within one file system, so that readers see the old file or the new one, never a
+        part; it has reached the disk then.
+        """
         try:
-            final.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(final.parent)
+            sync_file(temporary)
             temporary.replace(final)
+            sync_folder(final.parent)
         except OSError as error:
             raise OutputError(f"{final} cannot be written: {error.strerror}") from None
         return final
 
     def keep_photograph(self, data: bytes, sha256: str, suffix: str) -> Path:
-        """Write `photographs/<sha256><suffix>` unless it is there; raises OutputError when the disk is full."""
+        """Write `photographs/<sha256><suffix>` unless it is there and whole. Raises OutputError."""
         path = self.root / "photographs" / f"{sha256}{suffix}"
-        if not path.exists():
+        if not is_whole(path, len(data), sha256):
             write_whole(path, data)
         return path
 
@@ -83,17 +88,16 @@ class LocalStore:
         return next((self.root / "photographs").glob(f"{sha256}.*"), None)
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it appears whole or not at all, also where threads write it at once. Raises OutputError."""
-    temporary = path.with_name(f".{path.name}.{threading.get_native_id()}.partial")
+def is_whole(path: Path, size: int, sha256: str) -> bool:
+    """Whether the stored file is there with these bytes: a disk that filled or failed may have left
+    others.
+    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
+        with path.open("rb") as stream:
+            same = os.fstat(stream.fileno()).st_size == size
+            return same and hashlib.file_digest(stream, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
 
 
 def _manifest(clip: Path) -> Path:

@@ -36,6 +36,7 @@ def _create(
     role: Annotated[str, typer.Option(help="read, submit or admin.")] = "submit",
     per_minute: Annotated[int, typer.Option(min=0, help="Submissions a minute.")] = 60,
     per_day: Annotated[int, typer.Option(min=0, help="Submissions a day.")] = 2000,
+    breaking: Annotated[bool, typer.Option("--breaking", help="May submit breaking news; an admin may.")] = False,
     json: Json = False,
 ) -> None:
     from src.core.errors import BadInputError
@@ -44,7 +45,7 @@ def _create(
     with command(json):
         if role not in list(Role):
             raise BadInputError(f"--role is {role!r}; it must be one of: {', '.join(Role)}")
-        secret, account = _accounts().create(name, Role(role), per_minute, per_day)
+        secret, account = _accounts().create(name, Role(role), per_minute, per_day, breaking or None)
         if json:
             print_json({"id": account.id, "key": secret, "role": account.role})
         else:
@@ -64,8 +65,8 @@ def _list(json: Json = False) -> None:
 
 def _line(account: dict[str, Any]) -> str:
     state = "revoked" if account["revoked_at"] else "in use"
-    limits = f"{account['per_minute']}/min {account['per_day']}/day"
-    return f"{account['id']}  {account['role']:<6}  {state:<7}  {limits:<18}  {account['name']}"
+    limits = f"{account['per_minute']}/min {account['per_day']}/day{' breaking' if account['breaking'] else ''}"
+    return f"{account['id']}  {account['role']:<6}  {state:<7}  {limits:<27}  {account['name']}"
 
 
 def _revoke(key_id: Annotated[str, typer.Argument(help="The key's id, as list shows it.")], json: Json = False) -> None:

@@ -86,7 +86,7 @@ def _announcer(total: int, quiet: bool) -> Any:
 
 def _answer(outcomes: list["Outcome"], seconds: float, values: dict[str, Any]) -> None:
     """Write the reports, show the table, and raise PartialFailureError when a job failed."""
-    from src.artifacts.store import write_whole
+    from src.core.durable import write_whole
 
     report = summary(outcomes, seconds)
     folder = values["output_dir"]

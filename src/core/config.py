@@ -1,6 +1,7 @@
 """Typed configuration: frozen models that refuse unknown keys, and errors that name file and key."""
 
 import reprlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,7 +42,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def load(path: Path, model: type[ConfigT]) -> ConfigT:
-    """Read one YAML file into `model`; the file holds only what differs from the defaults."""
+    """Read one YAML file into `model`; the file holds only what differs from the defaults. Read
+    again once it changes: services ask at each request.
+    """
+    state = path.stat() if is_file(path) else None
+    return _load(path, model, state and (state.st_mtime_ns, state.st_size, state.st_ino))
+
+
+@lru_cache(maxsize=64)
+def _load(path: Path, model: type[ConfigT], _state: object) -> ConfigT:
     return validate(read_yaml(path), model, str(path))
 
 

@@ -80,7 +80,7 @@ def _number(member: zipfile.ZipInfo) -> tuple[int, str]:
 
 def take(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, ledger: Any) -> Path:
     """Unpack one file, whole or not at all, unless it is there. Raises BadInputError where its CRC is wrong."""
-    from src.artifacts.store import write_whole
+    from src.core.durable import write_whole
 
     if ledger.holds(path):
         return path

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from src.artifacts.store import write_whole
+from src.core.durable import write_whole
 from src.core.errors import BadInputError, MissingWeightsError, OutputError
 from src.core.files import sha256_of
 

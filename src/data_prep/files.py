@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from src.artifacts.store import write_whole
+from src.core.durable import write_whole
 from src.media.writer import VideoWriter
 
 

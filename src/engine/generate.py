@@ -51,9 +51,12 @@ class Prepared:
     adapters: tuple[AdapterFile, ...] = ()
 
 
-def prepare(request: Request) -> Prepared:
-    """Check a request and find everything it names, fast: nothing heavy is imported for a bad one."""
-    photograph = read_photograph(request.input_image)
+def prepare(request: Request, read: Callable[[Path], Photograph] = read_photograph) -> Prepared:
+    """Check a request and find everything it names, fast: nothing heavy is imported for a bad one.
+
+    read: how the photograph is decoded, where it is a stranger's.
+    """
+    photograph = read(request.input_image)
     templates = load_templates()
     spec, choice = choose_model(request)
     check(request, spec, templates)
@@ -88,11 +91,13 @@ def sized(prepared: Prepared, hardware: Hardware) -> Prepared:
     return replace(prepared, spec=counted_folder(prepared.spec, prepared.folder))
 
 
-def choose_model(request: Request) -> tuple[ModelSpec, str]:
-    """The model asked for; "auto" is the 5B where its weights and a card that it fits are here, else the embedded one.
+def choose_model(request: Request, hardware: Hardware | None = None) -> tuple[ModelSpec, str]:
+    """The model asked for; "auto" is the 5B where its weights and a card that it fits are here,
+    else the embedded one.
 
-    The whole card counts, not what is free of it: this process may hold the model already, and two clips of one batch
-    are of one model.
+    hardware: of the machine that will run it; None looks at this one. The whole card counts, not
+    what is free of it: this process may hold the model already, and two clips of one batch are of
+    one model.
     """
     if request.model != "auto":
         spec = find_model(request.model)
@@ -100,9 +105,10 @@ def choose_model(request: Request) -> tuple[ModelSpec, str]:
     large, nano = find_model(LARGE), find_model("nano")
     if find(large) is None:
         return nano, f"model nano, the embedded one: {how_to_fetch(large)}"
-    from src.engine.probe import probe
+    if hardware is None:
+        from src.engine.probe import probe
 
-    hardware = probe(request.device)
+        hardware = probe(request.device)
     if hardware.device != "cuda":
         return nano, f"model nano, the embedded one: {LARGE} needs a CUDA device, which is not here"
     try:

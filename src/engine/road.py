@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from loguru import logger
 
-from src.artifacts.store import ArtifactStore, write_whole
+from src.artifacts.store import ArtifactStore
+from src.core.durable import write_whole
 from src.core.errors import OutputError
 from src.core.hardware import Hardware
 from src.core.paths import home

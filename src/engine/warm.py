@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
 from src.core.hardware import Hardware
 from src.core.paths import REPOSITORY
@@ -47,13 +48,17 @@ def short_plans(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
     )
 
 
+def plain_model(device: str) -> ModelSpec:
+    """The model of a plain request on this machine."""
+    return choose_model(Request(input_image=SAMPLE, device=device))[0]
+
+
 def describe_model(device: str) -> dict[str, Any]:
-    """The model of a plain request, as `GET /health` tells it: name, revision, weights, native size, frames, rate.
+    """That model as `GET /health` tells it: name, revision, weights, native size, frames, rate.
 
     weights: the first 12 digits of SHA-256 over the transformer's.
     """
-    request = Request(input_image=SAMPLE, device=device)
-    spec, _ = choose_model(request)
+    spec = plain_model(device)
     return {
         "name": spec.id, "revision": spec.revision, "weights": base_hash(locate(spec))[:12],
         "width": spec.native.width, "height": spec.native.height, "frames": spec.defaults.num_frames,

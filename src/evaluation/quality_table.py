@@ -126,7 +126,7 @@ def read_results(path: Path) -> list[dict[str, Any]]:
 
 
 def write_results(path: Path, rows: list[dict[str, Any]]) -> None:
-    from src.artifacts.store import write_whole
+    from src.core.durable import write_whole
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, (json.dumps(rows, indent=2) + "\n").encode())

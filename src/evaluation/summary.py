@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import Field
 
 import src
-from src.artifacts.store import write_whole
 from src.core.config import Config
+from src.core.durable import write_whole
 from src.core.files import sha256_of
 from src.core.paths import portable
 from src.engine.manifest import versions

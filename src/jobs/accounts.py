@@ -13,6 +13,8 @@ from src.jobs.database import Clock, Database
 from src.jobs.tables import keys, logins
 
 PREFIX = "nr_"
+OPEN = "open"
+"""The id of everybody, where the service asks for no keys."""
 LOGIN_S = 12 * 3600.0
 PER_MINUTE, PER_DAY = 60, 2000
 
@@ -31,7 +33,10 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Account:
-    """One API key, without its secret. per_minute, per_day: how many submissions it may make."""
+    """One API key, without its secret. per_minute, per_day: how many submissions it may make.
+
+    breaking: whether it may submit jobs of priority `breaking`.
+    """
 
     id: str
     name: str
@@ -40,6 +45,7 @@ class Account:
     revoked_at: float | None = None
     per_minute: int = PER_MINUTE
     per_day: int = PER_DAY
+    breaking: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,13 +63,18 @@ class Accounts:
         self.database, self.clock = database, clock
 
     def create(
-        self, name: str, role: Role, per_minute: int = PER_MINUTE, per_day: int = PER_DAY
+        self, name: str, role: Role, per_minute: int = PER_MINUTE, per_day: int = PER_DAY, breaking: bool | None = None
     ) -> tuple[str, Account]:
-        """A new key: its secret, shown this once, and its account."""
+        """A new key: its secret, shown this once, and its account. breaking: None gives the right
+        to admins.
+        """
         if not name.strip() or len(name) > 100:
             raise BadInputError("a key needs a name of 1 to 100 characters, such as its newsroom")
+        if not name.isprintable():
+            raise BadInputError("a key's name is one line of plain text, without control characters")
         secret = PREFIX + secrets.token_urlsafe(32)
-        account = Account(secrets.token_hex(6), name, role, self.clock(), None, per_minute, per_day)
+        urgent = role == Role.ADMIN if breaking is None else breaking
+        account = Account(secrets.token_hex(6), name, role, self.clock(), None, per_minute, per_day, urgent)
         values = {name: getattr(account, name) for name in Account.__dataclass_fields__}
         with self.database.write() as connection:
             connection.execute(insert(keys).values(hash=digest(secret), **values))

@@ -4,7 +4,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,19 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from src.core.errors import BadInputError, OutputError
+from src.jobs.trouble import UnavailableError, trouble_of
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0001"
+HEAD = "0002"
 BACKENDS = ("sqlite", "postgresql")
 BUSY_MS = 20_000
+STILL_BUSY_MS = 500
+"""How long is waited for a lock that was not given back within BUSY_MS the last time: nobody queues
+behind it.
+"""
 LOOK_S = 0.002
+REOPENED = ("read-only", "damaged", "away")
+"""Troubles after which connections are opened again: the file may be another one by then."""
 
 
 class Database:
@@ -38,12 +45,14 @@ class Database:
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             _make_folder(Path(parsed.database).parent)
         self.url = url
+        self.trouble: UnavailableError | None = None
+        """Why the last transaction failed; None once one works again."""
         self.engine = _engine(parsed)
         # SQLite has one writer; waiting here costs less than its own polling for the lock.
-        self._turn = threading.Lock() if self.is_sqlite else nullcontext()
+        self._turn = threading.Lock()
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare)
-            event.listen(self.engine, "begin", _begin)
+            event.listen(self.engine, "begin", self._begin)
 
     @property
     def is_sqlite(self) -> bool:
@@ -51,20 +60,66 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One transaction. Raises OutputError where the disk is full."""
-        try:
-            with self._turn, self.engine.begin() as connection:
-                yield connection
-        except DBAPIError as error:
-            if "full" in str(error.orig).lower():
-                raise OutputError("the disk is full: the database took nothing; free some space") from None
-            raise
+        """One transaction. Raises UnavailableError where the database is locked, read-only, damaged
+        or away, and OutputError where the disk is full.
+        """
+        with self._watched(), self._alone(), self.engine.begin() as connection:
+            yield connection
+        self.trouble = None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Reads that see one state of the database and lock nothing."""
-        with self.engine.connect().execution_options(newsreel_read=True) as connection:
+        """Reads that see one state of the database and lock nothing. Raises UnavailableError as
+        `write` does.
+        """
+        with self._watched(), self.engine.connect().execution_options(newsreel_read=True) as connection:
             yield connection
+        if self.trouble is not None and self.trouble.kind in ("away", "damaged"):
+            self.trouble = None
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Drivers' errors become those of the tree."""
+        try:
+            yield
+        except UnavailableError as error:
+            self._note(error)
+            raise
+        except (DBAPIError, sqlite3.Error) as error:
+            if (told := trouble_of(error)) is None:
+                raise
+            self._note(told)
+            raise told from error
+
+    def _note(self, error: OutputError) -> None:
+        if isinstance(error, UnavailableError):
+            self.trouble = error
+            if self.is_sqlite and error.kind in REOPENED:
+                self.engine.dispose()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """This process's turn to write; threads queue here no longer than for the lock itself."""
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._turn.acquire(timeout=self._patience()):
+            raise _locked_for(self._patience())
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    def _patience(self) -> float:
+        """Seconds to wait for SQLite's write lock."""
+        stuck = self.trouble is not None and self.trouble.kind == "locked"
+        return min(BUSY_MS, STILL_BUSY_MS if stuck else BUSY_MS) / 1000
+
+    def _begin(self, connection: Connection) -> None:
+        if connection.get_execution_options().get("newsreel_read"):
+            connection.exec_driver_sql("BEGIN")
+        else:
+            _take_the_write_lock(connection.connection.driver_connection, self._patience())
 
     def migrate(self) -> None:
         """Bring the schema up to this version; does nothing where it is. Raises OutputError where it cannot be opened,
@@ -75,9 +130,10 @@ class Database:
                 return
             if revision is not None and revision > HEAD:
                 raise BadInputError(f"the database is of a newer version ({revision}); this one knows {HEAD}")
-            upgrade(self.engine)
-        except DBAPIError as error:
-            raise OutputError(f"the database cannot be opened: {' '.join(str(error.orig).split())}") from None
+            with self._watched():
+                upgrade(self.engine)
+        except UnavailableError as error:
+            raise OutputError(f"the database cannot be opened: {error.reason}") from None
 
     def _revision(self) -> str | None:
         with self.read() as connection:
@@ -122,26 +178,23 @@ def _prepare(connection: Any, _: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin(connection: Connection) -> None:
-    if connection.get_execution_options().get("newsreel_read"):
-        connection.exec_driver_sql("BEGIN")
-    else:
-        _take_the_write_lock(connection.connection.driver_connection)
-
-
-def _take_the_write_lock(connection: Any) -> None:
+def _take_the_write_lock(connection: Any, patience: float) -> None:
     """Ask every two milliseconds. SQLite's own waiting sleeps up to 100 ms, while another process that writes one
     transaction after the other takes the lock again and again.
     """
-    deadline = time.monotonic() + BUSY_MS / 1000
+    deadline = time.monotonic() + patience
     connection.execute("PRAGMA busy_timeout=0")
     try:
         while not _locked(connection):
             if time.monotonic() > deadline:
-                raise OutputError(f"the database stayed locked for {BUSY_MS // 1000} s; does another program hold it?")
+                raise _locked_for(patience)
             time.sleep(LOOK_S)
     finally:
         connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+
+
+def _locked_for(seconds: float) -> UnavailableError:
+    return UnavailableError("locked", f"stayed locked for {seconds:g} s; another program holds it")
 
 
 def _locked(connection: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from src.jobs import turns
 from src.jobs.database import Clock, Database
 from src.jobs.model import Job, State
 from src.jobs.store import COLUMNS, LostLeaseError, as_job, record
@@ -48,8 +49,9 @@ class LeaseStore:
     def claim(self, worker: str, device: str, warm: str | None = None) -> Job | None:
         """The next job for this worker, which must hold the device; None where nothing waits.
 
-        warm: the group whose model is loaded. A job of that group is taken first if it came at most two minutes after
-        the one that is next, so that breaking news never waits for company.
+        Owners take turns (src/jobs/turns.py). warm: the group whose model is loaded. A job of that
+        group is taken first if its turn is at most two minutes after the next one's, so that
+        breaking news never waits for company.
         """
         now = self.clock()
         with self.database.write() as connection:
@@ -64,7 +66,9 @@ class LeaseStore:
             }  # fmt: skip
             connection.execute(update(jobs).where(jobs.c.id == chosen).values(values))
             record(connection, chosen, now, "state", {"state": State.PROCESSING, "worker": worker})
-            return as_job(connection.execute(select(*COLUMNS).where(jobs.c.id == chosen)).one())
+            job = as_job(connection.execute(select(*COLUMNS).where(jobs.c.id == chosen)).one())
+            turns.take(connection, job.owner, job.priority, now)
+            return job
 
     def _check_device(self, connection: Connection, worker: str, device: str, now: float) -> None:
         row = connection.execute(select(devices).where(devices.c.device == device)).one_or_none()
@@ -72,14 +76,26 @@ class LeaseStore:
             raise LostLeaseError(f"worker {worker} does not hold {device} any more")
 
     def _next(self, connection: Connection, warm: str | None) -> str | None:
-        query = select(jobs.c.id, jobs.c.rank).where(jobs.c.state == State.PENDING).order_by(jobs.c.rank).limit(1)
-        if not self.database.is_sqlite:
-            query = query.with_for_update(skip_locked=True)
-        first = connection.execute(query).one_or_none()
-        if first is None or warm is None:
-            return first.id if first else None
-        alike = query.where(jobs.c.group == warm, jobs.c.rank <= first.rank + TOGETHER_S)
-        return (connection.execute(alike).one_or_none() or first).id
+        """The first job of the line whose turn it is, or one of the warm group that is due soon
+        after.
+        """
+        waiting, lock = turns.lines(connection), not self.database.is_sqlite
+        if waiting and warm is not None and (alike := self._alike(connection, warm, waiting, lock)):
+            return alike
+        heads = (turns.head(connection, line, lock) for line in waiting)
+        return next((job for job in heads if job is not None), None)
+
+    @staticmethod
+    def _alike(connection: Connection, warm: str, waiting: list[turns.Line], lock: bool) -> str | None:
+        """The longest-waiting job of the group, where its own turn is at most two minutes after the
+        next one's.
+        """
+        until = waiting[0].at + TOGETHER_S
+        due = {(line.owner, line.priority) for line in waiting if line.at <= until}
+        query = select(jobs.c.id, jobs.c.owner, jobs.c.priority).order_by(jobs.c.rank).limit(1)
+        query = query.where(turns.WAITING, jobs.c.group == warm, jobs.c.rank <= until)
+        found = connection.execute(query.with_for_update(skip_locked=True) if lock else query).one_or_none()
+        return found.id if found is not None and (found.owner, found.priority) in due else None
 
     def heartbeat(self, job: Job) -> bool:
         """Renew the lease; returns whether the job is to stop. Raises LostLeaseError."""

@@ -30,9 +30,11 @@ class State(StrEnum):
 class NewJob:
     """What a client asks for.
 
-    kind: "generate" or "upscale". request: plain JSON that the worker understands. group: jobs of one group share
-    what is loaded. priority: 0 normal, 1 urgent, 2 breaking news; -1 when there is time. idempotency_key: a second
-    submission of one owner with the same key is the first one's job.
+    kind: "generate" or "upscale". request: plain JSON that the worker understands. group: jobs of
+    one group share what is loaded. priority: 0 normal, 1 urgent, 2 breaking news; -1 when there is
+    time. idempotency_key: a second submission of one owner with the same key is the first one's
+    job. cost: frames of 720x480 that it is reckoned to write. What it reads (`source`) and enlarges
+    (`parent`) is taken from the request.
     """
 
     kind: str
@@ -42,11 +44,17 @@ class NewJob:
     priority: int = 0
     idempotency_key: str | None = None
     max_attempts: int = 3
+    cost: float = 0.0
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job as stored. Times are seconds since the epoch; done and total count the steps of `stage`."""
+    """One job as stored. Times are seconds since the epoch; done and total count the steps of
+    `stage`.
+
+    parent: the job whose clip it enlarges. source: name of the stored file that it reads. cost: as
+    in `NewJob`.
+    """
 
     id: str
     kind: str
@@ -72,6 +80,9 @@ class Job:
     artifact: str | None
     idempotency_key: str | None
     pinned: bool
+    parent: str | None = None
+    source: str | None = None
+    cost: float = 0.0
 
 
 @dataclass(frozen=True)

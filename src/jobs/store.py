@@ -3,18 +3,20 @@
 import secrets
 import time
 from collections.abc import Collection, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from src.core.errors import BadInputError, NewsreelError
+from src.jobs import references
 from src.jobs.database import Clock, Database
 from src.jobs.model import Event, Job, NewJob, State
 from src.jobs.tables import events, jobs
 from src.jobs.together import Together
+from src.jobs.turns import AGEING_S
 
-AGEING_S = 600.0  # one step of priority is worth so much waiting: nothing starves
 FINAL = [state for state in State if state.final]
 COLUMNS = [column for column in jobs.columns if column.name != "rank"]
 
@@ -43,6 +45,12 @@ def as_job(row: Any) -> Job:
     return Job(**values | {"state": State(values["state"])})
 
 
+def source_of(request: dict[str, Any]) -> str | None:
+    """Name of the stored photograph or video that a request reads."""
+    path = request.get("input_image") or request.get("input")
+    return PurePath(path).name if path else None
+
+
 def record(connection: Connection, job_id: str, at: float, kind: str, data: dict[str, Any]) -> None:
     """Add an event, in the transaction of what it tells."""
     connection.execute(insert(events).values(job_id=job_id, at=at, kind=kind, data=data))
@@ -63,7 +71,8 @@ class JobStore:
             "state": State.PENDING, "request": new.request, "group": new.group, "priority": new.priority,
             "rank": now - AGEING_S * new.priority, "created_at": now, "attempts": 0,
             "max_attempts": new.max_attempts, "token": 0, "cancel_requested": False, "done": 0, "total": 0,
-            "idempotency_key": new.idempotency_key, "pinned": False,
+            "idempotency_key": new.idempotency_key, "pinned": False, "parent": new.request.get("of"),
+            "source": source_of(new.request), "cost": new.cost,
         }  # fmt: skip
         try:
             self._store(values)
@@ -88,12 +97,17 @@ class JobStore:
 
     def _first_with(self, new: NewJob) -> Job:
         """The job that this idempotency key made. Raises WrongStateError where it asked for something else."""
-        where = (jobs.c.owner == new.owner) & (jobs.c.idempotency_key == new.idempotency_key)
-        with self.database.read() as connection:
-            job = as_job(connection.execute(select(*COLUMNS).where(where)).one())
-        if (job.kind, job.request) != (new.kind, new.request):
+        job = self.with_key(new.owner, str(new.idempotency_key))
+        if job is None or (job.kind, job.request) != (new.kind, new.request):
             raise WrongStateError(f"idempotency key {new.idempotency_key!r} was used for another request")
         return job
+
+    def with_key(self, owner: str, key: str) -> Job | None:
+        """The owner's job that this idempotency key made, if there is one."""
+        where = (jobs.c.owner == owner) & (jobs.c.idempotency_key == key)
+        with self.database.read() as connection:
+            row = connection.execute(select(*COLUMNS).where(where)).one_or_none()
+        return as_job(row) if row else None
 
     def get(self, job_id: str, owner: str | None = None) -> Job:
         """The job. owner: None sees all. Raises UnknownJobError."""
@@ -134,16 +148,6 @@ class JobStore:
         with self.database.read() as connection:
             return [as_job(row) for row in connection.execute(query)]
 
-    def inputs(self, states: Collection[State] = tuple(State)) -> set[str]:
-        """Paths of the videos that upscaling jobs in these states name."""
-        query = (
-            select(jobs.c.request["input"].as_string())
-            .where(jobs.c.kind == "upscale", jobs.c.state.in_(states))
-            .distinct()
-        )
-        with self.database.read() as connection:
-            return {path for (path,) in connection.execute(query) if path}
-
     def of_artifact(self, name: str) -> Job | None:
         """The job that made the file called `name`."""
         with self.database.read() as connection:
@@ -182,10 +186,13 @@ class JobStore:
     def delete(self, job_id: str, owner: str | None = None, even_pinned: bool = True) -> Job:
         """Forget a finished job and its events; returns what it was, so that its files can go too.
 
-        even_pinned: False spares a job that is pinned by now. Raises WrongStateError.
+        even_pinned: False spares a job that is pinned by now. Raises WrongStateError, also while
+        another job is to enlarge its clip.
         """
         job = self.get(job_id, owner)
         with self.database.write() as connection:
+            if (needing := references.held_by(connection, job_id)) is not None:
+                raise WrongStateError(f"job {job_id} is being enlarged by job {needing}; cancel that one first")
             done = delete(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(FINAL))
             done = done if even_pinned else done.where(jobs.c.pinned.is_(False))
             if not connection.execute(done).rowcount:

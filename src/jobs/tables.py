@@ -1,6 +1,6 @@
 """The tables. `migrations/` creates them; a test holds both equal."""
 
-from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, MetaData, String, Table, UniqueConstraint, false
 
 metadata = MetaData()
 
@@ -32,11 +32,16 @@ jobs = Table(
     Column("artifact", String(255)),
     Column("idempotency_key", String(255)),
     Column("pinned", Boolean, nullable=False),
+    Column("parent", String(32)),  # the job whose clip this one enlarges
+    Column("source", String(255)),  # name of the stored photograph or video that it reads
+    Column("cost", Float, nullable=False, server_default="0"),  # frames of 720x480 that it writes, as estimated
     UniqueConstraint("owner", "idempotency_key", name="one_job_a_key"),
-    Index("jobs_next", "state", "rank"),
+    Index("jobs_turns", "state", "owner", "priority", "rank"),
     Index("jobs_of_owner", "owner", "id"),
     Index("jobs_by_state", "state", "id"),
     Index("jobs_by_artifact", "artifact"),
+    Index("jobs_by_parent", "parent"),
+    Index("jobs_by_source", "source"),
 )
 
 events = Table(
@@ -80,6 +85,7 @@ keys = Table(
     Column("revoked_at", Float),
     Column("per_minute", Integer, nullable=False),
     Column("per_day", Integer, nullable=False),
+    Column("breaking", Boolean, nullable=False, server_default=false()),
 )
 
 logins = Table(
@@ -89,4 +95,19 @@ logins = Table(
     Column("key_id", String(32), nullable=False),
     Column("csrf", String(64), nullable=False),
     Column("expires", Float, nullable=False),
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("owner", String(32), primary_key=True),
+    Column("priority", Integer, primary_key=True, autoincrement=False),
+    Column("served_at", Float, nullable=False),  # when a worker last took such a job of this owner
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", String(255), nullable=False),
 )

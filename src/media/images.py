@@ -65,7 +65,7 @@ class _Timed(BytesIO):
 
 def read_photograph(path: Path) -> Photograph:
     """Read, check and turn upright. Raises MissingFileError, or BadInputError with what is wrong."""
-    return parse_photograph(_read_bytes(Path(path)), str(path))
+    return parse_photograph(read_bytes(Path(path)), str(path))
 
 
 def parse_photograph(data: bytes, name: str) -> Photograph:
@@ -157,7 +157,10 @@ def _picture_errors(name: str) -> Iterator[None]:
         raise BadInputError(f"{name} is damaged and cannot be decoded: {error}") from None
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """The bytes of a photograph. Raises MissingFileError, or BadInputError where the file is none
+    or too large.
+    """
     if is_folder(path):
         raise BadInputError(f"input image {path} is a folder; give one picture file")
     if not is_file(path):

@@ -4,8 +4,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from src.artifacts.store import write_whole
 from src.catalog.spec import Memory, ModelSpec
+from src.core.durable import write_whole
 from src.core.errors import BadInputError
 from src.core.paths import home
 from src.pipelines.footprint import count

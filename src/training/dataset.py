@@ -89,7 +89,7 @@ def read_dataset(path: Path) -> Dataset:
 
 def write_dataset(path: Path, entries: list[Entry]) -> None:
     """Write a manifest whole, one entry a line. Raises OutputError."""
-    from src.artifacts.store import write_whole
+    from src.core.durable import write_whole
 
     lines = [json.dumps(entry.model_dump(mode="json"), ensure_ascii=False) for entry in entries]
     write_whole(Path(path), ("[\n" + ",\n".join(lines) + "\n]\n").encode())

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from src.artifacts.store import write_whole
 from src.core.config import Config
+from src.core.durable import write_whole
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import home
 from src.media.clips import upright

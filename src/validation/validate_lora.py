@@ -47,7 +47,7 @@ def _main(values: dict[str, Any]) -> None:
 
 def validate(values: dict[str, Any], listener: Any) -> tuple[dict[str, Any], Path]:
     """Make, measure and judge; writes report.json and index.html. Returns the report and its folder."""
-    from src.artifacts.store import write_whole
+    from src.core.durable import write_whole
     from src.validation.compare import compare, judge, summarise, to_dict
     from src.validation.held_out import held_out_losses
     from src.validation.scenarios import load_scenarios

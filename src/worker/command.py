@@ -9,10 +9,15 @@ import typer
 
 from src.console.options import make_app, switch, value
 from src.console.output import command
+from src.core.paths import home
+from src.jobs.house import bind, occupy
+from src.jobs.leases import LEASE_S
+from src.worker.pulse import Heart, Pulse
 
 if TYPE_CHECKING:
     from src.worker.loop import Worker
 
+JOB_LIMIT_S = 6 * 3600.0
 OPTIONS: dict[str, Any] = {
     "database": value(str, "Database URL. Default NEWSREEL_DATABASE, or newsreel.db under NEWSREEL_HOME."),
     "device": value(str, "auto (the default), cpu or cuda; one worker holds a device."),
@@ -20,6 +25,9 @@ OPTIONS: dict[str, Any] = {
     "warm": value(str, "Load this before the first job: baseline or optimized. Default NEWSREEL_WARM."),
     "lease": value(float, "Seconds after which a silent worker's job is given to another. Default 60."),
     "drain": value(float, "Seconds that a running job may still take after SIGTERM. Default 30."),
+    "job_limit": value(float, "Seconds that a job may run. Default 21600, six hours."),
+    "stall": value(float, "Seconds in which a job must report something. Default: 15 to 30 minutes, by stage."),
+    "pulse": value(int, "File descriptor to which a sign of life is written; the service gives one."),
     "name": value(str, "Of this worker in the store; the service gives one."),
     "once": switch("Stop when the queue is empty.", "--once"),
     "supervisor": value(int, "Pid of the process that watches this one: without it, the worker stops after its job."),
@@ -35,16 +43,21 @@ def _main(values: dict[str, Any]) -> None:
     with command():
         if values["supervisor"] is not None:
             os.nice(5)  # beside the service that answers clients
-        worker = make_worker(values)
-        _stop_on_signals(worker, 30.0 if values["drain"] is None else values["drain"])
-        worker.run()
+        pulse = Pulse(stall=values["stall"] or 0.0)
+        heart = Heart(pulse, values["lease"] or LEASE_S, values["pulse"])
+        heart.start()  # before torch is imported and weights are hashed, which takes long
+        with occupy(home()):
+            worker = make_worker(values, pulse)
+            _stop_on_signals(worker, 30.0 if values["drain"] is None else values["drain"])
+            worker.run()
+        heart.stop()
 
 
-def make_worker(values: dict[str, Any]) -> "Worker":
+def make_worker(values: dict[str, Any], pulse: Pulse) -> "Worker":
     """The worker that the flags describe."""
     from src.core.paths import examples
     from src.jobs.database import Database
-    from src.jobs.leases import LEASE_S, LeaseStore
+    from src.jobs.leases import LeaseStore
     from src.jobs.settings import database_url
     from src.worker.loop import Worker
     from src.worker.makers import make_maker
@@ -52,12 +65,14 @@ def make_worker(values: dict[str, Any]) -> "Worker":
 
     database = Database(values["database"] or database_url())
     database.migrate()
+    bind(database, home())
     maker, info = make_maker(values["maker"] or "engine", values["device"] or "auto")
     leases = LeaseStore(database, lease_s=values["lease"] or LEASE_S)
     named = {"name": values["name"]} if values["name"] else {}
     return Worker(
         leases, maker, examples(), device_name(info["device"]), info=info, once=bool(values["once"]),
-        parent=values["supervisor"], preload=values["warm"] or os.environ.get("NEWSREEL_WARM") or None, **named,
+        parent=values["supervisor"], limit_s=values["job_limit"] or JOB_LIMIT_S, pulse=pulse,
+        preload=values["warm"] or os.environ.get("NEWSREEL_WARM") or None, **named,
     )  # fmt: skip
 
 

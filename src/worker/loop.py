@@ -4,7 +4,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,19 +12,18 @@ from typing import Any
 
 from loguru import logger
 
-from src.artifacts.store import write_whole
 from src.core.errors import CancelledError, NewsreelError
-from src.core.progress import CancelToken, Progress
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job
 from src.jobs.store import LostLeaseError
-from src.worker.makers import Maker, Watch
-from src.worker.names import artifact_name, preview_file, remove_attempt
+from src.jobs.trouble import UnavailableError
+from src.worker.attempt import BEATS, Attempt
+from src.worker.makers import Maker
+from src.worker.names import artifact_name, remove_attempt
 from src.worker.process import identity
+from src.worker.pulse import WAITING, Pulse
 
-BEATS = 4  # heartbeats in the time of a lease
-LOOK_S = 0.1  # the wish to stop is looked for so often: well within a step
-REPORT_S = 0.25  # progress is written at most so often
+AGAIN_S = 1.0  # after the database could not be used
 
 
 @dataclass
@@ -33,7 +32,7 @@ class Worker:
 
     folder: where finished files go. device: what it computes on, such as "host/cpu"; one worker holds it. name: of
     this worker in the store. preload: the mode that the maker loads before the first job. once: stop when the queue is
-    empty, for tests.
+    empty, for tests. limit_s: how long a job may run. pulse: tells that the work gets on.
     """
 
     leases: LeaseStore
@@ -48,6 +47,8 @@ class Worker:
     stopping: threading.Event = field(default_factory=threading.Event)
     hurry: threading.Event = field(default_factory=threading.Event)
     parent: int | None = None
+    limit_s: float = math.inf
+    pulse: Pulse = field(default_factory=Pulse)
     _held: float = -math.inf
 
     def run(self) -> None:
@@ -58,12 +59,18 @@ class Worker:
         try:
             self._loop()
         finally:
-            self.leases.worker_gone(self.name)
+            with suppress(UnavailableError):  # then its lease runs out
+                self.leases.worker_gone(self.name)
 
     def _loop(self) -> None:
         warm: str | None = None
         while not self.stopping.is_set() and self.parent in (None, os.getppid()):
-            job = self._next(warm)
+            self.pulse.beat("claim")
+            try:
+                job = self._next(warm)
+            except UnavailableError as error:
+                self._wait(error)
+                continue
             if job is None:
                 if self.once:
                     return
@@ -71,6 +78,14 @@ class Worker:
                 continue
             self._work(job)
             warm = job.group
+
+    def _wait(self, error: UnavailableError) -> None:
+        """Until the database may be usable again."""
+        if self.pulse.stage != WAITING:
+            logger.warning("waiting: {}", error)
+        self.pulse.beat(WAITING)
+        self._held = -math.inf
+        self.stopping.wait(AGAIN_S)
 
     def _next(self, warm: str | None) -> Job | None:
         """Keep the device and claim; None while another worker has it or nothing waits."""
@@ -83,16 +98,21 @@ class Worker:
             return None
 
     def _hold(self) -> bool:
-        """Take the device, or renew it when a quarter of the lease has passed."""
+        """Take the device, or renew it when a quarter of the lease has passed; tells what is wrong
+        with the maker.
+        """
         if time.monotonic() - self._held < self.leases.lease_s / BEATS:
             return True
-        held = self.leases.hold_device(self.device, self.name, identity(), self.info | {"preload": self.preload})
+        trouble = self.maker.trouble()
+        told = self.info | {"preload": self.preload} | ({"trouble": trouble} if trouble else {})
+        held = self.leases.hold_device(self.device, self.name, identity(), told)
         self._held = time.monotonic() if held else -math.inf
         return held
 
     def _loaded(self) -> bool:
         """Load what is to be warm, once the device is ours, and tell; False where we were asked to stop meanwhile."""
         if self.info.get("warm") != self.preload:
+            self.pulse.beat("load")
             with self._renewing():
                 self.maker.warm(str(self.preload))
             self.info = self.info | {"warm": self.preload}
@@ -107,8 +127,9 @@ class Worker:
         over = threading.Event()
 
         def renew() -> None:
-            while not over.wait(self.leases.lease_s / BEATS / 2):
-                self._hold()
+            while not over.wait(self.leases.lease_s / BEATS / 2) and not self.pulse.overdue():
+                with suppress(UnavailableError):  # the loop hears of it
+                    self._hold()
 
         thread = threading.Thread(target=renew, daemon=True)
         thread.start()
@@ -119,65 +140,61 @@ class Worker:
             thread.join()
 
     def _work(self, job: Job) -> None:
-        path = self.folder / artifact_name(job)
         with logger.contextualize(job=job.id):
-            try:
-                with self._beating(job) as cancel:
-                    result = self.maker.make(job, path, Watch(_Reporter(self.leases, job), cancel, self._shows(job)))
-                self.leases.complete(job, path.name, result)
-                logger.info("job {} completed: {}", job.id, path.name)
-            except LostLeaseError as error:
-                remove_attempt(path)
-                logger.warning("{}; its file was removed", error)
-            except CancelledError:
-                remove_attempt(path)
-                self._stopped(job)
-            except Exception as error:
-                remove_attempt(path)
-                self._failed(job, error)
+            attempt = Attempt(self.leases, job, self.pulse, self._hold, self.hurry, self.limit_s)
+            self._make(job, attempt, self.folder / artifact_name(job))
 
-    @contextmanager
-    def _beating(self, job: Job) -> Iterator[CancelToken]:
-        """A thread that renews the leases and hears of cancellation while the job runs."""
-        cancel, over = CancelToken(), threading.Event()
-        beat = threading.Thread(target=self._beat, args=(job, cancel, over), daemon=True)
-        beat.start()
+    def _make(self, job: Job, attempt: Attempt, path: Path) -> None:
         try:
-            yield cancel
-        finally:
-            over.set()
-            beat.join()
+            with attempt.watched(self.folder) as watch:
+                result = self.maker.make(job, path, watch)
+            self._persist(lambda: self.leases.complete(job, path.name, result))
+            logger.info("job {} completed: {}", job.id, path.name)
+        except LostLeaseError as error:
+            remove_attempt(path)
+            logger.warning("{}; its file was removed", error)
+        except CancelledError:
+            remove_attempt(path)
+            self._stopped(job, attempt)
+        except UnavailableError as error:  # we are to stop, and cannot wait longer
+            logger.warning("job {} is left to its lease: {}", job.id, error)
+        except Exception as error:
+            remove_attempt(path)
+            self._failed(job, error)
 
-    def _beat(self, job: Job, cancel: CancelToken, over: threading.Event) -> None:
-        renewed = time.monotonic()
-        while not over.wait(min(LOOK_S, self.leases.lease_s / BEATS)):
-            if self.hurry.is_set():
-                cancel.cancel()
+    def _persist(self, write: Callable[[], object]) -> None:
+        """Write an outcome, waiting for a database that is locked or away. Raises UnavailableError
+        when told to hurry, LostLeaseError where the job went to somebody else meanwhile.
+        """
+        while True:
             try:
-                if self._asked_to_stop(job, renewed):
-                    cancel.cancel()
-                if time.monotonic() - renewed > self.leases.lease_s / BEATS:
-                    renewed = time.monotonic()
-                self._hold()
-            except LostLeaseError:
-                cancel.cancel()
+                write()
                 return
+            except UnavailableError as error:
+                if self.hurry.is_set():
+                    raise
+                self._wait(error)
+                self.hurry.wait(AGAIN_S)
 
-    def _asked_to_stop(self, job: Job, renewed: float) -> bool:
-        """Reads the flag often, and renews the lease now and then."""
-        if time.monotonic() - renewed > self.leases.lease_s / BEATS:
-            return self.leases.heartbeat(job)
-        return self.leases.is_cancelled(job)
+    def _stopped(self, job: Job, attempt: Attempt) -> None:
+        """The run was interrupted: by the clock, the client, our own end, or because the lease is
+        somebody else's.
+        """
+        try:
+            attempt.check_time()
+        except NewsreelError as error:
+            self._failed(job, error)
+            return
+        with suppress(LostLeaseError, UnavailableError):
+            self._persist(lambda: self._end_stopped(job))
 
-    def _stopped(self, job: Job) -> None:
-        """The run was interrupted: by the client, by our own end, or because the lease is somebody else's."""
-        with suppress(LostLeaseError):
-            if self.leases.is_cancelled(job):
-                self.leases.cancelled(job)
-                logger.info("job {} cancelled", job.id)
-            else:
-                self.leases.give_back(job)
-                logger.info("job {} given back to the queue", job.id)
+    def _end_stopped(self, job: Job) -> None:
+        if self.leases.is_cancelled(job):
+            self.leases.cancelled(job)
+            logger.info("job {} cancelled", job.id)
+        else:
+            self.leases.give_back(job)
+            logger.info("job {} given back to the queue", job.id)
 
     def _failed(self, job: Job, error: Exception) -> None:
         expected = isinstance(error, NewsreelError)
@@ -188,26 +205,6 @@ class Worker:
         else:
             logger.exception("job {} failed", job.id)
         self.maker.release()
-        with suppress(LostLeaseError):
-            self.leases.fail(job, {"type": type(error).__name__, "detail": detail, "status": status})
-
-    def _shows(self, job: Job) -> Any:
-        def show(picture: bytes) -> None:
-            path = preview_file(self.folder, job)
-            write_whole(path, picture)
-            self.leases.preview(job, path.name)
-
-        return show
-
-
-class _Reporter:
-    """A listener that writes progress at most every quarter of a second, and each stage's last step."""
-
-    def __init__(self, leases: LeaseStore, job: Job) -> None:
-        self.leases, self.job, self._last = leases, job, time.monotonic()
-
-    def __call__(self, report: Progress) -> None:
-        last_of_stage = report.done == report.total
-        if last_of_stage or time.monotonic() - self._last > REPORT_S:
-            self._last = time.monotonic()
-            self.leases.progress(self.job, report.stage, report.done, report.total)
+        told = {"type": type(error).__name__, "detail": detail, "status": status}
+        with suppress(LostLeaseError, UnavailableError):
+            self._persist(lambda: self.leases.fail(job, told))

@@ -3,17 +3,26 @@
 import base64
 import math
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from src.artifacts.store import write_whole
-from src.core.errors import BadInputError
+from src.core.durable import write_whole
+from src.core.errors import BadInputError, NewsreelError
 from src.core.progress import CancelToken, Listener, Progress
 from src.jobs.model import Job
+from src.worker.wall import Limits, Wall
 
+if TYPE_CHECKING:
+    from src.media.images import Photograph
+
+READING = Limits(cpu_s=60.0, wall_s=120.0, memory=8 << 30)
+"""For the whole of a photograph that was accepted: 100 megapixels of 16 bit take 3 GB while they
+are converted.
+"""
 Picture = Callable[[bytes], None]
 NO_MODEL = {"name": "fake", "revision": None, "weights": "", "width": 0, "height": 0, "frames": 0, "fps": 0.0}
 GREY = base64.b64decode(
@@ -50,12 +59,20 @@ class Maker(Protocol):
         """Give memory back after lack of it."""
         ...
 
+    def trouble(self) -> str | None:
+        """What keeps a plain request from running now, such as weights that were removed; None for
+        nothing. Fast.
+        """
+        ...
+
 
 class FakeMaker:
-    """Writes a few bytes in `seconds`, in steps that report and can be cancelled. A stand-in for tests and load.
+    """Writes a few bytes in `seconds`, in steps that report and can be cancelled. A stand-in for
+    tests and load.
 
-    The request may say {"fake_steps": 10, "fake_seconds": 0.5, "fake_error": "boom"}. A run that takes time shows a
-    picture.
+    The request may say {"fake_steps": 10, "fake_seconds": 0.5, "fake_error": "boom", "fake_hang":
+    60}. A run that takes time shows a picture; one that hangs says nothing for so long, in its
+    first attempt, and heeds no wish to stop.
     """
 
     def __init__(self, seconds: float = 0.0) -> None:
@@ -67,9 +84,13 @@ class FakeMaker:
     def release(self) -> None:
         """Nothing to free."""
 
+    def trouble(self) -> str | None:
+        """Nothing is needed."""
+
     def make(self, job: Job, path: Path, watch: Watch) -> dict[str, Any]:
         begin = time.perf_counter()
         steps = int(job.request.get("fake_steps", 4))
+        time.sleep(float(job.request.get("fake_hang", 0.0)) if job.attempts == 1 else 0.0)
         self._compute(steps, float(job.request.get("fake_seconds", self.seconds)), watch)
         if "fake_error" in job.request:
             raise BadInputError(job.request["fake_error"])
@@ -94,8 +115,10 @@ class EngineMaker:
     def __init__(self, device: str = "auto") -> None:
         from src.engine.probe import probe
         from src.engine.session import Sessions
+        from src.engine.warm import plain_model
 
-        self.hardware, self.sessions, self.device = probe(device), Sessions(), device
+        self.hardware, self.sessions, self.device, self.wall = probe(device), Sessions(), device, Wall(READING)
+        self.spec = plain_model(device)
 
     def warm(self, what: str) -> None:
         from src.engine.warm import warm_up
@@ -107,6 +130,15 @@ class EngineMaker:
 
         release()
 
+    def trouble(self) -> str | None:
+        from src.pipelines.locate import locate
+
+        try:
+            locate(self.spec)
+        except NewsreelError as error:
+            return str(error)
+        return None
+
     def make(self, job: Job, path: Path, watch: Watch) -> dict[str, Any]:
         return {"generate": self._generate, "upscale": self._upscale}[job.kind](job, path, watch)
 
@@ -116,7 +148,7 @@ class EngineMaker:
         from src.engine.generate import generate, plans_for, prepare
 
         request = validate(job.request | {"output_path": path, "device": self.device}, Request, "job")
-        prepared = prepare(request)
+        prepared = prepare(request, self._stored_photograph)
         plans = plans_for(prepared, self.hardware)
         result = generate(prepared, plans, self.hardware, watch.listener, watch.cancel, self.sessions, watch.picture)
         return {
@@ -125,6 +157,15 @@ class EngineMaker:
             "fallbacks": list(result.fallbacks), "frame_sha256": result.frame_sha256, "seed": result.plan.seed,
             "profile": result.plan.profile, "model": result.plan.session.model, "frames": result.plan.num_frames,
         }  # fmt: skip
+
+    def _stored_photograph(self, path: Path) -> "Photograph":
+        """Decoded behind the wall. Raises BadInputError where its bytes are not those that its name
+        says any more.
+        """
+        photograph = self.wall.read_photograph(path)
+        if re.fullmatch(r"[0-9a-f]{64}", path.stem) and photograph.sha256 != path.stem:
+            raise BadInputError("the stored photograph was damaged since it was sent; send it again")
+        return photograph
 
     def _upscale(self, job: Job, path: Path, watch: Watch) -> dict[str, Any]:
         from src.worker.upscale import upscale
@@ -154,4 +195,4 @@ def make_maker(name: str, device: str) -> tuple[Maker, dict[str, Any]]:
     maker = EngineMaker(device)
     hardware = maker.hardware
     info = {"device": hardware.device, "name": hardware.name, "memory": hardware.memory, "pid": os.getpid()}
-    return maker, info | {"model": describe_model(device)}
+    return maker, info | {"model": describe_model(device), "hardware": hardware.model_dump(mode="json")}

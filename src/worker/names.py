@@ -1,7 +1,7 @@
 """Names of a job's files. Each attempt has its own, so that a dead one's rest never meets a live one's file."""
 
 import re
-from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from src.jobs.model import Job
@@ -30,24 +30,24 @@ def remove_attempt(path: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def attempts_in(folder: Path) -> Iterator[tuple[Path, str, int]]:
-    """Files of attempts in a folder: path, job id, token."""
-    for path in folder.iterdir() if folder.is_dir() else ():
-        match = ATTEMPT.fullmatch(path.name)
-        if match:
-            yield path, match["job"], int(match["token"])
-
-
-def sweep(folder: Path, published: dict[str, str], running: Iterable[tuple[str, int]]) -> list[Path]:
-    """Remove files of attempts that neither run nor were published; returns them.
-
-    published: artifact's name by job id. running: (job id, token) of leases that are held.
+@dataclass(frozen=True)
+class Attempt:
+    """A file that an attempt wrote. artifact: name of the clip that it is, or belongs to. partial:
+    still being written, or left so.
     """
-    held = set(running)
-    removed = []
-    for path, job, token in list(attempts_in(folder)):
-        final = path.name.lstrip(".").split(".")[0] + ".mp4" == published.get(job) and ".partial" not in path.name
-        if not final and (job, token) not in held:
-            path.unlink(missing_ok=True)
-            removed.append(path)
-    return removed
+
+    path: Path
+    job: str
+    token: int
+    artifact: str
+    partial: bool
+
+
+def attempts_in(folder: Path) -> list[Attempt]:
+    """Files of attempts that are in a folder now."""
+    found = []
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if match := ATTEMPT.fullmatch(path.name):
+            artifact = path.name.lstrip(".").split(".")[0] + ".mp4"
+            found.append(Attempt(path, match["job"], int(match["token"]), artifact, ".partial" in path.name))
+    return found

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from loguru import logger
@@ -16,12 +17,16 @@ from src.worker.process import is_dead
 
 LOOK_S = 0.5
 SLOWEST_S = 30.0
+SILENT = 1.5  # leases without a pulse
+STARTING_S = 60.0  # until the first one
 STEADY_S = 60.0  # whoever lived so long starts again at once
 
 
 @dataclass
 class Child:
-    """One worker process: how it is started, and how often it died in a row."""
+    """One worker process: how it is started, how often it died in a row, and when its pulse was
+    heard last.
+    """
 
     name: str
     arguments: list[str]
@@ -29,6 +34,8 @@ class Child:
     deaths: int = 0
     next_start: float = 0.0
     started: float = 0.0
+    pulse: int | None = None
+    heard: float = 0.0
 
 
 @dataclass
@@ -43,8 +50,7 @@ class Supervisor:
     _over: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
-        """Recover what an earlier service left, then start the workers and a thread that watches them."""
-        self.recover()
+        """Start the workers and a thread that watches them; `recover` comes before."""
         for index in range(self.count):
             self.children.append(Child(f"service-{index}-{time.time_ns()}", list(self.arguments)))
         self._thread = threading.Thread(target=self._watch, daemon=True, name="supervisor")
@@ -67,6 +73,7 @@ class Supervisor:
             self._over.wait(LOOK_S)
 
     def _look_after(self, child: Child) -> None:
+        self._listen(child)
         if child.process is None:
             if time.monotonic() >= child.next_start:
                 self._spawn(child)
@@ -77,13 +84,35 @@ class Supervisor:
             logger.error("worker {} exited with {}; next start in {:.0f} s", child.name, child.process.returncode, wait)
             child.process, child.next_start = None, time.monotonic() + wait
 
+    def _listen(self, child: Child) -> None:
+        """Kill a worker whose pulse was not heard for one and a half leases: it is frozen, or its
+        work hangs.
+        """
+        if child.process is None or child.pulse is None:
+            return
+        with suppress(BlockingIOError):
+            if os.read(child.pulse, 1 << 16):
+                child.heard = time.monotonic()
+        if time.monotonic() - child.heard > SILENT * self.leases.lease_s and child.process.poll() is None:
+            logger.error("worker {} is silent for {:.0f} s; it is killed", child.name, time.monotonic() - child.heard)
+            child.process.kill()
+            child.process.wait()
+
     def _spawn(self, child: Child) -> None:
         command = [sys.executable, "-m", "src.worker", "--supervisor", str(os.getpid()), "--name", child.name]
-        command += child.arguments
+        reader, writer = os.pipe()
+        os.set_blocking(reader, False)
+        os.set_blocking(writer, False)
+        command += ["--pulse", str(writer), *child.arguments]
         # by the environment: everybody on the machine may read a command line, and the URL may hold a password
         variables = os.environ | {"NEWSREEL_DATABASE": self.leases.database.url}
-        child.process = subprocess.Popen(command, cwd=REPOSITORY, env=variables, process_group=0)
-        child.started = time.monotonic()
+        pipe = {"pass_fds": (writer,)}
+        child.process = subprocess.Popen(command, cwd=REPOSITORY, env=variables, process_group=0, **pipe)
+        os.close(writer)
+        if child.pulse is not None:
+            os.close(child.pulse)
+        child.pulse, child.started = reader, time.monotonic()
+        child.heard = child.started + STARTING_S
 
     def alive(self) -> int:
         """How many workers run."""

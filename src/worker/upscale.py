@@ -1,16 +1,21 @@
-"""Upscaling jobs: the stream of src/upscaling/ under a worker's watch."""
+"""Upscaling jobs: the stream of src/upscaling/ under a worker's watch, and what it would refuse."""
 
+from __future__ import annotations
+
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from src.core.config import validate
 from src.core.hardware import Hardware
-from src.media.encoders import works
+from src.media.encoders import find_encoder, works
+from src.media.reader import VideoReader
 from src.upscaling.backends import Choice
 from src.upscaling.job import UpscaleJob
 from src.upscaling.knobs import Knobs
-from src.upscaling.stream import upscale_video
-from src.worker.makers import Watch
+
+if TYPE_CHECKING:
+    from src.worker.makers import Watch
 
 
 def upscale(request: dict[str, Any], path: Path, watch: Watch, hardware: Hardware) -> dict[str, Any]:
@@ -18,18 +23,32 @@ def upscale(request: dict[str, Any], path: Path, watch: Watch, hardware: Hardwar
 
     request: input, scale, quality, denoiseLevel, preserveDetails, guideScale, as src/api/upscale.py checks them.
     """
-    details = request.get("preserveDetails", 0.0)
-    knobs = {"denoise": request.get("denoiseLevel", 0.0), "preserve_details": float(details)}
-    choice = Choice(
-        request.get("quality", "balanced"), request.get("scale", 2), hardware.device, request.get("guideScale")
-    )
-    codec = "nvenc" if hardware.device == "cuda" and works("h264_nvenc") else "x264"
-    job = UpscaleJob(
-        Path(request["input"]), path, choice, validate(knobs, Knobs, "settings"), codec=codec,
-        hardware=hardware.device == "cuda",
-    )  # fmt: skip
-    report = upscale_video(job, watch.listener, watch.cancel)
+    from src.upscaling.stream import upscale_video
+
+    report = upscale_video(_job(request, path, hardware.device), watch.listener, watch.cancel)
     return {
         "frames": report.frames, "width": report.width, "height": report.height, "lost": report.lost,
         "damaged": report.damaged, "seconds": {"upscale": report.seconds},
     }  # fmt: skip
+
+
+def check_upscale(request: dict[str, Any]) -> None:
+    """Raise what `upscale` would raise before it computes, on any machine; reads the input's
+    headers.
+    """
+    job = _job(request, Path(request["input"]).with_suffix(".enlarged.mp4"), "cpu")
+    job.check()
+    job.tracks()
+
+
+def _job(request: dict[str, Any], path: Path, device: str) -> UpscaleJob:
+    """NVENC where it is there and takes the size, x264 elsewhere."""
+    knobs = {"denoise": request.get("denoiseLevel", 0.0),
+             "preserve_details": float(request.get("preserveDetails", 0.0))}  # fmt: skip
+    choice = Choice(request.get("quality", "balanced"), request.get("scale", 2), device, request.get("guideScale"))
+    settings = validate(knobs, Knobs, "settings")
+    job = UpscaleJob(Path(request["input"]), path, choice, settings, hardware=device == "cuda")
+    with VideoReader(job.source) as reader:
+        size = job.output_size(reader.info)
+    fast = device == "cuda" and works("h264_nvenc") and max(size) <= find_encoder("nvenc").most
+    return replace(job, codec="nvenc") if fast else job

@@ -1,6 +1,7 @@
 """A service in the test's process, with a fake worker in a thread."""
 
 import io
+import re
 import threading
 
 import pytest
@@ -22,7 +23,8 @@ def make_client(tmp_path):
     started = []
 
     def make(work=True, **values):
-        defaults = {"database": f"sqlite:///{tmp_path / 'jobs.db'}", "workers": 0, "min_free": 0, "per_minute": 1000}
+        defaults = {"database": f"sqlite:///{tmp_path / 'jobs.db'}", "workers": 0, "min_free": 0, "per_minute": 1000,
+                    "hosts": "testserver"}  # fmt: skip
         app = create_app(ServiceSettings(**defaults | values))
         client = TestClient(app, raise_server_exceptions=False, follow_redirects=False)
         client.__enter__()
@@ -47,6 +49,13 @@ def make_client(tmp_path):
 def client(make_client):
     """Open to all, with a worker."""
     return make_client(auth="off")
+
+
+def log_in(client, secret, **fields):
+    """Log the client's browser in; returns the answer."""
+    page = client.get("/login")
+    token = re.search(r'name="csrf" value="([^"]+)"', page.text)[1]
+    return client.post("/login", data={"key": secret, "csrf": token} | fields)
 
 
 @pytest.fixture

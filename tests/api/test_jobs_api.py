@@ -248,6 +248,33 @@ def test_health_tells_the_model_and_ready_waits_for_what_is_to_be_warm(make_clie
     assert client.get("/health").json()["pipeline"] == "ready"
 
 
+def test_ready_says_what_a_worker_lacks(make_client):
+    client = make_client(work=False, auth="off", lease=60)
+    leases = client.app.state.service.leases
+    leases.hold_device("host/x", "w", "p", {"name": "x"})
+    assert client.get("/ready").status_code == 200
+    leases.hold_device("host/x", "w", "p", {"name": "x", "trouble": "/models/nano has no transformer/"})
+    answer = client.get("/ready")
+    assert (answer.status_code, "nano has no transformer/" in answer.json()["detail"]) == (503, True)
+    assert client.get("/health").json()["pipeline"] == "failing"
+    leases.hold_device("host/y", "other", "p", {"name": "y"})
+    assert client.get("/ready").status_code == 200
+
+
+def test_a_worker_that_is_silent_for_a_lease_is_not_ready(make_client):
+    client = make_client(work=False, auth="off", lease=60)
+    leases = client.app.state.service.leases
+    now = leases.clock()
+    leases.clock = lambda: now - 61
+    leases.hold_device("host/x", "w", "p", {"name": "x"})
+    body = client.get("/health").json()
+    assert (body["silent"], body["device"], client.get("/ready").status_code) == (["w"], None, 503)
+    leases.clock = lambda: now - 59
+    leases.hold_device("host/x", "w", "p", {"name": "x"})
+    assert client.get("/health").json()["silent"] == []
+    assert client.get("/ready").status_code == 200
+
+
 def test_frames_a_second_and_stages_are_measured(client):
     begin = time.monotonic()
     job = _submit(client, fake_steps=4, fake_seconds=0.4)

@@ -1,5 +1,7 @@
 """What the page answers where something is wrong: a page, with what was typed, and never JSON."""
 
+from urllib.parse import quote
+
 import pytest
 
 from src.jobs.model import NewJob
@@ -70,5 +72,8 @@ def test_an_open_service_heeds_no_other_site(client, jpeg):
 def test_who_is_not_logged_in_is_sent_to_the_login(make_client, jpeg):
     client = make_client(work=False)
     client.cookies.set("newsreel_session", "expired")
-    for answer in (client.get("/"), _submit(client, jpeg), client.get("/clips/" + "0" * 21)):
-        assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+    clip = "/clips/" + "0" * 21
+    answers = client.get("/"), _submit(client, jpeg), client.get(clip)
+    wanted = "/login", "/login", f"/login?next={quote(clip, safe='')}"
+    for answer, location in zip(answers, wanted, strict=True):
+        assert (answer.status_code, answer.headers["location"]) == (303, location)

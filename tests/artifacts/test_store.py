@@ -1,6 +1,7 @@
 import pytest
 
-from src.artifacts.store import LocalStore, write_whole
+from src.artifacts.store import LocalStore
+from src.core.durable import write_whole
 from src.core.errors import OutputError
 
 

@@ -5,6 +5,7 @@ import threading
 
 import pytest
 
+from src.jobs import references
 from src.jobs.accounts import Accounts, Role
 from src.jobs.database import Database
 from src.jobs.leases import LeaseStore
@@ -124,6 +125,47 @@ def test_breaking_news_first_but_nothing_starves(store, leases, time):
     assert leases.claim("w1", "host/cpu").id == old.id
 
 
+def test_owners_take_turns_whoever_floods(store, leases, time):
+    flood = [store.submit(_new(owner="a"))[0].id for _ in range(6)]
+    time.now += 1
+    few = [store.submit(_new(owner="b"))[0].id for _ in range(2)]
+    served = []
+    for _ in range(5):
+        time.now += 10
+        leases.hold_device("host/cpu", "w1", "p", {})
+        served.append(leases.claim("w1", "host/cpu").id)
+    assert [job in few for job in served] == [False, True, False, True, False]
+    assert set(served) <= {*flood, *few}
+    late = store.submit(_new(owner="c"))[0].id
+    time.now += 1
+    store.submit(_new(owner="b"))
+    nxt = [leases.claim("w1", "host/cpu").id for _ in range(3)]
+    assert late in nxt
+
+
+def test_breaking_news_of_another_key_is_next_however_long_a_flood_has_waited(store, leases, time):
+    for _ in range(5):
+        store.submit(_new(owner="a", group="g"))
+    time.now += 5000
+    leases.hold_device("host/cpu", "w1", "p", {})
+    running = leases.claim("w1", "host/cpu", warm="g")
+    breaking, _ = store.submit(_new(owner="b", priority=2))
+    leases.complete(running, "x.mp4", {})
+    assert leases.claim("w1", "host/cpu", warm="g").id == breaking.id
+
+
+def test_a_flood_of_breaking_news_starves_nobody(store, leases, time):
+    normal, _ = store.submit(_new(owner="b"))
+    for _ in range(60):
+        store.submit(_new(owner="a", priority=2))
+        store.submit(_new(owner="a", priority=2))
+        time.now += 60
+        leases.hold_device("host/cpu", "w1", "p", {})
+        if leases.claim("w1", "host/cpu").id == normal.id:
+            return
+    raise AssertionError("an hour of breaking news, and the other desk's job still waits")
+
+
 def test_jobs_of_the_warm_group_go_together_unless_others_wait_long(store, leases, time):
     first, _ = store.submit(_new(group="a"))
     time.now += 30
@@ -228,6 +270,20 @@ def test_cancelling_a_job_whose_worker_dies_ends_it(store, leases):
     assert store.get(job.id).state is State.CANCELLED
 
 
+def test_a_clip_that_is_to_be_enlarged_is_held_and_found(store, leases):
+    clip, _ = store.submit(_new())
+    leases.complete(leases.claim("w1", "host/cpu"), "x.mp4", {})
+    larger, _ = store.submit(NewJob("upscale", "a", {"input": "/e/x.mp4", "of": clip.id}))
+    for _ in range(3):
+        store.submit(NewJob("upscale", "a", {"input": "/e/y.mp4"}))
+    assert references.enlargement(store.database, clip.id) == larger.id
+    with pytest.raises(WrongStateError, match=f"being enlarged by job {larger.id}"):
+        store.delete(clip.id)
+    store.cancel(larger.id)
+    store.delete(clip.id)
+    assert references.enlargement(store.database, "0" * 21) is None
+
+
 def test_pages_filters_and_counts(store, leases, time):
     ids = []
     for index in range(5):
@@ -251,8 +307,7 @@ def test_what_housekeeping_asks(store, leases, time):
         leases.complete(leases.claim("w1", "host/cpu"), "x.mp4", {})
         time.now += 1000
     assert set(store.many([*ids, waiting, "f" * 21])) == {*ids, waiting}
-    assert store.inputs() == {"/up/a", "/up/b"}
-    assert store.inputs((State.PENDING, State.PROCESSING)) == set()
+    assert references.named(store.database, ["a", "b", "c"]) == {"a", "b"}
     ended = [job.id for job in store.finished_before(time.now - 1500)]
     assert ended == sorted(ended)
     assert set(ended) < set(ids)

@@ -60,6 +60,13 @@ class RunningService:
         with urllib.request.urlopen(self.url + path, timeout=10) as answer:
             return json.loads(answer.read())
 
+    def status(self, path):
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
     def workers(self):
         """Pids of the worker processes that this service started, before it was killed too."""
         mine = "|".join(str(pid) for pid in self.pids)

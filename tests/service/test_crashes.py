@@ -1,8 +1,11 @@
-"""kill -9 of worker, service and both, at any moment: every accepted job ends once, and nothing half-written stays."""
+"""kill -9 and SIGSTOP at any moment, second services, restored backups: every accepted job ends
+once, nothing half-written stays, and nothing that a person made is gone.
+"""
 
 import os
-import random
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -14,103 +17,71 @@ from src.jobs.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
+from tests.service.soak_kit import EVENTS, soak
 from tests.waiting import wait_until
 
 
-def _rounds(running, home, rounds, seed):
-    chance = random.Random(seed)
-    url = f"sqlite:///{home / 'newsreel.db'}"
-    service = running(NEWSREEL_LEASE="5").start()
-    service.ready()
-    store, accepted = JobStore(Database(url)), []
-    for number in range(rounds):
-        accepted += [
-            store.submit(
-                NewJob(
-                    "generate", "open", {"prompt": f"p {number}", "fake_steps": 8, "fake_seconds": 0.6}, max_attempts=50
-                )
-            )[0].id
-            for _ in range(2)
-        ]
-        time.sleep(chance.uniform(0.0, 1.2))
-        what = ("worker", "service", "both")[number % 3]
-        if what != "service":
-            for pid in service.workers():
-                os.kill(pid, signal.SIGKILL)
-        if what != "worker":
-            service.kill()
-            seen = store.last_event()
-            service.start()
-            wait_until(lambda seen=seen, jobs=tuple(accepted): _goes_on(store, jobs, seen))
-            service.ready()
-    deadline = time.monotonic() + 30 + 3 * rounds
-    while any(not store.get(job).state.final for job in accepted):
-        assert time.monotonic() < deadline, [store.get(job) for job in accepted if not store.get(job).state.final]
-        time.sleep(0.1)
-    service.stop()
-    assert service.workers() == []
-    return store, accepted
+@pytest.fixture
+def by_hand():
+    """A function that starts a worker that no service watches; all are ended."""
+    started = []
 
+    def start(service, *arguments):
+        command = [sys.executable, "-m", "src.worker", "--maker", "fake", *arguments]
+        started.append(subprocess.Popen(command, cwd=REPOSITORY, env=service.environment, stderr=service.log))
+        return started[-1]
 
-def _goes_on(store, accepted, seen):
-    """Whether a worker has taken a job since event `seen`, or none is left."""
-    taken = any(event.data.get("state") == "PROCESSING" for event in store.events(None, seen))
-    return taken or all(store.get(job).state.final for job in accepted)
-
-
-def _check(home, store, accepted):
-    artifacts = {store.get(job).artifact for job in accepted}
-    assert all(store.get(job).state is State.COMPLETED for job in accepted)
-    assert len(artifacts) == len(accepted)
-    for job in accepted:
-        assert (home / "examples" / store.get(job).artifact).read_text("utf-8") == f"clip of {job}"
-        assert sum(event.data.get("state") == "COMPLETED" for event in store.events(job)) == 1
-
-
-def _sweep(home, store):
-    """What the service does when it starts."""
-    from src.api.keeper import Keeper
-    from src.api.settings import ServiceSettings
-
-    Keeper(ServiceSettings(database=store.database.url), store, LeaseStore(store.database)).tidy()
-    clips = {path.name for path in (home / "examples").iterdir()}
-    expected = {job.artifact for job in store.page(limit=1000)}
-    assert {name for name in clips if name.endswith(".mp4")} == expected
-    assert not [name for name in clips if "partial" in name]
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.slow
-def test_five_kills(running, home):
-    store, accepted = _rounds(running, home, rounds=5, seed=1)
-    _check(home, store, accepted)
-    _sweep(home, store)
+def test_each_event_once(running, home):
+    soak(running, home, rounds=len(EVENTS), seed=1)
 
 
 @pytest.mark.soak
-def test_fifty_kills(running, home):
-    store, accepted = _rounds(running, home, rounds=50, seed=2)
-    _check(home, store, accepted)
-    _sweep(home, store)
+def test_fifty_events(running, home):
+    soak(running, home, rounds=50, seed=2)
 
 
-def test_a_worker_frozen_past_its_lease_cannot_publish(running, home):
-    service = running(NEWSREEL_LEASE="2", NEWSREEL_WORKERS="1").start()
+def test_a_worker_frozen_past_its_lease_cannot_publish(running, home, by_hand):
+    service = running(NEWSREEL_LEASE="2", NEWSREEL_WORKERS="0").start()
+    frozen = by_hand(service, "--lease", "2")  # nobody kills it
     service.ready("/ready")
-    frozen = service.workers()[0]  # looked up before: on a busy machine that takes as long as the job
     store = JobStore(Database(f"sqlite:///{home / 'newsreel.db'}"))
     job, _ = store.submit(NewJob("generate", "open", {"prompt": "p", "fake_steps": 4, "fake_seconds": 1.0}))
     wait_until(lambda: store.get(job.id).state is State.PROCESSING)
-    os.kill(frozen, signal.SIGSTOP)
+    frozen.send_signal(signal.SIGSTOP)
     wait_until(lambda: store.get(job.id).state is State.PENDING)
     other = LeaseStore(store.database)
     wait_until(lambda: other.hold_device(_device(store), "other", "p", {}))
     claimed = other.claim("other", _device(store))
-    os.kill(frozen, signal.SIGCONT)
+    frozen.send_signal(signal.SIGCONT)
     time.sleep(2.5)
     assert store.get(job.id).state is State.PROCESSING
     assert [path for path in (home / "examples").glob("*.mp4")] == []
     other.complete(claimed, "x.mp4", {})
     assert store.get(job.id).artifact == "x.mp4"
+
+
+def test_a_frozen_worker_is_told_and_replaced(running, home):
+    service = running(NEWSREEL_LEASE="2").start()
+    service.ready("/ready")
+    name = service.get("/health")["silent"]
+    assert name == []
+    frozen = service.workers()[0]
+    begun = time.monotonic()
+    os.kill(frozen, signal.SIGSTOP)
+    wait_until(lambda: service.status("/ready") == 503)
+    told = service.get("/health")
+    assert [worker.startswith("service-0-") for worker in told["silent"]] == [True]
+    wait_until(lambda: service.workers() and frozen not in service.workers())
+    assert time.monotonic() - begun > 2
+    service.ready("/ready")
+    assert service.get("/health")["silent"] == []
 
 
 def _device(store):

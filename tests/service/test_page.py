@@ -72,7 +72,7 @@ def test_from_login_to_clip(browser, site):
     page.problems.clear()  # the browser logs the 401 itself
     _log_in(page, site)
     cookie = next(each for each in page.context.cookies() if each["name"] == "newsreel_session")
-    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Lax")
     page.set_input_files("#image", PHOTOGRAPH)
     page.wait_for_selector("#chosen:not([hidden])")
     page.fill("#prompt", "Press briefing at city hall, slow push in")

@@ -1,5 +1,6 @@
 """The worker's loop with the fake maker: outcomes, cancellation, lost leases, draining."""
 
+import os
 import threading
 import time
 
@@ -11,9 +12,10 @@ from src.core.progress import CancelToken
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
+from src.worker.leftovers import sort_out
 from src.worker.loop import Worker
 from src.worker.makers import FakeMaker, make_maker
-from src.worker.names import artifact_name, sweep
+from src.worker.names import artifact_name, attempts_in
 from tests.waiting import wait_until
 
 
@@ -149,22 +151,42 @@ def test_a_worker_that_is_stopped_while_it_loads_takes_no_job(database, store):
     assert LeaseStore(database).known_workers() == []
 
 
-def test_the_sweeper_removes_what_dead_attempts_left(database, store):
+def test_what_dead_attempts_left_goes_and_what_may_be_a_clip_is_set_aside(database, store):
     job = _submit(store)
     _worker(database).run()
     done = store.get(job.id)
     stale = [examples() / name for name in (
         f"pan-left-{job.id}-0.mp4", f".pan-left-{job.id}-3.99999.partial.mp4",
-        f".pan-left-{job.id}-1.json.99999.partial", f".pan-left-{job.id}-3.mp4.99999.partial", f"pan-left-{job.id}-3.json",
-        f"pan-left-{'f' * 21}-1.mp4")]  # fmt: skip
-    for path in (*stale, examples() / "made-by-hand-7.mp4"):
+        f".pan-left-{job.id}-1.json.99999.partial", f".pan-left-{job.id}-3.mp4.99999.partial")]  # fmt: skip
+    strange = [examples() / name for name in (f"pan-left-{job.id}-3.json", f"pan-left-{'f' * 21}-1.mp4")]
+    writing = examples() / f".pan-left-{'f' * 21}-1.99999.partial.mp4"
+    for path in (*stale, *strange, writing, examples() / "made-by-hand-7.mp4"):
         path.write_text("x")
-    running = examples() / f"x-{'e' * 21}-2.mp4"
-    running.write_text("x")
-    removed = sweep(examples(), {job.id: done.artifact}, [("e" * 21, 2)])
+    found = attempts_in(examples())
+    late = examples() / f"x-{'e' * 21}-1.mp4"
+    late.write_text("written after the folder was listed")
+    removed, aside = sort_out(examples(), store.many({attempt.job for attempt in found}), found)
     assert set(removed) == set(stale)
+    assert {path.name for path in aside} == {path.name for path in strange}
+    assert all(path.parent.name == "quarantine" and path.read_text("utf-8") == "x" for path in aside)
     left = {path.name for path in examples().iterdir()}
-    assert left == {done.artifact, done.artifact.replace(".mp4", ".json"), "made-by-hand-7.mp4", running.name}
+    manifest = done.artifact.replace(".mp4", ".json")
+    assert left == {done.artifact, manifest, "made-by-hand-7.mp4", late.name, writing.name}
+    os.utime(writing, (1, 1))
+    assert sort_out(examples(), {}, [each for each in attempts_in(examples()) if each.partial]) == ([writing], [])
+
+
+def test_what_runs_now_is_left_alone(database, store):
+    job = _submit(store)
+    leases = LeaseStore(database)
+    assert leases.hold_device("d", "w", "p", {})
+    token = leases.claim("w", "d").token
+    examples().mkdir(parents=True)
+    names = {f"x-{job.id}-{token}.mp4", f".x-{job.id}-{token}.mp4.77.partial"}
+    for name in names:
+        (examples() / name).write_text("x")
+    assert sort_out(examples(), store.many([job.id]), attempts_in(examples())) == ([], [])
+    assert {path.name for path in examples().iterdir()} == names
 
 
 @pytest.mark.parametrize("text", ["soon", "-1", "nan", "inf"])

@@ -1,0 +1,98 @@
+"""Plan at submission: a job is stored only if a worker would take it, by the worker's own checks.
+"""
+
+import threading
+import time
+from typing import Any
+
+from src.api.problems import ApiError
+from src.core.config import validate
+from src.core.hardware import Hardware
+from src.core.paths import CHECKPOINTS, REPOSITORY, is_file
+from src.core.plan import Size
+from src.core.request import Request
+from src.jobs.leases import LeaseStore
+from src.media.videos import VideoFacts
+
+SAME_S = (
+    2.0  # what was found stays true for so long: requests that differ in wording alone share it
+)
+WORDING = {"prompt", "template", "set", "negative_prompt", "seed", "input_image"}
+MOST_KNOWN = 256
+
+
+class Planning:
+    """Checks requests against the machines that workers told of, and reckons what they cost.
+
+    most: frames of 720x480 that a job may write; 0: no limit.
+    """
+
+    def __init__(self, leases: LeaseStore, most: float) -> None:
+        self.leases, self.most = leases, most
+        self._known: dict[str, tuple[float, float]] = {}
+        self._machines: tuple[float, list[Hardware]] = (-SAME_S, [])
+        self._lock = threading.Lock()
+
+    def generate(self, request: Request) -> float:
+        """The cost of a clip. Raises what the worker would raise, and ApiError 422 beyond the
+        limit.
+        """
+        key = request.model_dump_json(exclude=WORDING)
+        found = self._known.get(key)
+        if found is None or time.monotonic() - found[0] > SAME_S:
+            if len(self._known) > MOST_KNOWN:
+                self._known.clear()
+            found = self._known[key] = (time.monotonic(), self._check(request))
+        return self._within(found[1])
+
+    def _check(self, request: Request) -> float:
+        from src.engine.admission import check_generate
+
+        return check_generate(_from_anywhere(request), self.machines())
+
+    def upscale(self, facts: VideoFacts, scale: int) -> float:
+        """The cost of enlarging a video that was checked behind the wall."""
+        from src.engine.admission import video_cost
+
+        return self._within(
+            video_cost(facts.frames, Size(width=facts.width, height=facts.height), scale)
+        )
+
+    def _within(self, cost: float) -> float:
+        if self.most and cost > self.most:
+            raise ApiError(
+                422, f"this takes as much as {cost:,.0f} frames of 720x480, and a job may take {self.most:,.0f}; "
+                "ask for a smaller scale or fewer frames",
+            )  # fmt: skip
+        return cost
+
+    def machines(self) -> list[Hardware]:
+        """Of the workers that are known, as they told it; looked up every two seconds."""
+        with self._lock:
+            if time.monotonic() - self._machines[0] > SAME_S:
+                told = [worker["info"].get("hardware") for worker in self.leases.known_workers()]
+                machines = [validate(each, Hardware, "worker") for each in told if each]
+                self._machines = (time.monotonic(), machines)
+            return self._machines[1]
+
+
+def _from_anywhere(request: Request) -> Request:
+    """With full paths: workers are started in the repository, and the service perhaps elsewhere."""
+
+    def full(path: str) -> str:
+        return str(REPOSITORY / path) if path.startswith(f"{CHECKPOINTS.name}/") else path
+
+    return request.model_copy(
+        update={"model": full(request.model), "lora": tuple(map(full, request.lora))}
+    )
+
+
+def check_source(request: dict[str, Any]) -> None:
+    """Raise ApiError 409 where the stored file that a job reads is gone: running it again would
+    fail.
+    """
+    path = request.get("input_image") or request.get("input")
+    if path and not is_file(path):
+        raise ApiError(
+            409, "the photograph or video of this job is not stored any more; submit it again"
+        )

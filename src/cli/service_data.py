@@ -1,0 +1,120 @@
+"""The command that looks after a service's data: check, backup, restore, move."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from src.console.output import command, print_json
+
+if TYPE_CHECKING:
+    from src.jobs.database import Database
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+Folder = Annotated[Path, typer.Argument(help="A folder of its own for each backup.")]
+
+
+def service_data_app() -> typer.Typer:
+    """Works on NEWSREEL_HOME and NEWSREEL_DATABASE, as the service does."""
+    app = typer.Typer(add_completion=False, no_args_is_help=True, help="Data of the HTTP service.")
+    app.command("check", help="Do home and database belong together? What lies in quarantine?")(
+        _check
+    )
+    app.command("backup", help="Copy database and files, while the service runs or not.")(_backup)
+    app.command(
+        "restore", help="Fill an empty database from a backup, and put missing files back."
+    )(_restore)
+    app.command("move", help="Move to another, empty database, such as PostgreSQL.")(_move)
+    return app
+
+
+def _database(url: str | None = None) -> "Database":
+    from src.jobs.database import Database
+    from src.jobs.settings import database_url
+
+    database = Database(url or database_url())
+    database.migrate()
+    return database
+
+
+def _check(
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Let the home belong to this database.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    from src.core.paths import home
+    from src.jobs import house
+
+    with command(json):
+        shared = house.bind(_database(), home(), adopt)
+        aside = [path.name for path in house.quarantined(home())]
+        if json:
+            print_json({"id": shared, "quarantine": aside})
+            return
+        print(f"home and database belong together ({shared}); {len(aside)} file(s) in quarantine")
+        for name in aside:
+            print(name)
+
+
+def _backup(folder: Folder, json: Json = False) -> None:
+    from src.core.paths import home
+    from src.jobs import house
+    from src.jobs.backup import back_up
+
+    with command(json):
+        database = _database()
+        house.bind(database, home())
+        jobs, files = back_up(database, home(), folder)
+        _say(json, f"{jobs} job(s) and {files} file(s) are in {folder}", jobs=jobs, files=files)
+
+
+def _restore(
+    folder: Folder,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Set the SQLite file aside that is there now.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    from src.core.paths import home
+    from src.jobs import house
+    from src.jobs.backup import find, restore, set_aside
+    from src.jobs.settings import database_url
+
+    with command(json):
+        with house.alone(home()):
+            find(folder)  # before anything is set aside
+            aside = set_aside(database_url()) if replace else None
+            jobs, files = restore(folder, _database(), home())
+        kept = f"; the database of before is {aside}" if aside else ""
+        _say(json, f"{jobs} job(s) and {files} file(s) are back{kept}", jobs=jobs, files=files)
+
+
+def _move(
+    url: Annotated[
+        str,
+        typer.Argument(
+            envvar="NEWSREEL_TARGET", help="Such as postgresql+psycopg://user:password@host/name."
+        ),
+    ],
+    json: Json = False,
+) -> None:
+    from src.core.paths import home
+    from src.jobs import house
+    from src.jobs.backup import move
+
+    with command(json):
+        with house.alone(home()):
+            jobs = move(_database(), home(), _database(url))
+        _say(
+            json,
+            f"{jobs} job(s) moved; start the service with NEWSREEL_DATABASE set to that URL",
+            jobs=jobs,
+        )
+
+
+def _say(as_json: bool, sentence: str, **values: int) -> None:
+    if as_json:
+        print_json(values)
+    else:
+        print(sentence)

@@ -1,0 +1,64 @@
+"""Files that a power cut leaves whole: their bytes and their names reach the disk before anybody is
+told of them.
+"""
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from src.core.errors import OutputError
+
+
+def write_whole(path: Path, data: bytes, synced: bool = True) -> None:
+    """Write a file so that it appears whole or not at all, also where threads write it at once.
+    Raises OutputError.
+
+    synced: wait until file and folder have reached the disk; not needed for what may be lost, such
+    as previews.
+    """
+    temporary = path.with_name(f".{path.name}.{threading.get_native_id()}.partial")
+    try:
+        make_folder(path.parent)
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            if synced:
+                os.fsync(stream.fileno())
+        temporary.replace(path)
+        if synced:
+            sync_folder(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def make_folder(folder: Path) -> None:
+    """The folder with its parents; those that are new have reached the disk too."""
+    if folder.is_dir():
+        return
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in missing:
+        sync_folder(place.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file's bytes have reached the disk. Raises OSError."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until a folder's names have reached the disk; does nothing where folders cannot be
+    opened (Windows).
+    """
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,91 @@
+"""What a worker would refuse, refused before a job is stored: the worker's own checks, on the
+machine that it told of.
+
+Imports no torch and reads no weights into memory. A request that passes may still fail by what only
+the run shows.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from src.catalog.models import find_model
+from src.catalog.profiles import find_profile
+from src.catalog.spec import ModelSpec
+from src.core.errors import NewsreelError
+from src.core.hardware import Hardware, unoccupied
+from src.core.plan import Adapter, Size
+from src.core.prompts import load_templates
+from src.core.request import Request, parse_upscale
+from src.engine.generate import LARGE, choose_model
+from src.engine.planner import parse_cache
+from src.engine.resolve import check, resolve
+from src.pipelines.adapter_files import find_file, read_adapter, split_weight
+from src.pipelines.locate import find, locate
+
+UNIT = 720 * 480
+"""Pixels of the frame that costs are counted in."""
+
+
+def check_generate(request: Request, machines: Sequence[Hardware]) -> float:
+    """What the clip costs, in frames of 720x480 that are written. Raises what a worker would raise.
+
+    machines: of the workers, one of which must take it; while none has told, only what holds
+    everywhere is checked.
+    """
+    refused: list[NewsreelError] = []
+    for spec, hardware in _cases(request, machines):
+        try:
+            _check(request, spec, hardware)
+            return cost_of(request, spec)
+        except NewsreelError as error:
+            refused.append(error)
+    raise refused[0]
+
+
+def _cases(
+    request: Request, machines: Sequence[Hardware]
+) -> list[tuple[ModelSpec, Hardware | None]]:
+    """The model that would run on each machine; all that `auto` may mean where none is known."""
+    if machines:
+        return [(choose_model(request, hardware)[0], hardware) for hardware in machines]
+    if request.model != "auto":
+        return [(find_model(request.model), None)]
+    large = find_model(LARGE)
+    return [(find_model("nano"), None), *([(large, None)] if find(large) is not None else [])]
+
+
+def _check(request: Request, spec: ModelSpec, hardware: Hardware | None) -> None:
+    templates, folder = load_templates(), locate(spec)
+    check(request, spec, templates)
+    adapters = tuple(_adapter(item, folder) for item in request.lora)
+    if hardware is not None:
+        resolve(request, spec, unoccupied(hardware), templates, {}, "", 0, adapters)
+        return
+    if request.profile != "auto":
+        find_profile(request.profile)
+    if request.cache is not None:
+        parse_cache(request.cache)
+
+
+def _adapter(item: str, folder: Path) -> Adapter:
+    """As `read_adapter`; an adapter of gigabytes is read once for each state of its file."""
+    state = find_file(Path(split_weight(item)[0])).stat()
+    return _read(item, folder, (state.st_mtime_ns, state.st_size))
+
+
+@lru_cache(maxsize=64)
+def _read(item: str, folder: Path, _state: tuple[int, int]) -> Adapter:
+    return read_adapter(item, folder).reference
+
+
+def cost_of(request: Request, spec: ModelSpec) -> float:
+    """Frames of 720x480 that a clip takes to write."""
+    size = spec.deliver(request.width, request.height)
+    scale = parse_upscale(request.upscale)[0] if request.upscale else 1
+    return video_cost(request.num_frames or spec.defaults.num_frames, size, scale)
+
+
+def video_cost(frames: int, size: Size, scale: int) -> float:
+    """The same of a video of this size that is enlarged."""
+    return frames * size.width * size.height * scale**2 / UNIT

@@ -1,0 +1,38 @@
+"""Which stored files jobs read, and which clips are to be enlarged: what may not be removed yet."""
+
+from collections.abc import Collection, Iterator
+
+from sqlalchemy import Connection, select
+
+from src.jobs.database import Database
+from src.jobs.model import State
+from src.jobs.tables import jobs
+
+UNDER_WAY = (State.PENDING, State.PROCESSING)
+
+
+def held_by(connection: Connection, job_id: str) -> str | None:
+    """The job under way that enlarges this job's clip, if there is one."""
+    query = select(jobs.c.id).where(jobs.c.parent == job_id, jobs.c.state.in_(UNDER_WAY)).limit(1)
+    return connection.execute(query).scalar()
+
+
+def enlargement(database: Database, job_id: str) -> str | None:
+    """The newest job that enlarges, or enlarged, this job's clip."""
+    query = select(jobs.c.id).where(jobs.c.parent == job_id).order_by(jobs.c.id.desc()).limit(1)
+    with database.read() as connection:
+        return connection.execute(query).scalar()
+
+
+def named(database: Database, sources: Collection[str]) -> set[str]:
+    """Those of these stored files that a job still names."""
+    found: set[str] = set()
+    with database.read() as connection:
+        for some in _batches(sorted(sources)):
+            query = select(jobs.c.source).where(jobs.c.source.in_(some)).distinct()
+            found |= set(connection.execute(query).scalars())
+    return found
+
+
+def _batches(items: list[str], size: int = 500) -> Iterator[list[str]]:
+    return (items[begin : begin + size] for begin in range(0, len(items), size))

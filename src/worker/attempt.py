@@ -1,0 +1,116 @@
+"""One attempt at a job under watch: leases renewed while it gets on, progress told, the wish to
+stop heard.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from loguru import logger
+
+from src.core.durable import write_whole
+from src.core.errors import NewsreelError
+from src.core.progress import CancelToken, Progress
+from src.jobs.leases import LeaseStore
+from src.jobs.model import Job
+from src.jobs.store import LostLeaseError
+from src.jobs.trouble import UnavailableError
+from src.worker.makers import Watch
+from src.worker.names import preview_file
+from src.worker.pulse import Pulse
+
+BEATS = 4  # heartbeats in the time of a lease
+LOOK_S = 0.1  # the wish to stop is looked for so often: well within a step
+REPORT_S = 0.25  # progress is written at most so often
+
+
+class TimeLimitError(NewsreelError):
+    """The job took longer than a job may."""
+
+
+@dataclass
+class Attempt:
+    """limit_s: how long it may take. hold: renews the device's lease. hurry: set when the job is to
+    be given back.
+    """
+
+    leases: LeaseStore
+    job: Job
+    pulse: Pulse
+    hold: Callable[[], bool]
+    hurry: threading.Event
+    limit_s: float
+    timed_out: bool = False
+
+    def __post_init__(self) -> None:
+        self.cancel, self._begun, self._told = CancelToken(), time.monotonic(), time.monotonic()
+
+    @contextmanager
+    def watched(self, folder: Path) -> Iterator[Watch]:
+        """What the maker is given; a thread renews the leases meanwhile."""
+        over = threading.Event()
+        beat = threading.Thread(target=self._beat, args=(over,), daemon=True)
+        self.pulse.beat("load")
+        beat.start()
+        try:
+            yield Watch(self._report, self.cancel, lambda picture: self._show(folder, picture))
+        finally:
+            over.set()
+            beat.join()
+
+    def check_time(self) -> None:
+        """Raise TimeLimitError where that is why the run was stopped."""
+        if self.timed_out:
+            raise TimeLimitError(
+                f"the job took longer than the {self.limit_s:.0f} s that a job may take; ask for fewer frames or steps"
+            )
+
+    def _beat(self, over: threading.Event) -> None:
+        renewed = time.monotonic()
+        while not over.wait(min(LOOK_S, self.leases.lease_s / BEATS)):
+            self._look_at_the_clock()
+            if self.pulse.overdue():
+                continue  # a lease is renewed only for who gets on
+            try:
+                due = time.monotonic() - renewed > self.leases.lease_s / BEATS
+                renewed = time.monotonic() if due else renewed
+                if self.leases.heartbeat(self.job) if due else self.leases.is_cancelled(self.job):
+                    self.cancel.cancel()
+                self.hold()
+            except LostLeaseError:
+                self.cancel.cancel()
+                return
+            except UnavailableError as error:
+                logger.warning("job {} goes on, but {}", self.job.id, error)
+                over.wait(1.0)
+
+    def _look_at_the_clock(self) -> None:
+        if time.monotonic() - self._begun > self.limit_s:
+            self.timed_out = True
+        if self.timed_out or self.hurry.is_set():
+            self.cancel.cancel()
+
+    def _report(self, report: Progress) -> None:
+        """Progress is written at most every quarter of a second, and each stage's last step."""
+        self.pulse.beat(report.stage)
+        if report.done == report.total or time.monotonic() - self._told > REPORT_S:
+            self._told = time.monotonic()
+            self._tell(
+                lambda: self.leases.progress(self.job, report.stage, report.done, report.total)
+            )
+
+    def _show(self, folder: Path, picture: bytes) -> None:
+        path = preview_file(folder, self.job)
+        write_whole(path, picture, synced=False)
+        self._tell(lambda: self.leases.preview(self.job, path.name))
+
+    @staticmethod
+    def _tell(write: Callable[[], None]) -> None:
+        """What may be lost when the database is locked or away; the run goes on."""
+        try:
+            write()
+        except UnavailableError as error:
+            logger.warning("progress is not told: {}", error)

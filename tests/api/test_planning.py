@@ -1,0 +1,132 @@
+"""What a worker would refuse is refused at submission, by the worker's own checks."""
+
+import json
+import shutil
+
+import pytest
+from safetensors.numpy import save_file
+
+from src.api import forms
+from src.core.hardware import Hardware
+from src.core.paths import CHECKPOINTS
+from src.jobs.model import NewJob
+
+CPU = Hardware(device="cpu", name="a processor", memory=16 << 30, free_memory=8 << 30)
+CARD = Hardware(
+    device="cuda", name="a card", memory=24 << 30, free_memory=1 << 30, capability=(8, 6), bf16=True
+)
+NOW = {"Prefer": "respond-async"}
+
+
+@pytest.fixture(params=[None, CPU, CARD], ids=["no worker yet", "processor", "card"])
+def client(request, make_client):
+    made = make_client(work=False, auth="off")
+    if request.param is not None:
+        info = {"hardware": request.param.model_dump(mode="json")}
+        made.app.state.service.leases.hold_device("d", "w", "p", info)
+    return made
+
+
+def _post(client, jpeg, **fields):
+    files = {"image": ("p.jpg", jpeg, "image/jpeg")}
+    return client.post("/generate-video", data={"prompt": "p"} | fields, files=files, headers=NOW)
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "words"),
+    [({"profile": "turbo"}, 422, "unknown profile"), ({"cache": "magic"}, 422, "unknown cache"),
+     ({"cache": "taylorseer=1.5"}, 422, "whole number"), ({"num_frames": "10"}, 422, "frames"),
+     ({"width": "800", "height": "800"}, 422, "cannot deliver"), ({"upscale": "8x:quality"}, 503, "no weights for preset quality"),
+     ({"upscale": "8x:fast", "width": "6480", "height": "4320"}, 422, "16384 pixels"),
+     ({"model": "cogvideox-5b-i2v"}, 503, "not on this machine"), ({"mode": "baseline", "cache": "pyramid"}, 422, "baseline"),
+     ({"guidance_interval": "0,0.01", "num_inference_steps": "3"}, 422, "holds none of the 3 steps")],
+)  # fmt: skip
+def test_what_the_worker_would_refuse_is_refused(client, jpeg, home, fields, status, words):
+    answer = _post(client, jpeg, **fields)
+    assert (answer.status_code, words in answer.json()["detail"]) == (status, True), answer.text
+    assert client.get("/jobs").json()["jobs"] == []
+    assert not (home / "photographs").exists()
+
+
+def test_what_the_worker_would_take_is_taken(client, jpeg):
+    for fields in (
+        {},
+        {"mode": "baseline"},
+        {"upscale": "2x:fast"},
+        {"model": "nano", "cache": "first_block=0.1"},
+    ):
+        assert _post(client, jpeg, **fields).status_code == 202, fields
+
+
+@pytest.fixture
+def checkpoints(tmp_path, monkeypatch):
+    """A folder of adapters and models of a test's own, where the API looks for them."""
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    monkeypatch.setattr(forms, "CHECKPOINTS", folder)
+    monkeypatch.setattr(
+        forms,
+        "inside",
+        lambda name, field: str(folder / name) if (folder / name).exists() else _gone(name),
+    )
+    return folder
+
+
+def _gone(name):
+    from src.core.errors import MissingFileError
+
+    raise MissingFileError(f"{name} is not under checkpoints/")
+
+
+def test_bad_adapters_are_refused(client, jpeg, checkpoints):
+    import numpy as np
+
+    (checkpoints / "text.safetensors").write_bytes(b"no adapter")
+    save_file({"other": np.zeros((2, 2), np.float32)}, checkpoints / "none.safetensors")
+    (checkpoints / "pickled.bin").write_bytes(b"x")
+    (checkpoints / "empty").mkdir()
+    for name, words in (("text.safetensors", "safetensors"), ("none.safetensors", "no LoRA weights"),
+                        ("none.safetensors=0", "weight 0"), ("pickled.bin", "not a .safetensors"),
+                        ("empty", "has none of"), ("gone", "not under checkpoints")):  # fmt: skip
+        answer = _post(client, jpeg, model="nano", lora=name)
+        assert answer.status_code in (404, 422)
+        assert words in answer.json()["detail"], answer.text
+        assert str(checkpoints) not in answer.text
+
+
+def test_model_folders_that_are_not_whole_are_refused(client, jpeg, checkpoints):
+    shutil.copytree(
+        CHECKPOINTS / "nano", checkpoints / "mine", ignore=shutil.ignore_patterns("*.safetensors")
+    )
+    answer = _post(client, jpeg, model="mine")
+    assert answer.status_code in (404, 422)
+    assert "no weights" in answer.json()["detail"]
+    (checkpoints / "mine" / "model_index.json").write_text("[]")
+    assert _post(client, jpeg, model="mine").status_code == 422
+
+
+def test_models_and_adapters_are_found_wherever_the_service_was_started(
+    client, jpeg, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("nano", "checkpoints/nano"):
+        assert _post(client, jpeg, model=name).status_code == 202, name
+
+
+def test_uploads_that_the_worker_would_refuse_are_refused(client, jpeg, home):
+    files = {"video": ("v.mp4", jpeg, "video/mp4")}
+    for settings, status in (({"guideScale": 3}, 422), ({"quality": "quality", "scale": 4}, 503)):
+        answer = client.post("/api/upload", files=files, data={"settings": json.dumps(settings)})
+        assert answer.status_code == status, answer.text
+        assert not (home / "uploads").exists()
+
+
+def test_a_job_whose_photograph_is_gone_is_not_tried_again(client, jpeg, home):
+    job = _post(client, jpeg).json()["id"]
+    client.post(f"/jobs/{job}/cancel")
+    next((home / "photographs").iterdir()).unlink()
+    assert client.post(f"/jobs/{job}/retry").status_code == 409
+    assert client.post(f"/clips/{job}/retry", data={"csrf": "open"}).status_code == 409
+    plain, _ = client.app.state.service.store.submit(NewJob("generate", "open", {"prompt": "p"}))
+    client.post(f"/jobs/{plain.id}/cancel")
+    assert client.post(f"/jobs/{plain.id}/retry").status_code == 200

@@ -1,0 +1,195 @@
+"""A home and its database: who belongs to whom, backups, restores, the move to PostgreSQL."""
+
+import json
+import sqlite3
+
+import pytest
+from sqlalchemy import select
+
+from src.api.app import create_app
+from src.api.keeper import Keeper
+from src.api.settings import ServiceSettings
+from src.core.errors import BadInputError, MissingFileError
+from src.core.paths import examples
+from src.jobs import house
+from src.jobs.accounts import Accounts, Role
+from src.jobs.backup import back_up, move, restore, set_aside
+from src.jobs.database import Database
+from src.jobs.leases import LeaseStore
+from src.jobs.migrations.versions import __name__ as versions
+from src.jobs.model import NewJob, State
+from src.jobs.store import JobStore
+from src.jobs.tables import jobs
+from tests.jobs.postgres_kit import postgres_server
+
+
+def _open(path):
+    made = Database(f"sqlite:///{path}")
+    made.migrate()
+    return made
+
+
+def _clip(database, text="clip", **request):
+    """A finished job with its clip."""
+    store, leases = JobStore(database), LeaseStore(database)
+    leases.hold_device("d", "w", "p", {})
+    job, _ = store.submit(NewJob("generate", "a", {"prompt": "p"} | request))
+    claimed = leases.claim("w", "d")
+    name = f"p-{job.id}-{claimed.token}.mp4"
+    examples().mkdir(parents=True, exist_ok=True)
+    (examples() / name).write_text(text)
+    (examples() / name).with_suffix(".json").write_text("{}")
+    leases.complete(claimed, name, {})
+    return job.id
+
+
+def _tidy(database):
+    Keeper(ServiceSettings(database=database.url), JobStore(database), LeaseStore(database)).tidy()
+
+
+def _clips():
+    return {path.name for path in examples().glob("*.mp4")}
+
+
+def test_a_home_belongs_to_one_database(tmp_path, home, database):
+    shared = house.bind(database, home)
+    assert (home / "database.id").read_text().strip() == shared
+    assert house.bind(database, home) == shared
+    other = _open(tmp_path / "other.db")
+    for wrong, place in ((other, home), (database, tmp_path / "elsewhere")):
+        with pytest.raises(
+            BadInputError, match=r"settle it with: python -m src.service_data check --adopt"
+        ):
+            house.bind(wrong, place)
+    adopted = house.bind(other, home, adopt=True)
+    assert adopted != shared
+    with pytest.raises(BadInputError, match="belongs to"):
+        house.bind(database, home)
+
+
+def test_a_database_in_its_home_finds_a_lost_note_again(home):
+    home.mkdir()
+    database = _open(home / "newsreel.db")
+    shared = house.bind(database, home)
+    (home / "database.id").unlink()
+    assert house.bind(database, home) == shared
+
+
+def test_a_service_on_another_database_is_refused_and_removes_nothing(tmp_path, home, database):
+    job = _clip(database)
+    JobStore(database).pin(job, True)
+    house.bind(database, home)
+    clips = _clips()
+    with pytest.raises(BadInputError, match="belongs to"):
+        create_app(ServiceSettings(database=f"sqlite:///{tmp_path / 'other.db'}", workers=0))
+    assert _clips() == clips
+    other = _open(tmp_path / "other.db")
+    house.bind(other, home, adopt=True)
+    _tidy(other)
+    aside = {path.name for path in house.quarantined(home)}
+    assert {name for name in aside if name.endswith(".mp4")} == clips
+    assert all((home / "quarantine" / name).read_text() == "clip" for name in clips)
+    _tidy(other)
+    assert {path.name for path in house.quarantined(home)} == aside
+
+
+def test_a_backup_while_the_service_runs_and_its_restore(tmp_path, home, database):
+    Accounts(database).create("desk", Role.SUBMIT)
+    kept = _clip(database)
+    house.bind(database, home)
+    (home / "photographs").mkdir()
+    (home / "photographs" / "abc.png").write_text("photograph")
+    (examples() / ".half.123.partial").write_text("half")
+    assert back_up(database, home, tmp_path / "backup") == (1, 4)
+    with pytest.raises(BadInputError, match="not empty"):
+        back_up(database, home, tmp_path / "backup")
+    later = _clip(database, "made after the backup")
+    made_later = JobStore(database).get(later).artifact
+    (home / "photographs" / "abc.png").unlink()
+    (examples() / JobStore(database).get(kept).artifact).unlink()
+    database.engine.dispose()
+    aside = set_aside(database.url)
+    assert aside.is_file()
+    assert aside.name == "jobs.db.replaced-1"
+    restored = _open(tmp_path / "jobs.db")
+    assert restore(tmp_path / "backup", restored, home) == (1, 2)
+    _tidy(restored)
+    store = JobStore(restored)
+    assert [job.id for job in store.page()] == [kept]
+    assert (examples() / store.get(kept).artifact).read_text() == "clip"
+    assert (home / "quarantine" / made_later).read_text() == "made after the backup"
+    assert Accounts(restored).all()[0].name == "desk"
+    with pytest.raises(BadInputError, match="holds jobs or keys"):
+        restore(tmp_path / "backup", restored, home)
+    with pytest.raises(MissingFileError, match="holds no newsreel.db"):
+        restore(tmp_path, restored, home)
+
+
+def test_new_attempts_do_not_take_the_names_of_clips_from_before_a_restore(
+    tmp_path, home, database
+):
+    store, leases = JobStore(database), LeaseStore(database)
+    job, _ = store.submit(NewJob("generate", "a", {"prompt": "p"}))
+    house.bind(database, home)
+    back_up(database, home, tmp_path / "backup")
+    leases.hold_device("d", "w", "p", {})
+    leases.complete(leases.claim("w", "d"), f"p-{job.id}-1.mp4", {})
+    examples().mkdir(parents=True)
+    (examples() / f"p-{job.id}-1.mp4").write_text("seen by people")
+    restored = _open(tmp_path / "restored.db")
+    restore(tmp_path / "backup", restored, home)
+    _tidy(restored)
+    assert JobStore(restored).get(job.id).state is State.PENDING
+    assert (home / "quarantine" / f"p-{job.id}-1.mp4").read_text() == "seen by people"
+    assert _clips() == set()
+
+
+def test_the_move_to_postgresql(tmp_path, home, database):
+    job = _clip(database)
+    Accounts(database).create("desk", Role.ADMIN)
+    shared, events = house.bind(database, home), JobStore(database).events(job)
+    with postgres_server() as server:
+        target = Database(server.url)
+        target.migrate()
+        assert move(database, home, target) == 1
+        assert house.bind(target, home) == shared
+        with pytest.raises(BadInputError, match="belongs to"):
+            house.bind(database, home)
+        store = JobStore(target)
+        assert store.get(job) == JobStore(database).get(job)
+        assert store.events(job) == events
+        _tidy(target)
+        assert _clips() == {store.get(job).artifact}
+        later = _clip(target)
+        assert store.events(later)[0].id > events[-1].id
+        back_up(target, home, tmp_path / "backup")
+        target.engine.dispose()
+    again = _open(tmp_path / "again.db")
+    assert restore(tmp_path / "backup", again, home)[0] == 2
+
+
+def test_a_database_of_the_first_version_is_migrated(tmp_path):
+    from alembic import command
+    from alembic.config import Config
+
+    database = Database(f"sqlite:///{tmp_path / 'old.db'}")
+    config = Config()
+    config.set_main_option("script_location", versions.removesuffix(".versions").replace(".", "/"))
+    with database.engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    raw = sqlite3.connect(tmp_path / "old.db")
+    request = json.dumps({"input": "/home/examples/x.mp4", "of": "f" * 21})
+    raw.execute(
+        "INSERT INTO jobs VALUES ('j', 'upscale', 'a', 'PENDING', ?, '', 0, 1.0, 1.0, NULL, NULL, 0, 3, 0, NULL, NULL,"
+        " 0, NULL, 0, 0, NULL, NULL, NULL, NULL, 0)", (request,),
+    )  # fmt: skip
+    raw.execute("INSERT INTO keys VALUES ('k', 'desk', 'h', 'submit', 1.0, NULL, 60, 2000)")
+    raw.commit()
+    raw.close()
+    database.migrate()
+    with database.read() as connection:
+        row = connection.execute(select(jobs.c.parent, jobs.c.source, jobs.c.cost)).one()
+    assert tuple(row) == ("f" * 21, "x.mp4", 0.0)
+    assert Accounts(database).all()[0].breaking
+    database.engine.dispose()
