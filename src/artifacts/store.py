@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from src.core.errors import OutputError
+from src.core.paths import beside
 
 
 class ArtifactStore(Protocol):
@@ -85,7 +86,7 @@ class LocalStore:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file so that it appears whole or not at all, also where threads write it at once. Raises OutputError."""
-    temporary = path.with_name(f".{path.name}.{threading.get_native_id()}.partial")
+    temporary = beside(path, f"{threading.get_native_id()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(data)

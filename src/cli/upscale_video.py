@@ -31,6 +31,7 @@ OPTIONS: dict[str, Any] = {
     "codec": value(str, "x264, x265, av1, prores, nvenc, nvenc-hevc or png [x264; nvenc where it works]."),
     "crf": value(float, "Quality of the encoder: lower is better and larger."),
     "encoder_preset": value(str, "Speed of the encoder, in its own words."),
+    "interlaced": value(str, "Fields woven into pictures: field (a picture each), frame, refuse [field]."),
     "start": value(float, "Begin at this second."),
     "end": value(float, "Stop at this second."),
     "compare": switch("Show the bicubic enlargement beside ours.", "--compare"),
@@ -69,7 +70,7 @@ def _one(values: dict[str, Any], job: "UpscaleJob") -> "UpscaleReport":
 
 def _job(values: dict[str, Any], source: Path, target: Path) -> "UpscaleJob":
     from src.core.config import validate
-    from src.media.join import Span
+    from src.media.span import Span
     from src.upscaling.backends import Choice
     from src.upscaling.job import UpscaleJob
     from src.upscaling.knobs import Knobs
@@ -96,6 +97,7 @@ def _job(values: dict[str, Any], source: Path, target: Path) -> "UpscaleJob":
         compare=values["compare"],
         threads=values["threads"],
         hardware=device == "cuda",
+        interlaced=values["interlaced"] or "field",
     )
 
 

@@ -1,5 +1,6 @@
 """Where things lie: the repository, and the folder that outputs, database and caches go to."""
 
+import hashlib
 import os
 import unicodedata
 from pathlib import Path
@@ -7,6 +8,10 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / "configs"
 CHECKPOINTS = REPOSITORY / "checkpoints"
+LONGEST = 255
+"""Bytes of a file's name on most disks."""
+ENDING = 48
+"""Bytes that `beside` keeps for what it puts around a name."""
 
 
 def home() -> Path:
@@ -31,6 +36,28 @@ def is_folder(path: Path) -> bool:
     """Like `Path.is_dir`, with the same care as `is_file`."""
     try:
         return Path(path).is_dir()
+    except OSError:
+        return False
+
+
+def beside(path: Path, ending: str) -> Path:
+    """A hidden name next to `path` for what belongs to it: ".NAME.ENDING", where NAME is cut to fit a disk's names."""
+    return path.with_name(f".{shortened(path.name, LONGEST - ENDING)}.{ending}")
+
+
+def shortened(name: str, most: int = LONGEST) -> str:
+    """The name where it has at most `most` bytes; else its begin, and a hash by which others of that begin differ."""
+    data = os.fsencode(name)
+    if len(data) <= most:
+        return name
+    digest = hashlib.sha256(data).hexdigest()[:12]
+    return os.fsencode(name)[: most - 13].decode("utf-8", "ignore") + "-" + digest
+
+
+def exists(path: Path) -> bool:
+    """Like `Path.exists`, with the same care as `is_file`."""
+    try:
+        return Path(path).exists()
     except OSError:
         return False
 

@@ -14,7 +14,9 @@ import psutil
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
 from src.core.errors import OutputError
+from src.core.paths import beside
 from src.media.encoders import ENCODERS, encoder_options
+from src.media.opening import open_output, words
 
 CRF = 16
 PRESET = "medium"
@@ -29,12 +31,12 @@ class VideoWriter:
 
     def __init__(self, path: Path, width: int, height: int, fps: float) -> None:
         self.path = Path(path)
-        self.temporary = self.path.with_name(f".{self.path.stem}.{os.getpid()}.partial.mp4")
+        self.temporary = beside(self.path, f"{os.getpid()}.partial.mp4")
         self._open = False
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             sweep(self.path)
-            self._container = av.open(str(self.temporary), "w", options={"movflags": "+faststart"})
+            self._container = open_output(self.temporary, options={"movflags": "+faststart"})
             self._open = True
             self._stream = self._add_stream(width, height, fps)
         except (OSError, av.FFmpegError) as error:
@@ -106,18 +108,20 @@ class VideoWriter:
 
 def sweep(path: Path) -> None:
     """Remove what killed processes left of `path`: partial files whose process is gone."""
-    pattern = re.compile(rf"\.{re.escape(path.stem)}\.(\d+)\.partial\.mp4")
+    pattern = re.compile(re.escape(beside(path, "").name) + r"(\d+)\.partial\.mp4")
     for file in path.parent.iterdir():
         match = pattern.fullmatch(file.name)
         if match and not psutil.pid_exists(int(match[1])):
             file.unlink(missing_ok=True)
 
 
-def output_error(path: Path, error: Exception) -> OutputError:
-    """The error a person should read when writing `path` failed with `error`."""
+def output_error(path: Path, error: Exception, flag: str = "--output-path") -> OutputError:
+    """The error a person should read when writing `path` failed with `error`; flag: names the place to write to."""
     number = getattr(error, "errno", None)
     if number == errno.ENOSPC:
-        return OutputError(f"the disk is full: {path} was not written; free some space or set --output-path")
+        return OutputError(f"the disk is full: {path} was not written; free some space or set {flag}")
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return OutputError(f"{path} is not writable: permission denied; choose another --output-path")
-    return OutputError(f"{path} cannot be written: {os.strerror(number) if number else error}")
+        return OutputError(f"{path} is not writable: permission denied; choose another {flag}")
+    if number == errno.ENAMETOOLONG:
+        return OutputError(f"{path.name} is too long for a name on this disk; choose a shorter {flag}")
+    return OutputError(f"{path} cannot be written: {words(error)}")

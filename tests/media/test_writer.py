@@ -75,8 +75,8 @@ def test_a_full_disk_leaves_nothing(tmp_path):
 
 
 def test_what_a_killed_process_left_is_swept(tmp_path):
-    gone = tmp_path / ".clip.999999999.partial.mp4"
-    alive, other = tmp_path / f".clip.{os.getppid()}.partial.mp4", tmp_path / ".clip-2.999999999.partial.mp4"
+    gone = tmp_path / ".clip.mp4.999999999.partial.mp4"
+    alive, other = tmp_path / f".clip.mp4.{os.getppid()}.partial.mp4", tmp_path / ".clip-2.mp4.999999999.partial.mp4"
     for file in (gone, alive, other):
         file.touch()
     write(tmp_path / "clip.mp4")

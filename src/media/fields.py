@@ -1,0 +1,92 @@
+"""Interlaced pictures as progressive ones (bwdif): one for each field, or one for each pair of fields."""
+
+from collections.abc import Iterator
+
+import av
+from av.filter import Graph
+
+from src.core.errors import BadInputError
+from src.media.scan import Scan
+
+FIELD, FRAME, REFUSE = "field", "frame", "refuse"
+MODES = (FIELD, FRAME, REFUSE)
+
+
+class Fields:
+    """Deinterlaces what the scan or a picture's own flag says is interlaced; progressive pictures pass.
+
+    mode: "field", "frame" or "refuse". Where the scan says interlaced, times come out in units half as long as they
+    went in, since fields lie between; elsewhere they keep theirs.
+    """
+
+    def __init__(self, scan: Scan, mode: str, name: str) -> None:
+        self.scan, self.mode, self.name = scan, mode, name
+        self._graph: Graph | None = None
+        self._shape: tuple | None = None
+
+    def __call__(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        """Frames with times in `time_base` of each; raises BadInputError where interlaced ones are refused."""
+        for frame in frames:
+            if self._graph is None and not self._wanted(frame):
+                yield self._passed(frame)
+                continue
+            if self._graph is not None and self._shape != _shape(frame):
+                yield from self._end()
+            if self._graph is None:
+                self._begin(frame)
+            self._graph.push(frame)
+            yield from self._drained()
+        if self._graph is not None:
+            yield from self._end()
+
+    def refuse(self) -> BadInputError:
+        """The error where `--interlaced refuse` meets what it refuses."""
+        return BadInputError(
+            f"{self.name} {Scan(True, self.scan.first, self.scan.measured).sentence}, and --interlaced is refuse; "
+            "field gives a picture for each field, frame one for each two"
+        )
+
+    def _wanted(self, frame: av.VideoFrame) -> bool:
+        wanted = self.scan.interlaced or (bool(frame.interlaced_frame) and not self.scan.measured)
+        if wanted and self.mode == REFUSE:
+            raise self.refuse()
+        return wanted
+
+    def _passed(self, frame: av.VideoFrame) -> av.VideoFrame:
+        if self.scan.interlaced:
+            frame.pts, frame.duration = 2 * frame.pts, 2 * (frame.duration or 0)
+        return frame
+
+    def _made(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """bwdif counts in half units; where a lone picture began it, those are rounded to whole ones."""
+        if not self.scan.interlaced:
+            frame.pts, frame.duration = frame.pts // 2, (frame.duration or 0) // 2
+        return frame
+
+    def _begin(self, frame: av.VideoFrame) -> None:
+        parity = {"top": "tff", "bottom": "bff"}.get(self.scan.first, "auto")
+        chosen = "all" if self.scan.measured else "interlaced"
+        self._graph, self._shape = Graph(), _shape(frame)
+        source = self._graph.add_buffer(width=frame.width, height=frame.height, format=frame.format.name,
+                                        time_base=frame.time_base)  # fmt: skip
+        bwdif = self._graph.add("bwdif", f"mode=send_{self.mode}:parity={parity}:deint={chosen}")
+        sink = self._graph.add("buffersink")
+        source.link_to(bwdif)
+        bwdif.link_to(sink)
+        self._graph.configure()
+
+    def _end(self) -> Iterator[av.VideoFrame]:
+        self._graph.push(None)
+        yield from self._drained()
+        self._graph = None
+
+    def _drained(self) -> Iterator[av.VideoFrame]:
+        while True:
+            try:
+                yield self._made(self._graph.pull())
+            except (BlockingIOError, av.EOFError):
+                return
+
+
+def _shape(frame: av.VideoFrame) -> tuple:
+    return frame.width, frame.height, frame.format.name

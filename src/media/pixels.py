@@ -1,0 +1,49 @@
+"""Decoded frames as RGB arrays, in the file's own matrix and range."""
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Interpolation
+
+from src.media.matrices import YCGCO, matrix_name, rgb_of_ycgco, swscale_matrix
+
+FORMATS = {(False, False): "rgb24", (False, True): "rgb48le", (True, False): "rgba", (True, True): "rgba64le"}
+"""Pixel formats by (with alpha, 16 bits)."""
+QUALITY = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+
+
+def rgb_of(
+    frame: av.VideoFrame, size: tuple[int, int], deep: bool, alpha: bool = False
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """((H, W, 3) RGB, (H, W) alpha or None), uint8, or uint16 where `deep`; scaled where the frame is not of `size`.
+
+    swscale takes bt601 for everything, so matrix and range are told to it.
+    """
+    if matrix_name(frame) == YCGCO:
+        return _from_ycgco(frame, size, deep), None
+    width, height = size
+    array = frame.to_ndarray(
+        width=width,
+        height=height,
+        format=FORMATS[alpha, deep],
+        src_colorspace=swscale_matrix(matrix_name(frame), frame.width, frame.height),
+        src_color_range=ColorRange.JPEG if is_full(frame) else ColorRange.MPEG,
+        dst_color_range=ColorRange.JPEG,
+        interpolation=QUALITY,
+    )
+    return (np.ascontiguousarray(array[..., :3]), array[..., 3].copy()) if alpha else (array, None)
+
+
+def is_full(frame: av.VideoFrame) -> bool:
+    """Whether luma takes all of its values, not 16 to 235."""
+    return frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj") or frame.format.is_rgb
+
+
+def has_alpha(layout: av.VideoFormat) -> bool:
+    """Whether pixels may be transparent; those of a palette may."""
+    return any(component.is_alpha for component in layout.components) or layout.name == "pal8"
+
+
+def _from_ycgco(frame: av.VideoFrame, size: tuple[int, int], deep: bool) -> np.ndarray:
+    planes = frame.to_ndarray(width=size[0], height=size[1], format="yuv444p16le" if deep else "yuv444p",
+                              interpolation=QUALITY)  # fmt: skip
+    return rgb_of_ycgco(planes, is_full(frame))

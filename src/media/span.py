@@ -1,0 +1,34 @@
+"""The part of a video that is kept."""
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import av
+
+from src.media.reader import origin
+
+
+@dataclass(frozen=True)
+class Span:
+    """The part of the source that is kept, in seconds from its begin.
+
+    origin: the time of the file that counts as 0, as transport streams begin at any time. The output begins at 0.
+    """
+
+    start: float = 0.0
+    end: float | None = None
+    origin: Fraction = Fraction(0)
+
+    @property
+    def begin(self) -> Fraction:
+        """The time of the file that is 0 in the output."""
+        return self.origin + Fraction(self.start)
+
+    def holds(self, time: float) -> bool:
+        """Whether a time of the file is kept; from the beginning on, even times before it are, as coders' lead-ins."""
+        since = time - float(self.origin)
+        return (self.start <= 0 or since >= self.start) and (self.end is None or since < self.end)
+
+    def of(self, container: av.container.InputContainer) -> "Span":
+        """The same part in the times of this file."""
+        return replace(self, origin=origin(container))
