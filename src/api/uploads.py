@@ -71,8 +71,10 @@ def check_video(path: Path) -> None:
     """Open it and decode its first frame. Raises BadInputError where it is no video, too long or too large."""
     import av
 
+    from src.media.opening import media_url, words
+
     try:
-        with av.open(str(path), options=READS) as container:
+        with av.open(media_url(path), options=READS) as container:
             if not container.streams.video:
                 raise BadInputError("video holds no picture; send a video file")
             seconds = (container.duration or 0) / 1e6
@@ -84,7 +86,7 @@ def check_video(path: Path) -> None:
             if next(container.decode(video=0), None) is None:
                 raise BadInputError("video holds no frame that can be decoded")
     except av.FFmpegError as error:
-        raise BadInputError(f"video cannot be read: {error.strerror}") from None
+        raise BadInputError(f"video cannot be read: {words(error)}") from None
 
 
 def parse_json(text: str, field: str) -> dict[str, Any]:

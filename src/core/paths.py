@@ -10,6 +10,8 @@ CONFIGS = REPOSITORY / "configs"
 CHECKPOINTS = REPOSITORY / "checkpoints"
 LONGEST = 255
 """Bytes of a file's name on most disks."""
+RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
+"""Names of devices on Windows, with any suffix."""
 ENDING = 48
 """Bytes that `beside` keeps for what it puts around a name."""
 
@@ -60,6 +62,17 @@ def exists(path: Path) -> bool:
         return Path(path).exists()
     except OSError:
         return False
+
+
+def refused_by_windows(path: Path) -> str | None:
+    """Why Windows would not write this file, or another one; None where it would."""
+    name = path.name
+    if name.split(".")[0].rstrip().upper() in RESERVED:
+        return f"{name} is the name of a device"
+    if name != name.rstrip(". "):
+        return f"{name} ends in a dot or a space, which Windows takes off"
+    odd = sorted(set(name) & set('<>:"/\\|?*'))
+    return f"{name} holds {odd[0]}, which no name may" if odd else None
 
 
 def portable(path: Path) -> str:

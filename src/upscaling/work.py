@@ -32,6 +32,11 @@ def key_of(decides: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
+def left_by_a_run(target: Path) -> list[Path]:
+    """Folders that runs work in, or were stopped in, for this output."""
+    return list(target.parent.glob(f"{glob.escape(beside(target, '').name)}*.partial"))
+
+
 class WorkFolder:
     """The folder of a target and of what decides its bytes. Raises OutputError where it cannot be made."""
 
@@ -62,7 +67,7 @@ class WorkFolder:
 
     def sweep(self, source: list) -> None:
         """Remove what runs left that had the same target and source, as it was before the source was replaced."""
-        for folder in self.path.parent.glob(f"{glob.escape(beside(self.target, '').name)}*.partial"):
+        for folder in left_by_a_run(self.target):
             left = _facts(folder).get("source")
             if folder != self.path and left and left[0] == source[0] and left != source and not _in_use(folder):
                 shutil.rmtree(folder, ignore_errors=True)

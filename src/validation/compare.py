@@ -73,7 +73,8 @@ def request_of(scenarios: Scenarios, scenario: Scenario, lora: Path | None, fold
     """The request of one clip, made with the adapter or without."""
     picture = photograph_file(scenario.photograph, folder / "photographs")
     adapters = (str(lora),) if lora else ()
-    return as_request(scenarios, scenario, scenario.name, input_image=picture, output_path=path, lora=adapters)
+    return as_request(scenarios, scenario, scenario.name, input_image=picture, output_path=path, lora=adapters,
+                      overwrite=True)  # fmt: skip
 
 
 def _clip(request: Request, scenarios: Scenarios, hardware: Any, sessions: Sessions, path: Path) -> ClipFigures:
