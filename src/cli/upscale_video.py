@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from src.media.frames import VideoInfo
     from src.upscaling.finished import Finished
     from src.upscaling.job import UpscaleJob
-    from src.upscaling.stream import UpscaleReport
+    from src.upscaling.report import UpscaleReport
 
 OPTIONS: dict[str, Any] = {
     "input": value(Path, "Video to enlarge, or a folder of them."),

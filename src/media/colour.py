@@ -21,7 +21,7 @@ def tag(context: av.VideoCodecContext, info: VideoInfo) -> None:
     if info.primaries:
         context.color_primaries = ColorPrimaries[info.primaries.upper()]
     if info.transfer:
-        context.color_trc = ColorTrc[PYAV_NAMES.get(info.transfer, info.transfer.upper())]
+        context.color_trc = _trc(info.transfer)
     if info.matrix:
         context.colorspace = CODES[info.matrix]
     elif (matrix := _matrix(info)) != guessed_matrix(context.width, context.height):
@@ -37,17 +37,33 @@ def to_yuv(array: np.ndarray, info: VideoInfo, layout: str, alpha: np.ndarray | 
     if info.matrix == YCGCO:
         planes = np.ascontiguousarray(ycgco_of_rgb(array, info.full_range))
         frame = av.VideoFrame.from_ndarray(planes, format="yuv444p16le" if deep else "yuv444p")
-        return frame.reformat(format=layout, interpolation=QUALITY)
+        return _tagged(frame.reformat(format=layout, interpolation=QUALITY), info)
     if alpha is not None:
         array = np.dstack([array, alpha])
     kind = FORMATS[alpha is not None, deep]
-    return av.VideoFrame.from_ndarray(np.ascontiguousarray(array), format=kind).reformat(
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), format=kind).reformat(
         format=layout,
         src_color_range=ColorRange.JPEG,
         dst_colorspace=_matrix(info),
         dst_color_range=ColorRange.JPEG if info.full_range else ColorRange.MPEG,
         interpolation=QUALITY,
     )
+    return _tagged(frame, info)
+
+
+def _tagged(frame: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
+    """With the colours that some encoders (ProRes) take from each frame and not from their own settings."""
+    if info.primaries:
+        frame.color_primaries = ColorPrimaries[info.primaries.upper()]
+    if info.transfer:
+        frame.color_trc = _trc(info.transfer)
+    if info.matrix:
+        frame.colorspace = CODES[info.matrix]
+    return frame
+
+
+def _trc(transfer: str) -> ColorTrc:
+    return ColorTrc[PYAV_NAMES.get(transfer, transfer.upper())]
 
 
 def _matrix(info: VideoInfo) -> Colorspace:

@@ -37,7 +37,7 @@ PYAV_NAMES = {name: member for member, name in _FFMPEG_NAMES.items()}
 
 def describe(stream: av.VideoStream, first: av.VideoFrame) -> VideoInfo:
     """From the stream's header and its first frame, which knows more."""
-    rate, said = rate_of(stream), stream_line(stream)
+    rate, said, animation = rate_of(stream), stream_line(stream), stream.codec_context.name in ANIMATIONS
     return VideoInfo(
         width=first.width,
         height=first.height,
@@ -46,12 +46,12 @@ def describe(stream: av.VideoStream, first: av.VideoFrame) -> VideoInfo:
         primaries=_tag(ColorPrimaries, first.color_primaries),
         transfer=_tag(ColorTrc, first.color_trc),
         matrix=matrix_name(first),
-        full_range=is_full(first),
+        full_range=is_full(first) and not animation,
         rotation=(-round(first.rotation / 90) * 90) % 360,
         sample_aspect_ratio=Fraction(stream.sample_aspect_ratio or 1),
         frames=stream.frames or None,
         bit_depth=max(component.bits for component in first.format.components),
-        chroma="420" if stream.codec_context.name in ANIMATIONS else _chroma(first.format),
+        chroma="420" if animation else chroma_of(first.format),
         display_matrix=_display_matrix(first),
         seconds=stream.container.duration / av.time_base if stream.container.duration else None,
         alpha=has_alpha(first.format),
@@ -117,7 +117,7 @@ def _display_matrix(first: av.VideoFrame) -> tuple[int, ...] | None:
     return struct.unpack("9i", bytes(data)) if data is not None else None
 
 
-def _chroma(layout: av.VideoFormat) -> str:
+def chroma_of(layout: av.VideoFormat) -> str:
     """ "420", "422" or "444", from how much narrower and lower the second plane is than the first."""
     if layout.is_rgb or layout.has_palette:
         return "444"

@@ -45,6 +45,7 @@ class Encoder:
 _X26X = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo")
 _FORMATS = {("420", 8): "yuv420p", ("422", 8): "yuv422p", ("444", 8): "yuv444p",
             ("420", 10): "yuv420p10le", ("422", 10): "yuv422p10le", ("444", 10): "yuv444p10le"}  # fmt: skip
+_EIGHT = {key: layout for key, layout in _FORMATS.items() if key[1] == 8}
 _ANY = (".mp4", ".mkv", ".mov", ".m4v")
 ENCODERS = {
     encoder.name: encoder
@@ -53,7 +54,7 @@ ENCODERS = {
         Encoder("x265", "libx265", _ANY, _FORMATS, crf=19.0, presets=_X26X),
         Encoder("av1", "libsvtav1", (".mkv", ".mp4", ".webm"), {("420", 8): "yuv420p", ("420", 10): "yuv420p10le"},
                 crf=25.0, preset="8", presets=tuple(str(n) for n in range(14)), worst=63),
-        Encoder("vp9", "libvpx-vp9", (".webm", ".mkv"), _FORMATS, crf=24.0, preset="4",
+        Encoder("vp9", "libvpx-vp9", (".webm", ".mkv"), _EIGHT, crf=24.0, preset="4",
                 presets=tuple(str(n) for n in range(9)), worst=63, clear={8: "yuva420p"}),
         Encoder("prores", "prores_ks", (".mov", ".mkv"), {("422", 10): "yuv422p10le", ("444", 10): "yuv444p10le"},
                 quality=None, preset="hq", presets=("proxy", "lt", "standard", "hq", "4444", "4444xq"),

@@ -10,19 +10,26 @@ from src.media.scan import Scan
 
 FIELD, FRAME, REFUSE = "field", "frame", "refuse"
 MODES = (FIELD, FRAME, REFUSE)
+FIRST, SECOND = "first", "second"
+"""What a picture's `opaque` says of one that was a field."""
 
 
 class Fields:
     """Deinterlaces what the scan or a picture's own flag says is interlaced; progressive pictures pass.
 
     mode: "field", "frame" or "refuse". Where the scan says interlaced, times come out in units half as long as they
-    went in, since fields lie between; elsewhere they keep theirs.
+    went in, since fields lie between; elsewhere they keep theirs. step: a frame in the units that go in.
+    began: when the first interlaced picture of a video came that had seemed progressive, in those units.
     """
 
-    def __init__(self, scan: Scan, mode: str, name: str) -> None:
+    def __init__(self, scan: Scan, mode: str, name: str, step: int = 1) -> None:
         self.scan, self.mode, self.name = scan, mode, name
+        self._step = step
+        self._last: int | None = None
         self._graph: Graph | None = None
         self._shape: tuple | None = None
+        self._given: set[int] = set()
+        self.began: int | None = None
 
     def __call__(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
         """Frames with times in `time_base` of each; raises BadInputError where interlaced ones are refused."""
@@ -34,6 +41,9 @@ class Fields:
                 yield from self._end()
             if self._graph is None:
                 self._begin(frame)
+                if self.began is None and not self.scan.interlaced:
+                    self.began = frame.pts
+            self._given.add(frame.pts)
             self._graph.push(frame)
             yield from self._drained()
         if self._graph is not None:
@@ -58,7 +68,17 @@ class Fields:
         return frame
 
     def _made(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """bwdif counts in half units; where a lone picture began it, those are rounded to whole ones."""
+        """bwdif counts in half units; where it began amid a video, those are rounded to whole ones.
+
+        The second field of a lone picture has the time of the first: it comes half a frame later. What a picture
+        carries besides, captions, goes with its first field.
+        """
+        first = frame.pts % 2 == 0 and frame.pts // 2 in self._given
+        self._given.discard(frame.pts // 2)
+        if self._last is not None and frame.pts <= self._last:
+            frame.pts = self._last + self._step
+        self._last = frame.pts
+        frame.opaque = FIRST if first else SECOND
         if not self.scan.interlaced:
             frame.pts, frame.duration = frame.pts // 2, (frame.duration or 0) // 2
         return frame

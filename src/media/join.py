@@ -42,10 +42,12 @@ def join(
     count: int,
     video: VideoFormat,
     target: Path,
-    span: Span | None = None,
+    span: Span,
     check: Callable[[], None] = lambda: None,
 ) -> None:
     """Write `target` from the first `count` segments in `folder` and the other tracks of `source`.
+
+    span: the part that was encoded, its origin that of the source.
 
     check: called between packets; may raise to stop. Raises OutputError when the disk is full or not writable.
     The target is whole or not there.
@@ -56,7 +58,7 @@ def join(
             flags = "+faststart" if has_plain_tags(given) else "+faststart+use_metadata_tags"
             options = {"movflags": flags} if target.suffix.lower() in (".mp4", ".mov", ".m4v") else {}
             with open_output(partial, format=container_format(target), options=options) as out:
-                for packet in _packets(source, given, out, folder, count, video, (span or Span()).of(given)):
+                for packet in _packets(source, given, out, folder, count, video, span):
                     check()
                     out.mux(packet)
         partial.replace(target)

@@ -1,6 +1,5 @@
 """The video reader: a stream of RGB frames, with what the file says about itself."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -12,15 +11,13 @@ import av
 from src.core.errors import BadInputError
 from src.core.files import remembered
 from src.media.describe import describe, side_data
-from src.media.fields import FIELD, FRAME, REFUSE, Fields
+from src.media.fields import FIELD, FRAME, REFUSE, SECOND, Fields
 from src.media.frames import Frame, VideoInfo
 from src.media.opening import open_file, words
 from src.media.pixels import rgb_of
 from src.media.scan import FRAMES, Scan, scan_of
 from src.media.timeline import Timeline, timeline_of
-
-_SHARE_LOST = 0.02
-"""A container may state a few frames more than it shows (edit lists); beyond this share the file is cut short."""
+from src.media.whole import check_whole
 
 _EARLIER = (0, 1, 10)
 """Seconds before the wanted time that a seek tries: without an index it ends amid frames whose keyframe is behind."""
@@ -48,9 +45,20 @@ class VideoReader:
         self.scan = _scan(self.path)
         self._stored = describe(self._stream, self._first)
         self.info = self._shown(self._stored)
-        self.origin = origin(self._container)
+        self.origin = self._origin()
         self.begins_s = float(self.origin)
         self._deep, self._alpha = deep and self.info.bit_depth > 8, alpha and self.info.alpha
+
+    def _origin(self) -> Fraction:
+        """The time of the file that counts as 0, in seconds: when its first track begins.
+
+        Transport streams begin at any time. A coder's lead-in before 0 does not count, but a picture before 0 does.
+        """
+        if self._container.start_time is None:  # streams without a container
+            return Fraction(self._first.pts or 0) * self._stored.time_base
+        shown = Fraction(self._stream.start_time or 0) * self._stored.time_base
+        heard = [s.start_time * s.time_base for s in self._container.streams.audio if s.start_time is not None]
+        return min(shown, 0) if min([shown, *heard]) < 0 else min([shown, *heard])
 
     def _shown(self, info: VideoInfo) -> VideoInfo:
         """What is known of the frames that are given, from what is known of the stored ones."""
@@ -71,23 +79,31 @@ class VideoReader:
     def pictures(self) -> Iterator["Picture"]:
         """The frames with their timestamps, not yet turned to RGB: for a caller that skips some."""
         size, told = (self.info.width, self.info.height), set()
-        for frame in Fields(self.scan, self._mode, str(self.path))(self._timed()):
+        fields = Fields(self.scan, self._mode, str(self.path), self._step)
+        for frame in fields(self._timed()):
             if (frame.width, frame.height) != size and (frame.width, frame.height) not in told:
                 told.add((frame.width, frame.height))
                 self._note_size(frame, size)
             yield Picture(self, frame, frame.pts)
+        if fields.began is not None:
+            at = float(fields.began * self._stored.time_base - self.origin)
+            self.notes.append(f"from {at:.2f} s on there are interlaced pictures, made progressive")
+
+    @property
+    def _step(self) -> int:
+        """Units of the stream from one frame to the next, at its average rate."""
+        return max(1, round(1 / (self._stored.rate * self._stored.time_base)))
 
     def _timed(self) -> Iterator[av.VideoFrame]:
         """The decoded frames, each with a time; raises at the end where some that the file states are not there."""
-        base = self._stored.time_base
-        step = max(1, round(1 / (self._stored.rate * base)))
+        base, step = self._stored.time_base, self._step
         count, pts, end = 0, -step, 0
         for frame in self._decoded():
             pts = frame.pts if frame.pts is not None else pts + step
             count, end = count + 1, pts + max(step, int(frame.duration or 0))
             frame.pts, frame.time_base = pts, base
             yield frame
-        self._check_whole(count, float(end * base))
+        check_whole(self.path, self._stream, self._stored, count, float(end * base), self.begins_s, self._sought)
 
     def _note_size(self, frame: av.VideoFrame, size: tuple[int, int]) -> None:
         at = float(frame.pts * self.info.time_base) - self.begins_s
@@ -134,14 +150,13 @@ class VideoReader:
     def _begin(self) -> None:
         self._container = open_file(self.path, self._hardware)
         self._stream = video_stream(self._container, self.path)
-        self._timeline = _timeline(self.path)
+        self._timeline = timeline_of(self.path)
         self._stream.thread_type = "AUTO"
         self._frames = self._packets_decoded()
         self._first = self._decode_first()
 
     def _packets_decoded(self) -> Iterator[av.VideoFrame]:
-        for packet in self._container.demux(self._stream):
-            yield from self._timeline.place(packet).decode()
+        return decoded(self._container, self._stream, self._timeline)
 
     def _decode_first(self) -> av.VideoFrame:
         try:
@@ -164,21 +179,6 @@ class VideoReader:
         except av.FFmpegError as error:
             raise BadInputError(f"{self.path} is damaged after frame {count} ({words(error)})") from None
 
-    def _check_whole(self, count: int, end: float) -> None:
-        info = self._stored
-        stated, seconds = info.frames, _stated_seconds(self._container, self._stream)
-        shown = float((self._stream.duration or 0) * info.time_base)
-        if self._sought and stated:  # the frames before the keyframe were not counted
-            stated, seconds, end = 0, shown, end - self.begins_s
-        elif stated and shown:  # an edit list may hide many, where a part was cut out without coding it anew
-            stated = min(stated, round(shown * info.rate))
-        if "avi" in self._container.format.name and shown:  # frames that a recorder dropped are counted, and empty
-            stated, seconds = 0, shown
-        if stated and count < stated - max(2, _SHARE_LOST * stated):
-            raise BadInputError(f"{self.path} is cut short: {count} of {stated} frames are there")
-        if not stated and seconds and end < seconds - max(2 / info.rate, _SHARE_LOST * seconds):
-            raise BadInputError(f"{self.path} is cut short: it ends at {end:.2f} s of {seconds:.2f} s")
-
 
 class Picture:
     """A decoded frame that becomes RGB when asked. pts, duration: in units of the stream's time base."""
@@ -190,19 +190,18 @@ class Picture:
     def to_rgb(self) -> Frame:
         info = self._reader.info
         array, alpha = rgb_of(self._frame, (info.width, info.height), self._reader._deep, self._reader._alpha)
-        return Frame(array, self.pts, self.duration, alpha, side_data(self._frame).get("A53_CC"))
+        captions = None if self._frame.opaque == SECOND else side_data(self._frame).get("A53_CC")
+        return Frame(array, self.pts, self.duration, alpha, captions)
 
 
-def origin(container: av.container.InputContainer) -> Fraction:
-    """The time of a file that counts as 0, in seconds: when its first track begins.
-
-    Transport streams begin at any time. A coder's lead-in before 0 does not count, but a picture before 0 does.
-    """
-    begin = Fraction(container.start_time or 0, av.time_base)
-    if begin >= 0:
-        return begin
-    stream = video_stream(container, Path(container.name))
-    return min(Fraction(0), Fraction(stream.start_time or 0) * stream.time_base)
+def decoded(
+    container: av.container.InputContainer, stream: av.VideoStream, line: Timeline
+) -> Iterator[av.VideoFrame]:
+    """The frames of a stream at their times on a line. A packet of nothing, for which the picture before it stays on
+    screen (Theora, AVI), gives none."""
+    for packet in container.demux(stream):
+        if packet.size or packet.dts is None:  # the last one, which has no time, asks for what is still held
+            yield from line.place(packet).decode()
 
 
 def video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
@@ -231,20 +230,6 @@ def _scan(path: Path) -> Scan:
 def _first_frames(path: Path) -> Iterator[av.VideoFrame]:
     with open_file(path) as container:
         try:
-            yield from islice(container.decode(video_stream(container, path)), FRAMES)
+            yield from islice(decoded(container, video_stream(container, path), Timeline([], [])), FRAMES)
         except av.FFmpegError:
             return
-
-
-def _timeline(path: Path) -> Timeline:
-    line = remembered(path, "timeline", lambda: timeline_of(path))
-    return Timeline(line.starts, line.moves)
-
-
-def _stated_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float | None:
-    """When the container says the last frame ends: Matroska's own tag, or its duration where nothing else is in it."""
-    tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
-    if tag:
-        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
-    alone = len(container.streams) == 1 and "matroska" in container.format.name
-    return container.duration / av.time_base if alone and container.duration else None

@@ -1,11 +1,7 @@
 """The part of a video that is kept."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
-
-import av
-
-from src.media.reader import origin
 
 
 @dataclass(frozen=True)
@@ -28,7 +24,3 @@ class Span:
         """Whether a time of the file is kept; from the beginning on, even times before it are, as coders' lead-ins."""
         since = time - float(self.origin)
         return (self.start <= 0 or since >= self.start) and (self.end is None or since < self.end)
-
-    def of(self, container: av.container.InputContainer) -> "Span":
-        """The same part in the times of this file."""
-        return replace(self, origin=origin(container))

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import av
 
+from src.core.files import remembered
 from src.media.opening import open_file
 
 JUMPING = {"mpegts", "mpeg", "mpegtsraw", "flv", "vobsub"}
@@ -60,7 +61,15 @@ class Timeline:
 
 
 def timeline_of(path: Path) -> Timeline:
-    """Read the packets' times where the format may jump; nothing is decoded. Raises as `open_file` does."""
+    """Read the packets' times where the format may jump; nothing is decoded, and a file is read once in each state.
+
+    Raises as `open_file` does.
+    """
+    line = remembered(path, "timeline", lambda: _read(path))
+    return Timeline(line.starts, line.moves)
+
+
+def _read(path: Path) -> Timeline:
     with open_file(path) as container:
         if not set(container.format.name.split(",")) & JUMPING:
             return Timeline([], [])

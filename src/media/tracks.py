@@ -1,5 +1,6 @@
 """Which tracks of a source the output's container holds: what is not held is refused or said, never just dropped."""
 
+import io
 import os
 import re
 from functools import lru_cache
@@ -58,7 +59,8 @@ def _left_out(stream: av.stream.Stream, reason: str) -> str:
 
 def _somewhere(stream: av.stream.Stream) -> bool:
     """Whether any container that is written here holds a track."""
-    return any(codec_name(stream) in supported(Path(f"a{suffix}")) for suffix in TRIED)
+    targets = (Path(f"a{suffix}") for suffix in TRIED)
+    return any(holds_track(stream, target, supported(target)) for target in targets)
 
 
 def track_name(stream: av.stream.Stream) -> str:
@@ -80,7 +82,22 @@ def holds_track(stream: av.stream.Stream, target: Path, codecs: set[str]) -> boo
     if is_cover(stream):
         held = suffix in (".mp4", ".m4v") and codec_name(stream) in codecs and has_plain_tags(stream.container)
         return held or suffix == ".mkv"
-    return stream.type in COPIED and not is_timecode(stream) and codec_name(stream) in codecs
+    if stream.type not in COPIED or is_timecode(stream):
+        return False
+    return codec_name(stream) in codecs or (stream.type in ("video", "audio") and _takes(stream, target))
+
+
+def _takes(stream: av.stream.Stream, target: Path) -> bool:
+    """Whether a container writes a header for a track: some hold more than they list, as Matroska what AVI has."""
+    if stream.codec_context is None:
+        return False
+    try:
+        with av.open(io.BytesIO(), "w", format=container_format(target)) as trial:
+            trial.add_stream_from_template(stream)
+            trial.start_encoding()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
 
 
 def is_timecode(stream: av.stream.Stream) -> bool:

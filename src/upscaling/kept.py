@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import av
 import numpy as np
 
+from src.media.describe import chroma_of
 from src.media.fields import FIELD
 from src.media.frames import Frame, VideoInfo
 from src.media.hdr import not_carried
@@ -25,13 +27,20 @@ def told_before(job: UpscaleJob, info: VideoInfo, scan: Scan) -> list[str]:
         told.append(f"{job.source.name} {scan.sentence}")
     if info.matrix in INEXACT:
         told.append(f"the colour matrix {info.matrix} is computed as that of BT.2020; its tag is kept")
-    codec, layout = ("png", "rgb") if job.is_png else _encoded(job, info)
-    return told + not_carried(codec, info, layout)
-
-
-def _encoded(job: UpscaleJob, info: VideoInfo) -> tuple[str, str]:
+    if job.is_png:
+        return told + not_carried("png", info, "rgb")
     video = job.video_format(info)
-    return video.encoder.codec, video.layout
+    return told + _coarser(job, info, video.layout) + not_carried(video.encoder.codec, info, video.layout)
+
+
+def _coarser(job: UpscaleJob, info: VideoInfo, layout: str) -> list[str]:
+    """Sentences on bits and chroma that the encoder has fewer of than the source."""
+    made = av.VideoFormat(layout)
+    depth, chroma = max(component.bits for component in made.components), chroma_of(made)
+    told = [] if depth >= info.bit_depth else [f"{info.bit_depth} bits become {depth} with {job.codec}"]
+    if chroma < info.chroma:
+        told.append(f"4:{info.chroma[1]}:{info.chroma[2]} becomes 4:{chroma[1]}:{chroma[2]} with {job.codec}")
+    return told
 
 
 class Kept:

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from loguru import logger
 
 from src.core.errors import BadInputError, CancelledError, PartialFailureError
-from src.core.files import state_of
 from src.core.progress import CancelToken, Listener, Progress, ignore
-from src.media.frames import Frame, VideoInfo
+from src.media.frames import Frame
 from src.media.join import join
 from src.media.reader import Picture
 from src.media.segments import VideoFormat
 from src.upscaling.backends import Backend, make_backend
 from src.upscaling.job import UpscaleJob
-from src.upscaling.kept import Kept, told_before
+from src.upscaling.kept import Kept
 from src.upscaling.knobs import enlarge, finish
 from src.upscaling.pieces import Piece, distinct, pieces
+from src.upscaling.report import UpscaleReport
 from src.upscaling.sinks import PictureSink, Sink, VideoSink
+from src.upscaling.source import Source, look_at
 from src.upscaling.stages import run_stages
 from src.upscaling.steady import Steady
 from src.upscaling.work import WorkFolder
@@ -32,31 +32,6 @@ PIECE_BYTES = 256 << 20
 """Source frames that one piece may hold, in bytes."""
 DEPTH = (1, 6)
 """Pieces that wait for the network, and enlarged frames that wait for the encoder."""
-
-
-@dataclass
-class UpscaleReport:
-    """What a run did. frames: in the output; computed: through the network, since others repeat the one before.
-
-    resumed: frames that an earlier run had finished. damaged: how the source broke off, None where it is whole.
-    lost: tracks that the container does not hold. seconds: of wall time, loading included.
-    """
-
-    target: Path
-    width: int
-    height: int
-    frames: int = 0
-    computed: int = 0
-    shots: int = 0
-    resumed: int = 0
-    seconds: float = 0.0
-    damaged: str | None = None
-    lost: list[str] = field(default_factory=list)
-
-    @property
-    def fps(self) -> float:
-        """Frames a second of this run."""
-        return (self.frames - self.resumed) / self.seconds if self.seconds else 0.0
 
 
 @dataclass
@@ -79,11 +54,11 @@ def upscale_video(
     where the source is damaged: what came before the damage is saved then.
     """
     began = time.monotonic()
-    lost, watched = job.check(), state_of(job.source)
-    info, told = _looked_at(job)
-    lost += [*job.tracks(), *told]
+    lost = job.check()
+    source = look_at(job)
+    lost += [*job.tracks(), *source.told]
     backend = backend or make_backend(job.choice)
-    run = _Run(job, info, watched, backend, listener, cancel or CancelToken())
+    run = _Run(job, source, backend, listener, cancel or CancelToken())
     report = run.run()
     report.lost, report.seconds = lost + report.lost, time.monotonic() - began
     if report.damaged:
@@ -91,40 +66,27 @@ def upscale_video(
     return report
 
 
-def _looked_at(job: UpscaleJob) -> tuple[VideoInfo, list[str]]:
-    """What is known of the source, once it turned out to be a video of a size that can be encoded; what to tell."""
-    with job.reader() as reader:
-        job.output_size(reader.info)
-        return reader.info, told_before(job, reader.info, reader.scan)
-
-
 class _Run:
     """One run of a job: the three stages and what they share."""
 
     def __init__(
-        self,
-        job: UpscaleJob,
-        info: VideoInfo,
-        watched: tuple,
-        backend: Backend,
-        listener: Listener,
-        cancel: CancelToken,
+        self, job: UpscaleJob, source: Source, backend: Backend, listener: Listener, cancel: CancelToken
     ) -> None:
         from src.upscaling.runtime import set_threads
 
         set_threads(job.threads)
         self.job, self.backend, self.listener, self.cancel = job, backend, listener, cancel
-        self.info, self.watched = info, watched
+        self.source, self.info = source, source.info
         self.video: VideoFormat | None = None if job.is_png else job.video_format(self.info)
         self.report = UpscaleReport(job.target, *job.shown_size(self.info))
         self.kept = Kept(job, self.video)
         self.steady = Steady(job.knobs.steady, backend.scale)
         self.work = WorkFolder(job.target, job.decides(backend.hashes))
-        self.work.sweep(list(watched))
+        self.work.sweep(list(source.state))
         if "measured" in (facts := self.work.facts()):
             backend.keep_to(facts["measured"])
         else:
-            self.work.remember({"measured": backend.measured(), "source": list(watched)})
+            self.work.remember({"measured": backend.measured(), "source": list(source.state)})
 
     def run(self) -> UpscaleReport:
         done = self.work.finished(stateful=job_is_stateful(self.job))
@@ -148,26 +110,18 @@ class _Run:
         return self.report
 
     def _publish(self) -> None:
-        self._same_source()
+        if self.source.changed(self.job):
+            self.work.remove()
+            raise BadInputError(f"{self.job.source} was replaced or changed while it was read; run the command again")
         self.report.lost += self.kept.sentences()
         if not self.report.frames:
             self.work.remove()
             raise BadInputError(f"{self.job.source} shows no frame between --start and --end; choose a part of it")
         if self.video is not None:
             count = -(-self.report.frames // self.job.segment)
-            span = self.job.span
+            span = replace(self.job.span, origin=self.source.origin)
             join(self.job.source, self.work.path, count, self.video, self.job.target, span, self.cancel.check)
         self.work.remove()
-
-    def _same_source(self) -> None:
-        """Raise where the source is another file than at the start: segments of both would be joined."""
-        try:
-            same = state_of(self.job.source) == self.watched
-        except OSError:
-            same = False
-        if not same:
-            self.work.remove()
-            raise BadInputError(f"{self.job.source} was replaced or changed while it was read; run the command again")
 
     def _sink(self, done: int) -> Sink:
         if self.video is not None:
