@@ -30,8 +30,8 @@ AGREE = 0.8
 
 @dataclass(frozen=True)
 class Scan:
-    """interlaced: whether pictures are woven of two fields. first: "top" or "bottom", None where the flags of each
-    picture say it. measured: whether looking said otherwise than the flags."""
+    """interlaced: whether pictures are woven of two fields. first: "top" or "bottom" as it was seen, None where the
+    flags of each picture must say it. measured: whether looking said otherwise than the flags."""
 
     interlaced: bool = False
     first: str | None = None
@@ -63,13 +63,13 @@ def scan_of(frames: Iterable[av.VideoFrame]) -> Scan:
 
 def judge(flagged: bool, marks: list[tuple[float, float]]) -> Scan:
     """From flags and the pairs that move. Flags are believed unless nearly all pairs say otherwise."""
-    if flagged:
-        whole = [own < WHOLE and 1 / APART < order < APART for own, order in marks]
-        return Scan(False, None, True) if _agree(whole) else Scan(True)
-    for first, sign in (("top", 1), ("bottom", -1)):
-        if _agree([own > WOVEN and order**sign > APART for own, order in marks]):
-            return Scan(True, first, True)
-    return Scan()
+    ordered = (("top", 1), ("bottom", -1))
+    first = next((name for name, sign in ordered
+                  if _agree([own > WOVEN and order**sign > APART for own, order in marks])), None)  # fmt: skip
+    if not flagged:
+        return Scan(first is not None, first, first is not None)
+    whole = [own < WHOLE and 1 / APART < order < APART for own, order in marks]
+    return Scan(measured=True) if _agree(whole) else Scan(True, first)
 
 
 def compare(before: np.ndarray, after: np.ndarray) -> tuple[float, float] | None:

@@ -1,6 +1,5 @@
 """Which tracks of a source the output's container holds: what is not held is refused or said, never just dropped."""
 
-import io
 import os
 import re
 from functools import lru_cache
@@ -84,20 +83,7 @@ def holds_track(stream: av.stream.Stream, target: Path, codecs: set[str]) -> boo
         return held or suffix == ".mkv"
     if stream.type not in COPIED or is_timecode(stream):
         return False
-    return codec_name(stream) in codecs or (stream.type in ("video", "audio") and _takes(stream, target))
-
-
-def _takes(stream: av.stream.Stream, target: Path) -> bool:
-    """Whether a container writes a header for a track: some hold more than they list, as Matroska what AVI has."""
-    if stream.codec_context is None:
-        return False
-    try:
-        with av.open(io.BytesIO(), "w", format=container_format(target)) as trial:
-            trial.add_stream_from_template(stream)
-            trial.start_encoding()
-    except (av.FFmpegError, ValueError):
-        return False
-    return True
+    return codec_name(stream) in codecs
 
 
 def is_timecode(stream: av.stream.Stream) -> bool:

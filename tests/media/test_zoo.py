@@ -78,10 +78,12 @@ def test_frames_and_their_times_stay(zoo, enlarged):
 def test_tracks_stay_or_are_told(zoo, enlarged):
     for name, report in enlarged.items():
         with av.open(str(zoo[name])) as given, av.open(str(report.target)) as made:
-            kinds = sorted(s.type for s in given.streams if s.type in ("video", "audio", "subtitle"))
-            assert sorted(s.type for s in made.streams if s.type != "data") == kinds, (name, report.lost)
-            for a, b in zip(given.streams.audio, made.streams.audio, strict=True):
-                assert a.codec_context.name == b.codec_context.name, name
+            left = [s for s in given.streams if not any(f"track {s.index} " in said for said in report.lost)]
+            kinds = [s.type for s in left if s.type in ("video", "audio", "subtitle")]
+            assert [s.type for s in made.streams if s.type != "data"] == kinds, (name, report.lost)
+            sounds = [s.codec_context.name for s in left if s.type == "audio"]
+            assert sounds == [s.codec_context.name for s in made.streams.audio], name
+            assert len(left) == len(given.streams) or "wma" in str(report.lost), (name, report.lost)
 
 
 def test_tags_stay(zoo, enlarged):
@@ -105,10 +107,11 @@ def test_interlaced_ones_are_told(enlarged):
     assert told == {name for name in enlarged if CASES[name].fields}
 
 
-def test_all_are_scored_or_told_why_not(zoo):
-    """Of each container one, and all with flags: flow takes its time."""
-    containers = {path.suffix: name for name, path in zoo.items() if CASES[name] in PLAIN}
-    for name in [name for name in zoo if CASES[name] not in PLAIN or name in containers.values()]:
+@pytest.mark.parametrize("each", [4, pytest.param(1, marks=pytest.mark.soak)])
+def test_all_are_scored_or_told_why_not(zoo, each):
+    """Of the plain ones every fourth, and all with flags: flow takes its time."""
+    plain = [name for name in zoo if CASES[name] in PLAIN][::each]
+    for name in [*plain, *(name for name in zoo if CASES[name] not in PLAIN)]:
         path = zoo[name]
         try:
             report = score_file(path, None, lambda *_: None)
