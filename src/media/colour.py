@@ -35,7 +35,8 @@ def to_yuv(array: np.ndarray, info: VideoInfo, layout: str, alpha: np.ndarray | 
     """
     deep = array.dtype == np.uint16
     if info.matrix == YCGCO:
-        planes = np.ascontiguousarray(ycgco_of_rgb(array, info.full_range))
+        planes = ycgco_of_rgb(array, info.full_range)
+        planes = np.ascontiguousarray(planes if deep else np.moveaxis(planes, -1, 0))
         frame = av.VideoFrame.from_ndarray(planes, format="yuv444p16le" if deep else "yuv444p")
         return _tagged(frame.reformat(format=layout, interpolation=QUALITY), info)
     if alpha is not None:

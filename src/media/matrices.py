@@ -42,23 +42,24 @@ def guessed_matrix(width: int, height: int) -> Colorspace:
 
 
 def rgb_of_ycgco(planes: np.ndarray, full_range: bool) -> np.ndarray:
-    """(3, H, W) Y, Cg, Co of uint8 or uint16 -> (H, W, 3) RGB of the same kind (ITU-T H.273, equations 50 to 53)."""
+    """(H, W, 3) Y, Cg, Co of uint8 or uint16 -> (H, W, 3) RGB of the same kind (ITU-T H.273, equations 50 to 53)."""
     most = np.iinfo(planes.dtype).max
     low, luma, chroma = _ranges(most, full_range)
-    y = (planes[0].astype(np.float32) - low) / luma
-    cg, co = ((planes[i].astype(np.float32) - (most + 1) / 2) / chroma for i in (1, 2))
+    y = (planes[..., 0].astype(np.float32) - low) / luma
+    cg, co = ((planes[..., i].astype(np.float32) - (most + 1) / 2) / chroma for i in (1, 2))
     rgb = np.stack([y - cg + co, y + cg, y - cg - co], axis=-1)
     return np.rint(np.clip(rgb, 0, 1) * most).astype(planes.dtype)
 
 
 def ycgco_of_rgb(array: np.ndarray, full_range: bool) -> np.ndarray:
-    """(H, W, 3) RGB of uint8 or uint16 -> (3, H, W) Y, Cg, Co of the same kind."""
+    """(H, W, 3) RGB of uint8 or uint16 -> (H, W, 3) Y, Cg, Co of the same kind."""
     most = np.iinfo(array.dtype).max
     low, luma, chroma = _ranges(most, full_range)
     red, green, blue = np.moveaxis(array.astype(np.float32) / most, -1, 0)
     outer = (red + blue) / 4
     y, cg, co = green / 2 + outer, green / 2 - outer, (red - blue) / 2
-    planes = np.stack([low + luma * y, (most + 1) / 2 + chroma * cg, (most + 1) / 2 + chroma * co])
+    half = (most + 1) / 2
+    planes = np.stack([low + luma * y, half + chroma * cg, half + chroma * co], axis=-1)
     return np.clip(np.rint(planes), 0, most).astype(array.dtype)
 
 

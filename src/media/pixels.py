@@ -2,7 +2,7 @@
 
 import av
 import numpy as np
-from av.video.reformatter import ColorRange, Interpolation
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
 from src.media.matrices import YCGCO, matrix_name, rgb_of_ycgco, swscale_matrix
 
@@ -44,6 +44,12 @@ def has_alpha(layout: av.VideoFormat) -> bool:
 
 
 def _from_ycgco(frame: av.VideoFrame, size: tuple[int, int], deep: bool) -> np.ndarray:
-    planes = frame.to_ndarray(width=size[0], height=size[1], format="yuv444p16le" if deep else "yuv444p",
-                              interpolation=QUALITY)  # fmt: skip
-    return rgb_of_ycgco(planes, is_full(frame))
+    planes = frame.to_ndarray(
+        width=size[0],
+        height=size[1],
+        format="yuv444p16le" if deep else "yuv444p",
+        src_colorspace=Colorspace.ITU709,  # the same before and after: swscale refuses to hear of YCgCo
+        dst_colorspace=Colorspace.ITU709,
+        interpolation=QUALITY,
+    )
+    return rgb_of_ycgco(planes if deep else np.moveaxis(planes, 0, -1), is_full(frame))

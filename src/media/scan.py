@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
+from av.video.reformatter import Colorspace
 
 FRAMES = 24
 """Pictures that are looked at."""
@@ -94,7 +95,7 @@ def _contrast(even: np.ndarray, odd: np.ndarray, moving: np.ndarray) -> float:
 
 def _luma(frame: av.VideoFrame) -> np.ndarray:
     """(H, W) int16; of a large picture the middle, whose lines stay whole."""
-    luma = frame.to_ndarray(format="gray")
+    luma = frame.to_ndarray(format="gray", src_colorspace=Colorspace.ITU709, dst_colorspace=Colorspace.ITU709)
     left, top = max(0, frame.width - 960) // 2, max(0, frame.height - 540) // 4 * 2
     return luma[top : top + 540, left : left + 960].astype(np.int16)
 
