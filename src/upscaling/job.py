@@ -10,7 +10,7 @@ from typing import Any
 
 from src.core.errors import BadInputError, MissingFileError
 from src.core.files import state_of
-from src.core.paths import exists, is_file, is_folder, refused_by_windows
+from src.core.paths import LONGEST, exists, is_file, is_folder, refused_by_windows
 from src.media.clips import shown_size
 from src.media.encoders import Encoder, encoder_options, find_encoder, pixel_format, usual_preset
 from src.media.fields import FIELD, MODES
@@ -78,6 +78,8 @@ class UpscaleJob:
     def _check_target(self) -> list[str]:
         if os.name == "nt" and (reason := refused_by_windows(self.target)):
             raise BadInputError(f"--output: {reason}; choose another name")
+        if len(os.fsencode(self.target.name)) > LONGEST:
+            raise BadInputError(f"--output {self.target.name[:32]}... is too long; at most {LONGEST} bytes")
         if self.is_png:
             if is_file(self.target):
                 raise BadInputError(f"--codec png writes a folder of pictures, and {self.target} is a file")

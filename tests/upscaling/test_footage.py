@@ -290,7 +290,7 @@ def test_joined_recordings_keep_all_frames_and_their_sound_beside_them(tmp_path,
     source.write_bytes((tmp_path / "0.ts").read_bytes() + (tmp_path / "1.ts").read_bytes())
     times = _packets(enlarge(source, "a.mkv").target)
     assert len(times["video"]) == 20 and times["video"][-1] < 2.2
-    later = [t for t in times["video"] if t > 1.0][0] - [t for t in times["audio"] if t > 1.0][0]
+    later = next(t for t in times["video"] if t > 1.0) - next(t for t in times["audio"] if t > 1.0)
     assert abs(later) < 0.13 and max(np.diff(times["audio"])) < 0.1
 
 
