@@ -71,19 +71,19 @@ def check_video(path: Path) -> None:
     """Open it and decode its first frame. Raises BadInputError where it is no video, too long or too large."""
     import av
 
-    from src.media.opening import media_url, words
+    from src.media.opening import main_video, media_url, words
 
     try:
         with av.open(media_url(path), options=READS) as container:
-            if not container.streams.video:
-                raise BadInputError("video holds no picture; send a video file")
             seconds = (container.duration or 0) / 1e6
-            stream = container.streams.video[0]
+            stream = main_video(container)
+            if stream is None:
+                raise BadInputError("video holds no picture; send a video file")
             if max(stream.width or 0, stream.height or 0) > MAX_SIDE:
                 raise BadInputError(f"video is {stream.width}x{stream.height}; at most {MAX_SIDE} pixels a side")
             if seconds > MAX_SECONDS:
                 raise BadInputError(f"video lasts {seconds:.0f} s; at most {MAX_SECONDS:.0f} s are taken")
-            if next(container.decode(video=0), None) is None:
+            if next(container.decode(stream), None) is None:
                 raise BadInputError("video holds no frame that can be decoded")
     except av.FFmpegError as error:
         raise BadInputError(f"video cannot be read: {words(error)}") from None

@@ -48,6 +48,12 @@ def is_picture(container: Any) -> bool:
     return any(name in PICTURES or name.endswith("_pipe") for name in names)
 
 
+def main_video(container: Any) -> Any:
+    """The first video track that is not a cover picture; None where there is none."""
+    cover = av.stream.Disposition.attached_pic
+    return next((s for s in container.streams.video if not s.disposition & cover), None)
+
+
 def words(error: BaseException) -> str:
     """What an error of FFmpeg or of the system means, without its number or the file's name."""
     return getattr(error, "strerror", None) or str(error)

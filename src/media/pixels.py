@@ -4,7 +4,9 @@ import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
+from src.core.errors import BadInputError
 from src.media.matrices import YCGCO, matrix_name, rgb_of_ycgco, swscale_matrix
+from src.media.opening import words
 
 FORMATS = {(False, False): "rgb24", (False, True): "rgb48le", (True, False): "rgba", (True, True): "rgba64le"}
 """Pixel formats by (with alpha, 16 bits)."""
@@ -16,10 +18,18 @@ def rgb_of(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """((H, W, 3) RGB, (H, W) alpha or None), uint8, or uint16 where `deep`; scaled where the frame is not of `size`.
 
-    swscale takes bt601 for everything, so matrix and range are told to it.
+    swscale takes bt601 for everything, so matrix and range are told to it. Raises BadInputError for the few pixel
+    formats that it does not read.
     """
-    if matrix_name(frame) == YCGCO:
-        return _from_ycgco(frame, size, deep), None
+    try:
+        return (_from_ycgco(frame, size, deep), None) if matrix_name(frame) == YCGCO else _rgb(frame, size, deep, alpha)
+    except av.FFmpegError as error:
+        raise BadInputError(f"pixels of the format {frame.format.name} cannot be read ({words(error)})") from None
+
+
+def _rgb(
+    frame: av.VideoFrame, size: tuple[int, int], deep: bool, alpha: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
     width, height = size
     array = frame.to_ndarray(
         width=width,

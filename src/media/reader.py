@@ -13,7 +13,7 @@ from src.core.files import remembered
 from src.media.describe import describe, side_data
 from src.media.fields import FIELD, FRAME, REFUSE, SECOND, Fields
 from src.media.frames import Frame, VideoInfo
-from src.media.opening import open_file, words
+from src.media.opening import main_video, open_file, words
 from src.media.pixels import rgb_of
 from src.media.scan import FRAMES, Scan, scan_of
 from src.media.timeline import Timeline, timeline_of
@@ -206,8 +206,7 @@ def decoded(
 
 def video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
     """The first video track that is not a cover picture. Raises BadInputError where there is none."""
-    cover = av.stream.Disposition.attached_pic
-    stream = next((s for s in container.streams.video if not s.disposition & cover), None)
+    stream = main_video(container)
     if stream is None:
         kinds = ", ".join(sorted({_kind(stream) for stream in container.streams})) or "nothing"
         container.close()

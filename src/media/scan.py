@@ -54,7 +54,7 @@ def scan_of(frames: Iterable[av.VideoFrame]) -> Scan:
     for count, frame in enumerate(frames):
         flagged |= bool(frame.interlaced_frame)
         luma = _luma(frame)
-        if before is not None and before.shape == luma.shape:
+        if before is not None and luma is not None and before.shape == luma.shape:
             marks.append(compare(before, luma))
         before = luma
         if count + 1 >= FRAMES:
@@ -64,9 +64,9 @@ def scan_of(frames: Iterable[av.VideoFrame]) -> Scan:
 
 def judge(flagged: bool, marks: list[tuple[float, float]]) -> Scan:
     """From flags and the pairs that move. Flags are believed unless nearly all pairs say otherwise."""
-    ordered = (("top", 1), ("bottom", -1))
-    first = next((name for name, sign in ordered
-                  if _agree([own > WOVEN and order**sign > APART for own, order in marks])), None)  # fmt: skip
+    top = _agree([own > WOVEN and order > APART for own, order in marks])
+    bottom = _agree([own > WOVEN and order < 1 / APART for own, order in marks])
+    first = "top" if top else "bottom" if bottom else None
     if not flagged:
         return Scan(first is not None, first, first is not None)
     whole = [own < WHOLE and 1 / APART < order < APART for own, order in marks]
@@ -93,9 +93,12 @@ def _contrast(even: np.ndarray, odd: np.ndarray, moving: np.ndarray) -> float:
     return float(np.abs(2 * woven[1:-1] - woven[:-2] - woven[2:])[moving].mean())
 
 
-def _luma(frame: av.VideoFrame) -> np.ndarray:
-    """(H, W) int16; of a large picture the middle, whose lines stay whole."""
-    luma = frame.to_ndarray(format="gray", src_colorspace=Colorspace.ITU709, dst_colorspace=Colorspace.ITU709)
+def _luma(frame: av.VideoFrame) -> np.ndarray | None:
+    """(H, W) int16; of a large picture the middle, whose lines stay whole. None where its pixels cannot be read."""
+    try:
+        luma = frame.to_ndarray(format="gray", src_colorspace=Colorspace.ITU709, dst_colorspace=Colorspace.ITU709)
+    except av.FFmpegError:  # whoever reads the colours says so
+        return None
     left, top = max(0, frame.width - 960) // 2, max(0, frame.height - 540) // 4 * 2
     return luma[top : top + 540, left : left + 960].astype(np.int16)
 

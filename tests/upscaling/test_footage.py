@@ -362,3 +362,22 @@ def test_refused_amid_a_video_keeps_what_came_before(tmp_path, ffmpeg, enlarge):
     source.write_bytes(plain.read_bytes() + woven.read_bytes())
     with pytest.raises(PartialFailureError, match="interlaced.*frames before it are saved"):
         enlarge(source, interlaced="refuse")
+
+
+@pytest.mark.parametrize("layout", ["bgr4", "pal8", "monob", "gbrpf32le", "xyz12le", "ya16le", "yuv410p"])
+def test_every_pixel_format_is_read_or_told(tmp_path, ffmpeg, enlarge, layout):
+    """Of some two hundred that FFmpeg writes, only 4-bit RGB is not read."""
+    source = tmp_path / "a.nut"
+    ffmpeg(*card("-pix_fmt", layout, "-c:v", "rawvideo", size="32x32"), source)
+    if layout == "bgr4":
+        with pytest.raises(BadInputError, match="pixels of the format bgr4 cannot be read"):
+            enlarge(source)
+    else:
+        assert enlarge(source, "a.mkv").frames == 5
+
+
+def test_tags_that_are_no_utf8_stay_as_they_are(tmp_path, clip, ffmpeg, enlarge):
+    source = tmp_path / "old.avi"
+    ffmpeg("-i", clip, "-metadata", "title=caf\udce9", "-c:v", "mpeg4", source)
+    with av.open(str(enlarge(source, "a.mkv").target), metadata_errors="surrogateescape") as made:
+        assert made.metadata["title"] == "caf\udce9"
