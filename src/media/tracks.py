@@ -37,7 +37,7 @@ def check_tracks(source: Path, target: Path) -> list[str]:
     with open_file(source) as container:
         main = video_stream(container, source)
         for stream in container.streams:
-            if stream is main or holds_track(stream, target, codecs):
+            if stream is main or holds_track(stream, target, codecs) or _is_chapters(stream):
                 continue
             if is_timecode(stream):
                 lost += [] if timecode_of(container, main) else [_left_out(stream, "its count cannot be read")]
@@ -70,7 +70,7 @@ def track_name(stream: av.stream.Stream) -> str:
     said = _SAID.search(stream_line(stream))
     if said is None:
         return "unknown"
-    return said[2] or said[1] if said[1] in ("none", "unknown") else said[1].rstrip(",")
+    return said[2] or said[1] if said[1] in ("none", "unknown", "bin_data") else said[1].rstrip(",")
 
 
 def holds_track(stream: av.stream.Stream, target: Path, codecs: set[str]) -> bool:
@@ -84,6 +84,11 @@ def holds_track(stream: av.stream.Stream, target: Path, codecs: set[str]) -> boo
     if stream.type not in COPIED or is_timecode(stream):
         return False
     return codec_name(stream) in codecs
+
+
+def _is_chapters(stream: av.stream.Stream) -> bool:
+    """Whether a track holds the names of chapters, as QuickTime has them: the muxer writes a new one."""
+    return stream.type == "data" and track_name(stream) == "text" and bool(stream.container.chapters())
 
 
 def is_timecode(stream: av.stream.Stream) -> bool:

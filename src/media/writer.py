@@ -25,12 +25,12 @@ PRESET = "medium"
 class VideoWriter:
     """Writes RGB frames to a temporary file beside `path`; `commit()` finishes it, `abort()` removes it.
 
-    width, height: even, in pixels. fps: frames a second. As a context manager it aborts on an exception
+    width, height: even, in pixels. fps: frames a second. flag: of the command, that names where to write. As a context manager it aborts on an exception
     and otherwise leaves the choice to the caller. Raises OutputError when the disk is full or not writable.
     """
 
-    def __init__(self, path: Path, width: int, height: int, fps: float) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path, width: int, height: int, fps: float, flag: str = "--output-path") -> None:
+        self.path, self.flag = Path(path), flag
         self.temporary = beside(self.path, f"{os.getpid()}.partial.mp4")
         self._open = False
         try:
@@ -41,7 +41,7 @@ class VideoWriter:
             self._stream = self._add_stream(width, height, fps)
         except (OSError, av.FFmpegError) as error:
             self.abort()
-            raise output_error(self.path, error) from None
+            raise output_error(self.path, error, self.flag) from None
 
     def _add_stream(self, width: int, height: int, fps: float) -> av.VideoStream:
         rate = Fraction(fps).limit_denominator(1001)
@@ -69,7 +69,7 @@ class VideoWriter:
             self._container.mux(self._stream.encode(frame))
         except (OSError, av.FFmpegError) as error:
             self.abort()
-            raise output_error(self.path, error) from None
+            raise output_error(self.path, error, self.flag) from None
 
     def finish(self) -> Path:
         """Flush and close; returns the whole temporary file, which finishers may still change."""
@@ -79,7 +79,7 @@ class VideoWriter:
             self._container.close()
         except (OSError, av.FFmpegError) as error:
             self.abort()
-            raise output_error(self.path, error) from None
+            raise output_error(self.path, error, self.flag) from None
         return self.temporary
 
     def commit(self) -> Path:

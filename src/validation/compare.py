@@ -83,7 +83,7 @@ def _clip(request: Request, scenarios: Scenarios, hardware: Any, sessions: Sessi
     pixels = fit_photograph(prepared.photograph.pixels, plan.native.width, plan.native.height, plan.fit)
     session = sessions.opener(prepared.folder, prepared.adapters)(plan)
     frames = np.stack(list(session.run(plan, pixels, Stopwatch(), ignore, CancelToken())))
-    with VideoWriter(path, plan.native.width, plan.native.height, plan.fps) as writer:
+    with VideoWriter(path, plan.native.width, plan.native.height, plan.fps, "--output-dir") as writer:
         for frame in frames:
             writer.write(frame)
         writer.commit()

@@ -259,6 +259,16 @@ def test_a_track_that_nothing_takes_is_left_out_with_its_name(tmp_path, ffmpeg, 
             assert [s.codec_context.name for s in made.streams.audio] == ["aac"]
 
 
+def test_chapters_of_quicktime_are_kept_and_not_said_to_be_lost(tmp_path, ffmpeg, enlarge):
+    words, source = tmp_path / "chapters.txt", tmp_path / "a.mp4"
+    words.write_text(";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle=One\n")
+    ffmpeg(*card("-i", words), "-map_metadata", 1, "-pix_fmt", "yuv420p", source)
+    for name in ("a.mp4", "a.mkv"):
+        report = enlarge(source, name)
+        with av.open(str(report.target)) as made:
+            assert [chapter["metadata"]["title"] for chapter in made.chapters()] == ["One"] and not report.lost
+
+
 @pytest.mark.parametrize(("name", "key"), [("a.mov", "timecode"), ("a.mp4", "timecode"), ("a.mkv", "TIMECODE")])
 def test_timecode_moves_with_the_start(tmp_path, ffmpeg, enlarge, name, key):
     source = tmp_path / "counted.mov"
