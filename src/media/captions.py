@@ -1,4 +1,6 @@
-"""Closed captions that lie inside the pictures (ATSC A/53): taken from a decoded frame, put into a coded one."""
+"""Closed captions that lie inside the pictures (ATSC A/53): taken from a decoded frame, put into a
+coded one.
+"""
 
 GA94 = bytes.fromhex("b500314741393403")
 """ITU-T T.35: United States, ATSC, user data "GA94", captions (ATSC A/53 part 4)."""
@@ -6,13 +8,18 @@ MOST = 31
 """Triplets that one message counts."""
 CODES = {"libx264": ("h264", b"\x06"), "h264_nvenc": ("h264", b"\x06"),
          "libx265": ("hevc", b"\x4e\x01"), "hevc_nvenc": ("hevc", b"\x4e\x01")}  # fmt: skip
-"""Encoders whose packets can carry captions: which code it is, and the header of a NAL unit with messages."""
+"""Encoders whose packets can carry captions: which code it is, and the header of a NAL unit with
+messages."""
 
 
 def with_captions(packet: bytes, captions: bytes, encoder: str) -> bytes:
-    """A packet in Annex B form with messages before its first slice. captions: triplets as decoders give them."""
+    """A packet in Annex B form with messages before its first slice. captions: triplets as decoders
+    give them.
+    """
     kind, header = CODES[encoder]
-    units = b"".join(_unit(captions[at : at + 3 * MOST], header) for at in range(0, len(captions), 3 * MOST))
+    units = b"".join(
+        _unit(captions[at : at + 3 * MOST], header) for at in range(0, len(captions), 3 * MOST)
+    )
     place = _first_slice(packet, kind)
     return packet[:place] + units + packet[place:]
 

@@ -11,13 +11,17 @@ from src.media.timeline import Timeline
 from src.media.tracks import is_cover
 
 REORDERED = 16
-"""Units of time by which a track's first picture is decoded early: as many pictures as H.264 reorders at most."""
+"""Units of time by which a track's first picture is decoded early: as many pictures as H.264
+reorders at most."""
 
 
 def copied(
-    given: av.container.InputContainer, line: Timeline, tracks: dict[int, av.stream.Stream], span: Span
+    given: av.container.InputContainer,
+    line: Timeline,
+    tracks: dict[int, av.stream.Stream],
+    span: Span,
 ) -> Iterator[av.Packet]:
-    """The copied tracks' packets inside the span, in the file's order; a damaged rest is left out."""
+    """The copied tracks' packets inside the span, in the file's order, up to a damage."""
     if not tracks:
         return
     dates: dict[int, int | None] = {}
@@ -42,7 +46,8 @@ def _show(cover: av.Packet) -> bool:
 def _move(packet: av.Packet, span: Span, kind: str) -> bool:
     """Bring a packet to its time in the output; False where it lies outside of the span.
 
-    A subtitle that is on screen when the span begins is shown from there on, for what is left of it.
+    A subtitle that is on screen when the span begins is shown from there on, for what is left of
+    it.
     """
     if packet.pts is None:
         return False
@@ -57,9 +62,11 @@ def _move(packet: av.Packet, span: Span, kind: str) -> bool:
 
 
 def _date(packet: av.Packet, before: int | None, kind: str) -> int | None:
-    """Give a packet its decoding time where the file does not say it, and return that; before: of the one before it.
+    """Give a packet its decoding time where the file does not say it, and return that; before: of
+    the one before it.
 
-    Matroska leaves it out for the first pictures of a reordered track: they come a little before their time.
+    Matroska leaves it out for the first pictures of a reordered track: they come a little before
+    their time.
     """
     if packet.dts is None and packet.pts is not None:
         early = packet.pts - REORDERED if before is None else before + 1

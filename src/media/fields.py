@@ -1,6 +1,9 @@
-"""Interlaced pictures as progressive ones (bwdif): one for each field, or one for each pair of fields."""
+"""Interlaced pictures as progressive ones (bwdif): one for each field, or one for each pair of
+fields.
+"""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import av
 from av.filter import Graph
@@ -15,11 +18,13 @@ FIRST, SECOND = "first", "second"
 
 
 class Fields:
-    """Deinterlaces what the scan or a picture's own flag says is interlaced; progressive pictures pass.
+    """Deinterlaces what the scan or a picture's own flag says is interlaced; progressive pictures
+    pass.
 
-    mode: "field", "frame" or "refuse". Where the scan says interlaced, times come out in units half as long as they
-    went in, since fields lie between; elsewhere they keep theirs. step: a frame in the units that go in.
-    began: when the first interlaced picture of a video came that had seemed progressive, in those units.
+    mode: "field", "frame" or "refuse". Where the scan says interlaced, times come out in units half
+    as long as they went in, since fields lie between; elsewhere they keep theirs. step: a frame in
+    the units that go in. began: when the first interlaced picture of a video came that had seemed
+    progressive, in those units.
     """
 
     def __init__(self, scan: Scan, mode: str, name: str, step: int = 1) -> None:
@@ -32,7 +37,9 @@ class Fields:
         self.began: int | None = None
 
     def __call__(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
-        """Frames with times in `time_base` of each; raises BadInputError where interlaced ones are refused."""
+        """Frames with times in `time_base` of each; raises BadInputError where interlaced ones are
+        refused.
+        """
         for frame in frames:
             if self._graph is None and not self._wanted(frame):
                 yield self._passed(frame)
@@ -52,7 +59,7 @@ class Fields:
     def refuse(self) -> BadInputError:
         """The error where `--interlaced refuse` meets what it refuses."""
         return BadInputError(
-            f"{self.name} {Scan(True, self.scan.first, self.scan.measured).sentence}, and --interlaced is refuse; "
+            f"{self.name} {replace(self.scan, interlaced=True).sentence}, and --interlaced is refuse; "
             "field gives a picture for each field, frame one for each two"
         )
 
@@ -70,8 +77,8 @@ class Fields:
     def _made(self, frame: av.VideoFrame) -> av.VideoFrame:
         """bwdif counts in half units; where it began amid a video, those are rounded to whole ones.
 
-        The second field of a lone picture has the time of the first: it comes half a frame later. What a picture
-        carries besides, captions, goes with its first field.
+        The second field of a lone picture has the time of the first: it comes half a frame later.
+        What a picture carries besides, captions, goes with its first field.
         """
         first = frame.pts % 2 == 0 and frame.pts // 2 in self._given
         self._given.discard(frame.pts // 2)
@@ -87,8 +94,12 @@ class Fields:
         parity = {"top": "tff", "bottom": "bff"}.get(self.scan.first, "auto")
         chosen = "all" if self.scan.measured else "interlaced"
         self._graph, self._shape = Graph(), _shape(frame)
-        source = self._graph.add_buffer(width=frame.width, height=frame.height, format=frame.format.name,
-                                        time_base=frame.time_base)  # fmt: skip
+        source = self._graph.add_buffer(
+            width=frame.width,
+            height=frame.height,
+            format=frame.format.name,
+            time_base=frame.time_base,
+        )
         bwdif = self._graph.add("bwdif", f"mode=send_{self.mode}:parity={parity}:deint={chosen}")
         sink = self._graph.add("buffersink")
         source.link_to(bwdif)

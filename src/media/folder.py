@@ -10,14 +10,17 @@ from src.media.opening import is_picture, open_file
 from src.media.reader import video_stream
 
 NAMED = {
-    ".3g2", ".3gp", ".asf", ".avi", ".dv", ".f4v", ".flv", ".gif", ".m2t", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov",
-    ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".qt", ".ts", ".vob", ".webm", ".wmv", ".y4m",
+    ".3g2", ".3gp", ".asf", ".avi", ".dv", ".f4v", ".flv", ".gif", ".m2t", ".m2ts", ".m2v", ".m4v", ".mkv",
+    ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".qt", ".ts", ".vob", ".webm", ".wmv", ".y4m",
 }  # fmt: skip
-"""Names that say "video": such a file that cannot be read is a failure, another one is merely left out."""
+"""Names that say "video": such a file that cannot be read is a failure, another one is merely left
+out."""
 
 
 def videos_among(files: Iterable[Path]) -> tuple[list[Path], dict[Path, str]]:
-    """The videos in order of their names, and of each other file why it is none. Hidden files are in neither."""
+    """The videos in order of their names, and of each other file why it is none. Hidden files are
+    in neither.
+    """
     videos, others = [], {}
     for path in sorted(files):
         if path.name.startswith("."):
@@ -31,7 +34,9 @@ def videos_among(files: Iterable[Path]) -> tuple[list[Path], dict[Path, str]]:
 
 
 def why_not(path: Path) -> str | None:
-    """Why a file is no video; None where it is one, or is named as one and whoever reads it says what is wrong."""
+    """Why a file is no video; None where it is one, or is named as one and whoever reads it says
+    what is wrong.
+    """
     if path.is_dir():
         return "a folder"
     if path.suffix.lower() in NAMED:
@@ -49,4 +54,6 @@ def why_not(path: Path) -> str | None:
 def none_here(folder: Path, others: dict[Path, str]) -> BadInputError:
     """The error for a folder without videos."""
     left = "; ".join(f"{path.name}: {reason}" for path, reason in list(others.items())[:3])
-    return BadInputError(f"the folder {folder} holds no video that can be read{f' ({left})' if left else ''}")
+    return BadInputError(
+        f"the folder {folder} holds no video that can be read{f' ({left})' if left else ''}"
+    )

@@ -1,11 +1,14 @@
-"""Which matrix makes luma and chroma of RGB: names, codes (ISO/IEC 23091-2), and YCgCo, which swscale does not know."""
+"""Which matrix makes luma and chroma of RGB: names, codes (ISO/IEC 23091-2), and YCgCo, which
+swscale does not know.
+"""
 
 import av
 import numpy as np
 from av.video.reformatter import Colorspace
 
-NAMES = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco", 9: "bt2020nc",
-         10: "bt2020c", 11: "smpte2085", 12: "chroma-derived-nc", 13: "chroma-derived-c", 14: "ictcp", 15: "ipt-c2",
+NAMES = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco",
+         9: "bt2020nc", 10: "bt2020c", 11: "smpte2085", 12: "chroma-derived-nc", 13: "chroma-derived-c",
+         14: "ictcp", 15: "ipt-c2",
          16: "ycgco-re", 17: "ycgco-ro"}  # fmt: skip
 CODES = {name: code for code, name in NAMES.items()}
 _SWSCALE = {
@@ -22,8 +25,17 @@ _SWSCALE = {
     "ipt-c2": Colorspace.BT2020,
 }
 YCGCO = "ycgco"
-INEXACT = set(NAMES.values()) - {"bt709", "fcc", "bt470bg", "smpte170m", "smpte240m", YCGCO, "bt2020nc"}
-"""Matrices that are computed with another's: there and back, so that colours stay, but for those that are cut off."""
+INEXACT = set(NAMES.values()) - {
+    "bt709",
+    "fcc",
+    "bt470bg",
+    "smpte170m",
+    "smpte240m",
+    YCGCO,
+    "bt2020nc",
+}
+"""Matrices that are computed with another's: there and back, so that colours stay, but for those
+that are cut off."""
 
 
 def matrix_name(frame: av.VideoFrame) -> str | None:
@@ -37,12 +49,14 @@ def swscale_matrix(name: str | None, width: int, height: int) -> Colorspace:
 
 
 def guessed_matrix(width: int, height: int) -> Colorspace:
-    """What players take where a file does not say: bt601 below 720 lines and bt709 from there on."""
+    """What players take where a file says nothing: bt601 below 720 lines, else bt709."""
     return Colorspace.ITU601 if min(width, height) < 720 else Colorspace.ITU709
 
 
 def rgb_of_ycgco(planes: np.ndarray, full_range: bool) -> np.ndarray:
-    """(H, W, 3) Y, Cg, Co of uint8 or uint16 -> (H, W, 3) RGB of the same kind (ITU-T H.273, equations 50 to 53)."""
+    """(H, W, 3) Y, Cg, Co of uint8 or uint16 -> (H, W, 3) RGB of the same kind (ITU-T H.273,
+    equations 50 to 53).
+    """
     most = np.iinfo(planes.dtype).max
     low, luma, chroma = _ranges(most, full_range)
     y = (planes[..., 0].astype(np.float32) - low) / luma

@@ -18,12 +18,16 @@ PLAYLISTS = {"hls", "concat", "dash", "sdp", "rtsp", "imf"}
 
 
 def media_url(path: Path | str) -> str:
-    """The name by which FFmpeg takes any path for a file: a colon in it would make a protocol of what is before."""
+    """The name by which FFmpeg takes any path for a file: a colon in it would make a protocol of
+    what is before.
+    """
     return f"file:{os.fspath(path)}"
 
 
 def open_file(path: Path, hardware: bool = False, options: dict[str, str] | None = None) -> Any:
-    """An open input container. Raises MissingFileError or BadInputError, which say why it cannot be read."""
+    """An open input container. Raises MissingFileError or BadInputError, which say why it cannot be
+    read.
+    """
     _check_file(path)
     accelerator = HWAccel("cuda", allow_software_fallback=True) if hardware else None
     try:

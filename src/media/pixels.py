@@ -8,7 +8,12 @@ from src.core.errors import BadInputError
 from src.media.matrices import YCGCO, matrix_name, rgb_of_ycgco, swscale_matrix
 from src.media.opening import words
 
-FORMATS = {(False, False): "rgb24", (False, True): "rgb48le", (True, False): "rgba", (True, True): "rgba64le"}
+FORMATS = {
+    (False, False): "rgb24",
+    (False, True): "rgb48le",
+    (True, False): "rgba",
+    (True, True): "rgba64le",
+}
 """Pixel formats by (with alpha, 16 bits)."""
 QUALITY = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
@@ -16,15 +21,22 @@ QUALITY = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FUL
 def rgb_of(
     frame: av.VideoFrame, size: tuple[int, int], deep: bool, alpha: bool = False
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """((H, W, 3) RGB, (H, W) alpha or None), uint8, or uint16 where `deep`; scaled where the frame is not of `size`.
+    """((H, W, 3) RGB, (H, W) alpha or None), uint8, or uint16 where `deep`; scaled where the frame
+    is not of `size`.
 
-    swscale takes bt601 for everything, so matrix and range are told to it. Raises BadInputError for the few pixel
-    formats that it does not read.
+    swscale takes bt601 for everything, so matrix and range are told to it. Raises BadInputError for
+    the few pixel formats that it does not read.
     """
     try:
-        return (_from_ycgco(frame, size, deep), None) if matrix_name(frame) == YCGCO else _rgb(frame, size, deep, alpha)
+        return (
+            (_from_ycgco(frame, size, deep), None)
+            if matrix_name(frame) == YCGCO
+            else _rgb(frame, size, deep, alpha)
+        )
     except av.FFmpegError as error:
-        raise BadInputError(f"pixels of the format {frame.format.name} cannot be read ({words(error)})") from None
+        raise BadInputError(
+            f"pixels of the format {frame.format.name} cannot be read ({words(error)})"
+        ) from None
 
 
 def _rgb(
@@ -45,7 +57,11 @@ def _rgb(
 
 def is_full(frame: av.VideoFrame) -> bool:
     """Whether luma takes all of its values, not 16 to 235."""
-    return frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj") or frame.format.is_rgb
+    return (
+        frame.color_range == ColorRange.JPEG
+        or frame.format.name.startswith("yuvj")
+        or frame.format.is_rgb
+    )
 
 
 def has_alpha(layout: av.VideoFormat) -> bool:
@@ -58,7 +74,8 @@ def _from_ycgco(frame: av.VideoFrame, size: tuple[int, int], deep: bool) -> np.n
         width=size[0],
         height=size[1],
         format="yuv444p16le" if deep else "yuv444p",
-        src_colorspace=Colorspace.ITU709,  # the same before and after: swscale refuses to hear of YCgCo
+        # the same before and after, for swscale refuses to hear of YCgCo
+        src_colorspace=Colorspace.ITU709,
         dst_colorspace=Colorspace.ITU709,
         interpolation=QUALITY,
     )

@@ -1,9 +1,11 @@
-"""Whether pictures are two fields of different times, woven together: by the file's flags, and by looking.
+"""Whether pictures are two fields of different times, woven together: by the file's flags, and by
+looking.
 
-Flags may be wrong both ways. In a pair of pictures that move, the even lines of one are woven with the odd lines of
-the other, both ways round, and the vertical contrast of each weave (at pixels that move) is compared with the
-picture's own. A progressive picture has less than either weave. Of an interlaced one a weave of neighbouring fields has
-as much, and the weave the other way round, three fields apart, more: that says which field is first.
+Flags may be wrong both ways. In a pair of pictures that move, the even lines of one are woven with
+the odd lines of the other, both ways round, and the vertical contrast of each weave (at pixels that
+move) is compared with the picture's own. A progressive picture has less than either weave. Of an
+interlaced one a weave of neighbouring fields has as much, and the weave the other way round, three
+fields apart, more: that says which field is first.
 """
 
 from collections.abc import Iterable
@@ -22,17 +24,21 @@ LEAST_MOVING = 0.002
 PAIRS = 8
 """Pairs that must say something before flags are not believed."""
 WOVEN, APART = 0.75, 1.15
-"""An interlaced picture has at least WOVEN of the lesser weave's contrast, and one weave APART times the other's."""
+"""An interlaced picture has at least WOVEN of the lesser weave's contrast, and one weave APART
+times the other's."""
 WHOLE = 0.35
-"""A picture with at most this share of the lesser weave's contrast is progressive, whatever its flag."""
+"""A picture with at most this share of the lesser weave's contrast is progressive, whatever its
+flag."""
 AGREE = 0.8
 """Share of the pairs that must say the same."""
 
 
 @dataclass(frozen=True)
 class Scan:
-    """interlaced: whether pictures are woven of two fields. first: "top" or "bottom" as it was seen, None where the
-    flags of each picture must say it. measured: whether looking said otherwise than the flags."""
+    """interlaced: whether pictures are woven of two fields. first: "top" or "bottom" as it was
+    seen, None where the flags of each picture must say it. measured: whether looking said otherwise
+    than the flags.
+    """
 
     interlaced: bool = False
     first: str | None = None
@@ -63,7 +69,7 @@ def scan_of(frames: Iterable[av.VideoFrame]) -> Scan:
 
 
 def judge(flagged: bool, marks: list[tuple[float, float]]) -> Scan:
-    """From flags and the pairs that move. Flags are believed unless nearly all pairs say otherwise."""
+    """From flags and the pairs that move. Nearly all pairs must speak against a flag."""
     top = _agree([own > WOVEN and order > APART for own, order in marks])
     bottom = _agree([own > WOVEN and order < 1 / APART for own, order in marks])
     first = "top" if top else "bottom" if bottom else None
@@ -74,7 +80,8 @@ def judge(flagged: bool, marks: list[tuple[float, float]]) -> Scan:
 
 
 def compare(before: np.ndarray, after: np.ndarray) -> tuple[float, float] | None:
-    """(own contrast over the lesser weave's, weave of bottom before top over the other way round); two (H, W) int16.
+    """(own contrast over the lesser weave's, weave of bottom before top over the other way round);
+    two (H, W) int16.
 
     None where too little moves.
     """
@@ -87,16 +94,22 @@ def compare(before: np.ndarray, after: np.ndarray) -> tuple[float, float] | None
 
 
 def _contrast(even: np.ndarray, odd: np.ndarray, moving: np.ndarray) -> float:
-    """Of the weave of one picture's even lines with another's odd ones: mean second difference down the columns."""
+    """Of the weave of one picture's even lines with another's odd ones: mean second difference down
+    the columns.
+    """
     woven = np.empty_like(even)
     woven[0::2], woven[1::2] = even[0::2], odd[1::2]
     return float(np.abs(2 * woven[1:-1] - woven[:-2] - woven[2:])[moving].mean())
 
 
 def _luma(frame: av.VideoFrame) -> np.ndarray | None:
-    """(H, W / 2) int16; of a large picture the middle; every line, every second column. None where its pixels cannot be read."""
+    """(H, W / 2) int16: every second column; of a large picture the middle. None where its pixels
+    cannot be read.
+    """
     try:
-        luma = frame.to_ndarray(format="gray", src_colorspace=Colorspace.ITU709, dst_colorspace=Colorspace.ITU709)
+        luma = frame.to_ndarray(
+            format="gray", src_colorspace=Colorspace.ITU709, dst_colorspace=Colorspace.ITU709
+        )
     except av.FFmpegError:  # whoever reads the colours says so
         return None
     left, top = max(0, frame.width - 960) // 2, max(0, frame.height - 540) // 4 * 2

@@ -1,4 +1,6 @@
-"""SMPTE timecode: the count of a frame within a day's recording, which goes on counting where a part is cut out."""
+"""SMPTE timecode: the count of a frame within a day's recording, which goes on counting where a
+part is cut out.
+"""
 
 import math
 import re
@@ -8,11 +10,12 @@ _FORM = re.compile(r"(\d{1,2}):(\d{2}):(\d{2})([:;.])(\d{2,3})")
 
 
 def moved(timecode: str, rate: Fraction, seconds: float, times: int = 1) -> str:
-    """The timecode of the first frame at or after `seconds` of a video whose first frame has `timecode`.
+    """The timecode of the first frame at or after `seconds` of a video whose first frame has
+    `timecode`.
 
-    rate: frames a second of the source. times: frames of the output to one of the source. What is no timecode comes
-    back as it is. Drop-frame counting (a ";" or "." before the frames) leaves out two numbers, at 60 a second four,
-    in each minute but every tenth (SMPTE ST 12-1).
+    rate: frames a second of the source. times: frames of the output to one of the source. What is
+    no timecode comes back as it is. Drop-frame counting (a ";" or "." before the frames) leaves out
+    two numbers, at 60 a second four, in each minute but every tenth (SMPTE ST 12-1).
     """
     match = _FORM.fullmatch(timecode.strip())
     nominal = round(rate)

@@ -1,7 +1,9 @@
-"""The times of a file as one line that grows: recordings that were joined, or whose clock was set anew, jump.
+"""The times of a file as one line that grows: recordings that were joined, or whose clock was set
+anew, jump.
 
-Transport and program streams carry a clock that may jump at any place. Whatever follows a jump is moved so that it
-begins where the part before it ended; every track by the same time, so that sound stays beside its picture.
+Transport and program streams carry a clock that may jump at any place. Whatever follows a jump is
+moved so that it begins where the part before it ended; every track by the same time, so that sound
+stays beside its picture.
 """
 
 from bisect import bisect_right
@@ -23,7 +25,9 @@ BACK, AHEAD = Fraction(1, 10), Fraction(10)
 
 
 class Seen(NamedTuple):
-    """A packet as far as its place in time goes: of which track, at which byte, when, and until when (seconds)."""
+    """A packet as far as its place in time goes: of which track, at which byte, when, and until
+    when (seconds).
+    """
 
     track: int
     pos: int
@@ -51,7 +55,9 @@ class Timeline:
         if not self.starts or not packet.size:
             return packet
         track = packet.stream_index
-        pos = self._last[track] = self._last.get(track, 0) if packet.pos is None or packet.pos < 0 else packet.pos
+        pos = self._last[track] = (
+            self._last.get(track, 0) if packet.pos is None or packet.pos < 0 else packet.pos
+        )
         part = bisect_right(self.starts, pos)
         if part and packet.time_base:
             ticks = round(self.moves[part - 1] / packet.time_base)
@@ -61,7 +67,8 @@ class Timeline:
 
 
 def timeline_of(path: Path) -> Timeline:
-    """Read the packets' times where the format may jump; nothing is decoded, and a file is read once in each state.
+    """Read the packets' times where the format may jump; nothing is decoded, and a file is read
+    once in each state.
 
     Raises as `open_file` does.
     """
@@ -84,7 +91,9 @@ def _seen(container: av.container.InputContainer, tracks: list) -> Iterable[Seen
             if not packet.size or packet.dts is None:
                 continue
             track, base = packet.stream_index, packet.time_base
-            pos = last[track] = last.get(track, 0) if packet.pos is None or packet.pos < 0 else packet.pos
+            pos = last[track] = (
+                last.get(track, 0) if packet.pos is None or packet.pos < 0 else packet.pos
+            )
             begin = (packet.dts if packet.pts is None else packet.pts) * base
             yield Seen(track, pos, packet.dts * base, begin, begin + (packet.duration or 0) * base)
     except av.FFmpegError:  # a damaged rest is told by who decodes it
@@ -108,7 +117,9 @@ def _line(packets: list[Seen]) -> Timeline:
 
 
 def _starts(packets: list[Seen]) -> list[int]:
-    """The bytes where parts begin. The tracks jump one after the other at each joint; the first of them counts."""
+    """The bytes where parts begin. The tracks jump one after the other at each joint; the first of
+    them counts.
+    """
     before: dict[int, Fraction] = {}
     jumps = []
     for packet in packets:

@@ -25,8 +25,9 @@ PRESET = "medium"
 class VideoWriter:
     """Writes RGB frames to a temporary file beside `path`; `commit()` finishes it, `abort()` removes it.
 
-    width, height: even, in pixels. fps: frames a second. flag: of the command, that names where to write. As a context manager it aborts on an exception
-    and otherwise leaves the choice to the caller. Raises OutputError when the disk is full or not writable.
+    width, height: even, in pixels. fps: frames a second. flag: of the command, that names where to
+    write. As a context manager it aborts on an exception and otherwise leaves the choice to the caller.
+    Raises OutputError when the disk is full or not writable.
     """
 
     def __init__(self, path: Path, width: int, height: int, fps: float, flag: str = "--output-path") -> None:

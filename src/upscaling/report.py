@@ -6,10 +6,12 @@ from pathlib import Path
 
 @dataclass
 class UpscaleReport:
-    """What a run did. frames: in the output; computed: through the network, since others repeat the one before.
+    """What a run did. frames: in the output; computed: through the network, since others repeat the
+    one before.
 
-    resumed: frames that an earlier run had finished. damaged: how the source broke off, None where it is whole.
-    lost: tracks that the container does not hold. seconds: of wall time, loading included.
+    resumed: frames that an earlier run had finished. damaged: how the source broke off, None where
+    it is whole. lost: tracks that the container does not hold. seconds: of wall time, loading
+    included.
     """
 
     target: Path

@@ -77,7 +77,7 @@ class _Run:
         set_threads(job.threads)
         self.job, self.backend, self.listener, self.cancel = job, backend, listener, cancel
         self.source, self.info = source, source.info
-        self.video: VideoFormat | None = None if job.is_png else job.video_format(self.info)
+        self.video: VideoFormat | None = source.video
         self.report = UpscaleReport(job.target, *job.shown_size(self.info))
         self.kept = Kept(job, self.video)
         self.steady = Steady(job.knobs.steady, backend.scale)

@@ -1,4 +1,6 @@
-"""Interlaced pictures are found, by their flags and by looking, and become the pictures they were woven of."""
+"""Interlaced pictures are found, by their flags and by looking, and become the pictures they were
+woven of.
+"""
 
 from fractions import Fraction
 
@@ -16,7 +18,9 @@ FLAGS = ("-flags", "+ilme+ildct")
 def _moving(count: int = 24, height: int = 96, width: int = 128) -> np.ndarray:
     """(F, H, W, 3): smooth blobs that move by three pixels a picture, as no still pattern does."""
     y, x = np.mgrid[0:height, 0:width].astype(float)
-    frames = [128 + 60 * np.sin((x - 3 * t) / 7) + 60 * np.sin((y + 2 * t) / 9) for t in range(count)]
+    frames = [
+        128 + 60 * np.sin((x - 3 * t) / 7) + 60 * np.sin((y + 2 * t) / 9) for t in range(count)
+    ]
     return np.repeat(np.clip(frames, 0, 255).astype(np.uint8)[..., None], 3, axis=-1)
 
 
@@ -30,7 +34,9 @@ def _woven(frames: np.ndarray, first: str) -> np.ndarray:
 
 def _write(path, frames, **options) -> None:
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": "4", "preset": "ultrafast"} | options)
+        stream = container.add_stream(
+            "libx264", rate=25, options={"crf": "4", "preset": "ultrafast"} | options
+        )
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
         for number, array in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(array, format="rgb24")
@@ -65,7 +71,16 @@ def test_each_field_becomes_the_picture_it_was_of(tmp_path, first, flagged, ffmp
     _write(tmp_path / "a.mp4", _woven(frames, first))
     if flagged:
         (tmp_path / "a.mp4").rename(tmp_path / "b.mp4")
-        ffmpeg("-i", tmp_path / "b.mp4", "-vf", f"setfield={first[0]}ff", *FLAGS, "-crf", 4, tmp_path / "a.mp4")
+        ffmpeg(
+            "-i",
+            tmp_path / "b.mp4",
+            "-vf",
+            f"setfield={first[0]}ff",
+            *FLAGS,
+            "-crf",
+            4,
+            tmp_path / "a.mp4",
+        )
     for mode, step in (("field", 1), ("frame", 2)):
         with VideoReader(tmp_path / "a.mp4", interlaced=mode) as reader:
             made = list(reader)
@@ -98,7 +113,9 @@ def test_what_stands_still_says_nothing():
     assert compare(picture, picture) is None
 
 
-def test_interlaced_pictures_amid_a_progressive_video_are_made_progressive_and_told(tmp_path, ffmpeg):
+def test_interlaced_pictures_amid_a_progressive_video_are_made_progressive_and_told(
+    tmp_path, ffmpeg
+):
     plain, woven = tmp_path / "a.m2v", tmp_path / "b.m2v"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=2", "-c:v", "mpeg2video", "-pix_fmt", "yuv420p",
            "-bf", 0, plain)  # fmt: skip
@@ -108,8 +125,14 @@ def test_interlaced_pictures_amid_a_progressive_video_are_made_progressive_and_t
     both.write_bytes(plain.read_bytes() + woven.read_bytes())
     with VideoReader(both, interlaced="field") as reader:
         count = len(list(reader))
-        assert count == sum(2 if flag else 1 for flag in _flags(both)) > 90 and "interlaced pictures, made progressive" in reader.notes[0]
-    with VideoReader(both, interlaced="refuse") as reader, pytest.raises(BadInputError, match="refuse"):
+        assert (
+            count == sum(2 if flag else 1 for flag in _flags(both)) > 90
+            and "interlaced pictures, made progressive" in reader.notes[0]
+        )
+    with (
+        VideoReader(both, interlaced="refuse") as reader,
+        pytest.raises(BadInputError, match="refuse"),
+    ):
         list(reader)
 
 

@@ -53,7 +53,9 @@ def test_joined_recordings_play_one_after_the_other(tmp_path, ffmpeg, offsets):
     times = _times(joined)
     assert len(times) == 25 * len(offsets)
     steps = [b - a for a, b in itertools.pairwise(times)]
-    assert min(steps) == pytest.approx(0.04, abs=1e-4) and max(steps) < 0.11  # sound lasts a little beyond its picture
+    assert (
+        min(steps) == pytest.approx(0.04, abs=1e-4) and max(steps) < 0.11
+    )  # sound lasts a little beyond its picture
     assert 0 <= times[0] < 0.1
 
 

@@ -1,4 +1,5 @@
-"""Every kind of video that FFmpeg makes here goes through upscaling, scoring and training's preflight.
+"""Every kind of video that FFmpeg makes here goes through upscaling, scoring and training's
+preflight.
 
 None of them ends in a traceback, and what a file is stays: frames and their times, tracks, tags.
 """
@@ -21,7 +22,15 @@ from tests.training.lora_kit import look
 
 from .zoo import CASES, PLAIN, build
 
-KEPT = ("primaries", "transfer", "matrix", "full_range", "rotation", "sample_aspect_ratio", "display_matrix")
+KEPT = (
+    "primaries",
+    "transfer",
+    "matrix",
+    "full_range",
+    "rotation",
+    "sample_aspect_ratio",
+    "display_matrix",
+)
 SAID = {"hlg.mp4": "HLG", "pq.mkv": "PQ", "one.mp4": "at least two frames"}
 """Of the cases that are not scored or trained on, and why."""
 
@@ -43,15 +52,21 @@ def _job(path: Path, folder: Path, choice: Choice) -> UpscaleJob:
     coded = {"clear.mov": ("prores", ".mov"), "clear.webm": ("vp9", ".webm")}
     codec, suffix = coded.get(path.name, ("x264", ".mkv"))
     preset = "ultrafast" if codec == "x264" else None
-    return UpscaleJob(path, folder / f"{path.name}{suffix}", choice, codec=codec, encoder_preset=preset, threads=1)
+    return UpscaleJob(
+        path, folder / f"{path.name}{suffix}", choice, codec=codec, encoder_preset=preset, threads=1
+    )
 
 
 def _shown(path: Path) -> list[Fraction]:
-    """When the main video's frames are shown, by plain decoding, in seconds since the first track began."""
+    """When the main video's frames are shown, by plain decoding, in seconds since the first track
+    began.
+    """
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         begins = [s.start_time * s.time_base for s in container.streams if s.start_time is not None]
-        packets = (packet for packet in container.demux(stream) if packet.size or packet.dts is None)
+        packets = (
+            packet for packet in container.demux(stream) if packet.size or packet.dts is None
+        )
         frames = [frame for packet in packets for frame in packet.decode()]
     times = [frame.pts * frame.time_base for frame in frames if frame.pts is not None]
     return [time - min([*begins, *times[:1]], default=0) for time in times]
@@ -68,9 +83,13 @@ def test_frames_and_their_times_stay(zoo, enlarged):
         given, made = _shown(zoo[name]), _shown(report.target)
         count = len(given) if case.frames is None else case.frames
         assert report.frames == len(made) == count * (2 if case.fields else 1), name
-        given = given or [Fraction(n, 25) for n in range(case.frames)]  # streams that state no times
+        given = given or [
+            Fraction(n, 25) for n in range(case.frames)
+        ]  # streams that state no times
         step = 2 if case.fields else 1
-        apart = [float(a - made[0] - (b - given[0])) for a, b in zip(made[::step], given, strict=True)]
+        apart = [
+            float(a - made[0] - (b - given[0])) for a, b in zip(made[::step], given, strict=True)
+        ]
         assert max(map(abs, apart)) < 0.0016, (name, apart)  # Matroska counts in milliseconds
         assert made == sorted(made), name
 
@@ -78,7 +97,11 @@ def test_frames_and_their_times_stay(zoo, enlarged):
 def test_tracks_stay_or_are_told(zoo, enlarged):
     for name, report in enlarged.items():
         with av.open(str(zoo[name])) as given, av.open(str(report.target)) as made:
-            left = [s for s in given.streams if not any(f"track {s.index} " in said for said in report.lost)]
+            left = [
+                s
+                for s in given.streams
+                if not any(f"track {s.index} " in said for said in report.lost)
+            ]
             kinds = [s.type for s in left if s.type in ("video", "audio", "subtitle")]
             assert [s.type for s in made.streams if s.type != "data"] == kinds, (name, report.lost)
             sounds = [s.codec_context.name for s in left if s.type == "audio"]
@@ -93,7 +116,10 @@ def test_tags_stay(zoo, enlarged):
                 assert getattr(given.info, tag) == getattr(made.info, tag) == value, (name, tag)
             if zoo[name].suffix != ".apng":
                 _same_tags(name, given.info, made.info)
-            assert (made.info.width, made.info.height) == (2 * given.info.width, 2 * given.info.height)
+            assert (made.info.width, made.info.height) == (
+                2 * given.info.width,
+                2 * given.info.height,
+            )
 
 
 def _same_tags(name: str, given, made) -> None:
@@ -103,7 +129,11 @@ def _same_tags(name: str, given, made) -> None:
 
 
 def test_interlaced_ones_are_told(enlarged):
-    told = {name for name, report in enlarged.items() if any("interlaced" in sentence for sentence in report.lost)}
+    told = {
+        name
+        for name, report in enlarged.items()
+        if any("interlaced" in sentence for sentence in report.lost)
+    }
     assert told == {name for name in enlarged if CASES[name].fields}
 
 

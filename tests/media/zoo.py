@@ -1,7 +1,7 @@
 """Small videos of every kind that the FFmpeg of the tests makes: containers x codecs x flags.
 
-`python -m tests.media.zoo FOLDER` writes them all. A case says what is true of it, so that a test can ask whether a
-command keeps it.
+`python -m tests.media.zoo FOLDER` writes them all. A case says what is true of it, so that a test
+can ask whether a command keeps it.
 """
 
 import subprocess
@@ -17,10 +17,11 @@ COUNT, RATE, SIZE = 5, 25, "64x48"
 
 @dataclass(frozen=True)
 class Case:
-    """name: of the file. codec: FFmpeg's encoder. sound: encoder of a sound track, None for none. options: more of
-    the command. before: options ahead of the picture's input. filters: of the picture. fields: whether it is interlaced.
-    tags: attributes of `VideoInfo` that the file must have and its enlargement must keep. frames: how many,
-    None where the encoder leaves some out."""
+    """name: of the file. codec: FFmpeg's encoder. sound: encoder of a sound track, None for none.
+    options: more of the command. before: options ahead of the picture's input. filters: of the
+    picture. fields: whether it is interlaced. tags: attributes of `VideoInfo` that the file must
+    have and its enlargement must keep. frames: how many, None where the encoder leaves some out.
+    """
 
     name: str
     codec: str
@@ -62,7 +63,11 @@ def _one(suffix: str, codec: str) -> Case:
               "mxf": "pcm_s16le", "nut": "pcm_s16le", "asf": "wmav2", "f4v": "aac", "wtv": "mp2"}  # fmt: skip
     layouts = {"png": "rgb24", "qtrle": "rgb24", "gif": "rgb8", "apng": "rgb24", "prores_ks": "yuv422p10le",
                "mjpeg": "yuvj420p", "huffyuv": "yuv422p", "cinepak": "rgb24", "rawvideo": "yuv420p"}  # fmt: skip
-    options = ("-pix_fmt", layouts.get(codec, "yuv420p"), *(("-strict", "-2") if codec == "snow" else ()))
+    options = (
+        "-pix_fmt",
+        layouts.get(codec, "yuv420p"),
+        *(("-strict", "-2") if codec == "snow" else ()),
+    )
     options += ("-preset", "ultrafast") if codec == "libx264" else ("-b:v", "400k")
     options += ("-deadline", "realtime", "-cpu-used", "8") if codec.startswith("libvpx") else ()
     return Case(f"{codec}.{suffix}", codec, sounds.get(suffix), options,
@@ -118,14 +123,21 @@ def build(case: Case, folder: Path) -> Path | None:
     count = COUNT if case.frames is None or "select" in case.filters else case.frames
     seconds = f"{count / RATE:.3f}"
     sound = ["-f", "lavfi", "-i", f"sine=440:duration={seconds}"] if case.sound else []
-    coded = ["-c:a", case.sound, "-ar", 48000 if case.sound not in ("mp3", "aac") else 44100] if case.sound else []
+    coded = (
+        ["-c:a", case.sound, "-ar", 48000 if case.sound not in ("mp3", "aac") else 44100]
+        if case.sound
+        else []
+    )
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", source, *sound,
                "-vf", f"trim=end_frame={count * woven},{case.filters}", "-c:v", case.codec, *case.options, *coded,
                *(["-strict", "-2"] if case.sound == "libvorbis" else []), f"file:{path}"]  # fmt: skip
     done = subprocess.run(list(map(str, command)), capture_output=True, timeout=60, text=True)
     if done.returncode:
         path.unlink(missing_ok=True)
-        if not any(word in done.stderr for word in ("Unknown encoder", "Unable to choose", "Unable to find")):
+        if not any(
+            word in done.stderr
+            for word in ("Unknown encoder", "Unable to choose", "Unable to find")
+        ):
             raise AssertionError(f"{case.name} was not made: {done.stderr}")
         return None
     return path

@@ -54,7 +54,12 @@ def first_frame(path) -> av.VideoFrame:
 def clear(tmp_path, ffmpeg):
     """Five frames whose left half is clear and whose right half is not."""
     path = tmp_path / "clear.mov"
-    ffmpeg(*card("-vf", "format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='if(lt(X,32),0,255)'"), "-c:v", "png", path)
+    ffmpeg(
+        *card("-vf", "format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='if(lt(X,32),0,255)'"),
+        "-c:v",
+        "png",
+        path,
+    )
     return path
 
 
@@ -114,9 +119,13 @@ def test_hdr10_metadata_and_chroma_location_are_carried(hdr, enlarge):
         report = enlarge(hdr, "a.mp4", codec=codec)
         with VideoReader(report.target) as reader:
             made = reader.info
-        pairs = [(m.mastering[n] / m.mastering[n + 1]) for m in (given, made) for n in range(0, 20, 2)]
+        pairs = [
+            (m.mastering[n] / m.mastering[n + 1]) for m in (given, made) for n in range(0, 20, 2)
+        ]
         assert pairs[:10] == pytest.approx(pairs[10:], abs=1e-4), codec
-        assert (made.light, made.chroma_location, report.lost) == (given.light, "topleft", []), codec
+        assert (made.light, made.chroma_location, report.lost) == (given.light, "topleft", []), (
+            codec
+        )
 
 
 def test_hdr10_metadata_that_are_lost_are_told(hdr, enlarge):
@@ -165,7 +174,9 @@ def test_ycgco_there_and_back(kind, full):
     most = np.iinfo(kind).max
     rgb = np.random.default_rng(0).integers(0, most, (16, 16, 3), endpoint=True).astype(kind)
     back = rgb_of_ycgco(ycgco_of_rgb(rgb, full), full)
-    assert np.abs(back.astype(int) - rgb).max() <= (4 if kind == np.uint8 else 8)  # rounding, doubled by the sums
+    assert np.abs(back.astype(int) - rgb).max() <= (
+        4 if kind == np.uint8 else 8
+    )  # rounding, doubled by the sums
 
 
 @pytest.mark.parametrize("layout", ["yuv444p", "yuv420p10le"])
@@ -188,10 +199,22 @@ def test_ycgco_keeps_its_colours_and_its_tag(tmp_path, enlarge, layout):
 
 def test_a_matrix_that_is_not_computed_is_told_and_its_colours_stay(tmp_path, ffmpeg, enlarge):
     plain, source = tmp_path / "plain.mp4", tmp_path / "a.mp4"
-    ffmpeg("-f", "lavfi", "-i", "color=0xC04020:size=64x48:rate=10:duration=0.3", "-pix_fmt", "yuv444p", "-crf", 1, plain)
+    ffmpeg(
+        "-f",
+        "lavfi",
+        "-i",
+        "color=0xC04020:size=64x48:rate=10:duration=0.3",
+        "-pix_fmt",
+        "yuv444p",
+        "-crf",
+        1,
+        plain,
+    )
     ffmpeg("-i", plain, "-c", "copy", "-bsf:v", "h264_metadata=matrix_coefficients=14", source)
     report = enlarge(source, crf=1)
-    assert report.lost == ["the colour matrix ictcp is computed as that of BT.2020; its tag is kept"]
+    assert report.lost == [
+        "the colour matrix ictcp is computed as that of BT.2020; its tag is kept"
+    ]
     with VideoReader(source) as given, VideoReader(report.target) as made:
         assert made.info.matrix == given.info.matrix == "ictcp"
         want, got = (next(iter(reader)).array.astype(int) for reader in (given, made))
@@ -209,9 +232,13 @@ def _captioned(folder, codec: str, count: int = 4) -> bytes:
     video = VideoFormat(encoder, (("bf", "2"),), info, info.width, info.height, "yuv420p")
     writer = SegmentWriter(folder, 0, video)
     for number, frame in enumerate(frames):
-        writer.write(Frame(frame.array, frame.pts, frame.duration, captions=TRIPLETS * (number + 1)))
+        writer.write(
+            Frame(frame.array, frame.pts, frame.duration, captions=TRIPLETS * (number + 1))
+        )
     writer.finish()
-    return bytes(writer._context.extradata) + b"".join(packet.data for packet in read_packets(folder, 1))
+    return bytes(writer._context.extradata) + b"".join(
+        packet.data for packet in read_packets(folder, 1)
+    )
 
 
 def _captions(path) -> list[int]:
@@ -230,7 +257,10 @@ def test_captions_inside_the_pictures_stay_with_them(tmp_path, ffmpeg, enlarge, 
     for other in ("x264", "x265"):
         report = enlarge(source, "a.mp4", codec=other)
         assert _captions(report.target) == [1, 2, 3, 4] and not report.lost
-    assert "closed captions inside the pictures are not kept by av1" in enlarge(source, "a.mkv", codec="av1").lost[0]
+    assert (
+        "closed captions inside the pictures are not kept by av1"
+        in enlarge(source, "a.mkv", codec="av1").lost[0]
+    )
 
 
 def test_captions_of_an_interlaced_picture_come_once(tmp_path, ffmpeg, enlarge):
@@ -266,10 +296,14 @@ def test_chapters_of_quicktime_are_kept_and_not_said_to_be_lost(tmp_path, ffmpeg
     for name in ("a.mp4", "a.mkv"):
         report = enlarge(source, name)
         with av.open(str(report.target)) as made:
-            assert [chapter["metadata"]["title"] for chapter in made.chapters()] == ["One"] and not report.lost
+            assert [chapter["metadata"]["title"] for chapter in made.chapters()] == [
+                "One"
+            ] and not report.lost
 
 
-@pytest.mark.parametrize(("name", "key"), [("a.mov", "timecode"), ("a.mp4", "timecode"), ("a.mkv", "TIMECODE")])
+@pytest.mark.parametrize(
+    ("name", "key"), [("a.mov", "timecode"), ("a.mp4", "timecode"), ("a.mkv", "TIMECODE")]
+)
 def test_timecode_moves_with_the_start(tmp_path, ffmpeg, enlarge, name, key):
     source = tmp_path / "counted.mov"
     ffmpeg(*card("-pix_fmt", "yuv420p", "-timecode", "10:00:00:00", rate=25, seconds=1), source)
@@ -277,7 +311,9 @@ def test_timecode_moves_with_the_start(tmp_path, ffmpeg, enlarge, name, key):
         report = enlarge(source, name, span=span)
         with av.open(str(report.target)) as made:
             assert made.streams.video[0].metadata[key] == code and not report.lost
-            assert len([s for s in made.streams if s.type == "data"]) == (0 if name == "a.mkv" else 1)
+            assert len([s for s in made.streams if s.type == "data"]) == (
+                0 if name == "a.mkv" else 1
+            )
 
 
 def test_a_stream_that_begins_late_comes_out_at_nought_with_its_sound(tmp_path, ffmpeg, enlarge):
@@ -368,13 +404,22 @@ def test_pictures_of_wide_pixels_are_wide(tmp_path, ffmpeg, enlarge):
 def test_refused_amid_a_video_keeps_what_came_before(tmp_path, ffmpeg, enlarge):
     plain, woven, source = (tmp_path / name for name in ("a.m2v", "b.m2v", "both.m2v"))
     ffmpeg(*card(rate=25, seconds=1), "-c:v", "mpeg2video", "-bf", 0, plain)
-    ffmpeg(*card("-vf", "tinterlace=interleave_top", rate=50), "-c:v", "mpeg2video", "-flags", "+ilme+ildct", woven)
+    ffmpeg(
+        *card("-vf", "tinterlace=interleave_top", rate=50),
+        "-c:v",
+        "mpeg2video",
+        "-flags",
+        "+ilme+ildct",
+        woven,
+    )
     source.write_bytes(plain.read_bytes() + woven.read_bytes())
     with pytest.raises(PartialFailureError, match="interlaced.*frames before it are saved"):
         enlarge(source, interlaced="refuse")
 
 
-@pytest.mark.parametrize("layout", ["bgr4", "pal8", "monob", "gbrpf32le", "xyz12le", "ya16le", "yuv410p"])
+@pytest.mark.parametrize(
+    "layout", ["bgr4", "pal8", "monob", "gbrpf32le", "xyz12le", "ya16le", "yuv410p"]
+)
 def test_every_pixel_format_is_read_or_told(tmp_path, ffmpeg, enlarge, layout):
     """Of some two hundred that FFmpeg writes, only 4-bit RGB is not read."""
     source = tmp_path / "a.nut"

@@ -1,4 +1,6 @@
-"""Any name that a disk takes is a name for an input and an output, and never a URL, an option or a pattern."""
+"""Any name that a disk takes is a name for an input and an output, and never a URL, an option or a
+pattern.
+"""
 
 import os
 import shutil
@@ -18,7 +20,7 @@ from src.upscaling.stream import upscale_video
 
 LETTERS = st.characters(blacklist_categories=("Cs",), blacklist_characters="/\0")
 ODD = st.sampled_from([
-    "2024-05-01T12:30:00", "http://host", "https:", "concat:a|b", "-", "-i", "--output", "pipe:", "pipe:1", "file:", "data:,x",
+    "2024-05-01T12:30:00", "http:host", "https:", "concat:a|b", "-", "-i", "--output", "pipe:", "pipe:1", "file:", "data:,x",
     "a%03d", "%", "*?[]", "CON", "aux", "nul.tar", "clip.", "clip..", " lead", "trail ", "新闻片段", "صحافة", "e\u0301", "\U0001f3a5",
     "a\nb", "a\tb", "'\"`$(x)", "x" * 251, "é" * 125, "字" * 83, "\udcff\udc80", "@", "#1", "~", "..a",
 ])  # fmt: skip
@@ -34,7 +36,11 @@ def folder(clip):
 def _cut(stem: str) -> str:
     """The stem as far as ".mp4" fits after it."""
     data = os.fsencode(stem)[: LONGEST - 4]
-    return os.fsdecode(data.decode("utf-8", "ignore").encode()) if len(os.fsencode(stem)) > LONGEST - 4 else stem
+    return (
+        os.fsdecode(data.decode("utf-8", "ignore").encode())
+        if len(os.fsencode(stem)) > LONGEST - 4
+        else stem
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -93,7 +99,9 @@ def test_what_lies_beside_a_long_name_fits_too(tmp_path, name, pixels):
     sweep(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["http://127.0.0.1:9/a.mp4", "concat:a.mp4|b.mp4", "pipe:0", "x" * 300 + ".mp4", "a\0b"])
+@pytest.mark.parametrize(
+    "name", ["http://127.0.0.1:9/a.mp4", "concat:a.mp4|b.mp4", "pipe:0", "x" * 300 + ".mp4", "a\0b"]
+)
 def test_a_name_of_no_file_is_missing_and_nothing_is_fetched(name):
     with pytest.raises(MissingFileError, match="there is no video at"):
         VideoReader(Path(name))
