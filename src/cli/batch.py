@@ -16,7 +16,9 @@ from src.core.errors import BadInputError, PartialFailureError
 if TYPE_CHECKING:
     from src.engine.batch import Outcome
 
-OVERRIDES = ("mode", "model", "profile", "device", "dtype", "offload", "vram_budget", "delivery", "upscale")
+OVERRIDES = (
+    "mode", "overwrite", "model", "profile", "device", "dtype", "offload", "vram_budget", "delivery", "upscale",
+)  # fmt: skip
 MOST_TOGETHER = 64
 OPTIONS: dict[str, Any] = {
     "jobs_file": value(Path, "JSON file of jobs (configs/schemas/batch_jobs.json)."),

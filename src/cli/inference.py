@@ -20,7 +20,7 @@ HELP = {
 OURS_ONLY = {
     "scheduler", "guidance_interval", "profile", "attention", "cache", "quantize", "compile", "vram_budget",
 }  # fmt: skip
-REPLAY = ("model", "output_path", "lora", "device")
+REPLAY = ("model", "output_path", "overwrite", "lora", "device")
 FLAGS = {"score": "--no-score", "compile": "--compile"}
 SWITCHES: dict[str, Any] = {
     "score": switch("Do not take the temporal score.", "--no-score"),
@@ -108,7 +108,9 @@ def _replay(manifest: Path, values: dict[str, Any], as_json: bool, quiet: bool) 
     from src.engine.probe import probe
     from src.engine.replay import check_hardware, differences, prepare_replay
 
-    replay = prepare_replay(manifest, values["model"], values["output_path"], values["lora"] or ())
+    replay = prepare_replay(
+        manifest, values["model"], values["output_path"], values["lora"] or (), bool(values["overwrite"])
+    )
     hardware = probe(replay.manifest.plan.session.device if values["device"] is None else values["device"])
     check_hardware(replay.manifest, hardware)
     logger.info(replay.prepared.choice)

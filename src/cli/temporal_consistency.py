@@ -8,12 +8,10 @@ import typer
 
 from src.console.output import command, print_json
 from src.core.errors import BadInputError, MissingFileError, NewsreelError, PartialFailureError
+from src.core.paths import exists
 
 if TYPE_CHECKING:
     from src.metrics.temporal_report import TemporalReport
-
-SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mxf", ".gif"}
-"""What counts as a clip inside a folder; a file named on its own is read whatever its suffix."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -39,14 +37,19 @@ def temporal_consistency(
 
 def found(clips: list[Path]) -> list[Path]:
     """The files meant: folders give their clips by name. Raises MissingFileError or BadInputError."""
+    from loguru import logger
+
+    from src.media.folder import none_here, videos_among
+
     paths: list[Path] = []
     for clip in clips:
-        if not clip.exists():
+        if not exists(clip):
             raise MissingFileError(f"there is no clip or folder at {clip}")
-        inside = sorted(p for p in clip.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")) \
-            if clip.is_dir() else [clip]  # fmt: skip
+        inside, others = videos_among(clip.iterdir()) if clip.is_dir() else ([clip], {})
         if not inside:
-            raise BadInputError(f"the folder {clip} holds no clip; these are read: {', '.join(sorted(SUFFIXES))}")
+            raise none_here(clip, others)
+        for path, reason in others.items():
+            logger.info("{} is left out: {}", path, reason)
         paths += inside
     return list(dict.fromkeys(paths))
 

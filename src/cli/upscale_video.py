@@ -8,15 +8,14 @@ import typer
 from src.console.options import JSON, QUIET, make_app, switch, value
 from src.console.output import command, print_json
 from src.core.errors import BadInputError, MissingFileError, NewsreelError, PartialFailureError
-from src.core.paths import same_name
+from src.core.paths import LONGEST, exists, same_name, shortened
 
 if TYPE_CHECKING:
+    from src.media.frames import VideoInfo
     from src.upscaling.finished import Finished
     from src.upscaling.job import UpscaleJob
-    from src.upscaling.stream import UpscaleReport
+    from src.upscaling.report import UpscaleReport
 
-SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".ts", ".mxf", ".gif", ".flv", ".wmv"}
-"""What counts as a video inside a folder; a file named on its own is read whatever its suffix."""
 OPTIONS: dict[str, Any] = {
     "input": value(Path, "Video to enlarge, or a folder of them."),
     "output": value(Path, "File to write (.mp4, .mkv, .mov, .webm); a folder for a folder and for --codec png."),
@@ -31,8 +30,10 @@ OPTIONS: dict[str, Any] = {
     "codec": value(str, "x264, x265, av1, prores, nvenc, nvenc-hevc or png [x264; nvenc where it works]."),
     "crf": value(float, "Quality of the encoder: lower is better and larger."),
     "encoder_preset": value(str, "Speed of the encoder, in its own words."),
+    "interlaced": value(str, "Fields woven into pictures: field (a picture each), frame, refuse [field]."),
     "start": value(float, "Begin at this second."),
     "end": value(float, "Stop at this second."),
+    "overwrite": switch("Replace an output that is there and not ours.", "--overwrite"),
     "compare": switch("Show the bicubic enlargement beside ours.", "--compare"),
     "device": value(str, "auto, cpu or cuda [auto]."),
     "threads": value(int, "CPU threads of the network [all cores]."),
@@ -51,12 +52,34 @@ def _main(values: dict[str, Any]) -> None:
     with command(values["json"], values["quiet"]):
         if values["input"] is None or values["output"] is None:
             raise BadInputError("give --input VIDEO and --output FILE")
-        if not values["input"].exists():
+        if not exists(values["input"]):
             raise MissingFileError(f"there is no video at {values['input']}")
         if values["input"].is_dir():
             _folder(values)
         else:
-            _answer(_one(values, _job(values, values["input"], values["output"])), values)
+            _file(values)
+
+
+def _file(values: dict[str, Any]) -> None:
+    from src.upscaling.finished import Finished, check_replaceable, job_key
+
+    job = _job(values, values["input"], values["output"])
+    key = job_key(job)
+    check_replaceable(job.target, values["overwrite"])
+    _answer(_recorded(values, job, key, Finished(job.target.parent)), values)
+
+
+def _recorded(values: dict[str, Any], job: "UpscaleJob", key: str, finished: "Finished") -> "UpscaleReport":
+    """Run, and write down that the output is ours."""
+    from src.upscaling.finished import DAMAGED
+
+    try:
+        report = _one(values, job)
+    except PartialFailureError:
+        finished.add(job.target, DAMAGED)
+        raise
+    finished.add(job.target, key)
+    return report
 
 
 def _one(values: dict[str, Any], job: "UpscaleJob") -> "UpscaleReport":
@@ -69,7 +92,7 @@ def _one(values: dict[str, Any], job: "UpscaleJob") -> "UpscaleReport":
 
 def _job(values: dict[str, Any], source: Path, target: Path) -> "UpscaleJob":
     from src.core.config import validate
-    from src.media.join import Span
+    from src.media.span import Span
     from src.upscaling.backends import Choice
     from src.upscaling.job import UpscaleJob
     from src.upscaling.knobs import Knobs
@@ -96,6 +119,7 @@ def _job(values: dict[str, Any], source: Path, target: Path) -> "UpscaleJob":
         compare=values["compare"],
         threads=values["threads"],
         hardware=device == "cuda",
+        interlaced=values["interlaced"] or "field",
     )
 
 
@@ -108,26 +132,34 @@ def _device(name: str) -> str:
 def _usual_codec(source: Path, target: Path, device: str, scale: int) -> str:
     """What suits the target's suffix; beside a GPU its own encoder, where it has one that works and loses nothing."""
     from src.media.encoders import ENCODERS, works
-    from src.media.reader import VideoReader
 
     if target.suffix.lower() == ".webm":
-        return "av1"
+        return "vp9" if _info(source).alpha else "av1"
     if device != "cuda" or not works("h264_nvenc"):
         return "x264"
-    with VideoReader(source) as reader:
-        info, nvenc = reader.info, ENCODERS["nvenc"]
+    info, nvenc = _info(source), ENCODERS["nvenc"]
     fits = 2 * scale * max(info.width, info.height) <= nvenc.most  # twice, since --compare is as wide
     return "nvenc" if fits and (info.chroma, min(info.bit_depth, 10)) in nvenc.formats else "x264"
 
 
+def _info(source: Path) -> "VideoInfo":
+    from src.media.reader import VideoReader
+
+    with VideoReader(source) as reader:
+        return reader.info
+
+
 def _folder(values: dict[str, Any]) -> None:
     """Each video of the folder, by name; one that fails does not stop the others, one that is there is left alone."""
+    from loguru import logger
+
+    from src.media.folder import none_here, videos_among
     from src.upscaling.finished import Finished
 
     source, target = values["input"], values["output"]
-    videos = sorted(path for path in source.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+    videos, others = videos_among(source.iterdir())
     if not videos:
-        raise BadInputError(f"the folder {source} holds no video; these are read: {', '.join(sorted(SUFFIXES))}")
+        raise none_here(source, others)
     if target.is_file():
         raise BadInputError(f"--input is a folder, so --output must be one too, and {target} is a file")
     if target.resolve() == source.resolve():
@@ -136,8 +168,10 @@ def _folder(values: dict[str, Any]) -> None:
     for path in videos:
         records.append(_record(values, path, _named(path, target, values["codec"], taken), finished))
         failed += "error" in records[-1]
+    for path, reason in others.items():
+        logger.info(f"{path} is left out: {reason}")
     if values["json"]:
-        print_json({"videos": records})
+        print_json({"videos": records, "left_out": {str(path): reason for path, reason in others.items()}})
     if failed:
         raise PartialFailureError(f"{failed} of {len(videos)} videos failed")
 
@@ -151,7 +185,8 @@ def _named(path: Path, target: Path, codec: str | None, taken: set[str]) -> Path
 
     kept = () if codec == "png" else find_encoder(codec or "x264").containers
     suffix = "" if codec == "png" else path.suffix if path.suffix.lower() in kept else ".mkv"
-    names = [path.stem + suffix, path.name + suffix, *(f"{path.name}-{number}{suffix}" for number in range(2, 1000))]
+    wanted = (path.stem, path.name, *(f"{path.name}-{number}" for number in range(2, 1000)))
+    names = [shortened(name, LONGEST - len(suffix)) + suffix for name in wanted]
     name = next(name for name in names if same_name(target / name) not in taken)
     taken.add(same_name(target / name))
     return target / name
@@ -160,7 +195,7 @@ def _named(path: Path, target: Path, codec: str | None, taken: set[str]) -> Path
 def _record(values: dict[str, Any], path: Path, target: Path, finished: "Finished") -> dict[str, Any]:
     from loguru import logger
 
-    from src.upscaling.finished import job_key
+    from src.upscaling.finished import check_replaceable, job_key
 
     try:
         job = _job(values, path, target)
@@ -168,8 +203,8 @@ def _record(values: dict[str, Any], path: Path, target: Path, finished: "Finishe
         if finished.holds(target, key):
             logger.info(f"{target} is there already")
             return {"input": str(path), "target": str(target), "skipped": True}
-        report = _one(values, job)
-        finished.add(target, key)
+        check_replaceable(target, values["overwrite"])
+        report = _recorded(values, job, key, finished)
     except NewsreelError as error:
         if error.exit_code == 130:
             raise

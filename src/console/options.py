@@ -24,6 +24,9 @@ VOCABULARY: dict[str, Any] = {
     "set": value(list[str], "A slot of the template; repeat for more.", "--set", metavar="SLOT=VALUE"),
     "negative_prompt": value(str, "What the clip should keep away from."),
     "output_path": value(Path, "MP4 to write; without it, outputs/examples/<prompt>-<seed>.mp4."),
+    "overwrite": Annotated[
+        bool | None, typer.Option("--overwrite/--no-overwrite", help="Replace an output that is there and not ours.")
+    ],
     "model": value(str, "auto, a model id, or a diffusers folder [auto]."),
     "seed": value(int, "Same seed, same clip; without it, one is drawn."),
     "num_frames": value(int, "Frames, where the model allows other counts."),

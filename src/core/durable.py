@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from src.core.errors import OutputError
+from src.core.paths import beside
 
 
 def write_whole(path: Path, data: bytes, synced: bool = True) -> None:
@@ -17,7 +18,7 @@ def write_whole(path: Path, data: bytes, synced: bool = True) -> None:
     synced: wait until file and folder have reached the disk; not needed for what may be lost, such
     as previews.
     """
-    temporary = path.with_name(f".{path.name}.{threading.get_native_id()}.partial")
+    temporary = beside(path, f"{threading.get_native_id()}.partial")
     try:
         make_folder(path.parent)
         with temporary.open("wb") as stream:

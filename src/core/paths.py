@@ -1,5 +1,6 @@
 """Where things lie: the repository, and the folder that outputs, database and caches go to."""
 
+import hashlib
 import os
 import unicodedata
 from pathlib import Path
@@ -7,6 +8,12 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / "configs"
 CHECKPOINTS = REPOSITORY / "checkpoints"
+LONGEST = 255
+"""Bytes of a file's name on most disks."""
+RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
+"""Names of devices on Windows, with any suffix."""
+ENDING = 48
+"""Bytes that `beside` keeps for what it puts around a name."""
 
 
 def home() -> Path:
@@ -33,6 +40,39 @@ def is_folder(path: Path) -> bool:
         return Path(path).is_dir()
     except OSError:
         return False
+
+
+def beside(path: Path, ending: str) -> Path:
+    """A hidden name next to `path` for what belongs to it: ".NAME.ENDING", where NAME is cut to fit a disk's names."""
+    return path.with_name(f".{shortened(path.name, LONGEST - ENDING)}.{ending}")
+
+
+def shortened(name: str, most: int = LONGEST) -> str:
+    """The name where it has at most `most` bytes; else its begin, and a hash by which others of that begin differ."""
+    data = os.fsencode(name)
+    if len(data) <= most:
+        return name
+    digest = hashlib.sha256(data).hexdigest()[:12]
+    return os.fsencode(name)[: most - 13].decode("utf-8", "ignore") + "-" + digest
+
+
+def exists(path: Path) -> bool:
+    """Like `Path.exists`, with the same care as `is_file`."""
+    try:
+        return Path(path).exists()
+    except OSError:
+        return False
+
+
+def refused_by_windows(path: Path) -> str | None:
+    """Why Windows would not write this file, or another one; None where it would."""
+    name = path.name
+    if name.split(".")[0].rstrip().upper() in RESERVED:
+        return f"{name} is the name of a device"
+    if name != name.rstrip(". "):
+        return f"{name} ends in a dot or a space, which Windows takes off"
+    odd = sorted(set(name) & set('<>:"/\\|?*'))
+    return f"{name} holds {odd[0]}, which no name may" if odd else None
 
 
 def portable(path: Path) -> str:

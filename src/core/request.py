@@ -36,6 +36,7 @@ class Request(Config):
     a preset ("fast", "balanced", "quality") is a super-resolution network.
     upscale: enlarge the delivered clip: SCALE or SCALE:PRESET, such as 2x or 4x:fast (2x, 4x, 8x; preset balanced).
     fit: how a photograph of another shape meets the clip's: "cover" crops, "pad" adds borders.
+    overwrite: whether a file at output_path that is none of ours may be replaced.
     score: whether the temporal score is taken. device: "auto", "cpu" or "cuda".
     """
 
@@ -45,6 +46,7 @@ class Request(Config):
     set: dict[str, str] = Field(default_factory=dict)
     negative_prompt: str | None = None
     output_path: Path | None = None
+    overwrite: bool = False
     model: str = "auto"
     mode: Mode = "optimized"
     seed: Seed | None = None

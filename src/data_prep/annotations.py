@@ -12,8 +12,10 @@ from loguru import logger
 
 from src.core.errors import BadInputError, MissingFileError
 from src.core.text import guess, read_json
+from src.media.folder import why_not
 
-SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"}
+BESIDE = {".txt", ".json", ".jsonl", ".csv", ".srt", ".vtt", ".md", ".png", ".jpg", ".jpeg", ".webp", ".yaml", ".npz"}
+"""What lies beside clips and is none: not worth opening."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +79,16 @@ def _videos(folder: Path, values: Mapping[str, Any]) -> list[Clip]:
             captions, problem = (), str(error)
         clips.append(Clip(name, video, captions, values["source"], values["licence"], values["rights"], problem))
     if not clips:
-        raise BadInputError(f"{folder} holds no video; these are read: {', '.join(sorted(SUFFIXES))}")
+        raise BadInputError(f"{folder} holds no video that can be read")
     return clips
 
 
 def _found(folder: Path) -> list[Path]:
     """The videos of a folder in order; what other systems put beside them (._NAME, __MACOSX) is none."""
     inside = ((path, path.relative_to(folder).parts) for path in sorted(folder.rglob("*")))
-    return [path for path, parts in inside if path.suffix.lower() in SUFFIXES and path.is_file()
-            and not any(part.startswith(".") or part == "__MACOSX" for part in parts)]  # fmt: skip
+    return [path for path, parts in inside if path.suffix.lower() not in BESIDE and path.is_file()
+            and not any(part.startswith(".") or part == "__MACOSX" for part in parts)
+            and why_not(path) is None]  # fmt: skip
 
 
 def _named(folder: Path, videos: list[Path]) -> list[tuple[str, Path]]:

@@ -12,7 +12,7 @@ from src.media.writer import VideoWriter
 
 def write_clip(path: Path, frames: np.ndarray, fps: float) -> Path:
     """(F, H, W, 3) uint8 as an MP4. Raises OutputError."""
-    with VideoWriter(path, frames.shape[2], frames.shape[1], fps) as writer:
+    with VideoWriter(path, frames.shape[2], frames.shape[1], fps, "--output") as writer:
         for frame in frames:
             writer.write(frame)
         return writer.commit()

@@ -12,7 +12,7 @@ from src.catalog.models import find_model
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, OutputError
 from src.core.hardware import Hardware, unoccupied
-from src.core.paths import examples, home, is_folder
+from src.core.paths import LONGEST, beside, examples, home, is_folder, refused_by_windows
 from src.core.plan import Plan
 from src.core.progress import CancelToken, Listener, ignore
 from src.core.prompts import Template, load_templates
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from src.engine.session import Session, Sessions
 
 LARGE = "cogvideox-5b-i2v"
-LONGEST_NAME = 200  # file systems take 255 bytes; the partial file's name is longer than the clip's
+LONGEST_NAME = LONGEST - 1  # the manifest's name is a byte longer than the clip's
 
 
 @dataclass(frozen=True)
@@ -129,21 +129,27 @@ def output_path(request: Request, prompt: str, seed: int) -> Path:
         raise BadInputError(f"--output-path {path} is a folder; give a file name that ends in .mp4")
     if len(os.fsencode(path.name)) > LONGEST_NAME:
         raise BadInputError(f"--output-path {path.name[:32]}...mp4 is too long; at most {LONGEST_NAME} bytes")
+    if os.name == "nt" and (reason := refused_by_windows(path)):
+        raise BadInputError(f"--output-path: {reason}; choose another name")
     if path.suffix.lower() != ".mp4":
         raise BadInputError(f"--output-path {path} must end in .mp4")
-    _keep_others(path.with_suffix(".json"))
+    if not request.overwrite:
+        _keep_others(path)
     return store.reserve(_writable(path), replace=True)
 
 
-def _keep_others(manifest: Path) -> None:
-    """Raise BadInputError where the manifest would replace a file that is none of ours."""
-    if not (manifest.exists() or manifest.is_symlink()):
+def _keep_others(clip: Path) -> None:
+    """Raise BadInputError where clip or manifest would replace a file that is none of ours."""
+    manifest = clip.with_suffix(".json")
+    if not any(os.path.lexists(path) for path in (clip, manifest)):
         return
     try:
         read_manifest(manifest)
     except BadInputError:
+        which = manifest if os.path.lexists(manifest) else clip
+        what, kind = ("the clip's manifest", "manifest") if which == manifest else ("the clip", "clip of ours")
         raise BadInputError(
-            f"the clip's manifest would replace {manifest}, which is no manifest; choose another --output-path"
+            f"{what} would replace {which}, which is no {kind}; choose another --output-path, or give --overwrite"
         ) from None
 
 
@@ -157,7 +163,7 @@ def _writable(path: Path, setting: str = "--output-path") -> Path:
     """Raise OutputError now rather than after minutes of computing."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        trial = path.parent / f".{path.stem}.{os.getpid()}.trial"
+        trial = beside(path, f"{os.getpid()}.trial")
         trial.touch()
         trial.unlink()
     except OSError as error:

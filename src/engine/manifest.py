@@ -79,7 +79,7 @@ def build_manifest(
 
 def portable_request(request: Request) -> dict[str, Any]:
     """The request as JSON, with what differs from the defaults and paths that say nothing of the machine."""
-    data = request.model_dump(mode="json", exclude_defaults=True)
+    data = request.model_dump(mode="json", exclude_defaults=True, exclude={"overwrite"})
     for key in ("input_image", "output_path"):
         if data.get(key):
             data[key] = portable(Path(data[key]))

@@ -30,9 +30,11 @@ class Replay:
 
 
 def prepare_replay(
-    path: Path, model: str | None = None, target: Path | None = None, lora: Sequence[str] = ()
+    path: Path, model: str | None = None, target: Path | None = None, lora: Sequence[str] = (),
+    overwrite: bool = False,
 ) -> Replay:
-    """Find what the manifest's plan needs. model, lora: where a local model folder and adapters lie now.
+    """Find what the manifest's plan needs. model, lora: where a local model folder and adapters lie now. target,
+    overwrite: as in a request.
 
     Raises MissingFileError when the photograph is gone, BadInputError when the weights are others.
     """
@@ -45,7 +47,8 @@ def prepare_replay(
     _check_weights(plan.weights, weight_hashes(folder), folder)
     _check_weights(plan.upscaler_weights, file_hashes(plan_files(plan)), FOLDER)
     photograph = find_photograph(manifest)
-    request = Request(input_image=Path(manifest.photograph), prompt=plan.prompt, output_path=target)
+    request = Request(input_image=Path(manifest.photograph), prompt=plan.prompt, output_path=target,
+                      overwrite=overwrite)  # fmt: skip
     final = output_path(request, plan.prompt, plan.seed)
     choice = f"replay of {manifest.clip.file}, made {manifest.created} by {manifest.newsreel}"
     adapters = tuple(read_adapter(item, folder) for item in lora or manifest.request.get("lora", ()))

@@ -56,9 +56,15 @@ def upright(array: np.ndarray, info: VideoInfo) -> np.ndarray:
             f"the video is HDR ({kind}), which is not trained on; convert it first to BT.709, with ffmpeg -i IN -vf "
             "zscale=t=linear:npl=203,tonemap=hable,zscale=p=bt709:t=bt709:m=bt709,format=yuv420p OUT"
         )
-    array = to_bt709(array, info) if needs_mapping(info) else array
-    wide = shown_size(info)
-    if wide != (info.width, info.height):
+    return turned(to_bt709(array, info) if needs_mapping(info) else array, info)
+
+
+def turned(array: np.ndarray, info: VideoInfo) -> np.ndarray:
+    """The frame, (H, W, 3) or (H, W, 4), enlarged or not, with square pixels and turned, in its own colours."""
+    height, width = array.shape[:2]
+    stretch = (shown_size(info)[0] / info.width, shown_size(info)[1] / info.height)
+    if stretch != (1, 1):
+        wide = (round(width * stretch[0]), round(height * stretch[1]))
         array = cv2.resize(array, wide, interpolation=cv2.INTER_CUBIC)
     return np.rot90(array, -(info.rotation // 90)) if info.rotation else array
 

@@ -4,21 +4,12 @@ import av
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
-from src.media.describe import guessed_matrix
+from src.media.describe import PYAV_NAMES
 from src.media.frames import VideoInfo
+from src.media.matrices import CODES, YCGCO, guessed_matrix, swscale_matrix, ycgco_of_rgb
+from src.media.pixels import FORMATS
 
-_SWSCALE = {
-    "bt709": Colorspace.ITU709,
-    "fcc": Colorspace.FCC,
-    "bt470bg": Colorspace.ITU601,
-    "smpte170m": Colorspace.ITU601,
-    "smpte240m": Colorspace.SMPTE240M,
-    "bt2020nc": Colorspace.BT2020,
-    "bt2020c": Colorspace.BT2020,
-}
-_MATRIX_CODES = {"bt709": 1, "fcc": 4, "bt470bg": 5, "smpte170m": 6, "smpte240m": 7, "bt2020nc": 9, "bt2020c": 10}
-_NAMES = {"bt470m": "GAMMA22", "bt470bg": "GAMMA28", "iec61966-2-1": "IEC61966_2_1", "bt2020-10": "BT2020_10",
-          "bt2020-12": "BT2020_12", "arib-std-b67": "ARIB_STD_B67"}  # fmt: skip
+QUALITY = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
 
 
 def tag(context: av.VideoCodecContext, info: VideoInfo) -> None:
@@ -30,26 +21,52 @@ def tag(context: av.VideoCodecContext, info: VideoInfo) -> None:
     if info.primaries:
         context.color_primaries = ColorPrimaries[info.primaries.upper()]
     if info.transfer:
-        context.color_trc = ColorTrc[_NAMES.get(info.transfer, info.transfer.upper())]
+        context.color_trc = _trc(info.transfer)
     if info.matrix:
-        context.colorspace = _MATRIX_CODES[info.matrix]
-    elif (matrix := swscale_matrix(info)) != guessed_matrix(context.width, context.height):
-        context.colorspace = _MATRIX_CODES["smpte170m" if matrix == Colorspace.ITU601 else "bt709"]
+        context.colorspace = CODES[info.matrix]
+    elif (matrix := _matrix(info)) != guessed_matrix(context.width, context.height):
+        context.colorspace = CODES["smpte170m" if matrix == Colorspace.ITU601 else "bt709"]
 
 
-def swscale_matrix(info: VideoInfo) -> Colorspace:
-    """The matrix to compute with: the tagged one, else the one guessed from the source's size."""
-    return _SWSCALE[info.matrix] if info.matrix else guessed_matrix(info.width, info.height)
+def to_yuv(array: np.ndarray, info: VideoInfo, layout: str, alpha: np.ndarray | None = None) -> av.VideoFrame:
+    """(H, W, 3) RGB, uint8 or uint16, as a frame of pixel format `layout` in the source's matrix and range.
 
-
-def to_yuv(array: np.ndarray, info: VideoInfo, layout: str) -> av.VideoFrame:
-    """(H, W, 3) RGB, uint8 or uint16, as a frame of pixel format `layout` in the source's matrix and range."""
+    alpha: (H, W) of the same dtype, for a layout that holds it.
+    """
     deep = array.dtype == np.uint16
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), format="rgb48le" if deep else "rgb24")
-    return frame.reformat(
+    if info.matrix == YCGCO:
+        planes = ycgco_of_rgb(array, info.full_range)
+        planes = np.ascontiguousarray(planes if deep else np.moveaxis(planes, -1, 0))
+        frame = av.VideoFrame.from_ndarray(planes, format="yuv444p16le" if deep else "yuv444p")
+        return _tagged(frame.reformat(format=layout, interpolation=QUALITY), info)
+    if alpha is not None:
+        array = np.dstack([array, alpha])
+    kind = FORMATS[alpha is not None, deep]
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), format=kind).reformat(
         format=layout,
         src_color_range=ColorRange.JPEG,
-        dst_colorspace=swscale_matrix(info),
+        dst_colorspace=_matrix(info),
         dst_color_range=ColorRange.JPEG if info.full_range else ColorRange.MPEG,
-        interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
+        interpolation=QUALITY,
     )
+    return _tagged(frame, info)
+
+
+def _tagged(frame: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
+    """With the colours that some encoders (ProRes) take from each frame and not from their own settings."""
+    if info.primaries:
+        frame.color_primaries = ColorPrimaries[info.primaries.upper()]
+    if info.transfer:
+        frame.color_trc = _trc(info.transfer)
+    if info.matrix:
+        frame.colorspace = CODES[info.matrix]
+    return frame
+
+
+def _trc(transfer: str) -> ColorTrc:
+    return ColorTrc[PYAV_NAMES.get(transfer, transfer.upper())]
+
+
+def _matrix(info: VideoInfo) -> Colorspace:
+    """The tagged matrix, else the one guessed from the source's size."""
+    return swscale_matrix(info.matrix, info.width, info.height)

@@ -1,73 +1,106 @@
 """What a decoded frame and its stream say of the video: size, rate, colour, orientation."""
 
 import struct
+import threading
 from fractions import Fraction
 
 import av
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from av.video.reformatter import ColorPrimaries, ColorTrc
 
 from src.media.frames import VideoInfo
+from src.media.matrices import matrix_name
+from src.media.pixels import has_alpha, is_full
 
-_MATRICES = {
-    1: ("bt709", Colorspace.ITU709),
-    4: ("fcc", Colorspace.FCC),
-    5: ("bt470bg", Colorspace.ITU601),
-    6: ("smpte170m", Colorspace.ITU601),
-    7: ("smpte240m", Colorspace.SMPTE240M),
-    9: ("bt2020nc", Colorspace.BT2020),
-    10: ("bt2020c", Colorspace.BT2020),
-}
-"""Matrix codes of ISO/IEC 23091-2: ffmpeg's name, and what swscale calls it."""
+SLOWEST, FASTEST = Fraction(1, 1000), Fraction(1000)
+"""Frames a second beyond which a stated rate is none."""
+ANIMATIONS = ("gif", "apng", "webp")
+"""Animated pictures: RGB or a palette, which players expect as 4:2:0 once they are a video."""
+LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
+"""Where chroma samples lie, as FFmpeg names it, in the order of its numbers from 1 on."""
+_DUMPS = threading.Lock()
 
 _FFMPEG_NAMES = {
     "GAMMA22": "bt470m",
     "GAMMA28": "bt470bg",
     "IEC61966_2_1": "iec61966-2-1",
+    "IEC61966_2_4": "iec61966-2-4",
+    "BT1361_ECG": "bt1361e",
+    "LOG": "log100",
+    "LOG_SQRT": "log316",
     "BT2020_10": "bt2020-10",
     "BT2020_12": "bt2020-12",
     "ARIB_STD_B67": "arib-std-b67",
 }
 """Where ffmpeg writes a primaries or transfer code otherwise than PyAV."""
+PYAV_NAMES = {name: member for member, name in _FFMPEG_NAMES.items()}
 
 
 def describe(stream: av.VideoStream, first: av.VideoFrame) -> VideoInfo:
     """From the stream's header and its first frame, which knows more."""
-    rate = stream.average_rate or stream.guessed_rate or stream.base_rate or Fraction(25)
+    rate, said, animation = rate_of(stream), stream_line(stream), stream.codec_context.name in ANIMATIONS
     return VideoInfo(
         width=first.width,
         height=first.height,
-        rate=Fraction(rate),
-        time_base=Fraction(stream.time_base or 1 / Fraction(rate)),
+        rate=rate,
+        time_base=Fraction(stream.time_base or 1 / rate),
         primaries=_tag(ColorPrimaries, first.color_primaries),
         transfer=_tag(ColorTrc, first.color_trc),
-        matrix=matrix_of(first)[0],
-        full_range=is_full(first),
+        matrix=matrix_name(first),
+        full_range=is_full(first) and not animation,
         rotation=(-round(first.rotation / 90) * 90) % 360,
         sample_aspect_ratio=Fraction(stream.sample_aspect_ratio or 1),
         frames=stream.frames or None,
         bit_depth=max(component.bits for component in first.format.components),
-        chroma=_chroma(first.format),
+        chroma="420" if animation else chroma_of(first.format),
         display_matrix=_display_matrix(first),
         seconds=stream.container.duration / av.time_base if stream.container.duration else None,
+        alpha=has_alpha(first.format),
+        chroma_location=next((name for name in LOCATIONS if f", {name})" in said or f", {name}," in said), None),
+        mastering=_numbers(first, "MASTERING_DISPLAY_METADATA", 22),
+        light=_numbers(first, "CONTENT_LIGHT_LEVEL", 2),
+        dolby_vision="DOVI configuration record" in said or "DOVI_METADATA" in side_data(first),
     )
 
 
-def matrix_of(frame: av.VideoFrame) -> tuple[str | None, Colorspace]:
-    """The matrix's name, None where the file does not say; then the one guessed from the size."""
-    name, matrix = _MATRICES.get(int(frame.colorspace), (None, None))
-    if matrix is None:
-        matrix = guessed_matrix(frame.width, frame.height)
-    return name, matrix
+def rate_of(stream: av.VideoStream) -> Fraction:
+    """Frames a second: the average, unless no camera has it, as in raw DV; then what FFmpeg guesses."""
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        if rate and SLOWEST <= rate <= FASTEST:
+            return Fraction(rate)
+    return Fraction(25)
 
 
-def guessed_matrix(width: int, height: int) -> Colorspace:
-    """What players take where a file does not say: bt601 below 720 lines and bt709 from there on."""
-    return Colorspace.ITU601 if min(width, height) < 720 else Colorspace.ITU709
+def stream_line(stream: av.stream.Stream) -> str:
+    """What FFmpeg prints of a stream, which tells some things that PyAV does not: its line, and those of side data."""
+    with _DUMPS:
+        level = av.logging.get_level()
+        av.logging.set_level(av.logging.VERBOSE)
+        av.logging.set_libav_level(av.logging.VERBOSE)
+        try:
+            lines = stream.container.dumps_format().splitlines()
+        finally:
+            av.logging.set_libav_level(av.logging.INFO)
+            av.logging.set_level(level)
+    begins = [n for n, line in enumerate(lines) if line.startswith(("  Stream #0:", "    Stream #0:"))]
+    at = next((n for n in begins if lines[n].split("#0:")[1].startswith(_numbered(stream.index))), None)
+    if at is None:
+        return ""
+    end = next((n for n in begins if n > at), len(lines))
+    return "\n".join([lines[at], *(line for line in lines[at + 1 : end] if line.startswith("      DOVI "))])
 
 
-def is_full(frame: av.VideoFrame) -> bool:
-    """Whether luma takes all of its values, not 16 to 235."""
-    return frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj") or frame.format.is_rgb
+def side_data(frame: av.VideoFrame) -> dict[str, bytes]:
+    """A frame's side data by name, of each kind the first."""
+    return {data.type.name: bytes(data) for data in reversed(list(frame.side_data))}
+
+
+def _numbered(index: int) -> tuple[str, ...]:
+    return tuple(f"{index}{mark}" for mark in ("[", "(", ":"))
+
+
+def _numbers(frame: av.VideoFrame, kind: str, count: int) -> tuple[int, ...] | None:
+    data = frame.side_data.get(kind)
+    return struct.unpack_from(f"{count}i", bytes(data)) if data is not None else None
 
 
 def _tag(kind: type, value: int) -> str | None:
@@ -84,9 +117,9 @@ def _display_matrix(first: av.VideoFrame) -> tuple[int, ...] | None:
     return struct.unpack("9i", bytes(data)) if data is not None else None
 
 
-def _chroma(layout: av.VideoFormat) -> str:
+def chroma_of(layout: av.VideoFormat) -> str:
     """ "420", "422" or "444", from how much narrower and lower the second plane is than the first."""
-    if layout.is_rgb:
+    if layout.is_rgb or layout.has_palette:
         return "444"
     if len(layout.components) < 3:
         return "420"

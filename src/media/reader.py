@@ -1,19 +1,23 @@
 """The video reader: a stream of RGB frames, with what the file says about itself."""
 
-import re
 from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
-from av.codec.hwaccel import HWAccel
-from av.video.reformatter import ColorRange, Interpolation
 
-from src.core.errors import BadInputError, MissingFileError
-from src.media.describe import describe, is_full, matrix_of
-from src.media.frames import Frame
-
-_SHARE_LOST = 0.02
-"""A container may state a few frames more than it shows (edit lists); beyond this share the file is cut short."""
+from src.core.errors import BadInputError
+from src.core.files import remembered
+from src.media.describe import describe, side_data
+from src.media.fields import FIELD, FRAME, REFUSE, SECOND, Fields
+from src.media.frames import Frame, VideoInfo
+from src.media.opening import main_video, open_file, words
+from src.media.pixels import rgb_of
+from src.media.scan import FRAMES, Scan, scan_of
+from src.media.timeline import Timeline, timeline_of
+from src.media.whole import check_whole
 
 _EARLIER = (0, 1, 10)
 """Seconds before the wanted time that a seek tries: without an index it ends amid frames whose keyframe is behind."""
@@ -22,20 +26,51 @@ _EARLIER = (0, 1, 10)
 class VideoReader:
     """Reads the first video stream of `path`; iterate once, then close, or use as a context manager.
 
-    deep: keep more than 8 bits as uint16 in [0, 65535]; otherwise every frame is uint8. Frames keep their own pts,
-    at a variable rate too, and their stored orientation: `info.rotation` says how to turn them for display.
-    hardware: decode with NVDEC where it works, else on the CPU.
+    deep: keep more than 8 bits as uint16 in [0, 65535]; otherwise every frame is uint8. alpha: frames have theirs,
+    where the video has any. Frames keep their own pts, at a variable rate too, and their stored orientation:
+    `info.rotation` says how to turn them for display. A picture of another size than the first is scaled to it.
+    interlaced: pictures woven of two fields become progressive: "frame" at the same rate, "field" at twice the rate;
+    "refuse" raises. hardware: decode with NVDEC where it works, else on the CPU.
+    `notes` says, once iterated, what a person should know of it.
     Raises MissingFileError, or BadInputError where no picture can be decoded; while iterating, BadInputError
     where the file is damaged or cut short.
     """
 
-    def __init__(self, path: Path | str, deep: bool = False, hardware: bool = False) -> None:
-        self.path = Path(path)
-        self._hardware, self._sought = hardware, False
+    def __init__(
+        self, path: Path | str, deep: bool = False, hardware: bool = False, interlaced: str = FRAME, alpha: bool = False
+    ) -> None:
+        self.path, self.notes = Path(path), []
+        self._hardware, self._sought, self._mode = hardware, False, interlaced
         self._begin()
-        self.info = describe(self._stream, self._first)
-        self.begins_s = first_time(self._container)
-        self._format = "rgb48le" if deep and self.info.bit_depth > 8 else "rgb24"
+        self.scan = _scan(self.path)
+        self._stored = describe(self._stream, self._first)
+        self.info = self._shown(self._stored)
+        self.origin = self._origin()
+        self.begins_s = float(self.origin)
+        self._deep, self._alpha = deep and self.info.bit_depth > 8, alpha and self.info.alpha
+
+    def _origin(self) -> Fraction:
+        """The time of the file that counts as 0, in seconds: when its first track begins.
+
+        Transport streams begin at any time. A coder's lead-in before 0 does not count, but a picture before 0 does.
+        """
+        if self._container.start_time is None:  # streams without a container
+            return Fraction(self._first.pts or 0) * self._stored.time_base
+        shown = Fraction(self._stream.start_time or 0) * self._stored.time_base
+        heard = [s.start_time * s.time_base for s in self._container.streams.audio if s.start_time is not None]
+        return min(shown, 0) if min([shown, *heard]) < 0 else min([shown, *heard])
+
+    def _shown(self, info: VideoInfo) -> VideoInfo:
+        """What is known of the frames that are given, from what is known of the stored ones."""
+        if self.scan.interlaced and self._mode == REFUSE:
+            self.close()
+            raise Fields(self.scan, self._mode, str(self.path)).refuse()
+        if not self.scan.interlaced:
+            return info
+        info = replace(info, time_base=info.time_base / 2)
+        if self._mode != FIELD:
+            return info
+        return replace(info, rate=2 * info.rate, frames=2 * info.frames if info.frames else None)
 
     def __iter__(self) -> Iterator[Frame]:
         for frame in self.pictures():
@@ -43,20 +78,46 @@ class VideoReader:
 
     def pictures(self) -> Iterator["Picture"]:
         """The frames with their timestamps, not yet turned to RGB: for a caller that skips some."""
-        step = max(1, round(1 / (self.info.rate * self.info.time_base)))
+        size, told = (self.info.width, self.info.height), set()
+        fields = Fields(self.scan, self._mode, str(self.path), self._step)
+        for frame in fields(self._timed()):
+            if (frame.width, frame.height) != size and (frame.width, frame.height) not in told:
+                told.add((frame.width, frame.height))
+                self._note_size(frame, size)
+            yield Picture(self, frame, frame.pts)
+        if fields.began is not None:
+            at = float(fields.began * self._stored.time_base - self.origin)
+            self.notes.append(f"from {at:.2f} s on there are interlaced pictures, made progressive")
+
+    @property
+    def _step(self) -> int:
+        """Units of the stream from one frame to the next, at its average rate."""
+        return max(1, round(1 / (self._stored.rate * self._stored.time_base)))
+
+    def _timed(self) -> Iterator[av.VideoFrame]:
+        """The decoded frames, each with a time; raises at the end where some that the file states are not there."""
+        base, step = self._stored.time_base, self._step
         count, pts, end = 0, -step, 0
         for frame in self._decoded():
             pts = frame.pts if frame.pts is not None else pts + step
-            yield Picture(self, frame, pts)
             count, end = count + 1, pts + max(step, int(frame.duration or 0))
-        self._check_whole(count, float(end * self.info.time_base))
+            frame.pts, frame.time_base = pts, base
+            yield frame
+        check_whole(self.path, self._stream, self._stored, count, float(end * base), self.begins_s, self._sought)
+
+    def _note_size(self, frame: av.VideoFrame, size: tuple[int, int]) -> None:
+        at = float(frame.pts * self.info.time_base) - self.begins_s
+        self.notes.append(
+            f"from {at:.2f} s on the picture is {frame.width}x{frame.height}, not {size[0]}x{size[1]}; "
+            "it is scaled to the first size"
+        )
 
     def seek(self, time_s: float) -> None:
         """Begin at a keyframe shortly before a time of the file, in seconds; call it before iterating.
 
         A file that states no times, has no keyframes or cannot be sought in is read from its beginning.
         """
-        if self._first.pts is None:
+        if self._first.pts is None or self._timeline.jumps:
             return
         self._sought = any(self._lands(time_s, earlier) for earlier in _EARLIER)
         if not self._sought:
@@ -67,7 +128,7 @@ class VideoReader:
         """Whether a seek to `earlier` seconds before a time finds a frame not after it that needs none before it."""
         try:
             self._container.seek(int((time_s - earlier) / self._stream.time_base), stream=self._stream)
-            self._frames = self._container.decode(self._stream)
+            self._frames = self._packets_decoded()
             first = next(self._frames, None)
         except (av.FFmpegError, OverflowError):  # no file has times that overflow FFmpeg's
             return False
@@ -87,18 +148,22 @@ class VideoReader:
         self.close()
 
     def _begin(self) -> None:
-        self._container = _open(self.path, self._hardware)
-        self._stream = _video_stream(self._container, self.path)
+        self._container = open_file(self.path, self._hardware)
+        self._stream = video_stream(self._container, self.path)
+        self._timeline = timeline_of(self.path)
         self._stream.thread_type = "AUTO"
-        self._frames = self._container.decode(self._stream)
+        self._frames = self._packets_decoded()
         self._first = self._decode_first()
+
+    def _packets_decoded(self) -> Iterator[av.VideoFrame]:
+        return decoded(self._container, self._stream, self._timeline)
 
     def _decode_first(self) -> av.VideoFrame:
         try:
             first = next(self._frames, None)
         except av.FFmpegError as error:
             self.close()
-            raise BadInputError(f"{self.path} is damaged: no frame can be decoded ({_reason(error)})") from None
+            raise BadInputError(f"{self.path} is damaged: no frame can be decoded ({words(error)})") from None
         if first is None or first.width < 1 or first.height < 1:
             self.close()
             raise BadInputError(f"{self.path} holds no video frame; a clip needs at least one")
@@ -112,29 +177,7 @@ class VideoReader:
                 yield frame
                 count += 1
         except av.FFmpegError as error:
-            raise BadInputError(f"{self.path} is damaged after frame {count} ({_reason(error)})") from None
-
-    def _check_whole(self, count: int, end: float) -> None:
-        stated, seconds = self.info.frames, _stated_seconds(self._container, self._stream)
-        shown = float((self._stream.duration or 0) * self.info.time_base)
-        if self._sought and stated:  # the frames before the keyframe were not counted
-            stated, seconds, end = 0, shown, end - self.begins_s
-        elif stated and shown:  # an edit list may hide many, where a part was cut out without coding it anew
-            stated = min(stated, round(shown * self.info.rate))
-        if stated and count < stated - max(2, _SHARE_LOST * stated):
-            raise BadInputError(f"{self.path} is cut short: {count} of {stated} frames are there")
-        if not stated and seconds and end < seconds - max(2 / self.info.rate, _SHARE_LOST * seconds):
-            raise BadInputError(f"{self.path} is cut short: it ends at {end:.2f} s of {seconds:.2f} s")
-
-    def _rgb(self, frame: av.VideoFrame):
-        """(H, W, 3) in the file's own matrix and range, since swscale takes bt601 for everything."""
-        return frame.to_ndarray(
-            format=self._format,
-            src_colorspace=matrix_of(frame)[1],
-            src_color_range=ColorRange.JPEG if is_full(frame) else ColorRange.MPEG,
-            dst_color_range=ColorRange.JPEG,
-            interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT,
-        )
+            raise BadInputError(f"{self.path} is damaged after frame {count} ({words(error)})") from None
 
 
 class Picture:
@@ -145,48 +188,47 @@ class Picture:
         self.pts, self.duration = pts, int(frame.duration or 0)
 
     def to_rgb(self) -> Frame:
-        return Frame(self._reader._rgb(self._frame), self.pts, self.duration)
+        info = self._reader.info
+        array, alpha = rgb_of(self._frame, (info.width, info.height), self._reader._deep, self._reader._alpha)
+        captions = None if self._frame.opaque == SECOND else side_data(self._frame).get("A53_CC")
+        return Frame(array, self.pts, self.duration, alpha, captions)
 
 
-def first_time(container: av.container.InputContainer) -> float:
-    """When a file begins, in seconds: 0 for most, any time for a transport stream; a coder's lead-in does not count."""
-    return max(0.0, (container.start_time or 0) / av.time_base)
+def decoded(
+    container: av.container.InputContainer, stream: av.VideoStream, line: Timeline
+) -> Iterator[av.VideoFrame]:
+    """The frames of a stream at their times on a line. A packet of nothing, for which the picture before it stays on
+    screen (Theora, AVI), gives none."""
+    for packet in container.demux(stream):
+        if packet.size or packet.dts is None:  # the last one, which has no time, asks for what is still held
+            yield from line.place(packet).decode()
 
 
-def _open(path: Path, hardware: bool = False) -> av.container.InputContainer:
-    if not path.exists():
-        raise MissingFileError(f"there is no video at {path}")
-    if path.is_dir():
-        raise BadInputError(f"{path} is a folder, not a video")
-    if path.stat().st_size == 0:
-        raise BadInputError(f"{path} is empty (0 bytes), not a video")
-    try:
-        return av.open(str(path), hwaccel=HWAccel("cuda", allow_software_fallback=True) if hardware else None)
-    except (av.FFmpegError, OSError) as error:
-        raise BadInputError(f"{path} cannot be read as a video ({_reason(error)})") from None
-
-
-def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
-    if not container.streams.video:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+def video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    """The first video track that is not a cover picture. Raises BadInputError where there is none."""
+    stream = main_video(container)
+    if stream is None:
+        kinds = ", ".join(sorted({_kind(stream) for stream in container.streams})) or "nothing"
         container.close()
         raise BadInputError(f"{path} has no video stream, only {kinds}")
-    cover = av.stream.Disposition.attached_pic
-    stream = next((s for s in container.streams.video if not s.disposition & cover), container.streams.video[0])
     if stream.codec_context is None:
         container.close()
         raise BadInputError(f"{path} is coded in a way this build of FFmpeg cannot decode")
     return stream
 
 
-def _stated_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float | None:
-    """When the container says the last frame ends: Matroska's own tag, or its duration where nothing else is in it."""
-    tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
-    if tag:
-        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
-    alone = len(container.streams) == 1 and "matroska" in container.format.name
-    return container.duration / av.time_base if alone and container.duration else None
+def _kind(stream: av.stream.Stream) -> str:
+    return "a cover picture" if stream.type == "video" else str(stream.type)
 
 
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+def _scan(path: Path) -> Scan:
+    """Looked at once for each state of the file; what is damaged is told by who decodes all of it."""
+    return remembered(path, "scan", lambda: scan_of(_first_frames(path)))
+
+
+def _first_frames(path: Path) -> Iterator[av.VideoFrame]:
+    with open_file(path) as container:
+        try:
+            yield from islice(decoded(container, video_stream(container, path), Timeline([], [])), FRAMES)
+        except av.FFmpegError:
+            return

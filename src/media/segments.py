@@ -9,16 +9,21 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import av
 
 from src.core.errors import BadInputError
+from src.media.captions import CODES, with_captions
 from src.media.colour import tag, to_yuv
 from src.media.encoders import Encoder
 from src.media.frames import Frame, VideoInfo
+from src.media.opening import words
+from src.media.pixels import has_alpha
 from src.media.writer import output_error
+
+CLEAR = "matroska_block_additional"
+"""What FFmpeg calls the coded transparency beside a VP9 frame."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,14 @@ class VideoFormat:
     layout: str
     threads: int = 0
 
+    @property
+    def keeps_alpha(self) -> bool:
+        return has_alpha(av.VideoFormat(self.layout))
+
+    @property
+    def keeps_captions(self) -> bool:
+        return self.encoder.codec in CODES
+
     def configure(self, context: av.VideoCodecContext) -> None:
         """Set up an encoder that is not open yet."""
         context.width, context.height, context.pix_fmt = self.width, self.height, self.layout
@@ -46,12 +59,15 @@ class VideoFormat:
 
 @dataclass(frozen=True)
 class Packet:
-    """One encoded frame. pts, duration: in the source's time base; order within the segment is decoding order."""
+    """One encoded frame. pts, duration: in the source's time base; order within the segment is decoding order.
+
+    clear: what a container keeps beside it, the coded transparency of VP9."""
 
     pts: int
     duration: int
     key: bool
     data: bytes
+    clear: bytes = b""
 
 
 class SegmentWriter:
@@ -62,19 +78,20 @@ class SegmentWriter:
 
     def __init__(self, folder: Path, number: int, video: VideoFormat) -> None:
         self.video, self.path = video, folder / f"{number:06d}.bin"
-        self._table: list[tuple[int, int, bool, int]] = []
-        self._durations: dict[int, int] = {}
+        self._table: list[tuple[int, int, bool, int, int]] = []
+        self._frames: dict[int, tuple[int, bytes | None]] = {}
         self._context = open_encoder(video)
         try:
             self._file = self.path.open("wb")
         except OSError as error:
-            raise output_error(self.path, error) from None
+            raise output_error(self.path, error, "--output") from None
 
     def write(self, frame: Frame) -> None:
         """Append a frame of the output's size; pts must grow."""
-        picture = to_yuv(frame.array, self.video.info, self.video.layout)
+        alpha = frame.alpha if self.video.keeps_alpha else None
+        picture = to_yuv(frame.array, self.video.info, self.video.layout, alpha)
         picture.pts, picture.time_base = frame.pts, self.video.info.time_base
-        self._durations[frame.pts] = frame.duration
+        self._frames[frame.pts] = frame.duration, frame.captions if self.video.keeps_captions else None
         self._store(self._context.encode(picture))
 
     def finish(self) -> None:
@@ -87,7 +104,7 @@ class SegmentWriter:
             partial.replace(self.path.with_suffix(".json"))
         except OSError as error:
             self.abort()
-            raise output_error(self.path, error) from None
+            raise output_error(self.path, error, "--output") from None
 
     def abort(self) -> None:
         """Leave nothing of this segment."""
@@ -99,12 +116,16 @@ class SegmentWriter:
     def _store(self, packets: list[av.Packet]) -> None:
         try:
             for packet in packets:
-                self._file.write(bytes(packet))
                 pts = round(packet.pts * packet.time_base / self.video.info.time_base)
-                self._table.append((pts, self._durations.pop(pts, 0), packet.is_keyframe, packet.size))
+                duration, captions = self._frames.pop(pts, (0, None))
+                data, clear = bytes(packet), bytes(packet.get_sidedata(CLEAR))
+                if captions:
+                    data = with_captions(data, captions, self.video.encoder.codec)
+                self._file.write(data + clear)
+                self._table.append((pts, duration, packet.is_keyframe, len(data), len(clear)))
         except OSError as error:
             self.abort()
-            raise output_error(self.path, error) from None
+            raise output_error(self.path, error, "--output") from None
 
 
 def open_encoder(video: VideoFormat) -> av.VideoCodecContext:
@@ -115,8 +136,8 @@ def open_encoder(video: VideoFormat) -> av.VideoCodecContext:
     try:
         context.open()
     except (av.FFmpegError, ValueError) as error:
-        size = f"{video.width}x{video.height}"
-        raise BadInputError(f"{video.encoder.codec} does not encode {size} in {video.layout} ({error})") from None
+        what = f"{video.width}x{video.height} in {video.layout}"
+        raise BadInputError(f"{video.encoder.codec} does not encode {what} ({words(error)})") from None
     return context
 
 
@@ -128,8 +149,8 @@ def finished_segments(folder: Path) -> int:
     return number
 
 
-def read_table(folder: Path, number: int) -> list[tuple[int, int, bool, int]]:
-    """(pts, duration, key, size) of each packet of a segment, in decoding order."""
+def read_table(folder: Path, number: int) -> list[tuple[int, int, bool, int, int]]:
+    """(pts, duration, key, bytes, bytes of transparency) of each packet of a segment, in decoding order."""
     return [tuple(row) for row in json.loads((folder / f"{number:06d}.json").read_text("utf-8"))]
 
 
@@ -137,8 +158,8 @@ def read_packets(folder: Path, count: int) -> Iterator[Packet]:
     """The packets of the first `count` segments, in decoding order."""
     for number in range(count):
         with (folder / f"{number:06d}.bin").open("rb") as file:
-            for pts, duration, key, size in read_table(folder, number):
-                yield Packet(pts, duration, key, file.read(size))
+            for pts, duration, key, size, clear in read_table(folder, number):
+                yield Packet(pts, duration, key, file.read(size), file.read(clear))
 
 
 def decoding_times(folder: Path, count: int) -> list[int]:
@@ -153,8 +174,3 @@ def decoding_times(folder: Path, count: int) -> list[int]:
     depth = max((index - place[pts] for index, pts in enumerate(shown)), default=0)
     step = order[1] - order[0] if len(order) > 1 else 1
     return [order[i - depth] if i >= depth else order[0] - (depth - i) * step for i in range(len(order))]
-
-
-def rate_of(video: VideoFormat) -> Fraction:
-    """Frames a second for a container's header."""
-    return video.info.rate.limit_denominator(100_000)

@@ -1,11 +1,16 @@
 """Which tracks of a source the output's container holds: what is not held is refused or said, never just dropped."""
 
 import os
+import re
+from functools import lru_cache
 from pathlib import Path
 
 import av
 
 from src.core.errors import BadInputError
+from src.media.describe import stream_line
+from src.media.opening import open_file
+from src.media.reader import video_stream
 
 COPIED = ("video", "audio", "subtitle", "data", "attachment")
 COVER = av.stream.Disposition.attached_pic
@@ -15,6 +20,8 @@ REPLACED_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 PLAIN_KEYS = REPLACED_KEYS | {"creation_time", "title", "artist", "album_artist", "composer", "album", "date", "track",
                               "comment", "genre", "copyright", "grouping", "lyrics", "description", "show"}  # fmt: skip
 """What MP4 has places for. Any other tag needs a table of names, and FFmpeg writes no cover beside one."""
+_SAID = re.compile(r"(?:Video|Audio|Subtitle|Data|Unknown|Attachment): (\S+)(?:.*?\((\w{4}) / 0x)?")
+"""A codec, and the tag of the file, as FFmpeg prints a stream."""
 TRIED = (".mkv", ".mp4", ".mov")
 """Containers to propose where one does not hold a track, the likeliest first."""
 
@@ -22,24 +29,48 @@ TRIED = (".mkv", ".mp4", ".mov")
 def check_tracks(source: Path, target: Path) -> list[str]:
     """Whether the target's container holds every track of the source.
 
-    Returns sentences on what cannot be kept and matters little (data tracks, cover pictures, attachments). Raises
-    BadInputError where the suffix is of no container, or where a video, sound or subtitle track would be lost.
+    Returns sentences on what cannot be kept: data, cover pictures, attachments, and what no container takes. Raises
+    BadInputError where the suffix is of no container, or where a video, sound or subtitle track would be lost that
+    another container keeps.
     """
     lost, codecs = [], supported(target)
-    with av.open(str(source)) as container:
-        main = main_video(container)
+    with open_file(source) as container:
+        main = video_stream(container, source)
         for stream in container.streams:
-            if stream is main or stream.type not in COPIED or holds_track(stream, target, codecs):
+            if stream is main or holds_track(stream, target, codecs) or _is_chapters(stream):
                 continue
-            if stream.type in ("data", "attachment") or is_cover(stream):
-                what = "cover picture" if is_cover(stream) else f"{stream.type} track"
-                lost.append(f"{what} {stream.index} does not go into {target.suffix}")
-                continue
-            raise BadInputError(
-                f"{target.suffix} holds no {codec_name(stream)} {stream.type} (track {stream.index} of {source.name}); "
-                f"{_advice(container, target)}"
-            )
+            if is_timecode(stream):
+                lost += [] if timecode_of(container, main) else [_left_out(stream, "its count cannot be read")]
+            elif stream.type in ("video", "audio", "subtitle") and not is_cover(stream) and _somewhere(stream):
+                raise BadInputError(
+                    f"{target.suffix} holds no {track_name(stream)} {stream.type} (track {stream.index} of "
+                    f"{source.name}); {_advice(container, target)}"
+                )
+            else:
+                lost.append(_left_out(stream, f"{target.suffix} does not hold it"))
     return lost
+
+
+def _left_out(stream: av.stream.Stream, reason: str) -> str:
+    what = "cover picture" if is_cover(stream) else f"{stream.type} track"
+    return f"{what} {stream.index} ({track_name(stream)}) is left out: {reason}"
+
+
+def _somewhere(stream: av.stream.Stream) -> bool:
+    """Whether any container that is written here holds a track."""
+    targets = (Path(f"a{suffix}") for suffix in TRIED)
+    return any(holds_track(stream, target, supported(target)) for target in targets)
+
+
+def track_name(stream: av.stream.Stream) -> str:
+    """What a track is coded in, as a person may look it up: where FFmpeg has no name for it, the file's own tag."""
+    known = codec_name(stream)
+    if known:
+        return known
+    said = _SAID.search(stream_line(stream))
+    if said is None:
+        return "unknown"
+    return said[2] or said[1] if said[1] in ("none", "unknown", "bin_data") else said[1].rstrip(",")
 
 
 def holds_track(stream: av.stream.Stream, target: Path, codecs: set[str]) -> bool:
@@ -50,7 +81,25 @@ def holds_track(stream: av.stream.Stream, target: Path, codecs: set[str]) -> boo
     if is_cover(stream):
         held = suffix in (".mp4", ".m4v") and codec_name(stream) in codecs and has_plain_tags(stream.container)
         return held or suffix == ".mkv"
+    if stream.type not in COPIED or is_timecode(stream):
+        return False
     return codec_name(stream) in codecs
+
+
+def _is_chapters(stream: av.stream.Stream) -> bool:
+    """Whether a track holds the names of chapters, as QuickTime has them: the muxer writes a new one."""
+    return stream.type == "data" and track_name(stream) == "text" and bool(stream.container.chapters())
+
+
+def is_timecode(stream: av.stream.Stream) -> bool:
+    """Whether a track only counts frames: the muxer writes a new one from the new video's own count."""
+    return stream.type == "data" and "timecode" in stream.metadata and codec_name(stream) is None
+
+
+def timecode_of(container: av.container.InputContainer, main: av.VideoStream) -> str | None:
+    """The timecode of the first frame: of the video track, of a track that counts, or of the file."""
+    tagged = [main.metadata, *(s.metadata for s in container.streams if s.type == "data"), container.metadata]
+    return next((tags["timecode"] for tags in tagged if "timecode" in tags), None)
 
 
 def has_plain_tags(container: av.container.InputContainer) -> bool:
@@ -65,8 +114,9 @@ def is_cover(stream: av.stream.Stream) -> bool:
 
 def _advice(container: av.container.InputContainer, target: Path) -> str:
     """What to name the output so that every track but data goes into it."""
-    main = main_video(container)
-    tracks = [s for s in container.streams if s is not main and s.type in ("video", "audio", "subtitle")]
+    main = video_stream(container, target)
+    kinds = ("video", "audio", "subtitle")
+    tracks = [s for s in container.streams if s is not main and s.type in kinds and (is_cover(s) or _somewhere(s))]
     for other in (target.with_suffix(suffix) for suffix in TRIED):
         codecs = supported(other)
         if all(holds_track(stream, other, codecs) for stream in tracks):
@@ -76,11 +126,19 @@ def _advice(container: av.container.InputContainer, target: Path) -> str:
 
 def supported(target: Path) -> set[str]:
     """Names of the codecs that a container of this suffix holds."""
+    codecs = _supported(container_format(target))
+    if codecs is None:
+        raise BadInputError(f"{target.name} has no suffix of a video file; .mp4, .mkv and .mov are some")
+    return codecs
+
+
+@lru_cache(maxsize=16)
+def _supported(container: str) -> set[str] | None:
     try:
-        with av.open(os.devnull, "w", format=container_format(target)) as probe:
+        with av.open(os.devnull, "w", format=container) as probe:
             return set(probe.supported_codecs)
     except (av.FFmpegError, ValueError):
-        raise BadInputError(f"{target.name} has no suffix of a video file; .mp4, .mkv and .mov are some") from None
+        return None
 
 
 def container_format(target: Path) -> str:
@@ -100,8 +158,3 @@ def _canonical(context: av.CodecContext | None) -> str | None:
     if context is None:
         return None
     return context.codec.canonical_name if hasattr(context.codec, "canonical_name") else context.name
-
-
-def main_video(container: av.container.InputContainer) -> av.VideoStream:
-    """The first video track that is not a cover picture."""
-    return next((s for s in container.streams.video if not is_cover(s)), container.streams.video[0])

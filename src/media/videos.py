@@ -1,7 +1,7 @@
 """Whether a file is a video that may be enlarged, and how much of it there is."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from src.core.errors import BadInputError
 
@@ -29,20 +29,23 @@ def check_video(path: Path) -> VideoFacts:
     """
     import av
 
+    from src.media.opening import main_video, media_url, words
+
     try:
-        with av.open(str(path), options=READS) as container:
-            if not container.streams.video:
+        with av.open(media_url(path), options=READS) as container:
+            stream = main_video(container)
+            if stream is None:
                 raise BadInputError("video holds no picture; send a video file")
-            facts = _facts(container)
-            if next(container.decode(video=0), None) is None:
+            facts = _facts(container, stream)
+            if next(container.decode(stream), None) is None:
                 raise BadInputError("video holds no frame that can be decoded")
             return facts
     except av.FFmpegError as error:
-        raise BadInputError(f"video cannot be read: {error.strerror}") from None
+        raise BadInputError(f"video cannot be read: {words(error)}") from None
 
 
-def _facts(container: object) -> VideoFacts:
-    seconds, stream = (container.duration or 0) / 1e6, container.streams.video[0]
+def _facts(container: Any, stream: Any) -> VideoFacts:
+    seconds = (container.duration or 0) / 1e6
     width, height = stream.width or 0, stream.height or 0
     if max(width, height) > MAX_SIDE:
         raise BadInputError(f"video is {width}x{height}; at most {MAX_SIDE} pixels a side")

@@ -14,7 +14,9 @@ import psutil
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
 from src.core.errors import OutputError
+from src.core.paths import beside
 from src.media.encoders import ENCODERS, encoder_options
+from src.media.opening import open_output, words
 
 CRF = 16
 PRESET = "medium"
@@ -23,23 +25,24 @@ PRESET = "medium"
 class VideoWriter:
     """Writes RGB frames to a temporary file beside `path`; `commit()` finishes it, `abort()` removes it.
 
-    width, height: even, in pixels. fps: frames a second. As a context manager it aborts on an exception
-    and otherwise leaves the choice to the caller. Raises OutputError when the disk is full or not writable.
+    width, height: even, in pixels. fps: frames a second. flag: of the command, that names where to
+    write. As a context manager it aborts on an exception and otherwise leaves the choice to the caller.
+    Raises OutputError when the disk is full or not writable.
     """
 
-    def __init__(self, path: Path, width: int, height: int, fps: float) -> None:
-        self.path = Path(path)
-        self.temporary = self.path.with_name(f".{self.path.stem}.{os.getpid()}.partial.mp4")
+    def __init__(self, path: Path, width: int, height: int, fps: float, flag: str = "--output-path") -> None:
+        self.path, self.flag = Path(path), flag
+        self.temporary = beside(self.path, f"{os.getpid()}.partial.mp4")
         self._open = False
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             sweep(self.path)
-            self._container = av.open(str(self.temporary), "w", options={"movflags": "+faststart"})
+            self._container = open_output(self.temporary, options={"movflags": "+faststart"})
             self._open = True
             self._stream = self._add_stream(width, height, fps)
         except (OSError, av.FFmpegError) as error:
             self.abort()
-            raise output_error(self.path, error) from None
+            raise output_error(self.path, error, self.flag) from None
 
     def _add_stream(self, width: int, height: int, fps: float) -> av.VideoStream:
         rate = Fraction(fps).limit_denominator(1001)
@@ -67,7 +70,7 @@ class VideoWriter:
             self._container.mux(self._stream.encode(frame))
         except (OSError, av.FFmpegError) as error:
             self.abort()
-            raise output_error(self.path, error) from None
+            raise output_error(self.path, error, self.flag) from None
 
     def finish(self) -> Path:
         """Flush and close; returns the whole temporary file, which finishers may still change."""
@@ -77,7 +80,7 @@ class VideoWriter:
             self._container.close()
         except (OSError, av.FFmpegError) as error:
             self.abort()
-            raise output_error(self.path, error) from None
+            raise output_error(self.path, error, self.flag) from None
         return self.temporary
 
     def commit(self) -> Path:
@@ -106,18 +109,20 @@ class VideoWriter:
 
 def sweep(path: Path) -> None:
     """Remove what killed processes left of `path`: partial files whose process is gone."""
-    pattern = re.compile(rf"\.{re.escape(path.stem)}\.(\d+)\.partial\.mp4")
+    pattern = re.compile(re.escape(beside(path, "").name) + r"(\d+)\.partial\.mp4")
     for file in path.parent.iterdir():
         match = pattern.fullmatch(file.name)
         if match and not psutil.pid_exists(int(match[1])):
             file.unlink(missing_ok=True)
 
 
-def output_error(path: Path, error: Exception) -> OutputError:
-    """The error a person should read when writing `path` failed with `error`."""
+def output_error(path: Path, error: Exception, flag: str = "--output-path") -> OutputError:
+    """The error a person should read when writing `path` failed with `error`; flag: names the place to write to."""
     number = getattr(error, "errno", None)
     if number == errno.ENOSPC:
-        return OutputError(f"the disk is full: {path} was not written; free some space or set --output-path")
+        return OutputError(f"the disk is full: {path} was not written; free some space or set {flag}")
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return OutputError(f"{path} is not writable: permission denied; choose another --output-path")
-    return OutputError(f"{path} cannot be written: {os.strerror(number) if number else error}")
+        return OutputError(f"{path} is not writable: permission denied; choose another {flag}")
+    if number == errno.ENAMETOOLONG:
+        return OutputError(f"{path.name} is too long for a name on this disk; choose a shorter {flag}")
+    return OutputError(f"{path} cannot be written: {words(error)}")

@@ -21,7 +21,7 @@ from src.core.errors import OutputError
 from src.core.paths import home
 from src.media.clips import Sampling
 
-VERSION = 2
+VERSION = 3
 """To be raised where the same inputs would be encoded to other values."""
 
 

@@ -20,7 +20,7 @@ from src.motion.tvl1 import FlowBackend, flow_backend
 from src.motion.warp import visible, warp
 from src.pipelines.locate import HashMemory
 
-VERSION = 2
+VERSION = 3
 ANALYSIS = 96
 """Pixels of the longer side of the pictures that cuts are looked for in."""
 SUSPICIOUS = 0.2

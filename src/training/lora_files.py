@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import src
 from src.core.errors import OutputError
-from src.core.paths import REPOSITORY
+from src.core.paths import REPOSITORY, beside
 from src.pipelines.adapter_files import BASE_KEY, METADATA_KEY, NAMES
 from src.training.lora_settings import LoraSettings
 
@@ -64,7 +64,7 @@ def write_adapter(folder: Path, state: dict[str, Tensor], metadata: dict[str, st
     from safetensors.torch import save_file
 
     folder = Path(folder)
-    partial = folder.with_name(f".{folder.name}.partial")
+    partial = beside(folder, "partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)

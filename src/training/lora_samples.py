@@ -67,7 +67,7 @@ class SampleMaker:
 
 def write_sample(path: Path, frames: np.ndarray, fps: float) -> Path:
     """The clip as an MP4."""
-    with VideoWriter(path, frames.shape[2], frames.shape[1], fps) as writer:
+    with VideoWriter(path, frames.shape[2], frames.shape[1], fps, "--output-dir") as writer:
         for frame in frames:
             writer.write(frame)
         return writer.commit()

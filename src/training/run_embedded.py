@@ -13,6 +13,7 @@ import torch
 from loguru import logger
 
 from src.core.errors import BadInputError, MissingFileError
+from src.core.paths import beside
 from src.pipelines.blueprint import NANO, Blueprint
 from src.training.callbacks import Callback, CsvLog, Every, Say
 from src.training.checkpoints import CheckpointManager
@@ -202,7 +203,7 @@ LARGEST = "14MB"
 def export(settings: EmbeddedSettings, folder: Path, target: Path, blueprint: Blueprint = NANO) -> Path:
     """Write the averaged weights in fp16 as a diffusers folder, whole or not at all; a README there is kept."""
     prepared, steps = trained(settings, folder, blueprint)
-    target, partial = Path(target), Path(target).with_name(f".{Path(target).name}.partial")
+    target, partial = Path(target), beside(Path(target), "partial")
     shutil.rmtree(partial, ignore_errors=True)
     save_codes(prepared.codes, partial / CODES)
     prepared.pipeline.to(dtype=torch.float16).save_pretrained(partial, max_shard_size=LARGEST)

@@ -8,12 +8,36 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from src.artifacts.store import write_whole
+from src.core.durable import write_whole
+from src.core.errors import BadInputError
+from src.core.paths import exists
 from src.upscaling.files import file_hashes, preset_files
 from src.upscaling.job import UpscaleJob
-from src.upscaling.work import key_of
+from src.upscaling.work import key_of, left_by_a_run
 
 NAME = ".newsreel.json"
+DAMAGED = "damaged"
+"""In place of a key: an output that holds what came before a damage is ours, but not finished."""
+
+
+def check_replaceable(target: Path, overwrite: bool) -> None:
+    """Raise BadInputError where an output is there that no record says is ours, unless it may be replaced."""
+    if overwrite or not exists(target) or Finished(target.parent).knows(target):
+        return
+    if target.is_dir() and not any(target.iterdir()):
+        return
+    if left_by_a_run(target) or _is_manifest(target.with_suffix(".json")):
+        return
+    raise BadInputError(f"{target} is there already, and not made by this command; --overwrite replaces it")
+
+
+def _is_manifest(path: Path) -> bool:
+    """Whether a file says of the clip beside it how we made it."""
+    try:
+        said = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(said, dict) and {"plan_sha256", "clip"} <= said.keys()
 
 
 class Finished:
@@ -25,6 +49,10 @@ class Finished:
     def holds(self, target: Path, key: str) -> bool:
         """Whether the output is there, made by the job of this key and untouched since."""
         return target.exists() and self._known().get(target.name) == [key, *_state(target)]
+
+    def knows(self, target: Path) -> bool:
+        """Whether an output of this name is ours."""
+        return target.name in self._known()
 
     def add(self, target: Path, key: str) -> None:
         """The output is whole. Raises OutputError where that cannot be written down."""

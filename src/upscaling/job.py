@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 from typing import Any
 
 from src.core.errors import BadInputError, MissingFileError
-from src.media.encoders import Encoder, encoder_options, find_encoder, pixel_format
+from src.core.files import state_of
+from src.core.paths import LONGEST, exists, is_file, is_folder, refused_by_windows
+from src.media.clips import shown_size
+from src.media.encoders import Encoder, encoder_options, find_encoder, pixel_format, usual_preset
+from src.media.fields import FIELD, MODES
 from src.media.frames import VideoInfo
-from src.media.join import Span
+from src.media.hdr import side_options
+from src.media.reader import VideoReader
 from src.media.segments import VideoFormat, open_encoder
+from src.media.span import Span
 from src.media.tracks import check_tracks
 from src.upscaling.backends import Choice, check_choice
 from src.upscaling.knobs import Knobs
@@ -28,6 +35,7 @@ class UpscaleJob:
 
     span: the part to enlarge. compare: the output shows the bicubic enlargement on its left, ours on its right.
     threads: of the network; None takes all cores. hardware: whether NVDEC may decode. segment: frames of one.
+    interlaced: what becomes of pictures woven of two fields: "field", "frame" or "refuse".
     """
 
     source: Path
@@ -42,6 +50,7 @@ class UpscaleJob:
     threads: int | None = None
     hardware: bool = False
     segment: int = SEGMENT
+    interlaced: str = FIELD
 
     @property
     def is_png(self) -> bool:
@@ -49,26 +58,36 @@ class UpscaleJob:
 
     def check(self) -> list[str]:
         """Raise for what cannot be done as asked; returns sentences on what will not be kept."""
-        if not self.source.exists():
+        if not exists(self.source):
             raise MissingFileError(f"there is no video at {self.source}")
-        if self.target.exists() and self.target.samefile(self.source):
+        if exists(self.target) and self.target.samefile(self.source):
             raise BadInputError(f"--output is the input itself, {self.source}; choose another name")
         if not 0 <= self.span.start < inf:
             raise BadInputError(f"--start is {self.span.start:g}; it must be a number of seconds, 0 or more")
         if self.span.end is not None and not self.span.start < self.span.end:
             raise BadInputError(f"--end {self.span.end:g} is not after --start {self.span.start:g}")
+        if self.interlaced not in MODES:
+            raise BadInputError(f"--interlaced is {self.interlaced!r}; it must be one of: {', '.join(MODES)}")
         check_choice(self.choice)
         return self._check_target()
 
+    def reader(self) -> VideoReader:
+        """The source as this job reads it. Raises as `VideoReader` does."""
+        return VideoReader(self.source, deep=True, hardware=self.hardware, interlaced=self.interlaced, alpha=True)
+
     def _check_target(self) -> list[str]:
+        if os.name == "nt" and (reason := refused_by_windows(self.target)):
+            raise BadInputError(f"--output: {reason}; choose another name")
+        if len(os.fsencode(self.target.name)) > LONGEST:
+            raise BadInputError(f"--output {self.target.name[:32]}... is too long; at most {LONGEST} bytes")
         if self.is_png:
-            if self.target.is_file():
+            if is_file(self.target):
                 raise BadInputError(f"--codec png writes a folder of pictures, and {self.target} is a file")
             if self.crf is not None or self.encoder_preset is not None:
                 raise BadInputError("--crf and --encoder-preset do not apply to png, which loses nothing")
             return []
         encoder = find_encoder(self.codec)
-        if self.target.is_dir():
+        if is_folder(self.target):
             raise BadInputError(
                 f"{self.target} is a folder; name the file to write, such as {self.target / 'clip.mp4'}"
             )
@@ -90,12 +109,24 @@ class UpscaleJob:
             )
         return width, height
 
+    def shown_size(self, info: VideoInfo) -> tuple[int, int]:
+        """(width, height) of the output: of pictures as they are shown, of a video as it is stored."""
+        width, height = self.output_size(info)
+        if not self.is_png:
+            return width, height
+        shown = shown_size(info)
+        width, height = round(width * shown[0] / info.width), round(height * shown[1] / info.height)
+        return (height, width) if info.rotation % 180 else (width, height)
+
     def video_format(self, info: VideoInfo) -> VideoFormat:
         """How the output is encoded. Raises BadInputError where the encoder does not take this video."""
         width, height = self.output_size(info)
         encoder: Encoder = find_encoder(self.codec)
-        options = tuple(encoder_options(encoder, self.crf, self.encoder_preset).items())
-        video = VideoFormat(encoder, options, info, width, height, pixel_format(encoder, info))
+        layout = pixel_format(encoder, info, self.encoder_preset)
+        options = encoder_options(encoder, self.crf, self.encoder_preset or usual_preset(encoder, layout))
+        for name, value in side_options(encoder.codec, info, layout).items():
+            options[name] = ":".join(filter(None, (options.get(name), value)))
+        video = VideoFormat(encoder, tuple(options.items()), info, width, height, layout)
         open_encoder(video)
         return video
 
@@ -105,9 +136,8 @@ class UpscaleJob:
 
     def decides(self, hashes: dict[str, str]) -> dict[str, Any]:
         """Everything that decides the bytes of the segments."""
-        state = self.source.stat()
         return {
-            "format": 2, "source": [str(self.source.resolve()), state.st_size, state.st_mtime_ns], "weights": hashes,
+            "format": 3, "source": list(state_of(self.source)), "weights": hashes, "interlaced": self.interlaced,
             "scale": self.choice.scale, "device": self.choice.device, "trust": TRUST[self.choice.preset],
             "knobs": self.knobs.model_dump(),
             "codec": [self.codec, self.crf, self.encoder_preset], "span": [self.span.start, self.span.end],

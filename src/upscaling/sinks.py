@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 
 from src.core.errors import OutputError
-from src.media.clips import upright
+from src.media.clips import turned
 from src.media.frames import Frame, VideoInfo
+from src.media.pictures import as_png
 from src.media.segments import SegmentWriter, VideoFormat
 from src.media.writer import output_error
 
@@ -67,13 +67,13 @@ class PictureSink:
     def write(self, segment: int, frame: Frame) -> None:
         self._segment = segment
         path = self.target / f"{self.number:08d}.png"
-        shown = np.ascontiguousarray(upright(frame.array, self.info)[..., ::-1])
-        code = cv2.imencode(".png", shown, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1]
+        stored = frame.array if frame.alpha is None else np.dstack([frame.array, frame.alpha])
+        code = as_png(turned(stored, self.info), self.info)
         try:
-            path.write_bytes(code.tobytes())
+            path.write_bytes(code)
         except OSError as error:
             path.unlink(missing_ok=True)
-            raise output_error(path, error) from None
+            raise output_error(path, error, "--output") from None
         self._names.append(path)
         self.number += 1
 

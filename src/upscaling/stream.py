@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -13,15 +12,18 @@ from loguru import logger
 
 from src.core.errors import BadInputError, CancelledError, PartialFailureError
 from src.core.progress import CancelToken, Listener, Progress, ignore
-from src.media.frames import Frame, VideoInfo
+from src.media.frames import Frame
 from src.media.join import join
-from src.media.reader import Picture, VideoReader
+from src.media.reader import Picture
 from src.media.segments import VideoFormat
 from src.upscaling.backends import Backend, make_backend
 from src.upscaling.job import UpscaleJob
+from src.upscaling.kept import Kept
 from src.upscaling.knobs import enlarge, finish
 from src.upscaling.pieces import Piece, distinct, pieces
+from src.upscaling.report import UpscaleReport
 from src.upscaling.sinks import PictureSink, Sink, VideoSink
+from src.upscaling.source import Source, look_at
 from src.upscaling.stages import run_stages
 from src.upscaling.steady import Steady
 from src.upscaling.work import WorkFolder
@@ -30,31 +32,6 @@ PIECE_BYTES = 256 << 20
 """Source frames that one piece may hold, in bytes."""
 DEPTH = (1, 6)
 """Pieces that wait for the network, and enlarged frames that wait for the encoder."""
-
-
-@dataclass
-class UpscaleReport:
-    """What a run did. frames: in the output; computed: through the network, since others repeat the one before.
-
-    resumed: frames that an earlier run had finished. damaged: how the source broke off, None where it is whole.
-    lost: tracks that the container does not hold. seconds: of wall time, loading included.
-    """
-
-    target: Path
-    width: int
-    height: int
-    frames: int = 0
-    computed: int = 0
-    shots: int = 0
-    resumed: int = 0
-    seconds: float = 0.0
-    damaged: str | None = None
-    lost: list[str] = field(default_factory=list)
-
-    @property
-    def fps(self) -> float:
-        """Frames a second of this run."""
-        return (self.frames - self.resumed) / self.seconds if self.seconds else 0.0
 
 
 @dataclass
@@ -77,43 +54,39 @@ def upscale_video(
     where the source is damaged: what came before the damage is saved then.
     """
     began = time.monotonic()
-    lost = job.check() + _readable(job).tracks()
+    lost = job.check()
+    source = look_at(job)
+    lost += [*job.tracks(), *source.told]
     backend = backend or make_backend(job.choice)
-    run = _Run(job, backend, listener, cancel or CancelToken())
+    run = _Run(job, source, backend, listener, cancel or CancelToken())
     report = run.run()
-    report.lost, report.seconds = lost, time.monotonic() - began
+    report.lost, report.seconds = lost + report.lost, time.monotonic() - began
     if report.damaged:
         raise PartialFailureError(f"{report.damaged}; the {report.frames} frames before it are saved in {job.target}")
     return report
 
 
-def _readable(job: UpscaleJob) -> UpscaleJob:
-    """The job, once its source turned out to be a video of a size that can be encoded."""
-    with VideoReader(job.source) as reader:
-        job.output_size(reader.info)
-    return job
-
-
 class _Run:
     """One run of a job: the three stages and what they share."""
 
-    def __init__(self, job: UpscaleJob, backend: Backend, listener: Listener, cancel: CancelToken) -> None:
+    def __init__(
+        self, job: UpscaleJob, source: Source, backend: Backend, listener: Listener, cancel: CancelToken
+    ) -> None:
         from src.upscaling.runtime import set_threads
 
         set_threads(job.threads)
         self.job, self.backend, self.listener, self.cancel = job, backend, listener, cancel
-        self.info = _info(job)
-        self.video: VideoFormat | None = None if job.is_png else job.video_format(self.info)
-        width, height = job.output_size(self.info)
-        if job.is_png and self.info.rotation % 180:
-            width, height = height, width
-        self.report = UpscaleReport(job.target, width, height)
+        self.source, self.info = source, source.info
+        self.video: VideoFormat | None = source.video
+        self.report = UpscaleReport(job.target, *job.shown_size(self.info))
+        self.kept = Kept(job, self.video)
         self.steady = Steady(job.knobs.steady, backend.scale)
         self.work = WorkFolder(job.target, job.decides(backend.hashes))
+        self.work.sweep(list(source.state))
         if "measured" in (facts := self.work.facts()):
             backend.keep_to(facts["measured"])
         else:
-            self.work.remember({"measured": backend.measured()})
+            self.work.remember({"measured": backend.measured(), "source": list(source.state)})
 
     def run(self) -> UpscaleReport:
         done = self.work.finished(stateful=job_is_stateful(self.job))
@@ -137,12 +110,16 @@ class _Run:
         return self.report
 
     def _publish(self) -> None:
+        if self.source.changed(self.job):
+            self.work.remove()
+            raise BadInputError(f"{self.job.source} was replaced or changed while it was read; run the command again")
+        self.report.lost += self.kept.sentences()
         if not self.report.frames:
             self.work.remove()
             raise BadInputError(f"{self.job.source} shows no frame between --start and --end; choose a part of it")
         if self.video is not None:
             count = -(-self.report.frames // self.job.segment)
-            span = self.job.span
+            span = replace(self.job.span, origin=self.source.origin)
             join(self.job.source, self.work.path, count, self.video, self.job.target, span, self.cancel.check)
         self.work.remove()
 
@@ -161,22 +138,23 @@ class _Run:
 
     def _frames(self, skip: int) -> Iterator[Frame]:
         """RGB frames of the span from number `skip` on, at growing times; stops where the source is damaged."""
-        with VideoReader(self.job.source, deep=True, hardware=self.job.hardware) as reader:
-            span, number, last = self.job.span.counted_from(reader.begins_s), 0, None
+        with self.job.reader() as reader:
+            span, number, last = replace(self.job.span, origin=reader.origin), 0, None
             if span.start > 0:
-                reader.seek(span.start)
+                reader.seek(float(span.begin))
             for picture in self._whole(reader.pictures()):
                 self.cancel.check()
                 time_s = float(picture.pts * reader.info.time_base)
-                if span.end is not None and time_s >= span.end:
-                    return
+                if span.end is not None and time_s - float(span.origin) >= span.end:
+                    break
                 if not span.holds(time_s):
                     continue
                 if number >= skip:
-                    frame = picture.to_rgb()
+                    frame = self.kept.seen(picture.to_rgb())
                     last = frame.pts if last is None else max(frame.pts, last + 1)
                     yield replace(frame, pts=last)
                 number += 1
+            self.kept.notes += reader.notes
 
     def _whole(self, pictures: Iterator[Picture]) -> Iterator[Picture]:
         """The pictures before the damage; the report says so."""
@@ -217,7 +195,7 @@ class _Run:
             if item.made is not None:
                 shown = self._finished(item)
             segment = item.index // self.job.segment
-            sink.write(segment, replace(item.source, array=shown))
+            sink.write(segment, replace(item.source, array=shown, alpha=self._alpha(item.source)))
             self.report.frames = item.index + 1
             self.listener(Progress("upscale", item.index + 1, max(self._total(), item.index + 1)))
             if (item.index + 1) % self.job.segment == 0:
@@ -238,6 +216,14 @@ class _Run:
             made = np.hstack([enlarge(source, self.backend.scale), made])
         return cv2.multiply(made, (full,) * 4, dtype=cv2.CV_16U if full > 255 else cv2.CV_8U)  # rounds and saturates
 
+    def _alpha(self, source: Frame) -> np.ndarray | None:
+        """The transparency of the enlarged picture, where the output keeps it; between pixels it is cubic too."""
+        if source.alpha is None or not self.kept.alpha:
+            return None
+        scale = self.backend.scale
+        made = cv2.resize(source.alpha, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        return np.hstack([made, made]) if self.job.compare else made
+
     def _total(self) -> int:
         """Frames as far as the container states them, or its length (Matroska), 0 where it states neither."""
         seconds = self.info.frames / float(self.info.rate) if self.info.frames else self.info.seconds
@@ -250,8 +236,3 @@ class _Run:
 def job_is_stateful(job: UpscaleJob) -> bool:
     """Whether a frame of the output depends on the one before it."""
     return job.knobs.steady > 0
-
-
-def _info(job: UpscaleJob) -> VideoInfo:
-    with VideoReader(job.source, deep=True) as reader:
-        return reader.info

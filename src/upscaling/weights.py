@@ -6,6 +6,7 @@ from pathlib import Path
 from src.core.config import validate
 from src.core.errors import BadInputError
 from src.core.finite import first_not_finite
+from src.core.paths import beside
 from src.upscaling.network import VideoNetwork, build_network
 from src.upscaling.presets import NetworkSpec
 
@@ -17,7 +18,7 @@ def save_network(network: VideoNetwork, path: Path, step: int) -> Path:
     tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in network.named_parameters()}
     about = {"format": "newsreel-upscaler-1", "spec": network.spec.model_dump_json(), "step": str(step)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
+    partial = beside(path, "partial")
     save_file(tensors, partial, metadata=about)
     partial.chmod(0o644)  # safetensors writes files that only their owner may read
     return partial.replace(path)

@@ -6,6 +6,7 @@ again; a command with other settings has another one. It goes when the output is
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ import numpy as np
 import psutil
 
 from src.core.errors import BadInputError
+from src.core.paths import beside
 from src.media.segments import finished_segments
 from src.media.writer import output_error
 
@@ -30,36 +32,45 @@ def key_of(decides: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
+def left_by_a_run(target: Path) -> list[Path]:
+    """Folders that runs work in, or were stopped in, for this output."""
+    return list(target.parent.glob(f"{glob.escape(beside(target, '').name)}*.partial"))
+
+
 class WorkFolder:
     """The folder of a target and of what decides its bytes. Raises OutputError where it cannot be made."""
 
     def __init__(self, target: Path, decides: dict[str, Any]) -> None:
-        self.path = target.with_name(f".{target.name}.{key_of(decides)}.partial")
+        self.target = target
+        self.path = beside(target, f"{key_of(decides)}.partial")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock()
         except OSError as error:
-            raise output_error(target, error) from None
+            raise output_error(target, error, "--output") from None
 
     def _lock(self) -> None:
         """One run at a time; the lock of a process that is gone does not count."""
-        file = self.path / LOCK
-        if file.is_file():
-            owner = file.read_text("utf-8").strip()
-            if owner.isdigit() and int(owner) != os.getpid() and _wrote(int(owner), file):
-                raise BadInputError(f"process {owner} is writing this output already; wait for it or stop it")
-        file.write_text(str(os.getpid()), encoding="utf-8")
+        if owner := _in_use(self.path):
+            raise BadInputError(f"process {owner} is writing this output already; wait for it or stop it")
+        (self.path / LOCK).write_text(str(os.getpid()), encoding="utf-8")
 
     def facts(self) -> dict[str, Any]:
         """What an earlier run found out and this one must keep to; empty at first."""
-        file = self.path / FACTS
-        return json.loads(file.read_text("utf-8")) if file.is_file() else {}
+        return _facts(self.path)
 
     def remember(self, facts: dict[str, Any]) -> None:
         partial = self.path / f"{FACTS}.partial"
         with self._writing():
             partial.write_text(json.dumps(facts), encoding="utf-8")
             partial.replace(self.path / FACTS)
+
+    def sweep(self, source: list) -> None:
+        """Remove what runs left that had the same target and source, as it was before the source was replaced."""
+        for folder in left_by_a_run(self.target):
+            left = _facts(folder).get("source")
+            if folder != self.path and left and left[0] == source[0] and left != source and not _in_use(folder):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def finished(self, stateful: bool) -> int:
         """Whole segments to keep; with `stateful`, up to the last whose state was saved."""
@@ -98,7 +109,7 @@ class WorkFolder:
         try:
             yield
         except OSError as error:
-            raise output_error(self.path, error) from None
+            raise output_error(self.path, error, "--output") from None
 
     def _state(self, segment: int) -> Path:
         return self.path / STATE.format(segment)
@@ -110,6 +121,18 @@ class WorkFolder:
     def remove(self) -> None:
         """The output is there; nothing is needed any more."""
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    file = folder / FACTS
+    return json.loads(file.read_text("utf-8")) if file.is_file() else {}
+
+
+def _in_use(folder: Path) -> int | None:
+    """The other process that writes in a folder."""
+    file = folder / LOCK
+    owner = file.read_text("utf-8").strip() if file.is_file() else ""
+    return int(owner) if owner.isdigit() and int(owner) != os.getpid() and _wrote(int(owner), file) else None
 
 
 def _wrote(pid: int, lock: Path) -> bool:

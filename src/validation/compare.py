@@ -73,7 +73,8 @@ def request_of(scenarios: Scenarios, scenario: Scenario, lora: Path | None, fold
     """The request of one clip, made with the adapter or without."""
     picture = photograph_file(scenario.photograph, folder / "photographs")
     adapters = (str(lora),) if lora else ()
-    return as_request(scenarios, scenario, scenario.name, input_image=picture, output_path=path, lora=adapters)
+    return as_request(scenarios, scenario, scenario.name, input_image=picture, output_path=path, lora=adapters,
+                      overwrite=True)  # fmt: skip
 
 
 def _clip(request: Request, scenarios: Scenarios, hardware: Any, sessions: Sessions, path: Path) -> ClipFigures:
@@ -82,7 +83,7 @@ def _clip(request: Request, scenarios: Scenarios, hardware: Any, sessions: Sessi
     pixels = fit_photograph(prepared.photograph.pixels, plan.native.width, plan.native.height, plan.fit)
     session = sessions.opener(prepared.folder, prepared.adapters)(plan)
     frames = np.stack(list(session.run(plan, pixels, Stopwatch(), ignore, CancelToken())))
-    with VideoWriter(path, plan.native.width, plan.native.height, plan.fps) as writer:
+    with VideoWriter(path, plan.native.width, plan.native.height, plan.fps, "--output-dir") as writer:
         for frame in frames:
             writer.write(frame)
         writer.commit()

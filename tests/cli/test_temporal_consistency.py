@@ -70,7 +70,7 @@ def test_a_plot_that_is_no_picture_is_refused(tmp_path, moving):
     ("arguments", "says"),
     [
         (["nowhere.mp4"], "nowhere.mp4"),
-        (["{folder}"], "holds no clip"),
+        (["{folder}"], "holds no video"),
         (["{one}"], "at least two frames"),
         (["{moving}", "--backend", "guess"], "guess"),
     ],

@@ -3,6 +3,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import imageio_ffmpeg
 import pytest
 
 from src.core.paths import REPOSITORY
@@ -17,6 +18,17 @@ def run(*arguments, weights=None, **env):
     )
     command = [sys.executable, "-c", script, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=REPOSITORY)
+
+
+@pytest.fixture
+def ffmpeg():
+    """Run FFmpeg with these arguments."""
+
+    def make(*arguments):
+        program = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y"]
+        subprocess.run([*program, *map(str, arguments)], check=True, capture_output=True, timeout=60)
+
+    return make
 
 
 @pytest.fixture
@@ -67,6 +79,94 @@ def test_a_folder_that_is_finished_is_not_done_again(clip, tmp_path, weights):
     (out / "clip.mp4").write_bytes(b"cut short")
     run(*command, "--sharpen", 1, weights=weights)
     assert (out / "clip.mp4").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("output", "code", "words"), [
+    ("x" * 300 + ".mp4", 2, "too long"),
+    ("file/out.mp4", 6, "cannot be written"),
+])  # fmt: skip
+def test_an_output_that_cannot_be_is_told_before_anything_runs(clip, tmp_path, weights, output, code, words):
+    (tmp_path / "file").write_text("x")
+    done = run("--input", clip, "--output", tmp_path / output, "--preset", "fast", weights=weights)
+    assert done.returncode == code and words in done.stderr and "output-path" not in done.stderr
+
+
+def test_the_same_command_runs_twice_and_the_file_of_another_is_kept(clip, tmp_path, weights):
+    out = tmp_path / "out.mp4"
+    command = ["--input", clip, "--output", out, "--preset", "fast", "--threads", 1]
+    assert run(*command, weights=weights).returncode == 0
+    made = out.read_bytes()
+    assert run(*command, weights=weights).returncode == 0 and out.read_bytes() == made
+    other = tmp_path / "film.mp4"
+    other.write_bytes(b"film")
+    command[3] = other
+    refused = run(*command, weights=weights)
+    assert refused.returncode == 2 and "not made by this command; --overwrite replaces it" in refused.stderr
+    assert other.read_bytes() == b"film"
+    assert run(*command, "--overwrite", weights=weights).returncode == 0 and other.stat().st_size > 1000
+    assert run(*command, weights=weights).returncode == 0  # it is ours now
+
+
+def test_a_folder_of_pictures_that_are_not_ours_is_kept(clip, tmp_path, weights):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "00000001.png").write_bytes(b"mine")
+    command = ["--input", clip, "--output", tmp_path / "mine", "--codec", "png", "--preset", "fast", "--threads", 1]
+    assert "--overwrite replaces it" in run(*command, weights=weights).stderr
+    assert (tmp_path / "mine" / "00000001.png").read_bytes() == b"mine"
+
+
+def test_the_clip_of_a_manifest_is_ours(tmp_path):
+    from src.core.errors import BadInputError
+    from src.upscaling.finished import check_replaceable
+
+    (tmp_path / "a.mp4").write_bytes(b"clip")
+    with pytest.raises(BadInputError, match="--overwrite"):
+        check_replaceable(tmp_path / "a.mp4", False)
+    (tmp_path / "a.json").write_text('{"name": "other"}')
+    with pytest.raises(BadInputError, match="--overwrite"):
+        check_replaceable(tmp_path / "a.mp4", False)
+    (tmp_path / "a.json").write_text('{"plan_sha256": "0", "clip": {}}')
+    check_replaceable(tmp_path / "a.mp4", False)
+
+
+def test_what_was_saved_before_a_damage_is_ours(clip, tmp_path, weights, ffmpeg):
+    whole, cut = tmp_path / "whole.mkv", tmp_path / "cut.mkv"
+    ffmpeg("-i", clip, "-c:v", "ffv1", "-g", 1, whole)
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
+    for _ in range(2):
+        done = run("--input", cut, "--output", tmp_path / "o.mkv", "--preset", "fast", "--threads", 1, weights=weights)
+        assert done.returncode == 5 and "frames before it are saved" in done.stderr
+
+
+def test_a_folder_takes_what_is_a_video_whatever_its_name_and_lists_the_rest(clip, tmp_path, weights, ffmpeg):
+    folder = clip.parent
+    for name in ("A.MTS", "b.vob", "c.3gp", "d.ogv"):
+        coded = ("-c:v", "mpeg4") if name == "c.3gp" else ("-pix_fmt", "yuv420p")
+        ffmpeg("-i", clip, *coded, "-r", 25, folder / name)
+    clip.rename(folder / "0001")
+    (folder / "notes.txt").write_text("what was filmed")
+    (folder / "still.png").write_bytes(b"\x89PNG")
+    (folder / ".hidden").write_text("x")
+    (folder / "more").mkdir()
+    done = run("--input", folder, "--output", tmp_path / "out", "--preset", "fast", "--threads", 1, "--json",
+               weights=weights)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert sorted(video["input"].rsplit("/", 1)[1] for video in report["videos"]) == ["0001", "A.MTS", "b.vob", "c.3gp", "d.ogv"]
+    assert sorted(path.rsplit("/", 1)[1] for path in report["left_out"]) == ["more", "notes.txt", "still.png"]
+    assert "notes.txt is left out: " in done.stderr
+
+
+def test_interlaced_footage_is_told_or_refused(tmp_path, weights, ffmpeg):
+    source = tmp_path / "a.MTS"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=50:duration=0.4", "-vf", "tinterlace=interleave_top", "-flags",
+           "+ilme+ildct", "-pix_fmt", "yuv420p", source)  # fmt: skip
+    command = ["--input", source, "--output", tmp_path / "o.mp4", "--preset", "fast", "--threads", 1, "--json"]
+    counts = [json.loads(run(*command, *flags, weights=weights).stdout).get("frames")
+              for flags in ((), ("--interlaced", "frame"), ("--interlaced", "refuse"))]  # fmt: skip
+    assert counts == [20, 10, None]
+    wrong = run(*command, "--interlaced", "guess", weights=weights)
+    assert wrong.returncode == 2 and "field, frame, refuse" in wrong.stderr
 
 
 def test_names_of_a_folder_do_not_meet_and_inputs_are_not_replaced(clip, tmp_path):

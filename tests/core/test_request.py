@@ -8,7 +8,7 @@ VOCABULARY = {
     "input_image", "prompt", "template", "set", "negative_prompt", "output_path", "model", "mode", "seed",
     "num_frames", "height", "width", "fps", "num_inference_steps", "guidance_scale", "scheduler", "offload", "dtype",
     "fit", "score", "device", "guidance_interval", "lora", "profile", "attention", "cache", "quantize", "compile",
-    "vram_budget", "delivery", "upscale",
+    "vram_budget", "delivery", "upscale", "overwrite",
 }  # fmt: skip
 
 

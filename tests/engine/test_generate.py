@@ -288,10 +288,25 @@ def test_a_manifest_never_replaces_a_file_that_is_none(request_for, tmp_path):
     assert (tmp_path / "package.json").read_text("utf-8") == '{"name": "mine"}'
 
 
-@pytest.mark.parametrize("name", ["n" * 246 + ".mp4", "n" * 5000 + ".mp4"])
+@pytest.mark.parametrize("name", ["n" * 251 + ".mp4", "n" * 5000 + ".mp4"])
 def test_a_name_too_long_for_the_partial_file_is_refused(request_for, tmp_path, name):
     with pytest.raises(BadInputError, match="too long"):
         prepare(request_for(output_path=tmp_path / name))
+
+
+def test_a_clip_of_another_is_replaced_only_when_asked(request_for, tmp_path):
+    (tmp_path / "mine.mp4").write_bytes(b"film")
+    with pytest.raises(BadInputError, match="mine.mp4, which is no clip of ours.*--overwrite"):
+        prepare(request_for(output_path=tmp_path / "mine.mp4"))
+    assert prepare(request_for(output_path=tmp_path / "mine.mp4", overwrite=True)).final == tmp_path / "mine.mp4"
+
+
+def test_a_clip_of_ours_is_replaced_and_a_long_name_is_taken(make, tmp_path):
+    """A second run of the same command, under a name as long as a disk takes beside its manifest."""
+    path = tmp_path / ("n" * 250 + ".mp4")
+    first, second = make(output_path=path), make(output_path=path)
+    assert first.path == second.path == path and first.frame_sha256 == second.frame_sha256
+    assert "overwrite" not in read_manifest(make(output_path=path, overwrite=True).manifest).request
 
 
 def test_a_home_that_cannot_be_written_is_refused_before_computing(request_for, tmp_path, monkeypatch):

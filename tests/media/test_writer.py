@@ -64,6 +64,14 @@ def test_the_sentence_fits_the_reason(tmp_path, number, sentence):
     assert sentence in str(output_error(tmp_path / "clip.mp4", OSError(number, "why")))
 
 
+def test_an_error_of_ffmpeg_is_words_and_the_flag_is_the_commands_own(tmp_path):
+    invalid = av.error.InvalidDataError(1094995529, "Invalid data found when processing input", "clip.mp4")
+    said = str(output_error(tmp_path / "clip.mp4", invalid))
+    assert "Invalid data found" in said and "1094995529" not in said
+    full = str(output_error(tmp_path / "clip.mp4", OSError(errno.ENOSPC, "no"), "--output"))
+    assert full.endswith("set --output")
+
+
 def test_a_full_disk_leaves_nothing(tmp_path):
     with small_disk(tmp_path, 16) as disk:
         noise = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
@@ -75,8 +83,8 @@ def test_a_full_disk_leaves_nothing(tmp_path):
 
 
 def test_what_a_killed_process_left_is_swept(tmp_path):
-    gone = tmp_path / ".clip.999999999.partial.mp4"
-    alive, other = tmp_path / f".clip.{os.getppid()}.partial.mp4", tmp_path / ".clip-2.999999999.partial.mp4"
+    gone = tmp_path / ".clip.mp4.999999999.partial.mp4"
+    alive, other = tmp_path / f".clip.mp4.{os.getppid()}.partial.mp4", tmp_path / ".clip-2.mp4.999999999.partial.mp4"
     for file in (gone, alive, other):
         file.touch()
     write(tmp_path / "clip.mp4")

@@ -1,0 +1,123 @@
+"""Interlaced pictures as progressive ones (bwdif): one for each field, or one for each pair of
+fields.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import av
+from av.filter import Graph
+
+from src.core.errors import BadInputError
+from src.media.scan import Scan
+
+FIELD, FRAME, REFUSE = "field", "frame", "refuse"
+MODES = (FIELD, FRAME, REFUSE)
+FIRST, SECOND = "first", "second"
+"""What a picture's `opaque` says of one that was a field."""
+
+
+class Fields:
+    """Deinterlaces what the scan or a picture's own flag says is interlaced; progressive pictures
+    pass.
+
+    mode: "field", "frame" or "refuse". Where the scan says interlaced, times come out in units half
+    as long as they went in, since fields lie between; elsewhere they keep theirs. step: a frame in
+    the units that go in. began: when the first interlaced picture of a video came that had seemed
+    progressive, in those units.
+    """
+
+    def __init__(self, scan: Scan, mode: str, name: str, step: int = 1) -> None:
+        self.scan, self.mode, self.name = scan, mode, name
+        self._step = step
+        self._last: int | None = None
+        self._graph: Graph | None = None
+        self._shape: tuple | None = None
+        self._given: set[int] = set()
+        self.began: int | None = None
+
+    def __call__(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        """Frames with times in `time_base` of each; raises BadInputError where interlaced ones are
+        refused.
+        """
+        for frame in frames:
+            if self._graph is None and not self._wanted(frame):
+                yield self._passed(frame)
+                continue
+            if self._graph is not None and self._shape != _shape(frame):
+                yield from self._end()
+            if self._graph is None:
+                self._begin(frame)
+                if self.began is None and not self.scan.interlaced:
+                    self.began = frame.pts
+            self._given.add(frame.pts)
+            self._graph.push(frame)
+            yield from self._drained()
+        if self._graph is not None:
+            yield from self._end()
+
+    def refuse(self) -> BadInputError:
+        """The error where `--interlaced refuse` meets what it refuses."""
+        return BadInputError(
+            f"{self.name} {replace(self.scan, interlaced=True).sentence}, and --interlaced is refuse; "
+            "field gives a picture for each field, frame one for each two"
+        )
+
+    def _wanted(self, frame: av.VideoFrame) -> bool:
+        wanted = self.scan.interlaced or (bool(frame.interlaced_frame) and not self.scan.measured)
+        if wanted and self.mode == REFUSE:
+            raise self.refuse()
+        return wanted
+
+    def _passed(self, frame: av.VideoFrame) -> av.VideoFrame:
+        if self.scan.interlaced:
+            frame.pts, frame.duration = 2 * frame.pts, 2 * (frame.duration or 0)
+        return frame
+
+    def _made(self, frame: av.VideoFrame) -> av.VideoFrame:
+        """bwdif counts in half units; where it began amid a video, those are rounded to whole ones.
+
+        The second field of a lone picture has the time of the first: it comes half a frame later.
+        What a picture carries besides, captions, goes with its first field.
+        """
+        first = frame.pts % 2 == 0 and frame.pts // 2 in self._given
+        self._given.discard(frame.pts // 2)
+        if self._last is not None and frame.pts <= self._last:
+            frame.pts = self._last + self._step
+        self._last = frame.pts
+        frame.opaque = FIRST if first else SECOND
+        if not self.scan.interlaced:
+            frame.pts, frame.duration = frame.pts // 2, (frame.duration or 0) // 2
+        return frame
+
+    def _begin(self, frame: av.VideoFrame) -> None:
+        parity = {"top": "tff", "bottom": "bff"}.get(self.scan.first, "auto")
+        chosen = "all" if self.scan.measured else "interlaced"
+        self._graph, self._shape = Graph(), _shape(frame)
+        source = self._graph.add_buffer(
+            width=frame.width,
+            height=frame.height,
+            format=frame.format.name,
+            time_base=frame.time_base,
+        )
+        bwdif = self._graph.add("bwdif", f"mode=send_{self.mode}:parity={parity}:deint={chosen}")
+        sink = self._graph.add("buffersink")
+        source.link_to(bwdif)
+        bwdif.link_to(sink)
+        self._graph.configure()
+
+    def _end(self) -> Iterator[av.VideoFrame]:
+        self._graph.push(None)
+        yield from self._drained()
+        self._graph = None
+
+    def _drained(self) -> Iterator[av.VideoFrame]:
+        while True:
+            try:
+                yield self._made(self._graph.pull())
+            except (BlockingIOError, av.EOFError):
+                return
+
+
+def _shape(frame: av.VideoFrame) -> tuple:
+    return frame.width, frame.height, frame.format.name

@@ -1,0 +1,76 @@
+"""How files are opened for FFmpeg: as files, never as URLs, and with its errors in words."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import av
+from av.codec.hwaccel import HWAccel
+
+from src.core.errors import BadInputError, MissingFileError
+
+READS = {"protocol_whitelist": "file,crypto,data"}
+"""A playlist may name what lies on the network; nothing here is meant to fetch it."""
+PICTURES = ("image2", "image2pipe", "tty")
+"""Demuxers that take pictures, or any text, for a video."""
+PLAYLISTS = {"hls", "concat", "dash", "sdp", "rtsp", "imf"}
+"""Demuxers of files that only name other files."""
+
+
+def media_url(path: Path | str) -> str:
+    """The name by which FFmpeg takes any path for a file: a colon in it would make a protocol of
+    what is before.
+    """
+    return f"file:{os.fspath(path)}"
+
+
+def open_file(path: Path, hardware: bool = False, options: dict[str, str] | None = None) -> Any:
+    """An open input container. Raises MissingFileError or BadInputError, which say why it cannot be
+    read.
+    """
+    _check_file(path)
+    accelerator = HWAccel("cuda", allow_software_fallback=True) if hardware else None
+    try:
+        container = av.open(media_url(path), options=options or READS, hwaccel=accelerator,
+                            metadata_errors="surrogateescape")  # fmt: skip
+    except (av.FFmpegError, OSError) as error:
+        raise BadInputError(f"{path} cannot be read as a video ({words(error)})") from None
+    if set(container.format.name.split(",")) & PLAYLISTS:
+        container.close()
+        raise BadInputError(f"{path} is a list of other files, not a video; name the video itself")
+    return container
+
+
+def open_output(path: Path, **options: Any) -> Any:
+    """An open output container. Raises what FFmpeg raises."""
+    return av.open(media_url(path), "w", metadata_errors="surrogateescape", **options)
+
+
+def is_picture(container: Any) -> bool:
+    """Whether a file is a still picture or a text, which FFmpeg reads too."""
+    names = container.format.name.split(",")
+    return any(name in PICTURES or name.endswith("_pipe") for name in names)
+
+
+def main_video(container: Any) -> Any:
+    """The first video track that is not a cover picture; None where there is none."""
+    cover = av.stream.Disposition.attached_pic
+    return next((s for s in container.streams.video if not s.disposition & cover), None)
+
+
+def words(error: BaseException) -> str:
+    """What an error of FFmpeg or of the system means, without its number or the file's name."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _check_file(path: Path) -> None:
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        raise MissingFileError(f"there is no video at {path}") from None
+    except (OSError, ValueError) as error:  # a name too long, a folder that is closed
+        raise MissingFileError(f"there is no video at {path} ({words(error)})") from None
+    if path.is_dir():
+        raise BadInputError(f"{path} is a folder, not a video")
+    if size == 0:
+        raise BadInputError(f"{path} is empty (0 bytes), not a video")
