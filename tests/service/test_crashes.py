@@ -4,10 +4,12 @@ once, nothing half-written stays, and nothing that a person made is gone.
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -54,7 +56,8 @@ def test_a_worker_frozen_past_its_lease_cannot_publish(running, home, by_hand):
     store = JobStore(Database(f"sqlite:///{home / 'newsreel.db'}"))
     job, _ = store.submit(NewJob("generate", "open", {"prompt": "p", "fake_steps": 4, "fake_seconds": 1.0}))
     wait_until(lambda: store.get(job.id).state is State.PROCESSING)
-    frozen.send_signal(signal.SIGSTOP)
+    with nobody_writing(home / "newsreel.db"):
+        frozen.send_signal(signal.SIGSTOP)
     wait_until(lambda: store.get(job.id).state is State.PENDING)
     other = LeaseStore(store.database)
     wait_until(lambda: other.hold_device(_device(store), "other", "p", {}))
@@ -82,6 +85,18 @@ def test_a_frozen_worker_is_told_and_replaced(running, home):
     assert time.monotonic() - begun > 2
     service.ready("/ready")
     assert service.get("/health")["silent"] == []
+
+
+@contextmanager
+def nobody_writing(database):
+    """A worker stopped in the middle of a write would keep SQLite's lock, and nobody could take its job back."""
+    held = sqlite3.connect(database, timeout=30, isolation_level=None)
+    held.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        held.execute("ROLLBACK")
+        held.close()
 
 
 def _device(store):
