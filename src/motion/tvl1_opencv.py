@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from src.core.errors import BadInputError
-from src.motion.tvl1 import TVL1Params, check_pairs, core_count
+from src.motion.tvl1_params import TVL1Params, check_pairs, core_count
 
 
 def _configured(params: TVL1Params):

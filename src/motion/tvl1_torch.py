@@ -14,7 +14,7 @@ from loguru import logger
 
 from src.core.errors import BadInputError
 from src.core.toolchain import missing_for_compiling
-from src.motion.tvl1 import TVL1Params, check_pairs, level_sizes
+from src.motion.tvl1_params import TVL1Params, check_pairs, level_sizes
 
 
 def _resize_axis(x: torch.Tensor, size: int, scale: float, dim: int) -> torch.Tensor:

@@ -170,7 +170,7 @@ class EngineMaker:
     def _upscale(self, job: Job, path: Path, watch: Watch) -> dict[str, Any]:
         from src.worker.upscale import upscale
 
-        return upscale(job.request, path, watch, self.hardware)
+        return upscale(job.request, path, self.hardware, watch.listener, watch.cancel)
 
 
 def _fake_seconds() -> float:
