@@ -14,8 +14,9 @@ from typing import Protocol
 
 import numpy as np
 
+from src.core.devices import core_count  # noqa: F401 - src/training/embedded.py takes it here
 from src.core.errors import BadInputError
-from src.motion.tvl1_params import TVL1Params, core_count  # noqa: F401 - src/training/embedded.py takes it here
+from src.motion.tvl1_params import TVL1Params
 
 BACKENDS = ("opencv", "numba", "torch")
 

@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
+from src.core.devices import core_count
 from src.core.errors import BadInputError
 from src.motion.tvl1_kernel import solve_level
-from src.motion.tvl1_params import TVL1Params, check_pairs, core_count, level_sizes
+from src.motion.tvl1_params import TVL1Params, check_pairs, level_sizes
 
 _f = np.float32
 

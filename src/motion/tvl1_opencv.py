@@ -5,8 +5,9 @@ import threading
 import cv2
 import numpy as np
 
+from src.core.devices import core_count
 from src.core.errors import BadInputError
-from src.motion.tvl1_params import TVL1Params, check_pairs, core_count
+from src.motion.tvl1_params import TVL1Params, check_pairs
 
 
 def _configured(params: TVL1Params):

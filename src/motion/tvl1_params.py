@@ -1,6 +1,5 @@
 """What every backend of the optical flow shares: the parameters, the check of its input, the pyramid's sizes."""
 
-import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,8 +56,3 @@ def level_sizes(height: int, width: int, params: TVL1Params) -> list[tuple[int, 
             break
         sizes.append(smaller)
     return sizes
-
-
-def core_count() -> int:
-    """Cores this process may use, which in a container is fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -113,12 +113,12 @@ class EngineMaker:
     """Runs jobs through the engine; keeps the last session warm. device: "auto", "cpu" or "cuda"."""
 
     def __init__(self, device: str = "auto") -> None:
+        from src.engine.generate import plain_model
         from src.engine.probe import probe
         from src.engine.session import Sessions
-        from src.engine.warm import plain_model
 
         self.hardware, self.sessions, self.device, self.wall = probe(device), Sessions(), device, Wall(READING)
-        self.spec = plain_model(device)
+        self.spec = plain_model(device=device)
 
     def warm(self, what: str) -> None:
         from src.engine.warm import warm_up

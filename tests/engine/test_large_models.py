@@ -12,12 +12,13 @@ from src.core.plan import Size
 from src.core.prompts import load_templates
 from src.core.request import Request
 from src.engine import generate as engine
-from src.engine.generate import choose_model, generate, plans_for, prepare, sized
+from src.engine.generate import choose_model, generate, plain_model, plans_for, prepare, sized
 from src.engine.planner import choices
 from src.engine.resolve import resolve
 from src.evaluation.memory import CARDS, card, count_of
 from src.media.reader import VideoReader
 from src.pipelines.blueprint import TINY
+from src.validation.validate_lora import open_adapter
 from tests.newer_kit import build_newer
 
 FIRST, NEWER = find_model("cogvideox-5b-i2v"), find_model("cogvideox1.5-5b-i2v")
@@ -79,6 +80,17 @@ def test_auto_is_the_large_model_where_it_fits(monkeypatch, photograph):
         spec, sentence = choose_model(request)
         assert spec.id == name
         assert "GPU memory at least" in sentence or name != "nano"
+
+
+def test_training_and_validation_take_the_base_that_a_clip_would(monkeypatch, tmp_path):
+    """They had a rule of their own, by which a card of 2 GB got the 5B."""
+    monkeypatch.setattr(engine, "find", lambda spec: spec)
+    monkeypatch.setattr("src.pipelines.locate.locate", lambda spec: tmp_path)
+    monkeypatch.setattr("src.pipelines.adapter_files.read_adapter", lambda *_: None)
+    for size, name in ((2, "nano"), (24, FIRST.id)):
+        monkeypatch.setattr("src.engine.probe.probe", lambda _, size=size: card(size))
+        assert plain_model().id == name
+        assert open_adapter("auto", tmp_path)[0].id == name
 
 
 def test_auto_stays_with_the_large_model_while_it_fills_the_card(monkeypatch, photograph):
