@@ -65,7 +65,7 @@ def decided(
         "scheduler": scheduler(request, spec),
         "timesteps": timesteps(steps, *spacing(request, spec)),
         "num_frames": num_frames,
-        "fps": request.fps or spec.fps,
+        "fps": request.fps or spec.defaults.fps,
         "native": spec.native,
         "delivered": delivered,
         "upscaler": delivery(request, spec),

@@ -56,5 +56,5 @@ def describe_model(device: str) -> dict[str, Any]:
     return {
         "name": spec.id, "revision": spec.revision, "weights": base_hash(locate(spec))[:12],
         "width": spec.native.width, "height": spec.native.height, "frames": spec.defaults.num_frames,
-        "fps": spec.fps,
+        "fps": spec.defaults.fps,
     }  # fmt: skip

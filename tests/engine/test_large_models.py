@@ -7,8 +7,9 @@ import pytest
 
 from src.catalog.models import find_model
 from src.catalog.profiles import load_profiles
+from src.core.config import validate
 from src.core.errors import BadInputError
-from src.core.plan import Size
+from src.core.plan import Plan, Size
 from src.core.prompts import load_templates
 from src.core.request import Request
 from src.engine import generate as engine
@@ -70,6 +71,21 @@ def test_every_profile_on_every_card_runs_or_says_in_one_sentence_why_not(profil
 @pytest.mark.parametrize("size", [12, 80])
 def test_a_budget_of_12_gb_is_the_plan_of_a_12_gb_card(size):
     assert planned(FIRST, card(size), vram_budget="12GB").profile == "stream"
+
+
+@pytest.mark.parametrize(("name", "rate"), [("nano", 8), (FIRST.id, 8), (NEWER.id, 16)])
+def test_a_clip_plays_at_the_models_own_rate_unless_asked(name, rate):
+    spec = find_model(name)
+    assert asked().fps is None
+    assert planned(spec, card(80)).fps == rate
+    assert planned(spec, card(80), fps=24.0).fps == 24
+
+
+def test_a_plan_written_when_every_model_played_at_eight_keeps_its_rate():
+    """Replay runs the plan, whatever the model's rate is now."""
+    old = planned(NEWER, card(80), fps=8.0)
+    again = validate(json.loads(old.model_dump_json()), Plan, "manifest")
+    assert (again.fps, again.digest()) == (8.0, old.digest())
 
 
 def test_auto_is_the_large_model_where_it_fits(monkeypatch, photograph):
@@ -161,7 +177,7 @@ def test_the_true_configuration_of_1_5_is_no_2400_pixel_model(newer_folder, tmp_
     config = json.loads(file.read_text()) | {"sample_width": 300, "sample_height": 300, "sample_frames": 81}
     file.write_text(json.dumps(config))
     found = find_model(str(folder))
-    assert (found.native, found.delivered, found.fps) == (NEWER.native, Size(width=1360, height=768), 16)
+    assert (found.native, found.delivered, found.defaults.fps) == (NEWER.native, Size(width=1360, height=768), 16)
     assert (found.frames, found.defaults.num_frames) == (NEWER.frames, NEWER.defaults.num_frames)
 
 
