@@ -146,10 +146,12 @@ class ModelSpec(Config):
         Raises BadInputError when the shape differs from the native one by more than a percent: the
         picture would be stretched.
         """
-        if width is None and height is None:
-            return self.delivered
         aspect = self.native.width / self.native.height
-        size = Size(width=width or _even(height * aspect), height=height or _even(width / aspect))
+        if width is None:
+            if height is None:
+                return self.delivered
+            width = _even(height * aspect)
+        size = Size(width=width, height=height or _even(width / aspect))
         if abs(size.width / size.height / aspect - 1) > 0.01:
             fitting = f"{size.width}x{_even(size.width / aspect)} and {_even(size.height * aspect)}x{size.height}"
             raise BadInputError(f"{self.id} cannot deliver {size}: its shape is {self.native}; nearest: {fitting}")

@@ -90,7 +90,7 @@ class Request(Config):
 
     @field_validator("guidance_interval", mode="before")
     @classmethod
-    def _interval(cls, value: object) -> object:
+    def _interval(cls, value: Any) -> tuple[float, float] | None:
         if value is None:
             return None
         try:

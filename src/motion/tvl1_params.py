@@ -51,7 +51,8 @@ def level_sizes(height: int, width: int, params: TVL1Params) -> list[tuple[int, 
     """Sizes (H, W) of the pyramid, finest first: each is the rounded scale_step of the one before."""
     sizes = [(height, width)]
     while len(sizes) < params.scales:
-        smaller = tuple(round(side * params.scale_step) for side in sizes[-1])
+        height, width = sizes[-1]
+        smaller = round(height * params.scale_step), round(width * params.scale_step)
         if min(smaller) < SMALLEST_LEVEL:
             break
         sizes.append(smaller)
