@@ -5,6 +5,7 @@ RUN := $(VENV)/bin/python
 # Tests run on as many processes as there are cores, four at most (a process takes up to 2 GB), one thread each.
 JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((cores < 4 ? cores : 4)))
 STAMP := $(VENV)/.installed-$(shell cksum < requirements.txt | cut -d' ' -f1)
+LINTERS := $(VENV)/.linters-$(shell cksum < requirements-dev.txt | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup clip serve test test-everywhere lint nano upscaler lora-demo lora-train lora-validate
@@ -24,15 +25,21 @@ clip: $(STAMP) ## one clip from a sample photograph on the embedded model
 	$(RUN) -m src.optimized_inference --model nano --input-image data/samples/sample_image_1.png \
 		--prompt "Press briefing at city hall, slow push in" --seed 7
 
-test: $(STAMP) lint ## lint, check the floors, run every test
+test: $(STAMP) lint ## lint, check floors and types, run every test
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-everywhere: $(STAMP) ## the tests under other processors, threads, folders, locales and orders (AXIS=NAME,...)
 	$(RUN) -m tests.everywhere $(AXIS)
 
-lint: $(STAMP)
+$(LINTERS): requirements-dev.txt $(STAMP)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@rm -f $(VENV)/.linters-*
+	@touch $@
+
+lint: $(LINTERS) ## style, floors, circles and types, without the tests
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/lint-imports
+	PYRIGHT_PYTHON_GLOBAL_NODE=0 $(VENV)/bin/pyright
 
 serve: $(STAMP) ## the HTTP service and the page for editors on port 8000 (HOST=127.0.0.1)
 	$(VENV)/bin/uvicorn src.api_server:app --host $(or $(HOST),0.0.0.0) --port $(or $(PORT),8000)

@@ -76,8 +76,8 @@ class Bench:
         usual: dict[str, Any] = {
             "mode": "optimized", "profile": "card", "weights": {}, "image_sha256": "", "fit": "cover", "prompt": PROMPT,
             "negative_prompt": "", "max_sequence_length": self.spec.max_sequence_length, "scheduler": "checkpoint",
-            "num_frames": self.frames, "fps": 8.0, "native": self.spec.native, "delivered": self.spec.native,
-            "upscaler": "lanczos", "seed": 0, "score": False, "cache": Cache(),
+            "num_frames": self.frames, "fps": self.spec.defaults.fps, "native": self.spec.native,
+            "delivered": self.spec.native, "upscaler": "lanczos", "seed": 0, "score": False, "cache": Cache(),
         }  # fmt: skip
         steps = {"session": session.key, "timesteps": timesteps(len(guidance)), "guidance": guidance}
         return Plan(**usual | steps | fields)

@@ -13,7 +13,7 @@ RANK = 64
 
 def flow(bench: Bench, told: Told) -> None:
     """TV-L1 of 48 pairs, as the temporal score takes it."""
-    from src.motion.tvl1 import TVL1Params
+    from src.motion.tvl1_params import TVL1Params
     from src.motion.tvl1_torch import TorchFlow
 
     pairs, height, width = (2, 32, 48) if bench.rehearse else (48, 480, 720)

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch.nn.attention import sdpa_kernel
 
-from benchmarks.card import Row
 from benchmarks.card_bench import Bench, Told, median
 from benchmarks.card_beside import flow, training, upscaler
+from benchmarks.card_run import Row
 from src.core.plan import Cache
 from src.core.progress import CancelToken, ignore
 from src.pipelines import compiling, denoise

@@ -30,10 +30,12 @@ from benchmarks.temporal_clips import (
     held_out_pictures,
 )
 from src.cli.temporal_consistency import score_file
+from src.core.devices import core_count
 from src.media.writer import VideoWriter
 from src.metrics.temporal import score_frames
 from src.metrics.temporal_report import TemporalReport
-from src.motion.tvl1 import TVL1Params, core_count, flow_backend
+from src.motion.tvl1 import flow_backend
+from src.motion.tvl1_params import TVL1Params
 
 app = typer.Typer(add_completion=False, help=__doc__)
 SETS = {"calibration": (calibration_pictures, 0), "held_out": (held_out_pictures, 1000)}

@@ -2,6 +2,7 @@
 
 import os
 import random
+import subprocess
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -65,6 +66,20 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         torch.manual_seed(scale)
         save_network(build_network(NetworkSpec(scale=scale, **shape)), folder / f"fast_{scale}x.safetensors", 1)
     return folder
+
+
+@pytest.fixture(scope="session")
+def ffmpeg():
+    """Run FFmpeg with these arguments: it makes files as the world makes them."""
+    import imageio_ffmpeg
+
+    program = imageio_ffmpeg.get_ffmpeg_exe()
+
+    def run(*arguments: object) -> None:
+        command = [program, "-v", "error", "-nostdin", "-y", *map(str, arguments)]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+
+    return run
 
 
 @pytest.fixture(autouse=True)

@@ -3,16 +3,16 @@ another desk.
 """
 
 import asyncio
-import os
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from src.core.devices import core_count
 from src.jobs.accounts import OPEN
 from src.worker.wall import Limits, Wall
 
-MOST = max(2, min(4, os.cpu_count() or 2))
+MOST = max(2, min(4, core_count()))
 MEMORY = (
     3 << 30
 )  # 100 megapixels take 400 MB, and a video's decoder several frames of the largest size

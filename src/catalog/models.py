@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from src.catalog.spec import FrameRule, ModelSpec, Schedule
+from src.catalog.spec import Defaults, FrameRule, ModelSpec, Schedule
 from src.core.config import load
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import CONFIGS, is_file, is_folder, portable
@@ -87,8 +87,7 @@ def _describe(folder: Path, transformer: dict[str, Any], vae: dict[str, Any], sc
         size_multiple=step * transformer.get("patch_size", 2),
         max_sequence_length=transformer.get("max_text_seq_length", 226),
         frames=_frame_rule(frames, learned, newer),
-        fps=16.0 if newer else 8.0,
-        defaults={"num_frames": frames},
+        defaults=Defaults(num_frames=frames, fps=16.0 if newer else 8.0),
         schedule=Schedule(
             spacing=scheduler.get("timestep_spacing", "leading"),
             train_timesteps=scheduler.get("num_train_timesteps", 1000),

@@ -34,9 +34,14 @@ class FrameRule(Config):
 
 
 class Defaults(Config):
-    """What a request leaves open. baseline_* are what the model's card asks of the stock pipeline."""
+    """What a request leaves open.
+
+    fps: frames a second that the model was trained on, and that its clips play at.
+    baseline_*: what the model's card asks of the stock pipeline.
+    """
 
     num_frames: int = 49
+    fps: float = 8.0
     scheduler: str = "dpm"
     num_inference_steps: int = 28
     guidance_scale: float = 6.0
@@ -87,7 +92,7 @@ class ModelSpec(Config):
     lie in the hub's cache. download_bytes: of the whole snapshot.
     native: size it generates. delivered: size of its clips unless asked otherwise.
     delivery: how native becomes delivered unless asked otherwise: "lanczos" or a preset of the networks.
-    size_multiple: native sizes must divide by this (VAE step x patch). fps: frames a second that it was trained on.
+    size_multiple: native sizes must divide by this (VAE step x patch).
     max_sequence_length: prompt tokens it reads. template_guidance: press templates' guidance scales, which are
     tuned for the large models, apply to it.
     memory: what the planner reckons with. licence: of the weights.
@@ -106,7 +111,6 @@ class ModelSpec(Config):
     delivered: Size = Size(width=720, height=480)
     delivery: str = "lanczos"
     size_multiple: int = 16
-    fps: float = 8.0
     max_sequence_length: int = 226
     template_guidance: bool = True
     frames: FrameRule = Field(default_factory=FrameRule)
@@ -142,10 +146,12 @@ class ModelSpec(Config):
         Raises BadInputError when the shape differs from the native one by more than a percent: the
         picture would be stretched.
         """
-        if width is None and height is None:
-            return self.delivered
         aspect = self.native.width / self.native.height
-        size = Size(width=width or _even(height * aspect), height=height or _even(width / aspect))
+        if width is None:
+            if height is None:
+                return self.delivered
+            width = _even(height * aspect)
+        size = Size(width=width, height=height or _even(width / aspect))
         if abs(size.width / size.height / aspect - 1) > 0.01:
             fitting = f"{size.width}x{_even(size.width / aspect)} and {_even(size.height * aspect)}x{size.height}"
             raise BadInputError(f"{self.id} cannot deliver {size}: its shape is {self.native}; nearest: {fitting}")

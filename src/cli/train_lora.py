@@ -70,15 +70,15 @@ def find(settings: Any, values: dict[str, Any], listener: Any) -> Any:
     """The preflight of these settings and flags."""
     import torch
 
+    from src.engine.generate import plain_model
     from src.pipelines.locate import locate
     from src.training.dataset import read_dataset
-    from src.training.lora_model import choose
     from src.training.lora_settings import for_model
     from src.training.preflight import preflight
     from src.training.run_lora import run_dtype
 
     dataset = read_dataset(values["metadata"] or REPOSITORY / "data" / "metadata" / "training_metadata.json")
-    spec = choose(settings.model)
+    spec = plain_model(settings.model)
     settings = for_model(settings, spec.id)
     if settings.threads:
         torch.set_num_threads(settings.threads)

@@ -7,7 +7,8 @@ import typer
 
 from src.console.options import JSON, QUIET, make_app, switch, value
 from src.console.output import command, print_json
-from src.core.errors import BadInputError, MissingFileError, NewsreelError, PartialFailureError
+from src.core.devices import find_device
+from src.core.errors import BadInputError, CancelledError, MissingFileError, NewsreelError, PartialFailureError
 from src.core.paths import LONGEST, exists, same_name, shortened
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _job(values: dict[str, Any], source: Path, target: Path) -> "UpscaleJob":
     given = {name: values[name] for name in KNOBS if values[name] is not None}
     if values["threads"] is not None and values["threads"] < 1:
         raise BadInputError(f"--threads is {values['threads']}; it must be 1 or more")
-    device = _device(values["device"] or "auto")
+    device = find_device(values["device"] or "auto")
     scale = 2 if values["scale"] is None else values["scale"]
     return UpscaleJob(
         source,
@@ -121,12 +122,6 @@ def _job(values: dict[str, Any], source: Path, target: Path) -> "UpscaleJob":
         hardware=device == "cuda",
         interlaced=values["interlaced"] or "field",
     )
-
-
-def _device(name: str) -> str:
-    from src.upscaling.devices import find_device
-
-    return find_device(name)
 
 
 def _usual_codec(source: Path, target: Path, device: str, scale: int) -> str:
@@ -205,9 +200,9 @@ def _record(values: dict[str, Any], path: Path, target: Path, finished: "Finishe
             return {"input": str(path), "target": str(target), "skipped": True}
         check_replaceable(target, values["overwrite"])
         report = _recorded(values, job, key, finished)
+    except CancelledError:
+        raise
     except NewsreelError as error:
-        if error.exit_code == 130:
-            raise
         logger.error(f"{path}: {error}")
         return {"input": str(path), "error": str(error)}
     _say(report, values)

@@ -4,7 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 T = TypeVar("T")
 _REMEMBERED: dict[tuple, object] = {}
@@ -25,7 +25,7 @@ def remembered(path: Path, what: str, make: Callable[[], T]) -> T:
         while len(_REMEMBERED) >= MOST_REMEMBERED:
             _REMEMBERED.pop(next(iter(_REMEMBERED)), None)
         _REMEMBERED[key] = make()
-    return _REMEMBERED[key]
+    return cast(T, _REMEMBERED[key])
 
 
 def sha256_of(path: Path) -> str:

@@ -26,7 +26,8 @@ class Request(Config):
     output_path: the MP4 to write; None names it after the prompt and the seed.
     model: "auto", a model id of `configs/models/`, or the path of a diffusers folder.
     mode: "baseline" is the stock diffusers pipeline at its card's settings, "optimized" is our loop.
-    seed: 0 to 2**63 - 1; None draws one. num_frames, height (px), width (px), fps: of the delivered clip.
+    seed: 0 to 2**63 - 1; None draws one. num_frames, height (px), width (px), fps: of the delivered clip;
+    a model plays at a rate of its own (`Defaults.fps`) unless asked otherwise.
     num_inference_steps: denoising steps, 1 to 1000. guidance_scale: 1 turns guidance off.
     guidance_interval: part of the steps (from, until; 0 to 1) with guidance; outside, a step costs one forward.
     lora: adapters, each PATH or PATH=WEIGHT. profile: "auto" or a name of `configs/profiles.yaml`; offload, dtype,
@@ -89,7 +90,7 @@ class Request(Config):
 
     @field_validator("guidance_interval", mode="before")
     @classmethod
-    def _interval(cls, value: object) -> object:
+    def _interval(cls, value: Any) -> tuple[float, float] | None:
         if value is None:
             return None
         try:

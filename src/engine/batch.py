@@ -10,7 +10,7 @@ from typing import Any
 from loguru import logger
 
 from src.catalog.spec import ModelSpec
-from src.core.errors import BadInputError, NewsreelError
+from src.core.errors import BadInputError, CancelledError, NewsreelError
 from src.core.files import sha256_of
 from src.core.hardware import Hardware
 from src.core.paths import same_name
@@ -167,9 +167,9 @@ class _Batch:
             pictures = [fit_photograph(each.photograph.pixels, plan.native.width, plan.native.height, plan.fit)
                         for each, plan in zip(prepared, plans, strict=True)]  # fmt: skip
             session.denoise_together(plans, pictures, ignore, self.cancel)
+        except CancelledError:
+            raise
         except Exception as error:
-            if getattr(error, "exit_code", 1) == 130:
-                raise
             logger.warning(f"{len(items)} jobs do not share a forward ({error}); each is made by itself")
             return [replace(item, plans=item.plans[1:]) for item in items]
         return items
@@ -180,9 +180,9 @@ class _Batch:
         try:
             result = generate(prepare(item.request), item.plans, self.hardware, cancel=self.cancel,
                               sessions=self.sessions)  # fmt: skip
+        except CancelledError:
+            raise
         except Exception as error:
-            if getattr(error, "exit_code", 1) == 130:
-                raise
             return Outcome(item.job.id, "failed", time.perf_counter() - begin, error=_told(item, error))
         return Outcome(item.job.id, "completed", time.perf_counter() - begin, result)
 

@@ -118,6 +118,11 @@ def choose_model(request: Request, hardware: Hardware | None = None) -> tuple[Mo
     return large, f"model {LARGE} on {hardware.name}; the embedded one with --model nano"
 
 
+def plain_model(model: str = "auto", device: str = "auto") -> ModelSpec:
+    """The model of a request that says nothing else, on this machine."""
+    return choose_model(Request(input_image=Path("any"), model=model, device=device))[0]
+
+
 def output_path(request: Request, prompt: str, seed: int) -> Path:
     """The final name: the one asked for, or `<slug of the prompt>-<seed>.mp4`, numbered when taken."""
     store = LocalStore(home())

@@ -1,36 +1,32 @@
 """Look at the machine: device, memory that this process may use, and what it computes fast."""
 
-import os
 import platform
 from pathlib import Path
 from typing import Any
 
-from src.core.errors import BadInputError
+from src.core.devices import bf16_is_fast, core_count, cpu_field, find_device
 from src.core.hardware import Hardware
 from src.core.toolchain import has_package, missing_for_compiling
 
 
 def probe(device: str = "auto") -> Hardware:
     """The hardware behind "auto", "cpu" or "cuda". Raises BadInputError when CUDA is asked for and absent."""
+    return _cpu() if find_device(device) == "cpu" else _cuda()
+
+
+def _cuda() -> Hardware:
     import torch
 
-    if device not in ("auto", "cpu", "cuda"):
-        raise BadInputError(f"unknown device {device!r}; known: auto, cpu, cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise BadInputError("--device cuda: no CUDA device is visible here; use --device cpu or auto")
-    if device == "cpu" or not torch.cuda.is_available():
-        return _cpu()
     properties = torch.cuda.get_device_properties(0)
     free, total = torch.cuda.mem_get_info(0)
-    capability = (properties.major, properties.minor)
     return Hardware(
         device="cuda",
         name=properties.name,
         memory=total,
         free_memory=free,
-        cpu_count=_cpus(),
-        capability=capability,
-        bf16=capability >= (8, 0),
+        cpu_count=core_count(),
+        capability=(properties.major, properties.minor),
+        bf16=bf16_is_fast("cuda"),
         **_compiler("cuda"),
         quantizer=has_package("torchao"),
         vendor="amd" if torch.version.hip else "nvidia",
@@ -56,26 +52,15 @@ def _cpu() -> Hardware:
     limit = cgroup_limit() or memory.total
     return Hardware(
         device="cpu",
-        name=_cpu_field("model name") or platform.processor() or "CPU",
+        name=cpu_field("model name") or platform.processor() or "CPU",
         memory=min(limit, memory.total),
         free_memory=min(limit, memory.available),
-        cpu_count=_cpus(),
-        bf16="amx_bf16" in _cpu_field("flags").split(),
+        cpu_count=core_count(),
+        bf16=bf16_is_fast("cpu"),
         **_compiler("cpu"),
         quantizer=has_package("torchao"),
         vendor="apple" if platform.system() == "Darwin" and platform.machine() == "arm64" else "",
     )
-
-
-def _cpus() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _cpu_field(name: str) -> str:
-    """The first line of this name in /proc/cpuinfo, "" where there is none."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")
 
 
 def cgroup_limit() -> int | None:

@@ -8,7 +8,7 @@ from src.catalog.profiles import Profile
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
 from src.core.hardware import Hardware
-from src.core.plan import Adapter, Cache, Plan, SessionKey, Upscale
+from src.core.plan import Adapter, Cache, Plan, SessionKey, Size, Upscale
 from src.core.prompts import Template, find_template
 from src.core.request import Request, parse_upscale
 from src.engine.planner import FEWEST, Choice, can_compile, choices, compiling_lacks, parse_cache
@@ -33,14 +33,31 @@ def resolve(
 
     Raises BadInputError when the request asks for what cannot be.
     """
+    common, guided = decided(request, spec, templates)
+    found = {
+        "weights": weights,
+        "image_sha256": image_sha256,
+        "upscaler_weights": upscaler_weights or {},
+        "seed": seed,
+        "adapters": adapters,
+    }
+    chosen = choices(request, spec, hardware)
+    return tuple(_plan(common | found, request, spec, hardware, choice, guided) for choice in chosen)
+
+
+def decided(
+    request: Request, spec: ModelSpec, templates: dict[str, Template]
+) -> tuple[dict[str, Any], tuple[int, float]]:
+    """What of the plan is the same on every machine and with every weight; then the number of steps and the guidance
+    scale, of which the profile makes a schedule. Raises BadInputError where the request asks for what cannot be.
+    """
     prompt, negative, template_guidance = wording(request, templates)
     num_frames = request.num_frames or spec.defaults.num_frames
     spec.check_frames(num_frames)
+    delivered = spec.deliver(request.width, request.height)
     steps, guidance = steps_and_guidance(request, spec, template_guidance)
     common = {
         "mode": request.mode,
-        "weights": weights,
-        "image_sha256": image_sha256,
         "fit": request.fit,
         "prompt": prompt,
         "negative_prompt": negative,
@@ -48,18 +65,14 @@ def resolve(
         "scheduler": scheduler(request, spec),
         "timesteps": timesteps(steps, *spacing(request, spec)),
         "num_frames": num_frames,
-        "fps": request.fps or spec.fps,
+        "fps": request.fps or spec.defaults.fps,
         "native": spec.native,
-        "delivered": spec.deliver(request.width, request.height),
+        "delivered": delivered,
         "upscaler": delivery(request, spec),
-        "upscale": upscale(request),
-        "upscaler_weights": upscaler_weights or {},
-        "seed": seed,
+        "upscale": upscale(request, delivered),
         "score": request.score,
-        "adapters": adapters,
     }
-    chosen = choices(request, spec, hardware)
-    return tuple(_plan(common, request, spec, hardware, choice, (steps, guidance)) for choice in chosen)
+    return common, (steps, guidance)
 
 
 def _plan(
@@ -96,31 +109,31 @@ def delivery(request: Request, spec: ModelSpec) -> str:
     return spec.delivery if request.delivery == "auto" else request.delivery
 
 
-def upscale(request: Request) -> Upscale | None:
-    """What enlarges the delivered clip; the request was validated."""
+def upscale(request: Request, delivered: Size) -> Upscale | None:
+    """What enlarges the delivered clip. Raises BadInputError where that is larger than H.264 takes."""
     parsed = parse_upscale(request.upscale) if request.upscale else None
+    if parsed and max(delivered.width, delivered.height) * parsed[0] > LARGEST:
+        raise BadInputError(
+            f"--upscale {request.upscale} of {delivered} is larger than {LARGEST} pixels a side, the most H.264 takes"
+        )
     return Upscale(scale=parsed[0], preset=parsed[1]) if parsed else None
 
 
 def upscaler_files(request: Request, spec: ModelSpec) -> list[Path]:
     """The weight files that delivery and upscaling need. Raises MissingWeightsError where one is not here."""
-    size, further = spec.deliver(request.width, request.height), upscale(request)
+    size = spec.deliver(request.width, request.height)
+    further = upscale(request, size)
     files = delivery_files(delivery(request, spec), spec.native, size)
     return files + (preset_files(further.preset, further.scale) if further else [])
 
 
 def check(request: Request, spec: ModelSpec, templates: dict[str, Template]) -> None:
-    """Raise what `resolve` would raise for this model on any hardware; needs neither torch nor weights."""
-    wording(request, templates)
-    spec.check_frames(request.num_frames or spec.defaults.num_frames)
-    size, further = spec.deliver(request.width, request.height), upscale(request)
+    """Raise what `resolve` would raise for this model on any hardware; needs neither torch nor weights.
+
+    Raises MissingWeightsError where the file of an upscaler is not here.
+    """
+    decided(request, spec, templates)
     upscaler_files(request, spec)
-    if further and max(size.width, size.height) * further.scale > LARGEST:
-        raise BadInputError(
-            f"--upscale {request.upscale} of {size} is larger than {LARGEST} pixels a side, the most H.264 takes"
-        )
-    scheduler(request, spec)
-    steps_and_guidance(request, spec, None)
 
 
 def wording(request: Request, templates: dict[str, Template]) -> tuple[str, str, float | None]:

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
 from src.core.hardware import Hardware
 from src.core.paths import REPOSITORY
@@ -12,7 +11,7 @@ from src.core.progress import CancelToken, ignore
 from src.core.request import Request
 from src.engine.costs import Stopwatch
 from src.engine.fallback import step_down
-from src.engine.generate import Prepared, choose_model, plans_for, prepare
+from src.engine.generate import Prepared, plain_model, plans_for, prepare
 from src.engine.session import Session, Sessions
 from src.media.images import fit_photograph
 from src.pipelines.locate import base_hash, locate
@@ -48,19 +47,14 @@ def short_plans(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
     )
 
 
-def plain_model(device: str) -> ModelSpec:
-    """The model of a plain request on this machine."""
-    return choose_model(Request(input_image=SAMPLE, device=device))[0]
-
-
 def describe_model(device: str) -> dict[str, Any]:
     """That model as `GET /health` tells it: name, revision, weights, native size, frames, rate.
 
     weights: the first 12 digits of SHA-256 over the transformer's.
     """
-    spec = plain_model(device)
+    spec = plain_model(device=device)
     return {
         "name": spec.id, "revision": spec.revision, "weights": base_hash(locate(spec))[:12],
         "width": spec.native.width, "height": spec.native.height, "frames": spec.defaults.num_frames,
-        "fps": spec.fps,
+        "fps": spec.defaults.fps,
     }  # fmt: skip

@@ -66,7 +66,7 @@ def _measure(names: list[str], clips: int, directed: int, values: dict[str, Any]
     """Measure the rows and keep each as soon as it is known; returns all of these weights, in the table's order."""
     from loguru import logger
 
-    from src.core.errors import NewsreelError
+    from src.core.errors import CancelledError, NewsreelError
     from src.core.paths import home
     from src.evaluation.quality_rows import ROWS, measure_row
 
@@ -77,8 +77,10 @@ def _measure(names: list[str], clips: int, directed: int, values: dict[str, Any]
     for name in names:
         try:
             kept[name] = measure_row(bench, name, scenes, directed, logger.info)
+        except CancelledError:
+            raise
         except NewsreelError as error:
-            if len(names) == 1 or error.exit_code == 130:
+            if len(names) == 1:
                 raise
             logger.warning(f"{name} is left out: {error}")
         write_results(target, [kept[row] for row in ROWS if row in kept])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ from src.core.paths import REPOSITORY
 if TYPE_CHECKING:
     import numpy as np
 
-PRESETS = ("fast", "balanced")
 OPTIONS: dict[str, Any] = {
     "media": value(Path, "Folder of pictures and clips to measure besides the held-out photographs."),
     "frames": value(int, "Consecutive frames of each clip [9]."),
@@ -26,30 +25,13 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Row:
-    """One picture or clip at one scale by one way. Flicker figures are None for a still picture.
-
-    tof: against the true clip. warping, sharpness: as shares of the true clip's own.
-    """
-
-    item: str
-    shared: bool
-    scale: int
-    way: str
-    psnr: float
-    ssim: float
-    sharpness: float
-    tof: float | None = None
-    warping: float | None = None
-
-
 def evaluation_app() -> typer.Typer:
     return make_app(OPTIONS, "Measure the super-resolution networks and write docs/upscaling.md.", _main)
 
 
 def _main(values: dict[str, Any]) -> None:
     with command(quiet=values["quiet"]):
+        from src.evaluation.upscaling_measures import measure
         from src.evaluation.upscaling_report import write_report
 
         if values["media"] is not None and not values["media"].is_dir():
@@ -95,35 +77,6 @@ def _read(path: Path, frames: int) -> np.ndarray | None:
 
 def _cut(clip: np.ndarray) -> np.ndarray:
     return clip[:, : clip.shape[1] // 16 * 16, : clip.shape[2] // 16 * 16]
-
-
-def measure(name: str, truth: np.ndarray, shared: bool, scale: int) -> list[Row]:
-    """Bicubic and each preset against the truth."""
-    from loguru import logger
-
-    from src.evaluation import upscaling_measures as m
-    from src.training.degrade import shrink
-
-    low = shrink(truth, scale)
-    ways = {"bicubic": m.bicubic_clip(low, scale)} | {p: m.enlarge_clip(low, p, scale) for p in PRESETS}
-    true_flows, true_sharpness = (m.flows(truth) if len(truth) > 1 else None), m.sharpness(truth)
-    rows = []
-    for way, made in ways.items():
-        near = [(m.psnr_y(a, b, scale), m.ssim_y(a, b, scale)) for a, b in zip(made, truth, strict=True)]
-        row = Row(name, shared, scale, way, m.mean(n[0] for n in near), m.mean(n[1] for n in near),
-                  m.sharpness(made) / true_sharpness, *_flicker(made, truth, true_flows))  # fmt: skip
-        logger.info(f"{name} {scale}x {way}: {row.psnr:.2f} dB, SSIM {row.ssim:.4f}")
-        rows.append(row)
-    return rows
-
-
-def _flicker(made: np.ndarray, truth: np.ndarray, true_flows: Any) -> tuple[float | None, float | None]:
-    from src.evaluation import upscaling_measures as m
-
-    if true_flows is None:
-        return None, None
-    own = m.warping_error(truth, *true_flows)
-    return m.tof(m.flows(made)[0], true_flows[0]), m.warping_error(made, *true_flows) / own
 
 
 if __name__ == "__main__":

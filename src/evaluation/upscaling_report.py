@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from src.evaluation import upscaling_measures as m
-from src.evaluation.upscaling import PRESETS, Row
+from src.evaluation.upscaling_measures import PRESETS, Row
 from src.scenes.photographs import HELD_OUT, read_photograph
 from src.training.degrade import add_noise, blur, shrink, through_jpeg
 from src.upscaling.knobs import Knobs

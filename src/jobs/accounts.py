@@ -5,6 +5,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import delete, insert, select, update
 
@@ -130,5 +131,6 @@ def digest(secret: str) -> str:
 
 
 def _account(row: object) -> Account:
-    values = {name: getattr(row, name) for name in Account.__dataclass_fields__}
-    return Account(**values | {"role": Role(values["role"])})
+    values: dict[str, Any] = {name: getattr(row, name) for name in Account.__dataclass_fields__}
+    values["role"] = Role(values["role"])
+    return Account(**values)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, create_engine, event, inspect
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from src.core.errors import BadInputError, OutputError
+from src.core.errors import BadInputError, NewsreelError, OutputError
 from src.jobs.trouble import UnavailableError, trouble_of
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -91,7 +91,7 @@ class Database:
             self._note(told)
             raise told from error
 
-    def _note(self, error: OutputError) -> None:
+    def _note(self, error: NewsreelError) -> None:
         if isinstance(error, UnavailableError):
             self.trouble = error
             if self.is_sqlite and error.kind in REOPENED:

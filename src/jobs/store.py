@@ -41,8 +41,9 @@ class LostLeaseError(NewsreelError):
 
 def as_job(row: Any) -> Job:
     """A row of the table as a Job."""
-    values = dict(row._mapping)
-    return Job(**values | {"state": State(values["state"])})
+    values: dict[str, Any] = dict(row._mapping)
+    values["state"] = State(values["state"])
+    return Job(**values)
 
 
 def source_of(request: dict[str, Any]) -> str | None:
@@ -66,7 +67,7 @@ class JobStore:
     def submit(self, new: NewJob) -> tuple[Job, bool]:
         """Store a job; returns it, and False where its idempotency key was there before."""
         now = self.clock()
-        values = {
+        values: dict[str, Any] = {
             "id": f"{int(now * 1000):011x}{secrets.token_hex(5)}", "kind": new.kind, "owner": new.owner,
             "state": State.PENDING, "request": new.request, "group": new.group, "priority": new.priority,
             "rank": now - AGEING_S * new.priority, "created_at": now, "attempts": 0,
@@ -78,8 +79,8 @@ class JobStore:
             self._store(values)
         except IntegrityError:
             return self._first_with(new), False
-        unset = dict.fromkeys((column.name for column in COLUMNS), None)
-        return Job(**{name: (unset | values)[name] for name in unset}), True
+        shown: dict[str, Any] = {column.name: values.get(column.name) for column in COLUMNS}
+        return Job(**shown), True
 
     def _store(self, values: dict[str, Any]) -> None:
         """Together with what other threads submit; alone where it, or another one of them, was there before."""

@@ -95,7 +95,8 @@ def _on_screen(reader: VideoReader, sampling: Sampling) -> Iterator[np.ndarray]:
             return
         shown = upright(frame.array, reader.info)
     length = 0.0 if first is None else time - first + (last or 2 * half)
-    while taken < sampling.num_frames and taken / sampling.fps < length * (1 - 0.5 / max(count, 1)):
+    end = length * (1 - 0.5 / max(count, 1))
+    while shown is not None and taken < sampling.num_frames and taken / sampling.fps < end:
         yield shown
         taken += 1
 

@@ -5,6 +5,9 @@ from contextlib import suppress
 from fractions import Fraction
 
 import av
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Stream
 
 from src.media.span import Span
 from src.media.timeline import Timeline
@@ -16,16 +19,16 @@ reorders at most."""
 
 
 def copied(
-    given: av.container.InputContainer,
+    given: InputContainer,
     line: Timeline,
-    tracks: dict[int, av.stream.Stream],
+    tracks: dict[int, Stream],
     span: Span,
 ) -> Iterator[av.Packet]:
     """The copied tracks' packets inside the span, in the file's order, up to a damage."""
     if not tracks:
         return
     dates: dict[int, int | None] = {}
-    with suppress(av.FFmpegError):
+    with suppress(FFmpegError):
         for packet in given.demux([given.streams[index] for index in tracks]):
             if not packet.size:  # the last of each track, and of no track
                 continue
@@ -49,11 +52,11 @@ def _move(packet: av.Packet, span: Span, kind: str) -> bool:
     A subtitle that is on screen when the span begins is shown from there on, for what is left of
     it.
     """
-    if packet.pts is None:
+    if packet.pts is None or packet.dts is None:
         return False
-    begin = round(span.begin / packet.time_base)
-    if kind == "subtitle" and span.start > 0 and packet.pts < begin < packet.pts + packet.duration:
-        packet.duration -= begin - packet.pts
+    begin, lasts = round(span.begin / packet.time_base), packet.duration or 0
+    if kind == "subtitle" and span.start > 0 and packet.pts < begin < packet.pts + lasts:
+        packet.duration = lasts - (begin - packet.pts)
         packet.pts = packet.dts = begin
     elif not span.holds(float(packet.pts * packet.time_base)):
         return False
@@ -88,4 +91,5 @@ def merged(first: Iterator[av.Packet], second: Iterator[av.Packet]) -> Iterator[
 
 
 def _time(packet: av.Packet) -> Fraction:
+    assert packet.dts is not None  # copied packets are dated, and new ones too
     return packet.dts * packet.time_base

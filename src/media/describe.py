@@ -2,9 +2,15 @@
 
 import struct
 import threading
+from collections.abc import Iterable
 from fractions import Fraction
+from typing import Any, cast
 
 import av
+from av import logging
+from av.container import InputContainer
+from av.sidedata.sidedata import SideData
+from av.stream import Stream
 from av.video.reformatter import ColorPrimaries, ColorTrc
 
 from src.media.frames import VideoInfo
@@ -53,13 +59,30 @@ def describe(stream: av.VideoStream, first: av.VideoFrame) -> VideoInfo:
         bit_depth=max(component.bits for component in first.format.components),
         chroma="420" if animation else chroma_of(first.format),
         display_matrix=_display_matrix(first),
-        seconds=stream.container.duration / av.time_base if stream.container.duration else None,
+        seconds=seconds_of(stream),
         alpha=has_alpha(first.format),
         chroma_location=next((name for name in LOCATIONS if f", {name})" in said or f", {name}," in said), None),
         mastering=_numbers(first, "MASTERING_DISPLAY_METADATA", 22),
         light=_numbers(first, "CONTENT_LIGHT_LEVEL", 2),
         dolby_vision="DOVI configuration record" in said or "DOVI_METADATA" in side_data(first),
     )
+
+
+def file_of(stream: Stream) -> InputContainer:
+    """The file that a stream is read from, which PyAV's types know as any container."""
+    return cast(InputContainer, stream.container)
+
+
+def seconds_of(stream: Stream) -> float | None:
+    """How long the file plays, where it says so."""
+    length = file_of(stream).duration
+    return length / av.time_base if length else None
+
+
+def pts_of(frame: av.VideoFrame) -> int:
+    """The time of a frame that the reader has given one."""
+    assert frame.pts is not None
+    return frame.pts
 
 
 def rate_of(stream: av.VideoStream) -> Fraction:
@@ -70,17 +93,17 @@ def rate_of(stream: av.VideoStream) -> Fraction:
     return Fraction(25)
 
 
-def stream_line(stream: av.stream.Stream) -> str:
+def stream_line(stream: Stream) -> str:
     """What FFmpeg prints of a stream, which tells some things that PyAV does not: its line, and those of side data."""
     with _DUMPS:
-        level = av.logging.get_level()
-        av.logging.set_level(av.logging.VERBOSE)
-        av.logging.set_libav_level(av.logging.VERBOSE)
+        level = logging.get_level()
+        logging.set_level(logging.VERBOSE)
+        logging.set_libav_level(logging.VERBOSE)
         try:
-            lines = stream.container.dumps_format().splitlines()
+            lines = cast(Any, file_of(stream)).dumps_format().splitlines()
         finally:
-            av.logging.set_libav_level(av.logging.INFO)
-            av.logging.set_level(level)
+            logging.set_libav_level(logging.INFO)
+            logging.set_level(level)
     begins = [n for n, line in enumerate(lines) if line.startswith(("  Stream #0:", "    Stream #0:"))]
     at = next((n for n in begins if lines[n].split("#0:")[1].startswith(_numbered(stream.index))), None)
     if at is None:
@@ -91,7 +114,8 @@ def stream_line(stream: av.stream.Stream) -> str:
 
 def side_data(frame: av.VideoFrame) -> dict[str, bytes]:
     """A frame's side data by name, of each kind the first."""
-    return {data.type.name: bytes(data) for data in reversed(list(frame.side_data))}
+    found = cast(Iterable[SideData], frame.side_data)  # a mapping that iterates over its values
+    return {data.type.name: bytes(data) for data in reversed(list(found))}
 
 
 def _numbered(index: int) -> tuple[str, ...]:
@@ -103,7 +127,7 @@ def _numbers(frame: av.VideoFrame, kind: str, count: int) -> tuple[int, ...] | N
     return struct.unpack_from(f"{count}i", bytes(data)) if data is not None else None
 
 
-def _tag(kind: type, value: int) -> str | None:
+def _tag(kind: type[ColorPrimaries] | type[ColorTrc], value: int) -> str | None:
     """ffmpeg's name for a primaries or transfer code; None for "unspecified" and for codes without a name."""
     member = next((m for m in kind if int(m) == int(value)), None)
     if member is None or member.name == "UNSPECIFIED":

@@ -4,9 +4,11 @@ import os
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
+from typing import cast
 
 import av
 import cv2
+from av.error import FFmpegError
 
 from src.core.errors import BadInputError
 from src.media.frames import VideoInfo
@@ -82,13 +84,13 @@ def find_encoder(name: str) -> Encoder:
 def works(codec: str) -> bool:
     """Whether this codec encodes a frame here: NVENC is in every build and works only beside its hardware."""
     try:
-        context = av.CodecContext.create(codec, "w")
+        context = cast(av.VideoCodecContext, av.CodecContext.create(codec, "w"))
         context.width, context.height = 256, 256
         context.pix_fmt = "yuv422p10le" if codec == "prores_ks" else "yuv420p"
-        context.time_base, context.framerate = Fraction(1, 25), 25
+        context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
         context.options = {"x265-params": "log-level=error"} if codec == "libx265" else {}
         context.open()
-    except (av.FFmpegError, ValueError):
+    except (FFmpegError, ValueError):
         return False
     return True
 
@@ -112,7 +114,7 @@ def pixel_format(encoder: Encoder, info: VideoInfo, preset: str | None = None) -
     raise AssertionError("an encoder without formats")
 
 
-def usual_preset(encoder: Encoder, layout: str) -> str:
+def usual_preset(encoder: Encoder, layout: str) -> str | None:
     """What `--encoder-preset` is when it is not given: of ProRes the one that holds the pixel format."""
     return "4444" if encoder.name == "prores" and "444" in layout else encoder.preset
 

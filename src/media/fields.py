@@ -4,11 +4,14 @@ fields.
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import cast
 
 import av
+from av.error import EOFError as EndOfFile
 from av.filter import Graph
 
 from src.core.errors import BadInputError
+from src.media.describe import pts_of
 from src.media.scan import Scan
 
 FIELD, FRAME, REFUSE = "field", "frame", "refuse"
@@ -45,16 +48,16 @@ class Fields:
                 yield self._passed(frame)
                 continue
             if self._graph is not None and self._shape != _shape(frame):
-                yield from self._end()
+                yield from self._end(self._graph)
             if self._graph is None:
-                self._begin(frame)
+                self._graph = self._begin(frame)
                 if self.began is None and not self.scan.interlaced:
                     self.began = frame.pts
-            self._given.add(frame.pts)
+            self._given.add(pts_of(frame))
             self._graph.push(frame)
-            yield from self._drained()
+            yield from self._drained(self._graph)
         if self._graph is not None:
-            yield from self._end()
+            yield from self._end(self._graph)
 
     def refuse(self) -> BadInputError:
         """The error where `--interlaced refuse` meets what it refuses."""
@@ -71,7 +74,7 @@ class Fields:
 
     def _passed(self, frame: av.VideoFrame) -> av.VideoFrame:
         if self.scan.interlaced:
-            frame.pts, frame.duration = 2 * frame.pts, 2 * (frame.duration or 0)
+            frame.pts, frame.duration = 2 * pts_of(frame), 2 * (frame.duration or 0)
         return frame
 
     def _made(self, frame: av.VideoFrame) -> av.VideoFrame:
@@ -80,42 +83,44 @@ class Fields:
         The second field of a lone picture has the time of the first: it comes half a frame later.
         What a picture carries besides, captions, goes with its first field.
         """
-        first = frame.pts % 2 == 0 and frame.pts // 2 in self._given
-        self._given.discard(frame.pts // 2)
-        if self._last is not None and frame.pts <= self._last:
-            frame.pts = self._last + self._step
-        self._last = frame.pts
+        pts = pts_of(frame)
+        first = pts % 2 == 0 and pts // 2 in self._given
+        self._given.discard(pts // 2)
+        if self._last is not None and pts <= self._last:
+            pts = self._last + self._step
+        self._last = frame.pts = pts
         frame.opaque = FIRST if first else SECOND
         if not self.scan.interlaced:
-            frame.pts, frame.duration = frame.pts // 2, (frame.duration or 0) // 2
+            frame.pts, frame.duration = pts // 2, (frame.duration or 0) // 2
         return frame
 
-    def _begin(self, frame: av.VideoFrame) -> None:
-        parity = {"top": "tff", "bottom": "bff"}.get(self.scan.first, "auto")
+    def _begin(self, frame: av.VideoFrame) -> Graph:
+        parity = {"top": "tff", "bottom": "bff"}.get(self.scan.first or "", "auto")
         chosen = "all" if self.scan.measured else "interlaced"
-        self._graph, self._shape = Graph(), _shape(frame)
-        source = self._graph.add_buffer(
+        graph, self._shape = Graph(), _shape(frame)
+        source = graph.add_buffer(
             width=frame.width,
             height=frame.height,
-            format=frame.format.name,
+            format=frame.format,
             time_base=frame.time_base,
         )
-        bwdif = self._graph.add("bwdif", f"mode=send_{self.mode}:parity={parity}:deint={chosen}")
-        sink = self._graph.add("buffersink")
+        bwdif = graph.add("bwdif", f"mode=send_{self.mode}:parity={parity}:deint={chosen}")
+        sink = graph.add("buffersink")
         source.link_to(bwdif)
         bwdif.link_to(sink)
-        self._graph.configure()
+        graph.configure()
+        return graph
 
-    def _end(self) -> Iterator[av.VideoFrame]:
-        self._graph.push(None)
-        yield from self._drained()
+    def _end(self, graph: Graph) -> Iterator[av.VideoFrame]:
+        graph.push(None)
+        yield from self._drained(graph)
         self._graph = None
 
-    def _drained(self) -> Iterator[av.VideoFrame]:
+    def _drained(self, graph: Graph) -> Iterator[av.VideoFrame]:
         while True:
             try:
-                yield self._made(self._graph.pull())
-            except (BlockingIOError, av.EOFError):
+                yield self._made(cast(av.VideoFrame, graph.pull()))
+            except (BlockingIOError, EndOfFile):
                 return
 
 

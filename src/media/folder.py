@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import av
+from av.error import FFmpegError
 
 from src.core.errors import BadInputError
 from src.media.opening import is_picture, open_file
@@ -46,7 +46,7 @@ def why_not(path: Path) -> str | None:
             if is_picture(container):
                 return "a picture or a text"
             video_stream(container, path)
-    except (BadInputError, av.FFmpegError) as error:
+    except (BadInputError, FFmpegError) as error:
         return str(error).removeprefix(f"{path} ")
     return None
 

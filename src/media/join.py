@@ -5,10 +5,15 @@ Packets of the other tracks are copied as they are. Their times, and those of th
 
 import os
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
+from typing import Any, cast
 
 import av
+from av.container import InputContainer, OutputContainer
+from av.error import FFmpegError
 from av.packet import PacketSideData
+from av.stream import Stream
 
 from src.core.paths import beside
 from src.media.copied import copied, merged
@@ -62,7 +67,7 @@ def join(
                     check()
                     out.mux(packet)
         partial.replace(target)
-    except (OSError, av.FFmpegError) as error:
+    except (OSError, FFmpegError) as error:
         raise output_error(target, error, "--output") from None
     finally:
         partial.unlink(missing_ok=True)
@@ -70,8 +75,8 @@ def join(
 
 def _packets(
     source: Path,
-    given: av.container.InputContainer,
-    out: av.container.OutputContainer,
+    given: InputContainer,
+    out: OutputContainer,
     folder: Path,
     count: int,
     video: VideoFormat,
@@ -86,8 +91,8 @@ def _packets(
 
 
 def _add_tracks(
-    source: Path, given: av.container.InputContainer, out: av.container.OutputContainer, video: VideoFormat
-) -> tuple[av.VideoStream, dict[int, av.stream.Stream]]:
+    source: Path, given: InputContainer, out: OutputContainer, video: VideoFormat
+) -> tuple[av.VideoStream, dict[int, Stream]]:
     """The tracks of the output in the source's order: the new video, and by source index those that are copied."""
     first, path = video_stream(given, source), Path(out.name)
     main, tracks, codecs = None, {}, set(out.supported_codecs)
@@ -99,17 +104,18 @@ def _add_tracks(
         elif stream.type == "attachment":
             out.add_stream_from_template(stream)
         elif is_cover(stream) and path.suffix.lower() == ".mkv":
-            _attach_cover(source, stream, out)
+            _attach_cover(source, cast(av.VideoStream, stream), out)
         else:
             tracks[stream.index] = out.add_stream_from_template(stream)
             tracks[stream.index].metadata.update(stream.metadata)
             tracks[stream.index].disposition = stream.disposition
+    assert main is not None  # it is one of the streams
     return main, tracks
 
 
 def _count_on(
-    given: av.container.InputContainer,
-    out: av.container.OutputContainer,
+    given: InputContainer,
+    out: OutputContainer,
     main: av.VideoStream,
     video: VideoFormat,
     span: Span,
@@ -125,7 +131,7 @@ def _count_on(
         out.metadata["timecode"] = main.metadata["timecode"]
 
 
-def _attach_cover(source: Path, cover: av.VideoStream, out: av.container.OutputContainer) -> None:
+def _attach_cover(source: Path, cover: av.VideoStream, out: OutputContainer) -> None:
     """A cover picture as Matroska has it: a file attached."""
     with open_file(source) as container:
         packets = container.demux(container.streams[cover.index])
@@ -136,10 +142,11 @@ def _attach_cover(source: Path, cover: av.VideoStream, out: av.container.OutputC
         out.add_attachment(named, mime, data)
 
 
-def _add_video(out: av.container.OutputContainer, source: av.VideoStream, video: VideoFormat) -> av.VideoStream:
+def _add_video(out: OutputContainer, source: av.VideoStream, video: VideoFormat) -> av.VideoStream:
     """The new video track. Its encoder is only opened, for its header; the frames come from the segments."""
     rate = video.info.rate.limit_denominator(100_000)
-    stream = out.add_stream(video.encoder.codec, rate=rate, options=dict(video.options))
+    made = out.add_stream(video.encoder.codec, rate=rate, options=dict(video.options))
+    stream = cast(av.VideoStream, made)
     video.configure(stream.codec_context)
     if stream.codec_context.codec.canonical_name == "hevc" and out.format.name in ("mp4", "mov"):
         stream.codec_context.codec_tag = "hvc1"  # what players of Apple ask for
@@ -153,11 +160,11 @@ def _add_video(out: av.container.OutputContainer, source: av.VideoStream, video:
     return stream
 
 
-def _copy_chapters(given: av.container.InputContainer, out: av.container.OutputContainer, span: Span) -> None:
+def _copy_chapters(given: InputContainer, out: OutputContainer, span: Span) -> None:
     """Chapters, cut to the span."""
     kept = []
     for chapter in given.chapters():
-        base = chapter["time_base"]
+        base = cast(Fraction, chapter["time_base"])  # FFmpeg gives every chapter one
         begin, end = (float(chapter[key] * base) for key in ("start", "end"))
         last = end if span.end is None else min(end, span.end + float(span.origin))
         if last > max(begin, float(span.begin)):
@@ -176,7 +183,8 @@ def _frames(folder: Path, count: int, video: VideoFormat, stream: av.VideoStream
         packet.pts, packet.dts, packet.duration = stored.pts - shift, dts - shift, stored.duration
         packet.is_keyframe = stored.key
         if stored.clear:
-            clear = PacketSideData(BLOCK_ADDITIONAL, len(stored.clear))
+            data_of = cast(Any, PacketSideData)  # its types leave the arguments out
+            clear = data_of(BLOCK_ADDITIONAL, len(stored.clear))
             clear.update(stored.clear)
             packet.set_sidedata(clear)
         yield packet

@@ -6,6 +6,8 @@ from typing import Any
 
 import av
 from av.codec.hwaccel import HWAccel
+from av.error import FFmpegError
+from av.stream import Disposition
 
 from src.core.errors import BadInputError, MissingFileError
 
@@ -33,7 +35,7 @@ def open_file(path: Path, hardware: bool = False, options: dict[str, str] | None
     try:
         container = av.open(media_url(path), options=options or READS, hwaccel=accelerator,
                             metadata_errors="surrogateescape")  # fmt: skip
-    except (av.FFmpegError, OSError) as error:
+    except (FFmpegError, OSError) as error:
         raise BadInputError(f"{path} cannot be read as a video ({words(error)})") from None
     if set(container.format.name.split(",")) & PLAYLISTS:
         container.close()
@@ -54,7 +56,7 @@ def is_picture(container: Any) -> bool:
 
 def main_video(container: Any) -> Any:
     """The first video track that is not a cover picture; None where there is none."""
-    cover = av.stream.Disposition.attached_pic
+    cover = Disposition.attached_pic
     return next((s for s in container.streams.video if not s.disposition & cover), None)
 
 

@@ -2,6 +2,7 @@
 
 import av
 import numpy as np
+from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
 from src.core.errors import BadInputError
@@ -33,7 +34,7 @@ def rgb_of(
             if matrix_name(frame) == YCGCO
             else _rgb(frame, size, deep, alpha)
         )
-    except av.FFmpegError as error:
+    except FFmpegError as error:
         raise BadInputError(
             f"pixels of the format {frame.format.name} cannot be read ({words(error)})"
         ) from None

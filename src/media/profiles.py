@@ -1,6 +1,7 @@
 """Embedded ICC profiles: a photograph's colours as sRGB, which is what models were trained on."""
 
 from io import BytesIO
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -18,13 +19,14 @@ def to_srgb(image: Image.Image, profile: bytes) -> tuple[Image.Image, str | None
     """
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
-        wanted = SPACES.get(source.profile.xcolor_space.strip())
+        space = cast(Any, source.profile).xcolor_space.strip()  # of a C type without stubs
+        wanted = SPACES.get(space)
         if wanted != image.mode:
-            return image, f"its colour profile is for {wanted or source.profile.xcolor_space.strip()} pixels"
+            return image, f"its colour profile is for {wanted or space} pixels"
         transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), image.mode, "RGB")
         if image.mode == "RGB" and _is_srgb(transform):
             return image, None
-        return ImageCms.applyTransform(image, transform), None
+        return cast(Image.Image, ImageCms.applyTransform(image, transform)), None
     except (ImageCms.PyCMSError, OSError, ValueError) as error:
         return image, f"its colour profile is damaged ({error})"
 

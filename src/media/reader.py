@@ -7,10 +7,13 @@ from itertools import islice
 from pathlib import Path
 
 import av
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Stream
 
 from src.core.errors import BadInputError
 from src.core.files import remembered
-from src.media.describe import describe, side_data
+from src.media.describe import describe, pts_of, side_data
 from src.media.fields import FIELD, FRAME, REFUSE, SECOND, Fields
 from src.media.frames import Frame, VideoInfo
 from src.media.opening import main_video, open_file, words
@@ -58,7 +61,7 @@ class VideoReader:
             return Fraction(self._first.pts or 0) * self._stored.time_base
         shown = Fraction(self._stream.start_time or 0) * self._stored.time_base
         heard = [s.start_time * s.time_base for s in self._container.streams.audio if s.start_time is not None]
-        return min(shown, 0) if min([shown, *heard]) < 0 else min([shown, *heard])
+        return min(shown, Fraction(0)) if min([shown, *heard]) < 0 else min([shown, *heard])
 
     def _shown(self, info: VideoInfo) -> VideoInfo:
         """What is known of the frames that are given, from what is known of the stored ones."""
@@ -84,7 +87,7 @@ class VideoReader:
             if (frame.width, frame.height) != size and (frame.width, frame.height) not in told:
                 told.add((frame.width, frame.height))
                 self._note_size(frame, size)
-            yield Picture(self, frame, frame.pts)
+            yield Picture(self, frame, pts_of(frame))
         if fields.began is not None:
             at = float(fields.began * self._stored.time_base - self.origin)
             self.notes.append(f"from {at:.2f} s on there are interlaced pictures, made progressive")
@@ -106,7 +109,7 @@ class VideoReader:
         check_whole(self.path, self._stream, self._stored, count, float(end * base), self.begins_s, self._sought)
 
     def _note_size(self, frame: av.VideoFrame, size: tuple[int, int]) -> None:
-        at = float(frame.pts * self.info.time_base) - self.begins_s
+        at = float(pts_of(frame) * self.info.time_base) - self.begins_s
         self.notes.append(
             f"from {at:.2f} s on the picture is {frame.width}x{frame.height}, not {size[0]}x{size[1]}; "
             "it is scaled to the first size"
@@ -126,13 +129,14 @@ class VideoReader:
 
     def _lands(self, time_s: float, earlier: float) -> bool:
         """Whether a seek to `earlier` seconds before a time finds a frame not after it that needs none before it."""
+        base = self._stored.time_base
         try:
-            self._container.seek(int((time_s - earlier) / self._stream.time_base), stream=self._stream)
+            self._container.seek(int((time_s - earlier) / base), stream=self._stream)
             self._frames = self._packets_decoded()
             first = next(self._frames, None)
-        except (av.FFmpegError, OverflowError):  # no file has times that overflow FFmpeg's
+        except (FFmpegError, OverflowError):  # no file has times that overflow FFmpeg's
             return False
-        if first is None or first.pts is None or first.pts * self._stream.time_base > time_s or not first.key_frame:
+        if first is None or first.pts is None or first.pts * base > time_s or not first.key_frame:
             return False  # amid an intra refresh the first frame is no keyframe, and wrong
         self._first = first
         return True
@@ -161,7 +165,7 @@ class VideoReader:
     def _decode_first(self) -> av.VideoFrame:
         try:
             first = next(self._frames, None)
-        except av.FFmpegError as error:
+        except FFmpegError as error:
             self.close()
             raise BadInputError(f"{self.path} is damaged: no frame can be decoded ({words(error)})") from None
         if first is None or first.width < 1 or first.height < 1:
@@ -176,7 +180,7 @@ class VideoReader:
             for frame in self._frames:
                 yield frame
                 count += 1
-        except av.FFmpegError as error:
+        except FFmpegError as error:
             raise BadInputError(f"{self.path} is damaged after frame {count} ({words(error)})") from None
 
 
@@ -195,7 +199,7 @@ class Picture:
 
 
 def decoded(
-    container: av.container.InputContainer, stream: av.VideoStream, line: Timeline
+    container: InputContainer, stream: av.VideoStream, line: Timeline
 ) -> Iterator[av.VideoFrame]:
     """The frames of a stream at their times on a line. A packet of nothing, for which the picture before it stays on
     screen (Theora, AVI), gives none."""
@@ -204,7 +208,7 @@ def decoded(
             yield from line.place(packet).decode()
 
 
-def video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+def video_stream(container: InputContainer, path: Path) -> av.VideoStream:
     """The first video track that is not a cover picture. Raises BadInputError where there is none."""
     stream = main_video(container)
     if stream is None:
@@ -217,7 +221,7 @@ def video_stream(container: av.container.InputContainer, path: Path) -> av.Video
     return stream
 
 
-def _kind(stream: av.stream.Stream) -> str:
+def _kind(stream: Stream) -> str:
     return "a cover picture" if stream.type == "video" else str(stream.type)
 
 
@@ -230,5 +234,5 @@ def _first_frames(path: Path) -> Iterator[av.VideoFrame]:
     with open_file(path) as container:
         try:
             yield from islice(decoded(container, video_stream(container, path), Timeline([], [])), FRAMES)
-        except av.FFmpegError:
+        except FFmpegError:
             return

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
+from av.error import FFmpegError
 from av.video.reformatter import Colorspace
 
 FRAMES = 16
@@ -110,7 +111,7 @@ def _luma(frame: av.VideoFrame) -> np.ndarray | None:
         luma = frame.to_ndarray(
             format="gray", src_colorspace=Colorspace.ITU709, dst_colorspace=Colorspace.ITU709
         )
-    except av.FFmpegError:  # whoever reads the colours says so
+    except FFmpegError:  # whoever reads the colours says so
         return None
     left, top = max(0, frame.width - 960) // 2, max(0, frame.height - 540) // 4 * 2
     return luma[top : top + 540, left : left + 960 : 2].astype(np.int16)

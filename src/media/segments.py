@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import av
+from av.codec.context import Flags
+from av.error import FFmpegError
 
 from src.core.errors import BadInputError
 from src.media.captions import CODES, with_captions
@@ -116,6 +119,7 @@ class SegmentWriter:
     def _store(self, packets: list[av.Packet]) -> None:
         try:
             for packet in packets:
+                assert packet.pts is not None  # every frame was given one
                 pts = round(packet.pts * packet.time_base / self.video.info.time_base)
                 duration, captions = self._frames.pop(pts, (0, None))
                 data, clear = bytes(packet), bytes(packet.get_sidedata(CLEAR))
@@ -130,12 +134,12 @@ class SegmentWriter:
 
 def open_encoder(video: VideoFormat) -> av.VideoCodecContext:
     """An encoder with its parameters in the header, as every container here wants them."""
-    context = av.CodecContext.create(video.encoder.codec, "w")
+    context = cast(av.VideoCodecContext, av.CodecContext.create(video.encoder.codec, "w"))
     video.configure(context)
-    context.flags |= av.codec.context.Flags.global_header
+    context.flags |= Flags.global_header
     try:
         context.open()
-    except (av.FFmpegError, ValueError) as error:
+    except (FFmpegError, ValueError) as error:
         what = f"{video.width}x{video.height} in {video.layout}"
         raise BadInputError(f"{video.encoder.codec} does not encode {what} ({words(error)})") from None
     return context

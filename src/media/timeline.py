@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
+from av.container import InputContainer
+from av.error import FFmpegError
 
 from src.core.files import remembered
 from src.media.opening import open_file
@@ -84,7 +86,7 @@ def _read(path: Path) -> Timeline:
         return _line(list(_seen(container, tracks))) if tracks else Timeline([], [])
 
 
-def _seen(container: av.container.InputContainer, tracks: list) -> Iterable[Seen]:
+def _seen(container: InputContainer, tracks: list) -> Iterable[Seen]:
     last: dict[int, int] = {}
     try:
         for packet in container.demux(tracks):
@@ -96,7 +98,7 @@ def _seen(container: av.container.InputContainer, tracks: list) -> Iterable[Seen
             )
             begin = (packet.dts if packet.pts is None else packet.pts) * base
             yield Seen(track, pos, packet.dts * base, begin, begin + (packet.duration or 0) * base)
-    except av.FFmpegError:  # a damaged rest is told by who decodes it
+    except FFmpegError:  # a damaged rest is told by who decodes it
         return
 
 

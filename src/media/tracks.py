@@ -6,14 +6,17 @@ from functools import lru_cache
 from pathlib import Path
 
 import av
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.stream import Disposition, Stream
 
 from src.core.errors import BadInputError
-from src.media.describe import stream_line
+from src.media.describe import file_of, stream_line
 from src.media.opening import open_file
 from src.media.reader import video_stream
 
 COPIED = ("video", "audio", "subtitle", "data", "attachment")
-COVER = av.stream.Disposition.attached_pic
+COVER = Disposition.attached_pic
 MATROSKA = (".mkv", ".webm")
 REPLACED_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 """Tags that a muxer writes itself."""
@@ -51,18 +54,18 @@ def check_tracks(source: Path, target: Path) -> list[str]:
     return lost
 
 
-def _left_out(stream: av.stream.Stream, reason: str) -> str:
+def _left_out(stream: Stream, reason: str) -> str:
     what = "cover picture" if is_cover(stream) else f"{stream.type} track"
     return f"{what} {stream.index} ({track_name(stream)}) is left out: {reason}"
 
 
-def _somewhere(stream: av.stream.Stream) -> bool:
+def _somewhere(stream: Stream) -> bool:
     """Whether any container that is written here holds a track."""
     targets = (Path(f"a{suffix}") for suffix in TRIED)
     return any(holds_track(stream, target, supported(target)) for target in targets)
 
 
-def track_name(stream: av.stream.Stream) -> str:
+def track_name(stream: Stream) -> str:
     """What a track is coded in, as a person may look it up: where FFmpeg has no name for it, the file's own tag."""
     known = codec_name(stream)
     if known:
@@ -73,46 +76,46 @@ def track_name(stream: av.stream.Stream) -> str:
     return said[2] or said[1] if said[1] in ("none", "unknown", "bin_data") else said[1].rstrip(",")
 
 
-def holds_track(stream: av.stream.Stream, target: Path, codecs: set[str]) -> bool:
+def holds_track(stream: Stream, target: Path, codecs: set[str]) -> bool:
     """Whether a track goes into the target, whose container has these codecs. Matroska attaches covers as files."""
     suffix = target.suffix.lower()
     if stream.type == "attachment":
         return suffix in MATROSKA
     if is_cover(stream):
-        held = suffix in (".mp4", ".m4v") and codec_name(stream) in codecs and has_plain_tags(stream.container)
-        return held or suffix == ".mkv"
+        held = suffix in (".mp4", ".m4v") and codec_name(stream) in codecs
+        return (held and has_plain_tags(file_of(stream))) or suffix == ".mkv"
     if stream.type not in COPIED or is_timecode(stream):
         return False
     return codec_name(stream) in codecs
 
 
-def _is_chapters(stream: av.stream.Stream) -> bool:
+def _is_chapters(stream: Stream) -> bool:
     """Whether a track holds the names of chapters, as QuickTime has them: the muxer writes a new one."""
     return stream.type == "data" and track_name(stream) == "text" and bool(stream.container.chapters())
 
 
-def is_timecode(stream: av.stream.Stream) -> bool:
+def is_timecode(stream: Stream) -> bool:
     """Whether a track only counts frames: the muxer writes a new one from the new video's own count."""
     return stream.type == "data" and "timecode" in stream.metadata and codec_name(stream) is None
 
 
-def timecode_of(container: av.container.InputContainer, main: av.VideoStream) -> str | None:
+def timecode_of(container: InputContainer, main: av.VideoStream) -> str | None:
     """The timecode of the first frame: of the video track, of a track that counts, or of the file."""
     tagged = [main.metadata, *(s.metadata for s in container.streams if s.type == "data"), container.metadata]
     return next((tags["timecode"] for tags in tagged if "timecode" in tags), None)
 
 
-def has_plain_tags(container: av.container.InputContainer) -> bool:
+def has_plain_tags(container: InputContainer) -> bool:
     """Whether MP4 has a place for every tag of the file."""
     return {key.lower() for key in container.metadata} <= PLAIN_KEYS
 
 
-def is_cover(stream: av.stream.Stream) -> bool:
+def is_cover(stream: Stream) -> bool:
     """Whether a track is a picture to show for the file, not a video."""
     return stream.type == "video" and bool(stream.disposition & COVER)
 
 
-def _advice(container: av.container.InputContainer, target: Path) -> str:
+def _advice(container: InputContainer, target: Path) -> str:
     """What to name the output so that every track but data goes into it."""
     main = video_stream(container, target)
     kinds = ("video", "audio", "subtitle")
@@ -137,7 +140,7 @@ def _supported(container: str) -> set[str] | None:
     try:
         with av.open(os.devnull, "w", format=container) as probe:
             return set(probe.supported_codecs)
-    except (av.FFmpegError, ValueError):
+    except (FFmpegError, ValueError):
         return None
 
 
@@ -148,7 +151,7 @@ def container_format(target: Path) -> str:
     return names.get(suffix, suffix.removeprefix("."))
 
 
-def codec_name(stream: av.stream.Stream) -> str | None:
+def codec_name(stream: Stream) -> str | None:
     context = getattr(stream, "codec_context", None)
     return context.name if context is not None and stream.type == "data" else _canonical(context)
 

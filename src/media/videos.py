@@ -28,6 +28,7 @@ def check_video(path: Path) -> VideoFacts:
     too large.
     """
     import av
+    from av.error import FFmpegError
 
     from src.media.opening import main_video, media_url, words
 
@@ -40,7 +41,7 @@ def check_video(path: Path) -> VideoFacts:
             if next(container.decode(stream), None) is None:
                 raise BadInputError("video holds no frame that can be decoded")
             return facts
-    except av.FFmpegError as error:
+    except FFmpegError as error:
         raise BadInputError(f"video cannot be read: {words(error)}") from None
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 
 from src.core.errors import BadInputError
+from src.media.describe import file_of, seconds_of
 from src.media.frames import VideoInfo
 
 _SHARE_LOST = 0.02
@@ -49,9 +50,9 @@ def _stated_seconds(stream: av.VideoStream) -> float | None:
     """When the container says the last frame ends: Matroska's own tag, or its duration where
     nothing else is in it.
     """
-    container = stream.container
     tag = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
     if tag:
         return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+    container = file_of(stream)
     alone = len(container.streams) == 1 and "matroska" in container.format.name
-    return container.duration / av.time_base if alone and container.duration else None
+    return seconds_of(stream) if alone else None

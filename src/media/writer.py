@@ -11,6 +11,7 @@ from types import TracebackType
 import av
 import numpy as np
 import psutil
+from av.error import FFmpegError
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
 from src.core.errors import OutputError
@@ -40,7 +41,7 @@ class VideoWriter:
             self._container = open_output(self.temporary, options={"movflags": "+faststart"})
             self._open = True
             self._stream = self._add_stream(width, height, fps)
-        except (OSError, av.FFmpegError) as error:
+        except (OSError, FFmpegError) as error:
             self.abort()
             raise output_error(self.path, error, self.flag) from None
 
@@ -68,7 +69,7 @@ class VideoWriter:
     def _mux(self, frame: av.VideoFrame | None) -> None:
         try:
             self._container.mux(self._stream.encode(frame))
-        except (OSError, av.FFmpegError) as error:
+        except (OSError, FFmpegError) as error:
             self.abort()
             raise output_error(self.path, error, self.flag) from None
 
@@ -78,7 +79,7 @@ class VideoWriter:
         try:
             self._open = False
             self._container.close()
-        except (OSError, av.FFmpegError) as error:
+        except (OSError, FFmpegError) as error:
             self.abort()
             raise output_error(self.path, error, self.flag) from None
         return self.temporary
@@ -94,7 +95,7 @@ class VideoWriter:
         """Close and leave nothing behind."""
         if self._open:
             self._open = False
-            with suppress(OSError, av.FFmpegError):
+            with suppress(OSError, FFmpegError):
                 self._container.close()
         with suppress(OSError):
             self.temporary.unlink(missing_ok=True)

@@ -11,7 +11,8 @@ import numpy as np
 
 from src.core.errors import BadInputError
 from src.motion.cuts import histogram_distance, is_cut
-from src.motion.tvl1 import SMALLEST_LEVEL, FlowBackend
+from src.motion.tvl1 import FlowBackend
+from src.motion.tvl1_params import SMALLEST_LEVEL
 from src.motion.warp import inside, visible, warp
 
 ANALYSIS_AREA = 360 * 240

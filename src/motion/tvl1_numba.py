@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 
+from src.core.devices import core_count
 from src.core.errors import BadInputError
-from src.motion.tvl1 import TVL1Params, check_pairs, core_count, level_sizes
 from src.motion.tvl1_kernel import solve_level
+from src.motion.tvl1_params import TVL1Params, check_pairs, level_sizes
 
 _f = np.float32
 
@@ -34,8 +35,8 @@ class NumbaFlow:
 
     def _pyramid(self, image: np.ndarray) -> list[np.ndarray]:
         """Levels (H, W) float32, finest first; half-pixel bilinear without antialiasing, as OpenCV makes them."""
-        levels = [image.astype(np.float32)]
-        for _ in level_sizes(*image.shape, self.params)[1:]:
+        levels: list[np.ndarray] = [image.astype(np.float32)]
+        for _ in level_sizes(image.shape[0], image.shape[1], self.params)[1:]:
             step = self.params.scale_step
             levels.append(cv2.resize(levels[-1], None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR))
         return levels
@@ -43,12 +44,11 @@ class NumbaFlow:
     def _pair(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """(H, W) uint8, twice -> (H, W, 2) float32, from the coarsest level to the finest."""
         p = self.params
-        u1 = u2 = None
-        for I0, I1 in zip(reversed(self._pyramid(first)), reversed(self._pyramid(second)), strict=True):
+        pyramids = [list(reversed(self._pyramid(image))) for image in (first, second)]
+        u1, u2 = np.zeros_like(pyramids[0][0]), np.zeros_like(pyramids[0][0])
+        for level, (I0, I1) in enumerate(zip(*pyramids, strict=True)):
             H, W = I0.shape
-            if u1 is None:
-                u1, u2 = np.zeros_like(I0), np.zeros_like(I0)
-            else:
+            if level:
                 u1, u2 = (cv2.resize(u, (W, H)) / _f(p.scale_step) for u in (u1, u2))
             l_t, taut = _f(p.smoothness * p.theta), _f(p.tau / p.theta)
             threshold = _f(p.epsilon**2 * H * W)

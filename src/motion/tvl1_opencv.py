@@ -1,15 +1,18 @@
 """The reference: OpenCV contrib's Dual TV-L1."""
 
 import threading
+from typing import Any
 
 import cv2
 import numpy as np
 
+from src.core.devices import core_count
 from src.core.errors import BadInputError
-from src.motion.tvl1 import TVL1Params, check_pairs, core_count
+from src.motion.tvl1_params import TVL1Params, check_pairs
 
 
-def _configured(params: TVL1Params):
+def _configured(params: TVL1Params) -> Any:
+    """The solver; by OpenCV's types it would need a flow to begin with."""
     solver = cv2.optflow.createOptFlow_DualTVL1()
     solver.setTau(params.tau)
     solver.setLambda(params.smoothness)
@@ -37,7 +40,7 @@ class OpenCVFlow:
         self.workers = core_count()
         self._local = threading.local()
 
-    def _instance(self):
+    def _instance(self) -> Any:
         if not hasattr(self._local, "instance"):
             self._local.instance = _configured(self.params)
         return self._local.instance

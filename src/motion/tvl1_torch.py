@@ -14,7 +14,7 @@ from loguru import logger
 
 from src.core.errors import BadInputError
 from src.core.toolchain import missing_for_compiling
-from src.motion.tvl1 import TVL1Params, check_pairs, level_sizes
+from src.motion.tvl1_params import TVL1Params, check_pairs, level_sizes
 
 
 def _resize_axis(x: torch.Tensor, size: int, scale: float, dim: int) -> torch.Tensor:
@@ -131,8 +131,8 @@ class TorchFlow:
             return u.permute(0, 2, 3, 1).contiguous().float().cpu().numpy()
 
     def _solve(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-        sizes = level_sizes(*first.shape[1:], self.params)
-        down = (1 / self.params.scale_step,) * 2
+        sizes = level_sizes(first.shape[1], first.shape[2], self.params)
+        down = 1 / self.params.scale_step, 1 / self.params.scale_step
         pyramids = [[first], [second]]
         for size in sizes[1:]:
             for levels in pyramids:

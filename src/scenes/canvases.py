@@ -68,7 +68,7 @@ def shape_mask(radius: int, random: np.random.Generator) -> np.ndarray:
     side = 2 * radius + 3
     mask = np.zeros((side, side), np.uint8)
     middle = radius + 1
-    kind = random.integers(4)
+    kind = int(random.integers(4))
     if kind == 0:
         cv2.circle(mask, (middle, middle), radius, 255, -1, cv2.LINE_AA)
     elif kind == 1:

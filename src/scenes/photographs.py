@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -77,7 +78,8 @@ def _pixels(name: str) -> np.ndarray:
 
 def pack_photographs(file: Path) -> Path:
     """Write the training photographs into one file (NumPy's npz, compressed) that travels to another machine."""
-    np.savez_compressed(file, **{photograph.name: _pixels(photograph.name) for photograph in TRAINING})
+    pictures: dict[str, Any] = {each.name: _pixels(each.name) for each in TRAINING}
+    np.savez_compressed(file, **pictures)
     return file
 
 

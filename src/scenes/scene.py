@@ -67,11 +67,16 @@ class Scene:
     def _draw(self, motions: np.ndarray, t: int) -> np.ndarray:
         picture = self._warp(self.layers[0].canvas, self.layers[0], motions[0, t])
         for layer, motion in zip(self.layers[1:], motions[1:, t], strict=True):
-            alpha = self._warp(layer.alpha, layer, motion, cv2.BORDER_CONSTANT)[..., None].astype(np.float32)
+            alpha = self._alpha(layer, motion)[..., None].astype(np.float32)
             above = self._warp(layer.canvas, layer, motion).astype(np.float32)
             blended = picture + (above - picture) * (alpha / 255)
             picture = np.clip(np.rint(blended), 0, 255).astype(np.uint8)
         return picture
+
+    def _alpha(self, layer: Layer, motion: np.ndarray) -> np.ndarray:
+        """How opaque a layer is at each pixel: (H, W) uint8."""
+        assert layer.alpha is not None  # the background alone has none, and is never above another
+        return self._warp(layer.alpha, layer, motion, cv2.BORDER_CONSTANT)
 
     def _warp(
         self, pixels: np.ndarray, layer: Layer, motion: np.ndarray, border: int = cv2.BORDER_REFLECT_101
@@ -86,7 +91,7 @@ class Scene:
         owner = np.zeros((self.num_frames, self.height, self.width), np.uint8)
         for index, layer in enumerate(self.layers[1:], start=1):
             for t in range(self.num_frames):
-                alpha = self._warp(layer.alpha, layer, motions[index, t], cv2.BORDER_CONSTANT)
+                alpha = self._alpha(layer, motions[index, t])
                 owner[t][alpha > 127] = index
         return owner
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from src.catalog.spec import ModelSpec
+from src.core.devices import find_device
 from src.media.clips import Sampling
 from src.training.encoding_cache import Encoders, EncodingCache
 from src.training.lora import Item
@@ -55,7 +56,7 @@ def estimate(
     depth = transformer.config.num_layers
     seconds = None
     if measure:
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = torch.device(find_device())
         rate = matrix_rate(device, getattr(torch, encoders.dtype)) * EFFICIENCY
         passes = 3 if settings.gradient_checkpointing else 2  # frozen weights need no gradients of their own
         seconds = settings.batch_size * passes * forward_flops(base, tokens, width, depth) / rate

@@ -1,20 +1,15 @@
-"""Whether bfloat16 pays on this machine: it does with AMX or a GPU, and not on most other processors."""
+"""How fast this machine multiplies matrices."""
 
 import time
-from functools import cache
 
 import torch
 
+from src.core import devices
 
-@cache
-def bf16_is_fast(device: torch.device, size: int = 768, margin: float = 1.5) -> bool:
-    """True on CUDA with bfloat16, or where a matrix product on the CPU is `margin` times as fast in it.
 
-    Measured once a process: Accelerate keeps one precision, and a busy machine may answer otherwise the next time.
-    """
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return _seconds(size, torch.float32) > margin * _seconds(size, torch.bfloat16)
+def bf16_is_fast(device: torch.device) -> bool:
+    """See `src.core.devices.bf16_is_fast`."""
+    return devices.bf16_is_fast(device.type)
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype, size: int = 1024) -> float:
@@ -23,7 +18,7 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, size: int = 1024) -> f
     return 2 * size**3 / _seconds(size, dtype, device)
 
 
-def _seconds(size: int, dtype: torch.dtype, device: torch.device | str = "cpu") -> float:
+def _seconds(size: int, dtype: torch.dtype, device: torch.device) -> float:
     """The best of five products of two (size, size) matrices."""
     left, right = (torch.ones(size, size, dtype=dtype, device=device) for _ in range(2))
     best = float("inf")

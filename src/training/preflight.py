@@ -122,7 +122,7 @@ def buckets_of(settings: LoraSettings, spec: ModelSpec) -> list[Sampling]:
     """Every length with every size."""
     frames = settings.frames or (spec.defaults.num_frames,)
     sizes = settings.sizes or ((spec.native.width, spec.native.height),)
-    fps = settings.fps or spec.fps
+    fps = settings.fps or spec.defaults.fps
     return [Sampling(count, fps, width, height) for count in frames for width, height in sizes]
 
 

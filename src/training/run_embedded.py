@@ -157,7 +157,8 @@ def _callbacks(
         def sheet(step: int) -> None:
             from src.training.sheets import write_sheet
 
-            write_sheet(settings, folder, folder / "sheets" / f"{name}-{step:06d}.png", blueprint)
+            pipeline = trained(settings, folder, blueprint)[0].pipeline
+            write_sheet(pipeline, folder / "sheets" / f"{name}-{step:06d}.png", blueprint)
 
         callbacks.append(Every(sheet_minutes, sheet))
     return callbacks

@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs
 from loguru import logger
 
+from src.core.devices import bf16_is_fast, find_device
 from src.core.errors import MissingFileError
 from src.core.paths import home
 from src.core.progress import Listener, ignore
@@ -27,7 +28,6 @@ from src.training.lora_files import Origin, adapter_state, header, write_adapter
 from src.training.lora_layers import add_adapter
 from src.training.lora_samples import SampleMaker
 from src.training.lora_settings import LoraSettings
-from src.training.precision import bf16_is_fast
 from src.training.preflight import Preflight
 from src.training.trackers import Tracker, make_tracker
 
@@ -51,11 +51,10 @@ class Run:
 
 def run_dtype(settings: LoraSettings) -> str:
     """The dtype that the frozen weights have and the forward runs in."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     named = {"float32": "float32", "bf16": "bfloat16", "fp16": "float16"}
     if settings.precision != "auto":
         return named[settings.precision]
-    return "bfloat16" if bf16_is_fast(device) else "float32"
+    return "bfloat16" if bf16_is_fast(find_device()) else "float32"
 
 
 def make_accelerator(dtype: str) -> Accelerator:

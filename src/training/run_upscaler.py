@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from loguru import logger
 
+from src.core.devices import bf16_is_fast
 from src.core.errors import MissingFileError
 from src.training.callbacks import CsvLog, Say
 from src.training.checkpoints import CheckpointManager
@@ -33,7 +34,8 @@ def run_slice(settings: UpscalerSettings, folder: Path, minutes: float, start_fr
     (folder / SETTINGS).write_text(settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
     recipe = UpscalerRecipe(settings)
     checkpoints = CheckpointManager(folder / "checkpoints")
-    trainer = Trainer(recipe, settings.schedule, settings.seed, checkpoints, torch.cuda.is_available())
+    fast = torch.cuda.is_available() and bf16_is_fast("cuda")
+    trainer = Trainer(recipe, settings.schedule, settings.seed, checkpoints, fast)
     resumed = trainer.resume()
     if start_from is not None and not resumed:
         trainer.start_from(_fitting(recipe, start_from))

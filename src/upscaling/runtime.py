@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from src.core.devices import bf16_is_fast, core_count
 from src.core.errors import NotFiniteError
 from src.core.finite import is_finite
 from src.core.memory import keep_freed_memory
@@ -55,7 +55,7 @@ class NetworkRunner:
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
         self.spec = network.spec
-        self.half = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        self.half = self.device.type == "cuda" and bf16_is_fast("cuda")
         self.budget = budget or int(SHARE * free_memory(self.device))
 
     def batch(self, height: int, width: int) -> Batch:
@@ -186,5 +186,4 @@ def free_memory(device: torch.device) -> int:
 
 def set_threads(threads: int | None) -> None:
     """CPU threads of the network; None takes as many as this process may use."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(threads or cores)
+    torch.set_num_threads(threads or core_count())

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from src.catalog.spec import ModelSpec
+from src.core.devices import find_device
 from src.core.errors import NotFiniteError
 from src.pipelines.adapter_files import AdapterFile
 from src.pipelines.adapters import AdapterRack
@@ -31,7 +32,7 @@ def held_out_losses(
     found.check()
     if not found.held_out:
         return None
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(find_device())
     found.items = found.held_out
     encode_all(found, device, Share())
     pipe = read_pipeline(folder, DTYPES[dtype], ("transformer",))

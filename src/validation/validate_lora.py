@@ -84,11 +84,11 @@ def validate(values: dict[str, Any], listener: Any) -> tuple[dict[str, Any], Pat
 
 def open_adapter(model: str, lora: Path) -> tuple[Any, Any, Path]:
     """The base's spec, the adapter's file, and the base's folder; refused where they do not belong together."""
+    from src.engine.generate import plain_model
     from src.pipelines.adapter_files import read_adapter
     from src.pipelines.locate import locate
-    from src.training.lora_model import choose
 
-    spec = choose(model)
+    spec = plain_model(model)
     folder = locate(spec)
     return spec, read_adapter(str(lora), folder), folder
 

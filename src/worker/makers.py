@@ -113,12 +113,12 @@ class EngineMaker:
     """Runs jobs through the engine; keeps the last session warm. device: "auto", "cpu" or "cuda"."""
 
     def __init__(self, device: str = "auto") -> None:
+        from src.engine.generate import plain_model
         from src.engine.probe import probe
         from src.engine.session import Sessions
-        from src.engine.warm import plain_model
 
         self.hardware, self.sessions, self.device, self.wall = probe(device), Sessions(), device, Wall(READING)
-        self.spec = plain_model(device)
+        self.spec = plain_model(device=device)
 
     def warm(self, what: str) -> None:
         from src.engine.warm import warm_up
@@ -170,7 +170,7 @@ class EngineMaker:
     def _upscale(self, job: Job, path: Path, watch: Watch) -> dict[str, Any]:
         from src.worker.upscale import upscale
 
-        return upscale(job.request, path, watch, self.hardware)
+        return upscale(job.request, path, self.hardware, watch.listener, watch.cancel)
 
 
 def _fake_seconds() -> float:

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from src.core.config import validate
 from src.core.hardware import Hardware
+from src.core.progress import CancelToken, Listener
 from src.media.encoders import find_encoder, works
 from src.media.reader import VideoReader
 from src.upscaling.backends import Choice
 from src.upscaling.job import UpscaleJob
 from src.upscaling.knobs import Knobs
 
-if TYPE_CHECKING:
-    from src.worker.makers import Watch
 
-
-def upscale(request: dict[str, Any], path: Path, watch: Watch, hardware: Hardware) -> dict[str, Any]:
+def upscale(
+    request: dict[str, Any], path: Path, hardware: Hardware, listener: Listener, cancel: CancelToken
+) -> dict[str, Any]:
     """Enlarge the request's input to `path`; returns the result's JSON.
 
     request: input, scale, quality, denoiseLevel, preserveDetails, guideScale, as src/api/upscale.py checks them.
     """
     from src.upscaling.stream import upscale_video
 
-    report = upscale_video(_job(request, path, hardware.device), watch.listener, watch.cancel)
+    report = upscale_video(_job(request, path, hardware.device), listener, cancel)
     return {
         "frames": report.frames, "width": report.width, "height": report.height, "lost": report.lost,
         "damaged": report.damaged, "seconds": {"upscale": report.seconds},

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from benchmarks import card, card_publish, card_wheels
-from benchmarks.card import Row, run_rows
+from benchmarks.card_run import Row, run_rows
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import CONFIGS, REPOSITORY
 from src.scenes.photographs import PACKED, pack_photographs

@@ -17,9 +17,10 @@ import torch
 
 from benchmarks.temporal_clips import dead_leaves, prepared, view
 from src.core.errors import BadInputError
-from src.motion.tvl1 import BACKENDS, TVL1Params, flow_backend
+from src.motion.tvl1 import BACKENDS, flow_backend
 from src.motion.tvl1_kernel import solve_level
 from src.motion.tvl1_opencv import _configured
+from src.motion.tvl1_params import TVL1Params
 from src.motion.tvl1_torch import TorchFlow, _sample, _with_gradient
 
 SIZE = (180, 120)

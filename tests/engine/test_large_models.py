@@ -7,17 +7,19 @@ import pytest
 
 from src.catalog.models import find_model
 from src.catalog.profiles import load_profiles
+from src.core.config import validate
 from src.core.errors import BadInputError
-from src.core.plan import Size
+from src.core.plan import Plan, Size
 from src.core.prompts import load_templates
 from src.core.request import Request
 from src.engine import generate as engine
-from src.engine.generate import choose_model, generate, plans_for, prepare, sized
+from src.engine.generate import choose_model, generate, plain_model, plans_for, prepare, sized
 from src.engine.planner import choices
 from src.engine.resolve import resolve
 from src.evaluation.memory import CARDS, card, count_of
 from src.media.reader import VideoReader
 from src.pipelines.blueprint import TINY
+from src.validation.validate_lora import open_adapter
 from tests.newer_kit import build_newer
 
 FIRST, NEWER = find_model("cogvideox-5b-i2v"), find_model("cogvideox1.5-5b-i2v")
@@ -71,6 +73,21 @@ def test_a_budget_of_12_gb_is_the_plan_of_a_12_gb_card(size):
     assert planned(FIRST, card(size), vram_budget="12GB").profile == "stream"
 
 
+@pytest.mark.parametrize(("name", "rate"), [("nano", 8), (FIRST.id, 8), (NEWER.id, 16)])
+def test_a_clip_plays_at_the_models_own_rate_unless_asked(name, rate):
+    spec = find_model(name)
+    assert asked().fps is None
+    assert planned(spec, card(80)).fps == rate
+    assert planned(spec, card(80), fps=24.0).fps == 24
+
+
+def test_a_plan_written_when_every_model_played_at_eight_keeps_its_rate():
+    """Replay runs the plan, whatever the model's rate is now."""
+    old = planned(NEWER, card(80), fps=8.0)
+    again = validate(json.loads(old.model_dump_json()), Plan, "manifest")
+    assert (again.fps, again.digest()) == (8.0, old.digest())
+
+
 def test_auto_is_the_large_model_where_it_fits(monkeypatch, photograph):
     monkeypatch.setattr(engine, "find", lambda spec: spec)
     request = Request(input_image=photograph)
@@ -79,6 +96,17 @@ def test_auto_is_the_large_model_where_it_fits(monkeypatch, photograph):
         spec, sentence = choose_model(request)
         assert spec.id == name
         assert "GPU memory at least" in sentence or name != "nano"
+
+
+def test_training_and_validation_take_the_base_that_a_clip_would(monkeypatch, tmp_path):
+    """They had a rule of their own, by which a card of 2 GB got the 5B."""
+    monkeypatch.setattr(engine, "find", lambda spec: spec)
+    monkeypatch.setattr("src.pipelines.locate.locate", lambda spec: tmp_path)
+    monkeypatch.setattr("src.pipelines.adapter_files.read_adapter", lambda *_: None)
+    for size, name in ((2, "nano"), (24, FIRST.id)):
+        monkeypatch.setattr("src.engine.probe.probe", lambda _, size=size: card(size))
+        assert plain_model().id == name
+        assert open_adapter("auto", tmp_path)[0].id == name
 
 
 def test_auto_stays_with_the_large_model_while_it_fills_the_card(monkeypatch, photograph):
@@ -149,7 +177,7 @@ def test_the_true_configuration_of_1_5_is_no_2400_pixel_model(newer_folder, tmp_
     config = json.loads(file.read_text()) | {"sample_width": 300, "sample_height": 300, "sample_frames": 81}
     file.write_text(json.dumps(config))
     found = find_model(str(folder))
-    assert (found.native, found.delivered, found.fps) == (NEWER.native, Size(width=1360, height=768), 16)
+    assert (found.native, found.delivered, found.defaults.fps) == (NEWER.native, Size(width=1360, height=768), 16)
     assert (found.frames, found.defaults.num_frames) == (NEWER.frames, NEWER.defaults.num_frames)
 
 

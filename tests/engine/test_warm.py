@@ -36,7 +36,7 @@ def test_the_description_is_that_of_the_model_and_its_weights(tiny_folder, monke
     told = warm.describe_model("cpu")
     assert (told["name"], told["width"], told["height"], told["frames"], told["fps"]) == ("nano", 240, 160, 49, 8.0)
     assert told["weights"] == base_hash(REPOSITORY / "checkpoints" / "nano")[:12]
-    monkeypatch.setattr(warm, "choose_model", lambda _: (find_model(str(tiny_folder)), ""))
+    monkeypatch.setattr("src.engine.generate.choose_model", lambda _: (find_model(str(tiny_folder)), ""))
     other = warm.describe_model("cpu")
     assert (other["name"], other["width"], other["height"]) == ("tiny", 64, 48)
     assert other["weights"] != told["weights"]

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from src.core.errors import BadInputError
-from src.motion.tvl1 import BACKENDS, TVL1Params, flow_backend, level_sizes
+from src.motion.tvl1 import BACKENDS, flow_backend
+from src.motion.tvl1_params import TVL1Params, level_sizes
 
 ROOT = Path(__file__).resolve().parents[2]
 

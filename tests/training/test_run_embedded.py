@@ -17,9 +17,9 @@ from src.pipelines.blueprint import NANO
 from src.training.checkpoints import CheckpointManager
 from src.training.embedded import prepare
 from src.training.embedded_transformer import TransformerRecipe, moments_of
-from src.training.run_embedded import STAGES, Slice, export, run_slice, start_from, train_stage, usual_stages
+from src.training.run_embedded import STAGES, Slice, export, run_slice, start_from, train_stage, trained, usual_stages
 from src.training.settings import EmbeddedSettings, TransformerStage
-from src.training.sheets import sample
+from src.training.sheets import PROMPTS, SHOWN, sample, write_sheet
 
 
 def test_a_slice_exports_a_stock_pipeline(small, settings, tmp_path, pixels):
@@ -34,6 +34,14 @@ def test_a_slice_exports_a_stock_pipeline(small, settings, tmp_path, pixels):
     photograph = fit_photograph(pixels, small.width, small.height, "cover")
     clip = sample(pipeline, photograph, "pan left", num_frames=9, seed=0, steps=2, guidance=3.0)
     assert clip.shape == (9, small.height, small.width, 3)
+
+
+def test_a_sheet_shows_each_prompt_under_its_name(small, settings, tmp_path):
+    train_stage("text", settings, tmp_path, 0.0, blueprint=small)
+    pipeline = trained(settings, tmp_path, small)[0].pipeline
+    sheet = write_sheet(pipeline, tmp_path / "sheets" / "text.png", small, num_frames=9)
+    with Image.open(sheet) as picture:
+        assert picture.size == (SHOWN * small.width, len(PROMPTS) * (small.height + 16))
 
 
 def test_what_is_exported_runs_in_a_plain_script_with_every_default(small, settings, tmp_path, pixels):

@@ -1,9 +1,7 @@
-"""Tiny seeded networks in place of the shipped ones, and files made by FFmpeg as the world makes them."""
+"""Tiny seeded networks in place of the shipped ones, and a clip to enlarge."""
 
-import subprocess
 from pathlib import Path
 
-import imageio_ffmpeg
 import numpy as np
 import pytest
 import torch
@@ -33,18 +31,6 @@ def tiny_network(scale: int = 2, seed: int = 0, **shape) -> VideoNetwork:
 @pytest.fixture
 def choice(weights) -> Choice:
     return Choice("fast", 2, "cpu", folder=weights)
-
-
-@pytest.fixture(scope="session")
-def ffmpeg():
-    """Run FFmpeg with these arguments."""
-    program = imageio_ffmpeg.get_ffmpeg_exe()
-
-    def run(*arguments: object) -> None:
-        command = [program, "-v", "error", "-nostdin", "-y", *map(str, arguments)]
-        subprocess.run(command, check=True, capture_output=True, timeout=120)
-
-    return run
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,51 @@
+"""What several rooms ask of the machine: its cores, the device behind a name, whether bfloat16 pays.
+
+torch is imported where it is asked, so that importing this module costs nothing.
+"""
+
+import os
+from pathlib import Path
+
+from src.core.errors import BadInputError
+
+AMPERE = (8, 0)
+"""CUDA's compute capability from which bfloat16 is native; below, PyTorch emulates it."""
+
+
+def core_count() -> int:
+    """Cores this process may use, which in a container is fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def find_device(name: str = "auto") -> str:
+    """The device behind "auto", "cpu" or "cuda": "cpu" or "cuda".
+
+    Raises BadInputError where CUDA is asked for and absent, or for another name.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise BadInputError(f"unknown device {name!r}; known: auto, cpu, cuda")
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise BadInputError("--device cuda: no CUDA device is visible here; use --device cpu or auto")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def bf16_is_fast(device: str) -> bool:
+    """Whether "cpu" or "cuda" multiplies bfloat16 natively, several times as fast as float32.
+
+    On a CPU that takes AMX; AVX-512 alone gains nothing. What the machine says, not what is measured: a busy machine
+    would answer otherwise the next time, and a run that resumes would change its precision.
+    """
+    if device == "cpu":
+        return "amx_bf16" in cpu_field("flags").split()
+    import torch
+
+    return torch.cuda.get_device_capability() >= AMPERE
+
+
+def cpu_field(name: str) -> str:
+    """The first line of this name in /proc/cpuinfo, "" where there is none."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")
