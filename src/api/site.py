@@ -24,6 +24,7 @@ from src.jobs.accounts import Login, Role
 
 pages = Jinja2Templates(Path(__file__).parent / "templates")
 pages.env.globals["plain"] = plain
+pages.env.trim_blocks = pages.env.lstrip_blocks = True
 TITLES = {
     401: "Log in first",
     403: "That is not allowed",
@@ -66,7 +67,7 @@ def _login_if_any(request: Request) -> Login | None:
 def render_problem(request: Request, login: Login | None, status: int, sentence: str) -> HTMLResponse:
     """An error as a page."""
     heading = TITLES.get(status, "That did not work")
-    return render(request, "problem.html", login, status, error=sentence, heading=heading, status=status)
+    return render(request, "problem.html", login, status, error=sentence, heading=heading, code=status)
 
 
 def problem_page(scope: Scope, status: int, sentence: str) -> bytes:
