@@ -35,7 +35,7 @@ def forecasts(connection: Connection, now: float, workers: int) -> dict[str, For
     running = connection.execute(select(jobs).where(jobs.c.state == State.PROCESSING)).all()
     left = {row.id: _left(row, usual, now) for row in running}
     found = {name: Forecast(0, seconds if workers else None) for name, seconds in left.items()}
-    free = sorted([seconds or 0.0 for seconds in left.values()] + [0.0] * workers)[:workers]
+    free = _free([seconds or 0.0 for seconds in left.values()], workers)
     for place, row in enumerate(_in_turn(connection, now, workers, usual), 1):
         found[row.id] = Forecast(place, _place(free, usual.seconds(row)))
     return found
@@ -65,6 +65,11 @@ class Usual:
         if row.cost and self._rates[row.kind]:
             return row.cost * median(self._rates[row.kind])
         return median(self._times[row.kind]) if self._times[row.kind] else None
+
+
+def _free(left: list[float], workers: int) -> list[float]:
+    """In how many seconds each worker is free, the first one first; [] without workers."""
+    return sorted(left + [0.0] * (workers - len(left))) if workers else []
 
 
 def _left(row: Any, usual: Usual, now: float) -> float | None:
