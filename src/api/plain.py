@@ -29,6 +29,10 @@ PRIORITIES = {
     "urgent": "Urgent",
     "breaking": "Breaking news",
 }
+ASKED = {
+    "mode": {"optimized": "Fast", "baseline": "Reference, slow"},
+    "fit": {"cover": "Cropped to the frame", "pad": "Whole, with borders"},
+}
 USUAL_FPS = 8.0
 
 
@@ -54,6 +58,29 @@ def _rendered(name: str, values: dict[str, str]) -> str:
 def template_name(name: str) -> str:
     """Such as "Market commentary"."""
     return name.replace("_", " ").capitalize()
+
+
+def asked(job: JobView) -> list[tuple[str, str]]:
+    """What was asked, as labels and values; a template's slots each by itself."""
+    request = dict(job.request)
+    slots = request.pop("set", None) or {}
+    rows = [(_label(name), _value(name, value)) for name, value in request.items()]
+    rows += [(_label(name), str(value)) for name, value in slots.items()]
+    drawn = (job.result or {}).get("seed")
+    return rows + ([("Seed used", str(drawn))] if drawn is not None else [])
+
+
+def _label(name: str) -> str:
+    words = "enlarges" if name == "of" else name.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def _value(name: str, value: object) -> str:
+    if name == "template":
+        return template_name(str(value))
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return ASKED.get(name, {}).get(str(value), str(value))
 
 
 def state(job: JobView) -> str:

@@ -49,7 +49,7 @@ def test_axe_finds_nothing(browser, site, scheme):
 
 
 def make_first(page):
-    page.check("#own-words", force=True)
+    page.click("label[for=own-words]")
     make(page, "Press briefing at city hall, slow push in")
     page.wait_for_selector("#player", timeout=60_000)
 

@@ -182,7 +182,7 @@ def test_pin_delete_again_and_a_desk(browser, site, home):
     assert {job.source for job in _store(home).page()} == {_store(home).page()[0].source}
     page.goto(f"{site.url}/?q=right")
     assert page.locator(".tile").count() == 1
-    secret, looker = site.accounts.create("looker", Role.READ, desk="sports")
+    secret, _ = site.accounts.create("looker", Role.READ, desk="sports")
     site.accounts.assign(site.account.id, "sports")
     other = open_page(browser, site)
     log_in(other, site, secret)

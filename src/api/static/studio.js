@@ -47,6 +47,8 @@ function restore(draft) {
     else field.checked = field.value === value;
   }
   if (draft.files.length) setPhotographs(draft.files);
+  const { seed, takes, fit, priority } = form.elements;
+  form.querySelector(".more").open = Boolean(seed.value) || takes.value !== "1" || fit.value !== "cover" || priority.value !== "normal";
   document.getElementById("drop").dataset.fit = form.elements.fit.value;
   document.getElementById("written").textContent = form.elements.prompt.value.slice(0, 60);
 }
