@@ -1,6 +1,8 @@
 """News of jobs for whoever listens: one reader of the events table for all listeners of this process."""
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 
@@ -107,12 +109,13 @@ class Hub:
                 yield None
 
     async def follow_all(
-        self, owner: Owner, after: int, silence_s: float = 15.0
+        self, owner: Owner, after: int, seconds: float = math.inf, silence_s: float = 15.0
     ) -> AsyncIterator[Sequence[Event]]:
-        """Events of these owners' jobs after number `after`, as they come, until the service stops;
-        an empty list after each silence.
+        """Events of these owners' jobs after number `after`, as they come, for so many seconds or
+        until the service stops; an empty list after each silence.
         """
-        while not self.closing:
+        until = time.monotonic() + seconds
+        while not self.closing and time.monotonic() < until:
             upto = await asyncio.to_thread(self.store.last_event)
             events = await asyncio.to_thread(self.store.events_of, owner, after, upto)
             if events:
@@ -120,7 +123,7 @@ class Hub:
                 yield events
             else:
                 after = upto
-                if not await self.wait(ANY, silence_s):
+                if not await self.wait(ANY, min(silence_s, until - time.monotonic())):
                     yield []
 
     async def finished(self, job_id: str, seconds: float) -> Job:

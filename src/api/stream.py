@@ -35,6 +35,7 @@ def last_event(
 
 
 After = Annotated[int | None, Depends(last_event)]
+Seconds = Annotated[float, Query(ge=0, le=86400, description="How long; then clients come back")]
 
 
 def _opened(until: str) -> dict[int | str, dict]:
@@ -46,24 +47,26 @@ def _opened(until: str) -> dict[int | str, dict]:
     "/events",
     summary="What happens to all of this key's jobs, as server-sent events",
     response_class=StreamingResponse,
-    responses=_opened("Until the client goes away") | responses(401, 403, 422),
+    responses=_opened("For `seconds`, or until the client goes away") | responses(401, 403, 422),
 )
 async def all_events(
-    request: Request, service: ServiceDep, account: Reader, after: After
+    request: Request, service: ServiceDep, account: Reader, after: After, seconds: Seconds = 3600
 ) -> StreamingResponse:
     """Events as of `GET /jobs/{job_id}/events`, each with its `job`; from now on, where no last
     event is named. Kinds are the same.
     """
     begin = after if after is not None else await asyncio.to_thread(service.store.last_event)
     owner = service.visible_to(account)
-    lines = _of_all(service.hub, owner, begin, lambda: is_known(request, service))
+    lines = _of_all(service.hub, owner, begin, seconds, lambda: is_known(request, service))
     return StreamingResponse(lines, media_type="text/event-stream", headers=HEADERS)
 
 
-async def _of_all(hub: Hub, owner: Owner, after: int, allowed: Allowed) -> AsyncIterator[str]:
+async def _of_all(
+    hub: Hub, owner: Owner, after: int, seconds: float, allowed: Allowed
+) -> AsyncIterator[str]:
     """Begins with a sign of life, so that a client knows at once that it is heard."""
     yield f"id: {after}\nevent: hello\ndata: {{}}\n\n"
-    async for events in hub.follow_all(owner, after):
+    async for events in hub.follow_all(owner, after, seconds):
         if not await asyncio.to_thread(allowed):
             return
         yield "".join(_text(event, {"job": event.job_id}) for event in events) or STILL_HERE

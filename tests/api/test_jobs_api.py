@@ -208,7 +208,7 @@ def test_every_answer_carries_security_headers_and_an_id(client):
 
 
 def test_a_bug_answers_500_without_its_inside(client, monkeypatch):
-    monkeypatch.setattr(client.app.state.service.store, "page", lambda *_: 1 / 0)
+    monkeypatch.setattr(client.app.state.service.store, "find", lambda *_: 1 / 0)
     answer = client.get("/jobs")
     assert answer.status_code == 500
     assert "division" not in answer.text

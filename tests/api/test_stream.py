@@ -15,7 +15,7 @@ from src.jobs.store import JobStore
 async def _heard(hub, owner, act, count, allowed=lambda: True):
     """The first `count` pieces of a stream, while `act` happens."""
     await hub.start()
-    stream = _of_all(hub, owner, await asyncio.to_thread(hub.store.last_event), allowed)
+    stream = _of_all(hub, owner, await asyncio.to_thread(hub.store.last_event), 60, allowed)
     pieces = [await anext(stream)]
     acting = asyncio.create_task(asyncio.to_thread(act))
     try:
@@ -47,7 +47,7 @@ def test_it_tells_of_what_may_be_seen_and_of_nothing_else(database, owner, told)
     async def listen():
         hub = Hub(store)
         await hub.start()
-        stream = _of_all(hub, owner, 0, lambda: True)
+        stream = _of_all(hub, owner, 0, 60, lambda: True)
         pieces.append(await anext(stream))
         await asyncio.to_thread(act)
         while {names[event["job"]] for event in _events(pieces)} != told:
@@ -74,6 +74,11 @@ def test_it_ends_when_its_key_is_revoked(database):
     act = lambda: store.submit(NewJob("generate", "a", {"prompt": "p"}))  # noqa: E731
     pieces = asyncio.run(_heard(Hub(store), None, act, 2, allowed=lambda: False))
     assert len(pieces) == 1
+
+
+def test_it_lasts_as_long_as_it_is_asked_to(client):
+    answer = client.get("/jobs/events", params={"seconds": 0})
+    assert answer.text == "id: 0\nevent: hello\ndata: {}\n\n"
 
 
 def test_who_has_no_key_hears_nothing(keys):
