@@ -198,7 +198,7 @@ def test_health_ready_and_metrics(make_client):
 
 
 def test_every_answer_carries_security_headers_and_an_id(client):
-    for path in ("/health", "/nope", "/login", "/static/style.css"):
+    for path in ("/health", "/nope", "/login", "/static/base.css"):
         headers = client.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert "default-src 'self'" in headers["content-security-policy"]
