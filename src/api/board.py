@@ -38,7 +38,9 @@ class Filters:
 
     def following(self, last: str) -> str:
         """The address of the next page."""
-        return "/?" + urlencode({name: value for name, value in vars(self).items() if value} | {"before": last})
+        return "/?" + urlencode(
+            {name: value for name, value in vars(self).items() if value} | {"before": last}
+        )
 
     def wanted(self, service: Service, account: Account) -> Wanted:
         """Raises ApiError 422 for days and states that there are not."""
@@ -79,5 +81,7 @@ def board(service: Service, account: Account, filters: Filters) -> Board:
     jobs = service.store.find(filters.wanted(service, account), PAGE)
     following = filters.following(jobs[-1].id) if len(jobs) == PAGE else None
     seen = service.visible_to(account)
-    shared = (seen is None and service.settings.auth == "on") or (seen is not None and len(seen) > 1)
+    shared = (seen is None and service.settings.auth == "on") or (
+        seen is not None and len(seen) > 1
+    )
     return Board([service.show(job) for job in jobs], filters, following, shared)

@@ -25,11 +25,12 @@ router = APIRouter(include_in_schema=False, route_class=PageRoute)
 
 @router.get("/clips/{job_id}")
 def clip_page(request: Request, service: ServiceDep, login: Viewer, job_id: JobId) -> Response:
-    """One job: progress, then the clip with its score, curve and warnings, beside its enlarged version."""
+    """One job: progress, then the clip with its score and warnings, beside its enlarged one."""
     job = service.store.get(job_id, service.visible_to(login.account))
     report = (job.result or {}).get("report") or {}
+    line = curve(report.get("curve") or [])
     return render(
-        request, "clip.html", login, job=service.show(job), report=report, curve=curve(report.get("curve") or []),
+        request, "clip.html", login, job=service.show(job), report=report, curve=line,
         larger=_larger(service, login, job), may_change=_may_change(login.account, job),
     )  # fmt: skip
 
@@ -43,14 +44,21 @@ def _larger(service: Service, login: Login, job: Job) -> Any:
     """The newest upscaling job of this clip."""
     found = references.enlargement(service.database, job.id)
     try:
-        return service.show(service.store.get(found, service.visible_to(login.account))) if found else None
+        return (
+            service.show(service.store.get(found, service.visible_to(login.account)))
+            if found
+            else None
+        )
     except UnknownJobError:
         return None  # another key's, or deleted meanwhile
 
 
 @router.get("/compare")
 def compare_page(
-    request: Request, service: ServiceDep, login: Viewer, clip: Annotated[list[str], Query(max_length=8)] = []  # noqa: B006
+    request: Request,
+    service: ServiceDep,
+    login: Viewer,
+    clip: Annotated[list[str], Query(max_length=8)] = [],  # noqa: B006
 ) -> Response:
     """Two clips in step; one clip beside its photograph. What has no film yet is its picture."""
     if not 1 <= len(clip) <= 2:
@@ -102,7 +110,8 @@ def _upscale(service: Service, login: Login, job_id: str) -> None:
 
 
 ACTIONS: dict[str, Callable[[Service, Login, str], str | None]] = {
-    "cancel": _cancel, "retry": _retry, "pin": _pin, "unpin": _unpin, "delete": _delete, "upscale": _upscale,
+    "cancel": _cancel, "retry": _retry, "pin": _pin, "unpin": _unpin, "delete": _delete,
+    "upscale": _upscale,
 }  # fmt: skip
 """Each returns where to go then; None for the clip's page."""
 
@@ -121,7 +130,9 @@ def enlarge(service: Service, login: Login, job: Job) -> None:
     check_settings(wanted)
     service.admit(login.account)
     source = {"input": str(service.folder / job.artifact), "name": "enlarged", "of": job.id}
-    new = NewJob("upscale", job.owner, source | wanted.model_dump(), "upscale fast", idempotency_key=key)
+    new = NewJob(
+        "upscale", job.owner, source | wanted.model_dump(), "upscale fast", idempotency_key=key
+    )
     made = service.submit(replace(new, cost=job.cost * wanted.scale**2), login.account)
     if made.state in (State.FAILED, State.CANCELLED):
         service.store.retry(made.id)

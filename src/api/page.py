@@ -35,12 +35,20 @@ def studio(
     """The form, and the jobs below it. again: the job whose request the form begins with."""
     typed = Typed()
     if again:
-        typed = typed_again(service.show(service.store.get(again, service.visible_to(login.account))))
+        typed = typed_again(
+            service.show(service.store.get(again, service.visible_to(login.account)))
+        )
     return _studio(request, service, login, typed, filters)
 
 
 def _studio(
-    request: Request, service: Service, login: Login, typed: Typed, filters: Filters, status: int = 200, **more: Any
+    request: Request,
+    service: Service,
+    login: Login,
+    typed: Typed,
+    filters: Filters,
+    status: int = 200,
+    **more: Any,
 ) -> Response:
     return render(
         request, "studio.html", login, status, board=board(service, login.account, filters), typed=typed,
@@ -76,7 +84,9 @@ def back_to_studio(login: Viewer) -> Response:
     return RedirectResponse("/", 303)
 
 
-async def _submit_all(service: Service, account: Account, files: list[UploadFile], typed: Typed) -> list[Job]:
+async def _submit_all(
+    service: Service, account: Account, files: list[UploadFile], typed: Typed
+) -> list[Job]:
     """A job for each photograph and take. What was stored before an error stays, and is told."""
     forms, made = typed.forms(), []
     files = files or [await run_in_threadpool(_photograph_again, service, account, typed)]
@@ -90,10 +100,14 @@ async def _submit_all(service: Service, account: Account, files: list[UploadFile
     return made
 
 
-def _with_count(error: NewsreelError | ApiError, made: int, wanted: int) -> NewsreelError | ApiError:
+def _with_count(
+    error: NewsreelError | ApiError, made: int, wanted: int
+) -> NewsreelError | ApiError:
     if not made:
         return error
-    return ApiError(status_of(error), f"{made} of {wanted} clips are on their way; then: {told(error)}")
+    return ApiError(
+        status_of(error), f"{made} of {wanted} clips are on their way; then: {told(error)}"
+    )
 
 
 def _photograph_again(service: Service, account: Account, typed: Typed) -> UploadFile:

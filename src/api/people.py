@@ -37,11 +37,15 @@ class People:
         """
         if account.role is Role.ADMIN:
             return None
-        desk = {key.id for key in self._look().values() if account.desk and key.desk == account.desk}
+        desk = {
+            key.id for key in self._look().values() if account.desk and key.desk == account.desk
+        }
         return frozenset(desk | {account.id})
 
     def check_may_change(self, account: Account, job: Job) -> None:
         """Raise ApiError 403 where the job is a colleague's: seeing is not changing."""
         if account.role is not Role.ADMIN and job.owner != account.id:
             owner = self.name_of(job.owner) or "another key"
-            raise ApiError(403, f"this job belongs to {owner}; only that key or an admin changes it")
+            raise ApiError(
+                403, f"this job belongs to {owner}; only that key or an admin changes it"
+            )

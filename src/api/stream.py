@@ -103,4 +103,3 @@ async def _of_one(hub: Hub, job_id: str, after: int, allowed: Allowed) -> AsyncI
 def _text(event: Event, more: dict[str, str]) -> str:
     data = json.dumps({"at": event.at} | more | told(event.data))
     return f"id: {event.id}\nevent: {event.kind}\ndata: {data}\n\n"
-

@@ -12,7 +12,17 @@ from src.core.errors import BadInputError
 
 TAKES = 4
 SLOT = "slot."
-PLAIN = ("prompt", "template", "wording", "mode", "seed", "priority", "fit", "takes", "photograph_of")
+PLAIN = (
+    "prompt",
+    "template",
+    "wording",
+    "mode",
+    "seed",
+    "priority",
+    "fit",
+    "takes",
+    "photograph_of",
+)
 
 
 class ChoiceNeededError(BadInputError):
@@ -54,9 +64,13 @@ class Typed:
         """The prompt or the template; where both are given, the one that was chosen."""
         written = bool(self.prompt.strip())
         if self.template and written and self.wording not in ("prompt", "template"):
-            raise ChoiceNeededError("A template is chosen and a prompt is written: which one shall the clip follow?")
+            raise ChoiceNeededError(
+                "A template is chosen and a prompt is written: which one shall the clip follow?"
+            )
         if self.template and not (written and self.wording == "prompt"):
-            given = {name: value for name, value in self.slots.get(self.template, {}).items() if value}
+            given = {
+                name: value for name, value in self.slots.get(self.template, {}).items() if value
+            }
             return {"template": self.template, "set": json.dumps(given)}
         return {"prompt": self.prompt}
 
@@ -78,8 +92,8 @@ def typed_again(job: JobView) -> Typed:
     template = str(request.get("template") or "")
     seed = request.get("seed") if request.get("seed") is not None else result.get("seed")
     return Typed(
-        prompt=str(request.get("prompt") or ""), template=template, mode=str(request.get("mode") or ""),
+        prompt=str(request.get("prompt") or ""), template=template,
+        mode=str(request.get("mode") or ""),
         seed="" if seed is None else str(seed), fit=str(request.get("fit") or "cover"),
         photograph_of=job.id, slots={template: request.get("set") or {}},
     )  # fmt: skip
-

@@ -38,11 +38,17 @@ def test_a_bug_and_a_database_that_is_away_are_pages_too(client, monkeypatch):
     for fails, status in ((broken, 500), (away, 503)):
         monkeypatch.setattr(store, "find", fails)
         answer = client.get("/", headers=BROWSER)
-        assert (answer.status_code, _is_page(answer), "boom" in answer.text) == (status, True, False)
+        assert (answer.status_code, _is_page(answer), "boom" in answer.text) == (
+            status,
+            True,
+            False,
+        )
 
 
 def test_what_is_too_large_is_told_in_a_page(make_client, jpeg):
     client = make_client(work=False, auth="off", max_upload=1000)
     files = {"image": ("p.jpg", jpeg * 20, "image/jpeg")}
-    answer = client.post("/submit", data={"csrf": "open", "prompt": "p"}, files=files, headers=BROWSER)
+    answer = client.post(
+        "/submit", data={"csrf": "open", "prompt": "p"}, files=files, headers=BROWSER
+    )
     assert (answer.status_code, _is_page(answer)) == (413, True)

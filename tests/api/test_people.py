@@ -29,14 +29,21 @@ def _seen(client, head):
 def test_a_desk_sees_its_own(desk):
     client, _, heads, jobs = desk
     together = {"anna", "jean", "looks"}
-    wanted = {"anna": together, "jean": together, "looks": together, "else": {"else"}, "alone": {"alone"}}
+    wanted = {
+        "anna": together,
+        "jean": together,
+        "looks": together,
+        "else": {"else"},
+        "alone": {"alone"},
+    }
     assert {name: _seen(client, head) for name, head in heads.items()} == wanted
     assert client.get(f"/jobs/{jobs['jean']}", headers=heads["looks"]).status_code == 200
     assert client.get(f"/jobs/{jobs['anna']}", headers=heads["else"]).status_code == 404
 
 
 @pytest.mark.parametrize(
-    ("method", "action"), [("POST", "/cancel"), ("POST", "/retry"), ("PUT", "/pin"), ("DELETE", "/pin"), ("DELETE", "")]
+    ("method", "action"),
+    [("POST", "/cancel"), ("POST", "/retry"), ("PUT", "/pin"), ("DELETE", "/pin"), ("DELETE", "")],
 )
 def test_seeing_is_not_changing(desk, method, action):
     client, _, heads, jobs = desk

@@ -16,8 +16,8 @@ CLIP = REPOSITORY / "outputs" / "examples" / "baseline_cityhall.mp4"
 @pytest.fixture
 def submitted(make_client, jpeg):
     client = make_client(work=False, auth="off")
-    answer = client.post("/generate-video", data={"prompt": "p"}, files={"image": ("p.jpg", jpeg, "image/jpeg")},
-                         headers={"Prefer": "respond-async"})  # fmt: skip
+    files, head = {"image": ("p.jpg", jpeg, "image/jpeg")}, {"Prefer": "respond-async"}
+    answer = client.post("/generate-video", data={"prompt": "p"}, files=files, headers=head)
     return client, answer.json()
 
 

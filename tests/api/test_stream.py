@@ -30,11 +30,17 @@ async def _heard(hub, owner, act, count, allowed=lambda: True):
 
 
 def _events(pieces):
-    lines = [line.removeprefix("data: ") for line in "".join(pieces).splitlines() if line.startswith("data: {")]
+    lines = [
+        line.removeprefix("data: ")
+        for line in "".join(pieces).splitlines()
+        if line.startswith("data: {")
+    ]
     return [json.loads(line) for line in lines if line != "{}"]
 
 
-@pytest.mark.parametrize(("owner", "told"), [(frozenset({"a", "b"}), {"a", "b"}), (frozenset({"a"}), {"a"})])
+@pytest.mark.parametrize(
+    ("owner", "told"), [(frozenset({"a", "b"}), {"a", "b"}), (frozenset({"a"}), {"a"})]
+)
 def test_it_tells_of_what_may_be_seen_and_of_nothing_else(database, owner, told):
     store, names = JobStore(database), {}
 
@@ -66,7 +72,12 @@ def test_progress_is_told_as_it_comes(database):
     job = leases.claim("w", "d")
     pieces = asyncio.run(_heard(Hub(store), None, lambda: leases.progress(job, "denoise", 3, 4), 2))
     event = _events(pieces)[-1]
-    assert (event["job"], event["stage"], event["done"], event["total"]) == (job.id, "denoise", 3, 4)
+    assert (event["job"], event["stage"], event["done"], event["total"]) == (
+        job.id,
+        "denoise",
+        3,
+        4,
+    )
 
 
 def test_it_ends_when_its_key_is_revoked(database):

@@ -25,7 +25,7 @@ def test_from_login_to_clip(browser, site):
     page.click("text=All clips")
     assert page.locator(".tile").count() == 1
     page.select_option("#state", "FAILED")
-    page.click("text=Search")
+    page.click(".filters button")
     assert "Nothing matches" in page.inner_text("main")
     page.click("text=Log out")
     page.wait_for_url("**/login")

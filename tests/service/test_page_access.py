@@ -1,5 +1,5 @@
-"""The pages for everybody: axe-core finds nothing, text and borders have contrast, and a phone, large
-text and stillness are heeded.
+"""The pages for everybody: axe-core finds nothing, text and borders have contrast, and a phone,
+large text and stillness are heeded.
 """
 
 import re
@@ -64,7 +64,9 @@ def test_nothing_moves_for_who_wants_stillness(browser, site):
 
 
 def test_a_phone_has_two_tiles_a_row_and_large_text_fits(browser, site):
-    page = open_page(browser, site, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True)
+    page = open_page(
+        browser, site, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True
+    )
     log_in(page, site)
     for prompt in ("One, pan left", "Two, pan right", "مؤتمر صحفي"):
         page.goto(site.url)
@@ -95,7 +97,9 @@ def _colours(block):
 def _luminance(colour):
     """Relative luminance, WCAG 2.2."""
     parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 

@@ -33,7 +33,6 @@ def _store(home):
     return JobStore(Database(f"sqlite:///{home / 'newsreel.db'}"))
 
 
-
 def test_the_first_day_of_an_editor(browser, site):
     """Log in, drop, choose a template, wait, compare, enlarge, download."""
     page = open_page(browser, site)
@@ -71,18 +70,27 @@ def test_the_list_brings_itself_up_to_date(browser, site, home):
     page = open_page(browser, site)
     log_in(page, site)
     wait_until(lambda: page.get_attribute("html", "data-stream") == "open")
-    job, _ = store.submit(NewJob("generate", site.account.id, {"prompt": "From another place"} | SLOW))
+    job, _ = store.submit(
+        NewJob("generate", site.account.id, {"prompt": "From another place"} | SLOW)
+    )
     tile = f"#tile-{job.id}"
     page.wait_for_selector(tile, timeout=30_000)
     wait_until(lambda: "drawing the movement" in page.inner_text(tile))
     wait_until(lambda: page.locator(f"{tile} progress").evaluate("bar => bar.value") > 1)
     second, _ = store.submit(NewJob("generate", site.account.id, {"prompt": "Behind it"}))
-    wait_until(lambda: page.locator(f"#tile-{second.id}").count() and "next in line" in page.inner_text(f"#tile-{second.id}"))
+    wait_until(
+        lambda: (
+            page.locator(f"#tile-{second.id}").count()
+            and "next in line" in page.inner_text(f"#tile-{second.id}")
+        )
+    )
     store.cancel(job.id)
     wait_until(lambda: "Stopped" in page.inner_text(tile))
     page.wait_for_selector(f"#tile-{second.id} .badge", timeout=30_000)
     video = page.locator(f"#tile-{second.id} video")
-    assert video.get_attribute("src") is None, "clips of the list are fetched when they are looked at"
+    assert video.get_attribute("src") is None, (
+        "clips of the list are fetched when they are looked at"
+    )
     page.hover(f"#tile-{second.id} .face")
     wait_until(lambda: video.evaluate("film => film.currentTime") > 0)
     page.mouse.move(0, 0)
@@ -94,7 +102,9 @@ def test_progress_goes_on_when_the_stream_is_closed(browser, site, home):
     log_in(page, site)
     page.context.route("**/jobs/events*", lambda route: route.fulfill(status=503, body="no"))
     page.add_init_script("delete window.SharedWorker")
-    job, _ = _store(home).submit(NewJob("generate", site.account.id, {"prompt": "p", "fake_steps": 8, "fake_seconds": 8}))
+    job, _ = _store(home).submit(
+        NewJob("generate", site.account.id, {"prompt": "p", "fake_steps": 8, "fake_seconds": 8})
+    )
     page.goto(f"{site.url}/clips/{job.id}")
     page.wait_for_selector("#player", timeout=60_000)
     assert page.get_attribute("html", "data-stream") is None

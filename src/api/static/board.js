@@ -4,7 +4,9 @@ import { still } from "./times.js";
 export function watchBoard() {
   prepare(document);
   addEventListener("newsreel:new", (event) => prepare(event.detail));
-  document.addEventListener("change", (event) => { if (event.target.name === "clip") choose(event.target); });
+  document.addEventListener("change", (event) => {
+    if (event.target.name === "clip") choose(event.target);
+  });
   choose(null);
 }
 
@@ -17,15 +19,23 @@ function prepare(root) {
     for (const kind of ["mouseleave", "blur"]) face.addEventListener(kind, () => stop(video));
   }
   for (const video of root.querySelectorAll("video[data-plays]"))
-    if (!still.matches) video.play().catch(() => {});  // a browser that forbids it shows the first frame
+    if (!still.matches) video.play().catch(() => {}); // where it is forbidden, the poster stays
 }
 
 function play(video) {
   if (still.matches) return;
   if (!video.src) video.src = video.dataset.src;
-  video.addEventListener("playing", () => { video.hidden = false; }, { once: true });
+  video.addEventListener(
+    "playing",
+    () => {
+      video.hidden = false;
+    },
+    { once: true },
+  );
   video.hidden = false;
-  video.play().catch(() => { video.hidden = true; });  // no film: the picture stays
+  video.play().catch(() => {
+    video.hidden = true;
+  }); // no film: the picture stays
 }
 
 function stop(video) {
@@ -49,5 +59,7 @@ function choose(box) {
   const form = document.getElementById("compare");
   form?.classList.toggle("usable", order.length > 0);
   const button = form?.querySelector("button");
-  if (button) button.lastChild.textContent = order.length === 1 ? "Compare with its photograph" : "Compare chosen";
+  if (button)
+    button.lastChild.textContent =
+      order.length === 1 ? "Compare with its photograph" : "Compare chosen";
 }

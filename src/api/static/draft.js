@@ -1,7 +1,8 @@
 // What was typed and chosen, kept in this browser until it is sent: it survives a reload, a refused
 // form and a login that has run out. Each key has its own, and logging out forgets it.
 
-const NAME = "newsreel", STORE = "drafts";
+const NAME = "newsreel",
+  STORE = "drafts";
 const who = document.querySelector("meta[name=who]")?.content ?? "";
 
 function opened() {
@@ -17,7 +18,8 @@ async function ask(mode, act) {
   const database = await opened();
   try {
     return await new Promise((resolve, reject) => {
-      const transaction = database.transaction(STORE, mode), request = act(transaction.objectStore(STORE));
+      const transaction = database.transaction(STORE, mode),
+        request = act(transaction.objectStore(STORE));
       transaction.oncomplete = () => resolve(request.result);
       transaction.onerror = transaction.onabort = () => reject(transaction.error);
     });
@@ -27,7 +29,10 @@ async function ask(mode, act) {
 }
 
 // Private windows may keep nothing; then the page works on without drafts.
-const quietly = (promise) => promise.catch((error) => { console.info("no draft is kept:", error?.name); });
+const quietly = (promise) =>
+  promise.catch((error) => {
+    console.info("no draft is kept:", error?.name);
+  });
 
 export const keep = (draft) => quietly(ask("readwrite", (store) => store.put(draft, who)));
 export const forget = () => quietly(ask("readwrite", (store) => store.delete(who)));

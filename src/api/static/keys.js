@@ -1,7 +1,11 @@
 // Shortcuts. None while somebody types, but for sending.
 
 function isTyping(target) {
-  return target.closest("textarea, select, input:not([type=radio], [type=checkbox], [type=range]), [contenteditable]") !== null;
+  return (
+    target.closest(
+      "textarea, select, input:not([type=radio], [type=checkbox], [type=range]), [contenteditable]",
+    ) !== null
+  );
 }
 
 const ACTIONS = {
@@ -23,12 +27,14 @@ function to(id) {
 function playOrPause(event) {
   const player = document.getElementById("player");
   if (!player || event.target.closest("button, a, summary, video, input")) return false;
-  if (player.paused) player.play(); else player.pause();
+  if (player.paused) player.play();
+  else player.pause();
   return true;
 }
 
 export function watchKeys() {
-  const dialog = document.getElementById("keys"), button = document.getElementById("show-keys");
+  const dialog = document.getElementById("keys"),
+    button = document.getElementById("show-keys");
   if (button && dialog) {
     button.hidden = false;
     button.addEventListener("click", () => dialog.showModal());
@@ -38,7 +44,8 @@ export function watchKeys() {
       document.getElementById("submit")?.requestSubmit();
       return;
     }
-    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || dialog?.open) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || dialog?.open)
+      return;
     const action = ACTIONS[event.key];
     if (action && action(event) !== false) event.preventDefault();
   });

@@ -4,18 +4,26 @@ import { noticeOf } from "./notices.js";
 import { showTimes } from "./times.js";
 import { loginNeeded, pageOf, tell } from "./trouble.js";
 
-const ASK_MS = 3000;        // without a stream
-const LOOK_MS = 10000;      // with one: places in the queue change with jobs that others may not see
-const TOGETHER_MS = 300;    // news that come together are one look
-const seen = new Map();     // what of the page came last from the service, by id
-let streaming = false, due = null, looking = false, out = false, ticks = 0;
+const ASK_MS = 3000; // without a stream
+const LOOK_MS = 10000; // with one: places in the queue change with jobs that others may not see
+const TOGETHER_MS = 300; // news that come together are one look
+const seen = new Map(); // what of the page came last from the service, by id
+let streaming = false,
+  due = null,
+  looking = false,
+  out = false,
+  ticks = 0;
 
 export function follow() {
   if (!document.querySelector("[data-live], [data-board]")) return;
   for (const part of document.querySelectorAll("[data-live]")) seen.set(part.id, part.outerHTML);
   listen();
-  setInterval(() => { if (isDue()) look(); }, 1000);
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
+  setInterval(() => {
+    if (isDue()) look();
+  }, 1000);
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) soon();
+  });
   addEventListener("online", soon);
 }
 
@@ -24,12 +32,14 @@ function listen() {
   if (!who || typeof SharedWorker === "undefined") return;
   try {
     const worker = new SharedWorker("/static/stream.js", { name: `newsreel ${who}` });
-    worker.onerror = () => { streaming = false; };
+    worker.onerror = () => {
+      streaming = false;
+    };
     worker.port.onmessage = (message) => hear(message.data);
     worker.port.start();
     addEventListener("pagehide", () => worker.port.postMessage("bye"));
   } catch (error) {
-    streaming = false;  // some browsers forbid workers in private windows: the page asks then
+    streaming = false; // some browsers forbid workers in private windows: the page asks then
   }
 }
 
@@ -39,8 +49,7 @@ function isDue() {
   return ticks * 1000 >= (streaming ? LOOK_MS : ASK_MS);
 }
 
-const unfinished = () =>
-  document.querySelector("[data-now], [data-board]") !== null;
+const unfinished = () => document.querySelector("[data-now], [data-board]") !== null;
 
 function hear({ kind, data }) {
   if (kind === "open" || kind === "closed") {
@@ -58,22 +67,38 @@ function hear({ kind, data }) {
 
 // On the list, a job that is not there yet is news too.
 function concerns(data) {
-  return document.querySelector("[data-board]") || partsOf(data.job).length ||
-    document.querySelector(`[data-also="${data.job}"]`);
+  return (
+    document.querySelector("[data-board]") ||
+    partsOf(data.job).length ||
+    document.querySelector(`[data-also="${data.job}"]`)
+  );
 }
 
 const partsOf = (job) => document.querySelectorAll(`[data-job="${job}"]`);
 
 function showProgress({ job, stage, done, total }) {
   for (const part of partsOf(job)) {
-    const bar = part.querySelector("progress"), now = part.querySelector("[data-now]");
-    if (!bar) { soon(); continue; }
+    const bar = part.querySelector("progress"),
+      now = part.querySelector("[data-now]");
+    if (!bar) {
+      soon();
+      continue;
+    }
     bar.max = total || 1;
     bar.value = done;
     const rest = now?.textContent.split(" · ").slice(1).join(" · ");
-    if (now && part.dataset.stage === stage) now.textContent =
-      [now.textContent.replace(/,? ?\d+ %.*$/, "").split(" · ")[0] + `, ${Math.floor(100 * done / (total || 1))} %`, rest].filter(Boolean).join(" · ");
-    else if (now) { part.dataset.stage = stage; soon(); }
+    if (now && part.dataset.stage === stage)
+      now.textContent = [
+        now.textContent.replace(/,? ?\d+ %.*$/, "").split(" · ")[0] +
+          `, ${Math.floor((100 * done) / (total || 1))} %`,
+        rest,
+      ]
+        .filter(Boolean)
+        .join(" · ");
+    else if (now) {
+      part.dataset.stage = stage;
+      soon();
+    }
   }
 }
 
@@ -85,7 +110,11 @@ function showPicture(job) {
 }
 
 export function soon() {
-  if (due === null) due = setTimeout(() => { due = null; look(); }, TOGETHER_MS);
+  if (due === null)
+    due = setTimeout(() => {
+      due = null;
+      look();
+    }, TOGETHER_MS);
 }
 
 async function look() {
@@ -95,9 +124,12 @@ async function look() {
   try {
     const answer = await fetch(location.href.split("#")[0], { headers: { Accept: "text/html" } });
     const page = pageOf(await answer.text(), answer.url);
-    if (page === null) { out = true; loginNeeded(); } else if (answer.ok) renew(page);
+    if (page === null) {
+      out = true;
+      loginNeeded();
+    } else if (answer.ok) renew(page);
   } catch (error) {
-    document.documentElement.dataset.stream = "away";  // the service is away; the next look comes
+    document.documentElement.dataset.stream = "away"; // the service is away; the next look comes
   } finally {
     looking = false;
   }
@@ -123,7 +155,8 @@ function exchange(old, part) {
   const chosen = old.querySelector(".pick input")?.checked;
   if (state(old) !== state(part)) tell(`${part.dataset.name}: ${state(part)}`);
   old.replaceWith(fresh);
-  if (chosen && fresh.querySelector(".pick input")) fresh.querySelector(".pick input").checked = true;
+  if (chosen && fresh.querySelector(".pick input"))
+    fresh.querySelector(".pick input").checked = true;
   showTimes(fresh);
   if (focus) (fresh.querySelector(focus) ?? fresh.querySelector("a, button"))?.focus();
   dispatchEvent(new CustomEvent("newsreel:new", { detail: fresh }));
@@ -133,26 +166,38 @@ function exchange(old, part) {
 function onlyWords(old, part) {
   const bare = (each) => {
     const copy = each.cloneNode(true);
-    for (const word of copy.querySelectorAll("[data-now], [data-progress], time, img")) word.remove();
+    for (const word of copy.querySelectorAll("[data-now], [data-progress], time, img"))
+      word.remove();
     return copy.textContent.replace(/\s+/g, " ");
   };
   const count = (each) => each.querySelectorAll("[data-now], [data-progress], video, form").length;
   if (bare(old) !== bare(part) || count(old) !== count(part)) return false;
-  const now = part.querySelectorAll("[data-now]"), bars = part.querySelectorAll("progress");
-  old.querySelectorAll("[data-now]").forEach((each, at) => { if (each.textContent !== now[at].textContent) each.textContent = now[at].textContent; });
-  old.querySelectorAll("progress").forEach((each, at) => { each.max = bars[at].max; each.value = bars[at].value; });
+  const now = part.querySelectorAll("[data-now]"),
+    bars = part.querySelectorAll("progress");
+  old.querySelectorAll("[data-now]").forEach((each, at) => {
+    if (each.textContent !== now[at].textContent) each.textContent = now[at].textContent;
+  });
+  old.querySelectorAll("progress").forEach((each, at) => {
+    each.max = bars[at].max;
+    each.value = bars[at].value;
+  });
   return true;
 }
 
-const trail = (element) => element.id ? `#${element.id}` : element.tagName.toLowerCase() + [...element.classList].map((each) => `.${each}`).join("");
+const trail = (element) =>
+  element.id
+    ? `#${element.id}`
+    : element.tagName.toLowerCase() + [...element.classList].map((each) => `.${each}`).join("");
 
 function add(part, page) {
   const list = document.querySelector("[data-list]");
   if (!list) return;
   seen.set(part.id, part.outerHTML);
   const fresh = document.importNode(part, true);
-  const next = [...page.querySelectorAll("[data-list] > [data-live]")].slice([...part.parentNode.children].indexOf(part) + 1)
-    .map((each) => document.getElementById(each.id)).find(Boolean);
+  const next = [...page.querySelectorAll("[data-list] > [data-live]")]
+    .slice([...part.parentNode.children].indexOf(part) + 1)
+    .map((each) => document.getElementById(each.id))
+    .find(Boolean);
   list.insertBefore(fresh, next ?? null);
   document.querySelector(".empty")?.remove();
   showTimes(fresh);

@@ -14,7 +14,7 @@ export function offerNotices() {
   show();
   button.addEventListener("click", async () => {
     const on = wanted();
-    if (!on && await Notification.requestPermission() !== "granted")
+    if (!on && (await Notification.requestPermission()) !== "granted")
       tell("This browser does not let the page notify you; its settings say so.");
     localStorage.setItem(KEY, on ? "off" : "on");
     show();
@@ -27,5 +27,8 @@ export function noticeOf({ job, state }) {
   const name = document.querySelector(`[data-job="${job}"]`)?.dataset.name;
   if (!name) return;
   const notice = new Notification(words, { body: name, tag: job, icon: "/static/icon.svg" });
-  notice.onclick = () => { focus(); location.href = `/clips/${job}`; };
+  notice.onclick = () => {
+    focus();
+    location.href = `/clips/${job}`;
+  };
 }

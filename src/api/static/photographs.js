@@ -1,6 +1,8 @@
 // Photographs of the form: chosen, dropped or pasted, and shown as the clip will crop them.
 
-let input = null, changed = null, shown = [];
+let input = null,
+  changed = null,
+  shown = [];
 
 export const photographs = () => [...input.files];
 
@@ -15,7 +17,9 @@ export function watchPhotographs(form, whenChanged) {
   input = document.getElementById("image");
   changed = whenChanged;
   input.addEventListener("change", show);
-  form.elements.fit.addEventListener("change", () => { document.getElementById("drop").dataset.fit = form.elements.fit.value; });
+  form.elements.fit.addEventListener("change", () => {
+    document.getElementById("drop").dataset.fit = form.elements.fit.value;
+  });
   form.elements.prompt.addEventListener("input", () => {
     document.getElementById("written").textContent = form.elements.prompt.value.slice(0, 60);
   });
@@ -26,15 +30,17 @@ export function watchPhotographs(form, whenChanged) {
 
 // The whole page takes what is dropped: a photograph beside the frame must not replace the page.
 function watchDrop(drop) {
-  for (const kind of ["dragenter", "dragover"]) document.addEventListener(kind, (event) => {
-    if (!event.dataTransfer?.types.includes("Files")) return;
-    event.preventDefault();
-    drop.classList.add("over");
-  });
-  for (const kind of ["dragleave", "drop"]) document.addEventListener(kind, (event) => {
-    if (kind === "dragleave" && event.relatedTarget) return;
-    drop.classList.remove("over");
-  });
+  for (const kind of ["dragenter", "dragover"])
+    document.addEventListener(kind, (event) => {
+      if (!event.dataTransfer?.types.includes("Files")) return;
+      event.preventDefault();
+      drop.classList.add("over");
+    });
+  for (const kind of ["dragleave", "drop"])
+    document.addEventListener(kind, (event) => {
+      if (kind === "dragleave" && event.relatedTarget) return;
+      drop.classList.remove("over");
+    });
   document.addEventListener("drop", (event) => {
     const files = pictures(event.dataTransfer?.files);
     if (!event.dataTransfer?.files.length) return;
@@ -60,7 +66,8 @@ function take(files) {
 function show() {
   for (const address of shown) URL.revokeObjectURL(address);
   shown = photographs().map((file) => URL.createObjectURL(file));
-  const image = document.getElementById("chosen"), any = shown.length > 0;
+  const image = document.getElementById("chosen"),
+    any = shown.length > 0;
   if (any) {
     image.src = shown[0];
     image.alt = `The photograph ${input.files[0].name}`;
@@ -68,7 +75,10 @@ function show() {
   }
   image.hidden = !any;
   document.getElementById("invite").hidden = any;
-  const count = shown.length > 1 ? `${shown.length} photographs: each becomes a clip.` : "The frame shows what the clip will show.";
+  const count =
+    shown.length > 1
+      ? `${shown.length} photographs: each becomes a clip.`
+      : "The frame shows what the clip will show.";
   document.getElementById("image-hint").textContent = count;
   list();
 }
@@ -80,7 +90,9 @@ function list() {
 }
 
 function item(address, at) {
-  const entry = document.createElement("li"), image = document.createElement("img"), button = document.createElement("button");
+  const entry = document.createElement("li"),
+    image = document.createElement("img"),
+    button = document.createElement("button");
   image.src = address;
   image.alt = input.files[at].name;
   button.type = "button";

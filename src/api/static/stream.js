@@ -4,12 +4,16 @@
 const AGAIN_MS = 5000;
 const KINDS = ["state", "progress", "preview"];
 const ports = new Set();
-let source = null, open = false, last = "";
+let source = null,
+  open = false,
+  last = "";
 
 onconnect = (event) => {
   const port = event.ports[0];
   ports.add(port);
-  port.onmessage = (message) => { if (message.data === "bye") ports.delete(port); };
+  port.onmessage = (message) => {
+    if (message.data === "bye") ports.delete(port);
+  };
   port.postMessage({ kind: open ? "open" : "closed" });
   if (source === null) begin();
 };
@@ -20,11 +24,16 @@ function say(message) {
 
 function begin() {
   source = new EventSource(last ? `/jobs/events?after=${last}` : "/jobs/events");
-  source.addEventListener("hello", (event) => { open = true; last = event.lastEventId; say({ kind: "open" }); });
-  for (const kind of KINDS) source.addEventListener(kind, (event) => {
+  source.addEventListener("hello", (event) => {
+    open = true;
     last = event.lastEventId;
-    say({ kind, data: JSON.parse(event.data) });
+    say({ kind: "open" });
   });
+  for (const kind of KINDS)
+    source.addEventListener(kind, (event) => {
+      last = event.lastEventId;
+      say({ kind, data: JSON.parse(event.data) });
+    });
   source.onerror = lost;
 }
 
@@ -35,5 +44,7 @@ function lost() {
   if (source.readyState !== EventSource.CLOSED) return;
   source.close();
   source = null;
-  setTimeout(() => { if (source === null && ports.size) begin(); }, AGAIN_MS);
+  setTimeout(() => {
+    if (source === null && ports.size) begin();
+  }, AGAIN_MS);
 }

@@ -14,7 +14,10 @@ export async function watchStudio() {
   if (!form) return;
   watchPhotographs(form, save);
   form.addEventListener("input", save);
-  form.addEventListener("submit", (event) => { event.preventDefault(); submit(); });
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    submit();
+  });
   const begun = new URLSearchParams(location.search).has("again");
   if (!begun && !document.querySelector("#trouble .error")) restore(await recall());
 }
@@ -23,7 +26,10 @@ function leave(event) {
   if (event.submitter?.dataset.forgotten) return;
   event.preventDefault();
   const button = event.submitter ?? event.target.querySelector("button");
-  forget().then(() => { button.dataset.forgotten = "yes"; event.target.requestSubmit(button); });
+  forget().then(() => {
+    button.dataset.forgotten = "yes";
+    event.target.requestSubmit(button);
+  });
 }
 
 let saving = null;
@@ -48,7 +54,11 @@ function restore(draft) {
   }
   if (draft.files.length) setPhotographs(draft.files);
   const { seed, takes, fit, priority } = form.elements;
-  form.querySelector(".more").open = Boolean(seed.value) || takes.value !== "1" || fit.value !== "cover" || priority.value !== "normal";
+  form.querySelector(".more").open =
+    Boolean(seed.value) ||
+    takes.value !== "1" ||
+    fit.value !== "cover" ||
+    priority.value !== "normal";
   document.getElementById("drop").dataset.fit = form.elements.fit.value;
   document.getElementById("written").textContent = form.elements.prompt.value.slice(0, 60);
 }
@@ -75,10 +85,19 @@ async function submit() {
 async function sendAll(files) {
   for (const [at, file] of files.entries()) {
     const answer = await send(form, file, { at, of: files.length });
-    if (!answer) { complain("The service cannot be reached. What you typed is kept; try again in a moment."); return; }
+    if (!answer) {
+      complain("The service cannot be reached. What you typed is kept; try again in a moment.");
+      return;
+    }
     const page = pageOf(answer.text, answer.url);
-    if (page === null) { loginNeeded(); return; }
-    if (answer.status >= 400) { refuse(page, files.slice(at)); return; }
+    if (page === null) {
+      loginNeeded();
+      return;
+    }
+    if (answer.status >= 400) {
+      refuse(page, files.slice(at));
+      return;
+    }
     if (at === files.length - 1) await done(answer.url, files.length);
   }
 }

@@ -2,7 +2,11 @@
 
 const DAY = 86400000;
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const date = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
+const date = new Intl.DateTimeFormat(undefined, {
+  day: "numeric",
+  month: "short",
+  year: "numeric",
+});
 
 function words(at) {
   const midnight = new Date().setHours(0, 0, 0, 0);
@@ -18,7 +22,9 @@ export function showTimes(root) {
     time.title = at.toLocaleString();
   }
   for (const image of root.querySelectorAll("img[data-picture]")) {
-    image.addEventListener("error", () => { image.hidden = true; });
+    image.addEventListener("error", () => {
+      image.hidden = true;
+    });
     if (image.complete && image.src && !image.naturalWidth) image.hidden = true;
   }
 }

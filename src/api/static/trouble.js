@@ -1,7 +1,8 @@
 // Errors in the page's own words and frame, and news for screen readers.
 
 export function complain(sentence, link) {
-  const place = document.getElementById("trouble"), line = document.createElement("p");
+  const place = document.getElementById("trouble"),
+    line = document.createElement("p");
   line.className = "error";
   line.append(sentence);
   if (link) {
@@ -25,8 +26,10 @@ export function tell(sentence) {
 
 export function loginNeeded() {
   const here = location.pathname + location.search;
-  complain("You were logged out. What you typed and the photograph are kept.",
-    { href: `/login?next=${encodeURIComponent(here)}`, words: "Log in again" });
+  complain("You were logged out. What you typed and the photograph are kept.", {
+    href: `/login?next=${encodeURIComponent(here)}`,
+    words: "Log in again",
+  });
 }
 
 // The page that a form or a look-up was answered with; null where that is the login.
