@@ -84,10 +84,11 @@ def status_of(error: Expected) -> int:
 
 
 def told(error: Expected) -> str:
-    """One sentence."""
-    return without_paths(
-        sentences(error) if isinstance(error, RequestValidationError) else str(error)
-    )
+    """One sentence, as the page says it: the form's field `image` is the photograph there."""
+    invalid = isinstance(error, RequestValidationError)
+    text = without_paths(sentences(error) if invalid else str(error))
+    text = text.replace("image ", "the photograph ", 1) if text.startswith("image ") else text
+    return text[:1].upper() + text[1:]
 
 
 class LoginNeeded(ApiError):

@@ -15,7 +15,7 @@ def _submit(client, jpeg, headers=None, **fields):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [({"prompt": "x" * 5000}, "4000"), ({"seed": "abc"}, "seed"), ({"priority": "now"}, "priority"),
-     ({"prompt": "", "template": "nope"}, "unknown template"), ({"prompt": "a\x00b"}, "null byte")],
+     ({"prompt": "", "template": "nope"}, "Unknown template"), ({"prompt": "a\x00b"}, "null byte")],
 )  # fmt: skip
 def test_a_wrong_form_keeps_what_was_typed(client, jpeg, fields, words):
     answer = _submit(client, jpeg, **fields)

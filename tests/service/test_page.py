@@ -43,7 +43,9 @@ def test_what_was_typed_stays_when_it_is_wrong(browser, site, tmp_path):
     page.fill("#prompt", "Breaking news <b>bold</b>")
     page.click("#make")
     page.wait_for_selector("#trouble .error")
-    assert "not a picture" in page.inner_text("#trouble")
+    assert "The photograph is not a picture" in page.inner_text("#trouble")
+    assert "cannot show broken.png" in page.inner_text("#image-hint")
+    assert not page.is_visible("#chosen")
     assert page.input_value("#prompt") == "Breaking news <b>bold</b>"
     shot(page, "wrong")
 

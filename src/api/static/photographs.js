@@ -23,6 +23,7 @@ export function watchPhotographs(form, whenChanged) {
   form.elements.prompt.addEventListener("input", () => {
     document.getElementById("written").textContent = form.elements.prompt.value.slice(0, 60);
   });
+  document.getElementById("chosen").addEventListener("error", cannotShow);
   watchDrop(document.getElementById("drop"));
   document.addEventListener("paste", paste);
   if (input.files.length) show();
@@ -81,6 +82,15 @@ function show() {
       : "The frame shows what the clip will show.";
   document.getElementById("image-hint").textContent = count;
   list();
+}
+
+// Browsers do not show every format that the service reads, such as TIFF.
+function cannotShow() {
+  document.getElementById("chosen").hidden = true;
+  document.getElementById("invite").hidden = false;
+  if (input.files.length)
+    document.getElementById("image-hint").textContent =
+      `This browser cannot show ${input.files[0].name}; it can be sent all the same.`;
 }
 
 function list() {
