@@ -5,6 +5,8 @@ and what was typed surviving whatever happens to the page.
 import base64
 import json
 
+import pytest
+
 from src.jobs.accounts import Role
 from src.jobs.database import Database
 from src.jobs.model import NewJob
@@ -205,3 +207,49 @@ def test_pin_delete_again_and_a_desk(browser, site, home):
     page.click("text=Delete it for good")
     page.wait_for_url(site.url + "/")
     assert len(_store(home).page()) == 1
+
+
+NOTICES = """
+window.notices = [];
+window.Notification = class {
+  static permission = 'granted';
+  static requestPermission() { return Promise.resolve('granted'); }
+  constructor(title, more) { window.notices.push([title, more.body]); }
+};
+Object.defineProperty(document, 'hidden', { get: () => window.away === true });
+"""
+"""Stands for the desktop's notices, which a browser without a screen has not."""
+
+
+@pytest.mark.parametrize("streams", [True, False])
+def test_a_notice_when_a_clip_is_done_and_nobody_looks(browser, site, home, streams):
+    page = open_page(browser, site)
+    page.add_init_script(NOTICES + ("" if streams else "delete window.SharedWorker;"))
+    log_in(page, site)
+    page.click("#notify")
+    assert page.get_attribute("#notify", "aria-pressed") == "true"
+    request = {"prompt": "Told of", "fake_steps": 4, "fake_seconds": 4}
+    _store(home).submit(NewJob("generate", site.account.id, request))
+    page.wait_for_selector(".tile [data-now]", timeout=30_000)
+    page.evaluate("window.away = true")
+    wait_until(lambda: page.evaluate("window.notices") == [["The clip is ready", "Told of"]])
+
+
+def test_shortcuts(browser, site):
+    page = open_page(browser, site)
+    log_in(page, site)
+    focused = "document.activeElement.id"
+    page.keyboard.press("/")
+    assert page.evaluate(focused) == "q"
+    page.keyboard.type("n/?")
+    assert page.input_value("#q") == "n/?", "typing is no shortcut"
+    page.focus("#make")
+    page.keyboard.press("n")
+    assert page.evaluate(focused) == "prompt"
+    page.keyboard.type("Pan left")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("#trouble .error")
+    assert "Choose a photograph first" in page.inner_text("#trouble")
+    page.focus("#make")
+    page.keyboard.press("?")
+    page.wait_for_selector("#keys", state="visible")

@@ -44,12 +44,14 @@ function listen() {
 }
 
 function isDue() {
-  if (document.hidden || out || !unfinished()) return false;
+  if (out || !unfinished()) return false;
   ticks += 1;
   return ticks * 1000 >= (streaming ? LOOK_MS : ASK_MS);
 }
 
-const unfinished = () => document.querySelector("[data-now], [data-board]") !== null;
+// A page that nobody looks at asks only for what its notices wait for.
+const unfinished = () =>
+  document.querySelector(document.hidden ? "[data-now]" : "[data-now], [data-board]") !== null;
 
 function hear({ kind, data }) {
   if (kind === "open" || kind === "closed") {
@@ -153,7 +155,10 @@ function exchange(old, part) {
   if (onlyWords(old, part)) return;
   const fresh = document.importNode(part, true);
   const chosen = old.querySelector(".pick input")?.checked;
-  if (state(old) !== state(part)) tell(`${part.dataset.name}: ${state(part)}`);
+  if (state(old) !== state(part)) {
+    tell(`${part.dataset.name}: ${state(part)}`);
+    noticeOf({ job: part.dataset.job, state: state(part) });
+  }
   old.replaceWith(fresh);
   if (chosen && fresh.querySelector(".pick input"))
     fresh.querySelector(".pick input").checked = true;

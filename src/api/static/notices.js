@@ -2,7 +2,13 @@
 import { tell } from "./trouble.js";
 
 const KEY = "newsreel notices";
-const WORDS = { COMPLETED: "The clip is ready", FAILED: "The clip did not work" };
+const WORDS = {
+  COMPLETED: "The clip is ready",
+  FAILED: "The clip did not work",
+  Ready: "The clip is ready",
+  "Did not work": "The clip did not work",
+};
+const told = new Set();
 
 const wanted = () => localStorage.getItem(KEY) === "on" && Notification.permission === "granted";
 
@@ -25,7 +31,8 @@ export function noticeOf({ job, state }) {
   const words = WORDS[state];
   if (!words || !("Notification" in window) || !wanted() || !document.hidden) return;
   const name = document.querySelector(`[data-job="${job}"]`)?.dataset.name;
-  if (!name) return;
+  if (!name || told.has(job + words)) return;
+  told.add(job + words);
   const notice = new Notification(words, { body: name, tag: job, icon: "/static/icon.svg" });
   notice.onclick = () => {
     focus();
