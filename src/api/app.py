@@ -16,7 +16,20 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 
 import src
-from src.api import artifacts, generate, health, jobs, login, page, problems, reference, upscale
+from src.api import (
+    artifacts,
+    clip,
+    generate,
+    health,
+    jobs,
+    login,
+    page,
+    pictures,
+    problems,
+    reference,
+    stream,
+    upscale,
+)
 from src.api.hub import Hub
 from src.api.keeper import Keeper
 from src.api.metrics import Metrics
@@ -25,6 +38,7 @@ from src.api.origins import names
 from src.api.security import is_known
 from src.api.service import Service
 from src.api.settings import ServiceSettings, read_settings
+from src.api.site import problem_page
 from src.console.logs import setup_logs
 from src.core.paths import home
 from src.jobs.accounts import Accounts, Role
@@ -54,7 +68,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app = FastAPI(title="Newsreel", version=src.__version__, description=ABOUT, lifespan=_life, **closed)
     app.state.settings = settings
     app.state.service = make_service(settings)
-    for module in (generate, jobs, artifacts, upscale, health, login, page, reference):
+    for module in (generate, stream, jobs, pictures, artifacts, upscale, health, login, page, clip, reference):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     problems.install(app)
@@ -63,7 +77,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     app.add_middleware(
         Around, limit=settings.max_upload, observe=_observer(app.state.service.metrics),
         known=lambda scope: is_known(HTTPConnection(scope), app.state.service),
-        origins=app.state.service.origins,
+        origins=app.state.service.origins, page=problem_page,
     )  # fmt: skip
     return app
 

@@ -10,7 +10,8 @@ from fastapi.responses import FileResponse
 from src.api.problems import ApiError, responses
 from src.api.security import Reader, ServiceDep
 from src.api.service import Service
-from src.jobs.accounts import Account, Role
+from src.jobs.accounts import Account
+from src.jobs.search import is_among
 from src.worker.names import ATTEMPT
 
 router = APIRouter(prefix="/artifacts", tags=["artifacts"])
@@ -50,7 +51,7 @@ def find(service: Service, account: Account, filename: str) -> FilePath:
     known = NAME.fullmatch(filename) and path.suffix in TYPES and path.is_file() and not path.is_symlink()
     if known and ATTEMPT.fullmatch(filename):
         job = service.store.of_artifact(filename)
-        known = job is not None and (account.role is Role.ADMIN or job.owner == account.id)
+        known = job is not None and is_among(service.visible_to(account), job.owner)
     if not known:
         raise ApiError(404, "there is no such artifact")
     return path

@@ -10,7 +10,7 @@ from src.core.paths import examples, home
 from src.jobs import references
 from src.jobs.model import Job
 from src.jobs.store import JobStore
-from src.worker.names import ATTEMPT, preview_file, remove_attempt
+from src.worker.names import ATTEMPT, remove_attempt, remove_pictures
 
 STORED = ("photographs", "uploads")
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -29,7 +29,7 @@ class Forgetter:
         job = self.store.delete(job_id, owner, even_pinned)
         if job.artifact:
             remove_attempt(examples() / job.artifact)
-        preview_file(examples(), job).unlink(missing_ok=True)
+        remove_pictures(examples(), job)
         if (path := stored_file(job)) is not None:
             self.drop(path)
         return job

@@ -20,7 +20,7 @@ from src.api.forms import (
     request_from,
 )
 from src.api.problems import ApiError, responses
-from src.api.schemas import Generated, JobView, view
+from src.api.schemas import Generated, JobView
 from src.api.security import ServiceDep, Submitter
 from src.api.service import Service
 from src.api.uploads import keep_photograph, read_upload
@@ -53,7 +53,7 @@ async def generate_video(
     """
     job = await submit(service, account, form.image, form, idempotency_key or None)
     if "respond-async" in prefer:
-        return accepted(job)
+        return accepted(job, service)
     return answer(await service.hub.finished(job.id, service.settings.wait), service)
 
 
@@ -143,16 +143,17 @@ def answer(job: Job, service: Service) -> Response:
     if job.state is State.FAILED:
         error: dict[str, Any] = job.error or {}
         raise ApiError(error.get("status", 500), error.get("detail", "the job failed"))
-    return accepted(job)
+    return accepted(job, service)
 
 
-def accepted(job: Job) -> Response:
+def accepted(job: Job, service: Service) -> Response:
     """202 with the job as it is now."""
-    return JSONResponse(view(job).model_dump(mode="json"), 202, {"Location": f"/jobs/{job.id}"})
+    return JSONResponse(service.show(job).model_dump(mode="json"), 202, {"Location": f"/jobs/{job.id}"})
 
 
 def finished(job: Job, service: Service) -> Generated:
     """The answer to a completed job."""
     report = (job.result or {}).get("report") or {}
     path = portable(service.folder / str(job.artifact))
-    return Generated(path=path, url=f"/artifacts/{job.artifact}", temporal_score=report.get("score"), job=view(job))
+    url, shown = f"/artifacts/{job.artifact}", service.show(job)
+    return Generated(path=path, url=url, temporal_score=report.get("score"), job=shown)

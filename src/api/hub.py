@@ -1,16 +1,21 @@
 """News of jobs for whoever listens: one reader of the events table for all listeners of this process."""
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 
 from loguru import logger
 
 from src.jobs.model import Event, Job
+from src.jobs.search import Owner
 from src.jobs.store import JobStore
 
 LOOK_S = 0.1
 AGAIN_S = 2.0
+ANY = "*"
+"""Stands for every job."""
 
 
 class Hub:
@@ -64,19 +69,22 @@ class Hub:
             self._seen = event.id
             for bell in self._waiting.get(event.job_id, ()):
                 bell.set()
+        for bell in self._waiting.get(ANY, ()) if events else ():
+            bell.set()
 
     def _ring_all(self) -> None:
         for waiting in self._waiting.values():
             for bell in waiting:
                 bell.set()
 
-    async def wait(self, job_id: str, seconds: float) -> None:
-        """Until the job has news, or the time is up."""
+    async def wait(self, job_id: str, seconds: float) -> bool:
+        """Until the job has news, or the time is up; returns whether it has."""
         bell = asyncio.Event()
         self._waiting.setdefault(job_id, set()).add(bell)
         try:
             with suppress(TimeoutError):
                 await asyncio.wait_for(bell.wait(), seconds)
+            return bell.is_set()
         finally:
             self._waiting[job_id].discard(bell)
             if not self._waiting[job_id]:
@@ -99,6 +107,24 @@ class Hub:
             if not events:
                 await self.wait(job_id, silence_s)
                 yield None
+
+    async def follow_all(
+        self, owner: Owner, after: int, seconds: float = math.inf, silence_s: float = 15.0
+    ) -> AsyncIterator[Sequence[Event]]:
+        """Events of these owners' jobs after number `after`, as they come, for so many seconds or
+        until the service stops; an empty list after each silence.
+        """
+        until = time.monotonic() + seconds
+        while not self.closing and time.monotonic() < until:
+            upto = await asyncio.to_thread(self.store.last_event)
+            events = await asyncio.to_thread(self.store.events_of, owner, after, upto)
+            if events:
+                after = events[-1].id
+                yield events
+            else:
+                after = upto
+                if not await self.wait(ANY, min(silence_s, until - time.monotonic())):
+                    yield []
 
     async def finished(self, job_id: str, seconds: float) -> Job:
         """The job once it is final, or as it is when the time is up."""

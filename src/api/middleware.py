@@ -11,6 +11,7 @@ from loguru import logger
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from src.api.framed import Page, framed
 from src.api.origins import Origins
 from src.api.problems import bug, problem, retry_of
 from src.core.errors import NewsreelError
@@ -56,9 +57,10 @@ class Around:
 
     def __init__(
         self, app: ASGIApp, limit: int, observe: Callable[[str, int, float], None], known: Callable[[Scope], bool],
-        origins: Origins,
+        origins: Origins, page: Page,
     ) -> None:  # fmt: skip
         self.app, self.limit, self.observe, self.known, self.origins = app, limit, observe, known, origins
+        self.page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -75,14 +77,15 @@ class Around:
                 self._add_headers(message, request_id)
             await send(message)
 
+        shown = framed(scope, sending, self.page)
         with logger.contextualize(request=request_id):
             try:
-                await self._answer(scope, receive, sending)
+                await self._answer(scope, receive, shown)
             except Exception as error:
                 answer = answer_of(error, scope["method"], scope["path"])
                 if started:
                     raise
-                await answer(scope, receive, sending)
+                await answer(scope, receive, shown)
             finally:
                 seconds = time.perf_counter() - begin
                 self.observe(scope["method"], status, seconds)

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from src.api.answers import told
+from src.jobs.forecast import Forecast
 from src.jobs.model import Job, State
 
 EXAMPLE = {
@@ -27,6 +28,10 @@ EXAMPLE = {
     "manifest_url": "/artifacts/press-briefing-19a1b2c3d4e5f60718293-1.mp4/manifest",
     "events_url": "/jobs/19a1b2c3d4e5f60718293/events",
     "preview_url": "/jobs/19a1b2c3d4e5f60718293/preview",
+    "picture_url": "/jobs/19a1b2c3d4e5f60718293/picture",
+    "owner": "night desk",
+    "queue_place": None,
+    "expected_s": None,
 }
 
 
@@ -39,7 +44,11 @@ class ProgressView(BaseModel):
 
 
 class JobView(BaseModel):
-    """A job as clients see it. Times are seconds since the epoch."""
+    """A job as clients see it. Times are seconds since the epoch.
+
+    owner: the name of its key. queue_place: 1 is next, 0 runs; expected_s: seconds until it is
+    done, by how long jobs took lately. Both are None where that is not known, or the job has ended.
+    """
 
     model_config = ConfigDict(json_schema_extra={"example": EXAMPLE})
 
@@ -62,6 +71,10 @@ class JobView(BaseModel):
     manifest_url: str | None
     events_url: str
     preview_url: str
+    picture_url: str
+    owner: str | None
+    queue_place: int | None
+    expected_s: float | None
 
 
 class JobList(BaseModel):
@@ -83,8 +96,8 @@ class Generated(BaseModel):
 HIDDEN = {"input_image", "input", "photograph_sha256"}
 
 
-def view(job: Job) -> JobView:
-    """The job without paths of the machine."""
+def view(job: Job, owner: str | None = None, ahead: Forecast | None = None) -> JobView:
+    """The job without paths of the machine. owner: the name of its key. ahead: its forecast."""
     url = f"/artifacts/{job.artifact}" if job.artifact else None
     return JobView(
         **{name: getattr(job, name) for name in
@@ -98,4 +111,8 @@ def view(job: Job) -> JobView:
         manifest_url=f"{url}/manifest" if url and job.kind == "generate" else None,
         events_url=f"/jobs/{job.id}/events",
         preview_url=f"/jobs/{job.id}/preview",
+        picture_url=f"/jobs/{job.id}/picture",
+        owner=owner,
+        queue_place=ahead.place if ahead else None,
+        expected_s=ahead.seconds if ahead else None,
     )  # fmt: skip

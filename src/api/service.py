@@ -14,11 +14,14 @@ from src.api.hub import Hub
 from src.api.limits import Limits
 from src.api.metrics import Metrics
 from src.api.origins import Origins
+from src.api.outlook import Outlook
+from src.api.people import People
 from src.api.planning import Planning
 from src.api.problems import ApiError
+from src.api.schemas import JobView, view
 from src.api.settings import ServiceSettings
 from src.core.paths import examples
-from src.jobs.accounts import Account, Accounts, Role
+from src.jobs.accounts import Account, Accounts
 from src.jobs.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job, NewJob
@@ -45,6 +48,8 @@ class Service:
     limits: Limits = field(init=False)
     planning: Planning = field(init=False)
     origins: Origins = field(init=False)
+    people: People = field(init=False)
+    outlook: Outlook = field(init=False)
     lookout: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(4))  # health never waits behind uploads
     _known: dict[str, tuple[float, Account | None]] = field(default_factory=dict)
 
@@ -52,6 +57,8 @@ class Service:
         self.forgetter = Forgetter(self.store)
         self.limits = Limits(self.settings, self.store)
         self.planning = Planning(self.leases, self.settings.max_cost)
+        self.people = People(self.accounts)
+        self.outlook = Outlook(self.leases, self.settings.lease)
         self.origins = Origins(self.settings.hosts, self.settings.origins, self.settings.auth)
 
     @property
@@ -83,9 +90,21 @@ class Service:
             known = self._known[secret] = (time.monotonic(), self.accounts.find(secret))
         return known[1]
 
-    def visible_to(self, account: Account) -> str | None:
-        """The owner whose jobs the account may see; None for all."""
-        return None if account.role is Role.ADMIN else account.id
+    def visible_to(self, account: Account) -> frozenset[str] | None:
+        """The owners whose jobs the account may see; None for all."""
+        return self.people.seen_by(account)
+
+    def own(self, account: Account, job_id: str) -> Job:
+        """A job that the account may change. Raises UnknownJobError, and ApiError 403 for a
+        colleague's.
+        """
+        job = self.store.get(job_id, self.visible_to(account))
+        self.people.check_may_change(account, job)
+        return job
+
+    def show(self, job: Job) -> JobView:
+        """The job as clients see it, with its owner's name and its place in the queue."""
+        return view(job, self.people.name_of(job.owner), self.outlook.of(job))
 
 
 async def service_of(request: Request) -> Service:

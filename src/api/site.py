@@ -5,22 +5,37 @@ looks like.
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from fastapi import Depends, Form, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 from fastapi.templating import Jinja2Templates
+from starlette.types import Scope
 
+from src.api import plain
 from src.api.answers import without_paths
-from src.api.origins import SAFE
+from src.api.origins import SAFE, local_path
 from src.api.problems import ApiError, sentences
 from src.api.security import ServiceDep, check_csrf, login_of
 from src.core.errors import NewsreelError
 from src.jobs.accounts import Login, Role
 
 pages = Jinja2Templates(Path(__file__).parent / "templates")
+pages.env.globals["plain"] = plain
+pages.env.trim_blocks = pages.env.lstrip_blocks = True
+TITLES = {
+    401: "Log in first",
+    403: "That is not allowed",
+    404: "That is not here",
+    409: "That came too late",
+    413: "That is too large",
+    429: "Too much at once",
+    503: "Not available right now",
+    507: "The disk is full",
+}
+"""Headings of pages that tell what went wrong."""
 
 
 class PageRoute(APIRoute):
@@ -35,9 +50,29 @@ class PageRoute(APIRoute):
             except LoginNeeded:
                 raise
             except (NewsreelError, ApiError, RequestValidationError) as error:
-                return render(request, "problem.html", None, status_of(error), error=told(error))
+                login = _login_if_any(request)
+                return render_problem(request, login, status_of(error), told(error))
 
         return answer
+
+
+def _login_if_any(request: Request) -> Login | None:
+    """For the frame of an error; where even that cannot be found, the frame goes without."""
+    try:
+        return login_of(request, request.app.state.service)
+    except (NewsreelError, ApiError):
+        return None
+
+
+def render_problem(request: Request, login: Login | None, status: int, sentence: str) -> HTMLResponse:
+    """An error as a page."""
+    heading = TITLES.get(status, "That did not work")
+    return render(request, "problem.html", login, status, error=sentence, heading=heading, code=status)
+
+
+def problem_page(scope: Scope, status: int, sentence: str) -> bytes:
+    """The same for whatever answers problem+json to a browser."""
+    return bytes(render_problem(Request(scope), None, status, sentence).body)
 
 
 Expected = NewsreelError | ApiError | RequestValidationError
@@ -49,19 +84,28 @@ def status_of(error: Expected) -> int:
 
 
 def told(error: Expected) -> str:
-    """One sentence."""
-    return without_paths(
-        sentences(error) if isinstance(error, RequestValidationError) else str(error)
-    )
+    """One sentence, as the page says it: the form's field `image` is the photograph there."""
+    invalid = isinstance(error, RequestValidationError)
+    text = without_paths(sentences(error) if invalid else str(error))
+    text = text.replace("image ", "the photograph ", 1) if text.startswith("image ") else text
+    return text[:1].upper() + text[1:]
 
 
 class LoginNeeded(ApiError):
     """The browser is sent to the login, and from there to where it wanted to look."""
 
     def __init__(self, request: Request) -> None:
-        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        back = f"?{urlencode({'next': wanted})}" if request.method in SAFE and wanted != "/" else ""
+        wanted = self._wanted(request)
+        back = f"?{urlencode({'next': wanted})}" if wanted != "/" else ""
         super().__init__(303, "log in first", {"Location": f"/login{back}"})
+
+    @staticmethod
+    def _wanted(request: Request) -> str:
+        """The page that was asked for; for a form, the page that it is on."""
+        if request.method in SAFE:
+            return request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        page = urlsplit(request.headers.get("Referer", ""))
+        return local_path(page.path + (f"?{page.query}" if page.query else "") or "/")
 
 
 def find_login(request: Request, service: ServiceDep) -> Login:

@@ -148,7 +148,7 @@ def download(service: ServiceDep, account: Reader, task_id: TaskId) -> Response:
     "/cancel/{task_id}", response_model=Message, summary="Stop a task", responses=responses(401, 403, 404, 409, 422)
 )
 def cancel(service: ServiceDep, account: Submitter, task_id: TaskId) -> Message:
-    job = service.store.cancel(_task(service, account, task_id).id)
+    job = service.store.cancel(service.own(account, _task(service, account, task_id).id).id)
     return Message(message="cancelled" if job.state is State.CANCELLED else "the task stops within one batch of frames")
 
 

@@ -18,6 +18,7 @@ def api_keys_app() -> typer.Typer:
     app.command("create", help="Make a key and print it, this once.")(_create)
     app.command("list", help="Show all keys, without their secrets.")(_list)
     app.command("revoke", help="End a key and its logins at once.")(_revoke)
+    app.command("desk", help="Put a key at a desk, whose keys see each other's jobs.")(_desk)
     return app
 
 
@@ -37,6 +38,7 @@ def _create(
     per_minute: Annotated[int, typer.Option(min=0, help="Submissions a minute.")] = 60,
     per_day: Annotated[int, typer.Option(min=0, help="Submissions a day.")] = 2000,
     breaking: Annotated[bool, typer.Option("--breaking", help="May submit breaking news; an admin may.")] = False,
+    desk: Annotated[str, typer.Option(help="Keys of one desk see each other's jobs.")] = "",
     json: Json = False,
 ) -> None:
     from src.core.errors import BadInputError
@@ -45,7 +47,7 @@ def _create(
     with command(json):
         if role not in list(Role):
             raise BadInputError(f"--role is {role!r}; it must be one of: {', '.join(Role)}")
-        secret, account = _accounts().create(name, Role(role), per_minute, per_day, breaking or None)
+        secret, account = _accounts().create(name, Role(role), per_minute, per_day, breaking or None, desk)
         if json:
             print_json({"id": account.id, "key": secret, "role": account.role})
         else:
@@ -66,7 +68,11 @@ def _list(json: Json = False) -> None:
 def _line(account: dict[str, Any]) -> str:
     state = "revoked" if account["revoked_at"] else "in use"
     limits = f"{account['per_minute']}/min {account['per_day']}/day{' breaking' if account['breaking'] else ''}"
-    return f"{account['id']}  {account['role']:<6}  {state:<7}  {limits:<27}  {account['name']}"
+    return f"{account['id']}  {account['role']:<6}  {state:<7}  {limits:<27}  {account['name']}{_at(account)}"
+
+
+def _at(account: dict[str, Any]) -> str:
+    return f"  (desk {account['desk']})" if account["desk"] else ""
 
 
 def _revoke(key_id: Annotated[str, typer.Argument(help="The key's id, as list shows it.")], json: Json = False) -> None:
@@ -76,3 +82,16 @@ def _revoke(key_id: Annotated[str, typer.Argument(help="The key's id, as list sh
             print_json({"revoked": key_id})
         else:
             print(f"key {key_id} is revoked")
+
+
+def _desk(
+    key_id: Annotated[str, typer.Argument(help="The key's id, as list shows it.")],
+    name: Annotated[str, typer.Argument(help="The desk; an empty name takes the key away from any.")],
+    json: Json = False,
+) -> None:
+    with command(json):
+        _accounts().assign(key_id, name)
+        if json:
+            print_json({"id": key_id, "desk": name})
+        else:
+            print(f"key {key_id} is at the desk {name!r}" if name else f"key {key_id} is at no desk")

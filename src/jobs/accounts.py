@@ -21,7 +21,9 @@ PER_MINUTE, PER_DAY = 60, 2000
 
 
 class Role(StrEnum):
-    """read: look at one's own jobs. submit: make jobs too. admin: see and change everybody's."""
+    """read: look at one's own jobs and those of one's desk. submit: make jobs too. admin: see and
+    change everybody's.
+    """
 
     READ = "read"
     SUBMIT = "submit"
@@ -36,7 +38,8 @@ class Role(StrEnum):
 class Account:
     """One API key, without its secret. per_minute, per_day: how many submissions it may make.
 
-    breaking: whether it may submit jobs of priority `breaking`.
+    breaking: whether it may submit jobs of priority `breaking`. desk: keys of one desk see each
+    other's jobs; "" is no desk.
     """
 
     id: str
@@ -47,6 +50,7 @@ class Account:
     per_minute: int = PER_MINUTE
     per_day: int = PER_DAY
     breaking: bool = False
+    desk: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,9 @@ class Accounts:
         self.database, self.clock = database, clock
 
     def create(
-        self, name: str, role: Role, per_minute: int = PER_MINUTE, per_day: int = PER_DAY, breaking: bool | None = None
-    ) -> tuple[str, Account]:
+        self, name: str, role: Role, per_minute: int = PER_MINUTE, per_day: int = PER_DAY, breaking: bool | None = None,
+        desk: str = "",
+    ) -> tuple[str, Account]:  # fmt: skip
         """A new key: its secret, shown this once, and its account. breaking: None gives the right
         to admins.
         """
@@ -73,9 +78,10 @@ class Accounts:
             raise BadInputError("a key needs a name of 1 to 100 characters, such as its newsroom")
         if not name.isprintable():
             raise BadInputError("a key's name is one line of plain text, without control characters")
+        _check_desk(desk)
         secret = PREFIX + secrets.token_urlsafe(32)
         urgent = role == Role.ADMIN if breaking is None else breaking
-        account = Account(secrets.token_hex(6), name, role, self.clock(), None, per_minute, per_day, urgent)
+        account = Account(secrets.token_hex(6), name, role, self.clock(), None, per_minute, per_day, urgent, desk)
         values = {name: getattr(account, name) for name in Account.__dataclass_fields__}
         with self.database.write() as connection:
             connection.execute(insert(keys).values(hash=digest(secret), **values))
@@ -101,6 +107,14 @@ class Accounts:
                 raise BadInputError(f"no key in use has the id {key_id!r}; python -m src.api_keys list shows them")
             connection.execute(delete(logins).where(logins.c.key_id == key_id))
 
+    def assign(self, key_id: str, desk: str) -> None:
+        """Put a key at a desk; "" takes it away from any. Raises BadInputError."""
+        _check_desk(desk)
+        with self.database.write() as connection:
+            change = update(keys).where(keys.c.id == key_id).values(desk=desk)
+            if not connection.execute(change).rowcount:
+                raise BadInputError(f"no key has the id {key_id!r}; python -m src.api_keys list shows them")
+
     def log_in(self, account: Account) -> tuple[str, Login]:
         """A session for a browser: the cookie's value, and the login."""
         cookie, csrf = secrets.token_urlsafe(32), secrets.token_urlsafe(24)
@@ -123,6 +137,11 @@ class Accounts:
         """End a browser's session."""
         with self.database.write() as connection:
             connection.execute(delete(logins).where(logins.c.hash == digest(cookie)))
+
+
+def _check_desk(desk: str) -> None:
+    if len(desk) > 100 or not desk.isprintable() or desk != desk.strip():
+        raise BadInputError("a desk is a name of at most 100 characters, such as sports")
 
 
 def digest(secret: str) -> str:

@@ -16,7 +16,7 @@ from src.core.errors import BadInputError, NewsreelError, OutputError
 from src.jobs.trouble import UnavailableError, trouble_of
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0002"
+HEAD = "0003"
 BACKENDS = ("sqlite", "postgresql")
 BUSY_MS = 20_000
 STILL_BUSY_MS = 500

@@ -13,12 +13,13 @@ from src.core.errors import BadInputError, NewsreelError
 from src.jobs import references
 from src.jobs.database import Clock, Database
 from src.jobs.model import Event, Job, NewJob, State
+from src.jobs.search import Owner, Wanted, first_id, is_among, words_of
 from src.jobs.tables import events, jobs
 from src.jobs.together import Together
 from src.jobs.turns import AGEING_S
 
 FINAL = [state for state in State if state.final]
-COLUMNS = [column for column in jobs.columns if column.name != "rank"]
+COLUMNS = [column for column in jobs.columns if column.name not in ("rank", "words")]
 
 
 class UnknownJobError(BadInputError):
@@ -73,7 +74,7 @@ class JobStore:
             "rank": now - AGEING_S * new.priority, "created_at": now, "attempts": 0,
             "max_attempts": new.max_attempts, "token": 0, "cancel_requested": False, "done": 0, "total": 0,
             "idempotency_key": new.idempotency_key, "pinned": False, "parent": new.request.get("of"),
-            "source": source_of(new.request), "cost": new.cost,
+            "source": source_of(new.request), "cost": new.cost, "words": words_of(new.request),
         }  # fmt: skip
         try:
             self._store(values)
@@ -110,27 +111,25 @@ class JobStore:
             row = connection.execute(select(*COLUMNS).where(where)).one_or_none()
         return as_job(row) if row else None
 
-    def get(self, job_id: str, owner: str | None = None) -> Job:
-        """The job. owner: None sees all. Raises UnknownJobError."""
+    def get(self, job_id: str, owner: Owner = None) -> Job:
+        """The job. owner: whose jobs are looked at. Raises UnknownJobError."""
         with self.database.read() as connection:
             row = connection.execute(select(*COLUMNS).where(jobs.c.id == job_id)).one_or_none()
-        if row is None or (owner is not None and row.owner != owner):
+        if row is None or not is_among(owner, row.owner):
             raise UnknownJobError(f"there is no job {job_id[:40]!r}")
         return as_job(row)
 
     def page(
-        self, owner: str | None = None, state: State | None = None, before: str | None = None, limit: int = 50
+        self, owner: Owner = None, state: State | None = None, before: str | None = None, limit: int = 50
     ) -> list[Job]:
         """Newest first; before: the last id of the page before."""
-        query = select(*COLUMNS).order_by(jobs.c.id.desc()).limit(limit)
-        if owner is not None:
-            query = query.where(jobs.c.owner == owner)
-        if state is not None:
-            query = query.where(jobs.c.state == state)
-        if before is not None:
-            query = query.where(jobs.c.id < before)
+        return self.find(Wanted(owner, state, before), limit)
+
+    def find(self, wanted: Wanted, limit: int = 50) -> list[Job]:
+        """Those that are wanted, newest first."""
+        query = select(*COLUMNS).where(*wanted.conditions())
         with self.database.read() as connection:
-            return [as_job(row) for row in connection.execute(query)]
+            return [as_job(row) for row in connection.execute(query.order_by(jobs.c.id.desc()).limit(limit))]
 
     def many(self, ids: Collection[str]) -> dict[str, Job]:
         """Those of these jobs that there are, by id."""
@@ -144,7 +143,7 @@ class JobStore:
     def finished_before(self, time: float, limit: int = 500) -> list[Job]:
         """Unpinned jobs that ended before this time, oldest first."""
         # ids begin with the time of submission, which is before the end: the index on them finds the old ones
-        old = (jobs.c.id < f"{int(time * 1000):011x}") & (jobs.c.finished_at < time) & jobs.c.pinned.is_(False)
+        old = (jobs.c.id < first_id(time)) & (jobs.c.finished_at < time) & jobs.c.pinned.is_(False)
         query = select(*COLUMNS).where(old, jobs.c.state.in_(FINAL)).order_by(jobs.c.id).limit(limit)
         with self.database.read() as connection:
             return [as_job(row) for row in connection.execute(query)]
@@ -155,7 +154,7 @@ class JobStore:
             row = connection.execute(select(*COLUMNS).where(jobs.c.artifact == name)).first()
         return as_job(row) if row else None
 
-    def cancel(self, job_id: str, owner: str | None = None) -> Job:
+    def cancel(self, job_id: str, owner: Owner = None) -> Job:
         """A waiting job ends at once; a running one is asked to stop. Final ones raise WrongStateError."""
         now, job = self.clock(), self.get(job_id, owner)
         with self.database.write() as connection:
@@ -170,7 +169,7 @@ class JobStore:
                 raise WrongStateError(f"job {job_id} is {job.state} already; only waiting and running jobs stop")
         return self.get(job_id)
 
-    def retry(self, job_id: str, owner: str | None = None) -> Job:
+    def retry(self, job_id: str, owner: Owner = None) -> Job:
         """Put a FAILED or CANCELLED job back into the queue, with all its attempts."""
         now, job = self.clock(), self.get(job_id, owner)
         again = {
@@ -184,7 +183,7 @@ class JobStore:
             record(connection, job_id, now, "state", {"state": State.PENDING})
         return self.get(job_id)
 
-    def delete(self, job_id: str, owner: str | None = None, even_pinned: bool = True) -> Job:
+    def delete(self, job_id: str, owner: Owner = None, even_pinned: bool = True) -> Job:
         """Forget a finished job and its events; returns what it was, so that its files can go too.
 
         even_pinned: False spares a job that is pinned by now. Raises WrongStateError, also while
@@ -201,7 +200,7 @@ class JobStore:
             connection.execute(delete(events).where(events.c.job_id == job_id))
         return job
 
-    def pin(self, job_id: str, pinned: bool, owner: str | None = None) -> Job:
+    def pin(self, job_id: str, pinned: bool, owner: Owner = None) -> Job:
         """Keep the job's artifact from retention, or give it free."""
         self.get(job_id, owner)
         with self.database.write() as connection:
@@ -213,6 +212,14 @@ class JobStore:
         query = select(events).where(events.c.id > after).order_by(events.c.id).limit(limit)
         if job_id is not None:
             query = query.where(events.c.job_id == job_id)
+        with self.database.read() as connection:
+            return [Event(**row._mapping) for row in connection.execute(query)]
+
+    def events_of(self, owner: Owner, after: int, upto: int, limit: int = 500) -> Sequence[Event]:
+        """What happened to these owners' jobs after event `after`, up to event `upto`."""
+        mine = Wanted(owner).conditions()
+        query = select(events).join(jobs, jobs.c.id == events.c.job_id).where(*mine)
+        query = query.where(events.c.id > after, events.c.id <= upto).order_by(events.c.id).limit(limit)
         with self.database.read() as connection:
             return [Event(**row._mapping) for row in connection.execute(query)]
 
@@ -237,7 +244,7 @@ class JobStore:
 
     def submitted_since(self, owner: str, since: float) -> int:
         """How many jobs this owner has submitted since that time: what quotas count."""
-        query = select(func.count()).where(jobs.c.owner == owner, jobs.c.id >= f"{int(since * 1000):011x}")
+        query = select(func.count()).where(jobs.c.owner == owner, jobs.c.id >= first_id(since))
         with self.database.read() as connection:
             return connection.execute(query).scalar_one()
 

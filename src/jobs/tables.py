@@ -1,6 +1,19 @@
 """The tables. `migrations/` creates them; a test holds both equal."""
 
-from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, MetaData, String, Table, UniqueConstraint, false
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
 
 metadata = MetaData()
 
@@ -35,6 +48,7 @@ jobs = Table(
     Column("parent", String(32)),  # the job whose clip this one enlarges
     Column("source", String(255)),  # name of the stored photograph or video that it reads
     Column("cost", Float, nullable=False, server_default="0"),  # frames of 720x480 that it writes, as estimated
+    Column("words", Text, nullable=False, server_default=""),  # of the request, lower case: what a search looks at
     UniqueConstraint("owner", "idempotency_key", name="one_job_a_key"),
     Index("jobs_turns", "state", "owner", "priority", "rank"),
     Index("jobs_of_owner", "owner", "id"),
@@ -86,6 +100,7 @@ keys = Table(
     Column("per_minute", Integer, nullable=False),
     Column("per_day", Integer, nullable=False),
     Column("breaking", Boolean, nullable=False, server_default=false()),
+    Column("desk", String(100), nullable=False, server_default=""),  # keys of one desk see each other's jobs
 )
 
 logins = Table(

@@ -71,12 +71,13 @@ class FakeMaker:
     tests and load.
 
     The request may say {"fake_steps": 10, "fake_seconds": 0.5, "fake_error": "boom", "fake_hang":
-    60}. A run that takes time shows a picture; one that hangs says nothing for so long, in its
+    60}. clip: a video of which each job gets a copy, for whoever looks at pages. A run that takes
+    time shows a picture; one that hangs says nothing for so long, in its
     first attempt, and heeds no wish to stop.
     """
 
-    def __init__(self, seconds: float = 0.0) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float = 0.0, clip: Path | None = None) -> None:
+        self.seconds, self.clip = seconds, clip
 
     def warm(self, what: str) -> None:
         """Nothing to load."""
@@ -94,7 +95,7 @@ class FakeMaker:
         self._compute(steps, float(job.request.get("fake_seconds", self.seconds)), watch)
         if "fake_error" in job.request:
             raise BadInputError(job.request["fake_error"])
-        write_whole(path, f"clip of {job.id}".encode())
+        write_whole(path, self.clip.read_bytes() if self.clip else f"clip of {job.id}".encode())
         write_whole(path.with_suffix(".json"), b"{}")
         seconds = {"denoise": time.perf_counter() - begin}
         return {"report": {"score": 1.0, "accepted": True}, "frames": steps, "seconds": seconds}
@@ -156,6 +157,7 @@ class EngineMaker:
             "peak_vram": result.costs.peak_vram, "warnings": list(result.warnings),
             "fallbacks": list(result.fallbacks), "frame_sha256": result.frame_sha256, "seed": result.plan.seed,
             "profile": result.plan.profile, "model": result.plan.session.model, "frames": result.plan.num_frames,
+            "fps": result.plan.fps,
         }  # fmt: skip
 
     def _stored_photograph(self, path: Path) -> "Photograph":
@@ -183,11 +185,19 @@ def _fake_seconds() -> float:
     raise BadInputError(f"NEWSREEL_FAKE_SECONDS is {text!r}; it must be a number of seconds, such as 0.5")
 
 
+def _fake_clip() -> Path | None:
+    text = os.environ.get("NEWSREEL_FAKE_CLIP")
+    if text and not Path(text).is_file():
+        raise BadInputError(f"NEWSREEL_FAKE_CLIP is {text!r}; it must be a video file")
+    return Path(text) if text else None
+
+
 def make_maker(name: str, device: str) -> tuple[Maker, dict[str, Any]]:
     """The maker called "engine" or "fake", and what it says about its device. Raises BadInputError."""
     if name == "fake":
         seconds = _fake_seconds()
-        return FakeMaker(seconds), {"device": "fake", "name": "fake", "pid": os.getpid(), "model": NO_MODEL}
+        info = {"device": "fake", "name": "fake", "pid": os.getpid(), "model": NO_MODEL}
+        return FakeMaker(seconds, _fake_clip()), info
     if name != "engine":
         raise BadInputError(f"--maker is {name!r}; it must be engine or fake")
     from src.engine.warm import describe_model

@@ -24,6 +24,20 @@ def preview_file(folder: Path, job: Job) -> Path:
     return folder.parent / "previews" / f"{job.id}.jpg"
 
 
+def picture_file(folder: Path, job: Job, what: str) -> Path:
+    """A small picture for pages, kept beside the preview. what: "photograph" or "poster" (of the
+    attempt that was published).
+    """
+    name = f"{job.id}.{job.token}.poster.jpg" if what == "poster" else f"{job.id}.{what}.jpg"
+    return folder.parent / "previews" / name
+
+
+def remove_pictures(folder: Path, job: Job) -> None:
+    """Remove preview and small pictures of a job."""
+    for file in (folder.parent / "previews").glob(f"{job.id}.*"):
+        file.unlink(missing_ok=True)
+
+
 def remove_attempt(path: Path) -> None:
     """Remove what one attempt wrote: clip, manifest, and partial files of both."""
     for file in (path, path.with_suffix(".json"), *path.parent.glob(f".{path.stem}.*")):

@@ -71,6 +71,14 @@ class Wall:
         image = np.frombuffer(pixels, np.uint8).reshape(found["shape"])
         return Photograph(image, found["sha256"], data, found["suffix"], tuple(found["warnings"]))
 
+    def small_photograph(self, path: Path) -> bytes:
+        """As `src.media.small.small_photograph`, of a file."""
+        return self._ask({"what": "small", "name": "the photograph"}, read_bytes(path))[1]
+
+    def small_frame(self, path: Path) -> bytes:
+        """As `src.media.small.small_frame`."""
+        return self._ask({"what": "frame", "name": "the clip", "path": str(path)})[1]
+
     def check_upscale(self, path: Path, request: Mapping[str, Any]) -> VideoFacts:
         """Whether the video may be enlarged as the request says. Raises what `check_video` or a
         worker would raise.

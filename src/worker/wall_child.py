@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from src.core.errors import BadInputError, NewsreelError
 from src.media.images import check_photograph, parse_photograph
+from src.media.small import small_frame, small_photograph
 from src.media.videos import check_video
 
 
@@ -31,11 +32,7 @@ def main(cpu_s: float, memory: int) -> None:
 def _answer(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
     name = question["name"]
     try:
-        return (
-            _video(question)
-            if question["what"] == "video"
-            else _photograph(question["what"], name, data)
-        )
+        return ANSWERS[question["what"]](question, data)
     except NewsreelError as error:
         return {"error": str(error), "class": type(error).__name__}, b""
     except MemoryError:
@@ -49,16 +46,26 @@ def _refused(sentence: str) -> tuple[dict[str, Any], bytes]:
     return {"error": sentence, "class": BadInputError.__name__}, b""
 
 
-def _photograph(what: str, name: str, data: bytes) -> tuple[dict[str, Any], bytes]:
-    if what == "check":
-        digest, suffix = check_photograph(data, name)
-        return {"sha256": digest, "suffix": suffix}, b""
-    found = parse_photograph(data, name)
+def _check(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    digest, suffix = check_photograph(data, question["name"])
+    return {"sha256": digest, "suffix": suffix}, b""
+
+
+def _small(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    return {}, small_photograph(data, question["name"])
+
+
+def _frame(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    return {}, small_frame(Path(question["path"]))
+
+
+def _read(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    found = parse_photograph(data, question["name"])
     told = {"sha256": found.sha256, "suffix": found.suffix, "warnings": found.warnings}
     return told | {"shape": found.pixels.shape}, found.pixels.tobytes()
 
 
-def _video(question: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+def _video(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
     from src.worker.upscale import check_upscale
 
     path = Path(question["path"])
@@ -70,6 +77,9 @@ def _video(question: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
             str(error).replace(str(path), "video").replace(path.name, "video")
         ) from None
     return facts._asdict(), b""
+
+
+ANSWERS = {"check": _check, "read": _read, "video": _video, "small": _small, "frame": _frame}
 
 
 def _write(out: BinaryIO, answer: dict[str, Any], body: bytes) -> None:

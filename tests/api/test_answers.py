@@ -27,7 +27,7 @@ def log():
 
 
 def test_a_bug_answers_with_its_id_and_the_headers_and_the_log_has_both(client, monkeypatch, log):
-    monkeypatch.setattr(client.app.state.service.store, "page", lambda *_: 1 / 0)
+    monkeypatch.setattr(client.app.state.service.store, "find", lambda *_: 1 / 0)
     for path in ("/jobs", "/"):
         answer = client.get(path, headers={"X-Request-Id": "my-id"})
         assert answer.status_code == 500
@@ -53,7 +53,7 @@ def test_no_answer_tells_a_path_of_this_machine(make_client, monkeypatch, home):
     answers = [client.get(f"/jobs/{job.id}"), client.get("/jobs"), client.get(f"/clips/{job.id}"),
                client.get(f"/jobs/{job.id}/events")]  # fmt: skip
     for error in (OutputError(detail), BadInputError(detail)):
-        monkeypatch.setattr(store, "page", lambda *_, error=error: (_ for _ in ()).throw(error))
+        monkeypatch.setattr(store, "find", lambda *_, error=error: (_ for _ in ()).throw(error))
         answers += [client.get("/jobs"), client.get("/")]
     for answer in answers:
         assert not any(secret in answer.text for secret in secrets), answer.text
@@ -119,10 +119,10 @@ def test_head_is_answered_wherever_get_is_without_a_body(client):
         "/openapi.json",
         "/docs",
         "/redoc",
-        "/static/style.css",
+        "/static/base.css",
     }
     for path in sorted(described | pages):
-        url = path.format(**fill)
+        url = path.format(**fill) + ("?seconds=0" if path == "/jobs/events" else "")
         get, head = client.get(url), client.head(url)
         assert (head.status_code, head.content) == (get.status_code, b""), url
         assert head.headers["content-type"] == get.headers["content-type"], url

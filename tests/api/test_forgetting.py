@@ -169,7 +169,7 @@ def test_an_enlargement_that_waits_is_said_by_who_deletes_its_clip(idle):
     assert idle.post(**press).status_code == 303
     for _ in range(210):  # more than a page of other jobs
         service.store.submit(NewJob("generate", "open", {"prompt": "q"}))
-    assert "enlarging" in idle.get(f"/clips/{clip.id}").text
+    assert "Enlarging" in idle.get(f"/clips/{clip.id}").text
     answer = idle.delete(f"/jobs/{clip.id}")
     assert answer.status_code == 409
     assert "is being enlarged" in answer.json()["detail"]

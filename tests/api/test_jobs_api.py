@@ -5,8 +5,8 @@ import time
 import pytest
 from starlette.requests import HTTPConnection
 
-from src.api.jobs import _as_text, _last_event
 from src.api.security import is_known
+from src.api.stream import _of_one, last_event
 from src.jobs.model import NewJob
 
 
@@ -95,7 +95,7 @@ def test_a_stream_ends_when_its_key_is_revoked(keys):
     request = HTTPConnection({"type": "http", "headers": [(b"authorization", b"Bearer " + secret.encode())]})
 
     async def followed():
-        return [text async for text in _as_text(service.hub, job.id, 0, lambda: is_known(request, service))]
+        return [text async for text in _of_one(service.hub, job.id, 0, lambda: is_known(request, service))]
 
     assert asyncio.run(followed())[-1].startswith("event: end")
     service.accounts.revoke(account.id)
@@ -104,7 +104,7 @@ def test_a_stream_ends_when_its_key_is_revoked(keys):
 
 
 def test_the_last_event_is_a_plain_number():
-    assert [_last_event(text, 3) for text in ("7", "", "\xb2", "-1", "9" * 30)] == [7, 3, 3, 3, 3]
+    assert [last_event(text, 3) for text in ("7", "", "\xb2", "-1", "9" * 30)] == [7, 3, 3, 3, 3]
 
 
 def _parse(lines):
@@ -198,7 +198,7 @@ def test_health_ready_and_metrics(make_client):
 
 
 def test_every_answer_carries_security_headers_and_an_id(client):
-    for path in ("/health", "/nope", "/login", "/static/style.css"):
+    for path in ("/health", "/nope", "/login", "/static/base.css"):
         headers = client.get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert "default-src 'self'" in headers["content-security-policy"]
@@ -208,7 +208,7 @@ def test_every_answer_carries_security_headers_and_an_id(client):
 
 
 def test_a_bug_answers_500_without_its_inside(client, monkeypatch):
-    monkeypatch.setattr(client.app.state.service.store, "page", lambda *_: 1 / 0)
+    monkeypatch.setattr(client.app.state.service.store, "find", lambda *_: 1 / 0)
     answer = client.get("/jobs")
     assert answer.status_code == 500
     assert "division" not in answer.text

@@ -15,7 +15,7 @@ def _submit(client, jpeg, headers=None, **fields):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [({"prompt": "x" * 5000}, "4000"), ({"seed": "abc"}, "seed"), ({"priority": "now"}, "priority"),
-     ({"prompt": "", "template": "nope"}, "unknown template"), ({"prompt": "a\x00b"}, "null byte")],
+     ({"prompt": "", "template": "nope"}, "Unknown template"), ({"prompt": "a\x00b"}, "null byte")],
 )  # fmt: skip
 def test_a_wrong_form_keeps_what_was_typed(client, jpeg, fields, words):
     answer = _submit(client, jpeg, **fields)
@@ -29,15 +29,66 @@ def test_a_wrong_form_keeps_what_was_typed(client, jpeg, fields, words):
 def test_a_template_is_filled_on_the_page(make_client, jpeg):
     client = make_client(work=False, auth="off")
     chosen = {"prompt": "", "template": "archive"}
-    assert "subject, year" in client.get("/").text
-    assert _submit(client, jpeg, **chosen, slots="year = 1969\nsubject=a = b, c\n").status_code == 303
+    assert 'name="slot.archive.year"' in client.get("/").text
+    typed = {"slot.archive.year": "1969", "slot.archive.subject": "a = b, c", "slot.weather.sky": "grey"}
+    assert _submit(client, jpeg, **chosen, **typed).status_code == 303
     assert client.get("/jobs").json()["jobs"][0]["request"]["set"] == {"year": "1969", "subject": "a = b, c"}
-    for slots, words in (("1969", "SLOT=VALUE"), ("town=Lyon", "slots: subject, year")):
-        answer = _submit(client, jpeg, **chosen, slots=slots)
-        assert (answer.status_code, words in answer.text, slots in answer.text) == (422, True, True)
+    answer = _submit(client, jpeg, **chosen, **{"slot.archive.town": "Lyon"})
+    assert (answer.status_code, "slots: subject, year" in answer.text) == (422, True)
 
 
-@pytest.mark.parametrize("path", ["/clips/x", "/clips/" + "0" * 21, "/?state=nope", "/clips/%00"])
+def test_prompt_and_template_both_given_is_a_choice(make_client, jpeg):
+    client = make_client(work=False, auth="off")
+    both = {"prompt": "Pan left", "template": "archive"}
+    asked = _submit(client, jpeg, **both)
+    assert asked.status_code == 422
+    assert "which one shall the clip follow?" in asked.text
+    assert "choice asked" in asked.text
+    assert client.get("/jobs").json()["jobs"] == []
+    assert _submit(client, jpeg, **both, wording="prompt").status_code == 303
+    assert _submit(client, jpeg, **both, wording="template").status_code == 303
+    newest, first = (job["request"] for job in client.get("/jobs").json()["jobs"])
+    assert (first.get("template"), first["prompt"]) == (None, "Pan left")
+    assert (newest["template"], newest.get("prompt")) == ("archive", None)
+
+
+def test_takes_and_photographs_multiply(make_client, jpeg):
+    client = make_client(work=False, auth="off")
+    files = [("image", ("a.jpg", jpeg, "image/jpeg")), ("image", ("b.jpg", jpeg, "image/jpeg"))]
+    data = {"csrf": "open", "prompt": "Pan left", "takes": "3", "seed": "7"}
+    answer = client.post("/submit", data=data, files=files)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/#clips")
+    seeds = sorted(job["request"]["seed"] for job in client.get("/jobs").json()["jobs"])
+    assert seeds == [7, 7, 8, 8, 9, 9]
+    assert _submit(client, jpeg, takes="5").status_code == 422
+
+
+def test_a_refusal_amid_several_says_how_many_are_on_their_way(make_client, jpeg):
+    client = make_client(work=False, auth="off", per_minute=2)
+    answer = _submit(client, jpeg, takes="3")
+    assert answer.status_code == 429
+    assert "2 of 3 clips are on their way" in answer.text
+
+
+def test_again_takes_photograph_words_and_seed_over(make_client, jpeg):
+    client = make_client(work=False, auth="off")
+    typed = {"prompt": "", "template": "archive", "slot.archive.year": "1971", "seed": "5", "fit": "pad"}
+    _submit(client, jpeg, **typed)
+    first = client.get("/jobs").json()["jobs"][0]
+    page = client.get(f"/?again={first['id']}").text
+    for part in (f'value="{first["id"]}"', 'value="1971"', 'value="5"', 'value="pad" selected'):
+        assert part in page
+    again = client.post("/submit", data={"csrf": "open", "prompt": "Pan left", "photograph_of": first["id"]})
+    assert again.status_code == 303
+    store = client.app.state.service.store
+    newest, oldest = store.page()
+    assert newest.source == oldest.source
+    client.post(f"/jobs/{first['id']}/cancel")
+    nothing = client.post("/submit", data={"csrf": "open", "prompt": "Pan left"})
+    assert (nothing.status_code, "Choose a photograph first" in nothing.text) == (422, True)
+
+
+@pytest.mark.parametrize("path", ["/clips/x", "/clips/" + "0" * 21, "/?state=nope", "/clips/%00", "/?since=2026-02-31", "/compare"])
 def test_what_is_not_there_is_a_page_too(client, path):
     answer = client.get(path)
     assert answer.status_code in (404, 422)
@@ -73,7 +124,8 @@ def test_who_is_not_logged_in_is_sent_to_the_login(make_client, jpeg):
     client = make_client(work=False)
     client.cookies.set("newsreel_session", "expired")
     clip = "/clips/" + "0" * 21
-    answers = client.get("/"), _submit(client, jpeg), client.get(clip)
-    wanted = "/login", "/login", f"/login?next={quote(clip, safe='')}"
+    button = client.post(f"{clip}/cancel", headers={"Referer": f"http://testserver{clip}"})
+    answers = client.get("/"), _submit(client, jpeg), client.get(clip), button
+    wanted = "/login", "/login", *[f"/login?next={quote(clip, safe='')}"] * 2
     for answer, location in zip(answers, wanted, strict=True):
         assert (answer.status_code, answer.headers["location"]) == (303, location)

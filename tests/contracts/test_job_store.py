@@ -10,6 +10,7 @@ from src.jobs.accounts import Accounts, Role
 from src.jobs.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
+from src.jobs.search import Wanted
 from src.jobs.store import JobStore, LostLeaseError, UnknownJobError, WrongStateError
 from tests.jobs.postgres_kit import postgres_server
 
@@ -282,6 +283,28 @@ def test_a_clip_that_is_to_be_enlarged_is_held_and_found(store, leases):
     store.cancel(larger.id)
     store.delete(clip.id)
     assert references.enlargement(store.database, "0" * 21) is None
+
+
+def test_search_by_words_and_times(store, time):
+    ids = {}
+    asked = {"old": {"prompt": "Press Briefing at ÉLYSÉE, 100% calm"}, "other": {"prompt": "100 per cent calm"},
+             "new": {"template": "archive", "set": {"year": "1969", "subject": "the harbour"}}}  # fmt: skip
+    for name, request in asked.items():
+        time.now += 100
+        ids[store.submit(NewJob("generate", "a", request))[0].id] = name
+
+    def found(**wanted):
+        return [ids[job.id] for job in store.find(Wanted(**wanted))]
+
+    assert found(words="briefing élysée") == ["old"]
+    assert found(words="ARCHIVE harbour 1969") == ["new"]
+    assert found(words="100%") == ["old"]
+    assert found(words="100 calm") == ["other", "old"]
+    assert found(words="nothing") == []
+    assert found(since=time.now - 150) == ["new", "other"]
+    assert found(until=time.now - 100) == ["old"]
+    assert found(owner=frozenset({"a", "z"}), words="calm") == ["other", "old"]
+    assert found(owner=frozenset({"z"})) == []
 
 
 def test_pages_filters_and_counts(store, leases, time):

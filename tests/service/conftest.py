@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,9 @@ import urllib.request
 import pytest
 
 from src.core.paths import REPOSITORY
+from src.jobs.accounts import Accounts, Role
+from src.jobs.database import Database
+from tests.service.browser_kit import CLIP
 
 
 class RunningService:
@@ -104,3 +108,29 @@ def running(home):
     yield make
     for service in made:
         service.clean()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's Chromium through Playwright."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI installs Chromium; it is not here")
+        pytest.skip("Chromium is not installed")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def site(running, home):
+    """A service with keys, whose clips are real videos."""
+    service = running(NEWSREEL_AUTH="on", NEWSREEL_FAKE_CLIP=str(CLIP), NEWSREEL_FAKE_SECONDS="0.5").start()
+    service.ready("/ready")
+    service.accounts = Accounts(Database(f"sqlite:///{home / 'newsreel.db'}"))
+    service.secret, service.account = service.accounts.create("desk", Role.ADMIN, 1000, 1000)
+    return service

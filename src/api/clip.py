@@ -1,0 +1,141 @@
+"""The page of one clip with its buttons, and the page that plays two side by side."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import RedirectResponse
+
+from src.api.curve import curve
+from src.api.jobs import JobId, retry
+from src.api.problems import ApiError
+from src.api.security import ServiceDep
+from src.api.service import Service
+from src.api.site import Editor, PageRoute, Viewer, render
+from src.api.upscale import UpscaleSettings, check_settings
+from src.core.errors import BadInputError
+from src.jobs import references
+from src.jobs.accounts import Account, Login, Role
+from src.jobs.model import Job, NewJob, State
+from src.jobs.store import UnknownJobError
+
+router = APIRouter(include_in_schema=False, route_class=PageRoute)
+
+
+@router.get("/clips/{job_id}")
+def clip_page(request: Request, service: ServiceDep, login: Viewer, job_id: JobId) -> Response:
+    """One job: progress, then the clip with its score and warnings, beside its enlarged one."""
+    job = service.store.get(job_id, service.visible_to(login.account))
+    report = (job.result or {}).get("report") or {}
+    line = curve(report.get("curve") or [])
+    return render(
+        request, "clip.html", login, job=service.show(job), report=report, curve=line,
+        larger=_larger(service, login, job), may_change=_may_change(login.account, job),
+    )  # fmt: skip
+
+
+def _may_change(account: Account, job: Job) -> bool:
+    own = account.role is Role.ADMIN or job.owner == account.id
+    return own and account.role.allows(Role.SUBMIT)
+
+
+def _larger(service: Service, login: Login, job: Job) -> Any:
+    """The newest upscaling job of this clip."""
+    found = references.enlargement(service.database, job.id)
+    try:
+        return (
+            service.show(service.store.get(found, service.visible_to(login.account)))
+            if found
+            else None
+        )
+    except UnknownJobError:
+        return None  # another key's, or deleted meanwhile
+
+
+@router.get("/compare")
+def compare_page(
+    request: Request,
+    service: ServiceDep,
+    login: Viewer,
+    clip: Annotated[list[str], Query(max_length=8)] = [],  # noqa: B006
+) -> Response:
+    """Two clips in step; one clip beside its photograph. What has no film yet is its picture."""
+    if not 1 <= len(clip) <= 2:
+        raise ApiError(422, "Choose one clip, to see it beside its photograph, or two.")
+    owner = service.visible_to(login.account)
+    jobs = [service.show(service.store.get(each, owner)) for each in clip]
+    return render(request, "compare.html", login, jobs=jobs)
+
+
+@router.post("/clips/{job_id}/{action}")
+def act(service: ServiceDep, login: Editor, job_id: JobId, action: str) -> Response:
+    """The buttons of a clip's page."""
+    if action not in ACTIONS:
+        raise ApiError(404, "there is no such button")
+    service.own(login.account, job_id)
+    then = ACTIONS[action](service, login, job_id)
+    return RedirectResponse(then or f"/clips/{job_id}", 303)
+
+
+@router.get("/clips/{job_id}/{action}")
+def back_to_clip(login: Viewer, job_id: JobId, action: str) -> Response:
+    """Where a login leads whose button was refused before."""
+    return RedirectResponse(f"/clips/{job_id}", 303)
+
+
+def _cancel(service: Service, login: Login, job_id: str) -> None:
+    service.store.cancel(job_id)
+
+
+def _retry(service: Service, login: Login, job_id: str) -> None:
+    retry(service, login.account, job_id)
+
+
+def _pin(service: Service, login: Login, job_id: str) -> None:
+    service.store.pin(job_id, True)
+
+
+def _unpin(service: Service, login: Login, job_id: str) -> None:
+    service.store.pin(job_id, False)
+
+
+def _delete(service: Service, login: Login, job_id: str) -> str:
+    service.forgetter.forget(job_id)
+    return "/"
+
+
+def _upscale(service: Service, login: Login, job_id: str) -> None:
+    enlarge(service, login, service.store.get(job_id))
+
+
+ACTIONS: dict[str, Callable[[Service, Login, str], str | None]] = {
+    "cancel": _cancel, "retry": _retry, "pin": _pin, "unpin": _unpin, "delete": _delete,
+    "upscale": _upscale,
+}  # fmt: skip
+"""Each returns where to go then; None for the clip's page."""
+
+
+def enlarge(service: Service, login: Login, job: Job) -> None:
+    """Enlarge a finished clip twice. Pressed again it is the same job; one that failed or was
+    cancelled runs again.
+    """
+    if job.state is not State.COMPLETED or job.artifact is None:
+        raise BadInputError(f"job {job.id} is {job.state}; only finished clips are enlarged")
+    wanted = UpscaleSettings(quality="fast")
+    key = f"enlarge {job.id} {wanted.scale} {wanted.quality}"
+    earlier = service.store.with_key(job.owner, key)
+    if earlier is not None and earlier.state not in (State.FAILED, State.CANCELLED):
+        return
+    check_settings(wanted)
+    service.admit(login.account)
+    source = {"input": str(service.folder / job.artifact), "name": "enlarged", "of": job.id}
+    new = NewJob(
+        "upscale", job.owner, source | wanted.model_dump(), "upscale fast", idempotency_key=key
+    )
+    made = service.submit(replace(new, cost=job.cost * wanted.scale**2), login.account)
+    if made.state in (State.FAILED, State.CANCELLED):
+        service.store.retry(made.id)
+    if service.store.many([job.id]).get(job.id) is None:  # deleted while this one was stored
+        service.forgetter.forget(service.store.cancel(made.id).id)
+        raise ApiError(409, "this clip was deleted a moment ago; there is nothing to enlarge")
