@@ -2,6 +2,7 @@
 
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -23,15 +24,18 @@ def small_photograph(data: bytes, name: str) -> bytes:
 def small_frame(path: Path) -> bytes:
     """A frame from the middle of a video. Raises BadInputError where none can be decoded."""
     import av
+    from av.error import FFmpegError
+
+    from src.media.opening import media_url
 
     try:
-        with av.open(str(path), options=READS) as container:
+        with av.open(media_url(path), options=READS) as container:
             return _jpeg(Image.fromarray(_middle(container)))
-    except (av.FFmpegError, StopIteration, IndexError) as error:
+    except (FFmpegError, StopIteration, IndexError) as error:
         raise BadInputError(f"no frame of the video can be decoded: {error}") from None
 
 
-def _middle(container: object) -> np.ndarray:
+def _middle(container: Any) -> np.ndarray:
     """The first frame at or after half of the time, else the last one that there is. (H, W, 3)."""
     half = (container.duration or 0) / 2e6
     container.seek(int(half * 1e6))
