@@ -61,6 +61,7 @@ def describe(stream: av.VideoStream, first: av.VideoFrame) -> VideoInfo:
         display_matrix=_display_matrix(first),
         seconds=seconds_of(stream),
         alpha=has_alpha(first.format),
+        hidden_alpha=stream.metadata.get("alpha_mode") == "1" and not has_alpha(first.format),
         chroma_location=next((name for name in LOCATIONS if f", {name})" in said or f", {name}," in said), None),
         mastering=_numbers(first, "MASTERING_DISPLAY_METADATA", 22),
         light=_numbers(first, "CONTENT_LIGHT_LEVEL", 2),

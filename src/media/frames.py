@@ -34,7 +34,8 @@ class VideoInfo:
     sample_aspect_ratio: width / height of one pixel. frames: count where the container states it, else None.
     display_matrix: the nine numbers behind `rotation`, mirroring included, None without one.
     seconds: how long the file plays, where the container states it.
-    alpha: whether pixels may be transparent. chroma_location: of the chroma samples, as ffmpeg names it.
+    alpha: whether pixels may be transparent; hidden_alpha: whether the file holds transparency that is not decoded.
+    chroma_location: of the chroma samples, as ffmpeg names it.
     mastering: the display that HDR was graded on, eleven rationals as in FFmpeg's AVMasteringDisplayMetadata.
     light: brightest pixel and brightest frame average, nits. dolby_vision: whether its metadata are there.
     bit_depth: of one component. chroma: "420", "422" or "444" (grey counts as 420, RGB as 444).
@@ -56,6 +57,7 @@ class VideoInfo:
     display_matrix: tuple[int, ...] | None = None
     seconds: float | None = None
     alpha: bool = False
+    hidden_alpha: bool = False
     chroma_location: str | None = None
     mastering: tuple[int, ...] | None = None
     light: tuple[int, ...] | None = None

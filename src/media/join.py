@@ -37,7 +37,7 @@ from src.media.writer import output_error
 BLOCK_ADDITIONAL = 15
 """FFmpeg's AV_PKT_DATA_MATROSKA_BLOCKADDITIONAL."""
 
-STREAM_KEYS = {"encoder", "rotate", "duration", "number_of_frames", "number_of_bytes", "bps", "vendor_id"}
+STREAM_KEYS = {"alpha_mode", "encoder", "rotate", "duration", "number_of_frames", "number_of_bytes", "bps", "vendor_id"}
 """Of a video track: what is no longer true of the new one."""
 
 

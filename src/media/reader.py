@@ -81,12 +81,19 @@ class VideoReader:
 
     def pictures(self) -> Iterator["Picture"]:
         """The frames with their timestamps, not yet turned to RGB: for a caller that skips some."""
-        size, told = (self.info.width, self.info.height), set()
+        size = (self.info.width, self.info.height)
+        sizes, formats = {size}, {self._first.format.name}
         fields = Fields(self.scan, self._mode, str(self.path), self._step)
+        if jumps := self._timeline.jumps:
+            places = "one place" if jumps == 1 else f"{jumps} places"
+            self.notes.append(f"its clock jumps at {places}; each part follows the one before")
         for frame in fields(self._timed()):
-            if (frame.width, frame.height) != size and (frame.width, frame.height) not in told:
-                told.add((frame.width, frame.height))
+            if (frame.width, frame.height) not in sizes:
+                sizes.add((frame.width, frame.height))
                 self._note_size(frame, size)
+            if frame.format.name not in formats:
+                formats.add(frame.format.name)
+                self._note_format(frame)
             yield Picture(self, frame, pts_of(frame))
         if fields.began is not None:
             at = float(fields.began * self._stored.time_base - self.origin)
@@ -114,6 +121,11 @@ class VideoReader:
             f"from {at:.2f} s on the picture is {frame.width}x{frame.height}, not {size[0]}x{size[1]}; "
             "it is scaled to the first size"
         )
+
+    def _note_format(self, frame: av.VideoFrame) -> None:
+        at = float(pts_of(frame) * self.info.time_base) - self.begins_s
+        names = f"{frame.format.name}, not {self._first.format.name}"
+        self.notes.append(f"from {at:.2f} s on its pixels are {names}; they become as those before")
 
     def seek(self, time_s: float) -> None:
         """Begin at a keyframe shortly before a time of the file, in seconds; call it before iterating.

@@ -51,8 +51,9 @@ class Finished:
         return target.exists() and self._known().get(target.name) == [key, *_state(target)]
 
     def knows(self, target: Path) -> bool:
-        """Whether an output of this name is ours."""
-        return target.name in self._known()
+        """Whether the output is ours, and nobody has changed or replaced it since."""
+        said = self._known().get(target.name)
+        return isinstance(said, list) and said[1:] == _state(target)
 
     def add(self, target: Path, key: str) -> None:
         """The output is whole. Raises OutputError where that cannot be written down."""

@@ -31,6 +31,8 @@ def told_before(
         told.append(f"{job.source.name} {scan.sentence}; {each} (--interlaced {job.interlaced})")
     elif scan.measured:
         told.append(f"{job.source.name} {scan.sentence}")
+    if info.hidden_alpha:
+        told.append("its transparency lies beside the picture, as VP8 and VP9 have it, and is not kept")
     if info.matrix in INEXACT:
         told.append(
             f"the colour matrix {info.matrix} is computed as that of BT.2020; its tag is kept"

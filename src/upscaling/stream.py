@@ -62,7 +62,8 @@ def upscale_video(
     report = run.run()
     report.lost, report.seconds = lost + report.lost, time.monotonic() - began
     if report.damaged:
-        raise PartialFailureError(f"{report.damaged}; the {report.frames} frames before it are saved in {job.target}")
+        saved = f"{report.damaged}; the {report.frames} frames before it are saved in {job.target}"
+        raise PartialFailureError("; ".join([saved, *report.lost]))
     return report
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from src.core.errors import BadInputError, MissingFileError
 from src.upscaling.backends import Choice
-from src.upscaling.finished import NAME, Finished, job_key
+from src.upscaling.finished import NAME, Finished, check_replaceable, job_key
 from src.upscaling.job import UpscaleJob
 
 
@@ -50,3 +50,13 @@ def test_what_cannot_be_done_is_told_in_one_sentence_beside_an_output(job, weigh
     job.source.unlink()
     with pytest.raises(MissingFileError, match="no video at"):
         job_key(job)
+
+
+def test_what_somebody_put_in_the_place_of_our_output_is_not_ours(job):
+    finished = Finished(job.target.parent)
+    finished.add(job.target, job_key(job))
+    check_replaceable(job.target, overwrite=False)
+    job.target.write_bytes(b"a person's own file")
+    with pytest.raises(BadInputError, match="--overwrite"):
+        check_replaceable(job.target, overwrite=False)
+    check_replaceable(job.target, overwrite=True)

@@ -334,7 +334,9 @@ def test_joined_recordings_keep_all_frames_and_their_sound_beside_them(tmp_path,
                "mpeg2video", "-bf", 0, "-c:a", "aac", tmp_path / f"{number}.ts")  # fmt: skip
     source = tmp_path / "joined.ts"
     source.write_bytes((tmp_path / "0.ts").read_bytes() + (tmp_path / "1.ts").read_bytes())
-    times = _packets(enlarge(source, "a.mkv").target)
+    report = enlarge(source, "a.mkv")
+    times = _packets(report.target)
+    assert any("its clock jumps at one place;" in sentence for sentence in report.lost)
     assert len(times["video"]) == 20 and times["video"][-1] < 2.2
     later = next(t for t in times["video"] if t > 1.0) - next(t for t in times["audio"] if t > 1.0)
     assert abs(later) < 0.13 and max(np.diff(times["audio"])) < 0.1
@@ -350,6 +352,25 @@ def _packets(path) -> dict[str, list[float]]:
     return {kind: sorted(found) for kind, found in times.items()}
 
 
+def test_transparency_that_lies_beside_the_picture_is_told_and_its_tag_left_out(tmp_path, ffmpeg, enlarge):
+    source = tmp_path / "clear.webm"
+    ffmpeg(*card("-vf", "format=yuva420p,geq=lum='lum(X,Y)':a=128"), "-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", source)
+    with av.open(str(source)) as container:
+        assert container.streams.video[0].metadata["alpha_mode"] == "1"
+    report = enlarge(source, "a.mkv")
+    assert any("transparency lies beside the picture" in sentence for sentence in report.lost)
+    with av.open(str(report.target)) as container:
+        assert "alpha_mode" not in {name.lower() for name in container.streams.video[0].metadata}
+
+
+def test_what_a_damaged_source_lost_besides_is_told_too(tmp_path, ffmpeg, enlarge):
+    whole, source = tmp_path / "whole.mkv", tmp_path / "half.mkv"
+    ffmpeg(*card("-vf", "interlace=scan=tff", seconds=2), "-flags", "+ilme+ildct", "-c:v", "mpeg2video", whole)
+    source.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    with pytest.raises(PartialFailureError, match=r"are saved in .*each field becomes a picture"):
+        enlarge(source, "a.mkv")
+
+
 # what changes while it runs ----------------------------------------------------------------------------------------
 
 
@@ -363,6 +384,8 @@ def test_a_change_of_size_or_format_is_scaled_to_the_first_and_told(tmp_path, ff
     report = enlarge(source)
     assert report.frames == 15 and (report.width, report.height) == (128, 96)
     assert "the picture is 96x64, not 64x48; it is scaled to the first size" in report.lost[0]
+    for layout in ("yuv422p", "yuv420p10le"):
+        assert any(f"its pixels are {layout}, not yuv420p" in sentence for sentence in report.lost)
 
 
 def test_a_source_that_is_replaced_while_it_runs_ends_with_a_sentence(tmp_path, clip, choice):
