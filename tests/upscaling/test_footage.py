@@ -342,6 +342,19 @@ def test_joined_recordings_keep_all_frames_and_their_sound_beside_them(tmp_path,
     assert abs(later) < 0.13 and max(np.diff(times["audio"])) < 0.1
 
 
+def test_recordings_that_overlap_a_little_are_written_whole(tmp_path, ffmpeg, enlarge):
+    """40 ms, too little to be a joint: sound that is copied must not go back all the same."""
+    for number, offset in enumerate((30, 30.46)):
+        ffmpeg(*card("-f", "lavfi", "-i", "sine=440:duration=0.5"), "-output_ts_offset", offset, "-c:v", "libx264",
+               "-c:a", "mp2", tmp_path / f"{number}.ts")  # fmt: skip
+    source = tmp_path / "joined.ts"
+    source.write_bytes((tmp_path / "0.ts").read_bytes() + (tmp_path / "1.ts").read_bytes())
+    report = enlarge(source, "a.mp4")
+    times = _packets(report.target)
+    assert report.frames == len(times["video"]) == 10
+    assert np.diff(times["audio"]).min() > 0
+
+
 def _packets(path) -> dict[str, list[float]]:
     """Times of the packets of each kind of track, picture first."""
     times: dict[str, list[float]] = {"video": [], "audio": []}
