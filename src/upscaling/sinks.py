@@ -53,6 +53,11 @@ class VideoSink:
             self._writer = None
 
 
+def _numbered(folder: Path) -> list[Path]:
+    """The pictures of a folder that a sink has written."""
+    return [path for path in folder.glob("*.png") if len(path.stem) == 8 and path.stem.isdecimal()]
+
+
 class PictureSink:
     """Numbered PNGs in the target folder, 8 or 16 bit, turned as the video says they are to be shown.
 
@@ -63,6 +68,9 @@ class PictureSink:
         self.target, self.folder, self.number, self.info = target, folder, first, info
         self._segment, self._names = -1, []
         target.mkdir(parents=True, exist_ok=True)
+        for path in _numbered(target):
+            if int(path.stem) >= first:  # of an earlier run that is replaced, or of a segment that was not finished
+                path.unlink()
 
     def write(self, segment: int, frame: Frame) -> None:
         self._segment = segment

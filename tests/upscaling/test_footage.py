@@ -472,3 +472,13 @@ def test_tags_that_are_no_utf8_stay_as_they_are(tmp_path, clip, ffmpeg, enlarge)
     ffmpeg("-i", clip, "-metadata", "title=caf\udce9", "-c:v", "mpeg4", source)
     with av.open(str(enlarge(source, "a.mkv").target), metadata_errors="surrogateescape") as made:
         assert made.metadata["title"] == "caf\udce9"
+
+
+def test_pictures_of_an_earlier_run_do_not_stay_among_those_of_the_next(tmp_path, ffmpeg, enlarge):
+    for name, seconds in (("long", "1"), ("short", "0.3")):
+        ffmpeg(*card(seconds=seconds), tmp_path / f"{name}.mp4")
+    assert enlarge(tmp_path / "long.mp4", "pictures", codec="png").frames == 10
+    (tmp_path / "out" / "pictures" / "holiday.png").write_bytes(b"a person's")
+    assert enlarge(tmp_path / "short.mp4", "pictures", codec="png").frames == 3
+    left = sorted(path.name for path in (tmp_path / "out" / "pictures").iterdir())
+    assert left == ["00000001.png", "00000002.png", "00000003.png", "holiday.png"]
