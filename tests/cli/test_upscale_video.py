@@ -76,8 +76,11 @@ def test_a_folder_that_is_finished_is_not_done_again(clip, tmp_path, weights):
     assert (out / "clip.mp4").stat() == before and (out / "second.mp4").is_file()
     run(*command, "--sharpen", 1, weights=weights)
     assert (out / "clip.mp4").stat().st_mtime_ns > before.st_mtime_ns
-    (out / "clip.mp4").write_bytes(b"cut short")
-    run(*command, "--sharpen", 1, weights=weights)
+    (out / "clip.mp4").write_bytes(b"somebody's own")  # what we write is whole or not there
+    refused = run(*command, "--sharpen", 1, weights=weights)
+    assert refused.returncode == 5 and "--overwrite replaces it" in refused.stderr
+    assert (out / "clip.mp4").read_bytes() == b"somebody's own"
+    assert run(*command, "--sharpen", 1, "--overwrite", weights=weights).returncode == 0
     assert (out / "clip.mp4").stat().st_size > 1000
 
 
