@@ -1,5 +1,7 @@
 """The same colours out as in: tags of a stream on an encoder, and RGB back to YUV in the source's own matrix."""
 
+from typing import TypeVar
+
 import av
 import numpy as np
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
@@ -9,6 +11,7 @@ from src.media.frames import VideoInfo
 from src.media.matrices import CODES, YCGCO, guessed_matrix, swscale_matrix, ycgco_of_rgb
 from src.media.pixels import FORMATS
 
+Carrier = TypeVar("Carrier", av.VideoCodecContext, av.VideoFrame)
 QUALITY = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
 
 
@@ -18,13 +21,8 @@ def tag(context: av.VideoCodecContext, info: VideoInfo) -> None:
     But for the matrix where a player would guess another one for the larger picture than for the source.
     """
     context.color_range = ColorRange.JPEG if info.full_range else ColorRange.MPEG
-    if info.primaries:
-        context.color_primaries = ColorPrimaries[info.primaries.upper()]
-    if info.transfer:
-        context.color_trc = _trc(info.transfer)
-    if info.matrix:
-        context.colorspace = CODES[info.matrix]
-    elif (matrix := _matrix(info)) != guessed_matrix(context.width, context.height):
+    _tagged(context, info)
+    if not info.matrix and (matrix := _matrix(info)) != guessed_matrix(context.width, context.height):
         context.colorspace = CODES["smpte170m" if matrix == Colorspace.ITU601 else "bt709"]
 
 
@@ -52,15 +50,17 @@ def to_yuv(array: np.ndarray, info: VideoInfo, layout: str, alpha: np.ndarray | 
     return _tagged(frame, info)
 
 
-def _tagged(frame: av.VideoFrame, info: VideoInfo) -> av.VideoFrame:
-    """With the colours that some encoders (ProRes) take from each frame and not from their own settings."""
+def _tagged(carrier: Carrier, info: VideoInfo) -> Carrier:
+    """An encoder or a frame with the colours that the source says: some encoders (ProRes) take them from each frame and
+    not from their own settings.
+    """
     if info.primaries:
-        frame.color_primaries = ColorPrimaries[info.primaries.upper()]
+        carrier.color_primaries = ColorPrimaries[info.primaries.upper()]
     if info.transfer:
-        frame.color_trc = _trc(info.transfer)
+        carrier.color_trc = _trc(info.transfer)
     if info.matrix:
-        frame.colorspace = CODES[info.matrix]
-    return frame
+        carrier.colorspace = CODES[info.matrix]
+    return carrier
 
 
 def _trc(transfer: str) -> ColorTrc:

@@ -1,5 +1,6 @@
 """Packets of the tracks that are copied as they are, at their times in the output."""
 
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -13,6 +14,9 @@ from src.media.span import Span
 from src.media.timeline import Timeline
 from src.media.tracks import is_cover
 
+MOMENT = Fraction(1, 1000)
+"""Seconds between packets of a track, at least, where its clock goes back: a tick of every
+container."""
 REORDERED = 16
 """Units of time by which a track's first picture is decoded early: as many pictures as H.264
 reorders at most."""
@@ -65,15 +69,21 @@ def _move(packet: av.Packet, span: Span, kind: str) -> bool:
 
 
 def _date(packet: av.Packet, before: int | None, kind: str) -> int | None:
-    """Give a packet its decoding time where the file does not say it, and return that; before: of
-    the one before it.
+    """Give a packet its decoding time where the file does not say it, or says one that sound and
+    pictures cannot have: not after the one before. Returns it; before: of the one before.
 
     Matroska leaves it out for the first pictures of a reordered track: they come a little before
-    their time.
+    their time. Where recordings that overlap a little were joined, it goes back.
     """
     if packet.dts is None and packet.pts is not None:
         early = packet.pts - REORDERED if before is None else before + 1
         packet.dts = early if kind == "video" else packet.pts
+        return packet.dts
+    moves = kind in ("audio", "video")
+    if not moves or packet.dts is None or before is None or packet.dts > before:
+        return packet.dts
+    packet.dts = before + max(1, math.ceil(MOMENT / packet.time_base))
+    packet.pts = packet.dts if packet.pts is None else max(packet.pts, packet.dts)
     return packet.dts
 
 

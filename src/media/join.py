@@ -3,9 +3,8 @@
 Packets of the other tracks are copied as they are. Their times, and those of the frames, stay the source's.
 """
 
-import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -38,8 +37,6 @@ from src.media.writer import output_error
 BLOCK_ADDITIONAL = 15
 """FFmpeg's AV_PKT_DATA_MATROSKA_BLOCKADDITIONAL."""
 
-MOMENT = Fraction(1, 1000)
-"""Seconds between packets of a track, at least, where its clock goes back: a tick of every container."""
 STREAM_KEYS = {"alpha_mode", "encoder", "rotate", "duration", "number_of_frames", "number_of_bytes", "bps", "vendor_id"}
 """Of a video track: what is no longer true of the new one."""
 
@@ -66,7 +63,7 @@ def join(
             flags = "+faststart" if has_plain_tags(given) else "+faststart+use_metadata_tags"
             options = {"movflags": flags} if target.suffix.lower() in (".mp4", ".mov", ".m4v") else {}
             with open_output(partial, format=container_format(target), options=options) as out:
-                for packet in _in_order(_packets(source, given, out, folder, count, video, span)):
+                for packet in _packets(source, given, out, folder, count, video, span):
                     check()
                     out.mux(packet)
         partial.replace(target)
@@ -132,19 +129,6 @@ def _count_on(
     main.metadata["timecode"] = moved(code, rate, span.start, max(1, round(video.info.rate / rate)))
     if "timecode" in out.metadata:
         out.metadata["timecode"] = main.metadata["timecode"]
-
-
-def _in_order(packets: Iterable[av.Packet]) -> Iterator[av.Packet]:
-    """The packets; of a track whose clock goes back a little, where recordings were joined, each a moment later."""
-    last: dict[int, int] = {}
-    for packet in packets:
-        before = last.get(packet.stream_index)
-        if packet.dts is not None and before is not None and packet.dts <= before:
-            packet.dts = before + max(1, math.ceil(MOMENT / packet.time_base))
-            packet.pts = packet.dts if packet.pts is None else max(packet.pts, packet.dts)
-        if packet.dts is not None:
-            last[packet.stream_index] = packet.dts
-        yield packet
 
 
 def _attach_cover(source: Path, cover: av.VideoStream, out: OutputContainer) -> None:

@@ -90,10 +90,12 @@ class VideoReader:
         for frame in fields(self._timed()):
             if (frame.width, frame.height) not in sizes:
                 sizes.add((frame.width, frame.height))
-                self._note_size(frame, size)
+                shown = f"{frame.width}x{frame.height}, not {size[0]}x{size[1]}; it is scaled to the first size"
+                self._note_from(pts_of(frame), f"the picture is {shown}")
             if frame.format.name not in formats:
                 formats.add(frame.format.name)
-                self._note_format(frame)
+                names = f"{frame.format.name}, not {self._first.format.name}"
+                self._note_from(pts_of(frame), f"its pixels are {names}; they become as those before")
             yield Picture(self, frame, pts_of(frame))
         if fields.began is not None:
             at = float(fields.began * self._stored.time_base - self.origin)
@@ -115,17 +117,9 @@ class VideoReader:
             yield frame
         check_whole(self.path, self._stream, self._stored, count, float(end * base), self.begins_s, self._sought)
 
-    def _note_size(self, frame: av.VideoFrame, size: tuple[int, int]) -> None:
-        at = float(pts_of(frame) * self.info.time_base) - self.begins_s
-        self.notes.append(
-            f"from {at:.2f} s on the picture is {frame.width}x{frame.height}, not {size[0]}x{size[1]}; "
-            "it is scaled to the first size"
-        )
-
-    def _note_format(self, frame: av.VideoFrame) -> None:
-        at = float(pts_of(frame) * self.info.time_base) - self.begins_s
-        names = f"{frame.format.name}, not {self._first.format.name}"
-        self.notes.append(f"from {at:.2f} s on its pixels are {names}; they become as those before")
+    def _note_from(self, pts: int, what: str) -> None:
+        at = float(pts * self.info.time_base) - self.begins_s
+        self.notes.append(f"from {at:.2f} s on {what}")
 
     def seek(self, time_s: float) -> None:
         """Begin at a keyframe shortly before a time of the file, in seconds; call it before iterating.
