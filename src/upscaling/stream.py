@@ -101,8 +101,8 @@ class _Run:
             self._publish()
         except (KeyboardInterrupt, CancelledError):
             sink.abort()
+            kept = self.work.frames(self.work.finished(stateful=job_is_stateful(self.job)))
             self.work.release()
-            kept = self.report.frames // self.job.segment * self.job.segment
             raise CancelledError(f"stopped; {kept} frames are kept, and the same command goes on from there") from None
         except BaseException:
             sink.abort()
