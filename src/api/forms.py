@@ -8,46 +8,44 @@ from typing import Annotated, Any
 from fastapi import Depends, UploadFile
 from fastapi import Request as HttpRequest
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from src.catalog.models import MODELS
 from src.core.config import validate
 from src.core.errors import BadInputError, MissingFileError
+from src.core.option import PublicField
 from src.core.paths import CHECKPOINTS, is_file, is_folder
 from src.core.prompts import find_template, load_templates
-from src.core.request import Request
+from src.core.request import FIELDS, Request
 
 PRIORITIES = {"when-there-is-time": -1, "normal": 0, "urgent": 1, "breaking": 2}
 Text = Annotated[str | None, Field(max_length=4000)]
 
 
-class GenerateForm(BaseModel):
-    """Fields of the shared vocabulary; empty ones count as not given. set: JSON of the template's slots."""
+SENT = {name: field for name, field in FIELDS.items() if field.option.form}
+"""Fields of the vocabulary that a client may send; `set` is JSON of the template's slots."""
 
+
+class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    prompt: Text = None
-    template: Text = None
-    set: Text = None
-    negative_prompt: Text = None
-    mode: Text = None
-    model: Text = None
-    seed: Text = None
-    num_frames: Text = None
-    height: Text = None
-    width: Text = None
-    fps: Text = None
-    num_inference_steps: Text = None
-    guidance_scale: Text = None
-    guidance_interval: Text = None
-    scheduler: Text = None
-    lora: list[str] = Field(default_factory=list, max_length=8)
-    profile: Text = None
-    cache: Text = None
-    fit: Text = None
-    score: Text = None
-    upscale: Text = None
     priority: Text = None
+
+
+def _as_text(field: PublicField) -> tuple[Any, Any]:
+    """A field of the vocabulary as a form has it: text, or for adapters several."""
+    told = field.help
+    if field.name == "lora":
+        return list[str], Field(default_factory=list, max_length=8, description=told)
+    return Text, Field(None, description=told)
+
+
+GenerateForm = create_model(
+    "GenerateForm",
+    __base__=_Form,
+    __doc__="Fields of the shared vocabulary; empty ones count as not given.",
+    **{name: _as_text(field) for name, field in SENT.items()},
+)
 
 
 class GenerateUpload(GenerateForm):
@@ -95,8 +93,7 @@ def request_from(form: GenerateForm) -> Request:
 
 def given_fields(form: GenerateForm) -> set[str]:
     """Names of the request's fields that the form fills; empty ones count as not given."""
-    names = set(GenerateForm.model_fields) - {"priority"}
-    return {name for name in names if getattr(form, name) not in (None, "", [])}
+    return {name for name in SENT if getattr(form, name) not in (None, "", [])}
 
 
 def priority_from(form: GenerateForm) -> int:

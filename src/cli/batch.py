@@ -9,22 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from src.console.options import JSON, QUIET, VOCABULARY, make_app, switch, value
+from src.console.options import JSON, QUIET, make_app, options_for, switch, value
 from src.console.output import command, print_json
 from src.core.errors import BadInputError, PartialFailureError
 
 if TYPE_CHECKING:
     from src.engine.batch import Outcome
 
-OVERRIDES = (
-    "mode", "overwrite", "model", "profile", "device", "dtype", "offload", "vram_budget", "delivery", "upscale",
-)  # fmt: skip
+OVERRIDES = options_for(lambda field: not field.option.clip)
+"""For all jobs of the file."""
 MOST_TOGETHER = 64
 OPTIONS: dict[str, Any] = {
     "jobs_file": value(Path, "JSON file of jobs (configs/schemas/batch_jobs.json)."),
     "output_dir": value(Path, "Where clips and reports go."),
-    "mode": value(str, "baseline or optimized, for all jobs."),
-    **{name: VOCABULARY[name] for name in OVERRIDES[1:]},
+    **OVERRIDES,
     "prompts_per_forward": value(int, "Clips that may share a forward, where memory allows [1]."),
     "resume": switch("Skip jobs whose clip is there, whole, and of the same plan.", "--resume"),
     "dry_run": switch("Validate and show the order; run nothing.", "--dry-run"),

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from src.console.options import CONFIG, JSON, QUIET, VOCABULARY, make_app, switch, value
+from src.console.options import CONFIG, JSON, QUIET, make_app, options_for, switch, value
 from src.console.output import command, print_json
 from src.core.errors import BadInputError, NewsreelError
-from src.core.request import Mode, Request, build_request, parse_assignments
+from src.core.request import Mode, Request, build_request
 
 if TYPE_CHECKING:
     from src.core.result import Result
@@ -17,13 +17,8 @@ HELP = {
     "baseline": "One clip with the stock diffusers pipeline, untouched, at its card's settings: the reference.",
     "optimized": "One clip with our denoising loop: the model's own steps, the profile that fits, the exact fast VAE.",
 }
-OURS_ONLY = {
-    "scheduler", "guidance_interval", "profile", "attention", "cache", "quantize", "compile", "vram_budget",
-}  # fmt: skip
 REPLAY = ("model", "output_path", "overwrite", "lora", "device")
-FLAGS = {"score": "--no-score", "compile": "--compile"}
 SWITCHES: dict[str, Any] = {
-    "score": switch("Do not take the temporal score.", "--no-score"),
     "config": CONFIG,
     "replay": value(Path, "Make the clip of this manifest again and compare its frames."),
     "dry_run": switch("Show the plan and run nothing.", "--dry-run"),
@@ -34,7 +29,7 @@ SWITCHES: dict[str, Any] = {
 
 def inference_app(mode: Mode) -> typer.Typer:
     """The command of one mode; the baseline lacks what would make it other than stock."""
-    options = {name: kind for name, kind in VOCABULARY.items() if mode != "baseline" or name not in OURS_ONLY}
+    options = options_for(lambda field: field.name != "mode" and (mode != "baseline" or field.option.baseline))
     return make_app(options | SWITCHES, HELP[mode], lambda values: _main(mode, values))
 
 
@@ -50,8 +45,6 @@ def _main(mode: Mode, values: dict[str, Any]) -> None:
 
 
 def _request(mode: Mode, values: dict[str, Any]) -> Request:
-    values["set"] = parse_assignments(values["set"]) if values["set"] else None
-    values["score"] = False if values["score"] else None
     config = values.pop("config")
     return build_request(values | {"mode": mode}, config)
 
@@ -94,10 +87,10 @@ def _run(prepared: Any, plans: Any, hardware: Any, quiet: bool) -> "Result":
 
 def _only_replay(values: dict[str, Any]) -> None:
     """Raise BadInputError for a flag that a replay would silently ignore: the plan is the manifest's."""
-    values = values | {"score": values["score"] or None}
     given = [name for name, item in values.items() if item is not None and name not in REPLAY]
     if given:
-        flag = FLAGS.get(given[0], f"--{given[0].replace('_', '-')}")
+        no = "no-" if values[given[0]] is False else ""
+        flag = f"--{no}{given[0].replace('_', '-')}"
         usable = ", ".join(f"--{name.replace('_', '-')}" for name in REPLAY)
         raise BadInputError(f"{flag} does not go with --replay, which runs the manifest's own plan; {usable} do")
 

@@ -1,4 +1,4 @@
-"""The shared vocabulary as command-line options: one table, from which each command takes what it needs."""
+"""The shared vocabulary (`src/core/request.py`) as command-line options, of which each command takes what it needs."""
 
 import inspect
 from collections.abc import Callable, Iterable
@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from src.core.option import PublicField
+from src.core.request import FIELDS
 
 
 def value(kind: Any, text: str, *names: str, metavar: str | None = None) -> Any:
@@ -17,40 +20,21 @@ def switch(text: str, name: str) -> Any:
     return Annotated[bool, typer.Option(name, help=text)]
 
 
-VOCABULARY: dict[str, Any] = {
-    "input_image": value(Path, "Photograph: JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF."),
-    "prompt": value(str, "What happens in the clip."),
-    "template": value(str, "A press template instead of a prompt."),
-    "set": value(list[str], "A slot of the template; repeat for more.", "--set", metavar="SLOT=VALUE"),
-    "negative_prompt": value(str, "What the clip should keep away from."),
-    "output_path": value(Path, "MP4 to write; without it, outputs/examples/<prompt>-<seed>.mp4."),
-    "overwrite": Annotated[
-        bool | None, typer.Option("--overwrite/--no-overwrite", help="Replace an output that is there and not ours.")
-    ],
-    "model": value(str, "auto, a model id, or a diffusers folder [auto]."),
-    "seed": value(int, "Same seed, same clip; without it, one is drawn."),
-    "num_frames": value(int, "Frames, where the model allows other counts."),
-    "height": value(int, "Delivered height in pixels."),
-    "width": value(int, "Delivered width in pixels."),
-    "fps": value(float, "Frames a second [the model's own: 8, CogVideoX 1.5 16]."),
-    "num_inference_steps": value(int, "Denoising steps."),
-    "guidance_scale": value(float, "How strongly the prompt is followed; 1 is off."),
-    "guidance_interval": value(str, "Part of the steps with guidance, 0 to 1.", metavar="FROM,UNTIL"),
-    "scheduler": value(str, "dpm or ddim."),
-    "lora": value(list[str], "A LoRA adapter; repeat for more.", "--lora", metavar="PATH[=WEIGHT]"),
-    "profile": value(str, "auto, or one of configs/profiles.yaml [auto]."),
-    "attention": value(str, "auto, flash, cudnn, efficient or math."),
-    "cache": value(str, "Step cache: none, first_block, taylorseer or pyramid.", metavar="NAME[=THRESHOLD]"),
-    "quantize": value(str, "none, int8 or fp8 transformer weights."),
-    "compile": Annotated[bool | None, typer.Option("--compile/--no-compile", help="Compile blocks and decoder.")],
-    "offload": value(str, "auto, none, text, model, group, paged or sequential [auto]."),
-    "vram_budget": value(str, "Plan for this much GPU memory instead of what is free.", metavar="12GB"),
-    "dtype": value(str, "auto, float32, float16 or bfloat16 [auto]."),
-    "delivery": value(str, "auto, lanczos, fast, balanced or quality: from the model's size to the clip's [auto]."),
-    "upscale": value(str, "Enlarge the clip: 2x, 4x or 8x, and a preset.", metavar="2x[:PRESET]"),
-    "fit": value(str, "cover crops the photograph, pad adds borders [cover]."),
-    "device": value(str, "auto, cpu or cuda [auto]."),
-}
+def option_of(field: PublicField) -> Any:
+    """The option of a field of the vocabulary: a switch both ways, a repeated one, or one with a value."""
+    if field.kind is bool:
+        names = f"{field.flag}/{field.flag.replace('--', '--no-', 1)}"
+        return Annotated[bool | None, typer.Option(names, help=field.help)]
+    kind = list[str] if field.kind is list else field.kind
+    return value(kind, field.help, field.flag, metavar=field.option.metavar)
+
+
+def options_for(takes: Callable[[PublicField], bool]) -> dict[str, Any]:
+    """Options of the fields that a command takes."""
+    return {name: option_of(field) for name, field in FIELDS.items() if takes(field)}
+
+
+VOCABULARY: dict[str, Any] = options_for(lambda _: True)
 CONFIG = value(Path, "YAML file with any of these as keys.")
 JSON = switch("One JSON object on standard output, all else on standard error.", "--json")
 QUIET = switch("Warnings and errors only.", "--quiet")

@@ -1,7 +1,6 @@
 """What a person asked, in the one vocabulary that flags, YAML keys, job fields and form fields share."""
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,6 +8,8 @@ from pydantic import Field, field_validator
 
 from src.core.config import Config, read_yaml, validate
 from src.core.errors import BadInputError
+from src.core.option import Option, PublicField, fields_of, listed
+from src.core.parsing import parse_assignments, parse_bytes, parse_upscale
 
 Mode = Literal["baseline", "optimized"]
 Fit = Literal["cover", "pad"]
@@ -20,59 +21,127 @@ Threads = Annotated[int, Field(ge=1, le=1024)]
 
 
 class Request(Config):
-    """One clip as asked for; None means "you decide" (the model's default, or the profile's).
+    """One clip as asked for; None means "you decide" (the model's default, or the profile's)."""
 
-    input_image: path of the photograph. prompt: what happens in the clip; or `template` with `set` for slots.
-    output_path: the MP4 to write; None names it after the prompt and the seed.
-    model: "auto", a model id of `configs/models/`, or the path of a diffusers folder.
-    mode: "baseline" is the stock diffusers pipeline at its card's settings, "optimized" is our loop.
-    seed: 0 to 2**63 - 1; None draws one. num_frames, height (px), width (px), fps: of the delivered clip;
-    a model plays at a rate of its own (`Defaults.fps`) unless asked otherwise.
-    num_inference_steps: denoising steps, 1 to 1000. guidance_scale: 1 turns guidance off.
-    guidance_interval: part of the steps (from, until; 0 to 1) with guidance; outside, a step costs one forward.
-    lora: adapters, each PATH or PATH=WEIGHT. profile: "auto" or a name of `configs/profiles.yaml`; offload, dtype,
-    attention, cache (none, NAME or NAME=THRESHOLD), quantize and compile replace what it says.
-    vram_budget: such as 12GB, instead of the memory that is free.
-    delivery: how the model's own size becomes the delivered one: "auto" is the model's usual way, "lanczos" resamples,
-    a preset ("fast", "balanced", "quality") is a super-resolution network.
-    upscale: enlarge the delivered clip: SCALE or SCALE:PRESET, such as 2x or 4x:fast (2x, 4x, 8x; preset balanced).
-    fit: how a photograph of another shape meets the clip's: "cover" crops, "pad" adds borders.
-    overwrite: whether a file at output_path that is none of ours may be replaced.
-    score: whether the temporal score is taken. device: "auto", "cpu" or "cuda".
-    """
-
-    input_image: Path
-    prompt: str | None = None
-    template: str | None = None
-    set: dict[str, str] = Field(default_factory=dict)
-    negative_prompt: str | None = None
-    output_path: Path | None = None
-    overwrite: bool = False
-    model: str = "auto"
-    mode: Mode = "optimized"
-    seed: Seed | None = None
-    num_frames: Annotated[int, Field(ge=1)] | None = None
-    height: Annotated[int, Field(ge=16, le=4320)] | None = None
-    width: Annotated[int, Field(ge=16, le=7680)] | None = None
-    fps: Annotated[float, Field(ge=1, le=120)] | None = None
-    num_inference_steps: StepCount | None = None
-    guidance_scale: GuidanceScale | None = None
-    scheduler: Literal["dpm", "ddim"] | None = None
-    guidance_interval: tuple[float, float] | None = None
-    lora: tuple[str, ...] = ()
-    profile: str = "auto"
-    offload: Literal["auto", "none", "text", "model", "group", "paged", "sequential"] = "auto"
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    attention: Literal["auto", "flash", "cudnn", "efficient", "math"] | None = None
-    cache: str | None = None
-    quantize: Literal["none", "int8", "fp8"] | None = None
-    compile: bool | None = None
-    vram_budget: str | None = None
-    delivery: Literal["auto", "lanczos", "fast", "balanced", "quality"] = "auto"
-    upscale: str | None = None
-    fit: Fit = "cover"
-    score: bool = True
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    input_image: Annotated[
+        Path,
+        Option("Photograph: JPEG, PNG, WebP, TIFF, BMP, GIF or AVIF.", clip=True, form=False),
+    ]
+    prompt: Annotated[str | None, Option("What happens in the clip.", clip=True)] = None
+    template: Annotated[
+        str | None,
+        Option("A press template instead of a prompt.", clip=True),
+    ] = None
+    set: Annotated[
+        dict[str, str],
+        Option("A slot of the template; repeat for more.", metavar="SLOT=VALUE", clip=True),
+    ] = Field(default_factory=dict)
+    negative_prompt: Annotated[
+        str | None,
+        Option("What the clip should keep away from.", clip=True),
+    ] = None
+    output_path: Annotated[
+        Path | None,
+        Option("MP4 to write; without it, outputs/examples/<prompt>-<seed>.mp4.", clip=True,
+               form=False),
+    ] = None  # fmt: skip
+    overwrite: Annotated[
+        bool,
+        Option("Replace an output that is there and not ours.", form=False),
+    ] = False
+    model: Annotated[str, Option("auto, a model id, or a diffusers folder")] = "auto"
+    mode: Annotated[
+        Mode,
+        Option("Our loop, or the stock diffusers pipeline at its card's settings"),
+    ] = "optimized"
+    seed: Annotated[
+        Seed | None,
+        Option("Same seed, same clip; without it, one is drawn.", clip=True),
+    ] = None
+    num_frames: Annotated[
+        Annotated[int, Field(ge=1)] | None,
+        Option("Frames, where the model allows other counts."),
+    ] = None
+    height: Annotated[
+        Annotated[int, Field(ge=16, le=4320)] | None,
+        Option("Delivered height", unit="pixels"),
+    ] = None
+    width: Annotated[
+        Annotated[int, Field(ge=16, le=7680)] | None,
+        Option("Delivered width", unit="pixels"),
+    ] = None
+    fps: Annotated[
+        Annotated[float, Field(ge=1, le=120)] | None,
+        Option("Frames a second [the model's own: 8, CogVideoX 1.5 16]."),
+    ] = None
+    num_inference_steps: Annotated[StepCount | None, Option("Denoising steps.")] = None
+    guidance_scale: Annotated[
+        GuidanceScale | None,
+        Option("How strongly the prompt is followed; 1 is off."),
+    ] = None
+    guidance_interval: Annotated[
+        tuple[float, float] | None,
+        Option("Part of the steps with guidance, 0 to 1; outside, a step costs one forward.",
+               metavar="FROM,UNTIL", baseline=False),
+    ] = None  # fmt: skip
+    scheduler: Annotated[
+        Literal["dpm", "ddim"] | None,
+        Option("Solver", baseline=False),
+    ] = None
+    lora: Annotated[
+        tuple[str, ...],
+        Option("A LoRA adapter; repeat for more.", metavar="PATH[=WEIGHT]"),
+    ] = ()
+    profile: Annotated[
+        str,
+        Option("auto, or one of configs/profiles.yaml", baseline=False),
+    ] = "auto"
+    attention: Annotated[
+        Literal["auto", "flash", "cudnn", "efficient", "math"] | None,
+        Option("Attention kernel", baseline=False, form=False),
+    ] = None
+    cache: Annotated[
+        str | None,
+        Option("Step cache: none, first_block, taylorseer or pyramid.",
+               metavar="NAME[=THRESHOLD]", baseline=False),
+    ] = None  # fmt: skip
+    quantize: Annotated[
+        Literal["none", "int8", "fp8"] | None,
+        Option("Transformer weights in 8 bits", baseline=False, form=False),
+    ] = None
+    compile: Annotated[
+        bool | None,
+        Option("Compile the transformer's blocks.", baseline=False, form=False),
+    ] = None
+    offload: Annotated[
+        Literal["auto", "none", "text", "model", "group", "paged", "sequential"],
+        Option("What of the model waits outside the GPU", form=False,
+               baseline=("none", "model", "sequential")),
+    ] = "auto"  # fmt: skip
+    vram_budget: Annotated[
+        str | None,
+        Option("Plan for this much GPU memory instead of what is free.", metavar="12GB",
+               form=False),
+    ] = None  # fmt: skip
+    dtype: Annotated[
+        Literal["auto", "float32", "float16", "bfloat16"],
+        Option("Number format of the model", form=False),
+    ] = "auto"
+    delivery: Annotated[
+        Literal["auto", "lanczos", "fast", "balanced", "quality"],
+        Option("From the model's size to the clip's: the model's usual way, resampling, or a "
+               "super-resolution network", form=False),
+    ] = "auto"  # fmt: skip
+    upscale: Annotated[
+        str | None,
+        Option("Enlarge the clip: 2x, 4x or 8x, and a preset (fast, balanced, quality).",
+               metavar="2x[:PRESET]"),
+    ] = None  # fmt: skip
+    fit: Annotated[Fit, Option("Crop the photograph to the clip's shape, or add borders")] = "cover"
+    score: Annotated[bool, Option("Take the temporal score.")] = True
+    device: Annotated[Literal["auto", "cpu", "cuda"], Option("Where to compute", form=False)] = (
+        "auto"
+    )
 
     @field_validator("prompt")
     @classmethod
@@ -128,27 +197,26 @@ class Request(Config):
         return size
 
 
-UNITS = {"GB": 10**9, "GIB": 2**30, "MB": 10**6, "MIB": 2**20}
+FIELDS = fields_of(Request)
+"""The vocabulary, field by field."""
 
 
-def parse_bytes(text: str) -> int | None:
-    """ "12GB" as bytes; None when the text is no amount of memory."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(GB|GiB|MB|MiB)\s*", text, re.IGNORECASE)
-    return round(float(match[1]) * UNITS[match[2].upper()]) if match else None
+def check_mode(request: Request) -> None:
+    """Raise BadInputError for a field that the stock pipeline does not take, in mode baseline."""
+    if request.mode != "baseline":
+        return
+    for field in FIELDS.values():
+        value = getattr(request, field.name)
+        if not field.stock_takes(value):
+            raise BadInputError(refusal(field, value))
 
 
-def parse_upscale(text: str) -> tuple[int, str] | None:
-    """Scale and preset of "2x" or "4x:fast"; None where it is no such text."""
-    match = re.fullmatch(r"([248])x(?::(fast|balanced|quality))?", text)
-    return (int(match[1]), match[2] or "balanced") if match else None
-
-
-def parse_assignments(items: list[str]) -> dict[str, str]:
-    """Turn `["city=Lyon"]` into `{"city": "Lyon"}`; raises BadInputError on an item without `=`."""
-    for item in items:
-        if not re.match(r"[A-Za-z_]\w*=", item):
-            raise BadInputError(f"--set takes SLOT=VALUE, got {item!r}; for example --set city=Lyon")
-    return dict(item.split("=", 1) for item in items)
+def refusal(field: PublicField, value: Any) -> str:
+    """Why the baseline does not take it."""
+    takes = field.option.baseline
+    if isinstance(takes, tuple):
+        return f"{field.flag} {value} does not apply to mode baseline; the stock pipeline has {listed(takes)}"
+    return f"{field.flag} does not apply to mode baseline, the stock pipeline as it is"
 
 
 def build_request(flags: dict[str, Any], config: Path | None = None) -> Request:
@@ -158,7 +226,8 @@ def build_request(flags: dict[str, Any], config: Path | None = None) -> Request:
     """
     layers = [(str(config), read_yaml(config))] if config else []
     layers.append(("environment", _from_environment()))
-    layers.append(("request", {key: value for key, value in flags.items() if value is not None}))
+    given = {key: value for key, value in flags.items() if value not in (None, [])}
+    layers.append(("request", _slots(given)))
     merged: dict[str, Any] = {}
     for _, values in layers:
         merged |= values
@@ -177,5 +246,11 @@ def _from_environment() -> dict[str, Any]:
     names = {field: f"NEWSREEL_{field.upper()}" for field in Request.model_fields}
     found: dict[str, Any] = {field: os.environ[name] for field, name in names.items() if os.environ.get(name)}
     if "set" in found:
-        found["set"] = parse_assignments(found["set"].split(","))
-    return found
+        found["set"] = found["set"].split(",")
+    return _slots(found)
+
+
+def _slots(values: dict[str, Any]) -> dict[str, Any]:
+    """With `set` as a mapping, where it came as SLOT=VALUE."""
+    given = values.get("set")
+    return values | {"set": parse_assignments(given)} if isinstance(given, list) else values

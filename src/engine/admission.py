@@ -14,9 +14,10 @@ from src.catalog.profiles import find_profile
 from src.catalog.spec import ModelSpec
 from src.core.errors import NewsreelError
 from src.core.hardware import Hardware, unoccupied
+from src.core.parsing import parse_upscale
 from src.core.plan import Adapter, Size
 from src.core.prompts import load_templates
-from src.core.request import Request, parse_upscale
+from src.core.request import Request
 from src.engine.generate import LARGE, choose_model
 from src.engine.planner import parse_cache
 from src.engine.resolve import check, resolve

@@ -7,8 +7,9 @@ from src.catalog.profiles import Profile, find_profile, load_profiles
 from src.catalog.spec import Memory, ModelSpec
 from src.core.errors import BadInputError, MissingWeightsError
 from src.core.hardware import Hardware
+from src.core.parsing import parse_bytes
 from src.core.plan import Plan
-from src.core.request import Request, parse_bytes
+from src.core.request import Request
 from src.engine.estimates import counted_bytes, host_bytes, needed_bytes, resident_bytes
 
 COMPILES_FROM = 7.0  # Triton's least CUDA capability
@@ -178,14 +179,9 @@ def _named(request: Request, spec: ModelSpec, hardware: Hardware, fitting: list[
 def _baseline(request: Request, spec: ModelSpec, hardware: Hardware) -> Choice:
     """The stock pipeline: nothing of ours, but offload where the whole model does not fit.
 
-    Raises BadInputError for an offload of ours, and for a card that is smaller than what is counted.
+    Raises BadInputError for a card that is smaller than what is counted.
     """
     stock = Profile(name="stock", description="the stock pipeline", devices=("cuda", "cpu"), vae="stock")
-    if request.offload not in STOCK_OFFLOADS:
-        raise BadInputError(
-            f"--offload {request.offload} does not apply to mode baseline; the stock pipeline has none, model and "
-            "sequential"
-        )
     whole = choice_of(stock, request, spec, hardware)
     roomy = hardware.device == "cpu" or whole.needed <= budget_bytes(request, hardware)
     offload = ("none" if roomy else "model") if request.offload == "auto" else request.offload
@@ -196,9 +192,6 @@ def _baseline(request: Request, spec: ModelSpec, hardware: Hardware) -> Choice:
             f"{hardware.name} has {hardware.memory / 1e9:.1f} GB; mode optimized needs less"
         )
     return chosen
-
-
-STOCK_OFFLOADS = ("auto", "none", "model", "sequential")
 
 
 def apply_switches(profile: Profile, request: Request) -> Profile:

@@ -8,9 +8,10 @@ from src.catalog.profiles import Profile
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
 from src.core.hardware import Hardware
+from src.core.parsing import parse_upscale
 from src.core.plan import Adapter, Cache, Plan, SessionKey, Size, Upscale
 from src.core.prompts import Template, find_template
-from src.core.request import Request, parse_upscale
+from src.core.request import Request, check_mode
 from src.engine.planner import FEWEST, Choice, can_compile, choices, compiling_lacks, parse_cache
 from src.pipelines.schedulers import timesteps
 from src.upscaling.files import delivery_files, preset_files
@@ -51,6 +52,7 @@ def decided(
     """What of the plan is the same on every machine and with every weight; then the number of steps and the guidance
     scale, of which the profile makes a schedule. Raises BadInputError where the request asks for what cannot be.
     """
+    check_mode(request)
     prompt, negative, template_guidance = wording(request, templates)
     num_frames = request.num_frames or spec.defaults.num_frames
     spec.check_frames(num_frames)
@@ -199,16 +201,8 @@ def check_cache(steps: int, request: Request) -> None:
 def scheduler(request: Request, spec: ModelSpec) -> str:
     """The baseline keeps the checkpoint's own scheduler, which is what "stock" means."""
     if request.mode == "baseline":
-        given = [name for name in OURS if getattr(request, name) is not None]
-        given += ["profile"] if request.profile != "auto" else []
-        if given:
-            flag = given[0].replace("_", "-")
-            raise BadInputError(f"--{flag} does not apply to mode baseline, the stock pipeline as it is")
         return "checkpoint"
     return request.scheduler or spec.defaults.scheduler
-
-
-OURS = ("scheduler", "guidance_interval", "attention", "cache", "quantize", "compile")
 
 
 def spacing(request: Request, spec: ModelSpec) -> tuple[str, int, int]:

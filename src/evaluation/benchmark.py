@@ -13,21 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from src.console.options import CONFIG, JSON, QUIET, VOCABULARY, make_app, value
+from src.console.options import CONFIG, JSON, QUIET, make_app, options_for, value
 from src.console.output import command, print_json
 from src.core.errors import BadInputError
-from src.core.request import Request, build_request
+from src.core.request import FIELDS, Request, build_request, check_mode
 from src.evaluation.bench_worker import BenchWorker, Sample
 from src.evaluation.pages import around_block, write_block
 from src.metrics.psnr import psnr
 
-FIELDS = (
-    "input_image", "prompt", "template", "set", "model", "seed", "num_frames", "num_inference_steps", "guidance_scale",
-    "device", "dtype",
-)  # fmt: skip
-OURS = ("profile", "cache", "guidance_interval", "compile", "attention", "quantize", "offload", "lora", "vram_budget")
+UNTIMED = ("output_path", "overwrite", "mode", "score", "delivery", "upscale")
+"""Fields that the benchmark leaves as they are: it writes no clip, and takes the score of what it times."""
+TAKEN = options_for(lambda field: field.name not in UNTIMED)
 OPTIONS: dict[str, Any] = {
-    **{name: VOCABULARY[name] for name in FIELDS + OURS},
+    **TAKEN,
     "mode": value(str, "baseline, optimized or both [both]."),
     "repeats": value(int, "Timed runs of each mode [3]."),
     "warmup": value(int, "Untimed runs before them [1]."),
@@ -65,21 +63,16 @@ def _count(values: dict[str, Any], name: str, usual: int, least: int) -> int:
 
 
 def build_requests(values: dict[str, Any], mode: str) -> dict[str, Request]:
-    """The request of each mode; what is ours alone stays out of the baseline's."""
-    from src.core.request import parse_assignments
-
-    given = {name: values[name] for name in FIELDS + OURS}
-    given["set"] = parse_assignments(values["set"]) if values["set"] else None
+    """The request of each mode; what is ours alone stays out of the baseline's when both are measured."""
+    given = {name: values[name] for name in TAKEN}
     given["seed"] = 0 if given["seed"] is None else given["seed"]
-    shared = {name: given[name] for name in FIELDS}
     wanted = ("baseline", "optimized") if mode == "both" else (mode,)
-    unused = [name for name in OURS if given[name] is not None] if mode == "baseline" else []
-    if unused:
-        raise BadInputError(
-            f"--{unused[0].replace('_', '-')} does not apply to --mode baseline, the stock pipeline as it is"
-        )
-    fields = {"baseline": shared, "optimized": given}
-    return {name: build_request(fields[name] | {"mode": name}, values["config"]) for name in wanted}
+    stock = {name: item for name, item in given.items() if FIELDS[name].stock_takes(item)}
+    fields = {"baseline": stock if mode == "both" else given, "optimized": given}
+    requests = {name: build_request(fields[name] | {"mode": name}, values["config"]) for name in wanted}
+    for request in requests.values():
+        check_mode(request)
+    return requests
 
 
 def measure(requests: dict[str, Request], repeats: int, warmup: int) -> dict[str, list[Sample]]:

@@ -1,21 +1,10 @@
 import pytest
 
 from src.core.errors import BadInputError
-from src.core.request import Request, build_request, parse_assignments
+from src.core.parsing import parse_assignments
+from src.core.request import build_request
 
 MINIMAL = {"input_image": "a.png", "prompt": "x"}
-VOCABULARY = {
-    "input_image", "prompt", "template", "set", "negative_prompt", "output_path", "model", "mode", "seed",
-    "num_frames", "height", "width", "fps", "num_inference_steps", "guidance_scale", "scheduler", "offload", "dtype",
-    "fit", "score", "device", "guidance_interval", "lora", "profile", "attention", "cache", "quantize", "compile",
-    "vram_budget", "delivery", "upscale", "overwrite",
-}  # fmt: skip
-
-
-def test_the_public_vocabulary_is_frozen():
-    assert set(Request.model_fields) == VOCABULARY
-
-
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [

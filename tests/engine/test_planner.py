@@ -114,12 +114,6 @@ def test_single_layers_are_moved_uncompiled(profile):
         assert (choice.profile.offload, choice.profile.compile) == ("sequential", False)
 
 
-@pytest.mark.parametrize("offload", ["text", "group", "paged"])
-def test_the_stock_pipeline_has_no_offload_of_ours(offload):
-    with pytest.raises(BadInputError, match="none, model and sequential"):
-        choices(request(mode="baseline", offload=offload), SPEC, gpu(40))
-
-
 @pytest.mark.parametrize(("gigabytes", "offload"), [(2, "auto"), (12, "auto"), (12, "sequential"), (24, "none")])
 def test_the_stock_pipeline_is_not_loaded_in_vain(gigabytes, offload):
     with pytest.raises(BadInputError, match=r"needs (16|37)\.\d GB of GPU memory .* mode optimized needs less"):
