@@ -26,16 +26,19 @@ def flow(bench: Bench, told: Told) -> None:
 
 def upscaler(bench: Bench, told: Told) -> None:
     """A clip to twice its size, by each preset whose weights are here."""
+    from src.core.errors import MissingWeightsError
     from src.core.plan import Size
     from src.upscaling.clips import NetworkUpscaler
-    from src.upscaling.files import weights_file
+    from src.upscaling.files import preset_files
 
     bench.drop()
     count, height, width = (3, 32, 48) if bench.rehearse else (49, 480, 720)
     frames = np.random.default_rng(0).integers(0, 255, (count, height, width, 3), np.uint8)
     for preset in ("fast", "balanced"):
-        if not weights_file(preset, 2).is_file():
-            told[preset] = "no weights here"
+        try:
+            preset_files(preset, 2)
+        except MissingWeightsError as error:
+            told[preset] = str(error)
             continue
         network = NetworkUpscaler(preset, bench.device.type)
         size = Size(width=2 * width, height=2 * height)

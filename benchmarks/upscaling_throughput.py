@@ -19,14 +19,15 @@ import numpy as np
 import torch
 
 from src.core.memory import keep_freed_memory
+from src.core.upscale_request import EnhanceSettings
 from src.media.reader import VideoReader
 from src.media.segments import SegmentWriter
 from src.media.writer import VideoWriter
 from src.scenes.sampler import SceneSampler
-from src.upscaling.backends import Choice, make_backend
-from src.upscaling.files import weights_file
+from src.upscaling.backends import Choice
+from src.upscaling.files import preset_files
 from src.upscaling.job import UpscaleJob
-from src.upscaling.knobs import Knobs
+from src.upscaling.registry import load_backend
 from src.upscaling.stream import upscale_video
 from src.upscaling.weights import load_network
 
@@ -52,7 +53,7 @@ def seconds(body: Callable[[], object], repeats: int) -> float:
 
 def plain_loop(source: Path, target: Path, preset: str, channels_last: bool) -> int:
     """One window at a time; the middle frame of five is kept."""
-    network = load_network(weights_file(preset, 2))
+    network = load_network(*preset_files(preset, 2))
     if not channels_last:
         network = network.to(memory_format=torch.contiguous_format)
     capture, frames = cv2.VideoCapture(str(source)), []
@@ -96,7 +97,7 @@ def measure(preset: str, frames: int, width: int, height: int, repeats: int) -> 
         last = seconds(lambda: plain_loop(source, folder / "plain.mp4", preset, True), 1)
         keep_freed_memory()
         kept = seconds(lambda: plain_loop(source, folder / "plain.mp4", preset, True), 1)
-        backend, clip = make_backend(job.choice), decode(source)
+        backend, clip = load_backend(job.choice), decode(source)
         stream = seconds(lambda: upscale_video(job, backend=backend), repeats)
         with VideoReader(job.target) as reader:
             large = list(reader)
@@ -104,7 +105,7 @@ def measure(preset: str, frames: int, width: int, height: int, repeats: int) -> 
             "frames": frames,
             "threads": torch.get_num_threads(),
             "decode": seconds(lambda: decode(source), repeats),
-            "network": seconds(lambda: list(backend.enlarge(clip, 0, 0, Knobs())), repeats),
+            "network": seconds(lambda: list(backend.enlarge(clip, 0, 0, EnhanceSettings())), repeats),
             "encode": seconds(lambda: encode(job, large, folder), repeats),
             "stream": stream,
             "plain loop": plain,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, File, Form, Path, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, create_model
 
 from src.api.answers import told
 from src.api.artifacts import find
@@ -14,26 +14,34 @@ from src.api.problems import ApiError, responses
 from src.api.security import Reader, ServiceDep, Submitter
 from src.api.service import Service
 from src.api.uploads import Video, parse_json
+from src.catalog.upscalers import find_upscaler
 from src.core.config import Config, validate
-from src.core.errors import BadInputError
+from src.core.upscale_request import FORM, UpscaleRequest, from_form
 from src.jobs.accounts import Account
 from src.jobs.model import Job, NewJob, State
 from src.media.videos import VideoFacts
-from src.upscaling.files import preset_files
+from src.upscaling.files import SCALES
 
 router = APIRouter(prefix="/api", tags=["upscale"])
 TaskId = Annotated[str, Path(pattern="^[0-9a-f]{21}$", description="The task's id")]
 Unknown = responses(401, 403, 404, 422)
 
 
-class UpscaleSettings(Config):
-    """The `settings` field. quality: the preset. guideScale: for diffusion backends only."""
+OURS = find_upscaler("newsreel")
+KINDS = {"scale": Literal[SCALES], "preset": Literal[tuple(OURS.presets)]}
 
-    scale: Literal[2, 4, 8] = 2
-    denoiseLevel: Annotated[float, Field(ge=0, le=1)] = 0.0
-    preserveDetails: Annotated[float, Field(ge=0, le=1)] | bool = 0.5
-    quality: Literal["fast", "balanced", "quality"] = "balanced"
-    guideScale: Annotated[float, Field(ge=0, le=50)] | None = None
+
+def _field(name: str) -> tuple[Any, Any]:
+    info = UpscaleRequest.model_fields[name]
+    return KINDS.get(name, info.annotation), info
+
+
+UpscaleSettings = create_model(
+    "UpscaleSettings",
+    __base__=Config,
+    __doc__="The `settings` field: what of an `UpscaleRequest` a client may say, by the names of the form.",
+    **{form: _field(name) for form, name in FORM.items()},
+)
 
 
 class Task(BaseModel):
@@ -101,9 +109,8 @@ def _receive(service: Service, account: Account, wanted: UpscaleSettings, video:
 
 def check_settings(wanted: UpscaleSettings) -> None:
     """Raise what a worker would raise whatever the video."""
-    if wanted.guideScale is not None:
-        raise BadInputError(f"guideScale is for diffusion backends only; quality {wanted.quality} has no guidance")
-    preset_files(wanted.quality, wanted.scale)
+    OURS.check(from_form(wanted.model_dump()), {name: form for form, name in FORM.items()})
+    OURS.weights(wanted.quality, wanted.scale)
 
 
 def _store(

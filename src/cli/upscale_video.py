@@ -5,43 +5,23 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from src.console.options import JSON, QUIET, make_app, switch, value
+from src.console.options import JSON, QUIET, make_app, option_of
 from src.console.output import command, print_json
-from src.core.devices import find_device
+from src.core.config import validate
 from src.core.errors import BadInputError, CancelledError, MissingFileError, NewsreelError, PartialFailureError
 from src.core.paths import LONGEST, exists, same_name, shortened
+from src.core.upscale_request import FIELDS, UpscaleRequest
 
 if TYPE_CHECKING:
-    from src.media.frames import VideoInfo
-    from src.upscaling.finished import Finished
     from src.upscaling.job import UpscaleJob
+    from src.upscaling.ledger import Ledger
     from src.upscaling.report import UpscaleReport
 
 OPTIONS: dict[str, Any] = {
-    "input": value(Path, "Video to enlarge, or a folder of them."),
-    "output": value(Path, "File to write (.mp4, .mkv, .mov, .webm); a folder for a folder and for --codec png."),
-    "scale": value(int, "2, 4 or 8 [2]."),
-    "preset": value(str, "fast, balanced or quality [balanced]."),
-    "denoise": value(float, "0 to 1: how noisy the source is taken to be [0]."),
-    "deblock": value(float, "0 to 1: how strongly coded the source is taken to be [0]."),
-    "sharpen": value(float, "0 to 1: sharpen edges, without halos [0]."),
-    "preserve_details": value(float, "0 to 1: put back what the output lacks against the source [0]."),
-    "steady": value(float, "0 to 1: let detail follow the motion, against flicker [0]."),
-    "guidance_scale": value(float, "For diffusion upscalers only."),
-    "codec": value(str, "x264, x265, av1, prores, nvenc, nvenc-hevc or png [x264; nvenc where it works]."),
-    "crf": value(float, "Quality of the encoder: lower is better and larger."),
-    "encoder_preset": value(str, "Speed of the encoder, in its own words."),
-    "interlaced": value(str, "Fields woven into pictures: field (a picture each), frame, refuse [field]."),
-    "start": value(float, "Begin at this second."),
-    "end": value(float, "Stop at this second."),
-    "overwrite": switch("Replace an output that is there and not ours.", "--overwrite"),
-    "compare": switch("Show the bicubic enlargement beside ours.", "--compare"),
-    "device": value(str, "auto, cpu or cuda [auto]."),
-    "threads": value(int, "CPU threads of the network [all cores]."),
+    **{name: option_of(field) for name, field in FIELDS.items()},
     "json": JSON,
     "quiet": QUIET,
 }
-KNOBS = ("denoise", "deblock", "sharpen", "preserve_details", "steady")
 
 
 def upscale_video_app() -> typer.Typer:
@@ -62,17 +42,17 @@ def _main(values: dict[str, Any]) -> None:
 
 
 def _file(values: dict[str, Any]) -> None:
-    from src.upscaling.finished import Finished, check_replaceable, job_key
+    from src.upscaling.ledger import Ledger, check_replaceable, job_key
 
     job = _job(values, values["input"], values["output"])
     key = job_key(job)
     check_replaceable(job.target, values["overwrite"])
-    _answer(_recorded(values, job, key, Finished(job.target.parent)), values)
+    _answer(_recorded(values, job, key, Ledger(job.target.parent)), values)
 
 
-def _recorded(values: dict[str, Any], job: "UpscaleJob", key: str, finished: "Finished") -> "UpscaleReport":
+def _recorded(values: dict[str, Any], job: "UpscaleJob", key: str, finished: "Ledger") -> "UpscaleReport":
     """Run, and write down that the output is ours."""
-    from src.upscaling.finished import DAMAGED
+    from src.upscaling.ledger import DAMAGED
 
     try:
         report = _one(values, job)
@@ -92,56 +72,11 @@ def _one(values: dict[str, Any], job: "UpscaleJob") -> "UpscaleReport":
 
 
 def _job(values: dict[str, Any], source: Path, target: Path) -> "UpscaleJob":
-    from src.core.config import validate
-    from src.media.span import Span
-    from src.upscaling.backends import Choice
-    from src.upscaling.job import UpscaleJob
-    from src.upscaling.knobs import Knobs
+    from src.upscaling.resolve import resolve_job
 
-    given = {name: values[name] for name in KNOBS if values[name] is not None}
-    if values["threads"] is not None and values["threads"] < 1:
-        raise BadInputError(f"--threads is {values['threads']}; it must be 1 or more")
-    device = find_device(values["device"] or "auto")
-    scale = 2 if values["scale"] is None else values["scale"]
-    return UpscaleJob(
-        source,
-        target,
-        Choice(
-            values["preset"] or "balanced",
-            scale,
-            device,
-            values["guidance_scale"],
-        ),
-        validate(given, Knobs, "the flags"),
-        codec=values["codec"] or _usual_codec(source, target, device, scale),
-        crf=values["crf"],
-        encoder_preset=values["encoder_preset"],
-        span=Span(values["start"] or 0.0, values["end"]),
-        compare=values["compare"],
-        threads=values["threads"],
-        hardware=device == "cuda",
-        interlaced=values["interlaced"] or "field",
-    )
-
-
-def _usual_codec(source: Path, target: Path, device: str, scale: int) -> str:
-    """What suits the target's suffix; beside a GPU its own encoder, where it has one that works and loses nothing."""
-    from src.media.encoders import ENCODERS, works
-
-    if target.suffix.lower() == ".webm":
-        return "vp9" if _info(source).alpha else "av1"
-    if device != "cuda" or not works("h264_nvenc"):
-        return "x264"
-    info, nvenc = _info(source), ENCODERS["nvenc"]
-    fits = 2 * scale * max(info.width, info.height) <= nvenc.most  # twice, since --compare is as wide
-    return "nvenc" if fits and (info.chroma, min(info.bit_depth, 10)) in nvenc.formats else "x264"
-
-
-def _info(source: Path) -> "VideoInfo":
-    from src.media.reader import VideoReader
-
-    with VideoReader(source) as reader:
-        return reader.info
+    given = {name: values[name] for name in FIELDS if values[name] is not None}
+    request = given | {"input": source, "output": target}
+    return resolve_job(validate(request, UpscaleRequest, "the flags"))
 
 
 def _folder(values: dict[str, Any]) -> None:
@@ -149,7 +84,7 @@ def _folder(values: dict[str, Any]) -> None:
     from loguru import logger
 
     from src.media.folder import none_here, videos_among
-    from src.upscaling.finished import Finished
+    from src.upscaling.ledger import Ledger
 
     source, target = values["input"], values["output"]
     videos, others = videos_among(source.iterdir())
@@ -159,7 +94,7 @@ def _folder(values: dict[str, Any]) -> None:
         raise BadInputError(f"--input is a folder, so --output must be one too, and {target} is a file")
     if target.resolve() == source.resolve():
         raise BadInputError(f"--output is the folder of the inputs, {source}; choose another, so that none is replaced")
-    records, failed, taken, finished = [], 0, set(), Finished(target)
+    records, failed, taken, finished = [], 0, set(), Ledger(target)
     for path in videos:
         records.append(_record(values, path, _named(path, target, values["codec"], taken), finished))
         failed += "error" in records[-1]
@@ -187,10 +122,10 @@ def _named(path: Path, target: Path, codec: str | None, taken: set[str]) -> Path
     return target / name
 
 
-def _record(values: dict[str, Any], path: Path, target: Path, finished: "Finished") -> dict[str, Any]:
+def _record(values: dict[str, Any], path: Path, target: Path, finished: "Ledger") -> dict[str, Any]:
     from loguru import logger
 
-    from src.upscaling.finished import check_replaceable, job_key
+    from src.upscaling.ledger import check_replaceable, job_key
 
     try:
         job = _job(values, path, target)

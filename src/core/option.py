@@ -24,7 +24,7 @@ class Option:
     help: one sentence. unit: of the value. metavar: how its text is written, where that is not its type.
     baseline: whether the stock pipeline takes it, or the values that it takes.
     clip: whether it is about one clip, so that no flag sets it for a whole jobs file.
-    form: whether a client of the service may send it; the others are the operator's.
+    form: whether a client of the service may send it, or the name it has there; other fields are the operator's.
     flag: the flag, where it is not the name with dashes.
     """
 
@@ -33,7 +33,7 @@ class Option:
     metavar: str | None = None
     baseline: bool | tuple[Any, ...] = True
     clip: bool = False
-    form: bool = True
+    form: bool | str = True
     flag: str = ""
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:

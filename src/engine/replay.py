@@ -7,6 +7,7 @@ from pathlib import Path
 from src.artifacts.store import LocalStore
 from src.catalog.models import MODELS, find_model
 from src.catalog.spec import ModelSpec
+from src.catalog.upscalers import find_upscaler
 from src.core.errors import BadInputError, MissingFileError
 from src.core.hardware import Hardware
 from src.core.paths import home
@@ -18,7 +19,7 @@ from src.engine.manifest import Manifest, read_manifest, versions
 from src.media.images import Photograph, read_photograph
 from src.pipelines.adapter_files import read_adapter
 from src.pipelines.locate import locate, weight_hashes
-from src.upscaling.files import FOLDER, file_hashes, plan_files
+from src.upscaling.files import OURS, file_hashes, plan_files
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def prepare_replay(
     spec = _find_model(model, plan.session.model)
     folder = locate(spec)
     _check_weights(plan.weights, weight_hashes(folder), folder)
-    _check_weights(plan.upscaler_weights, file_hashes(plan_files(plan)), FOLDER)
+    _check_weights(plan.upscaler_weights, file_hashes(plan_files(plan)), find_upscaler(OURS).place)
     photograph = find_photograph(manifest)
     request = Request(input_image=Path(manifest.photograph), prompt=plan.prompt, output_path=target,
                       overwrite=overwrite)  # fmt: skip

@@ -27,7 +27,7 @@ from src.engine.session import Session
 from src.media.images import Photograph, fit_photograph
 from src.media.writer import VideoWriter
 from src.metrics.temporal import TemporalScorer
-from src.upscaling.registry import make_upscaler
+from src.upscaling.clips import make_upscaler
 
 Filter = Callable[[np.ndarray], np.ndarray]
 Finisher = Callable[[Path], None]

@@ -79,7 +79,7 @@ def _sample(request: Request, sessions: Any) -> Sample:
     from src.engine.probe import probe
     from src.media.images import fit_photograph
     from src.metrics.temporal import score_frames
-    from src.upscaling.registry import make_upscaler
+    from src.upscaling.clips import make_upscaler
 
     prepared = prepare(request)
     plan = plans_for(prepared, probe(request.device))[0]

@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 from loguru import logger
 
+from src.core.upscale_request import EnhanceSettings
 from src.motion.tvl1 import flow_backend
 from src.motion.warp import visible, warp
 from src.training.degrade import shrink
-from src.upscaling.backends import Choice, make_backend
-from src.upscaling.knobs import Knobs, finish
-from src.upscaling.steady import Steady
+from src.upscaling.backends import Choice
+from src.upscaling.registry import load_backend
+from src.upscaling.smoothing import TemporalSmoother
 
 PRESETS = ("fast", "balanced")
 
@@ -89,15 +90,15 @@ def tof(clip_flow: np.ndarray, true_flow: np.ndarray) -> float:
     return float(10 * np.abs(clip_flow - true_flow).mean())
 
 
-def enlarge_clip(low: np.ndarray, preset: str, scale: int, knobs: Knobs | None = None) -> np.ndarray:
+def enlarge_clip(low: np.ndarray, preset: str, scale: int, asked: EnhanceSettings | None = None) -> np.ndarray:
     """(F, h, w, 3) uint8 through a preset's network, as `src.upscale_video` does it."""
-    knobs = knobs or Knobs()
-    backend, steady = make_backend(Choice(preset, scale)), Steady(knobs.steady, scale)
+    asked = asked or EnhanceSettings()
+    backend, smoother = load_backend(Choice(preset, scale)), TemporalSmoother(asked.steady, scale)
     out = []
-    made = (one for batch in backend.enlarge(low, 0, 0, knobs) for one in batch)
+    made = (one for batch in backend.enlarge(low, 0, 0, asked) for one in batch)
     for frame, large in zip(low, made, strict=True):
         source = frame.astype(np.float32) * np.float32(1 / 255)
-        out.append(_bytes(finish(steady(large, source), source, scale, knobs, backend.trust)))
+        out.append(_bytes(backend.finish(smoother(large, source), source, asked)))
     return np.stack(out)
 
 

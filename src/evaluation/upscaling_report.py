@@ -1,4 +1,4 @@
-"""The page on the super-resolution networks: tables, the knobs measured, and a sheet to look at."""
+"""The page on the super-resolution networks: tables, what may be asked of it measured, and a sheet to look at."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from src.core.upscale_request import EnhanceSettings
 from src.evaluation import upscaling_measures as m
 from src.evaluation.upscaling_measures import PRESETS, Row
 from src.scenes.photographs import HELD_OUT, read_photograph
 from src.training.degrade import add_noise, blur, shrink, through_jpeg
-from src.upscaling.knobs import Knobs
 
 NOISE, QUALITY = 4.0, 75
-LIGHT = Knobs(denoise=NOISE / 12, deblock=(100 - QUALITY) / 70)
+LIGHT = EnhanceSettings(denoise=NOISE / 12, deblock=(100 - QUALITY) / 70)
 """What the light degradation of the sheet is told to the network as."""
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 """What the command rewrites of the page; the rest is written by hand."""
@@ -26,7 +26,7 @@ def write_report(rows: list[Row], output: Path) -> Path:
     sheet = output.parent / "images" / "upscaling.jpg"
     sheet.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(sheet), contact_sheet()[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
-    parts = [*_tables(rows), knob_table(), f"![Light degradation, 2x](images/{sheet.name})"]
+    parts = [*_tables(rows), settings_table(), f"![Light degradation, 2x](images/{sheet.name})"]
     text = output.read_text(encoding="utf-8") if output.is_file() else f"{BEGIN}\n{END}\n"
     before, rest = text.split(BEGIN)
     output.write_text(before + BEGIN + "\n" + "\n\n".join(parts) + "\n" + END + rest.split(END)[1], encoding="utf-8")
@@ -72,28 +72,29 @@ def flicker_table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def knob_table() -> str:
-    """Each knob of `fast` at 2x, off and on, on what it is for: two held-out photographs."""
+def settings_table() -> str:
+    """Each setting of `fast` at 2x, off and on, on what it is for: two held-out photographs."""
     photos = [_square(name) for name in ("astronaut", "coffee")]
     random = np.random.default_rng(0)
     noisy = [add_noise(shrink(p, 2), 12.0, random) for p in photos]
     blocky = [through_jpeg(shrink(p, 2), 30) for p in photos]
     clean = [shrink(p, 2) for p in photos]
-    lines = ["### The knobs, `fast` 2x", "| knob | source | measure | 0 | 0.5 | 1 |", "|---|---|---|---|---|---|"]
-    for knob, lows, source, what, figure in (
+    head = "| setting | source | measure | 0 | 0.5 | 1 |"
+    lines = ["### What may be asked, `fast` 2x", head, "|---|---|---|---|---|---|"]
+    for name, lows, source, what, figure in (
         ("denoise", noisy, "noise of 12 grey levels", "PSNR-Y, dB", _psnr),
         ("deblock", blocky, "JPEG quality 30", "PSNR-Y, dB", _psnr),
         ("sharpen", clean, "clean", "sharpness / true", _sharp),
         ("preserve_details", noisy, "noise of 12 grey levels", "RMS of source less output shrunk", _kept),
     ):
-        cells = [m.mean(_figures(figure, lows, photos, Knobs(**{knob: share}))) for share in (0.0, 0.5, 1.0)]
-        lines.append(f"| {knob} | {source} | {what} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
+        cells = [m.mean(_figures(figure, lows, photos, EnhanceSettings(**{name: share}))) for share in (0.0, 0.5, 1.0)]
+        lines.append(f"| {name} | {source} | {what} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
     return "\n".join([*lines[:1], "", *lines[1:]])
 
 
-def _figures(figure: Callable[..., float], lows: list, photos: list, knobs: Knobs) -> Iterator[float]:
+def _figures(figure: Callable[..., float], lows: list, photos: list, asked: EnhanceSettings) -> Iterator[float]:
     for low, photo in zip(lows, photos, strict=True):
-        yield figure(m.enlarge_clip(low, "fast", 2, knobs), photo, low)
+        yield figure(m.enlarge_clip(low, "fast", 2, asked), photo, low)
 
 
 def _square(name: str) -> np.ndarray:

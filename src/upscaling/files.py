@@ -4,40 +4,25 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from src.core.errors import MissingWeightsError
+from src.catalog.upscalers import find_upscaler
 from src.core.files import sha256_of
-from src.core.paths import CHECKPOINTS, is_file
 from src.core.plan import Plan, Size
-from src.upscaling.presets import network_spec
 
-FOLDER = CHECKPOINTS / "upscaler"
 LANCZOS = "lanczos"
-STAGES = {2: (2,), 4: (4,), 8: (4, 2)}
-"""The passes behind each scale: 8x is a cascade."""
+SCALES = (2, 4, 8)
+OURS = "newsreel"
+"""The upscaler that generated clips are delivered and enlarged by."""
 
 
-def weights_file(preset: str, scale: int, folder: Path | None = None) -> Path:
-    """Where the weights of a preset at 2x or 4x lie; raises MissingWeightsError with the way to get them."""
-    network_spec(preset, scale)
-    folder = folder or FOLDER
-    path = folder / f"{preset}_{scale}x.safetensors"
-    if not is_file(path):
-        raise MissingWeightsError(
-            f"there are no weights for preset {preset} at {scale}x in {folder}; train them with python -m "
-            f"src.train_upscaler --preset {preset} --scale {scale} --export {path}"
-        )
-    return path
-
-
-def preset_files(preset: str, scale: int, folder: Path | None = None) -> list[Path]:
-    """The files of all passes of a preset at 2x, 4x or 8x."""
-    return [weights_file(preset, step, folder) for step in STAGES[scale]]
+def preset_files(preset: str, scale: int) -> list[Path]:
+    """The files of all passes of a preset. Raises as `UpscalerSpec.weights` does."""
+    return find_upscaler(OURS).weights(preset, scale)
 
 
 def scale_towards(native: Size, delivered: Size) -> int:
     """The smallest scale whose result is at least the delivered size, and at most 8."""
     ratio = max(delivered.width / native.width, delivered.height / native.height)
-    return next((scale for scale in STAGES if scale >= ratio), 8)
+    return next((scale for scale in SCALES if scale >= ratio), SCALES[-1])
 
 
 def delivery_files(upscaler: str, native: Size, delivered: Size) -> list[Path]:

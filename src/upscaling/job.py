@@ -11,6 +11,7 @@ from typing import Any
 from src.core.errors import BadInputError, MissingFileError
 from src.core.files import state_of
 from src.core.paths import LONGEST, exists, is_file, is_folder, refused_by_windows
+from src.core.upscale_request import EnhanceSettings
 from src.media.clips import shown_size
 from src.media.encoders import Encoder, encoder_options, find_encoder, pixel_format, usual_preset
 from src.media.fields import FIELD, MODES
@@ -20,9 +21,7 @@ from src.media.reader import VideoReader
 from src.media.segments import VideoFormat, open_encoder
 from src.media.span import Span
 from src.media.tracks import check_tracks
-from src.upscaling.backends import Choice, check_choice
-from src.upscaling.knobs import Knobs
-from src.upscaling.presets import TRUST
+from src.upscaling.backends import Choice
 
 SEGMENT = 60
 """Frames of a segment: what an interruption costs at most, and the longest distance between key frames."""
@@ -41,7 +40,7 @@ class UpscaleJob:
     source: Path
     target: Path
     choice: Choice = field(default_factory=Choice)
-    knobs: Knobs = field(default_factory=Knobs)
+    enhance: EnhanceSettings = field(default_factory=EnhanceSettings)
     codec: str = "x264"
     crf: float | None = None
     encoder_preset: str | None = None
@@ -68,7 +67,7 @@ class UpscaleJob:
             raise BadInputError(f"--end {self.span.end:g} is not after --start {self.span.start:g}")
         if self.interlaced not in MODES:
             raise BadInputError(f"--interlaced is {self.interlaced!r}; it must be one of: {', '.join(MODES)}")
-        check_choice(self.choice)
+        self.choice.check(self.enhance)
         return self._check_target()
 
     def reader(self) -> VideoReader:
@@ -136,10 +135,11 @@ class UpscaleJob:
 
     def decides(self, hashes: dict[str, str]) -> dict[str, Any]:
         """Everything that decides the bytes of the segments."""
+        gate = self.choice.spec.preset(self.choice.preset).gate
         return {
             "format": 3, "source": list(state_of(self.source)), "weights": hashes, "interlaced": self.interlaced,
-            "scale": self.choice.scale, "device": self.choice.device, "trust": TRUST[self.choice.preset],
-            "knobs": self.knobs.model_dump(),
+            "scale": self.choice.scale, "device": self.choice.device,
+            "trust": gate and [gate.soft, gate.sharp, gate.most], "knobs": self.enhance.model_dump(),
             "codec": [self.codec, self.crf, self.encoder_preset], "span": [self.span.start, self.span.end],
             "compare": self.compare, "segment": self.segment,
         }  # fmt: skip

@@ -1,7 +1,5 @@
 """The three sizes of the network, and what each is for."""
 
-from typing import NamedTuple
-
 from src.core.config import Config
 from src.core.errors import BadInputError
 
@@ -60,22 +58,6 @@ _SIZES = {
                 "attention": 4, "heads": 6},
 }  # fmt: skip
 PRESETS = tuple(_SIZES)
-
-
-class Trust(NamedTuple):
-    """How far detail is trusted: none where the source is softer than `soft`, `most` where it is sharper than `sharp`.
-
-    Both are the contrast of the source's finest octave over the next; src/upscaling/trust.py says why.
-    """
-
-    soft: float
-    sharp: float
-    most: float
-
-
-TRUST = {"fast": Trust(0.6, 0.9, 0.7), "balanced": Trust(0.55, 0.8, 1.0), "quality": Trust(0.55, 0.8, 1.0)}
-"""Of each preset. What `fast` adds flickers more than what the others add: a part of it is left out. On the photographs
-held out of training, the share of the detail that is true falls from 1.1 above a contrast of 0.7 to 0.65 about 0.5."""
 
 
 def network_spec(preset: str, scale: int) -> NetworkSpec:

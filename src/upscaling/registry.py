@@ -1,20 +1,22 @@
-"""What brings the frames of a clip to a size: an explicit list."""
+"""The backends: an explicit list. One more upscaler is a spec in `configs/upscalers/`, and a line here where it needs
+code of its own.
+"""
 
-from src.core.errors import BadInputError
-from src.upscaling.files import LANCZOS
-from src.upscaling.lanczos import LanczosUpscaler
-from src.upscaling.presets import PRESETS
-from src.upscaling.protocol import Upscaler
+from collections.abc import Callable
 
-UPSCALERS = (LANCZOS, *PRESETS)
+from src.upscaling.backends import Backend, Choice
 
 
-def make_upscaler(name: str, device: str = "cpu") -> Upscaler:
-    """The upscaler called `name`; raises BadInputError with the list of known ones."""
-    if name not in UPSCALERS:
-        raise BadInputError(f"unknown upscaler {name!r}; known: {', '.join(UPSCALERS)}")
-    if name == LANCZOS:
-        return LanczosUpscaler()
-    from src.upscaling.clips import NetworkUpscaler
+def _network(choice: Choice) -> Backend:
+    from src.upscaling.network_backend import NetworkBackend
 
-    return NetworkUpscaler(name, device)
+    return NetworkBackend(choice)
+
+
+BACKENDS: dict[str, Callable[[Choice], Backend]] = {"network": _network}
+"""What runs an upscaler, by the name that its spec has for it. Each imports its own network when it is called."""
+
+
+def load_backend(choice: Choice) -> Backend:
+    """The backend of a choice, loaded. Raises as `Choice.files` does."""
+    return BACKENDS[choice.spec.backend](choice)

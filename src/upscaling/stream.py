@@ -16,17 +16,18 @@ from src.media.frames import Frame
 from src.media.join import join
 from src.media.reader import Picture
 from src.media.segments import VideoFormat
-from src.upscaling.backends import Backend, make_backend
+from src.upscaling.backends import Backend
+from src.upscaling.checkpoint import Checkpoint
+from src.upscaling.enhance import enlarge
 from src.upscaling.job import UpscaleJob
 from src.upscaling.kept import Kept
-from src.upscaling.knobs import enlarge, finish
 from src.upscaling.pieces import Piece, distinct, pieces
+from src.upscaling.registry import load_backend
 from src.upscaling.report import UpscaleReport
 from src.upscaling.sinks import PictureSink, Sink, VideoSink
+from src.upscaling.smoothing import TemporalSmoother
 from src.upscaling.source import Source, look_at
 from src.upscaling.stages import run_stages
-from src.upscaling.steady import Steady
-from src.upscaling.work import WorkFolder
 
 PIECE_BYTES = 256 << 20
 """Source frames that one piece may hold, in bytes."""
@@ -36,7 +37,7 @@ DEPTH = (1, 6)
 
 @dataclass
 class _Enlarged:
-    """A frame of the output before the knobs: made (sH, sW, 3) float32, None for a repetition of the one before."""
+    """A frame of the output before it is finished: made (sH, sW, 3) float32, None where it repeats the one before."""
 
     index: int
     source: Frame
@@ -57,7 +58,7 @@ def upscale_video(
     lost = job.check()
     source = look_at(job)
     lost += [*job.tracks(), *source.told]
-    backend = backend or make_backend(job.choice)
+    backend = backend or load_backend(job.choice)
     run = _Run(job, source, backend, listener, cancel or CancelToken())
     report = run.run()
     report.lost, report.seconds = lost + report.lost, time.monotonic() - began
@@ -81,53 +82,53 @@ class _Run:
         self.video: VideoFormat | None = source.video
         self.report = UpscaleReport(job.target, *job.shown_size(self.info))
         self.kept = Kept(job, self.video)
-        self.steady = Steady(job.knobs.steady, backend.scale)
-        self.work = WorkFolder(job.target, job.decides(backend.hashes))
-        self.work.sweep(list(source.state))
-        if "measured" in (facts := self.work.facts()):
+        self.smoother = TemporalSmoother(job.enhance.steady, backend.scale)
+        self.checkpoint = Checkpoint(job.target, job.decides(backend.hashes))
+        self.checkpoint.sweep(list(source.state))
+        if "measured" in (facts := self.checkpoint.facts()):
             backend.keep_to(facts["measured"])
         else:
-            self.work.remember({"measured": backend.measured(), "source": list(source.state)})
+            self.checkpoint.remember({"measured": backend.measured(), "source": list(source.state)})
 
     def run(self) -> UpscaleReport:
-        done = self.work.finished(stateful=job_is_stateful(self.job))
-        self.report.resumed = self.report.frames = self.work.frames(done)
+        done = self.checkpoint.finished(stateful=job_is_stateful(self.job))
+        self.report.resumed = self.report.frames = self.checkpoint.frames(done)
         if done:
             logger.info("goes on after {} frames that an earlier run finished", self.report.resumed)
-        self.steady.restore(self.work.read_state(done - 1) if job_is_stateful(self.job) else {})
+        self.smoother.restore(self.checkpoint.read_state(done - 1) if job_is_stateful(self.job) else {})
         sink = self._sink(done)
         try:
             run_stages(self._pieces(done), self._enlarge, lambda frames: self._write(frames, sink), DEPTH)
             self._publish()
         except (KeyboardInterrupt, CancelledError):
             sink.abort()
-            kept = self.work.frames(self.work.finished(stateful=job_is_stateful(self.job)))
-            self.work.release()
+            kept = self.checkpoint.frames(self.checkpoint.finished(stateful=job_is_stateful(self.job)))
+            self.checkpoint.release()
             raise CancelledError(f"stopped; {kept} frames are kept, and the same command goes on from there") from None
         except BaseException:
             sink.abort()
-            self.work.release()
+            self.checkpoint.release()
             raise
         return self.report
 
     def _publish(self) -> None:
         if self.source.changed(self.job):
-            self.work.remove()
+            self.checkpoint.remove()
             raise BadInputError(f"{self.job.source} was replaced or changed while it was read; run the command again")
         self.report.lost += self.kept.sentences()
         if not self.report.frames:
-            self.work.remove()
+            self.checkpoint.remove()
             raise BadInputError(f"{self.job.source} shows no frame between --start and --end; choose a part of it")
         if self.video is not None:
             count = -(-self.report.frames // self.job.segment)
             span = replace(self.job.span, origin=self.source.origin)
-            join(self.job.source, self.work.path, count, self.video, self.job.target, span, self.cancel.check)
-        self.work.remove()
+            join(self.job.source, self.checkpoint.path, count, self.video, self.job.target, span, self.cancel.check)
+        self.checkpoint.remove()
 
     def _sink(self, done: int) -> Sink:
         if self.video is not None:
-            return VideoSink(self.work.path, self.video)
-        return PictureSink(self.job.target, self.work.path, done * self.job.segment + 1, self.info)
+            return VideoSink(self.checkpoint.path, self.video)
+        return PictureSink(self.job.target, self.checkpoint.path, done * self.job.segment + 1, self.info)
 
     def _pieces(self, done: int) -> Iterator[Piece]:
         """Decode, and cut into pieces; runs in the decoding thread."""
@@ -171,7 +172,7 @@ class _Run:
         frames = np.stack([piece.frames[place].array for place in kept])
         made = (
             frame
-            for batch in self.backend.enlarge(frames, lead, len(kept) - 1 - end, self.job.knobs)
+            for batch in self.backend.enlarge(frames, lead, len(kept) - 1 - end, self.job.enhance)
             for frame in batch
         )
         before = None
@@ -188,11 +189,11 @@ class _Run:
         self.report.shots += piece.opens
 
     def _write(self, frames: Iterator[_Enlarged], sink: Sink) -> None:
-        """Knobs and encoder; runs in the encoding thread."""
+        """Finishing and encoding; runs in the encoding thread."""
         shown = None
         for item in frames:
             if item.opens:
-                self.steady.reset()
+                self.smoother.reset()
             if item.made is not None:
                 shown = self._finished(item)
             segment = item.index // self.job.segment
@@ -205,14 +206,14 @@ class _Run:
 
     def _close(self, sink: Sink, segment: int) -> None:
         if job_is_stateful(self.job):
-            self.work.save_state(segment, self.steady.state())
+            self.checkpoint.save_state(segment, self.smoother.state())
         sink.finish_segment()
 
     def _finished(self, item: _Enlarged) -> np.ndarray:
         """The frame as it is encoded: (H, W, 3) of the source's dtype."""
         full = 65535.0 if item.source.array.dtype == np.uint16 else 255.0
         source = item.source.array.astype(np.float32) * (1 / full)
-        made = finish(self.steady(item.made, source), source, self.backend.scale, self.job.knobs, self.backend.trust)
+        made = self.backend.finish(self.smoother(item.made, source), source, self.job.enhance)
         if self.job.compare:
             made = np.hstack([enlarge(source, self.backend.scale), made])
         return cv2.multiply(made, (full,) * 4, dtype=cv2.CV_16U if full > 255 else cv2.CV_8U)  # rounds and saturates
@@ -236,4 +237,4 @@ class _Run:
 
 def job_is_stateful(job: UpscaleJob) -> bool:
     """Whether a frame of the output depends on the one before it."""
-    return job.knobs.steady > 0
+    return job.enhance.steady > 0

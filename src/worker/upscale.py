@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from src.core.config import validate
 from src.core.hardware import Hardware
 from src.core.progress import CancelToken, Listener
-from src.media.encoders import find_encoder, works
-from src.media.reader import VideoReader
-from src.upscaling.backends import Choice
+from src.core.upscale_request import FIELDS, UpscaleRequest, from_form
 from src.upscaling.job import UpscaleJob
-from src.upscaling.knobs import Knobs
+from src.upscaling.resolve import resolve_job
 
 
 def upscale(
@@ -21,7 +18,7 @@ def upscale(
 ) -> dict[str, Any]:
     """Enlarge the request's input to `path`; returns the result's JSON.
 
-    request: input, scale, quality, denoiseLevel, preserveDetails, guideScale, as src/api/upscale.py checks them.
+    request: fields of an `UpscaleRequest` by their names or by those of forms, and what else the service keeps there.
     """
     from src.upscaling.stream import upscale_video
 
@@ -42,13 +39,5 @@ def check_upscale(request: dict[str, Any]) -> None:
 
 
 def _job(request: dict[str, Any], path: Path, device: str) -> UpscaleJob:
-    """NVENC where it is there and takes the size, x264 elsewhere."""
-    knobs = {"denoise": request.get("denoiseLevel", 0.0),
-             "preserve_details": float(request.get("preserveDetails", 0.0))}  # fmt: skip
-    choice = Choice(request.get("quality", "balanced"), request.get("scale", 2), device, request.get("guideScale"))
-    settings = validate(knobs, Knobs, "settings")
-    job = UpscaleJob(Path(request["input"]), path, choice, settings, hardware=device == "cuda")
-    with VideoReader(job.source) as reader:
-        size = job.output_size(reader.info)
-    fast = device == "cuda" and works("h264_nvenc") and max(size) <= find_encoder("nvenc").most
-    return replace(job, codec="nvenc") if fast else job
+    own = {name: value for name, value in from_form(request).items() if name in FIELDS}
+    return resolve_job(validate(own | {"output": path}, UpscaleRequest, "settings"), device)

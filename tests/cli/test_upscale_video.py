@@ -1,23 +1,22 @@
 import json
 import subprocess
-import sys
 from dataclasses import replace
 
 import imageio_ffmpeg
 import pytest
 
-from src.core.paths import REPOSITORY
+from src.cli.upscale_video import upscale_video_app
+from src.core.upscale_request import UpscaleRequest
+from src.upscaling.resolve import usual_codec
+from tests.command_kit import run_here, use_weights
 
 
-def run(*arguments, weights=None, **env):
+def run(*arguments, weights=None):
     """The command with tiny weights in place of the shipped ones."""
-    script = (
-        "import sys; from pathlib import Path; import src.upscaling.files as files\n"
-        f"files.FOLDER = Path({str(weights)!r}) if {weights is not None} else files.FOLDER\n"
-        "from src.cli.upscale_video import upscale_video_app\nupscale_video_app()(sys.argv[1:])"
-    )
-    command = [sys.executable, "-c", script, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=REPOSITORY)
+    with pytest.MonkeyPatch.context() as patch:
+        if weights is not None:
+            use_weights(patch, weights)
+        return run_here(upscale_video_app(), *arguments)
 
 
 @pytest.fixture
@@ -120,7 +119,7 @@ def test_a_folder_of_pictures_that_are_not_ours_is_kept(clip, tmp_path, weights)
 
 def test_the_clip_of_a_manifest_is_ours(tmp_path):
     from src.core.errors import BadInputError
-    from src.upscaling.finished import check_replaceable
+    from src.upscaling.ledger import check_replaceable
 
     (tmp_path / "a.mp4").write_bytes(b"clip")
     with pytest.raises(BadInputError, match="--overwrite"):
@@ -185,18 +184,19 @@ def test_names_of_a_folder_do_not_meet_and_inputs_are_not_replaced(clip, tmp_pat
 
 
 def test_the_gpus_encoder_is_not_chosen_where_it_would_lose_something(clip, tmp_path, monkeypatch):
-    from src.cli.upscale_video import _usual_codec
-    from src.media import encoders
     from src.media.reader import VideoReader
 
-    monkeypatch.setattr(encoders, "works", lambda _: True)
+    monkeypatch.setattr("src.upscaling.resolve.works", lambda _: True)
     with VideoReader(clip) as reader:
         info = reader.info
-    target = tmp_path / "out.mp4"
-    assert _usual_codec(clip, target, "cuda", 2) == "nvenc" and _usual_codec(clip, target, "cpu", 2) == "x264"
+    request = UpscaleRequest(input=clip, output=tmp_path / "out.mp4", scale=4)
+    wide = request.model_copy(update={"compare": True})
+    assert (usual_codec(request, "cuda"), usual_codec(request, "cpu")) == ("nvenc", "x264")
     for other in ({"bit_depth": 10}, {"chroma": "422"}, {"width": 1920}):
         monkeypatch.setattr("src.media.reader.describe", lambda *_, change=other: replace(info, **change))
-        assert _usual_codec(clip, target, "cuda", 4) == "x264", other
+        assert usual_codec(request, "cuda") == "x264", other
+    monkeypatch.setattr("src.media.reader.describe", lambda *_: replace(info, width=1000))
+    assert (usual_codec(request, "cuda"), usual_codec(wide, "cuda")) == ("nvenc", "x264")
 
 
 @pytest.mark.parametrize(("flags", "code", "words"), [
@@ -212,7 +212,7 @@ def test_bad_input_gets_one_sentence(flags, code, words):
     ("--guidance-scale", 7, 2, "diffusion upscalers only"),
     ("--scale", 3, 2, "2, 4 or 8"),
     ("--scale", 0, 2, "2, 4 or 8"),
-    ("--threads", 0, 2, "1 or more"),
+    ("--threads", 0, 2, "threads: input should be greater than or equal to 1"),
     ("--denoise", 2, 2, "less than or equal to 1"),
     ("--preset", "quality", 3, "train_upscaler --preset quality"),
     ("--device", "cuda", 2, "no CUDA device"),

@@ -3,11 +3,15 @@
 import pytest
 
 from src.api.forms import GenerateForm
+from src.api.upscale import UpscaleSettings
 from src.catalog.models import find_model
 from src.cli.batch import OPTIONS as BATCH
 from src.cli.inference import inference_app
+from src.cli.upscale_video import OPTIONS as UPSCALE
 from src.core.errors import BadInputError
 from src.core.request import FIELDS, Request, build_request
+from src.core.upscale_request import FIELDS as UPSCALE_FIELDS
+from src.core.upscale_request import from_form
 from src.engine.resolve import decided
 from src.evaluation.benchmark import OPTIONS as BENCHMARK
 from src.evaluation.benchmark import build_requests
@@ -84,3 +88,17 @@ def test_what_the_stock_pipeline_does_is_offered_for_it_everywhere(field, value)
     given = dict.fromkeys(BENCHMARK) | MINIMAL | {field: value}
     assert getattr(build_requests(given, "baseline")["baseline"], field) is not None
     decided(build_request(MINIMAL | {"mode": "baseline", field: value}), find_model("nano"), {})
+
+
+def test_the_public_names_of_the_upscaler_are_frozen():
+    flags = (
+        "input output upscaler scale preset denoise deblock sharpen preserve_details steady guidance_scale codec crf "
+        "encoder_preset interlaced start end overwrite compare device threads"
+    )
+    assert set(UPSCALE_FIELDS) == names(flags) == set(UPSCALE) - {"json", "quiet"}
+    form = {"scale": 4, "quality": "fast", "denoiseLevel": 0.1, "preserveDetails": True, "guideScale": None}
+    wanted = UpscaleSettings(**form)
+    assert set(UpscaleSettings.model_fields) == set(form)
+    assert from_form(wanted.model_dump()) == {
+        "scale": 4, "preset": "fast", "denoise": 0.1, "preserve_details": 1.0, "guidance_scale": None,
+    }  # fmt: skip

@@ -13,11 +13,12 @@ from src.engine.generate import generate, plans_for, prepare
 from src.engine.manifest import SCHEMA_VERSION, read_manifest
 from src.engine.replay import differences, prepare_replay
 from src.jobs.batch_file import BatchJob
+from tests.command_kit import use_weights
 
 
 @pytest.fixture(autouse=True)
 def _tiny_weights(weights, monkeypatch):
-    monkeypatch.setattr("src.upscaling.files.FOLDER", weights)
+    use_weights(monkeypatch, weights)
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ def test_other_upscaler_weights_are_said_before_a_replay(make, tiny_folder, tmp_
     other = tmp_path / "other"
     other.mkdir()
     (other / "fast_2x.safetensors").write_bytes((weights / "fast_4x.safetensors").read_bytes())
-    monkeypatch.setattr("src.upscaling.files.FOLDER", other)
+    use_weights(monkeypatch, other)
     with pytest.raises(BadInputError, match="other weights than the manifest names: fast_2x"):
         prepare_replay(result.manifest, model=str(tiny_folder))
 

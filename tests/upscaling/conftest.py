@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from src.catalog.upscalers import find_upscaler
 from src.upscaling.backends import Choice
 from src.upscaling.network import VideoNetwork, build_network
 from src.upscaling.presets import NetworkSpec
@@ -47,3 +48,13 @@ def frames() -> np.ndarray:
     random = np.random.default_rng(3)
     picture = np.kron(random.integers(0, 256, (20, 28, 3)), np.ones((4, 4, 1))).astype(np.uint8)
     return np.stack([picture[t : t + 40, 2 * t : 2 * t + 56] for t in range(9)])
+
+
+def use_gate(patch: pytest.MonkeyPatch, preset: str, **changes: float) -> None:
+    """The gate of a preset with these changes."""
+    spec = find_upscaler("newsreel")
+    changed = spec.presets[preset].model_copy(
+        update={"gate": spec.presets[preset].gate.model_copy(update=changes)}
+    )
+    other = spec.model_copy(update={"presets": spec.presets | {preset: changed}})
+    patch.setattr("src.upscaling.backends.find_upscaler", lambda _: other)

@@ -17,9 +17,9 @@ from src.media.matrices import rgb_of_ycgco, ycgco_of_rgb
 from src.media.reader import VideoReader
 from src.media.segments import SegmentWriter, VideoFormat, read_packets
 from src.media.span import Span
+from src.upscaling.checkpoint import left_by_a_run
 from src.upscaling.job import UpscaleJob
 from src.upscaling.stream import upscale_video
-from src.upscaling.work import left_by_a_run
 
 TRIPLETS = bytes.fromhex("fc9420fcc8e9")
 HLG = "color_primaries=bt2020:colorspace=bt2020nc:range=tv:color_trc=arib-std-b67"

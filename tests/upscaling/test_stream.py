@@ -11,15 +11,14 @@ import pytest
 
 from src.core.errors import BadInputError, CancelledError, MissingFileError, OutputError, PartialFailureError
 from src.core.progress import CancelToken
+from src.core.upscale_request import EnhanceSettings
 from src.media.reader import VideoReader
 from src.media.span import Span
 from src.upscaling.job import UpscaleJob
-from src.upscaling.knobs import Knobs
-from src.upscaling.presets import TRUST
 from src.upscaling.stream import DEPTH, upscale_video
 from tests.small_disk import small_disk
 
-from .conftest import Choice
+from .conftest import Choice, use_gate
 
 
 @pytest.fixture
@@ -280,10 +279,10 @@ def test_side_by_side(clip, enlarge):
         assert np.abs(left.astype(int) - next(iter(given)).array).mean() < 12
 
 
-def test_a_file_is_finished_with_the_trust_of_its_preset(clip, enlarge, monkeypatch):
+def test_a_file_is_finished_with_the_gate_of_its_preset(clip, enlarge, monkeypatch):
     made, decides = [], []
     for most in (0.0, 1.0):
-        monkeypatch.setitem(TRUST, "fast", TRUST["fast"]._replace(most=most))
+        use_gate(monkeypatch, "fast", most=most)
         made.append(payload(enlarge(clip, name=f"{most}.mp4"), "video", 0))
         decides.append(UpscaleJob(clip, clip.with_name("out.mp4"), Choice("fast")).decides({}))
     assert made[0] != made[1]
@@ -319,7 +318,7 @@ def unbroken(job: UpscaleJob) -> bytes:
 def test_a_stopped_run_goes_on_and_gives_the_unbroken_file(clip, choice, tmp_path, steady, stop_after):
     fields = {
         "choice": choice,
-        "knobs": Knobs(steady=steady),
+        "enhance": EnhanceSettings(steady=steady),
         "threads": 1,
         "segment": 10,
         "encoder_preset": "ultrafast",
@@ -347,46 +346,46 @@ def test_other_settings_do_not_use_what_was_kept(clip, choice, tmp_path):
     job = UpscaleJob(clip, tmp_path / "out.mp4", choice, threads=1, segment=10)
     with pytest.raises(CancelledError):
         upscale_video(job, lambda p: token.cancel() if p.done == 15 else None, token)
-    other = UpscaleJob(clip, tmp_path / "out.mp4", choice, Knobs(sharpen=0.5), threads=1, segment=10)
+    other = UpscaleJob(clip, tmp_path / "out.mp4", choice, EnhanceSettings(sharpen=0.5), threads=1, segment=10)
     assert upscale_video(other).resumed == 0
 
 
 def test_a_second_run_on_the_same_output_is_refused(clip, choice, tmp_path):
-    from src.upscaling.work import WorkFolder
+    from src.upscaling.checkpoint import Checkpoint
 
-    folder = WorkFolder(tmp_path / "out.mp4", {"a": 1})
+    folder = Checkpoint(tmp_path / "out.mp4", {"a": 1})
     (folder.path / "pid").write_text("1")
     with pytest.raises(BadInputError, match="process 1 is writing"):
-        WorkFolder(tmp_path / "out.mp4", {"a": 1})
+        Checkpoint(tmp_path / "out.mp4", {"a": 1})
 
 
 def test_a_lock_whose_process_number_came_again_does_not_count(tmp_path):
     """As after a restart of a container, where numbers begin anew."""
     import os
 
-    from src.upscaling.work import WorkFolder
+    from src.upscaling.checkpoint import Checkpoint
 
-    folder = WorkFolder(tmp_path / "out.mp4", {"a": 1})
+    folder = Checkpoint(tmp_path / "out.mp4", {"a": 1})
     (folder.path / "pid").write_text(str(os.getppid()))
     os.utime(folder.path / "pid", (1000, 1000))
-    assert WorkFolder(tmp_path / "out.mp4", {"a": 1}).path == folder.path
+    assert Checkpoint(tmp_path / "out.mp4", {"a": 1}).path == folder.path
 
 
 def test_a_run_that_goes_on_cuts_as_it_began_whatever_memory_is_free_now(clip, choice, tmp_path, monkeypatch):
     """Tiles round otherwise than whole frames, so what is free now must not decide."""
-    from src.upscaling import backends, runtime
+    from src.upscaling import network_backend, runtime
 
     job, token, used = UpscaleJob(clip, tmp_path / "out.mp4", choice, threads=1, segment=10), CancelToken(), []
     with pytest.raises(CancelledError):
         upscale_video(job, lambda p: token.cancel() if p.done == 15 else None, token)
     monkeypatch.setattr(runtime, "free_memory", lambda _: 1)
-    real = backends.NetworkBackend.enlarge
+    real = network_backend.NetworkBackend.enlarge
 
     def enlarge(self, *arguments):
         used.append(self.runners[0].budget)
         return real(self, *arguments)
 
-    monkeypatch.setattr(backends.NetworkBackend, "enlarge", enlarge)
+    monkeypatch.setattr(network_backend.NetworkBackend, "enlarge", enlarge)
     upscale_video(job)
     assert used and min(used) > 1 << 20
 
@@ -394,7 +393,7 @@ def test_a_run_that_goes_on_cuts_as_it_began_whatever_memory_is_free_now(clip, c
 @pytest.mark.parametrize("steady", [0.0, 0.5])
 def test_a_disk_that_is_really_full_is_said(clip, choice, tmp_path, steady):
     with small_disk(tmp_path, 48) as disk:
-        job = UpscaleJob(clip, disk / "out.mp4", choice, Knobs(steady=steady), crf=0, threads=1, segment=10)
+        job = UpscaleJob(clip, disk / "out.mp4", choice, EnhanceSettings(steady=steady), crf=0, threads=1, segment=10)
         with pytest.raises(OutputError, match="disk is full"):
             upscale_video(job)
         assert not job.target.exists()

@@ -2,11 +2,14 @@ import cv2
 import numpy as np
 import pytest
 
+from src.catalog.upscalers import find_upscaler
 from src.core.config import validate
 from src.core.errors import BadInputError
-from src.upscaling.knobs import HALO, Knobs, enlarge, finish, sharpened
-from src.upscaling.presets import TRUST
-from src.upscaling.steady import Steady
+from src.core.upscale_request import EnhanceSettings
+from src.upscaling.enhance import HALO, enlarge, finish, sharpened
+from src.upscaling.smoothing import TemporalSmoother
+
+GATE = find_upscaler("newsreel").presets["balanced"].gate
 
 
 @pytest.fixture(scope="module")
@@ -18,15 +21,14 @@ def source():
 
 
 def test_each_knob_runs_from_nought_to_one():
-    for name in Knobs.model_fields:
+    for name in EnhanceSettings.model_fields:
         with pytest.raises(BadInputError, match=name):
-            validate({name: 1.1}, Knobs, "the flags")
-    assert Knobs(denoise=0.3, deblock=0.7).condition == (0.3, 0.7)
+            validate({name: 1.1}, EnhanceSettings, "the flags")
 
 
 def test_low_frequencies_come_from_the_source(source):
     made = enlarge(source, 2) + 0.1
-    out = finish(made, source, 2, Knobs(), TRUST["balanced"])
+    out = finish(made, source, 2, EnhanceSettings(), GATE)
     assert abs(float((out - enlarge(source, 2)).mean())) < 0.005
 
 
@@ -34,7 +36,7 @@ def test_details_are_put_back_by_their_share(source):
     soft = cv2.GaussianBlur(enlarge(source, 2), (0, 0), 2.0)
     lacks = []
     for share in (0.0, 0.5, 1.0):
-        out = finish(soft.copy(), source, 2, Knobs(preserve_details=share), TRUST["balanced"])
+        out = finish(soft.copy(), source, 2, EnhanceSettings(preserve_details=share), GATE)
         lacks.append(float(np.abs(cv2.resize(out, (96, 64), interpolation=cv2.INTER_AREA) - source).mean()))
     assert lacks[0] > 1.3 * lacks[1] > 1.3 * lacks[2]
 
@@ -58,7 +60,7 @@ def moving(count: int) -> list[np.ndarray]:
 
 def flicker(strength: float) -> float:
     """How much detail that comes and goes is left: deviation over time after the motion is taken out."""
-    random, steady, errors = np.random.default_rng(2), Steady(strength, 2), []
+    random, steady, errors = np.random.default_rng(2), TemporalSmoother(strength, 2), []
     for source in moving(8):
         base = enlarge(source, 2)
         noise = cv2.GaussianBlur(random.normal(0, 0.05, base.shape).astype(np.float32), (0, 0), 1.0)
@@ -71,15 +73,15 @@ def test_steadiness_damps_detail_that_does_not_follow_the_motion():
 
 
 def test_steadiness_leaves_still_pictures_and_the_first_frame_alone(source):
-    steady, base = Steady(0.8, 2), enlarge(source, 2)
+    steady, base = TemporalSmoother(0.8, 2), enlarge(source, 2)
     assert np.allclose(steady(base + 0.01, source), base + 0.01)
     assert np.allclose(steady(base + 0.01, source), base + 0.01, atol=1e-5)
 
 
 def test_a_cut_and_a_tiny_picture_are_not_blended(source):
-    steady = Steady(0.8, 2)
+    steady = TemporalSmoother(0.8, 2)
     steady(enlarge(source, 2) + 0.1, source)
     steady.reset()
     assert np.array_equal(steady(enlarge(source, 2), source), enlarge(source, 2))
     small = source[:16, :16]
-    assert Steady(0.8, 2)(enlarge(small, 2), small) is not None
+    assert TemporalSmoother(0.8, 2)(enlarge(small, 2), small) is not None

@@ -37,7 +37,7 @@ def left_by_a_run(target: Path) -> list[Path]:
     return list(target.parent.glob(f"{glob.escape(beside(target, '').name)}*.partial"))
 
 
-class WorkFolder:
+class Checkpoint:
     """The folder of a target and of what decides its bytes. Raises OutputError where it cannot be made."""
 
     def __init__(self, target: Path, decides: dict[str, Any]) -> None:

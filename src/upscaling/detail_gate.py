@@ -1,4 +1,4 @@
-"""How far a network's detail is trusted: as its preset is where the source is as sharp as can be, not where it is soft.
+"""How far a network's detail is taken over: as its preset says where the source is sharp, not where it is soft.
 
 In natural pictures an octave of frequencies holds about as much contrast as the one below (Field, "Relations between
 the statistics of natural images", JOSA A 1987). Where the finest octave of the source falls behind, the source was
@@ -9,7 +9,7 @@ frame is Catmull and Rom's cubic instead, which overshoots less than the cubic t
 import cv2
 import numpy as np
 
-from src.upscaling.presets import Trust
+from src.catalog.upscalers import DetailGate
 
 FINE, COARSE, AROUND = 0.7, 1.4, 4.0
 """Deviations in pixels: of the Gaussians that divide the octaves, and of the surroundings that contrast is taken in."""
@@ -19,12 +19,12 @@ PIXEL = np.dtype("V12")
 """Three float32: moved as one, in half the time."""
 
 
-def trusted(made: np.ndarray, source: np.ndarray, scale: int, ramp: Trust, least: float = 0.0) -> np.ndarray:
+def gated(made: np.ndarray, source: np.ndarray, scale: int, ramp: DetailGate, least: float = 0.0) -> np.ndarray:
     """The network's frame, drawn towards the cubic where the source is soft.
 
     made: (sH, sW, 3), source: (H, W, 3), both float32 in [0, 1]. least: trust that is given everywhere.
     """
-    trust = np.maximum(sharpness_trust(source, ramp), np.float32(least))
+    trust = np.maximum(gate_of(source, ramp), np.float32(least))
     if trust.min() >= 1:
         return made
     soft = catmull_rom(source, scale)
@@ -33,7 +33,7 @@ def trusted(made: np.ndarray, source: np.ndarray, scale: int, ramp: Trust, least
     return np.add(made, soft, out=made)
 
 
-def sharpness_trust(source: np.ndarray, ramp: Trust) -> np.ndarray:
+def gate_of(source: np.ndarray, ramp: DetailGate) -> np.ndarray:
     """(H, W, 3) float32 in [0, 1] to float32, 0 to ramp.most, of half the size, rounded up."""
     grey = cv2.cvtColor(source, cv2.COLOR_RGB2GRAY)
     fine, coarse = cv2.GaussianBlur(grey, (0, 0), FINE), cv2.GaussianBlur(grey, (0, 0), COARSE)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from src.motion.warp import visible
-from src.upscaling.knobs import enlarge
+from src.upscaling.enhance import enlarge
 
 TOLERANCE = 4.0
 """Grey levels of difference along the flow at which trust has fallen to a third."""
@@ -18,7 +18,7 @@ SMALLEST = 32
 """Frames with a shorter side have no flow, and are left as they are."""
 
 
-class Steady:
+class TemporalSmoother:
     """The blend over the frames of a video. strength: a, 0 to 1."""
 
     def __init__(self, strength: float, scale: int) -> None:

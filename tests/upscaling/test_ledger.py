@@ -4,8 +4,8 @@ import pytest
 
 from src.core.errors import BadInputError, MissingFileError
 from src.upscaling.backends import Choice
-from src.upscaling.finished import NAME, Finished, check_replaceable, job_key
 from src.upscaling.job import UpscaleJob
+from src.upscaling.ledger import NAME, Ledger, check_replaceable, job_key
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def job(tmp_path, choice):
 
 @pytest.mark.parametrize("record", [b"[]", b"null", b"3", b'{"a.mp4": null}', b"{", b"\xff\xfe"])
 def test_a_record_that_says_nothing_is_written_anew(job, record):
-    finished, key = Finished(job.target.parent), job_key(job)
+    finished, key = Ledger(job.target.parent), job_key(job)
     (job.target.parent / NAME).write_bytes(record)
     assert not finished.holds(job.target, key)
     finished.add(job.target, key)
@@ -26,11 +26,11 @@ def test_a_record_that_says_nothing_is_written_anew(job, record):
 
 
 def test_a_record_that_cannot_be_there_is_empty(job):
-    assert not Finished(job.source / "under a file").holds(job.target, job_key(job))
+    assert not Ledger(job.source / "under a file").holds(job.target, job_key(job))
 
 
 def test_two_batches_share_a_record(job):
-    one, other, key = Finished(job.target.parent), Finished(job.target.parent), job_key(job)
+    one, other, key = Ledger(job.target.parent), Ledger(job.target.parent), job_key(job)
     (job.target.parent / "b.mp4").write_bytes(b"output")
     one.add(job.target, key)
     other.add(job.target.with_name("b.mp4"), key)
@@ -38,7 +38,7 @@ def test_two_batches_share_a_record(job):
 
 
 def test_a_source_replaced_during_the_run_is_done_again(job):
-    finished, key = Finished(job.target.parent), job_key(job)
+    finished, key = Ledger(job.target.parent), job_key(job)
     job.source.write_bytes(b"another source")
     finished.add(job.target, key)
     assert not finished.holds(job.target, job_key(job))
@@ -53,7 +53,7 @@ def test_what_cannot_be_done_is_told_in_one_sentence_beside_an_output(job, weigh
 
 
 def test_what_somebody_put_in_the_place_of_our_output_is_not_ours(job):
-    finished = Finished(job.target.parent)
+    finished = Ledger(job.target.parent)
     finished.add(job.target, job_key(job))
     check_replaceable(job.target, overwrite=False)
     job.target.write_bytes(b"a person's own file")

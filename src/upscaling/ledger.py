@@ -11,9 +11,9 @@ from pathlib import Path
 from src.core.durable import write_whole
 from src.core.errors import BadInputError
 from src.core.paths import exists
-from src.upscaling.files import file_hashes, preset_files
+from src.upscaling.checkpoint import key_of, left_by_a_run
+from src.upscaling.files import file_hashes
 from src.upscaling.job import UpscaleJob
-from src.upscaling.work import key_of, left_by_a_run
 
 NAME = ".newsreel.json"
 DAMAGED = "damaged"
@@ -22,7 +22,7 @@ DAMAGED = "damaged"
 
 def check_replaceable(target: Path, overwrite: bool) -> None:
     """Raise BadInputError where an output is there that no record says is ours, unless it may be replaced."""
-    if overwrite or not exists(target) or Finished(target.parent).knows(target):
+    if overwrite or not exists(target) or Ledger(target.parent).knows(target):
         return
     if target.is_dir() and not any(target.iterdir()):
         return
@@ -40,7 +40,7 @@ def _is_manifest(path: Path) -> bool:
     return isinstance(said, dict) and {"plan_sha256", "clip"} <= said.keys()
 
 
-class Finished:
+class Ledger:
     """The record of one output folder, which need not exist yet. Read anew each time: two batches may share one."""
 
     def __init__(self, folder: Path) -> None:
@@ -75,8 +75,7 @@ def job_key(job: UpscaleJob) -> str:
     Raises as `UpscaleJob.check` does.
     """
     job.check()
-    choice = job.choice
-    return key_of(job.decides(file_hashes(preset_files(choice.preset, choice.scale, choice.folder))))
+    return key_of(job.decides(file_hashes(job.choice.files())))
 
 
 def _state(target: Path) -> list[int]:

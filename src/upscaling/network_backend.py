@@ -1,0 +1,51 @@
+"""The video networks as a backend: one pass, or a cascade of passes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from src.core.upscale_request import EnhanceSettings
+from src.upscaling.backends import Choice
+from src.upscaling.enhance import finish
+from src.upscaling.files import file_hashes
+from src.upscaling.runtime import NetworkRunner
+from src.upscaling.weights import load_network
+
+
+class NetworkBackend:
+    """See `Backend`. Raises as `Choice.files` and `load_network` do."""
+
+    def __init__(self, choice: Choice) -> None:
+        files = choice.files()
+        self.runners = [NetworkRunner(load_network(file), choice.device) for file in files]
+        self.hashes = file_hashes(files)
+        self.gate = choice.spec.preset(choice.preset).gate
+        self.name, self.scale = f"{choice.preset} {choice.scale}x", choice.scale
+        self.context = sum(runner.spec.context for runner in self.runners)
+
+    def measured(self) -> list[int]:
+        """See `Backend.measured`."""
+        return [runner.budget for runner in self.runners]
+
+    def keep_to(self, measured: list[int]) -> None:
+        """See `Backend.keep_to`."""
+        for runner, budget in zip(self.runners, measured, strict=True):
+            runner.budget = budget
+
+    def enlarge(self, frames: np.ndarray, before: int, after: int, asked: EnhanceSettings) -> Iterator[np.ndarray]:
+        """See `Backend.enlarge`; only the first pass is told of noise and blocks, the second sees none."""
+        first, *rest = self.runners
+        told = (asked.denoise, asked.deblock)
+        if not rest:
+            yield from first.run(frames, before, after, told)
+            return
+        kept = rest[0].spec.context
+        lead, trail = min(before, kept), min(after, kept)
+        middle = np.concatenate(list(first.run(frames, before - lead, after - trail, told)))
+        yield from rest[0].run(np.clip(middle, 0, 1), lead, trail, (0.0, 0.0))
+
+    def finish(self, made: np.ndarray, source: np.ndarray, asked: EnhanceSettings) -> np.ndarray:
+        """See `Backend.finish`: detail is gated, low frequencies come from the source, and what was asked is done."""
+        return finish(made, source, self.scale, asked, self.gate)

@@ -1,0 +1,59 @@
+"""A request to enlarge, with what it leaves open decided: one place for the command, the service and its workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from src.core.devices import find_device
+from src.core.upscale_request import EnhanceSettings, UpscaleRequest
+from src.media.encoders import ENCODERS, works
+from src.media.frames import VideoInfo
+from src.media.reader import VideoReader
+from src.media.span import Span
+from src.upscaling.backends import Choice
+from src.upscaling.job import UpscaleJob
+
+
+def resolve_job(request: UpscaleRequest, device: str | None = None) -> UpscaleJob:
+    """The job of one video. device: "cpu" or "cuda" where that is known; else the request's is looked for.
+
+    Reads the source's headers where the encoder depends on them; nothing is checked that `UpscaleJob.check` checks.
+    """
+    device = device or find_device(request.device)
+    return UpscaleJob(
+        request.input,
+        request.output,
+        Choice(
+            request.preset,
+            request.scale,
+            device,
+            request.guidance_scale,
+            upscaler=request.upscaler,
+        ),
+        EnhanceSettings(**{name: getattr(request, name) for name in EnhanceSettings.model_fields}),
+        codec=request.codec or usual_codec(request, device),
+        crf=request.crf,
+        encoder_preset=request.encoder_preset,
+        span=Span(request.start, request.end),
+        compare=request.compare,
+        threads=request.threads,
+        hardware=device == "cuda",
+        interlaced=request.interlaced,
+    )
+
+
+def usual_codec(request: UpscaleRequest, device: str) -> str:
+    """What suits the output's suffix; beside a GPU its own encoder, where it has one that works and loses nothing."""
+    if request.output.suffix.lower() == ".webm":
+        return "vp9" if _info(request.input).alpha else "av1"
+    if device != "cuda" or not works("h264_nvenc"):
+        return "x264"
+    info, nvenc = _info(request.input), ENCODERS["nvenc"]
+    wide = request.scale * (2 if request.compare else 1)
+    fits = wide * max(info.width, info.height) <= nvenc.most
+    return "nvenc" if fits and (info.chroma, min(info.bit_depth, 10)) in nvenc.formats else "x264"
+
+
+def _info(source: Path) -> VideoInfo:
+    with VideoReader(source) as reader:
+        return reader.info
