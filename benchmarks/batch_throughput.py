@@ -23,7 +23,7 @@ from typing import Any
 from src.core.paths import REPOSITORY
 from src.core.request import Request
 from src.evaluation.pages import markdown_table, write_block
-from src.jobs.batch_file import read_batch
+from src.engine.batching.jobs_file import read_batch
 
 JOBS = REPOSITORY / "data" / "metadata" / "batch_jobs.json"
 

@@ -19,7 +19,7 @@ import httpx
 import psutil
 
 from benchmarks.service_load import free_port, photograph, start
-from src.jobs.database import Database
+from src.database.database import Database
 from src.jobs.leases import LeaseStore
 
 FAKE_S = 4.0  # in four steps

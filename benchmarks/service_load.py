@@ -23,8 +23,8 @@ import psutil
 from PIL import Image
 
 from src.core.paths import REPOSITORY
-from src.jobs.database import Database
-from src.jobs.tables import jobs
+from src.database.database import Database
+from src.database.tables import jobs
 
 
 def photograph() -> bytes:

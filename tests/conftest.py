@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 if TYPE_CHECKING:
-    from src.jobs.database import Database
+    from src.database.database import Database
 
 ORDER = "NEWSREEL_TEST_ORDER"
 """A number: files, and tests in each file, come in a random order that the number gives."""
@@ -93,7 +93,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator["Database"]:
     """An empty job database of the newest form, in `jobs.db`."""
-    from src.jobs.database import Database
+    from src.database.database import Database
 
     made = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
     made.migrate()

@@ -26,8 +26,9 @@ COMPUTE = tuple(f"tests/{room}" for room in ("contracts", "motion", "metrics", "
 FLOWS = ("tests/contracts/test_flow.py", "tests/motion", "tests/metrics", "tests/validation")
 """Where numba does: it compiles the optical flow and nothing else."""
 STARTERS = (
-    "tests/api", "tests/service", "tests/worker", "tests/jobs", "tests/contracts/test_job_store.py",
-    "tests/data_prep/test_downloads.py", "tests/cli/test_bad_input.py", "tests/engine/test_batch.py",
+    "tests/api", "tests/service", "tests/worker", "tests/database", "tests/jobs",
+    "tests/contracts/test_job_store.py",
+    "tests/data_prep/test_downloads.py", "tests/cli/test_bad_input.py", "tests/engine/batching/test_run.py",
     "tests/training/test_ending.py", "tests/training/test_processes.py", "tests/training/test_upscaler.py",
     "tests/upscaling/test_stream.py",
 )  # fmt: skip

@@ -16,6 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 
 import src
+from src.accounts.accounts import Accounts, Role
 from src.api import (
     artifacts,
     clip,
@@ -41,9 +42,8 @@ from src.api.settings import ServiceSettings, read_settings
 from src.api.site import problem_page
 from src.console.logs import setup_logs
 from src.core.paths import home
-from src.jobs.accounts import Accounts, Role
-from src.jobs.database import Database
-from src.jobs.house import bind, occupy
+from src.database.database import Database
+from src.database.house import bind, occupy
 from src.jobs.leases import LeaseStore
 from src.jobs.store import JobStore
 from src.worker.supervise import Supervisor

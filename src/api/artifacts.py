@@ -7,10 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Path, Response
 from fastapi.responses import FileResponse
 
+from src.accounts.accounts import Account
 from src.api.problems import ApiError, responses
 from src.api.security import Reader, ServiceDep
 from src.api.service import Service
-from src.jobs.accounts import Account
 from src.jobs.search import is_among
 from src.worker.names import ATTEMPT
 

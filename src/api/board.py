@@ -7,10 +7,10 @@ from urllib.parse import urlencode
 
 from fastapi import Query
 
+from src.accounts.accounts import Account
 from src.api.problems import ApiError
 from src.api.schemas import JobView
 from src.api.service import Service
-from src.jobs.accounts import Account
 from src.jobs.model import State
 from src.jobs.search import Wanted
 

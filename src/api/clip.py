@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
+from src.accounts.accounts import Account, Login, Role
 from src.api.curve import curve
 from src.api.jobs import JobId, retry
 from src.api.problems import ApiError
@@ -16,7 +17,6 @@ from src.api.site import Editor, PageRoute, Viewer, render
 from src.api.upscale import UpscaleSettings, check_settings
 from src.core.errors import BadInputError
 from src.jobs import references
-from src.jobs.accounts import Account, Login, Role
 from src.jobs.model import Job, NewJob, State
 from src.jobs.store import UnknownJobError
 

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from src.accounts.accounts import OPEN
 from src.core.devices import core_count
-from src.jobs.accounts import OPEN
 from src.worker.wall import Limits, Wall
 
 MOST = max(2, min(4, core_count()))

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
+from src.accounts.accounts import Account
 from src.api.decoding import Turn
 from src.api.forms import (
     GENERATE_BODY,
@@ -25,7 +26,6 @@ from src.api.security import ServiceDep, Submitter
 from src.api.service import Service
 from src.api.uploads import keep_photograph, read_upload
 from src.core.paths import portable
-from src.jobs.accounts import Account
 from src.jobs.model import Job, NewJob, State
 from src.jobs.store import WrongStateError
 

@@ -11,7 +11,7 @@ import src
 from src.api.problems import ApiError, responses
 from src.api.security import Admin, ServiceDep
 from src.api.service import Service
-from src.jobs.trouble import UnavailableError
+from src.database.trouble import UnavailableError
 
 router = APIRouter(tags=["health"])
 DAY_S = 86400.0

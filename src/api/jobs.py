@@ -5,12 +5,12 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import FileResponse
 
+from src.accounts.accounts import Account
 from src.api.planning import check_source
 from src.api.problems import ApiError, responses
 from src.api.schemas import JobList, JobView
 from src.api.security import Reader, ServiceDep, Submitter
 from src.api.service import Service
-from src.jobs.accounts import Account
 from src.jobs.model import Job, State
 from src.jobs.search import Wanted
 from src.worker.names import preview_file

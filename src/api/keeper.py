@@ -11,11 +11,11 @@ from loguru import logger
 from src.api.forgetting import Forgetter, stored_file
 from src.api.settings import ServiceSettings
 from src.core.paths import examples, home
+from src.database.trouble import UnavailableError
 from src.jobs import references
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job
 from src.jobs.store import FINAL, JobStore, UnknownJobError, WrongStateError
-from src.jobs.trouble import UnavailableError
 from src.worker.leftovers import set_aside, sort_out
 from src.worker.names import attempts_in
 

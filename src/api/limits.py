@@ -6,12 +6,12 @@ import threading
 import time
 from collections import defaultdict, deque
 
+from src.accounts.accounts import OPEN, Account
 from src.api.problems import ApiError
 from src.api.settings import ServiceSettings
 from src.core.files import free_bytes
 from src.core.paths import home
 from src.jobs import turns
-from src.jobs.accounts import OPEN, Account
 from src.jobs.model import Job
 from src.jobs.store import JobStore
 

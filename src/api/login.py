@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
+from src.accounts.accounts import LOGIN_S
 from src.api.origins import local_path
 from src.api.security import COOKIE, LOGIN_COOKIE, ServiceDep, check_csrf, check_login_token
 from src.api.site import PageRoute, Viewer, render
-from src.jobs.accounts import LOGIN_S
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 Next = Annotated[str, Query(max_length=500)]

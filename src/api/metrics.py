@@ -8,7 +8,7 @@ import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from src.core.paths import home
-from src.jobs import house
+from src.database import house
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Event, State
 from src.jobs.store import JobStore, UnknownJobError

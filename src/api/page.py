@@ -9,6 +9,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import UploadFile as Sent
 
+from src.accounts.accounts import Account, Login
 from src.api.board import Filters, board
 from src.api.forgetting import stored_file
 from src.api.forms import PRIORITIES
@@ -21,7 +22,6 @@ from src.api.site import Editor, PageRoute, Viewer, render, status_of, told
 from src.api.wording import TAKES, ChoiceNeededError, Typed, typed_again, typed_from
 from src.core.errors import BadInputError, NewsreelError
 from src.core.prompts import load_templates
-from src.jobs.accounts import Account, Login
 from src.jobs.model import Job
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)

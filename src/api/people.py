@@ -3,8 +3,8 @@
 import threading
 import time
 
+from src.accounts.accounts import OPEN, Account, Accounts, Role
 from src.api.problems import ApiError
-from src.jobs.accounts import OPEN, Account, Accounts, Role
 from src.jobs.model import Job
 
 SAME_S = 2.0  # a key that was put at a desk is seen so soon

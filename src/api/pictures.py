@@ -7,13 +7,13 @@ from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 
+from src.accounts.accounts import Account
 from src.api.jobs import JobId
 from src.api.problems import ApiError, responses
 from src.api.security import Reader, ServiceDep
 from src.api.service import Service
 from src.core.durable import write_whole
 from src.core.errors import BadInputError, MissingFileError
-from src.jobs.accounts import Account
 from src.jobs.model import Job
 from src.worker.names import picture_file, preview_file
 from src.worker.wall import Wall

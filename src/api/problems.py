@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from src.api.answers import without_paths
 from src.core.errors import NewsreelError
-from src.jobs.trouble import UnavailableError
+from src.database.trouble import UnavailableError
 
 
 class Problem(BaseModel):

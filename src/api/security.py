@@ -9,10 +9,10 @@ from fastapi.security.http import HTTPAuthorizationCredentials
 from fastapi.security.utils import get_authorization_scheme_param
 from starlette.requests import HTTPConnection
 
+from src.accounts.accounts import OPEN, Account, Login, Role
 from src.api.origins import SAFE
 from src.api.problems import ApiError
 from src.api.service import Service, service_of
-from src.jobs.accounts import OPEN, Account, Login, Role
 
 COOKIE = "newsreel_session"
 LOGIN_COOKIE = "newsreel_login"

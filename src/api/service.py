@@ -8,6 +8,7 @@ from anyio import CapacityLimiter
 from fastapi import Request
 from loguru import logger
 
+from src.accounts.accounts import Account, Accounts
 from src.api.decoding import Decoding
 from src.api.forgetting import Forgetter
 from src.api.hub import Hub
@@ -21,8 +22,7 @@ from src.api.problems import ApiError
 from src.api.schemas import JobView, view
 from src.api.settings import ServiceSettings
 from src.core.paths import examples
-from src.jobs.accounts import Account, Accounts
-from src.jobs.database import Database
+from src.database.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job, NewJob
 from src.jobs.store import JobStore

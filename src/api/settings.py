@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 
 from src.core.config import Config, validate
-from src.jobs.settings import database_url
+from src.database.settings import database_url
 
 Amount = Annotated[int, Field(ge=0)]
 

@@ -14,13 +14,13 @@ from fastapi.routing import APIRoute
 from fastapi.templating import Jinja2Templates
 from starlette.types import Scope
 
+from src.accounts.accounts import Login, Role
 from src.api import plain
 from src.api.answers import without_paths
 from src.api.origins import SAFE, local_path
 from src.api.problems import ApiError, sentences
 from src.api.security import ServiceDep, check_csrf, login_of
 from src.core.errors import NewsreelError
-from src.jobs.accounts import Login, Role
 
 pages = Jinja2Templates(Path(__file__).parent / "templates")
 pages.env.globals["plain"] = plain

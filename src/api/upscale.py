@@ -8,6 +8,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, create_model
 
+from src.accounts.accounts import Account
 from src.api.answers import told
 from src.api.artifacts import find
 from src.api.problems import ApiError, responses
@@ -17,7 +18,6 @@ from src.api.uploads import Video, parse_json
 from src.catalog.upscalers import find_upscaler
 from src.core.config import Config, validate
 from src.core.upscale_request import FORM, UpscaleRequest, from_form
-from src.jobs.accounts import Account
 from src.jobs.model import Job, NewJob, State
 from src.media.videos import VideoFacts
 from src.upscaling.files import SCALES

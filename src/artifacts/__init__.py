@@ -1,1 +1,1 @@
-"""Floor 1: where finished files go."""
+"""Floor 2: where finished files go."""

@@ -1,1 +1,1 @@
-"""Floor 1: ModelSpec and profile data, read from configs/. No torch."""
+"""Floor 2: ModelSpec and profile data, read from configs/. No torch."""

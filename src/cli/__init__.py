@@ -1,1 +1,1 @@
-"""Floor 5: one parser a command; parse, call, answer."""
+"""Floor 6: one parser a command; parse, call, answer."""

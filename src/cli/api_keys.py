@@ -7,7 +7,7 @@ import typer
 from src.console.output import command, print_json
 
 if TYPE_CHECKING:
-    from src.jobs.accounts import Accounts
+    from src.accounts.accounts import Accounts
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
@@ -23,9 +23,9 @@ def api_keys_app() -> typer.Typer:
 
 
 def _accounts() -> "Accounts":
-    from src.jobs.accounts import Accounts
-    from src.jobs.database import Database
-    from src.jobs.settings import database_url
+    from src.accounts.accounts import Accounts
+    from src.database.database import Database
+    from src.database.settings import database_url
 
     database = Database(database_url())
     database.migrate()
@@ -41,8 +41,8 @@ def _create(
     desk: Annotated[str, typer.Option(help="Keys of one desk see each other's jobs.")] = "",
     json: Json = False,
 ) -> None:
+    from src.accounts.accounts import Role
     from src.core.errors import BadInputError
-    from src.jobs.accounts import Role
 
     with command(json):
         if role not in list(Role):

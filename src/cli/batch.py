@@ -14,7 +14,7 @@ from src.console.output import command, print_json
 from src.core.errors import BadInputError, PartialFailureError
 
 if TYPE_CHECKING:
-    from src.engine.batch import Outcome
+    from src.engine.batching.run import Outcome
 
 OVERRIDES = options_for(lambda field: not field.option.clip)
 """For all jobs of the file."""
@@ -44,9 +44,9 @@ def _main(values: dict[str, Any]) -> None:
 
 
 def _run(values: dict[str, Any]) -> None:
-    from src.engine.batch import plan_batch, run_batch
+    from src.engine.batching.jobs_file import read_batch
+    from src.engine.batching.run import plan_batch, run_batch
     from src.engine.probe import probe
-    from src.jobs.batch_file import read_batch
 
     overrides = {name: values[name] for name in OVERRIDES if values[name] is not None}
     jobs = read_batch(values["jobs_file"], overrides)

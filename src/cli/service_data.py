@@ -8,7 +8,7 @@ import typer
 from src.console.output import command, print_json
 
 if TYPE_CHECKING:
-    from src.jobs.database import Database
+    from src.database.database import Database
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Folder = Annotated[Path, typer.Argument(help="A folder of its own for each backup.")]
@@ -29,8 +29,8 @@ def service_data_app() -> typer.Typer:
 
 
 def _database(url: str | None = None) -> "Database":
-    from src.jobs.database import Database
-    from src.jobs.settings import database_url
+    from src.database.database import Database
+    from src.database.settings import database_url
 
     database = Database(url or database_url())
     database.migrate()
@@ -44,7 +44,7 @@ def _check(
     json: Json = False,
 ) -> None:
     from src.core.paths import home
-    from src.jobs import house
+    from src.database import house
 
     with command(json):
         shared = house.bind(_database(), home(), adopt)
@@ -59,8 +59,8 @@ def _check(
 
 def _backup(folder: Folder, json: Json = False) -> None:
     from src.core.paths import home
-    from src.jobs import house
-    from src.jobs.backup import back_up
+    from src.database import house
+    from src.database.backup import back_up
 
     with command(json):
         database = _database()
@@ -77,9 +77,9 @@ def _restore(
     json: Json = False,
 ) -> None:
     from src.core.paths import home
-    from src.jobs import house
-    from src.jobs.backup import find, restore, set_aside
-    from src.jobs.settings import database_url
+    from src.database import house
+    from src.database.backup import find, restore, set_aside
+    from src.database.settings import database_url
 
     with command(json):
         with house.alone(home()):
@@ -100,8 +100,8 @@ def _move(
     json: Json = False,
 ) -> None:
     from src.core.paths import home
-    from src.jobs import house
-    from src.jobs.backup import move
+    from src.database import house
+    from src.database.backup import move
 
     with command(json):
         with house.alone(home()):

@@ -1,1 +1,1 @@
-"""Floor 1: what every command shares."""
+"""Floor 2: what every command shares."""

@@ -1,1 +1,1 @@
-"""Floor 5: measuring models and profiles."""
+"""Floor 6: measuring models and profiles."""

@@ -1,1 +1,1 @@
-"""Floor 1: jobs, their files, and the order in which they cost least. No torch."""
+"""Floor 2: the queue: jobs, leases, turns, forecasts. No torch."""

@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from src.database.tables import jobs, turns
 from src.jobs.model import State
-from src.jobs.tables import jobs, turns
 from src.jobs.turns import AGEING_S, WAITING
 
 LATELY = 40  # finished jobs whose times are looked at

@@ -10,11 +10,11 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from src.database.database import Clock, Database
+from src.database.tables import devices, jobs, workers
 from src.jobs import turns
-from src.jobs.database import Clock, Database
 from src.jobs.model import Job, State
 from src.jobs.store import COLUMNS, LostLeaseError, as_job, record
-from src.jobs.tables import devices, jobs, workers
 
 LEASE_S = 60.0
 TOGETHER_S = 120.0  # a job of the warm group may overtake others that came so much earlier

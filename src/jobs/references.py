@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterator
 
 from sqlalchemy import Connection, select
 
-from src.jobs.database import Database
+from src.database.database import Database
+from src.database.tables import jobs
 from src.jobs.model import State
-from src.jobs.tables import jobs
 
 UNDER_WAY = (State.PENDING, State.PROCESSING)
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement
 
+from src.database.tables import jobs
 from src.jobs.model import State
-from src.jobs.tables import jobs
 
 Owner = str | Collection[str] | None
 """An owner, several, or None for everybody."""

@@ -10,12 +10,12 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from src.core.errors import BadInputError, NewsreelError
+from src.database.database import Clock, Database
+from src.database.group_commit import GroupCommit
+from src.database.tables import events, jobs
 from src.jobs import references
-from src.jobs.database import Clock, Database
 from src.jobs.model import Event, Job, NewJob, State
 from src.jobs.search import Owner, Wanted, first_id, is_among, words_of
-from src.jobs.tables import events, jobs
-from src.jobs.together import Together
 from src.jobs.turns import AGEING_S
 
 FINAL = [state for state in State if state.final]
@@ -63,7 +63,7 @@ class JobStore:
 
     def __init__(self, database: Database, clock: Clock = time.time) -> None:
         self.database, self.clock = database, clock
-        self._new = Together(self._insert)
+        self._new = GroupCommit(self._insert)
 
     def submit(self, new: NewJob) -> tuple[Job, bool]:
         """Store a job; returns it, and False where its idempotency key was there before."""

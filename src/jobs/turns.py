@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from src.database.tables import jobs, turns
 from src.jobs.model import State
-from src.jobs.tables import jobs, turns
 
 AGEING_S = 600.0  # one step of priority is worth so much waiting: nothing starves
 WAITING = jobs.c.state == State.PENDING

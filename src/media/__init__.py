@@ -1,1 +1,1 @@
-"""Floor 1: images and video streams in and out (PyAV)."""
+"""Floor 2: images and video streams in and out (PyAV)."""

@@ -1,1 +1,1 @@
-"""Floor 2: one metric a file; folds over a stream of frames (start, update, finish)."""
+"""Floor 3: one metric a file; folds over a stream of frames (start, update, finish)."""

@@ -1,1 +1,1 @@
-"""Floor 1: optical flow (TV-L1), warping, occlusion, shot cuts."""
+"""Floor 2: optical flow (TV-L1), warping, occlusion, shot cuts."""

@@ -1,1 +1,1 @@
-"""Floor 2: loading, optimisations, the denoising loop."""
+"""Floor 3: loading, optimisations, the denoising loop."""

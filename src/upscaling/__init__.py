@@ -1,1 +1,1 @@
-"""Floor 2: a backend protocol and its backends."""
+"""Floor 3: a backend protocol and its backends."""

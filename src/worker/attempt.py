@@ -14,10 +14,10 @@ from loguru import logger
 from src.core.durable import write_whole
 from src.core.errors import NewsreelError
 from src.core.progress import CancelToken, Progress
+from src.database.trouble import UnavailableError
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job
 from src.jobs.store import LostLeaseError
-from src.jobs.trouble import UnavailableError
 from src.worker.makers import Watch
 from src.worker.names import preview_file
 from src.worker.pulse import Pulse

@@ -10,7 +10,7 @@ import typer
 from src.console.options import make_app, switch, value
 from src.console.output import command
 from src.core.paths import home
-from src.jobs.house import bind, occupy
+from src.database.house import bind, occupy
 from src.jobs.leases import LEASE_S
 from src.worker.pulse import Heart, Pulse
 
@@ -56,9 +56,9 @@ def _main(values: dict[str, Any]) -> None:
 def make_worker(values: dict[str, Any], pulse: Pulse) -> "Worker":
     """The worker that the flags describe."""
     from src.core.paths import examples
-    from src.jobs.database import Database
+    from src.database.database import Database
+    from src.database.settings import database_url
     from src.jobs.leases import LeaseStore
-    from src.jobs.settings import database_url
     from src.worker.loop import Worker
     from src.worker.makers import make_maker
     from src.worker.process import device_name

@@ -9,7 +9,7 @@ from pathlib import Path
 from loguru import logger
 
 from src.core.durable import make_folder
-from src.jobs.house import QUARANTINE
+from src.database.house import QUARANTINE
 from src.jobs.model import Job, State
 from src.worker.names import Attempt
 

@@ -13,10 +13,10 @@ from typing import Any
 from loguru import logger
 
 from src.core.errors import CancelledError, NewsreelError
+from src.database.trouble import UnavailableError
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job
 from src.jobs.store import LostLeaseError
-from src.jobs.trouble import UnavailableError
 from src.worker.attempt import BEATS, Attempt
 from src.worker.makers import Maker
 from src.worker.names import artifact_name, remove_attempt

@@ -8,10 +8,10 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from src.accounts.accounts import Role
 from src.api.app import create_app
 from src.api.settings import ServiceSettings
 from src.core.paths import examples
-from src.jobs.accounts import Role
 from src.jobs.leases import LeaseStore
 from src.worker.loop import Worker
 from src.worker.makers import FakeMaker

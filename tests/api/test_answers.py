@@ -6,10 +6,10 @@ import json
 import pytest
 from loguru import logger
 
+from src.accounts.accounts import Role
 from src.api.answers import without_paths
 from src.core.errors import BadInputError, OutputError
 from src.core.paths import CHECKPOINTS
-from src.jobs.accounts import Role
 from src.jobs.model import NewJob
 from tests.api.conftest import log_in
 from tests.waiting import wait_until

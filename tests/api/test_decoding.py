@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from src.accounts.accounts import Role
 from src.api.decoding import Decoding
 from src.core.errors import BadInputError
-from src.jobs.accounts import Role
 from src.worker.wall import Limits, Wall
 from tests.waiting import wait_until
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from src.jobs.trouble import UnavailableError
+from src.database.trouble import UnavailableError
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8", "Sec-Fetch-Mode": "navigate"}
 

@@ -6,7 +6,7 @@ import pytest
 from src.api.keeper import Keeper
 from src.api.settings import ServiceSettings
 from src.core.paths import examples, home
-from src.jobs.database import Database
+from src.database.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob
 from src.jobs.store import JobStore, UnknownJobError

@@ -2,8 +2,8 @@
 
 import pytest
 
+from src.accounts.accounts import Role
 from src.api import people
-from src.jobs.accounts import Role
 from src.jobs.model import NewJob
 
 

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from src.jobs import database as module
-from src.jobs.accounts import Accounts, Role
-from src.jobs.database import Database
-from src.jobs.trouble import UnavailableError
+from src.accounts.accounts import Accounts, Role
+from src.database import database as module
+from src.database.database import Database
+from src.database.trouble import UnavailableError
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from src.accounts.accounts import Accounts, Role
 from src.cli.service_data import service_data_app
 from src.core.errors import BadInputError
-from src.jobs import house
-from src.jobs.accounts import Accounts, Role
-from src.jobs.database import Database
+from src.database import house
+from src.database.database import Database
 
 
 @pytest.fixture

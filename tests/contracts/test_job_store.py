@@ -5,14 +5,14 @@ import threading
 
 import pytest
 
+from src.accounts.accounts import Accounts, Role
+from src.database.database import Database
 from src.jobs import references
-from src.jobs.accounts import Accounts, Role
-from src.jobs.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.search import Wanted
 from src.jobs.store import JobStore, LostLeaseError, UnknownJobError, WrongStateError
-from tests.jobs.postgres_kit import postgres_server
+from tests.database.postgres_kit import postgres_server
 
 
 class Time:
@@ -72,7 +72,7 @@ def test_the_tables_are_those_of_the_migrations(database):
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    from src.jobs.tables import metadata
+    from src.database.tables import metadata
 
     with database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []

@@ -12,10 +12,10 @@ from src.core.errors import BadInputError
 from src.core.request import FIELDS, Request, build_request
 from src.core.upscale_request import FIELDS as UPSCALE_FIELDS
 from src.core.upscale_request import from_form
+from src.engine.batching.jobs_file import batch_schema
 from src.engine.resolve import decided
 from src.evaluation.benchmark import OPTIONS as BENCHMARK
 from src.evaluation.benchmark import build_requests
-from src.jobs.batch_file import batch_schema
 
 OF_A_CLIP = "input_image prompt template set negative_prompt output_path seed"
 OF_A_RUN = (

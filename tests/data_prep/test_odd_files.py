@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from src.data_prep.files import write_clip
-from src.jobs.batch_file import read_batch
+from src.engine.batching.jobs_file import read_batch
 from src.training.dataset import read_dataset
 
 from .test_prepare_metadata import call, moving

@@ -5,7 +5,7 @@ import re
 from src.api.app import create_app
 from src.api.settings import ServiceSettings
 from src.core.paths import REPOSITORY
-from src.jobs.tables import metadata
+from src.database.tables import metadata
 
 PAGE = REPOSITORY / "docs" / "operations.md"
 BESIDE = {"NEWSREEL_HOME", "NEWSREEL_LOG", "NEWSREEL_FAKE_SECONDS", "NEWSREEL_FAKE_CLIP"}

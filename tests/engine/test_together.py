@@ -6,11 +6,11 @@ import pytest
 
 from src.core.errors import CancelledError
 from src.core.progress import CancelToken
-from src.engine.batch import plan_batch, run_batch
+from src.engine.batching.jobs_file import read_batch
+from src.engine.batching.run import plan_batch, run_batch
 from src.engine.generate import generate
 from src.engine.planner import most_prompts
 from src.engine.replay import prepare_replay
-from src.jobs.batch_file import read_batch
 from src.pipelines import denoise
 
 

@@ -8,11 +8,11 @@ import pytest
 
 from src.core.errors import BadInputError, MissingWeightsError
 from src.core.plan import Upscale
-from src.engine.batch import plan_batch, run_batch
+from src.engine.batching.jobs_file import BatchJob
+from src.engine.batching.run import plan_batch, run_batch
 from src.engine.generate import generate, plans_for, prepare
 from src.engine.manifest import SCHEMA_VERSION, read_manifest
 from src.engine.replay import differences, prepare_replay
-from src.jobs.batch_file import BatchJob
 from tests.command_kit import use_weights
 
 

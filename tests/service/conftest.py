@@ -13,9 +13,9 @@ import urllib.request
 
 import pytest
 
+from src.accounts.accounts import Accounts, Role
 from src.core.paths import REPOSITORY
-from src.jobs.accounts import Accounts, Role
-from src.jobs.database import Database
+from src.database.database import Database
 from tests.service.browser_kit import CLIP
 
 

@@ -9,8 +9,8 @@ import time
 
 from src.api.keeper import Keeper
 from src.api.settings import ServiceSettings
-from src.jobs.backup import back_up, restore, set_aside
-from src.jobs.database import Database
+from src.database.backup import back_up, restore, set_aside
+from src.database.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from src.core.paths import REPOSITORY
-from src.jobs.database import Database
+from src.database.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from src.accounts.accounts import Accounts, Role
 from src.api.app import create_app
 from src.api.settings import ServiceSettings
 from src.core.paths import REPOSITORY
-from src.jobs.accounts import Accounts, Role
-from src.jobs.database import Database
+from src.database.database import Database
 
 PAGE = REPOSITORY / "docs" / "api" / "README.md"
 PHOTOGRAPH = REPOSITORY / "data" / "samples" / "sample_image_1.png"

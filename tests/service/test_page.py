@@ -2,7 +2,7 @@
 
 import time
 
-from src.jobs.database import Database
+from src.database.database import Database
 from tests.service.browser_kit import log_in, make, open_page, shot
 from tests.waiting import wait_until
 

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from src.jobs.accounts import Role
-from src.jobs.database import Database
+from src.accounts.accounts import Role
+from src.database.database import Database
 from src.jobs.model import NewJob
 from src.jobs.store import JobStore
 from tests.service.browser_kit import CLIP, PHOTOGRAPH, SAMPLES, log_in, make, open_page, shot

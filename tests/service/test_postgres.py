@@ -5,10 +5,10 @@ import urllib.error
 
 import pytest
 
-from src.jobs.database import Database
+from src.database.database import Database
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
-from tests.jobs.postgres_kit import postgres_server
+from tests.database.postgres_kit import postgres_server
 from tests.waiting import wait_until
 
 

@@ -2,7 +2,7 @@ import os
 import subprocess
 import sys
 
-from src.jobs.database import Database
+from src.database.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore

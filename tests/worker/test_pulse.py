@@ -14,11 +14,11 @@ from PIL import Image
 
 from src.core.errors import BadInputError
 from src.core.paths import examples
-from src.jobs.database import Database
+from src.database.database import Database
+from src.database.trouble import UnavailableError
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
-from src.jobs.trouble import UnavailableError
 from src.worker.loop import Worker
 from src.worker.makers import EngineMaker, FakeMaker
 from src.worker.pulse import STALLED, WAITING, Heart, Pulse

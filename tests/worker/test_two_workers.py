@@ -6,14 +6,14 @@ import threading
 from collections import Counter
 
 from src.core.paths import examples
-from src.jobs.database import Database
+from src.database.database import Database
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
 
 WORK = """
 import sys
 from src.core.paths import examples
-from src.jobs.database import Database
+from src.database.database import Database
 from src.jobs.leases import LeaseStore
 from src.worker.loop import Worker
 from src.worker.makers import FakeMaker

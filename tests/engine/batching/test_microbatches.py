@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.core.plan import Adapter, Cache, Plan, SessionKey, Size
-from src.jobs.grouping import changes, group, together
+from src.engine.batching.microbatches import changes, group, microbatches
 
 
 def plan(model="a", adapter="", frames=9, prompt="p"):
@@ -54,12 +54,12 @@ def test_what_was_asked_first_starts_first():
 
 @given(plans, st.integers(1, 4))
 def test_bundles_keep_the_order_and_hold_only_what_can_share_a_forward(items, most):
-    bundles = together(items, lambda item: item, lambda _: most)
-    assert [item for bundle in bundles for item in bundle] == items
-    assert all(len(bundle) <= most for bundle in bundles)
-    for bundle in bundles:
-        assert len({(p.session, p.adapters, p.num_frames) for p in bundle}) == 1
-    for one, next_one in pairwise(bundles):
+    batches = microbatches(items, lambda item: item, lambda _: most)
+    assert [item for batch in batches for item in batch] == items
+    assert all(len(batch) <= most for batch in batches)
+    for batch in batches:
+        assert len({(p.session, p.adapters, p.num_frames) for p in batch}) == 1
+    for one, next_one in pairwise(batches):
         apart = (one[0].session, one[0].adapters, one[0].num_frames) != (
             next_one[0].session, next_one[0].adapters, next_one[0].num_frames,
         )  # fmt: skip
@@ -69,4 +69,4 @@ def test_bundles_keep_the_order_and_hold_only_what_can_share_a_forward(items, mo
 def test_a_cache_and_the_stock_pipeline_stand_alone():
     for change in ({"cache": Cache(name="first_block", threshold=0.1)}, {"mode": "baseline"}):
         items = [plan().model_copy(update=change)] * 3
-        assert together(items, lambda item: item, lambda _: 3) == [[item] for item in items]
+        assert microbatches(items, lambda item: item, lambda _: 3) == [[item] for item in items]

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, Table, func, insert, select, text
 
 from src.core.errors import BadInputError
-from src.jobs.database import Database
-from src.jobs.tables import events, jobs, keys, metadata
+from src.database.database import Database
+from src.database.tables import events, jobs, keys, metadata
 
 BATCH = 1000
 

@@ -5,7 +5,7 @@ import pytest
 
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import REPOSITORY
-from src.jobs.batch_file import batch_schema, read_batch, seed_of
+from src.engine.batching.jobs_file import batch_schema, read_batch, seed_of
 
 SAMPLE = REPOSITORY / "data" / "metadata" / "batch_jobs.json"
 

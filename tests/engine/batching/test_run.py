@@ -14,9 +14,9 @@ from PIL import Image
 from src.cli.batch import as_csv, summary
 from src.core.errors import BadInputError, MissingWeightsError
 from src.core.paths import REPOSITORY
-from src.engine.batch import finished, plan_batch, run_batch
+from src.engine.batching.jobs_file import read_batch
+from src.engine.batching.run import finished, plan_batch, run_batch
 from src.engine.probe import probe
-from src.jobs.batch_file import read_batch
 from src.pipelines import loading
 
 
@@ -117,7 +117,7 @@ def test_errors_of_one_kind_keep_their_exit_code(jobs_file, tmp_path, cpu, home,
 
 
 def test_a_bug_in_one_job_is_logged_and_the_others_run(jobs_file, tmp_path, cpu, monkeypatch):
-    from src.engine import batch
+    from src.engine.batching import run as batch
 
     made = batch.generate
     calls = []

@@ -34,21 +34,21 @@ def _keys(plan: Plan) -> tuple[str, ...]:
     return plan.session.model_dump_json(), adapters, shape, f"{plan.prompt}\n{plan.negative_prompt}"
 
 
-def together(items: Iterable[T], plan_of: Callable[[T], Plan], most: Callable[[T], int]) -> list[list[T]]:
+def microbatches(items: Iterable[T], plan_of: Callable[[T], Plan], most: Callable[[T], int]) -> list[list[T]]:
     """Neighbours whose clips can share every forward, at most `most(item)` of them in one; alone where none can.
 
     Plans share when they differ in prompt, photograph and seed alone. A step cache decides from all clips of a forward
     at once, so that each would depend on its neighbours: plans with one stay alone, as do those of the stock pipeline.
     """
-    bundles: list[list[T]] = []
+    batches: list[list[T]] = []
     for item in items:
-        last = bundles[-1] if bundles else []
+        last = batches[-1] if batches else []
         plan = plan_of(item)
         if last and _shared(plan_of(last[0])) == _shared(plan) is not None and len(last) < most(item):
             last.append(item)
         else:
-            bundles.append([item])
-    return bundles
+            batches.append([item])
+    return batches
 
 
 def _shared(plan: Plan) -> Plan | None:

@@ -14,8 +14,8 @@ from sqlalchemy.exc import IntegrityError
 
 from src.core.durable import make_folder, write_whole
 from src.core.errors import BadInputError
-from src.jobs.database import Database
-from src.jobs.tables import facts
+from src.database.database import Database
+from src.database.tables import facts
 
 FILE = "database.id"
 FACT = "id"

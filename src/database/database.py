@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from src.core.errors import BadInputError, NewsreelError, OutputError
-from src.jobs.trouble import UnavailableError, trouble_of
+from src.database.trouble import UnavailableError, trouble_of
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = "0003"

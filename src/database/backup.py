@@ -12,10 +12,10 @@ from sqlalchemy.engine import make_url
 
 from src.core.durable import sync_file, sync_folder
 from src.core.errors import BadInputError, MissingFileError, OutputError
-from src.jobs import house
-from src.jobs.copying import copy_rows
-from src.jobs.database import Database
-from src.jobs.tables import facts
+from src.database import house
+from src.database.copying import copy_rows
+from src.database.database import Database
+from src.database.tables import facts
 
 FOLDERS = ("examples", "photographs", "uploads", house.QUARANTINE)
 FILES = ("runs.csv", house.FILE)

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from src.core.errors import BadInputError, OutputError
-from src.jobs import database as module
-from src.jobs.database import BUSY_MS, Database
+from src.database import database as module
+from src.database.database import BUSY_MS, Database
 
 
 @pytest.fixture

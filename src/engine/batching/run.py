@@ -18,26 +18,28 @@ from src.core.plan import Plan
 from src.core.progress import CancelToken, ignore
 from src.core.request import Request
 from src.core.result import Result
+from src.engine.batching.jobs_file import BatchJob
+from src.engine.batching.microbatches import group, microbatches
 from src.engine.fallback import became
 from src.engine.generate import generate, plans_for, prepare, sized
 from src.engine.manifest import read_manifest
 from src.engine.planner import budget_bytes, most_prompts
 from src.engine.session import Sessions
-from src.jobs.batch_file import BatchJob
-from src.jobs.grouping import group, together
 from src.media.images import fit_photograph
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A job that passed every check: its request with the final output path, its plans, and the number of its bundle,
-    whose jobs share their forwards."""
+    """A job that passed every check.
+
+    request: with the final output path. microbatch: number of the one that it is in, whose jobs share their forwards.
+    """
 
     job: BatchJob
     request: Request
     plans: tuple[Plan, ...]
     spec: ModelSpec
-    bundle: int = 0
+    microbatch: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def plan_batch(
         listed = "".join(f"\n  {name}: {error}" for name, error in errors.items())
         kind = kinds.pop() if len(kinds) == 1 else BadInputError
         raise kind(f"{len(errors)} job(s) cannot run, none was run{listed}")
-    return _bundled(group(planned, _plan), hardware, prompts_per_forward)
+    return _numbered(group(planned, _plan), hardware, prompts_per_forward)
 
 
 def _take(path: Path, job: str, taken: dict[str, str]) -> None:
@@ -105,22 +107,22 @@ def _plan(item: Planned) -> Plan:
     return item.plans[0]
 
 
-def _bundled(planned: list[Planned], hardware: Hardware, wanted: int) -> list[Planned]:
-    """Number the bundles. A bundle is settled by the whole file, so that a resumed batch plans the same."""
+def _numbered(planned: list[Planned], hardware: Hardware, wanted: int) -> list[Planned]:
+    """Number the microbatches. A microbatch is settled by the whole file, so that a resumed batch plans the same."""
 
     def most(item: Planned) -> int:
         return most_prompts(item.plans[0], item.spec.memory, budget_bytes(item.request, hardware), wanted)
 
-    bundles = together(planned, _plan, most)
-    return [_member(item, number, len(bundle)) for number, bundle in enumerate(bundles) for item in bundle]
+    batches = microbatches(planned, _plan, most)
+    return [_member(item, number, len(microbatch)) for number, microbatch in enumerate(batches) for item in microbatch]
 
 
 def _member(item: Planned, number: int, size: int) -> Planned:
-    """The job in its bundle; its plan of a forward alone is what lack of memory steps to."""
+    """The job in its microbatch; its plan of a forward alone is what lack of memory steps to."""
     if size == 1:
-        return replace(item, bundle=number)
+        return replace(item, microbatch=number)
     shared = item.plans[0].model_copy(update={"prompts_per_forward": size, "determinism": "tolerance"})
-    return replace(item, bundle=number, plans=(shared, *item.plans))
+    return replace(item, microbatch=number, plans=(shared, *item.plans))
 
 
 def run_batch(
@@ -132,7 +134,8 @@ def run_batch(
 ) -> list[Outcome]:
     """Run the jobs in order; one that fails does not stop the others. announce: called after each."""
     batch = _Batch(hardware, resume, announce, cancel or CancelToken())
-    return [outcome for _, items in groupby(planned, lambda item: item.bundle) for outcome in batch.run(list(items))]
+    microbatches = groupby(planned, lambda item: item.microbatch)
+    return [outcome for _, items in microbatches for outcome in batch.run(list(items))]
 
 
 @dataclass
@@ -145,13 +148,13 @@ class _Batch:
     cancel: CancelToken
     sessions: Sessions = field(default_factory=Sessions)
 
-    def run(self, bundle: list[Planned]) -> Iterator[Outcome]:
-        """The outcomes of a bundle's jobs, each announced when it is known."""
-        skipped = {item.job.id: _skipped(item) for item in bundle if self.resume}
-        begin, left = time.perf_counter(), [item for item in bundle if not skipped.get(item.job.id)]
+    def run(self, microbatch: list[Planned]) -> Iterator[Outcome]:
+        """The outcomes of a microbatch's jobs, each announced when it is known."""
+        skipped = {item.job.id: _skipped(item) for item in microbatch if self.resume}
+        begin, left = time.perf_counter(), [item for item in microbatch if not skipped.get(item.job.id)]
         made = {item.job.id: item for item in self._denoised_together(left)}
         share = (time.perf_counter() - begin) / max(len(left), 1)
-        for item in bundle:
+        for item in microbatch:
             outcome = skipped.get(item.job.id) or self._one(made[item.job.id], share)
             self.announce(outcome)
             yield outcome

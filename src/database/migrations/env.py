@@ -1,8 +1,8 @@
-"""Alembic's entry: runs on the connection that src/jobs/database.py hands over."""
+"""Alembic's entry: runs on the connection that src/database/database.py hands over."""
 
 from alembic import context
 
-from src.jobs.tables import metadata
+from src.database.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
 with context.begin_transaction():

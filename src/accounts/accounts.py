@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 
 from src.core.errors import BadInputError
-from src.jobs.database import Clock, Database
-from src.jobs.tables import keys, logins
+from src.database.database import Clock, Database
+from src.database.tables import keys, logins
 
 PREFIX = "nr_"
 OPEN = "open"

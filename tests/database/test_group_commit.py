@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from src.jobs.together import Together
+from src.database.group_commit import GroupCommit
 
 
 def _add_all(together, items):
@@ -29,7 +29,7 @@ def test_what_comes_during_a_write_is_written_at_once_after_it():
         begun.set()
         assert go.wait(10)
 
-    together = Together(write)
+    together = GroupCommit(write)
     first, _ = _add_all(together, [0])
     assert begun.wait(10)
     others, _ = _add_all(together, range(1, 20))
@@ -48,7 +48,7 @@ def test_an_error_reaches_everybody_of_its_lot_and_nobody_else():
         if 3 in items:
             raise ValueError("no threes")
 
-    together = Together(write)
+    together = GroupCommit(write)
     together.add(1)
     with pytest.raises(ValueError, match="no threes"):
         together.add(3)
@@ -57,7 +57,7 @@ def test_an_error_reaches_everybody_of_its_lot_and_nobody_else():
 
 def test_nothing_is_lost_or_written_twice_in_a_crowd():
     written = []
-    together = Together(written.extend)
+    together = GroupCommit(written.extend)
     threads, errors = _add_all(together, range(300))
     for thread in threads:
         thread.join(10)

@@ -6,21 +6,21 @@ import sqlite3
 import pytest
 from sqlalchemy import select
 
+from src.accounts.accounts import Accounts, Role
 from src.api.app import create_app
 from src.api.keeper import Keeper
 from src.api.settings import ServiceSettings
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import examples
-from src.jobs import house
-from src.jobs.accounts import Accounts, Role
-from src.jobs.backup import back_up, move, restore, set_aside
-from src.jobs.database import Database
+from src.database import house
+from src.database.backup import back_up, move, restore, set_aside
+from src.database.database import Database
+from src.database.migrations.versions import __name__ as versions
+from src.database.tables import jobs
 from src.jobs.leases import LeaseStore
-from src.jobs.migrations.versions import __name__ as versions
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
-from src.jobs.tables import jobs
-from tests.jobs.postgres_kit import postgres_server
+from tests.database.postgres_kit import postgres_server
 
 
 def _open(path):

@@ -17,7 +17,7 @@ class _Entry(Generic[T]):
     error: Exception | None = None
 
 
-class Together(Generic[T]):
+class GroupCommit(Generic[T]):
     """Whoever comes while a write is under way waits; the first of them then writes the items of all.
 
     write: takes a list of items in the order in which they came and writes all or none. A commit that syncs the disk

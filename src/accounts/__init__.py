@@ -1,0 +1,1 @@
+"""Floor 2: API keys, their rights, and logins. No torch."""

@@ -1,0 +1,1 @@
+"""Batches: the jobs file, the order that costs least, forwards that clips share, and the run."""
