@@ -22,8 +22,8 @@ from typing import Any
 
 from src.core.paths import REPOSITORY
 from src.core.request import Request
-from src.evaluation.pages import markdown_table, write_block
 from src.engine.batching.jobs_file import read_batch
+from src.evaluation.pages import markdown_table, write_block
 
 JOBS = REPOSITORY / "data" / "metadata" / "batch_jobs.json"
 

@@ -55,7 +55,7 @@ class Upscale(Config):
     scale: int
 
 
-LATER = ("upscale", "upscaler_weights", "prompts_per_forward")
+LATER = ("upscale", "upscaler_weights", "prompts_per_forward", "filters", "finishers")
 """Fields that older plans had not; where they hold their defaults, the digest leaves them out, so that the digest of an
 older plan is still its own."""
 
@@ -72,6 +72,7 @@ class Plan(Config):
     adapters: applied together. memory_estimate: bytes of device memory that the planner expects to need.
     determinism: "exact" (same machine and versions give the same frames) or "tolerance". prompts_per_forward: clips in
     one forward of the transformer; a clip made alone by such a plan fills the forward with copies of itself.
+    filters, finishers: what works on each frame and on the finished file, by name, in order.
     """
 
     mode: str
@@ -100,6 +101,8 @@ class Plan(Config):
     upscale: Upscale | None = None
     upscaler_weights: dict[str, str] = Field(default_factory=dict)
     prompts_per_forward: int = 1
+    filters: tuple[str, ...] = ()
+    finishers: tuple[str, ...] = ()
 
     @property
     def written(self) -> Size:

@@ -142,6 +142,10 @@ class Request(Config):
     device: Annotated[Literal["auto", "cpu", "cuda"], Option("Where to compute", form=False)] = (
         "auto"
     )
+    filters: tuple[str, ...] = ()
+    """Names of `src/engine/finishing.py`, in the order in which they work on each frame."""
+    finishers: tuple[str, ...] = ()
+    """Names of the same file, in the order in which they work on the finished clip."""
 
     @field_validator("prompt")
     @classmethod

@@ -11,12 +11,12 @@ from src.catalog.spec import ModelSpec
 from src.core.errors import NewsreelError
 from src.core.hardware import Hardware
 from src.core.plan import Plan
-from src.core.progress import CancelToken, ignore
 from src.core.prompts import load_templates
 from src.core.request import Request
 from src.core.toolchain import missing_for_compiling
 from src.engine.costs import Stopwatch
 from src.engine.manifest import versions
+from src.engine.render import render
 from src.engine.resolve import resolve
 from src.engine.session import Session
 from src.pipelines.locate import find, how_to_fetch, locate, weight_hashes
@@ -111,7 +111,7 @@ def model(spec: ModelSpec, hardware: Hardware) -> Check:
         pixels = np.zeros((plan.native.height, plan.native.width, 3), np.uint8)
         watch = Stopwatch()
         session = Session(plan.session, locate(spec))
-        frames = len(list(session.run(plan, pixels, watch, ignore, CancelToken())))
+        frames = len(list(render(pixels, plan, session, watch)))
         session.unload()
     except NewsreelError as error:
         return Check(spec.id, "failed", str(error))

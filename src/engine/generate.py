@@ -190,14 +190,14 @@ def generate(
     show: gets pictures of the clip (JPEG) while it is made.
     """
     from src.engine.fallback import step_down
-    from src.engine.road import Job, Road
+    from src.engine.publisher import Publisher, Render
     from src.engine.session import Sessions
 
-    road = Road(LocalStore(home()), hardware, listener=listener, cancel=cancel or CancelToken(), show=show)
-    job = Job(prepared.request, plans[0], prepared.photograph, prepared.final)
+    publisher = Publisher(LocalStore(home()), hardware, listener, cancel or CancelToken(), show)
+    job = Render(prepared.request, plans[0], prepared.photograph, prepared.final)
     warm = sessions or Sessions()
 
     def run(plan: Plan, session: "Session", left: tuple[str, ...]) -> Result:
-        return road.run(replace(job, plan=plan, fallbacks=left), session)
+        return publisher.run(replace(job, plan=plan, fallbacks=left), session)
 
     return step_down(plans, warm.opener(prepared.folder, prepared.adapters), run, warm.broken)

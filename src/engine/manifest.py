@@ -38,7 +38,8 @@ class Manifest(Config):
     """Everything needed to say how a clip was made, and to make it again. No absolute paths, no secrets.
 
     request: as asked, paths made portable. plan, plan_sha256: as run. photograph: file name under its hash.
-    frame_sha256: over the RGB frames as they go into the encoder. versions: of what computed.
+    frame_sha256: over the RGB frames as the model and the upscaler made them; encoded_sha256: over those that were
+    encoded, where filters changed them. versions: of what computed.
     report: the temporal report, or None. fallbacks: plans left for lack of memory.
     """
 
@@ -57,12 +58,13 @@ class Manifest(Config):
     report: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
     fallbacks: tuple[str, ...] = Field(default=())
+    encoded_sha256: str | None = None
 
 
 def build_manifest(
     request: Request, plan: Plan, hardware: Hardware, photograph: str, clip: Clip, **outcome: Any
 ) -> Manifest:
-    """Gather the manifest; `outcome` holds frame_sha256, costs, report, warnings and fallbacks."""
+    """Gather the manifest; `outcome` holds the hashes of the frames, costs, report, warnings and fallbacks."""
     return Manifest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         newsreel=src.__version__,

@@ -12,6 +12,7 @@ from src.core.parsing import parse_upscale
 from src.core.plan import Adapter, Cache, Plan, SessionKey, Size, Upscale
 from src.core.prompts import Template, find_template
 from src.core.request import Request, check_mode
+from src.engine.finishing import check_names
 from src.engine.planner import FEWEST, Choice, can_compile, choices, compiling_lacks, parse_cache
 from src.pipelines.schedulers import timesteps
 from src.upscaling.files import delivery_files, preset_files
@@ -53,6 +54,7 @@ def decided(
     scale, of which the profile makes a schedule. Raises BadInputError where the request asks for what cannot be.
     """
     check_mode(request)
+    check_names(request.filters, request.finishers)
     prompt, negative, template_guidance = wording(request, templates)
     num_frames = request.num_frames or spec.defaults.num_frames
     spec.check_frames(num_frames)
@@ -73,6 +75,8 @@ def decided(
         "upscaler": delivery(request, spec),
         "upscale": upscale(request, delivered),
         "score": request.score,
+        "filters": request.filters,
+        "finishers": request.finishers,
     }
     return common, (steps, guidance)
 

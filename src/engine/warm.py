@@ -7,13 +7,11 @@ from src.core.errors import BadInputError
 from src.core.hardware import Hardware
 from src.core.paths import REPOSITORY
 from src.core.plan import Plan
-from src.core.progress import CancelToken, ignore
 from src.core.request import Request
-from src.engine.costs import Stopwatch
 from src.engine.fallback import step_down
 from src.engine.generate import Prepared, plain_model, plans_for, prepare
+from src.engine.render import render
 from src.engine.session import Session, Sessions
-from src.media.images import fit_photograph
 from src.pipelines.locate import base_hash, locate
 
 MODES = ("baseline", "optimized")
@@ -31,8 +29,7 @@ def warm_up(mode: str, device: str, hardware: Hardware, sessions: Sessions, mode
     plans = short_plans(prepared, hardware)
 
     def run(plan: Plan, session: Session, _: tuple[str, ...]) -> None:
-        pixels = fit_photograph(prepared.photograph.pixels, plan.native.width, plan.native.height, plan.fit)
-        for _frame in session.run(plan, pixels, Stopwatch(), ignore, CancelToken()):
+        for _frame in render(prepared.photograph.pixels, plan, session):
             pass
 
     step_down(plans, sessions.opener(prepared.folder), run, sessions.broken)

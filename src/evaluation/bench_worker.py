@@ -73,20 +73,18 @@ def _serve(pipe: Connection, request: Request) -> None:
 
 def _sample(request: Request, sessions: Any) -> Sample:
     """One run through the engine's parts, without publishing a file."""
-    from src.core.progress import CancelToken, ignore
     from src.engine.costs import Stopwatch
     from src.engine.generate import plans_for, prepare
     from src.engine.probe import probe
-    from src.media.images import fit_photograph
+    from src.engine.render import render_clip
     from src.metrics.temporal import score_frames
     from src.upscaling.clips import make_upscaler
 
     prepared = prepare(request)
     plan = plans_for(prepared, probe(request.device))[0]
     session = sessions.opener(prepared.folder, prepared.adapters)(plan)
-    pixels = fit_photograph(prepared.photograph.pixels, plan.native.width, plan.native.height, plan.fit)
     watch = Stopwatch()
-    native = np.stack(list(session.run(plan, pixels, watch, ignore, CancelToken())))
+    native = render_clip(prepared.photograph.pixels, plan, session, watch)
     delivered = np.stack(list(make_upscaler(plan.upscaler, plan.session.device).upscale(native, plan.delivered)))
     costs = watch.costs()
     report = score_frames(delivered, (plan.delivered.width, plan.delivered.height), rate=plan.fps).to_dict()

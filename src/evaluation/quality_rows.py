@@ -15,9 +15,9 @@ from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
 from src.core.hardware import Hardware
 from src.core.plan import Plan
-from src.core.progress import CancelToken, ignore
 from src.core.request import Request
 from src.engine.costs import Stopwatch
+from src.engine.render import render_clip
 from src.engine.resolve import resolve, steps_and_guidance
 from src.engine.session import Sessions
 from src.metrics.measured_move import measure
@@ -118,7 +118,7 @@ class Bench:
 
     def _run(self, plan: Plan, scene: Scene) -> tuple[np.ndarray, float]:
         watch, session = Stopwatch(), self.sessions.opener(self.folder)(plan)
-        frames = np.stack(list(session.run(plan, scene.photograph, watch, ignore, CancelToken())))
+        frames = render_clip(scene.photograph, plan, session, watch)
         return frames, sum(watch.seconds[stage] for stage in STAGES)
 
 

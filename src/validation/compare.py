@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from src.core.config import Config
-from src.core.progress import CancelToken, Listener, Progress, ignore
+from src.core.progress import Listener, Progress, ignore
 from src.core.request import Request
-from src.engine.costs import Stopwatch
 from src.engine.generate import plans_for, prepare
 from src.engine.probe import probe
+from src.engine.render import fitted, render_clip
 from src.engine.session import Sessions
-from src.media.images import fit_photograph
 from src.media.writer import VideoWriter
 from src.metrics.measured_move import measure
 from src.metrics.psnr import psnr
@@ -80,14 +79,13 @@ def request_of(scenarios: Scenarios, scenario: Scenario, lora: Path | None, fold
 def _clip(request: Request, scenarios: Scenarios, hardware: Any, sessions: Sessions, path: Path) -> ClipFigures:
     prepared = prepare(request)
     plan = plans_for(prepared, hardware)[0]
-    pixels = fit_photograph(prepared.photograph.pixels, plan.native.width, plan.native.height, plan.fit)
     session = sessions.opener(prepared.folder, prepared.adapters)(plan)
-    frames = np.stack(list(session.run(plan, pixels, Stopwatch(), ignore, CancelToken())))
+    frames = render_clip(prepared.photograph.pixels, plan, session)
     with VideoWriter(path, plan.native.width, plan.native.height, plan.fps, "--output-dir") as writer:
         for frame in frames:
             writer.write(frame)
         writer.commit()
-    return measured(frames, pixels, plan.fps, scenarios.move, path.name)
+    return measured(frames, fitted(prepared.photograph.pixels, plan), plan.fps, scenarios.move, path.name)
 
 
 def measured(frames: np.ndarray, photograph: np.ndarray, fps: float, move: str | None, file: str) -> ClipFigures:

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from src.core.errors import BadInputError, CancelledError, MissingFileError, OutOfMemoryError, OutputError
+from src.core.files import sha256_of
 from src.core.paths import REPOSITORY
 from src.core.plan import Plan
 from src.core.progress import CancelToken
+from src.engine.finishing import FILTERS, FINISHERS
 from src.engine.generate import choose_model, generate, plans_for, prepare, slug
 from src.engine.manifest import read_manifest
 from src.engine.replay import differences, prepare_replay
-from src.engine.road import Road
 from src.engine.session import Session, Sessions
 from src.media.reader import VideoReader
 from src.metrics.psnr import psnr
@@ -148,20 +149,36 @@ def test_cancel_leaves_no_file(make, home, stage):
     assert not (home / "runs.csv").exists()
 
 
-def test_a_filter_changes_every_frame_and_a_finisher_sees_the_file(request_for, cpu, home):
-    from src.artifacts.store import LocalStore
-    from src.engine.road import Job
+def test_filters_and_finishers_are_named_in_the_request_and_kept_in_the_plan(make, monkeypatch):
+    """A filter changes each frame, a finisher the file; the manifest tells of both what is published."""
+    seen, told = [], []
 
-    prepared = prepare(request_for())
-    seen = []
-    road = Road(
-        LocalStore(home), cpu, filters=[lambda frame: 255 - frame], finishers=[lambda p: seen.append(p.stat().st_size)]
-    )
-    job = Job(prepared.request, plans_for(prepared, cpu)[0], prepared.photograph, prepared.final)
-    plain = generate(prepared, (job.plan,), cpu)
-    inverted = road.run(job, Session(job.plan.session, prepared.folder))
-    assert inverted.frame_sha256 != plain.frame_sha256
-    assert seen[0] > 0
+    def inverted(frame, context):
+        seen.append(context.index)
+        return np.subtract(255, frame, out=frame) if frame.flags.writeable else 255 - frame
+
+    def marked(file, manifest):
+        told.append((file.stat().st_size, manifest.clip.bytes))
+        with file.open("ab") as stream:
+            stream.write(b"\x00\x00\x00\x08free")
+
+    monkeypatch.setitem(FILTERS, "inverted", inverted)
+    monkeypatch.setitem(FINISHERS, "marked", marked)
+    plain = make(seed=3)
+    other = make(seed=3, filters=("inverted",), finishers=("marked",))
+    manifest = read_manifest(other.manifest)
+    assert seen == list(range(other.plan.num_frames)) and told[0][0] == told[0][1]
+    assert other.frame_sha256 == plain.frame_sha256 and plain.encoded_sha256 is None
+    assert manifest.encoded_sha256 == other.encoded_sha256 not in (None, other.frame_sha256)
+    assert manifest.clip.bytes == other.path.stat().st_size == told[0][0] + 8
+    assert manifest.clip.sha256 == sha256_of(other.path)
+    assert (manifest.plan.filters, manifest.plan.finishers) == (("inverted",), ("marked",))
+    assert manifest.plan.digest() == manifest.plan_sha256 != plain.plan.digest()
+
+
+def test_a_filter_that_is_not_there_is_told_before_anything_runs(request_for):
+    with pytest.raises(BadInputError, match="filters: there is no 'sepia'; known: none"):
+        prepare(request_for(filters=("sepia",)))
 
 
 def test_out_of_memory_steps_to_the_next_plan_once(request_for, cpu, monkeypatch):

@@ -24,8 +24,8 @@ from src.engine.fallback import became
 from src.engine.generate import generate, plans_for, prepare, sized
 from src.engine.manifest import read_manifest
 from src.engine.planner import budget_bytes, most_prompts
+from src.engine.render import fitted
 from src.engine.session import Sessions
-from src.media.images import fit_photograph
 
 
 @dataclass(frozen=True)
@@ -167,8 +167,7 @@ class _Batch:
             prepared = [prepare(item.request) for item in items]
             plans = [item.plans[0] for item in items]
             session = self.sessions.opener(prepared[0].folder, prepared[0].adapters)(plans[0])
-            pictures = [fit_photograph(each.photograph.pixels, plan.native.width, plan.native.height, plan.fit)
-                        for each, plan in zip(prepared, plans, strict=True)]  # fmt: skip
+            pictures = [fitted(each.photograph.pixels, plan) for each, plan in zip(prepared, plans, strict=True)]
             session.denoise_together(plans, pictures, ignore, self.cancel)
         except CancelledError:
             raise

@@ -1,7 +1,7 @@
-"""The one road: plan -> frames -> upscaler -> filters -> encode -> finishers -> publish -> result."""
+"""The one road: plan -> frames -> upscaler -> filters -> encode -> finishers -> publish -> record."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,20 +21,19 @@ from src.core.progress import CancelToken, Listener, Progress, ignore
 from src.core.request import Request
 from src.core.result import Result
 from src.engine.costs import Stopwatch
-from src.engine.manifest import build_manifest, describe_clip, to_json
+from src.engine.finishing import FINISHERS, FrameContext, filtered
+from src.engine.manifest import Manifest, build_manifest, describe_clip, to_json
+from src.engine.render import render
 from src.engine.runs import append_run
 from src.engine.session import Session
-from src.media.images import Photograph, fit_photograph
+from src.media.images import Photograph
 from src.media.writer import VideoWriter
 from src.metrics.temporal import TemporalScorer
 from src.upscaling.clips import make_upscaler
 
-Filter = Callable[[np.ndarray], np.ndarray]
-Finisher = Callable[[Path], None]
-
 
 @dataclass
-class Job:
+class Render:
     """One clip on its way: request, plan, photograph, the final name of the MP4, and plans left before."""
 
     request: Request
@@ -44,60 +43,71 @@ class Job:
     fallbacks: tuple[str, ...] = ()
 
 
+class FrameHashes:
+    """SHA-256 over the RGB bytes of the frames as they were made, and as they are encoded after a plan's filters."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self._made, self._encoded = plan, hashlib.sha256(), hashlib.sha256()
+
+    def filtered(self, frame: np.ndarray, index: int) -> np.ndarray:
+        """Count a frame in; returns it as it is encoded."""
+        self._made.update(np.ascontiguousarray(frame).tobytes())
+        if not self.plan.filters:
+            return frame
+        frame = filtered(frame, FrameContext(self.plan, index))
+        self._encoded.update(np.ascontiguousarray(frame).tobytes())
+        return frame
+
+    def told(self) -> dict[str, str]:
+        """As result and manifest have them."""
+        made = {"frame_sha256": self._made.hexdigest()}
+        return made | {"encoded_sha256": self._encoded.hexdigest()} if self.plan.filters else made
+
+
 @dataclass
-class Road:
-    """Runs jobs. filters see each delivered frame before encoding; finishers the whole temporary file.
+class Publisher:
+    """Makes clips and publishes them, each with its manifest.
 
     show: gets a JPEG of the clip now and then while it is denoised, where the decoder lies on the device anyway.
     """
 
     store: ArtifactStore
     hardware: Hardware
-    filters: list[Filter] = field(default_factory=list)
-    finishers: list[Finisher] = field(default_factory=list)
     listener: Listener = ignore
     cancel: CancelToken = field(default_factory=CancelToken)
     show: Callable[[bytes], None] | None = None
 
-    def run(self, job: Job, session: Session) -> Result:
+    def run(self, job: Render, session: Session) -> Result:
         """Make, publish and record one clip. Raises any error of the tree; then nothing is left behind."""
         watch = Stopwatch()
-        pixels = fit_photograph(job.photograph.pixels, job.plan.native.width, job.plan.native.height, job.plan.fit)
         delivered, size = job.plan.delivered, job.plan.written
         warnings = (*job.photograph.warnings, *self._warnings(job, session, watch))
         scoring = TemporalScorer((delivered.width, delivered.height), rate=job.plan.fps) if job.plan.score else None
         with VideoWriter(job.final, size.width, size.height, job.plan.fps) as writer, scoring or nullcontext():
-            digest = self._encode(job, session, pixels, writer, scoring, watch)
+            hashes = self._encode(job, session, writer, scoring, watch)
             with watch.stage("deliver"):
-                temporary = writer.finish()
-                for finisher in self.finishers:
-                    finisher(temporary)
+                writer.finish()
             report = self._score(scoring, watch)
             warnings += self._remarks(job, session)
-            outcome = {"frame_sha256": digest, "costs": watch.costs(), "warnings": warnings}
-            return self._publish(job, writer, outcome | {"fallbacks": job.fallbacks, "report": report})
+            outcome = {"costs": watch.costs(), "warnings": warnings, "fallbacks": job.fallbacks, "report": report}
+            return self._publish(job, writer, hashes | outcome)
 
     def _encode(
-        self,
-        job: Job,
-        session: Session,
-        pixels: np.ndarray,
-        writer: VideoWriter,
-        scoring: TemporalScorer | None,
-        watch: Stopwatch,
-    ) -> str:
-        """Stream the frames into writer and scorer, which works beside; returns the SHA-256 over their RGB bytes."""
-        digest, done = hashlib.sha256(), 0
-        native = session.run(job.plan, pixels, watch, self.listener, self.cancel, self._preview(job, session))
-        for frame in self._filtered(self._enlarged(job.plan, native, scoring, watch)):
+        self, job: Render, session: Session, writer: VideoWriter, scoring: TemporalScorer | None, watch: Stopwatch
+    ) -> dict[str, str]:
+        """Stream the frames into writer and scorer, which works beside; returns the hashes of the frames."""
+        plan, hashes, done = job.plan, FrameHashes(job.plan), 0
+        native = render(job.photograph.pixels, plan, session, watch, self.listener, self.cancel,
+                        self._preview(job, session))  # fmt: skip
+        for frame in self._enlarged(plan, native, scoring, watch):
+            self.cancel.check()
             with watch.stage("deliver"):
-                digest.update(np.ascontiguousarray(frame).tobytes())
-                writer.write(frame)
+                writer.write(hashes.filtered(frame, done))
             done += 1
-            self.listener(Progress("deliver", done, job.plan.num_frames))
-        if done != job.plan.num_frames:
-            raise AssertionError(f"{done} frames came out, the plan says {job.plan.num_frames}")
-        return digest.hexdigest()
+            self.listener(Progress("deliver", done, plan.num_frames))
+        if done != plan.num_frames:
+            raise AssertionError(f"{done} frames came out, the plan says {plan.num_frames}")
+        return hashes.told()
 
     @staticmethod
     def _enlarged(
@@ -116,19 +126,12 @@ class Road:
         further = make_upscaler(plan.upscale.preset, plan.session.device)
         return watch.drain("upscale", further.upscale(frames, plan.written))
 
-    def _preview(self, job: Job, session: Session) -> Any:
+    def _preview(self, job: Render, session: Session) -> Any:
         if self.show is None or job.plan.session.offload not in ("none", "text") or job.plan.mode == "baseline":
             return None
         from src.engine.preview import Previewer
 
         return Previewer(session.load(), self.show)
-
-    def _filtered(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        for frame in frames:
-            self.cancel.check()
-            for apply in self.filters:
-                frame = apply(frame)  # noqa: PLW2901
-            yield frame
 
     @staticmethod
     def _score(scoring: TemporalScorer | None, watch: Stopwatch) -> dict[str, Any] | None:
@@ -141,7 +144,7 @@ class Road:
         return report.to_dict()
 
     @staticmethod
-    def _warnings(job: Job, session: Session, watch: Stopwatch) -> tuple[str, ...]:
+    def _warnings(job: Render, session: Session, watch: Stopwatch) -> tuple[str, ...]:
         """What a person should know before minutes of computing: what of the prompt is not read."""
         with watch.stage("load"):
             cut = session.cut_from(job.plan.prompt, job.plan.max_sequence_length)
@@ -153,19 +156,18 @@ class Road:
         return (warning,)
 
     @staticmethod
-    def _remarks(job: Job, session: Session) -> tuple[str, ...]:
+    def _remarks(job: Render, session: Session) -> tuple[str, ...]:
         """What only the run could show."""
         remarks = session.remarks(job.plan)
         for remark in remarks:
             logger.warning(remark)
         return remarks
 
-    def _publish(self, job: Job, writer: VideoWriter, outcome: dict[str, Any]) -> Result:
+    def _publish(self, job: Render, writer: VideoWriter, outcome: dict[str, Any]) -> Result:
         """Photograph, manifest, clip and the row in `runs.csv`, in the order that leaves no orphan clip."""
         kept = self.store.keep_photograph(job.photograph.data, job.photograph.sha256, job.photograph.suffix)
         with self.store.claim(job.final, replace=job.request.output_path is not None) as final:
-            clip = describe_clip(writer.temporary, final)
-            manifest = build_manifest(job.request, job.plan, self.hardware, kept.name, clip, **outcome)
+            manifest = self._finished(job, writer.temporary, final, kept.name, outcome)
             path = final.with_suffix(".json")
             write_whole(path, to_json(manifest))
             self.store.publish(writer.temporary, final)
@@ -175,6 +177,17 @@ class Road:
         except OutputError as error:
             logger.warning(f"the clip is published, but {error}")
         return result
+
+    def _finished(
+        self, job: Render, temporary: Path, final: Path, photograph: str, outcome: dict[str, Any]
+    ) -> Manifest:
+        """Run the finishers; the manifest of what they leave."""
+        clip = describe_clip(temporary, final)
+        manifest = build_manifest(job.request, job.plan, self.hardware, photograph, clip, **outcome)
+        for name in job.plan.finishers:
+            FINISHERS[name](temporary, manifest)
+            manifest = manifest.model_copy(update={"clip": describe_clip(temporary, final)})
+        return manifest
 
 
 def _scored(frames: Iterator[np.ndarray], scoring: TemporalScorer, watch: Stopwatch) -> Iterator[np.ndarray]:
