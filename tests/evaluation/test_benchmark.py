@@ -49,7 +49,7 @@ def test_both_modes_in_one_run(tiny_folder, photograph, tmp_path):
 
 @pytest.mark.parametrize(
     ("flags", "words"),
-    [(["--mode", "baseline", "--cache", "first_block"], "--cache does not apply to --mode baseline"),
+    [(["--mode", "baseline", "--cache", "first_block"], "--cache does not apply to mode baseline"),
      (["--page", "nowhere.md"], "nowhere.md has no place for cpu"), (["--mode", "fast"], "baseline, optimized or both")],
 )  # fmt: skip
 def test_what_cannot_be_is_known_before_anything_runs(flags, words, photograph, monkeypatch, capfd):
