@@ -10,12 +10,26 @@ import time
 
 import pytest
 
+from src.cli.inference import inference_app
 from src.core.paths import REPOSITORY
+from tests.command_kit import run_here
+
+SAMPLE = REPOSITORY / "data" / "samples" / "sample_image_1.png"
 
 
 def run(door, *flags, **extra):
     command = [sys.executable, "-m", f"src.{door}", *map(str, flags)]
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, env=os.environ | extra)
+
+
+@pytest.fixture
+def plain_machine(home, monkeypatch):
+    """No GPU and an empty hub's cache, in the repository's folder."""
+    import torch
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(home))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.chdir(REPOSITORY)
 
 
 @pytest.mark.parametrize(
@@ -46,9 +60,9 @@ def run(door, *flags, **extra):
         (["--quantize", "fp4"], 2, "'none', 'int8' or 'fp8'"),
     ],
 )
-def test_one_sentence_and_the_right_code(home, flags, code, sentence):
+def test_one_sentence_and_the_right_code(home, plain_machine, flags, code, sentence):
     usual = ["--input-image", "data/samples/sample_image_1.png", "--prompt", "pan left", "--model", "nano"]
-    done = run("optimized_inference", *usual, *flags, HF_HOME=str(home), CUDA_VISIBLE_DEVICES="")
+    done = run_here(inference_app("optimized"), *usual, *flags)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
@@ -61,9 +75,7 @@ def test_a_folder_of_pickled_weights(tiny_folder, tmp_path):
     shutil.copytree(tiny_folder, folder)
     weights = folder / "transformer" / "diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_suffix(".bin"))
-    done = run(
-        "optimized_inference", "--input-image", "data/samples/sample_image_1.png", "--prompt", "x", "--model", folder
-    )
+    done = run_here(inference_app("optimized"), "--input-image", SAMPLE, "--prompt", "x", "--model", folder)
     assert done.returncode == 2
     assert "safetensors only" in done.stderr
 
@@ -82,14 +94,14 @@ def test_a_folder_with_a_shard_missing_or_cut_short(tiny_folder, tmp_path):
     folder = shutil.copytree(tiny_folder, tmp_path / "part")
     weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
-    flags = ["--input-image", "data/samples/sample_image_1.png", "--prompt", "x", "--model", folder]
-    done = run("optimized_inference", *flags)
+    flags = ["--input-image", SAMPLE, "--prompt", "x", "--model", folder]
+    done = run_here(inference_app("optimized"), *flags)
     assert (done.returncode, done.stdout) == (2, "")
     assert "is not whole: vae/diffusion_pytorch_model.safetensors is cut short" in done.stderr
     index = {"metadata": {}, "weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}
     (folder / "vae" / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
     weights.unlink()
-    done = run("optimized_inference", *flags)
+    done = run_here(inference_app("optimized"), *flags)
     assert done.returncode == 2
     assert "vae has no weights" in done.stderr
     assert "Traceback" not in done.stderr
