@@ -53,8 +53,9 @@ async def generate_video(
     """
     job = await submit(service, account, form.image, form, idempotency_key or None)
     if "respond-async" in prefer:
-        return accepted(job, service)
-    return answer(await service.hub.finished(job.id, service.settings.wait), service)
+        return await run_in_threadpool(accepted, job, service)
+    job = await service.hub.finished(job.id, service.settings.wait)
+    return await run_in_threadpool(answer, job, service)
 
 
 async def submit(service: Service, account: Account, image: UploadFile, form: GenerateForm, key: str | None) -> Job:
