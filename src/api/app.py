@@ -1,11 +1,13 @@
 """The application: stores, supervisor, housekeeping, routes."""
 
 import asyncio
+import gc
+import importlib
 import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,8 +124,24 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
         started.push_async_callback(service.hub.stop)
         started.callback(_say_that_it_stops, service)
         _drain_on_signals(service)
-        await asyncio.to_thread(service.decoding.wall.start)
+        started.callback(gc.unfreeze)
+        started.push_async_callback(_cancelled, asyncio.create_task(_warm_up(service)))
         yield
+
+
+async def _warm_up(service: Service) -> None:
+    """What the first requests would wait for. Garbage is not looked for again among what was loaded
+    so far: a full collection would hold everybody up for 50 ms.
+    """
+    await asyncio.to_thread(importlib.import_module, "src.engine.admission")
+    gc.freeze()
+    await service.decoding.start()
+
+
+async def _cancelled(task: asyncio.Task) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 def _put_in_order(service: Service, keeper: Keeper) -> None:

@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from src.accounts.accounts import OPEN
-from src.core.devices import core_count
 from src.worker.wall import Limits, Wall
 
-MOST = max(2, min(4, core_count()))
+MOST = 4
+"""Places, also where there are fewer cores: one is held too while a request changes threads."""
+SOON_S = 0.25
 MEMORY = (
     3 << 30
 )  # 100 megapixels take 400 MB, and a video's decoder several frames of the largest size
@@ -47,7 +48,17 @@ class Decoding:
 
     def __init__(self, wall: Wall | None = None, most: int = MOST) -> None:
         self.wall = wall or Wall(Limits(memory=MEMORY))
+        self.most = most
         self._places, self._lines = asyncio.Semaphore(most), {}
+
+    async def start(self) -> None:
+        """A process for each place: one at once, the others when the service has begun to answer,
+        so that neither its start nor a first rush of files waits for them.
+        """
+        await asyncio.to_thread(self.wall.start, 1)
+        await asyncio.sleep(SOON_S)
+        for count in range(2, self.most + 1):
+            await asyncio.to_thread(self.wall.start, count)
 
     @asynccontextmanager
     async def turn(self, key: str) -> AsyncIterator[Turn]:

@@ -1,9 +1,11 @@
 """POST /generate-video."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import PurePath
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Header, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
@@ -29,6 +31,7 @@ from src.core.paths import portable
 from src.jobs.model import Job, NewJob, State
 from src.jobs.store import WrongStateError
 
+T = TypeVar("T")
 router = APIRouter(tags=["generate"])
 KEY_LONGEST = 200
 
@@ -51,27 +54,36 @@ async def generate_video(
     """Waits for the clip and answers 200 with its path, URL and temporal score; with `Prefer: respond-async` answers
     202 with the job at once. A client that goes away loses nothing: the job goes on, `GET /jobs` shows it.
     """
-    job = await submit(service, account, form.image, form, idempotency_key or None)
+    key = idempotency_key or None
     if "respond-async" in prefer:
-        return accepted(job, service)
-    return answer(await service.hub.finished(job.id, service.settings.wait), service)
+        return await submit(service, account, form.image, form, key, partial(accepted, service=service))
+    job = await submit(service, account, form.image, form, key)
+    job = await service.hub.finished(job.id, service.settings.wait)
+    return await run_in_threadpool(answer, job, service)
 
 
-async def submit(service: Service, account: Account, image: UploadFile, form: GenerateForm, key: str | None) -> Job:
+async def submit(
+    service: Service, account: Account, image: UploadFile, form: GenerateForm, key: str | None,
+    then: Callable[[Job], T] = lambda job: job,
+) -> T:  # fmt: skip
     """Check everything, keep the photograph, store the job; a retry by its idempotency key finds
     the first one's.
+
+    then: what is made of the job, in the thread that stored it; by default the job itself.
     """
     wanted = await run_in_threadpool(_wanted, service, account, image, form, key)
     if isinstance(wanted, Job):
-        return wanted
+        return await run_in_threadpool(then, wanted)
     async with service.decoding.turn(account.id) as turn:
-        return await run_in_threadpool(_decode_and_store, service, account, wanted, turn)
+        return await run_in_threadpool(_decode_and_store, service, account, wanted, turn, then)
 
 
-def _decode_and_store(service: Service, account: Account, wanted: "Wanted", turn: Turn) -> Job:
+def _decode_and_store(
+    service: Service, account: Account, wanted: "Wanted", turn: Turn, then: Callable[[Job], T]
+) -> T:
     digest, suffix = turn.wall.check_photograph(wanted.data, "image")
     turn.done()
-    return _store(service, account, wanted, f"{digest}{suffix}")
+    return then(_store(service, account, wanted, f"{digest}{suffix}"))
 
 
 @dataclass(frozen=True)

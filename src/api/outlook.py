@@ -1,13 +1,16 @@
-"""The queue as it looks ahead: places and expected times, reckoned at most once a second."""
+"""The queue as it looks ahead: places and expected times, reckoned at most once a second, and less
+often where thousands of jobs wait.
+"""
 
-import threading
 import time
 
+from src.api.recent import Recent
 from src.jobs.forecast import Forecast, forecasts
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job
 
 SAME_S = 1.0
+SHARE = 0.02
 
 
 class Outlook:
@@ -15,22 +18,13 @@ class Outlook:
 
     def __init__(self, leases: LeaseStore, lease_s: float) -> None:
         self.leases, self.lease_s = leases, lease_s
-        self._found: dict[str, Forecast] = {}
-        self._looked = -SAME_S
-        self._lock = threading.Lock()
+        self._found = Recent(self._reckon, SAME_S, SHARE)
 
     def of(self, job: Job) -> Forecast | None:
         """The forecast of a job that waits or runs; None for others, and for one that came just
-        now.
+        now. Reads the database: not for the event loop's own thread.
         """
-        return None if job.state.final else self._look().get(job.id)
-
-    def _look(self) -> dict[str, Forecast]:
-        with self._lock:
-            if time.monotonic() - self._looked > SAME_S:
-                self._found = self._reckon()
-                self._looked = time.monotonic()
-            return self._found
+        return None if job.state.final else self._found.get().get(job.id)
 
     def _reckon(self) -> dict[str, Forecast]:
         now = time.time()

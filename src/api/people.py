@@ -1,10 +1,8 @@
 """Who made a job, by name, and whose jobs a key may see: its own, its desk's, or everybody's."""
 
-import threading
-import time
-
 from src.accounts.accounts import OPEN, Account, Accounts, Role
 from src.api.problems import ApiError
+from src.api.recent import Recent
 from src.jobs.model import Job
 
 SAME_S = 2.0  # a key that was put at a desk is seen so soon
@@ -15,20 +13,14 @@ class People:
 
     def __init__(self, accounts: Accounts) -> None:
         self.accounts = accounts
-        self._known: dict[str, Account] = {}
-        self._looked = -SAME_S
-        self._lock = threading.Lock()
+        self._known = Recent(self._look, SAME_S)
 
     def _look(self) -> dict[str, Account]:
-        with self._lock:
-            if time.monotonic() - self._looked > SAME_S:
-                self._known = {account.id: account for account in self.accounts.all()}
-                self._looked = time.monotonic()
-            return self._known
+        return {account.id: account for account in self.accounts.all()}
 
     def name_of(self, owner: str) -> str | None:
         """The name of a job's key; None for everybody's, and for keys that are not known here."""
-        known = self._look() if owner != OPEN else {}
+        known = self._known.get() if owner != OPEN else {}
         return known[owner].name if owner in known else None
 
     def seen_by(self, account: Account) -> frozenset[str] | None:
@@ -38,7 +30,7 @@ class People:
         if account.role is Role.ADMIN:
             return None
         desk = {
-            key.id for key in self._look().values() if account.desk and key.desk == account.desk
+            key.id for key in self._known.get().values() if account.desk and key.desk == account.desk
         }
         return frozenset(desk | {account.id})
 

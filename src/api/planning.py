@@ -1,11 +1,10 @@
 """Plan at submission: a job is stored only if a worker would take it, by the worker's own checks.
 """
 
-import threading
-import time
 from typing import Any
 
 from src.api.problems import ApiError
+from src.api.recent import Recent
 from src.core.config import validate
 from src.core.hardware import Hardware
 from src.core.paths import CHECKPOINTS, REPOSITORY, is_file
@@ -29,21 +28,18 @@ class Planning:
 
     def __init__(self, leases: LeaseStore, most: float) -> None:
         self.leases, self.most = leases, most
-        self._known: dict[str, tuple[float, float]] = {}
-        self._machines: tuple[float, list[Hardware]] = (-SAME_S, [])
-        self._lock = threading.Lock()
+        self._known: dict[str, Recent[float]] = {}
+        self._machines = Recent(self._told, SAME_S)
 
     def generate(self, request: Request) -> float:
         """The cost of a clip. Raises what the worker would raise, and ApiError 422 beyond the
         limit.
         """
         key = request.model_dump_json(exclude=WORDING)
-        found = self._known.get(key)
-        if found is None or time.monotonic() - found[0] > SAME_S:
-            if len(self._known) > MOST_KNOWN:
-                self._known.clear()
-            found = self._known[key] = (time.monotonic(), self._check(request))
-        return self._within(found[1])
+        if key not in self._known and len(self._known) > MOST_KNOWN:
+            self._known.clear()
+        found = self._known.setdefault(key, Recent(lambda: self._check(request), SAME_S))
+        return self._within(found.get())
 
     def _check(self, request: Request) -> float:
         from src.engine.admission import check_generate
@@ -68,12 +64,11 @@ class Planning:
 
     def machines(self) -> list[Hardware]:
         """Of the workers that are known, as they told it; looked up every two seconds."""
-        with self._lock:
-            if time.monotonic() - self._machines[0] > SAME_S:
-                told = [worker["info"].get("hardware") for worker in self.leases.known_workers()]
-                machines = [validate(each, Hardware, "worker") for each in told if each]
-                self._machines = (time.monotonic(), machines)
-            return self._machines[1]
+        return self._machines.get()
+
+    def _told(self) -> list[Hardware]:
+        told = [worker["info"].get("hardware") for worker in self.leases.known_workers()]
+        return [validate(each, Hardware, "worker") for each in told if each]
 
 
 def _from_anywhere(request: Request) -> Request:

@@ -36,14 +36,14 @@ def forecasts(connection: Connection, now: float, workers: int) -> dict[str, For
     left = {row.id: _left(row, usual, now) for row in running}
     found = {name: Forecast(0, seconds if workers else None) for name, seconds in left.items()}
     free = _free([seconds or 0.0 for seconds in left.values()], workers)
-    for place, row in enumerate(_in_turn(connection, now, workers, usual), 1):
-        found[row.id] = Forecast(place, _place(free, usual.seconds(row)))
+    for place, (job, seconds) in enumerate(_in_turn(connection, now, workers, usual), 1):
+        found[job] = Forecast(place, _place(free, seconds))
     return found
 
 
 def _finished() -> Any:
     query = select(jobs.c.kind, jobs.c.cost, jobs.c.started_at, jobs.c.finished_at)
-    done = (jobs.c.state == State.COMPLETED) & jobs.c.started_at.is_not(None)
+    done = jobs.c.state == State.COMPLETED
     return query.where(done).order_by(jobs.c.id.desc()).limit(LATELY)
 
 
@@ -53,18 +53,20 @@ class Usual:
     """
 
     def __init__(self, rows: Sequence[Any]) -> None:
-        self._times, self._rates = defaultdict(list), defaultdict(list)
+        times, rates = defaultdict(list), defaultdict(list)
         for row in rows:
-            seconds = row.finished_at - row.started_at
-            self._times[row.kind].append(seconds)
-            if row.cost:
-                self._rates[row.kind].append(seconds / row.cost)
+            if row.started_at is not None:
+                times[row.kind].append(row.finished_at - row.started_at)
+                if row.cost:
+                    rates[row.kind].append(times[row.kind][-1] / row.cost)
+        self._times = {kind: median(seconds) for kind, seconds in times.items()}
+        self._rates = {kind: median(seconds) for kind, seconds in rates.items()}
 
     def seconds(self, row: Any) -> float | None:
         """Of the job in this row, from its start to its end."""
-        if row.cost and self._rates[row.kind]:
-            return row.cost * median(self._rates[row.kind])
-        return median(self._times[row.kind]) if self._times[row.kind] else None
+        if row.cost and row.kind in self._rates:
+            return row.cost * self._rates[row.kind]
+        return self._times.get(row.kind)
 
 
 def _free(left: list[float], workers: int) -> list[float]:
@@ -86,23 +88,28 @@ def _place(free: list[float], seconds: float | None) -> float | None:
     return ends
 
 
-def _in_turn(connection: Connection, now: float, workers: int, usual: Usual) -> Iterator[Any]:
-    """Waiting jobs in the order in which they are taken."""
+def _in_turn(
+    connection: Connection, now: float, workers: int, usual: Usual
+) -> Iterator[tuple[str, float | None]]:
+    """Ids of waiting jobs in the order in which they are taken, and how long each takes."""
     columns = (jobs.c.id, jobs.c.owner, jobs.c.priority, jobs.c.rank, jobs.c.kind, jobs.c.cost)
-    rows = connection.execute(select(*columns).where(WAITING).order_by(jobs.c.rank).limit(MOST))
+    query = select(*columns).where(WAITING).order_by(jobs.c.rank).limit(MOST)
     lines: dict[tuple[str, int], deque] = defaultdict(deque)
-    for row in rows:
+    for row in connection.execute(query).all():
         lines[row.owner, row.priority].append(row)
     served = {(row.owner, row.priority): row.served_at for row in connection.execute(select(turns))}
     heap = [(_due(queue[0], served.get(line)), line) for line, queue in lines.items()]
     heapq.heapify(heap)
     while heap:
-        _, line = heapq.heappop(heap)
+        line = heap[0][1]
         row = lines[line].popleft()
-        yield row
-        now += (usual.seconds(row) or 1.0) / max(1, workers)
+        seconds = usual.seconds(row)
+        yield row.id, seconds
+        now += (seconds or 1.0) / max(1, workers)
         if lines[line]:
-            heapq.heappush(heap, (_due(lines[line][0], now), line))
+            heapq.heapreplace(heap, (_due(lines[line][0], now), line))
+        else:
+            heapq.heappop(heap)
 
 
 def _due(head: Any, served_at: float | None) -> float:

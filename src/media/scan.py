@@ -6,10 +6,16 @@ the odd lines of the other, both ways round, and the vertical contrast of each w
 move) is compared with the picture's own. A progressive picture has less than either weave. Of an
 interlaced one a weave of neighbouring fields has as much, and the weave the other way round, three
 fields apart, more: that says which field is first.
+
+Hard edges have less contrast than their weaves even where they are woven. There the comb itself
+tells: between neighbouring lines, which are of two times, there is as much contrast as between
+every second line. Edges that are whole have half of that, also where they move by as many lines as
+make one weave look like the other way round.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import av
 import numpy as np
@@ -27,11 +33,32 @@ PAIRS = 8
 WOVEN, APART = 0.75, 1.15
 """An interlaced picture has at least WOVEN of the lesser weave's contrast, and one weave APART
 times the other's."""
+MOST = 1.5
+"""Of the lesser weave's contrast: more than that is a pattern that repeats where it moved to."""
+COMBED = 0.9
+"""Contrast of neighbouring lines over that of every second line, from which on a picture is a comb:
+then more than WHOLE in place of WOVEN will do."""
 WHOLE = 0.35
 """A picture with at most this share of the lesser weave's contrast is progressive, whatever its
 flag."""
 AGREE = 0.8
 """Share of the pairs that must say the same."""
+
+
+class Mark(NamedTuple):
+    """What a pair of pictures says. own: the first one's contrast over the lesser weave's. order:
+    the weave of bottom before top over the other way round. comb: contrast of the first one's
+    neighbouring lines over that of every second line.
+    """
+
+    own: float
+    order: float
+    comb: float = 0.0
+
+    @property
+    def woven(self) -> bool:
+        """Whether the first picture is two fields."""
+        return (WHOLE if self.comb > COMBED else WOVEN) < self.own < MOST
 
 
 @dataclass(frozen=True)
@@ -69,38 +96,40 @@ def scan_of(frames: Iterable[av.VideoFrame]) -> Scan:
     return judge(flagged, [mark for mark in marks if mark is not None])
 
 
-def judge(flagged: bool, marks: list[tuple[float, float]]) -> Scan:
+def judge(flagged: bool, marks: list[Mark]) -> Scan:
     """From flags and the pairs that move. Nearly all pairs must speak against a flag."""
-    top = _agree([own > WOVEN and order > APART for own, order in marks])
-    bottom = _agree([own > WOVEN and order < 1 / APART for own, order in marks])
+    top = _agree([mark.woven and mark.order > APART for mark in marks])
+    bottom = _agree([mark.woven and mark.order < 1 / APART for mark in marks])
     first = "top" if top else "bottom" if bottom else None
     if not flagged:
         return Scan(first is not None, first, first is not None)
-    whole = [own < WHOLE and 1 / APART < order < APART for own, order in marks]
+    whole = [mark.own < WHOLE and 1 / APART < mark.order < APART for mark in marks]
     return Scan(measured=True) if _agree(whole) else Scan(True, first)
 
 
-def compare(before: np.ndarray, after: np.ndarray) -> tuple[float, float] | None:
-    """(own contrast over the lesser weave's, weave of bottom before top over the other way round);
-    two (H, W) int16.
-
-    None where too little moves.
-    """
-    moving = (np.abs(after - before) > MOVING)[1:-1]
-    if before.shape[0] < 8 or moving.mean() < LEAST_MOVING:
+def compare(before: np.ndarray, after: np.ndarray) -> Mark | None:
+    """What two pictures in a row say, (H, W) int16; None where too little moves."""
+    moving = np.abs(after - before) > MOVING
+    if before.shape[0] < 8 or moving[1:-1].mean() < LEAST_MOVING:
         return None
-    own = _contrast(before, before, moving)
-    late, early = _contrast(after, before, moving), _contrast(before, after, moving)
-    return own / max(min(late, early), 1e-3), early / max(late, 1e-3)
+    own = _contrast(before, moving)
+    late, early = _contrast(_weave(after, before), moving), _contrast(_weave(before, after), moving)
+    comb = own / max(_contrast(before, moving, 2), 1e-3)
+    return Mark(own / max(min(late, early), 1e-3), early / max(late, 1e-3), comb)
 
 
-def _contrast(even: np.ndarray, odd: np.ndarray, moving: np.ndarray) -> float:
-    """Of the weave of one picture's even lines with another's odd ones: mean second difference down
-    the columns.
-    """
+def _weave(even: np.ndarray, odd: np.ndarray) -> np.ndarray:
+    """One picture's even lines with another's odd ones."""
     woven = np.empty_like(even)
     woven[0::2], woven[1::2] = even[0::2], odd[1::2]
-    return float(np.abs(2 * woven[1:-1] - woven[:-2] - woven[2:])[moving].mean())
+    return woven
+
+
+def _contrast(picture: np.ndarray, moving: np.ndarray, lines: int = 1) -> float:
+    """Mean second difference down the columns, of pixels so many lines apart, where it moves."""
+    difference = 2 * picture[lines:-lines] - picture[: -2 * lines] - picture[2 * lines :]
+    there = moving[lines:-lines]
+    return float(np.abs(difference)[there].mean()) if there.any() else 0.0
 
 
 def _luma(frame: av.VideoFrame) -> np.ndarray | None:

@@ -56,6 +56,7 @@ class Wall:
 
     limits: Limits = field(default_factory=Limits)
     _idle: list[subprocess.Popen] = field(default_factory=list)
+    _started: list[subprocess.Popen] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def check_photograph(self, data: bytes, name: str) -> tuple[str, str]:
@@ -86,15 +87,17 @@ class Wall:
         question = {"what": "video", "name": "video", "path": str(path), "request": dict(request)}
         return VideoFacts(**self._ask(question)[0])
 
-    def start(self) -> None:
-        """Start one process, so that the first file does not wait for it."""
-        self._give_back(self._start())
+    def start(self, count: int = 1) -> None:
+        """Start a process unless there are so many, so that no file waits for one."""
+        if sum(child.poll() is None for child in self._started) < count:
+            self._give_back(self._start())
 
     def close(self) -> None:
         """End what is idle."""
         with self._lock:
             idle, self._idle = self._idle, []
         for child in idle:
+            child.kill()  # it may still be starting
             _end(child)
 
     def _ask(self, question: dict[str, Any], data: bytes = b"") -> tuple[dict[str, Any], bytes]:
@@ -136,6 +139,8 @@ class Wall:
             command, env=_environment(os.environ), start_new_session=True, **pipes
         )
         _widen(child)
+        with self._lock:
+            self._started = [each for each in self._started if each.poll() is None] + [child]
         return child
 
 

@@ -73,6 +73,16 @@ def test_a_decoder_that_dies_is_replaced(wall, jpeg):
     assert wall.check_photograph(jpeg, "image")[1] == ".jpeg"
 
 
+def test_there_is_a_process_for_each_place_before_the_first_file_comes(wall, jpeg):
+    decoding = Decoding(wall=wall, most=3)
+    asyncio.run(decoding.start())
+    assert [child.poll() for child in wall._idle] == [None] * 3
+    wall._idle[0].kill()
+    wall._idle[0].wait()
+    asyncio.run(decoding.start())
+    assert sum(child.poll() is None for child in wall._idle) == 3
+
+
 def test_what_is_read_behind_the_wall_is_what_is_read_before_it(wall, photograph, pixels):
     found = wall.read_photograph(photograph)
     assert np.array_equal(found.pixels, pixels)
@@ -140,7 +150,7 @@ class Held:
             assert self.free.wait(60)
         return self.wall.check_photograph(data, name)
 
-    def start(self): ...
+    def start(self, count): ...
     def close(self): ...
 
 

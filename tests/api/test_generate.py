@@ -5,12 +5,14 @@ import json
 import threading
 import time
 import zlib
+from contextlib import suppress
 
 import pytest
 from PIL import Image
 
 from src.api.generate import answer
 from src.api.problems import ApiError
+from src.jobs.forecast import forecasts
 from src.jobs.model import NewJob
 
 PROMPT = {"prompt": "Press briefing, pan left"}
@@ -43,6 +45,23 @@ def test_respond_async_answers_at_once(client, jpeg):
 def test_who_waits_too_long_gets_the_job(make_client, jpeg):
     client = make_client(work=False, auth="off", wait=0.3)
     assert _post(client, jpeg).status_code == 202
+
+
+@pytest.mark.parametrize("headers", [{"Prefer": "respond-async"}, {}], ids=["at once", "waits"])
+def test_the_queue_ahead_is_reckoned_beside_the_event_loop(make_client, jpeg, monkeypatch, headers):
+    reckoned = []
+
+    def reckon(*arguments):
+        with suppress(RuntimeError):
+            reckoned.append(asyncio.get_running_loop())
+        reckoned.append("in a thread")
+        return forecasts(*arguments)
+
+    monkeypatch.setattr("src.api.outlook.forecasts", reckon)
+    answered = _post(make_client(work=False, auth="off", wait=0.05), jpeg, headers=headers)
+    assert answered.status_code == 202
+    assert reckoned == ["in a thread"]
+    assert answered.json()["queue_place"] == 1
 
 
 def test_an_idempotency_key_makes_one_job(client, jpeg):

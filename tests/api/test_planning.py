@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from safetensors.numpy import save_file
@@ -9,7 +11,9 @@ from safetensors.numpy import save_file
 from src.api import forms
 from src.core.hardware import Hardware
 from src.core.paths import CHECKPOINTS
+from src.core.request import Request
 from src.jobs.model import NewJob
+from tests.waiting import wait_until
 
 CPU = Hardware(device="cpu", name="a processor", memory=16 << 30, free_memory=8 << 30)
 CARD = Hardware(
@@ -130,3 +134,22 @@ def test_a_job_whose_photograph_is_gone_is_not_tried_again(client, jpeg, home):
     plain, _ = client.app.state.service.store.submit(NewJob("generate", "open", {"prompt": "p"}))
     client.post(f"/jobs/{plain.id}/cancel")
     assert client.post(f"/jobs/{plain.id}/retry").status_code == 200
+
+
+def test_a_rush_of_requests_is_checked_once(make_client, monkeypatch):
+    planning = make_client(work=False, auth="off").app.state.service.planning
+    checked, free = [], threading.Event()
+
+    def check(request):
+        checked.append(request)
+        assert free.wait(60)
+        return 49.0
+
+    monkeypatch.setattr(planning, "_check", check)
+    asked = [Request(prompt=f"p {number}", input_image="photograph") for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        costs = [pool.submit(planning.generate, request) for request in asked]
+        wait_until(lambda: checked)
+        free.set()
+        assert [cost.result(60) for cost in costs] == [49.0] * 8
+    assert len(checked) == 1

@@ -10,7 +10,7 @@ import pytest
 
 from src.core.errors import BadInputError
 from src.media.reader import VideoReader
-from src.media.scan import Scan, compare, judge
+from src.media.scan import Mark, Scan, compare, judge
 
 FLAGS = ("-flags", "+ilme+ildct")
 
@@ -101,11 +101,11 @@ def test_refused_where_asked(tmp_path):
 
 def test_a_few_still_pictures_do_not_overrule_a_flag():
     assert judge(True, []) == Scan(True)
-    assert judge(True, [(0.1, 1.0)] * 7) == Scan(True)
-    assert judge(True, [(0.1, 1.0)] * 8) == Scan(measured=True)
-    assert judge(True, [(0.1, 1.4)] * 30) == Scan(True)  # fields in order, though little combed
-    assert judge(False, [(1.0, 1.5)] * 8) == Scan(True, "top", True)
-    assert judge(False, [(1.0, 1.5)] * 6 + [(1.0, 1.0)] * 2) == Scan()
+    assert judge(True, [Mark(0.1, 1.0)] * 7) == Scan(True)
+    assert judge(True, [Mark(0.1, 1.0)] * 8) == Scan(measured=True)
+    assert judge(True, [Mark(0.1, 1.4)] * 30) == Scan(True)  # fields in order, though little combed
+    assert judge(False, [Mark(1.0, 1.5)] * 8) == Scan(True, "top", True)
+    assert judge(False, [Mark(1.0, 1.5)] * 6 + [Mark(1.0, 1.0)] * 2) == Scan()
 
 
 def test_what_stands_still_says_nothing():
