@@ -14,7 +14,8 @@ from src.api.problems import ApiError
 from src.api.security import ServiceDep
 from src.api.service import Service
 from src.api.site import Editor, PageRoute, Viewer, render
-from src.api.upscale import UpscaleSettings, check_settings
+from src.api.upscale import UpscaleSettings, asked, check_settings
+from src.artifacts.addresses import artifact
 from src.core.errors import BadInputError
 from src.jobs import references
 from src.jobs.model import Job, NewJob, State
@@ -129,9 +130,9 @@ def enlarge(service: Service, login: Login, job: Job) -> None:
         return
     check_settings(wanted)
     service.admit(login.account)
-    source = {"input": str(service.folder / job.artifact), "name": "enlarged", "of": job.id}
+    source = {"input": artifact(job.artifact), "name": "enlarged", "of": job.id}
     new = NewJob(
-        "upscale", job.owner, source | wanted.model_dump(), "upscale fast", idempotency_key=key
+        "upscale", job.owner, source | asked(wanted), "upscale fast", idempotency_key=key
     )
     made = service.submit(replace(new, cost=job.cost * wanted.scale**2), login.account)
     if made.state in (State.FAILED, State.CANCELLED):

@@ -5,14 +5,14 @@ upload.
 import re
 from pathlib import Path
 
+from src.artifacts.addresses import is_stored, path_of
 from src.core.durable import sync_folder
-from src.core.paths import examples, home
+from src.core.paths import examples
 from src.jobs import references
 from src.jobs.model import Job
-from src.jobs.store import JobStore
+from src.jobs.store import JobStore, address_in
 from src.worker.names import ATTEMPT, remove_attempt, remove_pictures
 
-STORED = ("photographs", "uploads")
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -70,10 +70,6 @@ class Forgetter:
 
 
 def stored_file(job: Job) -> Path | None:
-    """The photograph or upload in this home that a job reads; None for a clip, which another job
-    owns.
-    """
-    given = job.request.get("input_image") or job.request.get("input")
-    path = Path(given) if given else None
-    inside = path is not None and any(path.parent == home() / name for name in STORED)
-    return path if inside else None
+    """The photograph or upload that a job reads; None for a clip, which another job owns."""
+    address = address_in(job.request)
+    return path_of(address) if address and is_stored(address) else None

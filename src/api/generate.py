@@ -27,6 +27,7 @@ from src.api.schemas import Generated, JobView
 from src.api.security import ServiceDep, Submitter
 from src.api.service import Service
 from src.api.uploads import keep_photograph, read_upload
+from src.artifacts.addresses import stored
 from src.core.paths import portable
 from src.jobs.model import Job, NewJob, State
 from src.jobs.store import WrongStateError
@@ -135,7 +136,7 @@ def _store(service: Service, account: Account, wanted: Wanted, name: str) -> Job
     """
     digest, _, suffix = name.partition(".")
     path = keep_photograph(wanted.data, digest, f".{suffix}")
-    new = replace(wanted.new, request=wanted.new.request | {"input_image": str(path)})
+    new = replace(wanted.new, request=wanted.new.request | {"input_image": stored(path)})
     try:
         job = service.submit(new, account)
     except BaseException:

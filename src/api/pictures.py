@@ -1,7 +1,6 @@
 """Pictures that stand for a job: its photograph, and the best one that there is of its clip."""
 
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
@@ -12,9 +11,11 @@ from src.api.jobs import JobId
 from src.api.problems import ApiError, responses
 from src.api.security import Reader, ServiceDep
 from src.api.service import Service
+from src.artifacts.addresses import path_of
 from src.core.durable import write_whole
 from src.core.errors import BadInputError, MissingFileError
 from src.jobs.model import Job
+from src.jobs.store import address_in
 from src.worker.names import picture_file, preview_file
 from src.worker.wall import Wall
 
@@ -78,9 +79,8 @@ def _source(service: Service, job: Job, what: str) -> Path | None:
     """What the picture is made of. An enlargement has no photograph: its video stands for it."""
     if what == "poster":
         return service.folder / str(job.artifact)
-    request: dict[str, Any] = job.request
-    given = request.get("input_image") or request.get("input")
-    return Path(given) if given else None
+    address = address_in(job.request)
+    return path_of(address) if address else None
 
 
 def _make(wall: Wall, source: Path, path: Path) -> Path | None:

@@ -5,12 +5,14 @@ from typing import Any
 
 from src.api.problems import ApiError
 from src.api.recent import Recent
+from src.artifacts.addresses import path_of
 from src.core.config import validate
 from src.core.hardware import Hardware
 from src.core.paths import CHECKPOINTS, REPOSITORY, is_file
 from src.core.plan import Size
 from src.core.request import Request
 from src.jobs.leases import LeaseStore
+from src.jobs.store import address_in
 from src.media.videos import VideoFacts
 
 SAME_S = (
@@ -86,8 +88,8 @@ def check_source(request: dict[str, Any]) -> None:
     """Raise ApiError 409 where the stored file that a job reads is gone: running it again would
     fail.
     """
-    path = request.get("input_image") or request.get("input")
-    if path and not is_file(path):
+    address = address_in(request)
+    if address and not is_file(path_of(address)):
         raise ApiError(
             409, "the photograph or video of this job is not stored any more; submit it again"
         )

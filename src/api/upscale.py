@@ -15,6 +15,7 @@ from src.api.problems import ApiError, responses
 from src.api.security import Reader, ServiceDep, Submitter
 from src.api.service import Service
 from src.api.uploads import Video, parse_json
+from src.artifacts.addresses import stored
 from src.catalog.upscalers import find_upscaler
 from src.core.config import Config, validate
 from src.core.upscale_request import FORM, UpscaleRequest, from_form
@@ -91,7 +92,7 @@ async def upload(
     try:
         async with service.decoding.turn(account.id) as turn:
             check = turn.wall.check_upscale
-            facts = await run_in_threadpool(check, kept.partial, wanted.model_dump())
+            facts = await run_in_threadpool(check, kept.partial, asked(wanted))
         job = await run_in_threadpool(_store, service, account, wanted, kept, facts)
     finally:
         kept.drop()
@@ -109,15 +110,20 @@ def _receive(service: Service, account: Account, wanted: UpscaleSettings, video:
 
 def check_settings(wanted: UpscaleSettings) -> None:
     """Raise what a worker would raise whatever the video."""
-    OURS.check(from_form(wanted.model_dump()), {name: form for form, name in FORM.items()})
+    OURS.check(asked(wanted), {name: form for form, name in FORM.items()})
     OURS.weights(wanted.quality, wanted.scale)
+
+
+def asked(wanted: UpscaleSettings) -> dict[str, Any]:
+    """What the client said, by the names of an `UpscaleRequest`."""
+    return from_form(wanted.model_dump())
 
 
 def _store(
     service: Service, account: Account, wanted: UpscaleSettings, kept: Video, facts: VideoFacts
 ) -> Job:
     cost = service.planning.upscale(facts, wanted.scale)
-    request = {"input": str(kept.keep()), "name": safe_name(kept.upload.filename), **wanted.model_dump()}
+    request = asked(wanted) | {"input": stored(kept.keep()), "name": safe_name(kept.upload.filename)}
     return service.submit(NewJob("upscale", account.id, request, f"upscale {wanted.quality}", cost=cost), account)
 
 

@@ -3,7 +3,6 @@
 import secrets
 import time
 from collections.abc import Collection, Sequence
-from pathlib import PurePath
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -49,8 +48,13 @@ def as_job(row: Any) -> Job:
 
 def source_of(request: dict[str, Any]) -> str | None:
     """Name of the stored photograph or video that a request reads."""
-    path = request.get("input_image") or request.get("input")
-    return PurePath(path).name if path else None
+    address = address_in(request)
+    return address.partition(":")[2] if address else None
+
+
+def address_in(request: dict[str, Any]) -> str | None:
+    """The address of what a request reads (`src/artifacts/addresses.py`)."""
+    return request.get("input_image") or request.get("input")
 
 
 def record(connection: Connection, job_id: str, at: float, kind: str, data: dict[str, Any]) -> None:

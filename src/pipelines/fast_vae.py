@@ -87,9 +87,15 @@ def _onednn(self: nn.Conv3d, f: Tensor, weight: Tensor, bias: Tensor | None) -> 
         or f.device.type != "cpu"
         or f.dtype != weight.dtype
         or self.padding_mode != "zeros"
+        or not _onednn_takes(f.dtype)
     ):
         return nn.Conv3d._conv_forward(self, f, weight, bias)
     return torch.ops.aten.mkldnn_convolution(f, weight, bias, self.padding, self.stride, self.dilation, self.groups)
+
+
+def _onednn_takes(dtype: torch.dtype) -> bool:
+    """Whether oneDNN computes in it on this processor: bfloat16 needs AVX-512 or AVX-NE-CONVERT."""
+    return dtype != torch.bfloat16 or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def use_inplace_activations(vae: nn.Module) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from src.artifacts.addresses import path_of
 from src.core.durable import write_whole
 from src.core.errors import BadInputError, NewsreelError
 from src.core.progress import CancelToken, Listener, Progress
@@ -148,7 +149,8 @@ class EngineMaker:
         from src.core.request import Request
         from src.engine.generate import generate, plans_for, prepare
 
-        request = validate(job.request | {"output_path": path, "device": self.device}, Request, "job")
+        own = {"input_image": path_of(job.request["input_image"]), "output_path": path, "device": self.device}
+        request = validate(job.request | own, Request, "job")
         prepared = prepare(request, self._stored_photograph)
         plans = plans_for(prepared, self.hardware)
         result = generate(prepared, plans, self.hardware, watch.listener, watch.cancel, self.sessions, watch.picture)
@@ -172,7 +174,8 @@ class EngineMaker:
     def _upscale(self, job: Job, path: Path, watch: Watch) -> dict[str, Any]:
         from src.worker.upscale import upscale
 
-        return upscale(job.request, path, self.hardware, watch.listener, watch.cancel)
+        request = job.request | {"input": path_of(job.request["input"])}
+        return upscale(request, path, self.hardware, watch.listener, watch.cancel)
 
 
 def _fake_seconds() -> float:

@@ -8,7 +8,7 @@ from typing import Any
 from src.core.config import validate
 from src.core.hardware import Hardware
 from src.core.progress import CancelToken, Listener
-from src.core.upscale_request import FIELDS, UpscaleRequest, from_form
+from src.core.upscale_request import FIELDS, UpscaleRequest
 from src.upscaling.job import UpscaleJob
 from src.upscaling.resolve import resolve_job
 
@@ -18,7 +18,7 @@ def upscale(
 ) -> dict[str, Any]:
     """Enlarge the request's input to `path`; returns the result's JSON.
 
-    request: fields of an `UpscaleRequest` by their names or by those of forms, and what else the service keeps there.
+    request: fields of an `UpscaleRequest`, and what else the service keeps there. input: a path.
     """
     from src.upscaling.stream import upscale_video
 
@@ -39,5 +39,5 @@ def check_upscale(request: dict[str, Any]) -> None:
 
 
 def _job(request: dict[str, Any], path: Path, device: str) -> UpscaleJob:
-    own = {name: value for name, value in from_form(request).items() if name in FIELDS}
+    own = {name: value for name, value in request.items() if name in FIELDS}
     return resolve_job(validate(own | {"output": path}, UpscaleRequest, "settings"), device)

@@ -5,6 +5,7 @@ import pytest
 
 from src.api.keeper import Keeper
 from src.api.settings import ServiceSettings
+from src.artifacts.addresses import artifact, stored
 from src.core.paths import examples, home
 from src.database.database import Database
 from src.jobs.leases import LeaseStore
@@ -62,20 +63,20 @@ def test_beyond_the_bytes_the_oldest_go(database):
 def test_uploads_live_as_long_as_their_jobs(database):
     folder = home() / "uploads"
     folder.mkdir(parents=True)
-    kept, orphan, fresh = folder / "a.video", folder / "b.video", folder / "c.video"
+    kept, orphan, fresh = (folder / f"{letter * 64}.video" for letter in "abc")
     for path in (kept, orphan, fresh):
         path.write_text("v")
     for path in (kept, orphan):
         os.utime(path, (time.time() - DAY,) * 2)
-    JobStore(database).submit(NewJob("upscale", "a", {"input": str(kept)}))
+    JobStore(database).submit(NewJob("upscale", "a", {"input": stored(kept)}))
     _keeper(database).tidy()
-    assert {path.name for path in folder.iterdir()} == {"a.video", "c.video"}
+    assert set(folder.iterdir()) == {kept, fresh}
 
 
 def test_a_clip_that_is_to_be_enlarged_stays_until_it_is(database):
     old = _finished(database, 40)
     store = JobStore(database)
-    source = str(examples() / store.get(old).artifact)
+    source = artifact(str(store.get(old).artifact))
     larger, _ = store.submit(NewJob("upscale", "a", {"input": source, "of": old}))
     _keeper(database, keep_days=30, keep_bytes=1).tidy()
     assert store.get(old).artifact

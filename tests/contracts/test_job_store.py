@@ -274,9 +274,9 @@ def test_cancelling_a_job_whose_worker_dies_ends_it(store, leases):
 def test_a_clip_that_is_to_be_enlarged_is_held_and_found(store, leases):
     clip, _ = store.submit(_new())
     leases.complete(leases.claim("w1", "host/cpu"), "x.mp4", {})
-    larger, _ = store.submit(NewJob("upscale", "a", {"input": "/e/x.mp4", "of": clip.id}))
+    larger, _ = store.submit(NewJob("upscale", "a", {"input": "artifact:x.mp4", "of": clip.id}))
     for _ in range(3):
-        store.submit(NewJob("upscale", "a", {"input": "/e/y.mp4"}))
+        store.submit(NewJob("upscale", "a", {"input": "artifact:y.mp4"}))
     assert references.enlargement(store.database, clip.id) == larger.id
     with pytest.raises(WrongStateError, match=f"being enlarged by job {larger.id}"):
         store.delete(clip.id)
@@ -323,7 +323,7 @@ def test_pages_filters_and_counts(store, leases, time):
 
 
 def test_what_housekeeping_asks(store, leases, time):
-    ids = [store.submit(NewJob("upscale", "a", {"input": f"/up/{name}"}))[0].id for name in "abb"]
+    ids = [store.submit(NewJob("upscale", "a", {"input": f"sha256:{name}"}))[0].id for name in "abb"]
     waiting = store.submit(_new())[0].id
     for _ in ids:
         leases.hold_device("host/cpu", "w1", "p", {})
