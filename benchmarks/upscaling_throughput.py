@@ -24,7 +24,7 @@ from src.media.reader import VideoReader
 from src.media.segments import SegmentWriter
 from src.media.writer import VideoWriter
 from src.scenes.sampler import SceneSampler
-from src.upscaling.backends import Choice
+from src.upscaling.backends import UpscalerChoice
 from src.upscaling.files import preset_files
 from src.upscaling.job import UpscaleJob
 from src.upscaling.registry import load_backend
@@ -92,7 +92,7 @@ def measure(preset: str, frames: int, width: int, height: int, repeats: int) -> 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = sample_clip(folder, frames, width, height)
-        job = UpscaleJob(source, folder / "out.mp4", Choice(preset, 2), threads=torch.get_num_threads())
+        job = UpscaleJob(source, folder / "out.mp4", UpscalerChoice(preset, 2), threads=torch.get_num_threads())
         plain = seconds(lambda: plain_loop(source, folder / "plain.mp4", preset, False), 1)
         last = seconds(lambda: plain_loop(source, folder / "plain.mp4", preset, True), 1)
         keep_freed_memory()

@@ -33,10 +33,10 @@ from src.api import (
     stream,
     upscale,
 )
-from src.api.hub import Hub
-from src.api.keeper import Keeper
-from src.api.metrics import Metrics
-from src.api.middleware import Around
+from src.api.broadcaster import EventBroadcaster
+from src.api.housekeeper import Housekeeper
+from src.api.metrics import ServiceMetrics
+from src.api.middleware import RequestMiddleware
 from src.api.origins import names
 from src.api.security import is_known
 from src.api.service import Service
@@ -77,7 +77,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     if origins := names(settings.origins):
         app.add_middleware(CORSMiddleware, allow_origins=sorted(origins), **CROSS_ORIGIN)
     app.add_middleware(
-        Around, limit=settings.max_upload, observe=_observer(app.state.service.metrics),
+        RequestMiddleware, limit=settings.max_upload, observe=_observer(app.state.service.metrics),
         known=lambda scope: is_known(HTTPConnection(scope), app.state.service),
         origins=app.state.service.origins, page=problem_page,
     )  # fmt: skip
@@ -101,8 +101,8 @@ def make_service(settings: ServiceSettings) -> Service:
         store=store,
         leases=leases,
         accounts=Accounts(database),
-        hub=Hub(store),
-        metrics=Metrics(store, leases),
+        broadcaster=EventBroadcaster(store),
+        metrics=ServiceMetrics(store, leases),
         supervisor=Supervisor(leases, arguments, settings.workers, settings.drain),
     )
 
@@ -112,16 +112,16 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     """Recover, start, serve; then drain. Also where a start fails, what was started before it is stopped."""
     service: Service = app.state.service
     greet(service)
-    keeper = Keeper(service.settings, service.store, service.leases)
+    housekeeper = Housekeeper(service.settings, service.store, service.leases)
     async with AsyncExitStack() as started:
         started.enter_context(occupy(home()))
         started.callback(service.database.engine.dispose)
         started.callback(service.decoding.wall.close)
-        await asyncio.to_thread(_put_in_order, service, keeper)
+        await asyncio.to_thread(_put_in_order, service, housekeeper)
         await _begin(started, service.supervisor.start, service.supervisor.stop)
-        await _begin(started, keeper.start, keeper.stop)
-        await service.hub.start()
-        started.push_async_callback(service.hub.stop)
+        await _begin(started, housekeeper.start, housekeeper.stop)
+        await service.broadcaster.start()
+        started.push_async_callback(service.broadcaster.stop)
         started.callback(_say_that_it_stops, service)
         _drain_on_signals(service)
         started.callback(gc.unfreeze)
@@ -144,13 +144,13 @@ async def _cancelled(task: asyncio.Task) -> None:
         await task
 
 
-def _put_in_order(service: Service, keeper: Keeper) -> None:
+def _put_in_order(service: Service, housekeeper: Housekeeper) -> None:
     """Before any worker writes: after a restore, new attempts may have the names of clips that are
     there already.
     """
     service.supervisor.recover()
     service.leases.expire()
-    keeper.tidy()
+    housekeeper.tidy()
 
 
 def _say_that_it_stops(service: Service) -> None:
@@ -184,7 +184,7 @@ def _then(handler: Any, first: Callable[[], None]) -> Callable[[int, Any], None]
 
 def _drain(service: Service, loop: asyncio.AbstractEventLoop) -> None:
     service.draining = True
-    loop.call_soon_threadsafe(service.hub.close)
+    loop.call_soon_threadsafe(service.broadcaster.close)
 
 
 def greet(service: Service) -> None:
@@ -197,7 +197,7 @@ def greet(service: Service) -> None:
         print(f"Newsreel: the first API key (admin, id {account.id}), shown this once:\n\n    {secret}\n", flush=True)
 
 
-def _observer(metrics: Metrics) -> "object":
+def _observer(metrics: ServiceMetrics) -> "object":
     def observe(method: str, status: int, seconds: float) -> None:
         metrics.requests.labels(method if method in METHODS else "other", str(status)).observe(seconds)
 

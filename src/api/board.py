@@ -12,7 +12,7 @@ from src.api.problems import ApiError
 from src.api.schemas import JobView
 from src.api.service import Service
 from src.jobs.model import State
-from src.jobs.search import Wanted
+from src.jobs.search import JobFilter
 
 PAGE = 24
 Day = Annotated[str, Query(pattern=r"^(\d{4}-\d{2}-\d{2})?$")]
@@ -42,7 +42,7 @@ class Filters:
             {name: value for name, value in vars(self).items() if value} | {"before": last}
         )
 
-    def wanted(self, service: Service, account: Account) -> Wanted:
+    def wanted(self, service: Service, account: Account) -> JobFilter:
         """Raises ApiError 422 for days and states that there are not."""
         if self.state and self.state not in list(State):
             raise ApiError(422, f"there is no state {self.state!r}; choose one from the list")
@@ -50,7 +50,7 @@ class Filters:
         state = State(self.state) if self.state else None
         until = _day(self.until, 1) if self.until else None
         since = _day(self.since) if self.since else None
-        return Wanted(owner, state, self.before or None, self.q, since, until)
+        return JobFilter(owner, state, self.before or None, self.q, since, until)
 
 
 def _day(text: str, later: int = 0) -> float:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from src.accounts.accounts import OPEN
-from src.worker.wall import Limits, Wall
+from src.worker.wall import DecodeLimits, Wall
 
 MOST = 4
 """Places, also where there are fewer cores: one is held too while a request changes threads."""
@@ -43,11 +43,11 @@ class Turn:
         release()
 
 
-class Decoding:
+class DecodingQueue:
     """Turns at the wall. Waiting takes no thread: only who decodes holds one."""
 
     def __init__(self, wall: Wall | None = None, most: int = MOST) -> None:
-        self.wall = wall or Wall(Limits(memory=MEMORY))
+        self.wall = wall or Wall(DecodeLimits(memory=MEMORY))
         self.most = most
         self._places, self._lines = asyncio.Semaphore(most), {}
 

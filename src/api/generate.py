@@ -59,7 +59,7 @@ async def generate_video(
     if "respond-async" in prefer:
         return await submit(service, account, form.image, form, key, partial(accepted, service=service))
     job = await submit(service, account, form.image, form, key)
-    job = await service.hub.finished(job.id, service.settings.wait)
+    job = await service.broadcaster.finished(job.id, service.settings.wait)
     return await run_in_threadpool(answer, job, service)
 
 
@@ -80,7 +80,7 @@ async def submit(
 
 
 def _decode_and_store(
-    service: Service, account: Account, wanted: "Wanted", turn: Turn, then: Callable[[Job], T]
+    service: Service, account: Account, wanted: "Admitted", turn: Turn, then: Callable[[Job], T]
 ) -> T:
     digest, suffix = turn.wall.check_photograph(wanted.data, "image")
     turn.done()
@@ -88,7 +88,7 @@ def _decode_and_store(
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Admitted:
     """A request that was admitted: the job but for its photograph, and that one's bytes."""
 
     new: NewJob
@@ -97,7 +97,7 @@ class Wanted:
 
 def _wanted(
     service: Service, account: Account, image: UploadFile, form: GenerateForm, key: str | None
-) -> "Wanted | Job":
+) -> "Admitted | Job":
     """Judge the form, then look whether this is a retry, then whether the account may submit."""
     asked, priority = request_from(form), priority_from(form)
     request = asked.model_dump(mode="json", include=given_fields(form))
@@ -107,7 +107,7 @@ def _wanted(
         return job
     new = replace(new, cost=service.planning.generate(asked))
     service.admit(account, priority)
-    return Wanted(new, data)
+    return Admitted(new, data)
 
 
 def _earlier(service: Service, new: NewJob, data: bytes) -> Job | None:
@@ -130,7 +130,7 @@ def without_source(request: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in request.items() if name != "input_image"}
 
 
-def _store(service: Service, account: Account, wanted: Wanted, name: str) -> Job:
+def _store(service: Service, account: Account, wanted: Admitted, name: str) -> Job:
     """Keep the photograph, store the job, and look whether the photograph is there still: a job
     that named it may have been deleted meanwhile.
     """

@@ -50,7 +50,7 @@ class Health(BaseModel):
     uptime_s: float
 
 
-class Ready(BaseModel):
+class Readiness(BaseModel):
     """warm: the mode that is loaded; None: the first job loads it."""
 
     status: str = "ready"
@@ -88,7 +88,7 @@ def _health(service: Service, status: str, workers: list[dict[str, Any]], queue:
 
 
 @router.get("/ready", summary="Takes jobs, and has a worker for them", responses=responses(503))
-def ready(service: ServiceDep) -> Ready:
+def ready(service: ServiceDep) -> Readiness:
     """200 once a worker has loaded what `NEWSREEL_WARM` names; 503 once none has told anything for
     a lease.
     """
@@ -98,7 +98,7 @@ def ready(service: ServiceDep) -> Ready:
         raise ApiError(503, f"not ready: {'draining' if service.draining else _why(state, workers)}")
     if service.database.trouble is not None:
         raise ApiError(503, f"not ready: {service.database.trouble}")
-    return Ready(warm=workers[0]["info"].get("warm"))
+    return Readiness(warm=workers[0]["info"].get("warm"))
 
 
 def _why(state: str, workers: list[dict[str, Any]]) -> str:

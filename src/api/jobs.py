@@ -12,7 +12,7 @@ from src.api.schemas import JobList, JobView
 from src.api.security import Reader, ServiceDep, Submitter
 from src.api.service import Service
 from src.jobs.model import Job, State
-from src.jobs.search import Wanted
+from src.jobs.search import JobFilter
 from src.worker.names import preview_file
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -33,7 +33,7 @@ def list_jobs(
     until: Annotated[float | None, Query(ge=0, le=1e11, description="Submitted before then, epoch seconds")] = None,
 ) -> JobList:
     """Its desk's jobs too, where the key is at one; an admin's key sees everybody's."""
-    wanted = Wanted(service.visible_to(account), state, before, q, since, until)
+    wanted = JobFilter(service.visible_to(account), state, before, q, since, until)
     jobs = service.store.find(wanted, limit)
     return JobList(jobs=[service.show(job) for job in jobs], next=jobs[-1].id if len(jobs) == limit else None)
 

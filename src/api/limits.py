@@ -21,7 +21,7 @@ BREAKING = 2
 LATER = {"Retry-After": "30"}
 
 
-class Limits:
+class SubmissionLimits:
     """Counts of this process; what waits is looked up every second, and what is submitted meanwhile
     is added.
     """

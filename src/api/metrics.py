@@ -1,4 +1,4 @@
-"""Metrics for Prometheus. Jobs' figures are read from the events, so that workers need no port of their own."""
+"""ServiceMetrics for Prometheus. Jobs' figures are read from the events, so that workers need no port of their own."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ from src.jobs.store import JobStore, UnknownJobError
 BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640)
 
 
-class Metrics:
+class ServiceMetrics:
     """Counters of this process, and figures of the queue when they are asked for."""
 
     def __init__(self, store: JobStore, leases: LeaseStore) -> None:

@@ -1,4 +1,4 @@
-"""Around every request: an id and a log line, a limit on what is read, headers that browsers obey."""
+"""RequestMiddleware every request: an id and a log line, a limit on what is read, headers that browsers obey."""
 
 import asyncio
 import re
@@ -52,7 +52,7 @@ def _without_odd_range(scope: Scope) -> Scope:
     return scope | {"headers": [pair for pair in scope["headers"] if pair not in odd]} if odd else scope
 
 
-class Around:
+class RequestMiddleware:
     """One middleware in place of three: pure ASGI, so that streams stream."""
 
     def __init__(

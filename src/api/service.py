@@ -9,11 +9,11 @@ from fastapi import Request
 from loguru import logger
 
 from src.accounts.accounts import Account, Accounts
-from src.api.decoding import Decoding
+from src.api.broadcaster import EventBroadcaster
+from src.api.decoding import DecodingQueue
 from src.api.forgetting import Forgetter
-from src.api.hub import Hub
-from src.api.limits import Limits
-from src.api.metrics import Metrics
+from src.api.limits import SubmissionLimits
+from src.api.metrics import ServiceMetrics
 from src.api.origins import Origins
 from src.api.outlook import Outlook
 from src.api.people import People
@@ -38,14 +38,14 @@ class Service:
     store: JobStore
     leases: LeaseStore
     accounts: Accounts
-    hub: Hub
-    metrics: Metrics
+    broadcaster: EventBroadcaster
+    metrics: ServiceMetrics
     supervisor: Supervisor
     started_at: float = field(default_factory=time.time)
     draining: bool = False
-    decoding: Decoding = field(default_factory=Decoding)
+    decoding: DecodingQueue = field(default_factory=DecodingQueue)
     forgetter: Forgetter = field(init=False)
-    limits: Limits = field(init=False)
+    limits: SubmissionLimits = field(init=False)
     planning: Planning = field(init=False)
     origins: Origins = field(init=False)
     people: People = field(init=False)
@@ -55,7 +55,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.forgetter = Forgetter(self.store)
-        self.limits = Limits(self.settings, self.store)
+        self.limits = SubmissionLimits(self.settings, self.store)
         self.planning = Planning(self.leases, self.settings.max_cost)
         self.people = People(self.accounts)
         self.outlook = Outlook(self.leases, self.settings.lease)

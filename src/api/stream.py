@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
 from src.api.answers import told
-from src.api.hub import Hub
+from src.api.broadcaster import EventBroadcaster
 from src.api.jobs import JobId, Unknown
 from src.api.problems import responses
 from src.api.security import Reader, ServiceDep, is_known
@@ -57,16 +57,16 @@ async def all_events(
     """
     begin = after if after is not None else await asyncio.to_thread(service.store.last_event)
     owner = service.visible_to(account)
-    lines = _of_all(service.hub, owner, begin, seconds, lambda: is_known(request, service))
+    lines = _of_all(service.broadcaster, owner, begin, seconds, lambda: is_known(request, service))
     return StreamingResponse(lines, media_type="text/event-stream", headers=HEADERS)
 
 
 async def _of_all(
-    hub: Hub, owner: Owner, after: int, seconds: float, allowed: Allowed
+    broadcaster: EventBroadcaster, owner: Owner, after: int, seconds: float, allowed: Allowed
 ) -> AsyncIterator[str]:
     """Begins with a sign of life, so that a client knows at once that it is heard."""
     yield f"id: {after}\nevent: hello\ndata: {{}}\n\n"
-    async for events in hub.follow_all(owner, after, seconds):
+    async for events in broadcaster.follow_all(owner, after, seconds):
         if not await asyncio.to_thread(allowed):
             return
         yield "".join(_text(event, {"job": event.job_id}) for event in events) or STILL_HERE
@@ -83,20 +83,20 @@ async def events(
 ) -> StreamingResponse:
     """Kinds: `state`, `progress` (stage, done, total), `preview` (a new picture is there)."""
     await asyncio.to_thread(service.store.get, job_id, service.visible_to(account))
-    lines = _of_one(service.hub, job_id, after or 0, lambda: is_known(request, service))
+    lines = _of_one(service.broadcaster, job_id, after or 0, lambda: is_known(request, service))
     return StreamingResponse(lines, media_type="text/event-stream", headers=HEADERS)
 
 
-async def _of_one(hub: Hub, job_id: str, after: int, allowed: Allowed) -> AsyncIterator[str]:
+async def _of_one(broadcaster: EventBroadcaster, job_id: str, after: int, allowed: Allowed) -> AsyncIterator[str]:
     """Without its `end` where the service stops before the job does, so that clients come back.
 
     It ends too when the key that opened it is revoked.
     """
-    async for event in hub.follow(job_id, after):
+    async for event in broadcaster.follow(job_id, after):
         if not await asyncio.to_thread(allowed):
             return
         yield STILL_HERE if event is None else _text(event, {})
-    if not hub.closing:
+    if not broadcaster.closing:
         yield END
 
 

@@ -19,7 +19,7 @@ BESIDE = {".txt", ".json", ".jsonl", ".csv", ".srt", ".vtt", ".md", ".png", ".jp
 
 
 @dataclass(frozen=True)
-class Clip:
+class RawClip:
     """One video with its captions and where it comes from. problem: why it cannot be taken, None where it can."""
 
     name: str
@@ -31,7 +31,7 @@ class Clip:
     problem: str | None = None
 
 
-def read_source(kind: str, folder: Path, values: Mapping[str, Any]) -> list[Clip]:
+def read_source(kind: str, folder: Path, values: Mapping[str, Any]) -> list[RawClip]:
     """The clips of a folder of this kind ("msr_vtt", "vatex", "videos"), in a fixed order.
 
     Raises MissingFileError or BadInputError naming what is missing.
@@ -41,7 +41,7 @@ def read_source(kind: str, folder: Path, values: Mapping[str, Any]) -> list[Clip
     return {"msr_vtt": _msr_vtt, "vatex": _vatex, "videos": _videos}[kind](Path(folder), values)
 
 
-def _msr_vtt(folder: Path, _: Mapping[str, Any]) -> list[Clip]:
+def _msr_vtt(folder: Path, _: Mapping[str, Any]) -> list[RawClip]:
     """{"sentences": [{"video_id": "video0", "caption": "..."}]}, or a list of {"image_id": ..., "caption": ...}."""
     data = _json(folder, ("MSR_VTT.json", "*videodatainfo*.json", "*.json"))
     sentences = data.get("sentences") or data.get("annotations") if isinstance(data, dict) else data
@@ -56,7 +56,7 @@ def _msr_vtt(folder: Path, _: Mapping[str, Any]) -> list[Clip]:
     return _with_videos(folder, captions, "MSR-VTT", "see the publisher's terms", rights)
 
 
-def _vatex(folder: Path, _: Mapping[str, Any]) -> list[Clip]:
+def _vatex(folder: Path, _: Mapping[str, Any]) -> list[RawClip]:
     """[{"videoID": "...", "enCap": ["...", ...]}]."""
     data = _json(folder, ("vatex*.json", "*.json"))
     try:
@@ -67,7 +67,7 @@ def _vatex(folder: Path, _: Mapping[str, Any]) -> list[Clip]:
     return _with_videos(folder, captions, "VATEX", "CC-BY-4.0 (captions)", rights)
 
 
-def _videos(folder: Path, values: Mapping[str, Any]) -> list[Clip]:
+def _videos(folder: Path, values: Mapping[str, Any]) -> list[RawClip]:
     for key in ("source", "licence", "rights"):
         if not values.get(key):
             raise BadInputError(f"--videos needs --{key}: a manifest says of every clip where it comes from")
@@ -77,7 +77,7 @@ def _videos(folder: Path, values: Mapping[str, Any]) -> list[Clip]:
             captions, problem = _captions(video, values.get("prompt")), None
         except BadInputError as error:
             captions, problem = (), str(error)
-        clips.append(Clip(name, video, captions, values["source"], values["licence"], values["rights"], problem))
+        clips.append(RawClip(name, video, captions, values["source"], values["licence"], values["rights"], problem))
     if not clips:
         raise BadInputError(f"{folder} holds no video that can be read")
     return clips
@@ -126,14 +126,16 @@ def _json(folder: Path, patterns: tuple[str, ...]) -> Any:
     raise MissingFileError(f"{folder} holds no annotations; python -m src.data_prep.download_... fetches them")
 
 
-def _with_videos(folder: Path, captions: Mapping[str, list[str]], source: str, licence: str, rights: str) -> list[Clip]:
+def _with_videos(
+    folder: Path, captions: Mapping[str, list[str]], source: str, licence: str, rights: str
+) -> list[RawClip]:
     """Clips whose video is there; the annotations name thousands that a --limit left on the server."""
     videos: dict[str, list[tuple[str, Path]]] = {}
     for name, path in _named(folder, _found(folder)):
         videos.setdefault(path.stem, []).append((name, path))
     clips = [
-        Clip(stem if len(videos[stem]) == 1 else name, path, tuple(dict.fromkeys(filter(None, texts))), source, licence,
-             rights, None if any(texts) else f"{path} has no caption")
+        RawClip(stem if len(videos[stem]) == 1 else name, path, tuple(dict.fromkeys(filter(None, texts))),
+                source, licence, rights, None if any(texts) else f"{path} has no caption")
         for stem, texts in captions.items() for name, path in videos.get(stem, ())
     ]  # fmt: skip
     if not clips:

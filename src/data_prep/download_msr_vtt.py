@@ -46,9 +46,9 @@ def download(output: Path, limit: int | None, url: str, fetcher: Any, listener: 
     from loguru import logger
 
     from src.core.progress import Progress
-    from src.data_prep.fetch import Ledger, RemoteFile
+    from src.data_prep.fetch import DownloadLedger, RemoteFile
 
-    ledger = Ledger(output)
+    ledger = DownloadLedger(output)
     with zipfile.ZipFile(RemoteFile(url, fetcher)) as archive:
         videos, captions = members(archive)
         wanted = videos[:limit]

@@ -53,9 +53,9 @@ def download(
     from loguru import logger
 
     from src.core.progress import Progress
-    from src.data_prep.fetch import Ledger
+    from src.data_prep.fetch import DownloadLedger
 
-    ledger = Ledger(output)
+    ledger = DownloadLedger(output)
     captions = output / "annotations" / "vatex_training.json"
     if not ledger.holds(captions):
         fetcher.file(url, captions, sha256)

@@ -162,7 +162,7 @@ class RemoteFile(io.RawIOBase):
         return len(part)
 
 
-class Ledger:
+class DownloadLedger:
     """`hashes.json` in a data folder: SHA-256 of what was fetched, so that a later run knows a whole file."""
 
     def __init__(self, folder: Path) -> None:

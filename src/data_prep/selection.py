@@ -10,7 +10,7 @@ import numpy as np
 
 from src.core.errors import NewsreelError
 from src.core.progress import Listener, Progress
-from src.data_prep.annotations import Clip
+from src.data_prep.annotations import RawClip
 from src.data_prep.files import write_picture
 from src.media.clips import upright
 from src.media.reader import VideoReader
@@ -19,7 +19,7 @@ from src.training.dataset import Entry
 from src.training.facts import Facts, FactsMemory, same_clip
 
 
-def sift(clips: Sequence[Clip], min_seconds: float, listener: Listener) -> tuple[list[Clip], dict[str, str]]:
+def sift(clips: Sequence[RawClip], min_seconds: float, listener: Listener) -> tuple[list[RawClip], dict[str, str]]:
     """Clips that can be trained on, and of each other one why not: unreadable, too short, cut inside, duplicate."""
     memory, kept, left_out = FactsMemory(), [], {}
     seen: list[tuple[str, Facts]] = []
@@ -49,7 +49,7 @@ def objection(facts: Facts, seen: Sequence[tuple[str, Facts]], min_seconds: floa
     return None if twin is None else f"duplicate of {twin}"
 
 
-def build_entries(clips: Sequence[Clip], output: Path, held_out_share: float, limit: int | None) -> list[Entry]:
+def build_entries(clips: Sequence[RawClip], output: Path, held_out_share: float, limit: int | None) -> list[Entry]:
     """One entry a caption; all captions of a clip are on one side of the split. First frames are written beside
     the videos, as NAME.HASH.first.png: the hash is the clip's, so that another clip of the name has its own."""
     held_out = held_out_names([clip.name for clip in clips], held_out_share)
@@ -85,7 +85,7 @@ def held_out_names(names: Sequence[str], share: float) -> set[str]:
     return set(ordered[: round(share * len(names))])
 
 
-def _entries(clip: Clip, output: Path, split: str, memory: FactsMemory) -> list[Entry]:
+def _entries(clip: RawClip, output: Path, split: str, memory: FactsMemory) -> list[Entry]:
     image = first_frame_file(clip.video, memory.sha256(clip.video))
     if not image.is_file():
         write_picture(image, first_frame(clip.video))

@@ -8,7 +8,7 @@ from src.core.hardware import Hardware
 from src.core.request import Request
 from src.engine.estimates import needed_bytes
 from src.engine.planner import (
-    Choice,
+    ProfileChoice,
     apply_switches,
     budget_bytes,
     choice_of,
@@ -49,7 +49,7 @@ def _device_advice(request: Request, spec: ModelSpec, hardware: Hardware) -> tup
     return (chosen.reason, *_left_out(request, spec, hardware, chosen), *moved)
 
 
-def _left_out(request: Request, spec: ModelSpec, hardware: Hardware, chosen: Choice) -> Iterator[str]:
+def _left_out(request: Request, spec: ModelSpec, hardware: Hardware, chosen: ProfileChoice) -> Iterator[str]:
     """What this machine lacks for a profile that would have come first, and for compiling."""
     if request.profile != "auto" or request.mode == "baseline":
         return
@@ -65,7 +65,7 @@ def _left_out(request: Request, spec: ModelSpec, hardware: Hardware, chosen: Cho
         yield f"nothing is compiled here, which makes it slower: that needs {missing}"
 
 
-def _offload_advice(request: Request, chosen: Choice, spec: ModelSpec, hardware: Hardware) -> Iterator[str]:
+def _offload_advice(request: Request, chosen: ProfileChoice, spec: ModelSpec, hardware: Hardware) -> Iterator[str]:
     if chosen.profile.offload not in ("none", "text"):
         resident = chosen.profile.model_copy(update={"offload": "none", "tiling": False})
         whole = needed_bytes(resident, spec, request.num_frames, width(request)) / 1e9

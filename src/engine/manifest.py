@@ -26,7 +26,7 @@ SCHEMA_VERSION = 2
 PACKAGES = ("torch", "diffusers", "transformers", "numpy", "av", "pillow")
 
 
-class Clip(Config):
+class PublishedClip(Config):
     """The published file. file: its name, without a folder. sha256, bytes: of the MP4 as published."""
 
     file: str
@@ -50,7 +50,7 @@ class Manifest(Config):
     plan: Plan
     plan_sha256: str
     photograph: str
-    clip: Clip
+    clip: PublishedClip
     frame_sha256: str
     hardware: str
     versions: dict[str, str]
@@ -62,7 +62,7 @@ class Manifest(Config):
 
 
 def build_manifest(
-    request: Request, plan: Plan, hardware: Hardware, photograph: str, clip: Clip, **outcome: Any
+    request: Request, plan: Plan, hardware: Hardware, photograph: str, clip: PublishedClip, **outcome: Any
 ) -> Manifest:
     """Gather the manifest; `outcome` holds the hashes of the frames, costs, report, warnings and fallbacks."""
     return Manifest(
@@ -117,6 +117,6 @@ def read_manifest(path: Path) -> Manifest:
     return validate(data | {"schema_version": SCHEMA_VERSION}, Manifest, str(path))
 
 
-def describe_clip(path: Path, final: Path) -> Clip:
+def describe_clip(path: Path, final: Path) -> PublishedClip:
     """Hash and size of the temporary file `path` that will be published as `final`."""
-    return Clip(file=final.name, sha256=sha256_of(path), bytes=path.stat().st_size)
+    return PublishedClip(file=final.name, sha256=sha256_of(path), bytes=path.stat().st_size)

@@ -17,7 +17,7 @@ QUANTIZER = "torchao: pip install -r requirements-quantize.txt"
 
 
 @dataclass(frozen=True)
-class Choice:
+class ProfileChoice:
     """profile: what runs, the request's own switches applied. estimate: counted device bytes. needed: with the reserve.
     reason: one sentence.
     """
@@ -28,7 +28,7 @@ class Choice:
     reason: str
 
 
-def choices(request: Request, spec: ModelSpec, hardware: Hardware) -> list[Choice]:
+def choices(request: Request, spec: ModelSpec, hardware: Hardware) -> list[ProfileChoice]:
     """Every profile that may run, in order: the first is the plan, the others are what a failure steps to.
 
     Raises BadInputError when a named profile does not apply here, or nothing fits the budget.
@@ -56,7 +56,7 @@ def _check_switches(request: Request, hardware: Hardware) -> None:
         raise BadInputError("--compile does not go with --offload sequential, which moves single layers; take group")
 
 
-def _fitting(request: Request, spec: ModelSpec, hardware: Hardware) -> Iterator[Choice]:
+def _fitting(request: Request, spec: ModelSpec, hardware: Hardware) -> Iterator[ProfileChoice]:
     budget = budget_bytes(request, hardware)
     for choice in _candidates(request, spec, hardware):
         fits = hardware.device == "cpu" or choice.needed <= budget
@@ -70,18 +70,18 @@ def budget_bytes(request: Request, hardware: Hardware) -> int:
     return hardware.free_memory if asked is None else min(asked, hardware.memory)
 
 
-def _candidates(request: Request, spec: ModelSpec, hardware: Hardware) -> Iterator[Choice]:
+def _candidates(request: Request, spec: ModelSpec, hardware: Hardware) -> Iterator[ProfileChoice]:
     for profile in load_profiles():
         if not lacks(profile, hardware):
             yield choice_of(apply_switches(profile, request), request, spec, hardware)
 
 
-def choice_of(profile: Profile, request: Request, spec: ModelSpec, hardware: Hardware) -> Choice:
+def choice_of(profile: Profile, request: Request, spec: ModelSpec, hardware: Hardware) -> ProfileChoice:
     profile = _settled(profile, request, spec, hardware)
     size = (profile, spec, request.num_frames, width(request))
     estimate, needed = counted_bytes(*size), needed_bytes(*size)
     memory = f"about {estimate / 1e9:.1f} GB of {hardware.free_memory / 1e9:.1f} GB free"
-    return Choice(profile, estimate, needed, f"profile {profile.name} ({profile.description}): {memory}")
+    return ProfileChoice(profile, estimate, needed, f"profile {profile.name} ({profile.description}): {memory}")
 
 
 def _settled(profile: Profile, request: Request, spec: ModelSpec, hardware: Hardware) -> Profile:
@@ -157,7 +157,7 @@ def _nothing_fits(request: Request, spec: ModelSpec, hardware: Hardware) -> str:
     )
 
 
-def _named(request: Request, spec: ModelSpec, hardware: Hardware, fitting: list[Choice]) -> list[Choice]:
+def _named(request: Request, spec: ModelSpec, hardware: Hardware, fitting: list[ProfileChoice]) -> list[ProfileChoice]:
     """A profile asked for by name runs even where the estimate says it will not fit; more frugal ones follow.
 
     Refused is only what cannot be: what the device lacks, and weights that are larger than the whole of its memory.
@@ -176,7 +176,7 @@ def _named(request: Request, spec: ModelSpec, hardware: Hardware, fitting: list[
     return [first, *(choice for choice in fitting if choice.estimate < first.estimate)]
 
 
-def _baseline(request: Request, spec: ModelSpec, hardware: Hardware) -> Choice:
+def _baseline(request: Request, spec: ModelSpec, hardware: Hardware) -> ProfileChoice:
     """The stock pipeline: nothing of ours, but offload where the whole model does not fit.
 
     Raises BadInputError for a card that is smaller than what is counted.

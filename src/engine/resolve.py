@@ -13,7 +13,7 @@ from src.core.plan import Adapter, Cache, Plan, SessionKey, Size, Upscale
 from src.core.prompts import Template, find_template
 from src.core.request import Request, check_mode
 from src.engine.finishing import check_names
-from src.engine.planner import FEWEST, Choice, can_compile, choices, compiling_lacks, parse_cache
+from src.engine.planner import FEWEST, ProfileChoice, can_compile, choices, compiling_lacks, parse_cache
 from src.pipelines.schedulers import timesteps
 from src.upscaling.files import delivery_files, preset_files
 
@@ -86,7 +86,7 @@ def _plan(
     request: Request,
     spec: ModelSpec,
     hardware: Hardware,
-    choice: Choice,
+    choice: ProfileChoice,
     guided: tuple[int, float],
 ) -> Plan:
     profile = choice.profile

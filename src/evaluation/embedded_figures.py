@@ -48,7 +48,7 @@ class Sampler:
 
 
 @dataclass(frozen=True)
-class ClipFigures:
+class MoveFigures:
     """One clip of the wordings.
 
     content, structure: PSNR in dB and SSIM of the last frame against the ideal warp, where that shows something.
@@ -81,7 +81,7 @@ class Figures:
     """All that the table shows."""
 
     reconstruction: dict[str, dict[str, Reconstruction]] = field(default_factory=dict)
-    clips: list[ClipFigures] = field(default_factory=list)
+    clips: list[MoveFigures] = field(default_factory=list)
     speeds: list[dict[str, Any]] = field(default_factory=list)
     guidance: dict[str, float] = field(default_factory=dict)
     seeds_differ: float = 0.0
@@ -151,12 +151,12 @@ def sharpness_kept(photograph: np.ndarray, name: str, frames: np.ndarray) -> flo
     return kept / (sharpness(ideal.picture, ideal.inside) / sharpness(photograph, ideal.seen))
 
 
-def clip_figures(name: str, photograph: np.ndarray, asked: str, frames: np.ndarray, scored: bool) -> ClipFigures:
+def clip_figures(name: str, photograph: np.ndarray, asked: str, frames: np.ndarray, scored: bool) -> MoveFigures:
     """All figures of one clip."""
     measured = measure(frames)
     ideal = ideal_frame(photograph, asked, len(frames) - 1)
     shown = ideal.inside.any()
-    return ClipFigures(
+    return MoveFigures(
         name, asked, measured.name, measured, psnr(frames[0], photograph),
         content=psnr(frames[-1], ideal.picture, ideal.inside) if shown else None,
         structure=structure(frames[-1], ideal.picture, ideal.inside) if shown else None,
@@ -205,7 +205,7 @@ def evaluate(
     return figures, {asked: shown[asked] for asked in WORDINGS if asked in shown}
 
 
-def _right(clips: Sequence[ClipFigures]) -> int:
+def _right(clips: Sequence[MoveFigures]) -> int:
     return sum(clip.asked == clip.measured for clip in clips)
 
 

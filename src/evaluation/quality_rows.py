@@ -49,7 +49,7 @@ ROWS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Scene:
+class BenchScene:
     """One clip to make. photograph: (H, W, 3) uint8 at native size. move: what the prompt asks for."""
 
     name: str
@@ -71,7 +71,7 @@ class Bench:
     sessions: Sessions = field(default_factory=Sessions)
     _warm: set[str] = field(default_factory=set)
 
-    def plan(self, scene: Scene, changes: dict[str, Any]) -> Plan:
+    def plan(self, scene: BenchScene, changes: dict[str, Any]) -> Plan:
         """The plan of a row; `num_inference_steps` and the like replace the model's defaults."""
         digest = hashlib.sha256(scene.photograph.tobytes()).hexdigest()
         request = Request(
@@ -92,7 +92,7 @@ class Bench:
             return False
         return row.get("settings", self.settings(row["row"])) == self.settings(row["row"])
 
-    def make(self, scene: Scene, changes: dict[str, Any]) -> tuple[np.ndarray, float]:
+    def make(self, scene: BenchScene, changes: dict[str, Any]) -> tuple[np.ndarray, float]:
         """Native frames (F, H, W, 3) uint8 and seconds of encoding, denoising and decoding; the frames are kept."""
         plan = self.plan(scene, changes)
         self._warm_up(scene, changes, plan)
@@ -101,7 +101,7 @@ class Bench:
         np.save(self._kept(plan), frames)
         return frames, seconds
 
-    def known(self, scene: Scene, changes: dict[str, Any]) -> np.ndarray:
+    def known(self, scene: BenchScene, changes: dict[str, Any]) -> np.ndarray:
         """The frames of a plan, made if they were not made before."""
         kept = self._kept(self.plan(scene, changes))
         return np.load(kept) if kept.is_file() else self.make(scene, changes)[0]
@@ -109,21 +109,21 @@ class Bench:
     def _kept(self, plan: Plan) -> Path:
         return self.frames / f"{plan.digest()[:32]}.npy"
 
-    def _warm_up(self, scene: Scene, changes: dict[str, Any], plan: Plan) -> None:
+    def _warm_up(self, scene: BenchScene, changes: dict[str, Any], plan: Plan) -> None:
         """One untimed step after each load: first runs pay for much that later ones do not."""
         key = plan.session.model_dump_json()
         if key not in self._warm:
             self._warm = {key}  # opening another session unloads the one before
             self._run(self.plan(scene, changes | {"num_inference_steps": 1, "cache": None}), scene)
 
-    def _run(self, plan: Plan, scene: Scene) -> tuple[np.ndarray, float]:
+    def _run(self, plan: Plan, scene: BenchScene) -> tuple[np.ndarray, float]:
         watch, session = Stopwatch(), self.sessions.opener(self.folder)(plan)
         frames = render_clip(scene.photograph, plan, session, watch)
         return frames, sum(watch.seconds[stage] for stage in STAGES)
 
 
 def measure_row(
-    bench: Bench, name: str, scenes: Sequence[Scene], directed: int, tell: Callable[[str], None]
+    bench: Bench, name: str, scenes: Sequence[BenchScene], directed: int, tell: Callable[[str], None]
 ) -> dict[str, Any]:
     """One row. The first scenes without the last `directed` ones give speed and PSNR, those the direction besides.
 

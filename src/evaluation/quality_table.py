@@ -107,7 +107,7 @@ def make_scenes(bench: Any, photographs: Path | None, count: int) -> list[Any]:
     """`count` clips: every move on every photograph, the moves taking turns so that few clips show many of them."""
     from src.evaluation.embedded import read_photographs
     from src.evaluation.embedded_figures import WORDINGS
-    from src.evaluation.quality_rows import Scene
+    from src.evaluation.quality_rows import BenchScene
     from src.media.images import fit_photograph
 
     pictures, moves, size = read_photographs(photographs), list(WORDINGS.items()), bench.spec.native
@@ -119,7 +119,7 @@ def make_scenes(bench: Any, photographs: Path | None, count: int) -> list[Any]:
         name, pixels = pictures[(place + turn) % len(pictures)]
         move, prompt = moves[place]
         picture = fit_photograph(pixels, size.width, size.height, "cover")
-        scenes.append(Scene(name, picture, prompt, move, place))
+        scenes.append(BenchScene(name, picture, prompt, move, place))
     return scenes
 
 

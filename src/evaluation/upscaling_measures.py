@@ -13,7 +13,7 @@ from src.core.upscale_request import EnhanceSettings
 from src.motion.tvl1 import flow_backend
 from src.motion.warp import visible, warp
 from src.training.degrade import shrink
-from src.upscaling.backends import Choice
+from src.upscaling.backends import UpscalerChoice
 from src.upscaling.registry import load_backend
 from src.upscaling.smoothing import TemporalSmoother
 
@@ -93,7 +93,7 @@ def tof(clip_flow: np.ndarray, true_flow: np.ndarray) -> float:
 def enlarge_clip(low: np.ndarray, preset: str, scale: int, asked: EnhanceSettings | None = None) -> np.ndarray:
     """(F, h, w, 3) uint8 through a preset's network, as `src.upscale_video` does it."""
     asked = asked or EnhanceSettings()
-    backend, smoother = load_backend(Choice(preset, scale)), TemporalSmoother(asked.steady, scale)
+    backend, smoother = load_backend(UpscalerChoice(preset, scale)), TemporalSmoother(asked.steady, scale)
     out = []
     made = (one for batch in backend.enlarge(low, 0, 0, asked) for one in batch)
     for frame, large in zip(low, made, strict=True):

@@ -22,7 +22,7 @@ def is_among(owner: Owner, value: str) -> bool:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class JobFilter:
     """Which jobs. words: each must occur in what was asked. since, until: seconds since the epoch,
     of the submission; until is not included. before: the last id of the page before.
     """

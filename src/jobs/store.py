@@ -14,7 +14,7 @@ from src.database.group_commit import GroupCommit
 from src.database.tables import events, jobs
 from src.jobs import references
 from src.jobs.model import Event, Job, NewJob, State
-from src.jobs.search import Owner, Wanted, first_id, is_among, words_of
+from src.jobs.search import JobFilter, Owner, first_id, is_among, words_of
 from src.jobs.turns import AGEING_S
 
 FINAL = [state for state in State if state.final]
@@ -127,9 +127,9 @@ class JobStore:
         self, owner: Owner = None, state: State | None = None, before: str | None = None, limit: int = 50
     ) -> list[Job]:
         """Newest first; before: the last id of the page before."""
-        return self.find(Wanted(owner, state, before), limit)
+        return self.find(JobFilter(owner, state, before), limit)
 
-    def find(self, wanted: Wanted, limit: int = 50) -> list[Job]:
+    def find(self, wanted: JobFilter, limit: int = 50) -> list[Job]:
         """Those that are wanted, newest first."""
         query = select(*COLUMNS).where(*wanted.conditions())
         with self.database.read() as connection:
@@ -221,7 +221,7 @@ class JobStore:
 
     def events_of(self, owner: Owner, after: int, upto: int, limit: int = 500) -> Sequence[Event]:
         """What happened to these owners' jobs after event `after`, up to event `upto`."""
-        mine = Wanted(owner).conditions()
+        mine = JobFilter(owner).conditions()
         query = select(events).join(jobs, jobs.c.id == events.c.job_id).where(*mine)
         query = query.where(events.c.id > after, events.c.id <= upto).order_by(events.c.id).limit(limit)
         with self.database.read() as connection:

@@ -49,7 +49,7 @@ class Backend(Protocol):
 
 
 @dataclass(frozen=True)
-class Choice:
+class UpscalerChoice:
     """Which upscaler, with which of its presets, at which scale, on a device; guidance_scale only where it takes one.
 
     folder: of the weights, None for the spec's own.

@@ -9,7 +9,7 @@ import numpy as np
 from src.core.plan import Size
 from src.core.upscale_request import EnhanceSettings
 from src.media.frames import Frame
-from src.upscaling.backends import Choice
+from src.upscaling.backends import UpscalerChoice
 from src.upscaling.files import LANCZOS, scale_towards
 from src.upscaling.lanczos import LanczosUpscaler
 from src.upscaling.pieces import pieces
@@ -33,7 +33,7 @@ def make_upscaler(name: str, device: str = "cpu") -> Upscaler:
     """The upscaler of a plan: "lanczos" or a preset. Raises BadInputError with the list of presets."""
     if name == LANCZOS:
         return LanczosUpscaler()
-    Choice(name).spec.preset(name)
+    UpscalerChoice(name).spec.preset(name)
     return NetworkUpscaler(name, device)
 
 
@@ -59,7 +59,7 @@ class NetworkUpscaler:
         yield from LanczosUpscaler().upscale(every, target)
 
     def _enlarged(self, frames: Iterable[np.ndarray], scale: int) -> Iterator[np.ndarray]:
-        backend, asked = load_backend(Choice(self.name, scale, self.device)), EnhanceSettings()
+        backend, asked = load_backend(UpscalerChoice(self.name, scale, self.device)), EnhanceSettings()
         stream = (Frame(array, pts) for pts, array in enumerate(frames))
         for piece in pieces(stream, PIECE, backend.context, PIECE):
             arrays = np.stack([frame.array for frame in piece.frames])

@@ -21,7 +21,7 @@ from src.media.reader import VideoReader
 from src.media.segments import VideoFormat, open_encoder
 from src.media.span import Span
 from src.media.tracks import check_tracks
-from src.upscaling.backends import Choice
+from src.upscaling.backends import UpscalerChoice
 
 SEGMENT = 60
 """Frames of a segment: what an interruption costs at most, and the longest distance between key frames."""
@@ -39,7 +39,7 @@ class UpscaleJob:
 
     source: Path
     target: Path
-    choice: Choice = field(default_factory=Choice)
+    choice: UpscalerChoice = field(default_factory=UpscalerChoice)
     enhance: EnhanceSettings = field(default_factory=EnhanceSettings)
     codec: str = "x264"
     crf: float | None = None

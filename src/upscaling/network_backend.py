@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from src.core.upscale_request import EnhanceSettings
-from src.upscaling.backends import Choice
+from src.upscaling.backends import UpscalerChoice
 from src.upscaling.enhance import finish
 from src.upscaling.files import file_hashes
 from src.upscaling.runtime import NetworkRunner
@@ -15,9 +15,9 @@ from src.upscaling.weights import load_network
 
 
 class NetworkBackend:
-    """See `Backend`. Raises as `Choice.files` and `load_network` do."""
+    """See `Backend`. Raises as `UpscalerChoice.files` and `load_network` do."""
 
-    def __init__(self, choice: Choice) -> None:
+    def __init__(self, choice: UpscalerChoice) -> None:
         files = choice.files()
         self.runners = [NetworkRunner(load_network(file), choice.device) for file in files]
         self.hashes = file_hashes(files)

@@ -4,19 +4,19 @@ code of its own.
 
 from collections.abc import Callable
 
-from src.upscaling.backends import Backend, Choice
+from src.upscaling.backends import Backend, UpscalerChoice
 
 
-def _network(choice: Choice) -> Backend:
+def _network(choice: UpscalerChoice) -> Backend:
     from src.upscaling.network_backend import NetworkBackend
 
     return NetworkBackend(choice)
 
 
-BACKENDS: dict[str, Callable[[Choice], Backend]] = {"network": _network}
+BACKENDS: dict[str, Callable[[UpscalerChoice], Backend]] = {"network": _network}
 """What runs an upscaler, by the name that its spec has for it. Each imports its own network when it is called."""
 
 
-def load_backend(choice: Choice) -> Backend:
-    """The backend of a choice, loaded. Raises as `Choice.files` does."""
+def load_backend(choice: UpscalerChoice) -> Backend:
+    """The backend of a choice, loaded. Raises as `UpscalerChoice.files` does."""
     return BACKENDS[choice.spec.backend](choice)

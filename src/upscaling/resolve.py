@@ -10,7 +10,7 @@ from src.media.encoders import ENCODERS, works
 from src.media.frames import VideoInfo
 from src.media.reader import VideoReader
 from src.media.span import Span
-from src.upscaling.backends import Choice
+from src.upscaling.backends import UpscalerChoice
 from src.upscaling.job import UpscaleJob
 
 
@@ -23,7 +23,7 @@ def resolve_job(request: UpscaleRequest, device: str | None = None) -> UpscaleJo
     return UpscaleJob(
         request.input,
         request.output,
-        Choice(
+        UpscalerChoice(
             request.preset,
             request.scale,
             device,

@@ -18,9 +18,9 @@ from src.database.trouble import UnavailableError
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job
 from src.jobs.store import LostLeaseError
-from src.worker.makers import Watch
 from src.worker.names import preview_file
 from src.worker.pulse import Pulse
+from src.worker.runners import RunContext
 
 BEATS = 4  # heartbeats in the time of a lease
 LOOK_S = 0.1  # the wish to stop is looked for so often: well within a step
@@ -49,14 +49,14 @@ class Attempt:
         self.cancel, self._begun, self._told = CancelToken(), time.monotonic(), time.monotonic()
 
     @contextmanager
-    def watched(self, folder: Path) -> Iterator[Watch]:
-        """What the maker is given; a thread renews the leases meanwhile."""
+    def watched(self, folder: Path) -> Iterator[RunContext]:
+        """What the runner is given; a thread renews the leases meanwhile."""
         over = threading.Event()
         beat = threading.Thread(target=self._beat, args=(over,), daemon=True)
         self.pulse.beat("load")
         beat.start()
         try:
-            yield Watch(self._report, self.cancel, lambda picture: self._show(folder, picture))
+            yield RunContext(self._report, self.cancel, lambda picture: self._show(folder, picture))
         finally:
             over.set()
             beat.join()

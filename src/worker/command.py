@@ -60,17 +60,17 @@ def make_worker(values: dict[str, Any], pulse: Pulse) -> "Worker":
     from src.database.settings import database_url
     from src.jobs.leases import LeaseStore
     from src.worker.loop import Worker
-    from src.worker.makers import make_maker
     from src.worker.process import device_name
+    from src.worker.runners import make_runner
 
     database = Database(values["database"] or database_url())
     database.migrate()
     bind(database, home())
-    maker, info = make_maker(values["maker"] or "engine", values["device"] or "auto")
+    runner, info = make_runner(values["maker"] or "engine", values["device"] or "auto")
     leases = LeaseStore(database, lease_s=values["lease"] or LEASE_S)
     named = {"name": values["name"]} if values["name"] else {}
     return Worker(
-        leases, maker, examples(), device_name(info["device"]), info=info, once=bool(values["once"]),
+        leases, runner, examples(), device_name(info["device"]), info=info, once=bool(values["once"]),
         parent=values["supervisor"], limit_s=values["job_limit"] or JOB_LIMIT_S, pulse=pulse,
         preload=values["warm"] or os.environ.get("NEWSREEL_WARM") or None, **named,
     )  # fmt: skip

@@ -11,13 +11,13 @@ from loguru import logger
 from src.core.durable import make_folder
 from src.database.house import QUARANTINE
 from src.jobs.model import Job, State
-from src.worker.names import Attempt
+from src.worker.names import AttemptFile
 
 STRANGE_S = 3600.0  # a part that somebody unknown is writing is left alone for so long
 
 
 def sort_out(
-    folder: Path, known: Mapping[str, Job], found: Iterable[Attempt]
+    folder: Path, known: Mapping[str, Job], found: Iterable[AttemptFile]
 ) -> tuple[list[Path], list[Path]]:
     """Remove what dead attempts left in `folder` and set aside what no job of this database
     published.
@@ -36,7 +36,7 @@ def sort_out(
     return removed, aside
 
 
-def _is_needed(attempt: Attempt, job: Job | None) -> bool:
+def _is_needed(attempt: AttemptFile, job: Job | None) -> bool:
     """Published, or being made now."""
     if job is None:
         return False
@@ -44,7 +44,7 @@ def _is_needed(attempt: Attempt, job: Job | None) -> bool:
     return held or job.artifact == attempt.artifact
 
 
-def _is_rubbish(attempt: Attempt, job: Job | None) -> bool:
+def _is_rubbish(attempt: AttemptFile, job: Job | None) -> bool:
     """A part, or a whole file of an attempt after which this database knows a later one.
 
     A whole file of the last attempt, or of one that this database has not given yet, may be a clip

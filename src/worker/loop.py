@@ -18,10 +18,10 @@ from src.jobs.leases import LeaseStore
 from src.jobs.model import Job
 from src.jobs.store import LostLeaseError
 from src.worker.attempt import BEATS, Attempt
-from src.worker.makers import Maker
 from src.worker.names import artifact_name, remove_attempt
 from src.worker.process import identity
 from src.worker.pulse import WAITING, Pulse
+from src.worker.runners import JobRunner
 
 AGAIN_S = 1.0  # after the database could not be used
 
@@ -31,12 +31,12 @@ class Worker:
     """Takes jobs one after the other.
 
     folder: where finished files go. device: what it computes on, such as "host/cpu"; one worker holds it. name: of
-    this worker in the store. preload: the mode that the maker loads before the first job. once: stop when the queue is
+    this worker in the store. preload: the mode that the runner loads before the first job. once: stop when the queue is
     empty, for tests. limit_s: how long a job may run. pulse: tells that the work gets on.
     """
 
     leases: LeaseStore
-    maker: Maker
+    runner: JobRunner
     folder: Path
     device: str
     name: str = field(default_factory=lambda: f"worker-{os.getpid()}-{time.time_ns() % 10**9}")
@@ -99,11 +99,11 @@ class Worker:
 
     def _hold(self) -> bool:
         """Take the device, or renew it when a quarter of the lease has passed; tells what is wrong
-        with the maker.
+        with the runner.
         """
         if time.monotonic() - self._held < self.leases.lease_s / BEATS:
             return True
-        trouble = self.maker.trouble()
+        trouble = self.runner.trouble()
         told = self.info | {"preload": self.preload} | ({"trouble": trouble} if trouble else {})
         held = self.leases.hold_device(self.device, self.name, identity(), told)
         self._held = time.monotonic() if held else -math.inf
@@ -114,7 +114,7 @@ class Worker:
         if self.info.get("warm") != self.preload:
             self.pulse.beat("load")
             with self._renewing():
-                self.maker.warm(str(self.preload))
+                self.runner.warm(str(self.preload))
             self.info = self.info | {"warm": self.preload}
             self._held = -math.inf
             logger.info("mode {} is loaded; taking jobs", self.preload)
@@ -147,7 +147,7 @@ class Worker:
     def _make(self, job: Job, attempt: Attempt, path: Path) -> None:
         try:
             with attempt.watched(self.folder) as watch:
-                result = self.maker.make(job, path, watch)
+                result = self.runner.make(job, path, watch)
             self._persist(lambda: self.leases.complete(job, path.name, result))
             logger.info("job {} completed: {}", job.id, path.name)
         except LostLeaseError as error:
@@ -204,7 +204,7 @@ class Worker:
             logger.error("job {}: {}", job.id, error)
         else:
             logger.exception("job {} failed", job.id)
-        self.maker.release()
+        self.runner.release()
         told = {"type": type(error).__name__, "detail": detail, "status": status}
         with suppress(LostLeaseError, UnavailableError):
             self._persist(lambda: self.leases.fail(job, told))

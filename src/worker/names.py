@@ -45,7 +45,7 @@ def remove_attempt(path: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class AttemptFile:
     """A file that an attempt wrote. artifact: name of the clip that it is, or belongs to. partial:
     still being written, or left so.
     """
@@ -57,11 +57,11 @@ class Attempt:
     partial: bool
 
 
-def attempts_in(folder: Path) -> list[Attempt]:
+def attempts_in(folder: Path) -> list[AttemptFile]:
     """Files of attempts that are in a folder now."""
     found = []
     for path in folder.iterdir() if folder.is_dir() else ():
         if match := ATTEMPT.fullmatch(path.name):
             artifact = path.name.lstrip(".").split(".")[0] + ".mp4"
-            found.append(Attempt(path, match["job"], int(match["token"]), artifact, ".partial" in path.name))
+            found.append(AttemptFile(path, match["job"], int(match["token"]), artifact, ".partial" in path.name))
     return found

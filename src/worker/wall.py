@@ -34,7 +34,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 
 @dataclass(frozen=True)
-class Limits:
+class DecodeLimits:
     """Of one file. cpu_s: seconds of processor time. wall_s: seconds by the clock. memory: bytes of
     address space.
     """
@@ -54,7 +54,7 @@ class Wall:
     kept for the next.
     """
 
-    limits: Limits = field(default_factory=Limits)
+    limits: DecodeLimits = field(default_factory=DecodeLimits)
     _idle: list[subprocess.Popen] = field(default_factory=list)
     _started: list[subprocess.Popen] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)

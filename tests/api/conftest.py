@@ -14,7 +14,7 @@ from src.api.settings import ServiceSettings
 from src.core.paths import examples
 from src.jobs.leases import LeaseStore
 from src.worker.loop import Worker
-from src.worker.makers import FakeMaker
+from src.worker.runners import FakeRunner
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def make_client(tmp_path):
         client = TestClient(app, raise_server_exceptions=False, follow_redirects=False)
         client.__enter__()
         leases = LeaseStore(app.state.service.database)
-        worker = Worker(leases, FakeMaker(), examples(), "host/fake", poll_s=0.02)
+        worker = Worker(leases, FakeRunner(), examples(), "host/fake", poll_s=0.02)
         thread = threading.Thread(target=worker.run)
         if work:
             thread.start()

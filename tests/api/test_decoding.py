@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from src.accounts.accounts import Role
-from src.api.decoding import Decoding
+from src.api.decoding import DecodingQueue
 from src.core.errors import BadInputError
-from src.worker.wall import Limits, Wall
+from src.worker.wall import DecodeLimits, Wall
 from tests.waiting import wait_until
 
 
@@ -41,25 +41,25 @@ def slow_jpeg():
 
 @pytest.fixture
 def wall():
-    made = Wall(Limits(cpu_s=1.0, wall_s=60.0, memory=1 << 30))
+    made = Wall(DecodeLimits(cpu_s=1.0, wall_s=60.0, memory=1 << 30))
     yield made
     made.close()
 
 
 def test_a_file_that_takes_too_long_is_refused_and_the_next_one_is_not(wall, slow_jpeg, jpeg):
     assert len(slow_jpeg) < 5000
-    wall.limits = Limits(cpu_s=0.0)  # until the kernel's next whole second
+    wall.limits = DecodeLimits(cpu_s=0.0)  # until the kernel's next whole second
     with pytest.raises(BadInputError, match="takes longer than 0 s to decode"):
         wall.check_photograph(slow_jpeg, "image")
-    wall.limits = Limits(cpu_s=1.0, wall_s=0.05)
+    wall.limits = DecodeLimits(cpu_s=1.0, wall_s=0.05)
     with pytest.raises(BadInputError, match="takes longer than 1 s to decode"):
         wall.check_photograph(slow_jpeg, "image")
-    wall.limits = Limits()
+    wall.limits = DecodeLimits()
     assert wall.check_photograph(jpeg, "image")[1] == ".jpeg"
 
 
 def test_a_file_that_takes_too_much_memory_is_refused():
-    wall, buffer = Wall(Limits(memory=350 << 20)), io.BytesIO()
+    wall, buffer = Wall(DecodeLimits(memory=350 << 20)), io.BytesIO()
     Image.new("RGBA", (9900, 9900)).save(buffer, "PNG", compress_level=1)
     with pytest.raises(BadInputError, match="more memory"):
         wall.check_photograph(buffer.getvalue(), "image")
@@ -74,7 +74,7 @@ def test_a_decoder_that_dies_is_replaced(wall, jpeg):
 
 
 def test_there_is_a_process_for_each_place_before_the_first_file_comes(wall, jpeg):
-    decoding = Decoding(wall=wall, most=3)
+    decoding = DecodingQueue(wall=wall, most=3)
     asyncio.run(decoding.start())
     assert [child.poll() for child in wall._idle] == [None] * 3
     wall._idle[0].kill()
@@ -110,7 +110,7 @@ def test_a_key_decodes_one_file_at_a_time_and_all_of_them_a_few():
             now[key] -= 1
 
     async def run():
-        decoding = Decoding(wall=Wall(), most=2)
+        decoding = DecodingQueue(wall=Wall(), most=2)
         await asyncio.gather(*(decode(decoding, key) for key in "aaaabbbbcccc"))
         assert decoding._lines == {}
 
@@ -130,7 +130,7 @@ def test_an_open_service_decodes_as_many_as_there_are_places():
             now.pop()
 
     async def run():
-        decoding = Decoding(wall=Wall(), most=3)
+        decoding = DecodingQueue(wall=Wall(), most=3)
         await asyncio.gather(*(decode(decoding) for _ in range(9)))
         assert decoding._lines == {}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from src.api.keeper import Keeper
+from src.api.housekeeper import Housekeeper
 from src.core import durable
 from src.core.paths import examples
 from src.jobs.model import NewJob
@@ -142,7 +142,7 @@ def test_photographs_count_in_the_disk_limit(make_client, home):
         )
         client.post(f"/jobs/{ids[-1]}/cancel")
     service = client.app.state.service
-    Keeper(service.settings, service.store, service.leases).tidy()
+    Housekeeper(service.settings, service.store, service.leases).tidy()
     assert [job["id"] for job in client.get("/jobs").json()["jobs"]] == ids[:1:-1]
     assert len(_photographs(home)) == 2
 
@@ -152,7 +152,7 @@ def test_two_presses_make_one_enlargement_which_holds_its_clip(make_client):
     store = client.app.state.service.store
     clip, _ = store.submit(NewJob("generate", "open", {"prompt": "p"}))
     wait_until(lambda: store.get(clip.id).artifact)
-    client.app.state.service.hub.close()
+    client.app.state.service.broadcaster.close()
     press = {"url": f"/clips/{clip.id}/upscale", "data": {"csrf": "open"}}
     with_worker = [client.post(**press).status_code for _ in range(2)]
     assert with_worker == [303, 303]

@@ -95,7 +95,7 @@ def test_a_stream_ends_when_its_key_is_revoked(keys):
     request = HTTPConnection({"type": "http", "headers": [(b"authorization", b"Bearer " + secret.encode())]})
 
     async def followed():
-        return [text async for text in _of_one(service.hub, job.id, 0, lambda: is_known(request, service))]
+        return [text async for text in _of_one(service.broadcaster, job.id, 0, lambda: is_known(request, service))]
 
     assert asyncio.run(followed())[-1].startswith("event: end")
     service.accounts.revoke(account.id)

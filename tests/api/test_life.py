@@ -7,8 +7,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from src.api.app import create_app
-from src.api.hub import Hub
-from src.api.keeper import Keeper
+from src.api.broadcaster import EventBroadcaster
+from src.api.housekeeper import Housekeeper
 from src.api.settings import ServiceSettings
 from tests.waiting import wait_until
 
@@ -19,7 +19,7 @@ def _threads():
     return {thread.name for thread in threading.enumerate()} & NAMES
 
 
-@pytest.mark.parametrize(("part", "name"), [(Keeper, "start"), (Hub, "start"), (Hub, "stop")])
+@pytest.mark.parametrize(("part", "name"), [(Housekeeper, "start"), (EventBroadcaster, "start"), (EventBroadcaster, "stop")])
 def test_where_a_part_fails_the_others_are_stopped(tmp_path, monkeypatch, part, name):
     def fail(self):
         wait_until(lambda: service.supervisor.alive())

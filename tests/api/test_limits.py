@@ -7,7 +7,7 @@ import pytest
 from src.accounts.accounts import Role
 from src.jobs.model import NewJob, State
 from src.worker.loop import Worker
-from src.worker.makers import FakeMaker
+from src.worker.runners import FakeRunner
 from tests.waiting import wait_until
 
 NOW = {"Prefer": "respond-async"}
@@ -100,7 +100,7 @@ def test_breaking_news_beside_a_flood_starts_within_one_jobs_time(make_client):
         service.store.submit(
             NewJob("generate", "flooding", {"prompt": str(number), "fake_seconds": 0.05}, "g")
         )
-    worker = Worker(service.leases, FakeMaker(), service.folder, "host/fake", poll_s=0.02)
+    worker = Worker(service.leases, FakeRunner(), service.folder, "host/fake", poll_s=0.02)
     thread = threading.Thread(target=worker.run)
     thread.start()
     wait_until(lambda: service.store.page(state=State.COMPLETED, limit=3)[2:])

@@ -5,17 +5,17 @@ import json
 
 import pytest
 
-from src.api.hub import Hub
+from src.api.broadcaster import EventBroadcaster
 from src.api.stream import _of_all
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob
 from src.jobs.store import JobStore
 
 
-async def _heard(hub, owner, act, count, allowed=lambda: True):
+async def _heard(broadcaster, owner, act, count, allowed=lambda: True):
     """The first `count` pieces of a stream, while `act` happens."""
-    await hub.start()
-    stream = _of_all(hub, owner, await asyncio.to_thread(hub.store.last_event), 60, allowed)
+    await broadcaster.start()
+    stream = _of_all(broadcaster, owner, await asyncio.to_thread(broadcaster.store.last_event), 60, allowed)
     pieces = [await anext(stream)]
     acting = asyncio.create_task(asyncio.to_thread(act))
     try:
@@ -25,7 +25,7 @@ async def _heard(hub, owner, act, count, allowed=lambda: True):
         pass
     finally:
         await acting
-        await hub.stop()
+        await broadcaster.stop()
     return pieces
 
 
@@ -51,14 +51,14 @@ def test_it_tells_of_what_may_be_seen_and_of_nothing_else(database, owner, told)
     pieces = []
 
     async def listen():
-        hub = Hub(store)
-        await hub.start()
-        stream = _of_all(hub, owner, 0, 60, lambda: True)
+        broadcaster = EventBroadcaster(store)
+        await broadcaster.start()
+        stream = _of_all(broadcaster, owner, 0, 60, lambda: True)
         pieces.append(await anext(stream))
         await asyncio.to_thread(act)
         while {names[event["job"]] for event in _events(pieces)} != told:
             pieces.append(await asyncio.wait_for(anext(stream), 30))
-        await hub.stop()
+        await broadcaster.stop()
 
     asyncio.run(listen())
     assert pieces[0].startswith("id: 0\nevent: hello")
@@ -70,7 +70,7 @@ def test_progress_is_told_as_it_comes(database):
     store.submit(NewJob("generate", "a", {"prompt": "p"}))
     leases.hold_device("d", "w", "p", {})
     job = leases.claim("w", "d")
-    pieces = asyncio.run(_heard(Hub(store), None, lambda: leases.progress(job, "denoise", 3, 4), 2))
+    pieces = asyncio.run(_heard(EventBroadcaster(store), None, lambda: leases.progress(job, "denoise", 3, 4), 2))
     event = _events(pieces)[-1]
     assert (event["job"], event["stage"], event["done"], event["total"]) == (
         job.id,
@@ -83,7 +83,7 @@ def test_progress_is_told_as_it_comes(database):
 def test_it_ends_when_its_key_is_revoked(database):
     store = JobStore(database)
     act = lambda: store.submit(NewJob("generate", "a", {"prompt": "p"}))  # noqa: E731
-    pieces = asyncio.run(_heard(Hub(store), None, act, 2, allowed=lambda: False))
+    pieces = asyncio.run(_heard(EventBroadcaster(store), None, act, 2, allowed=lambda: False))
     assert len(pieces) == 1
 
 

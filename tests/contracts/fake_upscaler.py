@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from src.core.upscale_request import EnhanceSettings
-from src.upscaling.backends import Backend, Choice
+from src.upscaling.backends import Backend, UpscalerChoice
 
 SPEC = """
 id: nearest
@@ -24,7 +24,7 @@ class NearestBackend:
 
     context, hashes = 0, {}
 
-    def __init__(self, choice: Choice) -> None:
+    def __init__(self, choice: UpscalerChoice) -> None:
         self.name, self.scale = "nearest", choice.scale
 
     def measured(self) -> list[int]:
@@ -44,7 +44,7 @@ class NearestBackend:
         return made
 
 
-def make_nearest(choice: Choice) -> Backend:
+def make_nearest(choice: UpscalerChoice) -> Backend:
     return NearestBackend(choice)
 
 

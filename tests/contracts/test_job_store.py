@@ -10,7 +10,7 @@ from src.database.database import Database
 from src.jobs import references
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
-from src.jobs.search import Wanted
+from src.jobs.search import JobFilter
 from src.jobs.store import JobStore, LostLeaseError, UnknownJobError, WrongStateError
 from tests.database.postgres_kit import postgres_server
 
@@ -294,7 +294,7 @@ def test_search_by_words_and_times(store, time):
         ids[store.submit(NewJob("generate", "a", request))[0].id] = name
 
     def found(**wanted):
-        return [ids[job.id] for job in store.find(Wanted(**wanted))]
+        return [ids[job.id] for job in store.find(JobFilter(**wanted))]
 
     assert found(words="briefing élysée") == ["old"]
     assert found(words="ARCHIVE harbour 1969") == ["new"]

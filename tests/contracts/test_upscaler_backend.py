@@ -8,7 +8,7 @@ from src.cli.upscale_video import upscale_video_app
 from src.core.errors import MissingWeightsError
 from src.core.upscale_request import EnhanceSettings
 from src.media.reader import VideoReader
-from src.upscaling.backends import Choice
+from src.upscaling.backends import UpscalerChoice
 from src.upscaling.network_backend import NetworkBackend
 from src.upscaling.registry import BACKENDS
 from tests.command_kit import run_here
@@ -20,8 +20,8 @@ ASKED = EnhanceSettings()
 @pytest.fixture(params=["network", "nearest"])
 def backend(request, weights):
     if request.param == "nearest":
-        return NearestBackend(Choice(scale=2, upscaler="nearest"))
-    return NetworkBackend(Choice("fast", 2, "cpu", folder=weights))
+        return NearestBackend(UpscalerChoice(scale=2, upscaler="nearest"))
+    return NetworkBackend(UpscalerChoice("fast", 2, "cpu", folder=weights))
 
 
 @pytest.fixture
@@ -101,4 +101,4 @@ def test_what_it_cannot_do_is_refused_by_name(registered, tmp_path, flags, sente
 
 def test_weights_that_are_not_here_are_told_with_the_way_to_get_them(tmp_path):
     with pytest.raises(MissingWeightsError, match=r"fast at 4x.*train_upscaler --preset fast --scale 4"):
-        Choice("fast", 4, folder=tmp_path).check(ASKED)
+        UpscalerChoice("fast", 4, folder=tmp_path).check(ASKED)

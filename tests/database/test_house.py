@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from src.accounts.accounts import Accounts, Role
 from src.api.app import create_app
-from src.api.keeper import Keeper
+from src.api.housekeeper import Housekeeper
 from src.api.settings import ServiceSettings
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import examples
@@ -44,7 +44,7 @@ def _clip(database, text="clip", **request):
 
 
 def _tidy(database):
-    Keeper(ServiceSettings(database=database.url), JobStore(database), LeaseStore(database)).tidy()
+    Housekeeper(ServiceSettings(database=database.url), JobStore(database), LeaseStore(database)).tidy()
 
 
 def _clips():

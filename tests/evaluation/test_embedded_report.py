@@ -9,14 +9,14 @@ import pytest
 from src.catalog.models import find_model
 from src.core.errors import BadInputError, MissingFileError
 from src.evaluation.embedded import read_photographs, settings_of
-from src.evaluation.embedded_figures import ClipFigures, Figures, Reconstruction, ideal_frame, psnr, sharpness_kept
+from src.evaluation.embedded_figures import Figures, MoveFigures, Reconstruction, ideal_frame, psnr, sharpness_kept
 from src.evaluation.embedded_report import BLOCK, markdown, table
 from src.evaluation.pages import write_block
 from src.metrics.measured_move import MeasuredMove
 
 OPEN = {"num_inference_steps": None, "guidance_scale": None, "num_frames": None, "dtype": None}
 MOVE = MeasuredMove(right=1.0, down=0.0, growth=0.0, turn=0.0, mean_flow=0.05)
-CLIP = ClipFigures(
+CLIP = MoveFigures(
     "cat", "pan left", "pan left", MOVE, first_frame=26.0, content=21.0, structure=0.8, sharp=0.7, uneven=0.1, score=0.9
 )
 STILL = dataclasses.replace(CLIP, asked="static", measured="static", uneven=None)

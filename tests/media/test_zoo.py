@@ -14,7 +14,7 @@ import pytest
 from src.cli.temporal_consistency import score_file
 from src.core.errors import BadInputError
 from src.media.reader import VideoReader
-from src.upscaling.backends import Choice
+from src.upscaling.backends import UpscalerChoice
 from src.upscaling.job import UpscaleJob
 from src.upscaling.report import UpscaleReport
 from src.upscaling.stream import upscale_video
@@ -44,11 +44,11 @@ def zoo(tmp_path_factory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def enlarged(zoo, tmp_path_factory, weights) -> dict[str, UpscaleReport]:
     folder = tmp_path_factory.mktemp("enlarged")
-    choice = Choice("fast", 2, "cpu", folder=weights)
+    choice = UpscalerChoice("fast", 2, "cpu", folder=weights)
     return {name: upscale_video(_job(path, folder, choice)) for name, path in zoo.items()}
 
 
-def _job(path: Path, folder: Path, choice: Choice) -> UpscaleJob:
+def _job(path: Path, folder: Path, choice: UpscalerChoice) -> UpscaleJob:
     coded = {"clear.mov": ("prores", ".mov"), "clear.webm": ("vp9", ".webm")}
     codec, suffix = coded.get(path.name, ("x264", ".mkv"))
     preset = "ultrafast" if codec == "x264" else None

@@ -7,7 +7,7 @@ import random
 import signal
 import time
 
-from src.api.keeper import Keeper
+from src.api.housekeeper import Housekeeper
 from src.api.settings import ServiceSettings
 from src.database.backup import back_up, restore, set_aside
 from src.database.database import Database
@@ -157,7 +157,7 @@ class Soak:
     def sweep(self):
         """What the service does when it starts leaves published clips and no others."""
         settings = ServiceSettings(database=self.url)
-        Keeper(settings, self.store, LeaseStore(self.store.database)).tidy()
+        Housekeeper(settings, self.store, LeaseStore(self.store.database)).tidy()
         clips = {path.name for path in (self.home / "examples").iterdir()} - {
             "by-hand-7.mp4",
             "by-hand-7.json",

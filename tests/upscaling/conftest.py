@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from src.catalog.upscalers import find_upscaler
-from src.upscaling.backends import Choice
+from src.upscaling.backends import UpscalerChoice
 from src.upscaling.network import VideoNetwork, build_network
 from src.upscaling.presets import NetworkSpec
 
@@ -30,8 +30,8 @@ def tiny_network(scale: int = 2, seed: int = 0, **shape) -> VideoNetwork:
 
 
 @pytest.fixture
-def choice(weights) -> Choice:
-    return Choice("fast", 2, "cpu", folder=weights)
+def choice(weights) -> UpscalerChoice:
+    return UpscalerChoice("fast", 2, "cpu", folder=weights)
 
 
 @pytest.fixture(scope="session")

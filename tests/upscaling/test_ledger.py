@@ -3,7 +3,7 @@
 import pytest
 
 from src.core.errors import BadInputError, MissingFileError
-from src.upscaling.backends import Choice
+from src.upscaling.backends import UpscalerChoice
 from src.upscaling.job import UpscaleJob
 from src.upscaling.ledger import NAME, Ledger, check_replaceable, job_key
 
@@ -46,7 +46,7 @@ def test_a_source_replaced_during_the_run_is_done_again(job):
 
 def test_what_cannot_be_done_is_told_in_one_sentence_beside_an_output(job, weights):
     with pytest.raises(BadInputError, match="2, 4 or 8"):
-        job_key(UpscaleJob(job.source, job.target, Choice("fast", 3, folder=weights)))
+        job_key(UpscaleJob(job.source, job.target, UpscalerChoice("fast", 3, folder=weights)))
     job.source.unlink()
     with pytest.raises(MissingFileError, match="no video at"):
         job_key(job)

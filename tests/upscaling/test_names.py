@@ -67,13 +67,13 @@ def test_any_name_is_read_and_written(folder, clip, weights, stem, relative):
 
 def _enlarge(source: Path, place: Path, name: str, weights: Path) -> None:
     from src.media.span import Span
-    from src.upscaling.backends import Choice
+    from src.upscaling.backends import UpscalerChoice
 
     (place / "out").mkdir()
     os.chdir(place / "out")
     target = Path(name) if source.is_absolute() else place / "out" / name
     source = source if source.is_absolute() else Path("..") / "in" / name
-    job = UpscaleJob(source, target, Choice("fast", 2, "cpu", folder=weights), threads=1, span=Span(0, 0.25),
+    job = UpscaleJob(source, target, UpscalerChoice("fast", 2, "cpu", folder=weights), threads=1, span=Span(0, 0.25),
                      encoder_preset="ultrafast")  # fmt: skip
     assert upscale_video(job).frames == 3
 

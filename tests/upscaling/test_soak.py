@@ -9,11 +9,11 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from src.engine.costs import peak_rss
-from src.upscaling.backends import Choice
+from src.upscaling.backends import UpscalerChoice
 from src.upscaling.job import UpscaleJob
 from src.upscaling.stream import upscale_video
 source, target, weights = map(Path, sys.argv[1:])
-job = UpscaleJob(source, target, Choice("fast", 2, folder=weights), threads=1, encoder_preset="ultrafast")
+job = UpscaleJob(source, target, UpscalerChoice("fast", 2, folder=weights), threads=1, encoder_preset="ultrafast")
 report = upscale_video(job)
 print(report.frames, peak_rss())
 """

@@ -18,7 +18,7 @@ from src.upscaling.job import UpscaleJob
 from src.upscaling.stream import DEPTH, upscale_video
 from tests.small_disk import small_disk
 
-from .conftest import Choice, use_gate
+from .conftest import UpscalerChoice, use_gate
 
 
 @pytest.fixture
@@ -284,13 +284,13 @@ def test_a_file_is_finished_with_the_gate_of_its_preset(clip, enlarge, monkeypat
     for most in (0.0, 1.0):
         use_gate(monkeypatch, "fast", most=most)
         made.append(payload(enlarge(clip, name=f"{most}.mp4"), "video", 0))
-        decides.append(UpscaleJob(clip, clip.with_name("out.mp4"), Choice("fast")).decides({}))
+        decides.append(UpscaleJob(clip, clip.with_name("out.mp4"), UpscalerChoice("fast")).decides({}))
     assert made[0] != made[1]
     assert decides[0] != decides[1]  # an interrupted run of the one is not gone on with by the other
 
 
 def test_a_cascade_enlarges_eightfold(clip, enlarge, weights):
-    with VideoReader(enlarge(clip, choice=Choice("fast", 8, "cpu", folder=weights), span=Span(0, 0.3))) as made:
+    with VideoReader(enlarge(clip, choice=UpscalerChoice("fast", 8, "cpu", folder=weights), span=Span(0, 0.3))) as made:
         assert (made.info.width, made.info.height) == (8 * 48, 8 * 32)
 
 
@@ -461,9 +461,9 @@ def test_bad_input_is_said_in_one_sentence(clip, choice, tmp_path, weights, rich
         ({"encoder_preset": "warp"}, BadInputError, "ultrafast"),
         ({"span": Span(2, 1)}, BadInputError, "not after"),
         ({"span": Span(100, 101)}, BadInputError, "shows no frame"),
-        ({"choice": Choice("fast", 3)}, BadInputError, "2, 4 or 8"),
-        ({"choice": Choice("best", 2)}, BadInputError, "fast, balanced, quality"),
-        ({"choice": Choice("fast", 2, guidance_scale=7.0, folder=weights)}, BadInputError, "diffusion upscalers only"),
+        ({"choice": UpscalerChoice("fast", 3)}, BadInputError, "2, 4 or 8"),
+        ({"choice": UpscalerChoice("best", 2)}, BadInputError, "fast, balanced, quality"),
+        ({"choice": UpscalerChoice("fast", 2, guidance_scale=7.0, folder=weights)}, BadInputError, "diffusion upscalers only"),
         ({"source": rich}, BadInputError, "name the output out.mkv and nothing is lost"),
     ]  # fmt: skip
     for fields, kind, words in cases:
@@ -490,16 +490,16 @@ def test_a_killed_run_goes_on_and_gives_the_unbroken_file(clip, weights, tmp_pat
     script = """
 import os, signal, sys
 from pathlib import Path
-from src.upscaling.backends import Choice
+from src.upscaling.backends import UpscalerChoice
 from src.upscaling.job import UpscaleJob
 from src.upscaling.stream import upscale_video
 source, target, weights = map(Path, sys.argv[1:])
-job = UpscaleJob(source, target, Choice("fast", 2, folder=weights), threads=1, segment=10)
+job = UpscaleJob(source, target, UpscalerChoice("fast", 2, folder=weights), threads=1, segment=10)
 upscale_video(job, lambda p: os.kill(os.getpid(), signal.SIGKILL) if p.done == 17 else None)
 """
     target = tmp_path / "out.mp4"
     done = subprocess.run([sys.executable, "-c", script, clip, target, weights], timeout=120, env=os.environ)
     assert done.returncode == -signal.SIGKILL and not target.exists()
-    job = UpscaleJob(clip, target, Choice("fast", 2, "cpu", folder=weights), threads=1, segment=10)
+    job = UpscaleJob(clip, target, UpscalerChoice("fast", 2, "cpu", folder=weights), threads=1, segment=10)
     assert upscale_video(job).resumed == 10
     assert target.read_bytes() == unbroken(UpscaleJob(clip, tmp_path / "whole.mp4", job.choice, threads=1, segment=10))

@@ -14,8 +14,8 @@ from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
 from src.worker.leftovers import sort_out
 from src.worker.loop import Worker
-from src.worker.makers import FakeMaker, make_maker
 from src.worker.names import artifact_name, attempts_in
+from src.worker.runners import FakeRunner, make_runner
 from tests.waiting import wait_until
 
 
@@ -26,7 +26,7 @@ def store(database):
 
 def _worker(database, maker=None, lease_s=60.0, **values):
     values = {"once": True, "device": "host/fake"} | values
-    return Worker(LeaseStore(database, lease_s=lease_s), maker or FakeMaker(), examples(), **values)
+    return Worker(LeaseStore(database, lease_s=lease_s), maker or FakeRunner(), examples(), **values)
 
 
 def _submit(store, **request):
@@ -54,7 +54,7 @@ def test_a_failed_job_says_why_and_leaves_nothing(database, store):
 
 
 def test_a_bug_is_reported_without_its_inside(database, store):
-    class Broken(FakeMaker):
+    class Broken(FakeRunner):
         def make(self, job, path, watch):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("half")
@@ -82,7 +82,7 @@ def test_cancel_stops_within_a_step(database, store):
 
 
 def test_a_worker_whose_lease_is_gone_publishes_nothing(database, store):
-    class Frozen(FakeMaker):
+    class Frozen(FakeRunner):
         def make(self, job, path, watch):
             other = LeaseStore(database)
             other.worker_gone(worker.name)  # what the others do about a worker that fell silent
@@ -122,7 +122,7 @@ def test_two_workers_never_hold_one_device(database, store):
 
 
 def test_what_is_to_be_warm_is_loaded_before_the_first_job_while_the_device_is_kept(database, store):
-    class Slow(FakeMaker):
+    class Slow(FakeRunner):
         def warm(self, what):
             loaded.append((what, store.get(job.id).state, dict(told()["info"])))
             time.sleep(0.5)
@@ -140,7 +140,7 @@ def test_what_is_to_be_warm_is_loaded_before_the_first_job_while_the_device_is_k
 
 
 def test_a_worker_that_is_stopped_while_it_loads_takes_no_job(database, store):
-    class Stopped(FakeMaker):
+    class Stopped(FakeRunner):
         def warm(self, what):
             worker.stopping.set()
 
@@ -193,7 +193,7 @@ def test_what_runs_now_is_left_alone(database, store):
 def test_a_wrong_duration_of_the_fake_is_said(monkeypatch, text):
     monkeypatch.setenv("NEWSREEL_FAKE_SECONDS", text)
     with pytest.raises(BadInputError, match="NEWSREEL_FAKE_SECONDS"):
-        make_maker("fake", "auto")
+        make_runner("fake", "auto")
 
 
 def test_names_are_plain_whatever_the_prompt(store):

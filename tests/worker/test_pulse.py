@@ -20,8 +20,8 @@ from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
 from src.worker.loop import Worker
-from src.worker.makers import EngineMaker, FakeMaker
 from src.worker.pulse import STALLED, WAITING, Heart, Pulse
+from src.worker.runners import EngineRunner, FakeRunner
 from src.worker.supervise import Supervisor
 from src.worker.wall import Wall
 from tests.waiting import wait_until
@@ -38,7 +38,7 @@ def _submit(store, **request):
 
 def _worker(database, lease_s=60.0, maker=None, **values):
     leases = LeaseStore(database, lease_s=lease_s)
-    return Worker(leases, maker or FakeMaker(), examples(), "host/fake", **{"once": True} | values)
+    return Worker(leases, maker or FakeRunner(), examples(), "host/fake", **{"once": True} | values)
 
 
 def test_each_stage_has_its_own_limit_and_a_setting_shortens_those_of_jobs():
@@ -146,7 +146,7 @@ class Away:
 def test_a_worker_waits_for_its_database_and_publishes_then(database, store, monkeypatch):
     away = Away(database, monkeypatch)
 
-    class Meanwhile(FakeMaker):
+    class Meanwhile(FakeRunner):
         def make(self, job, path, watch):
             away.away = True
             made = super().make(job, path, watch)
@@ -173,7 +173,7 @@ def test_an_idle_worker_waits_too(database, store, monkeypatch):
 def test_a_worker_that_is_told_to_hurry_does_not_wait(database, store, monkeypatch):
     away = Away(database, monkeypatch)
 
-    class Meanwhile(FakeMaker):
+    class Meanwhile(FakeRunner):
         def make(self, job, path, watch):
             away.away = True
             made = super().make(job, path, watch)
@@ -192,7 +192,7 @@ def test_a_worker_says_that_its_model_is_gone(database, tmp_path):
 
     folder = tmp_path / "mine"
     shutil.copytree(CHECKPOINTS / "nano", folder)
-    maker = object.__new__(EngineMaker)  # without torch and its devices
+    maker = object.__new__(EngineRunner)  # without torch and its devices
     maker.spec = spec_of_folder(folder)
     worker = _worker(database, maker=maker)
     told = lambda: worker.leases.known_workers()[0]["info"].get("trouble")  # noqa: E731
@@ -205,7 +205,7 @@ def test_a_worker_says_that_its_model_is_gone(database, tmp_path):
 
 
 def test_a_stored_photograph_that_is_another_by_now_is_refused(photograph, tmp_path):
-    maker = object.__new__(EngineMaker)
+    maker = object.__new__(EngineRunner)
     maker.wall = Wall()
     kept = tmp_path / f"{hashlib.sha256(photograph.read_bytes()).hexdigest()}.png"
     shutil.copy(photograph, kept)

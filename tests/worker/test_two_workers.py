@@ -16,9 +16,9 @@ from src.core.paths import examples
 from src.database.database import Database
 from src.jobs.leases import LeaseStore
 from src.worker.loop import Worker
-from src.worker.makers import FakeMaker
+from src.worker.runners import FakeRunner
 url, device = sys.argv[1:]
-Worker(LeaseStore(Database(url)), FakeMaker(), examples(), device, name=device, once=True).run()
+Worker(LeaseStore(Database(url)), FakeRunner(), examples(), device, name=device, once=True).run()
 """
 JOBS, SUBMITTERS = 500, 10
 

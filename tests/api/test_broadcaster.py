@@ -5,8 +5,8 @@ import time
 
 from sqlalchemy.exc import OperationalError
 
-from src.api import hub as module
-from src.api.hub import Hub
+from src.api import broadcaster as module
+from src.api.broadcaster import EventBroadcaster
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob
 from src.jobs.store import JobStore
@@ -39,7 +39,7 @@ def _running(database):
 def test_a_database_that_was_away_is_read_again(database, monkeypatch):
     monkeypatch.setattr(module, "AGAIN_S", 0.05)
     store, job = _running(database)
-    hub, events, failures = Hub(store), store.events, []
+    hub, events, failures = EventBroadcaster(store), store.events, []
 
     def away(*arguments):
         if len(failures) < 3:
@@ -61,7 +61,7 @@ def test_a_database_that_was_away_is_read_again(database, monkeypatch):
 
 def test_who_comes_after_a_long_silence_waits_for_no_old_news(database, monkeypatch):
     store, job = _running(database)
-    hub, asked = Hub(store), []
+    hub, asked = EventBroadcaster(store), []
     monkeypatch.setattr(
         store, "events", lambda job_id, after: asked.append(after) or JobStore.events(store, job_id, after)
     )
@@ -83,7 +83,7 @@ def test_who_follows_a_job_that_is_deleted_comes_to_an_end(database):
 
     async def follow():
         kinds = []
-        async for event in Hub(store).follow(job.id, 0):
+        async for event in EventBroadcaster(store).follow(job.id, 0):
             kinds.append(event.kind)
             if len(kinds) == 3:
                 store.delete(job.id)

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from src.api.keeper import Keeper
+from src.api.housekeeper import Housekeeper
 from src.api.settings import ServiceSettings
 from src.artifacts.addresses import artifact, stored
 from src.core.paths import examples, home
@@ -32,7 +32,7 @@ def _finished(database, days_ago, size=100, pinned=False, **request):
 
 
 def _keeper(database, **settings):
-    return Keeper(ServiceSettings(database=database.url, **settings), JobStore(database), LeaseStore(database))
+    return Housekeeper(ServiceSettings(database=database.url, **settings), JobStore(database), LeaseStore(database))
 
 
 def _left(database):

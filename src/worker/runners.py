@@ -15,12 +15,12 @@ from src.core.durable import write_whole
 from src.core.errors import BadInputError, NewsreelError
 from src.core.progress import CancelToken, Listener, Progress
 from src.jobs.model import Job
-from src.worker.wall import Limits, Wall
+from src.worker.wall import DecodeLimits, Wall
 
 if TYPE_CHECKING:
     from src.media.images import Photograph
 
-READING = Limits(cpu_s=60.0, wall_s=120.0, memory=8 << 30)
+READING = DecodeLimits(cpu_s=60.0, wall_s=120.0, memory=8 << 30)
 """For the whole of a photograph that was accepted: 100 megapixels of 16 bit take 3 GB while they
 are converted.
 """
@@ -34,7 +34,7 @@ GREY = base64.b64decode(
 
 
 @dataclass(frozen=True)
-class Watch:
+class RunContext:
     """Who watches a run: progress, pictures (JPEG bytes), and the wish to stop."""
 
     listener: Listener
@@ -42,14 +42,14 @@ class Watch:
     picture: Picture
 
 
-class Maker(Protocol):
+class JobRunner(Protocol):
     """Makes a job's file."""
 
     def warm(self, what: str) -> None:
         """Load what jobs of mode `what` need, before the first one comes."""
         ...
 
-    def make(self, job: Job, path: Path, watch: Watch) -> dict[str, Any]:
+    def make(self, job: Job, path: Path, watch: RunContext) -> dict[str, Any]:
         """Write the finished file (and its manifest beside it) at `path`; returns the result's JSON.
 
         Raises errors of the tree; CancelledError where the watch's cancel was heard. Nothing is left then.
@@ -67,7 +67,7 @@ class Maker(Protocol):
         ...
 
 
-class FakeMaker:
+class FakeRunner:
     """Writes a few bytes in `seconds`, in steps that report and can be cancelled. A stand-in for
     tests and load.
 
@@ -89,7 +89,7 @@ class FakeMaker:
     def trouble(self) -> str | None:
         """Nothing is needed."""
 
-    def make(self, job: Job, path: Path, watch: Watch) -> dict[str, Any]:
+    def make(self, job: Job, path: Path, watch: RunContext) -> dict[str, Any]:
         begin = time.perf_counter()
         steps = int(job.request.get("fake_steps", 4))
         time.sleep(float(job.request.get("fake_hang", 0.0)) if job.attempts == 1 else 0.0)
@@ -102,7 +102,7 @@ class FakeMaker:
         return {"report": {"score": 1.0, "accepted": True}, "frames": steps, "seconds": seconds}
 
     @staticmethod
-    def _compute(steps: int, seconds: float, watch: Watch) -> None:
+    def _compute(steps: int, seconds: float, watch: RunContext) -> None:
         if seconds:
             watch.picture(GREY)
         for step in range(steps):
@@ -111,7 +111,7 @@ class FakeMaker:
             watch.listener(Progress("denoise", step + 1, steps))
 
 
-class EngineMaker:
+class EngineRunner:
     """Runs jobs through the engine; keeps the last session warm. device: "auto", "cpu" or "cuda"."""
 
     def __init__(self, device: str = "auto") -> None:
@@ -141,10 +141,10 @@ class EngineMaker:
             return str(error)
         return None
 
-    def make(self, job: Job, path: Path, watch: Watch) -> dict[str, Any]:
+    def make(self, job: Job, path: Path, watch: RunContext) -> dict[str, Any]:
         return {"generate": self._generate, "upscale": self._upscale}[job.kind](job, path, watch)
 
-    def _generate(self, job: Job, path: Path, watch: Watch) -> dict[str, Any]:
+    def _generate(self, job: Job, path: Path, watch: RunContext) -> dict[str, Any]:
         from src.core.config import validate
         from src.core.request import Request
         from src.engine.generate import generate, plans_for, prepare
@@ -171,7 +171,7 @@ class EngineMaker:
             raise BadInputError("the stored photograph was damaged since it was sent; send it again")
         return photograph
 
-    def _upscale(self, job: Job, path: Path, watch: Watch) -> dict[str, Any]:
+    def _upscale(self, job: Job, path: Path, watch: RunContext) -> dict[str, Any]:
         from src.worker.upscale import upscale
 
         request = job.request | {"input": path_of(job.request["input"])}
@@ -195,17 +195,17 @@ def _fake_clip() -> Path | None:
     return Path(text) if text else None
 
 
-def make_maker(name: str, device: str) -> tuple[Maker, dict[str, Any]]:
-    """The maker called "engine" or "fake", and what it says about its device. Raises BadInputError."""
+def make_runner(name: str, device: str) -> tuple[JobRunner, dict[str, Any]]:
+    """The runner called "engine" or "fake", and what it says about its device. Raises BadInputError."""
     if name == "fake":
         seconds = _fake_seconds()
         info = {"device": "fake", "name": "fake", "pid": os.getpid(), "model": NO_MODEL}
-        return FakeMaker(seconds, _fake_clip()), info
+        return FakeRunner(seconds, _fake_clip()), info
     if name != "engine":
         raise BadInputError(f"--maker is {name!r}; it must be engine or fake")
     from src.engine.warm import describe_model
 
-    maker = EngineMaker(device)
-    hardware = maker.hardware
+    runner = EngineRunner(device)
+    hardware = runner.hardware
     info = {"device": hardware.device, "name": hardware.name, "memory": hardware.memory, "pid": os.getpid()}
-    return maker, info | {"model": describe_model(device), "hardware": hardware.model_dump(mode="json")}
+    return runner, info | {"model": describe_model(device), "hardware": hardware.model_dump(mode="json")}

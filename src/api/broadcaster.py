@@ -18,7 +18,7 @@ ANY = "*"
 """Stands for every job."""
 
 
-class Hub:
+class EventBroadcaster:
     """Wakes listeners when their job has news. Reads the database only while somebody listens."""
 
     def __init__(self, store: JobStore) -> None:

@@ -25,14 +25,14 @@ DAY_S = 86400.0
 UPLOAD_S = 3600.0  # an upload is there before its job is
 
 
-class Keeper:
+class Housekeeper:
     """A thread of the service."""
 
     def __init__(self, settings: ServiceSettings, store: JobStore, leases: LeaseStore) -> None:
         self.settings, self.store, self.leases = settings, store, leases
         self.forgetter = Forgetter(store)
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._keep, daemon=True, name="keeper")
+        self._thread = threading.Thread(target=self._keep, daemon=True, name="housekeeper")
 
     def start(self) -> None:
         self._thread.start()
