@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.artifacts.store import LocalStore
-from src.catalog.models import MODELS, find_model
+from src.catalog.models import MODELS
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, MissingFileError
 from src.core.hardware import Hardware
@@ -18,6 +18,7 @@ from src.engine.manifest import Manifest, read_manifest, versions
 from src.media.images import Photograph, read_photograph
 from src.pipelines.adapter_files import read_adapter
 from src.pipelines.locate import locate, weight_hashes
+from src.pipelines.models import find_model
 from src.upscaling.files import FOLDER, file_hashes, plan_files
 
 

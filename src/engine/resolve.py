@@ -12,7 +12,8 @@ from src.core.plan import Adapter, Cache, Plan, SessionKey, Size, Upscale
 from src.core.prompts import Template, find_template
 from src.core.request import Request, parse_upscale
 from src.engine.planner import FEWEST, Choice, can_compile, choices, compiling_lacks, parse_cache
-from src.pipelines.schedulers import timesteps
+from src.pipelines.families import family_of
+from src.pipelines.family import Timesteps
 from src.upscaling.files import delivery_files, preset_files
 
 LARGEST = 16384
@@ -56,6 +57,7 @@ def decided(
     spec.check_frames(num_frames)
     delivered = spec.deliver(request.width, request.height)
     steps, guidance = steps_and_guidance(request, spec, template_guidance)
+    visited = timesteps(steps, request, spec)
     common = {
         "mode": request.mode,
         "fit": request.fit,
@@ -63,7 +65,8 @@ def decided(
         "negative_prompt": negative,
         "max_sequence_length": spec.max_sequence_length,
         "scheduler": scheduler(request, spec),
-        "timesteps": timesteps(steps, *spacing(request, spec)),
+        "timesteps": visited.timesteps,
+        "sigmas": visited.sigmas,
         "num_frames": num_frames,
         "fps": request.fps or spec.defaults.fps,
         "native": spec.native,
@@ -171,7 +174,7 @@ def check_steps(steps: int, request: Request, spec: ModelSpec) -> None:
     most = spec.schedule.train_timesteps
     if steps > most:
         raise BadInputError(f"{spec.id} was trained with {most} timesteps; {steps} steps are more, {most} is the most")
-    works = next(count for count in range(steps, 0, -1) if len(timesteps(count, *spacing(request, spec))) == count)
+    works = next(count for count in range(steps, 0, -1) if len(timesteps(count, request, spec).timesteps) == count)
     if works != steps:
         raise BadInputError(f"the scheduler cannot make {steps} steps, rounding adds one below zero; take {works}")
 
@@ -205,17 +208,18 @@ def scheduler(request: Request, spec: ModelSpec) -> str:
             flag = given[0].replace("_", "-")
             raise BadInputError(f"--{flag} does not apply to mode baseline, the stock pipeline as it is")
         return "checkpoint"
+    known = family_of(spec).schedulers
+    if request.scheduler is not None and request.scheduler not in known:
+        raise BadInputError(f"{spec.id} has no scheduler {request.scheduler}; it has {' and '.join(known)}")
     return request.scheduler or spec.defaults.scheduler
 
 
 OURS = ("scheduler", "guidance_interval", "attention", "cache", "quantize", "compile")
 
 
-def spacing(request: Request, spec: ModelSpec) -> tuple[str, int, int]:
-    """Spacing, training timesteps and offset: the checkpoint's own for the baseline, else trailing."""
-    if request.mode == "baseline":
-        return spec.schedule.spacing, spec.schedule.train_timesteps, spec.schedule.offset
-    return "trailing", spec.schedule.train_timesteps, 0
+def timesteps(count: int, request: Request, spec: ModelSpec) -> Timesteps:
+    """What so many steps visit; the baseline's are those of the checkpoint's own scheduler."""
+    return family_of(spec).timesteps(count, spec, stock=request.mode == "baseline")
 
 
 def session_key(request: Request, spec: ModelSpec, hardware: Hardware, profile: Profile) -> SessionKey:
@@ -235,6 +239,7 @@ def session_key(request: Request, spec: ModelSpec, hardware: Hardware, profile: 
         attention=profile.attention,
         quantize=profile.quantize,
         tiling=profile.tiling,
+        family=spec.family,
     )
 
 

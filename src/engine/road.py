@@ -121,7 +121,7 @@ class Road:
             return None
         from src.engine.preview import Previewer
 
-        return Previewer(session.load(), self.show)
+        return Previewer(session.family, session.load(), self.show)
 
     def _filtered(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         for frame in frames:

@@ -14,11 +14,13 @@ from torch import Tensor
 from src.core.progress import Listener, Progress, ignore
 from src.media.clips import Sampling, read_clip
 from src.media.images import fit_photograph, read_photograph
+from src.pipelines.families import family_of_folder
+from src.pipelines.family import Family, Role, parts_of
 from src.pipelines.loading import DTYPES, read_pipeline
 from src.pipelines.memory import release
+from src.pipelines.roles import vae_of
 from src.training.buckets import sample_seed
 from src.training.encoding_cache import Encoders, EncodingCache
-from src.training.objective import image_noise
 from src.training.scene_source import to_tensor
 
 
@@ -52,7 +54,8 @@ def encode_clips(
     missing = list({clip.key: clip for clip in clips if not cache.has(clip.key)}.values())
     if not missing:
         return 0
-    vae = _load(folder, "vae", dtype, device).vae
+    family = family_of_folder(folder)
+    vae = vae_of(family, _load(family, folder, "vae", dtype, device))
     for number, clip in enumerate(missing, start=1):
         pixels, image = read_pixels(clip)
         cache.write(clip.key, encode_clip(vae, pixels, image, noises, clip.key))
@@ -70,7 +73,7 @@ def encode_texts(
     missing = [text for text in dict.fromkeys(prompts) if not cache.has(encoders.text_address(text))]
     if not missing:
         return 0
-    pipe = _load(folder, "text_encoder", encoders.dtype, device)
+    pipe = _load(family_of_folder(folder), folder, "text", encoders.dtype, device)
     for number, prompt in enumerate(missing, start=1):
         embeds = embed(pipe, prompt, encoders.text_length, device)
         cache.write(encoders.text_address(prompt), {"embeds": embeds})
@@ -80,8 +83,8 @@ def encode_texts(
     return len(missing)
 
 
-def _load(folder: Path, part: str, dtype: str, device: torch.device) -> Any:
-    pipe = read_pipeline(folder, DTYPES[dtype], (part,))
+def _load(family: Family, folder: Path, role: Role, dtype: str, device: torch.device) -> Any:
+    pipe = read_pipeline(folder, DTYPES[dtype], [part.name for part in parts_of(family, role)])
     pipe.to(device)
     return pipe
 
@@ -128,3 +131,11 @@ def sample(mean: Tensor, logvar: Tensor, generator: torch.Generator) -> Tensor:
     """A draw from the posterior, with noise from a CPU generator."""
     noise = torch.randn(mean.shape, generator=generator).to(mean)
     return mean + (0.5 * logvar).exp() * noise
+
+
+def image_noise(pixels: Tensor, generator: torch.Generator, level: float = -3.0) -> Tensor:
+    """Pixels (B, 3, 1, H, W) in -1..1 with noise of deviation exp(N(level, 0.5)), one deviation a sample."""
+    device = generator.device
+    deviation = torch.exp(torch.randn(pixels.shape[0], generator=generator, device=device) * 0.5 + level)
+    noise = torch.randn(pixels.shape, generator=generator, device=device)
+    return pixels + (deviation.view(-1, 1, 1, 1, 1) * noise).to(pixels)

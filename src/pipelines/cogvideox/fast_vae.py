@@ -18,7 +18,7 @@ from diffusers.models.autoencoders.autoencoder_kl_cogvideox import (
 )
 from torch import Tensor, nn
 
-from src.pipelines.fast_upsampling import use_merged_upsampling
+from src.pipelines.cogvideox.fast_upsampling import use_merged_upsampling
 
 
 def make_fast(vae: nn.Module) -> None:
