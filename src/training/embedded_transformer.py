@@ -18,7 +18,7 @@ from src.pipelines.compiling import Compiled
 from src.pipelines.family import Objective, Part, Small, parts_of
 from src.pipelines.linear_codes import POSTERIOR_LOGVAR
 from src.training.embedded import CPU, Prepared, drawn_length, on_device, scenes_of, token_ids, without_move
-from src.training.encoding import image_noise
+from src.training.image_noise import image_noise
 from src.training.settings import EmbeddedSettings, TransformerStage
 
 

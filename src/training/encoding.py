@@ -21,6 +21,7 @@ from src.pipelines.memory import release
 from src.pipelines.roles import vae_of
 from src.training.buckets import sample_seed
 from src.training.encoding_cache import Encoders, EncodingCache
+from src.training.image_noise import image_noise
 from src.training.scene_source import to_tensor
 
 
@@ -131,11 +132,3 @@ def sample(mean: Tensor, logvar: Tensor, generator: torch.Generator) -> Tensor:
     """A draw from the posterior, with noise from a CPU generator."""
     noise = torch.randn(mean.shape, generator=generator).to(mean)
     return mean + (0.5 * logvar).exp() * noise
-
-
-def image_noise(pixels: Tensor, generator: torch.Generator, level: float = -3.0) -> Tensor:
-    """Pixels (B, 3, 1, H, W) in -1..1 with noise of deviation exp(N(level, 0.5)), one deviation a sample."""
-    device = generator.device
-    deviation = torch.exp(torch.randn(pixels.shape[0], generator=generator, device=device) * 0.5 + level)
-    noise = torch.randn(pixels.shape, generator=generator, device=device)
-    return pixels + (deviation.view(-1, 1, 1, 1, 1) * noise).to(pixels)
