@@ -10,7 +10,8 @@ import numpy as np
 from src.core.plan import Plan, SessionKey
 from src.core.progress import CancelToken, Listener, Progress
 from src.engine.costs import Stopwatch
-from src.pipelines.family import Clip, Family
+from src.pipelines.family import Family
+from src.pipelines.sides import Clip
 
 if TYPE_CHECKING:
     from src.pipelines.denoise import Preview

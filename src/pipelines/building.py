@@ -1,7 +1,7 @@
 """Small pipelines from nothing: a tokenizer learned from sentences, and untrained, seeded weights.
 
-The classes are those that the large models use, so that the stock pipeline's `from_pretrained(folder,
-use_safetensors=True)` loads the result.
+The classes are those that the large models use, so that the stock pipeline's
+`from_pretrained(folder, use_safetensors=True)` loads the result.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from src.core.errors import BadInputError
 from src.pipelines.blueprint import Blueprint
 from src.pipelines.families import family_named
-from src.pipelines.family import Small
+from src.pipelines.learning import Small
 
 if TYPE_CHECKING:
     from transformers import T5Tokenizer
@@ -49,16 +49,21 @@ def train_tokenizer(corpus: Sequence[str], vocab_size: int, text_length: int) ->
 
 
 def _with_alphabet(pieces: list[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Add letters the corpus never shows: a prompt may hold any word, and must not be all unknown."""
+    """Add letters the corpus never shows: a prompt may hold any word, and must not be all
+    unknown."""
     known = {piece for piece, _ in pieces}
     lowest = min(score for _, score in pieces) - 1.0
     return pieces + [(letter, lowest) for letter in ALPHABET if letter not in known]
 
 
-def assemble(blueprint: Blueprint, corpus: Sequence[str], seed: int, tokenizer: T5Tokenizer | None = None) -> Any:
-    """The whole pipeline in memory, untrained, its weights drawn from `seed`, in float32 on the CPU.
+def assemble(
+    blueprint: Blueprint, corpus: Sequence[str], seed: int, tokenizer: T5Tokenizer | None = None
+) -> Any:
+    """The whole pipeline in memory, untrained, its weights drawn from `seed`, in float32 on the
+    CPU.
 
-    tokenizer: used instead of one trained on `corpus`, which orders pieces of equal weight anew in each process.
+    tokenizer: used instead of one trained on `corpus`, which orders pieces of equal weight anew in
+    each process.
     """
     tokenizer = tokenizer or train_tokenizer(corpus, blueprint.vocab_size, blueprint.text_length)
     return small_of(blueprint).assemble(blueprint, tokenizer, seed)

@@ -13,8 +13,9 @@ from torch import Tensor
 from src.core.finite import check_made
 from src.core.plan import Plan
 from src.core.progress import CancelToken, Listener, Progress
-from src.pipelines.family import Clip, Family, Step
+from src.pipelines.family import Family
 from src.pipelines.roles import denoisers
+from src.pipelines.sides import Clip, Step
 from src.pipelines.tuning import drop_state
 
 Preview = Callable[[int, Tensor], None]

@@ -1,4 +1,5 @@
-"""The families Newsreel runs: an explicit list, and the only place that imports their rooms. Imports no torch."""
+"""The families Newsreel runs: an explicit list, and the only place that imports their rooms.
+Imports no torch."""
 
 from pathlib import Path
 
@@ -37,7 +38,9 @@ def family_of_folder(folder: Path) -> Family:
 def read_config(path: Path) -> dict:
     """A configuration file of a diffusers folder, as a mapping."""
     if not is_file(path):
-        raise MissingFileError(f"{path} is missing; a diffusers folder has model_index.json and its parts")
+        raise MissingFileError(
+            f"{path} is missing; a diffusers folder has model_index.json and its parts"
+        )
     data = read_json(path)
     if not isinstance(data, dict):
         raise BadInputError(f"{path} must hold a JSON object, not a {type(data).__name__}")

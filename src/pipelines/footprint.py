@@ -20,7 +20,8 @@ from torch.utils._pytree import tree_leaves
 
 from src.catalog.spec import Memory, ModelSpec
 from src.pipelines.families import family_of
-from src.pipelines.family import Architecture, Family, Part, parts_of
+from src.pipelines.family import Family, Part, parts_of
+from src.pipelines.sides import Architecture
 
 DTYPE = torch.bfloat16
 STAGES = ("encode_text", "encode_image", "denoise", "decode", "decode_tiled")

@@ -1,4 +1,5 @@
-"""A model by its name: one of those Newsreel knows, or any diffusers folder of a known family. Imports no torch."""
+"""A model by its name: one of those Newsreel knows, or any diffusers folder of a known family.
+Imports no torch."""
 
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from src.pipelines.families import family_of_folder, read_config
 
 
 def find_model(name: str) -> ModelSpec:
-    """The spec of a model id, or of a diffusers folder, which may be a known model's; raises BadInputError."""
+    """The spec of a model id, or of a diffusers folder, which may be a known model's; raises
+    BadInputError."""
     specs = load_models()
     if name in specs:
         return specs[name]
@@ -25,7 +27,9 @@ def find_model(name: str) -> ModelSpec:
     if "/" in name or name.startswith("."):
         raise MissingFileError(f"model folder {name} does not exist")
     known = ", ".join(specs)
-    raise BadInputError(f"unknown model {name!r}; known: auto, {known}, or the path of a diffusers folder")
+    raise BadInputError(
+        f"unknown model {name!r}; known: auto, {known}, or the path of a diffusers folder"
+    )
 
 
 SINGLE_FILES = (".gguf", ".safetensors", ".ckpt", ".pt", ".pth", ".bin")
@@ -34,7 +38,9 @@ SINGLE_FILES = (".gguf", ".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 def _single_file(name: str) -> str:
     """What to do with a single file of weights, as one sentence."""
     if name.endswith(".gguf"):
-        better = "GGUF files hold a quantised transformer alone; for less memory take --profile compact"
+        better = (
+            "GGUF files hold a quantised transformer alone; for less memory take --profile compact"
+        )
     else:
         better = "it holds one part alone; an adapter goes with --lora"
     return f"--model {name} is a single file, and Newsreel takes a diffusers folder (model_index.json): {better}"
@@ -46,7 +52,11 @@ def spec_of_folder(folder: Path) -> ModelSpec:
     try:
         return family.describe(folder, read_config)
     except KeyError as error:
-        raise BadInputError(f"{folder}: its configuration files do not say {error}, which Newsreel needs") from None
+        raise BadInputError(
+            f"{folder}: its configuration files do not say {error}, which Newsreel needs"
+        ) from None
     except (TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise BadInputError(f"{folder}: its configuration files are not a {family.title} model's: {reason}") from None
+        raise BadInputError(
+            f"{folder}: its configuration files are not a {family.title} model's: {reason}"
+        ) from None

@@ -14,7 +14,8 @@ from src.motion.tvl1 import core_count
 from src.pipelines.blueprint import Blueprint
 from src.pipelines.building import assemble, small_of, train_tokenizer
 from src.pipelines.families import family_named
-from src.pipelines.family import Family, Small
+from src.pipelines.family import Family
+from src.pipelines.learning import Small
 from src.pipelines.linear_codes import LinearCodes, fit
 from src.scenes.prompts import flaws
 from src.scenes.sampler import Mix, SceneSampler, corpus

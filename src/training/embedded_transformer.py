@@ -15,7 +15,8 @@ from src.core.plan import Size
 from src.core.toolchain import missing_for_compiling
 from src.pipelines.blueprint import Blueprint
 from src.pipelines.compiling import Compiled
-from src.pipelines.family import Objective, Part, Small, parts_of
+from src.pipelines.family import Part, parts_of
+from src.pipelines.learning import Objective, Small
 from src.pipelines.linear_codes import POSTERIOR_LOGVAR
 from src.training.embedded import CPU, Prepared, drawn_length, on_device, scenes_of, token_ids, without_move
 from src.training.image_noise import image_noise

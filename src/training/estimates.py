@@ -10,7 +10,7 @@ import torch
 
 from src.catalog.spec import ModelSpec
 from src.core.devices import find_device
-from src.pipelines.family import Training
+from src.pipelines.learning import Training
 from src.training.encoding_cache import Encoders, EncodingCache
 from src.training.lora import Item
 from src.training.lora_settings import LoraSettings

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from src.pipelines.family import Objective
+from src.pipelines.learning import Objective
 from src.pipelines.loading import DTYPES
 from src.training.buckets import Batches, Draw, sample_seed
 from src.training.encoding import ClipSource, Share, sample

@@ -9,7 +9,8 @@ from torch import nn
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
 from src.pipelines.families import family_of
-from src.pipelines.family import Training, parts_of
+from src.pipelines.family import parts_of
+from src.pipelines.learning import Training
 from src.training.lora_settings import LARGEST_SHARE, LoraSettings
 
 ADAPTER = "default"

@@ -3,6 +3,7 @@
 One more family is one more parameter of `kit`.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 import torch
 
 from src.core.errors import BadInputError, CancelledError
+from src.core.hardware import Hardware
+from src.core.paths import REPOSITORY
 from src.core.plan import Cache, Plan, SessionKey
 from src.core.progress import CancelToken, Progress, ignore
 from src.core.request import Request
@@ -37,11 +40,13 @@ from src.training.lora_layers import target_layers, training_of
 from tests.newer_kit import build_newer
 
 SCALE = 4.0
+CPU = Hardware(device="cpu", name="a CPU", memory=16 << 30, free_memory=8 << 30, cpu_count=2)
 
 
 @dataclass(frozen=True)
 class Kit:
-    """A tiny seeded model of a family, and what its rules say. wrong: a count, and the nearest that work."""
+    """A tiny seeded model of a family, and what its rules say. wrong: a count, and the nearest that
+    work."""
 
     build: Callable[[Path], Path]
     family: str
@@ -53,11 +58,15 @@ class Kit:
 KITS = {
     "CogVideoX 1.0": Kit(
         lambda folder: build(replace(TINY, positions=True), ["pan left", "press"], folder, seed=0),
-        "cogvideox", 9, (17, "9$"),
+        "cogvideox",
+        9,
+        (17, "9$"),
     ),
-    "CogVideoX 1.5": Kit(lambda folder: build_newer(folder, 17), "cogvideox", 17, (25, "17 and 33$"), 33),
+    "CogVideoX 1.5": Kit(
+        lambda folder: build_newer(folder, 17), "cogvideox", 17, (25, "17 and 33$"), 33
+    ),
     "fake": Kit(lambda folder: build_fake(folder, seed=0), "fake", 5, (7, "5 and 9$"), 9),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -96,7 +105,14 @@ def picture(spec) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def session(spec, folder) -> Session:
-    key = SessionKey(model=spec.id, source=spec.source, device="cpu", dtype="float32", vae="stock", family=spec.family)
+    key = SessionKey(
+        model=spec.id,
+        source=spec.source,
+        device="cpu",
+        dtype="float32",
+        vae="stock",
+        family=spec.family,
+    )
     return Session(key, folder)
 
 
@@ -107,13 +123,28 @@ def plan_for(family, spec, session, kit):
     def make(steps: int = 3, scale: float = SCALE, **fields) -> Plan:
         visited = family.timesteps(steps, spec, stock=True)
         usual = {
-            "mode": "optimized", "profile": "plain", "session": session.key, "weights": {}, "image_sha256": "",
-            "fit": "cover", "prompt": "pan left", "negative_prompt": "blurry", "scheduler": "checkpoint",
-            "max_sequence_length": min(32, spec.max_sequence_length), "timesteps": visited.timesteps,
-            "sigmas": visited.sigmas, "guidance": (scale,) * steps, "num_frames": kit.frames, "fps": spec.defaults.fps,
-            "native": spec.native, "delivered": spec.native, "upscaler": "lanczos", "seed": 3, "score": False,
+            "mode": "optimized",
+            "profile": "plain",
+            "session": session.key,
+            "weights": {},
+            "image_sha256": "",
+            "fit": "cover",
+            "prompt": "pan left",
+            "negative_prompt": "blurry",
+            "scheduler": "checkpoint",
+            "max_sequence_length": min(32, spec.max_sequence_length),
+            "timesteps": visited.timesteps,
+            "sigmas": visited.sigmas,
+            "guidance": (scale,) * steps,
+            "num_frames": kit.frames,
+            "fps": spec.defaults.fps,
+            "native": spec.native,
+            "delivered": spec.native,
+            "upscaler": "lanczos",
+            "seed": 3,
+            "score": False,
             "cache": Cache(),
-        }  # fmt: skip
+        }
         return Plan(**usual | fields)
 
     return make
@@ -163,7 +194,9 @@ def test_a_part_can_be_read_without_the_others(family, folder):
 
 
 @pytest.mark.parametrize("count", [1, 3, 7, 28])
-def test_the_plans_timesteps_are_those_that_the_scheduler_visits(family, spec, session, plan_for, count):
+def test_the_plans_timesteps_are_those_that_the_scheduler_visits(
+    family, spec, session, plan_for, count
+):
     stock = session.load() and session._checkpoint_scheduler
     for name in ("checkpoint", *family.schedulers):
         visited = family.timesteps(count, spec, stock=name == "checkpoint")
@@ -179,7 +212,9 @@ def test_the_loop_is_the_stock_pipelines_bit_for_bit(session, plan_for, picture,
     made = frames_of(session, plan, picture)
     assert made.shape == (kit.frames, *picture.shape)
     assert made.std() > 0
-    stock = session.run(plan.model_copy(update={"mode": "baseline"}), picture, Stopwatch(), ignore, CancelToken())
+    stock = session.run(
+        plan.model_copy(update={"mode": "baseline"}), picture, Stopwatch(), ignore, CancelToken()
+    )
     assert np.array_equal(made, np.stack(list(stock)))
 
 
@@ -189,7 +224,9 @@ def test_the_loop_is_the_stock_pipelines_at_another_length(session, plan_for, pi
     plan = plan_for(2, num_frames=kit.longer)
     made = frames_of(session, plan, picture)
     assert len(made) == kit.longer
-    stock = session.run(plan.model_copy(update={"mode": "baseline"}), picture, Stopwatch(), ignore, CancelToken())
+    stock = session.run(
+        plan.model_copy(update={"mode": "baseline"}), picture, Stopwatch(), ignore, CancelToken()
+    )
     assert np.array_equal(made, np.stack(list(stock)))
 
 
@@ -199,15 +236,24 @@ def test_seed_prompt_and_guidance_decide(session, plan_for, picture):
         assert not np.array_equal(first, frames_of(session, plan_for(**changes), picture)), changes
 
 
-def test_progress_covers_every_step_and_the_preview_is_a_picture(family, session, plan_for, picture):
+def test_progress_covers_every_step_and_the_preview_is_a_picture(
+    family, session, plan_for, picture
+):
     reports, shown = [], []
 
     def preview(step, estimate):
         shown.append(family.loop.picture(session.load(), estimate))
 
-    frames_of(session, plan_for(scheduler=family.schedulers[0], **own(family, session, 3)), picture, reports.append,
-              preview=preview)  # fmt: skip
-    assert [r for r in reports if r.stage == "denoise"] == [Progress("denoise", n, 3) for n in (1, 2, 3)]
+    frames_of(
+        session,
+        plan_for(scheduler=family.schedulers[0], **own(family, session, 3)),
+        picture,
+        reports.append,
+        preview=preview,
+    )
+    assert [r for r in reports if r.stage == "denoise"] == [
+        Progress("denoise", n, 3) for n in (1, 2, 3)
+    ]
     assert [r.done == r.total for r in reports if r.stage == "decode"][-1]
     assert [(one.shape, one.dtype) for one in shown] == [(picture.shape, np.uint8)] * 3
 
@@ -237,8 +283,13 @@ def test_cancel_stops_at_once_and_leaves_no_trace(session, plan_for, picture, st
     assert np.array_equal(frames_of(session, plan, picture), untouched)
 
 
-def test_a_clip_alone_by_a_plan_of_a_shared_forward_has_the_bits_of_the_one_in_company(session, plan_for, picture):
-    plans = [plan_for(prompt=prompt, seed=8, prompts_per_forward=3) for prompt in ("pan left", "push in", "static")]
+def test_a_clip_alone_by_a_plan_of_a_shared_forward_has_the_bits_of_the_one_in_company(
+    session, plan_for, picture
+):
+    plans = [
+        plan_for(prompt=prompt, seed=8, prompts_per_forward=3)
+        for prompt in ("pan left", "push in", "static")
+    ]
     session.denoise_together(plans, [picture] * 3, ignore, CancelToken())
     in_company = [frames_of(session, plan, picture) for plan in plans]
     session.unload()
@@ -253,13 +304,22 @@ def test_tiles_cover_the_picture(session, plan_for, picture, kit):
 
 
 @pytest.mark.parametrize("mode", ["optimized", "baseline"])
-def test_the_engine_renders_records_and_replays_a_clip(folder, kit, photograph, tmp_path, mode, spec):
+def test_the_engine_renders_records_and_replays_a_clip(
+    folder, kit, photograph, tmp_path, mode, spec
+):
     """The whole road, with no word of the family in it."""
-    hardware = card(24).model_copy(update={"device": "cpu", "compiler": False, "bf16": False})
-    wish = Request(input_image=photograph, prompt="pan left", model=str(folder), mode=mode, seed=5, score=False,
-                   num_inference_steps=2, output_path=tmp_path / "clip.mp4")  # fmt: skip
+    wish = Request(
+        input_image=photograph,
+        prompt="pan left",
+        model=str(folder),
+        mode=mode,
+        seed=5,
+        score=False,
+        num_inference_steps=2,
+        output_path=tmp_path / "clip.mp4",
+    )
     prepared = prepare(wish)
-    result = generate(prepared, plans_for(prepared, hardware), hardware)
+    result = generate(prepared, plans_for(prepared, CPU), CPU)
     with VideoReader(result.path) as reader:
         assert reader.info.rate == spec.defaults.fps
         assert len(list(reader)) == kit.frames
@@ -267,20 +327,28 @@ def test_the_engine_renders_records_and_replays_a_clip(folder, kit, photograph, 
     assert manifest.plan.session.family == kit.family
     assert manifest.plan.digest() == manifest.plan_sha256 == result.plan.digest()
     replay = prepare_replay(result.manifest, str(folder), tmp_path / "again.mp4")
-    again = generate(replay.prepared, (replay.manifest.plan,), hardware)
+    again = generate(replay.prepared, (replay.manifest.plan,), CPU)
     assert again.frame_sha256 == result.frame_sha256
 
 
-def test_memory_is_counted_part_by_part_and_the_planner_reckons_with_it(family, spec, folder, photograph):
+def test_memory_is_counted_part_by_part_and_the_planner_reckons_with_it(
+    family, spec, folder, photograph
+):
     memory = count_folder(spec, folder)
     pipe = read_pipeline(folder, DTYPES["bfloat16"])
     assert set(memory.weights) == {part.name for part in family.parts}
     for part in family.parts:
         module = getattr(pipe, part.name)
-        assert memory.weights[part.name] == sum(t.nbytes for t in (*module.parameters(), *module.buffers()))
+        assert memory.weights[part.name] == sum(
+            t.nbytes for t in (*module.parameters(), *module.buffers())
+        )
         assert (part.name in memory.streams) == bool(part.blocks)
-    assert all(value > 0 for value in (memory.denoise, memory.decode, memory.decode_tiled, memory.layers))
-    prepared = sized(prepare(Request(input_image=photograph, prompt="x", model=str(folder))), card(8))
+    assert all(
+        value > 0 for value in (memory.denoise, memory.decode, memory.decode_tiled, memory.layers)
+    )
+    prepared = sized(
+        prepare(Request(input_image=photograph, prompt="x", model=str(folder))), card(8)
+    )
     assert prepared.spec.memory == memory
     assert plans_for(prepared, card(8))[0].memory_estimate > sum(memory.weights.values())
 
@@ -301,16 +369,46 @@ def test_the_objective_is_nothing_where_the_prediction_is_right(family, spec, fo
         return
     objective = family.training.objective(folder)
     clean, noise = torch.randn(2, 4, 4, 6, 8), torch.randn(2, 4, 4, 6, 8)
-    timesteps = torch.tensor([objective.timestep(torch.Generator().manual_seed(k), 0.0) for k in (1, 2)])
+    timesteps = torch.tensor(
+        [objective.timestep(torch.Generator().manual_seed(k), 0.0) for k in (1, 2)]
+    )
     assert objective.noised(clean, noise, timesteps).shape == clean.shape
     worse = objective.errors(clean + 1, clean, noise, timesteps)
     assert worse.shape == (2,)
     assert (worse > 0).all()
-    assert family.training.token_count(family.training.shapes(folder), Clip(spec), spec) > spec.max_sequence_length
+    assert (
+        family.training.token_count(family.training.shapes(folder), Clip(spec), spec)
+        > spec.max_sequence_length
+    )
 
 
 class Clip:
     """A clip of the model's own size."""
 
     def __init__(self, spec):
-        self.num_frames, self.width, self.height = spec.defaults.num_frames, spec.native.width, spec.native.height
+        self.num_frames, self.width, self.height = (
+            spec.defaults.num_frames,
+            spec.native.width,
+            spec.native.height,
+        )
+
+
+def test_the_example_of_the_architecture_page_runs(photograph, tmp_path):
+    """The code block of section 7, as it stands there."""
+    page = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.+?)```", page, re.DOTALL)
+    names = {
+        "FAMILIES": families.FAMILIES,
+        "Fake": Fake,
+        "build": build_fake,
+        "Request": Request,
+        "prepare": prepare,
+        "generate": generate,
+        "plans_for": plans_for,
+        "tmp_path": tmp_path,
+        "photograph": photograph,
+        "hardware": CPU,
+    }
+    exec(compile(code, "docs/architecture.md", "exec"), names)
+    assert read_manifest(names["result"].manifest).plan.session.family == "fake"
+    assert names["result"].path.is_file()

@@ -1,7 +1,7 @@
 """Plans and a manifest that were written before families, sigmas and timesteps as floats.
 
-`older/plans.json`: plans of every known model, mode and kind of switch, with the digests they had then.
-`older/manifest.json`: of a clip that the embedded model made then.
+`older/plans.json`: plans of every known model, mode and kind of switch, with the digests they had
+then. `older/manifest.json`: of a clip that the embedded model made then.
 """
 
 import json
@@ -21,7 +21,9 @@ OLDER = Path(__file__).parent / "older"
 PLANS = json.loads((OLDER / "plans.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("written", PLANS, ids=[f"{n}-{one['plan']['session']['model']}" for n, one in enumerate(PLANS)])
+@pytest.mark.parametrize(
+    "written", PLANS, ids=[f"{n}-{one['plan']['session']['model']}" for n, one in enumerate(PLANS)]
+)
 def test_an_older_plan_has_the_digest_it_had(written):
     plan = Plan.model_validate(written["plan"])
     assert plan.digest() == written["digest"]
@@ -42,20 +44,28 @@ def test_what_is_new_changes_the_digest_where_it_says_something():
     other = plan.session.model_copy(update={"family": "wan"})
     digests = {
         plan.model_copy(update=changes).digest()
-        for changes in ({}, {"sigmas": (1.0, 0.5, 0.25)}, {"session": other}, {"timesteps": (999.0, 666.5, 332.0)})
+        for changes in (
+            {},
+            {"sigmas": (1.0, 0.5, 0.25)},
+            {"session": other},
+            {"timesteps": (999.0, 666.5, 332.0)},
+        )
     }
     assert len(digests) == 4
 
 
 def test_timesteps_between_integers_come_back_as_they_were():
-    plan = Plan.model_validate(PLANS[0]["plan"]).model_copy(update={"timesteps": (1000.0, 909.7061, 24.41)})
+    plan = Plan.model_validate(PLANS[0]["plan"]).model_copy(
+        update={"timesteps": (1000.0, 909.7061, 24.41)}
+    )
     text = plan.model_dump_json()
     assert '"timesteps":[1000,909.7061,24.41]' in text
     assert Plan.model_validate_json(text).digest() == plan.digest()
 
 
 def test_an_older_manifest_replays_to_the_frames_of_its_request(home, tmp_path, monkeypatch, cpu):
-    """Whatever the embedded model's weights are by now: they are taken for those that the manifest names."""
+    """Whatever the embedded model's weights are by now: they are taken for those that the manifest
+    names."""
     manifest = read_manifest(OLDER / "manifest.json")
     assert manifest.plan.digest() == manifest.plan_sha256
     photograph = REPOSITORY / manifest.request["input_image"]
@@ -65,7 +75,11 @@ def test_an_older_manifest_replays_to_the_frames_of_its_request(home, tmp_path, 
     monkeypatch.setattr(replay, "file_hashes", lambda _: manifest.plan.upscaler_weights)
     older = prepare_replay(OLDER / "manifest.json", target=tmp_path / "older.mp4")
     again = generate(older.prepared, (older.manifest.plan,), cpu)
-    wish = manifest.request | {"input_image": photograph, "output_path": tmp_path / "fresh.mp4", "dtype": "float32"}
+    wish = manifest.request | {
+        "input_image": photograph,
+        "output_path": tmp_path / "fresh.mp4",
+        "dtype": "float32",
+    }
     prepared = prepare(Request(**wish))
     fresh = generate(prepared, plans_for(prepared, cpu), cpu)
     assert again.frame_sha256 == fresh.frame_sha256

@@ -16,14 +16,14 @@ def text_encoder(blueprint: Blueprint, vocab_size: int) -> T5EncoderModel:
     """An untrained T5 encoder of the blueprint's sizes, for a vocabulary of `vocab_size` pieces."""
     from transformers import T5Config, T5EncoderModel
 
-    config = T5Config(
+    sizes: dict[str, Any] = dict(
         vocab_size=vocab_size, d_model=blueprint.text_width,
         d_kv=blueprint.text_width // blueprint.text_heads, d_ff=blueprint.text_feed_forward,
         num_layers=blueprint.text_layers, num_heads=blueprint.text_heads,
         feed_forward_proj="gated-gelu", dropout_rate=0.0, pad_token_id=0, eos_token_id=1,
         decoder_start_token_id=0,
     )  # fmt: skip
-    return T5EncoderModel(config)
+    return T5EncoderModel(T5Config(**sizes))
 
 
 def autoencoder(blueprint: Blueprint) -> AutoencoderKLCogVideoX:
@@ -31,7 +31,7 @@ def autoencoder(blueprint: Blueprint) -> AutoencoderKLCogVideoX:
     from diffusers import AutoencoderKLCogVideoX
 
     blocks = len(blueprint.vae_channels)
-    return AutoencoderKLCogVideoX(
+    sizes: dict[str, Any] = dict(
         down_block_types=("CogVideoXDownBlock3D",) * blocks,
         up_block_types=("CogVideoXUpBlock3D",) * blocks,
         block_out_channels=blueprint.vae_channels, latent_channels=blueprint.latent_channels,
@@ -39,10 +39,12 @@ def autoencoder(blueprint: Blueprint) -> AutoencoderKLCogVideoX:
         sample_height=blueprint.height, sample_width=blueprint.width, scaling_factor=blueprint.scaling_factor,
         temporal_compression_ratio=blueprint.temporal_ratio,
     )  # fmt: skip
+    return AutoencoderKLCogVideoX(**sizes)
 
 
 def transformer(blueprint: Blueprint) -> CogVideoXTransformer3DModel:
-    """An untrained transformer; with rotary positions alone one checkpoint serves several lengths."""
+    """An untrained transformer; with rotary positions alone one checkpoint serves several
+    lengths."""
     from diffusers import CogVideoXTransformer3DModel
 
     return CogVideoXTransformer3DModel(
@@ -59,7 +61,8 @@ def transformer(blueprint: Blueprint) -> CogVideoXTransformer3DModel:
 
 
 def assemble(blueprint: Blueprint, tokenizer: Any, seed: int) -> Any:
-    """A `diffusers.CogVideoXImageToVideoPipeline` in float32 on the CPU, its weights drawn from `seed`."""
+    """A `diffusers.CogVideoXImageToVideoPipeline` in float32 on the CPU, its weights drawn from
+    `seed`."""
     import torch
     from diffusers import CogVideoXDPMScheduler, CogVideoXImageToVideoPipeline
 
@@ -77,7 +80,8 @@ def assemble(blueprint: Blueprint, tokenizer: Any, seed: int) -> Any:
 
 
 def form(blueprint: Blueprint) -> dict[str, dict[str, Any]]:
-    """What the configuration files of its parts say of the sizes that decide the weights' shapes and meaning."""
+    """What the configuration files of its parts say of the sizes that decide the weights' shapes
+    and meaning."""
     return {
         "transformer": {
             "num_layers": blueprint.layers, "num_attention_heads": blueprint.heads,

@@ -1,9 +1,11 @@
 """Linear codes in the stock encoder: the weights with which it computes them."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKLCogVideoX
-from torch import Tensor, nn
+from torch import Tensor
 
 from src.pipelines.linear_codes import POSTERIOR_LOGVAR, LinearCodes
 
@@ -18,7 +20,7 @@ def install(codes: LinearCodes, vae: AutoencoderKLCogVideoX) -> None:
     Each step down but the last only folds 2x2 pixels into channels, which must be wide enough for all of them.
     Raises ValueError where they, or the codes with two constant channels a group, do not fit.
     """
-    encoder = vae.encoder
+    encoder: Any = vae.encoder
     _silence_residuals(encoder)
     _pixels_into(encoder.conv_in.conv)
     for block in encoder.down_blocks:
@@ -31,7 +33,7 @@ def install(codes: LinearCodes, vae: AutoencoderKLCogVideoX) -> None:
     _read_out(encoder, codes, places, steady)
 
 
-def _silence_residuals(encoder: nn.Module) -> None:
+def _silence_residuals(encoder: Any) -> None:
     """A residual branch that ends in zeros is the identity."""
     for name, module in encoder.named_modules():
         if name.endswith("conv2.conv"):
@@ -39,7 +41,7 @@ def _silence_residuals(encoder: nn.Module) -> None:
             module.bias.zero_()
 
 
-def _pixels_into(convolution: nn.Conv3d) -> None:
+def _pixels_into(convolution: Any) -> None:
     """The three colours of a frame into the first three channels."""
     convolution.weight.zero_()
     convolution.bias.zero_()
@@ -47,7 +49,7 @@ def _pixels_into(convolution: nn.Conv3d) -> None:
         convolution.weight[colour, colour, -1, 1, 1] = 1.0
 
 
-def _widen(block: nn.Module) -> None:
+def _widen(block: Any) -> None:
     """Carry channels over unchanged where a block has more of them than the one before."""
     for resnet in block.resnets:
         if hasattr(resnet, "conv_shortcut"):
@@ -57,7 +59,7 @@ def _widen(block: nn.Module) -> None:
                 resnet.conv_shortcut.weight[channel, channel] = 1.0
 
 
-def _fold_into(convolution: nn.Conv2d, count: int) -> None:
+def _fold_into(convolution: Any, count: int) -> None:
     """2x2 pixels of each of the first `count` channels into four channels, in the order of `pixel_unshuffle`.
 
     They are the first taps of a 3x3 convolution of stride two.
@@ -71,7 +73,7 @@ def _fold_into(convolution: nn.Conv2d, count: int) -> None:
             convolution.weight[4 * channel + place, channel, place // 2, place % 2] = 1.0
 
 
-def _layout(count: int, channels: int, norm: nn.GroupNorm) -> tuple[list[int], list[tuple[int, int]]]:
+def _layout(count: int, channels: int, norm: Any) -> tuple[list[int], list[tuple[int, int]]]:
     """Bottleneck channels of the codes, spread over the groups, and each group's pair of constant channels.
 
     channels: how many the last step down gives; the groups beyond stay empty.
@@ -84,7 +86,7 @@ def _layout(count: int, channels: int, norm: nn.GroupNorm) -> tuple[list[int], l
     return places, [(group * size, group * size + 1) for group in range(groups)]
 
 
-def _codes_into(convolution: nn.Conv2d, codes: LinearCodes, places: list[int], steady: list[tuple[int, int]]) -> None:
+def _codes_into(convolution: Any, codes: LinearCodes, places: list[int], steady: list[tuple[int, int]]) -> None:
     """Codes of mean 0 and deviation 1 at their places, +-STEADY at the constant channels."""
     convolution.weight.zero_()
     convolution.bias.zero_()
@@ -98,7 +100,7 @@ def _codes_into(convolution: nn.Conv2d, codes: LinearCodes, places: list[int], s
         convolution.bias[up], convolution.bias[down] = STEADY, -STEADY
 
 
-def _read_out(encoder: nn.Module, codes: LinearCodes, places: list[int], steady: list[tuple[int, int]]) -> None:
+def _read_out(encoder: Any, codes: LinearCodes, places: list[int], steady: list[tuple[int, int]]) -> None:
     """Undo the normalisation and the activation: linear around the operating point.
 
     Normalisation subtracts a group's mean from its codes and constants alike, so the constants tell it back.

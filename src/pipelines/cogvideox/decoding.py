@@ -1,4 +1,5 @@
-"""From clean latents to frames, by the VAE: in the stock pieces, in tiles, or one frame for a preview."""
+"""From clean latents to frames, by the VAE: in the stock pieces, in tiles, or one frame for a
+preview."""
 
 import math
 from collections.abc import Iterator
@@ -20,8 +21,8 @@ def decode(
 ) -> Iterator[np.ndarray]:
     """Decode latents (1, F, C, h, w) piece by piece; yields frames (n, H, W, 3) uint8 in order.
 
-    The pieces and their convolution caches are those of `AutoencoderKLCogVideoX._decode`, so the frames are too;
-    between pieces the run can be cancelled, and only one piece is held.
+    The pieces and their convolution caches are those of `AutoencoderKLCogVideoX._decode`, so the
+    frames are too; between pieces the run can be cancelled, and only one piece is held.
     """
     vae = pipe.vae
     z = 1 / pipe.vae_scaling_factor_image * latents.permute(0, 2, 1, 3, 4)
@@ -39,7 +40,8 @@ def decode(
 
 
 def pieces(size: int, count: int) -> Iterator[tuple[int, int]]:
-    """Where each piece of `count` latent frames begins and ends: the first has what `size` leaves over too."""
+    """Where each piece of `count` latent frames begins and ends: the first has what `size` leaves
+    over too."""
     begin = 0
     for piece in range(max(count // size, 1)):
         end = size * (piece + 1) + count % size
@@ -48,7 +50,8 @@ def pieces(size: int, count: int) -> Iterator[tuple[int, int]]:
 
 
 def decode_tiled(vae: Any, z: Tensor) -> np.ndarray:
-    """All frames at once in diffusers' overlapping tiles; only here, as tiled encoding fails on small sizes."""
+    """All frames at once in diffusers' overlapping tiles; only here, as tiled encoding fails on
+    small sizes."""
     enable_tiling(vae, *z.shape[-2:])
     try:
         return to_uint8(vae.decode(z).sample)
@@ -67,7 +70,8 @@ def enable_tiling(vae: Any, height: int, width: int) -> None:
 
 
 def spatial_ratio(config: Any) -> int:
-    """Pixels that a latent cell is wide and high. config: the VAE's, as an object or as its file's mapping."""
+    """Pixels that a latent cell is wide and high. config: the VAE's, as an object or as its file's
+    mapping."""
     return 2 ** (len(config["block_out_channels"]) - 1)
 
 

@@ -1,4 +1,5 @@
-"""What a CogVideoX folder's own configuration files say of sizes, frame counts and rate. Imports no torch."""
+"""What a CogVideoX folder's own configuration files say of sizes, frame counts and rate. Imports no
+torch."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,11 +10,13 @@ from src.core.plan import Size
 
 SIZE_OF_1_5 = Size(width=1360, height=768)
 LARGEST_1_5 = 300
-"""Latent cells a side that 1.5's rotary tables cover: what its configuration says in the place of its size."""
+"""Latent cells a side that 1.5's rotary tables cover: what its configuration says in the place of
+its size."""
 
 
 def describe(folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
-    """The spec of a folder. Raises KeyError, TypeError or ValueError where its files say something else."""
+    """The spec of a folder. Raises KeyError, TypeError or ValueError where its files say something
+    else."""
     transformer, vae = (read(folder / part / "config.json") for part in ("transformer", "vae"))
     scheduler = read(folder / "scheduler" / "scheduler_config.json")
     step = 2 ** (len(vae["block_out_channels"]) - 1)
@@ -46,7 +49,8 @@ def _schedule(scheduler: dict[str, Any]) -> Schedule:
 
 
 def is_1_5(transformer: dict[str, Any]) -> bool:
-    """Whether it is an image-to-video transformer of CogVideoX 1.5: none other embeds an offset (`ofs`)."""
+    """Whether it is an image-to-video transformer of CogVideoX 1.5: none other embeds an offset
+    (`ofs`)."""
     return transformer.get("ofs_embed_dim") is not None
 
 
@@ -58,7 +62,8 @@ def _native(transformer: dict[str, Any], step: int) -> Size:
 
 
 def _frame_rule(frames: int, learned: bool, newer: bool) -> FrameRule:
-    """1.0 makes the one count that its positions were trained on; 1.5 makes 16k + 1, up to ten seconds."""
+    """1.0 makes the one count that its positions were trained on; 1.5 makes 16k + 1, up to ten
+    seconds."""
     if learned:
         return FrameRule(only=frames)
     return FrameRule(step=16, most=max(161, frames)) if newer else FrameRule(most=frames)

@@ -1,4 +1,5 @@
-"""CogVideoX as files and requests are judged by it. Imports no torch; its sides do, when they are asked for."""
+"""CogVideoX as files and requests are judged by it. Imports no torch; its sides do, when they are
+asked for."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +11,9 @@ from src.pipelines.cogvideox.adapter_names import lora_place
 from src.pipelines.cogvideox.architectures import ARCHITECTURES
 from src.pipelines.cogvideox.describe import describe
 from src.pipelines.cogvideox.schedulers import SCHEDULERS, timesteps_of
-from src.pipelines.family import Architecture, Counting, Loop, Part, Place, Small, Timesteps, Training
+from src.pipelines.family import Part, Place, Timesteps
+from src.pipelines.learning import Small, Training
+from src.pipelines.sides import Architecture, Counting, Loop
 
 
 class CogVideoX:
@@ -20,13 +23,21 @@ class CogVideoX:
     title = "CogVideoX"
     pipelines: tuple[str, ...] = ("CogVideoXImageToVideoPipeline",)
     parts: tuple[Part, ...] = (
-        Part("text_encoder", "text", ("T5EncoderModel",), blocks="encoder.block", groups=("encoder",)),
         Part(
-            "transformer", "denoiser", ("CogVideoXTransformer3DModel",), blocks="transformer_blocks",
-            inside=("norm1", "attn1", "norm2", "ff"), attention="attn1", feed_forward="ff", queries="attn1.to_q",
+            "text_encoder", "text", ("T5EncoderModel",), blocks="encoder.block", groups=("encoder",)
+        ),
+        Part(
+            "transformer",
+            "denoiser",
+            ("CogVideoXTransformer3DModel",),
+            blocks="transformer_blocks",
+            inside=("norm1", "attn1", "norm2", "ff"),
+            attention="attn1",
+            feed_forward="ff",
+            queries="attn1.to_q",
         ),
         Part("vae", "vae", ("AutoencoderKLCogVideoX",)),
-    )  # fmt: skip
+    )
     others: Mapping[str, tuple[str, ...]] = MappingProxyType(
         {"tokenizer": ("T5Tokenizer", "T5TokenizerFast"), "scheduler": tuple(SCHEDULERS.values())}
     )

@@ -15,9 +15,18 @@ from src.pipelines.cogvideox.schedulers import make_scheduler
 from src.pipelines.cogvideox.steps import advance, finish, predict
 
 __all__ = [
-    "advance", "begin", "decode", "finish", "load", "make_scheduler", "picture", "predict", "speed_up", "speed_up_vae",
+    "advance",
+    "begin",
+    "decode",
+    "finish",
+    "load",
+    "make_scheduler",
+    "picture",
+    "predict",
+    "speed_up",
+    "speed_up_vae",
     "stock_arguments",
-]  # fmt: skip
+]
 PARTS = ("text_encoder", "transformer", "vae")
 
 speed_up_vae = make_fast
@@ -28,13 +37,17 @@ def load(folder: Path, dtype: torch.dtype, parts: Sequence[str]) -> Any:
     import diffusers
 
     return diffusers.CogVideoXImageToVideoPipeline.from_pretrained(
-        folder, dtype=dtype, use_safetensors=True, local_files_only=True,
+        folder,
+        dtype=dtype,
+        use_safetensors=True,
+        local_files_only=True,
         **{part: None for part in PARTS if part not in parts},
-    )  # fmt: skip
+    )
 
 
 def speed_up(pipe: Any, key: SessionKey) -> None:
-    """The stock sums in less time. Compilers choose their own attention, and only float32 turns as complex numbers."""
+    """The stock sums in less time. Compilers choose their own attention, and only float32 turns as
+    complex numbers."""
     make_fast(pipe.vae)
     if key.device == "cpu" and key.dtype == "float32" and not key.compile:
         use_fast_attention(pipe.transformer)

@@ -1,6 +1,8 @@
-"""Rotary positions, padding in front, and the offset: what the transformer is told beside latents and text.
+"""Rotary positions, padding in front, and the offset: what the transformer is told beside latents
+and text.
 
-Inference, adapters and the embedded model's recipe share these, so that training and use cannot part.
+Inference, adapters and the embedded model's recipe share these, so that training and use cannot
+part.
 """
 
 from types import SimpleNamespace
@@ -14,12 +16,18 @@ OFS = 2.0
 
 
 def rotary_positions(
-    transformer: Any, height: int, width: int, ratio: int, latent_frames: int, device: torch.device | str
+    transformer: Any,
+    height: int,
+    width: int,
+    ratio: int,
+    latent_frames: int,
+    device: torch.device | str,
 ) -> tuple[Tensor, Tensor] | None:
-    """Cosines and sines (tokens, D) of the 3D positions; None for a model with learned positions alone.
+    """Cosines and sines (tokens, D) of the 3D positions; None for a model with learned positions
+    alone.
 
-    height, width: of the clip in pixels. ratio: pixels that a latent cell is wide and high. By the stock pipeline's
-    own function, on a stand-in that has what it reads.
+    height, width: of the clip in pixels. ratio: pixels that a latent cell is wide and high. By the
+    stock pipeline's own function, on a stand-in that has what it reads.
     """
     from diffusers import CogVideoXImageToVideoPipeline
 
@@ -41,7 +49,8 @@ def missing_frames(latent_frames: int, patch_t: int | None) -> int:
 
 
 def padded(clean: Tensor, patch_t: int | None) -> Tensor:
-    """Latents (T, C, h, w) that 1.5 can patch in time: as in inference, the first frame is repeated in front."""
+    """Latents (T, C, h, w) that 1.5 can patch in time: as in inference, the first frame is repeated
+    in front."""
     missing = missing_frames(len(clean), patch_t)
     return torch.cat([clean[:1].expand(missing, -1, -1, -1), clean]) if missing else clean
 

@@ -1,4 +1,5 @@
-"""Schedulers and their timesteps. The checkpoint's own file says everything but which solver to use."""
+"""Schedulers and their timesteps. The checkpoint's own file says everything but which solver to
+use."""
 
 from typing import Any
 
@@ -15,12 +16,17 @@ def timesteps_of(count: int, spec: ModelSpec, stock: bool) -> Timesteps:
     """With trailing spacing, or as the checkpoint's own file says."""
     schedule = spec.schedule
     if stock:
-        return Timesteps(timesteps(count, schedule.spacing, schedule.train_timesteps, schedule.offset))
+        return Timesteps(
+            timesteps(count, schedule.spacing, schedule.train_timesteps, schedule.offset)
+        )
     return Timesteps(timesteps(count, "trailing", schedule.train_timesteps, 0))
 
 
-def timesteps(count: int, spacing: str = "trailing", train: int = 1000, offset: int = 0) -> tuple[int, ...]:
-    """The descending timesteps that a scheduler with this spacing visits; see arXiv:2305.08891, table 2."""
+def timesteps(
+    count: int, spacing: str = "trailing", train: int = 1000, offset: int = 0
+) -> tuple[int, ...]:
+    """The descending timesteps that a scheduler with this spacing visits; see arXiv:2305.08891,
+    table 2."""
     if spacing == "trailing":
         values = np.round(np.arange(train, 0, -train / count)) - 1
     elif spacing == "leading":
@@ -33,7 +39,8 @@ def timesteps(count: int, spacing: str = "trailing", train: int = 1000, offset: 
 def make_scheduler(stock: Any, plan: Plan, device: str) -> Any:
     """A fresh scheduler at the plan's steps, so that no state of an earlier run is left in it.
 
-    "checkpoint" is the checkpoint's own; others are built on its configuration, with trailing spacing.
+    "checkpoint" is the checkpoint's own; others are built on its configuration, with trailing
+    spacing.
     """
     if plan.scheduler == "checkpoint":
         made = type(stock).from_config(stock.config)

@@ -1,4 +1,5 @@
-"""What `src.pipelines.family.Training` asks for: the objective on cached latents, and sizes for its estimates."""
+"""What `src.pipelines.family.Training` asks for: the objective on cached latents, and sizes for its
+estimates."""
 
 from __future__ import annotations
 
@@ -16,15 +17,16 @@ from src.core.errors import BadInputError
 from src.pipelines.cogvideox import objective as maths
 from src.pipelines.cogvideox.decoding import spatial_ratio
 from src.pipelines.cogvideox.rotary import joined, missing_frames, offset, padded, rotary_positions
-from src.pipelines.family import ClipSize
+from src.pipelines.learning import ClipSize
 
 
 @dataclass(frozen=True)
 class CogVideoXObjective:
-    """alphas: cumulative products of the checkpoint's own scheduler. video, image: what latents are multiplied by.
+    """alphas: cumulative products of the checkpoint's own scheduler. video, image: what latents are
+    multiplied by.
 
-    ratio: pixels that a latent cell is wide and high. prediction: the scheduler's prediction type. patch_t: latent
-    frames a token holds, None for one.
+    ratio: pixels that a latent cell is wide and high. prediction: the scheduler's prediction type.
+    patch_t: latent frames a token holds, None for one.
     """
 
     alphas: Tensor
@@ -41,7 +43,11 @@ class CogVideoXObjective:
     def timestep(self, generator: torch.Generator, high_noise: float) -> int:
         """Uniform, but for a share that comes from the upper third of the schedule."""
         upper = float(torch.rand(1, generator=generator)) < high_noise
-        return int(torch.randint(self.steps * 2 // 3 if upper else 0, self.steps, (1,), generator=generator))
+        return int(
+            torch.randint(
+                self.steps * 2 // 3 if upper else 0, self.steps, (1,), generator=generator
+            )
+        )
 
     def clean(self, posterior: Tensor) -> Tensor:
         """(T, C, h, w) in the model's scale, padded in front as inference pads."""
@@ -55,17 +61,24 @@ class CogVideoXObjective:
         return maths.noised(clean, noise, self.alphas, timesteps)
 
     def errors(self, predicted: Tensor, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """Mean squared error from the velocity, or from the clean latents weighted by the noise: (B,)."""
+        """Mean squared error from the velocity, or from the clean latents weighted by the noise:
+        (B,)."""
         wanted = maths.target(self.prediction, clean, noise, self.alphas, timesteps)
-        return maths.sample_losses(predicted, wanted) * maths.weights(self.prediction, self.alphas, timesteps)
+        return maths.sample_losses(predicted, wanted) * maths.weights(
+            self.prediction, self.alphas, timesteps
+        )
 
     def losses(self, model: nn.Module, transformer: nn.Module, batch: Mapping[str, Any]) -> Tensor:
         clean, noise, timesteps = batch["clean"], batch["noise"], batch["timestep"]
         noisy = self.noised(clean, noise, timesteps)
         condition = maths.image_condition(batch["image"], clean.shape[1], batch["shown"])
         size, frames = batch["size"], clean.shape[1]
-        rotary = rotary_positions(transformer, size.height, size.width, self.ratio, frames, clean.device)
-        return self.errors(model(noisy, condition, batch["text"], timesteps, rotary), clean, noise, timesteps)
+        rotary = rotary_positions(
+            transformer, size.height, size.width, self.ratio, frames, clean.device
+        )
+        return self.errors(
+            model(noisy, condition, batch["text"], timesteps, rotary), clean, noise, timesteps
+        )
 
     def denoiser(self, transformer: nn.Module, dtype: torch.dtype) -> nn.Module:
         return Denoiser(transformer, dtype)
@@ -78,7 +91,9 @@ class Denoiser(nn.Module):
         super().__init__()
         self.transformer, self.dtype = transformer, dtype
 
-    def forward(self, noisy: Tensor, condition: Tensor, text: Tensor, timesteps: Tensor, rotary: Any) -> Tensor:
+    def forward(
+        self, noisy: Tensor, condition: Tensor, text: Tensor, timesteps: Tensor, rotary: Any
+    ) -> Tensor:
         """The prediction (B, F, C, h, w) for noisy latents and condition of the same shape."""
         both = joined(noisy, condition).to(self.dtype)
         return self.transformer(
@@ -88,14 +103,17 @@ class Denoiser(nn.Module):
 
 
 def objective(folder: Path) -> CogVideoXObjective:
-    """From the checkpoint's files alone. Raises BadInputError for a model that predicts the noise."""
+    """From the checkpoint's files alone. Raises BadInputError for a model that predicts the
+    noise."""
     from diffusers import CogVideoXDPMScheduler
 
-    scheduler = CogVideoXDPMScheduler.from_pretrained(folder, subfolder="scheduler")
+    scheduler: Any = CogVideoXDPMScheduler.from_pretrained(folder, subfolder="scheduler")
     prediction = scheduler.config.prediction_type
     if prediction not in maths.PREDICTIONS:
         kinds = " or ".join(maths.PREDICTIONS)
-        raise BadInputError(f"{folder} predicts {prediction}; adapters are trained on models that predict {kinds}")
+        raise BadInputError(
+            f"{folder} predicts {prediction}; adapters are trained on models that predict {kinds}"
+        )
     vae, transformer = (_config(folder / part / "config.json") for part in ("vae", "transformer"))
     return _objective(scheduler, vae, transformer.get("patch_size_t"))
 
@@ -121,8 +139,10 @@ def shapes(folder: Path) -> nn.Module:
     """The transformer without its weights."""
     from diffusers import CogVideoXTransformer3DModel
 
+    config: Any = CogVideoXTransformer3DModel.load_config(folder / "transformer")
     with torch.device("meta"):
-        return CogVideoXTransformer3DModel.from_config(CogVideoXTransformer3DModel.load_config(folder / "transformer"))
+        made: Any = CogVideoXTransformer3DModel.from_config(config)
+    return made
 
 
 def token_count(transformer: Any, size: ClipSize, spec: ModelSpec) -> int:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from src.catalog.spec import ModelSpec
 from src.pipelines.fake.parts import CELL, CHANNELS, KINDS, TIME, WIDTH
-from src.pipelines.family import Architecture
+from src.pipelines.sides import Architecture
 
 
 def build_parts(architecture: Architecture) -> dict[str, nn.Module]:
@@ -29,7 +29,9 @@ class Stages:
         self.hidden_bytes = 2 * 2 * frames * self.cells[1] * self.cells[2] * WIDTH
 
     def encode_text(self) -> Any:
-        return self.parts["words"](torch.zeros(self.spec.max_sequence_length, dtype=torch.long, device="meta"))
+        return self.parts["words"](
+            torch.zeros(self.spec.max_sequence_length, dtype=torch.long, device="meta")
+        )
 
     def encode_image(self) -> Any:
         coder: Any = self.parts["pixels"]

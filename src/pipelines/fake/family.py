@@ -7,7 +7,9 @@ from typing import Any
 
 from src.catalog.spec import Defaults, FrameRule, ModelSpec, SizeRule
 from src.core.plan import Size
-from src.pipelines.family import Architecture, Counting, Loop, Part, Place, Small, Timesteps, Training
+from src.pipelines.family import Part, Place, Timesteps
+from src.pipelines.learning import Small, Training
+from src.pipelines.sides import Architecture, Counting, Loop
 
 SHIFT = 5.0
 
@@ -21,12 +23,20 @@ class Fake:
     parts: tuple[Part, ...] = (
         Part("words", "text", ("FakeWords",)),
         Part(
-            "mover", "denoiser", ("FakeMover",), blocks="layers", inside=("norm", "attention", "mlp"),
-            attention="attention", feed_forward="mlp", queries="attention.to_q",
+            "mover",
+            "denoiser",
+            ("FakeMover",),
+            blocks="layers",
+            inside=("norm", "attention", "mlp"),
+            attention="attention",
+            feed_forward="mlp",
+            queries="attention.to_q",
         ),
         Part("pixels", "vae", ("FakePixels",)),
-    )  # fmt: skip
-    others: Mapping[str, tuple[str, ...]] = MappingProxyType({"scheduler": ("FlowMatchEulerDiscreteScheduler",)})
+    )
+    others: Mapping[str, tuple[str, ...]] = MappingProxyType(
+        {"scheduler": ("FlowMatchEulerDiscreteScheduler",)}
+    )
     tokenizers: tuple[str, ...] = ()
     schedulers: tuple[str, ...] = ("euler",)
     architectures: Mapping[str, Architecture] = MappingProxyType({})
@@ -36,14 +46,21 @@ class Fake:
         size = read(folder / "mover" / "config.json")
         native = Size(width=size["width"], height=size["height"])
         return ModelSpec(
-            id=folder.resolve().name, family=self.name, description="a fake", folder=str(folder.resolve()),
-            native=native, delivered=native, sizes=SizeRule(multiple=8), frames=FrameRule(step=4, most=17),
+            id=folder.resolve().name,
+            family=self.name,
+            description="a fake",
+            folder=str(folder.resolve()),
+            native=native,
+            delivered=native,
+            sizes=SizeRule(multiple=8),
+            frames=FrameRule(step=4, most=17),
             defaults=Defaults(num_frames=5, fps=12.0, scheduler="euler", num_inference_steps=3),
             licence="Apache-2.0",
-        )  # fmt: skip
+        )
 
     def timesteps(self, count: int, spec: ModelSpec, stock: bool) -> Timesteps:
-        """Noise levels from 1 on down, shifted towards the noisy end; timesteps are a thousand times as large."""
+        """Noise levels from 1 on down, shifted towards the noisy end; timesteps are a thousand
+        times as large."""
         even = [1 - step / count for step in range(count)]
         sigmas = tuple(SHIFT * level / (1 + (SHIFT - 1) * level) for level in even)
         return Timesteps(tuple(1000 * sigma for sigma in sigmas), sigmas)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from src.core.plan import Plan, SessionKey
 from src.core.progress import CancelToken, Listener, Progress
 from src.pipelines.fake.parts import KINDS, Pipe, load_part, spread, to_tensor
-from src.pipelines.family import Clip, Step
 from src.pipelines.pixels import to_uint8
+from src.pipelines.sides import Clip, Step
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,15 @@ class Start:
 
 
 def load(folder: Path, dtype: torch.dtype, parts: Sequence[str]) -> Pipe:
-    from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
+    from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
+        FlowMatchEulerDiscreteScheduler,
+    )
 
     scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler")
-    return Pipe({name: load_part(folder, name, dtype) if name in parts else None for name in KINDS}, scheduler)
+    return Pipe(
+        {name: load_part(folder, name, dtype) if name in parts else None for name in KINDS},
+        scheduler,
+    )
 
 
 def speed_up(pipe: Any, key: SessionKey) -> None:
@@ -49,7 +54,8 @@ def make_scheduler(stock: Any, plan: Plan, device: str) -> Any:
 @torch.no_grad()
 def begin(pipe: Pipe, plan: Plan, pixels: np.ndarray, generator: torch.Generator) -> Clip:
     words = tuple(
-        pipe.encode_prompt(text, plan.max_sequence_length) for text in (plan.negative_prompt, plan.prompt)
+        pipe.encode_prompt(text, plan.max_sequence_length)
+        for text in (plan.negative_prompt, plan.prompt)
     )
     picture = to_tensor(pixels).to(words[0])
     latents, photograph = pipe.prepare(picture, plan.num_frames, generator)
@@ -60,7 +66,9 @@ def predict(pipe: Pipe, clips: Sequence[Clip], step: Step) -> Sequence[Tensor]:
     network: Any = pipe.mover
     filled = [*clips, *[clips[0]] * (step.rows - len(clips))]
     branches = (0, 1) if step.scale > 1 else (1,)
-    known = torch.cat([torch.cat([clip.latents, clip.start.photograph], dim=1) for clip in filled] * len(branches))
+    known = torch.cat(
+        [torch.cat([clip.latents, clip.start.photograph], dim=1) for clip in filled] * len(branches)
+    )
     words = torch.cat([clip.start.words[branch] for branch in branches for clip in filled])
     made = network(known, step.timestep.expand(len(known)), words)
     if step.scale > 1:
@@ -73,7 +81,9 @@ def advance(pipe: Pipe, clip: Clip, prediction: Tensor, step: Step) -> None:
     clip.x0 = clip.latents - step.timestep / 1000 * prediction
     # A scheduler counts its steps; clips that share them are each at the same one.
     pipe.scheduler._step_index = pipe.scheduler.index_for_timestep(step.timestep)
-    clip.latents = pipe.scheduler.step(prediction, step.timestep, clip.latents, return_dict=False)[0]
+    clip.latents = pipe.scheduler.step(prediction, step.timestep, clip.latents, return_dict=False)[
+        0
+    ]
 
 
 def finish(pipe: Pipe, clip: Clip) -> Tensor:

@@ -1,4 +1,5 @@
-"""The fake's networks and its pipeline: a few thousand weights in safetensors, laid out as a diffusers folder."""
+"""The fake's networks and its pipeline: a few thousand weights in safetensors, laid out as a
+diffusers folder."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -15,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 CHANNELS, WIDTH, CELL, TIME = 4, 16, 8, 4
-"""Of latents; of tokens; pixels a latent cell is wide; frames a latent frame stands for, the first for one."""
+"""Of latents; of tokens; pixels a latent cell is wide; frames a latent frame stands for, the first
+for one."""
 
 
 class Words(nn.Module):
@@ -44,7 +46,11 @@ class Attention(nn.Module):
 class Layer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.norm, self.attention, self.mlp = nn.LayerNorm(WIDTH), Attention(), nn.Linear(WIDTH, WIDTH)
+        self.norm, self.attention, self.mlp = (
+            nn.LayerNorm(WIDTH),
+            Attention(),
+            nn.Linear(WIDTH, WIDTH),
+        )
 
     def forward(self, tokens: Tensor, words: Tensor) -> Tensor:
         tokens = tokens + self.attention(self.norm(tokens), words)
@@ -52,7 +58,8 @@ class Layer(nn.Module):
 
 
 class Mover(nn.Module, CacheMixin):
-    """Latents (B, 2 C, T, h, w), the photograph's half beside the noisy one, to the velocity (B, C, T, h, w)."""
+    """Latents (B, 2 C, T, h, w), the photograph's half beside the noisy one, to the velocity (B, C,
+    T, h, w)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,8 +117,11 @@ class Pipe:
         ids = prompt.encode()[:limit].ljust(limit, b"\0")
         return words(torch.tensor(list(ids), device=words.table.weight.device))[None]
 
-    def prepare(self, pixels: Tensor, num_frames: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Noise and photograph (1, C, T, h, w) of pixels (1, 3, H, W) in -1..1: the photograph first, zeros after."""
+    def prepare(
+        self, pixels: Tensor, num_frames: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Noise and photograph (1, C, T, h, w) of pixels (1, 3, H, W) in -1..1: the photograph
+        first, zeros after."""
         coder: Any = self.pixels
         first = coder.encode(pixels)[:, :, None]
         rest = first.new_zeros(1, CHANNELS, (num_frames - 1) // TIME, *first.shape[-2:])
@@ -121,10 +131,21 @@ class Pipe:
 
     @torch.no_grad()
     def __call__(
-        self, image: Image.Image, prompt: str, negative_prompt: str | None, height: int, width: int, num_frames: int,
-        num_inference_steps: int, generator: torch.Generator, callback_on_step_end: Callable[..., Any],
-        output_type: str, scale: float, words: int, sigmas: Sequence[float],
-    ) -> Any:  # fmt: skip
+        self,
+        image: Image.Image,
+        prompt: str,
+        negative_prompt: str | None,
+        height: int,
+        width: int,
+        num_frames: int,
+        num_inference_steps: int,
+        generator: torch.Generator,
+        callback_on_step_end: Callable[..., Any],
+        output_type: str,
+        scale: float,
+        words: int,
+        sigmas: Sequence[float],
+    ) -> Any:
         """The stock call; its loop is its own. Frames (F, H, W, 3) in 0..1."""
         network: Any = self.mover
         told = [self.encode_prompt(text or "", words) for text in (negative_prompt, prompt)]
@@ -133,7 +154,9 @@ class Pipe:
         for step, timestep in enumerate(self.scheduler.timesteps):
             known = torch.cat([latents, photograph], dim=1)
             if scale > 1:
-                free, led = network(torch.cat([known] * 2), timestep.expand(2), torch.cat(told)).chunk(2)
+                free, led = network(
+                    torch.cat([known] * 2), timestep.expand(2), torch.cat(told)
+                ).chunk(2)
                 velocity = free + scale * (led - free)
             else:
                 velocity = network(known, timestep.expand(1), told[1])
@@ -142,7 +165,9 @@ class Pipe:
         vae: Any = self.pixels
         pictures = vae.decode(latents[0].movedim(0, 1))
         frames = spread(pictures) * 0.5 + 0.5
-        return SimpleNamespace(frames=[frames.clamp(0, 1).permute(0, 2, 3, 1).float().cpu().numpy()])
+        return SimpleNamespace(
+            frames=[frames.clamp(0, 1).permute(0, 2, 3, 1).float().cpu().numpy()]
+        )
 
 
 def to_tensor(pixels: np.ndarray) -> Tensor:
@@ -151,13 +176,16 @@ def to_tensor(pixels: np.ndarray) -> Tensor:
 
 
 def spread(pictures: Tensor) -> Tensor:
-    """(T, 3, H, W) pictures to the frames they stand for: the first for one, the others for TIME each."""
+    """(T, 3, H, W) pictures to the frames they stand for: the first for one, the others for TIME
+    each."""
     return torch.cat([pictures[:1], pictures[1:].repeat_interleave(TIME, dim=0)])
 
 
 def build(folder: Path, seed: int, width: int = 64, height: int = 48) -> Path:
     """Write seeded weights as a diffusers folder; returns it."""
-    from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
+    from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
+        FlowMatchEulerDiscreteScheduler,
+    )
 
     torch.manual_seed(seed)
     index: dict[str, Any] = {"_class_name": "FakeImageToVideoPipeline"}
