@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from benchmarks.large_model import LARGE, SMALL, build
-from src.catalog.models import find_model
 from src.catalog.profiles import find_profile
 from src.catalog.spec import ModelSpec
 from src.core.plan import Cache, Plan, SessionKey, Size
@@ -20,14 +19,17 @@ from src.engine.costs import Stopwatch
 from src.engine.estimates import counted_bytes
 from src.engine.session import Session
 from src.pipelines import compiling
+from src.pipelines.families import family_named
 from src.pipelines.memory import is_out_of_memory, release
-from src.pipelines.schedulers import timesteps
+from src.pipelines.models import find_model
 
 Told = dict[str, Any]
 """What a row found, by name."""
+FAMILY = family_named("cogvideox")
 PROMPT = "press briefing, push in"
 SMALL_SPEC = ModelSpec(
-    id="small", description="a rehearsal", native=Size(width=64, height=48), max_sequence_length=32, licence=""
+    id="small", family="cogvideox", description="a rehearsal", native=Size(width=64, height=48),
+    max_sequence_length=32, licence="",
 )
 
 
@@ -79,7 +81,8 @@ class Bench:
             "num_frames": self.frames, "fps": self.spec.defaults.fps, "native": self.spec.native,
             "delivered": self.spec.native, "upscaler": "lanczos", "seed": 0, "score": False, "cache": Cache(),
         }  # fmt: skip
-        steps = {"session": session.key, "timesteps": timesteps(len(guidance)), "guidance": guidance}
+        visited = FAMILY.timesteps(len(guidance), self.spec, stock=False)
+        steps = {"session": session.key, "timesteps": visited.timesteps, "guidance": guidance}
         return Plan(**usual | steps | fields)
 
     @property

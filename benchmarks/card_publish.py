@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from src.catalog.models import find_model
 from src.core.errors import BadInputError, MissingFileError
 from src.evaluation import memory
 from src.evaluation.pages import around_block, markdown_table, write_block
+from src.pipelines.models import find_model
 
 MODEL = "cogvideox-5b-i2v"
 PEAKS = {"fast": ("decode", "cache"), "exact": ("decode", "blocks"), "lean": ("lean",), "stream": ("offload",)}

@@ -11,15 +11,14 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch.nn.attention import sdpa_kernel
 
-from benchmarks.card_bench import Bench, Told, median
+from benchmarks.card_bench import FAMILY, Bench, Told, median
 from benchmarks.card_beside import flow, training, upscaler
 from benchmarks.card_run import Row
 from src.core.plan import Cache
 from src.core.progress import CancelToken, ignore
-from src.pipelines import compiling, denoise
+from src.pipelines import compiling
 from src.pipelines.adapter_files import AdapterFile, read_adapter
 from src.pipelines.adapters import linear_modules
-from src.pipelines.fast_vae import make_fast
 from src.pipelines.placement import place, stream
 from src.pipelines.tuning import BACKENDS, quantize
 
@@ -89,7 +88,7 @@ def _stock_bytes(bench: Bench) -> int:
 
 def decode(bench: Bench, told: Told) -> None:
     """Our decoder, whole and in tiles."""
-    make_fast(bench.pipe.vae)
+    FAMILY.loop.speed_up_vae(bench.pipe.vae)
     told["eager"] = _decode_seconds(bench)
     told["tiled"] = _decode_seconds(bench, tiling=True)
     told["counted_gb"] = bench.counted_gb("exact")
@@ -98,7 +97,7 @@ def decode(bench: Bench, told: Told) -> None:
 def decoder_compiled(bench: Bench, told: Told) -> None:
     """What no profile does, for it took more than 150 s once: the decoder as one graph."""
     decoder = bench.build().vae.decoder
-    make_fast(bench.pipe.vae)
+    FAMILY.loop.speed_up_vae(bench.pipe.vae)
     decoder.forward = compiling.Compiled(decoder)
     told["first"], *rest = (_decode_seconds(bench) for _ in range(3))
     told["compiled"] = median(rest)
@@ -110,7 +109,7 @@ def _decode_seconds(bench: Bench, tiling: bool = False) -> float:
     latents = torch.randn(shape, device=bench.device, dtype=bench.dtype)
 
     def run() -> None:
-        for _ in denoise.decode(bench.pipe, latents, ignore, CancelToken(), tiling):
+        for _ in FAMILY.loop.decode(bench.pipe, latents, ignore, CancelToken(), tiling):
             pass
 
     return bench.seconds(run, 1)[0]
@@ -127,8 +126,8 @@ def blocks(bench: Bench, told: Told) -> None:
 def compiled(bench: Bench) -> Any:
     """A session of the pipeline, whose blocks are compiled; made once for the pipeline."""
     if not hasattr(bench.pipe.transformer, "newsreel_compiled"):
-        make_fast(bench.pipe.vae)
-        compiling.compile_blocks(bench.pipe.transformer)
+        FAMILY.loop.speed_up_vae(bench.pipe.vae)
+        compiling.compile_blocks(bench.pipe.transformer, bench.pipe.transformer.transformer_blocks)
     attention = "flash" if bench.rehearse else "cudnn"
     return bench.session(compile=True, attention=attention)
 
@@ -163,7 +162,7 @@ def _adapter_file(bench: Bench, path: Path) -> AdapterFile:
             state[f"{name}.lora_A.weight"] = torch.randn(8, width) * 0.01
             state[f"{name}.lora_B.weight"] = torch.randn(width, 8) * 0.01
     save_file(state, path)
-    return read_adapter(str(path), path.parent, linear_modules(bench.pipe.transformer))
+    return read_adapter(str(path), path.parent, linear_modules(bench.pipe.transformer), FAMILY)
 
 
 def fp8(bench: Bench, told: Told) -> None:
@@ -197,7 +196,7 @@ def compiled_for_offload(bench: Bench, offload: str) -> Any:
     session = compiled(bench)
     key = session.key.model_copy(update={"offload": offload})
     bench.pipe.to("cpu")
-    place(bench.pipe, key)
+    place(FAMILY, bench.pipe, key)
     return bench.session(compile=True, offload=offload, attention=key.attention)
 
 
@@ -213,7 +212,7 @@ def lean(bench: Bench, told: Told) -> None:
 def int8(bench: Bench, told: Told) -> None:
     """int8 weights, compiled."""
     bench.build()
-    told["layers"] = quantize(bench.pipe.transformer, "int8")
+    told["layers"] = quantize(bench.pipe.transformer.transformer_blocks, "int8")
     steps = bench.steps(compiled(bench), (GUIDED,) * 4)
     told["first"], told["guided"] = steps[0], median(steps[1:])
 

@@ -12,10 +12,11 @@ from diffusers import (
 from torch import nn
 from transformers import T5Config, T5EncoderModel
 
-from src.pipelines.architectures import COGVIDEOX_5B as LARGE
-from src.pipelines.blueprint import train_tokenizer
+from src.pipelines.building import train_tokenizer
+from src.pipelines.families import family_named
 
 CORPUS = ["press briefing at city hall, slow push in", "market commentary on breaking news, pan left"]
+LARGE: dict[str, Any] = dict(family_named("cogvideox").architectures["cogvideox-5b-i2v"])
 SMALL: dict[str, dict[str, Any]] = {
     "text_encoder": LARGE["text_encoder"] | {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_heads": 4},
     "transformer": LARGE["transformer"] | {

@@ -13,7 +13,6 @@ import time
 
 import numpy as np
 
-from src.catalog.models import find_model
 from src.core.paths import REPOSITORY
 from src.core.plan import Plan
 from src.core.progress import CancelToken, ignore
@@ -25,6 +24,7 @@ from src.engine.resolve import resolve
 from src.engine.session import Session
 from src.media.images import fit_photograph, read_photograph
 from src.pipelines.locate import locate
+from src.pipelines.models import find_model
 
 SAMPLE = REPOSITORY / "data" / "samples" / "sample_image_1.png"
 

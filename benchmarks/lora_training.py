@@ -18,12 +18,14 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 
 from src.core.errors import BadInputError
 from src.core.paths import REPOSITORY
+from src.pipelines.family import Family
 
 
 def main() -> None:
@@ -79,8 +81,8 @@ def embedded(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def start(arguments: argparse.Namespace) -> tuple[float, tuple[Any, Any]]:
     """Everything before the first step: preflight, encodings, the transformer with its adapter, optimizer."""
-    from src.catalog.models import find_model
     from src.pipelines.locate import locate
+    from src.pipelines.models import find_model
     from src.training.dataset import read_dataset
     from src.training.encoding import Share
     from src.training.lora_settings import LoraSettings, Samples
@@ -128,7 +130,7 @@ class InsideTheLoop:
         frames, image = read_pixels(item.source)
         entry = encode_clip(self.pipe.vae, frames, image, 1, str(draw.seed))
         text = embed(self.pipe, item.prompt, self.length, torch.device("cpu"))
-        timestep = recipe._timestep(generator)
+        timestep = recipe.objective.timestep(generator, recipe.settings.high_noise)
         sample = recipe._sample(item, entry, generator, timestep, 0, torch.tensor(True), item.prompt)
         return sample | {"text": text}
 
@@ -180,19 +182,22 @@ def large_trainer(transformer: Any, sizes: dict[str, Any], dtype: torch.dtype, f
     """The recipe on one random clip, from a cache as a run has it."""
     from diffusers import CogVideoXDPMScheduler
 
+    from benchmarks.large_model import LARGE
     from src.media.clips import Sampling
     from src.pipelines.blueprint import SchedulerBlueprint
+    from src.pipelines.families import family_named
     from src.training.checkpoints import CheckpointManager
     from src.training.encoding import ClipSource
     from src.training.encoding_cache import Encoders, EncodingCache
     from src.training.loop import Trainer
-    from src.training.lora import Item, LoraRecipe, Schedule
+    from src.training.lora import Item, LoraRecipe
     from src.training.lora_layers import add_adapter
-    from src.training.lora_settings import LoraSettings, Samples
+    from src.training.lora_settings import LoraSettings, Samples, for_family
     from src.training.run_lora import make_accelerator
 
+    family = family_named("cogvideox")
     name = str(dtype).removeprefix("torch.")
-    settings = LoraSettings(rank=rank, samples=Samples(count=0))
+    settings = for_family(LoraSettings(rank=rank, samples=Samples(count=0)), family)
     size = Sampling(sizes["sample_frames"], 8.0, sizes["sample_width"] * 8, sizes["sample_height"] * 8)
     cache, encoders = EncodingCache(folder / "cache"), Encoders("", "", name, sizes["max_text_seq_length"])
     shape = ((size.num_frames - 1) // 4 + 1, sizes["out_channels"], sizes["sample_height"], sizes["sample_width"])
@@ -203,12 +208,20 @@ def large_trainer(transformer: Any, sizes: dict[str, Any], dtype: torch.dtype, f
         cache.write(encoders.text_address(text), {"embeds": torch.randn(length, width).to(dtype)})
     share = add_adapter(transformer, settings)
     item = Item("clip", ClipSource("clip", Path("none"), None, size, "clip"), "pan left")
-    alphas = CogVideoXDPMScheduler(**dataclasses.asdict(SchedulerBlueprint())).alphas_cumprod
-    schedule = Schedule(alphas, 0.7, 0.7, 8, "v_prediction")
-    recipe = LoraRecipe(transformer, [item], settings, schedule, encoders, cache)
+    scheduler = CogVideoXDPMScheduler(**dataclasses.asdict(SchedulerBlueprint()))
+    vae = SimpleNamespace(config=LARGE["vae"])
+    pipe = SimpleNamespace(scheduler=scheduler, vae=vae, transformer=transformer)
+    recipe = LoraRecipe(transformer, [item], settings, objective_of(family, pipe), encoders, cache)
     accelerator = make_accelerator(name)
     trainer = Trainer(recipe, settings.loop(10**6), 0, CheckpointManager(folder / "state"), False, accelerator)
     return trainer, share
+
+
+def objective_of(family: Family, pipe: Any) -> Any:
+    """The family's own, of a pipeline in memory."""
+    if family.training is None:
+        raise BadInputError(f"the family {family.name} is not trained")
+    return family.training.objective_of(pipe)
 
 
 if __name__ == "__main__":

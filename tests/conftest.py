@@ -45,7 +45,8 @@ def pytest_report_header() -> str | None:
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A diffusers folder with seeded random weights; runs 9 frames of 64x48 in a second."""
-    from src.pipelines.blueprint import TINY, build
+    from src.pipelines.blueprint import TINY
+    from src.pipelines.building import build
 
     return build(TINY, CORPUS, tmp_path_factory.mktemp("models") / "tiny", seed=0)
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import torch
 
-from src.pipelines.blueprint import TINY, assemble
+from src.pipelines.blueprint import TINY
+from src.pipelines.building import assemble
 
 
 def build_newer(folder: Path, frames: int = 17) -> Path:

@@ -32,6 +32,34 @@ class FrameRule(Config):
         above = [n for n in allowed if n > count][:1]
         return below + above
 
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Every allowed count, ascending."""
+        if self.only is not None:
+            return (self.only,)
+        return tuple(range(self.step + 1, self.most + 1, self.step))
+
+
+class SizeRule(Config):
+    """Which native sizes a model works at.
+
+    multiple: width and height must divide by this (VAE step x patch). native_only: at its own size alone, for which
+    its positions were learned; a clip is made at that in any case, an adapter may be trained at others.
+    """
+
+    multiple: int = 16
+    native_only: bool = False
+
+    def allows(self, size: Size) -> bool:
+        """Whether both sides are multiples."""
+        step = self.multiple
+        return min(size.width, size.height) >= step and not size.width % step and not size.height % step
+
+    def nearest(self, size: Size) -> Size:
+        """The multiples next to it."""
+        sides = (max(self.multiple, round(side / self.multiple) * self.multiple) for side in (size.width, size.height))
+        return Size(**dict(zip(("width", "height"), sides, strict=True)))
+
 
 class Defaults(Config):
     """What a request leaves open.
@@ -60,18 +88,15 @@ class Schedule(Config):
 class Memory(Config):
     """Bytes on the device, counted by `python -m src.evaluation.memory` for one clip of the model's own size.
 
-    text_encoder, transformer, vae: weights in 16 bit. text_stream, transformer_stream: what of a streamed part is there
-    at once. quantizable: of the transformer, what int8 halves. layers, hidden: transformer blocks, and the bytes of the
-    tokens between two of them, which step caches keep. The others are activations beside the weights: encode_text,
+    weights: of each part, in 16 bit. streams: of a part that streams, what is there at once.
+    quantizable: of what denoises, what int8 halves. layers, hidden: its blocks, and the bytes of the tokens
+    between two of them, which step caches keep. The others are activations beside the weights: encode_text,
     encode_image, denoise (a guided forward), decode (the whole picture), decode_tiled, decode_stock (the stock VAE).
     measured: peaks by profile, from a card (`python -m benchmarks.card --publish`).
     """
 
-    text_encoder: int = 0
-    transformer: int = 0
-    vae: int = 0
-    text_stream: int = 0
-    transformer_stream: int = 0
+    weights: dict[str, int] = Field(default_factory=dict)
+    streams: dict[str, int] = Field(default_factory=dict)
     quantizable: int = 0
     layers: int = 0
     hidden: int = 0
@@ -83,22 +108,29 @@ class Memory(Config):
     decode_stock: int = 0
     measured: dict[str, int] = Field(default_factory=dict)
 
+    @property
+    def known(self) -> bool:
+        """Whether anything was counted."""
+        return any(self.weights.values())
+
 
 class ModelSpec(Config):
     """One model.
 
+    family: which room of `src/pipelines/` runs it (`families.py`).
     repository: folder inside this repository that holds it. folder: a diffusers folder named by path.
     hub: repository id on the model hub, `revision` pinned to a commit; former: names that it had, under which it may
     lie in the hub's cache. download_bytes: of the whole snapshot.
     native: size it generates. delivered: size of its clips unless asked otherwise.
     delivery: how native becomes delivered unless asked otherwise: "lanczos" or a preset of the networks.
-    size_multiple: native sizes must divide by this (VAE step x patch).
+    sizes, frames: the rules of native sizes and of frame counts.
     max_sequence_length: prompt tokens it reads. template_guidance: press templates' guidance scales, which are
     tuned for the large models, apply to it.
     memory: what the planner reckons with. licence: of the weights.
     """
 
     id: str
+    family: str
     description: str
     repository: str | None = None
     folder: str | None = None
@@ -110,7 +142,7 @@ class ModelSpec(Config):
     native: Size
     delivered: Size = Size(width=720, height=480)
     delivery: str = "lanczos"
-    size_multiple: int = 16
+    sizes: SizeRule = Field(default_factory=SizeRule)
     max_sequence_length: int = 226
     template_guidance: bool = True
     frames: FrameRule = Field(default_factory=FrameRule)
@@ -120,9 +152,9 @@ class ModelSpec(Config):
 
     @model_validator(mode="after")
     def _native_fits(self) -> "ModelSpec":
-        step, size = self.size_multiple, self.native
-        if min(size.width, size.height) < step or size.width % step or size.height % step:
-            raise ValueError(f"native size {size} must be a multiple of {step} (VAE step x patch)")
+        if not self.sizes.allows(self.native):
+            step = self.sizes.multiple
+            raise ValueError(f"native size {self.native} must be a multiple of {step} (VAE step x patch)")
         return self
 
     @property
@@ -139,6 +171,14 @@ class ModelSpec(Config):
         if not self.frames.allows(count):
             nearest = " and ".join(str(n) for n in self.frames.nearest(count))
             raise BadInputError(f"{self.id} cannot make {count} frames; nearest that works: {nearest}")
+
+    def check_size(self, size: Size) -> None:
+        """Raise BadInputError, naming what would work, where the model cannot be trained at a native size."""
+        if self.sizes.native_only and size != self.native:
+            raise BadInputError(f"sizes: {self.id} is trained at {self.native} only, not {size}")
+        if not self.sizes.allows(size):
+            step, near = self.sizes.multiple, self.sizes.nearest(size)
+            raise BadInputError(f"sizes: {size} must be multiples of {step}; nearest: {near}")
 
     def deliver(self, width: int | None, height: int | None) -> Size:
         """The delivered size; a missing side follows from the model's shape.

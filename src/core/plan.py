@@ -2,10 +2,19 @@
 
 import hashlib
 import json
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, PlainSerializer
 
 from src.core.config import Config
+
+
+def _short(value: float) -> float:
+    return int(value) if value == int(value) else value
+
+
+Timestep = Annotated[float, PlainSerializer(_short, return_type=int | float, when_used="json")]
+"""A timestep; written as an integer where it is whole, as plans have always written theirs."""
 
 
 class Size(Config):
@@ -19,7 +28,10 @@ class Size(Config):
 
 
 class SessionKey(Config):
-    """What a warm pipeline is bound to; plans with an equal key share one load. Fields as in `Profile`."""
+    """What a warm pipeline is bound to; plans with an equal key share one load. Fields as in `Profile`.
+
+    family: which room of `src/pipelines/` runs the model.
+    """
 
     model: str
     source: str
@@ -31,6 +43,7 @@ class SessionKey(Config):
     attention: str = "auto"
     quantize: str = "none"
     tiling: bool = False
+    family: str = "cogvideox"
 
 
 class Cache(Config):
@@ -55,7 +68,8 @@ class Upscale(Config):
     scale: int
 
 
-LATER = ("upscale", "upscaler_weights", "prompts_per_forward", "filters", "finishers")
+LATER = ("upscale", "upscaler_weights", "prompts_per_forward", "filters", "finishers", "sigmas")
+LATER_IN_SESSION = ("family",)
 """Fields that older plans had not; where they hold their defaults, the digest leaves them out, so that the digest of an
 older plan is still its own."""
 
@@ -65,7 +79,8 @@ class Plan(Config):
 
     session: what must be loaded. weights: SHA-256 of each weight file, by its name in the model folder.
     image_sha256: of the photograph's file as given. prompt, negative_prompt: final wording, template applied.
-    timesteps: of the training schedule, descending. guidance: scale at each step; all 1 means no guidance.
+    timesteps: of the training schedule, descending. sigmas: the noise level of each step, of a family that matches
+    flows; None where the timesteps say all. guidance: scale at each step; all 1 means no guidance.
     native: what the model makes. delivered: what the clip has, reached by `upscaler`. upscale: what enlarges it beyond
     that, None for nothing. upscaler_weights: SHA-256 of the files of both, by name. seed: of the run's generator.
     max_sequence_length: tokens of the prompt that the model reads. cache: of transformer blocks between steps.
@@ -85,7 +100,7 @@ class Plan(Config):
     negative_prompt: str
     max_sequence_length: int
     scheduler: str
-    timesteps: tuple[int, ...]
+    timesteps: tuple[Timestep, ...]
     guidance: tuple[float, ...]
     num_frames: int
     fps: float
@@ -103,6 +118,7 @@ class Plan(Config):
     prompts_per_forward: int = 1
     filters: tuple[str, ...] = ()
     finishers: tuple[str, ...] = ()
+    sigmas: tuple[float, ...] | None = None
 
     @property
     def written(self) -> Size:
@@ -120,10 +136,13 @@ class Plan(Config):
 
     def digest(self) -> str:
         """SHA-256 over the canonical JSON of the plan."""
-        unused = {name for name in LATER if getattr(self, name) == _default(name)}
+        unused = {name: True for name in unused_fields(self, LATER)}
+        unused |= {"session": unused_fields(self.session, LATER_IN_SESSION)}
         text = json.dumps(self.model_dump(mode="json", exclude=unused), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _default(name: str) -> object:
-    return Plan.model_fields[name].get_default(call_default_factory=True)
+def unused_fields(config: Config, names: tuple[str, ...]) -> set[str]:
+    """Which of these fields hold their defaults."""
+    fields = type(config).model_fields
+    return {name for name in names if getattr(config, name) == fields[name].get_default(call_default_factory=True)}

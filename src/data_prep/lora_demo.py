@@ -74,9 +74,9 @@ def render(
     """
     from loguru import logger
 
-    from src.catalog.models import find_model
     from src.console.progress import ProgressBar
     from src.core.progress import Progress
+    from src.pipelines.models import find_model
     from src.scenes.moves import TAUGHT
     from src.scenes.sampler import Mix, SceneSampler
     from src.training.dataset import write_dataset

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from src.catalog.models import find_model
 from src.catalog.profiles import find_profile
 from src.catalog.spec import ModelSpec
 from src.core.errors import NewsreelError
@@ -23,6 +22,7 @@ from src.engine.planner import parse_cache
 from src.engine.resolve import check, resolve
 from src.pipelines.adapter_files import find_file, read_adapter, split_weight
 from src.pipelines.locate import find, locate
+from src.pipelines.models import find_model
 
 UNIT = 720 * 480
 """Pixels of the frame that costs are counted in."""

@@ -6,7 +6,7 @@ from src.catalog.profiles import find_profile, load_profiles
 from src.catalog.spec import ModelSpec
 from src.core.hardware import Hardware
 from src.core.request import Request
-from src.engine.estimates import needed_bytes
+from src.engine.estimates import denoiser_bytes, needed_bytes
 from src.engine.planner import (
     ProfileChoice,
     apply_switches,
@@ -18,6 +18,7 @@ from src.engine.planner import (
     short_of_host,
     width,
 )
+from src.pipelines.families import family_of
 
 LARGE_BYTES = 1_000_000_000
 
@@ -40,9 +41,9 @@ def _steps_advice(request: Request, spec: ModelSpec) -> tuple[str, ...]:
 def _device_advice(request: Request, spec: ModelSpec, hardware: Hardware) -> tuple[str, ...]:
     if hardware.device == "cpu":
         large = f"{spec.id} on a CPU takes hours; --model nano takes half a minute"
-        unused = ("this Mac's GPU is not used: CogVideoX runs on CUDA, or on the CPU",)
+        unused = (f"this Mac's GPU is not used: {family_of(spec).title} runs on CUDA, or on the CPU",)
         return (unused if hardware.vendor == "apple" else ()) + (
-            (large,) if spec.memory.transformer > LARGE_BYTES else ()
+            (large,) if denoiser_bytes(spec) > LARGE_BYTES else ()
         )
     chosen = choices(request, spec, hardware)[0]
     moved = _offload_advice(request, chosen, spec, hardware)

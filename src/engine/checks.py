@@ -120,6 +120,6 @@ def model(spec: ModelSpec, hardware: Hardware) -> Check:
 
 
 def _short_plan(spec: ModelSpec, hardware: Hardware) -> Plan:
-    frames = spec.frames.only or spec.frames.step + 1
+    frames = spec.frames.counts[0]
     request = Request(input_image="none.png", prompt="a test", num_frames=frames, num_inference_steps=2)
     return resolve(request, spec, hardware, load_templates(), weight_hashes(locate(spec)), "", 0)[0]

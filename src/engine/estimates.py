@@ -2,6 +2,8 @@
 
 from src.catalog.profiles import Profile
 from src.catalog.spec import Memory, ModelSpec
+from src.pipelines.families import family_of
+from src.pipelines.family import Role, parts_of
 
 RESERVE_BYTES = 1_000_000_000
 RESERVE_SHARE = 0.05
@@ -30,7 +32,7 @@ def needed_bytes(profile: Profile, spec: ModelSpec, num_frames: int | None = Non
 def _peak(profile: Profile, spec: ModelSpec, num_frames: int | None, width: int) -> tuple[int, int]:
     """Weights and activations at the stage that needs most; a peak measured on a card counts where it is larger."""
     longer = max(1.0, (num_frames or 0) / spec.defaults.num_frames)
-    held, moments = _stages(profile, spec.memory, longer)
+    held, moments = _stages(profile, spec, longer)
     weights, activations = max(moments, key=sum)
     weights, activations = round(width * (held + weights)), round(width * activations)
     usual = longer == 1 and width == 1
@@ -40,26 +42,41 @@ def _peak(profile: Profile, spec: ModelSpec, num_frames: int | None, width: int)
 
 def resident_bytes(profile: Profile, spec: ModelSpec) -> int:
     """Weights that stay on the device from load to end."""
-    return _stages(profile, spec.memory, 1.0)[0]
+    return _stages(profile, spec, 1.0)[0]
 
 
-def _stages(profile: Profile, memory: Memory, longer: float) -> tuple[int, list[tuple[float, float]]]:
+def denoiser_bytes(spec: ModelSpec) -> int:
+    """Weights of all that denoises, in 16 bit."""
+    return sum(_weights(spec, "denoiser"))
+
+
+def _weights(spec: ModelSpec, role: Role) -> list[int]:
+    """Weights of each part that does one thing; 0 where none are known."""
+    return [spec.memory.weights.get(part.name, 0) for part in parts_of(family_of(spec), role)]
+
+
+def _streams(spec: ModelSpec, role: Role) -> int:
+    """What of a part of this role is there at once while it streams: one part at a time."""
+    return max((spec.memory.streams.get(part.name, 0) for part in parts_of(family_of(spec), role)), default=0)
+
+
+def _stages(profile: Profile, spec: ModelSpec, longer: float) -> tuple[int, list[tuple[float, float]]]:
     """Weights that stay on the device throughout, and for each stage further weights and activations."""
-    transformer = memory.transformer - (memory.quantizable // 2 if profile.quantize != "none" else 0)
+    memory, vae, encoders = spec.memory, sum(_weights(spec, "vae")), sum(_weights(spec, "text"))
+    transformer = denoiser_bytes(spec) - (memory.quantizable // 2 if profile.quantize != "none" else 0)
     text, image = memory.encode_text, memory.encode_image
     denoise = longer * (memory.denoise + _cached(profile, memory))
     decode = _decode(profile, memory, longer)
     if profile.offload == "none":
-        return memory.text_encoder + transformer + memory.vae, [(0, text), (0, image), (0, denoise), (0, decode)]
+        return encoders + transformer + vae, [(0, text), (0, image), (0, denoise), (0, decode)]
     if profile.offload == "sequential":
         return LARGEST_LAYER, [(0, text), (0, image), (0, denoise), (0, decode)]
     if profile.vae == "stock":  # accelerate keeps T5 until the transformer comes
-        first = memory.text_encoder + memory.vae
-        return 0, [(first, image), (transformer, denoise), (memory.vae, decode)]
+        return 0, [(encoders + vae, image), (transformer, denoise), (vae, decode)]
     here = {"text": transformer, "model": 0}.get(profile.offload, 0)
-    while_denoising = {"text": 0, "model": transformer}.get(profile.offload, memory.transformer_stream)
-    stages = [(memory.text_stream, text), (0, image), (while_denoising, denoise), (0, decode)]
-    return memory.vae + here, stages
+    while_denoising = {"text": 0, "model": transformer}.get(profile.offload, _streams(spec, "denoiser"))
+    stages = [(_streams(spec, "text"), text), (0, image), (while_denoising, denoise), (0, decode)]
+    return vae + here, stages
 
 
 def _cached(profile: Profile, memory: Memory) -> int:
@@ -79,7 +96,6 @@ def host_bytes(profile: Profile, spec: ModelSpec, as_stored: bool, width: int = 
     as_stored: weights run in the dtype of their files. They are mapped from there, and the system may drop and read
     them again; pinned blocks, and weights in another dtype, it may not. width: as of `counted_bytes`.
     """
-    memory = spec.memory
-    pinned = memory.transformer if profile.offload == "group" else 0
-    copied = 0 if as_stored else memory.text_encoder + memory.transformer + memory.vae
+    pinned = denoiser_bytes(spec) if profile.offload == "group" else 0
+    copied = 0 if as_stored else sum(spec.memory.weights.values())
     return HOST_RESERVE + width * max(pinned, copied)

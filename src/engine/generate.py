@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from src.artifacts.store import LocalStore
-from src.catalog.models import find_model
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, OutputError
 from src.core.hardware import Hardware, unoccupied
@@ -24,6 +23,7 @@ from src.engine.resolve import check, draw_seed, resolve, upscaler_files, wordin
 from src.media.images import Photograph, read_photograph
 from src.pipelines.adapter_files import AdapterFile, read_adapter
 from src.pipelines.locate import find, how_to_fetch, locate, weight_hashes
+from src.pipelines.models import find_model
 from src.upscaling.files import file_hashes
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def plans_for(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
 
 def sized(prepared: Prepared, hardware: Hardware) -> Prepared:
     """With the memory that the planner reckons with: of a folder on a GPU, counted from its own configuration files."""
-    if hardware.device == "cpu" or prepared.spec.memory.transformer:
+    if hardware.device == "cpu" or prepared.spec.memory.known:
         return prepared
     from src.pipelines.folder_memory import counted_folder
 

@@ -21,8 +21,9 @@ from src.core.result import Costs
 from src.core.text import read_json
 from src.pipelines.adapter_files import split_weight
 
-SCHEMA_VERSION = 2
-"""2 added `upscale` and `upscaler_weights` to the plan; a manifest of version 1 reads as one that enlarges nothing."""
+SCHEMA_VERSION = 3
+"""2 added `upscale` and `upscaler_weights` to the plan; a manifest of version 1 reads as one that enlarges nothing. 3
+added `sigmas`, and `family` to the session; older ones are of CogVideoX."""
 PACKAGES = ("torch", "diffusers", "transformers", "numpy", "av", "pillow")
 
 

@@ -135,7 +135,7 @@ def lacks(profile: Profile, hardware: Hardware) -> str:
 
 def short_of_host(profile: Profile, request: Request, spec: ModelSpec, hardware: Hardware) -> str:
     """What the profile lacks of the machine's own memory, "" for nothing or where that is not known."""
-    if hardware.device == "cpu" or not hardware.free_host_memory or not spec.memory.transformer:
+    if hardware.device == "cpu" or not hardware.free_host_memory or not spec.memory.known:
         return ""
     as_stored = request.dtype == "bfloat16" or (request.dtype == "auto" and hardware.bf16)
     needs, free = host_bytes(profile, spec, as_stored, width(request)), hardware.free_host_memory

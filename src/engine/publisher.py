@@ -131,7 +131,7 @@ class Publisher:
             return None
         from src.engine.preview import Previewer
 
-        return Previewer(session.load(), self.show)
+        return Previewer(session.family, session.load(), self.show)
 
     @staticmethod
     def _score(scoring: TemporalScorer | None, watch: Stopwatch) -> dict[str, Any] | None:

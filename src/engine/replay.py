@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.artifacts.store import LocalStore
-from src.catalog.models import MODELS, find_model
+from src.catalog.models import MODELS
 from src.catalog.spec import ModelSpec
 from src.catalog.upscalers import find_upscaler
 from src.core.errors import BadInputError, MissingFileError
@@ -19,6 +19,7 @@ from src.engine.manifest import Manifest, read_manifest, versions
 from src.media.images import Photograph, read_photograph
 from src.pipelines.adapter_files import read_adapter
 from src.pipelines.locate import locate, weight_hashes
+from src.pipelines.models import find_model
 from src.upscaling.files import OURS, file_hashes, plan_files
 
 

@@ -14,7 +14,8 @@ from src.core.prompts import Template, find_template
 from src.core.request import Request, check_mode
 from src.engine.finishing import check_names
 from src.engine.planner import FEWEST, ProfileChoice, can_compile, choices, compiling_lacks, parse_cache
-from src.pipelines.schedulers import timesteps
+from src.pipelines.families import family_of
+from src.pipelines.family import Timesteps
 from src.upscaling.files import delivery_files, preset_files
 
 LARGEST = 16384
@@ -60,6 +61,7 @@ def decided(
     spec.check_frames(num_frames)
     delivered = spec.deliver(request.width, request.height)
     steps, guidance = steps_and_guidance(request, spec, template_guidance)
+    visited = timesteps(steps, request, spec)
     common = {
         "mode": request.mode,
         "fit": request.fit,
@@ -67,7 +69,8 @@ def decided(
         "negative_prompt": negative,
         "max_sequence_length": spec.max_sequence_length,
         "scheduler": scheduler(request, spec),
-        "timesteps": timesteps(steps, *spacing(request, spec)),
+        "timesteps": visited.timesteps,
+        "sigmas": visited.sigmas,
         "num_frames": num_frames,
         "fps": request.fps or spec.defaults.fps,
         "native": spec.native,
@@ -177,7 +180,7 @@ def check_steps(steps: int, request: Request, spec: ModelSpec) -> None:
     most = spec.schedule.train_timesteps
     if steps > most:
         raise BadInputError(f"{spec.id} was trained with {most} timesteps; {steps} steps are more, {most} is the most")
-    works = next(count for count in range(steps, 0, -1) if len(timesteps(count, *spacing(request, spec))) == count)
+    works = next(count for count in range(steps, 0, -1) if len(timesteps(count, request, spec).timesteps) == count)
     if works != steps:
         raise BadInputError(f"the scheduler cannot make {steps} steps, rounding adds one below zero; take {works}")
 
@@ -206,14 +209,15 @@ def scheduler(request: Request, spec: ModelSpec) -> str:
     """The baseline keeps the checkpoint's own scheduler, which is what "stock" means."""
     if request.mode == "baseline":
         return "checkpoint"
+    known = family_of(spec).schedulers
+    if request.scheduler is not None and request.scheduler not in known:
+        raise BadInputError(f"{spec.id} has no scheduler {request.scheduler}; it has {' and '.join(known)}")
     return request.scheduler or spec.defaults.scheduler
 
 
-def spacing(request: Request, spec: ModelSpec) -> tuple[str, int, int]:
-    """Spacing, training timesteps and offset: the checkpoint's own for the baseline, else trailing."""
-    if request.mode == "baseline":
-        return spec.schedule.spacing, spec.schedule.train_timesteps, spec.schedule.offset
-    return "trailing", spec.schedule.train_timesteps, 0
+def timesteps(count: int, request: Request, spec: ModelSpec) -> Timesteps:
+    """What so many steps visit; the baseline's are those of the checkpoint's own scheduler."""
+    return family_of(spec).timesteps(count, spec, stock=request.mode == "baseline")
 
 
 def session_key(request: Request, spec: ModelSpec, hardware: Hardware, profile: Profile) -> SessionKey:
@@ -233,6 +237,7 @@ def session_key(request: Request, spec: ModelSpec, hardware: Hardware, profile: 
         attention=profile.attention,
         quantize=profile.quantize,
         tiling=profile.tiling,
+        family=spec.family,
     )
 
 

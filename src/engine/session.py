@@ -13,6 +13,8 @@ from src.core.progress import CancelToken, Listener
 from src.engine.costs import Stopwatch
 from src.engine.session_run import Ready, Run, begin, denoising, tiled
 from src.pipelines.adapter_files import AdapterFile
+from src.pipelines.families import family_named
+from src.pipelines.family import parts_of
 
 if TYPE_CHECKING:
     from src.pipelines.denoise import Preview
@@ -31,6 +33,7 @@ class Session:
     def __init__(self, key: SessionKey, folder: Path, loader: Loader | None = None) -> None:
         self.key = key
         self.folder = folder
+        self.family = family_named(key.family)
         self._loader = loader
         self.adapters: tuple[AdapterFile, ...] = ()
         self._pipe: Any = None
@@ -52,7 +55,7 @@ class Session:
             self._checkpoint_scheduler = self._pipe.scheduler
             self._rack = AdapterRack(self._pipe)
             if self.key.vae != "stock":
-                self.encodings = share_encodings(self._pipe)
+                self.encodings = share_encodings(self.family, self._pipe)
         return self._pipe
 
     def unload(self) -> None:
@@ -72,7 +75,8 @@ class Session:
         """The end of the prompt that the model will not read because it is beyond `limit` tokens; "" if none."""
         from src.pipelines.text import beyond
 
-        return beyond(self.load().tokenizer, prompt, limit)
+        tokenizers = [getattr(self.load(), name) for name in self.family.tokenizers]
+        return beyond(tokenizers[0], prompt, limit) if tokenizers else ""
 
     def remarks(self, plan: Plan) -> tuple[str, ...]:
         """What the last run has to say of itself: that its step cache skipped nothing."""
@@ -95,7 +99,7 @@ class Session:
         Latents that are there already for this very plan are decoded; everything else is computed here. Where memory
         runs out while decoding, the latents are kept for the plan that decodes in tiles.
         """
-        run = Run(self._prepared(plan, watch), plan, pixels, watch, listener, cancel, preview, self._keep)
+        run = Run(self.family, self._prepared(plan, watch), plan, pixels, watch, listener, cancel, preview, self._keep)
         ready = self._ready.get(plan.digest())
         for piece in run.stock() if plan.mode == "baseline" else run.ours(ready):
             yield from piece
@@ -126,9 +130,9 @@ class Session:
         pipe = self._prepared(first, watch)
         try:
             with watch.stage("encode"):
-                clips = [begin(pipe, plan, pixels) for plan, pixels in zip(plans, pictures, strict=True)]
-            with watch.stage("denoise"), denoising(pipe, first.session):
-                made = denoise.denoise(pipe, first, clips, listener, cancel)
+                clips = [begin(self.family, pipe, plan, pixels) for plan, pixels in zip(plans, pictures, strict=True)]
+            with watch.stage("denoise"), denoising(self.family, pipe, first.session):
+                made = denoise.denoise(self.family, pipe, first, clips, listener, cancel)
         finally:
             pipe.maybe_free_model_hooks()
         seconds = {stage: watch.seconds[stage] / len(plans) for stage in ("encode", "denoise")}
@@ -143,21 +147,14 @@ class Session:
 
     def _set_scheduler(self, plan: Plan) -> None:
         """A fresh scheduler for each run, so that no state of an earlier run is left in it."""
-        from src.pipelines.schedulers import make_scheduler
-
-        stock = self._checkpoint_scheduler
-        if plan.scheduler == "checkpoint":
-            self._pipe.scheduler = type(stock).from_config(stock.config)
-        else:
-            self._pipe.scheduler = make_scheduler(plan.scheduler, stock.config)
-        self._pipe.scheduler.set_timesteps(plan.num_inference_steps, device=self.key.device)
+        self._pipe.scheduler = self.family.loop.make_scheduler(self._checkpoint_scheduler, plan, self.key.device)
         visited = tuple(self._pipe.scheduler.timesteps.tolist())
-        if visited != plan.timesteps:
+        if not same_timesteps(visited, plan.timesteps):
             raise AssertionError(f"the scheduler visits {visited}, the plan says {plan.timesteps}")
 
     def _set_adapters_and_cache(self, plan: Plan) -> None:
         """Exactly the plan's adapters, and its step cache without state of an earlier run."""
-        from src.pipelines.tuning import use_cache
+        from src.pipelines.tuning import use_caches
 
         by_hash = {adapter.reference.sha256: adapter for adapter in self.adapters}
         missing = [adapter.file for adapter in plan.adapters if adapter.sha256 not in by_hash]
@@ -166,7 +163,7 @@ class Session:
         files = [replace(by_hash[adapter.sha256], reference=adapter) for adapter in plan.adapters]
         if self._rack.put(files) and self.key.compile:
             self._count_change()
-        use_cache(self._pipe.transformer, plan.cache)
+        use_caches(self.family, self._pipe, plan.cache)
         self._count_work(plan)
 
     def _count_change(self) -> None:
@@ -184,7 +181,13 @@ class Session:
         if self._cache_work is not None:
             self._cache_work.close()
         watched = plan.cache.name != "none" and not self.key.compile
-        self._cache_work = CacheWork(self._pipe.transformer) if watched else None
+        part = parts_of(self.family, "denoiser")[0]
+        self._cache_work = CacheWork(getattr(self._pipe, part.name), part) if watched else None
+
+
+def same_timesteps(visited: Sequence[float], planned: Sequence[float]) -> bool:
+    """Whether they are the same to a thousandth of a training step: those of flows are float32, and no integers."""
+    return len(visited) == len(planned) and all(abs(a - b) < 1e-3 for a, b in zip(visited, planned, strict=True))
 
 
 class Sessions:

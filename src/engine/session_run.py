@@ -10,6 +10,8 @@ import numpy as np
 from src.core.plan import Plan, SessionKey
 from src.core.progress import CancelToken, Listener, Progress
 from src.engine.costs import Stopwatch
+from src.pipelines.family import Family
+from src.pipelines.sides import Clip
 
 if TYPE_CHECKING:
     from src.pipelines.denoise import Preview
@@ -22,38 +24,39 @@ def tiled(plan: Plan) -> Plan:
 
 @dataclass(frozen=True)
 class Ready:
-    """Clean latents (1, F, C, h, w) of one plan, and its share of what they cost, by stage."""
+    """Clean latents of one plan, as its family decodes them, and its share of what they cost, by stage."""
 
     latents: Any
     seconds: dict[str, float]
 
 
 @contextmanager
-def denoising(pipe: Any, key: SessionKey) -> Iterator[None]:
+def denoising(family: Family, pipe: Any, key: SessionKey) -> Iterator[None]:
     """What holds while the transformer runs: where it lies, and its attention kernel."""
     from src.pipelines.placement import for_denoising
+    from src.pipelines.roles import denoisers
     from src.pipelines.tuning import attention_kernel, drop_state
 
     try:
-        with for_denoising(pipe, key), attention_kernel(key.attention, key.device):
+        with for_denoising(family, pipe, key), attention_kernel(key.attention, key.device):
             yield
     finally:
-        drop_state(pipe.transformer)
+        for part in denoisers(family, pipe):
+            drop_state(part)
 
 
-def begin(pipe: Any, plan: Plan, pixels: np.ndarray) -> Any:
+def begin(family: Family, pipe: Any, plan: Plan, pixels: np.ndarray) -> Clip:
     """The clip before its first step."""
-    from src.pipelines import denoise
     from src.pipelines.memory import generator_for
 
-    generator = generator_for(plan.seed)
-    return denoise.Clip(denoise.condition(pipe, plan, pixels, generator), generator)
+    return family.loop.begin(pipe, plan, pixels, generator_for(plan.seed))
 
 
 @dataclass(frozen=True)
 class Run:
     """One run of a loaded pipeline, and who watches it. keep: takes the latents that could not be decoded."""
 
+    family: Family
     pipe: Any
     plan: Plan
     pixels: np.ndarray
@@ -72,11 +75,11 @@ class Run:
             self.pipe.maybe_free_model_hooks()
 
     def _decoded(self, latents: Any) -> Iterator[np.ndarray]:
-        from src.pipelines import denoise
         from src.pipelines.memory import is_out_of_memory
 
+        tiling = self.plan.session.tiling
         try:
-            pieces = denoise.decode(self.pipe, latents, self.listener, self.cancel, self.plan.session.tiling)
+            pieces = self.family.loop.decode(self.pipe, latents, self.listener, self.cancel, tiling)
             yield from self.watch.drain("decode", pieces)
         except (MemoryError, RuntimeError) as error:
             if is_out_of_memory(error):
@@ -89,10 +92,13 @@ class Run:
 
         with self.watch.stage("encode"):
             self.cancel.check()
-            clip = begin(self.pipe, self.plan, self.pixels)
+            clip = begin(self.family, self.pipe, self.plan, self.pixels)
             self.listener(Progress("encode", 1, 1))
-        with self.watch.stage("denoise"), denoising(self.pipe, self.plan.session):
-            return denoise.denoise(self.pipe, self.plan, [clip], self.listener, self.cancel, self.preview)[0]
+        with self.watch.stage("denoise"), denoising(self.family, self.pipe, self.plan.session):
+            made = denoise.denoise(
+                self.family, self.pipe, self.plan, [clip], self.listener, self.cancel, self.preview
+            )
+        return made[0]
 
     def _taken(self, ready: Ready) -> Any:
         for stage, seconds in ready.seconds.items():
@@ -106,5 +112,7 @@ class Run:
 
         generator = generator_for(self.plan.seed)
         with self.watch.stage("generate"):
-            frames = run_stock(self.pipe, self.plan, self.pixels, generator, self.listener, self.cancel)
+            frames = run_stock(
+                self.family, self.pipe, self.plan, self.pixels, generator, self.listener, self.cancel
+            )
         yield frames

@@ -44,10 +44,10 @@ def _main(values: dict[str, Any]) -> None:
 
 def settings_of(values: dict[str, Any]) -> dict[str, Any]:
     """Steps, guidance, frames and dtype: as given, else the model's. Raises BadInputError on what cannot be made."""
-    from src.catalog.models import find_model
     from src.core.config import validate
     from src.core.request import Request
     from src.engine.resolve import steps_and_guidance
+    from src.pipelines.models import find_model
 
     spec, names = find_model("nano"), ("num_inference_steps", "guidance_scale", "num_frames", "dtype")
     given = {name: values[name] for name in names if values[name] is not None}
@@ -96,20 +96,21 @@ def _sampler(values: dict[str, Any]) -> tuple[Any, Any, str]:
     import torch
 
     from src.evaluation.embedded_figures import Sampler
-    from src.pipelines.fast_vae import make_fast
+    from src.pipelines.families import family_of
     from src.pipelines.loading import read_pipeline
+    from src.pipelines.models import spec_of_folder
     from src.training.sheets import sample
 
-    pipeline = read_pipeline(values["model"] or CHECKPOINTS / "nano", torch.float32)
-    make_fast(pipeline.vae)
+    folder = values["model"] or CHECKPOINTS / "nano"
+    pipeline, spec = read_pipeline(folder, torch.float32), spec_of_folder(folder)
+    family_of(spec).loop.speed_up_vae(pipeline.vae)
     steps, scale, frames = (values[name] for name in ("num_inference_steps", "guidance_scale", "num_frames"))
     bf16 = values["dtype"] == "bfloat16"
 
     def make(photograph: "np.ndarray", prompt: str, seed: int, guidance: float) -> "np.ndarray":
         return sample(pipeline, photograph, prompt, frames, seed, steps, guidance, bf16)
 
-    config, cell = pipeline.transformer.config, pipeline.vae_scale_factor_spatial
-    width, height = cell * config.sample_width, cell * config.sample_height
+    width, height = spec.native.width, spec.native.height
     settings = f"{frames} frames at {width}x{height}, {steps} DPM steps, guidance {scale:g}."
     return pipeline, Sampler(make, width, height, scale), settings
 

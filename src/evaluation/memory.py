@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from src.catalog.models import MODELS, find_model
+from src.catalog.models import MODELS
 from src.catalog.spec import Memory, ModelSpec
 from src.console.output import command
 from src.core.errors import BadInputError
@@ -19,6 +19,7 @@ from src.core.paths import CONFIGS
 from src.core.request import Request
 from src.engine.planner import choices
 from src.evaluation.pages import around_block, markdown_table, write_block
+from src.pipelines.models import find_model
 
 CARDS = (8, 10, 12, 16, 24, 32, 40, 48, 80, 141)
 """GB as they are sold."""
@@ -76,18 +77,20 @@ def _file_of(spec: ModelSpec) -> Path:
 
 def count_of(spec: ModelSpec) -> Memory:
     """Count the model anew, keeping what was measured on a card."""
-    from src.pipelines.architectures import ARCHITECTURES
+    from src.pipelines.families import family_of
     from src.pipelines.folder_memory import count_folder
     from src.pipelines.footprint import count
     from src.pipelines.locate import locate
 
-    counted = count(spec) if spec.id in ARCHITECTURES else count_folder(spec, locate(spec))
+    counted = count(spec) if spec.id in family_of(spec).architectures else count_folder(spec, locate(spec))
     return counted.model_copy(update={"measured": spec.memory.measured})
 
 
 def figures(memory: Memory) -> str:
     """One line a figure, in GB."""
-    values = memory.model_dump(exclude={"measured", "layers"})
+    values = {f"weights of {part}": value for part, value in memory.weights.items()}
+    values |= {f"{part} as it streams": value for part, value in memory.streams.items()}
+    values |= memory.model_dump(exclude={"measured", "layers", "weights", "streams"})
     return markdown_table(("What", "GB"), [(name, f"{value / 1e9:.3f}") for name, value in values.items()])
 
 

@@ -89,10 +89,10 @@ def _measure(names: list[str], clips: int, directed: int, values: dict[str, Any]
 
 def make_bench(values: dict[str, Any], frames: Path) -> Any:
     """The model that is measured. Raises as `locate` does where its weights are missing."""
-    from src.catalog.models import find_model
     from src.engine.probe import probe
     from src.evaluation.quality_rows import Bench
     from src.pipelines.locate import locate, weight_hashes
+    from src.pipelines.models import find_model
 
     spec = find_model(values["model"] or "nano")
     if values["num_frames"] is not None:

@@ -12,6 +12,8 @@ from src.core.files import sha256_of
 from src.core.paths import is_file, is_folder
 from src.core.plan import Adapter
 from src.pipelines.adapter_keys import Modules, Pair, base_modules, pair_up
+from src.pipelines.families import family_of_folder
+from src.pipelines.family import Family
 from src.pipelines.locate import base_hash
 from src.pipelines.tensor_files import BITS, TensorFile, read_tensor_file
 
@@ -52,11 +54,13 @@ class AdapterFile:
     scale: Scale = Scale()
 
 
-def read_adapter(text: str, base: Path, modules: Modules | None = None) -> AdapterFile:
+def read_adapter(
+    text: str, base: Path, modules: Modules | None = None, family: Family | None = None
+) -> AdapterFile:
     """Read `PATH` or `PATH=WEIGHT`. Raises MissingFileError or BadInputError with what is wrong.
 
     base: folder of the model it will be used on; an adapter that does not fit its weights' headers is refused.
-    modules: of a transformer that lies in no folder.
+    modules, family: of a transformer that lies in no folder.
     """
     location, weight = split_weight(text)
     path = find_file(Path(location))
@@ -66,8 +70,9 @@ def read_adapter(text: str, base: Path, modules: Modules | None = None) -> Adapt
     if not tensors.tensors or not any(re.search("lora|alpha|matrix_[AB]|lokr|hada", key) for key in tensors.tensors):
         raise BadInputError(f"{path} has no LoRA weights: it would change nothing")
     check_base(path, tensors.metadata, base)
-    fits = base_modules(base) if modules is None else modules
-    pairs = pair_up(path, tensors.tensors, fits)
+    family = family or family_of_folder(base)
+    fits = base_modules(family, base) if modules is None else modules
+    pairs = pair_up(family, path, tensors.tensors, fits)
     _check_pairs(tensors, pairs, fits)
     file = f"{path.parent.name}/{path.name}"
     reference = Adapter(file=file, sha256=sha256_of(path), weight=weight)

@@ -2,8 +2,7 @@
 
 Known forms: diffusers (`transformer.X.lora_A.weight`, `X.lora.down.weight`), PEFT (`base_model.model.X.lora_A.weight`),
 kohya and musubi (`lora_unet_X.lora_down.weight` with one or two underscores, dots written as underscores),
-`diffusion_model.X.lora_A.weight`, and SAT (`model.diffusion_model.transformer.layers.N.attention.
-query_key_value.matrix_A.0`: 0, 1, 2 are queries, keys, values).
+`diffusion_model.X.lora_A.weight`, and what trainers of one family alone write (`Family.lora_place`).
 """
 
 import re
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from src.core.errors import BadInputError
+from src.pipelines.family import Family, Place, parts_of
 from src.pipelines.tensor_files import read_tensor_file
 
 Modules = dict[str, tuple[int, int]]
@@ -25,8 +25,6 @@ WEIGHT = re.compile(
 )
 ALPHA = re.compile(r"(?P<module>.+?)(?:\.lora)?\.(?:alpha|lora_alpha|network_alpha)(?:\.(?!weight)\w+)?(?:\.weight)?")
 PROCESSOR = re.compile(r"(?P<at>.+)\.processor\.to_(?P<name>q|k|v|out)_lora\.(?P<side>down|up)\.weight")
-SAT = re.compile(r"(?:transformer\.)?layers\.(\d+)\.attention\.(query_key_value|dense)\.matrix_([AB])\.([012])")
-SAT_NAMES = {"query_key_value": ("to_q", "to_k", "to_v"), "dense": ("to_out.0",)}
 PREFIXES = ("base_model.", "model.", "module.", "diffusion_model.", "transformer.", "unet.")
 FLAT = re.compile(r"^(?:lora_unet|lora_transformer|diffusion_model|transformer|lora)_{1,2}")
 STRANGERS = (
@@ -41,76 +39,76 @@ STRANGERS = (
 
 @dataclass(frozen=True)
 class Pair:
-    """One module's keys in the file. sat: written by SAT, whose alpha is 1 unless told otherwise."""
+    """One module's keys in the file. usual: its alpha unless the file says another; None for as large as the rank."""
 
     down: str
     up: str
     alpha: str | None = None
-    sat: bool = False
+    usual: float | None = None
 
 
-def base_modules(base: Path) -> Modules:
-    """Linear modules of a model folder's transformer, from the headers of its weight files.
+def base_modules(family: Family, base: Path) -> Modules:
+    """Linear modules of what denoises in a model folder, from the headers of its weight files.
 
     Raises BadInputError where a file has none.
     """
     modules: Modules = {}
-    for file in sorted((base / "transformer").glob("*.safetensors")):
+    folders = [base / part.name for part in parts_of(family, "denoiser")]
+    for file in (file for folder in folders for file in sorted(folder.glob("*.safetensors"))):
         for key, tensor in read_tensor_file(file).tensors.items():
             if key.endswith(".weight") and len(tensor.shape) == 2:
                 modules[key.removesuffix(".weight")] = (tensor.shape[0], tensor.shape[1])
     return modules
 
 
-def pair_up(path: Path, keys: Iterable[str], modules: Modules) -> dict[str, Pair]:
+def pair_up(family: Family, path: Path, keys: Iterable[str], modules: Modules) -> dict[str, Pair]:
     """Each module's keys. Raises BadInputError that names the key for another base, another kind of adapter, a weight
     without its counterpart, or two keys for one weight."""
     found: dict[str, dict[str, str]] = {}
     flat = {name.replace(".", "_"): name for name in modules}
-    sat = set()
+    usual: dict[str, float | None] = {}
     for key in sorted(keys):
-        module, side, is_sat = _place(path, key, flat)
+        place = _place(family, path, key, flat)
+        module, side = place.module, place.side
         if module not in modules:
             raise BadInputError(f"{path}: this model has no module {module!r} ({key}); the adapter is for another base")
         if side in found.setdefault(module, {}):
             raise BadInputError(f"{path}: {found[module][side]} and {key} are for one weight of {module}")
         found[module][side] = key
-        sat |= {module} if is_sat else set()
-    return {module: _pair(path, module, sides, module in sat) for module, sides in found.items()}
+        usual[module] = place.alpha if usual.get(module) is None else usual[module]
+    return {module: _pair(path, sides, usual[module]) for module, sides in found.items()}
 
 
-def _pair(path: Path, module: str, sides: dict[str, str], sat: bool) -> Pair:
+def _pair(path: Path, sides: dict[str, str], usual: float | None) -> Pair:
     if "A" not in sides or "B" not in sides:
         given, lacking = next(iter(sides.values())), "lora_B (up)" if "A" in sides else "lora_A (down)"
         raise BadInputError(f"{path}: {given} has no {lacking} beside it; a LoRA is pairs, fetch or export it again")
-    return Pair(sides["A"], sides["B"], sides.get("alpha"), sat)
+    return Pair(sides["A"], sides["B"], sides.get("alpha"), usual)
 
 
-def _place(path: Path, key: str, flat: dict[str, str]) -> tuple[str, str, bool]:
-    """Module name, side ("A", "B" or "alpha"), and whether SAT wrote it."""
+def _place(family: Family, path: Path, key: str, flat: dict[str, str]) -> Place:
+    """What a key is for; the side is "A", "B" or "alpha"."""
     for pattern, kind in STRANGERS:
         told = pattern.search(key)
         if told:
             raise BadInputError(f"{path}: {key} tells {kind}; Newsreel takes LoRA of the transformer, pairs of A and B")
     body = _stripped(key)
-    sat = SAT.fullmatch(body)
-    if sat:
-        names = SAT_NAMES[sat[2]]
-        name = names[min(int(sat[4]), len(names) - 1)]
-        return f"transformer_blocks.{sat[1]}.attn1.{name}", sat[3], True
+    own = family.lora_place(body)
+    if own:
+        return own
     processor = PROCESSOR.fullmatch(body)
     if processor:
         name = "to_out.0" if processor["name"] == "out" else f"to_{processor['name']}"
-        return f"{processor['at']}.{name}", {"down": "A", "up": "B"}[processor["side"]], False
+        return Place(f"{processor['at']}.{name}", {"down": "A", "up": "B"}[processor["side"]])
     return _named(path, key, body, flat)
 
 
-def _named(path: Path, key: str, body: str, flat: dict[str, str]) -> tuple[str, str, bool]:
+def _named(path: Path, key: str, body: str, flat: dict[str, str]) -> Place:
     weight, alpha = WEIGHT.fullmatch(body), ALPHA.fullmatch(body)
     if weight:
-        return _unflattened(weight["module"], flat), SIDES[weight["side"]], False
+        return Place(_unflattened(weight["module"], flat), SIDES[weight["side"]])
     if alpha:
-        return _unflattened(alpha["module"], flat), "alpha", False
+        return Place(_unflattened(alpha["module"], flat), "alpha")
     raise BadInputError(f"{path}: {key} is not a LoRA weight Newsreel knows (diffusers, PEFT, kohya, SAT names)")
 
 

@@ -91,13 +91,14 @@ def diffusers_state(adapter: AdapterFile) -> State:
 
 
 def scale_of(adapter: AdapterFile, module: str, state: State, rank: int) -> float:
-    """alpha / rank: alpha as a tensor, then by header or adapter_config.json, then SAT's 1, then the rank itself."""
+    """alpha / rank: alpha as a tensor, then by header or adapter_config.json, then the usual one of the trainer that
+    wrote the file, then the rank itself."""
     pair = adapter.pairs[module]
     if pair.alpha is not None:
         return float(state[pair.alpha]) / rank
     alpha = adapter.scale.alpha_of(module)
     if alpha is None:
-        alpha = 1.0 if pair.sat else rank
+        alpha = rank if pair.usual is None else pair.usual
     return alpha / (math.sqrt(rank) if adapter.scale.stabilised else rank)
 
 

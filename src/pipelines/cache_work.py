@@ -4,16 +4,19 @@ from typing import Any
 
 from torch import nn
 
+from src.pipelines.family import Part
+
 
 class CacheWork:
     """Counts the forwards of a transformer, and those in which its last block computed its attention.
 
-    Counts from its making to `close()`. Not for compiled blocks, which hide what they compute.
+    part: what the transformer is. Counts from its making to `close()`. Not for compiled blocks, which hide what they
+    compute.
     """
 
-    def __init__(self, transformer: nn.Module) -> None:
+    def __init__(self, transformer: nn.Module, part: Part) -> None:
         self.asked = self.computed = 0
-        queries = transformer.transformer_blocks[-1].attn1.to_q
+        queries = part.blocks_of(transformer)[-1].get_submodule(part.queries)
         hooks = ((transformer, self._ask), (queries, self._compute))
         self._handles = [module.register_forward_pre_hook(hook) for module, hook in hooks]
 

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-PARTS = ("norm1", "attn1", "norm2", "ff")
+from src.pipelines.family import Part
+
 INSIDE_BLOCKS = ("taylorseer", "pyramid")
 """Caches whose hooks lie inside a block."""
 BACKEND = "inductor"
@@ -45,33 +46,32 @@ def _tidy(value: Any) -> Any:
     return value.squeeze(0).unsqueeze(0) if value.shape[0] == 1 else value  # a batch of one keeps any stride
 
 
-def compile_blocks(transformer: nn.Module) -> None:
-    """Compile each transformer block; one graph serves all.
+def compile_blocks(transformer: nn.Module, blocks: nn.ModuleList) -> None:
+    """Compile each of the transformer's blocks; one graph serves all.
 
     The decoder stays as it is: on an H100 its graphs took more than 150 s to compile, for 3 s of decoding a clip.
     """
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, RECOMPILE_LIMIT)
-    blocks = transformer.transformer_blocks
     transformer.newsreel_compiled = tuple(Compiled(block) for block in blocks)
     for block, forward in zip(blocks, transformer.newsreel_compiled, strict=True):
         block.forward = forward
 
 
-def fit_to_cache(transformer: nn.Module, cache: str) -> None:
+def fit_to_cache(transformer: nn.Module, cache: str, part: Part) -> None:
     """Compile whole blocks or their parts, as this cache's hooks need it. To be called while no cache is on."""
     compiled = getattr(transformer, "newsreel_compiled", ())
     inside = cache in INSIDE_BLOCKS
     for forward in compiled:
         forward.on = not inside
-    for part in _parts(transformer) if compiled else ():
-        part.__dict__.pop("forward", None)
+    for module in _modules(transformer, part) if compiled else ():
+        module.__dict__.pop("forward", None)
         if inside:
-            part.forward = Compiled(part)
+            module.forward = Compiled(module)
 
 
-def _parts(transformer: nn.Module) -> Iterator[nn.Module]:
-    for block in transformer.transformer_blocks:
-        yield from (getattr(block, name) for name in PARTS)
+def _modules(transformer: nn.Module, part: Part) -> Iterator[nn.Module]:
+    for block in part.blocks_of(transformer):
+        yield from (block.get_submodule(name) for name in part.inside)
 
 
 def forget_compiled() -> None:

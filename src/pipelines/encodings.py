@@ -11,6 +11,9 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
+from src.pipelines.family import Family
+from src.pipelines.roles import vae_of
+
 T = TypeVar("T")
 KEEP = 16
 
@@ -35,10 +38,11 @@ class Recent:
         return self._items[key]
 
 
-def share_encodings(pipe: Any) -> tuple[Recent, Recent]:
+def share_encodings(family: Family, pipe: Any) -> tuple[Recent, Recent]:
     """Wrap `encode_prompt` and the VAE's `encode` of this instance; returns the prompt and photograph stores."""
     prompts, photographs = Recent(), Recent()
-    encode_prompt, encode = pipe.encode_prompt, pipe.vae.encode
+    vae: Any = vae_of(family, pipe)
+    encode_prompt, encode = pipe.encode_prompt, vae.encode
 
     def shared_prompt(*args: Any, **kwargs: Any) -> Any:
         return prompts.get(repr((args, sorted(kwargs.items(), key=str))), lambda: encode_prompt(*args, **kwargs))
@@ -46,7 +50,7 @@ def share_encodings(pipe: Any) -> tuple[Recent, Recent]:
     def shared_encode(pixels: Tensor, *args: Any, **kwargs: Any) -> Any:
         return photographs.get(fingerprint(pixels), lambda: encode(pixels, *args, **kwargs))
 
-    pipe.encode_prompt, pipe.vae.encode = shared_prompt, shared_encode
+    pipe.encode_prompt, vae.encode = shared_prompt, shared_encode
     return prompts, photographs
 
 

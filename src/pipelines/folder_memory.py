@@ -8,16 +8,17 @@ from src.catalog.spec import Memory, ModelSpec
 from src.core.durable import write_whole
 from src.core.errors import BadInputError
 from src.core.paths import home
+from src.pipelines.families import family_of
 from src.pipelines.footprint import count
-from src.pipelines.snapshots import PARTS
 
 
 def counted_folder(spec: ModelSpec, folder: Path) -> ModelSpec:
     """The spec with the figures of a folder's own configurations, which are counted once and remembered.
 
-    Raises BadInputError for configurations that no CogVideoX model can be built from.
+    Raises BadInputError for configurations that no model of its family can be built from.
     """
-    configs = [(folder / part / "config.json").read_text(encoding="utf-8") for part in PARTS]
+    parts = family_of(spec).parts
+    configs = [(folder / part.name / "config.json").read_text(encoding="utf-8") for part in parts]
     text = json.dumps([configs, spec.native.model_dump(), spec.defaults.num_frames])
     path = home() / "cache" / f"footprint-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
     found = _remembered(path)
@@ -36,7 +37,7 @@ def _remembered(path: Path) -> Memory | None:
 
 
 def count_folder(spec: ModelSpec, folder: Path) -> Memory:
-    """As `count`; raises BadInputError for configurations that no CogVideoX model can be built from."""
+    """As `count`; raises BadInputError for configurations that no model of its family can be built from."""
     try:
         return count(spec, folder)
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:

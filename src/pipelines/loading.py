@@ -1,7 +1,8 @@
-"""Loading a CogVideoX image-to-video pipeline: safetensors only, in the dtype it runs in, placed by the plan."""
+"""Loading a pipeline of any family: safetensors only, in the dtype it runs in, placed by the plan."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 
@@ -9,43 +10,38 @@ from src.core.errors import BadInputError
 from src.core.finite import first_not_finite
 from src.core.memory import keep_freed_memory
 from src.core.plan import SessionKey
-from src.pipelines.fast_attention import use_fast_attention
-from src.pipelines.fast_vae import make_fast
-from src.pipelines.locate import PARTS
+from src.pipelines.families import family_named, family_of_folder, read_config
+from src.pipelines.family import Family
 from src.pipelines.placement import place
 from src.pipelines.tuning import tune
-
-if TYPE_CHECKING:
-    from diffusers import CogVideoXImageToVideoPipeline
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
-def load_pipeline(folder: Path, key: SessionKey) -> "CogVideoXImageToVideoPipeline":
+def load_pipeline(folder: Path, key: SessionKey) -> Any:
     """Load the folder as `key` says: dtype, device, offload and VAE variant ("stock" or "fast")."""
     return prepare_pipeline(read_pipeline(folder, DTYPES[key.dtype]), key)
 
 
-def prepare_pipeline(pipe: "CogVideoXImageToVideoPipeline", key: SessionKey) -> "CogVideoXImageToVideoPipeline":
+def prepare_pipeline(pipe: Any, key: SessionKey) -> Any:
     """Give a freshly read pipeline the form ("vae"), the tuning and the place that `key` asks for."""
+    family = family_named(key.family)
     if key.vae == "fast":
-        speed_up(pipe, key)
-    tune(pipe, key)
-    place(pipe, key)
+        speed_up(family, pipe, key)
+    tune(family, pipe, key)
+    place(family, pipe, key)
     return pipe
 
 
-def speed_up(pipe: "CogVideoXImageToVideoPipeline", key: SessionKey) -> None:
-    """The stock sums in less time. Compilers choose their own attention, and only float32 turns as complex numbers."""
-    make_fast(pipe.vae)
+def speed_up(family: Family, pipe: Any, key: SessionKey) -> None:
+    """The stock sums in less time, in memory that freed tensors leave to the next ones on a CPU."""
+    family.loop.speed_up(pipe, key)
     if key.device == "cpu":
         keep_freed_memory()
-        if key.dtype == "float32" and not key.compile:
-            use_fast_attention(pipe.transformer)
 
 
-def read_pipeline(folder: Path, dtype: torch.dtype, parts: tuple[str, ...] = PARTS) -> "CogVideoXImageToVideoPipeline":
-    """The stock pipeline from a folder, on the CPU; of PARTS only `parts`, the others are None.
+def read_pipeline(folder: Path, dtype: torch.dtype, parts: Sequence[str] | None = None) -> Any:
+    """The stock pipeline from a folder, on the CPU; of the parts with weights only `parts`, the others are None.
 
     Raises BadInputError when a part does not load.
     """
@@ -53,38 +49,41 @@ def read_pipeline(folder: Path, dtype: torch.dtype, parts: tuple[str, ...] = PAR
     import transformers
     from safetensors import SafetensorError
 
+    family = family_of_folder(folder)
+    wanted = [part.name for part in family.parts if parts is None or part.name in parts]
     diffusers.utils.logging.disable_progress_bar()
     transformers.utils.logging.disable_progress_bar()
     try:
-        pipe = diffusers.CogVideoXImageToVideoPipeline.from_pretrained(
-            folder, dtype=dtype, use_safetensors=True, local_files_only=True,
-            **{part: None for part in PARTS if part not in parts},
-        )  # fmt: skip
+        pipe = family.loop.load(folder, dtype, wanted)
     except (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         raise BadInputError(f"model folder {folder} does not load: {' '.join(str(error).split())}") from error
-    _check_filled(pipe, folder)
-    _check_finite(pipe, folder)
+    for part in wanted:
+        _check_filled(getattr(pipe, part), folder / part)
+        _check_finite(getattr(pipe, part), folder / part)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
-def _check_filled(pipe: "CogVideoXImageToVideoPipeline", folder: Path) -> None:
+def read_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a model folder alone, of the class that its index names."""
+    import transformers
+
+    name = family_of_folder(folder).tokenizers[0]
+    kind = read_config(folder / "model_index.json")[name][1]
+    return getattr(transformers, kind).from_pretrained(folder / name)
+
+
+def _check_filled(module: torch.nn.Module, folder: Path) -> None:
     """Raise BadInputError where the files lack weights that the configuration asks for: they stay on "meta"."""
-    for part in PARTS:
-        if getattr(pipe, part) is None:
-            continue
-        empty = [name for name, value in getattr(pipe, part).named_parameters() if value.is_meta]
-        if empty:
-            raise BadInputError(f"{folder / part} has no weights for {len(empty)} tensors, such as {empty[0]}")
+    empty = [name for name, value in module.named_parameters() if value.is_meta]
+    if empty:
+        raise BadInputError(f"{folder} has no weights for {len(empty)} tensors, such as {empty[0]}")
 
 
-def _check_finite(pipe: "CogVideoXImageToVideoPipeline", folder: Path) -> None:
+def _check_finite(module: torch.nn.Module, folder: Path) -> None:
     """Raise BadInputError where a weight is not a number, in the dtype that it runs in."""
-    for part in PARTS:
-        if getattr(pipe, part) is None:
-            continue
-        name = first_not_finite(getattr(pipe, part).named_parameters())
-        if name:
-            raise BadInputError(f"{folder / part}: {name} holds numbers that are not finite; fetch or train it again")
+    name = first_not_finite(module.named_parameters())
+    if name:
+        raise BadInputError(f"{folder}: {name} holds numbers that are not finite; fetch or train it again")

@@ -9,14 +9,11 @@ from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, MissingFileError, MissingWeightsError
 from src.core.files import sha256_of
 from src.core.paths import REPOSITORY, home
-from src.pipelines.snapshots import PARTS, TOKENIZERS, hurdles, missing, snapshots
+from src.pipelines.families import family_of, family_of_folder
+from src.pipelines.family import Family, parts_of
+from src.pipelines.snapshots import TOKENIZERS, has_tokenizer, hurdles, missing, snapshots
 
 LIBRARIES = ("diffusers", "transformers")
-CLASSES = {
-    "text_encoder": ("T5EncoderModel",), "transformer": ("CogVideoXTransformer3DModel",),
-    "vae": ("AutoencoderKLCogVideoX",), "tokenizer": ("T5Tokenizer", "T5TokenizerFast"),
-    "scheduler": ("CogVideoXDPMScheduler", "CogVideoXDDIMScheduler"),
-}  # fmt: skip
 
 
 def locate(spec: ModelSpec) -> Path:
@@ -27,9 +24,10 @@ def locate(spec: ModelSpec) -> Path:
     folder = find(spec)
     if folder is None:
         raise MissingWeightsError(how_to_fetch(spec))
-    check_libraries(folder)
-    check_safetensors(folder)
-    check_whole(folder)
+    family = family_of(spec)
+    check_libraries(folder, family)
+    check_safetensors(folder, family)
+    check_whole(folder, family)
     return folder
 
 
@@ -65,8 +63,9 @@ def how_to_fetch(spec: ModelSpec) -> str:
     )
 
 
-def check_libraries(folder: Path) -> None:
+def check_libraries(folder: Path, family: Family) -> None:
     """Raise unless every part is a class of diffusers or transformers: the index may name any installed module."""
+    classes = {part.name: part.classes for part in family.parts} | dict(family.others)
     try:
         index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
         libraries = {part: value[0] for part, value in index.items() if not part.startswith("_")}
@@ -75,29 +74,34 @@ def check_libraries(folder: Path) -> None:
     for part, library in libraries.items():
         if library not in LIBRARIES:
             raise BadInputError(f"{folder}: {part} comes from {library!r}, not diffusers; remote code is never run")
-        if part in CLASSES and index[part][1:2] not in ([name] for name in CLASSES[part]):
-            known = " or ".join(CLASSES[part])
-            raise BadInputError(f"{folder}: {part} is a {index[part][1:2]}; a CogVideoX folder has {known}")
+        if part in classes and index[part][1:2] not in ([name] for name in classes[part]):
+            known = " or ".join(classes[part])
+            raise BadInputError(f"{folder}: {part} is a {index[part][1:2]}; a {family.title} folder has {known}")
 
 
-def check_safetensors(folder: Path) -> None:
+def check_safetensors(folder: Path, family: Family) -> None:
     """Raise unless every part has safetensors weights: pickled ones can run code when they are loaded."""
-    for part in PARTS:
-        if not (folder / part).is_dir():
-            raise MissingFileError(f"model folder {folder} has no {part}/; a CogVideoX folder needs it")
-        if list((folder / part).glob("*.safetensors")):
-            continue
-        pickled = sorted(p.name for p in (folder / part).iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt"))
-        reason = f"only {pickled[0]}, which can run code when loaded" if pickled else "no weights"
-        raise BadInputError(f"{folder / part} has {reason}; Newsreel loads safetensors only")
-    if not any((folder / "tokenizer" / name).is_file() for name in TOKENIZERS):
+    for part in family.parts:
+        if not (folder / part.name).is_dir():
+            raise MissingFileError(f"model folder {folder} has no {part.name}/; a {family.title} folder needs it")
+        _check_part(folder / part.name)
+    for name in family.tokenizers:
         # transformers would make an empty tokenizer up, and the prompt would have no effect
-        raise MissingFileError(f"model folder {folder} has no tokenizer/ with {' or '.join(TOKENIZERS)}")
+        if not has_tokenizer(folder / name):
+            raise MissingFileError(f"model folder {folder} has no {name}/ with {' or '.join(TOKENIZERS)}")
 
 
-def check_whole(folder: Path) -> None:
+def _check_part(folder: Path) -> None:
+    if list(folder.glob("*.safetensors")):
+        return
+    pickled = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt"))
+    reason = f"only {pickled[0]}, which can run code when loaded" if pickled else "no weights"
+    raise BadInputError(f"{folder} has {reason}; Newsreel loads safetensors only")
+
+
+def check_whole(folder: Path, family: Family) -> None:
     """Raise MissingFileError where a file that the folder's own indices name is missing or cut short."""
-    lacking = list(missing(folder))
+    lacking = list(missing(folder, family))
     if lacking:
         more = f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
         raise MissingFileError(f"model folder {folder} is not whole: {lacking[0]}{more}; fetch or copy it again")
@@ -117,9 +121,10 @@ def weight_hashes(folder: Path) -> dict[str, str]:
 
 
 def base_hash(folder: Path) -> str:
-    """One SHA-256 for the transformer's weights: what an adapter was trained on."""
+    """One SHA-256 for the weights of what denoises: what an adapter was trained on."""
     known = weight_hashes(folder)
-    hashes = [known[name] for name in sorted(known) if re.fullmatch(r"transformer/.+\.safetensors", name)]
+    parts = "|".join(part.name for part in parts_of(family_of_folder(folder), "denoiser"))
+    hashes = [known[name] for name in sorted(known) if re.fullmatch(rf"({parts})/.+\.safetensors", name)]
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 

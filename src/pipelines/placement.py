@@ -1,9 +1,9 @@
 """Where the parts of a pipeline lie, and what moves when.
 
     none         all parts on the device
-    text         the text encoder streams through the device layer by layer; the rest stays there
-    model        as text, and the transformer is on the device only while it denoises
-    group        as text, and the transformer streams through it block by block, the next one copied meanwhile
+    text         text encoders stream through the device layer by layer; the rest stays there
+    model        as text, and what denoises is on the device only while it does
+    group        as text, and what denoises streams through it block by block, the next one copied meanwhile
     paged        as group, from memory that is not pinned: slower, and the system may drop what is not in use
     sequential   every layer of every part, one at a time: least memory, slowest
 
@@ -11,24 +11,20 @@ The stock pipeline (`vae: stock`) moves as diffusers moves it.
 """
 
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from src.core.plan import SessionKey
+from src.pipelines.family import Family, parts_of
 from src.pipelines.memory import release
-
-if TYPE_CHECKING:
-    from diffusers import CogVideoXImageToVideoPipeline
-
-T5_BLOCKS = ["encoder"]
-"""Without this name the whole text encoder is one group."""
+from src.pipelines.roles import denoisers, vae_of
 
 
-def place(pipe: "CogVideoXImageToVideoPipeline", key: SessionKey) -> None:
+def place(family: Family, pipe: Any, key: SessionKey) -> None:
     """Put a freshly loaded pipeline where its key says."""
     device = torch.device(key.device)
     if device.type == "cuda" and on_wsl():
@@ -38,15 +34,22 @@ def place(pipe: "CogVideoXImageToVideoPipeline", key: SessionKey) -> None:
     elif key.vae == "stock":
         _place_stock(pipe, key)
     elif key.offload == "sequential":
-        for part in (pipe.text_encoder, pipe.transformer, pipe.vae):
-            stream(part, device, "leaf_level")
+        for part in family.parts:
+            stream(getattr(pipe, part.name), device, "leaf_level")
     else:
-        stream(pipe.text_encoder, device, "block_level", T5_BLOCKS)
-        pipe.vae.to(device)
+        _place_roles(family, pipe, key, device)
+
+
+def _place_roles(family: Family, pipe: Any, key: SessionKey, device: torch.device) -> None:
+    """Text encoders stream and the VAE stays; what denoises does as the key says."""
+    for part in parts_of(family, "text"):
+        stream(getattr(pipe, part.name), device, "block_level", part.groups)
+    vae_of(family, pipe).to(device)
+    for part in parts_of(family, "denoiser"):
         if key.offload == "text":
-            pipe.transformer.to(device)
+            getattr(pipe, part.name).to(device)
         elif key.offload in ("group", "paged"):
-            stream(pipe.transformer, device, "block_level", pinned=key.offload == "group")
+            stream(getattr(pipe, part.name), device, "block_level", part.groups, pinned=key.offload == "group")
 
 
 def on_wsl() -> bool:
@@ -61,7 +64,7 @@ def refuse_to_spill() -> None:
     torch.cuda.set_per_process_memory_fraction(min(1.0, (free + held) / total))
 
 
-def _place_stock(pipe: "CogVideoXImageToVideoPipeline", key: SessionKey) -> None:
+def _place_stock(pipe: Any, key: SessionKey) -> None:
     if key.offload == "sequential":
         pipe.enable_sequential_cpu_offload(device=key.device)
     else:
@@ -69,10 +72,11 @@ def _place_stock(pipe: "CogVideoXImageToVideoPipeline", key: SessionKey) -> None
 
 
 def stream(
-    part: nn.Module, device: torch.device, level: str, blocks: list[str] | None = None, pinned: bool = False
+    part: nn.Module, device: torch.device, level: str, groups: Sequence[str] = (), pinned: bool = False
 ) -> None:
     """Group offload with a copy stream on a GPU.
 
+    groups: modules that blocks are looked for in; without T5's "encoder" the whole text encoder is one group.
     pinned: beforehand, for parts that pass at every forward; pinned memory is lost to the rest of the machine.
     """
     from diffusers.hooks import apply_group_offloading
@@ -81,17 +85,17 @@ def stream(
     apply_group_offloading(
         part, onload_device=device, offload_device=torch.device("cpu"), offload_type=level, num_blocks_per_group=1,
         use_stream=on_gpu, low_cpu_mem_usage=on_gpu and not pinned,
-        block_modules=blocks,
+        block_modules=list(groups) or None,
     )  # fmt: skip
 
 
 @contextmanager
-def for_denoising(pipe: "CogVideoXImageToVideoPipeline", key: SessionKey) -> Iterator[None]:
-    """Have the transformer on the device, under offload "model" for this long only."""
-    if key.offload != "model" or key.vae == "stock":
-        yield
-        return
-    with moved(pipe.transformer, torch.device(key.device)):
+def for_denoising(family: Family, pipe: Any, key: SessionKey) -> Iterator[None]:
+    """Have what denoises on the device, under offload "model" for this long only."""
+    with ExitStack() as stack:
+        if key.offload == "model" and key.vae != "stock":
+            for part in denoisers(family, pipe):
+                stack.enter_context(moved(part, torch.device(key.device)))
         yield
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
+from src.pipelines.families import family_of
+from src.pipelines.family import Family
 
-PARTS = ("text_encoder", "transformer", "vae")
-CONFIGS = ("model_index.json", "scheduler/scheduler_config.json", *(f"{part}/config.json" for part in PARTS))
+INDEX = ("model_index.json", "scheduler/scheduler_config.json")
 TOKENIZERS = ("tokenizer.json", "spiece.model")
 
 
@@ -32,20 +33,20 @@ def snapshots(spec: ModelSpec) -> list[Snapshot]:
     """The model in the hub's cache under its name and its former ones, whole ones first; nothing is fetched."""
     from huggingface_hub import constants
 
-    found = []
+    found, family = [], family_of(spec)
     for name in (spec.hub, *spec.former):
         store = Path(constants.HF_HUB_CACHE) / f"models--{str(name).replace('/', '--')}"
         folder = store / "snapshots" / str(spec.revision)
         here = _blob_bytes(store)
         if folder.is_dir() or here:
-            found.append(Snapshot(str(name), folder, _is_whole(folder), here))
+            found.append(Snapshot(str(name), folder, _is_whole(folder, family), here))
     return sorted(found, key=lambda snapshot: (not snapshot.whole, -snapshot.here))
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_whole(folder: Path, family: Family) -> bool:
     """Whether all of it is there; an index that cannot be read is a file that is not."""
     try:
-        return folder.is_dir() and next(missing(folder), None) is None
+        return folder.is_dir() and next(missing(folder, family), None) is None
     except BadInputError:
         return False
 
@@ -61,13 +62,20 @@ def _blob_bytes(store: Path) -> int:
     return total
 
 
-def missing(folder: Path) -> Iterator[str]:
+def missing(folder: Path, family: Family) -> Iterator[str]:
     """A sentence's end for each file that a whole folder has and this one lacks, or has in part."""
-    yield from (f"{name} is missing" for name in CONFIGS if not (folder / name).is_file())
-    if not any((folder / "tokenizer" / name).is_file() for name in TOKENIZERS):
-        yield f"tokenizer/ with {' or '.join(TOKENIZERS)} is missing"
-    for part in PARTS:
-        yield from _missing_weights(folder, part)
+    names = [*INDEX, *(f"{part.name}/config.json" for part in family.parts)]
+    yield from (f"{name} is missing" for name in names if not (folder / name).is_file())
+    for tokenizer in family.tokenizers:
+        if not has_tokenizer(folder / tokenizer):
+            yield f"{tokenizer}/ with {' or '.join(TOKENIZERS)} is missing"
+    for part in family.parts:
+        yield from _missing_weights(folder, part.name)
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a tokenizer's own file is there."""
+    return any((folder / name).is_file() for name in TOKENIZERS)
 
 
 def _missing_weights(folder: Path, part: str) -> Iterator[str]:

@@ -9,9 +9,11 @@ from PIL import Image
 from src.core.finite import check_made, not_finite
 from src.core.plan import Plan
 from src.core.progress import CancelToken, Listener, Progress
+from src.pipelines.family import Family
 
 
 def run_stock(
+    family: Family,
     pipe: Any,
     plan: Plan,
     pixels: np.ndarray,
@@ -38,11 +40,10 @@ def run_stock(
             width=plan.native.width,
             num_frames=plan.num_frames,
             num_inference_steps=plan.num_inference_steps,
-            guidance_scale=plan.guidance_scale,
             generator=generator,
             callback_on_step_end=on_step_end,
-            max_sequence_length=plan.max_sequence_length,
             output_type="np",
+            **family.loop.stock_arguments(plan),
         ).frames[0]
     finally:
         pipe.maybe_free_model_hooks()

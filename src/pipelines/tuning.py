@@ -9,6 +9,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from src.core.errors import BadInputError, SwitchError
 from src.core.plan import Cache, SessionKey
 from src.pipelines.compiling import compile_blocks, fit_to_cache
+from src.pipelines.family import Family, Part, parts_of
 
 BACKENDS = {
     "flash": SDPBackend.FLASH_ATTENTION,
@@ -19,7 +20,7 @@ BACKENDS = {
 
 
 def attention_kernel(name: str, device: str) -> AbstractContextManager[None]:
-    """Prefer one kernel of scaled dot-product attention; CogVideoX's own backend switch has no effect.
+    """Prefer one kernel of scaled dot-product attention; the backend switch of diffusers has no effect on CogVideoX.
 
     The others follow in their order where that one cannot take a shape or a card. For denoising alone: the text
     encoder attends with a bias, which few kernels take. Raises BadInputError for a kernel the device does not have.
@@ -33,20 +34,27 @@ def attention_kernel(name: str, device: str) -> AbstractContextManager[None]:
     return sdpa_kernel([wanted, *others], set_priority=True)
 
 
-def tune(pipe: Any, key: SessionKey) -> None:
-    """Quantise and compile as the key says. Called once, after loading, before placing."""
-    if key.quantize != "none":
-        quantize(pipe.transformer, key.quantize)
-    if key.compile:
-        compile_blocks(pipe.transformer)
+def tune(family: Family, pipe: Any, key: SessionKey) -> None:
+    """Quantise and compile what denoises as the key says. Called once, after loading, before placing."""
+    for part in parts_of(family, "denoiser"):
+        blocks = part.blocks_of(getattr(pipe, part.name))
+        if key.quantize != "none":
+            quantize(blocks, key.quantize)
+        if key.compile:
+            compile_blocks(getattr(pipe, part.name), blocks)
 
 
-def quantize(transformer: nn.Module, name: str) -> int:
+def use_caches(family: Family, pipe: Any, cache: Cache) -> None:
+    """As `use_cache`, on all that denoises."""
+    for part in parts_of(family, "denoiser"):
+        use_cache(getattr(pipe, part.name), cache, part)
+
+
+def quantize(blocks: nn.Module, name: str) -> int:
     """Weight-only quantisation of the blocks' linear layers by torchao; returns how many layers changed.
 
     Raises SwitchError where torchao is not here, does not go with this torch, or finds nothing to change.
     """
-    blocks = transformer.transformer_blocks
     before = {id(module): type(module.weight) for module in _linears(blocks)}
     try:
         from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
@@ -67,18 +75,18 @@ def _linears(module: nn.Module) -> list[nn.Linear]:
     return [part for part in module.modules() if isinstance(part, nn.Linear)]
 
 
-def use_cache(transformer: Any, cache: Cache) -> None:
-    """Switch the step cache to `cache`, fresh: state of an earlier run is gone.
+def use_cache(transformer: Any, cache: Cache, part: Part) -> None:
+    """Switch the step cache to `cache`, fresh: state of an earlier run is gone. part: what the transformer is.
 
     Raises SwitchError when the cache hooks nothing on this model, which would be a silent no-op.
     """
     if transformer.is_cache_enabled:
         transformer.disable_cache()
-    fit_to_cache(transformer, cache.name)
+    fit_to_cache(transformer, cache.name, part)
     if cache.name == "none":
         return
     before = _hooked(transformer)
-    transformer.enable_cache(cache_config(cache, transformer))
+    transformer.enable_cache(cache_config(cache, transformer, part))
     if _hooked(transformer) == before:
         raise SwitchError("cache", f"--cache {cache.name} has no effect on this model")
 
@@ -95,8 +103,8 @@ def _hooked(transformer: nn.Module) -> int:
     return sum(len(registry.hooks) for registry in registries if registry is not None)
 
 
-def cache_config(cache: Cache, transformer: Any) -> Any:
-    """The configuration of diffusers for this cache, spelled out where its defaults do nothing on CogVideoX."""
+def cache_config(cache: Cache, transformer: Any, part: Part) -> Any:
+    """The configuration of diffusers for this cache, spelled out where its defaults fit other names of blocks."""
     from diffusers import hooks
 
     if cache.name == "first_block":
@@ -105,7 +113,7 @@ def cache_config(cache: Cache, transformer: Any) -> Any:
         return hooks.TaylorSeerCacheConfig(
             cache_interval=int(cache.threshold),
             disable_cache_before_step=2,
-            cache_identifiers=[r"transformer_blocks\.\d+\.(attn1|ff)"],
+            cache_identifiers=[rf"{part.blocks}\.\d+\.({part.attention}|{part.feed_forward})"],
         )
     return hooks.PyramidAttentionBroadcastConfig(
         spatial_attention_block_skip_range=int(cache.threshold),

@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from src.motion.tvl1 import core_count
-from src.pipelines.blueprint import Blueprint, assemble, train_tokenizer
+from src.pipelines.blueprint import Blueprint
+from src.pipelines.building import assemble, small_of, train_tokenizer
+from src.pipelines.families import family_named
+from src.pipelines.family import Family
+from src.pipelines.learning import Small
+from src.pipelines.linear_codes import LinearCodes, fit
 from src.scenes.prompts import flaws
 from src.scenes.sampler import Mix, SceneSampler, corpus
-from src.training.codes import LinearCodes, fit, install
 from src.training.scene_source import DrawnScenes, RenderedScenes, SceneSource, to_tensor
 from src.training.settings import EmbeddedSettings
 
@@ -31,6 +35,16 @@ class Prepared:
     pipeline: Any
     codes: LinearCodes
 
+    @property
+    def family(self) -> Family:
+        """What the pipeline is."""
+        return family_named(self.blueprint.family)
+
+    @property
+    def small(self) -> Small:
+        """What is asked of a family whose models are trained whole."""
+        return small_of(self.blueprint)
+
 
 def prepare(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path) -> Prepared:
     """Build the pipeline; tokenizer and codes are learned once and then read back from `folder`."""
@@ -39,22 +53,10 @@ def prepare(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path) -> P
     codes = load_codes(file) if file.is_file() else _fit(blueprint, settings)
     if not file.is_file():
         save_codes(codes, file)
-    install(codes, pipeline.vae)
-    see_frames_alone(pipeline.vae.decoder)
+    small = small_of(blueprint)
+    small.install(codes, pipeline.vae)
+    small.see_frames_alone(pipeline.vae.decoder)
     return Prepared(blueprint, pipeline, codes)
-
-
-@torch.no_grad()
-def see_frames_alone(decoder: nn.Module) -> None:
-    """Silence, in place, what a decoder's 3D convolutions take from earlier frames.
-
-    Codes of one frame say all there is to know of it, and a decoder without memory costs a third. The taps that are
-    left grow by the square root of how many there were: features keep the variance that they were initialised for.
-    """
-    for name, module in decoder.named_modules():
-        if isinstance(module, nn.Conv3d) and module.kernel_size[0] > 1 and name.endswith("conv"):
-            module.weight[:, :, -1] *= module.kernel_size[0] ** 0.5
-            module.weight[:, :, :-1] = 0.0
 
 
 def _tokenizer(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path) -> Any:

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from src.pipelines.fast_vae import make_fast, use_frames_alone
 from src.training.embedded import CPU, Prepared, on_device, scenes_of
 from src.training.settings import DecoderStage, EmbeddedSettings
 
@@ -35,8 +34,8 @@ class DecoderRecipe:
         self.stage, self.seed, self.device = stage, settings.seed + 1, device
         self.codes, self.frames = prepared.codes.to(device), prepared.blueprint.num_frames
         self.scenes = scenes_of(prepared.blueprint, settings, self.seed, stage.crops, device)
-        make_fast(prepared.pipeline.vae)
-        use_frames_alone(prepared.pipeline.vae.decoder)
+        prepared.family.loop.speed_up_vae(prepared.pipeline.vae)
+        prepared.small.use_frames_alone(prepared.pipeline.vae.decoder)
         self.model = Decoding(prepared.pipeline.vae)
         self.model.train()
 

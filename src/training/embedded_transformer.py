@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,30 +10,33 @@ import torch.fx.experimental._config
 from loguru import logger
 from torch import Tensor, nn
 
+from src.core.errors import BadInputError
+from src.core.plan import Size
 from src.core.toolchain import missing_for_compiling
 from src.pipelines.blueprint import Blueprint
 from src.pipelines.compiling import Compiled
-from src.training.codes import POSTERIOR_LOGVAR
+from src.pipelines.family import Part, parts_of
+from src.pipelines.learning import Objective, Small
+from src.pipelines.linear_codes import POSTERIOR_LOGVAR
 from src.training.embedded import CPU, Prepared, drawn_length, on_device, scenes_of, token_ids, without_move
-from src.training.objective import image_condition, image_noise, noised, sample_losses, target, weights
+from src.training.image_noise import image_noise
 from src.training.settings import EmbeddedSettings, TransformerStage
 
 
 class Denoising(nn.Module):
     """Text encoder and transformer as one module."""
 
-    def __init__(self, text_encoder: nn.Module, transformer: nn.Module) -> None:
+    def __init__(self, small: Small, text_encoder: nn.Module, transformer: nn.Module) -> None:
         super().__init__()
-        self.text_encoder, self.transformer = text_encoder, transformer
+        self.small, self.text_encoder, self.transformer = small, text_encoder, transformer
 
-    def forward(self, noisy: Tensor, condition: Tensor, ids: Tensor, timesteps: Tensor, rotary: Any) -> Tensor:
+    def forward(self, noisy: Tensor, condition: Tensor, ids: Tensor, timesteps: Tensor, rotary: Tensor) -> Tensor:
         """The prediction (B, F, C, h, w). No attention mask: the pipeline gives none either."""
         text = self.text_encoder(ids)[0]
-        joined = torch.cat([noisy, condition], dim=2)
-        return self.transformer(joined, text, timesteps, image_rotary_emb=rotary, return_dict=False)[0]
+        return self.small.denoise(self.transformer, noisy, condition, text, timesteps, rotary)
 
 
-def compile_blocks(transformer: nn.Module) -> None:
+def compile_blocks(transformer: nn.Module, part: Part) -> None:
     """Compile the blocks in place: they share one graph for all batches and lengths, so it takes the time of one.
 
     Sizes that are equal by chance, 48 clips and heads 48 wide, are not taken for one size: the next batch would compile
@@ -44,17 +46,17 @@ def compile_blocks(transformer: nn.Module) -> None:
 
     torch.fx.experimental._config.use_duck_shape = False
     inductor.triton.coalesce_tiling_analysis = False
-    for block in transformer.transformer_blocks:
+    for block in part.blocks_of(transformer):
         block.forward = Compiled(block, dynamic=True)
 
 
-def compile_where_possible(transformer: nn.Module, device: str = "cuda") -> None:
+def compile_where_possible(transformer: nn.Module, part: Part, device: str = "cuda") -> None:
     """Compile the blocks unless something that compiling needs is not here, which a warning names."""
     lacking = missing_for_compiling(device)
     if lacking:
         logger.warning("the blocks train uncompiled, more slowly; this machine lacks {}", lacking)
         return
-    compile_blocks(transformer)
+    compile_blocks(transformer, part)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Moments:
 
 
 class TransformerRecipe:
-    """The CogVideoX image-to-video objective on the codes (src/training/objective.py).
+    """The family's own objective on the codes (`Training.objective_of`).
 
     A sample is the photograph's token frame and a few others of the clip, each at its own rotary position: what a
     token frame shows follows from the photograph, the prompt and its time, so a few of them teach the whole clip's
@@ -87,11 +89,11 @@ class TransformerRecipe:
         self.most = max(stage.batches.values())
         self.scenes = scenes_of(prepared.blueprint, settings, self.seed, self.most, device)
         pipeline = prepared.pipeline
-        self.model = Denoising(pipeline.text_encoder, pipeline.transformer)
+        self.model = Denoising(prepared.small, pipeline.text_encoder, pipeline.transformer)
         self.model.train()
         if device.type == "cuda":
-            compile_where_possible(pipeline.transformer)
-        self.alphas, self.prediction = pipeline.scheduler.alphas_cumprod, pipeline.scheduler.config.prediction_type
+            compile_where_possible(pipeline.transformer, parts_of(prepared.family, "denoiser")[0])
+        self.objective = objective_of(prepared)
         self.rotary = self._all_rotary()
 
     def batch(self, step: int) -> dict[str, Tensor]:
@@ -131,29 +133,35 @@ class TransformerRecipe:
         timesteps = self._timesteps(len(clean), generator).to(clean.device)
         kept = (torch.rand(len(clean), generator=generator) >= self.stage.image_dropout).to(clean.device)
         noise = torch.randn(clean.shape, generator=on_device(generator, clean.device), device=clean.device)
-        noisy = noised(clean, noise, self.alphas, timesteps)
-        condition = image_condition(image, clean.shape[1], kept)
-        predicted = self.model(noisy, condition, batch["ids"], timesteps, tuple(batch["rotary"]))
-        wanted = target(self.prediction, clean, noise, self.alphas, timesteps)
-        return (sample_losses(predicted, wanted) * weights(self.prediction, self.alphas, timesteps)).mean()
+        noisy = self.objective.noised(clean, noise, timesteps)
+        condition = self.prepared.small.condition(image, clean.shape[1], kept)
+        predicted = self.model(noisy, condition, batch["ids"], timesteps, batch["rotary"])
+        return self.objective.errors(predicted, clean, noise, timesteps).mean()
 
     def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
         """Uniform, but for a share that is the last one: where sampling starts, and the prompt alone tells the move."""
-        steps = len(self.alphas)
+        steps = self.objective.steps
         timesteps = torch.randint(0, steps, (count,), generator=generator)
         last = torch.rand(count, generator=generator) < self.stage.last_timestep
         return timesteps.masked_fill(last, steps - 1)
 
-    def _all_rotary(self) -> tuple[Tensor, Tensor]:
-        """The positions that the pipeline gives the longest clip's tokens: cosines and sines (G, tokens, D)."""
-        size = self.prepared.blueprint
-        frames = size.token_frames * (size.patch_t or 1)
-        tables = self.prepared.pipeline._prepare_rotary_positional_embeddings(size.height, size.width, frames, "cpu")
-        return tuple(table.unflatten(0, (size.token_frames, -1)) for table in tables)
+    def _all_rotary(self) -> Tensor:
+        """The positions that the pipeline gives the longest clip's tokens: cosines and sines (2, G, tokens, D)."""
+        made = self.prepared.blueprint
+        frames, size = made.token_frames * (made.patch_t or 1), Size(width=made.width, height=made.height)
+        return self.prepared.small.positions(self.prepared.pipeline, size, made.token_frames, frames)
 
     def close(self) -> None:
         """End what paints the scenes."""
         self.scenes.close()
+
+
+def objective_of(prepared: Prepared) -> Objective:
+    """What the pipeline's own scheduler says is predicted."""
+    training = prepared.family.training
+    if training is None:
+        raise BadInputError(f"the family {prepared.blueprint.family} is not trained here")
+    return training.objective_of(prepared.pipeline)
 
 
 def moments_of(groups: np.ndarray, blueprint: Blueprint) -> Moments:

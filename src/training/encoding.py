@@ -14,11 +14,14 @@ from torch import Tensor
 from src.core.progress import Listener, Progress, ignore
 from src.media.clips import Sampling, read_clip
 from src.media.images import fit_photograph, read_photograph
+from src.pipelines.families import family_of_folder
+from src.pipelines.family import Family, Role, parts_of
 from src.pipelines.loading import DTYPES, read_pipeline
 from src.pipelines.memory import release
+from src.pipelines.roles import vae_of
 from src.training.buckets import sample_seed
 from src.training.encoding_cache import Encoders, EncodingCache
-from src.training.objective import image_noise
+from src.training.image_noise import image_noise
 from src.training.scene_source import to_tensor
 
 
@@ -52,7 +55,8 @@ def encode_clips(
     missing = list({clip.key: clip for clip in clips if not cache.has(clip.key)}.values())
     if not missing:
         return 0
-    vae = _load(folder, "vae", dtype, device).vae
+    family = family_of_folder(folder)
+    vae = vae_of(family, _load(family, folder, "vae", dtype, device))
     for number, clip in enumerate(missing, start=1):
         pixels, image = read_pixels(clip)
         cache.write(clip.key, encode_clip(vae, pixels, image, noises, clip.key))
@@ -70,7 +74,7 @@ def encode_texts(
     missing = [text for text in dict.fromkeys(prompts) if not cache.has(encoders.text_address(text))]
     if not missing:
         return 0
-    pipe = _load(folder, "text_encoder", encoders.dtype, device)
+    pipe = _load(family_of_folder(folder), folder, "text", encoders.dtype, device)
     for number, prompt in enumerate(missing, start=1):
         embeds = embed(pipe, prompt, encoders.text_length, device)
         cache.write(encoders.text_address(prompt), {"embeds": embeds})
@@ -80,8 +84,8 @@ def encode_texts(
     return len(missing)
 
 
-def _load(folder: Path, part: str, dtype: str, device: torch.device) -> Any:
-    pipe = read_pipeline(folder, DTYPES[dtype], (part,))
+def _load(family: Family, folder: Path, role: Role, dtype: str, device: torch.device) -> Any:
+    pipe = read_pipeline(folder, DTYPES[dtype], [part.name for part in parts_of(family, role)])
     pipe.to(device)
     return pipe
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch import Tensor
 from src.core.errors import OutputError
 from src.core.paths import home
 from src.media.clips import Sampling
+from src.pipelines.family import Family, parts_of
 
 VERSION = 3
 """To be raised where the same inputs would be encoded to other values."""
@@ -50,11 +52,16 @@ class Encoders:
         return address("text", text=self.text, dtype=self.dtype, length=self.text_length, prompt=prompt)
 
 
-def encoders_of(hashes: dict[str, str], dtype: str, text_length: int) -> Encoders:
+def encoders_of(family: Family, hashes: dict[str, str], dtype: str, text_length: int) -> Encoders:
     """From the hashes of a model folder's files (src.pipelines.locate.weight_hashes)."""
-    vae = {name: value for name, value in hashes.items() if name.startswith("vae/")}
-    text = {name: value for name, value in hashes.items() if name.startswith(("text_encoder/", "tokenizer/"))}
+    vae = _files(hashes, [part.name for part in parts_of(family, "vae")])
+    text = _files(hashes, [*(part.name for part in parts_of(family, "text")), *family.tokenizers])
     return Encoders(address("vae", files=vae), address("t5", files=text), dtype, text_length)
+
+
+def _files(hashes: dict[str, str], folders: Sequence[str]) -> dict[str, str]:
+    """The hashes of files in these folders."""
+    return {name: value for name, value in hashes.items() if name.split("/")[0] in folders}
 
 
 class EncodingCache:

@@ -10,7 +10,7 @@ import torch
 
 from src.catalog.spec import ModelSpec
 from src.core.devices import find_device
-from src.media.clips import Sampling
+from src.pipelines.learning import Training
 from src.training.encoding_cache import Encoders, EncodingCache
 from src.training.lora import Item
 from src.training.lora_settings import LoraSettings
@@ -45,15 +45,15 @@ def estimate(
     measure: bool,
 ) -> Estimates:  # fmt: skip
     """transformer: its shapes are enough."""
-    from src.training.lora_layers import target_layers
+    from src.training.lora_layers import target_layers, training_of
 
-    layers = target_layers(transformer, settings.targets).values()
+    training = training_of(spec)
+    layers = target_layers(transformer, settings.layers).values()
     adapter = settings.rank * sum(layer.in_features + layer.out_features for layer in layers)
     base = sum(parameter.numel() for parameter in transformer.parameters())
     largest = max((item.source.sampling for item in items), key=lambda size: size.num_frames * size.width * size.height)
-    tokens = token_count(transformer.config, largest, spec)
-    width = transformer.config.num_attention_heads * transformer.config.attention_head_dim
-    depth = transformer.config.num_layers
+    tokens = training.token_count(transformer, largest, spec)
+    width, depth = training.width_and_depth(transformer)
     seconds = None
     if measure:
         device = torch.device(find_device())
@@ -64,20 +64,8 @@ def estimate(
     memory = base * BYTES[encoders.dtype] + adapter * (10 if settings.optimizer == "adamw8bit" else 16) + CONTEXT
     memory += piece * activation_bytes(tokens, width, depth, BYTES[encoders.dtype], settings.gradient_checkpointing)
     disk = 4 * adapter * (settings.epochs + 1) + 16 * adapter * CHECKPOINTS
-    disk += cache_bytes(transformer.config, settings, items, encoders, spec)
+    disk += cache_bytes(training, transformer, settings, items, encoders, spec)
     return Estimates(memory, disk, seconds, None if seconds is None else seconds * steps / 3600)
-
-
-def token_count(config: Any, size: Sampling, spec: ModelSpec) -> int:
-    """Video and text tokens of one sample."""
-    frames = -(-latent_frames(config, size) // (config.patch_size_t or 1))
-    side = spec.size_multiple
-    return frames * (size.height // side) * (size.width // side) + spec.max_sequence_length
-
-
-def latent_frames(config: Any, size: Sampling) -> int:
-    """What the VAE makes of a clip's frames, by the ratio that the transformer was made for."""
-    return (size.num_frames - 1) // config.temporal_compression_ratio + 1
 
 
 def forward_flops(parameters: int, tokens: int, width: int, depth: int) -> float:
@@ -91,15 +79,13 @@ def activation_bytes(tokens: int, width: int, depth: int, size: int, checkpointi
     return kept * tokens * width * size
 
 
-def cache_bytes(config: Any, settings: LoraSettings, items: Sequence[Item], encoders: Encoders, spec: ModelSpec) -> int:
+def cache_bytes(
+    training: Training, transformer: Any, settings: LoraSettings, items: Sequence[Item], encoders: Encoders,
+    spec: ModelSpec,
+) -> int:  # fmt: skip
     """What the cache lacks: posterior and noised first frames a clip, an embedding a caption."""
-    cache = EncodingCache()
-    channels, size = config.out_channels, BYTES[encoders.dtype]
-    cell = spec.size_multiple // config.patch_size
+    cache, images = EncodingCache(), settings.image_noises
     clips = {item.source.key: item.source.sampling for item in items if not cache.has(item.source.key)}
-    latents = sum(
-        (2 * latent_frames(config, s) + settings.image_noises) * channels * (s.height // cell) * (s.width // cell)
-        for s in clips.values()
-    )
+    latents = sum(training.latent_numbers(transformer, size, spec, images) for size in clips.values())
     texts = {item.prompt for item in items if not cache.has(encoders.text_address(item.prompt))}
-    return size * (latents + len(texts) * encoders.text_length * config.text_embed_dim)
+    return BYTES[encoders.dtype] * (latents + len(texts) * encoders.text_length * training.text_width(transformer))

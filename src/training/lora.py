@@ -1,29 +1,22 @@
-"""The recipe `lora`: the CogVideoX image-to-video objective on cached latents, for an adapter on attention layers."""
+"""The recipe `lora`: the family's objective on cached latents, for an adapter on attention layers."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from src.core.errors import BadInputError
+from src.pipelines.learning import Objective
 from src.pipelines.loading import DTYPES
 from src.training.buckets import Batches, Draw, sample_seed
 from src.training.encoding import ClipSource, Share, sample
 from src.training.encoding_cache import Encoders, EncodingCache
 from src.training.lora_settings import LoraSettings
-from src.training.objective import PREDICTIONS, image_condition, noised, sample_losses, target, weights
 
 ALONE = Share()
-OFS = 2.0
-"""What CogVideoX 1.5 is told of the frame rate, in training and in inference."""
-
 
 @dataclass(frozen=True)
 class Item:
@@ -32,54 +25,6 @@ class Item:
     name: str
     source: ClipSource
     prompt: str
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """alphas: cumulative products of the checkpoint's own scheduler. video, image: what latents are multiplied by.
-
-    ratio: pixels that a latent cell is wide and high. prediction: the scheduler's prediction type.
-    """
-
-    alphas: Tensor
-    video: float
-    image: float
-    ratio: int
-    prediction: str
-
-
-def read_schedule(folder: Path) -> Schedule:
-    """From the checkpoint's files alone. Raises BadInputError for a model that predicts the noise."""
-    from diffusers import CogVideoXDPMScheduler
-
-    scheduler = CogVideoXDPMScheduler.from_pretrained(folder, subfolder="scheduler")
-    prediction = scheduler.config.prediction_type
-    if prediction not in PREDICTIONS:
-        kinds = " or ".join(PREDICTIONS)
-        raise BadInputError(f"{folder} predicts {prediction}; adapters are trained on models that predict {kinds}")
-    vae = json.loads((folder / "vae" / "config.json").read_text(encoding="utf-8"))
-    scale = vae.get("scaling_factor", 1.15258426)
-    # As in inference: some checkpoints were trained with the photograph's scale inverted.
-    image = 1 / scale if vae.get("invert_scale_latents") else scale
-    ratio = 2 ** (len(vae["block_out_channels"]) - 1)
-    return Schedule(scheduler.alphas_cumprod.float(), scale, image, ratio, prediction)
-
-
-class Denoiser(nn.Module):
-    """The transformer with its photograph joined on the channel axis."""
-
-    def __init__(self, transformer: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.transformer, self.dtype = transformer, dtype
-
-    def forward(self, noisy: Tensor, condition: Tensor, text: Tensor, timesteps: Tensor, rotary: Any) -> Tensor:
-        """The prediction (B, F, C, h, w) for noisy latents and condition of the same shape."""
-        joined = torch.cat([noisy, condition], dim=2).to(self.dtype)
-        ofs = None if self.transformer.config.ofs_embed_dim is None else joined.new_full((1,), OFS)
-        return self.transformer(
-            hidden_states=joined, encoder_hidden_states=text.to(self.dtype), timestep=timesteps, ofs=ofs,
-            image_rotary_emb=rotary, return_dict=False,
-        )[0]  # fmt: skip
 
 
 class LoraRecipe:
@@ -91,14 +36,14 @@ class LoraRecipe:
     name = "lora"
 
     def __init__(
-        self, transformer: nn.Module, items: Sequence[Item], settings: LoraSettings, schedule: Schedule,
+        self, transformer: nn.Module, items: Sequence[Item], settings: LoraSettings, objective: Objective,
         encoders: Encoders, cache: EncodingCache, share: Share = ALONE, identity: dict[str, str] | None = None,
     ) -> None:  # fmt: skip
-        self.transformer, self.items, self.settings, self.schedule = transformer, items, settings, schedule
+        self.transformer, self.items, self.settings, self.objective = transformer, items, settings, objective
         self.encoders, self.cache, self.share, self.identity = encoders, cache, share, identity or {}
         if settings.gradient_checkpointing:
             transformer.enable_gradient_checkpointing()
-        self.plain = Denoiser(transformer, DTYPES[encoders.dtype])
+        self.plain = objective.denoiser(transformer, DTYPES[encoders.dtype])
         self.plain.train()
         self.model: nn.Module = self.plain
         self._last: tuple[list[str], Tensor] = ([], torch.zeros(0))
@@ -118,7 +63,7 @@ class LoraRecipe:
         """One sample, all on the CPU and from one generator: posterior, noise, timestep, image noise and dropouts."""
         generator = torch.Generator().manual_seed(draw.seed)
         entry = self.cache.read(item.source.key)
-        timestep = self._timestep(generator)
+        timestep = self.objective.timestep(generator, self.settings.high_noise)
         which = int(torch.randint(len(entry["images"]), (1,), generator=generator))
         kept, said = torch.rand(2, generator=generator).tolist()
         prompt = item.prompt if said >= self.settings.caption_dropout else ""
@@ -126,22 +71,16 @@ class LoraRecipe:
         return self._sample(item, entry, generator, timestep, which, shown, prompt)
 
     def _sample(
-        self, item: Item, entry: dict[str, Tensor], generator: torch.Generator, timestep: int, which: int,
+        self, item: Item, entry: dict[str, Tensor], generator: torch.Generator, timestep: float, which: int,
         shown: Tensor, prompt: str,
     ) -> dict[str, Any]:  # fmt: skip
-        clean = self.schedule.video * sample(entry["mean"].float(), entry["logvar"].float(), generator)
-        clean = padded(clean, self.transformer.config.patch_size_t)
+        clean = self.objective.clean(sample(entry["mean"].float(), entry["logvar"].float(), generator))
         return {
             "clean": clean, "noise": torch.randn(clean.shape, generator=generator),
-            "image": self.schedule.image * entry["images"][which].float()[None], "shown": shown,
+            "image": self.objective.image(entry["images"][which].float()), "shown": shown,
             "text": self.cache.read(self.encoders.text_address(prompt))["embeds"],
             "timestep": torch.tensor(timestep), "size": item.source.sampling, "name": item.name,
         }  # fmt: skip
-
-    def _timestep(self, generator: torch.Generator) -> int:
-        steps = len(self.schedule.alphas)
-        upper = float(torch.rand(1, generator=generator)) < self.settings.high_noise
-        return int(torch.randint(steps * 2 // 3 if upper else 0, steps, (1,), generator=generator))
 
     def loss(self, batch: dict[str, Any], generator: torch.Generator) -> Tensor:
         """The mean over the batch; nothing is drawn here."""
@@ -151,14 +90,7 @@ class LoraRecipe:
 
     def losses(self, batch: dict[str, Any], model: nn.Module | None = None) -> Tensor:
         """The objective in float32, for each sample: (B,). model: instead of the one that Accelerate made."""
-        clean, noise, timesteps = batch["clean"], batch["noise"], batch["timestep"]
-        noisy = noised(clean, noise, self.schedule.alphas, timesteps)
-        condition = image_condition(batch["image"], clean.shape[1], batch["shown"])
-        rotary = rotary_positions(self.transformer, batch["size"], self.schedule.ratio, clean.shape[1], clean.device)
-        predicted = (model or self.model)(noisy, condition, batch["text"], timesteps, rotary)
-        alphas, prediction = self.schedule.alphas, self.schedule.prediction
-        losses = sample_losses(predicted, target(prediction, clean, noise, alphas, timesteps))
-        return losses * weights(prediction, alphas, timesteps)
+        return self.objective.losses(model or self.model, self.transformer, batch)
 
     def describe(self) -> str:
         """The clips of the last piece whose loss was not finite."""
@@ -186,23 +118,6 @@ class LoraRecipe:
         generator = torch.Generator().manual_seed(sample_seed("held out", item.name, timestep))
         drawn = self._sample(item, entry, generator, timestep, 0, torch.tensor(True), item.prompt)
         return float(self.losses(send_to_device(_collate([drawn]), device), self.plain)[0])
-
-
-def padded(clean: Tensor, patch_t: int | None) -> Tensor:
-    """Latents (T, C, h, w) that 1.5 can patch in time: as in inference, the first frame is repeated in front."""
-    missing = -len(clean) % patch_t if patch_t else 0
-    return torch.cat([clean[:1].expand(missing, -1, -1, -1), clean]) if missing else clean
-
-
-def rotary_positions(transformer: nn.Module, size: Any, ratio: int, latent_frames: int, device: torch.device) -> Any:
-    """The pipeline's own function, so that training and inference share one: None for learned positions alone."""
-    from diffusers import CogVideoXImageToVideoPipeline
-
-    if not transformer.config.use_rotary_positional_embeddings:
-        return None
-    stand_in = SimpleNamespace(transformer=transformer, vae_scale_factor_spatial=ratio)
-    prepare = CogVideoXImageToVideoPipeline._prepare_rotary_positional_embeddings
-    return prepare(stand_in, size.height, size.width, latent_frames, device)
 
 
 def _collate(samples: list[dict[str, Any]]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def adapter_state(transformer: nn.Module) -> dict[str, Tensor]:
 
 def header(settings: LoraSettings, origin: Origin, epoch: int, step: int) -> dict[str, str]:
     """The strings of the file's header. diffusers reads the scale from its own key: without it, files play at 1."""
-    scale = {"r": settings.rank, "lora_alpha": settings.scale_alpha, "target_modules": list(settings.targets),
+    scale = {"r": settings.rank, "lora_alpha": settings.scale_alpha, "target_modules": list(settings.layers),
              "lora_dropout": settings.dropout}  # fmt: skip
     return {
         "format": "pt",
@@ -49,7 +49,7 @@ def header(settings: LoraSettings, origin: Origin, epoch: int, step: int) -> dic
         "newsreel_base": origin.base,
         "newsreel_rank": str(settings.rank),
         "newsreel_alpha": f"{settings.scale_alpha:g}",
-        "newsreel_targets": ",".join(settings.targets),
+        "newsreel_targets": ",".join(settings.layers),
         "newsreel_manifest_sha256": origin.manifest_sha256,
         "newsreel_rights": origin.rights,
         "newsreel_code": code_version(),

@@ -6,10 +6,27 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
+from src.pipelines.families import family_of
+from src.pipelines.family import parts_of
+from src.pipelines.learning import Training
 from src.training.lora_settings import LARGEST_SHARE, LoraSettings
 
 ADAPTER = "default"
+
+
+def training_of(spec: ModelSpec) -> Training:
+    """How the model's family is trained. Raises BadInputError for one that takes no adapter."""
+    training = family_of(spec).training
+    if training is None:
+        raise BadInputError(f"{spec.id} is of the family {spec.family}, for which no adapter can be trained")
+    return training
+
+
+def trained_part(spec: ModelSpec) -> str:
+    """The name of the part that the adapter sits on."""
+    return parts_of(family_of(spec), "denoiser")[0].name
 
 
 def add_adapter(transformer: nn.Module, settings: LoraSettings) -> float:
@@ -24,7 +41,7 @@ def add_adapter(transformer: nn.Module, settings: LoraSettings) -> float:
     transformer.add_adapter(
         LoraConfig(
             r=settings.rank, lora_alpha=settings.scale_alpha, lora_dropout=settings.dropout,
-            target_modules=list(settings.targets), init_lora_weights=True,
+            target_modules=list(settings.layers), init_lora_weights=True,
         ),
         adapter_name=ADAPTER,
     )  # fmt: skip
@@ -42,8 +59,8 @@ def target_layers(transformer: nn.Module, targets: Sequence[str]) -> dict[str, n
 
 def trainable_share(transformer: nn.Module, settings: LoraSettings) -> float:
     """The adapter's parameters over the base's; needs shapes only, so that a transformer on "meta" will do."""
-    layers = target_layers(transformer, settings.targets)
-    for target in settings.targets:
+    layers = target_layers(transformer, settings.layers)
+    for target in settings.layers:
         if not target_layers(transformer, [target]):
             raise BadInputError(f"targets: no layer of this model is called {target!r}; attention has to_q, to_k, ...")
     smallest = min(min(layer.in_features, layer.out_features) for layer in layers.values())
@@ -56,7 +73,7 @@ def trainable_share(transformer: nn.Module, settings: LoraSettings) -> float:
     if share >= LARGEST_SHARE:
         most = int(settings.rank * LARGEST_SHARE / share * 0.999)
         raise BadInputError(
-            f"rank {settings.rank} on {', '.join(settings.targets)} would train {share:.1%} of the base; "
+            f"rank {settings.rank} on {', '.join(settings.layers)} would train {share:.1%} of the base; "
             f"less than {LARGEST_SHARE:.0%} is an adapter: take rank {most} or less"
         )
     return share

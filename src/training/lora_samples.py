@@ -13,12 +13,15 @@ from PIL import Image
 
 from src.catalog.spec import ModelSpec
 from src.media.writer import VideoWriter
-from src.pipelines.fast_vae import make_fast
+from src.pipelines.families import family_of
+from src.pipelines.family import parts_of
 from src.pipelines.loading import DTYPES, read_pipeline
 from src.pipelines.memory import release
+from src.pipelines.roles import vae_of
 from src.training.encoding import read_pixels
 from src.training.encoding_cache import Encoders, EncodingCache
 from src.training.lora import Item
+from src.training.lora_layers import trained_part
 from src.training.lora_settings import Samples
 
 
@@ -34,10 +37,13 @@ class SampleMaker:
 
     def clips(self, transformer: Any, items: Sequence[Item], device: torch.device) -> list[np.ndarray]:
         """One clip (F, H, W, 3) uint8 an item."""
-        pipe = read_pipeline(self.folder, DTYPES[self.encoders.dtype], ("vae",))
-        make_fast(pipe.vae)
-        pipe.vae.to(device)
-        pipe.transformer = transformer
+        family = family_of(self.spec)
+        names = [part.name for part in parts_of(family, "vae")]
+        pipe = read_pipeline(self.folder, DTYPES[self.encoders.dtype], names)
+        vae = vae_of(family, pipe)
+        family.loop.speed_up_vae(vae)
+        vae.to(device)
+        setattr(pipe, trained_part(self.spec), transformer)
         was_training = transformer.training
         transformer.eval()
         try:

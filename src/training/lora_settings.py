@@ -9,11 +9,11 @@ from pydantic import Field, model_validator
 
 from src.catalog.spec import ModelSpec
 from src.core.config import Config, read_yaml, validate
-from src.core.errors import BadInputError
+from src.core.plan import Size
 from src.core.request import GuidanceScale, Seed, StepCount, Threads
+from src.pipelines.family import Family
 from src.training.settings import Betas, LoopSettings, Rate
 
-ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 LARGEST_SHARE = 0.1
 """Of the base's parameters: more would be no adapter."""
 
@@ -37,7 +37,7 @@ class LoraSettings(Config):
 
     model: "auto", a model id or a diffusers folder. epochs: passes over the clips, each seen `repeats` times in one;
     steps: ends the run earlier. batch_size: clips a step over all processes; accumulation: pieces that a process
-    takes them in. rank, alpha (None: as rank), targets, dropout: of the adapter.
+    takes them in. rank, alpha (None: as rank), targets (None: the family's own), dropout: of the adapter.
     rate: warm-up and cosine. optimizer, betas, weight_decay, clip_norm: see `LoopSettings`.
     precision: "auto" is bf16 where the device is fast at it, else float32.
     frames, sizes (width, height), fps: of the buckets; empty takes the model's own. A clip goes to the longest bucket
@@ -57,7 +57,7 @@ class LoraSettings(Config):
     accumulation: int = Field(1, ge=1)
     rank: int = Field(64, ge=1)
     alpha: float | None = Field(None, gt=0)
-    targets: tuple[str, ...] = ATTENTION
+    targets: tuple[str, ...] | None = None
     dropout: float = Field(0.0, ge=0, lt=1)
     rate: Rate = Rate(peak=1e-4, warmup=100, shape="cosine")
     optimizer: Literal["adamw", "adamw8bit"] = "adamw"
@@ -83,9 +83,16 @@ class LoraSettings(Config):
     def _pieces_fit(self) -> LoraSettings:
         if self.batch_size % self.accumulation:
             raise ValueError(f"batch_size {self.batch_size} must be a multiple of accumulation {self.accumulation}")
-        if not self.targets:
+        if self.targets is not None and not self.targets:
             raise ValueError("targets must name at least one kind of layer, such as to_q")
         return self
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The targets, once `for_family` has settled them."""
+        if self.targets is None:
+            raise ValueError("the targets are not settled yet: for_family does that")
+        return self.targets
 
     @property
     def scale_alpha(self) -> float:
@@ -115,6 +122,11 @@ def for_model(settings: LoraSettings, name: str, origin: str = "settings") -> Lo
     return merged.model_copy(update={"models": {}})
 
 
+def for_family(settings: LoraSettings, family: Family) -> LoraSettings:
+    """The settings with the family's own targets where none are named."""
+    return settings.model_copy(update={"targets": settings.targets or family.lora_targets})
+
+
 def _merged(section: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     """`section` over `values`, key by key within nested mappings."""
     merged = dict(values)
@@ -129,9 +141,4 @@ def check_sizes(settings: LoraSettings, spec: ModelSpec) -> None:
     for count in settings.frames:
         spec.check_frames(count)
     for width, height in settings.sizes:
-        step, native = spec.size_multiple, spec.native
-        if spec.frames.only is not None and (width, height) != (native.width, native.height):
-            raise BadInputError(f"sizes: {spec.id} is trained at {native} only, not {width}x{height}")
-        if min(width, height) < step or width % step or height % step:
-            near = f"{max(step, round(width / step) * step)}x{max(step, round(height / step) * step)}"
-            raise BadInputError(f"sizes: {width}x{height} must be multiples of {step}; nearest: {near}")
+        spec.check_size(Size(width=width, height=height))

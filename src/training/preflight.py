@@ -18,6 +18,7 @@ from src.core.paths import home
 from src.core.progress import Listener, Progress, ignore
 from src.media.clips import Sampling
 from src.media.images import read_photograph
+from src.pipelines.families import family_of
 from src.pipelines.locate import base_hash, weight_hashes
 from src.pipelines.text import beyond
 from src.training.buckets import Batches, pick_bucket
@@ -27,8 +28,8 @@ from src.training.encoding_cache import Encoders, encoders_of
 from src.training.estimates import Estimates, estimate
 from src.training.facts import Facts, FactsMemory, same_clip, thumb, thumbs_of
 from src.training.lora import Item
-from src.training.lora_layers import trainable_share
-from src.training.lora_settings import LoraSettings, check_sizes
+from src.training.lora_layers import trainable_share, training_of
+from src.training.lora_settings import LoraSettings, check_sizes, for_family
 from src.training.optimizers import check_optimizer
 
 SHOWN = 5
@@ -91,12 +92,14 @@ def preflight(
     processes: int = 1, predict: bool = True, listener: Listener = ignore,
 ) -> Preflight:  # fmt: skip
     """Look at everything; collects problems instead of raising the first. predict: measure the machine's speed too."""
-    encoders = encoders_of(weight_hashes(folder), dtype, spec.max_sequence_length)
+    family, training = family_of(spec), training_of(spec)
+    settings = for_family(settings, family)
+    encoders = encoders_of(family, weight_hashes(folder), dtype, spec.max_sequence_length)
     found = Preflight(settings, spec, folder, dataset, encoders, base_hash(folder))
     _try(found, lambda: check_sizes(settings, spec))
     _try(found, lambda: check_optimizer(settings.optimizer))
     _try(found, lambda: _check_processes(settings, processes))
-    transformer = meta_transformer(folder)
+    transformer = training.shapes(folder)
     _try(found, lambda: setattr(found, "share", trainable_share(transformer, settings)))
     facts = _look_at_clips(found, listener)
     _compare(found, facts)
@@ -107,15 +110,6 @@ def preflight(
         found.estimates = estimate(transformer, settings, spec, found.items, encoders, found.steps, rate)
         _check_space(found, output)
     return found
-
-
-def meta_transformer(folder: Path) -> Any:
-    """The transformer's shapes, without its weights."""
-    import torch
-    from diffusers import CogVideoXTransformer3DModel
-
-    with torch.device("meta"):
-        return CogVideoXTransformer3DModel.from_config(CogVideoXTransformer3DModel.load_config(folder / "transformer"))
 
 
 def buckets_of(settings: LoraSettings, spec: ModelSpec) -> list[Sampling]:
@@ -241,9 +235,9 @@ def _told_apart(found: Preflight) -> set[frozenset[Path]]:
 
 
 def _check_captions(found: Preflight) -> None:
-    from transformers import T5Tokenizer
+    from src.pipelines.loading import read_tokenizer
 
-    tokenizer = T5Tokenizer.from_pretrained(found.folder / "tokenizer")
+    tokenizer = read_tokenizer(found.folder)
     limit = found.spec.max_sequence_length
     for item in found.items + found.held_out:
         cut = beyond(tokenizer, item.prompt, limit)

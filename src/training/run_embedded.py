@@ -15,6 +15,7 @@ from loguru import logger
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import beside
 from src.pipelines.blueprint import NANO, Blueprint
+from src.pipelines.building import small_of
 from src.training.callbacks import Callback, CsvLog, Every, Say
 from src.training.checkpoints import CheckpointManager
 from src.training.embedded import CODES, Prepared, prepare, save_codes
@@ -107,7 +108,7 @@ def start_from(pipeline: Path, folder: Path, blueprint: Blueprint = NANO) -> Non
 
 def _check_form(pipeline: Path, blueprint: Blueprint) -> None:
     """Raise BadInputError where the pipeline's parts have other sizes than the recipe's."""
-    for part, wanted in blueprint.form.items():
+    for part, wanted in small_of(blueprint).form(blueprint).items():
         file = "scheduler_config.json" if part == "scheduler" else "config.json"
         config = json.loads((pipeline / part / file).read_text(encoding="utf-8"))
         for name, value in wanted.items():

@@ -22,10 +22,10 @@ from src.training.checkpoints import CheckpointManager
 from src.training.encoding import Share, encode_clips, encode_texts
 from src.training.encoding_cache import EncodingCache
 from src.training.loop import Trainer
-from src.training.lora import Item, LoraRecipe, read_schedule
+from src.training.lora import Item, LoraRecipe
 from src.training.lora_callbacks import EpochEnd, Metrics
 from src.training.lora_files import Origin, adapter_state, header, write_adapter
-from src.training.lora_layers import add_adapter
+from src.training.lora_layers import add_adapter, trained_part, training_of
 from src.training.lora_samples import SampleMaker
 from src.training.lora_settings import LoraSettings
 from src.training.preflight import Preflight
@@ -80,13 +80,14 @@ def encode_all(found: Preflight, device: torch.device, share: Share, listener: L
 def build_trainer(found: Preflight, state: Path, accelerator: Accelerator) -> tuple[Trainer, LoraRecipe]:
     """The transformer with its adapter, in a trainer that has not run yet; encodings must be in the cache."""
     settings = found.settings
-    transformer = read_pipeline(found.folder, DTYPES[found.encoders.dtype], ("transformer",)).transformer
+    part = trained_part(found.spec)
+    transformer = getattr(read_pipeline(found.folder, DTYPES[found.encoders.dtype], (part,)), part)
     torch.manual_seed(settings.seed)  # the adapter's A is drawn from it: the same in every process
     add_adapter(transformer, settings)
     share = Share(accelerator.process_index, accelerator.num_processes)
+    objective = training_of(found.spec).objective(found.folder)
     recipe = LoraRecipe(
-        transformer, found.items, settings, read_schedule(found.folder), found.encoders, EncodingCache(), share,
-        identity_of(found),
+        transformer, found.items, settings, objective, found.encoders, EncodingCache(), share, identity_of(found)
     )  # fmt: skip
     loop = settings.loop(found.steps)
     trainer = Trainer(recipe, loop, settings.seed, CheckpointManager(state), bf16=False, accelerator=accelerator)
@@ -102,7 +103,7 @@ def identity_of(found: Preflight) -> dict[str, str]:
         "manifest": found.dataset.sha256[:12],
         "rank": str(settings.rank),
         "alpha": f"{settings.scale_alpha:g}",
-        "targets": ",".join(settings.targets),
+        "targets": ",".join(settings.layers),
         "seed": str(settings.seed),
         "batch_size": str(settings.batch_size),
         "repeats": str(settings.repeats),

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from src.catalog.models import find_model
 from src.media.images import fit_photograph
 from src.pipelines.blueprint import NANO, Blueprint
-from src.pipelines.fast_vae import make_fast
+from src.pipelines.families import family_named
+from src.pipelines.models import find_model
 from src.scenes.photographs import HELD_OUT, read_photograph
 
 PROMPTS = (
@@ -65,7 +65,7 @@ def labelled(row: np.ndarray, label: str) -> np.ndarray:
 def write_sheet(pipeline: Any, file: Path, blueprint: Blueprint = NANO, num_frames: int = 17) -> Path:
     """Samples of a pipeline on held-out photographs, as a PNG; makes its decoder the fast one."""
     pipeline.set_progress_bar_config(disable=True)
-    make_fast(pipeline.vae)
+    family_named(blueprint.family).loop.speed_up_vae(pipeline.vae)
     usual, rows = find_model("nano").defaults, []
     for index, prompt in enumerate(PROMPTS):
         name = HELD_OUT[index % len(HELD_OUT)].name

@@ -16,7 +16,8 @@ from src.pipelines.loading import DTYPES, read_pipeline
 from src.training.dataset import read_dataset
 from src.training.encoding import Share
 from src.training.encoding_cache import EncodingCache
-from src.training.lora import LoraRecipe, read_schedule
+from src.training.lora import LoraRecipe
+from src.training.lora_layers import trained_part, training_of
 from src.training.lora_settings import LoraSettings, Samples
 from src.training.preflight import preflight
 from src.training.run_lora import encode_all, run_dtype
@@ -26,7 +27,7 @@ def held_out_losses(
     metadata: Path, spec: ModelSpec, folder: Path, adapter: AdapterFile, output: Path
 ) -> tuple[float, float] | None:
     """Mean losses of base and adapter over the manifest's held-out clips; None where it has none."""
-    settings = LoraSettings(rank=1, frames=_frames(spec), gradient_checkpointing=False, samples=Samples(count=0))
+    settings = LoraSettings(rank=1, frames=spec.frames.counts, gradient_checkpointing=False, samples=Samples(count=0))
     dtype = run_dtype(settings)
     found = preflight(settings, spec, folder, read_dataset(metadata), dtype, output, predict=False)
     found.check()
@@ -35,12 +36,12 @@ def held_out_losses(
     device = torch.device(find_device())
     found.items = found.held_out
     encode_all(found, device, Share())
-    pipe = read_pipeline(folder, DTYPES[dtype], ("transformer",))
-    pipe.transformer.to(device)
+    part = trained_part(spec)
+    pipe = read_pipeline(folder, DTYPES[dtype], (part,))
+    transformer = getattr(pipe, part).to(device)
     rack = AdapterRack(pipe)
-    recipe = LoraRecipe(
-        pipe.transformer, found.held_out, settings, read_schedule(folder), found.encoders, EncodingCache()
-    )
+    objective = training_of(spec).objective(folder)
+    recipe = LoraRecipe(transformer, found.held_out, settings, objective, found.encoders, EncodingCache())
     losses = []
     for adapters in ([], [adapter]):
         rack.put(adapters)
@@ -50,10 +51,3 @@ def held_out_losses(
             which = "with the adapter" if adapters else "of the base"
             raise NotFiniteError(f"the held-out loss {which} is not finite; likely the adapter, or {dtype} overflows")
     return losses[0], losses[1]
-
-
-def _frames(spec: ModelSpec) -> tuple[int, ...]:
-    """Every length that the model allows, so that the longest a clip fills is taken."""
-    if spec.frames.only is not None:
-        return (spec.frames.only,)
-    return tuple(range(spec.frames.step + 1, spec.frames.most + 1, spec.frames.step))

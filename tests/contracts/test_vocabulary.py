@@ -4,7 +4,6 @@ import pytest
 
 from src.api.forms import GenerateForm
 from src.api.upscale import UpscaleSettings
-from src.catalog.models import find_model
 from src.cli.batch import OPTIONS as BATCH
 from src.cli.inference import inference_app
 from src.cli.upscale_video import OPTIONS as UPSCALE
@@ -16,6 +15,7 @@ from src.engine.batching.jobs_file import batch_schema
 from src.engine.resolve import decided
 from src.evaluation.benchmark import OPTIONS as BENCHMARK
 from src.evaluation.benchmark import build_requests
+from src.pipelines.models import find_model
 
 OF_A_CLIP = "input_image prompt template set negative_prompt output_path seed"
 OF_A_RUN = (

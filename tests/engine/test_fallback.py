@@ -11,7 +11,7 @@ from src.engine.generate import generate, plans_for, prepare
 from src.engine.manifest import read_manifest
 from src.engine.session import Session, Sessions
 from src.engine.session_run import tiled
-from src.pipelines import denoise
+from src.pipelines.cogvideox import loop
 from src.pipelines.failures import failing_switch
 
 
@@ -134,23 +134,23 @@ def test_a_kernel_that_refuses_steps_down(request_for, cpu, monkeypatch):
 
 
 def test_memory_that_runs_out_while_decoding_keeps_the_latents(request_for, cpu, monkeypatch):
-    steps, decode = [], denoise.decode
+    steps, decode = [], loop.decode
 
     def greedy(pipe, latents, listener, cancel, tiling=False):
         if not tiling:
             raise RuntimeError("CUDA out of memory. Tried to allocate 8 GiB")
         return decode(pipe, latents, listener, cancel, tiling)
 
-    monkeypatch.setattr(denoise, "decode", greedy)
-    advance = denoise.advance
-    monkeypatch.setattr(denoise, "advance", lambda *args: steps.append(1) or advance(*args))
+    monkeypatch.setattr(loop, "decode", greedy)
+    advance = loop.advance
+    monkeypatch.setattr(loop, "advance", lambda *args: steps.append(1) or advance(*args))
     prepared = prepare(request_for())
     plans = plans_for(prepared, cpu)
     result = generate(prepared, plans, cpu)
     assert len(steps) == 2, "the steps were computed again"
     assert result.plan == tiled(plans[0])
     assert result.fallbacks == ("plain: CUDA out of memory. Tried to allocate 8 GiB",)
-    monkeypatch.setattr(denoise, "decode", decode)
+    monkeypatch.setattr(loop, "decode", decode)
     again = prepare(request_for())
     assert generate(again, (tiled(plans[0]),), cpu).frame_sha256 == result.frame_sha256
 

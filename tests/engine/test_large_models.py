@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 
-from src.catalog.models import find_model
 from src.catalog.profiles import load_profiles
 from src.core.config import validate
 from src.core.errors import BadInputError
@@ -19,6 +18,7 @@ from src.engine.resolve import resolve
 from src.evaluation.memory import CARDS, card, count_of
 from src.media.reader import VideoReader
 from src.pipelines.blueprint import TINY
+from src.pipelines.models import find_model
 from src.validation.validate_lora import open_adapter
 from tests.newer_kit import build_newer
 
@@ -146,7 +146,7 @@ def first_folder(tmp_path_factory):
     """A tiny CogVideoX 1.0: learned positions, one count of frames."""
     import dataclasses
 
-    from src.pipelines.blueprint import build
+    from src.pipelines.building import build
 
     blueprint = dataclasses.replace(TINY, positions=True)
     return build(blueprint, ["pan left", "press"], tmp_path_factory.mktemp("models") / "tiny10", seed=0)
@@ -188,7 +188,7 @@ def test_a_folder_on_a_card_gets_figures_from_its_own_files(newer_folder, photog
     weights = {part: (newer_folder / part / "x").parent for part in ("transformer", "vae", "text_encoder")}
     for part, folder in weights.items():
         stored = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-        assert getattr(memory, part) == pytest.approx(stored / 2, rel=0.2)  # float32 on the disk, and a header
+        assert memory.weights[part] == pytest.approx(stored / 2, rel=0.2)  # float32 on the disk, and a header
     assert 0 < memory.decode_tiled < memory.decode < memory.decode_stock
     assert list((home / "cache").glob("footprint-*.json"))
     assert sized(prepare(request), card(8)).spec == prepared.spec

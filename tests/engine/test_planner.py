@@ -1,6 +1,5 @@
 import pytest
 
-from src.catalog.models import find_model
 from src.catalog.profiles import find_profile, load_profiles
 from src.core.errors import BadInputError, MissingWeightsError
 from src.core.hardware import Hardware
@@ -10,6 +9,7 @@ from src.engine.advice import advice
 from src.engine.estimates import counted_bytes
 from src.engine.planner import choices, parse_cache
 from src.engine.resolve import guidance_schedule, resolve
+from src.pipelines.models import find_model
 
 SPEC = find_model("cogvideox-5b-i2v")
 

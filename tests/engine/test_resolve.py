@@ -1,12 +1,12 @@
 import pytest
 
-from src.catalog.models import find_model
 from src.core.errors import BadInputError
 from src.core.hardware import Hardware
 from src.core.plan import Size
 from src.core.prompts import load_templates
 from src.core.request import Request
 from src.engine.resolve import check, resolve
+from src.pipelines.models import find_model
 
 GPU = Hardware(device="cuda", name="a GPU", memory=80 << 30, free_memory=79 << 30, capability=(9, 0), bf16=True)
 SMALL = GPU.model_copy(update={"free_memory": 15 << 30, "capability": (7, 5), "bf16": False})

@@ -11,7 +11,7 @@ from src.engine.batching.run import plan_batch, run_batch
 from src.engine.generate import generate
 from src.engine.planner import most_prompts
 from src.engine.replay import prepare_replay
-from src.pipelines import denoise
+from src.pipelines.cogvideox import loop
 
 
 @pytest.fixture
@@ -53,28 +53,28 @@ def test_resume_makes_only_what_is_missing_and_the_same(jobs, tmp_path, cpu):
 
 def test_where_a_shared_forward_fails_each_job_runs_by_itself(jobs, tmp_path, cpu, monkeypatch):
     alone = run(jobs, tmp_path / "alone", cpu)
-    predict = denoise.predict
+    predict = loop.predict
 
     def short_of_memory(pipe, clips, *rest):
         if len(clips) > 1:
             raise MemoryError("no room for so many")
         return predict(pipe, clips, *rest)
 
-    monkeypatch.setattr(denoise, "predict", short_of_memory)
+    monkeypatch.setattr(loop, "predict", short_of_memory)
     shared = run(jobs, tmp_path / "shared", cpu, together=4)
     assert [outcome.result.plan.prompts_per_forward for outcome in shared] == [1] * 4
     assert [one.result.frame_sha256 for one in shared] == [one.result.frame_sha256 for one in alone]
 
 
 def test_a_job_that_cannot_begin_fails_alone(jobs, tmp_path, cpu, monkeypatch):
-    condition = denoise.condition
+    begin = loop.begin
 
     def broken(pipe, plan, *rest):
         if plan.prompt == "static":
             raise ValueError("a bug")
-        return condition(pipe, plan, *rest)
+        return begin(pipe, plan, *rest)
 
-    monkeypatch.setattr(denoise, "condition", broken)
+    monkeypatch.setattr(loop, "begin", broken)
     states = {outcome.id: outcome.state for outcome in run(jobs, tmp_path / "out", cpu, together=4)}
     assert states == {"clip-0": "completed", "clip-1": "failed", "clip-2": "completed", "clip-3": "completed"}
 

@@ -79,7 +79,7 @@ def test_other_upscaler_weights_are_said_before_a_replay(make, tiny_folder, tmp_
 def test_a_manifest_of_the_first_schema_still_reads_and_keeps_its_digest(make):
     result = make(width=128)
     data = json.loads(result.manifest.read_text("utf-8"))
-    assert data["schema_version"] == SCHEMA_VERSION == 2
+    assert data["schema_version"] == SCHEMA_VERSION == 3
     del data["plan"]["upscale"], data["plan"]["upscaler_weights"]
     result.manifest.write_text(json.dumps(data | {"schema_version": 1}))
     manifest = read_manifest(result.manifest)
@@ -108,9 +108,9 @@ def test_jobs_of_a_batch_are_enlarged(request_for, cpu, tmp_path):
 
 
 def test_the_embedded_model_is_delivered_through_fast():
-    from src.catalog.models import find_model
     from src.core.request import Request
     from src.engine.resolve import delivery
+    from src.pipelines.models import find_model
 
     spec, request = find_model("nano"), Request(input_image="a.png", prompt="x")
     assert delivery(request, spec) == "fast"

@@ -1,6 +1,5 @@
 import pytest
 
-from src.catalog.models import find_model
 from src.core.errors import BadInputError
 from src.core.paths import REPOSITORY
 from src.core.request import Request
@@ -10,6 +9,7 @@ from src.engine.probe import probe
 from src.engine.session import Sessions
 from src.pipelines import loading
 from src.pipelines.locate import base_hash
+from src.pipelines.models import find_model
 
 
 def test_after_warming_a_plain_request_loads_nothing(tiny_folder, monkeypatch, home):

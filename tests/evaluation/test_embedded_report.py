@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-from src.catalog.models import find_model
 from src.core.errors import BadInputError, MissingFileError
 from src.evaluation.embedded import read_photographs, settings_of
 from src.evaluation.embedded_figures import Figures, MoveFigures, Reconstruction, ideal_frame, psnr, sharpness_kept
 from src.evaluation.embedded_report import BLOCK, markdown, table
 from src.evaluation.pages import write_block
 from src.metrics.measured_move import MeasuredMove
+from src.pipelines.models import find_model
 
 OPEN = {"num_inference_steps": None, "guidance_scale": None, "num_frames": None, "dtype": None}
 MOVE = MeasuredMove(right=1.0, down=0.0, growth=0.0, turn=0.0, mean_flow=0.05)

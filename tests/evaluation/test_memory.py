@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from src.catalog.models import find_model
 from src.core.errors import BadInputError
 from src.core.paths import REPOSITORY
 from src.evaluation import memory
 from src.evaluation.pages import around_block
 from src.pipelines.footprint import LiveBytes, peak_of, streamed
+from src.pipelines.models import find_model
 
 
 def meta(*shape):
@@ -57,6 +57,8 @@ def test_the_figures_in_the_models_files_are_the_counted_ones(name):
     spec = find_model(name)
     counted, written = memory.count_of(spec).model_dump(), spec.memory.model_dump()
     assert counted.pop("measured") == written.pop("measured")
+    for figures in ("weights", "streams"):
+        assert counted.pop(figures) == pytest.approx(written.pop(figures), rel=0.01)
     assert counted == pytest.approx(written, rel=0.01)
 
 
@@ -76,7 +78,7 @@ def test_figures_are_written_into_the_models_own_file(tmp_path, monkeypatch):
     spec = spec.model_copy(update={"memory": spec.memory.model_copy(update={"measured": {"fast": 7}})})
     memory.write(spec)
     text = file.read_text()
-    assert text.startswith("id: nano\nmemory:\n  text_encoder: ")
+    assert text.startswith("id: nano\nmemory:\n  weights: {text_encoder: ")
     assert text.endswith("  measured: {fast: 7}\nlicence: x\n")
 
 

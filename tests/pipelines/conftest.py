@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from src.core.plan import Plan, SessionKey, Size
-from src.pipelines.schedulers import timesteps
+from src.pipelines.cogvideox.schedulers import timesteps
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,9 @@ import torch
 from PIL import Image
 
 from src.core.errors import BadInputError
-from src.pipelines.blueprint import NANO, TINY, autoencoder, build, text_encoder, transformer
+from src.pipelines.blueprint import NANO, TINY
+from src.pipelines.building import build
+from src.pipelines.cogvideox.building import autoencoder, text_encoder, transformer
 
 CORPUS = ["slow pan left across the podium", "press briefing at city hall, push in"]
 

@@ -9,7 +9,8 @@ from src.core.errors import CancelledError
 from src.core.progress import CancelToken, Progress, ignore
 from src.engine.costs import Stopwatch
 from src.engine.session import Session
-from src.pipelines.blueprint import TINY_NANO, build
+from src.pipelines.blueprint import TINY_NANO
+from src.pipelines.building import build
 from src.pipelines.loading import read_pipeline
 from tests.newer_kit import build_newer
 

@@ -3,10 +3,10 @@ import shutil
 
 import pytest
 
-from src.catalog.models import find_model
 from src.core.errors import BadInputError, MissingFileError, MissingWeightsError
 from src.core.request import Request
 from src.pipelines.locate import find, locate, weight_hashes
+from src.pipelines.models import find_model
 
 
 def test_missing_weights_name_the_command_and_the_bytes(cache):

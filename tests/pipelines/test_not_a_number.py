@@ -11,8 +11,8 @@ from src.core.errors import BadInputError, NotFiniteError
 from src.core.progress import CancelToken, ignore
 from src.engine.costs import Stopwatch
 from src.engine.session import Session
-from src.pipelines.denoise import to_uint8
 from src.pipelines.loading import read_pipeline
+from src.pipelines.pixels import to_uint8
 
 
 def run(folder, plan, picture, break_it=lambda pipe: None):

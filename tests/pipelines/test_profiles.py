@@ -19,7 +19,8 @@ from src.engine.costs import Stopwatch
 from src.engine.resolve import guidance_schedule
 from src.engine.session import Session
 from src.pipelines.adapter_files import read_adapter
-from src.pipelines.blueprint import TINY, build
+from src.pipelines.blueprint import TINY
+from src.pipelines.building import build
 
 SMALL = dataclasses.replace(TINY, height=32, width=48, vae_channels=(4, 4, 4), vae_groups=2, vae_layers=0, heads=1)
 PROFILES = {profile.name: profile for profile in load_profiles()}

@@ -12,9 +12,13 @@ from src.core.progress import CancelToken, ignore
 from src.engine.costs import Stopwatch
 from src.engine.session import Session
 from src.pipelines import compiling, placement
+from src.pipelines.families import family_named
+from src.pipelines.family import parts_of
 from src.pipelines.loading import read_pipeline
 from src.pipelines.placement import place
 from src.pipelines.tuning import attention_kernel, quantize, use_cache
+
+FAMILY = family_named("cogvideox")
 
 
 def session_for(tiny_folder, make_plan, **key):
@@ -86,7 +90,7 @@ def test_a_cache_that_hooks_nothing_is_an_error(tiny_folder):
     transformer = read_pipeline(tiny_folder, torch.float32).transformer
     transformer.transformer_blocks = torch.nn.ModuleList()
     with pytest.raises((BadInputError, ValueError)):
-        use_cache(transformer, Cache(name="taylorseer", threshold=3))
+        use_cache(transformer, Cache(name="taylorseer", threshold=3), parts_of(FAMILY, "denoiser")[0])
 
 
 def test_attention_kernels_agree_and_foreign_ones_are_refused(tiny_folder, make_plan, picture):
@@ -122,14 +126,14 @@ def test_int8_changes_every_linear_of_the_blocks(tiny_folder):
     pytest.importorskip("torchao")
     pipe = read_pipeline(tiny_folder, torch.bfloat16)
     linears = [m for m in pipe.transformer.transformer_blocks.modules() if isinstance(m, torch.nn.Linear)]
-    assert quantize(pipe.transformer, "int8") == len(linears)
+    assert quantize(pipe.transformer.transformer_blocks, "int8") == len(linears)
 
 
 @pytest.mark.parametrize("part", ["text_encoder", "transformer"])
 def test_streamed_parts_are_many_groups(tiny_folder, part):
     """Unless its blocks are named, the whole text encoder is one group, and all of it is on the device at once."""
     pipe = read_pipeline(tiny_folder, torch.float32)
-    place(pipe, SessionKey(model="", source="", device="cpu", dtype="float32", offload="group", vae="fast"))
+    place(FAMILY, pipe, SessionKey(model="", source="", device="cpu", dtype="float32", offload="group", vae="fast"))
     blocks = pipe.text_encoder.encoder.block if part == "text_encoder" else pipe.transformer.transformer_blocks
     assert all(block._diffusers_hook.get_hook("group_offloading") is not None for block in blocks)
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from src.catalog.models import spec_of_folder
 from src.data_prep.lora_demo import render
+from src.pipelines.models import spec_of_folder
 from src.training.dataset import read_dataset
 from src.training.lora_settings import LoraSettings, Samples
 from src.training.preflight import preflight

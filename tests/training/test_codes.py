@@ -5,11 +5,13 @@ import dataclasses
 import pytest
 import torch
 
-from src.pipelines.blueprint import autoencoder
-from src.pipelines.fast_vae import sees_frames_alone
+from src.pipelines.cogvideox.building import autoencoder
+from src.pipelines.cogvideox.codes import install
+from src.pipelines.cogvideox.fast_vae import sees_frames_alone
+from src.pipelines.cogvideox.small import see_frames_alone
+from src.pipelines.linear_codes import cells, fit
 from src.scenes.sampler import SceneSampler
-from src.training.codes import cells, fit, install
-from src.training.embedded import load_codes, see_frames_alone
+from src.training.embedded import load_codes
 from src.training.scene_source import to_tensor
 
 

@@ -6,10 +6,14 @@ import pytest
 import torch
 
 from src.pipelines import compiling
-from src.pipelines.blueprint import TINY_NANO, transformer
+from src.pipelines.blueprint import TINY_NANO
+from src.pipelines.cogvideox.building import transformer
+from src.pipelines.families import family_named
+from src.pipelines.family import parts_of
 from src.training import embedded_transformer
 from src.training.embedded_transformer import compile_blocks, compile_where_possible
 
+PART = parts_of(family_named("cogvideox"), "denoiser")[0]
 WIDE = replace(TINY_NANO, head_dim=48, time_embed=48)
 
 
@@ -41,7 +45,7 @@ def gradients(model, clips, groups, words):
 def test_one_graph_serves_all_blocks_batches_and_lengths(graphs):
     model = transformer(WIDE).train()
     wanted = gradients(model, 3, 2, 7)
-    compile_blocks(model)
+    compile_blocks(model, PART)
     gradients(model, 48, 2, 7)  # as many clips as a head is wide, by chance
     gradients(model, 20, 3, 11)
     found = gradients(model, 3, 2, 7)
@@ -53,5 +57,5 @@ def test_one_graph_serves_all_blocks_batches_and_lengths(graphs):
 def test_blocks_stay_as_they_are_where_a_compiler_lacks(monkeypatch):
     model = transformer(WIDE)
     monkeypatch.setattr(embedded_transformer, "missing_for_compiling", lambda device: "a C compiler")
-    compile_where_possible(model)
+    compile_where_possible(model, PART)
     assert not any("forward" in vars(block) for block in model.transformer_blocks)

@@ -8,11 +8,11 @@ from diffusers import CogVideoXImageToVideoPipeline, CogVideoXTransformer3DModel
 
 from benchmarks.large_model import SMALL
 from benchmarks.lora_training import large_trainer
-from src.media.clips import Sampling
-from src.training.lora import padded, read_schedule, rotary_positions
+from src.pipelines.cogvideox.objective import sample_losses
+from src.pipelines.cogvideox.rotary import padded, rotary_positions
+from src.pipelines.families import family_named
 from src.training.lora_layers import add_adapter, target_layers
 from src.training.lora_settings import LoraSettings
-from src.training.objective import sample_losses
 from src.training.settings import Rate
 
 NEWER = {"patch_size_t": 2, "ofs_embed_dim": 16, "use_learned_positional_embeddings": False}
@@ -41,12 +41,12 @@ def test_both_generations_train(changes, tmp_path):
 def test_the_scheduler_says_what_is_predicted(prediction, tmp_path):
     trainer, _ = large_trainer(transformer(), SMALL["transformer"], torch.float32, tmp_path, 1)
     recipe = trainer.recipe
-    recipe.schedule = dataclasses.replace(recipe.schedule, prediction=prediction)
+    recipe.objective = dataclasses.replace(recipe.objective, prediction=prediction)
     piece = recipe.batch(0)[0]
     losses = recipe.losses(piece, lambda *_: piece["clean"])
     assert (losses.abs().max() < 1e-9) == (prediction == "sample")
     error = recipe.losses(piece, lambda *_: piece["clean"] + 1.0)
-    variance = 1 - recipe.schedule.alphas[piece["timestep"]]
+    variance = 1 - recipe.objective.alphas[piece["timestep"]]
     if prediction == "sample":
         assert torch.allclose(error, 1 / variance.float().clamp_min(0.1), rtol=1e-5)
 
@@ -60,23 +60,24 @@ def test_padding_repeats_the_first_frame_as_inference_does():
 
 def test_positions_are_the_pipelines_own(tiny_folder):
     pipe = CogVideoXImageToVideoPipeline.from_pretrained(tiny_folder)
-    ours = rotary_positions(pipe.transformer, Sampling(9, 8.0, 64, 48), 8, 3, torch.device("cpu"))
+    ours = rotary_positions(pipe.transformer, 48, 64, 8, 3, torch.device("cpu"))
     theirs = pipe._prepare_rotary_positional_embeddings(48, 64, 3, torch.device("cpu"))
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 def test_the_schedule_is_the_checkpoints_own(tiny_folder):
     pipe = CogVideoXImageToVideoPipeline.from_pretrained(tiny_folder)
-    schedule = read_schedule(tiny_folder)
-    assert torch.equal(schedule.alphas, pipe.scheduler.alphas_cumprod.float())
-    assert schedule.video == pipe.vae.config.scaling_factor
-    assert schedule.ratio == pipe.vae_scale_factor_spatial
+    training = family_named("cogvideox").training
+    for found in (training.objective(tiny_folder), training.objective_of(pipe)):
+        assert torch.equal(found.alphas, pipe.scheduler.alphas_cumprod.float())
+        assert found.video == pipe.vae.config.scaling_factor
+        assert found.ratio == pipe.vae_scale_factor_spatial
 
 
 def test_the_share_is_what_trains():
     model = transformer()
     base = sum(p.numel() for p in model.parameters())
-    share = add_adapter(model, LoraSettings(rank=2))
+    share = add_adapter(model, LoraSettings(rank=2, targets=("to_q", "to_k", "to_v", "to_out.0")))
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert trained / base == pytest.approx(share)
     assert len(target_layers(transformer(), ("to_q", "to_out.0"))) == 4

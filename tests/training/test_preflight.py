@@ -4,11 +4,12 @@ import json
 
 import pytest
 
-from src.catalog.models import find_model
 from src.core.errors import BadInputError, MissingFileError
 from src.data_prep.files import write_clip
 from src.media.clips import Sampling, frames_at, read_clip
 from src.media.reader import VideoReader
+from src.pipelines.families import family_named
+from src.pipelines.models import find_model
 from src.training import preflight as preflight_module
 from src.training.buckets import Batches, pick_bucket
 from src.training.dataset import read_dataset
@@ -224,8 +225,8 @@ def test_batches_are_whole_of_one_bucket_and_a_function_of_the_step():
 
 def test_the_cache_is_addressed_by_content():
     size = Sampling(9, 8.0, 64, 48)
-    base = encoders_of({"vae/a": "1", "text_encoder/a": "2"}, "float32", 32)
-    other_vae = encoders_of({"vae/a": "3", "text_encoder/a": "2"}, "float32", 32)
+    base = encoders_of(family_named("cogvideox"), {"vae/a": "1", "text_encoder/a": "2"}, "float32", 32)
+    other_vae = encoders_of(family_named("cogvideox"), {"vae/a": "3", "text_encoder/a": "2"}, "float32", 32)
     keys = {
         base.clip_address("video", "image", size, 4), base.clip_address("other", "image", size, 4),
         base.clip_address("video", "", size, 4), base.clip_address("video", "image", Sampling(9, 4.0, 64, 48), 4),

@@ -13,6 +13,7 @@ from PIL import Image
 from src.core.errors import BadInputError, DivergedError, MissingFileError, OutputError
 from src.core.paths import home
 from src.pipelines.adapter_files import read_adapter
+from src.pipelines.cogvideox import objective
 from src.pipelines.loading import read_pipeline
 from src.pipelines.locate import base_hash
 from src.pipelines.tensor_files import read_tensor_file
@@ -195,7 +196,7 @@ def clean_environment():
 
 
 def test_a_loss_that_is_no_number_stops_and_names_step_and_clip(clip_set, tiny_folder, tmp_path, monkeypatch):
-    original = lora.sample_losses
+    original = objective.sample_losses
     calls = []
 
     def poisoned(predicted, target):
@@ -204,7 +205,7 @@ def test_a_loss_that_is_no_number_stops_and_names_step_and_clip(clip_set, tiny_f
         return losses * torch.tensor([1.0, float("nan")]) if len(losses) == 2 and len(calls) > 4 else losses
 
     found = look(clip_set, tiny_folder, tmp_path / "press", epochs=4)
-    monkeypatch.setattr(lora, "sample_losses", poisoned)
+    monkeypatch.setattr(objective, "sample_losses", poisoned)
     with pytest.raises(DivergedError, match=r"not finite at step \d+ \(vortigo-00\d\)") as stopped:
         run(clip_set, tiny_folder, tmp_path / "press", epochs=4, save_minutes=1e-9, held_out_timesteps=(300,))
     assert stopped.value.exit_code == 7
@@ -243,7 +244,8 @@ def test_accumulated_pieces_give_the_same_adapter(clip_set, tiny_folder, tmp_pat
 
 
 def test_the_adapter_is_refused_on_another_base(trained, tmp_path):
-    from src.pipelines.blueprint import TINY, build
+    from src.pipelines.blueprint import TINY
+    from src.pipelines.building import build
 
     other = build(TINY, ["pan left"], tmp_path / "other", seed=9)
     with pytest.raises(BadInputError, match="was trained on another base"):

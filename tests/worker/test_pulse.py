@@ -187,8 +187,8 @@ def test_a_worker_that_is_told_to_hurry_does_not_wait(database, store, monkeypat
 
 
 def test_a_worker_says_that_its_model_is_gone(database, tmp_path):
-    from src.catalog.models import spec_of_folder
     from src.core.paths import CHECKPOINTS
+    from src.pipelines.models import spec_of_folder
 
     folder = tmp_path / "mine"
     shutil.copytree(CHECKPOINTS / "nano", folder)

@@ -80,10 +80,10 @@ def test_a_clip_that_stepped_down_is_finished_and_one_of_another_wish_is_not(job
 
     use_cache = tuning.use_cache
 
-    def broken(transformer, cache):
+    def broken(transformer, cache, part):
         if cache.name != "none":
             raise SwitchError("cache", "it hooks nothing")
-        use_cache(transformer, cache)
+        use_cache(transformer, cache, part)
 
     monkeypatch.setattr(tuning, "use_cache", broken)
     cached, plain = {"cache": "first_block=0.5"}, {"cache": "none"}

@@ -8,6 +8,7 @@ per instance: patching the class would change the stock baseline in the same pro
 """
 
 from types import MethodType
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,10 +19,10 @@ from diffusers.models.autoencoders.autoencoder_kl_cogvideox import (
 )
 from torch import Tensor, nn
 
-from src.pipelines.fast_upsampling import use_merged_upsampling
+from src.pipelines.cogvideox.fast_upsampling import use_merged_upsampling
 
 
-def make_fast(vae: nn.Module) -> None:
+def make_fast(vae: Any) -> None:
     """The exact rewrites on this instance: cheap spatial norms, and 3D convolutions with channels last."""
     use_fast_spatial_norm(vae)
     use_channels_last(vae)
@@ -39,7 +40,7 @@ def use_channels_last(vae: nn.Module) -> int:
 
     Convolution by convolution, because the VAE also holds Conv2d layers, which refuse the 3D format.
     """
-    convolutions = [module for module in vae.modules() if isinstance(module, nn.Conv3d)]
+    convolutions: list[Any] = [module for module in vae.modules() if isinstance(module, nn.Conv3d)]
     for convolution in convolutions:
         convolution.to(memory_format=torch.channels_last_3d)
     return len(convolutions)
@@ -98,7 +99,7 @@ def _onednn_takes(dtype: torch.dtype) -> bool:
     return dtype != torch.bfloat16 or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def use_inplace_activations(vae: nn.Module) -> int:
+def use_inplace_activations(vae: Any) -> int:
     """Let the decoder's SiLU overwrite the norm's output, which nothing else reads; returns how many."""
     owners = [module for module in vae.decoder.modules() if isinstance(module, CogVideoXResnetBlock3D)]
     for owner in owners:

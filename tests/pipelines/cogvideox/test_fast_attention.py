@@ -4,7 +4,7 @@ import pytest
 import torch
 from diffusers.models.attention_processor import Attention, CogVideoXAttnProcessor2_0
 
-from src.pipelines.fast_attention import FastAttention, use_fast_attention
+from src.pipelines.cogvideox.fast_attention import FastAttention, use_fast_attention
 from src.pipelines.loading import load_pipeline, read_pipeline
 
 

@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from src.pipelines.blueprint import TINY_NANO, autoencoder
-from src.pipelines.fast_upsampling import use_merged_upsampling
-from src.pipelines.fast_vae import (
+from src.pipelines.blueprint import TINY_NANO
+from src.pipelines.cogvideox.building import autoencoder
+from src.pipelines.cogvideox.fast_upsampling import use_merged_upsampling
+from src.pipelines.cogvideox.fast_vae import (
     make_fast,
     sees_frames_alone,
     use_channels_last,
@@ -13,8 +14,8 @@ from src.pipelines.fast_vae import (
     use_pointwise_products,
     use_strided_history,
 )
+from src.pipelines.cogvideox.small import see_frames_alone
 from src.pipelines.loading import read_pipeline
-from src.training.embedded import see_frames_alone
 
 
 @pytest.fixture

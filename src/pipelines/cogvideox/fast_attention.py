@@ -4,12 +4,14 @@ Queries and keys are normalised before their heads are moved apart, so that noth
 place as complex numbers, where the stock processor makes six arrays a turn.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 
-def use_fast_attention(transformer: nn.Module) -> int:
+def use_fast_attention(transformer: Any) -> int:
     """Give every attention layer the processor below; returns how many. Raises where a layer is of another kind."""
     from diffusers.models.attention_processor import CogVideoXAttnProcessor2_0
 
@@ -24,7 +26,7 @@ class FastAttention:
     """In the place of `CogVideoXAttnProcessor2_0`, for layers that attend from and to text and video together."""
 
     def __call__(
-        self, attn: nn.Module, hidden_states: Tensor, encoder_hidden_states: Tensor,
+        self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor,
         attention_mask: None = None, image_rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
         """Video (B, V, D) and text (B, S, D) to the same; rotary: cosines and sines (V, D / heads) of the video."""

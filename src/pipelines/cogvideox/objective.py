@@ -69,11 +69,3 @@ def image_condition(image_latents: Tensor, latent_frames: int, kept: Tensor) -> 
     shown = image_latents * kept.view(-1, 1, 1, 1, 1).to(image_latents.dtype)
     rest = shown.new_zeros(shown.shape[0], latent_frames - 1, *shown.shape[2:])
     return torch.cat([shown, rest], dim=1)
-
-
-def image_noise(pixels: Tensor, generator: torch.Generator, level: float = -3.0) -> Tensor:
-    """Pixels (B, 3, 1, H, W) in -1..1 with noise of deviation exp(N(level, 0.5)), one deviation a sample."""
-    device = generator.device
-    deviation = torch.exp(torch.randn(pixels.shape[0], generator=generator, device=device) * 0.5 + level)
-    noise = torch.randn(pixels.shape, generator=generator, device=device)
-    return pixels + (deviation.view(-1, 1, 1, 1, 1) * noise).to(pixels)

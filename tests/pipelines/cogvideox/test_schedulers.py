@@ -1,12 +1,12 @@
 import pytest
 
-from src.pipelines.schedulers import SCHEDULERS, make_scheduler, timesteps
+from src.pipelines.cogvideox.schedulers import SCHEDULERS, solver, timesteps
 
 
 @pytest.mark.parametrize("name", SCHEDULERS)
 @pytest.mark.parametrize("count", [1, 4, 7, 28, 50])
 def test_our_timesteps_are_the_schedulers(name, count):
-    scheduler = make_scheduler(name, {"num_train_timesteps": 1000})
+    scheduler = solver(name, {"num_train_timesteps": 1000})
     scheduler.set_timesteps(count)
     assert tuple(scheduler.timesteps.tolist()) == timesteps(count)
 

@@ -5,17 +5,17 @@ import torch
 from diffusers import CogVideoXDPMScheduler
 
 from src.pipelines.blueprint import SchedulerBlueprint
-from src.training.objective import (
+from src.pipelines.cogvideox.objective import (
     LEAST_VARIANCE,
     clean,
     image_condition,
-    image_noise,
     noised,
     sample_losses,
     target,
     velocity,
     weights,
 )  # fmt: skip
+from src.training.image_noise import image_noise
 
 SCHEDULER = CogVideoXDPMScheduler(**SchedulerBlueprint().__dict__)
 ALPHAS = SCHEDULER.alphas_cumprod

@@ -1,0 +1,85 @@
+"""From clean latents to frames, by the VAE: in the stock pieces, in tiles, or one frame for a
+preview."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from src.core.progress import CancelToken, Listener, Progress
+from src.pipelines.pixels import to_uint8
+
+TILE_OVERLAP = 0.25
+
+
+@torch.no_grad()
+def decode(
+    pipe: Any, latents: Tensor, listener: Listener, cancel: CancelToken, tiling: bool = False
+) -> Iterator[np.ndarray]:
+    """Decode latents (1, F, C, h, w) piece by piece; yields frames (n, H, W, 3) uint8 in order.
+
+    The pieces and their convolution caches are those of `AutoencoderKLCogVideoX._decode`, so the
+    frames are too; between pieces the run can be cancelled, and only one piece is held.
+    """
+    vae = pipe.vae
+    z = 1 / pipe.vae_scaling_factor_image * latents.permute(0, 2, 1, 3, 4)
+    if tiling:
+        yield decode_tiled(vae, z)
+        return
+    cache, spans = None, list(pieces(vae.num_latent_frames_batch_size, z.shape[2]))
+    for number, (begin, end) in enumerate(spans, start=1):
+        cancel.check()
+        part = z[:, :, begin:end]
+        part = part if vae.post_quant_conv is None else vae.post_quant_conv(part)
+        sample, cache = vae.decoder(part, conv_cache=cache)
+        listener(Progress("decode", number, len(spans)))
+        yield to_uint8(sample)
+
+
+def pieces(size: int, count: int) -> Iterator[tuple[int, int]]:
+    """Where each piece of `count` latent frames begins and ends: the first has what `size` leaves
+    over too."""
+    begin = 0
+    for piece in range(max(count // size, 1)):
+        end = size * (piece + 1) + count % size
+        yield begin, min(end, count)
+        begin = end
+
+
+def decode_tiled(vae: Any, z: Tensor) -> np.ndarray:
+    """All frames at once in diffusers' overlapping tiles; only here, as tiled encoding fails on
+    small sizes."""
+    enable_tiling(vae, *z.shape[-2:])
+    try:
+        return to_uint8(vae.decode(z).sample)
+    finally:
+        vae.disable_tiling()
+
+
+def enable_tiling(vae: Any, height: int, width: int) -> None:
+    """Tiles of about half a side of these latents.
+
+    In multiples of 4 overlapping by a quarter: other fractions round apart and misplace the tiles.
+    """
+    step = spatial_ratio(vae.config)
+    tile = (step * 4 * math.ceil(side / 8) for side in (height, width))
+    vae.enable_tiling(*tile, TILE_OVERLAP, TILE_OVERLAP)
+
+
+def spatial_ratio(config: Any) -> int:
+    """Pixels that a latent cell is wide and high. config: the VAE's, as an object or as its file's
+    mapping."""
+    return 2 ** (len(config["block_out_channels"]) - 1)
+
+
+@torch.no_grad()
+def picture(pipe: Any, estimate: Tensor) -> np.ndarray:
+    """The middle frame of an estimate (1, F, C, h, w) of the clean latents: (H, W, 3) uint8."""
+    vae, frame = pipe.vae, estimate[:, estimate.shape[1] // 2]
+    latents = (frame / pipe.vae_scaling_factor_image)[:, :, None].to(vae.dtype)
+    latents = latents if vae.post_quant_conv is None else vae.post_quant_conv(latents)
+    pixels = vae.decoder(latents)[0][0, :, 0].float().clamp(-1, 1)
+    return ((pixels.permute(1, 2, 0) + 1) * 127.5).round().to(torch.uint8).cpu().numpy()

@@ -1,0 +1,176 @@
+"""What `src.pipelines.family.Training` asks for: the objective on cached latents, and sizes for its
+estimates."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from src.catalog.spec import ModelSpec
+from src.core.errors import BadInputError
+from src.pipelines.cogvideox import objective as maths
+from src.pipelines.cogvideox.decoding import spatial_ratio
+from src.pipelines.cogvideox.rotary import joined, missing_frames, offset, padded, rotary_positions
+from src.pipelines.learning import ClipSize
+
+
+@dataclass(frozen=True)
+class CogVideoXObjective:
+    """alphas: cumulative products of the checkpoint's own scheduler. video, image: what latents are
+    multiplied by.
+
+    ratio: pixels that a latent cell is wide and high. prediction: the scheduler's prediction type.
+    patch_t: latent frames a token holds, None for one.
+    """
+
+    alphas: Tensor
+    prediction: str
+    video: float
+    image_scale: float
+    ratio: int
+    patch_t: int | None
+
+    @property
+    def steps(self) -> int:
+        return len(self.alphas)
+
+    def timestep(self, generator: torch.Generator, high_noise: float) -> int:
+        """Uniform, but for a share that comes from the upper third of the schedule."""
+        upper = float(torch.rand(1, generator=generator)) < high_noise
+        return int(
+            torch.randint(
+                self.steps * 2 // 3 if upper else 0, self.steps, (1,), generator=generator
+            )
+        )
+
+    def clean(self, posterior: Tensor) -> Tensor:
+        """(T, C, h, w) in the model's scale, padded in front as inference pads."""
+        return padded(self.video * posterior, self.patch_t)
+
+    def image(self, encoded: Tensor) -> Tensor:
+        """(1, C, h, w) in the scale that the photograph has."""
+        return self.image_scale * encoded[None]
+
+    def noised(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        return maths.noised(clean, noise, self.alphas, timesteps)
+
+    def errors(self, predicted: Tensor, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """Mean squared error from the velocity, or from the clean latents weighted by the noise:
+        (B,)."""
+        wanted = maths.target(self.prediction, clean, noise, self.alphas, timesteps)
+        return maths.sample_losses(predicted, wanted) * maths.weights(
+            self.prediction, self.alphas, timesteps
+        )
+
+    def losses(self, model: nn.Module, transformer: nn.Module, batch: Mapping[str, Any]) -> Tensor:
+        clean, noise, timesteps = batch["clean"], batch["noise"], batch["timestep"]
+        noisy = self.noised(clean, noise, timesteps)
+        condition = maths.image_condition(batch["image"], clean.shape[1], batch["shown"])
+        size, frames = batch["size"], clean.shape[1]
+        rotary = rotary_positions(
+            transformer, size.height, size.width, self.ratio, frames, clean.device
+        )
+        return self.errors(
+            model(noisy, condition, batch["text"], timesteps, rotary), clean, noise, timesteps
+        )
+
+    def denoiser(self, transformer: nn.Module, dtype: torch.dtype) -> nn.Module:
+        return Denoiser(transformer, dtype)
+
+
+class Denoiser(nn.Module):
+    """The transformer with its photograph joined on the channel axis."""
+
+    def __init__(self, transformer: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.transformer, self.dtype = transformer, dtype
+
+    def forward(
+        self, noisy: Tensor, condition: Tensor, text: Tensor, timesteps: Tensor, rotary: Any
+    ) -> Tensor:
+        """The prediction (B, F, C, h, w) for noisy latents and condition of the same shape."""
+        both = joined(noisy, condition).to(self.dtype)
+        return self.transformer(
+            hidden_states=both, encoder_hidden_states=text.to(self.dtype), timestep=timesteps,
+            ofs=offset(self.transformer, both), image_rotary_emb=rotary, return_dict=False,
+        )[0]  # fmt: skip
+
+
+def objective(folder: Path) -> CogVideoXObjective:
+    """From the checkpoint's files alone. Raises BadInputError for a model that predicts the
+    noise."""
+    from diffusers import CogVideoXDPMScheduler
+
+    scheduler: Any = CogVideoXDPMScheduler.from_pretrained(folder, subfolder="scheduler")
+    prediction = scheduler.config.prediction_type
+    if prediction not in maths.PREDICTIONS:
+        kinds = " or ".join(maths.PREDICTIONS)
+        raise BadInputError(
+            f"{folder} predicts {prediction}; adapters are trained on models that predict {kinds}"
+        )
+    vae, transformer = (_config(folder / part / "config.json") for part in ("vae", "transformer"))
+    return _objective(scheduler, vae, transformer.get("patch_size_t"))
+
+
+def objective_of(pipe: Any) -> CogVideoXObjective:
+    """The same of a pipeline in memory."""
+    return _objective(pipe.scheduler, pipe.vae.config, pipe.transformer.config.patch_size_t)
+
+
+def _objective(scheduler: Any, vae: Mapping[str, Any], patch_t: int | None) -> CogVideoXObjective:
+    scale = vae.get("scaling_factor", 1.15258426)
+    # As in inference: some checkpoints were trained with the photograph's scale inverted.
+    image = 1 / scale if vae.get("invert_scale_latents") else scale
+    alphas, prediction = scheduler.alphas_cumprod.float(), scheduler.config.prediction_type
+    return CogVideoXObjective(alphas, prediction, scale, image, spatial_ratio(vae), patch_t)
+
+
+def _config(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def shapes(folder: Path) -> nn.Module:
+    """The transformer without its weights."""
+    from diffusers import CogVideoXTransformer3DModel
+
+    config: Any = CogVideoXTransformer3DModel.load_config(folder / "transformer")
+    with torch.device("meta"):
+        made: Any = CogVideoXTransformer3DModel.from_config(config)
+    return made
+
+
+def token_count(transformer: Any, size: ClipSize, spec: ModelSpec) -> int:
+    """Video and text tokens of one sample."""
+    patch_t, side = transformer.config.patch_size_t, spec.sizes.multiple
+    count = latent_frames(transformer, size)
+    frames = (count + missing_frames(count, patch_t)) // (patch_t or 1)
+    return frames * (size.height // side) * (size.width // side) + spec.max_sequence_length
+
+
+def latent_frames(transformer: Any, size: ClipSize) -> int:
+    """What the VAE makes of a clip's frames, by the ratio that the transformer was made for."""
+    return (size.num_frames - 1) // transformer.config.temporal_compression_ratio + 1
+
+
+def latent_numbers(transformer: Any, size: ClipSize, spec: ModelSpec, images: int) -> int:
+    """Mean and variance of each latent number, and the encoded photographs."""
+    cell = spec.sizes.multiple // transformer.config.patch_size
+    frames = 2 * latent_frames(transformer, size) + images
+    return frames * transformer.config.out_channels * (size.height // cell) * (size.width // cell)
+
+
+def width_and_depth(transformer: Any) -> tuple[int, int]:
+    """Channels of a token, and how many blocks it passes."""
+    config = transformer.config
+    return config.num_attention_heads * config.attention_head_dim, config.num_layers
+
+
+def text_width(transformer: Any) -> int:
+    """Channels of an embedded prompt's token."""
+    return transformer.config.text_embed_dim

@@ -1,0 +1,160 @@
+"""The sides of a family that trainers ask: adapters of a checkpoint, and small models from nothing.
+
+Read `family.py` first. A side may be a module whose functions have these names. Imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from src.catalog.spec import ModelSpec
+from src.core.plan import Size
+from src.pipelines.sides import Pipe
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from src.pipelines.blueprint import Blueprint
+    from src.pipelines.linear_codes import LinearCodes
+
+
+class ClipSize(Protocol):
+    """Frames and pixels of a clip."""
+
+    @property
+    def num_frames(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def height(self) -> int: ...
+
+
+class Objective(Protocol):
+    """What one checkpoint is trained to do. steps: of its schedule."""
+
+    @property
+    def steps(self) -> int: ...
+
+    def timestep(self, generator: torch.Generator, high_noise: float) -> float:
+        """Draw one. high_noise: share that comes from the upper third of the schedule."""
+        ...
+
+    def clean(self, posterior: Tensor) -> Tensor:
+        """The model's latents of what was drawn from the VAE's posterior (T, C, h, w)."""
+        ...
+
+    def image(self, encoded: Tensor) -> Tensor:
+        """The model's latents (1, C, h, w) of the photograph's encoding (C, h, w)."""
+        ...
+
+    def noised(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """The noisy latents at these timesteps (B,)."""
+        ...
+
+    def errors(self, predicted: Tensor, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+        """How far each prediction for such latents is from what it should be, weighted, in float32:
+        (B,)."""
+        ...
+
+    def losses(self, model: nn.Module, transformer: nn.Module, batch: Mapping[str, Any]) -> Tensor:
+        """The objective of each sample of an adapter's batch: (B,). model: what `denoiser` made of
+        the transformer, wrapped or not.
+
+        batch: clean, noise, image, shown (whether the photograph is given), text, timestep and
+        size.
+        """
+        ...
+
+    def denoiser(self, transformer: nn.Module, dtype: torch.dtype) -> nn.Module:
+        """The trained part as a module whose forward `losses` calls, once a batch."""
+        ...
+
+
+class Training(Protocol):
+    """Fine-tuning a checkpoint of the family."""
+
+    def objective(self, folder: Path) -> Objective:
+        """From the checkpoint's files alone. Raises BadInputError for one that cannot be
+        trained."""
+        ...
+
+    def objective_of(self, pipe: Pipe) -> Objective:
+        """The same of a pipeline in memory."""
+        ...
+
+    def shapes(self, folder: Path) -> nn.Module:
+        """The part that is trained, without its weights."""
+        ...
+
+    def token_count(self, transformer: nn.Module, size: ClipSize, spec: ModelSpec) -> int:
+        """Video and text tokens of one sample."""
+        ...
+
+    def latent_numbers(
+        self, transformer: nn.Module, size: ClipSize, spec: ModelSpec, images: int
+    ) -> int:
+        """Numbers that a clip's posterior and so many encoded photographs take in the cache."""
+        ...
+
+    def width_and_depth(self, transformer: nn.Module) -> tuple[int, int]:
+        """Channels of a token, and how many blocks it passes."""
+        ...
+
+    def text_width(self, transformer: nn.Module) -> int:
+        """Channels of an embedded prompt's token."""
+        ...
+
+
+class Small(Protocol):
+    """Small models of the family, built from nothing: for the repository's own one, and for
+    tests."""
+
+    def assemble(self, blueprint: Blueprint, tokenizer: Any, seed: int) -> Pipe:
+        """The whole pipeline in memory, untrained, in float32 on the CPU."""
+        ...
+
+    def form(self, blueprint: Blueprint) -> Mapping[str, Mapping[str, Any]]:
+        """What the configuration files of its parts say of the sizes that decide the weights'
+        shapes and meaning."""
+        ...
+
+    def install(self, codes: LinearCodes, vae: Any) -> None:
+        """Give the encoder, in place, the weights that compute these codes as its posterior
+        mean."""
+        ...
+
+    def see_frames_alone(self, decoder: nn.Module) -> None:
+        """Silence, in place, what the decoder takes from earlier frames."""
+        ...
+
+    def use_frames_alone(self, decoder: nn.Module) -> int:
+        """Let a decoder that takes nothing from earlier frames compute a third; returns how many
+        layers changed."""
+        ...
+
+    def positions(self, pipe: Pipe, size: Size, token_frames: int, latent_frames: int) -> Tensor:
+        """Where the tokens of so many frames are, for `denoise`: (2, token_frames, tokens of a
+        frame, D)."""
+        ...
+
+    def condition(self, image: Tensor, latent_frames: int, kept: Tensor) -> Tensor:
+        """What `denoise` is told of the photograph's latents (B, 1, C, h, w); kept (B,): whether
+        each is given."""
+        ...
+
+    def denoise(
+        self,
+        transformer: nn.Module,
+        noisy: Tensor,
+        condition: Tensor,
+        text: Tensor,
+        timesteps: Tensor,
+        positions: Tensor,
+    ) -> Tensor:
+        """The prediction for noisy latents (B, F, C, h, w). positions: (2, tokens, D)."""
+        ...

@@ -1,0 +1,62 @@
+"""A model by its name: one of those Newsreel knows, or any diffusers folder of a known family.
+Imports no torch."""
+
+from pathlib import Path
+
+from src.catalog.models import load_models
+from src.catalog.spec import ModelSpec
+from src.core.errors import BadInputError, MissingFileError
+from src.core.paths import is_file, is_folder, portable
+from src.pipelines.families import family_of_folder, read_config
+
+
+def find_model(name: str) -> ModelSpec:
+    """The spec of a model id, or of a diffusers folder, which may be a known model's; raises
+    BadInputError."""
+    specs = load_models()
+    if name in specs:
+        return specs[name]
+    if is_folder(Path(name)):
+        own = [spec for spec in specs.values() if portable(Path(name)) == spec.repository]
+        return own[0] if own else spec_of_folder(Path(name))
+    if is_file(Path(name)) or Path(name).suffix in SINGLE_FILES:
+        raise BadInputError(_single_file(name))
+    for spec in specs.values():
+        if name in (spec.hub, *spec.former):
+            raise BadInputError(f"--model {name} is the hub's name; Newsreel's is {spec.id}")
+    if "/" in name or name.startswith("."):
+        raise MissingFileError(f"model folder {name} does not exist")
+    known = ", ".join(specs)
+    raise BadInputError(
+        f"unknown model {name!r}; known: auto, {known}, or the path of a diffusers folder"
+    )
+
+
+SINGLE_FILES = (".gguf", ".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+
+
+def _single_file(name: str) -> str:
+    """What to do with a single file of weights, as one sentence."""
+    if name.endswith(".gguf"):
+        better = (
+            "GGUF files hold a quantised transformer alone; for less memory take --profile compact"
+        )
+    else:
+        better = "it holds one part alone; an adapter goes with --lora"
+    return f"--model {name} is a single file, and Newsreel takes a diffusers folder (model_index.json): {better}"
+
+
+def spec_of_folder(folder: Path) -> ModelSpec:
+    """Read sizes and rules from a diffusers folder's own configuration files."""
+    family = family_of_folder(folder)
+    try:
+        return family.describe(folder, read_config)
+    except KeyError as error:
+        raise BadInputError(
+            f"{folder}: its configuration files do not say {error}, which Newsreel needs"
+        ) from None
+    except (TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise BadInputError(
+            f"{folder}: its configuration files are not a {family.title} model's: {reason}"
+        ) from None
