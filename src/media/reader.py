@@ -65,7 +65,7 @@ class VideoReader:
 
     def _shown(self, info: VideoInfo) -> VideoInfo:
         """What is known of the frames that are given, from what is known of the stored ones."""
-        if self.scan.interlaced and self._mode == REFUSE:
+        if self.scan.woven and self._mode == REFUSE:
             self.close()
             raise Fields(self.scan, self._mode, str(self.path)).refuse()
         if not self.scan.interlaced:
