@@ -16,7 +16,7 @@ make one weave look like the other way round.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import av
 import numpy as np
@@ -27,6 +27,8 @@ from src.media.film import LEAST_MOVING, MOVING, first_field_of
 
 FRAMES = 16
 """Pictures that are looked at."""
+PLAIN = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12")
+"""Pixels whose first plane is luma of 8 bits."""
 PAIRS = 8
 """Pairs that must say something before flags are not believed."""
 WOVEN, APART = 0.75, 1.15
@@ -154,13 +156,23 @@ def _luma(frame: av.VideoFrame) -> np.ndarray | None:
     cannot be read.
     """
     try:
-        luma = frame.to_ndarray(
-            format="gray", src_colorspace=Colorspace.ITU709, dst_colorspace=Colorspace.ITU709
-        )
+        luma = _plane(frame) if frame.format.name in PLAIN else _grey(frame)
     except FFmpegError:  # whoever reads the colours says so
         return None
     left, top = max(0, frame.width - 960) // 2, max(0, frame.height - 540) // 4 * 2
     return luma[top : top + 540, left : left + 960 : 2].astype(np.int16)
+
+
+def _plane(frame: av.VideoFrame) -> np.ndarray:
+    plane = frame.planes[0]
+    lines = np.frombuffer(cast(Any, plane), np.uint8).reshape(-1, plane.line_size)
+    return lines[: frame.height, : frame.width]
+
+
+def _grey(frame: av.VideoFrame) -> np.ndarray:
+    return frame.to_ndarray(
+        format="gray", src_colorspace=Colorspace.ITU709, dst_colorspace=Colorspace.ITU709
+    )
 
 
 def _agree(votes: list[bool]) -> bool:

@@ -190,3 +190,24 @@ def test_pictures_that_stand_twice_are_no_pulldown(tmp_path):
     _write(tmp_path / "twice.mp4", twice)
     with VideoReader(tmp_path / "twice.mp4") as reader:
         assert reader.scan == Scan()
+
+
+@pytest.mark.parametrize("first", ["top", "bottom"])
+def test_fields_that_begin_later_are_found(tmp_path, first):
+    plain, woven = _moving(40), _woven(_moving(120)[40:], first)
+    _write(tmp_path / "late.mp4", np.concatenate([plain, woven]), g="10")
+    with VideoReader(tmp_path / "late.mp4") as reader:
+        found = reader.scan
+    assert (found.interlaced, found.first, found.measured) == (True, first, True)
+    assert found.since > 1.0
+    assert "is interlaced at" in found.sentence
+    _write(tmp_path / "plain.mp4", _moving(80), g="10")
+    with VideoReader(tmp_path / "plain.mp4") as reader:
+        assert reader.scan == Scan()
+
+
+def test_a_flag_that_is_wrong_at_first_is_not_wrong_for_ever(tmp_path):
+    frames = np.concatenate([_moving(40), _woven(_moving(120)[40:], "top")])
+    _write(tmp_path / "a.mp4", frames, g="10", **{"x264-params": "tff=1"})
+    with VideoReader(tmp_path / "a.mp4") as reader:
+        assert (reader.scan.interlaced, reader.scan.first) == (True, "top")
