@@ -12,7 +12,7 @@ from src.core.errors import BadInputError
 from src.media.describe import describe, pts_of, side_data
 from src.media.fields import FIELD, FRAME, REFUSE, SECOND, Fields
 from src.media.frames import Frame, VideoInfo
-from src.media.opening import open_file, words
+from src.media.opening import open_file, undecodable, words
 from src.media.pixels import rgb_of
 from src.media.places import scan_of_file
 from src.media.streams import decoded, video_stream
@@ -170,7 +170,8 @@ class VideoReader:
             first = next(self._frames, None)
         except FFmpegError as error:
             self.close()
-            raise BadInputError(f"{self.path} is damaged: no frame can be decoded ({words(error)})") from None
+            why = undecodable(self.path) or f"is damaged: no frame can be decoded ({words(error)})"
+            raise BadInputError(f"{self.path} {why}") from None
         if first is None or first.width < 1 or first.height < 1:
             self.close()
             raise BadInputError(f"{self.path} holds no video frame; a clip needs at least one")
