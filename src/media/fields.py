@@ -1,5 +1,5 @@
 """Interlaced pictures as progressive ones (bwdif): one for each field, or one for each pair of
-fields.
+fields. Film in 3:2 pulldown gets its own pictures again (fieldmatch), as many as before.
 """
 
 from collections.abc import Iterator
@@ -16,6 +16,8 @@ from src.media.scan import Scan
 
 FIELD, FRAME, REFUSE = "field", "frame", "refuse"
 MODES = (FIELD, FRAME, REFUSE)
+MATCHED = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p")
+"""Pixels that fields are matched in; film in others is made progressive as interlaced pictures are."""
 FIRST, SECOND = "first", "second"
 """What a picture's `opaque` says of one that was a field."""
 
@@ -37,6 +39,7 @@ class Fields:
         self._graph: Graph | None = None
         self._shape: tuple | None = None
         self._given: set[int] = set()
+        self._matches = False
         self.began: int | None = None
 
     def __call__(self, frames: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
@@ -51,7 +54,7 @@ class Fields:
                 yield from self._end(self._graph)
             if self._graph is None:
                 self._graph = self._begin(frame)
-                if self.began is None and not self.scan.interlaced:
+                if self.began is None and not self.scan.woven:
                     self.began = frame.pts
             self._given.add(pts_of(frame))
             self._graph.push(frame)
@@ -62,12 +65,15 @@ class Fields:
     def refuse(self) -> BadInputError:
         """The error where `--interlaced refuse` meets what it refuses."""
         return BadInputError(
-            f"{self.name} {replace(self.scan, interlaced=True).sentence}, and --interlaced is refuse; "
+            f"{self.name} {self._told()}, and --interlaced is refuse; "
             "field gives a picture for each field, frame one for each two"
         )
 
+    def _told(self) -> str:
+        return (self.scan if self.scan.film else replace(self.scan, interlaced=True)).sentence
+
     def _wanted(self, frame: av.VideoFrame) -> bool:
-        wanted = self.scan.interlaced or (bool(frame.interlaced_frame) and not self.scan.measured)
+        wanted = self.scan.woven or (bool(frame.interlaced_frame) and not self.scan.measured)
         if wanted and self.mode == REFUSE:
             raise self.refuse()
         return wanted
@@ -83,6 +89,9 @@ class Fields:
         The second field of a lone picture has the time of the first: it comes half a frame later.
         What a picture carries besides, captions, goes with its first field.
         """
+        if self._matches:
+            frame.opaque = FIRST
+            return frame
         pts = pts_of(frame)
         first = pts % 2 == 0 and pts // 2 in self._given
         self._given.discard(pts // 2)
@@ -104,10 +113,15 @@ class Fields:
             format=frame.format,
             time_base=frame.time_base,
         )
-        bwdif = graph.add("bwdif", f"mode=send_{self.mode}:parity={parity}:deint={chosen}")
+        self._matches = self.scan.film and frame.format.name in MATCHED
+        mode = FRAME if self.scan.film else self.mode
+        if self._matches:
+            made = graph.add("fieldmatch", f"order={parity}:combmatch=full")
+        else:
+            made = graph.add("bwdif", f"mode=send_{mode}:parity={parity}:deint={chosen}")
         sink = graph.add("buffersink")
-        source.link_to(bwdif)
-        bwdif.link_to(sink)
+        source.link_to(made)
+        made.link_to(sink)
         graph.configure()
         return graph
 

@@ -7,7 +7,7 @@ from av.error import FFmpegError
 
 from src.core.errors import BadInputError
 from src.media.opening import is_picture, open_file
-from src.media.reader import video_stream
+from src.media.streams import video_stream
 
 NAMED = {
     ".3g2", ".3gp", ".asf", ".avi", ".dv", ".f4v", ".flv", ".gif", ".m2t", ".m2ts", ".m2v", ".m4v", ".mkv",

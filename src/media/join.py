@@ -19,9 +19,9 @@ from src.core.paths import beside
 from src.media.copied import copied, merged
 from src.media.describe import rate_of
 from src.media.opening import open_file, open_output
-from src.media.reader import video_stream
 from src.media.segments import VideoFormat, decoding_times, read_packets
 from src.media.span import Span
+from src.media.streams import video_stream
 from src.media.timecode import moved
 from src.media.timeline import timeline_of
 from src.media.tracks import (

@@ -18,6 +18,9 @@ PICTURES = ("image2", "image2pipe", "tty")
 PLAYLISTS = {"hls", "concat", "dash", "sdp", "rtsp", "imf"}
 """Demuxers of files that only name other files."""
 
+ANIMATED = 0x02
+"""The flag in a WebP's header."""
+
 
 def media_url(path: Path | str) -> str:
     """The name by which FFmpeg takes any path for a file: a colon in it would make a protocol of
@@ -58,6 +61,20 @@ def main_video(container: Any) -> Any:
     """The first video track that is not a cover picture; None where there is none."""
     cover = Disposition.attached_pic
     return next((s for s in container.streams.video if not s.disposition & cover), None)
+
+
+def undecodable(path: Path) -> str | None:
+    """What a file is that FFmpeg knows and cannot decode, and what would open it; None where it is
+    merely damaged.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(21)
+    if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20] & ANIMATED:
+        return (
+            "is an animated WebP, which this build of FFmpeg does not decode; convert it first, with: "
+            "magick IN.webp OUT.gif"
+        )
+    return None
 
 
 def words(error: BaseException) -> str:

@@ -3,23 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 
 import av
-from av.container import InputContainer
 from av.error import FFmpegError
-from av.stream import Stream
 
 from src.core.errors import BadInputError
-from src.core.files import remembered
 from src.media.describe import describe, pts_of, side_data
 from src.media.fields import FIELD, FRAME, REFUSE, SECOND, Fields
 from src.media.frames import Frame, VideoInfo
-from src.media.opening import main_video, open_file, words
+from src.media.opening import open_file, undecodable, words
 from src.media.pixels import rgb_of
-from src.media.scan import FRAMES, Scan, scan_of
-from src.media.timeline import Timeline, timeline_of
+from src.media.places import scan_of_file
+from src.media.streams import decoded, video_stream
+from src.media.timeline import timeline_of
 from src.media.whole import check_whole
 
 _EARLIER = (0, 1, 10)
@@ -45,7 +42,7 @@ class VideoReader:
         self.path, self.notes = Path(path), []
         self._hardware, self._sought, self._mode = hardware, False, interlaced
         self._begin()
-        self.scan = _scan(self.path)
+        self.scan = scan_of_file(self.path)
         self._stored = describe(self._stream, self._first)
         self.info = self._shown(self._stored)
         self.origin = self._origin()
@@ -65,7 +62,7 @@ class VideoReader:
 
     def _shown(self, info: VideoInfo) -> VideoInfo:
         """What is known of the frames that are given, from what is known of the stored ones."""
-        if self.scan.interlaced and self._mode == REFUSE:
+        if self.scan.woven and self._mode == REFUSE:
             self.close()
             raise Fields(self.scan, self._mode, str(self.path)).refuse()
         if not self.scan.interlaced:
@@ -173,7 +170,8 @@ class VideoReader:
             first = next(self._frames, None)
         except FFmpegError as error:
             self.close()
-            raise BadInputError(f"{self.path} is damaged: no frame can be decoded ({words(error)})") from None
+            why = undecodable(self.path) or f"is damaged: no frame can be decoded ({words(error)})"
+            raise BadInputError(f"{self.path} {why}") from None
         if first is None or first.width < 1 or first.height < 1:
             self.close()
             raise BadInputError(f"{self.path} holds no video frame; a clip needs at least one")
@@ -202,43 +200,3 @@ class Picture:
         array, alpha = rgb_of(self._frame, (info.width, info.height), self._reader._deep, self._reader._alpha)
         captions = None if self._frame.opaque == SECOND else side_data(self._frame).get("A53_CC")
         return Frame(array, self.pts, self.duration, alpha, captions)
-
-
-def decoded(
-    container: InputContainer, stream: av.VideoStream, line: Timeline
-) -> Iterator[av.VideoFrame]:
-    """The frames of a stream at their times on a line. A packet of nothing, for which the picture before it stays on
-    screen (Theora, AVI), gives none."""
-    for packet in container.demux(stream):
-        if packet.size or packet.dts is None:  # the last one, which has no time, asks for what is still held
-            yield from line.place(packet).decode()
-
-
-def video_stream(container: InputContainer, path: Path) -> av.VideoStream:
-    """The first video track that is not a cover picture. Raises BadInputError where there is none."""
-    stream = main_video(container)
-    if stream is None:
-        kinds = ", ".join(sorted({_kind(stream) for stream in container.streams})) or "nothing"
-        container.close()
-        raise BadInputError(f"{path} has no video stream, only {kinds}")
-    if stream.codec_context is None:
-        container.close()
-        raise BadInputError(f"{path} is coded in a way this build of FFmpeg cannot decode")
-    return stream
-
-
-def _kind(stream: Stream) -> str:
-    return "a cover picture" if stream.type == "video" else str(stream.type)
-
-
-def _scan(path: Path) -> Scan:
-    """Looked at once for each state of the file; what is damaged is told by who decodes all of it."""
-    return remembered(path, "scan", lambda: scan_of(_first_frames(path)))
-
-
-def _first_frames(path: Path) -> Iterator[av.VideoFrame]:
-    with open_file(path) as container:
-        try:
-            yield from islice(decoded(container, video_stream(container, path), Timeline([], [])), FRAMES)
-        except FFmpegError:
-            return

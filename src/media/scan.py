@@ -15,19 +15,20 @@ make one weave look like the other way round.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import islice, pairwise
+from typing import Any, NamedTuple, cast
 
 import av
 import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import Colorspace
 
+from src.media.film import LEAST_MOVING, MOVING, first_field_of
+
 FRAMES = 16
 """Pictures that are looked at."""
-MOVING = 10
-"""Levels of luma by which a pixel that moves changes."""
-LEAST_MOVING = 0.002
-"""Share of pixels that must move for a pair to say anything."""
+PLAIN = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p", "nv12")
+"""Pixels whose first plane is luma of 8 bits."""
 PAIRS = 8
 """Pairs that must say something before flags are not believed."""
 WOVEN, APART = 0.75, 1.15
@@ -65,16 +66,30 @@ class Mark(NamedTuple):
 class Scan:
     """interlaced: whether pictures are woven of two fields. first: "top" or "bottom" as it was
     seen, None where the flags of each picture must say it. measured: whether looking said otherwise
-    than the flags.
+    than the flags. film: whether they are film in 3:2 pulldown. since: seconds of the file at which
+    it was seen, where that is not its beginning.
     """
 
     interlaced: bool = False
     first: str | None = None
     measured: bool = False
+    film: bool = False
+    since: float = 0.0
+
+    @property
+    def woven(self) -> bool:
+        """Whether there are pictures of two fields."""
+        return self.interlaced or self.film
 
     @property
     def sentence(self) -> str:
         """How the pictures are, for people."""
+        if self.film:
+            return "is film in 3:2 pulldown, which its flags do not say; its pictures are put together again"
+        if self.since:
+            return (
+                f"is interlaced at {self.since:.1f} s ({self.first} field first), which its flags do not say"
+            )
         if not self.interlaced:
             return "is flagged interlaced, but its pictures are whole; they are kept as they are"
         if self.measured:
@@ -84,16 +99,20 @@ class Scan:
 
 def scan_of(frames: Iterable[av.VideoFrame]) -> Scan:
     """What the first pictures of a video say, in order of display."""
-    flagged, marks, before = False, [], None
-    for count, frame in enumerate(frames):
+    flagged, pictures = False, []
+    for frame in islice(frames, FRAMES):
         flagged |= bool(frame.interlaced_frame)
-        luma = _luma(frame)
-        if before is not None and luma is not None and before.shape == luma.shape:
-            marks.append(compare(before, luma))
-        before = luma
-        if count + 1 >= FRAMES:
-            break
-    return judge(flagged, [mark for mark in marks if mark is not None])
+        pictures.append(_luma(frame))
+    known = [picture for picture in pictures if picture is not None]
+    found = judge(flagged, _marks(known))
+    if not flagged and not found.interlaced and (first := first_field_of(known)) is not None:
+        return Scan(first=first, measured=True, film=True)
+    return found
+
+
+def _marks(pictures: list[np.ndarray]) -> list[Mark]:
+    pairs = [(a, b) for a, b in pairwise(pictures) if a.shape == b.shape]
+    return [mark for mark in (compare(*pair) for pair in pairs) if mark is not None]
 
 
 def judge(flagged: bool, marks: list[Mark]) -> Scan:
@@ -137,13 +156,23 @@ def _luma(frame: av.VideoFrame) -> np.ndarray | None:
     cannot be read.
     """
     try:
-        luma = frame.to_ndarray(
-            format="gray", src_colorspace=Colorspace.ITU709, dst_colorspace=Colorspace.ITU709
-        )
+        luma = _plane(frame) if frame.format.name in PLAIN else _grey(frame)
     except FFmpegError:  # whoever reads the colours says so
         return None
     left, top = max(0, frame.width - 960) // 2, max(0, frame.height - 540) // 4 * 2
     return luma[top : top + 540, left : left + 960 : 2].astype(np.int16)
+
+
+def _plane(frame: av.VideoFrame) -> np.ndarray:
+    plane = frame.planes[0]
+    lines = np.frombuffer(cast(Any, plane), np.uint8).reshape(-1, plane.line_size)
+    return lines[: frame.height, : frame.width]
+
+
+def _grey(frame: av.VideoFrame) -> np.ndarray:
+    return frame.to_ndarray(
+        format="gray", src_colorspace=Colorspace.ITU709, dst_colorspace=Colorspace.ITU709
+    )
 
 
 def _agree(votes: list[bool]) -> bool:

@@ -13,7 +13,7 @@ from av.stream import Disposition, Stream
 from src.core.errors import BadInputError
 from src.media.describe import file_of, stream_line
 from src.media.opening import open_file
-from src.media.reader import video_stream
+from src.media.streams import video_stream
 
 COPIED = ("video", "audio", "subtitle", "data", "attachment")
 COVER = Disposition.attached_pic

@@ -32,7 +32,10 @@ def told_before(
     elif scan.measured:
         told.append(f"{job.source.name} {scan.sentence}")
     if info.hidden_alpha:
-        told.append("its transparency lies beside the picture, as VP8 and VP9 have it, and is not kept")
+        told.append(
+            "its transparency lies beside the picture, as VP8 and VP9 have it, and is not kept: "
+            "this build of FFmpeg has no libvpx to read it"
+        )
     if info.matrix in INEXACT:
         told.append(
             f"the colour matrix {info.matrix} is computed as that of BT.2020; its tag is kept"

@@ -154,3 +154,60 @@ def test_a_lone_interlaced_picture_gives_two_half_a_frame_apart(tmp_path):
     _write(tmp_path / "a.mp4", _woven(_moving(2), "top"), **{"x264-params": "tff=1"})
     with VideoReader(tmp_path / "a.mp4", interlaced="field") as reader:
         assert [float(f.pts * reader.info.time_base) for f in reader] == pytest.approx([0, 0.02])
+
+
+def _pulled_down(frames: np.ndarray, first: str) -> np.ndarray:
+    """Five pictures of each four: A, B, B with C, C with D, D."""
+    made, late = [], slice(1, None, 2) if first == "top" else slice(0, None, 2)
+    for number in range(0, len(frames) - 3, 4):
+        a, b, c, d = frames[number : number + 4]
+        for one, other in ((a, a), (b, b), (b, c), (c, d), (d, d)):
+            picture = one.copy()
+            picture[late] = other[late]
+            made.append(picture)
+    return np.array(made)
+
+
+@pytest.mark.parametrize("first", ["top", "bottom"])
+def test_film_in_pulldown_gets_its_own_pictures_again(tmp_path, first):
+    film = _moving(24)
+    _write(tmp_path / "film.mp4", _pulled_down(film, first))
+    with VideoReader(tmp_path / "film.mp4", interlaced="field") as reader:
+        assert reader.scan == Scan(first=first, measured=True, film=True)
+        found = list(reader)
+    assert [frame.pts for frame in found] == [
+        number * found[1].pts for number in range(len(found))
+    ]
+    assert len(found) == 30
+    far = [min(np.abs(frame.array.astype(int) - own).mean() for own in film) for frame in found]
+    assert max(far) < 4
+    with pytest.raises(BadInputError, match="film in 3:2 pulldown"):
+        VideoReader(tmp_path / "film.mp4", interlaced="refuse")
+
+
+def test_pictures_that_stand_twice_are_no_pulldown(tmp_path):
+    twice = np.repeat(_moving(12), 2, axis=0)
+    _write(tmp_path / "twice.mp4", twice)
+    with VideoReader(tmp_path / "twice.mp4") as reader:
+        assert reader.scan == Scan()
+
+
+@pytest.mark.parametrize("first", ["top", "bottom"])
+def test_fields_that_begin_later_are_found(tmp_path, first):
+    plain, woven = _moving(40), _woven(_moving(120)[40:], first)
+    _write(tmp_path / "late.mp4", np.concatenate([plain, woven]), g="10")
+    with VideoReader(tmp_path / "late.mp4") as reader:
+        found = reader.scan
+    assert (found.interlaced, found.first, found.measured) == (True, first, True)
+    assert found.since > 1.0
+    assert "is interlaced at" in found.sentence
+    _write(tmp_path / "plain.mp4", _moving(80), g="10")
+    with VideoReader(tmp_path / "plain.mp4") as reader:
+        assert reader.scan == Scan()
+
+
+def test_a_flag_that_is_wrong_at_first_is_not_wrong_for_ever(tmp_path):
+    frames = np.concatenate([_moving(40), _woven(_moving(120)[40:], "top")])
+    _write(tmp_path / "a.mp4", frames, g="10", **{"x264-params": "tff=1"})
+    with VideoReader(tmp_path / "a.mp4") as reader:
+        assert (reader.scan.interlaced, reader.scan.first) == (True, "top")

@@ -10,6 +10,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace
+from PIL import Image
 
 from src.core.errors import BadInputError, MissingFileError
 from src.media.reader import VideoReader
@@ -232,3 +233,16 @@ def test_frames_that_an_edit_list_hides_are_not_missed(tmp_path):
     _ffmpeg("-ss", "2", "-i", path, "-c", "copy", tmp_path / "part.mp4")
     with VideoReader(tmp_path / "part.mp4") as reader:
         assert len(list(reader)) == 24 < reader.info.frames
+
+
+def test_an_animated_webp_is_not_called_damaged(tmp_path):
+    pictures = [Image.fromarray(np.full((32, 48, 3), 40 * n, np.uint8)) for n in range(4)]
+    pictures[0].save(tmp_path / "a.webp", save_all=True, append_images=pictures[1:], duration=100)
+    try:
+        with VideoReader(tmp_path / "a.webp") as reader:
+            assert len(list(reader)) == 4  # a later FFmpeg may decode it
+    except BadInputError as error:
+        assert "is an animated WebP" in str(error) and "magick" in str(error)
+    (tmp_path / "b.webp").write_bytes((tmp_path / "a.webp").read_bytes()[:60])
+    with pytest.raises(BadInputError):
+        VideoReader(tmp_path / "b.webp")

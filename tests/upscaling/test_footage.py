@@ -365,12 +365,30 @@ def _packets(path) -> dict[str, list[float]]:
     return {kind: sorted(found) for kind, found in times.items()}
 
 
-def test_transparency_that_lies_beside_the_picture_is_told_and_its_tag_left_out(tmp_path, ffmpeg, enlarge):
+@pytest.fixture(params=["libvpx", "libvpx-vp9"])
+def beside(request, tmp_path, ffmpeg):
+    """A clip whose transparency lies beside its pictures; its codec's decoder."""
     source = tmp_path / "clear.webm"
-    ffmpeg(*card("-vf", "format=yuva420p,geq=lum='lum(X,Y)':a=128"), "-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", source)
+    wanted = "format=yuva420p,geq=lum='lum(X,Y)':a='if(lt(X,32),0,200)'"
+    ffmpeg(*card("-vf", wanted), "-c:v", request.param, "-auto-alt-ref", 0, "-pix_fmt", "yuva420p", source)
     with av.open(str(source)) as container:
         assert container.streams.video[0].metadata["alpha_mode"] == "1"
-    report = enlarge(source, "a.mkv")
+    return source
+
+
+def test_transparency_that_lies_beside_the_picture_is_kept(beside, enlarge):
+    report = enlarge(beside, "a.mov", codec="prores")
+    assert not any("transparency" in sentence for sentence in report.lost)
+    alpha = _alpha(report.target).astype(int)
+    assert alpha[:, :56].max() <= 8
+    assert np.abs(alpha[:, 72:] - 200).max() <= 8
+    report = enlarge(beside, "b.mkv")
+    assert any("transparency is not kept by x264" in sentence for sentence in report.lost)
+
+
+def test_transparency_that_cannot_be_read_is_told_and_its_tag_left_out(beside, enlarge, monkeypatch):
+    monkeypatch.setattr("src.media.streams.BESIDE", {})
+    report = enlarge(beside, "a.mkv")
     assert any("transparency lies beside the picture" in sentence for sentence in report.lost)
     with av.open(str(report.target)) as container:
         assert "alpha_mode" not in {name.lower() for name in container.streams.video[0].metadata}
