@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from src.core.progress import CancelToken, Listener, Progress
+from src.pipelines.cogvideox.describe import spatial_ratio
 from src.pipelines.pixels import to_uint8
 
 TILE_OVERLAP = 0.25
@@ -67,12 +68,6 @@ def enable_tiling(vae: Any, height: int, width: int) -> None:
     step = spatial_ratio(vae.config)
     tile = (step * 4 * math.ceil(side / 8) for side in (height, width))
     vae.enable_tiling(*tile, TILE_OVERLAP, TILE_OVERLAP)
-
-
-def spatial_ratio(config: Any) -> int:
-    """Pixels that a latent cell is wide and high. config: the VAE's, as an object or as its file's
-    mapping."""
-    return 2 ** (len(config["block_out_channels"]) - 1)
 
 
 @torch.no_grad()

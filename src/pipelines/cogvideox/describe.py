@@ -1,7 +1,7 @@
 """What a CogVideoX folder's own configuration files say of sizes, frame counts and rate. Imports no
 torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ def describe(folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
     else."""
     transformer, vae = (read(folder / part / "config.json") for part in ("transformer", "vae"))
     scheduler = read(folder / "scheduler" / "scheduler_config.json")
-    step = 2 ** (len(vae["block_out_channels"]) - 1)
+    step = spatial_ratio(vae)
     learned = transformer.get("use_learned_positional_embeddings", False)
     frames = transformer.get("sample_frames", 49)
     native = _native(transformer, step)
@@ -38,6 +38,11 @@ def describe(folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
         schedule=_schedule(scheduler),
         licence="see the folder's own card",
     )
+
+
+def spatial_ratio(vae: Mapping[str, Any]) -> int:
+    """Pixels that a latent cell is wide and high. vae: its configuration."""
+    return 2 ** (len(vae["block_out_channels"]) - 1)
 
 
 def _schedule(scheduler: dict[str, Any]) -> Schedule:

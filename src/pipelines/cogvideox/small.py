@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from src.core.plan import Size
 from src.pipelines.cogvideox.building import assemble, form
 from src.pipelines.cogvideox.codes import install
-from src.pipelines.cogvideox.decoding import spatial_ratio
+from src.pipelines.cogvideox.describe import spatial_ratio
 from src.pipelines.cogvideox.fast_vae import use_frames_alone
 from src.pipelines.cogvideox.objective import image_condition
 from src.pipelines.cogvideox.rotary import joined, rotary_positions

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from src.catalog.spec import ModelSpec
-from src.pipelines.cogvideox.decoding import enable_tiling, pieces, spatial_ratio
+from src.pipelines.cogvideox.decoding import enable_tiling, pieces
+from src.pipelines.cogvideox.describe import spatial_ratio
 from src.pipelines.cogvideox.rotary import joined, offset
 from src.pipelines.sides import Architecture
 

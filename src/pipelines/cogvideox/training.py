@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
 from src.pipelines.cogvideox import objective as maths
-from src.pipelines.cogvideox.decoding import spatial_ratio
+from src.pipelines.cogvideox.describe import spatial_ratio
 from src.pipelines.cogvideox.rotary import joined, missing_frames, offset, padded, rotary_positions
 from src.pipelines.learning import ClipSize
 
