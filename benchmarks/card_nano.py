@@ -17,8 +17,8 @@ from src.core.config import load
 from src.core.errors import MissingFileError
 from src.core.paths import CONFIGS
 from src.pipelines.blueprint import NANO, TINY_NANO, Blueprint
-from src.training.run_embedded import STAGES, Slice, export, run_slice, start_from, usual_stages
-from src.training.settings import EmbeddedSettings
+from src.recipes.embedded.run import STAGES, Slice, export, run_slice, start_from, usual_stages
+from src.recipes.embedded.settings import EmbeddedSettings
 
 PART = 15_000_000
 """Bytes of a file that leaves, at most."""

@@ -81,13 +81,13 @@ def embedded(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def start(arguments: argparse.Namespace) -> tuple[float, tuple[Any, Any]]:
     """Everything before the first step: preflight, encodings, the transformer with its adapter, optimizer."""
+    from src.datasets.manifest import read_dataset
     from src.pipelines.locate import locate
     from src.pipelines.models import find_model
-    from src.training.dataset import read_dataset
-    from src.training.encoding import Share
-    from src.training.lora_settings import LoraSettings, Samples
-    from src.training.preflight import preflight
-    from src.training.run_lora import encode_all, make_accelerator, run_dtype
+    from src.recipes.lora.encoding import Share
+    from src.recipes.lora.preflight import preflight
+    from src.recipes.lora.run import encode_all, make_accelerator, run_dtype
+    from src.recipes.lora.settings import LoraSettings, Samples
 
     begin = time.perf_counter()
     settings = LoraSettings(
@@ -105,7 +105,7 @@ def start(arguments: argparse.Namespace) -> tuple[float, tuple[Any, Any]]:
 
 def trainer_of(found: Any, accelerator: Any, state: Path, inside: bool) -> Any:
     """A trainer that reads the cache, or one with both encoders inside its batches."""
-    from src.training.run_lora import build_trainer
+    from src.recipes.lora.run import build_trainer
 
     found.steps = 10**6
     trainer, recipe = build_trainer(found, state, accelerator)
@@ -124,7 +124,7 @@ class InsideTheLoop:
         self.pipe = read_pipeline(found.folder, DTYPES[found.encoders.dtype], ("vae", "text_encoder"))
 
     def draw(self, item: Any, draw: Any) -> dict[str, Any]:
-        from src.training.encoding import embed, encode_clip, read_pixels
+        from src.recipes.lora.encoding import embed, encode_clip, read_pixels
 
         recipe, generator = self.recipe, torch.Generator().manual_seed(draw.seed)
         frames, image = read_pixels(item.source)
@@ -186,14 +186,14 @@ def large_trainer(transformer: Any, sizes: dict[str, Any], dtype: torch.dtype, f
     from src.media.clips import Sampling
     from src.pipelines.blueprint import SchedulerBlueprint
     from src.pipelines.families import family_named
+    from src.recipes.lora.encoding import ClipSource
+    from src.recipes.lora.encoding_cache import Encoders, EncodingCache
+    from src.recipes.lora.layers import add_adapter
+    from src.recipes.lora.recipe import Item, LoraRecipe
+    from src.recipes.lora.run import make_accelerator
+    from src.recipes.lora.settings import LoraSettings, Samples, for_family
     from src.training.checkpoints import CheckpointManager
-    from src.training.encoding import ClipSource
-    from src.training.encoding_cache import Encoders, EncodingCache
     from src.training.loop import Trainer
-    from src.training.lora import Item, LoraRecipe
-    from src.training.lora_layers import add_adapter
-    from src.training.lora_settings import LoraSettings, Samples, for_family
-    from src.training.run_lora import make_accelerator
 
     family = family_named("cogvideox")
     name = str(dtype).removeprefix("torch.")

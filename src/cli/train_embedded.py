@@ -53,8 +53,8 @@ def _stage(name: str) -> str | None:
 
 def _train(values: dict[str, Any], minutes: float, stage: str | None) -> None:
     from src.core.config import load
-    from src.training.run_embedded import Slice, export, run_slice, start_from, usual_stages
-    from src.training.settings import EmbeddedSettings
+    from src.recipes.embedded.run import Slice, export, run_slice, start_from, usual_stages
+    from src.recipes.embedded.settings import EmbeddedSettings
 
     settings = load(values["config"] or CONFIGS / "training" / "embedded.yaml", EmbeddedSettings)
     if values["threads"]:

@@ -47,7 +47,7 @@ def _main(values: dict[str, Any]) -> None:
 
 def _run(values: dict[str, Any]) -> None:
     from src.console.progress import ProgressBar
-    from src.training.lora_settings import load_settings
+    from src.recipes.lora.settings import load_settings
     from src.training.trackers import check_tracker
 
     path = values["config"] or CONFIGS / "training" / "lora_default.yaml"
@@ -70,12 +70,12 @@ def find(settings: Any, values: dict[str, Any], listener: Any) -> Any:
     """The preflight of these settings and flags."""
     import torch
 
+    from src.datasets.manifest import read_dataset
     from src.engine.generate import plain_model
     from src.pipelines.locate import locate
-    from src.training.dataset import read_dataset
-    from src.training.lora_settings import for_model
-    from src.training.preflight import preflight
-    from src.training.run_lora import run_dtype
+    from src.recipes.lora.preflight import preflight
+    from src.recipes.lora.run import run_dtype
+    from src.recipes.lora.settings import for_model
 
     dataset = read_dataset(values["metadata"] or REPOSITORY / "data" / "metadata" / "training_metadata.json")
     spec = plain_model(settings.model)
@@ -98,7 +98,7 @@ def output_dir(values: dict[str, Any]) -> Path:
 
 
 def _train(found: Any, values: dict[str, Any], listener: Any) -> Path:
-    from src.training.run_lora import Run, make_accelerator, train
+    from src.recipes.lora.run import Run, make_accelerator, train
 
     run = Run(output_dir(values), values["resume"], values["tracker"] or "none")
     return train(found, run, make_accelerator(found.encoders.dtype), listener)

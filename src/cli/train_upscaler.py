@@ -40,7 +40,7 @@ def _main(values: dict[str, Any]) -> None:
 
 def _train(values: dict[str, Any], minutes: float) -> None:
     settings = _settings(values)
-    from src.training.run_upscaler import export, run_slice
+    from src.recipes.upscaler.run import export, run_slice
 
     name = f"{settings.preset}_{settings.scale}x"
     folder = values["folder"] or home() / "training" / f"upscaler-{settings.preset}-{settings.scale}x"
@@ -52,7 +52,7 @@ def _train(values: dict[str, Any], minutes: float) -> None:
 def _settings(values: dict[str, Any]) -> Any:
     """The file's settings with what the flags say instead."""
     from src.core.config import read_yaml, validate
-    from src.training.upscaler_settings import UpscalerSettings
+    from src.recipes.upscaler.settings import UpscalerSettings
 
     path = values["config"] or CONFIGS / "training" / "upscaler_default.yaml"
     data = read_yaml(path)

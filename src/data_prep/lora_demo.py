@@ -15,7 +15,7 @@ from src.core.paths import REPOSITORY
 if TYPE_CHECKING:
     import numpy as np
 
-    from src.training.dataset import Entry
+    from src.datasets.manifest import Entry
 
 OPTIONS: dict[str, Any] = {
     "output": value(Path, "The manifest. Default data/metadata/training_metadata.json."),
@@ -76,10 +76,10 @@ def render(
 
     from src.console.progress import ProgressBar
     from src.core.progress import Progress
+    from src.datasets.manifest import write_dataset
     from src.pipelines.models import find_model
     from src.scenes.moves import TAUGHT
     from src.scenes.sampler import Mix, SceneSampler
-    from src.training.dataset import write_dataset
 
     if word not in TAUGHT:
         raise BadInputError(f"--word {word}: no such move; there are: {', '.join(TAUGHT)}")
@@ -101,7 +101,7 @@ def render(
 
 def _entry(index: int, frames: "np.ndarray", folder: Path, output: Path, word: str, seed: int, split: Any) -> "Entry":
     from src.data_prep.files import write_clip, write_picture
-    from src.training.dataset import Entry
+    from src.datasets.manifest import Entry
 
     name = f"{word}-{index:03d}"
     video, image = folder / f"{name}.mp4", folder / f"{name}.png"

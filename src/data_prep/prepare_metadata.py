@@ -53,7 +53,7 @@ def _prepare(clips: Any, output: Path, values: dict[str, Any], listener: Any) ->
     from loguru import logger
 
     from src.data_prep.selection import build_entries, sift
-    from src.training.dataset import write_dataset
+    from src.datasets.manifest import write_dataset
 
     least = 2.2 if values["min_seconds"] is None else values["min_seconds"]
     share = 0.1 if values["held_out_share"] is None else values["held_out_share"]

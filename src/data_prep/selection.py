@@ -12,17 +12,17 @@ from src.core.errors import NewsreelError
 from src.core.progress import Listener, Progress
 from src.data_prep.annotations import RawClip
 from src.data_prep.files import write_picture
+from src.datasets.clip_info import ClipInfo, ClipInfoCache, same_clip
+from src.datasets.manifest import Entry
 from src.media.clips import upright
 from src.media.reader import VideoReader
-from src.training.buckets import sample_seed
-from src.training.dataset import Entry
-from src.training.facts import Facts, FactsMemory, same_clip
+from src.recipes.lora.buckets import sample_seed
 
 
 def sift(clips: Sequence[RawClip], min_seconds: float, listener: Listener) -> tuple[list[RawClip], dict[str, str]]:
     """Clips that can be trained on, and of each other one why not: unreadable, too short, cut inside, duplicate."""
-    memory, kept, left_out = FactsMemory(), [], {}
-    seen: list[tuple[str, Facts]] = []
+    memory, kept, left_out = ClipInfoCache(), [], {}
+    seen: list[tuple[str, ClipInfo]] = []
     for number, clip in enumerate(clips, start=1):
         try:
             facts = None if clip.problem else memory.facts(clip.video)
@@ -39,7 +39,7 @@ def sift(clips: Sequence[RawClip], min_seconds: float, listener: Listener) -> tu
     return kept, left_out
 
 
-def objection(facts: Facts, seen: Sequence[tuple[str, Facts]], min_seconds: float) -> str | None:
+def objection(facts: ClipInfo, seen: Sequence[tuple[str, ClipInfo]], min_seconds: float) -> str | None:
     """Why a clip cannot be taken, None where it can."""
     if facts.frames / facts.rate < min_seconds:
         return f"too short: {facts.frames / facts.rate:.1f} s of {min_seconds:g} s"
@@ -54,7 +54,7 @@ def build_entries(clips: Sequence[RawClip], output: Path, held_out_share: float,
     the videos, as NAME.HASH.first.png: the hash is the clip's, so that another clip of the name has its own."""
     held_out = held_out_names([clip.name for clip in clips], held_out_share)
     entries: list[Entry] = []
-    memory = FactsMemory()
+    memory = ClipInfoCache()
     for clip in clips:
         if limit is not None and len(entries) >= limit:
             break
@@ -85,7 +85,7 @@ def held_out_names(names: Sequence[str], share: float) -> set[str]:
     return set(ordered[: round(share * len(names))])
 
 
-def _entries(clip: RawClip, output: Path, split: str, memory: FactsMemory) -> list[Entry]:
+def _entries(clip: RawClip, output: Path, split: str, memory: ClipInfoCache) -> list[Entry]:
     image = first_frame_file(clip.video, memory.sha256(clip.video))
     if not image.is_file():
         write_picture(image, first_frame(clip.video))

@@ -99,7 +99,7 @@ def _sampler(values: dict[str, Any]) -> tuple[Any, Any, str]:
     from src.pipelines.families import family_of
     from src.pipelines.loading import read_pipeline
     from src.pipelines.models import spec_of_folder
-    from src.training.sheets import sample
+    from src.recipes.embedded.sheets import sample
 
     folder = values["model"] or CHECKPOINTS / "nano"
     pipeline, spec = read_pipeline(folder, torch.float32), spec_of_folder(folder)

@@ -16,9 +16,9 @@ from src.metrics.measured_move import MeasuredMove, measure
 from src.metrics.psnr import psnr
 from src.metrics.sharpness import sharpness, structure
 from src.metrics.temporal import score_frames
+from src.recipes.scene_source import to_tensor
 from src.scenes.moves import Move, named_move, trajectory
 from src.scenes.scene import Layer, Scene
-from src.training.scene_source import to_tensor
 
 WORDINGS = {  # the move asked for, in words as a person would write them
     "pan left": "Press briefing at city hall, the camera pans left",

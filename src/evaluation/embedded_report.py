@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from src.evaluation.embedded_figures import PANS, TO_DELIVERED, Figures
-from src.training.sheets import labelled, strip
+from src.recipes.embedded.sheets import labelled, strip
 
 BLOCK = "figures"
 """The page's block that is written."""

@@ -12,7 +12,7 @@ from loguru import logger
 from src.core.upscale_request import EnhanceSettings
 from src.motion.tvl1 import flow_backend
 from src.motion.warp import visible, warp
-from src.training.degrade import shrink
+from src.recipes.upscaler.degrade import shrink
 from src.upscaling.backends import UpscalerChoice
 from src.upscaling.registry import load_backend
 from src.upscaling.smoothing import TemporalSmoother

@@ -11,8 +11,8 @@ import numpy as np
 from src.core.upscale_request import EnhanceSettings
 from src.evaluation import upscaling_measures as m
 from src.evaluation.upscaling_measures import PRESETS, Row
+from src.recipes.upscaler.degrade import add_noise, blur, shrink, through_jpeg
 from src.scenes.photographs import HELD_OUT, read_photograph
-from src.training.degrade import add_noise, blur, shrink, through_jpeg
 
 NOISE, QUALITY = 4.0, 75
 LIGHT = EnhanceSettings(denoise=NOISE / 12, deblock=(100 - QUALITY) / 70)

@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from src.core.devices import core_count  # noqa: F401 - src/training/embedded.py takes it here
+from src.core.devices import core_count  # noqa: F401 - src/recipes/embedded/parts.py takes it here
 from src.core.errors import BadInputError
 from src.motion.tvl1_params import TVL1Params
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, MissingFileError, MissingWeightsError
-from src.core.files import sha256_of
+from src.core.hash_cache import HashCache
 from src.core.paths import REPOSITORY, home
 from src.pipelines.families import family_of, family_of_folder
 from src.pipelines.family import Family, parts_of
@@ -113,7 +113,7 @@ def weight_hashes(folder: Path) -> dict[str, str]:
     A file of the hub's cache is a link to a blob that is named by its hash; others are read once and
     remembered by path, size and modification time.
     """
-    memory = HashMemory(home() / "cache" / "weight-hashes.json")
+    memory = HashCache(home() / "cache" / "weight-hashes.json")
     files = sorted(p for p in folder.glob("*/*") if p.suffix in (".safetensors", ".json", ".model"))
     hashes = {file.relative_to(folder).as_posix(): memory.sha256(file) for file in files}
     memory.save()
@@ -126,40 +126,3 @@ def base_hash(folder: Path) -> str:
     parts = "|".join(part.name for part in parts_of(family_of_folder(folder), "denoiser"))
     hashes = [known[name] for name in sorted(known) if re.fullmatch(rf"({parts})/.+\.safetensors", name)]
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
-
-
-class HashMemory:
-    """Hashes by (path, size, mtime), kept in a JSON file between runs."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.known: dict[str, str] = {}
-        self.changed = False
-        if path.is_file():
-            try:
-                self.known = dict(json.loads(path.read_text(encoding="utf-8")))
-            except (OSError, ValueError, TypeError):
-                self.changed = True
-
-    def sha256(self, file: Path) -> str:
-        blob = file.resolve()
-        if re.fullmatch(r"[0-9a-f]{64}", blob.name):
-            return blob.name
-        stat = blob.stat()
-        key = f"{blob}|{stat.st_size}|{stat.st_mtime_ns}"
-        if key not in self.known:
-            self.known[key] = sha256_of(blob)
-            self.changed = True
-        return self.known[key]
-
-    def save(self) -> None:
-        """Best effort: a hash that is not remembered is computed again next time."""
-        if not self.changed:
-            return
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(json.dumps(self.known), encoding="utf-8")
-        except OSError as error:
-            from loguru import logger
-
-            logger.debug("weight hashes not remembered: {}", error)

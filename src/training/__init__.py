@@ -1,1 +1,1 @@
-"""Floor 5: one loop on Accelerate, one checkpoint manager, callbacks, recipes."""
+"""Floor 5: one loop on Accelerate, one checkpoint manager, optimisers, callbacks, trackers."""

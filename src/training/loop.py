@@ -8,12 +8,13 @@ each step's samples: a recipe gives every process its part, and the gradients ar
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -29,20 +30,32 @@ from src.training.settings import LoopSettings
 from src.training.signals import StopFlag
 
 
-class Recipe(Protocol):
-    """What is trained. `batch` runs in a thread of its own, one step ahead.
+class Recipe(ABC):
+    """What is trained: one is a class of these. The trainer replaces `model` by what Accelerate makes of it.
 
-    A list as a batch is taken piece by piece and its gradients added up (accumulation). The trainer replaces `model` by
-    what Accelerate makes of it. Optional: `describe()` names the samples whose last loss was not finite,
-    `identity` says what a checkpoint must agree with to be resumed, and `close()` ends what `batch` has started.
+    identity: what a checkpoint must agree with to be resumed.
     """
 
     name: str
     model: nn.Module
+    identity: Mapping[str, str] = {}
 
-    def batch(self, step: int) -> Any: ...
+    @abstractmethod
+    def batch(self, step: int) -> Any:
+        """What step `step` learns from; runs in a thread of its own, one step ahead. A list is taken piece by piece
+        and its gradients added up (accumulation).
+        """
 
-    def loss(self, batch: Any, generator: torch.Generator) -> Tensor: ...
+    @abstractmethod
+    def loss(self, batch: Any, generator: torch.Generator) -> Tensor:
+        """The loss of a batch, or of a piece of one."""
+
+    def describe(self) -> str:
+        """The samples of the last loss, for a person; asked where it was not finite."""
+        return ""
+
+    def close(self) -> None:  # noqa: B027 - most have started nothing
+        """End what `batch` has started."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +124,7 @@ class Trainer:
         return True
 
     def _check_identity(self, saved: Mapping[str, Any]) -> None:
-        now = getattr(self.recipe, "identity", {})
+        now = self.recipe.identity
         for key in sorted(set(saved) & set(now)):
             if saved[key] != now[key]:
                 raise BadInputError(
@@ -153,7 +166,7 @@ class Trainer:
             "average": {name: tensor.cpu() for name, tensor in self.average.items()},
             "optimizer": self.optimizer.state_dict(),
             "scaler": scaler.state_dict() if scaler is not None else {},
-            "identity": dict(getattr(self.recipe, "identity", {})),
+            "identity": dict(self.recipe.identity),
         }
 
     def run(self, seconds: float, callbacks: Sequence[Callback] = ()) -> None:
@@ -169,8 +182,7 @@ class Trainer:
             self.save()
             raise
         finally:
-            if hasattr(self.recipe, "close"):
-                self.recipe.close()
+            self.recipe.close()
         self.save()
         if self._agreed(self._stop.asked):
             raise CancelledError(f"stopped after step {self.step} of {self.stage.steps}; the state is saved, resume it")
@@ -229,7 +241,7 @@ class Trainer:
                 self.accelerator.backward(loss / len(pieces))
             total += loss.detach().float() / len(pieces)
             if not torch.isfinite(loss):
-                self._guilty = self.recipe.describe() if hasattr(self.recipe, "describe") else ""
+                self._guilty = self.recipe.describe()
         return self.accelerator.reduce(total, "mean")
 
     def _check_finite(self, value: Tensor, what: str = "loss") -> None:

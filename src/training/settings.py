@@ -1,4 +1,4 @@
-"""What the training loop takes from a configuration, and what configs/training/embedded.yaml may say."""
+"""What the training loop takes from a configuration, whatever is trained."""
 
 import math
 from typing import Annotated, Literal, Self
@@ -6,7 +6,6 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from src.core.config import Config
-from src.core.request import Seed, Threads
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Betas = tuple[Beta, Beta]
@@ -57,83 +56,3 @@ class LoopSettings(Config):
         if self.muon and self.optimizer != "adamw":
             raise ValueError(f"muon goes with optimizer adamw; {self.optimizer} would train its matrices instead")
         return self
-
-
-class Stage(LoopSettings):
-    """What all stages of the recipe `embedded` have. share: the part of a slice's minutes that one gets."""
-
-    share: float
-
-
-class DecoderStage(Stage):
-    """The decoder learns the pixels behind the fixed codes, on crops of single frames.
-
-    crop_height, crop_width: in pixels, a multiple of a latent cell. crops: a step. code_noise: the largest deviation
-    of the noise on the codes.
-    """
-
-    crops: int = 8
-    crop_height: int = 96
-    crop_width: int = 96
-    gradient_weight: float = 1.0
-    code_noise: float = 0.06
-
-
-class TextStage(Stage):
-    """The text encoder alone learns which move a prompt names, before any picture is seen.
-
-    long_text: the share of steps with 226 tokens, to which the stock pipeline pads a prompt.
-    """
-
-    prompts: int = 64
-    long_text: float = 0.0
-
-
-class TransformerStage(Stage):
-    """Text encoder and transformer learn the clean codes of a clip.
-
-    batches: clips a step for each number of token frames, the photograph's among them; draw: from which share of the
-    steps on which numbers are drawn, with their weights. contiguous: the share of samples whose token frames are the
-    clip's first. last_timestep: the share of samples at the schedule's last timestep; 0 is the published objective.
-    image_noise: the logarithm of the noise on the photograph. long_text: as in the text stage.
-    """
-
-    batches: dict[int, int]
-    draw: dict[float, dict[int, float]]
-    contiguous: float = 0.3
-    caption_dropout: float = 0.1
-    image_dropout: float = 0.05
-    last_timestep: float = 0.0
-    image_noise: float = -3.0
-    long_text: float = 0.0
-
-    @model_validator(mode="after")
-    def _drawn_are_batched(self) -> Self:
-        missing = sorted({count for counts in self.draw.values() for count in counts} - set(self.batches))
-        if 0 not in self.draw:
-            raise ValueError("draw does not say what is drawn from share 0 of the steps on")
-        if missing or min(self.batches) < 2:
-            raise ValueError(f"draw names {missing} token frames that batches lacks; each is 2 or more")
-        return self
-
-    def lengths(self, step: int) -> dict[int, float]:
-        """The numbers of token frames drawn at `step`, with their weights."""
-        return self.draw[max(start for start in self.draw if start <= step / self.steps)]
-
-
-class EmbeddedSettings(Config):
-    """The recipe `embedded`. Seeds, the fit of the codes, and the three stages that run after it.
-
-    canvases: in the window that clips draw from; reuse: clips for each new one.
-    """
-
-    seed: Seed = 20
-    corpus: int = 6000
-    fit_clips: int = 120
-    canvases: int = 160
-    reuse: int = 4
-    mix: dict[str, float] = Field(default_factory=dict, description="shares that differ from scenes.sampler.Mix")
-    threads: Threads | None = Field(default=None, description="CPU threads; None leaves it to torch")
-    decoder: DecoderStage
-    text: TextStage
-    transformer: TransformerStage

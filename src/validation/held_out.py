@@ -10,17 +10,17 @@ import torch
 from src.catalog.spec import ModelSpec
 from src.core.devices import find_device
 from src.core.errors import NotFiniteError
+from src.datasets.manifest import read_dataset
 from src.pipelines.adapter_files import AdapterFile
 from src.pipelines.adapters import AdapterRack
 from src.pipelines.loading import DTYPES, read_pipeline
-from src.training.dataset import read_dataset
-from src.training.encoding import Share
-from src.training.encoding_cache import EncodingCache
-from src.training.lora import LoraRecipe
-from src.training.lora_layers import trained_part, training_of
-from src.training.lora_settings import LoraSettings, Samples
-from src.training.preflight import preflight
-from src.training.run_lora import encode_all, run_dtype
+from src.recipes.lora.encoding import Share
+from src.recipes.lora.encoding_cache import EncodingCache
+from src.recipes.lora.layers import trained_part, training_of
+from src.recipes.lora.preflight import preflight
+from src.recipes.lora.recipe import LoraRecipe
+from src.recipes.lora.run import encode_all, run_dtype
+from src.recipes.lora.settings import LoraSettings, Samples
 
 
 def held_out_losses(

@@ -28,7 +28,7 @@ def test_a_rehearsal_leaves_weights_and_figures(tmp_path, monkeypatch):
 
 
 def test_a_stage_that_fails_leaves_what_the_others_trained(tmp_path, monkeypatch):
-    from src.training.embedded_transformer import TransformerRecipe
+    from src.recipes.embedded.transformer import TransformerRecipe
 
     def fails(*_):
         raise RuntimeError("CUDA out of memory")

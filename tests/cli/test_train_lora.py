@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from src.cli.train_lora import train_lora_app
 from src.core.config import read_yaml
 from src.core.paths import CONFIGS, REPOSITORY
-from src.training.lora_settings import for_model, load_settings
+from src.recipes.lora.settings import for_model, load_settings
 from tests.training.lora_kit import SETTINGS
 
 

@@ -36,7 +36,7 @@ from src.pipelines.folder_memory import count_folder
 from src.pipelines.loading import DTYPES, read_pipeline
 from src.pipelines.locate import locate
 from src.pipelines.models import find_model
-from src.training.lora_layers import target_layers, training_of
+from src.recipes.lora.layers import target_layers, training_of
 from tests.newer_kit import build_newer
 
 SCALE = 4.0

@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from src.data_prep.files import write_clip
+from src.datasets.manifest import read_dataset
 from src.engine.batching.jobs_file import read_batch
-from src.training.dataset import read_dataset
 
 from .test_prepare_metadata import call, moving
 

@@ -10,7 +10,7 @@ from src.core.errors import BadInputError, MissingFileError
 from src.data_prep.annotations import read_source
 from src.data_prep.files import write_clip
 from src.data_prep.prepare_metadata import metadata_app
-from src.training.dataset import read_dataset
+from src.datasets.manifest import read_dataset
 
 
 def moving(seed, frames=18):

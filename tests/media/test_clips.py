@@ -8,10 +8,10 @@ import pytest
 from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc
 
 from src.core.errors import BadInputError
+from src.datasets.clip_info import look
 from src.media.clips import Sampling, frames_at, read_clip, shown_size, upright
 from src.media.frames import VideoInfo
 from src.media.tone import to_bt709
-from src.training.facts import look
 
 
 def write(path, frames, times=None, aspect=None, transfer=None, primaries=None):

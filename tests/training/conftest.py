@@ -3,7 +3,8 @@
 import pytest
 
 from src.pipelines.blueprint import TINY_NANO
-from src.training.settings import DecoderStage, EmbeddedSettings, Rate, TextStage, TransformerStage
+from src.recipes.embedded.settings import DecoderStage, EmbeddedSettings, TextStage, TransformerStage
+from src.training.settings import Rate
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +35,7 @@ def _fresh_accelerator():
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory, small, settings):
     """A folder whose codes are fitted."""
-    from src.training.embedded import prepare
+    from src.recipes.embedded.parts import prepare
 
     folder = tmp_path_factory.mktemp("run")
     prepare(small, settings, folder)

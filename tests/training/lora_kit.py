@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 
 from src.data_prep.lora_demo import render
+from src.datasets.manifest import read_dataset
 from src.pipelines.models import spec_of_folder
-from src.training.dataset import read_dataset
-from src.training.lora_settings import LoraSettings, Samples
-from src.training.preflight import preflight
-from src.training.run_lora import Run, make_accelerator, train
+from src.recipes.lora.preflight import preflight
+from src.recipes.lora.run import Run, make_accelerator, train
+from src.recipes.lora.settings import LoraSettings, Samples
 from src.training.settings import Rate
 
 SETTINGS = LoraSettings(

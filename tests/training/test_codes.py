@@ -10,9 +10,9 @@ from src.pipelines.cogvideox.codes import install
 from src.pipelines.cogvideox.fast_vae import sees_frames_alone
 from src.pipelines.cogvideox.small import see_frames_alone
 from src.pipelines.linear_codes import cells, fit
+from src.recipes.embedded.parts import load_codes
+from src.recipes.scene_source import to_tensor
 from src.scenes.sampler import SceneSampler
-from src.training.embedded import load_codes
-from src.training.scene_source import to_tensor
 
 
 @pytest.fixture(scope="module")

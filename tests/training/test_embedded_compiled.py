@@ -10,8 +10,8 @@ from src.pipelines.blueprint import TINY_NANO
 from src.pipelines.cogvideox.building import transformer
 from src.pipelines.families import family_named
 from src.pipelines.family import parts_of
-from src.training import embedded_transformer
-from src.training.embedded_transformer import compile_blocks, compile_where_possible
+from src.recipes.embedded import transformer as embedded_transformer
+from src.recipes.embedded.transformer import compile_blocks, compile_where_possible
 
 PART = parts_of(family_named("cogvideox"), "denoiser")[0]
 WIDE = replace(TINY_NANO, head_dim=48, time_embed=48)

@@ -5,14 +5,15 @@ import torch
 from torch import nn
 
 from src.core.errors import DivergedError
+from src.recipes.embedded.parts import prepare
+from src.recipes.embedded.run import RECIPES
+from src.recipes.embedded.settings import Stage
 from src.training.checkpoints import CheckpointManager
-from src.training.embedded import prepare
-from src.training.loop import Trainer, parameter_groups, step_generator
-from src.training.run_embedded import RECIPES
-from src.training.settings import Rate, Stage
+from src.training.loop import Recipe, Trainer, parameter_groups, step_generator
+from src.training.settings import Rate
 
 
-class Line:
+class Line(Recipe):
     """Fits y = 2 x; the batch is a function of the step."""
 
     name = "line"

@@ -11,8 +11,8 @@ from benchmarks.lora_training import large_trainer
 from src.pipelines.cogvideox.objective import sample_losses
 from src.pipelines.cogvideox.rotary import padded, rotary_positions
 from src.pipelines.families import family_named
-from src.training.lora_layers import add_adapter, target_layers
-from src.training.lora_settings import LoraSettings
+from src.recipes.lora.layers import add_adapter, target_layers
+from src.recipes.lora.settings import LoraSettings
 from src.training.settings import Rate
 
 NEWER = {"patch_size_t": 2, "ofs_embed_dim": 16, "use_learned_positional_embeddings": False}

@@ -6,16 +6,16 @@ import pytest
 
 from src.core.errors import BadInputError, MissingFileError
 from src.data_prep.files import write_clip
+from src.datasets.clip_info import ClipInfoCache, find_cuts, look, same_clip, small_grey
+from src.datasets.manifest import read_dataset
 from src.media.clips import Sampling, frames_at, read_clip
 from src.media.reader import VideoReader
 from src.pipelines.families import family_named
 from src.pipelines.models import find_model
-from src.training import preflight as preflight_module
-from src.training.buckets import Batches, pick_bucket
-from src.training.dataset import read_dataset
-from src.training.encoding_cache import EncodingCache, encoders_of
-from src.training.facts import FactsMemory, find_cuts, look, same_clip, small_grey
-from src.training.lora_settings import LoraSettings, for_model
+from src.recipes.lora import preflight as preflight_module
+from src.recipes.lora.buckets import Batches, pick_bucket
+from src.recipes.lora.encoding_cache import EncodingCache, encoders_of
+from src.recipes.lora.settings import LoraSettings, for_model
 from tests.training import lora_kit
 
 
@@ -167,7 +167,7 @@ def test_a_copy_and_a_re_encoded_copy_are_duplicates(clip_set, tiny_folder, tmp_
     import numpy as np
 
     again = write_clip(tmp_path / "again.mp4", np.clip(np.stack(frames).astype(int) + 2, 0, 255).astype(np.uint8), 8)
-    memory = FactsMemory()
+    memory = ClipInfoCache()
     assert same_clip(memory.facts(source), memory.facts(again))
     assert not same_clip(memory.facts(source), memory.facts(original.video(original.entries[1])))
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from src.core.paths import REPOSITORY
+from src.recipes.lora.settings import LoraSettings
 from src.training.checkpoints import CheckpointManager
-from src.training.lora_settings import LoraSettings
 from tests.training.lora_kit import SETTINGS, weights
 from tests.waiting import wait_until
 

@@ -14,12 +14,13 @@ from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import CONFIGS
 from src.media.images import fit_photograph
 from src.pipelines.blueprint import NANO
+from src.recipes.embedded import run as run_embedded
+from src.recipes.embedded.parts import prepare
+from src.recipes.embedded.run import STAGES, Slice, export, run_slice, start_from, train_stage, trained, usual_stages
+from src.recipes.embedded.settings import EmbeddedSettings, TransformerStage
+from src.recipes.embedded.sheets import PROMPTS, SHOWN, sample, write_sheet
+from src.recipes.embedded.transformer import TransformerRecipe, moments_of
 from src.training.checkpoints import CheckpointManager
-from src.training.embedded import prepare
-from src.training.embedded_transformer import TransformerRecipe, moments_of
-from src.training.run_embedded import STAGES, Slice, export, run_slice, start_from, train_stage, trained, usual_stages
-from src.training.settings import EmbeddedSettings, TransformerStage
-from src.training.sheets import PROMPTS, SHOWN, sample, write_sheet
 
 
 def test_a_slice_exports_a_stock_pipeline(small, settings, tmp_path, pixels):
@@ -144,7 +145,6 @@ def test_rotary_positions_are_the_pipelines(small, settings, run_folder):
 
 
 def test_stages_share_what_preparing_left_of_the_time(tmp_path, monkeypatch):
-    from src.training import run_embedded
 
     given = []
 

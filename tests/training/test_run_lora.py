@@ -17,10 +17,10 @@ from src.pipelines.cogvideox import objective
 from src.pipelines.loading import read_pipeline
 from src.pipelines.locate import base_hash
 from src.pipelines.tensor_files import read_tensor_file
-from src.training import lora
+from src.recipes.lora import recipe as lora
+from src.recipes.lora.files import adapter_state
 from src.training.checkpoints import CheckpointManager
 from src.training.loop import Trainer
-from src.training.lora_files import adapter_state
 from tests.training.lora_kit import look, run, weights
 
 
@@ -89,7 +89,7 @@ def test_a_second_run_encodes_nothing(clip_set, tiny_folder, tmp_path, monkeypat
     def fail(*_):
         raise AssertionError("the VAE or the text encoder was loaded")
 
-    monkeypatch.setattr("src.training.encoding._load", fail)
+    monkeypatch.setattr("src.recipes.lora.encoding._load", fail)
     run(clip_set, tiny_folder, tmp_path / "b", steps=1)
 
 
@@ -254,7 +254,7 @@ def test_the_adapter_is_refused_on_another_base(trained, tmp_path):
 
 def test_clips_of_two_shapes_train_in_two_buckets(clip_set, tiny_folder, tmp_path):
     from src.data_prep.lora_demo import render
-    from src.training.dataset import read_dataset, write_dataset
+    from src.datasets.manifest import read_dataset, write_dataset
 
     render(tmp_path / "tall.json", tmp_path / "tall", clips=2, held_out=0, lengths=(9,), seed=2, size=(48, 64))
     entries = []

@@ -4,8 +4,8 @@ import cv2
 import pytest
 import torch
 
+from src.recipes.scene_source import DrawnScenes, RenderedScenes, _paint
 from src.scenes.sampler import SceneSampler
-from src.training.scene_source import DrawnScenes, RenderedScenes, _paint
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import pytest
 
 from src.core.config import validate
 from src.core.errors import BadInputError
-from src.training.lora_settings import LoraSettings
+from src.recipes.lora.settings import LoraSettings
+from src.recipes.upscaler.settings import UpscalerSettings
 from src.training.settings import LoopSettings
-from src.training.upscaler_settings import UpscalerSettings
 
 WRONG = [
     (LoraSettings, {"seed": -1}), (LoraSettings, {"seed": 2**64}), (LoraSettings, {"threads": 0}),

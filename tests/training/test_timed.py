@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from src.recipes.embedded.settings import Stage
+from src.recipes.embedded.timed import FitToTime, fitted
 from src.training.checkpoints import CheckpointManager
 from src.training.loop import Trainer
-from src.training.settings import Rate, Stage
-from src.training.timed import FitToTime, fitted
+from src.training.settings import Rate
 
 STAGE = Stage(steps=10**6, share=1, rate=Rate(peak=0.1, warmup=2, decay=500))
 

@@ -11,12 +11,9 @@ from PIL import Image
 from src.core.config import load, validate
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import CONFIGS
-from src.training.degrade import add_noise, degrade, shrink, through_h264, through_jpeg
-from src.training.run_upscaler import export, run_slice
-from src.training.settings import LoopSettings, Rate
-from src.training.upscaler import UpscalerRecipe
-from src.training.upscaler_data import PairDataset, batches_from
-from src.training.upscaler_losses import (
+from src.recipes.upscaler.data import PairDataset, batches_from
+from src.recipes.upscaler.degrade import add_noise, degrade, shrink, through_h264, through_jpeg
+from src.recipes.upscaler.losses import (
     Perceptual,
     Semantic,
     UpscalerLoss,
@@ -25,7 +22,10 @@ from src.training.upscaler_losses import (
     load_perceptual,
     warped_loss,
 )  # fmt: skip
-from src.training.upscaler_settings import Data, Degradation, Losses, UpscalerSettings
+from src.recipes.upscaler.recipe import UpscalerRecipe
+from src.recipes.upscaler.run import export, run_slice
+from src.recipes.upscaler.settings import Data, Degradation, Losses, UpscalerSettings
+from src.training.settings import LoopSettings, Rate
 from src.upscaling.weights import load_network
 
 
@@ -36,7 +36,7 @@ def tiny(monkeypatch):
 
     shape = {"channels": 8, "blocks": 1, "trunk": 8, "taps": 1, "groups": 2, "bound": 2.0, "align": 4, "attention": 1,
              "heads": 2, "window": 4}  # fmt: skip
-    for module in ("src.training.upscaler", "src.training.run_upscaler"):
+    for module in ("src.recipes.upscaler.recipe", "src.recipes.upscaler.run"):
         monkeypatch.setattr(f"{module}.network_spec", lambda _, scale: NetworkSpec(scale=scale, **shape))
     return UpscalerSettings(
         data=Data(crop=16, batch=2, canvases=2), threads=1,
@@ -216,7 +216,7 @@ def test_data_workers_end_with_the_run(tiny, tmp_path, monkeypatch, error):
         if error is not None:
             raise error
 
-    monkeypatch.setattr("src.training.run_upscaler.Say.__call__", look)
+    monkeypatch.setattr("src.recipes.upscaler.run.Say.__call__", look)
     before = len(psutil.Process().children())
     with nullcontext() if error is None else pytest.raises(type(error)):
         run_slice(settings, tmp_path, 0.001)

@@ -15,7 +15,7 @@ from src.pipelines.cogvideox.objective import (
     velocity,
     weights,
 )  # fmt: skip
-from src.training.image_noise import image_noise
+from src.recipes.lora.image_noise import image_noise
 
 SCHEDULER = CogVideoXDPMScheduler(**SchedulerBlueprint().__dict__)
 ALPHAS = SCHEDULER.alphas_cumprod

@@ -15,7 +15,7 @@ import src
 from src.core.errors import OutputError
 from src.core.paths import REPOSITORY, beside
 from src.pipelines.adapter_files import BASE_KEY, METADATA_KEY, NAMES
-from src.training.lora_settings import LoraSettings
+from src.recipes.lora.settings import LoraSettings
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def adapter_state(transformer: nn.Module) -> dict[str, Tensor]:
     """The adapter's weights by diffusers' keys, float32, on the CPU."""
     from peft import get_peft_model_state_dict
 
-    from src.training.lora_layers import ADAPTER
+    from src.recipes.lora.layers import ADAPTER
 
     state = get_peft_model_state_dict(transformer, adapter_name=ADAPTER)
     return {f"transformer.{key}": value.detach().float().cpu().contiguous() for key, value in state.items()}

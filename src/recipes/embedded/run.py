@@ -12,20 +12,20 @@ from typing import Any
 import torch
 from loguru import logger
 
+from src.core.devices import bf16_is_fast
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import beside
 from src.pipelines.blueprint import NANO, Blueprint
 from src.pipelines.building import small_of
+from src.recipes.embedded.decoder import DecoderRecipe
+from src.recipes.embedded.parts import CODES, Prepared, prepare, save_codes
+from src.recipes.embedded.settings import EmbeddedSettings
+from src.recipes.embedded.text import TextRecipe
+from src.recipes.embedded.timed import FitToTime
+from src.recipes.embedded.transformer import TransformerRecipe
 from src.training.callbacks import Callback, CsvLog, Every, Say
 from src.training.checkpoints import CheckpointManager
-from src.training.embedded import CODES, Prepared, prepare, save_codes
-from src.training.embedded_decoder import DecoderRecipe
-from src.training.embedded_text import TextRecipe
-from src.training.embedded_transformer import TransformerRecipe
 from src.training.loop import Trainer
-from src.training.precision import bf16_is_fast
-from src.training.settings import EmbeddedSettings
-from src.training.timed import FitToTime
 
 RECIPES = {"decoder": DecoderRecipe, "text": TextRecipe, "transformer": TransformerRecipe}
 STAGES = tuple(RECIPES)
@@ -78,7 +78,7 @@ def train_stage(
     prepared = prepare(blueprint, settings, folder)
     stage = getattr(settings, name)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    recipe, fast = RECIPES[name](prepared, stage, settings, device), bf16_is_fast(device)
+    recipe, fast = RECIPES[name](prepared, stage, settings, device), bf16_is_fast(device.type)
     trainer = Trainer(recipe, stage, settings.seed, CheckpointManager(folder / name), fast)
     resumed = trainer.resume()
     if not resumed:
@@ -156,7 +156,7 @@ def _callbacks(
     if sheet_minutes:
 
         def sheet(step: int) -> None:
-            from src.training.sheets import write_sheet
+            from src.recipes.embedded.sheets import write_sheet
 
             pipeline = trained(settings, folder, blueprint)[0].pipeline
             write_sheet(pipeline, folder / "sheets" / f"{name}-{step:06d}.png", blueprint)

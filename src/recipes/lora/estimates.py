@@ -11,10 +11,10 @@ import torch
 from src.catalog.spec import ModelSpec
 from src.core.devices import find_device
 from src.pipelines.learning import Training
-from src.training.encoding_cache import Encoders, EncodingCache
-from src.training.lora import Item
-from src.training.lora_settings import LoraSettings
-from src.training.precision import matrix_rate
+from src.recipes.lora.encoding_cache import Encoders, EncodingCache
+from src.recipes.lora.matrix_rate import matrix_rate
+from src.recipes.lora.recipe import Item
+from src.recipes.lora.settings import LoraSettings
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 EFFICIENCY = 0.5
@@ -45,7 +45,7 @@ def estimate(
     measure: bool,
 ) -> Estimates:  # fmt: skip
     """transformer: its shapes are enough."""
-    from src.training.lora_layers import target_layers, training_of
+    from src.recipes.lora.layers import target_layers, training_of
 
     training = training_of(spec)
     layers = target_layers(transformer, settings.layers).values()

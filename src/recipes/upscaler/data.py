@@ -17,9 +17,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from src.core.errors import BadInputError, MissingFileError
+from src.recipes.upscaler.degrade import degrade
+from src.recipes.upscaler.settings import Data, UpscalerSettings
 from src.scenes.sampler import Mix, SceneSampler
-from src.training.degrade import degrade
-from src.training.upscaler_settings import Data, UpscalerSettings
 
 FINENESS = (0.45, 0.7, 1.0, 1.5, 2.0)
 """A scene is drawn larger and shrunk, so that some clips are as fine as a sharp photograph, or smaller and enlarged, so

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from src.training.upscaler_settings import Degradation
+from src.recipes.upscaler.settings import Degradation
 
 KERNELS = {
     "bicubic": Image.Resampling.BICUBIC,

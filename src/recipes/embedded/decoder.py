@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from src.training.embedded import CPU, Prepared, on_device, scenes_of
-from src.training.settings import DecoderStage, EmbeddedSettings
+from src.recipes.embedded.parts import CPU, Prepared, on_device, scenes_of
+from src.recipes.embedded.settings import DecoderStage, EmbeddedSettings
+from src.training.loop import Recipe
 
 
 class Decoding(nn.Module):
@@ -23,7 +24,7 @@ class Decoding(nn.Module):
         return self._decode(latents).sample
 
 
-class DecoderRecipe:
+class DecoderRecipe(Recipe):
     """Pixels from the codes of single frames: L1 plus the L1 of spatial differences, on crops."""
 
     name = "decoder"

@@ -12,7 +12,7 @@ from loguru import logger
 from torch import Tensor, nn
 
 from src.core.errors import BadInputError
-from src.training.upscaler_settings import Losses
+from src.recipes.upscaler.settings import Losses
 
 EPSILON = 1e-3
 VGG16 = (64, 64, "pool", 128, 128, "pool", 256, 256, 256)

@@ -7,10 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from src.recipes.embedded.parts import CPU, Prepared, drawn_length, token_ids, without_move
+from src.recipes.embedded.settings import EmbeddedSettings, TextStage
 from src.scenes.moves import PAN, PUSH, ROLL, TILT, Move
 from src.scenes.sampler import SceneSampler
-from src.training.embedded import CPU, Prepared, drawn_length, token_ids, without_move
-from src.training.settings import EmbeddedSettings, TextStage
+from src.training.loop import Recipe
 
 
 class NamingMoves(nn.Module):
@@ -25,7 +26,7 @@ class NamingMoves(nn.Module):
         return self.read_out(self.text_encoder(ids)[0].mean(dim=1))
 
 
-class TextRecipe:
+class TextRecipe(Recipe):
     """Prompts to moves: mean squared error of pan, tilt, push and roll, each in units of its medium speed.
 
     The read-out is thrown away. What stays is a text encoder that tells moves and speeds apart before the

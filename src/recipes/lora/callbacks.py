@@ -13,10 +13,10 @@ from loguru import logger
 from src.core.errors import DivergedError
 from src.core.paths import examples, home
 from src.engine.costs import peak_rss, peak_vram
-from src.training.encoding import Share
+from src.recipes.lora.encoding import Share
+from src.recipes.lora.recipe import Item, LoraRecipe
+from src.recipes.lora.samples import SampleMaker, write_sample
 from src.training.loop import Report, Trainer
-from src.training.lora import Item, LoraRecipe
-from src.training.lora_samples import SampleMaker, write_sample
 from src.training.trackers import Tracker
 
 COLUMNS = ("run", "step", "epoch", "loss", "held_out_loss", "learning_rate", "grad_norm", "steps_per_second",

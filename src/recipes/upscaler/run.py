@@ -9,11 +9,11 @@ from loguru import logger
 
 from src.core.devices import bf16_is_fast
 from src.core.errors import MissingFileError
+from src.recipes.upscaler.recipe import UpscalerRecipe
+from src.recipes.upscaler.settings import UpscalerSettings
 from src.training.callbacks import CsvLog, Say
 from src.training.checkpoints import CheckpointManager
 from src.training.loop import Trainer
-from src.training.upscaler import UpscalerRecipe
-from src.training.upscaler_settings import UpscalerSettings
 from src.upscaling.network import build_network
 from src.upscaling.presets import network_spec
 from src.upscaling.weights import load_network, save_network

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from src.training.upscaler_data import PairDataset, batches_from
-from src.training.upscaler_losses import UpscalerLoss
-from src.training.upscaler_settings import UpscalerSettings
+from src.recipes.upscaler.data import PairDataset, batches_from
+from src.recipes.upscaler.losses import UpscalerLoss
+from src.recipes.upscaler.settings import UpscalerSettings
+from src.training.loop import Recipe
 from src.upscaling.network import build_network
 from src.upscaling.presets import network_spec
 
 
-class UpscalerRecipe:
+class UpscalerRecipe(Recipe):
     """See `src.training.loop.Recipe`."""
 
     def __init__(self, settings: UpscalerSettings) -> None:

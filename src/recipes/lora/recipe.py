@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from src.pipelines.learning import Objective
 from src.pipelines.loading import DTYPES
-from src.training.buckets import Batches, Draw, sample_seed
-from src.training.encoding import ClipSource, Share, sample
-from src.training.encoding_cache import Encoders, EncodingCache
-from src.training.lora_settings import LoraSettings
+from src.recipes.lora.buckets import Batches, Draw, sample_seed
+from src.recipes.lora.encoding import ClipSource, Share, sample
+from src.recipes.lora.encoding_cache import Encoders, EncodingCache
+from src.recipes.lora.settings import LoraSettings
+from src.training.loop import Recipe
 
 ALONE = Share()
 
@@ -27,7 +28,7 @@ class Item:
     prompt: str
 
 
-class LoraRecipe:
+class LoraRecipe(Recipe):
     """What `Trainer` trains. Items of one epoch come in buckets; `batch` reads the cache and draws all that is random.
 
     identity: what a checkpoint must agree with to be resumed.

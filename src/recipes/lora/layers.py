@@ -11,7 +11,7 @@ from src.core.errors import BadInputError
 from src.pipelines.families import family_of
 from src.pipelines.family import parts_of
 from src.pipelines.learning import Training
-from src.training.lora_settings import LARGEST_SHARE, LoraSettings
+from src.recipes.lora.settings import LARGEST_SHARE, LoraSettings
 
 ADAPTER = "default"
 

@@ -4,13 +4,6 @@ import time
 
 import torch
 
-from src.core import devices
-
-
-def bf16_is_fast(device: torch.device) -> bool:
-    """See `src.core.devices.bf16_is_fast`."""
-    return devices.bf16_is_fast(device.type)
-
 
 def matrix_rate(device: torch.device, dtype: torch.dtype, size: int = 1024) -> float:
     """Operations a second of a matrix product here: (size, size) on a CPU, eight times that side on CUDA."""

@@ -17,18 +17,18 @@ from src.core.errors import MissingFileError
 from src.core.paths import home
 from src.core.progress import Listener, ignore
 from src.pipelines.loading import DTYPES, read_pipeline
+from src.recipes.lora.callbacks import EpochEnd, Metrics
+from src.recipes.lora.encoding import Share, encode_clips, encode_texts
+from src.recipes.lora.encoding_cache import EncodingCache
+from src.recipes.lora.files import Origin, adapter_state, header, write_adapter
+from src.recipes.lora.layers import add_adapter, trained_part, training_of
+from src.recipes.lora.preflight import Preflight
+from src.recipes.lora.recipe import Item, LoraRecipe
+from src.recipes.lora.samples import SampleMaker
+from src.recipes.lora.settings import LoraSettings
 from src.training.callbacks import Callback, Say
 from src.training.checkpoints import CheckpointManager
-from src.training.encoding import Share, encode_clips, encode_texts
-from src.training.encoding_cache import EncodingCache
 from src.training.loop import Trainer
-from src.training.lora import Item, LoraRecipe
-from src.training.lora_callbacks import EpochEnd, Metrics
-from src.training.lora_files import Origin, adapter_state, header, write_adapter
-from src.training.lora_layers import add_adapter, trained_part, training_of
-from src.training.lora_samples import SampleMaker
-from src.training.lora_settings import LoraSettings
-from src.training.preflight import Preflight
 from src.training.trackers import Tracker, make_tracker
 
 WAIT = timedelta(hours=6)

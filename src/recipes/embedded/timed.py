@@ -11,8 +11,8 @@ from typing import Any
 
 from loguru import logger
 
+from src.recipes.embedded.settings import Stage
 from src.training.loop import Report, Trainer
-from src.training.settings import Stage
 
 DECAY = 0.3
 """The share of the steps over which the rate falls, where a stage is cut to its time."""

@@ -17,10 +17,10 @@ from src.pipelines.families import family_named
 from src.pipelines.family import Family
 from src.pipelines.learning import Small
 from src.pipelines.linear_codes import LinearCodes, fit
+from src.recipes.embedded.settings import EmbeddedSettings
+from src.recipes.scene_source import DrawnScenes, RenderedScenes, SceneSource, to_tensor
 from src.scenes.prompts import flaws
 from src.scenes.sampler import Mix, SceneSampler, corpus
-from src.training.scene_source import DrawnScenes, RenderedScenes, SceneSource, to_tensor
-from src.training.settings import EmbeddedSettings
 
 CODES = "codes.safetensors"
 STOCK_TEXT_LENGTH = 226

@@ -19,10 +19,10 @@ from src.pipelines.family import Family, Role, parts_of
 from src.pipelines.loading import DTYPES, read_pipeline
 from src.pipelines.memory import release
 from src.pipelines.roles import vae_of
-from src.training.buckets import sample_seed
-from src.training.encoding_cache import Encoders, EncodingCache
-from src.training.image_noise import image_noise
-from src.training.scene_source import to_tensor
+from src.recipes.lora.buckets import sample_seed
+from src.recipes.lora.encoding_cache import Encoders, EncodingCache
+from src.recipes.lora.image_noise import image_noise
+from src.recipes.scene_source import to_tensor
 
 
 @dataclass(frozen=True)

@@ -16,20 +16,20 @@ from src.core.errors import BadInputError, NewsreelError
 from src.core.files import free_bytes
 from src.core.paths import home
 from src.core.progress import Listener, Progress, ignore
+from src.datasets.clip_info import ClipInfo, ClipInfoCache, same_clip, thumb, thumbs_of
+from src.datasets.manifest import Dataset, Entry
 from src.media.clips import Sampling
 from src.media.images import read_photograph
 from src.pipelines.families import family_of
 from src.pipelines.locate import base_hash, weight_hashes
 from src.pipelines.text import beyond
-from src.training.buckets import Batches, pick_bucket
-from src.training.dataset import Dataset, Entry
-from src.training.encoding import ClipSource
-from src.training.encoding_cache import Encoders, encoders_of
-from src.training.estimates import Estimates, estimate
-from src.training.facts import Facts, FactsMemory, same_clip, thumb, thumbs_of
-from src.training.lora import Item
-from src.training.lora_layers import trainable_share, training_of
-from src.training.lora_settings import LoraSettings, check_sizes, for_family
+from src.recipes.lora.buckets import Batches, pick_bucket
+from src.recipes.lora.encoding import ClipSource
+from src.recipes.lora.encoding_cache import Encoders, encoders_of
+from src.recipes.lora.estimates import Estimates, estimate
+from src.recipes.lora.layers import trainable_share, training_of
+from src.recipes.lora.recipe import Item
+from src.recipes.lora.settings import LoraSettings, check_sizes, for_family
 from src.training.optimizers import check_optimizer
 
 SHOWN = 5
@@ -136,9 +136,9 @@ def _check_processes(settings: LoraSettings, processes: int) -> None:
         )
 
 
-def _look_at_clips(found: Preflight, listener: Listener) -> dict[Path, Facts]:
-    """Facts of each video once; entries whose clip cannot be used become problems."""
-    memory, facts = FactsMemory(), {}
+def _look_at_clips(found: Preflight, listener: Listener) -> dict[Path, ClipInfo]:
+    """ClipInfo of each video once; entries whose clip cannot be used become problems."""
+    memory, facts = ClipInfoCache(), {}
     buckets = buckets_of(found.settings, found.spec)
     for number, entry in enumerate(found.dataset.entries, start=1):
         try:
@@ -152,7 +152,7 @@ def _look_at_clips(found: Preflight, listener: Listener) -> dict[Path, Facts]:
 
 
 def _item(
-    found: Preflight, entry: Entry, memory: FactsMemory, facts: dict[Path, Facts], buckets: Sequence[Sampling]
+    found: Preflight, entry: Entry, memory: ClipInfoCache, facts: dict[Path, ClipInfo], buckets: Sequence[Sampling]
 ) -> Item:
     video, image = found.dataset.video(entry), found.dataset.image(entry)
     fresh = video not in facts
@@ -170,7 +170,7 @@ def _item(
     return Item(entry.id, ClipSource(entry.id, video, image, size, key), entry.prompt)
 
 
-def _check_crop(found: Preflight, entry: Entry, looked: Facts, size: Sampling) -> None:
+def _check_crop(found: Preflight, entry: Entry, looked: ClipInfo, size: Sampling) -> None:
     """Warn where filling the bucket's shape cuts off more than a quarter of what is shown."""
     shapes = looked.width / looked.height, size.width / size.height
     lost = 1 - min(shapes) / max(shapes)
@@ -181,7 +181,7 @@ def _check_crop(found: Preflight, entry: Entry, looked: Facts, size: Sampling) -
         )
 
 
-def _check_first(found: Preflight, entry: Entry, image: Path, looked: Facts) -> None:
+def _check_first(found: Preflight, entry: Entry, image: Path, looked: ClipInfo) -> None:
     """Warn where the image is not the picture that the clip begins with: the model would learn a jump."""
     pixels = read_photograph(image).pixels
     height, width = pixels.shape[:2]
@@ -195,7 +195,7 @@ def _check_first(found: Preflight, entry: Entry, image: Path, looked: Facts) -> 
         )
 
 
-def _compare(found: Preflight, facts: dict[Path, Facts]) -> None:
+def _compare(found: Preflight, facts: dict[Path, ClipInfo]) -> None:
     """The same clip twice is a warning; on both sides of the split it is a problem."""
     training = {item.source.video: item.name for item in found.items}
     held_out = {item.source.video: item.name for item in found.held_out}

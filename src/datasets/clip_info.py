@@ -12,13 +12,13 @@ import numpy as np
 from src.core.config import Config
 from src.core.durable import write_whole
 from src.core.errors import BadInputError, MissingFileError
+from src.core.hash_cache import HashCache
 from src.core.paths import home
 from src.media.clips import upright
 from src.media.reader import VideoReader
 from src.motion.cuts import is_cut
 from src.motion.tvl1 import FlowBackend, flow_backend
 from src.motion.warp import visible, warp
-from src.pipelines.locate import HashMemory
 
 VERSION = 3
 ANALYSIS = 96
@@ -36,7 +36,7 @@ NEAR_MEAN, NEAR_MOST = 2.0, 24
 """Levels by which the same clip, coded again, may differ: of all such pixels on average, and of one."""
 
 
-class Facts(Config):
+class ClipInfo(Config):
     """sha256: of the file. width, height: upright. frames: decoded. rate: frames a second. cuts: first frames after
     one. rate: measured, where the times say another than the container. fingerprint: hex, 64 bits each of the first,
     middle and last picture. telling: pairs of cells that differ, in the one of the three that has the fewest.
@@ -53,12 +53,12 @@ class Facts(Config):
     thumbs: str
 
 
-class FactsMemory:
-    """Facts by the file's content, kept in `cache/clips`, and hashes by path, size and time beside them."""
+class ClipInfoCache:
+    """ClipInfo by the file's content, kept in `cache/clips`, and hashes by path, size and time beside them."""
 
     def __init__(self) -> None:
         self._folder = home() / "cache" / "clips"
-        self._hashes = HashMemory(self._folder / "hashes.json")
+        self._hashes = HashCache(self._folder / "hashes.json")
 
     def sha256(self, path: Path) -> str:
         """The file's hash, computed once. Raises MissingFileError."""
@@ -66,12 +66,12 @@ class FactsMemory:
             raise MissingFileError(f"there is no file at {path}")
         return self._hashes.sha256(Path(path))
 
-    def facts(self, path: Path) -> Facts:
+    def facts(self, path: Path) -> ClipInfo:
         """Look at the video, or remember. Raises MissingFileError, or BadInputError where it does not decode."""
         digest = self.sha256(path)
         kept = self._folder / f"{digest}-{VERSION}.json"
         if kept.is_file():
-            return Facts(**json.loads(kept.read_text(encoding="utf-8")))
+            return ClipInfo(**json.loads(kept.read_text(encoding="utf-8")))
         facts = look(path, digest)
         write_whole(kept, facts.model_dump_json().encode())
         return facts
@@ -81,7 +81,7 @@ class FactsMemory:
         self._hashes.save()
 
 
-def look(path: Path, digest: str) -> Facts:
+def look(path: Path, digest: str) -> ClipInfo:
     """Decode the whole video once."""
     pictures: list[np.ndarray] = []
     thumbs: list[np.ndarray] = []
@@ -97,7 +97,7 @@ def look(path: Path, digest: str) -> Facts:
         raise BadInputError(f"{path} has one frame only; a training clip needs motion")
     at = (0, len(pictures) // 2, len(pictures) - 1)
     shown = [pictures[index] for index in at]
-    return Facts(
+    return ClipInfo(
         sha256=digest, width=array.shape[1], height=array.shape[0], frames=len(pictures), rate=rate,
         cuts=find_cuts(pictures), fingerprint="".join(fingerprint(picture) for picture in shown),
         telling=min(telling(picture) for picture in shown),
@@ -166,7 +166,7 @@ def near(first: np.ndarray, second: np.ndarray) -> bool:
     return bool(apart.mean() <= NEAR_MEAN and apart.max() <= NEAR_MOST)
 
 
-def same_clip(first: Facts, second: Facts) -> bool:
+def same_clip(first: ClipInfo, second: ClipInfo) -> bool:
     """Whether two files show the same clip: the same bytes, or fingerprints that differ by a few bits.
 
     Where a fingerprint has too little contrast to tell, the pictures themselves must be near each other too.
@@ -179,6 +179,6 @@ def same_clip(first: Facts, second: Facts) -> bool:
     return min(first.telling, second.telling) >= TELLING or near(thumbs_of(first), thumbs_of(second))
 
 
-def thumbs_of(facts: Facts) -> np.ndarray:
+def thumbs_of(facts: ClipInfo) -> np.ndarray:
     """(3, THUMB, THUMB, 3) uint8: the first, the middle and the last picture."""
     return np.frombuffer(bytes.fromhex(facts.thumbs), np.uint8).reshape(3, THUMB, THUMB, 3)

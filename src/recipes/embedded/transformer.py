@@ -18,9 +18,10 @@ from src.pipelines.compiling import Compiled
 from src.pipelines.family import Part, parts_of
 from src.pipelines.learning import Objective, Small
 from src.pipelines.linear_codes import POSTERIOR_LOGVAR
-from src.training.embedded import CPU, Prepared, drawn_length, on_device, scenes_of, token_ids, without_move
-from src.training.image_noise import image_noise
-from src.training.settings import EmbeddedSettings, TransformerStage
+from src.recipes.embedded.parts import CPU, Prepared, drawn_length, on_device, scenes_of, token_ids, without_move
+from src.recipes.embedded.settings import EmbeddedSettings, TransformerStage
+from src.recipes.lora.image_noise import image_noise
+from src.training.loop import Recipe
 
 
 class Denoising(nn.Module):
@@ -71,7 +72,7 @@ class Moments:
     frames: np.ndarray
 
 
-class TransformerRecipe:
+class TransformerRecipe(Recipe):
     """The family's own objective on the codes (`Training.objective_of`).
 
     A sample is the photograph's token frame and a few others of the clip, each at its own rotary position: what a

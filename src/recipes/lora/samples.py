@@ -18,11 +18,11 @@ from src.pipelines.family import parts_of
 from src.pipelines.loading import DTYPES, read_pipeline
 from src.pipelines.memory import release
 from src.pipelines.roles import vae_of
-from src.training.encoding import read_pixels
-from src.training.encoding_cache import Encoders, EncodingCache
-from src.training.lora import Item
-from src.training.lora_layers import trained_part
-from src.training.lora_settings import Samples
+from src.recipes.lora.encoding import read_pixels
+from src.recipes.lora.encoding_cache import Encoders, EncodingCache
+from src.recipes.lora.layers import trained_part
+from src.recipes.lora.recipe import Item
+from src.recipes.lora.settings import Samples
 
 
 @dataclass(frozen=True)
