@@ -1,1 +1,1 @@
-"""Floor 6: one parser a command; parse, call, answer."""
+"""Floor 7: one parser a command; parse, call, answer."""

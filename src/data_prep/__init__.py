@@ -1,1 +1,1 @@
-"""Floor 6: where training clips come from, and the manifest that says so."""
+"""Floor 7: where training clips come from, and the manifest that says so."""

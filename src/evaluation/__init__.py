@@ -1,1 +1,1 @@
-"""Floor 6: measuring models and profiles."""
+"""Floor 7: measuring models and profiles."""
