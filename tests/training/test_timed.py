@@ -9,13 +9,13 @@ from torch import nn
 from src.recipes.embedded.settings import Stage
 from src.recipes.embedded.timed import FitToTime, fitted
 from src.training.checkpoints import CheckpointManager
-from src.training.loop import Trainer
+from src.training.loop import Recipe, Trainer
 from src.training.settings import Rate
 
 STAGE = Stage(steps=10**6, share=1, rate=Rate(peak=0.1, warmup=2, decay=500))
 
 
-class Slow:
+class Slow(Recipe):
     """A step takes a twentieth of a second."""
 
     name = "slow"
@@ -48,7 +48,7 @@ def test_a_fitted_stage_decays_over_its_last_third():
     assert fitted(STAGE, done=50, more=0).steps == 51
 
 
-class SlowingDown(Slow):
+class SlowingDown(Recipe):
     """From the twelfth step on, a step takes three times as long."""
 
     def loss(self, batch, generator):
