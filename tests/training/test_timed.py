@@ -48,7 +48,7 @@ def test_a_fitted_stage_decays_over_its_last_third():
     assert fitted(STAGE, done=50, more=0).steps == 51
 
 
-class SlowingDown(Recipe):
+class SlowingDown(Slow):
     """From the twelfth step on, a step takes three times as long."""
 
     def loss(self, batch, generator):
