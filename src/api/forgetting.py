@@ -5,7 +5,7 @@ upload.
 import re
 from pathlib import Path
 
-from src.artifacts.addresses import is_stored, path_of
+from src.artifacts.addresses import found, is_stored
 from src.core.durable import sync_folder
 from src.core.paths import examples
 from src.jobs import references
@@ -72,4 +72,4 @@ class Forgetter:
 def stored_file(job: Job) -> Path | None:
     """The photograph or upload that a job reads; None for a clip, which another job owns."""
     address = address_in(job.request)
-    return path_of(address) if address and is_stored(address) else None
+    return found(address) if address and is_stored(address) else None

@@ -1,4 +1,4 @@
-"""ServiceMetrics for Prometheus. Jobs' figures are read from the events, so that workers need no port of their own."""
+"""Metrics for Prometheus. Jobs' figures are read from the events, so that workers need no port of their own."""
 
 import threading
 import time

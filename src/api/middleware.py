@@ -1,4 +1,4 @@
-"""RequestMiddleware every request: an id and a log line, a limit on what is read, headers that browsers obey."""
+"""Around every request: an id and a log line, a limit on what is read, headers that browsers obey."""
 
 import asyncio
 import re

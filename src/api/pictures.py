@@ -11,7 +11,7 @@ from src.api.jobs import JobId
 from src.api.problems import ApiError, responses
 from src.api.security import Reader, ServiceDep
 from src.api.service import Service
-from src.artifacts.addresses import path_of
+from src.artifacts.addresses import found
 from src.core.durable import write_whole
 from src.core.errors import BadInputError, MissingFileError
 from src.jobs.model import Job
@@ -79,8 +79,7 @@ def _source(service: Service, job: Job, what: str) -> Path | None:
     """What the picture is made of. An enlargement has no photograph: its video stands for it."""
     if what == "poster":
         return service.folder / str(job.artifact)
-    address = address_in(job.request)
-    return path_of(address) if address else None
+    return found(address_in(job.request))
 
 
 def _make(wall: Wall, source: Path, path: Path) -> Path | None:

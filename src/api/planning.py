@@ -5,7 +5,7 @@ from typing import Any
 
 from src.api.problems import ApiError
 from src.api.recent import Recent
-from src.artifacts.addresses import path_of
+from src.artifacts.addresses import found
 from src.core.config import validate
 from src.core.hardware import Hardware
 from src.core.paths import CHECKPOINTS, REPOSITORY, is_file
@@ -89,7 +89,8 @@ def check_source(request: dict[str, Any]) -> None:
     fail.
     """
     address = address_in(request)
-    if address and not is_file(path_of(address)):
+    path = found(address)
+    if address and (path is None or not is_file(path)):
         raise ApiError(
             409, "the photograph or video of this job is not stored any more; submit it again"
         )

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
+WORN = 2.0
 
 
 class Recent(Generic[T]):
-    """A value that stays true for `same_s` seconds.
+    """A value that stays true for `same_s` seconds, and for some more while another thread looks it up again.
 
     look: finds it, and may raise: then the one who looked hears of it, and the next one looks again.
     share: looking takes at most this part of a thread's time; what takes long is looked up less
@@ -24,10 +25,10 @@ class Recent(Generic[T]):
         self._lock = threading.Lock()
 
     def get(self) -> T:
-        """The value. Only the first callers of all wait for another thread that looks; later ones
-        take what was found before.
+        """The value. Who finds it a little old while another thread looks takes it as it is; who finds none, or one
+        that is `WORN` times as old as it may be, waits.
         """
-        if self._is_old() and self._lock.acquire(blocking=not self._known):
+        if self._is_old() and self._lock.acquire(blocking=self._is_worn()):
             try:
                 if self._is_old():
                     self._renew()
@@ -37,6 +38,9 @@ class Recent(Generic[T]):
 
     def _is_old(self) -> bool:
         return time.monotonic() > self._until
+
+    def _is_worn(self) -> bool:
+        return not self._known or time.monotonic() > self._until + WORN * self._same_s
 
     def _renew(self) -> None:
         begin = time.monotonic()

@@ -10,8 +10,8 @@ from src.core.errors import BadInputError
 from src.core.paths import examples, home
 
 CONTENT, ARTIFACT, VIDEO = "sha256:", "artifact:", ".video"
-STORED = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{1,5}")
-CLIP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,250}")
+STORED = re.compile(r"[0-9a-f]{64}\.[A-Za-z0-9]{1,8}")
+CLIP = re.compile(r"[^/\\\x00-\x1f.][^/\\\x00-\x1f]{0,250}")
 
 
 def stored(path: Path) -> str:
@@ -32,6 +32,14 @@ def name_in(address: str) -> str:
 def is_stored(address: str) -> bool:
     """Whether it is of a photograph or upload, which belongs to the jobs that name it."""
     return address.startswith(CONTENT)
+
+
+def found(address: str | None) -> Path | None:
+    """`path_of`, or None where there is no address, or what stands there is none."""
+    try:
+        return path_of(address) if address else None
+    except BadInputError:
+        return None
 
 
 def path_of(address: str) -> Path:

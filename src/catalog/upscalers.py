@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
-
 from src.core.config import Config, load
 from src.core.errors import BadInputError, MissingWeightsError
 from src.core.option import listed
@@ -26,15 +24,6 @@ class DetailGate(Config):
     most: float
 
 
-class WeightFile(Config):
-    """What a file of weights must be. revision: of the repository it comes from. sha256: None where it may change, as
-    files do that are trained here.
-    """
-
-    revision: str | None = None
-    sha256: str | None = None
-
-
 class PresetSpec(Config):
     """passes: the files behind each scale, in the order they run. gate: of the detail; None takes all of it."""
 
@@ -46,9 +35,8 @@ class UpscalerSpec(Config):
     """One upscaler.
 
     backend: what runs it, a name in `src/upscaling/registry.py`. folder: of its files, inside this repository.
-    context: frames to either side that one pass of it depends on. most_frames: that it takes at once; None: any number.
     capabilities: of what a request may ask (`src/core/upscale_request.py`), what it does; the rest is refused.
-    presets: by name. files: facts about files by name, where any are known. licence: of the weights.
+    presets: by name. licence: of the weights.
     how_to_get: the command that makes or fetches a file, with {preset}, {scale} and {path}.
     """
 
@@ -56,11 +44,8 @@ class UpscalerSpec(Config):
     description: str
     backend: str
     folder: str
-    context: int = 0
-    most_frames: int | None = None
     capabilities: frozenset[Capability] = frozenset()
     presets: dict[str, PresetSpec]
-    files: dict[str, WeightFile] = Field(default_factory=dict)
     licence: str
     how_to_get: str
 
@@ -115,7 +100,7 @@ LACKING = {
     "sharpen": "its frames are not sharpened",
     "preserve_details": "nothing of the source is put back",
     "steady": "its detail is not made to follow the motion",
-    "guidance_scale": "it is for diffusion upscalers only, and this is a network",
+    "guidance_scale": "it is for diffusion upscalers only",
 }
 
 

@@ -16,7 +16,7 @@ from src.core.errors import BadInputError, PartialFailureError
 if TYPE_CHECKING:
     from src.engine.batching.run import Outcome
 
-OVERRIDES = options_for(lambda field: not field.option.clip)
+OVERRIDES = options_for(lambda field: not field.option.clip, usual=False)
 """For all jobs of the file."""
 MOST_TOGETHER = 64
 OPTIONS: dict[str, Any] = {

@@ -29,7 +29,8 @@ SWITCHES: dict[str, Any] = {
 
 def inference_app(mode: Mode) -> typer.Typer:
     """The command of one mode; the baseline lacks what would make it other than stock."""
-    options = options_for(lambda field: field.name != "mode" and (mode != "baseline" or field.option.baseline))
+    stock = mode == "baseline"
+    options = options_for(lambda field: field.name != "mode" and (not stock or bool(field.option.baseline)), stock)
     return make_app(options | SWITCHES, HELP[mode], lambda values: _main(mode, values))
 
 

@@ -20,18 +20,31 @@ def switch(text: str, name: str) -> Any:
     return Annotated[bool, typer.Option(name, help=text)]
 
 
-def option_of(field: PublicField) -> Any:
-    """The option of a field of the vocabulary: a switch both ways, a repeated one, or one with a value."""
+def option_of(field: PublicField, text: str = "") -> Any:
+    """The option of a field of the vocabulary: a switch both ways, a repeated one, or one with a value.
+
+    text: the help, where it is not the field's own.
+    """
+    text = text or field.help
     if field.kind is bool:
         names = f"{field.flag}/{field.flag.replace('--', '--no-', 1)}"
-        return Annotated[bool | None, typer.Option(names, help=field.help)]
+        return Annotated[bool | None, typer.Option(names, help=text)]
     kind = list[str] if field.kind is list else field.kind
-    return value(kind, field.help, field.flag, metavar=field.option.metavar)
+    return value(kind, text, field.flag, metavar=field.option.metavar)
 
 
-def options_for(takes: Callable[[PublicField], bool]) -> dict[str, Any]:
-    """Options of the fields that a command takes."""
-    return {name: option_of(field) for name, field in FIELDS.items() if takes(field)}
+def options_for(takes: Callable[[PublicField], bool], baseline: bool = False, usual: bool = True) -> dict[str, Any]:
+    """Options of the fields that a command takes.
+
+    baseline: whether it runs the stock pipeline, which takes less. usual: whether it takes a field's default where
+    nothing is said, as commands over files do not.
+    """
+    return {name: option_of(field, _help(field, baseline, usual)) for name, field in FIELDS.items() if takes(field)}
+
+
+def _help(field: PublicField, baseline: bool, usual: bool) -> str:
+    choices = field.stock_choices() if baseline else field.choices
+    return field.help_for(choices, usual and isinstance(field.default, str))
 
 
 VOCABULARY: dict[str, Any] = options_for(lambda _: True)

@@ -25,7 +25,6 @@ class Option:
     baseline: whether the stock pipeline takes it, or the values that it takes.
     clip: whether it is about one clip, so that no flag sets it for a whole jobs file.
     form: whether a client of the service may send it, or the name it has there; other fields are the operator's.
-    flag: the flag, where it is not the name with dashes.
     """
 
     help: str
@@ -34,7 +33,6 @@ class Option:
     baseline: bool | tuple[Any, ...] = True
     clip: bool = False
     form: bool | str = True
-    flag: str = ""
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """The field's JSON schema with the note in it."""
@@ -55,15 +53,23 @@ class PublicField:
     @property
     def flag(self) -> str:
         """As it is typed, without the form that switches it off."""
-        return self.option.flag or f"--{self.name.replace('_', '-')}"
+        return f"--{self.name.replace('_', '-')}"
 
     @property
     def help(self) -> str:
         """The sentence, with what may be chosen and what is taken without it."""
+        return self.help_for(self.choices, isinstance(self.default, str))
+
+    def help_for(self, choices: tuple[str, ...], usual: bool) -> str:
+        """choices: those that a command takes. usual: whether it takes the default where nothing is said."""
         unit = f", in {self.option.unit}" if self.option.unit else ""
-        chosen = f": {listed(self.choices)}" if self.choices else ""
-        usual = f" [{self.default}]" if isinstance(self.default, str) else ""
-        return f"{self.option.help.removesuffix('.')}{unit}{chosen}{usual}."
+        chosen = f": {listed(choices)}" if choices else ""
+        default = f" [{self.default}]" if usual else ""
+        return f"{self.option.help.removesuffix('.')}{unit}{chosen}{default}."
+
+    def stock_choices(self) -> tuple[str, ...]:
+        """What of the choices the baseline takes; the default asks nothing of it."""
+        return tuple(choice for choice in self.choices if self.stock_takes(choice))
 
     def stock_takes(self, value: Any) -> bool:
         """Whether a value asks nothing of the baseline that the stock pipeline does not do."""

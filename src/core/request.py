@@ -174,9 +174,9 @@ class Request(Config):
             raise ValueError("must be FROM,UNTIL with 0 <= FROM < UNTIL <= 1, such as 0,0.8")
         return begin, end
 
-    @field_validator("lora", mode="before")
+    @field_validator("lora", "filters", "finishers", mode="before")
     @classmethod
-    def _adapters(cls, value: object) -> object:
+    def _several(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
 
     @field_validator("upscale")

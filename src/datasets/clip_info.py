@@ -54,7 +54,7 @@ class ClipInfo(Config):
 
 
 class ClipInfoCache:
-    """ClipInfo by the file's content, kept in `cache/clips`, and hashes by path, size and time beside them."""
+    """What is known of clips, by content, kept in `cache/clips`, and hashes by path, size and time beside them."""
 
     def __init__(self) -> None:
         self._folder = home() / "cache" / "clips"

@@ -14,6 +14,7 @@ from src.core.paths import home
 from src.core.prompts import load_templates
 from src.core.request import Request
 from src.core.result import Result
+from src.engine.finishing import check_names
 from src.engine.generate import Prepared, output_path
 from src.engine.manifest import Manifest, read_manifest, versions
 from src.media.images import Photograph, read_photograph
@@ -44,6 +45,7 @@ def prepare_replay(
     plan = manifest.plan
     if plan.digest() != manifest.plan_sha256:
         raise BadInputError(f"{path} was changed: its plan is not the one that plan_sha256 names; use the original")
+    check_names(plan.filters, plan.finishers)
     spec = _find_model(model, plan.session.model)
     folder = locate(spec)
     _check_weights(plan.weights, weight_hashes(folder), folder)
@@ -86,7 +88,7 @@ def check_hardware(manifest: Manifest, hardware: Hardware) -> None:
 
 def differences(manifest: Manifest, result: Result, hardware: Hardware) -> str:
     """What may explain that the frames differ; "" when they are the same."""
-    if result.frame_sha256 == manifest.frame_sha256:
+    if (result.frame_sha256, result.encoded_sha256) == (manifest.frame_sha256, manifest.encoded_sha256):
         return ""
     now, then = versions(), manifest.versions
     changed = [f"{name} {old} -> {now.get(name)}" for name, old in then.items() if now.get(name) != old]

@@ -67,12 +67,18 @@ def build_requests(values: dict[str, Any], mode: str) -> dict[str, Request]:
     given = {name: values[name] for name in TAKEN}
     given["seed"] = 0 if given["seed"] is None else given["seed"]
     wanted = ("baseline", "optimized") if mode == "both" else (mode,)
-    stock = {name: item for name, item in given.items() if FIELDS[name].stock_takes(item)}
-    fields = {"baseline": stock if mode == "both" else given, "optimized": given}
-    requests = {name: build_request(fields[name] | {"mode": name}, values["config"]) for name in wanted}
+    requests = {name: build_request(given | {"mode": name}, values["config"]) for name in wanted}
+    if mode == "both":
+        requests["baseline"] = _for_stock(requests["baseline"])
     for request in requests.values():
         check_mode(request)
     return requests
+
+
+def _for_stock(request: Request) -> Request:
+    """Without what the stock pipeline does not take, wherever it was said."""
+    left = {name: field.default for name, field in FIELDS.items() if not field.stock_takes(getattr(request, name))}
+    return request.model_copy(update=left)
 
 
 def measure(requests: dict[str, Request], repeats: int, warmup: int) -> dict[str, list[Sample]]:

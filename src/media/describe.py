@@ -2,6 +2,7 @@
 
 import struct
 import threading
+import time
 from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any, cast
@@ -24,6 +25,8 @@ ANIMATIONS = ("gif", "apng", "webp")
 LOCATIONS = ("left", "center", "topleft", "top", "bottomleft", "bottom")
 """Where chroma samples lie, as FFmpeg names it, in the order of its numbers from 1 on."""
 _DUMPS = threading.Lock()
+SPEAKING_S = 0.002
+"""A message takes microseconds."""
 
 _FFMPEG_NAMES = {
     "GAMMA22": "bt470m",
@@ -97,20 +100,28 @@ def rate_of(stream: av.VideoStream) -> Fraction:
 def stream_line(stream: Stream) -> str:
     """What FFmpeg prints of a stream, which tells some things that PyAV does not: its line, and those of side data."""
     with _DUMPS:
-        level = logging.get_level()
         logging.set_level(logging.VERBOSE)
         logging.set_libav_level(logging.VERBOSE)
         try:
             lines = cast(Any, file_of(stream)).dumps_format().splitlines()
         finally:
-            logging.set_libav_level(logging.INFO)
-            logging.set_level(level)
+            _be_quiet()
     begins = [n for n, line in enumerate(lines) if line.startswith(("  Stream #0:", "    Stream #0:"))]
     at = next((n for n in begins if lines[n].split("#0:")[1].startswith(_numbered(stream.index))), None)
     if at is None:
         return ""
     end = next((n for n in begins if n > at), len(lines))
     return "\n".join([lines[at], *(line for line in lines[at + 1 : end] if line.startswith("      DOVI "))])
+
+
+def _be_quiet() -> None:
+    """Hear no messages any more, in C alone, and give the interpreter up for a moment: a decoding thread that began a
+    message before waits for the interpreter, and who frees its decoder holds that until the thread has ended.
+    """
+    logging.set_level(logging.PANIC)
+    logging.set_libav_level(logging.PANIC)
+    logging.restore_default_callback()
+    time.sleep(SPEAKING_S)
 
 
 def side_data(frame: av.VideoFrame) -> dict[str, bytes]:

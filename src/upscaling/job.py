@@ -134,10 +134,11 @@ class UpscaleJob:
         return [] if self.is_png else check_tracks(self.source, self.target)
 
     def decides(self, hashes: dict[str, str]) -> dict[str, Any]:
-        """Everything that decides the bytes of the segments."""
+        """Everything that decides the bytes of the segments. format: grows where a source gives other pictures."""
         gate = self.choice.spec.preset(self.choice.preset).gate
         return {
-            "format": 3, "source": list(state_of(self.source)), "weights": hashes, "interlaced": self.interlaced,
+            "format": 4, "source": list(state_of(self.source)), "weights": hashes, "interlaced": self.interlaced,
+            "upscaler": self.choice.upscaler, "preset": self.choice.preset, "guidance": self.choice.guidance_scale,
             "scale": self.choice.scale, "device": self.choice.device,
             "trust": gate and [gate.soft, gate.sharp, gate.most], "knobs": self.enhance.model_dump(),
             "codec": [self.codec, self.crf, self.encoder_preset], "span": [self.span.start, self.span.end],

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from src.api.recent import Recent
+from src.api.recent import WORN, Recent
 from tests.waiting import wait_until
 
 
@@ -37,10 +37,25 @@ def test_many_that_come_first_wait_for_one_that_looks():
     assert look.count == 1
 
 
+def test_who_finds_a_worn_value_waits_for_the_one_who_looks():
+    look = Look()
+    recent = Recent(look, 1000.0)
+    assert recent.get() == 1
+    recent._until -= 1000.0 + WORN * 1000.0 + 1.0
+    look.begun.clear()
+    look.free.clear()
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(recent.get) for _ in range(2)]
+        assert look.begun.wait(60) and not any(each.done() for each in both)
+        look.free.set()
+        assert [each.result(60) for each in both] == [2, 2]
+
+
 def test_later_ones_go_by_what_was_found_before_while_one_looks_again():
     look = Look()
-    recent = Recent(look, 0.0)
+    recent = Recent(look, 1000.0)
     assert recent.get() == 1
+    recent._until -= 1001.0
     look.begun.clear()
     look.free.clear()
     with ThreadPoolExecutor(1) as pool:

@@ -56,6 +56,17 @@ def test_each_door_has_them():
     assert set(NOT_OF_STOCK) | {"vram_budget", "lora", "dtype"} <= set(BENCHMARK)
 
 
+def test_the_help_tells_what_a_command_takes():
+    stock, ours, many = (
+        inference_app("baseline").registered_commands[0].callback,
+        inference_app("optimized").registered_commands[0].callback,
+        BATCH,
+    )
+    said = [source.__annotations__["offload"].__metadata__[0].help for source in (stock, ours)]
+    assert said[0].endswith("none, model or sequential [auto].") and "paged" in said[1]
+    assert many["offload"].__metadata__[0].help.endswith("paged or sequential.")
+
+
 def test_each_door_says_what_it_is():
     job = batch_schema()["oneOf"][1]["items"]["properties"]
     form = GenerateForm.model_json_schema()["properties"]
@@ -78,7 +89,7 @@ def test_every_door_refuses_the_same_of_the_baseline(field, tmp_path):
     given = dict.fromkeys(BENCHMARK) | MINIMAL | {field: NOT_OF_STOCK[field]}
     with pytest.raises(BadInputError, match=sentence):
         build_requests(given, "baseline")
-    both = build_requests(given, "both")
+    both = build_requests(dict.fromkeys(BENCHMARK) | MINIMAL | {"config": config}, "both")
     assert getattr(both["baseline"], field) == Request.model_fields[field].default
     assert getattr(both["optimized"], field) != Request.model_fields[field].default
 

@@ -182,7 +182,8 @@ def test_a_database_of_the_first_version_is_migrated(tmp_path):
     forms = {"j": {"input": "/home/examples/x.mp4", "of": "f" * 21},
              "k": {"input": f"/home/uploads/{'c' * 64}.video", "scale": 4, "quality": "fast", "denoiseLevel": 0.3,
                    "preserveDetails": True, "guideScale": None},
-             "l": {"input_image": f"/home/photographs/{'d' * 64}.jpg", "prompt": "x"}}  # fmt: skip
+             "l": {"input_image": f"/home/photographs/{'d' * 64}.JPEG", "prompt": "x"},
+             "m": {"input": f"sha256:{'e' * 64}.video"}}  # fmt: skip
     for name, form in forms.items():
         raw.execute(
             "INSERT INTO jobs VALUES (?, 'upscale', 'a', 'PENDING', ?, '', 0, 1.0, 1.0, NULL, NULL, 0, 3, 0, NULL,"
@@ -200,7 +201,8 @@ def test_a_database_of_the_first_version_is_migrated(tmp_path):
         {"input": "artifact:x.mp4", "of": "f" * 21},
         {"input": f"sha256:{'c' * 64}.video", "scale": 4, "preset": "fast", "denoise": 0.3, "preserve_details": 1.0,
          "guidance_scale": None},
-        {"input_image": f"sha256:{'d' * 64}.jpg", "prompt": "x"},
+        {"input_image": f"sha256:{'d' * 64}.JPEG", "prompt": "x"},
+        {"input": f"sha256:{'e' * 64}.video"},
     ]  # fmt: skip
     assert Accounts(database).all()[0].breaking
     database.engine.dispose()

@@ -1,6 +1,7 @@
 """Nothing is lost: each property on a file that FFmpeg made."""
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -339,6 +340,16 @@ def test_a_stopped_run_goes_on_and_gives_the_unbroken_file(clip, choice, tmp_pat
     assert stop_after // 10 * 10 <= report.resumed <= min(stop_after + waiting, 25)
     assert job.target.read_bytes() == whole
     assert [p.name for p in job.target.parent.iterdir()] == ["out.mp4"]
+
+
+@pytest.mark.parametrize("other", [{"upscaler": "another"}, {"guidance_scale": 3.0}])
+def test_what_chooses_other_pictures_has_another_key(clip, choice, tmp_path, other, monkeypatch):
+    """Also where the weights are the same, or none: a checkpoint of the one is not gone on with by the other."""
+    spec = choice.spec
+    monkeypatch.setattr("src.upscaling.backends.find_upscaler", lambda _: spec)
+    jobs = [UpscaleJob(clip, tmp_path / "out.mp4", each, threads=1) for each in (choice, replace(choice, **other))]
+    assert jobs[0].decides({}) != jobs[1].decides({})
+    assert jobs[0].decides({})["format"] == 4  # 3: before fields, pulldown and transparency were read
 
 
 def test_other_settings_do_not_use_what_was_kept(clip, choice, tmp_path):

@@ -56,7 +56,8 @@ def _shared(plan: Plan) -> Plan | None:
     if plan.mode == "baseline" or plan.cache.name != "none":
         return None
     own = {"prompt": "", "negative_prompt": "", "image_sha256": "", "seed": 0, "fit": "", "score": False, "fps": 0.0}
-    after = {"delivered": plan.native, "upscaler": "", "upscale": None, "upscaler_weights": {}}
+    after = {"delivered": plan.native, "upscaler": "", "upscale": None, "upscaler_weights": {}, "filters": (),
+             "finishers": ()}  # fmt: skip
     return plan.model_copy(update=own | after)
 
 

@@ -224,4 +224,5 @@ def finished(path: Path, plans: tuple[Plan, ...]) -> Result | None:
         frame_sha256=manifest.frame_sha256,
         costs=manifest.costs,
         report=manifest.report,
+        encoded_sha256=manifest.encoded_sha256,
     )

@@ -137,7 +137,7 @@ def _check_processes(settings: LoraSettings, processes: int) -> None:
 
 
 def _look_at_clips(found: Preflight, listener: Listener) -> dict[Path, ClipInfo]:
-    """ClipInfo of each video once; entries whose clip cannot be used become problems."""
+    """What is known of each video, once; entries whose clip cannot be used become problems."""
     memory, facts = ClipInfoCache(), {}
     buckets = buckets_of(found.settings, found.spec)
     for number, entry in enumerate(found.dataset.entries, start=1):

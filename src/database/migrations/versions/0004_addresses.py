@@ -14,7 +14,8 @@ NAMES = {
     "quality": "preset", "denoiseLevel": "denoise", "preserveDetails": "preserve_details",
     "guideScale": "guidance_scale",
 }  # fmt: skip
-DIGEST = re.compile(r"[0-9a-f]{64}\..+")
+DIGEST = re.compile(r"[0-9a-f]{64}\.[A-Za-z0-9]{1,8}")
+ADDRESS = re.compile(r"(sha256|artifact):.+")
 
 
 def upgrade() -> None:
@@ -49,4 +50,6 @@ def _newer(request: dict[str, Any]) -> dict[str, Any]:
 def _address(path: str) -> str:
     """Of the file that lay at a path of a home; its name told already what it was."""
     name = PurePath(path).name
+    if ADDRESS.fullmatch(path):
+        return path
     return f"sha256:{name}" if DIGEST.fullmatch(name) else f"artifact:{name}"
