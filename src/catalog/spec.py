@@ -2,7 +2,7 @@
 
 from pydantic import Field, model_validator
 
-from src.core.config import Config
+from src.core.config import Config, Named
 from src.core.errors import BadInputError
 from src.core.plan import Size
 
@@ -114,7 +114,7 @@ class Memory(Config):
         return any(self.weights.values())
 
 
-class ModelSpec(Config):
+class ModelSpec(Named):
     """One model.
 
     family: which room of `src/pipelines/` runs it (`families.py`).
@@ -129,7 +129,6 @@ class ModelSpec(Config):
     memory: what the planner reckons with. licence: of the weights.
     """
 
-    id: str
     family: str
     description: str
     repository: str | None = None

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from src.core.config import Config, load
+from src.core.config import Config, Named, load_named
 from src.core.errors import BadInputError, MissingWeightsError
 from src.core.option import listed
 from src.core.paths import CONFIGS, REPOSITORY, is_file
@@ -31,7 +31,7 @@ class PresetSpec(Config):
     gate: DetailGate | None = None
 
 
-class UpscalerSpec(Config):
+class UpscalerSpec(Named):
     """One upscaler.
 
     backend: what runs it, a name in `src/upscaling/registry.py`. folder: of its files, inside this repository.
@@ -40,7 +40,6 @@ class UpscalerSpec(Config):
     how_to_get: the command that makes or fetches a file, with {preset}, {scale} and {path}.
     """
 
-    id: str
     description: str
     backend: str
     folder: str
@@ -106,11 +105,7 @@ LACKING = {
 
 def load_upscalers() -> dict[str, UpscalerSpec]:
     """Every known upscaler by id, in the order of `UPSCALERS`. A file whose id differs from its name raises."""
-    specs = {name: load(CONFIGS / "upscalers" / f"{name}.yaml", UpscalerSpec) for name in UPSCALERS}
-    for name, spec in specs.items():
-        if spec.id != name:
-            raise BadInputError(f"configs/upscalers/{name}.yaml says id {spec.id!r}; it must be {name!r}")
-    return specs
+    return load_named(CONFIGS / "upscalers", UPSCALERS, UpscalerSpec)
 
 
 def find_upscaler(name: str) -> UpscalerSpec:

@@ -44,7 +44,7 @@ def options_for(takes: Callable[[PublicField], bool], baseline: bool = False, us
 
 def _help(field: PublicField, baseline: bool, usual: bool) -> str:
     choices = field.stock_choices() if baseline else field.choices
-    return field.help_for(choices, usual and isinstance(field.default, str))
+    return field.help_for(choices, usual and field.says_default)
 
 
 VOCABULARY: dict[str, Any] = options_for(lambda _: True)

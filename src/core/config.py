@@ -19,7 +19,14 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
 
 
+class Named(Config):
+    """A configuration that lies in a file of its own, which is called by its id."""
+
+    id: str
+
+
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
+NamedT = TypeVar("NamedT", bound=Named)
 SHORT = reprlib.Repr()
 SHORT.maxlevel, SHORT.maxstring, SHORT.maxother = 2, 100, 100  # a YAML alias can stand for millions of items
 
@@ -47,6 +54,16 @@ def load(path: Path, model: type[ConfigT]) -> ConfigT:
     """
     state = path.stat() if is_file(path) else None
     return _load(path, model, state and (state.st_mtime_ns, state.st_size, state.st_ino))
+
+
+def load_named(folder: Path, names: tuple[str, ...], model: type[NamedT]) -> dict[str, NamedT]:
+    """`NAME.yaml` of each name in a folder, in this order. Raises BadInputError where its id is another."""
+    specs = {name: load(folder / f"{name}.yaml", model) for name in names}
+    for name, spec in specs.items():
+        if spec.id != name:
+            place = f"{folder.parent.name}/{folder.name}/{name}.yaml"
+            raise BadInputError(f"{place} says id {spec.id!r}; it must be {name!r}")
+    return specs
 
 
 @lru_cache(maxsize=64)

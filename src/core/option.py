@@ -58,13 +58,19 @@ class PublicField:
     @property
     def help(self) -> str:
         """The sentence, with what may be chosen and what is taken without it."""
-        return self.help_for(self.choices, isinstance(self.default, str))
+        return self.help_for(self.choices, self.says_default)
+
+    @property
+    def says_default(self) -> bool:
+        """Whether the default is a word or a number that a person may want to know; a switch shows its own."""
+        return isinstance(self.default, str | int | float) and not isinstance(self.default, bool)
 
     def help_for(self, choices: tuple[str, ...], usual: bool) -> str:
         """choices: those that a command takes. usual: whether it takes the default where nothing is said."""
         unit = f", in {self.option.unit}" if self.option.unit else ""
         chosen = f": {listed(choices)}" if choices else ""
-        default = f" [{self.default}]" if usual else ""
+        number = isinstance(self.default, int | float)
+        default = f" [{f'{self.default:g}' if number else self.default}]" if usual else ""
         return f"{self.option.help.removesuffix('.')}{unit}{chosen}{default}."
 
     def stock_choices(self) -> tuple[str, ...]:

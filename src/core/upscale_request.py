@@ -20,26 +20,26 @@ class EnhanceSettings(Config):
 
     denoise: Annotated[
         Share,
-        Option("0 to 1: how noisy the source is taken to be; 1 is a deviation of 12 grey levels [0].",
+        Option("0 to 1: how noisy the source is taken to be; 1 is a deviation of 12 grey levels",
                form="denoiseLevel"),
     ] = 0.0  # fmt: skip
     deblock: Annotated[
         Share,
-        Option("0 to 1: how strongly coded the source is taken to be; 1 is JPEG quality 30 [0].",
+        Option("0 to 1: how strongly coded the source is taken to be; 1 is JPEG quality 30",
                form=False),
     ] = 0.0  # fmt: skip
     sharpen: Annotated[
         Share,
-        Option("0 to 1: sharpen edges, without halos [0].", form=False),
+        Option("0 to 1: sharpen edges, without halos", form=False),
     ] = 0.0
     preserve_details: Annotated[
         Share,
-        Option("0 to 1: put back what the output, shrunk again, lacks against the source [0].",
+        Option("0 to 1: put back what the output, shrunk again, lacks against the source",
                form="preserveDetails"),
     ] = 0.0  # fmt: skip
     steady: Annotated[
         Share,
-        Option("0 to 1: let detail follow the motion, against flicker [0].", form=False),
+        Option("0 to 1: let detail follow the motion, against flicker", form=False),
     ] = 0.0
 
 
@@ -53,7 +53,7 @@ class UpscaleRequest(EnhanceSettings):
                form=False),
     ]  # fmt: skip
     upscaler: Annotated[str, Option("An id of configs/upscalers", form=False)] = "newsreel"
-    scale: Annotated[int, Option("2, 4 or 8 [2].", form="scale")] = 2
+    scale: Annotated[int, Option("2, 4 or 8", form="scale")] = 2
     preset: Annotated[str, Option("fast, balanced or quality", form="quality")] = "balanced"
     guidance_scale: Annotated[
         Annotated[float, Field(ge=0, le=50)] | None,
