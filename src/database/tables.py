@@ -51,6 +51,7 @@ jobs = Table(
     Column("words", Text, nullable=False, server_default=""),  # of the request, lower case: what a search looks at
     UniqueConstraint("owner", "idempotency_key", name="one_job_a_key"),
     Index("jobs_turns", "state", "owner", "priority", "rank"),
+    Index("jobs_alike", "state", "group", "rank"),
     Index("jobs_of_owner", "owner", "id"),
     Index("jobs_by_state", "state", "id"),
     Index("jobs_by_artifact", "artifact"),

@@ -53,22 +53,45 @@ class LeaseStore:
         group is taken first if its turn is at most two minutes after the next one's, so that
         breaking news never waits for company.
         """
-        now = self.clock()
-        with self.database.write() as connection:
-            self._check_device(connection, worker, device, now)
-            chosen = self._next(connection, warm)
+        while True:
+            chosen = self._look(worker, device, warm)
             if chosen is None:
                 return None
-            values = {
-                "state": State.PROCESSING, "worker": worker, "lease_expires": now + self.lease_s,
-                "token": jobs.c.token + 1, "attempts": jobs.c.attempts + 1, "started_at": now, "stage": None,
-                "done": 0, "total": 0,
-            }  # fmt: skip
-            connection.execute(update(jobs).where(jobs.c.id == chosen).values(values))
-            record(connection, chosen, now, "state", {"state": State.PROCESSING, "worker": worker})
-            job = as_job(connection.execute(select(*COLUMNS).where(jobs.c.id == chosen)).one())
-            turns.take(connection, job.owner, job.priority, now)
-            return job
+            with self.database.write() as connection:
+                self._check_device(connection, worker, device, self.clock())
+                taken = chosen or self._next(connection, warm)
+                job = None if taken is None else self._take(connection, worker, taken)
+            if job is not None or taken is None:
+                return job
+
+    def _look(self, worker: str, device: str, warm: str | None) -> str | None:
+        """Who is next; "" where that is to be asked while the row is held.
+
+        SQLite has one lock for all, and to look among thousands of jobs would keep others from submitting. PostgreSQL
+        skips the rows that other workers hold: there they do not choose the same one.
+        """
+        if not self.database.is_sqlite:
+            return ""
+        with self.database.read() as connection:
+            self._check_device(connection, worker, device, self.clock())
+            return self._next(connection, warm)
+
+    def _take(self, connection: Connection, worker: str, chosen: str) -> Job | None:
+        """Give the job to the worker; None where it does not wait any more."""
+        now = self.clock()
+        values = {
+            "state": State.PROCESSING, "worker": worker, "lease_expires": now + self.lease_s,
+            "token": jobs.c.token + 1, "attempts": jobs.c.attempts + 1, "started_at": now, "stage": None,
+            "done": 0, "total": 0,
+        }  # fmt: skip
+        change = update(jobs).where(jobs.c.id == chosen, turns.WAITING).values(values)
+        row = connection.execute(change.returning(*COLUMNS)).one_or_none()
+        if row is None:
+            return None
+        job = as_job(row)
+        record(connection, chosen, now, "state", {"state": State.PROCESSING, "worker": worker})
+        turns.take(connection, job.owner, job.priority, now)
+        return job
 
     def _check_device(self, connection: Connection, worker: str, device: str, now: float) -> None:
         row = connection.execute(select(devices).where(devices.c.device == device)).one_or_none()

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -92,12 +92,13 @@ class JobStore:
         try:
             self._new.add(values)
         except IntegrityError:
-            self._insert([values])
+            self._insert(lambda: [values])
 
-    def _insert(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Jobs and their first events, in one transaction."""
+    def _insert(self, waiting: Callable[[], Sequence[dict[str, Any]]]) -> None:
+        """Jobs and their first events, in one transaction: those that wait when it holds the lock."""
         first = {"kind": "state", "data": {"state": State.PENDING}}
         with self.database.write() as connection:
+            rows = waiting()
             connection.execute(insert(jobs), rows)
             connection.execute(insert(events), [first | {"job_id": row["id"], "at": row["created_at"]} for row in rows])
 

@@ -24,8 +24,8 @@ def _add_all(together, items):
 def test_what_comes_during_a_write_is_written_at_once_after_it():
     lots, begun, go = [], threading.Event(), threading.Event()
 
-    def write(items):
-        lots.append(list(items))
+    def write(waiting):
+        lots.append(waiting())
         begun.set()
         assert go.wait(10)
 
@@ -44,8 +44,8 @@ def test_what_comes_during_a_write_is_written_at_once_after_it():
 
 
 def test_an_error_reaches_everybody_of_its_lot_and_nobody_else():
-    def write(items):
-        if 3 in items:
+    def write(waiting):
+        if 3 in waiting():
             raise ValueError("no threes")
 
     together = GroupCommit(write)
@@ -57,9 +57,46 @@ def test_an_error_reaches_everybody_of_its_lot_and_nobody_else():
 
 def test_nothing_is_lost_or_written_twice_in_a_crowd():
     written = []
-    together = GroupCommit(written.extend)
+    together = GroupCommit(lambda waiting: written.extend(waiting()))
     threads, errors = _add_all(together, range(300))
     for thread in threads:
         thread.join(10)
     assert sorted(written) == list(range(300))
     assert errors == {}
+
+
+def test_who_comes_while_the_lock_is_waited_for_is_of_the_same_lot():
+    lots, begun, go = [], threading.Event(), threading.Event()
+
+    def write(waiting):
+        begun.set()
+        assert go.wait(10)
+        lots.append(waiting())
+
+    together = GroupCommit(write)
+    first, _ = _add_all(together, [0])
+    assert begun.wait(10)
+    others, _ = _add_all(together, range(1, 5))
+    while len(together._waiting) < 5:
+        pass
+    go.set()
+    for thread in first + others:
+        thread.join(10)
+    assert sorted(lots[0]) == list(range(5))
+    assert len(lots) == 1
+
+
+def test_a_write_that_fails_before_it_asks_fails_for_all_who_wait_and_the_next_goes_on():
+    fails = iter([True, False])
+    written = []
+
+    def write(waiting):
+        if next(fails):
+            raise ValueError("locked")
+        written.extend(waiting())
+
+    together = GroupCommit(write)
+    with pytest.raises(ValueError, match="locked"):
+        together.add(1)
+    together.add(2)
+    assert written == [2]
