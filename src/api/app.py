@@ -5,6 +5,7 @@ import gc
 import importlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -131,10 +132,12 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
 
 async def _warm_up(service: Service) -> None:
     """What the first requests would wait for. Garbage is not looked for again among what was loaded
-    so far: a full collection would hold everybody up for 50 ms.
+    so far: a full collection would hold everybody up for 50 ms. Threads that store jobs let the one
+    that answers go on after a millisecond, not after Python's five.
     """
     await asyncio.to_thread(importlib.import_module, "src.engine.admission")
     gc.freeze()
+    sys.setswitchinterval(SWITCH_S)
     await service.decoding.start()
 
 
@@ -204,5 +207,6 @@ def _observer(metrics: ServiceMetrics) -> "object":
     return observe
 
 
+SWITCH_S = 0.001
 METHODS = {"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS"}
 os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "protocol_whitelist;file")
