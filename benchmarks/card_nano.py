@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
-from src.core.config import load
+from src.core.config import load_config
 from src.core.errors import MissingFileError
 from src.core.paths import CONFIGS
 from src.pipelines.blueprint import NANO, TINY_NANO, Blueprint
-from src.recipes.embedded.run import STAGES, Slice, export, run_slice, start_from, usual_stages
+from src.recipes.embedded.run import STAGES, Slice, export_embedded, start_from, train_slice, usual_stages
 from src.recipes.embedded.settings import EmbeddedSettings
 
 PART = 15_000_000
@@ -32,7 +32,7 @@ def train(minutes: float, out: Path, rehearse: bool, start: Path | None = None) 
 
     Raises what a stage raises, after what has been trained until then is left in `out`.
     """
-    settings, blueprint = load(SETTINGS, EmbeddedSettings), NANO
+    settings, blueprint = load_config(SETTINGS, EmbeddedSettings), NANO
     if rehearse:
         settings, blueprint = small(settings), TINY_NANO
     folder = Path(out) / "run"
@@ -53,9 +53,9 @@ def _train_or_export(
 ) -> Exception | None:
     """Train; where a stage fails, its error, after the newest checkpoints of all stages are exported."""
     try:
-        run_slice(settings, folder, Slice(minutes, usual_stages(folder), fit=True), blueprint)
+        train_slice(settings, folder, Slice(minutes, usual_stages(folder), fit=True), blueprint)
     except Exception as error:
-        export(settings, folder, folder / "pipeline", blueprint)
+        export_embedded(settings, folder, folder / "pipeline", blueprint)
         return error
     return None
 

@@ -35,10 +35,10 @@ def _roots() -> set[str]:
     return {f"/{name}" for name in os.listdir("/")} - {"/api", "/static"}  # noqa: PTH208
 
 
-def told(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
     """The same for all texts in a JSON value."""
     if isinstance(value, str):
         return without_paths(value) if "/" in value else value
     if isinstance(value, dict):
-        return {name: told(each) for name, each in value.items()}
-    return [told(each) for each in value] if isinstance(value, list | tuple) else value
+        return {name: jsonable(each) for name, each in value.items()}
+    return [jsonable(each) for each in value] if isinstance(value, list | tuple) else value

@@ -74,7 +74,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     for module in (generate, stream, jobs, pictures, artifacts, upscale, health, login, page, clip, reference):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
-    problems.install(app)
+    problems.install_handlers(app)
     if origins := names(settings.origins):
         app.add_middleware(CORSMiddleware, allow_origins=sorted(origins), **CROSS_ORIGIN)
     app.add_middleware(

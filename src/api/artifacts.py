@@ -29,7 +29,7 @@ def artifact(
     if_none_match: Annotated[str, Header(description="An ETag: 304 where the file is still that one")] = "",
 ) -> Response:
     """Range requests (206, 416), `If-Range` and `If-None-Match` (304) are understood."""
-    path = find(service, account, filename)
+    path = find_artifact(service, account, filename)
     headers = {"Cache-Control": "private, no-cache"}
     response = FileResponse(path, media_type=TYPES[path.suffix], headers=headers, stat_result=path.stat())
     tag = response.headers["etag"]
@@ -39,13 +39,13 @@ def artifact(
 
 @router.get("/{filename}/manifest", summary="How a clip was made", responses=Errors)
 def manifest(service: ServiceDep, account: Reader, filename: FileName) -> Response:
-    path = find(service, account, filename).with_suffix(".json")
+    path = find_artifact(service, account, filename).with_suffix(".json")
     if not path.is_file() or path.is_symlink():
         raise ApiError(404, f"{filename} has no manifest")
     return FileResponse(path, media_type="application/json")
 
 
-def find(service: Service, account: Account, filename: str) -> FilePath:
+def find_artifact(service: Service, account: Account, filename: str) -> FilePath:
     """The file, if the account may have it. Files of no job (made by a command) are everybody's who may read."""
     path = service.folder / filename
     known = NAME.fullmatch(filename) and path.suffix in TYPES and path.is_file() and not path.is_symlink()

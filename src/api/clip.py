@@ -13,7 +13,7 @@ from src.api.jobs import JobId, retry
 from src.api.problems import ApiError
 from src.api.security import ServiceDep
 from src.api.service import Service
-from src.api.site import Editor, PageRoute, Viewer, render
+from src.api.site import Editor, PageRoute, Viewer, render_page
 from src.api.upscale import UpscaleSettings, asked, check_settings
 from src.artifacts.addresses import artifact
 from src.core.errors import BadInputError
@@ -30,7 +30,7 @@ def clip_page(request: Request, service: ServiceDep, login: Viewer, job_id: JobI
     job = service.store.get(job_id, service.visible_to(login.account))
     report = (job.result or {}).get("report") or {}
     line = curve(report.get("curve") or [])
-    return render(
+    return render_page(
         request, "clip.html", login, job=service.show(job), report=report, curve=line,
         larger=_larger(service, login, job), may_change=_may_change(login.account, job),
     )  # fmt: skip
@@ -66,7 +66,7 @@ def compare_page(
         raise ApiError(422, "Choose one clip, to see it beside its photograph, or two.")
     owner = service.visible_to(login.account)
     jobs = [service.show(service.store.get(each, owner)) for each in clip]
-    return render(request, "compare.html", login, jobs=jobs)
+    return render_page(request, "compare.html", login, jobs=jobs)
 
 
 @router.post("/clips/{job_id}/{action}")

@@ -20,7 +20,7 @@ MEMORY = (
 
 
 @dataclass
-class Line:
+class KeyLine:
     """Requests of one key that decode or wait for it."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -79,13 +79,13 @@ class DecodingQueue:
             finally:
                 turn.end()
 
-    def _release(self, line: Line) -> None:
+    def _release(self, line: KeyLine) -> None:
         self._places.release()
         line.lock.release()
 
     @asynccontextmanager
-    async def _line(self, key: str) -> AsyncIterator[Line]:
-        line = self._lines.setdefault(key, Line())
+    async def _line(self, key: str) -> AsyncIterator[KeyLine]:
+        line = self._lines.setdefault(key, KeyLine())
         line.users += 1
         try:
             yield line

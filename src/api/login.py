@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 from src.accounts.accounts import LOGIN_S
 from src.api.origins import local_path
 from src.api.security import COOKIE, LOGIN_COOKIE, ServiceDep, check_csrf, check_login_token
-from src.api.site import PageRoute, Viewer, render
+from src.api.site import PageRoute, Viewer, render_page
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 Next = Annotated[str, Query(max_length=500)]
@@ -23,7 +23,7 @@ def login_page(request: Request, next: Next = "/") -> Response:
 def _login_form(request: Request, wanted: str, status: int = 200, **values: Any) -> Response:
     """The form, with a token that its page's cookie holds too."""
     token = request.cookies.get(LOGIN_COOKIE) or secrets.token_urlsafe(24)
-    response = render(
+    response = render_page(
         request, "login.html", None, status, token=token, next=local_path(wanted), **values
     )
     _set_cookie(request, response, LOGIN_COOKIE, token)

@@ -18,7 +18,7 @@ from src.api.limits import BREAKING
 from src.api.problems import ApiError
 from src.api.security import ServiceDep
 from src.api.service import Service
-from src.api.site import Editor, PageRoute, Viewer, render, status_of, told
+from src.api.site import Editor, PageRoute, Viewer, error_in_words, render_page, status_of
 from src.api.wording import TAKES, ChoiceNeededError, Typed, typed_again, typed_from
 from src.core.errors import BadInputError, NewsreelError
 from src.core.prompts import load_templates
@@ -50,7 +50,7 @@ def _studio(
     status: int = 200,
     **more: Any,
 ) -> Response:
-    return render(
+    return render_page(
         request, "studio.html", login, status, board=board(service, login.account, filters), typed=typed,
         templates=load_templates(), priorities=_priorities(login), takes=TAKES, **more,
     )  # fmt: skip
@@ -71,7 +71,7 @@ async def submit_page(request: Request, service: ServiceDep, login: Editor) -> R
         made = await _submit_all(service, login.account, files, typed)
     except (NewsreelError, ApiError) as error:
         choice = isinstance(error, ChoiceNeededError)
-        values = {"error": told(error), "choice": choice}
+        values = {"error": error_in_words(error), "choice": choice}
         return await run_in_threadpool(
             _studio, request, service, login, typed, Filters(), status_of(error), **values
         )
@@ -106,7 +106,7 @@ def _with_count(
     if not made:
         return error
     return ApiError(
-        status_of(error), f"{made} of {wanted} clips are on their way; then: {told(error)}"
+        status_of(error), f"{made} of {wanted} clips are on their way; then: {error_in_words(error)}"
     )
 
 

@@ -93,13 +93,13 @@ def state(job: JobView) -> str:
 def doing(job: JobView) -> str:
     """What happens now, as a part of a sentence; "" once it has ended."""
     if job.state is State.PENDING:
-        return place(job.queue_place)
+        return place_in_words(job.queue_place)
     if job.state is State.PROCESSING:
         return STAGES.get(job.progress.stage or "", "starting")
     return ""
 
 
-def place(number: int | None) -> str:
+def place_in_words(number: int | None) -> str:
     """Where in the queue."""
     if number is None:
         return "waiting for its turn"

@@ -41,7 +41,7 @@ def problem(status: int, detail: str, title: str = "", headers: Mapping[str, str
     return JSONResponse(body, status, dict(headers or {}), "application/problem+json")
 
 
-def install(app: FastAPI) -> None:
+def install_handlers(app: FastAPI) -> None:
     """Handlers for every kind of error but bugs, which src/api/middleware.py answers."""
 
     @app.exception_handler(NewsreelError)
@@ -56,7 +56,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        return problem(422, sentences(error))
+        return problem(422, validation_sentences(error))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
@@ -91,7 +91,7 @@ def is_full(error: BaseException | None) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def sentences(error: RequestValidationError) -> str:
+def validation_sentences(error: RequestValidationError) -> str:
     """What is wrong with a request, field by field."""
     return "; ".join(_sentence(item) for item in error.errors()[:5])
 

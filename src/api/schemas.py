@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from src.api.answers import told
+from src.api.answers import jsonable
 from src.jobs.forecast import Forecast
 from src.jobs.model import Job, State
 
@@ -103,8 +103,8 @@ def view(job: Job, owner: str | None = None, ahead: Forecast | None = None) -> J
         **{name: getattr(job, name) for name in
            ("id", "kind", "state", "priority", "created_at", "started_at", "finished_at", "attempts",
             "cancel_requested", "pinned", "artifact")},
-        result=told(job.result),
-        error=told(job.error),
+        result=jsonable(job.result),
+        error=jsonable(job.error),
         progress=ProgressView(stage=job.stage, done=job.done, total=job.total),
         request={name: value for name, value in job.request.items() if name not in HIDDEN},
         artifact_url=url,

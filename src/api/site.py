@@ -18,7 +18,7 @@ from src.accounts.accounts import Login, Role
 from src.api import plain
 from src.api.answers import without_paths
 from src.api.origins import SAFE, local_path
-from src.api.problems import ApiError, sentences
+from src.api.problems import ApiError, validation_sentences
 from src.api.security import ServiceDep, check_csrf, login_of
 from src.core.errors import NewsreelError
 
@@ -51,7 +51,7 @@ class PageRoute(APIRoute):
                 raise
             except (NewsreelError, ApiError, RequestValidationError) as error:
                 login = _login_if_any(request)
-                return render_problem(request, login, status_of(error), told(error))
+                return render_problem(request, login, status_of(error), error_in_words(error))
 
         return answer
 
@@ -67,7 +67,7 @@ def _login_if_any(request: Request) -> Login | None:
 def render_problem(request: Request, login: Login | None, status: int, sentence: str) -> HTMLResponse:
     """An error as a page."""
     heading = TITLES.get(status, "That did not work")
-    return render(request, "problem.html", login, status, error=sentence, heading=heading, code=status)
+    return render_page(request, "problem.html", login, status, error=sentence, heading=heading, code=status)
 
 
 def problem_page(scope: Scope, status: int, sentence: str) -> bytes:
@@ -83,10 +83,10 @@ def status_of(error: Expected) -> int:
     return error.status if isinstance(error, ApiError) else getattr(error, "http_status", 422)
 
 
-def told(error: Expected) -> str:
+def error_in_words(error: Expected) -> str:
     """One sentence, as the page says it: the form's field `image` is the photograph there."""
     invalid = isinstance(error, RequestValidationError)
-    text = without_paths(sentences(error) if invalid else str(error))
+    text = without_paths(validation_sentences(error) if invalid else str(error))
     text = text.replace("image ", "the photograph ", 1) if text.startswith("image ") else text
     return text[:1].upper() + text[1:]
 
@@ -129,7 +129,7 @@ Viewer = Annotated[Login, Depends(find_login)]
 Editor = Annotated[Login, Depends(_form_login)]
 
 
-def render(
+def render_page(
     request: Request, name: str, login: Login | None, status: int = 200, **values: Any
 ) -> HTMLResponse:
     """A page with what every page shows."""

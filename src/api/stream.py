@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import StreamingResponse
 
-from src.api.answers import told
+from src.api.answers import jsonable
 from src.api.broadcaster import EventBroadcaster
 from src.api.jobs import JobId, Unknown
 from src.api.problems import responses
@@ -101,5 +101,5 @@ async def _of_one(broadcaster: EventBroadcaster, job_id: str, after: int, allowe
 
 
 def _text(event: Event, more: dict[str, str]) -> str:
-    data = json.dumps({"at": event.at} | more | told(event.data))
+    data = json.dumps({"at": event.at} | more | jsonable(event.data))
     return f"id: {event.id}\nevent: {event.kind}\ndata: {data}\n\n"

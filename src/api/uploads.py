@@ -81,7 +81,7 @@ class Video:
         self.partial.unlink(missing_ok=True)
 
 
-def parse_json(text: str, field: str) -> dict[str, Any]:
+def parse_json_field(text: str, field: str) -> dict[str, Any]:
     """An object of a form's JSON field."""
     try:
         value = json.loads(text or "{}")

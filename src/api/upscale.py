@@ -9,12 +9,12 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel, create_model
 
 from src.accounts.accounts import Account
-from src.api.answers import told
-from src.api.artifacts import find
+from src.api.answers import jsonable
+from src.api.artifacts import find_artifact
 from src.api.problems import ApiError, responses
 from src.api.security import Reader, ServiceDep, Submitter
 from src.api.service import Service
-from src.api.uploads import Video, parse_json
+from src.api.uploads import Video, parse_json_field
 from src.artifacts.addresses import stored
 from src.catalog.upscalers import find_upscaler
 from src.core.config import Config, validate
@@ -87,7 +87,7 @@ async def upload(
     video: Annotated[UploadFile, File(description="Any video file that ffmpeg reads")],
     settings: Annotated[str, Form(description='JSON, such as {"scale": 2, "quality": "fast"}', max_length=4000)] = "{}",
 ) -> Task:
-    wanted = validate(parse_json(settings, "settings"), UpscaleSettings, "settings")
+    wanted = validate(parse_json_field(settings, "settings"), UpscaleSettings, "settings")
     kept = await run_in_threadpool(_receive, service, account, wanted, video)
     try:
         async with service.decoding.turn(account.id) as turn:
@@ -119,9 +119,7 @@ def asked(wanted: UpscaleSettings) -> dict[str, Any]:
     return from_form(wanted.model_dump())
 
 
-def _store(
-    service: Service, account: Account, wanted: UpscaleSettings, kept: Video, facts: VideoFacts
-) -> Job:
+def _store(service: Service, account: Account, wanted: UpscaleSettings, kept: Video, facts: VideoFacts) -> Job:
     cost = service.planning.upscale(facts, wanted.scale)
     request = asked(wanted) | {"input": stored(kept.keep()), "name": safe_name(kept.upload.filename)}
     return service.submit(NewJob("upscale", account.id, request, f"upscale {wanted.quality}", cost=cost), account)
@@ -137,7 +135,9 @@ def safe_name(name: str | None) -> str:
 def status(service: ServiceDep, account: Reader, task_id: TaskId) -> TaskStatus:
     job = _task(service, account, task_id)
     url = f"/api/download/{job.id}" if job.state is State.COMPLETED else None
-    return TaskStatus(taskId=job.id, status=job.state, progress=_percent(job), downloadUrl=url, error=told(job.error))
+    return TaskStatus(
+        taskId=job.id, status=job.state, progress=_percent(job), downloadUrl=url, error=jsonable(job.error)
+    )
 
 
 @router.get("/progress/{task_id}", response_model=TaskProgress, summary="Frames done", responses=Unknown)
@@ -154,7 +154,7 @@ def download(service: ServiceDep, account: Reader, task_id: TaskId) -> Response:
     job = _task(service, account, task_id)
     if job.state is not State.COMPLETED or job.artifact is None:
         raise ApiError(409, f"task {job.id} is {job.state}; there is nothing to download")
-    return FileResponse(find(service, account, job.artifact), media_type="video/mp4", filename=job.artifact)
+    return FileResponse(find_artifact(service, account, job.artifact), media_type="video/mp4", filename=job.artifact)
 
 
 @router.post(

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from src.core.config import Config, load
+from src.core.config import Config, load_config
 from src.core.errors import BadInputError
 from src.core.paths import CONFIGS
 
@@ -54,7 +54,7 @@ class ProfileFile(Config):
 
 def load_profiles() -> tuple[Profile, ...]:
     """Every profile, in order of preference."""
-    return load(CONFIGS / "profiles.yaml", ProfileFile).profiles
+    return load_config(CONFIGS / "profiles.yaml", ProfileFile).profiles
 
 
 def find_profile(name: str) -> Profile:

@@ -26,7 +26,7 @@ def temporal_consistency(
 ) -> None:
     """Score the temporal consistency of clips: 1 is smooth, 0.6 and more is accepted, static clips are labelled."""
     with command(json, quiet):
-        paths = found(clips)
+        paths = clips_named(clips)
         reports: dict[Path, TemporalReport | NewsreelError] = {}
         for path in paths:
             reports[path] = _scored(path, backend, quiet, alone=len(paths) == 1)
@@ -35,7 +35,7 @@ def temporal_consistency(
         _answer(reports, json, plot)
 
 
-def found(clips: list[Path]) -> list[Path]:
+def clips_named(clips: list[Path]) -> list[Path]:
     """The files meant: folders give their clips by name. Raises MissingFileError or BadInputError."""
     from loguru import logger
 

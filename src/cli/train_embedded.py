@@ -52,11 +52,11 @@ def _stage(name: str) -> str | None:
 
 
 def _train(values: dict[str, Any], minutes: float, stage: str | None) -> None:
-    from src.core.config import load
-    from src.recipes.embedded.run import Slice, export, run_slice, start_from, usual_stages
+    from src.core.config import load_config
+    from src.recipes.embedded.run import Slice, export_embedded, start_from, train_slice, usual_stages
     from src.recipes.embedded.settings import EmbeddedSettings
 
-    settings = load(values["config"] or CONFIGS / "training" / "embedded.yaml", EmbeddedSettings)
+    settings = load_config(values["config"] or CONFIGS / "training" / "embedded.yaml", EmbeddedSettings)
     if values["threads"]:
         settings = settings.model_copy(update={"threads": values["threads"]})
     folder = values["folder"] or home() / "training" / "nano"
@@ -64,5 +64,5 @@ def _train(values: dict[str, Any], minutes: float, stage: str | None) -> None:
         start_from(values["start_from"], folder)
     if minutes:
         stages = (stage,) if stage else usual_stages(folder)
-        run_slice(settings, folder, Slice(minutes, stages, values["sheets"] or 0.0))
-    print(export(settings, folder, values["export"] or folder / "pipeline"))
+        train_slice(settings, folder, Slice(minutes, stages, values["sheets"] or 0.0))
+    print(export_embedded(settings, folder, values["export"] or folder / "pipeline"))

@@ -98,9 +98,9 @@ def output_dir(values: dict[str, Any]) -> Path:
 
 
 def _train(found: Any, values: dict[str, Any], listener: Any) -> Path:
-    from src.recipes.lora.run import Run, make_accelerator, train
+    from src.recipes.lora.run import LoraRun, make_accelerator, train
 
-    run = Run(output_dir(values), values["resume"], values["tracker"] or "none")
+    run = LoraRun(output_dir(values), values["resume"], values["tracker"] or "none")
     return train(found, run, make_accelerator(found.encoders.dtype), listener)
 
 

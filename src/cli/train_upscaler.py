@@ -40,13 +40,13 @@ def _main(values: dict[str, Any]) -> None:
 
 def _train(values: dict[str, Any], minutes: float) -> None:
     settings = _settings(values)
-    from src.recipes.upscaler.run import export, run_slice
+    from src.recipes.upscaler.run import export_upscaler, train_upscaler_slice
 
     name = f"{settings.preset}_{settings.scale}x"
     folder = values["folder"] or home() / "training" / f"upscaler-{settings.preset}-{settings.scale}x"
     if minutes:
-        run_slice(settings, folder, minutes, values["start_from"])
-    print(export(settings, folder, values["export"] or folder / f"{name}.safetensors"))
+        train_upscaler_slice(settings, folder, minutes, values["start_from"])
+    print(export_upscaler(settings, folder, values["export"] or folder / f"{name}.safetensors"))
 
 
 def _settings(values: dict[str, Any]) -> Any:

@@ -48,7 +48,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
-def load(path: Path, model: type[ConfigT]) -> ConfigT:
+def load_config(path: Path, model: type[ConfigT]) -> ConfigT:
     """Read one YAML file into `model`; the file holds only what differs from the defaults. Read
     again once it changes: services ask at each request.
     """
@@ -58,7 +58,7 @@ def load(path: Path, model: type[ConfigT]) -> ConfigT:
 
 def load_named(folder: Path, names: tuple[str, ...], model: type[NamedT]) -> dict[str, NamedT]:
     """`NAME.yaml` of each name in a folder, in this order. Raises BadInputError where its id is another."""
-    specs = {name: load(folder / f"{name}.yaml", model) for name in names}
+    specs = {name: load_config(folder / f"{name}.yaml", model) for name in names}
     for name, spec in specs.items():
         if spec.id != name:
             place = f"{folder.parent.name}/{folder.name}/{name}.yaml"

@@ -5,7 +5,7 @@ from string import Formatter
 
 from pydantic import Field
 
-from src.core.config import Config, load
+from src.core.config import Config, load_config
 from src.core.errors import BadInputError
 from src.core.paths import CONFIGS
 from src.core.request import GuidanceScale
@@ -43,7 +43,7 @@ class TemplateFile(Config):
 
 def load_templates(path: Path = PRESS) -> dict[str, Template]:
     """Read and check a template file: every `{slot}` in a prompt must be declared."""
-    templates = load(path, TemplateFile).templates
+    templates = load_config(path, TemplateFile).templates
     for name, template in templates.items():
         try:
             used = {field for _, field, _, _ in Formatter().parse(template.prompt) if field is not None}

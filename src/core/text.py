@@ -13,12 +13,12 @@ MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs
 def read_text(path: Path) -> str:
     """UTF-8 with or without its mark, or UTF-16 with one. Raises BadInputError naming the file."""
     try:
-        return decode(Path(path).read_bytes(), str(path))
+        return decode_text(Path(path).read_bytes(), str(path))
     except OSError as error:
         raise BadInputError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def decode(data: bytes, name: str) -> str:
+def decode_text(data: bytes, name: str) -> str:
     """Like `read_text`, from the bytes of a file called `name`."""
     mark, encoding = next(((mark, text) for mark, text in MARKS if data.startswith(mark)), (b"", "utf-8"))
     try:
@@ -68,7 +68,7 @@ def guess(data: bytes, name: str) -> tuple[str, str | None]:
     Raises BadInputError where neither can be: other code pages would be read as other letters.
     """
     try:
-        return decode(data, name), None
+        return decode_text(data, name), None
     except BadInputError:
         if not _western(data):
             raise

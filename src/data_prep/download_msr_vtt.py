@@ -35,10 +35,10 @@ def _main(values: dict[str, Any]) -> None:
         if values["limit"] is not None and values["limit"] < 1:
             raise BadInputError(f"--limit is {values['limit']}; it must be 1 or more")
         output = values["output_dir"] or Path("data/raw/msr-vtt")
-        download(output, values["limit"], values["url"] or URL, Fetcher(), bar)
+        download_msr_vtt(output, values["limit"], values["url"] or URL, Fetcher(), bar)
 
 
-def download(output: Path, limit: int | None, url: str, fetcher: Any, listener: Any) -> list[Path]:
+def download_msr_vtt(output: Path, limit: int | None, url: str, fetcher: Any, listener: Any) -> list[Path]:
     """Fetch into `output/videos` and `output/annotations`; files that are there and whole are left alone.
 
     The archive's own CRC is checked for each file, and its SHA-256 kept in `output/hashes.json`. Returns the clips.
@@ -53,11 +53,11 @@ def download(output: Path, limit: int | None, url: str, fetcher: Any, listener: 
         videos, captions = members(archive)
         wanted = videos[:limit]
         for member in captions:
-            take(archive, member, output / "annotations" / PurePosixPath(member.filename).name, ledger)
+            extract_member(archive, member, output / "annotations" / PurePosixPath(member.filename).name, ledger)
         paths = []
         for number, member in enumerate(wanted, start=1):
             path = output / "videos" / PurePosixPath(member.filename).name
-            paths.append(take(archive, member, path, ledger))
+            paths.append(extract_member(archive, member, path, ledger))
             listener(Progress("clips", number, len(wanted)))
     logger.info("{}: {} clips and {} annotation files of MSR-VTT", output, len(paths), len(captions))
     return paths
@@ -78,7 +78,7 @@ def _number(member: zipfile.ZipInfo) -> tuple[int, str]:
     return int(digits or 0), member.filename
 
 
-def take(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, ledger: Any) -> Path:
+def extract_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path, ledger: Any) -> Path:
     """Unpack one file, whole or not at all, unless it is there. Raises BadInputError where its CRC is wrong."""
     from src.core.durable import write_whole
 

@@ -39,10 +39,12 @@ def _main(values: dict[str, Any]) -> None:
         if values["video_url"] and "{id}" not in values["video_url"]:
             raise BadInputError(f"--video-url {values['video_url']} needs {{id}} where the clip's name goes")
         output = values["output_dir"] or Path("data/raw/vatex")
-        download(output, values["limit"], values["url"] or URL, values["video_url"], Fetcher(), bar, values["sha256"])
+        download_vatex(
+            output, values["limit"], values["url"] or URL, values["video_url"], Fetcher(), bar, values["sha256"]
+        )
 
 
-def download(
+def download_vatex(
     output: Path, limit: int | None, url: str, video_url: str | None, fetcher: Any, listener: Any,
     sha256: str | None = None,
 ) -> list[Path]:  # fmt: skip

@@ -24,7 +24,7 @@ AGAIN = {408, 425, 429, 500, 502, 503, 504}
 Told = Callable[[int, int], None]
 
 
-def ignore(_: int, __: int) -> None:
+def ignore_bytes(_: int, __: int) -> None:
     """The listener of downloads that nobody watches."""
 
 
@@ -34,7 +34,7 @@ class Fetcher:
     def __init__(self, wait: float = 2.0, tries: int = TRIES) -> None:
         self.wait, self.tries = wait, tries
 
-    def file(self, url: str, path: Path, sha256: str | None = None, told: Told = ignore) -> Path:
+    def file(self, url: str, path: Path, sha256: str | None = None, told: Told = ignore_bytes) -> Path:
         """Fetch `url` into `path`, going on with `path.part` where one is left.
 
         Raises MissingWeightsError (exit 3) where the network or the server does not give it, BadInputError where the

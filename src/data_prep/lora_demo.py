@@ -50,12 +50,14 @@ def _main(values: dict[str, Any]) -> None:
         names = ("word", "clips", "held_out", "lengths", "seed")
         if "num_frames" in values:
             values["lengths"] = (values["num_frames"],)
-        entries = render(output, folder, quiet=values["quiet"], **{key: values[key] for key in names if key in values})
+        entries = render_demo(
+            output, folder, quiet=values["quiet"], **{key: values[key] for key in names if key in values}
+        )
         if values["json"]:
             print_json({"metadata": str(output), "clips": len(entries)})
 
 
-def render(
+def render_demo(
     output: Path,
     folder: Path,
     word: str = "vortigo",

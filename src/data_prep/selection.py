@@ -14,7 +14,7 @@ from src.data_prep.annotations import RawClip
 from src.data_prep.files import write_picture
 from src.datasets.clip_info import ClipInfo, ClipInfoCache, same_clip
 from src.datasets.manifest import Entry
-from src.media.clips import upright
+from src.media.clips import upright_frame
 from src.media.reader import VideoReader
 from src.recipes.lora.buckets import sample_seed
 
@@ -110,4 +110,4 @@ def _entries(clip: RawClip, output: Path, split: str, memory: ClipInfoCache) -> 
 def first_frame(video: Path) -> np.ndarray:
     """(H, W, 3) uint8, upright."""
     with VideoReader(video) as reader:
-        return np.ascontiguousarray(upright(next(iter(reader)).array, reader.info))
+        return np.ascontiguousarray(upright_frame(next(iter(reader)).array, reader.info))

@@ -14,7 +14,7 @@ from src.core.durable import write_whole
 from src.core.errors import BadInputError, MissingFileError
 from src.core.hash_cache import HashCache
 from src.core.paths import home
-from src.media.clips import upright
+from src.media.clips import upright_frame
 from src.media.reader import VideoReader
 from src.motion.cuts import is_cut
 from src.motion.tvl1 import FlowBackend, flow_backend
@@ -88,8 +88,8 @@ def look(path: Path, digest: str) -> ClipInfo:
     times: list[float] = []
     with VideoReader(path) as reader:
         for frame in reader:
-            array = upright(frame.array, reader.info)
-            pictures.append(small_grey(array))
+            array = upright_frame(frame.array, reader.info)
+            pictures.append(small_grey_frame(array))
             thumbs.append(thumb(array))
             times.append(float(frame.pts * reader.info.time_base))
         rate = measured_rate(times, float(frame.duration * reader.info.time_base), float(reader.info.rate))
@@ -122,7 +122,7 @@ def thumb(array: np.ndarray) -> np.ndarray:
     return cv2.resize(array, (THUMB, THUMB), interpolation=cv2.INTER_AREA)
 
 
-def small_grey(array: np.ndarray) -> np.ndarray:
+def small_grey_frame(array: np.ndarray) -> np.ndarray:
     """(h, w) uint8, the longer side ANALYSIS pixels, the shorter one at least 16."""
     scale = ANALYSIS / max(array.shape[:2])
     size = tuple(max(16, round(side * scale)) for side in array.shape[1::-1])

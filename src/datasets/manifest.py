@@ -14,7 +14,7 @@ from pydantic import field_validator
 from src.core.config import Config, validate
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import is_file
-from src.core.text import decode, parse_json
+from src.core.text import decode_text, parse_json
 
 Split = Literal["train", "held_out"]
 
@@ -96,7 +96,7 @@ def write_dataset(path: Path, entries: list[Entry]) -> None:
 
 
 def _list(data: bytes, path: Path) -> list[Any]:
-    items = parse_json(decode(data, str(path)), str(path))
+    items = parse_json(decode_text(data, str(path)), str(path))
     if not isinstance(items, list):
         raise BadInputError(f"{path} must hold a JSON list of clips, not a {type(items).__name__}")
     if not items:

@@ -61,7 +61,7 @@ def decided(
     spec.check_frames(num_frames)
     delivered = spec.deliver(request.width, request.height)
     steps, guidance = steps_and_guidance(request, spec, template_guidance)
-    visited = timesteps(steps, request, spec)
+    visited = planned_timesteps(steps, request, spec)
     common = {
         "mode": request.mode,
         "fit": request.fit,
@@ -180,7 +180,9 @@ def check_steps(steps: int, request: Request, spec: ModelSpec) -> None:
     most = spec.schedule.train_timesteps
     if steps > most:
         raise BadInputError(f"{spec.id} was trained with {most} timesteps; {steps} steps are more, {most} is the most")
-    works = next(count for count in range(steps, 0, -1) if len(timesteps(count, request, spec).timesteps) == count)
+    works = next(
+        count for count in range(steps, 0, -1) if len(planned_timesteps(count, request, spec).timesteps) == count
+    )
     if works != steps:
         raise BadInputError(f"the scheduler cannot make {steps} steps, rounding adds one below zero; take {works}")
 
@@ -215,7 +217,7 @@ def scheduler(request: Request, spec: ModelSpec) -> str:
     return request.scheduler or spec.defaults.scheduler
 
 
-def timesteps(count: int, request: Request, spec: ModelSpec) -> Timesteps:
+def planned_timesteps(count: int, request: Request, spec: ModelSpec) -> Timesteps:
     """What so many steps visit; the baseline's are those of the checkpoint's own scheduler."""
     return family_of(spec).timesteps(count, spec, stock=request.mode == "baseline")
 

@@ -11,7 +11,7 @@ from src.core.errors import MissingFileError
 from src.core.plan import Plan, SessionKey
 from src.core.progress import CancelToken, Listener
 from src.engine.costs import Stopwatch
-from src.engine.session_run import Ready, Run, begin, denoising, tiled
+from src.engine.session_run import Ready, SessionRun, begin_run, denoising, tiled
 from src.pipelines.adapter_files import AdapterFile
 from src.pipelines.families import family_named
 from src.pipelines.family import parts_of
@@ -99,7 +99,9 @@ class Session:
         Latents that are there already for this very plan are decoded; everything else is computed here. Where memory
         runs out while decoding, the latents are kept for the plan that decodes in tiles.
         """
-        run = Run(self.family, self._prepared(plan, watch), plan, pixels, watch, listener, cancel, preview, self._keep)
+        run = SessionRun(
+            self.family, self._prepared(plan, watch), plan, pixels, watch, listener, cancel, preview, self._keep
+        )
         ready = self._ready.get(plan.digest())
         for piece in run.stock() if plan.mode == "baseline" else run.ours(ready):
             yield from piece
@@ -130,7 +132,9 @@ class Session:
         pipe = self._prepared(first, watch)
         try:
             with watch.stage("encode"):
-                clips = [begin(self.family, pipe, plan, pixels) for plan, pixels in zip(plans, pictures, strict=True)]
+                clips = [
+                    begin_run(self.family, pipe, plan, pixels) for plan, pixels in zip(plans, pictures, strict=True)
+                ]
             with watch.stage("denoise"), denoising(self.family, pipe, first.session):
                 made = denoise.denoise(self.family, pipe, first, clips, listener, cancel)
         finally:

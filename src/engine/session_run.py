@@ -11,7 +11,7 @@ from src.core.plan import Plan, SessionKey
 from src.core.progress import CancelToken, Listener, Progress
 from src.engine.costs import Stopwatch
 from src.pipelines.family import Family
-from src.pipelines.sides import Clip
+from src.pipelines.sides import ClipState
 
 if TYPE_CHECKING:
     from src.pipelines.denoise import Preview
@@ -45,7 +45,7 @@ def denoising(family: Family, pipe: Any, key: SessionKey) -> Iterator[None]:
             drop_state(part)
 
 
-def begin(family: Family, pipe: Any, plan: Plan, pixels: np.ndarray) -> Clip:
+def begin_run(family: Family, pipe: Any, plan: Plan, pixels: np.ndarray) -> ClipState:
     """The clip before its first step."""
     from src.pipelines.memory import generator_for
 
@@ -53,7 +53,7 @@ def begin(family: Family, pipe: Any, plan: Plan, pixels: np.ndarray) -> Clip:
 
 
 @dataclass(frozen=True)
-class Run:
+class SessionRun:
     """One run of a loaded pipeline, and who watches it. keep: takes the latents that could not be decoded."""
 
     family: Family
@@ -92,7 +92,7 @@ class Run:
 
         with self.watch.stage("encode"):
             self.cancel.check()
-            clip = begin(self.family, self.pipe, self.plan, self.pixels)
+            clip = begin_run(self.family, self.pipe, self.plan, self.pixels)
             self.listener(Progress("encode", 1, 1))
         with self.watch.stage("denoise"), denoising(self.family, self.pipe, self.plan.session):
             made = denoise.denoise(

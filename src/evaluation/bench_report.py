@@ -41,7 +41,7 @@ def _lines(rows: list[list[Any]]) -> str:
     return buffer.getvalue()
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def bench_table(rows: list[dict[str, Any]]) -> str:
     """The columns a person compares, aligned."""
     cells = [list(SHOWN), *([_cell(row[name]) for name in SHOWN] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(SHOWN))]

@@ -51,7 +51,7 @@ def _main(values: dict[str, Any]) -> None:
         if values["page"]:
             around_block(values["page"], "cpu")
         requests = build_requests(values, mode)
-        samples = measure(requests, _count(values, "repeats", 3, 1), _count(values, "warmup", 1, 0))
+        samples = measure_requests(requests, _count(values, "repeats", 3, 1), _count(values, "warmup", 1, 0))
         _write(rows_of(samples), values)
 
 
@@ -81,7 +81,7 @@ def _for_stock(request: Request) -> Request:
     return request.model_copy(update=left)
 
 
-def measure(requests: dict[str, Request], repeats: int, warmup: int) -> dict[str, list[Sample]]:
+def measure_requests(requests: dict[str, Request], repeats: int, warmup: int) -> dict[str, list[Sample]]:
     """Timed samples by mode, the modes taking turns; with both modes also one "equal" sample of ours."""
     from loguru import logger
 
@@ -163,7 +163,7 @@ def _write(rows: list[dict[str, Any]], values: dict[str, Any]) -> None:
     """CSV, snapshot and plot; the rows on standard output."""
     from src.core.paths import home
     from src.engine.probe import probe
-    from src.evaluation.bench_report import append_csv, page_block, plot, table
+    from src.evaluation.bench_report import append_csv, bench_table, page_block, plot
     from src.evaluation.summary import write_summary
 
     target = values["csv"] or home() / "benchmarks.csv"
@@ -175,7 +175,7 @@ def _write(rows: list[dict[str, Any]], values: dict[str, Any]) -> None:
     if values["json"]:
         print_json({"rows": rows})
     else:
-        print(table(rows))
+        print(bench_table(rows))
 
 
 if __name__ == "__main__":

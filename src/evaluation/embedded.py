@@ -27,7 +27,7 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-def evaluation_app() -> Any:
+def embedded_evaluation_app() -> Any:
     """Writes the figures into the page, and a contact sheet beside it."""
     text = "Measure the embedded model on unseen photographs; write docs/embedded-model.md and its contact sheet."
     return make_app(OPTIONS, text, _main)
@@ -62,9 +62,9 @@ def settings_of(values: dict[str, Any]) -> dict[str, Any]:
 def read_photographs(folder: Path | None) -> "list[tuple[str, np.ndarray]]":
     """Names and pixels (H, W, 3) uint8 of the held-out photographs, then of a folder's."""
     from src.media.images import read_photograph as read_file
-    from src.scenes.photographs import HELD_OUT, read_photograph
+    from src.scenes.photographs import HELD_OUT, load_training_photograph
 
-    held_out = [(photograph.name, read_photograph(photograph.name)) for photograph in HELD_OUT]
+    held_out = [(photograph.name, load_training_photograph(photograph.name)) for photograph in HELD_OUT]
     if folder is None:
         return held_out
     files = sorted(path for path in Path(folder).glob("[!.]*") if path.suffix.lower() in IMAGES)
@@ -77,7 +77,7 @@ def _evaluate(values: dict[str, Any], photographs: "list[tuple[str, np.ndarray]]
     from loguru import logger
 
     from src.evaluation.embedded_figures import WORDINGS, evaluate
-    from src.evaluation.embedded_report import BLOCK, markdown, write_sheet
+    from src.evaluation.embedded_report import BLOCK, markdown, write_contact_sheet
     from src.evaluation.pages import around_block, write_block
 
     page = values["docs"] or REPOSITORY / "docs" / "embedded-model.md"
@@ -87,7 +87,7 @@ def _evaluate(values: dict[str, Any], photographs: "list[tuple[str, np.ndarray]]
     figures, shown = evaluate(pipeline.vae, sampler, photographs, scored, quick, logger.info)
     names = ", ".join(name for name, _ in photographs)
     block = markdown(figures, f"{settings} Photographs: {names}.")
-    write_sheet(shown, WORDINGS, page.parent / "images" / f"{page.stem}.jpg")
+    write_contact_sheet(shown, WORDINGS, page.parent / "images" / f"{page.stem}.jpg")
     write_block(page, BLOCK, block)
     return figures
 
@@ -99,7 +99,7 @@ def _sampler(values: dict[str, Any]) -> tuple[Any, Any, str]:
     from src.pipelines.families import family_of
     from src.pipelines.loading import read_pipeline
     from src.pipelines.models import spec_of_folder
-    from src.recipes.embedded.sheets import sample
+    from src.recipes.embedded.sheets import sample_clips
 
     folder = values["model"] or CHECKPOINTS / "nano"
     pipeline, spec = read_pipeline(folder, torch.float32), spec_of_folder(folder)
@@ -108,7 +108,7 @@ def _sampler(values: dict[str, Any]) -> tuple[Any, Any, str]:
     bf16 = values["dtype"] == "bfloat16"
 
     def make(photograph: "np.ndarray", prompt: str, seed: int, guidance: float) -> "np.ndarray":
-        return sample(pipeline, photograph, prompt, frames, seed, steps, guidance, bf16)
+        return sample_clips(pipeline, photograph, prompt, frames, seed, steps, guidance, bf16)
 
     width, height = spec.native.width, spec.native.height
     settings = f"{frames} frames at {width}x{height}, {steps} DPM steps, guidance {scale:g}."
@@ -116,4 +116,4 @@ def _sampler(values: dict[str, Any]) -> tuple[Any, Any, str]:
 
 
 if __name__ == "__main__":
-    evaluation_app()(prog_name="python -m src.evaluation.embedded")
+    embedded_evaluation_app()(prog_name="python -m src.evaluation.embedded")

@@ -17,7 +17,7 @@ BLOCK = "figures"
 Row = tuple[str, str, str, bool]
 
 
-def table(figures: Figures) -> list[Row]:
+def figure_rows(figures: Figures) -> list[Row]:
     """Rows of what was measured: figure, bar, value, and whether the bar is reached."""
     rows = [*_reconstruction_rows(figures), *_clip_rows(figures), *_content_rows(figures), *_score_rows(figures)]
     return [(name, bar, value, bool(reached)) for name, bar, value, reached in rows]
@@ -81,7 +81,7 @@ def _score_rows(figures: Figures) -> list[Row]:
 def markdown(figures: Figures, settings: str) -> str:
     """The block of tables that goes into the page."""
     lines = [settings, "", "| Figure | Bar | Measured | Reached |", "|---|---|---|---|"]
-    lines += [f"| {name} | {bar} | {value} | {_mark(ok)} |" for name, bar, value, ok in table(figures)]
+    lines += [f"| {name} | {bar} | {value} | {_mark(ok)} |" for name, bar, value, ok in figure_rows(figures)]
     lines += ["", _moves(figures), "", _reconstruction(figures), "", _others(figures)]
     return "\n".join(lines)
 
@@ -130,7 +130,7 @@ def _others(figures: Figures) -> str:
     return "\n".join(lines)
 
 
-def write_sheet(shown: dict[str, np.ndarray], prompts: dict[str, str], file: Path) -> Path:
+def write_contact_sheet(shown: dict[str, np.ndarray], prompts: dict[str, str], file: Path) -> Path:
     """Five frames of one clip of each wording, as a picture."""
     rows = [labelled(strip(frames), prompts[name]) for name, frames in shown.items()]
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -31,14 +31,14 @@ def evaluation_app() -> typer.Typer:
 
 def _main(values: dict[str, Any]) -> None:
     with command(quiet=values["quiet"]):
-        from src.evaluation.upscaling_measures import measure
+        from src.evaluation.upscaling_measures import measure_clip
         from src.evaluation.upscaling_report import write_report
 
         if values["media"] is not None and not values["media"].is_dir():
             raise BadInputError(f"--media {values['media']} is no folder")
         items = load_items(values["media"], values["frames"] or 9)
         tasks = [(name, *item, scale) for scale in (2, 4) for name, item in items.items()]
-        rows = [row for task in tasks for row in measure(*task)]
+        rows = [row for task in tasks for row in measure_clip(*task)]
         output = values["output"] or REPOSITORY / "docs" / "upscaling.md"
         figures = output.with_name("upscaling-figures.json")
         figures.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
@@ -47,9 +47,9 @@ def _main(values: dict[str, Any]) -> None:
 
 def load_items(media: Path | None, frames: int) -> dict[str, tuple[np.ndarray, bool]]:
     """Clips (F, H, W, 3) by name, sides cut to multiples of 16, and whether each comes from `media`."""
-    from src.scenes.photographs import HELD_OUT, read_photograph
+    from src.scenes.photographs import HELD_OUT, load_training_photograph
 
-    items = {photo.name: (_cut(read_photograph(photo.name)[None]), False) for photo in HELD_OUT}
+    items = {photo.name: (_cut(load_training_photograph(photo.name)[None]), False) for photo in HELD_OUT}
     for path in sorted(media.iterdir()) if media else ():
         clip = _read(path, frames)
         if clip is not None:

@@ -33,7 +33,7 @@ class Row:
     way: str
     psnr: float
     ssim: float
-    sharpness: float
+    clip_sharpness: float
     tof: float | None = None
     warping: float | None = None
 
@@ -62,7 +62,7 @@ def ssim_y(made: np.ndarray, truth: np.ndarray, border: int) -> float:
     ))  # fmt: skip
 
 
-def sharpness(clip: np.ndarray) -> float:
+def clip_sharpness(clip: np.ndarray) -> float:
     """Mean gradient of the luma, grey levels a pixel."""
     grey = [luma(frame) for frame in clip]
     return float(np.mean([np.hypot(*np.gradient(one)).mean() for one in grey]))
@@ -118,16 +118,16 @@ def mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))
 
 
-def measure(name: str, truth: np.ndarray, shared: bool, scale: int) -> list[Row]:
+def measure_clip(name: str, truth: np.ndarray, shared: bool, scale: int) -> list[Row]:
     """Bicubic and each preset against the truth."""
     low = shrink(truth, scale)
     ways = {"bicubic": bicubic_clip(low, scale)} | {p: enlarge_clip(low, p, scale) for p in PRESETS}
-    true_flows, true_sharpness = (flows(truth) if len(truth) > 1 else None), sharpness(truth)
+    true_flows, true_sharpness = (flows(truth) if len(truth) > 1 else None), clip_sharpness(truth)
     rows = []
     for way, made in ways.items():
         near = [(psnr_y(a, b, scale), ssim_y(a, b, scale)) for a, b in zip(made, truth, strict=True)]
         row = Row(name, shared, scale, way, mean(n[0] for n in near), mean(n[1] for n in near),
-                  sharpness(made) / true_sharpness, *_flicker(made, truth, true_flows))  # fmt: skip
+                  clip_sharpness(made) / true_sharpness, *_flicker(made, truth, true_flows))  # fmt: skip
         logger.info(f"{name} {scale}x {way}: {row.psnr:.2f} dB, SSIM {row.ssim:.4f}")
         rows.append(row)
     return rows

@@ -12,7 +12,7 @@ from src.core.upscale_request import EnhanceSettings
 from src.evaluation import upscaling_measures as m
 from src.evaluation.upscaling_measures import PRESETS, Row
 from src.recipes.upscaler.degrade import add_noise, blur, shrink, through_jpeg
-from src.scenes.photographs import HELD_OUT, read_photograph
+from src.scenes.photographs import HELD_OUT, load_training_photograph
 
 NOISE, QUALITY = 4.0, 75
 LIGHT = EnhanceSettings(denoise=NOISE / 12, deblock=(100 - QUALITY) / 70)
@@ -98,7 +98,7 @@ def _figures(figure: Callable[..., float], lows: list, photos: list, asked: Enha
 
 
 def _square(name: str) -> np.ndarray:
-    return read_photograph(name)[None, 64:320, 128:384]
+    return load_training_photograph(name)[None, 64:320, 128:384]
 
 
 def _psnr(made: np.ndarray, truth: np.ndarray, low: np.ndarray) -> float:

@@ -45,7 +45,7 @@ def frames_at(rate_frames: int, rate: float, fps: float) -> int:
     return int((rate_frames - 0.5) * fps / rate) + 1 if rate_frames else 0
 
 
-def upright(array: np.ndarray, info: VideoInfo) -> np.ndarray:
+def upright_frame(array: np.ndarray, info: VideoInfo) -> np.ndarray:
     """The frame as it is displayed: in BT.709, its pixels square, turned.
 
     Raises BadInputError for HLG and PQ: how bright they are meant is a choice that training must not make.
@@ -93,7 +93,7 @@ def _on_screen(reader: VideoReader, sampling: Sampling) -> Iterator[np.ndarray]:
             taken += 1
         if taken == sampling.num_frames:
             return
-        shown = upright(frame.array, reader.info)
+        shown = upright_frame(frame.array, reader.info)
     length = 0.0 if first is None else time - first + (last or 2 * half)
     end = length * (1 - 0.5 / max(count, 1))
     while shown is not None and taken < sampling.num_frames and taken / sampling.fps < end:

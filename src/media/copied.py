@@ -87,7 +87,7 @@ def _date(packet: av.Packet, before: int | None, kind: str) -> int | None:
     return packet.dts
 
 
-def merged(first: Iterator[av.Packet], second: Iterator[av.Packet]) -> Iterator[av.Packet]:
+def merged_packets(first: Iterator[av.Packet], second: Iterator[av.Packet]) -> Iterator[av.Packet]:
     """Two streams of packets by decoding time, so that a player finds sound beside its picture."""
     waiting = next(second, None)
     for packet in first:

@@ -16,7 +16,7 @@ from av.video.reformatter import ColorPrimaries, ColorTrc
 
 from src.media.frames import VideoInfo
 from src.media.matrices import matrix_name
-from src.media.pixels import has_alpha, is_full
+from src.media.pixels import has_alpha, is_full_range
 
 SLOWEST, FASTEST = Fraction(1, 1000), Fraction(1000)
 """Frames a second beyond which a stated rate is none."""
@@ -44,7 +44,7 @@ _FFMPEG_NAMES = {
 PYAV_NAMES = {name: member for member, name in _FFMPEG_NAMES.items()}
 
 
-def describe(stream: av.VideoStream, first: av.VideoFrame) -> VideoInfo:
+def describe_stream(stream: av.VideoStream, first: av.VideoFrame) -> VideoInfo:
     """From the stream's header and its first frame, which knows more."""
     rate, said, animation = rate_of(stream), stream_line(stream), stream.codec_context.name in ANIMATIONS
     return VideoInfo(
@@ -55,7 +55,7 @@ def describe(stream: av.VideoStream, first: av.VideoFrame) -> VideoInfo:
         primaries=_tag(ColorPrimaries, first.color_primaries),
         transfer=_tag(ColorTrc, first.color_trc),
         matrix=matrix_name(first),
-        full_range=is_full(first) and not animation,
+        full_range=is_full_range(first) and not animation,
         rotation=(-round(first.rotation / 90) * 90) % 360,
         sample_aspect_ratio=Fraction(stream.sample_aspect_ratio or 1),
         frames=stream.frames or None,

@@ -16,13 +16,13 @@ from av.packet import PacketSideData
 from av.stream import Stream
 
 from src.core.paths import beside
-from src.media.copied import copied, merged
+from src.media.copied import copied, merged_packets
 from src.media.describe import rate_of
 from src.media.opening import open_file, open_output
 from src.media.segments import VideoFormat, decoding_times, read_packets
 from src.media.span import Span
 from src.media.streams import video_stream
-from src.media.timecode import moved
+from src.media.timecode import moved_timecode
 from src.media.timeline import timeline_of
 from src.media.tracks import (
     REPLACED_KEYS,
@@ -87,7 +87,9 @@ def _packets(
     main, tracks = _add_tracks(source, given, out, video)
     _count_on(given, out, main, video, span)
     _copy_chapters(given, out, span)
-    yield from merged(_frames(folder, count, video, main, span), copied(given, timeline_of(source), tracks, span))
+    yield from merged_packets(
+        _frames(folder, count, video, main, span), copied(given, timeline_of(source), tracks, span)
+    )
 
 
 def _add_tracks(
@@ -126,7 +128,7 @@ def _count_on(
     if code is None:
         return
     rate = rate_of(source)
-    main.metadata["timecode"] = moved(code, rate, span.start, max(1, round(video.info.rate / rate)))
+    main.metadata["timecode"] = moved_timecode(code, rate, span.start, max(1, round(video.info.rate / rate)))
     if "timecode" in out.metadata:
         out.metadata["timecode"] = main.metadata["timecode"]
 

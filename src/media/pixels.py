@@ -49,14 +49,14 @@ def _rgb(
         height=height,
         format=FORMATS[alpha, deep],
         src_colorspace=swscale_matrix(matrix_name(frame), frame.width, frame.height),
-        src_color_range=ColorRange.JPEG if is_full(frame) else ColorRange.MPEG,
+        src_color_range=ColorRange.JPEG if is_full_range(frame) else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
         interpolation=QUALITY,
     )
     return (np.ascontiguousarray(array[..., :3]), array[..., 3].copy()) if alpha else (array, None)
 
 
-def is_full(frame: av.VideoFrame) -> bool:
+def is_full_range(frame: av.VideoFrame) -> bool:
     """Whether luma takes all of its values, not 16 to 235."""
     return (
         frame.color_range == ColorRange.JPEG
@@ -80,4 +80,4 @@ def _from_ycgco(frame: av.VideoFrame, size: tuple[int, int], deep: bool) -> np.n
         dst_colorspace=Colorspace.ITU709,
         interpolation=QUALITY,
     )
-    return rgb_of_ycgco(planes if deep else np.moveaxis(planes, 0, -1), is_full(frame))
+    return rgb_of_ycgco(planes if deep else np.moveaxis(planes, 0, -1), is_full_range(frame))

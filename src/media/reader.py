@@ -9,7 +9,7 @@ import av
 from av.error import FFmpegError
 
 from src.core.errors import BadInputError
-from src.media.describe import describe, pts_of, side_data
+from src.media.describe import describe_stream, pts_of, side_data
 from src.media.fields import FIELD, FRAME, REFUSE, SECOND, Fields
 from src.media.frames import Frame, VideoInfo
 from src.media.opening import open_file, undecodable, words
@@ -43,7 +43,7 @@ class VideoReader:
         self._hardware, self._sought, self._mode = hardware, False, interlaced
         self._begin()
         self.scan = scan_of_file(self.path)
-        self._stored = describe(self._stream, self._first)
+        self._stored = describe_stream(self._stream, self._first)
         self.info = self._shown(self._stored)
         self.origin = self._origin()
         self.begins_s = float(self.origin)

@@ -104,7 +104,7 @@ def scan_of(frames: Iterable[av.VideoFrame]) -> Scan:
         flagged |= bool(frame.interlaced_frame)
         pictures.append(_luma(frame))
     known = [picture for picture in pictures if picture is not None]
-    found = judge(flagged, _marks(known))
+    found = judge_scan(flagged, _marks(known))
     if not flagged and not found.interlaced and (first := first_field_of(known)) is not None:
         return Scan(first=first, measured=True, film=True)
     return found
@@ -112,10 +112,10 @@ def scan_of(frames: Iterable[av.VideoFrame]) -> Scan:
 
 def _marks(pictures: list[np.ndarray]) -> list[Mark]:
     pairs = [(a, b) for a, b in pairwise(pictures) if a.shape == b.shape]
-    return [mark for mark in (compare(*pair) for pair in pairs) if mark is not None]
+    return [mark for mark in (compare_fields(*pair) for pair in pairs) if mark is not None]
 
 
-def judge(flagged: bool, marks: list[Mark]) -> Scan:
+def judge_scan(flagged: bool, marks: list[Mark]) -> Scan:
     """From flags and the pairs that move. Nearly all pairs must speak against a flag."""
     top = _agree([mark.woven and mark.order > APART for mark in marks])
     bottom = _agree([mark.woven and mark.order < 1 / APART for mark in marks])
@@ -126,7 +126,7 @@ def judge(flagged: bool, marks: list[Mark]) -> Scan:
     return Scan(measured=True) if _agree(whole) else Scan(True, first)
 
 
-def compare(before: np.ndarray, after: np.ndarray) -> Mark | None:
+def compare_fields(before: np.ndarray, after: np.ndarray) -> Mark | None:
     """What two pictures in a row say, (H, W) int16; None where too little moves."""
     moving = np.abs(after - before) > MOVING
     if before.shape[0] < 8 or moving[1:-1].mean() < LEAST_MOVING:

@@ -9,7 +9,7 @@ from fractions import Fraction
 _FORM = re.compile(r"(\d{1,2}):(\d{2}):(\d{2})([:;.])(\d{2,3})")
 
 
-def moved(timecode: str, rate: Fraction, seconds: float, times: int = 1) -> str:
+def moved_timecode(timecode: str, rate: Fraction, seconds: float, times: int = 1) -> str:
     """The timecode of the first frame at or after `seconds` of a video whose first frame has
     `timecode`.
 

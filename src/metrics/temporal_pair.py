@@ -13,7 +13,7 @@ from src.core.errors import BadInputError
 from src.motion.cuts import histogram_distance, is_cut
 from src.motion.tvl1 import FlowBackend
 from src.motion.tvl1_params import SMALLEST_LEVEL
-from src.motion.warp import inside, visible, warp
+from src.motion.warp import inside_mask, visible, warp
 
 ANALYSIS_AREA = 360 * 240
 BLOCK = 15
@@ -125,7 +125,7 @@ def _measure(first: np.ndarray, second: np.ndarray, flow: np.ndarray, half_backw
         velocity=blocks(flow * counted[..., None]) / scale[..., None],
         magnitude=blocks(length * counted) / scale,
         trusted=trusted,
-        unexplained=float((inside(flow) & ~seen & (coarse > UNEXPLAINED_ERROR)).mean()),
+        unexplained=float((inside_mask(flow) & ~seen & (coarse > UNEXPLAINED_ERROR)).mean()),
         warping_error=float(error[chosen].mean()),
         noise=float(np.quantile(blocks(error), 0.25)),
         visible=share,

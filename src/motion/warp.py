@@ -19,7 +19,7 @@ def warp(second: np.ndarray, flow: np.ndarray) -> np.ndarray:
     return cv2.remap(second, *_positions(flow), cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
 
 
-def inside(flow: np.ndarray) -> np.ndarray:
+def inside_mask(flow: np.ndarray) -> np.ndarray:
     """(H, W) bool: pixels of the first picture that the flow keeps within the frame."""
     x, y = _positions(flow)
     return (x >= 0) & (x <= flow.shape[1] - 1) & (y >= 0) & (y <= flow.shape[0] - 1)
@@ -35,4 +35,4 @@ def visible(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
     returned = cv2.remap(backward, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     mismatch = np.square(forward + returned).sum(-1)
     length = np.square(forward).sum(-1) + np.square(returned).sum(-1)
-    return inside(forward) & (mismatch < 0.01 * length + 0.5)
+    return inside_mask(forward) & (mismatch < 0.01 * length + 0.5)

@@ -15,7 +15,7 @@ from src.core.plan import Plan
 from src.core.progress import CancelToken, Listener, Progress
 from src.pipelines.family import Family
 from src.pipelines.roles import denoisers
-from src.pipelines.sides import Clip, Step
+from src.pipelines.sides import ClipState, Step
 from src.pipelines.tuning import drop_state
 
 Preview = Callable[[int, Tensor], None]
@@ -26,7 +26,7 @@ def denoise(
     family: Family,
     pipe: Any,
     plan: Plan,
-    clips: Sequence[Clip],
+    clips: Sequence[ClipState],
     listener: Listener,
     cancel: CancelToken,
     preview: Preview | None = None,

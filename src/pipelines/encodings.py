@@ -18,7 +18,7 @@ T = TypeVar("T")
 KEEP = 16
 
 
-class Recent:
+class LatestResults:
     """The last few results by key; counts hits and misses."""
 
     def __init__(self, keep: int = KEEP) -> None:
@@ -38,9 +38,9 @@ class Recent:
         return self._items[key]
 
 
-def share_encodings(family: Family, pipe: Any) -> tuple[Recent, Recent]:
+def share_encodings(family: Family, pipe: Any) -> tuple[LatestResults, LatestResults]:
     """Wrap `encode_prompt` and the VAE's `encode` of this instance; returns the prompt and photograph stores."""
-    prompts, photographs = Recent(), Recent()
+    prompts, photographs = LatestResults(), LatestResults()
     vae: Any = vae_of(family, pipe)
     encode_prompt, encode = pipe.encode_prompt, vae.encode
 
@@ -48,13 +48,13 @@ def share_encodings(family: Family, pipe: Any) -> tuple[Recent, Recent]:
         return prompts.get(repr((args, sorted(kwargs.items(), key=str))), lambda: encode_prompt(*args, **kwargs))
 
     def shared_encode(pixels: Tensor, *args: Any, **kwargs: Any) -> Any:
-        return photographs.get(fingerprint(pixels), lambda: encode(pixels, *args, **kwargs))
+        return photographs.get(tensor_key(pixels), lambda: encode(pixels, *args, **kwargs))
 
     pipe.encode_prompt, vae.encode = shared_prompt, shared_encode
     return prompts, photographs
 
 
-def fingerprint(tensor: Tensor) -> tuple[Any, ...]:
+def tensor_key(tensor: Tensor) -> tuple[Any, ...]:
     """Shape, dtype and SHA-1 of the values."""
     data = tensor.detach().float().cpu().numpy().tobytes()
     return tuple(tensor.shape), str(tensor.dtype), hashlib.sha1(data, usedforsecurity=False).hexdigest()

@@ -27,7 +27,7 @@ def locate(spec: ModelSpec) -> Path:
     family = family_of(spec)
     check_libraries(folder, family)
     check_safetensors(folder, family)
-    check_whole(folder, family)
+    check_folder_whole(folder, family)
     return folder
 
 
@@ -99,7 +99,7 @@ def _check_part(folder: Path) -> None:
     raise BadInputError(f"{folder} has {reason}; Newsreel loads safetensors only")
 
 
-def check_whole(folder: Path, family: Family) -> None:
+def check_folder_whole(folder: Path, family: Family) -> None:
     """Raise MissingFileError where a file that the folder's own indices name is missing or cut short."""
     lacking = list(missing(folder, family))
     if lacking:

@@ -95,12 +95,12 @@ def for_denoising(family: Family, pipe: Any, key: SessionKey) -> Iterator[None]:
     with ExitStack() as stack:
         if key.offload == "model" and key.vae != "stock":
             for part in denoisers(family, pipe):
-                stack.enter_context(moved(part, torch.device(key.device)))
+                stack.enter_context(placed_on(part, torch.device(key.device)))
         yield
 
 
 @contextmanager
-def moved(module: nn.Module, device: torch.device) -> Iterator[None]:
+def placed_on(module: nn.Module, device: torch.device) -> Iterator[None]:
     """The module on `device`. Its weights stay where they were too, so that nothing is copied back."""
     tensors = [*module.parameters(), *module.buffers()]
     if any(type(tensor.data) is not Tensor for tensor in tensors):  # quantised weights know how to move themselves

@@ -27,7 +27,7 @@ Pipe = Any
 
 
 @dataclass
-class Clip:
+class ClipState:
     """One clip on its way through the steps.
 
     generator: the clip's own, for all that is random. latents: what the steps change, in the
@@ -75,20 +75,20 @@ class Loop(Protocol):
         """A fresh scheduler of the plan's name at the plan's steps; stock: the checkpoint's own."""
         ...
 
-    def begin(self, pipe: Pipe, plan: Plan, pixels: np.ndarray, generator: torch.Generator) -> Clip:
+    def begin(self, pipe: Pipe, plan: Plan, pixels: np.ndarray, generator: torch.Generator) -> ClipState:
         """Encode prompt and photograph ((H, W, 3) uint8 at native size) and draw the starting
         noise."""
         ...
 
-    def predict(self, pipe: Pipe, clips: Sequence[Clip], step: Step) -> Sequence[Tensor]:
+    def predict(self, pipe: Pipe, clips: Sequence[ClipState], step: Step) -> Sequence[Tensor]:
         """Each clip's guided prediction, in one forward of all of them."""
         ...
 
-    def advance(self, pipe: Pipe, clip: Clip, prediction: Tensor, step: Step) -> None:
+    def advance(self, pipe: Pipe, clip: ClipState, prediction: Tensor, step: Step) -> None:
         """Move the clip's latents by one step of the scheduler."""
         ...
 
-    def finish(self, pipe: Pipe, clip: Clip) -> Tensor:
+    def finish(self, pipe: Pipe, clip: ClipState) -> Tensor:
         """The clean latents as `decode` takes them."""
         ...
 
@@ -113,7 +113,7 @@ class Loop(Protocol):
         ...
 
 
-class Stages(Protocol):
+class StageCounter(Protocol):
     """The stages of one guided clip on the meta device, for their peaks of live tensors."""
 
     @property
@@ -140,4 +140,4 @@ class Counting(Protocol):
         has as default."""
         ...
 
-    def stages(self, spec: ModelSpec, parts: Mapping[str, nn.Module]) -> Stages: ...
+    def stages(self, spec: ModelSpec, parts: Mapping[str, nn.Module]) -> StageCounter: ...

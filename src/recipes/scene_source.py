@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.scenes.rendering import render
-from src.scenes.sampler import Clip, SceneSampler
+from src.scenes.rendering import render_scenes
+from src.scenes.sampler import SceneClip, SceneSampler
 from src.scenes.scene import Layer
 
 AHEAD = 6
@@ -95,10 +95,10 @@ class RenderedScenes:
         shown, where = np.unique(at, return_inverse=True)
         clips = self._outlines(indices)
         self._paint_ahead(indices)
-        videos = render([clip.scene for clip in clips], shown.tolist(), self._canvas, self.device)
+        videos = render_scenes([clip.scene for clip in clips], shown.tolist(), self._canvas, self.device)
         return videos[:, :, torch.from_numpy(where)], [clip.prompt for clip in clips]
 
-    def _outlines(self, indices: Sequence[int]) -> list[Clip]:
+    def _outlines(self, indices: Sequence[int]) -> list[SceneClip]:
         """These clips; those of the next blocks are thought out by the time that they are asked for."""
         current = indices[0] // self.block
         for number in range(current, current + AHEAD):
@@ -147,7 +147,7 @@ def _begin(recipe: dict[str, Any]) -> None:
     _sampler, _outlines = SceneSampler(**recipe), Outlines(**recipe)
 
 
-def _outline(indices: Sequence[int], frames: int) -> list[Clip]:
+def _outline(indices: Sequence[int], frames: int) -> list[SceneClip]:
     return [_outlines.clip(index, frames) for index in indices]
 
 

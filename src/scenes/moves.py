@@ -96,7 +96,7 @@ def named_move(name: str, speed: str = "medium") -> Move:
     return PRIMITIVES[name].scaled(SPEEDS[speed])
 
 
-def progress(num_frames: int, eased: bool) -> np.ndarray:
+def eased_progress(num_frames: int, eased: bool) -> np.ndarray:
     """How much of the full move each frame has behind it: (F,) float64, from 0 to (F - 1) / 48."""
     share = (num_frames - 1) / INTERVALS
     position = np.linspace(0.0, 1.0, num_frames)
@@ -111,11 +111,11 @@ def trajectory(move: Move, num_frames: int, width: int, height: int, seed: int =
     Returns (F, 2, 3) float64: `[x_t, y_t] = matrix @ [x_0, y_0, 1]`, a similarity about the centre of the frame
     (pixel centres at whole numbers); the first is the identity. `seed` draws the unsteadiness of a handheld move.
     """
-    done = progress(num_frames, move.eased)
+    done = eased_progress(num_frames, move.eased)
     angle = np.deg2rad(move.roll) * done
     scale = np.exp(move.push * done)
     shift = np.stack([move.pan * width * done, move.tilt * height * done], axis=1)
-    shift[:, 0] += move.sway * width * np.sin(2 * np.pi * progress(num_frames, eased=False))
+    shift[:, 0] += move.sway * width * np.sin(2 * np.pi * eased_progress(num_frames, eased=False))
     shift += move.handheld * width * unsteadiness(num_frames, seed)
     cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
     linear = np.stack([np.stack([cosine, sine], 1), np.stack([-sine, cosine], 1)], 1)

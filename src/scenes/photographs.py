@@ -19,7 +19,7 @@ from src.core.errors import BadInputError
 
 
 @dataclass(frozen=True)
-class Photograph:
+class TrainingPhotograph:
     """A name in `skimage.data` with the ground on which it may be used."""
 
     name: str
@@ -27,23 +27,23 @@ class Photograph:
 
 
 TRAINING = (
-    Photograph("camera", "CC0, Lav Varshney"),
-    Photograph("brick", "CC0, cc0textures.com"),
-    Photograph("grass", "CC0, linolafett"),
-    Photograph("gravel", "CC0, cc0textures.com"),
-    Photograph("cell", "CC0, Paul Müller"),
-    Photograph("clock", "public domain, Stefan van der Walt"),
-    Photograph("coins", "no known restrictions, Brooklyn Museum"),
-    Photograph("hubble_deep_field", "public domain, NASA"),
-    Photograph("immunohistochemistry", "no known restrictions, CMMI"),
-    Photograph("retina", "CC0, Mikael Häggström"),
-    Photograph("text", "public domain, Wikipedia"),
+    TrainingPhotograph("camera", "CC0, Lav Varshney"),
+    TrainingPhotograph("brick", "CC0, cc0textures.com"),
+    TrainingPhotograph("grass", "CC0, linolafett"),
+    TrainingPhotograph("gravel", "CC0, cc0textures.com"),
+    TrainingPhotograph("cell", "CC0, Paul Müller"),
+    TrainingPhotograph("clock", "public domain, Stefan van der Walt"),
+    TrainingPhotograph("coins", "no known restrictions, Brooklyn Museum"),
+    TrainingPhotograph("hubble_deep_field", "public domain, NASA"),
+    TrainingPhotograph("immunohistochemistry", "no known restrictions, CMMI"),
+    TrainingPhotograph("retina", "CC0, Mikael Häggström"),
+    TrainingPhotograph("text", "public domain, Wikipedia"),
 )
 HELD_OUT = (
-    Photograph("astronaut", "public domain, NASA"),
-    Photograph("coffee", "CC0, Rachel Michetti"),
-    Photograph("cat", "CC0, Stefan van der Walt"),
-    Photograph("rocket", "public domain, SpaceX"),
+    TrainingPhotograph("astronaut", "public domain, NASA"),
+    TrainingPhotograph("coffee", "CC0, Rachel Michetti"),
+    TrainingPhotograph("cat", "CC0, Stefan van der Walt"),
+    TrainingPhotograph("rocket", "public domain, SpaceX"),
 )
 
 
@@ -52,7 +52,7 @@ PACKED = "NEWSREEL_PHOTOGRAPHS"
 
 
 @cache
-def read_photograph(name: str) -> np.ndarray:
+def load_training_photograph(name: str) -> np.ndarray:
     """The photograph as (H, W, 3) uint8 RGB, not to be written to.
 
     Raises BadInputError where `name` is not one of the lists above.
@@ -85,7 +85,7 @@ def pack_photographs(file: Path) -> Path:
 
 def photograph_canvas(name: str, width: int, height: int, random: np.random.Generator) -> np.ndarray:
     """A part of the photograph, cut, turned over and coloured at random: (height, width, 3) uint8."""
-    pixels = read_photograph(name)
+    pixels = load_training_photograph(name)
     largest = min(pixels.shape[1] / width, pixels.shape[0] / height)
     zoom = largest * random.uniform(0.55, 1.0)
     cut_width, cut_height = max(8, int(width * zoom)), max(8, int(height * zoom))

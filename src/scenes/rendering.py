@@ -19,7 +19,7 @@ Canvases = Callable[[Layer], Tensor]
 
 
 @torch.no_grad()
-def render(scenes: Sequence[Scene], at: Sequence[int], canvases: Canvases, device: torch.device) -> Tensor:
+def render_scenes(scenes: Sequence[Scene], at: Sequence[int], canvases: Canvases, device: torch.device) -> Tensor:
     """The frames with the numbers `at` of scenes of one size: (B, 3, F, H, W) float32 in -1..1."""
     backgrounds = [scene.layers[0] for scene in scenes]
     maps = np.stack([_maps(scene, 0, at) for scene in scenes])

@@ -42,7 +42,7 @@ class Mix:
 
 
 @dataclass(frozen=True)
-class Clip:
+class SceneClip:
     """A scene and what a person would have written to get it."""
 
     scene: Scene
@@ -70,7 +70,7 @@ class SceneSampler:
         self.window, self.reuse = canvases, reuse
         self._painted: OrderedDict[int, np.ndarray] = OrderedDict()
 
-    def clip(self, index: int, num_frames: int) -> Clip:
+    def clip(self, index: int, num_frames: int) -> SceneClip:
         """Clip `index`: its move, prompt and canvases depend on the seed and the index alone."""
         random = np.random.default_rng([self.seed, index])
         move, phrase, name, speed = self._move(random)
@@ -85,7 +85,7 @@ class SceneSampler:
             phrase = phrase.removeprefix(", ")
         prompt = prompts.in_scenario(phrase, random) if phrase else prompts.scenario(random)
         scene = Scene(tuple(layers), move, self.width, self.height, num_frames, seed=int(index))
-        return Clip(scene, prompt, name, speed)
+        return SceneClip(scene, prompt, name, speed)
 
     def wording(self, index: int) -> tuple[Move, str]:
         """The move and the prompt of clip `index`, without its pictures."""

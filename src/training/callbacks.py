@@ -32,7 +32,7 @@ class CsvLog:
             writer.writerow([f"{getattr(report, name):.6g}" for name in COLUMNS])
 
 
-class Say:
+class ConsoleLog:
     """One line every `seconds`: the loss, smoothed, the throughput and what remains."""
 
     def __init__(self, seconds: float = 20.0) -> None:
@@ -54,7 +54,7 @@ class Say:
         )  # fmt: skip
 
 
-class Every:
+class Periodic:
     """Calls `action(step)` when at least `minutes` have passed since the last time."""
 
     def __init__(self, minutes: float, action: Callable[[int], None]) -> None:

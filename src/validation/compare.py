@@ -123,7 +123,9 @@ def summarise(figures: Sequence[ClipFigures]) -> Summary:
     return Summary(clips=len(figures), shows=sum(judged) if judged else None, **mean)
 
 
-def judge(wanted: Thresholds, base: Summary, adapter: Summary, held_out: tuple[float, float] | None) -> list[Verdict]:
+def verdicts_of(
+    wanted: Thresholds, base: Summary, adapter: Summary, held_out: tuple[float, float] | None
+) -> list[Verdict]:
     """A verdict for each threshold that is set. held_out: losses of base and adapter."""
     shares = {
         "adapter_shows": None if adapter.shows is None else adapter.shows / adapter.clips,

@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from src.core.config import Config, load, validate
+from src.core.config import Config, load_config, validate
 from src.core.errors import BadInputError
 from src.core.paths import REPOSITORY
 from src.core.request import GuidanceScale, Request, Seed, StepCount
 from src.media.images import read_photograph as read_file
 from src.metrics.measured_move import STRIDE
 from src.scenes.moves import TAUGHT
-from src.scenes.photographs import HELD_OUT, read_photograph
+from src.scenes.photographs import HELD_OUT, load_training_photograph
 
 HELD_OUT_NAMES = [photograph.name for photograph in HELD_OUT]
 
@@ -70,7 +70,7 @@ class Scenarios(Config):
 
 def load_scenarios(path: Path) -> Scenarios:
     """Read and check the file, names and photographs too: each scenario as the request that it becomes."""
-    found = load(path, Scenarios)
+    found = load_config(path, Scenarios)
     names = [scenario.name.casefold() for scenario in found.scenarios]  # some disks hold one file for both
     for scenario in found.scenarios:
         if names.count(scenario.name.casefold()) > 1:
@@ -98,7 +98,7 @@ def photograph_file(name: str, folder: Path) -> Path:
 
         path = folder / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(read_photograph(name)).save(path)
+        Image.fromarray(load_training_photograph(name)).save(path)
         return path
     path = _file_of(name)
     read_file(path)

@@ -35,7 +35,7 @@ def _main(values: dict[str, Any]) -> None:
         if values["lora"] is None:
             raise BadInputError("give --lora FOLDER, such as checkpoints/lora_press/adapter_final")
         with ProgressBar(values["quiet"]) as bar:
-            report, folder = validate(values, bar)
+            report, folder = validate_adapter(values, bar)
         if values["json"]:
             print_json(report)
         else:
@@ -45,10 +45,10 @@ def _main(values: dict[str, Any]) -> None:
             raise PartialFailureError(f"{', '.join(missed)} missed; see {folder / 'index.html'}")
 
 
-def validate(values: dict[str, Any], listener: Any) -> tuple[dict[str, Any], Path]:
+def validate_adapter(values: dict[str, Any], listener: Any) -> tuple[dict[str, Any], Path]:
     """Make, measure and judge; writes report.json and index.html. Returns the report and its folder."""
     from src.core.durable import write_whole
-    from src.validation.compare import compare, judge, summarise, to_dict
+    from src.validation.compare import compare, summarise, to_dict, verdicts_of
     from src.validation.held_out import held_out_losses
     from src.validation.scenarios import load_scenarios
 
@@ -64,7 +64,7 @@ def validate(values: dict[str, Any], listener: Any) -> tuple[dict[str, Any], Pat
     if scenarios.metadata is not None:
         held_out = held_out_losses(REPOSITORY / scenarios.metadata, spec, base_folder, adapter, folder)
     base, trained = (summarise([pair[kind] for pair in figures.values()]) for kind in ("base", "adapter"))
-    verdicts = judge(scenarios.thresholds, base, trained, held_out)
+    verdicts = verdicts_of(scenarios.thresholds, base, trained, held_out)
     report = {
         "schema_version": 1,
         "adapter": name,

@@ -172,10 +172,10 @@ class EngineRunner:
         return photograph
 
     def _upscale(self, job: Job, path: Path, watch: RunContext) -> dict[str, Any]:
-        from src.worker.upscale import upscale
+        from src.worker.upscale import run_upscale
 
         request = job.request | {"input": path_of(job.request["input"])}
-        return upscale(request, path, self.hardware, watch.listener, watch.cancel)
+        return run_upscale(request, path, self.hardware, watch.listener, watch.cancel)
 
 
 def _fake_seconds() -> float:

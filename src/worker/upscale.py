@@ -13,7 +13,7 @@ from src.upscaling.job import UpscaleJob
 from src.upscaling.resolve import resolve_job
 
 
-def upscale(
+def run_upscale(
     request: dict[str, Any], path: Path, hardware: Hardware, listener: Listener, cancel: CancelToken
 ) -> dict[str, Any]:
     """Enlarge the request's input to `path`; returns the result's JSON.

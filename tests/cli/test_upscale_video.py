@@ -193,9 +193,9 @@ def test_the_gpus_encoder_is_not_chosen_where_it_would_lose_something(clip, tmp_
     wide = request.model_copy(update={"compare": True})
     assert (usual_codec(request, "cuda"), usual_codec(request, "cpu")) == ("nvenc", "x264")
     for other in ({"bit_depth": 10}, {"chroma": "422"}, {"width": 1920}):
-        monkeypatch.setattr("src.media.reader.describe", lambda *_, change=other: replace(info, **change))
+        monkeypatch.setattr("src.media.reader.describe_stream", lambda *_, change=other: replace(info, **change))
         assert usual_codec(request, "cuda") == "x264", other
-    monkeypatch.setattr("src.media.reader.describe", lambda *_: replace(info, width=1000))
+    monkeypatch.setattr("src.media.reader.describe_stream", lambda *_: replace(info, width=1000))
     assert (usual_codec(request, "cuda"), usual_codec(wide, "cuda")) == ("nvenc", "x264")
 
 

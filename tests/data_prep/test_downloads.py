@@ -132,13 +132,13 @@ def archive(damage=False):
 
 def test_msr_vtt_takes_a_few_clips_out_of_the_archive(server, tmp_path):
     server.files["/m.zip"] = archive()
-    paths = download_msr_vtt.download(tmp_path, 2, f"{server.url}/m.zip", FAST, ignore)
+    paths = download_msr_vtt.download_msr_vtt(tmp_path, 2, f"{server.url}/m.zip", FAST, ignore)
     assert [path.name for path in paths] == ["video1.mp4", "video2.mp4"]
     assert paths[1].read_bytes() == bytes([2]) * 2_000_000
     assert (tmp_path / "annotations" / "MSR_VTT.json").is_file()
     fetched = len(server.asked)
     paths[0].write_bytes(b"damaged")
-    download_msr_vtt.download(tmp_path, 2, f"{server.url}/m.zip", FAST, ignore)
+    download_msr_vtt.download_msr_vtt(tmp_path, 2, f"{server.url}/m.zip", FAST, ignore)
     assert paths[0].read_bytes() == bytes([1]) * 2_000_000
     assert len(server.asked) - fetched < fetched
 
@@ -146,10 +146,10 @@ def test_msr_vtt_takes_a_few_clips_out_of_the_archive(server, tmp_path):
 def test_msr_vtt_refuses_damage_other_archives_and_servers_without_ranges(server, tmp_path):
     server.files["/m.zip"] = archive(damage=True)
     with pytest.raises(BadInputError, match="damaged in the archive"):
-        download_msr_vtt.download(tmp_path, 1, f"{server.url}/m.zip", FAST, ignore)
+        download_msr_vtt.download_msr_vtt(tmp_path, 1, f"{server.url}/m.zip", FAST, ignore)
     server.ranges = False
     with pytest.raises(BadInputError, match="whole files only"):
-        download_msr_vtt.download(tmp_path, 1, f"{server.url}/m.zip", FAST, ignore)
+        download_msr_vtt.download_msr_vtt(tmp_path, 1, f"{server.url}/m.zip", FAST, ignore)
     result = CliRunner().invoke(download_msr_vtt.msr_vtt_app(), ["--output-dir", str(tmp_path), "--limit", "0"])
     assert result.exit_code == 2
 
@@ -157,15 +157,15 @@ def test_msr_vtt_refuses_damage_other_archives_and_servers_without_ranges(server
 def test_vatex_fetches_captions_and_the_clips_that_are_there(server, tmp_path):
     server.files["/v.json"] = json.dumps([{"videoID": name, "enCap": ["x"]} for name in ("a", "b", "c")]).encode()
     server.files |= {"/a.mp4": b"aa", "/c.mp4": b"cc"}
-    assert download_vatex.download(tmp_path, None, f"{server.url}/v.json", None, FAST, ignore) == []
+    assert download_vatex.download_vatex(tmp_path, None, f"{server.url}/v.json", None, FAST, ignore) == []
     assert (tmp_path / "clips.txt").read_text("utf-8") == "a\nb\nc\n"
     template = f"{server.url}/{{id}}.mp4"
     with pytest.raises(PartialFailureError, match="1 of 3 clips could not be fetched, b first"):
-        download_vatex.download(tmp_path, None, f"{server.url}/v.json", template, FAST, ignore)
-    paths = download_vatex.download(tmp_path, 1, f"{server.url}/v.json", template, FAST, ignore)
+        download_vatex.download_vatex(tmp_path, None, f"{server.url}/v.json", template, FAST, ignore)
+    paths = download_vatex.download_vatex(tmp_path, 1, f"{server.url}/v.json", template, FAST, ignore)
     assert [path.read_bytes() for path in paths] == [b"aa"]
     with pytest.raises(MissingWeightsError, match="none of 3 clips"):
-        download_vatex.download(tmp_path / "n", None, f"{server.url}/v.json", f"{server.url}/no/{{id}}", FAST, ignore)
+        download_vatex.download_vatex(tmp_path / "n", None, f"{server.url}/v.json", f"{server.url}/no/{{id}}", FAST, ignore)
 
 
 def test_panda_prints_its_steps():

@@ -10,7 +10,7 @@ import pytest
 from src.core.errors import OutputError
 from src.core.paths import REPOSITORY
 from src.evaluation import benchmark
-from src.evaluation.bench_report import append_csv, table
+from src.evaluation.bench_report import append_csv, bench_table
 from src.evaluation.summary import summary_schema
 
 SCHEMA = REPOSITORY / "configs" / "schemas" / "project_summary.json"
@@ -53,7 +53,7 @@ def test_both_modes_in_one_run(tiny_folder, photograph, tmp_path):
      (["--page", "nowhere.md"], "nowhere.md has no place for cpu"), (["--mode", "fast"], "baseline, optimized or both")],
 )  # fmt: skip
 def test_what_cannot_be_is_known_before_anything_runs(flags, words, photograph, monkeypatch, capfd):
-    monkeypatch.setattr(benchmark, "measure", lambda *_: pytest.fail("it was measured"))
+    monkeypatch.setattr(benchmark, "measure_requests", lambda *_: pytest.fail("it was measured"))
     with pytest.raises(SystemExit) as stopped:
         benchmark.benchmark_app()(["--input-image", str(photograph), "--prompt", "pan left", *flags])
     assert stopped.value.code == 2
@@ -80,5 +80,5 @@ def test_the_table_is_aligned():
         ("mode", "profile", "steps", "seconds_median", "speedup", "peak_rss_mb", "peak_vram_mb", "memory_share",
          "temporal_score", "max_difference"), 1.0
     )  # fmt: skip
-    lines = table([row | {"psnr_to_baseline": None}]).splitlines()
+    lines = bench_table([row | {"psnr_to_baseline": None}]).splitlines()
     assert len(set(map(len, lines))) == 1

@@ -9,7 +9,7 @@ import pytest
 from src.core.errors import BadInputError, MissingFileError
 from src.evaluation.embedded import read_photographs, settings_of
 from src.evaluation.embedded_figures import Figures, MoveFigures, Reconstruction, ideal_frame, psnr, sharpness_kept
-from src.evaluation.embedded_report import BLOCK, markdown, table
+from src.evaluation.embedded_report import BLOCK, figure_rows, markdown
 from src.evaluation.pages import write_block
 from src.metrics.measured_move import MeasuredMove
 from src.pipelines.models import find_model
@@ -30,7 +30,7 @@ FIGURES = Figures(
 
 
 def test_bars():
-    rows = {name: (value, reached) for name, _, value, reached in table(FIGURES)}
+    rows = {name: (value, reached) for name, _, value, reached in figure_rows(FIGURES)}
     assert rows["Measured move is the prompt's"] == ("67 %", False)
     assert rows['"static": mean flow at 720x480'] == ("0.15 px", True)
     assert rows["VAE, medium, PSNR, mean"] == ("30.0 dB", False)

@@ -9,7 +9,7 @@ from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc
 
 from src.core.errors import BadInputError
 from src.datasets.clip_info import look
-from src.media.clips import Sampling, frames_at, read_clip, shown_size, upright
+from src.media.clips import Sampling, frames_at, read_clip, shown_size, upright_frame
 from src.media.frames import VideoInfo
 from src.media.tone import to_bt709
 
@@ -56,7 +56,7 @@ def test_wide_pixels_are_stretched(tmp_path):
 def test_the_shown_size(aspect, size):
     info = VideoInfo(32, 20, Fraction(8), Fraction(1, 8), sample_aspect_ratio=aspect, rotation=90)
     assert shown_size(info) == size
-    assert upright(np.zeros((20, 32, 3), np.uint8), info).shape == (size[0], size[1], 3)
+    assert upright_frame(np.zeros((20, 32, 3), np.uint8), info).shape == (size[0], size[1], 3)
 
 
 @pytest.mark.parametrize("burst", [True, False])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from src.media.scan import Mark, Scan, compare, judge
+from src.media.scan import Mark, Scan, compare_fields, judge_scan
 
 HEIGHT, WIDTH, COUNT = 240, 360, 12
 ROOM = 320
@@ -66,8 +66,8 @@ def _frames(picture, move, first=None, contrast=1.0, noise=0.0) -> list[np.ndarr
 
 
 def _scan(frames) -> Scan:
-    marks = [compare(*pair) for pair in pairwise(frames)]
-    return judge(False, [mark for mark in marks if mark is not None])
+    marks = [compare_fields(*pair) for pair in pairwise(frames)]
+    return judge_scan(False, [mark for mark in marks if mark is not None])
 
 
 @pytest.mark.parametrize("first", ["top", "bottom"])

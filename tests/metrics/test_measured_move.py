@@ -5,14 +5,14 @@ import pytest
 
 from src.metrics.measured_move import fit_similarity, measure
 from src.scenes.moves import PRIMITIVES, named_move
-from src.scenes.photographs import read_photograph
+from src.scenes.photographs import load_training_photograph
 from src.scenes.scene import Layer, Scene
 
 WIDTH, HEIGHT = 144, 96
 
 
 def _clip(name, speed="medium"):
-    canvas = read_photograph("coffee")
+    canvas = load_training_photograph("coffee")
     placement = np.array([[0.4, 0, -48.0], [0, 0.4, -32.0]])
     return Scene((Layer(canvas, placement),), named_move(name, speed), WIDTH, HEIGHT, 17)
 

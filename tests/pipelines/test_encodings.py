@@ -5,7 +5,7 @@ import numpy as np
 from src.core.progress import CancelToken, ignore
 from src.engine.costs import Stopwatch
 from src.engine.session import Session
-from src.pipelines.encodings import Recent
+from src.pipelines.encodings import LatestResults
 
 
 def frames(session, plan, picture):
@@ -25,7 +25,7 @@ def test_a_second_run_encodes_nothing_again_and_gives_the_same_frames(tiny_folde
 
 
 def test_the_oldest_is_forgotten():
-    recent = Recent(keep=2)
+    recent = LatestResults(keep=2)
     made = [recent.get(key, lambda key=key: key * 10) for key in (1, 2, 1, 3, 2)]
     assert made == [10, 20, 10, 30, 20]
     assert (recent.hits, recent.misses) == (1, 4)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from src.core.errors import BadInputError
-from src.scenes.moves import PRIMITIVES, SPEEDS, Move, named_move, progress, trajectory
+from src.scenes.moves import PRIMITIVES, SPEEDS, Move, eased_progress, named_move, trajectory
 
 WIDTH, HEIGHT = 240, 160
 CENTRE = np.array([(WIDTH - 1) / 2, (HEIGHT - 1) / 2])
@@ -61,7 +61,7 @@ def test_speed_a_frame_is_the_same_for_every_length():
 
 
 def test_eased_moves_rest_at_both_ends():
-    done = progress(49, eased=True)
+    done = eased_progress(49, eased=True)
     assert done[-1] == pytest.approx(1)
     assert done[1] - done[0] < 0.2 * (done[25] - done[24])
 

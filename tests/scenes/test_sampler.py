@@ -68,9 +68,9 @@ def test_held_out_photographs_are_not_trained_on():
 
 def test_every_photograph_can_be_read():
     for photograph in photographs.TRAINING + photographs.HELD_OUT:
-        assert photographs.read_photograph(photograph.name).shape[2] == 3
+        assert photographs.load_training_photograph(photograph.name).shape[2] == 3
     with pytest.raises(BadInputError, match="astronaut"):
-        photographs.read_photograph("nobody")
+        photographs.load_training_photograph("nobody")
 
 
 def test_corpus_is_deterministic_and_varied():

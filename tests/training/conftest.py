@@ -35,8 +35,8 @@ def _fresh_accelerator():
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory, small, settings):
     """A folder whose codes are fitted."""
-    from src.recipes.embedded.parts import prepare
+    from src.recipes.embedded.parts import prepare_parts
 
     folder = tmp_path_factory.mktemp("run")
-    prepare(small, settings, folder)
+    prepare_parts(small, settings, folder)
     return folder

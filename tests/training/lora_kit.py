@@ -4,11 +4,11 @@ from pathlib import Path
 
 import torch
 
-from src.data_prep.lora_demo import render
+from src.data_prep.lora_demo import render_demo
 from src.datasets.manifest import read_dataset
 from src.pipelines.models import spec_of_folder
 from src.recipes.lora.preflight import preflight
-from src.recipes.lora.run import Run, make_accelerator, train
+from src.recipes.lora.run import LoraRun, make_accelerator, train
 from src.recipes.lora.settings import LoraSettings, Samples
 from src.training.settings import Rate
 
@@ -22,7 +22,7 @@ SETTINGS = LoraSettings(
 def make_set(folder: Path, clips: int = 4, held_out: int = 2) -> Path:
     """A manifest of clips of nine frames at 64x48."""
     path = folder / "metadata.json"
-    render(path, folder / "clips", clips=clips, held_out=held_out, lengths=(9,), seed=1, size=(64, 48))
+    render_demo(path, folder / "clips", clips=clips, held_out=held_out, lengths=(9,), seed=1, size=(64, 48))
     return path
 
 
@@ -36,7 +36,7 @@ def look(metadata: Path, model: Path, output: Path, processes: int = 1, **change
 def run(metadata: Path, model: Path, output: Path, resume=None, tracker="none", **changes) -> Path:
     torch.set_num_threads(1)
     found = look(metadata, model, output, **changes)
-    return train(found, Run(output, resume, tracker), make_accelerator(found.encoders.dtype))
+    return train(found, LoraRun(output, resume, tracker), make_accelerator(found.encoders.dtype))
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -11,7 +11,7 @@ from src.pipelines.cogvideox.building import transformer
 from src.pipelines.families import family_named
 from src.pipelines.family import parts_of
 from src.recipes.embedded import transformer as embedded_transformer
-from src.recipes.embedded.transformer import compile_blocks, compile_where_possible
+from src.recipes.embedded.transformer import compile_transformer, compile_where_possible
 
 PART = parts_of(family_named("cogvideox"), "denoiser")[0]
 WIDE = replace(TINY_NANO, head_dim=48, time_embed=48)
@@ -45,7 +45,7 @@ def gradients(model, clips, groups, words):
 def test_one_graph_serves_all_blocks_batches_and_lengths(graphs):
     model = transformer(WIDE).train()
     wanted = gradients(model, 3, 2, 7)
-    compile_blocks(model, PART)
+    compile_transformer(model, PART)
     gradients(model, 48, 2, 7)  # as many clips as a head is wide, by chance
     gradients(model, 20, 3, 11)
     found = gradients(model, 3, 2, 7)

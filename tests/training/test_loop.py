@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from src.core.errors import DivergedError
-from src.recipes.embedded.parts import prepare
+from src.recipes.embedded.parts import prepare_parts
 from src.recipes.embedded.run import RECIPES
 from src.recipes.embedded.settings import Stage
 from src.training.checkpoints import CheckpointManager
@@ -120,7 +120,7 @@ def test_interrupted_runs_save(tmp_path):
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipes_learn(name, small, settings, run_folder, tmp_path):
     stage = getattr(settings, name)
-    recipe = RECIPES[name](prepare(small, settings, run_folder), stage, settings)
+    recipe = RECIPES[name](prepare_parts(small, settings, run_folder), stage, settings)
     trainer = Trainer(recipe, stage, 1, CheckpointManager(tmp_path), bf16=False)
     before = _held_loss(recipe)
     trainer.run(1e9)
@@ -135,7 +135,7 @@ def _held_loss(recipe):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_batches_are_a_function_of_the_step(name, small, settings, run_folder):
-    prepared = prepare(small, settings, run_folder)
+    prepared = prepare_parts(small, settings, run_folder)
     one, other = (RECIPES[name](prepared, getattr(settings, name), settings) for _ in range(2))
     other.batch(3)
     for part, same in zip(one.batch(5), other.batch(5), strict=True):

@@ -6,7 +6,7 @@ import pytest
 
 from src.core.errors import BadInputError, MissingFileError
 from src.data_prep.files import write_clip
-from src.datasets.clip_info import ClipInfoCache, find_cuts, look, same_clip, small_grey
+from src.datasets.clip_info import ClipInfoCache, find_cuts, look, same_clip, small_grey_frame
 from src.datasets.manifest import read_dataset
 from src.media.clips import Sampling, frames_at, read_clip
 from src.media.reader import VideoReader
@@ -182,9 +182,9 @@ def test_cuts_are_found_and_fast_moves_are_none(pixels):
     import numpy as np
 
     other = pixels[::-1, ::-1, ::-1].copy() // 2
-    moving = [small_grey(np.roll(pixels, 3 * k, axis=1)) for k in range(4)]
+    moving = [small_grey_frame(np.roll(pixels, 3 * k, axis=1)) for k in range(4)]
     assert find_cuts(moving) == ()
-    assert find_cuts([*moving, small_grey(other), small_grey(other)]) == (4,)
+    assert find_cuts([*moving, small_grey_frame(other), small_grey_frame(other)]) == (4,)
 
 
 def test_clips_keep_their_pace(tmp_path, pixels):

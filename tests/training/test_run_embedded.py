@@ -9,16 +9,25 @@ import pytest
 import torch
 from PIL import Image
 
-from src.core.config import load, validate
+from src.core.config import load_config, validate
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import CONFIGS
 from src.media.images import fit_photograph
 from src.pipelines.blueprint import NANO
 from src.recipes.embedded import run as run_embedded
-from src.recipes.embedded.parts import prepare
-from src.recipes.embedded.run import STAGES, Slice, export, run_slice, start_from, train_stage, trained, usual_stages
+from src.recipes.embedded.parts import prepare_parts
+from src.recipes.embedded.run import (
+    STAGES,
+    Slice,
+    export_embedded,
+    start_from,
+    train_slice,
+    train_stage,
+    trained,
+    usual_stages,
+)
 from src.recipes.embedded.settings import EmbeddedSettings, TransformerStage
-from src.recipes.embedded.sheets import PROMPTS, SHOWN, sample, write_sheet
+from src.recipes.embedded.sheets import PROMPTS, SHOWN, sample_clips, write_sheet
 from src.recipes.embedded.transformer import TransformerRecipe, moments_of
 from src.training.checkpoints import CheckpointManager
 
@@ -26,14 +35,14 @@ from src.training.checkpoints import CheckpointManager
 def test_a_slice_exports_a_stock_pipeline(small, settings, tmp_path, pixels):
     from diffusers import CogVideoXImageToVideoPipeline
 
-    folder = run_slice(settings, tmp_path / "run", Slice(minutes=0.02), small)
+    folder = train_slice(settings, tmp_path / "run", Slice(minutes=0.02), small)
     (folder / "README.md").write_text("card")
-    again = run_slice(settings, tmp_path / "run", Slice(minutes=0.01, stages=("transformer",)), small)
+    again = train_slice(settings, tmp_path / "run", Slice(minutes=0.01, stages=("transformer",)), small)
     assert (again / "README.md").read_text("utf-8") == "card"
     pipeline = CogVideoXImageToVideoPipeline.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     photograph = fit_photograph(pixels, small.width, small.height, "cover")
-    clip = sample(pipeline, photograph, "pan left", num_frames=9, seed=0, steps=2, guidance=3.0)
+    clip = sample_clips(pipeline, photograph, "pan left", num_frames=9, seed=0, steps=2, guidance=3.0)
     assert clip.shape == (9, small.height, small.width, 3)
 
 
@@ -48,7 +57,7 @@ def test_a_sheet_shows_each_prompt_under_its_name(small, settings, tmp_path):
 def test_what_is_exported_runs_in_a_plain_script_with_every_default(small, settings, tmp_path, pixels):
     from diffusers import CogVideoXImageToVideoPipeline
 
-    folder = run_slice(settings, tmp_path / "run", Slice(minutes=0.01, stages=("transformer",)), small)
+    folder = train_slice(settings, tmp_path / "run", Slice(minutes=0.01, stages=("transformer",)), small)
     pipeline = CogVideoXImageToVideoPipeline.from_pretrained(folder)
     assert {part.dtype for part in (pipeline.text_encoder, pipeline.vae, pipeline.transformer)} == {torch.float32}
     pipeline.set_progress_bar_config(disable=True)
@@ -64,12 +73,12 @@ def _few(set_timesteps, count, **options):
 
 @pytest.mark.parametrize("stages", [STAGES, ("decoder",), ()])
 def test_a_new_run_starts_from_an_exported_pipeline(small, settings, tmp_path, stages):
-    exported = run_slice(settings, tmp_path / "run", Slice(minutes=0.02), small)
+    exported = train_slice(settings, tmp_path / "run", Slice(minutes=0.02), small)
     start_from(exported, tmp_path / "next", small)
     assert (usual_stages(tmp_path / "run"), usual_stages(tmp_path / "next")) == (STAGES, ("decoder", "transformer"))
     for name in stages:
         train_stage(name, settings, tmp_path / "next", 0.0, blueprint=small)
-    again = export(settings, tmp_path / "next", tmp_path / "again", small)
+    again = export_embedded(settings, tmp_path / "next", tmp_path / "again", small)
     weights = sorted(file.relative_to(exported) for file in exported.rglob("*.safetensors"))
     assert {file.parts[0] for file in weights} >= {"transformer", "text_encoder", "vae"}
     for file in weights:
@@ -95,11 +104,11 @@ def test_the_transformer_begins_with_the_words_of_the_text_stage(small, settings
 
 def test_nothing_to_export(small, settings, tmp_path):
     with pytest.raises(MissingFileError, match="train_embedded"):
-        export(settings, tmp_path / "empty", tmp_path / "out", small)
+        export_embedded(settings, tmp_path / "empty", tmp_path / "out", small)
 
 
 def test_the_shipped_settings_load():
-    settings = load(CONFIGS / "training" / "embedded.yaml", EmbeddedSettings)
+    settings = load_config(CONFIGS / "training" / "embedded.yaml", EmbeddedSettings)
     for step in (0, 1000, 10**6):
         lengths = settings.transformer.lengths(step)
         assert max(lengths) <= NANO.token_frames
@@ -125,7 +134,7 @@ def test_a_token_frame_shows_eight_frames_and_the_first_one_the_photograph():
 
 
 def test_samples_hold_the_positions_of_the_token_frames_they_show(small, settings, run_folder):
-    prepared = prepare(small, settings, run_folder)
+    prepared = prepare_parts(small, settings, run_folder)
     recipe = TransformerRecipe(prepared, settings.transformer, settings)
     drawn = [recipe.batch(step) for step in range(6)]
     tokens = small.height * small.width // 8**2
@@ -138,7 +147,7 @@ def test_samples_hold_the_positions_of_the_token_frames_they_show(small, setting
 
 
 def test_rotary_positions_are_the_pipelines(small, settings, run_folder):
-    prepared = prepare(small, settings, run_folder)
+    prepared = prepare_parts(small, settings, run_folder)
     recipe = TransformerRecipe(prepared, settings.transformer, settings)
     whole = prepared.pipeline._prepare_rotary_positional_embeddings(small.height, small.width, 16, "cpu")
     assert all(torch.equal(table.flatten(0, 1), other) for table, other in zip(recipe.rotary, whole, strict=True))
@@ -155,10 +164,10 @@ def test_stages_share_what_preparing_left_of_the_time(tmp_path, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(run_embedded, "time", SimpleNamespace(monotonic=lambda: clock[0]))
     monkeypatch.setattr(run_embedded, "train_stage", stage)
-    monkeypatch.setattr(run_embedded, "export", lambda *_: None)
-    settings = load(CONFIGS / "training" / "embedded_card.yaml", EmbeddedSettings)
-    run_slice(settings, tmp_path, Slice(minutes=10))
+    monkeypatch.setattr(run_embedded, "export_embedded", lambda *_: None)
+    settings = load_config(CONFIGS / "training" / "embedded_card.yaml", EmbeddedSettings)
+    train_slice(settings, tmp_path, Slice(minutes=10))
     assert given == pytest.approx([120, 45, 375], abs=0.1)  # of 600 s: 0.2; 0.1 of 450; all 375
     given.clear()
-    run_slice(settings, tmp_path, Slice(minutes=1))
+    train_slice(settings, tmp_path, Slice(minutes=1))
     assert given[-1] == pytest.approx(0.5 * 0.72 * 60, abs=0.1)

@@ -253,10 +253,10 @@ def test_the_adapter_is_refused_on_another_base(trained, tmp_path):
 
 
 def test_clips_of_two_shapes_train_in_two_buckets(clip_set, tiny_folder, tmp_path):
-    from src.data_prep.lora_demo import render
+    from src.data_prep.lora_demo import render_demo
     from src.datasets.manifest import read_dataset, write_dataset
 
-    render(tmp_path / "tall.json", tmp_path / "tall", clips=2, held_out=0, lengths=(9,), seed=2, size=(48, 64))
+    render_demo(tmp_path / "tall.json", tmp_path / "tall", clips=2, held_out=0, lengths=(9,), seed=2, size=(48, 64))
     entries = []
     for number, path in enumerate((clip_set, tmp_path / "tall.json")):
         dataset = read_dataset(path)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from src.recipes.embedded.settings import Stage
-from src.recipes.embedded.timed import FitToTime, fitted
+from src.recipes.embedded.timed import FitToTime, fitted_to_time
 from src.training.checkpoints import CheckpointManager
 from src.training.loop import Recipe, Trainer
 from src.training.settings import Rate
@@ -43,9 +43,9 @@ def test_the_schedule_ends_with_the_time(tmp_path):
 
 
 def test_a_fitted_stage_decays_over_its_last_third():
-    stage = fitted(STAGE, done=50, more=150)
+    stage = fitted_to_time(STAGE, done=50, more=150)
     assert (stage.steps, stage.rate.decay) == (200, 60)
-    assert fitted(STAGE, done=50, more=0).steps == 51
+    assert fitted_to_time(STAGE, done=50, more=0).steps == 51
 
 
 class SlowingDown(Slow):

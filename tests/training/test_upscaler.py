@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from src.core.config import load, validate
+from src.core.config import load_config, validate
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import CONFIGS
 from src.recipes.upscaler.data import PairDataset, batches_from
@@ -23,7 +23,7 @@ from src.recipes.upscaler.losses import (
     warped_loss,
 )  # fmt: skip
 from src.recipes.upscaler.recipe import UpscalerRecipe
-from src.recipes.upscaler.run import export, run_slice
+from src.recipes.upscaler.run import export_upscaler, train_upscaler_slice
 from src.recipes.upscaler.settings import Data, Degradation, Losses, UpscalerSettings
 from src.training.settings import LoopSettings, Rate
 from src.upscaling.weights import load_network
@@ -45,7 +45,7 @@ def tiny(monkeypatch):
 
 
 def test_the_shipped_settings_load():
-    settings = load(CONFIGS / "training" / "upscaler_default.yaml", UpscalerSettings)
+    settings = load_config(CONFIGS / "training" / "upscaler_default.yaml", UpscalerSettings)
     assert (settings.preset, settings.scale) == ("fast", 2)
 
 
@@ -173,7 +173,7 @@ def test_a_loss_without_its_weights_is_off_and_says_so(tmp_path):
 
 def test_a_run_learns_and_a_resumed_one_takes_the_same_steps(tiny, tmp_path):
     short = tiny.model_copy(update={"schedule": tiny.schedule.model_copy(update={"steps": 6})})
-    run_slice(short, tmp_path / "whole", 1.0)
+    train_upscaler_slice(short, tmp_path / "whole", 1.0)
     half = short.model_copy(update={"schedule": short.schedule.model_copy(update={"steps": 6})})
     stopper = iter([False, False, False, True])
     recipe_loss = UpscalerRecipe.loss
@@ -186,24 +186,24 @@ def test_a_run_learns_and_a_resumed_one_takes_the_same_steps(tiny, tmp_path):
     UpscalerRecipe.loss = loss
     try:
         with pytest.raises(KeyboardInterrupt):
-            run_slice(half, tmp_path / "half", 1.0)
+            train_upscaler_slice(half, tmp_path / "half", 1.0)
     finally:
         UpscalerRecipe.loss = recipe_loss
-    run_slice(half, tmp_path / "half", 1.0)
-    files = [export(short, tmp_path / name, tmp_path / f"{name}.safetensors") for name in ("whole", "half")]
+    train_upscaler_slice(half, tmp_path / "half", 1.0)
+    files = [export_upscaler(short, tmp_path / name, tmp_path / f"{name}.safetensors") for name in ("whole", "half")]
     for one, other in zip(*(load_network(file).parameters() for file in files), strict=True):
         assert torch.equal(one, other)
 
 
 def test_another_scale_begins_with_what_fits(tiny, tmp_path):
-    run_slice(tiny.model_copy(update={"schedule": LoopSettings(steps=1)}), tmp_path / "two", 1.0)
-    file = export(tiny, tmp_path / "two", tmp_path / "two.safetensors")
+    train_upscaler_slice(tiny.model_copy(update={"schedule": LoopSettings(steps=1)}), tmp_path / "two", 1.0)
+    file = export_upscaler(tiny, tmp_path / "two", tmp_path / "two.safetensors")
     larger = tiny.model_copy(update={"scale": 4, "schedule": LoopSettings(steps=0)})
-    run_slice(larger, tmp_path / "four", 1.0, start_from=file)
-    made = load_network(export(larger, tmp_path / "four", tmp_path / "four.safetensors"))
+    train_upscaler_slice(larger, tmp_path / "four", 1.0, start_from=file)
+    made = load_network(export_upscaler(larger, tmp_path / "four", tmp_path / "four.safetensors"))
     assert torch.equal(made.down.weight, load_network(file).down.weight) and made.spec.scale == 4
     with pytest.raises(MissingFileError, match="train_upscaler"):
-        export(tiny, tmp_path / "none", tmp_path / "x.safetensors")
+        export_upscaler(tiny, tmp_path / "none", tmp_path / "x.safetensors")
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError("in a callback"), KeyboardInterrupt()])
@@ -216,9 +216,9 @@ def test_data_workers_end_with_the_run(tiny, tmp_path, monkeypatch, error):
         if error is not None:
             raise error
 
-    monkeypatch.setattr("src.recipes.upscaler.run.Say.__call__", look)
+    monkeypatch.setattr("src.recipes.upscaler.run.ConsoleLog.__call__", look)
     before = len(psutil.Process().children())
     with nullcontext() if error is None else pytest.raises(type(error)):
-        run_slice(settings, tmp_path, 0.001)
+        train_upscaler_slice(settings, tmp_path, 0.001)
     assert seen[0] >= before + 2
     assert len(psutil.Process().children()) == before

@@ -140,8 +140,8 @@ def test_dolby_vision_is_told(hdr, enlarge, monkeypatch):
     """No encoder here writes it, so the header is said to hold it."""
     from src.media import reader
 
-    real = reader.describe
-    monkeypatch.setattr(reader, "describe", lambda *given: replace(real(*given), dolby_vision=True))
+    real = reader.describe_stream
+    monkeypatch.setattr(reader, "describe_stream", lambda *given: replace(real(*given), dolby_vision=True))
     assert "Dolby Vision metadata are not kept" in enlarge(hdr).lost[0]
 
 

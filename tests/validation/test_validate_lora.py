@@ -8,13 +8,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from src.core.config import load
+from src.core.config import load_config
 from src.core.errors import BadInputError
 from src.core.paths import CONFIGS
 from src.metrics.trained_motion import certainty, likeness, motion_in, motion_of
 from src.scenes.moves import PRIMITIVES, TAUGHT, named_move
 from src.scenes.sampler import SceneSampler
-from src.validation.compare import Summary, judge, measured, summarise
+from src.validation.compare import Summary, measured, summarise, verdicts_of
 from src.validation.scenarios import Scenarios, Thresholds, load_scenarios
 from src.validation.validate_lora import validate_app
 
@@ -85,13 +85,13 @@ def test_verdicts():
     base = Summary(clips=10, temporal_score=0.8, first_frame=25.0, amount=1, shows=1)
     good = Summary(clips=10, temporal_score=0.7, first_frame=24.5, amount=1, shows=9)
     wanted = Thresholds(adapter_shows=0.9, base_shows=0.1, first_frame_loss=1, temporal_loss=0.2, held_out_ratio=1)
-    assert all(verdict.reached for verdict in judge(wanted, base, good, (0.5, 0.4)))
+    assert all(verdict.reached for verdict in verdicts_of(wanted, base, good, (0.5, 0.4)))
     bad = good.model_copy(update={"shows": 8, "first_frame": 23.0})
-    missed = {verdict.name for verdict in judge(wanted, base, bad, (0.5, 0.6)) if not verdict.reached}
+    missed = {verdict.name for verdict in verdicts_of(wanted, base, bad, (0.5, 0.6)) if not verdict.reached}
     assert missed == {"adapter_shows", "first_frame_loss", "held_out_ratio"}
-    unknown = judge(wanted, base, good, None)[-1]
+    unknown = verdicts_of(wanted, base, good, None)[-1]
     assert (unknown.found, unknown.reached) == ("not measured", None)
-    assert judge(Thresholds(), base, bad, None) == []
+    assert verdicts_of(Thresholds(), base, bad, None) == []
 
 
 def test_the_shipped_scenarios():
@@ -112,7 +112,7 @@ def test_files_that_are_none(tmp_path):
         with pytest.raises(BadInputError, match=sentence):
             load_scenarios(path)
     with pytest.raises(BadInputError):
-        load(path, Scenarios)
+        load_config(path, Scenarios)
 
 
 def test_the_command_compares_and_judges(clip_set, tiny_folder, tmp_path):

@@ -199,11 +199,11 @@ def _told(item: Planned, error: Exception) -> str:
 
 
 def _skipped(item: Planned) -> Outcome | None:
-    result = finished(item.request.output_path, item.plans)
+    result = finished_result(item.request.output_path, item.plans)
     return Outcome(item.job.id, "skipped", 0.0, result) if result else None
 
 
-def finished(path: Path, plans: tuple[Plan, ...]) -> Result | None:
+def finished_result(path: Path, plans: tuple[Plan, ...]) -> Result | None:
     """The result that lies at `path` already: its manifest is valid, is of one of these plans (or of what
     stepping down made of one), and its clip whole."""
     try:

@@ -12,7 +12,7 @@ from torch import Tensor
 from src.core.finite import check_made
 from src.core.plan import Plan
 from src.pipelines.cogvideox.rotary import missing_frames, offset, rotary_positions
-from src.pipelines.sides import Clip
+from src.pipelines.sides import ClipState
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Conditioning:
 
 
 @torch.no_grad()
-def begin(pipe: Any, plan: Plan, pixels: np.ndarray, generator: torch.Generator) -> Clip:
+def begin(pipe: Any, plan: Plan, pixels: np.ndarray, generator: torch.Generator) -> ClipState:
     """Encode prompt and photograph ((H, W, 3) uint8 at native size) and draw the starting noise (1,
     F, C, h, w)."""
     embeds = encode_prompts(pipe, plan)
@@ -55,7 +55,7 @@ def begin(pipe: Any, plan: Plan, pixels: np.ndarray, generator: torch.Generator)
         pipe.transformer, size.height, size.width, ratio, latents.shape[1], device
     )
     start = Conditioning(embeds, image_latents, rotary, offset(pipe.transformer, latents), padding)
-    return Clip(generator, latents * pipe.scheduler.init_noise_sigma, start)
+    return ClipState(generator, latents * pipe.scheduler.init_noise_sigma, start)
 
 
 def encode_prompts(pipe: Any, plan: Plan) -> Tensor:

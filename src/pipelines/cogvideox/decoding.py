@@ -30,7 +30,7 @@ def decode(
     if tiling:
         yield decode_tiled(vae, z)
         return
-    cache, spans = None, list(pieces(vae.num_latent_frames_batch_size, z.shape[2]))
+    cache, spans = None, list(latent_pieces(vae.num_latent_frames_batch_size, z.shape[2]))
     for number, (begin, end) in enumerate(spans, start=1):
         cancel.check()
         part = z[:, :, begin:end]
@@ -40,7 +40,7 @@ def decode(
         yield to_uint8(sample)
 
 
-def pieces(size: int, count: int) -> Iterator[tuple[int, int]]:
+def latent_pieces(size: int, count: int) -> Iterator[tuple[int, int]]:
     """Where each piece of `count` latent frames begins and ends: the first has what `size` leaves
     over too."""
     begin = 0

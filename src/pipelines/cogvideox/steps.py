@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from src.pipelines.cogvideox.rotary import joined
-from src.pipelines.sides import Clip, Step
+from src.pipelines.sides import ClipState, Step
 
 
-def predict(pipe: Any, clips: Sequence[Clip], step: Step) -> Sequence[Tensor]:
+def predict(pipe: Any, clips: Sequence[ClipState], step: Step) -> Sequence[Tensor]:
     """Each clip's prediction (1, F, C, h, w) in float32: p = p_u + w (p_c - p_u), arXiv:2207.12598,
     skipped for w <= 1.
 
@@ -30,7 +30,7 @@ def predict(pipe: Any, clips: Sequence[Clip], step: Step) -> Sequence[Tensor]:
     return prediction.split(1)[: len(clips)]
 
 
-def _forward(pipe: Any, pairs: Sequence[tuple[Clip, int]], step: Step) -> Tensor:
+def _forward(pipe: Any, pairs: Sequence[tuple[ClipState, int]], step: Step) -> Tensor:
     """The transformer on clips and branches of guidance: (pairs, F, C, h, w) in float32."""
     noisy = pipe.scheduler.scale_model_input(
         torch.cat([clip.latents for clip, _ in pairs]), step.timestep
@@ -50,7 +50,7 @@ def _forward(pipe: Any, pairs: Sequence[tuple[Clip, int]], step: Step) -> Tensor
         )[0].float()
 
 
-def advance(pipe: Any, clip: Clip, prediction: Tensor, step: Step) -> None:
+def advance(pipe: Any, clip: ClipState, prediction: Tensor, step: Step) -> None:
     """One scheduler step: the next latents and, where the solver gives it, the estimate of the
     clean ones."""
     scheduler = pipe.scheduler
@@ -70,6 +70,6 @@ def advance(pipe: Any, clip: Clip, prediction: Tensor, step: Step) -> None:
     clip.latents = made.to(clip.start.prompt_embeds.dtype)
 
 
-def finish(pipe: Any, clip: Clip) -> Tensor:
+def finish(pipe: Any, clip: ClipState) -> Tensor:
     """Clean latents (1, F, C, h, w) without the padding."""
     return clip.latents[:, clip.start.padding :]

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from src.core.plan import Plan, SessionKey
 from src.core.progress import CancelToken, Listener, Progress
-from src.pipelines.fake.parts import KINDS, Pipe, load_part, spread, to_tensor
+from src.pipelines.fake.parts import KINDS, FakePipe, frame_tensor, load_part, spread
 from src.pipelines.pixels import to_uint8
-from src.pipelines.sides import Clip, Step
+from src.pipelines.sides import ClipState, Step
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Start:
     photograph: Tensor
 
 
-def load(folder: Path, dtype: torch.dtype, parts: Sequence[str]) -> Pipe:
+def load(folder: Path, dtype: torch.dtype, parts: Sequence[str]) -> FakePipe:
     from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
         FlowMatchEulerDiscreteScheduler,
     )
 
     scheduler = FlowMatchEulerDiscreteScheduler.from_pretrained(folder / "scheduler")
-    return Pipe(
+    return FakePipe(
         {name: load_part(folder, name, dtype) if name in parts else None for name in KINDS},
         scheduler,
     )
@@ -52,17 +52,17 @@ def make_scheduler(stock: Any, plan: Plan, device: str) -> Any:
 
 
 @torch.no_grad()
-def begin(pipe: Pipe, plan: Plan, pixels: np.ndarray, generator: torch.Generator) -> Clip:
+def begin(pipe: FakePipe, plan: Plan, pixels: np.ndarray, generator: torch.Generator) -> ClipState:
     words = tuple(
         pipe.encode_prompt(text, plan.max_sequence_length)
         for text in (plan.negative_prompt, plan.prompt)
     )
-    picture = to_tensor(pixels).to(words[0])
+    picture = frame_tensor(pixels).to(words[0])
     latents, photograph = pipe.prepare(picture, plan.num_frames, generator)
-    return Clip(generator, latents, Start((words[0], words[1]), photograph))
+    return ClipState(generator, latents, Start((words[0], words[1]), photograph))
 
 
-def predict(pipe: Pipe, clips: Sequence[Clip], step: Step) -> Sequence[Tensor]:
+def predict(pipe: FakePipe, clips: Sequence[ClipState], step: Step) -> Sequence[Tensor]:
     network: Any = pipe.mover
     filled = [*clips, *[clips[0]] * (step.rows - len(clips))]
     branches = (0, 1) if step.scale > 1 else (1,)
@@ -77,7 +77,7 @@ def predict(pipe: Pipe, clips: Sequence[Clip], step: Step) -> Sequence[Tensor]:
     return made.split(1)[: len(clips)]
 
 
-def advance(pipe: Pipe, clip: Clip, prediction: Tensor, step: Step) -> None:
+def advance(pipe: FakePipe, clip: ClipState, prediction: Tensor, step: Step) -> None:
     clip.x0 = clip.latents - step.timestep / 1000 * prediction
     # A scheduler counts its steps; clips that share them are each at the same one.
     pipe.scheduler._step_index = pipe.scheduler.index_for_timestep(step.timestep)
@@ -86,13 +86,13 @@ def advance(pipe: Pipe, clip: Clip, prediction: Tensor, step: Step) -> None:
     ]
 
 
-def finish(pipe: Pipe, clip: Clip) -> Tensor:
+def finish(pipe: FakePipe, clip: ClipState) -> Tensor:
     return clip.latents
 
 
 @torch.no_grad()
 def decode(
-    pipe: Pipe, latents: Tensor, listener: Listener, cancel: CancelToken, tiling: bool = False
+    pipe: FakePipe, latents: Tensor, listener: Listener, cancel: CancelToken, tiling: bool = False
 ) -> Iterator[np.ndarray]:
     """A latent frame at a time; tiles make no difference to a decoder that sees one cell."""
     vae: Any = pipe.pixels
@@ -106,7 +106,7 @@ def decode(
 
 
 @torch.no_grad()
-def picture(pipe: Pipe, estimate: Tensor) -> np.ndarray:
+def picture(pipe: FakePipe, estimate: Tensor) -> np.ndarray:
     vae: Any = pipe.pixels
     return to_uint8(vae.decode(estimate[:, :, -1]).movedim(0, 1)[None])[0]
 

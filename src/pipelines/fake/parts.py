@@ -43,7 +43,7 @@ class Attention(nn.Module):
         return F.scaled_dot_product_attention(self.to_q(tokens), self.to_k(seen), self.to_v(seen))
 
 
-class Layer(nn.Module):
+class FakeLayer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.norm, self.attention, self.mlp = (
@@ -64,7 +64,7 @@ class Mover(nn.Module, CacheMixin):
     def __init__(self) -> None:
         super().__init__()
         self.into, self.out = nn.Linear(2 * CHANNELS + 1, WIDTH), nn.Linear(WIDTH, CHANNELS)
-        self.layers = nn.ModuleList(Layer() for _ in range(2))
+        self.layers = nn.ModuleList(FakeLayer() for _ in range(2))
 
     def forward(self, latents: Tensor, timestep: Tensor, words: Tensor) -> Tensor:
         grid = latents.movedim(1, -1)
@@ -93,14 +93,14 @@ class Pixels(nn.Module):
 KINDS: dict[str, Callable[[], nn.Module]] = {"words": Words, "mover": Mover, "pixels": Pixels}
 
 
-class Pipe:
+class FakePipe:
     """What stands for a diffusers pipeline; called, it is the stock one."""
 
     def __init__(self, parts: dict[str, nn.Module | None], scheduler: Any) -> None:
         self.words, self.mover, self.pixels = (parts[name] for name in KINDS)
         self.scheduler = scheduler
 
-    def to(self, device: torch.device) -> "Pipe":
+    def to(self, device: torch.device) -> "FakePipe":
         for name in KINDS:
             getattr(self, name).to(device)
         return self
@@ -149,7 +149,7 @@ class Pipe:
         """The stock call; its loop is its own. Frames (F, H, W, 3) in 0..1."""
         network: Any = self.mover
         told = [self.encode_prompt(text or "", words) for text in (negative_prompt, prompt)]
-        latents, photograph = self.prepare(to_tensor(np.asarray(image)), num_frames, generator)
+        latents, photograph = self.prepare(frame_tensor(np.asarray(image)), num_frames, generator)
         self.scheduler.set_timesteps(sigmas=list(sigmas))
         for step, timestep in enumerate(self.scheduler.timesteps):
             known = torch.cat([latents, photograph], dim=1)
@@ -170,7 +170,7 @@ class Pipe:
         )
 
 
-def to_tensor(pixels: np.ndarray) -> Tensor:
+def frame_tensor(pixels: np.ndarray) -> Tensor:
     """(H, W, 3) uint8 to (1, 3, H, W) in -1..1."""
     return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
 

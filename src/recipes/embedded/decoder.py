@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from src.recipes.embedded.parts import CPU, Prepared, on_device, scenes_of
+from src.recipes.embedded.parts import CPU, PreparedParts, on_device, scenes_of
 from src.recipes.embedded.settings import DecoderStage, EmbeddedSettings
 from src.training.loop import Recipe
 
@@ -30,7 +30,7 @@ class DecoderRecipe(Recipe):
     name = "decoder"
 
     def __init__(
-        self, prepared: Prepared, stage: DecoderStage, settings: EmbeddedSettings, device: torch.device = CPU
+        self, prepared: PreparedParts, stage: DecoderStage, settings: EmbeddedSettings, device: torch.device = CPU
     ) -> None:
         self.stage, self.seed, self.device = stage, settings.seed + 1, device
         self.codes, self.frames = prepared.codes.to(device), prepared.blueprint.num_frames

@@ -28,7 +28,7 @@ CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedParts:
     """What both stages start from: the untrained pipeline with its final encoder, and the codes it computes."""
 
     blueprint: Blueprint
@@ -46,7 +46,7 @@ class Prepared:
         return small_of(self.blueprint)
 
 
-def prepare(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path) -> Prepared:
+def prepare_parts(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path) -> PreparedParts:
     """Build the pipeline; tokenizer and codes are learned once and then read back from `folder`."""
     pipeline = assemble(blueprint, [], settings.seed, _tokenizer(blueprint, settings, Path(folder) / "tokenizer"))
     file = Path(folder) / CODES
@@ -56,7 +56,7 @@ def prepare(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path) -> P
     small = small_of(blueprint)
     small.install(codes, pipeline.vae)
     small.see_frames_alone(pipeline.vae.decoder)
-    return Prepared(blueprint, pipeline, codes)
+    return PreparedParts(blueprint, pipeline, codes)
 
 
 def _tokenizer(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path) -> Any:
@@ -120,7 +120,7 @@ def drawn_length(share: float, random: np.random.Generator) -> int | None:
     return STOCK_TEXT_LENGTH if random.random() < share else None
 
 
-def token_ids(prepared: Prepared, prompts: list[str], length: int | None = None) -> Tensor:
+def token_ids(prepared: PreparedParts, prompts: list[str], length: int | None = None) -> Tensor:
     """(B, S) ids, padded to `length`, or to the blueprint's."""
     length = length or prepared.blueprint.text_length
     options = {"padding": "max_length", "max_length": length, "truncation": True, "return_tensors": "pt"}

@@ -18,12 +18,12 @@ from src.core.paths import beside
 from src.pipelines.blueprint import NANO, Blueprint
 from src.pipelines.building import small_of
 from src.recipes.embedded.decoder import DecoderRecipe
-from src.recipes.embedded.parts import CODES, Prepared, prepare, save_codes
+from src.recipes.embedded.parts import CODES, PreparedParts, prepare_parts, save_codes
 from src.recipes.embedded.settings import EmbeddedSettings
 from src.recipes.embedded.text import TextRecipe
 from src.recipes.embedded.timed import FitToTime
 from src.recipes.embedded.transformer import TransformerRecipe
-from src.training.callbacks import Callback, CsvLog, Every, Say
+from src.training.callbacks import Callback, ConsoleLog, CsvLog, Periodic
 from src.training.checkpoints import CheckpointManager
 from src.training.loop import Trainer
 
@@ -47,7 +47,7 @@ class Slice:
     """Cut each stage's schedule to the time that it has, as it turns out."""
 
 
-def run_slice(settings: EmbeddedSettings, folder: Path, piece: Slice, blueprint: Blueprint = NANO) -> Path:
+def train_slice(settings: EmbeddedSettings, folder: Path, piece: Slice, blueprint: Blueprint = NANO) -> Path:
     """Train one slice in `folder`, resuming what lies there; returns the exported pipeline's folder."""
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -57,7 +57,7 @@ def run_slice(settings: EmbeddedSettings, folder: Path, piece: Slice, blueprint:
         left = (end - time.monotonic()) * shares[index] / sum(shares[index:])
         seconds = max(left, LEAST * 60 * piece.minutes * shares[index] / sum(shares))
         train_stage(name, settings, folder, seconds, piece.sheet_minutes, blueprint, piece.fit)
-    return export(settings, folder, folder / "pipeline", blueprint)
+    return export_embedded(settings, folder, folder / "pipeline", blueprint)
 
 
 def train_stage(
@@ -75,7 +75,7 @@ def train_stage(
     no more of them than is left by LEAST.
     """
     until = time.monotonic() + seconds
-    prepared = prepare(blueprint, settings, folder)
+    prepared = prepare_parts(blueprint, settings, folder)
     stage = getattr(settings, name)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     recipe, fast = RECIPES[name](prepared, stage, settings, device), bf16_is_fast(device.type)
@@ -152,7 +152,7 @@ def _read_part(folder: Path) -> dict[str, torch.Tensor]:
 def _callbacks(
     name: str, settings: EmbeddedSettings, folder: Path, sheet_minutes: float, blueprint: Blueprint
 ) -> list[Callback]:
-    callbacks: list[Callback] = [CsvLog(folder / f"{name}.csv"), Say()]
+    callbacks: list[Callback] = [CsvLog(folder / f"{name}.csv"), ConsoleLog()]
     if sheet_minutes:
 
         def sheet(step: int) -> None:
@@ -161,11 +161,13 @@ def _callbacks(
             pipeline = trained(settings, folder, blueprint)[0].pipeline
             write_sheet(pipeline, folder / "sheets" / f"{name}-{step:06d}.png", blueprint)
 
-        callbacks.append(Every(sheet_minutes, sheet))
+        callbacks.append(Periodic(sheet_minutes, sheet))
     return callbacks
 
 
-def trained(settings: EmbeddedSettings, folder: Path, blueprint: Blueprint = NANO) -> tuple[Prepared, dict[str, int]]:
+def trained(
+    settings: EmbeddedSettings, folder: Path, blueprint: Blueprint = NANO
+) -> tuple[PreparedParts, dict[str, int]]:
     """The pipeline with the averaged weights of the newest checkpoints, and each stage's step.
 
     A stage that has not been trained here (step 0) has the weights that the run starts from.
@@ -173,7 +175,7 @@ def trained(settings: EmbeddedSettings, folder: Path, blueprint: Blueprint = NAN
     folder = Path(folder)
     if not (folder / "codes.safetensors").is_file():
         raise MissingFileError(f"{folder} holds no training run; start one with python -m src.train_embedded")
-    prepared = prepare(blueprint, settings, folder)
+    prepared = prepare_parts(blueprint, settings, folder)
     steps = {}
     for name in STAGES:
         state = CheckpointManager(folder / name).latest()
@@ -202,7 +204,7 @@ LARGEST = "14MB"
 """Of one file of weights in the repository; larger parts are split, as diffusers does it."""
 
 
-def export(settings: EmbeddedSettings, folder: Path, target: Path, blueprint: Blueprint = NANO) -> Path:
+def export_embedded(settings: EmbeddedSettings, folder: Path, target: Path, blueprint: Blueprint = NANO) -> Path:
     """Write the averaged weights in fp16 as a diffusers folder, whole or not at all; a README there is kept."""
     prepared, steps = trained(settings, folder, blueprint)
     target, partial = Path(target), beside(Path(target), "partial")

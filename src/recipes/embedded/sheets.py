@@ -15,7 +15,7 @@ from src.media.images import fit_photograph
 from src.pipelines.blueprint import NANO, Blueprint
 from src.pipelines.families import family_named
 from src.pipelines.models import find_model
-from src.scenes.photographs import HELD_OUT, read_photograph
+from src.scenes.photographs import HELD_OUT, load_training_photograph
 
 PROMPTS = (
     "pan left", "Press briefing at city hall, the camera slowly pans right", "tilt up", "fast tilt down",
@@ -24,7 +24,7 @@ PROMPTS = (
 SHOWN = 5
 
 
-def sample(
+def sample_clips(
     pipeline: Any,
     photograph: np.ndarray,
     prompt: str,
@@ -69,9 +69,9 @@ def write_sheet(pipeline: Any, file: Path, blueprint: Blueprint = NANO, num_fram
     usual, rows = find_model("nano").defaults, []
     for index, prompt in enumerate(PROMPTS):
         name = HELD_OUT[index % len(HELD_OUT)].name
-        photograph = fit_photograph(read_photograph(name), blueprint.width, blueprint.height, "cover")
+        photograph = fit_photograph(load_training_photograph(name), blueprint.width, blueprint.height, "cover")
         frames = min(num_frames, blueprint.num_frames)
-        clip = sample(pipeline, photograph, prompt, frames, 0, usual.num_inference_steps, usual.guidance_scale)
+        clip = sample_clips(pipeline, photograph, prompt, frames, 0, usual.num_inference_steps, usual.guidance_scale)
         rows.append(labelled(strip(clip), prompt))
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(rows)).save(file)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from src.recipes.embedded.parts import CPU, Prepared, drawn_length, token_ids, without_move
+from src.recipes.embedded.parts import CPU, PreparedParts, drawn_length, token_ids, without_move
 from src.recipes.embedded.settings import EmbeddedSettings, TextStage
 from src.scenes.moves import PAN, PUSH, ROLL, TILT, Move
 from src.scenes.sampler import SceneSampler
@@ -36,7 +36,7 @@ class TextRecipe(Recipe):
     name = "text"
 
     def __init__(
-        self, prepared: Prepared, stage: TextStage, settings: EmbeddedSettings, device: torch.device = CPU
+        self, prepared: PreparedParts, stage: TextStage, settings: EmbeddedSettings, device: torch.device = CPU
     ) -> None:
         self.prepared, self.stage, self.seed = prepared, stage, settings.seed + 3
         self.sampler = SceneSampler(prepared.blueprint.width, prepared.blueprint.height, self.seed)

@@ -43,7 +43,7 @@ class FitToTime:
             now = time.monotonic()
             pace = (now - self._began) / self.seen
             more = int(max(0.0, self._until - now) / pace)
-            trainer.stage = self.recipe.stage = fitted(trainer.stage, report.step, more)
+            trainer.stage = self.recipe.stage = fitted_to_time(trainer.stage, report.step, more)
             logger.debug("{}: {:.3f} s a step, {} steps in all", self.recipe.name, pace, trainer.stage.steps)
             self._begin(report.step)
 
@@ -51,7 +51,7 @@ class FitToTime:
         self._begun_at, self._began = step, time.monotonic()
 
 
-def fitted(stage: Stage, done: int, more: int) -> Stage:
+def fitted_to_time(stage: Stage, done: int, more: int) -> Stage:
     """The stage with `more` steps after those that are done, and its decay at the end of them."""
     steps = done + max(1, more)
     rate = stage.rate.model_copy(update={"decay": max(1, int(DECAY * steps))})

@@ -18,7 +18,7 @@ from src.pipelines.compiling import Compiled
 from src.pipelines.family import Part, parts_of
 from src.pipelines.learning import Objective, Small
 from src.pipelines.linear_codes import POSTERIOR_LOGVAR
-from src.recipes.embedded.parts import CPU, Prepared, drawn_length, on_device, scenes_of, token_ids, without_move
+from src.recipes.embedded.parts import CPU, PreparedParts, drawn_length, on_device, scenes_of, token_ids, without_move
 from src.recipes.embedded.settings import EmbeddedSettings, TransformerStage
 from src.recipes.lora.image_noise import image_noise
 from src.training.loop import Recipe
@@ -37,7 +37,7 @@ class Denoising(nn.Module):
         return self.small.denoise(self.transformer, noisy, condition, text, timesteps, rotary)
 
 
-def compile_blocks(transformer: nn.Module, part: Part) -> None:
+def compile_transformer(transformer: nn.Module, part: Part) -> None:
     """Compile the blocks in place: they share one graph for all batches and lengths, so it takes the time of one.
 
     Sizes that are equal by chance, 48 clips and heads 48 wide, are not taken for one size: the next batch would compile
@@ -57,7 +57,7 @@ def compile_where_possible(transformer: nn.Module, part: Part, device: str = "cu
     if lacking:
         logger.warning("the blocks train uncompiled, more slowly; this machine lacks {}", lacking)
         return
-    compile_blocks(transformer, part)
+    compile_transformer(transformer, part)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class TransformerRecipe(Recipe):
     name = "transformer"
 
     def __init__(
-        self, prepared: Prepared, stage: TransformerStage, settings: EmbeddedSettings, device: torch.device = CPU
+        self, prepared: PreparedParts, stage: TransformerStage, settings: EmbeddedSettings, device: torch.device = CPU
     ) -> None:
         self.prepared, self.stage, self.seed, self.device = prepared, stage, settings.seed + 2, device
         self.codes = prepared.codes.to(device)
@@ -94,7 +94,7 @@ class TransformerRecipe(Recipe):
         self.model.train()
         if device.type == "cuda":
             compile_where_possible(pipeline.transformer, parts_of(prepared.family, "denoiser")[0])
-        self.objective = objective_of(prepared)
+        self.objective = embedded_objective(prepared)
         self.rotary = self._all_rotary()
 
     def batch(self, step: int) -> dict[str, Tensor]:
@@ -157,7 +157,7 @@ class TransformerRecipe(Recipe):
         self.scenes.close()
 
 
-def objective_of(prepared: Prepared) -> Objective:
+def embedded_objective(prepared: PreparedParts) -> Objective:
     """What the pipeline's own scheduler says is predicted."""
     training = prepared.family.training
     if training is None:

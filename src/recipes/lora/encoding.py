@@ -125,10 +125,10 @@ def noisy_image(vae: Any, pixels: Tensor, generator: torch.Generator) -> Tensor:
     """(C, h, w): pixels (1, 3, 1, H, W) with image noise, encoded and sampled; drawn on the CPU."""
     first = next(vae.parameters())
     posterior = vae.encode(image_noise(pixels, generator).to(first)).latent_dist
-    return sample(posterior.mean, posterior.logvar, generator)[0, :, 0]
+    return sample_latents(posterior.mean, posterior.logvar, generator)[0, :, 0]
 
 
-def sample(mean: Tensor, logvar: Tensor, generator: torch.Generator) -> Tensor:
+def sample_latents(mean: Tensor, logvar: Tensor, generator: torch.Generator) -> Tensor:
     """A draw from the posterior, with noise from a CPU generator."""
     noise = torch.randn(mean.shape, generator=generator).to(mean)
     return mean + (0.5 * logvar).exp() * noise

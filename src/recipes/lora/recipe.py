@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from src.pipelines.learning import Objective
 from src.pipelines.loading import DTYPES
 from src.recipes.lora.buckets import Batches, Draw, sample_seed
-from src.recipes.lora.encoding import ClipSource, Share, sample
+from src.recipes.lora.encoding import ClipSource, Share, sample_latents
 from src.recipes.lora.encoding_cache import Encoders, EncodingCache
 from src.recipes.lora.settings import LoraSettings
 from src.training.loop import Recipe
@@ -75,7 +75,7 @@ class LoraRecipe(Recipe):
         self, item: Item, entry: dict[str, Tensor], generator: torch.Generator, timestep: float, which: int,
         shown: Tensor, prompt: str,
     ) -> dict[str, Any]:  # fmt: skip
-        clean = self.objective.clean(sample(entry["mean"].float(), entry["logvar"].float(), generator))
+        clean = self.objective.clean(sample_latents(entry["mean"].float(), entry["logvar"].float(), generator))
         return {
             "clean": clean, "noise": torch.randn(clean.shape, generator=generator),
             "image": self.objective.image(entry["images"][which].float()), "shown": shown,

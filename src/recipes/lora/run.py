@@ -26,7 +26,7 @@ from src.recipes.lora.preflight import Preflight
 from src.recipes.lora.recipe import Item, LoraRecipe
 from src.recipes.lora.samples import SampleMaker
 from src.recipes.lora.settings import LoraSettings
-from src.training.callbacks import Callback, Say
+from src.training.callbacks import Callback, ConsoleLog
 from src.training.checkpoints import CheckpointManager
 from src.training.loop import Trainer
 from src.training.trackers import Tracker, make_tracker
@@ -37,7 +37,7 @@ MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
 @dataclass(frozen=True)
-class Run:
+class LoraRun:
     """Where a run writes and how it goes on. resume: None, "latest", or a checkpoint's folder."""
 
     output: Path
@@ -110,7 +110,7 @@ def identity_of(found: Preflight) -> dict[str, str]:
     }
 
 
-def train(found: Preflight, run: Run, accelerator: Accelerator, listener: Listener = ignore) -> Path:
+def train(found: Preflight, run: LoraRun, accelerator: Accelerator, listener: Listener = ignore) -> Path:
     """Train to the end; returns the final adapter's folder.
 
     Raises DivergedError, OutputError or CancelledError; the last good checkpoint is kept in `output/state`.
@@ -145,7 +145,7 @@ def train(found: Preflight, run: Run, accelerator: Accelerator, listener: Listen
     return final
 
 
-def _make_room(run: Run) -> None:
+def _make_room(run: LoraRun) -> None:
     """A new run moves an earlier one of the same folder aside instead of mixing with it or deleting it."""
     if run.resume is not None or not (run.output / "state").is_dir():
         return
@@ -155,7 +155,7 @@ def _make_room(run: Run) -> None:
     logger.warning("{} held a run; it is kept as {}", run.output, former)
 
 
-def _resume(trainer: Trainer, run: Run) -> int:
+def _resume(trainer: Trainer, run: LoraRun) -> int:
     """The step to begin at. Raises MissingFileError where there is nothing to resume."""
     if run.resume is None:
         return 0
@@ -185,7 +185,7 @@ def _shown(found: Preflight) -> list[Item]:
     return [replace(item, prompt=samples.prompts[k % len(samples.prompts)]) for k, item in enumerate(items)]
 
 
-def _writer(found: Preflight, recipe: LoraRecipe, run: Run):
+def _writer(found: Preflight, recipe: LoraRecipe, run: LoraRun):
     origin = Origin(found.spec.source, found.base_sha256, found.dataset.sha256, found.dataset.rights())
 
     def write(name: str, epoch: int, step: int) -> Path:
@@ -195,13 +195,13 @@ def _writer(found: Preflight, recipe: LoraRecipe, run: Run):
     return write
 
 
-def _tracker(found: Preflight, run: Run) -> Tracker | None:
+def _tracker(found: Preflight, run: LoraRun) -> Tracker | None:
     config = found.settings.model_dump(mode="json") | {"model": found.spec.id, "manifest": found.dataset.sha256}
     return make_tracker(run.tracker, run.name, home(), config)
 
 
 def _callbacks(
-    begin: int, trainer: Trainer, recipe: LoraRecipe, epoch_end: EpochEnd, run: Run, tracker: Tracker | None
+    begin: int, trainer: Trainer, recipe: LoraRecipe, epoch_end: EpochEnd, run: LoraRun, tracker: Tracker | None
 ) -> list[Callback]:
     callbacks: list[Callback] = [epoch_end]
     if begin == 0:
@@ -211,4 +211,4 @@ def _callbacks(
     metrics = Metrics(run.name, begin, recipe.batches.steps_per_epoch, epoch_end, tracker)
     if begin == 0:
         metrics.log(0, {"held_out_loss": epoch_end.held_out_loss})
-    return [*callbacks, metrics, Say()]
+    return [*callbacks, metrics, ConsoleLog()]

@@ -27,7 +27,7 @@ that some are as soft as an old film: a network that saw only sharp ones adds de
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
 
-class SceneSource:
+class SceneWindows:
     """Clips of `src.scenes` with their camera moves."""
 
     def __init__(self, data: Data, side: int, seed: int) -> None:
@@ -115,11 +115,11 @@ class PairDataset(Dataset):
         self.shares = np.array([weights[name] for name in self.names]) / sum(weights.values())
 
     @cached_property
-    def sources(self) -> dict[str, SceneSource | VideoSource | PictureSource]:
+    def sources(self) -> dict[str, SceneWindows | VideoSource | PictureSource]:
         """Made on first use, so that each worker process has its own."""
         data, side = self.settings.data, self.settings.data.crop * self.settings.scale
         make = {
-            "scenes": lambda: SceneSource(data, side, self.settings.seed),
+            "scenes": lambda: SceneWindows(data, side, self.settings.seed),
             "videos": lambda: VideoSource(data, side),
             "images": lambda: PictureSource(data, side),
         }

@@ -11,7 +11,7 @@ from src.core.devices import bf16_is_fast
 from src.core.errors import MissingFileError
 from src.recipes.upscaler.recipe import UpscalerRecipe
 from src.recipes.upscaler.settings import UpscalerSettings
-from src.training.callbacks import CsvLog, Say
+from src.training.callbacks import ConsoleLog, CsvLog
 from src.training.checkpoints import CheckpointManager
 from src.training.loop import Trainer
 from src.upscaling.network import build_network
@@ -21,7 +21,9 @@ from src.upscaling.weights import load_network, save_network
 SETTINGS = "settings.json"
 
 
-def run_slice(settings: UpscalerSettings, folder: Path, minutes: float, start_from: Path | None = None) -> None:
+def train_upscaler_slice(
+    settings: UpscalerSettings, folder: Path, minutes: float, start_from: Path | None = None
+) -> None:
     """Train for some minutes in `folder`, resuming what lies there.
 
     start_from: a weights file that a new run begins with; what has another shape (another scale's last layer)
@@ -41,7 +43,7 @@ def run_slice(settings: UpscalerSettings, folder: Path, minutes: float, start_fr
         trainer.start_from(_fitting(recipe, start_from))
     where = f"resumes at step {trainer.step}" if resumed else "starts"
     logger.info("{} {} of {}", recipe.name, where, settings.schedule.steps)
-    trainer.run(60 * minutes, [CsvLog(folder / "log.csv"), Say()])
+    trainer.run(60 * minutes, [CsvLog(folder / "log.csv"), ConsoleLog()])
 
 
 def _fitting(recipe: UpscalerRecipe, file: Path) -> dict[str, torch.Tensor]:
@@ -51,7 +53,7 @@ def _fitting(recipe: UpscalerRecipe, file: Path) -> dict[str, torch.Tensor]:
     return {name: given[name] if name in given and given[name].shape == own[name].shape else own[name] for name in own}
 
 
-def export(settings: UpscalerSettings, folder: Path, target: Path) -> Path:
+def export_upscaler(settings: UpscalerSettings, folder: Path, target: Path) -> Path:
     """Write the averaged weights of the newest checkpoint. Raises MissingFileError where there is none."""
     state = CheckpointManager(Path(folder) / "checkpoints").latest()
     if state is None:

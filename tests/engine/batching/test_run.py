@@ -15,7 +15,7 @@ from src.cli.batch import as_csv, summary
 from src.core.errors import BadInputError, MissingWeightsError
 from src.core.paths import REPOSITORY
 from src.engine.batching.jobs_file import read_batch
-from src.engine.batching.run import finished, plan_batch, run_batch
+from src.engine.batching.run import finished_result, plan_batch, run_batch
 from src.engine.probe import probe
 from src.pipelines import loading
 
@@ -183,8 +183,8 @@ def test_killed_at_the_fifth_of_twelve_jobs_and_resumed_all_are_finished(jobs_fi
         assert ((folder / name).stat().st_mtime_ns, (folder / name).read_bytes()) == (modified, data)
     plans = [item.plans for item in plan_batch(read_batch(path, {"device": "cpu"}), folder, probe("cpu"))]
     clips = [folder / f"clip-{n}.mp4" for n in range(12)]
-    assert all(any(finished(clip, choices) for choices in plans) for clip in clips)
-    assert finished(folder / "clip-0.mp4", ()) is None
+    assert all(any(finished_result(clip, choices) for choices in plans) for clip in clips)
+    assert finished_result(folder / "clip-0.mp4", ()) is None
 
 
 def test_no_clip_takes_the_name_of_the_batch_report_or_of_another_manifest(jobs_file, tmp_path, cpu):
