@@ -159,6 +159,31 @@ def test_what_was_typed_survives_reload_refusal_and_an_ended_login(browser, site
     assert page.input_value("#prompt") == "", "what was sent is no draft any more"
 
 
+def test_a_photograph_that_is_sent_without_a_login_asks_for_one(browser, site):
+    """The service reads no large body of a stranger; nothing else of the page looks up the login meanwhile."""
+    page = open_page(browser, site)
+    log_in(page, site)
+    _drop(page, PHOTOGRAPH)
+    page.fill("#prompt", "Kept, pan left")
+    page.route("**/*", lambda route: route.abort() if route.request.resource_type == "fetch" else route.continue_())
+    page.context.clear_cookies(name="newsreel_session")
+    page.click("#make")
+    page.wait_for_selector("#trouble a")
+    assert "You were logged out" in page.inner_text("#trouble")
+
+
+def test_a_refusal_from_before_any_page_is_said_in_its_words(browser, site):
+    page = open_page(browser, site)
+    log_in(page, site)
+    _drop(page, PHOTOGRAPH)
+    page.fill("#prompt", "Pan left")
+    told = {"status": 413, "title": "Too large", "detail": "the request is larger than the 1 MB that are read"}
+    page.route("**/submit", lambda route: route.fulfill(status=413, json=told))
+    page.click("#make")
+    page.wait_for_selector("#trouble .error")
+    assert "larger than the 1 MB" in page.inner_text("#trouble")
+
+
 def test_several_photographs_and_both_wordings(browser, site, home):
     page = open_page(browser, site)
     log_in(page, site)

@@ -125,7 +125,7 @@ async function look() {
   ticks = 0;
   try {
     const answer = await fetch(location.href.split("#")[0], { headers: { Accept: "text/html" } });
-    const page = pageOf(await answer.text(), answer.url);
+    const page = pageOf(await answer.text(), answer.url, answer.status);
     if (page === null) {
       out = true;
       loginNeeded();

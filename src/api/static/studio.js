@@ -89,22 +89,22 @@ async function sendAll(files) {
       complain("The service cannot be reached. What you typed is kept; try again in a moment.");
       return;
     }
-    const page = pageOf(answer.text, answer.url);
+    const page = pageOf(answer.text, answer.url, answer.status);
     if (page === null) {
       loginNeeded();
       return;
     }
     if (answer.status >= 400) {
-      refuse(page, files.slice(at));
+      refuse(page, answer.text, files.slice(at));
       return;
     }
     if (at === files.length - 1) await done(answer.url, files.length);
   }
 }
 
-function refuse(page, left) {
+function refuse(page, text, left) {
   if (left[0]) setPhotographs(left);
-  complain(complaintOf(page) ?? "That did not work.");
+  complain(complaintOf(page, text) ?? "That did not work.");
   const asked = page.querySelector(".choice.asked") !== null;
   document.getElementById("choice").classList.toggle("asked", asked);
   if (asked) form.querySelector("[name=wording]").focus();

@@ -32,12 +32,21 @@ export function loginNeeded() {
   });
 }
 
-// The page that a form or a look-up was answered with; null where that is the login.
-export function pageOf(text, url) {
-  if (new URL(url, location.href).pathname === "/login") return null;
+// The page that a form or a look-up was answered with; null where that is the login, or says that one is needed.
+export function pageOf(text, url, status = 200) {
+  if (status === 401 || new URL(url, location.href).pathname === "/login") return null;
   return new DOMParser().parseFromString(text, "text/html");
 }
 
-export function complaintOf(page) {
-  return page.querySelector("#trouble .error, .problem [role=alert]")?.textContent.trim();
+// What the answer complains of: a page tells it in its frame; problems from before any page are JSON with a sentence.
+export function complaintOf(page, text) {
+  return page.querySelector("#trouble .error, .problem [role=alert]")?.textContent.trim() ?? detailOf(text);
+}
+
+function detailOf(text) {
+  try {
+    return JSON.parse(text).detail ?? null;
+  } catch {
+    return null;
+  }
 }
