@@ -21,5 +21,6 @@ def run_here(app: typer.Typer, *arguments: object) -> subprocess.CompletedProces
 
 
 def use_weights(patch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Every upscaler finds its files there."""
-    patch.setattr(UpscalerSpec, "place", property(lambda _: folder))
+    """Every upscaler finds its files there, and takes them as they are."""
+    files = UpscalerSpec.weights
+    patch.setattr(UpscalerSpec, "weights", lambda self, preset, scale, _=None: files(self, preset, scale, folder))

@@ -1,16 +1,20 @@
 """The upscalers Newsreel knows: an explicit list, each a file in `configs/upscalers/`."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from src.core.config import Config, Named, load_named
 from src.core.errors import BadInputError, MissingWeightsError
 from src.core.option import listed
 from src.core.paths import CONFIGS, REPOSITORY, is_file
-from src.core.upscale_request import FIELDS
+from src.core.upscale_request import FIELDS, UPSCALER
 
-UPSCALERS = ("newsreel",)
-Capability = Literal["denoise", "deblock", "sharpen", "preserve_details", "steady", "guidance_scale"]
+UPSCALERS = (UPSCALER,)
+USUAL = "balanced"
+"""The preset that is taken where nobody names one, of an upscaler that has it."""
 
 
 class DetailGate(Config):
@@ -31,20 +35,77 @@ class PresetSpec(Config):
     gate: DetailGate | None = None
 
 
+class FileSpec(Config):
+    """One weight file as it was published.
+
+    sha256: of its bytes. revision: of the repository that it comes from; of a network that was
+    trained here, the step of its training.
+    """
+
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    revision: str
+
+
+class Capabilities(Config):
+    """What of a request an upscaler does; each by the request's name for it. The rest is refused."""
+
+    denoise: bool = False
+    """It is told how noisy the source is."""
+    deblock: bool = False
+    """It is told how strongly the source was coded."""
+    sharpen: bool = False
+    """Its frames can be sharpened."""
+    preserve_details: bool = False
+    """What its output lacks of the source can be put back."""
+    steady: bool = False
+    """Its detail can be made to follow the motion."""
+    guidance_scale: bool = False
+    """It follows a prompt as strongly as is asked."""
+    prompt: bool = False
+    """It reads a description of the video."""
+    seed: bool = False
+    """It draws noise."""
+
+
+LACKING = {
+    "denoise": "it is not told of noise",
+    "deblock": "it is not told of blocks",
+    "sharpen": "its frames are not sharpened",
+    "preserve_details": "nothing of the source is put back",
+    "steady": "its detail is not made to follow the motion",
+    "guidance_scale": "it is for diffusion upscalers only",
+    "prompt": "it reads none",
+    "seed": "it draws no noise",
+}
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A file of weights. name: that plans and checkpoints know it by. pin: the SHA-256 that the
+    spec says, None where it says none. spec: the file that says so.
+    """
+
+    name: str
+    path: Path
+    pin: str | None = None
+    spec: str = ""
+
+
 class UpscalerSpec(Named):
     """One upscaler.
 
     backend: what runs it, a name in `src/upscaling/registry.py`. folder: of its files, inside this repository.
-    capabilities: of what a request may ask (`src/core/upscale_request.py`), what it does; the rest is refused.
-    presets: by name. licence: of the weights.
+    presets: by name. files: what is known of the weight files, by name; one that is not listed is taken as it is.
+    licence: of the weights.
     how_to_get: the command that makes or fetches a file, with {preset}, {scale} and {path}.
     """
 
     description: str
     backend: str
     folder: str
-    capabilities: frozenset[Capability] = frozenset()
+    capabilities: Capabilities = Capabilities()
     presets: dict[str, PresetSpec]
+    files: dict[str, FileSpec] = Field(default_factory=dict)
     licence: str
     how_to_get: str
 
@@ -53,6 +114,15 @@ class UpscalerSpec(Named):
         """Where its files lie."""
         return REPOSITORY / self.folder
 
+    @property
+    def usual(self) -> str:
+        """The preset that is taken where nobody names one."""
+        return USUAL if USUAL in self.presets else next(iter(self.presets))
+
+    def known_as(self, preset: str) -> str:
+        """The preset as plans and requests for clips name it: alone, or `ID/PRESET`."""
+        return preset if self.id == UPSCALER else f"{self.id}/{preset}"
+
     def preset(self, name: str) -> PresetSpec:
         """Raises BadInputError with the list of presets."""
         if name not in self.presets:
@@ -60,20 +130,41 @@ class UpscalerSpec(Named):
             raise BadInputError(f"--preset is {name!r}; it must be one of: {known}")
         return self.presets[name]
 
-    def weights(self, preset: str, scale: int, folder: Path | None = None) -> list[Path]:
+    def scales(self, preset: str) -> tuple[int, ...]:
+        """By which a preset enlarges, the smallest first."""
+        return tuple(sorted(self.preset(preset).passes))
+
+    def scale_towards(self, preset: str, ratio: float) -> int:
+        """The smallest scale that reaches the ratio, and the largest where none does."""
+        scales = self.scales(preset)
+        return next((scale for scale in scales if scale >= ratio), scales[-1])
+
+    def check_scale(self, preset: str, scale: int, flag: str = "--scale") -> None:
+        """Raise BadInputError where the preset does not enlarge by this scale.
+
+        flag: that the person knows the scale by.
+        """
+        scales = self.scales(preset)
+        if scale not in scales:
+            known = listed(tuple(map(str, scales)))
+            raise BadInputError(f"{flag} is {scale}; for preset {preset} of {self.id} it must be {known}")
+
+    def weights(self, preset: str, scale: int, folder: Path | None = None) -> list[WeightFile]:
         """The files of all passes. Raises MissingWeightsError with the way to get one that is not here.
 
-        folder: where they lie, None for the spec's own.
+        folder: where other weights lie, None for the spec's own.
         """
-        passes = self.preset(preset).passes
-        if scale not in passes:
-            known = listed(tuple(map(str, passes)))
-            raise BadInputError(f"--scale is {scale}; for preset {preset} of {self.id} it must be {known}")
-        paths = [(folder or self.place) / name for name in passes[scale]]
-        for path in paths:
-            if not is_file(path):
-                raise MissingWeightsError(self._missing(preset, path))
-        return paths
+        self.check_scale(preset, scale)
+        files = [self._file(name, folder) for name in self.preset(preset).passes[scale]]
+        for file in files:
+            if not is_file(file.path):
+                raise MissingWeightsError(self._missing(preset, file.path))
+        return files
+
+    def _file(self, name: str, folder: Path | None) -> WeightFile:
+        pin = self.files.get(name) if folder is None else None
+        path = (folder or self.place) / name
+        return WeightFile(self.known_as(name), path, pin and pin.sha256, f"configs/upscalers/{self.id}.yaml")
 
     def _missing(self, preset: str, path: Path) -> str:
         """How to get a file, by the scale that it alone is the pass of."""
@@ -88,19 +179,9 @@ class UpscalerSpec(Named):
         names: that the person knows the fields by, where those are not the flags.
         """
         for name, why in LACKING.items():
-            if asked.get(name) not in (None, FIELDS[name].default) and name not in self.capabilities:
+            if asked.get(name) not in (None, FIELDS[name].default) and not getattr(self.capabilities, name):
                 said = (names or {}).get(name, FIELDS[name].flag)
                 raise BadInputError(f"{said} does not apply to upscaler {self.id}: {why}")
-
-
-LACKING = {
-    "denoise": "it is not told of noise",
-    "deblock": "it is not told of blocks",
-    "sharpen": "its frames are not sharpened",
-    "preserve_details": "nothing of the source is put back",
-    "steady": "its detail is not made to follow the motion",
-    "guidance_scale": "it is for diffusion upscalers only",
-}
 
 
 def load_upscalers() -> dict[str, UpscalerSpec]:
@@ -114,3 +195,34 @@ def find_upscaler(name: str) -> UpscalerSpec:
     if name not in specs:
         raise BadInputError(f"unknown upscaler {name!r}; known: {', '.join(specs)}")
     return specs[name]
+
+
+def find_preset(text: str | None, flag: str = "--preset") -> tuple[UpscalerSpec, str]:
+    """Upscaler and preset of `PRESET` (of the usual upscaler), `ID/PRESET`, or `ID`; None takes what is usual.
+
+    flag: what the text was given as. Raises BadInputError with what there is.
+    """
+    specs = load_upscalers()
+    usual = specs[UPSCALER]
+    name, slash, preset = (text or usual.usual).rpartition("/")
+    if not slash and preset in usual.presets:
+        return usual, preset
+    spec = specs.get(name if slash else preset)
+    if spec is None or (slash and preset not in spec.presets):
+        known = [each.known_as(preset) for each in specs.values() for preset in each.presets]
+        raise BadInputError(f"{flag} is {text!r}; it must be one of: {', '.join(known)}")
+    return spec, preset if slash else spec.usual
+
+
+def offered(scale: int) -> list[str]:
+    """Presets, as requests name them, that enlarge by a scale and whose weights are here."""
+    every = [(spec, preset) for spec in load_upscalers().values() for preset in spec.presets]
+    return [spec.known_as(preset) for spec, preset in every if _is_here(spec, preset, scale)]
+
+
+def _is_here(spec: UpscalerSpec, preset: str, scale: int) -> bool:
+    try:
+        spec.weights(preset, scale)
+    except (BadInputError, MissingWeightsError):
+        return False
+    return True

@@ -29,6 +29,7 @@ from src.engine.session import Session
 from src.media.images import Photograph
 from src.media.writer import VideoWriter
 from src.metrics.temporal import TemporalScorer
+from src.upscaling.backends import UpscaleRun
 from src.upscaling.clips import make_upscaler
 
 
@@ -109,21 +110,21 @@ class Publisher:
             raise AssertionError(f"{done} frames came out, the plan says {plan.num_frames}")
         return hashes.told()
 
-    @staticmethod
     def _enlarged(
-        plan: Plan, native: Iterator[np.ndarray], scoring: TemporalScorer | None, watch: Stopwatch
+        self, plan: Plan, native: Iterator[np.ndarray], scoring: TemporalScorer | None, watch: Stopwatch
     ) -> Iterator[np.ndarray]:
         """Native frames to the delivered size, where they are scored, and on to the enlarged one.
 
         Networks run with all threads between the frames that the session yields; what they take is a stage of its own.
         """
-        upscaler = make_upscaler(plan.upscaler, plan.session.device)
+        run = UpscaleRun(self.cancel, self.listener, plan.seed, plan.prompt)
+        upscaler = make_upscaler(plan.upscaler, plan.session.device, run)
         frames = watch.drain("upscale", upscaler.upscale(native, plan.delivered))
         if scoring is not None:
             frames = _scored(frames, scoring, watch)
         if plan.upscale is None:
             return frames
-        further = make_upscaler(plan.upscale.preset, plan.session.device)
+        further = make_upscaler(plan.upscale.preset, plan.session.device, run)
         return watch.drain("upscale", further.upscale(frames, plan.written))
 
     def _preview(self, job: Render, session: Session) -> Any:

@@ -16,9 +16,10 @@ from src.media.frames import Frame
 from src.media.join import join
 from src.media.reader import Picture
 from src.media.segments import VideoFormat
-from src.upscaling.backends import Backend
+from src.upscaling.backends import Backend, Stretch
 from src.upscaling.checkpoint import Checkpoint
 from src.upscaling.enhance import enlarge
+from src.upscaling.feeding import enlarged
 from src.upscaling.job import UpscaleJob
 from src.upscaling.kept import Kept
 from src.upscaling.pieces import Piece, distinct, pieces
@@ -134,9 +135,10 @@ class _Run:
         """Decode, and cut into pieces; runs in the decoding thread."""
         first = done * self.job.segment
         pixels = self.info.width * self.info.height * (6 if self.info.bit_depth > 8 else 3)
-        size = max(1, min(self.job.segment, PIECE_BYTES // pixels - 2 * self.backend.context))
-        yield from pieces(self._frames(max(0, first - self.backend.context)), size, self.backend.context,
-                          self.job.segment, first)  # fmt: skip
+        window = self.backend.window
+        size = min(self.job.segment, window.body(PIECE_BYTES // pixels))
+        skipped = max(0, first - window.overlap)
+        yield from pieces(self._frames(skipped), size, window.overlap, self.job.segment, first)
 
     def _frames(self, skip: int) -> Iterator[Frame]:
         """RGB frames of the span from number `skip` on, at growing times; stops where the source is damaged."""
@@ -170,11 +172,10 @@ class _Run:
         kept, shows = distinct(piece.frames)
         lead, end = shows[piece.before], shows[len(piece.frames) - piece.after - 1]
         frames = np.stack([piece.frames[place].array for place in kept])
-        made = (
-            frame
-            for batch in self.backend.enlarge(frames, lead, len(kept) - 1 - end, self.job.enhance)
-            for frame in batch
-        )
+        numbers = [piece.index - piece.before + place for place in kept]
+        stretch = Stretch(frames, lead, len(kept) - 1 - end, numbers)
+        run = self.job.choice.run(self.cancel, self.listener)
+        made = enlarged(self.backend, stretch, self.job.enhance, run)
         before = None
         for offset, frame in enumerate(piece.body):
             self.cancel.check()
