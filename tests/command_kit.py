@@ -10,6 +10,8 @@ import typer
 
 from src.catalog.upscalers import UpscalerSpec
 
+WEIGHTS = UpscalerSpec.weights
+
 
 def run_here(app: typer.Typer, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Exit code, standard output and standard error of a command with these arguments."""
@@ -22,5 +24,4 @@ def run_here(app: typer.Typer, *arguments: object) -> subprocess.CompletedProces
 
 def use_weights(patch: pytest.MonkeyPatch, folder: Path) -> None:
     """Every upscaler finds its files there, and takes them as they are."""
-    files = UpscalerSpec.weights
-    patch.setattr(UpscalerSpec, "weights", lambda self, preset, scale, _=None: files(self, preset, scale, folder))
+    patch.setattr(UpscalerSpec, "weights", lambda self, preset, scale, _=None: WEIGHTS(self, preset, scale, folder))

@@ -113,14 +113,14 @@ def test_it_finishes_its_own_frames(backend, frames):
 def test_a_resumed_run_with_noise_equals_an_unbroken_one(registered, clip, tmp_path, stop_after):
     choice = UpscalerChoice("noisy", 2, upscaler="nearest", seed=3)
     usual = {"codec": "x264", "crf": 0, "threads": 1, "segment": 5}
-    whole = upscale_video(UpscaleJob(clip, tmp_path / "whole.mkv", choice, **usual))
-    job, token = UpscaleJob(clip, tmp_path / "out.mkv", choice, **usual), CancelToken()
+    whole = upscale_video(UpscaleJob(clip, tmp_path / "whole.mp4", choice, **usual))
+    job, token = UpscaleJob(clip, tmp_path / "out.mp4", choice, **usual), CancelToken()
     with pytest.raises(CancelledError):
         upscale_video(job, lambda p: token.cancel() if p.done == stop_after else None, token)
     again = upscale_video(job)
     assert again.resumed >= stop_after // 5 * 5 and again.frames == whole.frames == 15
     assert job.target.read_bytes() == whole.target.read_bytes()
-    other = replace(job, choice=replace(choice, seed=4), target=tmp_path / "other.mkv")
+    other = replace(job, choice=replace(choice, seed=4), target=tmp_path / "other.mp4")
     assert upscale_video(other).target.read_bytes() != whole.target.read_bytes()
 
 
