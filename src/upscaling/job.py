@@ -87,6 +87,8 @@ class UpscaleJob:
                 raise BadInputError(f"--codec png writes a folder of pictures, and {self.target} is a file")
             if self.crf is not None or self.encoder_preset is not None:
                 raise BadInputError("--crf and --encoder-preset do not apply to png, which loses nothing")
+            if self.finishers:
+                raise BadInputError("--finishers do not apply to png, which is a folder of pictures")
             return []
         encoder = find_encoder(self.codec)
         if is_folder(self.target):

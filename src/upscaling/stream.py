@@ -18,6 +18,7 @@ from src.media.reader import Picture
 from src.media.segments import VideoFormat
 from src.upscaling.backends import Backend, Stretch
 from src.upscaling.checkpoint import Checkpoint
+from src.upscaling.ending import Ending
 from src.upscaling.enhance import enlarge
 from src.upscaling.feeding import enlarged
 from src.upscaling.job import UpscaleJob
@@ -47,20 +48,26 @@ class _Enlarged:
 
 
 def upscale_video(
-    job: UpscaleJob, listener: Listener = ignore, cancel: CancelToken | None = None, backend: Backend | None = None
+    job: UpscaleJob,
+    listener: Listener = ignore,
+    cancel: CancelToken | None = None,
+    backend: Backend | None = None,
+    ending: Ending | None = None,
 ) -> UpscaleReport:
-    """Enlarge one video.
+    """Enlarge one video. ending: carries out the job's filters and finishers; without one it must name none.
 
     Stopped at any point, the same job goes on from its last whole segment, and the result is that of an unbroken run.
     Raises BadInputError and its kin before anything is written, OutputError, CancelledError, and PartialFailureError
     where the source is damaged: what came before the damage is saved then.
     """
     began = time.monotonic()
+    if ending is None and (job.filters or job.finishers):
+        raise AssertionError("filters and finishers are the engine's: see Publisher.enlarge")
     lost = job.check()
     source = look_at(job)
     lost += [*job.tracks(), *source.told]
     backend = backend or load_backend(job.choice)
-    run = _Run(job, source, backend, listener, cancel or CancelToken())
+    run = _Run(job, source, backend, listener, cancel or CancelToken(), ending or Ending())
     report = run.run()
     report.lost, report.seconds = lost + report.lost, time.monotonic() - began
     if report.damaged:
@@ -73,13 +80,19 @@ class _Run:
     """One run of a job: the three stages and what they share."""
 
     def __init__(
-        self, job: UpscaleJob, source: Source, backend: Backend, listener: Listener, cancel: CancelToken
+        self,
+        job: UpscaleJob,
+        source: Source,
+        backend: Backend,
+        listener: Listener,
+        cancel: CancelToken,
+        ending: Ending,
     ) -> None:
         from src.upscaling.runtime import set_threads
 
         set_threads(job.threads)
         self.job, self.backend, self.listener, self.cancel = job, backend, listener, cancel
-        self.source, self.info = source, source.info
+        self.source, self.info, self.ending = source, source.info, ending
         self.video: VideoFormat | None = source.video
         self.report = UpscaleReport(job.target, *job.shown_size(self.info))
         self.kept = Kept(job, self.video)
@@ -123,7 +136,9 @@ class _Run:
         if self.video is not None:
             count = -(-self.report.frames // self.job.segment)
             span = replace(self.job.span, origin=self.source.origin)
-            join(self.job.source, self.checkpoint.path, count, self.video, self.job.target, span, self.cancel.check)
+            target, report = self.job.target, self.report
+            join(self.job.source, self.checkpoint.path, count, self.video, target, span, self.cancel.check,
+                 lambda whole: self.ending.publish(whole, target, report))  # fmt: skip
         self.checkpoint.remove()
 
     def _sink(self, done: int) -> Sink:
@@ -197,8 +212,8 @@ class _Run:
                 self.smoother.reset()
             if item.made is not None:
                 shown = self._finished(item)
-            segment = item.index // self.job.segment
-            sink.write(segment, replace(item.source, array=shown, alpha=self._alpha(item.source)))
+            segment, array = item.index // self.job.segment, self.ending.frame(shown, item.index)
+            sink.write(segment, replace(item.source, array=array, alpha=self._alpha(item.source)))
             self.report.frames = item.index + 1
             self.listener(Progress("upscale", item.index + 1, max(self._total(), item.index + 1)))
             if (item.index + 1) % self.job.segment == 0:
