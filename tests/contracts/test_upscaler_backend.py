@@ -10,14 +10,15 @@ import pytest
 from src.catalog import upscalers
 from src.cli.upscale_video import upscale_video_app
 from src.core.errors import BadInputError, CancelledError, MissingWeightsError
+from src.core.paths import REPOSITORY
 from src.core.progress import CancelToken
 from src.core.upscale_request import EnhanceSettings
 from src.media.reader import VideoReader
-from src.upscaling.backends import Stretch, UpscalerChoice, UpscaleRun
+from src.upscaling.backends import Sizes, Stretch, UpscalerChoice, UpscaleRun, Window
 from src.upscaling.feeding import enlarged as feed
 from src.upscaling.job import UpscaleJob
 from src.upscaling.network_backend import NetworkBackend
-from src.upscaling.registry import detect, find
+from src.upscaling.registry import BACKENDS, Entry, detect, find
 from src.upscaling.stream import upscale_video
 from tests.command_kit import run_here, use_weights
 from tests.contracts.fake_upscaler import NearestBackend, register
@@ -204,3 +205,16 @@ def test_the_service_takes_it_as_a_quality(registered, weights, monkeypatch):
             check_settings(UpscaleSettings(**fields))
     use_weights(monkeypatch, weights)
     assert "upscaler" not in asked(UpscaleSettings(quality="fast"))
+
+
+def test_the_example_of_the_architecture_page_runs(clip, tmp_path, monkeypatch):
+    """The blocks of section 4, as they stand there."""
+    page = (REPOSITORY / "docs" / "architecture.md").read_text("utf-8")
+    (spec,) = re.findall(r"```yaml\n(id: .+?)```", page, re.DOTALL)
+    (code,) = [block for block in re.findall(r"```python\n(.+?)```", page, re.DOTALL) if "BACKENDS" in block]
+    register(monkeypatch, tmp_path, spec)
+    names = {"np": np, "Window": Window, "Sizes": Sizes, "BACKENDS": BACKENDS, "Entry": Entry, "clip": clip,
+             "UpscalerChoice": UpscalerChoice, "UpscaleJob": UpscaleJob, "upscale_video": upscale_video,
+             "tmp_path": tmp_path}  # fmt: skip
+    exec(compile(code, "docs/architecture.md", "exec"), names)
+    assert (names["report"].width, names["report"].frames) == (96, 15)
