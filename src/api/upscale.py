@@ -115,6 +115,7 @@ def check_settings(wanted: UpscaleSettings) -> None:
     """Raise what a worker would raise whatever the video."""
     upscaler, preset = find_preset(wanted.quality, "quality")
     upscaler.check(asked(wanted), {name: form for form, name in FORM.items()})
+    upscaler.check_licence()
     upscaler.check_scale(preset, wanted.scale, "scale")
     upscaler.weights(preset, wanted.scale)
 

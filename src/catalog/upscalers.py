@@ -96,7 +96,7 @@ class UpscalerSpec(Named):
 
     backend: what runs it, a name in `src/upscaling/registry.py`. folder: of its files, inside this repository.
     presets: by name. files: what is known of the weight files, by name; one that is not listed is taken as it is.
-    licence: of the weights.
+    licence: of the weights. restricted: whether it restricts what their pictures may be used for.
     how_to_get: the command that makes or fetches a file, with {preset}, {scale} and {path}.
     """
 
@@ -107,6 +107,7 @@ class UpscalerSpec(Named):
     presets: dict[str, PresetSpec]
     files: dict[str, FileSpec] = Field(default_factory=dict)
     licence: str
+    restricted: bool = False
     how_to_get: str
 
     @property
@@ -172,6 +173,14 @@ class UpscalerSpec(Named):
         scale = next((scale for scale, names in passes.items() if names == (path.name,)), max(passes))
         command = self.how_to_get.format(preset=preset, scale=scale, path=path)
         return f"there are no weights for preset {preset} at {scale}x in {path.parent}; get them with {command}"
+
+    def check_licence(self, accepted: bool = False) -> None:
+        """Raise BadInputError where the licence is a restricted one that nobody accepted."""
+        if self.restricted and not accepted:
+            raise BadInputError(
+                f"the licence of {self.id}, {self.licence}, restricts what its pictures may be used for; "
+                "--accept-licence takes it"
+            )
 
     def check(self, asked: dict[str, Any], names: dict[str, str] | None = None) -> None:
         """Raise BadInputError for what is asked, by the request's names, and this upscaler does not do.

@@ -59,6 +59,10 @@ class UpscaleRequest(EnhanceSettings):
         str,
         Option("An id of configs/upscalers, or a file or folder with weights", form=False),
     ] = UPSCALER
+    accept_licence: Annotated[
+        bool,
+        Option("Take weights whose licence restricts what pictures may be used for.", form=False),
+    ] = False
     scale: Annotated[int, Option("2, 4 or 8", form="scale")] = 2
     preset: Annotated[
         str | None,

@@ -129,7 +129,7 @@ class UpscalerChoice:
     """Which upscaler, with which of its presets, at which scale, on a device; guidance_scale only where it takes one.
 
     folder: where other weights lie, None for the spec's own. detected: the spec of a file or folder
-    that the catalog does not know.
+    that the catalog does not know. accepted: a licence that restricts.
     """
 
     preset: str = "fast"
@@ -141,6 +141,7 @@ class UpscalerChoice:
     seed: int = 0
     prompt: str = ""
     detected: UpscalerSpec | None = None
+    accepted: bool = False
 
     @property
     def spec(self) -> UpscalerSpec:
@@ -159,6 +160,7 @@ class UpscalerChoice:
         """Raise as `files` does, and for what is asked and the upscaler does not do; loads nothing."""
         own = {name: getattr(self, name) for name in ("guidance_scale", "seed", "prompt")}
         self.spec.check(asked.model_dump() | own)
+        self.spec.check_licence(self.accepted)
         self.files()
 
     def run(self, cancel: CancelToken, listener: Listener = ignore) -> UpscaleRun:

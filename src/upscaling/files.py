@@ -16,6 +16,7 @@ LANCZOS = "lanczos"
 def preset_files(name: str, scale: int) -> list[WeightFile]:
     """The files of all passes of a preset, `PRESET` or `ID/PRESET`. Raises as `UpscalerSpec.weights` does."""
     spec, preset = find_preset(name)
+    spec.check_licence()
     return spec.weights(preset, scale)
 
 

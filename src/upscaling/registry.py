@@ -10,6 +10,7 @@ from src.catalog.upscalers import UpscalerSpec, find_upscaler, load_upscalers
 from src.core.errors import BadInputError
 from src.core.paths import exists
 from src.upscaling.backends import Backend, UpscalerChoice
+from src.upscaling.community import CommunityBackend, detect_community
 from src.upscaling.network_files import detect_network
 
 
@@ -22,19 +23,23 @@ def _network(choice: UpscalerChoice) -> Backend:
 @dataclass(frozen=True)
 class Entry:
     """load: the backend of a choice; imports its network when it is called. detect: the spec of a
-    file or folder with weights of this kind, None where they are another's; imports no torch.
+    file or folder with weights of this kind, None where they are another's.
     """
 
     load: Callable[[UpscalerChoice], Backend]
     detect: Callable[[Path], UpscalerSpec | None]
 
 
-BACKENDS: dict[str, Entry] = {"network": Entry(_network, detect_network)}
+BACKENDS: dict[str, Entry] = {
+    "network": Entry(_network, detect_network),
+    "community": Entry(CommunityBackend, detect_community),
+}
 """What runs an upscaler, by the name that its spec has for it."""
 
 
 def load_backend(choice: UpscalerChoice) -> Backend:
     """The backend of a choice, loaded. Raises as `UpscalerChoice.hashes` does."""
+    choice.spec.check_licence(choice.accepted)
     choice.hashes()
     return BACKENDS[choice.spec.backend].load(choice)
 

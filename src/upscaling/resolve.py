@@ -33,6 +33,7 @@ def resolve_job(request: UpscaleRequest, device: str | None = None) -> UpscaleJo
             seed=request.seed,
             prompt=request.prompt,
             detected=spec if spec.id != request.upscaler else None,
+            accepted=request.accept_licence,
         ),
         EnhanceSettings(**{name: getattr(request, name) for name in EnhanceSettings.model_fields}),
         codec=request.codec or usual_codec(request, device),

@@ -109,7 +109,8 @@ def test_what_the_stock_pipeline_does_is_offered_for_it_everywhere(field, value)
 def test_the_public_names_of_the_upscaler_are_frozen():
     flags = (
         "input output upscaler scale preset denoise deblock sharpen preserve_details steady guidance_scale codec crf "
-        "encoder_preset interlaced start end overwrite compare device threads prompt seed filters finishers"
+        "encoder_preset interlaced start end overwrite compare device threads prompt seed filters finishers "
+        "accept_licence"
     )
     assert set(UPSCALE_FIELDS) == names(flags) == set(UPSCALE) - {"json", "quiet"}
     form = {"scale": 4, "quality": "fast", "denoiseLevel": 0.1, "preserveDetails": True, "guideScale": None}
