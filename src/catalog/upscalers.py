@@ -18,7 +18,8 @@ USUAL = "balanced"
 
 
 class DetailGate(Config):
-    """How far a network's detail is taken over: none where the source is softer than `soft`, `most` where it is
+    """How far a network's detail is taken over: none where the source is softer than `soft`, `most`
+    where it is
     sharper than `sharp`. Both are the contrast of the source's finest octave over the next
     (`src/upscaling/detail_gate.py` says why).
     """
@@ -29,7 +30,9 @@ class DetailGate(Config):
 
 
 class PresetSpec(Config):
-    """passes: the files behind each scale, in the order they run. gate: of the detail; None takes all of it."""
+    """passes: the files behind each scale, in the order they run. gate: of the detail; None takes
+    all of it.
+    """
 
     passes: dict[int, tuple[str, ...]]
     gate: DetailGate | None = None
@@ -47,7 +50,8 @@ class FileSpec(Config):
 
 
 class Capabilities(Config):
-    """What of a request an upscaler does; each by the request's name for it. The rest is refused."""
+    """What of a request an upscaler does; each by the request's name for it. The rest is refused.
+    """
 
     denoise: bool = False
     """It is told how noisy the source is."""
@@ -94,8 +98,9 @@ class WeightFile:
 class UpscalerSpec(Named):
     """One upscaler.
 
-    backend: what runs it, a name in `src/upscaling/registry.py`. folder: of its files, inside this repository.
-    presets: by name. files: what is known of the weight files, by name; one that is not listed is taken as it is.
+    backend: what runs it, a name in `src/upscaling/registry.py`. folder: of its files, inside this
+    repository. presets: by name. files: what is known of the weight files, by name; one that is not
+    listed is taken as it is.
     licence: of the weights. restricted: whether it restricts what their pictures may be used for.
     how_to_get: the command that makes or fetches a file, with {preset}, {scale} and {path}.
     """
@@ -109,11 +114,6 @@ class UpscalerSpec(Named):
     licence: str
     restricted: bool = False
     how_to_get: str
-
-    @property
-    def place(self) -> Path:
-        """Where its files lie."""
-        return REPOSITORY / self.folder
 
     @property
     def usual(self) -> str:
@@ -148,10 +148,13 @@ class UpscalerSpec(Named):
         scales = self.scales(preset)
         if scale not in scales:
             known = listed(tuple(map(str, scales)))
-            raise BadInputError(f"{flag} is {scale}; for preset {preset} of {self.id} it must be {known}")
+            raise BadInputError(
+                f"{flag} is {scale}; for preset {preset} of {self.id} it must be {known}"
+            )
 
     def weights(self, preset: str, scale: int, folder: Path | None = None) -> list[WeightFile]:
-        """The files of all passes. Raises MissingWeightsError with the way to get one that is not here.
+        """The files of all passes. Raises MissingWeightsError with the way to get one that is not
+        here.
 
         folder: where other weights lie, None for the spec's own.
         """
@@ -164,37 +167,47 @@ class UpscalerSpec(Named):
 
     def _file(self, name: str, folder: Path | None) -> WeightFile:
         pin = self.files.get(name) if folder is None else None
-        path = (folder or self.place) / name
-        return WeightFile(self.known_as(name), path, pin and pin.sha256, f"configs/upscalers/{self.id}.yaml")
+        path = (folder or REPOSITORY / self.folder) / name
+        return WeightFile(
+            self.known_as(name), path, pin and pin.sha256, f"configs/upscalers/{self.id}.yaml"
+        )
 
     def _missing(self, preset: str, path: Path) -> str:
         """How to get a file, by the scale that it alone is the pass of."""
         passes = self.presets[preset].passes
-        scale = next((scale for scale, names in passes.items() if names == (path.name,)), max(passes))
+        scale = next(
+            (scale for scale, names in passes.items() if names == (path.name,)), max(passes)
+        )
         command = self.how_to_get.format(preset=preset, scale=scale, path=path)
-        return f"there are no weights for preset {preset} at {scale}x in {path.parent}; get them with {command}"
+        lacking = f"there are no weights for preset {preset} at {scale}x in {path.parent}"
+        return f"{lacking}; get them with {command}"
 
     def check_licence(self, accepted: bool = False) -> None:
         """Raise BadInputError where the licence is a restricted one that nobody accepted."""
         if self.restricted and not accepted:
             raise BadInputError(
-                f"the licence of {self.id}, {self.licence}, restricts what its pictures may be used for; "
-                "--accept-licence takes it"
+                f"the licence of {self.id}, {self.licence}, restricts what its pictures may be "
+                "used for; --accept-licence takes it"
             )
 
     def check(self, asked: dict[str, Any], names: dict[str, str] | None = None) -> None:
-        """Raise BadInputError for what is asked, by the request's names, and this upscaler does not do.
+        """Raise BadInputError for what is asked, by the request's names, and this upscaler does not
+        do.
 
         names: that the person knows the fields by, where those are not the flags.
         """
         for name, why in LACKING.items():
-            if asked.get(name) not in (None, FIELDS[name].default) and not getattr(self.capabilities, name):
+            if asked.get(name) not in (None, FIELDS[name].default) and not getattr(
+                self.capabilities, name
+            ):
                 said = (names or {}).get(name, FIELDS[name].flag)
                 raise BadInputError(f"{said} does not apply to upscaler {self.id}: {why}")
 
 
 def load_upscalers() -> dict[str, UpscalerSpec]:
-    """Every known upscaler by id, in the order of `UPSCALERS`. A file whose id differs from its name raises."""
+    """Every known upscaler by id, in the order of `UPSCALERS`. A file whose id differs from its
+    name raises.
+    """
     return load_named(CONFIGS / "upscalers", UPSCALERS, UpscalerSpec)
 
 
@@ -207,7 +220,8 @@ def find_upscaler(name: str) -> UpscalerSpec:
 
 
 def find_preset(text: str | None, flag: str = "--preset") -> tuple[UpscalerSpec, str]:
-    """Upscaler and preset of `PRESET` (of the usual upscaler), `ID/PRESET`, or `ID`; None takes what is usual.
+    """Upscaler and preset of `PRESET` (of the usual upscaler), `ID/PRESET`, or `ID`; None takes
+    what is usual.
 
     flag: what the text was given as. Raises BadInputError with what there is.
     """

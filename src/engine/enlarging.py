@@ -1,4 +1,6 @@
-"""A video that is enlarged, on the road of all clips: filters before encoding, finishers before publication."""
+"""A video that is enlarged, on the road of all clips: filters before encoding, finishers before
+publication.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class Enlarging(Ending):
         self.job, self.store, self.hardware = job, store, hardware
 
     def frame(self, array: np.ndarray, index: int) -> np.ndarray:
-        """See `Ending.frame`; a frame that is shown again comes again as it was, with another index."""
+        """See `Ending.frame`; a frame that is shown again comes again as it was, with another
+        index.
+        """
         return filtered(array.copy(), FrameContext(self.job, index)) if self.job.filters else array
 
     def publish(self, temporary: Path, target: Path, report: UpscaleReport) -> None:

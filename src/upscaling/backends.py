@@ -1,4 +1,6 @@
-"""What enlarges pieces of video: a protocol, what is handed to it, and what is told of it before it loads."""
+"""What enlarges pieces of video: a protocol, what is handed to it, and what is told of it before it
+loads.
+"""
 
 from __future__ import annotations
 
@@ -109,24 +111,29 @@ class Backend(Protocol):
         ...
 
     def keep_to(self, measured: list[int]) -> None:
-        """Cut as a run did that measured this, whatever is free now: other tiles round otherwise."""
+        """Cut as a run did that measured this, whatever is free now: other tiles round otherwise.
+        """
         ...
 
-    def enlarge(self, piece: Stretch, settings: EnhanceSettings, run: UpscaleRun) -> Iterator[np.ndarray]:
+    def enlarge(
+        self, piece: Stretch, settings: EnhanceSettings, run: UpscaleRun
+    ) -> Iterator[np.ndarray]:
         """Yields (n, sH, sW, 3) float32 in about [0, 1], `len(piece)` frames in all."""
         ...
 
     def finish(self, made: np.ndarray, source: np.ndarray, asked: EnhanceSettings) -> np.ndarray:
         """What it does to a frame that it made, before that is encoded.
 
-        made: (sH, sW, 3), source: (H, W, 3), both float32 in [0, 1]; `made` may be changed in place.
+        made: (sH, sW, 3), source: (H, W, 3), both float32 in [0, 1]; `made` may be changed in
+        place.
         """
         ...
 
 
 @dataclass(frozen=True)
 class UpscalerChoice:
-    """Which upscaler, with which of its presets, at which scale, on a device; guidance_scale only where it takes one.
+    """Which upscaler, with which of its presets, at which scale, on a device; guidance_scale only
+    where it takes one.
 
     folder: where other weights lie, None for the spec's own. detected: the spec of a file or folder
     that the catalog does not know. accepted: a licence that restricts.
@@ -157,7 +164,8 @@ class UpscalerChoice:
         return file_hashes(self.files())
 
     def check(self, asked: EnhanceSettings) -> None:
-        """Raise as `files` does, and for what is asked and the upscaler does not do; loads nothing."""
+        """Raise as `files` does, and for what is asked and the upscaler does not do; loads nothing.
+        """
         own = {name: getattr(self, name) for name in ("guidance_scale", "seed", "prompt")}
         self.spec.check(asked.model_dump() | own)
         self.spec.check_licence(self.accepted)

@@ -1,4 +1,5 @@
-"""Community networks of single frames, in the architectures that spandrel knows: any safetensors file of one.
+"""Community networks of single frames, in the architectures that spandrel knows: any safetensors
+file of one.
 
 spandrel is an extra (`requirements-upscalers.txt`). It asks for torchvision, which does not import
 beside the CPU build of torch and which two of its architectures alone use, none that enlarges: three
@@ -40,7 +41,9 @@ PURPOSES = ("SR", "Restoration")
 SHARE_ALIKE = {"AuraSR": "CC BY-SA 4.0"}
 """Architectures whose published weights have a licence that restricts what becomes of pictures."""
 LICENCE_KEYS = ("modelspec.license", "license", "licence")
-RESTRICTED = re.compile(r"\bnc\b|non.?commercial|research.only|\bby-?(nc|sa|nd)|by.sa", re.IGNORECASE)
+RESTRICTED = re.compile(
+    r"\bnc\b|non.?commercial|research.only|\bby-?(nc|sa|nd)|by.sa", re.IGNORECASE
+)
 
 
 @contextmanager
@@ -87,7 +90,9 @@ def describe(path: Path) -> Any:
     try:
         found = spandrel.ModelLoader(device="cpu").load_from_state_dict(tensors)
     except spandrel.UnsupportedModelError:
-        raise BadInputError(f"{path} is of no architecture that spandrel {spandrel.__version__} knows") from None
+        raise BadInputError(
+            f"{path} is of no architecture that spandrel {spandrel.__version__} knows"
+        ) from None
     except (RuntimeError, KeyError, ValueError, AssertionError) as error:
         raise BadInputError(f"{path} does not load: {' '.join(str(error).split())[:200]}") from None
     return _suitable(found, path)
@@ -96,16 +101,22 @@ def describe(path: Path) -> Any:
 def _suitable(found: Any, path: Path) -> Any:
     name = found.architecture.name
     if found.purpose not in PURPOSES:
-        raise BadInputError(f"{path} is a {name} for {found.purpose}; upscalers are for {listed(PURPOSES)}")
+        raise BadInputError(
+            f"{path} is a {name} for {found.purpose}; upscalers are for {listed(PURPOSES)}"
+        )
     if (found.input_channels, found.output_channels) != (3, 3):
-        raise BadInputError(f"{path} takes {found.input_channels} channels and makes {found.output_channels}, not 3")
+        raise BadInputError(
+            f"{path} takes {found.input_channels} channels and makes {found.output_channels}, not 3"
+        )
     if found.size_requirements.square:
         raise BadInputError(f"{path} is a {name}, which takes square pictures only")
     return found
 
 
 def detect_community(path: Path) -> UpscalerSpec | None:
-    """The spec of one file; imports torch. Raises BadInputError for a pickled one, and as `describe` does."""
+    """The spec of one file; imports torch. Raises BadInputError for a pickled one, and as
+    `describe` does.
+    """
     if not is_file(path):
         return None
     if path.suffix in PICKLED:
@@ -120,13 +131,20 @@ def detect_community(path: Path) -> UpscalerSpec | None:
 def _spec(path: Path, found: Any) -> UpscalerSpec:
     kind = found.architecture.id
     told = header(path) or {}
-    licence = next((told[key] for key in LICENCE_KEYS if told.get(key)), SHARE_ALIKE.get(kind, "unknown"))
+    licence = next(
+        (told[key] for key in LICENCE_KEYS if told.get(key)), SHARE_ALIKE.get(kind, "unknown")
+    )
     return UpscalerSpec(
-        id=path.stem, description=f"{found.architecture.name}, {found.scale}x", backend="community",
-        folder=str(path.parent.resolve()), presets={kind: PresetSpec(passes={found.scale: (path.name,)})},
-        capabilities=Capabilities(sharpen=True, preserve_details=True, steady=True), licence=licence,
-        restricted=bool(RESTRICTED.search(licence)), how_to_get="fetch {path} where it is published",
-    )  # fmt: skip
+        id=path.stem,
+        description=f"{found.architecture.name}, {found.scale}x",
+        backend="community",
+        folder=str(path.parent.resolve()),
+        presets={kind: PresetSpec(passes={found.scale: (path.name,)})},
+        capabilities=Capabilities(sharpen=True, preserve_details=True, steady=True),
+        licence=licence,
+        restricted=bool(RESTRICTED.search(licence)),
+        how_to_get="fetch {path} where it is published",
+    )
 
 
 class CommunityBackend:
@@ -152,7 +170,9 @@ class CommunityBackend:
     def keep_to(self, measured: list[int]) -> None:
         """See `Backend.keep_to`."""
 
-    def enlarge(self, piece: Stretch, settings: EnhanceSettings, run: UpscaleRun) -> Iterator[np.ndarray]:
+    def enlarge(
+        self, piece: Stretch, settings: EnhanceSettings, run: UpscaleRun
+    ) -> Iterator[np.ndarray]:
         """See `Backend.enlarge`. Raises NotFiniteError."""
         full = float(np.iinfo(piece.frames.dtype).max)
         for place in range(piece.before, piece.before + len(piece)):
@@ -166,9 +186,12 @@ class CommunityBackend:
         with torch.inference_mode():
             made = self.model(given.to(self.model.device))
         if not is_finite(made):
-            raise NotFiniteError(f"{self.name} made a frame that is not finite; the weights are likely damaged")
+            raise NotFiniteError(
+                f"{self.name} made a frame that is not finite; the weights are likely damaged"
+            )
         return made[0].permute(1, 2, 0).float().cpu().numpy()
 
     def finish(self, made: np.ndarray, source: np.ndarray, asked: EnhanceSettings) -> np.ndarray:
-        """See `Backend.finish`: low frequencies come from the source, and what was asked is done."""
+        """See `Backend.finish`: low frequencies come from the source, and what was asked is done.
+        """
         return finish(np.array(made), source, self.scale, asked, None)

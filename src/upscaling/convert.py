@@ -35,9 +35,13 @@ def _read(source: Path) -> Any:
     try:
         return torch.load(source, map_location="cpu", weights_only=True)
     except UnpicklingError:
-        raise BadInputError(f"{source} holds more than weights, which would run as code; it is refused") from None
+        raise BadInputError(
+            f"{source} holds more than weights, which would run as code; it is refused"
+        ) from None
     except (RuntimeError, EOFError, ValueError, OSError) as error:
-        raise BadInputError(f"{source} holds no weights: {' '.join(str(error).split())[:200]}") from None
+        raise BadInputError(
+            f"{source} holds no weights: {' '.join(str(error).split())[:200]}"
+        ) from None
 
 
 def _weights(held: Any, source: Path) -> dict[str, Any]:
@@ -47,7 +51,11 @@ def _weights(held: Any, source: Path) -> dict[str, Any]:
         if isinstance(held, dict) and isinstance(held.get(key), dict):
             held = held[key]
     items = held.items() if isinstance(held, dict) else ()
-    tensors = {str(name): value.contiguous().clone() for name, value in items if isinstance(value, torch.Tensor)}
+    tensors = {
+        str(name): value.contiguous().clone()
+        for name, value in items
+        if isinstance(value, torch.Tensor)
+    }
     if not tensors:
         raise BadInputError(f"{source} holds no weights by name")
     return tensors

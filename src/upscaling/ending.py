@@ -1,4 +1,5 @@
-"""What is done with the frames of an enlarged video before they are encoded, and with the file before it has its name.
+"""What is done with the frames of an enlarged video before they are encoded, and with the file
+before it has its name.
 
 The stream calls it; the engine, a floor higher, fills it with filters and finishers.
 """

@@ -1,4 +1,6 @@
-"""Feeding a backend: what does not fit its window or sizes is filled up first and cut off afterwards."""
+"""Feeding a backend: what does not fit its window or sizes is filled up first and cut off
+afterwards.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from src.core.upscale_request import EnhanceSettings
 from src.upscaling.backends import Backend, Sizes, Stretch, UpscaleRun
 
 
-def enlarged(backend: Backend, piece: Stretch, settings: EnhanceSettings, run: UpscaleRun) -> Iterator[np.ndarray]:
+def enlarged(
+    backend: Backend, piece: Stretch, settings: EnhanceSettings, run: UpscaleRun
+) -> Iterator[np.ndarray]:
     """The frames of a piece, one after the other: (sH, sW, 3) float32 in about [0, 1].
 
     Raises CancelledError between what the backend yields.

@@ -1,4 +1,6 @@
-"""Which weight files a way of enlarging needs, and their hashes. No torch: a request is checked with this."""
+"""Which weight files a way of enlarging needs, and their hashes. No torch: a request is checked
+with this.
+"""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -14,14 +16,17 @@ LANCZOS = "lanczos"
 
 
 def preset_files(name: str, scale: int) -> list[WeightFile]:
-    """The files of all passes of a preset, `PRESET` or `ID/PRESET`. Raises as `UpscalerSpec.weights` does."""
+    """The files of all passes of a preset, `PRESET` or `ID/PRESET`. Raises as
+    `UpscalerSpec.weights` does.
+    """
     spec, preset = find_preset(name)
     spec.check_licence()
     return spec.weights(preset, scale)
 
 
 def scale_towards(name: str, native: Size, delivered: Size) -> int:
-    """The smallest scale of a preset whose result is at least the delivered size, or its largest."""
+    """The smallest scale of a preset whose result is at least the delivered size, or its largest.
+    """
     spec, preset = find_preset(name)
     ratio = max(delivered.width / native.width, delivered.height / native.height)
     return spec.scale_towards(preset, ratio)
@@ -41,13 +46,19 @@ def plan_files(plan: Plan) -> list[WeightFile]:
 
 
 def file_hashes(files: Iterable[WeightFile]) -> dict[str, str]:
-    """SHA-256 of each file, by its name. Raises BadInputError for a file that is not the one its spec names."""
-    found = {file: _sha256(file.path, file.path.stat().st_size, file.path.stat().st_mtime_ns) for file in files}
+    """SHA-256 of each file, by its name. Raises BadInputError for a file that is not the one its
+    spec names.
+    """
+    found = {
+        file: _sha256(file.path, file.path.stat().st_size, file.path.stat().st_mtime_ns)
+        for file in files
+    }
     for file, sha256 in found.items():
         if file.pin not in (None, sha256):
             raise BadInputError(
-                f"{file.path} is not the file that {file.spec} names (SHA-256 {sha256[:12]}, there {file.pin[:12]}); "
-                "restore it, and give weights of your own as --upscaler PATH"
+                f"{file.path} is not the file that {file.spec} names "
+                f"(SHA-256 {sha256[:12]}, there {file.pin[:12]}); restore it, "
+                "and give weights of your own as --upscaler PATH"
             )
     return {file.name: sha256 for file, sha256 in found.items()}
 

@@ -20,7 +20,9 @@ class NetworkBackend:
 
     def __init__(self, choice: UpscalerChoice) -> None:
         self.hashes = choice.hashes()
-        self.runners = [NetworkRunner(load_network(file.path), choice.device) for file in choice.files()]
+        self.runners = [
+            NetworkRunner(load_network(file.path), choice.device) for file in choice.files()
+        ]
         self.gate = choice.spec.preset(choice.preset).gate
         self.name, self.scale = f"{choice.preset} {choice.scale}x", choice.scale
         self.window = Window(overlap=sum(runner.spec.context for runner in self.runners))
@@ -34,8 +36,12 @@ class NetworkBackend:
         for runner, budget in zip(self.runners, measured, strict=True):
             runner.budget = budget
 
-    def enlarge(self, piece: Stretch, settings: EnhanceSettings, run: UpscaleRun) -> Iterator[np.ndarray]:
-        """See `Backend.enlarge`; only the first pass is told of noise and blocks, the second sees none."""
+    def enlarge(
+        self, piece: Stretch, settings: EnhanceSettings, run: UpscaleRun
+    ) -> Iterator[np.ndarray]:
+        """See `Backend.enlarge`; only the first pass is told of noise and blocks, the second sees
+        none.
+        """
         first, *rest = self.runners
         frames, before, after = piece.frames, piece.before, piece.after
         told = (settings.denoise, settings.deblock)
@@ -44,11 +50,15 @@ class NetworkBackend:
             return
         kept = rest[0].spec.context
         lead, trail = min(before, kept), min(after, kept)
-        middle = np.concatenate(list(_heard(first.run(frames, before - lead, after - trail, told), run)))
+        middle = np.concatenate(
+            list(_heard(first.run(frames, before - lead, after - trail, told), run))
+        )
         yield from rest[0].run(np.clip(middle, 0, 1), lead, trail, (0.0, 0.0))
 
     def finish(self, made: np.ndarray, source: np.ndarray, asked: EnhanceSettings) -> np.ndarray:
-        """See `Backend.finish`: detail is gated, low frequencies come from the source, and what was asked is done."""
+        """See `Backend.finish`: detail is gated, low frequencies come from the source, and what was
+        asked is done.
+        """
         return finish(made, source, self.scale, asked, self.gate)
 
 

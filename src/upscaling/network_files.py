@@ -1,4 +1,6 @@
-"""Weights of the video networks that the catalog does not know: what a file or a folder of them holds. No torch."""
+"""Weights of the video networks that the catalog does not know: what a file or a folder of them
+holds. No torch.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,18 @@ def header(path: Path) -> dict[str, Any] | None:
 
 
 def detect_network(path: Path) -> UpscalerSpec | None:
-    """The spec of what `src.train_upscaler` wrote: a file, or a folder of `PRESET_SCALEx.safetensors`."""
+    """The spec of what `src.train_upscaler` wrote: a file, or a folder of
+    `PRESET_SCALEx.safetensors`.
+    """
     files = sorted(path.glob(f"*{SUFFIX}")) if is_folder(path) else [path]
     passes: dict[str, dict[int, tuple[str, ...]]] = {}
     for preset, scale, name in _known(files):
         passes.setdefault(preset, {})[scale] = (name,)
     if not passes:
         return None
-    return _spec(path, {preset: PresetSpec(passes=_with_cascade(each)) for preset, each in passes.items()})
+    return _spec(
+        path, {preset: PresetSpec(passes=_with_cascade(each)) for preset, each in passes.items()}
+    )
 
 
 def _known(files: list[Path]) -> Iterator[tuple[str, int, str]]:
@@ -60,8 +66,11 @@ def _spec(path: Path, presets: dict[str, PresetSpec]) -> UpscalerSpec:
     folder = path if is_folder(path) else path.parent
     return find_upscaler(UPSCALER).model_copy(
         update={
-            "id": path.stem, "description": f"the networks of {path.name}", "folder": str(folder.resolve()),
-            "presets": presets, "files": {}, "licence": "as whoever trained it says",
-            "how_to_get": "python -m src.train_upscaler --preset {preset} --scale {scale} --export {path}",
+            "id": path.stem,
+            "description": f"the networks of {path.name}",
+            "folder": str(folder.resolve()),
+            "presets": presets,
+            "files": {},
+            "licence": "as whoever trained it says",
         }
-    )  # fmt: skip
+    )

@@ -1,5 +1,5 @@
-"""The backends: an explicit list. One more upscaler is a spec in `configs/upscalers/`, and a line here where it needs
-code of its own.
+"""The backends: an explicit list. One more upscaler is a spec in `configs/upscalers/`, and a line
+here where it needs code of its own.
 """
 
 from collections.abc import Callable
@@ -49,7 +49,9 @@ def detect(path: Path) -> UpscalerSpec:
     found = (entry.detect(path) for entry in BACKENDS.values())
     spec = next((spec for spec in found if spec is not None), None)
     if spec is None:
-        raise BadInputError(f"{path} holds no upscaler; there are backends for: {', '.join(BACKENDS)}")
+        raise BadInputError(
+            f"{path} holds no upscaler; there are backends for: {', '.join(BACKENDS)}"
+        )
     return spec
 
 

@@ -39,7 +39,11 @@ class NearestBackend:
     """
 
     def __init__(self, choice: UpscalerChoice) -> None:
-        self.name, self.scale, self.hashes = f"nearest {choice.preset}", choice.scale, choice.hashes()
+        self.name, self.scale, self.hashes = (
+            f"nearest {choice.preset}",
+            choice.scale,
+            choice.hashes(),
+        )
         self.amount = 0.1 if choice.preset == "noisy" else 0.0
         self.window = Window(4, 8, 1) if self.amount else Window()
         self.sizes = Sizes(16, 8) if self.amount else Sizes()
@@ -93,7 +97,9 @@ def write_spec(configs: Path, weights: Path, text: str = SPEC) -> None:
     weights.mkdir(exist_ok=True)
     (weights / "weights.nearest").write_bytes(WEIGHTS)
     (folder / "newsreel.yaml").write_bytes((CONFIGS / "upscalers" / "newsreel.yaml").read_bytes())
-    filled = text.replace("FOLDER", str(weights)).replace("SHA256", hashlib.sha256(WEIGHTS).hexdigest())
+    filled = text.replace("FOLDER", str(weights)).replace(
+        "SHA256", hashlib.sha256(WEIGHTS).hexdigest()
+    )
     (folder / "nearest.yaml").write_text(filled)
 
 

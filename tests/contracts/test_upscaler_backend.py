@@ -1,4 +1,6 @@
-"""What every upscaler backend keeps, and that one more is a spec, a file and a line: no other file knows of it."""
+"""What every upscaler backend keeps, and that one more is a spec, a file and a line: no other file
+knows of it.
+"""
 
 import re
 from dataclasses import replace
@@ -146,19 +148,30 @@ def test_one_more_is_reached_by_the_command(registered, clip, tmp_path):
 ])  # fmt: skip
 def test_what_it_cannot_do_is_refused_by_name(registered, tmp_path, flags, sentence):
     (tmp_path / "clip.mp4").write_bytes(b"x")
-    usual = ("--input", tmp_path / "clip.mp4", "--output", tmp_path / "out.mp4", "--upscaler", "nearest")
+    usual = (
+        "--input",
+        tmp_path / "clip.mp4",
+        "--output",
+        tmp_path / "out.mp4",
+        "--upscaler",
+        "nearest",
+    )
     done = run_here(upscale_video_app(), *usual, *flags)
     assert (done.returncode, sentence in done.stderr) == (2, True), done.stderr
 
 
 def test_weights_that_are_not_here_are_told_with_the_way_to_get_them(tmp_path):
-    with pytest.raises(MissingWeightsError, match=r"fast at 4x.*train_upscaler --preset fast --scale 4"):
+    with pytest.raises(
+        MissingWeightsError, match=r"fast at 4x.*train_upscaler --preset fast --scale 4"
+    ):
         UpscalerChoice("fast", 4, folder=tmp_path).check(ASKED)
 
 
 def test_another_file_under_the_name_of_a_known_one_is_refused(registered):
     (registered / "weights.nearest").write_bytes(b"other")
-    with pytest.raises(BadInputError, match=r"weights.nearest is not the file that .*nearest.yaml names \(SHA-256"):
+    with pytest.raises(
+        BadInputError, match=r"weights.nearest is not the file that .*nearest.yaml names \(SHA-256"
+    ):
         UpscalerChoice("plain", 2, upscaler="nearest").hashes()
 
 
@@ -196,9 +209,18 @@ def test_the_service_takes_it_as_a_quality(registered, weights, monkeypatch):
     check_settings(settings)
     assert (asked(settings)["upscaler"], asked(settings)["preset"]) == ("nearest", "plain")
     for fields, words in (
-        ({"quality": "nearest/plain", "denoiseLevel": 0.5}, "denoiseLevel does not apply to upscaler nearest"),
-        ({"quality": "nearest/plain", "guideScale": 7}, "guideScale does not apply to upscaler nearest"),
-        ({"quality": "nearest/plain", "scale": 8}, "scale is 8; for preset plain of nearest it must be 2 or 3"),
+        (
+            {"quality": "nearest/plain", "denoiseLevel": 0.5},
+            "denoiseLevel does not apply to upscaler nearest",
+        ),
+        (
+            {"quality": "nearest/plain", "guideScale": 7},
+            "guideScale does not apply to upscaler nearest",
+        ),
+        (
+            {"quality": "nearest/plain", "scale": 8},
+            "scale is 8; for preset plain of nearest it must be 2 or 3",
+        ),
         ({"quality": "star"}, "quality is 'star'; it must be one of: fast"),
     ):
         with pytest.raises(BadInputError, match=re.escape(words)):
@@ -211,7 +233,11 @@ def test_the_example_of_the_architecture_page_runs(clip, tmp_path, monkeypatch):
     """The blocks of section 4, as they stand there."""
     page = (REPOSITORY / "docs" / "architecture.md").read_text("utf-8")
     (spec,) = re.findall(r"```yaml\n(id: .+?)```", page, re.DOTALL)
-    (code,) = [block for block in re.findall(r"```python\n(.+?)```", page, re.DOTALL) if "BACKENDS" in block]
+    (code,) = [
+        block
+        for block in re.findall(r"```python\n(.+?)```", page, re.DOTALL)
+        if "BACKENDS" in block
+    ]
     register(monkeypatch, tmp_path, spec)
     names = {"np": np, "Window": Window, "Sizes": Sizes, "BACKENDS": BACKENDS, "Entry": Entry, "clip": clip,
              "UpscalerChoice": UpscalerChoice, "UpscaleJob": UpscaleJob, "upscale_video": upscale_video,

@@ -32,7 +32,9 @@ def _tiny_weights(weights, monkeypatch):
 
 @pytest.fixture
 def told(monkeypatch):
-    """A filter that draws the frame's number as grey into a corner, and a finisher that appends a box."""
+    """A filter that draws the frame's number as grey into a corner, and a finisher that appends a
+    box.
+    """
     seen = []
 
     def numbered(frame, context):
@@ -92,7 +94,9 @@ def test_without_them_the_file_is_the_one_of_the_stream_alone(clip, cpu, tmp_pat
 
 def test_a_resumed_run_with_a_filter_equals_an_unbroken_one(told, clip, cpu, tmp_path):
     usual = {"threads": 1, "segment": 5, "filters": ("numbered",), "finishers": ("signed",)}
-    whole = publisher(cpu).enlarge(UpscaleJob(clip, tmp_path / "whole.mp4", UpscalerChoice(), **usual))
+    whole = publisher(cpu).enlarge(
+        UpscaleJob(clip, tmp_path / "whole.mp4", UpscalerChoice(), **usual)
+    )
     job, token = UpscaleJob(clip, tmp_path / "out.mp4", UpscalerChoice(), **usual), CancelToken()
     with pytest.raises(CancelledError):
         publisher(cpu, lambda p: token.cancel() if p.done == 7 else None, token).enlarge(job)
@@ -117,7 +121,9 @@ def test_a_finisher_that_fails_publishes_nothing(told, clip, cpu, tmp_path, monk
 ])  # fmt: skip
 def test_what_is_not_there_is_told_before_anything_runs(told, clip, tmp_path, flags, sentence):
     out = tmp_path / ("pictures" if "png" in flags else "out.mp4")
-    done = run_here(upscale_video_app(), "--input", clip, "--output", out, "--preset", "fast", *flags)
+    done = run_here(
+        upscale_video_app(), "--input", clip, "--output", out, "--preset", "fast", *flags
+    )
     assert (done.returncode, sentence in done.stderr) == (2, True), done.stderr
 
 
@@ -139,8 +145,12 @@ def test_clips_have_the_same_flags(told, photograph, tiny_folder, tmp_path):
     out = tmp_path / "out.mp4"
     usual = ("--input-image", photograph, "--prompt", "pan left", "--model", tiny_folder, "--width", 64,
              "--num-inference-steps", 2, "--no-score", "--seed", 1, "--output-path", out)  # fmt: skip
-    done = run_here(inference_app("optimized"), *usual, "--filters", "numbered", "--finishers", "signed")
+    done = run_here(
+        inference_app("optimized"), *usual, "--filters", "numbered", "--finishers", "signed"
+    )
     assert done.returncode == 0, done.stderr
     assert numbers(out) == list(range(9)) and out.read_bytes().endswith(TRAILER)
     done = run_here(inference_app("optimized"), *usual, "--filters", "sepia")
-    assert (done.returncode, "filters: there is no 'sepia'" in done.stderr) == (2, True), done.stderr
+    assert (done.returncode, "filters: there is no 'sepia'" in done.stderr) == (2, True), (
+        done.stderr
+    )

@@ -1,4 +1,5 @@
-"""Another upscaler than our own, for clips: a spec, a file and a line, and every door reaches it."""
+"""Another upscaler than our own, for clips: a spec, a file and a line, and every door reaches it.
+"""
 
 import json
 
@@ -41,7 +42,9 @@ def test_its_noise_is_of_the_seed_of_the_clip(make):
 
 
 def test_jobs_files_name_it(request_for, cpu, tmp_path):
-    fields = request_for(width=64, upscale="2x:nearest").model_dump(mode="json", exclude_defaults=True)
+    fields = request_for(width=64, upscale="2x:nearest").model_dump(
+        mode="json", exclude_defaults=True
+    )
     (tmp_path / "jobs.json").write_text(json.dumps([{"id": "one"} | fields]))
     jobs = plan_batch(read_batch(tmp_path / "jobs.json", {}), tmp_path / "out", cpu)
     outcome = run_batch(jobs, cpu, False, lambda _: None)[0]
@@ -62,5 +65,7 @@ def test_what_it_cannot_do_is_refused_when_it_is_submitted(request_for, fields, 
 def test_another_file_is_refused_before_the_model_runs(_registered, request_for, cpu):
     prepared = prepare(request_for(width=64, upscale="2x:nearest/plain"))
     (_registered / "weights.nearest").write_bytes(b"other")
-    with pytest.raises(BadInputError, match="is not the file that configs/upscalers/nearest.yaml names"):
+    with pytest.raises(
+        BadInputError, match="is not the file that configs/upscalers/nearest.yaml names"
+    ):
         plans_for(prepared, cpu)

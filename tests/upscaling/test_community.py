@@ -1,4 +1,6 @@
-"""Community networks: any single-image file of a known architecture, and nothing that could run code."""
+"""Community networks: any single-image file of a known architecture, and nothing that could run
+code.
+"""
 
 import importlib.util
 import os
@@ -33,7 +35,9 @@ def compact_state(scale=2, features=8, convolutions=2):
     last, state = 2 * convolutions + 2, {}
     for place in range(0, last + 1, 2):
         out = 3 * scale**2 if place == last else features
-        state[f"body.{place}.weight"] = 0.2 * torch.randn(out, 3 if place == 0 else features, 3, 3, generator=random)
+        state[f"body.{place}.weight"] = 0.2 * torch.randn(
+            out, 3 if place == 0 else features, 3, 3, generator=random
+        )
         state[f"body.{place}.bias"] = torch.zeros(out)
         if place != last:
             state[f"body.{place + 1}.weight"] = torch.full((features,), 0.1)
@@ -41,7 +45,9 @@ def compact_state(scale=2, features=8, convolutions=2):
 
 
 def compact_by_hand(state, frame, scale=2):
-    """The same sums by torch's functions alone: convolutions, PReLU, pixel shuffle, on the nearest enlargement."""
+    """The same sums by torch's functions alone: convolutions, PReLU, pixel shuffle, on the nearest
+    enlargement.
+    """
     from torch.nn import functional as F
 
     given = torch.from_numpy(frame.astype(np.float32) / 255).permute(2, 0, 1)[None]
@@ -69,7 +75,12 @@ def frame():
 @needs_spandrel
 def test_a_file_says_its_architecture_scale_and_licence(file):
     spec = detect(file)
-    assert (spec.backend, spec.usual, spec.scales("Compact"), spec.licence) == ("community", "Compact", (2,), "MIT")
+    assert (spec.backend, spec.usual, spec.scales("Compact"), spec.licence) == (
+        "community",
+        "Compact",
+        (2,),
+        "MIT",
+    )
     assert "Compact, 2x" in spec.description and not spec.restricted
 
 
@@ -85,11 +96,28 @@ def test_its_frames_are_those_of_the_architecture(file, size):
 @needs_spandrel
 def test_the_command_takes_it_by_its_path(file, clip, tmp_path):
     out = tmp_path / "out.mp4"
-    done = run_here(upscale_video_app(), "--input", clip, "--output", out, "--upscaler", file, "--steady", 0.5, "--end", 1)
+    done = run_here(
+        upscale_video_app(),
+        "--input",
+        clip,
+        "--output",
+        out,
+        "--upscaler",
+        file,
+        "--steady",
+        0.5,
+        "--end",
+        1,
+    )
     assert done.returncode == 0, done.stderr
     assert "licence: MIT" in done.stderr and out.is_file()
-    done = run_here(upscale_video_app(), "--input", clip, "--output", out, "--upscaler", file, "--denoise", 1)
-    assert (done.returncode, "--denoise does not apply to upscaler street" in done.stderr) == (2, True)
+    done = run_here(
+        upscale_video_app(), "--input", clip, "--output", out, "--upscaler", file, "--denoise", 1
+    )
+    assert (done.returncode, "--denoise does not apply to upscaler street" in done.stderr) == (
+        2,
+        True,
+    )
 
 
 @needs_spandrel
@@ -97,7 +125,9 @@ def test_a_restricted_licence_is_refused_unless_it_is_accepted(clip, tmp_path):
     path = tmp_path / "film.safetensors"
     save_file(compact_state(), path, metadata={"modelspec.license": "CC-BY-NC-4.0"})
     request = UpscaleRequest(input=clip, output=tmp_path / "out.mp4", upscaler=str(path))
-    with pytest.raises(BadInputError, match=r"licence of film, CC-BY-NC-4.0, restricts .*--accept-licence"):
+    with pytest.raises(
+        BadInputError, match=r"licence of film, CC-BY-NC-4.0, restricts .*--accept-licence"
+    ):
         resolve_job(request, "cpu").check()
     resolve_job(request.model_copy(update={"accept_licence": True}), "cpu").check()
 
@@ -132,7 +162,9 @@ def test_stand_ins_are_gone_also_after_a_failure():
 def test_without_the_extra_one_sentence_names_the_file(file, monkeypatch):
     community._spandrel.cache_clear()
     monkeypatch.setitem(sys.modules, "spandrel", None)
-    with pytest.raises(BadInputError, match="need spandrel: pip install --no-deps -r requirements-upscalers.txt"):
+    with pytest.raises(
+        BadInputError, match="need spandrel: pip install --no-deps -r requirements-upscalers.txt"
+    ):
         detect(file)
     community._spandrel.cache_clear()
 
@@ -145,7 +177,9 @@ def test_pickled_weights_are_not_loaded_but_converted_once(tmp_path, file):
     done = run_here(convert_upscaler_app(), "--input", source, "--output", target)
     assert done.returncode == 0, done.stderr
     made, wanted = load_file(target), load_file(file)
-    assert made.keys() == wanted.keys() and all(torch.equal(made[name], wanted[name]) for name in wanted)
+    assert made.keys() == wanted.keys() and all(
+        torch.equal(made[name], wanted[name]) for name in wanted
+    )
 
 
 class Payload:
@@ -156,11 +190,19 @@ class Payload:
         return os.mkdir, (str(self.path),)
 
 
-@pytest.mark.parametrize("save", [lambda held, path: torch.save(held, path), lambda held, path: path.write_bytes(pickle.dumps(held))])
+@pytest.mark.parametrize(
+    "save",
+    [
+        lambda held, path: torch.save(held, path),
+        lambda held, path: path.write_bytes(pickle.dumps(held)),
+    ],
+)
 def test_a_pickle_with_a_payload_is_refused_and_does_not_run(tmp_path, save):
     source, trace = tmp_path / "bad.pth", tmp_path / "ran"
     save({"params": {"a": torch.zeros(1)}, "more": Payload(trace)}, source)
-    done = run_here(convert_upscaler_app(), "--input", source, "--output", tmp_path / "bad.safetensors")
+    done = run_here(
+        convert_upscaler_app(), "--input", source, "--output", tmp_path / "bad.safetensors"
+    )
     assert (done.returncode, "more than weights" in done.stderr) == (2, True), done.stderr
     assert not trace.exists() and not (tmp_path / "bad.safetensors").exists()
 
@@ -168,5 +210,11 @@ def test_a_pickle_with_a_payload_is_refused_and_does_not_run(tmp_path, save):
 @pytest.mark.parametrize("data", [b"", b"no weights at all", b"PK\x03\x04"])
 def test_a_file_that_holds_no_weights_is_one_sentence(tmp_path, data):
     (tmp_path / "bad.pth").write_bytes(data)
-    done = run_here(convert_upscaler_app(), "--input", tmp_path / "bad.pth", "--output", tmp_path / "a.safetensors")
+    done = run_here(
+        convert_upscaler_app(),
+        "--input",
+        tmp_path / "bad.pth",
+        "--output",
+        tmp_path / "a.safetensors",
+    )
     assert (done.returncode, "bad.pth holds" in done.stderr) == (2, True), done.stderr
