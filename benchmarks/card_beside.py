@@ -28,7 +28,7 @@ def upscaler(bench: Bench, told: Told) -> None:
     """A clip to twice its size, by each preset whose weights are here."""
     from src.core.errors import MissingWeightsError
     from src.core.plan import Size
-    from src.upscaling.clips import NetworkUpscaler
+    from src.upscaling.clips import PresetUpscaler
     from src.upscaling.files import preset_files
 
     bench.drop()
@@ -40,7 +40,7 @@ def upscaler(bench: Bench, told: Told) -> None:
         except MissingWeightsError as error:
             told[preset] = str(error)
             continue
-        network = NetworkUpscaler(preset, bench.device.type)
+        network = PresetUpscaler(preset, bench.device.type)
         size = Size(width=2 * width, height=2 * height)
         told[preset] = bench.seconds(
             lambda n=network, s=size: list(n.upscale(iter(frames), s)), 1 if bench.rehearse else 2

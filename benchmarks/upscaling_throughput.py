@@ -24,7 +24,8 @@ from src.media.reader import VideoReader
 from src.media.segments import SegmentWriter
 from src.media.writer import VideoWriter
 from src.scenes.sampler import SceneSampler
-from src.upscaling.backends import UpscalerChoice
+from src.upscaling.backends import Stretch, UpscalerChoice, UpscaleRun
+from src.upscaling.feeding import enlarged
 from src.upscaling.files import preset_files
 from src.upscaling.job import UpscaleJob
 from src.upscaling.registry import load_backend
@@ -53,7 +54,7 @@ def seconds(body: Callable[[], object], repeats: int) -> float:
 
 def plain_loop(source: Path, target: Path, preset: str, channels_last: bool) -> int:
     """One window at a time; the middle frame of five is kept."""
-    network = load_network(*preset_files(preset, 2))
+    network = load_network(preset_files(preset, 2)[0].path)
     if not channels_last:
         network = network.to(memory_format=torch.contiguous_format)
     capture, frames = cv2.VideoCapture(str(source)), []
@@ -97,7 +98,7 @@ def measure(preset: str, frames: int, width: int, height: int, repeats: int) -> 
         last = seconds(lambda: plain_loop(source, folder / "plain.mp4", preset, True), 1)
         keep_freed_memory()
         kept = seconds(lambda: plain_loop(source, folder / "plain.mp4", preset, True), 1)
-        backend, clip = load_backend(job.choice), decode(source)
+        backend, whole = load_backend(job.choice), (Stretch(decode(source)), EnhanceSettings(), UpscaleRun())
         stream = seconds(lambda: upscale_video(job, backend=backend), repeats)
         with VideoReader(job.target) as reader:
             large = list(reader)
@@ -105,7 +106,7 @@ def measure(preset: str, frames: int, width: int, height: int, repeats: int) -> 
             "frames": frames,
             "threads": torch.get_num_threads(),
             "decode": seconds(lambda: decode(source), repeats),
-            "network": seconds(lambda: list(backend.enlarge(clip, 0, 0, EnhanceSettings())), repeats),
+            "network": seconds(lambda: list(enlarged(backend, *whole)), repeats),
             "encode": seconds(lambda: encode(job, large, folder), repeats),
             "stream": stream,
             "plain loop": plain,

@@ -10,6 +10,8 @@ import typer
 
 from src.catalog.upscalers import UpscalerSpec
 
+WEIGHTS = UpscalerSpec.weights
+
 
 def run_here(app: typer.Typer, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Exit code, standard output and standard error of a command with these arguments."""
@@ -21,5 +23,5 @@ def run_here(app: typer.Typer, *arguments: object) -> subprocess.CompletedProces
 
 
 def use_weights(patch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Every upscaler finds its files there."""
-    patch.setattr(UpscalerSpec, "place", property(lambda _: folder))
+    """Every upscaler finds its files there, and takes them as they are."""
+    patch.setattr(UpscalerSpec, "weights", lambda self, preset, scale, _=None: WEIGHTS(self, preset, scale, folder))

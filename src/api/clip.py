@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from src.accounts.accounts import Account, Login, Role
@@ -16,12 +16,16 @@ from src.api.service import Service
 from src.api.site import Editor, PageRoute, Viewer, render_page
 from src.api.upscale import UpscaleSettings, asked, check_settings
 from src.artifacts.addresses import artifact
+from src.catalog.upscalers import offered
 from src.core.errors import BadInputError
 from src.jobs import references
 from src.jobs.model import Job, NewJob, State
 from src.jobs.store import UnknownJobError
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
+QUICK = "fast"
+"""How clips are enlarged where a person chooses nothing."""
+Quality = Annotated[str, Form(max_length=100)]
 
 
 @router.get("/clips/{job_id}")
@@ -33,6 +37,7 @@ def clip_page(request: Request, service: ServiceDep, login: Viewer, job_id: JobI
     return render_page(
         request, "clip.html", login, job=service.show(job), report=report, curve=line,
         larger=_larger(service, login, job), may_change=_may_change(login.account, job),
+        qualities=offered(UpscaleSettings().scale),
     )  # fmt: skip
 
 
@@ -70,11 +75,16 @@ def compare_page(
 
 
 @router.post("/clips/{job_id}/{action}")
-def act(service: ServiceDep, login: Editor, job_id: JobId, action: str) -> Response:
-    """The buttons of a clip's page."""
-    if action not in ACTIONS:
+def act(
+    service: ServiceDep, login: Editor, job_id: JobId, action: str, quality: Quality = QUICK
+) -> Response:
+    """The buttons of a clip's page. quality: for enlarging, as in /api/upload."""
+    if action not in ACTIONS and action != "upscale":
         raise ApiError(404, "there is no such button")
     service.own(login.account, job_id)
+    if action == "upscale":
+        enlarge(service, login, service.store.get(job_id), quality)
+        return RedirectResponse(f"/clips/{job_id}", 303)
     then = ACTIONS[action](service, login, job_id)
     return RedirectResponse(then or f"/clips/{job_id}", 303)
 
@@ -106,24 +116,19 @@ def _delete(service: Service, login: Login, job_id: str) -> str:
     return "/"
 
 
-def _upscale(service: Service, login: Login, job_id: str) -> None:
-    enlarge(service, login, service.store.get(job_id))
-
-
 ACTIONS: dict[str, Callable[[Service, Login, str], str | None]] = {
     "cancel": _cancel, "retry": _retry, "pin": _pin, "unpin": _unpin, "delete": _delete,
-    "upscale": _upscale,
 }  # fmt: skip
 """Each returns where to go then; None for the clip's page."""
 
 
-def enlarge(service: Service, login: Login, job: Job) -> None:
+def enlarge(service: Service, login: Login, job: Job, quality: str = QUICK) -> None:
     """Enlarge a finished clip twice. Pressed again it is the same job; one that failed or was
     cancelled runs again.
     """
     if job.state is not State.COMPLETED or job.artifact is None:
         raise BadInputError(f"job {job.id} is {job.state}; only finished clips are enlarged")
-    wanted = UpscaleSettings(quality="fast")
+    wanted = UpscaleSettings(quality=quality)
     key = f"enlarge {job.id} {wanted.scale} {wanted.quality}"
     earlier = service.store.with_key(job.owner, key)
     if earlier is not None and earlier.state not in (State.FAILED, State.CANCELLED):
@@ -132,7 +137,7 @@ def enlarge(service: Service, login: Login, job: Job) -> None:
     service.admit(login.account)
     source = {"input": artifact(job.artifact), "name": "enlarged", "of": job.id}
     new = NewJob(
-        "upscale", job.owner, source | asked(wanted), "upscale fast", idempotency_key=key
+        "upscale", job.owner, source | asked(wanted), f"upscale {quality}", idempotency_key=key
     )
     made = service.submit(replace(new, cost=job.cost * wanted.scale**2), login.account)
     if made.state in (State.FAILED, State.CANCELLED):

@@ -60,6 +60,11 @@ def template_name(name: str) -> str:
     return name.replace("_", " ").capitalize()
 
 
+def quality(name: str) -> str:
+    """A way to enlarge, `PRESET` or `ID/PRESET`, such as "Fast" or "Star, balanced"."""
+    return ", ".join(name.split("/")).capitalize()
+
+
 def asked(job: JobView) -> list[tuple[str, str]]:
     """What was asked, as labels and values; a template's slots each by itself."""
     request = dict(job.request)

@@ -1,12 +1,12 @@
 """Upscaling: upload, status, progress, download, cancel; the same jobs underneath."""
 
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Path, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, create_model
+from pydantic import BaseModel, Field, create_model
 
 from src.accounts.accounts import Account
 from src.api.answers import jsonable
@@ -16,25 +16,28 @@ from src.api.security import Reader, ServiceDep, Submitter
 from src.api.service import Service
 from src.api.uploads import Video, parse_json_field
 from src.artifacts.addresses import stored
-from src.catalog.upscalers import find_upscaler
+from src.catalog.upscalers import find_preset, find_upscaler
 from src.core.config import Config, validate
-from src.core.upscale_request import FORM, UpscaleRequest, from_form
+from src.core.upscale_request import FORM, UPSCALER, UpscaleRequest, from_form
 from src.jobs.model import Job, NewJob, State
 from src.media.videos import VideoFacts
-from src.upscaling.files import SCALES
 
 router = APIRouter(prefix="/api", tags=["upscale"])
 TaskId = Annotated[str, Path(pattern="^[0-9a-f]{21}$", description="The task's id")]
 Unknown = responses(401, 403, 404, 422)
 
 
-OURS = find_upscaler("newsreel")
-KINDS = {"scale": Literal[SCALES], "preset": Literal[tuple(OURS.presets)]}
+Quality = Annotated[
+    str,
+    Field(max_length=100, description="fast, balanced or quality; ID/PRESET for another upscaler."),
+]
 
 
 def _field(name: str) -> tuple[Any, Any]:
+    if name == "preset":
+        return Quality, find_upscaler(UPSCALER).usual
     info = UpscaleRequest.model_fields[name]
-    return KINDS.get(name, info.annotation), info
+    return info.annotation, info
 
 
 UpscaleSettings = create_model(
@@ -110,13 +113,18 @@ def _receive(service: Service, account: Account, wanted: UpscaleSettings, video:
 
 def check_settings(wanted: UpscaleSettings) -> None:
     """Raise what a worker would raise whatever the video."""
-    OURS.check(asked(wanted), {name: form for form, name in FORM.items()})
-    OURS.weights(wanted.quality, wanted.scale)
+    upscaler, preset = find_preset(wanted.quality, "quality")
+    upscaler.check(asked(wanted), {name: form for form, name in FORM.items()})
+    upscaler.check_licence()
+    upscaler.check_scale(preset, wanted.scale, "scale")
+    upscaler.weights(preset, wanted.scale)
 
 
 def asked(wanted: UpscaleSettings) -> dict[str, Any]:
-    """What the client said, by the names of an `UpscaleRequest`."""
-    return from_form(wanted.model_dump())
+    """What the client said, by the names of an `UpscaleRequest`. Raises BadInputError for no preset."""
+    upscaler, preset = find_preset(wanted.quality, "quality")
+    named = {} if upscaler.id == UPSCALER else {"upscaler": upscaler.id}
+    return from_form(wanted.model_dump()) | {"preset": preset} | named
 
 
 def _store(service: Service, account: Account, wanted: UpscaleSettings, kept: Video, facts: VideoFacts) -> Job:

@@ -122,7 +122,7 @@ class ModelSpec(Named):
     hub: repository id on the model hub, `revision` pinned to a commit; former: names that it had, under which it may
     lie in the hub's cache. download_bytes: of the whole snapshot.
     native: size it generates. delivered: size of its clips unless asked otherwise.
-    delivery: how native becomes delivered unless asked otherwise: "lanczos" or a preset of the networks.
+    delivery: how native becomes delivered unless asked otherwise: "lanczos" or an upscaler's preset.
     sizes, frames: the rules of native sizes and of frame counts.
     max_sequence_length: prompt tokens it reads. template_guidance: press templates' guidance scales, which are
     tuned for the large models, apply to it.

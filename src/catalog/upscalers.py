@@ -1,20 +1,25 @@
 """The upscalers Newsreel knows: an explicit list, each a file in `configs/upscalers/`."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from src.core.config import Config, Named, load_named
 from src.core.errors import BadInputError, MissingWeightsError
 from src.core.option import listed
 from src.core.paths import CONFIGS, REPOSITORY, is_file
-from src.core.upscale_request import FIELDS
+from src.core.upscale_request import FIELDS, UPSCALER
 
-UPSCALERS = ("newsreel",)
-Capability = Literal["denoise", "deblock", "sharpen", "preserve_details", "steady", "guidance_scale"]
+UPSCALERS = (UPSCALER,)
+USUAL = "balanced"
+"""The preset that is taken where nobody names one, of an upscaler that has it."""
 
 
 class DetailGate(Config):
-    """How far a network's detail is taken over: none where the source is softer than `soft`, `most` where it is
+    """How far a network's detail is taken over: none where the source is softer than `soft`, `most`
+    where it is
     sharper than `sharp`. Both are the contrast of the source's finest octave over the next
     (`src/upscaling/detail_gate.py` says why).
     """
@@ -25,72 +30,45 @@ class DetailGate(Config):
 
 
 class PresetSpec(Config):
-    """passes: the files behind each scale, in the order they run. gate: of the detail; None takes all of it."""
+    """passes: the files behind each scale, in the order they run. gate: of the detail; None takes
+    all of it.
+    """
 
     passes: dict[int, tuple[str, ...]]
     gate: DetailGate | None = None
 
 
-class UpscalerSpec(Named):
-    """One upscaler.
+class FileSpec(Config):
+    """One weight file as it was published.
 
-    backend: what runs it, a name in `src/upscaling/registry.py`. folder: of its files, inside this repository.
-    capabilities: of what a request may ask (`src/core/upscale_request.py`), what it does; the rest is refused.
-    presets: by name. licence: of the weights.
-    how_to_get: the command that makes or fetches a file, with {preset}, {scale} and {path}.
+    sha256: of its bytes. revision: of the repository that it comes from; of a network that was
+    trained here, the step of its training.
     """
 
-    description: str
-    backend: str
-    folder: str
-    capabilities: frozenset[Capability] = frozenset()
-    presets: dict[str, PresetSpec]
-    licence: str
-    how_to_get: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    revision: str
 
-    @property
-    def place(self) -> Path:
-        """Where its files lie."""
-        return REPOSITORY / self.folder
 
-    def preset(self, name: str) -> PresetSpec:
-        """Raises BadInputError with the list of presets."""
-        if name not in self.presets:
-            known = ", ".join(self.presets)
-            raise BadInputError(f"--preset is {name!r}; it must be one of: {known}")
-        return self.presets[name]
+class Capabilities(Config):
+    """What of a request an upscaler does; each by the request's name for it. The rest is refused.
+    """
 
-    def weights(self, preset: str, scale: int, folder: Path | None = None) -> list[Path]:
-        """The files of all passes. Raises MissingWeightsError with the way to get one that is not here.
-
-        folder: where they lie, None for the spec's own.
-        """
-        passes = self.preset(preset).passes
-        if scale not in passes:
-            known = listed(tuple(map(str, passes)))
-            raise BadInputError(f"--scale is {scale}; for preset {preset} of {self.id} it must be {known}")
-        paths = [(folder or self.place) / name for name in passes[scale]]
-        for path in paths:
-            if not is_file(path):
-                raise MissingWeightsError(self._missing(preset, path))
-        return paths
-
-    def _missing(self, preset: str, path: Path) -> str:
-        """How to get a file, by the scale that it alone is the pass of."""
-        passes = self.presets[preset].passes
-        scale = next((scale for scale, names in passes.items() if names == (path.name,)), max(passes))
-        command = self.how_to_get.format(preset=preset, scale=scale, path=path)
-        return f"there are no weights for preset {preset} at {scale}x in {path.parent}; get them with {command}"
-
-    def check(self, asked: dict[str, Any], names: dict[str, str] | None = None) -> None:
-        """Raise BadInputError for what is asked, by the request's names, and this upscaler does not do.
-
-        names: that the person knows the fields by, where those are not the flags.
-        """
-        for name, why in LACKING.items():
-            if asked.get(name) not in (None, FIELDS[name].default) and name not in self.capabilities:
-                said = (names or {}).get(name, FIELDS[name].flag)
-                raise BadInputError(f"{said} does not apply to upscaler {self.id}: {why}")
+    denoise: bool = False
+    """It is told how noisy the source is."""
+    deblock: bool = False
+    """It is told how strongly the source was coded."""
+    sharpen: bool = False
+    """Its frames can be sharpened."""
+    preserve_details: bool = False
+    """What its output lacks of the source can be put back."""
+    steady: bool = False
+    """Its detail can be made to follow the motion."""
+    guidance_scale: bool = False
+    """It follows a prompt as strongly as is asked."""
+    prompt: bool = False
+    """It reads a description of the video."""
+    seed: bool = False
+    """It draws noise."""
 
 
 LACKING = {
@@ -100,11 +78,136 @@ LACKING = {
     "preserve_details": "nothing of the source is put back",
     "steady": "its detail is not made to follow the motion",
     "guidance_scale": "it is for diffusion upscalers only",
+    "prompt": "it reads none",
+    "seed": "it draws no noise",
 }
 
 
+@dataclass(frozen=True)
+class WeightFile:
+    """A file of weights. name: that plans and checkpoints know it by. pin: the SHA-256 that the
+    spec says, None where it says none. spec: the file that says so.
+    """
+
+    name: str
+    path: Path
+    pin: str | None = None
+    spec: str = ""
+
+
+class UpscalerSpec(Named):
+    """One upscaler.
+
+    backend: what runs it, a name in `src/upscaling/registry.py`. folder: of its files, inside this
+    repository. presets: by name. files: what is known of the weight files, by name; one that is not
+    listed is taken as it is.
+    licence: of the weights. restricted: whether it restricts what their pictures may be used for.
+    how_to_get: the command that makes or fetches a file, with {preset}, {scale} and {path}.
+    """
+
+    description: str
+    backend: str
+    folder: str
+    capabilities: Capabilities = Capabilities()
+    presets: dict[str, PresetSpec]
+    files: dict[str, FileSpec] = Field(default_factory=dict)
+    licence: str
+    restricted: bool = False
+    how_to_get: str
+
+    @property
+    def usual(self) -> str:
+        """The preset that is taken where nobody names one."""
+        return USUAL if USUAL in self.presets else next(iter(self.presets))
+
+    def known_as(self, preset: str) -> str:
+        """The preset as plans and requests for clips name it: alone, or `ID/PRESET`."""
+        return preset if self.id == UPSCALER else f"{self.id}/{preset}"
+
+    def preset(self, name: str) -> PresetSpec:
+        """Raises BadInputError with the list of presets."""
+        if name not in self.presets:
+            known = ", ".join(self.presets)
+            raise BadInputError(f"--preset is {name!r}; it must be one of: {known}")
+        return self.presets[name]
+
+    def scales(self, preset: str) -> tuple[int, ...]:
+        """By which a preset enlarges, the smallest first."""
+        return tuple(sorted(self.preset(preset).passes))
+
+    def scale_towards(self, preset: str, ratio: float) -> int:
+        """The smallest scale that reaches the ratio, and the largest where none does."""
+        scales = self.scales(preset)
+        return next((scale for scale in scales if scale >= ratio), scales[-1])
+
+    def check_scale(self, preset: str, scale: int, flag: str = "--scale") -> None:
+        """Raise BadInputError where the preset does not enlarge by this scale.
+
+        flag: that the person knows the scale by.
+        """
+        scales = self.scales(preset)
+        if scale not in scales:
+            known = listed(tuple(map(str, scales)))
+            raise BadInputError(
+                f"{flag} is {scale}; for preset {preset} of {self.id} it must be {known}"
+            )
+
+    def weights(self, preset: str, scale: int, folder: Path | None = None) -> list[WeightFile]:
+        """The files of all passes. Raises MissingWeightsError with the way to get one that is not
+        here.
+
+        folder: where other weights lie, None for the spec's own.
+        """
+        self.check_scale(preset, scale)
+        files = [self._file(name, folder) for name in self.preset(preset).passes[scale]]
+        for file in files:
+            if not is_file(file.path):
+                raise MissingWeightsError(self._missing(preset, file.path))
+        return files
+
+    def _file(self, name: str, folder: Path | None) -> WeightFile:
+        pin = self.files.get(name) if folder is None else None
+        path = (folder or REPOSITORY / self.folder) / name
+        return WeightFile(
+            self.known_as(name), path, pin and pin.sha256, f"configs/upscalers/{self.id}.yaml"
+        )
+
+    def _missing(self, preset: str, path: Path) -> str:
+        """How to get a file, by the scale that it alone is the pass of."""
+        passes = self.presets[preset].passes
+        scale = next(
+            (scale for scale, names in passes.items() if names == (path.name,)), max(passes)
+        )
+        command = self.how_to_get.format(preset=preset, scale=scale, path=path)
+        lacking = f"there are no weights for preset {preset} at {scale}x in {path.parent}"
+        return f"{lacking}; get them with {command}"
+
+    def check_licence(self, accepted: bool = False) -> None:
+        """Raise BadInputError where the licence is a restricted one that nobody accepted."""
+        if self.restricted and not accepted:
+            raise BadInputError(
+                f"the licence of {self.id}, {self.licence}, restricts what its pictures may be "
+                "used for; --accept-licence takes it"
+            )
+
+    def check(self, asked: dict[str, Any], names: dict[str, str] | None = None) -> None:
+        """Raise BadInputError for what is asked, by the request's names, and this upscaler does not
+        do.
+
+        names: that the person knows the fields by, where those are not the flags.
+        """
+        for name, why in LACKING.items():
+            if asked.get(name) not in (None, FIELDS[name].default) and not getattr(
+                self.capabilities, name
+            ):
+                said = (names or {}).get(name, FIELDS[name].flag)
+                raise BadInputError(f"{said} does not apply to upscaler {self.id}: {why}")
+
+
 def load_upscalers() -> dict[str, UpscalerSpec]:
-    """Every known upscaler by id, in the order of `UPSCALERS`. A file whose id differs from its name raises."""
+    """Every known upscaler by id, in the order of `UPSCALERS`. A file whose id differs from its
+    name raises.
+    """
     return load_named(CONFIGS / "upscalers", UPSCALERS, UpscalerSpec)
 
 
@@ -114,3 +217,35 @@ def find_upscaler(name: str) -> UpscalerSpec:
     if name not in specs:
         raise BadInputError(f"unknown upscaler {name!r}; known: {', '.join(specs)}")
     return specs[name]
+
+
+def find_preset(text: str | None, flag: str = "--preset") -> tuple[UpscalerSpec, str]:
+    """Upscaler and preset of `PRESET` (of the usual upscaler), `ID/PRESET`, or `ID`; None takes
+    what is usual.
+
+    flag: what the text was given as. Raises BadInputError with what there is.
+    """
+    specs = load_upscalers()
+    usual = specs[UPSCALER]
+    name, slash, preset = (text or usual.usual).rpartition("/")
+    if not slash and preset in usual.presets:
+        return usual, preset
+    spec = specs.get(name if slash else preset)
+    if spec is None or (slash and preset not in spec.presets):
+        known = [each.known_as(preset) for each in specs.values() for preset in each.presets]
+        raise BadInputError(f"{flag} is {text!r}; it must be one of: {', '.join(known)}")
+    return spec, preset if slash else spec.usual
+
+
+def offered(scale: int) -> list[str]:
+    """Presets, as requests name them, that enlarge by a scale and whose weights are here."""
+    every = [(spec, preset) for spec in load_upscalers().values() for preset in spec.presets]
+    return [spec.known_as(preset) for spec, preset in every if _is_here(spec, preset, scale)]
+
+
+def _is_here(spec: UpscalerSpec, preset: str, scale: int) -> bool:
+    try:
+        spec.weights(preset, scale)
+    except (BadInputError, MissingWeightsError):
+        return False
+    return True

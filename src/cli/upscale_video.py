@@ -42,41 +42,32 @@ def _main(values: dict[str, Any]) -> None:
 
 
 def _file(values: dict[str, Any]) -> None:
-    from src.upscaling.ledger import Ledger, check_replaceable, job_key
+    from src.upscaling.ledger import Ledger, check_replaceable
 
     job = _job(values, values["input"], values["output"])
-    key = job_key(job)
+    job.check()
     check_replaceable(job.target, values["overwrite"])
-    _answer(_recorded(values, job, key, Ledger(job.target.parent)), values)
+    _answer(_one(values, job, Ledger(job.target.parent)), values)
 
 
-def _recorded(values: dict[str, Any], job: "UpscaleJob", key: str, finished: "Ledger") -> "UpscaleReport":
+def _one(values: dict[str, Any], job: "UpscaleJob", ledger: "Ledger") -> "UpscaleReport":
     """Run, and write down that the output is ours."""
-    from src.upscaling.ledger import DAMAGED
-
-    try:
-        report = _one(values, job)
-    except PartialFailureError:
-        finished.add(job.target, DAMAGED)
-        raise
-    finished.add(job.target, key)
-    return report
-
-
-def _one(values: dict[str, Any], job: "UpscaleJob") -> "UpscaleReport":
+    from src.artifacts.store import LocalStore
     from src.console.progress import ProgressBar
-    from src.upscaling.stream import upscale_video
+    from src.core.paths import home
+    from src.engine.probe import probe
+    from src.engine.publisher import Publisher
 
     with ProgressBar(values["quiet"]) as bar:
-        return upscale_video(job, bar)
+        return Publisher(LocalStore(home()), probe(job.choice.device), bar).enlarge(job, ledger)
 
 
 def _job(values: dict[str, Any], source: Path, target: Path) -> "UpscaleJob":
-    from src.upscaling.resolve import resolve_job
+    from src.engine.enlarging import enlarging_job
 
-    given = {name: values[name] for name in FIELDS if values[name] is not None}
+    given = {name: values[name] for name in FIELDS if values[name] not in (None, [])}
     request = given | {"input": source, "output": target}
-    return resolve_job(validate(request, UpscaleRequest, "the flags"))
+    return enlarging_job(validate(request, UpscaleRequest, "the flags"))
 
 
 def _folder(values: dict[str, Any]) -> None:
@@ -134,7 +125,7 @@ def _record(values: dict[str, Any], path: Path, target: Path, finished: "Ledger"
             logger.info(f"{target} is there already")
             return {"input": str(path), "target": str(target), "skipped": True}
         check_replaceable(target, values["overwrite"])
-        report = _recorded(values, job, key, finished)
+        report = _one(values, job, finished)
     except CancelledError:
         raise
     except NewsreelError as error:

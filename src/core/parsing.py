@@ -13,10 +13,13 @@ def parse_bytes(text: str) -> int | None:
     return round(float(match[1]) * UNITS[match[2].upper()]) if match else None
 
 
-def parse_upscale(text: str) -> tuple[int, str] | None:
-    """Scale and preset of "2x" or "4x:fast"; None where it is no such text."""
-    match = re.fullmatch(r"([248])x(?::(fast|balanced|quality))?", text)
-    return (int(match[1]), match[2] or "balanced") if match else None
+def parse_upscale(text: str) -> tuple[int, str | None] | None:
+    """Scale and preset of "2x", "4x:fast" or "2x:ID/PRESET"; None where it is no such text.
+
+    Which scales and presets there are is the catalog's to say (`src/catalog/upscalers.py`).
+    """
+    match = re.fullmatch(r"(\d{1,2})x(?::(\S{1,100}))?", text)
+    return (int(match[1]), match[2]) if match else None
 
 
 def parse_assignments(items: list[str]) -> dict[str, str]:

@@ -62,7 +62,7 @@ class Adapter(Config):
 
 
 class Upscale(Config):
-    """What enlarges the delivered clip: a network's preset, and 2, 4 or 8."""
+    """What enlarges the delivered clip: a preset (`ID/PRESET` of another upscaler than our own), and by how much."""
 
     preset: str
     scale: int

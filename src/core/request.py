@@ -128,24 +128,31 @@ class Request(Config):
         Option("Number format of the model", form=False),
     ] = "auto"
     delivery: Annotated[
-        Literal["auto", "lanczos", "fast", "balanced", "quality"],
-        Option("From the model's size to the clip's: the model's usual way, resampling, or a "
-               "super-resolution network", form=False),
+        str,
+        Option("From the model's size to the clip's: auto (the model's usual way), lanczos "
+               "(resampling), or an upscaler's preset (fast, balanced, quality, ID/PRESET)",
+               metavar="NAME", form=False),
     ] = "auto"  # fmt: skip
     upscale: Annotated[
         str | None,
-        Option("Enlarge the clip: 2x, 4x or 8x, and a preset (fast, balanced, quality).",
-               metavar="2x[:PRESET]"),
+        Option("Enlarge the clip: 2x, 4x or 8x, and an upscaler's preset (fast, balanced, "
+               "quality, ID/PRESET).", metavar="2x[:PRESET]"),
     ] = None  # fmt: skip
     fit: Annotated[Fit, Option("Crop the photograph to the clip's shape, or add borders")] = "cover"
     score: Annotated[bool, Option("Take the temporal score.")] = True
     device: Annotated[Literal["auto", "cpu", "cuda"], Option("Where to compute", form=False)] = (
         "auto"
     )
-    filters: tuple[str, ...] = ()
-    """Names of `src/engine/finishing.py`, in the order in which they work on each frame."""
-    finishers: tuple[str, ...] = ()
-    """Names of the same file, in the order in which they work on the finished clip."""
+    filters: Annotated[
+        tuple[str, ...],
+        Option("A filter that works on each frame before it is encoded; repeat for more.",
+               metavar="NAME", form=False),
+    ] = ()  # fmt: skip
+    finishers: Annotated[
+        tuple[str, ...],
+        Option("A finisher that works on the finished clip; repeat for more.", metavar="NAME",
+               form=False),
+    ] = ()  # fmt: skip
 
     @field_validator("prompt")
     @classmethod
@@ -183,7 +190,7 @@ class Request(Config):
     @classmethod
     def _enlarging(cls, value: str | None) -> str | None:
         if value is not None and parse_upscale(value) is None:
-            raise ValueError("must be 2x, 4x or 8x, with a preset if wanted (fast, balanced, quality), such as 2x:fast")
+            raise ValueError("must be 2x, 4x or 8x, with a preset if wanted, such as 2x:fast or 2x:ID/PRESET")
         return value
 
     @field_validator("vram_budget")

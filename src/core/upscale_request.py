@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from src.core.config import Config
 from src.core.option import Option, fields_of
+from src.core.request import Seed
 
+UPSCALER = "newsreel"
+"""The upscaler that is taken where nobody names one; its presets are known by their names alone."""
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -52,13 +55,31 @@ class UpscaleRequest(EnhanceSettings):
         Option("File to write (.mp4, .mkv, .mov, .webm); a folder for a folder and for --codec png.",
                form=False),
     ]  # fmt: skip
-    upscaler: Annotated[str, Option("An id of configs/upscalers", form=False)] = "newsreel"
+    upscaler: Annotated[
+        str,
+        Option("An id of configs/upscalers, or a file or folder with weights", form=False),
+    ] = UPSCALER
+    accept_licence: Annotated[
+        bool,
+        Option("Take weights whose licence restricts what pictures may be used for.", form=False),
+    ] = False
     scale: Annotated[int, Option("2, 4 or 8", form="scale")] = 2
-    preset: Annotated[str, Option("fast, balanced or quality", form="quality")] = "balanced"
+    preset: Annotated[
+        str | None,
+        Option("One of the upscaler's presets: fast, balanced or quality [balanced].", form="quality"),
+    ] = None
     guidance_scale: Annotated[
         Annotated[float, Field(ge=0, le=50)] | None,
         Option("For diffusion upscalers only.", form="guideScale"),
     ] = None
+    prompt: Annotated[
+        str,
+        Option("What the video shows; for diffusion upscalers only.", form=False),
+    ] = ""
+    seed: Annotated[
+        Seed,
+        Option("Of the noise that diffusion upscalers draw", form=False),
+    ] = 0
     codec: Annotated[
         str | None,
         Option("x264, x265, av1, vp9, prores, nvenc, nvenc-hevc or png [x264; nvenc where it works].",
@@ -91,6 +112,21 @@ class UpscaleRequest(EnhanceSettings):
         Annotated[int, Field(ge=1)] | None,
         Option("CPU threads of the network [all cores].", form=False),
     ] = None
+    filters: Annotated[
+        tuple[str, ...],
+        Option("A filter that works on each frame before it is encoded; repeat for more.",
+               metavar="NAME", form=False),
+    ] = ()  # fmt: skip
+    finishers: Annotated[
+        tuple[str, ...],
+        Option("A finisher that works on the finished file; repeat for more.", metavar="NAME",
+               form=False),
+    ] = ()  # fmt: skip
+
+    @field_validator("filters", "finishers", mode="before")
+    @classmethod
+    def _several(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
 
 
 FIELDS = fields_of(UpscaleRequest)

@@ -6,26 +6,33 @@ One more is a function here or in a file of its own, and a line in the list.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from src.core.errors import BadInputError
 from src.core.plan import Plan
-from src.engine.manifest import Manifest
+from src.engine.manifest import EnlargedManifest, Manifest, describe_clip
+from src.upscaling.job import UpscaleJob
 
 
 @dataclass(frozen=True)
 class FrameContext:
-    """Where a frame stands. plan: of the whole clip. index: the frame's number from 0."""
+    """Where a frame stands. plan: of the whole clip, or the job of a video that is enlarged. index:
+    the frame's number from 0.
+    """
 
-    plan: Plan
+    plan: Plan | UpscaleJob
     index: int
 
 
 Filter = Callable[[np.ndarray, FrameContext], np.ndarray]
-"""(H, W, 3) uint8 as it would be encoded, to as much of the same size."""
-Finisher = Callable[[Path, Manifest], None]
+"""(H, W, 3) as it would be encoded, uint8 (or uint16, of a deep video that is enlarged), to as much
+of the same size and kind; may change it in place. It is of the frame and its context alone: an
+enlargement that was stopped goes on between any two frames."""
+Finisher = Callable[[Path, Manifest | EnlargedManifest], None]
 """Works on the whole temporary file before it is published; the manifest describes the file as it was before."""
+AnyManifest = TypeVar("AnyManifest", Manifest, EnlargedManifest)
 FILTERS: dict[str, Filter] = {}
 FINISHERS: dict[str, Finisher] = {}
 
@@ -33,8 +40,19 @@ FINISHERS: dict[str, Finisher] = {}
 def filtered(frame: np.ndarray, context: FrameContext) -> np.ndarray:
     """The frame after the plan's filters; the very same one where the plan has none."""
     for name in context.plan.filters:
-        frame = FILTERS[name](frame, context)
+        made = FILTERS[name](frame, context)
+        if (made.shape, made.dtype) != (frame.shape, frame.dtype):
+            raise AssertionError(f"filter {name} made {made.shape} {made.dtype} of {frame.shape} {frame.dtype}")
+        frame = made
     return frame
+
+
+def finished(names: Iterable[str], temporary: Path, final: Path, manifest: AnyManifest) -> AnyManifest:
+    """Run finishers on the file that will be `final`; the manifest of what each leaves."""
+    for name in names:
+        FINISHERS[name](temporary, manifest)
+        manifest = manifest.model_copy(update={"clip": describe_clip(temporary, final)})
+    return manifest
 
 
 def check_names(filters: Iterable[str], finishers: Iterable[str]) -> None:

@@ -19,7 +19,10 @@ from src.core.plan import Plan
 from src.core.request import Request
 from src.core.result import Costs
 from src.core.text import read_json
+from src.core.upscale_request import EnhanceSettings
 from src.pipelines.adapter_files import split_weight
+from src.upscaling.job import UpscaleJob
+from src.upscaling.report import UpscaleReport
 
 SCHEMA_VERSION = 3
 """2 added `upscale` and `upscaler_weights` to the plan; a manifest of version 1 reads as one that enlarges nothing. 3
@@ -62,12 +65,64 @@ class Manifest(Config):
     encoded_sha256: str | None = None
 
 
+class EnlargedManifest(Config):
+    """What finishers are told of a video that was enlarged; it is not written to a file.
+
+    source: the name of the video. upscaler, preset, scale, weights: what enlarged it, and SHA-256 of
+    the files by name. enhance: what was asked of the picture. filters, finishers: by name. lost,
+    damaged: what it lacks of the source.
+    """
+
+    created: str
+    newsreel: str
+    source: str
+    upscaler: str
+    preset: str
+    scale: int
+    weights: dict[str, str]
+    enhance: EnhanceSettings
+    filters: tuple[str, ...]
+    finishers: tuple[str, ...]
+    clip: PublishedClip
+    hardware: str
+    versions: dict[str, str]
+    lost: tuple[str, ...] = ()
+    damaged: str | None = None
+
+
+def of_enlarged(
+    job: UpscaleJob, hardware: Hardware, clip: PublishedClip, report: UpscaleReport
+) -> EnlargedManifest:
+    """The manifest of a job's output."""
+    return EnlargedManifest(
+        created=_now(),
+        newsreel=src.__version__,
+        source=job.source.name,
+        upscaler=job.choice.upscaler,
+        preset=job.choice.preset,
+        scale=job.choice.scale,
+        weights=job.choice.hashes(),
+        enhance=job.enhance,
+        filters=job.filters,
+        finishers=job.finishers,
+        clip=clip,
+        hardware=hardware.name,
+        versions=versions(),
+        lost=tuple(report.lost),
+        damaged=report.damaged,
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def build_manifest(
     request: Request, plan: Plan, hardware: Hardware, photograph: str, clip: PublishedClip, **outcome: Any
 ) -> Manifest:
     """Gather the manifest; `outcome` holds the hashes of the frames, costs, report, warnings and fallbacks."""
     return Manifest(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=_now(),
         newsreel=src.__version__,
         request=portable_request(request),
         plan=plan,

@@ -1,4 +1,7 @@
-"""The one road: plan -> frames -> upscaler -> filters -> encode -> finishers -> publish -> record."""
+"""The one road: plan -> frames -> upscaler -> filters -> encode -> finishers -> publish -> record.
+
+Generated clips go it (`run`), and videos that are enlarged (`enlarge`), whose frames a file holds.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -13,7 +16,7 @@ from loguru import logger
 
 from src.artifacts.store import ArtifactStore
 from src.core.durable import write_whole
-from src.core.errors import OutputError
+from src.core.errors import OutputError, PartialFailureError
 from src.core.hardware import Hardware
 from src.core.paths import home
 from src.core.plan import Plan
@@ -21,7 +24,8 @@ from src.core.progress import CancelToken, Listener, Progress, ignore
 from src.core.request import Request
 from src.core.result import Result
 from src.engine.costs import Stopwatch
-from src.engine.finishing import FINISHERS, FrameContext, filtered
+from src.engine.enlarging import Enlarging
+from src.engine.finishing import FrameContext, filtered, finished
 from src.engine.manifest import Manifest, build_manifest, describe_clip, to_json
 from src.engine.render import render
 from src.engine.runs import append_run
@@ -29,7 +33,12 @@ from src.engine.session import Session
 from src.media.images import Photograph
 from src.media.writer import VideoWriter
 from src.metrics.temporal import TemporalScorer
+from src.upscaling.backends import UpscaleRun
 from src.upscaling.clips import make_upscaler
+from src.upscaling.job import UpscaleJob
+from src.upscaling.ledger import DAMAGED, Ledger, job_key
+from src.upscaling.report import UpscaleReport
+from src.upscaling.stream import upscale_video
 
 
 @dataclass
@@ -92,6 +101,20 @@ class Publisher:
             outcome = {"costs": watch.costs(), "warnings": warnings, "fallbacks": job.fallbacks, "report": report}
             return self._publish(job, writer, hashes | outcome)
 
+    def enlarge(self, job: UpscaleJob, ledger: Ledger | None = None) -> UpscaleReport:
+        """Enlarge one video and publish it. Raises as `upscale_video` does.
+
+        ledger: of the folder that it goes to, which is told of what is finished, or damaged.
+        """
+        key = job_key(job)
+        try:
+            report = upscale_video(job, self.listener, self.cancel, ending=Enlarging(job, self.store, self.hardware))
+        except PartialFailureError:
+            _record(ledger, job, DAMAGED)
+            raise
+        _record(ledger, job, key)
+        return report
+
     def _encode(
         self, job: Render, session: Session, writer: VideoWriter, scoring: TemporalScorer | None, watch: Stopwatch
     ) -> dict[str, str]:
@@ -109,21 +132,21 @@ class Publisher:
             raise AssertionError(f"{done} frames came out, the plan says {plan.num_frames}")
         return hashes.told()
 
-    @staticmethod
     def _enlarged(
-        plan: Plan, native: Iterator[np.ndarray], scoring: TemporalScorer | None, watch: Stopwatch
+        self, plan: Plan, native: Iterator[np.ndarray], scoring: TemporalScorer | None, watch: Stopwatch
     ) -> Iterator[np.ndarray]:
         """Native frames to the delivered size, where they are scored, and on to the enlarged one.
 
         Networks run with all threads between the frames that the session yields; what they take is a stage of its own.
         """
-        upscaler = make_upscaler(plan.upscaler, plan.session.device)
+        run = UpscaleRun(self.cancel, self.listener, plan.seed, plan.prompt)
+        upscaler = make_upscaler(plan.upscaler, plan.session.device, run)
         frames = watch.drain("upscale", upscaler.upscale(native, plan.delivered))
         if scoring is not None:
             frames = _scored(frames, scoring, watch)
         if plan.upscale is None:
             return frames
-        further = make_upscaler(plan.upscale.preset, plan.session.device)
+        further = make_upscaler(plan.upscale.preset, plan.session.device, run)
         return watch.drain("upscale", further.upscale(frames, plan.written))
 
     def _preview(self, job: Render, session: Session) -> Any:
@@ -184,10 +207,12 @@ class Publisher:
         """Run the finishers; the manifest of what they leave."""
         clip = describe_clip(temporary, final)
         manifest = build_manifest(job.request, job.plan, self.hardware, photograph, clip, **outcome)
-        for name in job.plan.finishers:
-            FINISHERS[name](temporary, manifest)
-            manifest = manifest.model_copy(update={"clip": describe_clip(temporary, final)})
-        return manifest
+        return finished(job.plan.finishers, temporary, final, manifest)
+
+
+def _record(ledger: Ledger | None, job: UpscaleJob, key: str) -> None:
+    if ledger is not None:
+        ledger.add(job.target, key)
 
 
 def _scored(frames: Iterator[np.ndarray], scoring: TemporalScorer, watch: Stopwatch) -> Iterator[np.ndarray]:

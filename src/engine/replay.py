@@ -7,7 +7,6 @@ from pathlib import Path
 from src.artifacts.store import LocalStore
 from src.catalog.models import MODELS
 from src.catalog.spec import ModelSpec
-from src.catalog.upscalers import find_upscaler
 from src.core.errors import BadInputError, MissingFileError
 from src.core.hardware import Hardware
 from src.core.paths import home
@@ -21,7 +20,7 @@ from src.media.images import Photograph, read_photograph
 from src.pipelines.adapter_files import read_adapter
 from src.pipelines.locate import locate, weight_hashes
 from src.pipelines.models import find_model
-from src.upscaling.files import OURS, file_hashes, plan_files
+from src.upscaling.files import file_hashes, plan_files
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,9 @@ def prepare_replay(
     spec = _find_model(model, plan.session.model)
     folder = locate(spec)
     _check_weights(plan.weights, weight_hashes(folder), folder)
-    _check_weights(plan.upscaler_weights, file_hashes(plan_files(plan)), find_upscaler(OURS).place)
+    enlarging = plan_files(plan)
+    places = ", ".join(sorted({str(file.path.parent) for file in enlarging}))
+    _check_weights(plan.upscaler_weights, file_hashes(enlarging), places)
     photograph = find_photograph(manifest)
     request = Request(input_image=Path(manifest.photograph), prompt=plan.prompt, output_path=target,
                       overwrite=overwrite)  # fmt: skip
@@ -98,7 +99,7 @@ def differences(manifest: Manifest, result: Result, hardware: Hardware) -> str:
     return f"the frames differ: {result.frame_sha256[:12]}, recorded {manifest.frame_sha256[:12]}; {reason}"
 
 
-def _check_weights(recorded: dict[str, str], found: dict[str, str], folder: Path) -> None:
+def _check_weights(recorded: dict[str, str], found: dict[str, str], folder: Path | str) -> None:
     changed = sorted(name for name in recorded if found.get(name) != recorded[name])
     if changed:
         raise BadInputError(f"{folder} holds other weights than the manifest names: {', '.join(changed)}")

@@ -1,13 +1,14 @@
 """Request, spec and hardware become a plan. Pure: same arguments, same plan; nothing is loaded, nothing read."""
 
 import secrets
-from pathlib import Path
 from typing import Any
 
 from src.catalog.profiles import Profile
 from src.catalog.spec import ModelSpec
+from src.catalog.upscalers import WeightFile, find_preset
 from src.core.errors import BadInputError
 from src.core.hardware import Hardware
+from src.core.option import listed
 from src.core.parsing import parse_upscale
 from src.core.plan import Adapter, Cache, Plan, SessionKey, Size, Upscale
 from src.core.prompts import Template, find_template
@@ -16,7 +17,7 @@ from src.engine.finishing import check_names
 from src.engine.planner import FEWEST, ProfileChoice, can_compile, choices, compiling_lacks, parse_cache
 from src.pipelines.families import family_of
 from src.pipelines.family import Timesteps
-from src.upscaling.files import delivery_files, preset_files
+from src.upscaling.files import LANCZOS, delivery_files, preset_files
 
 LARGEST = 16384
 
@@ -113,22 +114,38 @@ def guidance_schedule(steps: int, scale: float, begin: float, end: float) -> tup
 def delivery(request: Request, spec: ModelSpec) -> str:
     """How native becomes delivered; a size that no enlarging leads to is resampled."""
     size = spec.deliver(request.width, request.height)
-    if (size.width, size.height) <= (spec.native.width, spec.native.height):
-        return "lanczos"
-    return spec.delivery if request.delivery == "auto" else request.delivery
+    wanted = _named(spec.delivery if request.delivery == "auto" else request.delivery)
+    return LANCZOS if (size.width, size.height) <= (spec.native.width, spec.native.height) else wanted
+
+
+def _named(delivery: str) -> str:
+    """As plans have it. Raises BadInputError for the name of no preset."""
+    if delivery == LANCZOS:
+        return LANCZOS
+    upscaler, preset = find_preset(delivery, "--delivery")
+    return upscaler.known_as(preset)
 
 
 def upscale(request: Request, delivered: Size) -> Upscale | None:
-    """What enlarges the delivered clip. Raises BadInputError where that is larger than H.264 takes."""
+    """What enlarges the delivered clip. Raises BadInputError where no upscaler does that, or where the clip would be
+    larger than H.264 takes.
+    """
     parsed = parse_upscale(request.upscale) if request.upscale else None
-    if parsed and max(delivered.width, delivered.height) * parsed[0] > LARGEST:
+    if not parsed:
+        return None
+    scale, name = parsed
+    upscaler, preset = find_preset(name, f"PRESET of --upscale {scale}x:PRESET")
+    if scale not in upscaler.scales(preset):
+        known = listed(tuple(f"{each}x" for each in upscaler.scales(preset)))
+        raise BadInputError(f"--upscale is {request.upscale}; preset {preset} of {upscaler.id} makes {known}")
+    if max(delivered.width, delivered.height) * scale > LARGEST:
         raise BadInputError(
             f"--upscale {request.upscale} of {delivered} is larger than {LARGEST} pixels a side, the most H.264 takes"
         )
-    return Upscale(scale=parsed[0], preset=parsed[1]) if parsed else None
+    return Upscale(scale=scale, preset=upscaler.known_as(preset))
 
 
-def upscaler_files(request: Request, spec: ModelSpec) -> list[Path]:
+def upscaler_files(request: Request, spec: ModelSpec) -> list[WeightFile]:
     """The weight files that delivery and upscaling need. Raises MissingWeightsError where one is not here."""
     size = spec.deliver(request.width, request.height)
     further = upscale(request, size)

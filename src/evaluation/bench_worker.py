@@ -78,14 +78,15 @@ def _sample(request: Request, sessions: Any) -> Sample:
     from src.engine.probe import probe
     from src.engine.render import render_clip
     from src.metrics.temporal import score_frames
+    from src.upscaling.backends import UpscaleRun
     from src.upscaling.clips import make_upscaler
 
     prepared = prepare(request)
     plan = plans_for(prepared, probe(request.device))[0]
     session = sessions.opener(prepared.folder, prepared.adapters)(plan)
-    watch = Stopwatch()
+    watch, run = Stopwatch(), UpscaleRun(seed=plan.seed, prompt=plan.prompt)
     native = render_clip(prepared.photograph.pixels, plan, session, watch)
-    delivered = np.stack(list(make_upscaler(plan.upscaler, plan.session.device).upscale(native, plan.delivered)))
+    delivered = np.stack(list(make_upscaler(plan.upscaler, plan.session.device, run).upscale(native, plan.delivered)))
     costs = watch.costs()
     report = score_frames(delivered, (plan.delivered.width, plan.delivered.height), rate=plan.fps).to_dict()
     return Sample(costs.seconds, costs.total, costs.peak_rss, costs.peak_vram, report, plan, native)

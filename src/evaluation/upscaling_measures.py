@@ -13,7 +13,8 @@ from src.core.upscale_request import EnhanceSettings
 from src.motion.tvl1 import flow_backend
 from src.motion.warp import visible, warp
 from src.recipes.upscaler.degrade import shrink
-from src.upscaling.backends import UpscalerChoice
+from src.upscaling.backends import Stretch, UpscalerChoice, UpscaleRun
+from src.upscaling.feeding import enlarged
 from src.upscaling.registry import load_backend
 from src.upscaling.smoothing import TemporalSmoother
 
@@ -95,7 +96,7 @@ def enlarge_clip(low: np.ndarray, preset: str, scale: int, asked: EnhanceSetting
     asked = asked or EnhanceSettings()
     backend, smoother = load_backend(UpscalerChoice(preset, scale)), TemporalSmoother(asked.steady, scale)
     out = []
-    made = (one for batch in backend.enlarge(low, 0, 0, asked) for one in batch)
+    made = enlarged(backend, Stretch(low), asked, UpscaleRun())
     for frame, large in zip(low, made, strict=True):
         source = frame.astype(np.float32) * np.float32(1 / 255)
         out.append(_bytes(backend.finish(smoother(large, source), source, asked)))

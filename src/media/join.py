@@ -49,12 +49,14 @@ def join(
     target: Path,
     span: Span,
     check: Callable[[], None] = lambda: None,
+    publish: Callable[[Path], Any] | None = None,
 ) -> None:
     """Write `target` from the first `count` segments in `folder` and the other tracks of `source`.
 
     span: the part that was encoded, its origin that of the source.
 
-    check: called between packets; may raise to stop. Raises OutputError when the disk is full or not writable.
+    check: called between packets; may raise to stop. publish: puts the whole temporary file under
+    its name, None by renaming it. Raises OutputError when the disk is full or not writable.
     The target is whole or not there.
     """
     partial = beside(target, f"{os.getpid()}.partial{target.suffix}")
@@ -66,7 +68,7 @@ def join(
                 for packet in _packets(source, given, out, folder, count, video, span):
                     check()
                     out.mux(packet)
-        partial.replace(target)
+        publish(partial) if publish else partial.replace(target)
     except (OSError, FFmpegError) as error:
         raise output_error(target, error, "--output") from None
     finally:

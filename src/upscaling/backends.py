@@ -1,28 +1,109 @@
-"""What enlarges pieces of video: a protocol, and what is told of a backend before it loads."""
+"""What enlarges pieces of video: a protocol, what is handed to it, and what is told of it before it
+loads.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from src.catalog.upscalers import UpscalerSpec, find_upscaler
-from src.core.upscale_request import EnhanceSettings
+from src.catalog.upscalers import UpscalerSpec, WeightFile, find_upscaler
+from src.core.progress import CancelToken, Listener, ignore
+from src.core.upscale_request import UPSCALER, EnhanceSettings
+from src.upscaling.files import file_hashes
+
+
+@dataclass(frozen=True)
+class Window:
+    """How many frames a backend takes at once, context included.
+
+    least: where there are fewer, the last one is repeated. most: None takes any number. overlap:
+    frames to either side that a result depends on: the context of each piece.
+    """
+
+    least: int = 1
+    most: int | None = None
+    overlap: int = 0
+
+    def body(self, most: int) -> int:
+        """Frames of a piece without its context, where the machine holds `most` frames at once."""
+        return max(1, min(most, self.most or most) - 2 * self.overlap)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Which frames a backend takes: others are filled up at their right and lower edges.
+
+    least: of a side, in pixels. multiple: that each side is of.
+    """
+
+    least: int = 1
+    multiple: int = 1
+
+    def filled(self, side: int) -> int:
+        """The smallest side that holds this one."""
+        return -(-max(side, self.least) // self.multiple) * self.multiple
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Frames that go through a backend at once.
+
+    frames: (T, H, W, 3) uint8 or uint16. before, after: how many of them are context. numbers: of
+    each frame in the video, from 0; repeated frames may be left out between them.
+    """
+
+    frames: np.ndarray
+    before: int = 0
+    after: int = 0
+    numbers: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        if not self.numbers:
+            object.__setattr__(self, "numbers", range(len(self.frames)))
+
+    def __len__(self) -> int:
+        """Frames that come out."""
+        return len(self.frames) - self.before - self.after
+
+
+@dataclass(frozen=True)
+class UpscaleRun:
+    """What a run gives a backend beside frames and settings.
+
+    cancel: to be checked before each forward. listener: for stages of the backend's own. seed: of
+    all noise. prompt: what the video shows, "" where nobody said.
+    """
+
+    cancel: CancelToken = field(default_factory=CancelToken)
+    listener: Listener = ignore
+    seed: int = 0
+    prompt: str = ""
+
+    def noise(self, number: int, shape: Sequence[int]) -> np.ndarray:
+        """Standard normal float32 of a frame of the video: of the seed and its number alone, so
+        that a run that goes on where another stopped draws what that would have drawn.
+        """
+        random = np.random.Generator(np.random.Philox(key=[self.seed, number]))
+        return random.standard_normal(tuple(shape), np.float32)
 
 
 class Backend(Protocol):
     """Enlarges pieces.
 
-    name: for people. scale: of all passes. context: frames to either side that a result depends on.
-    hashes: SHA-256 of its weight files by name.
+    name: for people. scale: of all passes. window, sizes: what it takes; whatever does not fit is
+    filled up before it gets there and cut off afterwards (`feeding.py`). hashes: SHA-256 of its
+    weight files by name. What it does of a request stands in its spec.
     """
 
     name: str
     scale: int
-    context: int
+    window: Window
+    sizes: Sizes
     hashes: dict[str, str]
 
     def measured(self) -> list[int]:
@@ -30,29 +111,32 @@ class Backend(Protocol):
         ...
 
     def keep_to(self, measured: list[int]) -> None:
-        """Cut as a run did that measured this, whatever is free now: other tiles round otherwise."""
+        """Cut as a run did that measured this, whatever is free now: other tiles round otherwise.
+        """
         ...
 
-    def enlarge(self, frames: np.ndarray, before: int, after: int, asked: EnhanceSettings) -> Iterator[np.ndarray]:
-        """frames (T, H, W, 3) uint8 or uint16, of which `before` and `after` are context.
-
-        Yields (n, sH, sW, 3) float32 in about [0, 1], T - before - after frames in all.
-        """
+    def enlarge(
+        self, piece: Stretch, settings: EnhanceSettings, run: UpscaleRun
+    ) -> Iterator[np.ndarray]:
+        """Yields (n, sH, sW, 3) float32 in about [0, 1], `len(piece)` frames in all."""
         ...
 
     def finish(self, made: np.ndarray, source: np.ndarray, asked: EnhanceSettings) -> np.ndarray:
         """What it does to a frame that it made, before that is encoded.
 
-        made: (sH, sW, 3), source: (H, W, 3), both float32 in [0, 1]; `made` may be changed in place.
+        made: (sH, sW, 3), source: (H, W, 3), both float32 in [0, 1]; `made` may be changed in
+        place.
         """
         ...
 
 
 @dataclass(frozen=True)
 class UpscalerChoice:
-    """Which upscaler, with which of its presets, at which scale, on a device; guidance_scale only where it takes one.
+    """Which upscaler, with which of its presets, at which scale, on a device; guidance_scale only
+    where it takes one.
 
-    folder: of the weights, None for the spec's own.
+    folder: where other weights lie, None for the spec's own. detected: the spec of a file or folder
+    that the catalog does not know. accepted: a licence that restricts.
     """
 
     preset: str = "fast"
@@ -60,18 +144,33 @@ class UpscalerChoice:
     device: str = "cpu"
     guidance_scale: float | None = None
     folder: Path | None = None
-    upscaler: str = "newsreel"
+    upscaler: str = UPSCALER
+    seed: int = 0
+    prompt: str = ""
+    detected: UpscalerSpec | None = None
+    accepted: bool = False
 
     @property
     def spec(self) -> UpscalerSpec:
         """Raises BadInputError where there is none of this id."""
-        return find_upscaler(self.upscaler)
+        return self.detected or find_upscaler(self.upscaler)
 
-    def files(self) -> list[Path]:
+    def files(self) -> list[WeightFile]:
         """Of all passes. Raises BadInputError or MissingWeightsError where the choice cannot be."""
         return self.spec.weights(self.preset, self.scale, self.folder)
 
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of the files by name. Raises as `files` and `file_hashes` do."""
+        return file_hashes(self.files())
+
     def check(self, asked: EnhanceSettings) -> None:
-        """Raise as `files` does, and for what is asked and the upscaler does not do; loads nothing."""
-        self.spec.check(asked.model_dump() | {"guidance_scale": self.guidance_scale})
+        """Raise as `files` does, and for what is asked and the upscaler does not do; loads nothing.
+        """
+        own = {name: getattr(self, name) for name in ("guidance_scale", "seed", "prompt")}
+        self.spec.check(asked.model_dump() | own)
+        self.spec.check_licence(self.accepted)
         self.files()
+
+    def run(self, cancel: CancelToken, listener: Listener = ignore) -> UpscaleRun:
+        """What a run of this choice gives its backend."""
+        return UpscaleRun(cancel, listener, self.seed, self.prompt)

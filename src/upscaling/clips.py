@@ -6,10 +6,12 @@ from typing import Protocol
 
 import numpy as np
 
+from src.catalog.upscalers import find_preset
 from src.core.plan import Size
 from src.core.upscale_request import EnhanceSettings
 from src.media.frames import Frame
-from src.upscaling.backends import UpscalerChoice
+from src.upscaling.backends import Stretch, UpscalerChoice, UpscaleRun
+from src.upscaling.feeding import enlarged
 from src.upscaling.files import LANCZOS, scale_towards
 from src.upscaling.lanczos import LanczosUpscaler
 from src.upscaling.pieces import pieces
@@ -29,22 +31,23 @@ class Upscaler(Protocol):
         ...
 
 
-def make_upscaler(name: str, device: str = "cpu") -> Upscaler:
-    """The upscaler of a plan: "lanczos" or a preset. Raises BadInputError with the list of presets."""
-    if name == LANCZOS:
-        return LanczosUpscaler()
-    UpscalerChoice(name).spec.preset(name)
-    return NetworkUpscaler(name, device)
+def make_upscaler(name: str, device: str = "cpu", run: UpscaleRun | None = None) -> Upscaler:
+    """The upscaler of a plan: "lanczos" or a preset. Raises BadInputError with the list of presets.
+
+    run: whom it listens to, and what its noise and prompt are.
+    """
+    return LanczosUpscaler() if name == LANCZOS else PresetUpscaler(name, device, run)
 
 
-class NetworkUpscaler:
-    """The network of a preset, then Lanczos from its 2x, 4x or 8x to the target.
+class PresetUpscaler:
+    """An upscaler's preset, `PRESET` or `ID/PRESET`, then Lanczos from its 2x, 4x or 8x to the target.
 
     Needs the weights (MissingWeightsError) on first use; frames that need no enlarging are resampled without it.
     """
 
-    def __init__(self, preset: str, device: str = "cpu") -> None:
-        self.name, self.device = preset, device
+    def __init__(self, name: str, device: str = "cpu", run: UpscaleRun | None = None) -> None:
+        self.name, self.device, self.run = name, device, run or UpscaleRun()
+        self.spec, self.preset = find_preset(name, "the preset")
 
     def upscale(self, frames: Iterable[np.ndarray], target: Size) -> Iterator[np.ndarray]:
         """See `Upscaler.upscale`."""
@@ -55,16 +58,18 @@ class NetworkUpscaler:
         every = chain([first], frames)
         native = Size(width=first.shape[1], height=first.shape[0])
         if max(target.width / native.width, target.height / native.height) > 1:
-            every = self._enlarged(every, scale_towards(native, target))
+            every = self._enlarged(every, scale_towards(self.name, native, target))
         yield from LanczosUpscaler().upscale(every, target)
 
     def _enlarged(self, frames: Iterable[np.ndarray], scale: int) -> Iterator[np.ndarray]:
-        backend, asked = load_backend(UpscalerChoice(self.name, scale, self.device)), EnhanceSettings()
-        stream = (Frame(array, pts) for pts, array in enumerate(frames))
-        for piece in pieces(stream, PIECE, backend.context, PIECE):
+        backend = load_backend(UpscalerChoice(self.preset, scale, self.device, upscaler=self.spec.id))
+        stream, asked = (Frame(array, pts) for pts, array in enumerate(frames)), EnhanceSettings()
+        context = backend.window.overlap
+        for piece in pieces(stream, backend.window.body(PIECE + 2 * context), context, PIECE):
             arrays = np.stack([frame.array for frame in piece.frames])
-            made = backend.enlarge(arrays, piece.before, piece.after, asked)
-            for frame, large in zip(piece.body, (one for batch in made for one in batch), strict=True):
+            numbers = [piece.index - piece.before + place for place in range(len(arrays))]
+            stretch = Stretch(arrays, piece.before, piece.after, numbers)
+            for frame, large in zip(piece.body, enlarged(backend, stretch, asked, self.run), strict=True):
                 source = frame.array.astype(np.float32) * np.float32(1 / 255)
                 finished = backend.finish(large, source, asked)
                 yield np.clip(np.rint(finished * 255), 0, 255).astype(np.uint8)

@@ -1,49 +1,72 @@
-"""Which weight files a way of enlarging needs, and their hashes. No torch: a request is checked with this."""
+"""Which weight files a way of enlarging needs, and their hashes. No torch: a request is checked
+with this.
+"""
 
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from src.catalog.upscalers import find_upscaler
-from src.core.files import sha256_of
+from src.catalog.upscalers import WeightFile, find_preset
+from src.core.errors import BadInputError
+from src.core.hash_cache import HashCache
+from src.core.paths import home
 from src.core.plan import Plan, Size
 
 LANCZOS = "lanczos"
-SCALES = (2, 4, 8)
-OURS = "newsreel"
-"""The upscaler that generated clips are delivered and enlarged by."""
 
 
-def preset_files(preset: str, scale: int) -> list[Path]:
-    """The files of all passes of a preset. Raises as `UpscalerSpec.weights` does."""
-    return find_upscaler(OURS).weights(preset, scale)
+def preset_files(name: str, scale: int) -> list[WeightFile]:
+    """The files of all passes of a preset, `PRESET` or `ID/PRESET`. Raises as
+    `UpscalerSpec.weights` does.
+    """
+    spec, preset = find_preset(name)
+    spec.check_licence()
+    return spec.weights(preset, scale)
 
 
-def scale_towards(native: Size, delivered: Size) -> int:
-    """The smallest scale whose result is at least the delivered size, and at most 8."""
+def scale_towards(name: str, native: Size, delivered: Size) -> int:
+    """The smallest scale of a preset whose result is at least the delivered size, or its largest.
+    """
+    spec, preset = find_preset(name)
     ratio = max(delivered.width / native.width, delivered.height / native.height)
-    return next((scale for scale in SCALES if scale >= ratio), SCALES[-1])
+    return spec.scale_towards(preset, ratio)
 
 
-def delivery_files(upscaler: str, native: Size, delivered: Size) -> list[Path]:
+def delivery_files(upscaler: str, native: Size, delivered: Size) -> list[WeightFile]:
     """What `upscaler`, "lanczos" or a preset, needs to bring native to delivered."""
     if upscaler == LANCZOS:
         return []
-    return preset_files(upscaler, scale_towards(native, delivered))
+    return preset_files(upscaler, scale_towards(upscaler, native, delivered))
 
 
-def plan_files(plan: Plan) -> list[Path]:
+def plan_files(plan: Plan) -> list[WeightFile]:
     """The files that a plan's delivery and upscaling need."""
     further = preset_files(plan.upscale.preset, plan.upscale.scale) if plan.upscale else []
     return delivery_files(plan.upscaler, plan.native, plan.delivered) + further
 
 
-def file_hashes(files: Iterable[Path]) -> dict[str, str]:
-    """SHA-256 of each file, by its name."""
-    return {file.name: _sha256(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files}
+def file_hashes(files: Iterable[WeightFile]) -> dict[str, str]:
+    """SHA-256 of each file, by its name. Raises BadInputError for a file that is not the one its
+    spec names.
+    """
+    found = {
+        file: _sha256(file.path, file.path.stat().st_size, file.path.stat().st_mtime_ns)
+        for file in files
+    }
+    for file, sha256 in found.items():
+        if file.pin not in (None, sha256):
+            raise BadInputError(
+                f"{file.path} is not the file that {file.spec} names "
+                f"(SHA-256 {sha256[:12]}, there {file.pin[:12]}); restore it, "
+                "and give weights of your own as --upscaler PATH"
+            )
+    return {file.name: sha256 for file, sha256 in found.items()}
 
 
 @lru_cache(maxsize=16)
 def _sha256(path: Path, _size: int, _time: int) -> str:
-    """Read once for each state that a file was seen in."""
-    return sha256_of(path)
+    """Read once for each state of a file, also by later processes: weights may be gigabytes."""
+    memory = HashCache(home() / "cache" / "weight-hashes.json")
+    sha256 = memory.sha256(path)
+    memory.save()
+    return sha256

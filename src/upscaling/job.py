@@ -35,6 +35,7 @@ class UpscaleJob:
     span: the part to enlarge. compare: the output shows the bicubic enlargement on its left, ours on its right.
     threads: of the network; None takes all cores. hardware: whether NVDEC may decode. segment: frames of one.
     interlaced: what becomes of pictures woven of two fields: "field", "frame" or "refuse".
+    filters, finishers: what works on each frame and on the finished file, by name, in order.
     """
 
     source: Path
@@ -50,6 +51,8 @@ class UpscaleJob:
     hardware: bool = False
     segment: int = SEGMENT
     interlaced: str = FIELD
+    filters: tuple[str, ...] = ()
+    finishers: tuple[str, ...] = ()
 
     @property
     def is_png(self) -> bool:
@@ -84,6 +87,8 @@ class UpscaleJob:
                 raise BadInputError(f"--codec png writes a folder of pictures, and {self.target} is a file")
             if self.crf is not None or self.encoder_preset is not None:
                 raise BadInputError("--crf and --encoder-preset do not apply to png, which loses nothing")
+            if self.finishers:
+                raise BadInputError("--finishers do not apply to png, which is a folder of pictures")
             return []
         encoder = find_encoder(self.codec)
         if is_folder(self.target):
@@ -143,4 +148,9 @@ class UpscaleJob:
             "trust": gate and [gate.soft, gate.sharp, gate.most], "knobs": self.enhance.model_dump(),
             "codec": [self.codec, self.crf, self.encoder_preset], "span": [self.span.start, self.span.end],
             "compare": self.compare, "segment": self.segment,
-        }  # fmt: skip
+        } | self._decides_too()  # fmt: skip
+
+    def _decides_too(self) -> dict[str, Any]:
+        """What keys of older checkpoints had not, where it is not as it was then."""
+        since = {"seed": self.choice.seed, "prompt": self.choice.prompt, "filters": list(self.filters)}
+        return {name: value for name, value in since.items() if value}

@@ -12,7 +12,6 @@ from src.core.durable import write_whole
 from src.core.errors import BadInputError
 from src.core.paths import exists
 from src.upscaling.checkpoint import key_of, left_by_a_run
-from src.upscaling.files import file_hashes
 from src.upscaling.job import UpscaleJob
 
 NAME = ".newsreel.json"
@@ -75,7 +74,7 @@ def job_key(job: UpscaleJob) -> str:
     Raises as `UpscaleJob.check` does.
     """
     job.check()
-    return key_of(job.decides(file_hashes(job.choice.files())))
+    return key_of(job.decides(job.choice.hashes()))
 
 
 def _state(target: Path) -> list[int]:

@@ -1,10 +1,17 @@
-"""The backends: an explicit list. One more upscaler is a spec in `configs/upscalers/`, and a line here where it needs
-code of its own.
+"""The backends: an explicit list. One more upscaler is a spec in `configs/upscalers/`, and a line
+here where it needs code of its own.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
+from src.catalog.upscalers import UpscalerSpec, find_upscaler, load_upscalers
+from src.core.errors import BadInputError
+from src.core.paths import exists
 from src.upscaling.backends import Backend, UpscalerChoice
+from src.upscaling.community import CommunityBackend, detect_community
+from src.upscaling.network_files import detect_network
 
 
 def _network(choice: UpscalerChoice) -> Backend:
@@ -13,10 +20,43 @@ def _network(choice: UpscalerChoice) -> Backend:
     return NetworkBackend(choice)
 
 
-BACKENDS: dict[str, Callable[[UpscalerChoice], Backend]] = {"network": _network}
-"""What runs an upscaler, by the name that its spec has for it. Each imports its own network when it is called."""
+@dataclass(frozen=True)
+class Entry:
+    """load: the backend of a choice; imports its network when it is called. detect: the spec of a
+    file or folder with weights of this kind, None where they are another's.
+    """
+
+    load: Callable[[UpscalerChoice], Backend]
+    detect: Callable[[Path], UpscalerSpec | None]
+
+
+BACKENDS: dict[str, Entry] = {
+    "network": Entry(_network, detect_network),
+    "community": Entry(CommunityBackend, detect_community),
+}
+"""What runs an upscaler, by the name that its spec has for it."""
 
 
 def load_backend(choice: UpscalerChoice) -> Backend:
-    """The backend of a choice, loaded. Raises as `UpscalerChoice.files` does."""
-    return BACKENDS[choice.spec.backend](choice)
+    """The backend of a choice, loaded. Raises as `UpscalerChoice.hashes` does."""
+    choice.spec.check_licence(choice.accepted)
+    choice.hashes()
+    return BACKENDS[choice.spec.backend].load(choice)
+
+
+def detect(path: Path) -> UpscalerSpec:
+    """Which upscaler a file or folder holds. Raises BadInputError where it holds none."""
+    found = (entry.detect(path) for entry in BACKENDS.values())
+    spec = next((spec for spec in found if spec is not None), None)
+    if spec is None:
+        raise BadInputError(
+            f"{path} holds no upscaler; there are backends for: {', '.join(BACKENDS)}"
+        )
+    return spec
+
+
+def find(upscaler: str) -> UpscalerSpec:
+    """The upscaler of an id, or of a path. Raises BadInputError where it is neither."""
+    if upscaler in load_upscalers() or not exists(Path(upscaler)):
+        return find_upscaler(upscaler)
+    return detect(Path(upscaler))

@@ -11,7 +11,7 @@ class UpscaleReport:
 
     resumed: frames that an earlier run had finished. damaged: how the source broke off, None where
     it is whole. lost: tracks that the container does not hold. seconds: of wall time, loading
-    included.
+    included. sha256: of the file as published, "" for pictures.
     """
 
     target: Path
@@ -24,6 +24,7 @@ class UpscaleReport:
     seconds: float = 0.0
     damaged: str | None = None
     lost: list[str] = field(default_factory=list)
+    sha256: str = ""
 
     @property
     def fps(self) -> float:

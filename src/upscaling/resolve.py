@@ -12,6 +12,7 @@ from src.media.reader import VideoReader
 from src.media.span import Span
 from src.upscaling.backends import UpscalerChoice
 from src.upscaling.job import UpscaleJob
+from src.upscaling.registry import find
 
 
 def resolve_job(request: UpscaleRequest, device: str | None = None) -> UpscaleJob:
@@ -19,16 +20,20 @@ def resolve_job(request: UpscaleRequest, device: str | None = None) -> UpscaleJo
 
     Reads the source's headers where the encoder depends on them; nothing is checked that `UpscaleJob.check` checks.
     """
-    device = device or find_device(request.device)
+    device, spec = device or find_device(request.device), find(request.upscaler)
     return UpscaleJob(
         request.input,
         request.output,
         UpscalerChoice(
-            request.preset,
+            request.preset or spec.usual,
             request.scale,
             device,
             request.guidance_scale,
-            upscaler=request.upscaler,
+            upscaler=spec.id,
+            seed=request.seed,
+            prompt=request.prompt,
+            detected=spec if spec.id != request.upscaler else None,
+            accepted=request.accept_licence,
         ),
         EnhanceSettings(**{name: getattr(request, name) for name in EnhanceSettings.model_fields}),
         codec=request.codec or usual_codec(request, device),
@@ -39,6 +44,8 @@ def resolve_job(request: UpscaleRequest, device: str | None = None) -> UpscaleJo
         threads=request.threads,
         hardware=device == "cuda",
         interlaced=request.interlaced,
+        filters=request.filters,
+        finishers=request.finishers,
     )
 
 

@@ -16,9 +16,11 @@ from src.media.frames import Frame
 from src.media.join import join
 from src.media.reader import Picture
 from src.media.segments import VideoFormat
-from src.upscaling.backends import Backend
+from src.upscaling.backends import Backend, Stretch
 from src.upscaling.checkpoint import Checkpoint
+from src.upscaling.ending import Ending
 from src.upscaling.enhance import enlarge
+from src.upscaling.feeding import enlarged
 from src.upscaling.job import UpscaleJob
 from src.upscaling.kept import Kept
 from src.upscaling.pieces import Piece, distinct, pieces
@@ -46,20 +48,26 @@ class _Enlarged:
 
 
 def upscale_video(
-    job: UpscaleJob, listener: Listener = ignore, cancel: CancelToken | None = None, backend: Backend | None = None
+    job: UpscaleJob,
+    listener: Listener = ignore,
+    cancel: CancelToken | None = None,
+    backend: Backend | None = None,
+    ending: Ending | None = None,
 ) -> UpscaleReport:
-    """Enlarge one video.
+    """Enlarge one video. ending: carries out the job's filters and finishers; without one it must name none.
 
     Stopped at any point, the same job goes on from its last whole segment, and the result is that of an unbroken run.
     Raises BadInputError and its kin before anything is written, OutputError, CancelledError, and PartialFailureError
     where the source is damaged: what came before the damage is saved then.
     """
     began = time.monotonic()
+    if ending is None and (job.filters or job.finishers):
+        raise AssertionError("filters and finishers are the engine's: see Publisher.enlarge")
     lost = job.check()
     source = look_at(job)
     lost += [*job.tracks(), *source.told]
     backend = backend or load_backend(job.choice)
-    run = _Run(job, source, backend, listener, cancel or CancelToken())
+    run = _Run(job, source, backend, listener, cancel or CancelToken(), ending or Ending())
     report = run.run()
     report.lost, report.seconds = lost + report.lost, time.monotonic() - began
     if report.damaged:
@@ -72,13 +80,19 @@ class _Run:
     """One run of a job: the three stages and what they share."""
 
     def __init__(
-        self, job: UpscaleJob, source: Source, backend: Backend, listener: Listener, cancel: CancelToken
+        self,
+        job: UpscaleJob,
+        source: Source,
+        backend: Backend,
+        listener: Listener,
+        cancel: CancelToken,
+        ending: Ending,
     ) -> None:
         from src.upscaling.runtime import set_threads
 
         set_threads(job.threads)
         self.job, self.backend, self.listener, self.cancel = job, backend, listener, cancel
-        self.source, self.info = source, source.info
+        self.source, self.info, self.ending = source, source.info, ending
         self.video: VideoFormat | None = source.video
         self.report = UpscaleReport(job.target, *job.shown_size(self.info))
         self.kept = Kept(job, self.video)
@@ -122,7 +136,9 @@ class _Run:
         if self.video is not None:
             count = -(-self.report.frames // self.job.segment)
             span = replace(self.job.span, origin=self.source.origin)
-            join(self.job.source, self.checkpoint.path, count, self.video, self.job.target, span, self.cancel.check)
+            target, report = self.job.target, self.report
+            join(self.job.source, self.checkpoint.path, count, self.video, target, span, self.cancel.check,
+                 lambda whole: self.ending.publish(whole, target, report))  # fmt: skip
         self.checkpoint.remove()
 
     def _sink(self, done: int) -> Sink:
@@ -134,9 +150,10 @@ class _Run:
         """Decode, and cut into pieces; runs in the decoding thread."""
         first = done * self.job.segment
         pixels = self.info.width * self.info.height * (6 if self.info.bit_depth > 8 else 3)
-        size = max(1, min(self.job.segment, PIECE_BYTES // pixels - 2 * self.backend.context))
-        yield from pieces(self._frames(max(0, first - self.backend.context)), size, self.backend.context,
-                          self.job.segment, first)  # fmt: skip
+        window = self.backend.window
+        size = min(self.job.segment, window.body(PIECE_BYTES // pixels))
+        skipped = max(0, first - window.overlap)
+        yield from pieces(self._frames(skipped), size, window.overlap, self.job.segment, first)
 
     def _frames(self, skip: int) -> Iterator[Frame]:
         """RGB frames of the span from number `skip` on, at growing times; stops where the source is damaged."""
@@ -170,11 +187,10 @@ class _Run:
         kept, shows = distinct(piece.frames)
         lead, end = shows[piece.before], shows[len(piece.frames) - piece.after - 1]
         frames = np.stack([piece.frames[place].array for place in kept])
-        made = (
-            frame
-            for batch in self.backend.enlarge(frames, lead, len(kept) - 1 - end, self.job.enhance)
-            for frame in batch
-        )
+        numbers = [piece.index - piece.before + place for place in kept]
+        stretch = Stretch(frames, lead, len(kept) - 1 - end, numbers)
+        run = self.job.choice.run(self.cancel, self.listener)
+        made = enlarged(self.backend, stretch, self.job.enhance, run)
         before = None
         for offset, frame in enumerate(piece.body):
             self.cancel.check()
@@ -196,8 +212,8 @@ class _Run:
                 self.smoother.reset()
             if item.made is not None:
                 shown = self._finished(item)
-            segment = item.index // self.job.segment
-            sink.write(segment, replace(item.source, array=shown, alpha=self._alpha(item.source)))
+            segment, array = item.index // self.job.segment, self.ending.frame(shown, item.index)
+            sink.write(segment, replace(item.source, array=array, alpha=self._alpha(item.source)))
             self.report.frames = item.index + 1
             self.listener(Progress("upscale", item.index + 1, max(self._total(), item.index + 1)))
             if (item.index + 1) % self.job.segment == 0:

@@ -8,6 +8,7 @@ from src.core.errors import BadInputError
 from src.core.finite import first_not_finite
 from src.core.paths import beside
 from src.upscaling.network import VideoNetwork, build_network
+from src.upscaling.network_files import FORMAT
 from src.upscaling.presets import NetworkSpec
 
 
@@ -16,7 +17,7 @@ def save_network(network: VideoNetwork, path: Path, step: int) -> Path:
     from safetensors.torch import save_file
 
     tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in network.named_parameters()}
-    about = {"format": "newsreel-upscaler-1", "spec": network.spec.model_dump_json(), "step": str(step)}
+    about = {"format": FORMAT, "spec": network.spec.model_dump_json(), "step": str(step)}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = beside(path, "partial")
     save_file(tensors, partial, metadata=about)
@@ -34,7 +35,7 @@ def load_network(path: Path) -> VideoNetwork:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise BadInputError(f"{path} is no safetensors file: {error}") from None
-    if about.get("format") != "newsreel-upscaler-1":
+    if about.get("format") != FORMAT:
         raise BadInputError(f"{path} holds no upscaler of Newsreel; python -m src.train_upscaler writes them")
     damaged = first_not_finite(tensors.items())
     if damaged:

@@ -7,10 +7,11 @@ from typing import Any
 
 from src.core.config import validate
 from src.core.hardware import Hardware
+from src.core.paths import home
 from src.core.progress import CancelToken, Listener
 from src.core.upscale_request import FIELDS, UpscaleRequest
+from src.engine.enlarging import enlarging_job
 from src.upscaling.job import UpscaleJob
-from src.upscaling.resolve import resolve_job
 
 
 def run_upscale(
@@ -20,9 +21,11 @@ def run_upscale(
 
     request: fields of an `UpscaleRequest`, and what else the service keeps there. input: a path.
     """
-    from src.upscaling.stream import upscale_video
+    from src.artifacts.store import LocalStore
+    from src.engine.publisher import Publisher
 
-    report = upscale_video(_job(request, path, hardware.device), listener, cancel)
+    publisher = Publisher(LocalStore(home()), hardware, listener, cancel)
+    report = publisher.enlarge(_job(request, path, hardware.device))
     return {
         "frames": report.frames, "width": report.width, "height": report.height, "lost": report.lost,
         "damaged": report.damaged, "seconds": {"upscale": report.seconds},
@@ -40,4 +43,4 @@ def check_upscale(request: dict[str, Any]) -> None:
 
 def _job(request: dict[str, Any], path: Path, device: str) -> UpscaleJob:
     own = {name: value for name, value in request.items() if name in FIELDS}
-    return resolve_job(validate(own | {"output": path}, UpscaleRequest, "settings"), device)
+    return enlarging_job(validate(own | {"output": path}, UpscaleRequest, "settings"), device)

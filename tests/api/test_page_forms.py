@@ -1,10 +1,13 @@
 """What the page answers where something is wrong: a page, with what was typed, and never JSON."""
 
+import re
 from urllib.parse import quote
 
 import pytest
 
 from src.jobs.model import NewJob
+from tests.contracts.fake_upscaler import register
+from tests.waiting import wait_until
 
 
 def _submit(client, jpeg, headers=None, **fields):
@@ -106,6 +109,26 @@ def test_a_button_that_comes_too_late_says_so(make_client):
     late = client.post(f"/clips/{job.id}/cancel", data={"csrf": "open"})
     assert (late.status_code, "CANCELLED already" in late.text) == (409, True)
     assert client.post(f"/clips/{job.id}/explode", data={"csrf": "open"}).status_code == 404
+
+
+@pytest.mark.parametrize(("sent", "wanted"), [
+    ({}, {"preset": "fast"}),
+    ({"quality": "balanced"}, {"preset": "balanced"}),
+    ({"quality": "nearest/plain"}, {"preset": "plain", "upscaler": "nearest"}),
+])  # fmt: skip
+def test_a_clip_is_enlarged_by_the_chosen_upscaler(client, tmp_path, monkeypatch, sent, wanted):
+    register(monkeypatch, tmp_path)
+    store = client.app.state.service.store
+    job, _ = store.submit(NewJob("generate", "open", {"prompt": "p"}))
+    wait_until(lambda: store.get(job.id).state.final)
+    page = client.get(f"/clips/{job.id}").text
+    assert re.findall(r'<option value="([^"]+)"', page)[:4] == ["fast", "balanced", "nearest/plain", "nearest/noisy"]
+    assert "Nearest, plain" in page
+    assert client.post(f"/clips/{job.id}/upscale", data={"csrf": "open"} | sent).status_code == 303
+    made = store.page()[0]
+    assert (made.kind, {name: made.request.get(name) for name in ("preset", "upscaler") if name in made.request}) == ("upscale", wanted)
+    refused = client.post(f"/clips/{job.id}/upscale", data={"csrf": "open", "quality": "star"})
+    assert (refused.status_code, "Quality is" in refused.text) == (422, True)
 
 
 def test_an_open_service_heeds_no_other_site(client, jpeg):

@@ -20,9 +20,13 @@ from src.pipelines.models import find_model
 OF_A_CLIP = "input_image prompt template set negative_prompt output_path seed"
 OF_A_RUN = (
     "overwrite model mode num_frames height width fps num_inference_steps guidance_scale guidance_interval scheduler "
-    "lora profile attention cache quantize compile offload vram_budget dtype delivery upscale fit score device"
+    "lora profile attention cache quantize compile offload vram_budget dtype delivery upscale fit score device "
+    "filters finishers"
 )
-OF_OPERATORS = "input_image output_path overwrite attention quantize compile offload vram_budget dtype delivery device"
+OF_OPERATORS = (
+    "input_image output_path overwrite attention quantize compile offload vram_budget dtype delivery device "
+    "filters finishers"
+)
 NOT_OF_STOCK = {
     "guidance_interval": "0,0.8", "scheduler": "ddim", "profile": "lean", "attention": "math",
     "cache": "pyramid", "quantize": "int8", "compile": True, "offload": "group",
@@ -41,7 +45,7 @@ def options(mode: str) -> set[str]:
 
 def test_the_public_names_are_frozen():
     assert set(FIELDS) == names(OF_A_CLIP) | names(OF_A_RUN)
-    assert set(Request.model_fields) - set(FIELDS) == {"filters", "finishers"}
+    assert set(Request.model_fields) == set(FIELDS)
     assert [field.flag for field in FIELDS.values()] == ["--" + name.replace("_", "-") for name in FIELDS]
 
 
@@ -105,7 +109,8 @@ def test_what_the_stock_pipeline_does_is_offered_for_it_everywhere(field, value)
 def test_the_public_names_of_the_upscaler_are_frozen():
     flags = (
         "input output upscaler scale preset denoise deblock sharpen preserve_details steady guidance_scale codec crf "
-        "encoder_preset interlaced start end overwrite compare device threads"
+        "encoder_preset interlaced start end overwrite compare device threads prompt seed filters finishers "
+        "accept_licence"
     )
     assert set(UPSCALE_FIELDS) == names(flags) == set(UPSCALE) - {"json", "quiet"}
     form = {"scale": 4, "quality": "fast", "denoiseLevel": 0.1, "preserveDetails": True, "guideScale": None}

@@ -88,7 +88,7 @@ def test_a_manifest_of_the_first_schema_still_reads_and_keeps_its_digest(make):
 
 @pytest.mark.parametrize(("fields", "kind", "words"), [
     ({"upscale": "3x"}, BadInputError, "2x, 4x or 8x"),
-    ({"upscale": "2x:best"}, BadInputError, "2x, 4x or 8x"),
+    ({"upscale": "2x:best"}, BadInputError, "it must be one of: fast, balanced, quality"),
     ({"upscale": "2x:quality"}, MissingWeightsError, "train_upscaler --preset quality --scale 2"),
     ({"width": 4096, "upscale": "8x:fast"}, BadInputError, "16384"),
     ({"delivery": "best"}, BadInputError, "delivery"),

@@ -6,7 +6,7 @@ from PIL import Image
 from src.catalog.upscalers import find_upscaler
 from src.core.plan import Size
 from src.core.upscale_request import EnhanceSettings
-from src.upscaling.clips import NetworkUpscaler
+from src.upscaling.clips import PresetUpscaler
 from src.upscaling.detail_gate import catmull_rom, gate_of, gated
 from src.upscaling.enhance import enlarge, finish
 from tests.command_kit import use_weights
@@ -58,7 +58,7 @@ def test_clips_are_finished_with_the_gate_of_their_preset(sharp, weights, monkey
 
     def made(most):
         use_gate(monkeypatch, "fast", most=most)
-        return next(NetworkUpscaler("fast").upscale([frame], Size(width=192, height=128)))
+        return next(PresetUpscaler("fast").upscale([frame], Size(width=192, height=128)))
 
     assert not np.array_equal(made(0.0), made(1.0))
 

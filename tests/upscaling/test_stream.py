@@ -342,7 +342,7 @@ def test_a_stopped_run_goes_on_and_gives_the_unbroken_file(clip, choice, tmp_pat
     assert [p.name for p in job.target.parent.iterdir()] == ["out.mp4"]
 
 
-@pytest.mark.parametrize("other", [{"upscaler": "another"}, {"guidance_scale": 3.0}])
+@pytest.mark.parametrize("other", [{"upscaler": "another"}, {"guidance_scale": 3.0}, {"seed": 1}, {"prompt": "a"}])
 def test_what_chooses_other_pictures_has_another_key(clip, choice, tmp_path, other, monkeypatch):
     """Also where the weights are the same, or none: a checkpoint of the one is not gone on with by the other."""
     spec = choice.spec

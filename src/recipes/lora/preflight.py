@@ -16,8 +16,10 @@ from src.core.errors import BadInputError, NewsreelError
 from src.core.files import free_bytes
 from src.core.paths import home
 from src.core.progress import Listener, Progress, ignore
+from src.core.request import Request
 from src.datasets.clip_info import ClipInfo, ClipInfoCache, same_clip, thumb, thumbs_of
 from src.datasets.manifest import Dataset, Entry
+from src.engine.resolve import check_steps
 from src.media.clips import Sampling
 from src.media.images import read_photograph
 from src.pipelines.families import family_of
@@ -99,6 +101,7 @@ def preflight(
     _try(found, lambda: check_sizes(settings, spec))
     _try(found, lambda: check_optimizer(settings.optimizer))
     _try(found, lambda: _check_processes(settings, processes))
+    _try(found, lambda: _check_samples(found))
     transformer = training.shapes(folder)
     _try(found, lambda: setattr(found, "share", trainable_share(transformer, settings)))
     facts = _look_at_clips(found, listener)
@@ -134,6 +137,13 @@ def _check_processes(settings: LoraSettings, processes: int) -> None:
             f"batch_size {settings.batch_size} does not divide into {processes} processes x {settings.accumulation} "
             f"pieces; nearest: {max(1, round(settings.batch_size / pieces)) * pieces}"
         )
+
+
+def _check_samples(found: Preflight) -> None:
+    """Raise BadInputError where the scheduler cannot make so many steps as samples shall take."""
+    steps = found.settings.samples.num_inference_steps
+    if steps and found.settings.samples.every:
+        check_steps(steps, Request(input_image=Path("any"), mode="baseline"), found.spec)
 
 
 def _look_at_clips(found: Preflight, listener: Listener) -> dict[Path, ClipInfo]:

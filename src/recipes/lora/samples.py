@@ -1,28 +1,35 @@
-"""Clips of an adapter in training, by the stock pipeline: the same photographs, prompts and seeds every time."""
+"""Clips of an adapter in training, by the stock pipeline: the same photographs, prompts and seeds every time.
+
+They go the road of every clip (`src/engine/render.py`), with the transformer that is trained and the
+prompts that were encoded for it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from src.catalog.spec import ModelSpec
+from src.core.plan import Plan, SessionKey, Size
+from src.engine.render import render_clip
+from src.engine.session import Session
 from src.media.writer import VideoWriter
 from src.pipelines.families import family_of
 from src.pipelines.family import parts_of
 from src.pipelines.loading import DTYPES, read_pipeline
-from src.pipelines.memory import release
 from src.pipelines.roles import vae_of
 from src.recipes.lora.encoding import read_pixels
 from src.recipes.lora.encoding_cache import Encoders, EncodingCache
 from src.recipes.lora.layers import trained_part
 from src.recipes.lora.recipe import Item
 from src.recipes.lora.settings import Samples
+from src.upscaling.files import LANCZOS
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,34 @@ class SampleMaker:
 
     def clips(self, transformer: Any, items: Sequence[Item], device: torch.device) -> list[np.ndarray]:
         """One clip (F, H, W, 3) uint8 an item."""
+        session = Session(self._key(device), self.folder, lambda *_: self._pipeline(transformer, device))
+        try:
+            with _evaluating(transformer):
+                return [render_clip(read_pixels(item.source)[1], self.plan(item, device), session) for item in items]
+        finally:
+            session.unload()
+
+    def plan(self, item: Item, device: torch.device) -> Plan:
+        """What is run for an item: stock, at the size of its bucket."""
+        sampling, defaults, scale = item.source.sampling, self.spec.defaults, self.samples.guidance_scale
+        steps = self.samples.num_inference_steps or defaults.num_inference_steps
+        visited = family_of(self.spec).timesteps(steps, self.spec, stock=True)
+        size = Size(width=sampling.width, height=sampling.height)
+        return Plan(
+            mode="baseline", profile="exact", session=self._key(device), weights={}, image_sha256="", fit="cover",
+            prompt=item.prompt, negative_prompt="", max_sequence_length=self.spec.max_sequence_length,
+            scheduler="checkpoint", timesteps=visited.timesteps, sigmas=visited.sigmas,
+            guidance=(defaults.guidance_scale if scale is None else scale,) * steps,
+            num_frames=sampling.num_frames, fps=sampling.fps, native=size, delivered=size, upscaler=LANCZOS,
+            seed=self.samples.seed, score=False,
+        )  # fmt: skip
+
+    def _key(self, device: torch.device) -> SessionKey:
+        return SessionKey(model=self.spec.id, source=self.spec.source, device=device.type,
+                          dtype=self.encoders.dtype, family=self.spec.family)  # fmt: skip
+
+    def _pipeline(self, transformer: Any, device: torch.device) -> Any:
+        """The VAE from the folder, the transformer as it is, and prompts from the cache."""
         family = family_of(self.spec)
         names = [part.name for part in parts_of(family, "vae")]
         pipe = read_pipeline(self.folder, DTYPES[self.encoders.dtype], names)
@@ -44,31 +79,22 @@ class SampleMaker:
         family.loop.speed_up_vae(vae)
         vae.to(device)
         setattr(pipe, trained_part(self.spec), transformer)
-        was_training = transformer.training
-        transformer.eval()
-        try:
-            return [self._clip(pipe, item, device) for item in items]
-        finally:
-            transformer.train(was_training)
-            del pipe
-            release()
-
-    def _clip(self, pipe: Any, item: Item, device: torch.device) -> np.ndarray:
-        size, defaults = item.source.sampling, self.spec.defaults
-        embeds = {text: self._embeds(text, device) for text in (item.prompt, "")}
-        scale = self.samples.guidance_scale
-        with torch.no_grad():
-            frames = pipe(
-                image=Image.fromarray(read_pixels(item.source)[1]), prompt_embeds=embeds[item.prompt],
-                negative_prompt_embeds=embeds[""], height=size.height, width=size.width, num_frames=size.num_frames,
-                num_inference_steps=self.samples.num_inference_steps or defaults.num_inference_steps,
-                guidance_scale=defaults.guidance_scale if scale is None else scale, output_type="np",
-                generator=torch.Generator().manual_seed(self.samples.seed),
-            ).frames[0]  # fmt: skip
-        return np.rint(frames * 255).astype(np.uint8)
+        pipe.encode_prompt = lambda prompt, *_, **__: (self._embeds(prompt, device), self._embeds("", device))
+        return pipe
 
     def _embeds(self, text: str, device: torch.device) -> torch.Tensor:
         return self.cache.read(self.encoders.text_address(text))["embeds"][None].to(device)
+
+
+@contextmanager
+def _evaluating(transformer: Any) -> Iterator[None]:
+    """Without dropout meanwhile."""
+    was_training = transformer.training
+    transformer.eval()
+    try:
+        yield
+    finally:
+        transformer.train(was_training)
 
 
 def write_sample(path: Path, frames: np.ndarray, fps: float) -> Path:

@@ -1,0 +1,45 @@
+"""A video that is enlarged, on the road of all clips: filters before encoding, finishers before
+publication.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from src.artifacts.store import ArtifactStore
+from src.core.hardware import Hardware
+from src.core.upscale_request import UpscaleRequest
+from src.engine.finishing import FrameContext, check_names, filtered, finished
+from src.engine.manifest import EnlargedManifest, describe_clip, of_enlarged
+from src.upscaling.ending import Ending
+from src.upscaling.job import UpscaleJob
+from src.upscaling.report import UpscaleReport
+from src.upscaling.resolve import resolve_job
+
+
+def enlarging_job(request: UpscaleRequest, device: str | None = None) -> UpscaleJob:
+    """As `resolve_job`. Raises BadInputError too for a filter or finisher that there is not."""
+    check_names(request.filters, request.finishers)
+    return resolve_job(request, device)
+
+
+class Enlarging(Ending):
+    """The filters and finishers of a job, and its publication."""
+
+    def __init__(self, job: UpscaleJob, store: ArtifactStore, hardware: Hardware) -> None:
+        self.job, self.store, self.hardware = job, store, hardware
+
+    def frame(self, array: np.ndarray, index: int) -> np.ndarray:
+        """See `Ending.frame`; a frame that is shown again comes again as it was, with another
+        index.
+        """
+        return filtered(array.copy(), FrameContext(self.job, index)) if self.job.filters else array
+
+    def publish(self, temporary: Path, target: Path, report: UpscaleReport) -> None:
+        """See `Ending.publish`."""
+        manifest = of_enlarged(self.job, self.hardware, describe_clip(temporary, target), report)
+        made: EnlargedManifest = finished(self.job.finishers, temporary, target, manifest)
+        report.sha256 = made.clip.sha256
+        self.store.publish(temporary, target)

@@ -1,0 +1,75 @@
+"""Pickled weights of community networks as safetensors: read without running what they hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+from src.core.errors import BadInputError, MissingFileError
+from src.core.files import sha256_of
+from src.core.paths import beside, is_file
+from src.media.writer import output_error
+
+WRAPPED = ("params_ema", "params", "state_dict", "model")
+"""Keys under which trainers keep the weights, the better ones first."""
+
+
+def convert(source: Path, target: Path) -> Path:
+    """Write the weights of a .pth file as safetensors; the file appears whole or not at all.
+
+    Raises MissingFileError, BadInputError for a file that holds more than weights, OutputError.
+    """
+    if not is_file(source):
+        raise MissingFileError(f"there is no file at {source}")
+    if target.suffix != ".safetensors":
+        raise BadInputError(f"--output is {target.name}; its name must end in .safetensors")
+    tensors = _weights(_read(source), source)
+    about = {"converted_from": source.name, "converted_sha256": sha256_of(source)}
+    return _write(tensors, target, about)
+
+
+def _read(source: Path) -> Any:
+    import torch
+
+    try:
+        return torch.load(source, map_location="cpu", weights_only=True)
+    except UnpicklingError:
+        raise BadInputError(
+            f"{source} holds more than weights, which would run as code; it is refused"
+        ) from None
+    except (RuntimeError, EOFError, ValueError, OSError) as error:
+        raise BadInputError(
+            f"{source} holds no weights: {' '.join(str(error).split())[:200]}"
+        ) from None
+
+
+def _weights(held: Any, source: Path) -> dict[str, Any]:
+    import torch
+
+    for key in WRAPPED:
+        if isinstance(held, dict) and isinstance(held.get(key), dict):
+            held = held[key]
+    items = held.items() if isinstance(held, dict) else ()
+    tensors = {
+        str(name): value.contiguous().clone()
+        for name, value in items
+        if isinstance(value, torch.Tensor)
+    }
+    if not tensors:
+        raise BadInputError(f"{source} holds no weights by name")
+    return tensors
+
+
+def _write(tensors: dict[str, Any], target: Path, about: dict[str, str]) -> Path:
+    from safetensors.torch import save_file
+
+    partial = beside(target, "partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, partial, metadata=about)
+        return partial.replace(target)
+    except OSError as error:
+        raise output_error(target, error, "--output") from None
+    finally:
+        partial.unlink(missing_ok=True)
