@@ -15,7 +15,7 @@ from src.api.security import ServiceDep
 from src.api.service import Service
 from src.api.site import Editor, PageRoute, Viewer, render
 from src.api.upscale import UpscaleSettings, asked, check_settings
-from src.artifacts.addresses import artifact
+from src.core.addresses import artifact
 from src.core.errors import BadInputError
 from src.jobs import references
 from src.jobs.model import Job, NewJob, State

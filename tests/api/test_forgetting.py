@@ -52,12 +52,13 @@ def test_a_damaged_upload_is_written_again(idle, home, jpeg):
 
     upload = type("Upload", (), {"file": io.BytesIO(b"video" * 100)})()
     for _ in range(2):
-        video = Video(upload)
+        video = Video(idle.app.state.service.files, upload)
         video.copy()
-        assert video.keep().read_bytes() == b"video" * 100
+        kept = home / "uploads" / video.keep()
+        assert kept.read_bytes() == b"video" * 100
         upload.file.seek(0)
-        video.path.write_bytes(b"video" * 99 + b"vidio")
-    assert [path.name for path in (home / "uploads").iterdir()] == [video.path.name]
+        kept.write_bytes(b"video" * 99 + b"vidio")
+    assert list((home / "uploads").iterdir()) == [kept]
 
 
 def test_files_and_folders_reach_the_disk_before_the_job_is_stored(idle, jpeg, home, monkeypatch):

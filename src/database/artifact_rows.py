@@ -1,0 +1,37 @@
+"""Rows of artifacts, written in the transaction that makes them true."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.dialects import postgresql, sqlite
+
+from src.core.addresses import CLIPS, UPLOADS, StoredFile
+from src.database.tables import artifacts
+
+CLIP, MANIFEST, PHOTOGRAPH, UPLOAD = "clip", "manifest", "photograph", "upload"
+RELEASED = "released"
+
+
+def row(file: StoredFile, created: float, **told: Any) -> dict[str, Any]:
+    """The row of a file. told: job, parent, pinned, where there is something to tell."""
+    empty = {"job": None, "parent": None, "pinned": False, "release": None}
+    own = {"key": file.key, "kind": kind_of(file.key), "sha256": file.sha256, "bytes": file.bytes}
+    return empty | own | {"created": created} | told
+
+
+def kind_of(key: str) -> str:
+    """What lies at a key."""
+    if key.startswith(CLIPS):
+        return MANIFEST if key.endswith(".json") else CLIP
+    return UPLOAD if key.startswith(UPLOADS) else PHOTOGRAPH
+
+
+def add(connection: Connection, rows: Iterable[dict[str, Any]]) -> None:
+    """Add those that are not there. In the order of their keys, so that two who add the same ones
+    do not wait for each other.
+    """
+    told = sorted(rows, key=lambda each: each["key"])
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    if told:
+        connection.execute(dialect.insert(artifacts).on_conflict_do_nothing(), told)
