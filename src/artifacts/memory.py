@@ -4,6 +4,7 @@ one.
 
 import hashlib
 import io
+import os
 import tempfile
 import threading
 import time
@@ -68,10 +69,11 @@ class MemoryStore:
 
     @contextmanager
     def local(self, key: str) -> Iterator[Path]:
-        content, _ = self._found(key)
+        content, told = self._found(key)
         with tempfile.TemporaryDirectory(prefix="newsreel-") as folder:
             path = Path(folder) / name_of(key)
             path.write_bytes(content)
+            os.utime(path, (told.modified or 0.0,) * 2)
             yield path
 
     @contextmanager

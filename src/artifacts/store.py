@@ -59,8 +59,8 @@ class ArtifactStore(Protocol):
         ...
 
     def local(self, key: str) -> AbstractContextManager[Path]:
-        """A file of this machine with the same bytes and name, to be read while the context lasts:
-        for libraries that take paths. Raises MissingFileError.
+        """A file of this machine with the same bytes, name and time, to be read while the context
+        lasts: for libraries that take paths. Raises MissingFileError.
         """
         ...
 

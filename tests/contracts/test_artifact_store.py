@@ -110,10 +110,11 @@ def test_a_move_takes_no_other_ones_place(files):
     assert files.look("quarantine/a-1.2.mp4").key == "quarantine/a-1.2.mp4"
 
 
-def test_a_local_file_has_the_bytes_and_the_name(files):
+def test_a_local_file_has_the_bytes_the_name_and_the_time(files):
     _put(files, CLIP, b"frames")
     with files.local(CLIP) as path:
         assert (path.name, path.read_bytes()) == ("a-1.mp4", b"frames")
+        assert path.stat().st_mtime == pytest.approx(files.look(CLIP).modified, abs=1e-3)
     assert _read(files, CLIP) == b"frames"
 
 
