@@ -161,6 +161,21 @@ def test_two_presses_make_one_enlargement_which_holds_its_clip(make_client):
     assert [job.parent for job in larger] == [clip.id]
 
 
+def test_an_enlargement_is_compared_with_the_clip_it_was_made_of(make_client, jpeg):
+    client = make_client(auth="off")
+    store = client.app.state.service.store
+    clip = _post(client, jpeg).json()["id"]
+    wait_until(lambda: store.get(clip).artifact)
+    client.post(f"/clips/{clip}/upscale", data={"csrf": "open"})
+    wait_until(lambda: [job for job in store.page() if job.kind == "upscale" and job.artifact])
+    larger = next(job for job in store.page() if job.kind == "upscale")
+    alone = client.get("/compare", params={"clip": larger.id}).text
+    assert alone == client.get("/compare", params={"clip": [clip, larger.id]}).text
+    assert f"/artifacts/{store.get(clip).artifact}" in alone
+    assert "The photograph" in client.get("/compare", params={"clip": clip}).text
+    assert "Compare with the one before" in client.get(f"/clips/{larger.id}").text
+
+
 def test_an_enlargement_that_waits_is_said_by_who_deletes_its_clip(idle):
     service = idle.app.state.service
     clip, _ = service.store.submit(NewJob("generate", "open", {"prompt": "p"}))
