@@ -1,6 +1,7 @@
 """The artifact store of one machine: a folder."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,7 +59,10 @@ class FolderStore:
     def delete(self, *keys: str) -> None:
         paths = [self._path(key) for key in keys]
         for path in paths:
-            path.unlink(missing_ok=True)
+            if path.is_dir() and not path.is_symlink():  # of parts, such as an upscaler's segments
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
         for folder in {path.parent for path in paths if path.parent.is_dir()}:
             sync_folder(folder)
 

@@ -73,7 +73,8 @@ class MemoryStore:
         with tempfile.TemporaryDirectory(prefix="newsreel-") as folder:
             path = Path(folder) / name_of(key)
             path.write_bytes(content)
-            os.utime(path, (told.modified or 0.0,) * 2)
+            when = told.modified or 0.0
+            os.utime(path, (when, when))
             yield path
 
     @contextmanager

@@ -10,7 +10,7 @@ from src.artifacts.index import ArtifactIndex
 from src.artifacts.memory import MemoryStore
 from src.artifacts.registry import open_store
 from src.core.addresses import CLIPS
-from src.core.errors import BadInputError
+from src.core.errors import BadInputError, CancelledError
 from src.core.paths import examples
 from src.core.progress import CancelToken
 from src.jobs.leases import LeaseStore
@@ -105,6 +105,33 @@ def test_cancel_stops_within_a_step(database, store):
     thread.join()
     assert time.monotonic() - begin < 20  # what the job would have taken
     assert store.get(job.id).state is State.CANCELLED
+
+
+def test_what_an_upscaler_keeps_to_go_on_from_goes_with_its_attempt(database, store):
+    class Upscaler(FakeRunner):
+        def make(self, job, path, watch):
+            self._segments(path)
+            raise CancelledError("stopped; 60 frames are kept")
+
+        @staticmethod
+        def _segments(path):
+            folder = path.with_name(f".{path.name}.0123456789abcdef.partial")
+            folder.mkdir()
+            (folder / "000000.mp4").write_text("segment")
+
+    job = _submit(store)
+    store.submit(NewJob("generate", "a", {"prompt": "next"}))
+    worker = _worker(database, Upscaler())
+    first = worker._next(None)
+    store.cancel(first.id)
+    worker._work(first)
+    assert store.get(job.id).state is State.CANCELLED
+    assert list(examples().iterdir()) == []
+    dead = worker._next(None)
+    Upscaler._segments(examples() / artifact_name(dead))
+    worker.leases.worker_gone(worker.name)
+    sort_out(open_store(), store.many([dead.id]), _attempts())
+    assert list(examples().iterdir()) == []
 
 
 def test_a_worker_whose_lease_is_gone_publishes_nothing(database, store):
