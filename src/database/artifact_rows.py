@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 
-from src.core.addresses import CLIPS, UPLOADS, StoredFile
+from src.core.addresses import CLIPS, STORED, UPLOADS, StoredFile, name_of
 from src.database.tables import artifacts
 
 CLIP, MANIFEST, PHOTOGRAPH, UPLOAD = "clip", "manifest", "photograph", "upload"
@@ -16,8 +16,15 @@ RELEASED = "released"
 def row(file: StoredFile, created: float, **told: Any) -> dict[str, Any]:
     """The row of a file. told: job, parent, pinned, where there is something to tell."""
     empty = {"job": None, "parent": None, "pinned": False, "release": None}
-    own = {"key": file.key, "kind": kind_of(file.key), "sha256": file.sha256, "bytes": file.bytes}
+    sha256 = file.sha256 or hash_in(file.key)
+    own = {"key": file.key, "kind": kind_of(file.key), "sha256": sha256, "bytes": file.bytes}
     return empty | own | {"created": created} | told
+
+
+def hash_in(key: str) -> str | None:
+    """The hash that a photograph's or upload's name says; None for other names."""
+    name = name_of(key)
+    return name.partition(".")[0] if STORED.fullmatch(name) else None
 
 
 def kind_of(key: str) -> str:

@@ -49,12 +49,6 @@ def as_job(row: Any) -> Job:
     return Job(**values)
 
 
-def source_of(request: dict[str, Any]) -> str | None:
-    """Name of the stored photograph or video that a request reads."""
-    address = address_in(request)
-    return name_in(address) if address else None
-
-
 def address_in(request: dict[str, Any]) -> str | None:
     """The address of what a request reads (`src/core/addresses.py`)."""
     return request.get("input_image") or request.get("input")
@@ -77,8 +71,7 @@ def _reads(new: NewJob, now: float) -> dict[str, Any] | None:
     address = address_in(new.request)
     if not address or not is_stored(address) or (key := found(address)) is None:
         return None
-    digest = name_in(address).partition(".")[0]
-    return artifact_rows.row(StoredFile(key, new.input_bytes, sha256=digest), now)
+    return artifact_rows.row(StoredFile(key, new.input_bytes), now)
 
 
 class JobStore:
@@ -90,14 +83,14 @@ class JobStore:
 
     def submit(self, new: NewJob) -> tuple[Job, bool]:
         """Store a job; returns it, and False where its idempotency key was there before."""
-        now = self.clock()
+        now, address = self.clock(), address_in(new.request)
         values: dict[str, Any] = {
             "id": f"{int(now * 1000):011x}{secrets.token_hex(5)}", "kind": new.kind, "owner": new.owner,
             "state": State.PENDING, "request": new.request, "group": new.group, "priority": new.priority,
             "rank": now - AGEING_S * new.priority, "created_at": now, "attempts": 0,
             "max_attempts": new.max_attempts, "token": 0, "cancel_requested": False, "done": 0, "total": 0,
             "idempotency_key": new.idempotency_key, "pinned": False, "parent": new.request.get("of"),
-            "source": source_of(new.request), "cost": new.cost, "words": words_of(new.request),
+            "source": name_in(address) if address else None, "cost": new.cost, "words": words_of(new.request),
         }  # fmt: skip
         try:
             self._store(_Submission(values, _reads(new, now)))
