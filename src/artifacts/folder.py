@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,12 +33,11 @@ class FolderStore:
     def look(self, key: str) -> StoredFile | None:
         path = self._path(key)
         try:
-            if path.is_symlink() or not path.is_file():
-                return None
-            state = path.stat()
-        except OSError:  # removed meanwhile, or behind a closed folder
+            state = path.lstat()
+        except OSError:  # not there, or behind a closed folder
             return None
-        return StoredFile(key, state.st_size, state.st_mtime)
+        whole = stat.S_ISREG(state.st_mode)
+        return StoredFile(key, state.st_size, state.st_mtime) if whole else None
 
     def url(self, key: str, seconds: int) -> str | None:
         return None

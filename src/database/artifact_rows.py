@@ -11,6 +11,10 @@ from src.database.tables import artifacts
 
 CLIP, MANIFEST, PHOTOGRAPH, UPLOAD = "clip", "manifest", "photograph", "upload"
 RELEASED = "released"
+ADD = {
+    "sqlite": sqlite.insert(artifacts).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(artifacts).on_conflict_do_nothing(),
+}
 
 
 def row(file: StoredFile, created: float, **told: Any) -> dict[str, Any]:
@@ -39,6 +43,5 @@ def add(connection: Connection, rows: Iterable[dict[str, Any]]) -> None:
     do not wait for each other.
     """
     told = sorted(rows, key=lambda each: each["key"])
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     if told:
-        connection.execute(dialect.insert(artifacts).on_conflict_do_nothing(), told)
+        connection.execute(ADD[connection.dialect.name], told)
