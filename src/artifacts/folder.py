@@ -1,6 +1,7 @@
 """The artifact store of one machine: a folder."""
 
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from src.core.durable import make_folder, sync_folder, write_stream
 from src.core.errors import MissingFileError, OutputError
 
 PART = ".partial"
+ESCAPE = re.compile(r"\\x5c|\\udc([0-9a-f]{2})")
 
 
 class FolderStore:
@@ -47,14 +49,14 @@ class FolderStore:
         for entry in self._entries(folder):
             whole = not entry.name.startswith(".") and not entry.name.endswith(PART)
             if whole and entry.name.startswith(begin) and entry.is_file(follow_symlinks=False):
-                yield folder + entry.name
+                yield folder + _escaped(entry.name)
 
     def unfinished(self, prefix: str) -> Iterator[str]:
         folder, begin = _parts(prefix)
         for entry in self._entries(folder):
             part = entry.name.endswith(PART) or (entry.name.startswith(".") and PART in entry.name)
             if part and entry.name.lstrip(".").startswith(begin):
-                yield folder + entry.name
+                yield folder + _escaped(entry.name)
 
     def delete(self, *keys: str) -> None:
         paths = [self._path(key) for key in keys]
@@ -95,7 +97,7 @@ class FolderStore:
         yield path
 
     def _path(self, key: str) -> Path:
-        return self.root / checked(key)
+        return self.root / (_plain(key) if "\\" in checked(key) else key)
 
     def _file(self, key: str) -> Path:
         if self.look(key) is None:
@@ -108,6 +110,18 @@ class FolderStore:
                 yield from entries
         except FileNotFoundError:
             return
+
+
+def _escaped(name: str) -> str:
+    """A file's name as part of a key, which databases can hold: disks allow names that are no
+    UTF-8.
+    """
+    return name.replace("\\", r"\x5c").encode(errors="backslashreplace").decode()
+
+
+def _plain(key: str) -> str:
+    """Where a key's file lies."""
+    return ESCAPE.sub(lambda found: chr(0xDC00 + int(found[1], 16)) if found[1] else "\\", key)
 
 
 def _parts(prefix: str) -> tuple[str, str]:

@@ -15,7 +15,8 @@ CLIPS, PHOTOGRAPHS, UPLOADS = "examples/", "photographs/", "uploads/"
 PREVIEWS, QUARANTINE = "previews/", "quarantine/"
 CONTENT, ARTIFACT, VIDEO = "sha256:", "artifact:", ".video"
 STORED = re.compile(r"[0-9a-f]{64}\.[A-Za-z0-9]{1,8}")
-KEY = re.compile(r"[a-z]+/(?!\.{1,2}$)[^/\\\x00]{1,255}")
+KEY = re.compile(r"[a-z]+/(?!\.{1,2}$)([^/\\\x00]|\\x5c|\\udc[0-9a-f]{2}){1,255}")
+"""A backslash stands for what a text cannot hold: `\\x5c` for itself, `\\udcff` for the byte ff."""
 CLIP = re.compile(r"[^/\\\x00-\x1f.][^/\\\x00-\x1f]{0,250}")
 
 

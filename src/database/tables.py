@@ -62,9 +62,9 @@ jobs = Table(
 artifacts = Table(
     "artifacts",
     metadata,
-    Column("key", String(300), primary_key=True),  # of the artifact store
+    Column("key", String(1600), primary_key=True),  # of the artifact store
     Column("job", String(32)),  # that made it; none made what is shared, or came from a command
-    Column("parent", String(300)),  # key of what it was made of: a photograph, an upload, a clip
+    Column("parent", String(1600)),  # key of what it was made of: a photograph, an upload, a clip
     Column("kind", String(16), nullable=False),  # clip, manifest, photograph, upload
     Column("sha256", String(64)),
     Column("bytes", BigInteger),  # none: not measured yet

@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from loguru import logger
+
 from src.artifacts.index import ArtifactIndex, Known
 from src.artifacts.store import ArtifactStore
 from src.core.addresses import (
@@ -25,6 +27,7 @@ from src.jobs.store import JobStore, address_in
 from src.worker.leftovers import is_needed, sort_out
 from src.worker.names import AttemptFile, attempts_among, is_attempt
 
+MOST = 64 << 20  # bytes of a manifest
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -108,8 +111,11 @@ class Inventory:
         """
         try:
             with self.files.open(manifest) as stream:
-                text = stream.read().decode(errors="replace")
+                text = stream.read(MOST).decode(errors="replace")
         except MissingFileError:
+            return None
+        except OSError as error:
+            logger.warning("{} cannot be read, nor what it was made of: {}", manifest, error.strerror)
             return None
         if (name := _named(text)) is not None:
             return stored_key(name)

@@ -4,6 +4,7 @@ store and they make of each other.
 
 import io
 import json
+import os
 import time
 
 import pytest
@@ -173,6 +174,20 @@ def test_what_commands_made_gets_rows_which_follow_the_files(store, index, files
     assert index.made_of(KEY) == []
     assert _row(index, "examples/by-hand-7.mp4").bytes == 12
     assert _row(index, "examples/odd.json") is None
+
+
+def test_names_that_are_no_text_keep_their_photographs_too(store, index, home):
+    files = open_store()
+    _put(files, KEY)
+    (home / "examples").mkdir()
+    names = [b"odd-\xff.json", b"back\\slash.json", b"\xe4" * 250 + b".json"]
+    for name in names:
+        (home / "examples" / os.fsdecode(name)).write_text(json.dumps({"photograph": PHOTOGRAPH}))
+    inventory = Inventory(files, index, store)
+    for _ in range(2):
+        inventory.settle()
+        assert len(index.made_of(KEY)) == len(names)
+    assert {os.fsencode(path.name) for path in (home / "examples").iterdir()} == set(names)
 
 
 def test_a_file_that_is_missed_takes_no_room_until_it_is_back(store, index, files):

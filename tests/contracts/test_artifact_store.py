@@ -4,6 +4,7 @@ store is one more line in `STORES`.
 
 import hashlib
 import io
+import os
 import time
 import urllib.parse
 
@@ -174,6 +175,19 @@ def test_a_link_is_no_file_of_the_folder(tmp_path):
     assert list(files.list("examples/")) == []
     with pytest.raises(MissingFileError):
         files.open(CLIP)
+
+
+@pytest.mark.parametrize("name", [b"odd-\xff.mp4", b"back\\slash.mp4", "Überschrift ☃\n.mp4".encode(), b"x" * 251 + b".mp4"])
+def test_whatever_a_disk_calls_a_file_it_has_a_key_that_a_text_can_hold(tmp_path, name):
+    files = FolderStore(tmp_path)
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / os.fsdecode(name)).write_text("clip")
+    (key,) = files.list("examples/")
+    key.encode()
+    assert _read(files, key) == b"clip"
+    assert files.look(key).bytes == 4
+    assert files.move(key, key.replace(".mp4", ".mov"))
+    assert [path.suffix for path in (tmp_path / "examples").iterdir()] == [".mov"]
 
 
 def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path):

@@ -14,9 +14,9 @@ jobs = sa.table(
     sa.column("created_at"), sa.column("finished_at"),
 )  # fmt: skip
 COLUMNS = (
-    sa.Column("key", sa.String(300), primary_key=True),
+    sa.Column("key", sa.String(1600), primary_key=True),
     sa.Column("job", sa.String(32)),
-    sa.Column("parent", sa.String(300)),
+    sa.Column("parent", sa.String(1600)),
     sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("sha256", sa.String(64)),
     sa.Column("bytes", sa.BigInteger),
