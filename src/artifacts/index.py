@@ -1,5 +1,4 @@
-"""The rows of artifacts: what retention, the disk limit and the service look at in place of files.
-"""
+"""The rows of artifacts: what retention, the disk limit and downloads go by."""
 
 import time
 from collections.abc import Collection, Iterator
@@ -118,7 +117,10 @@ class ArtifactIndex:
             columns = next(iter(told)).keys() - {"key"}
             change = update(artifacts).where(artifacts.c.key == bindparam("of_key"))
             change = change.values({name: bindparam(f"new_{name}") for name in columns})
-            rows = [{"of_key": each["key"]} | {f"new_{name}": each[name] for name in columns} for each in told]
+            rows = [
+                {"of_key": each["key"]} | {f"new_{name}": each[name] for name in columns}
+                for each in told
+            ]
             with self.database.write() as connection:
                 connection.execute(change, rows)
 

@@ -30,7 +30,9 @@ class MemoryStore:
 
     def put(self, key: str, data: BinaryIO, durable: bool = True) -> None:
         content = data.read()
-        told = StoredFile(checked(key), len(content), time.time(), hashlib.sha256(content).hexdigest())
+        told = StoredFile(
+            checked(key), len(content), time.time(), hashlib.sha256(content).hexdigest()
+        )
         with self._turn:
             self._files[key] = content, told
 

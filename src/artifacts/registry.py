@@ -1,5 +1,4 @@
-"""Which artifact store is used: one more store is one more file beside this one, and its line here.
-"""
+"""Which artifact store is used: one more is a file beside this one, and its line here."""
 
 from src.artifacts.folder import FolderStore
 from src.artifacts.store import ArtifactStore

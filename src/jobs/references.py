@@ -10,7 +10,9 @@ from src.database.tables import artifacts, jobs
 from src.jobs.model import State
 
 UNDER_WAY = (State.PENDING, State.PROCESSING)
-RELEASED = exists().where(artifacts.c.job == jobs.c.id, artifacts.c.release == artifact_rows.RELEASED)
+RELEASED = exists().where(
+    artifacts.c.job == jobs.c.id, artifacts.c.release == artifact_rows.RELEASED
+)
 """Whether a clip of the job is out: retention leaves it."""
 
 

@@ -64,7 +64,11 @@ class Inventory:
         for attempt in files:
             job = jobs.get(attempt.job)
             if job is not None and is_needed(attempt, job) and job.artifact == attempt.artifact:
-                told = {"job": job.id, "parent": found(address_in(job.request)), "pinned": job.pinned}
+                told = {
+                    "job": job.id,
+                    "parent": found(address_in(job.request)),
+                    "pinned": job.pinned,
+                }
                 file = self.files.look(attempt.key) or StoredFile(attempt.key)
                 made.append(artifact_rows.row(file, job.finished_at or time.time(), **told))
         return made
@@ -78,11 +82,15 @@ class Inventory:
         """Sizes that nobody told yet."""
         unmeasured = [key for key in listed & known.keys() if known[key].bytes is None]
         files = [self.files.look(key) for key in unmeasured]
-        self.index.change([{"key": file.key, "bytes": file.bytes} for file in files if file is not None])
+        self.index.change(
+            [{"key": file.key, "bytes": file.bytes} for file in files if file is not None]
+        )
 
     def _miss(self, keys: Iterable[str], known: dict[str, Known]) -> None:
         """Files that were removed by hand take no room; only what a job names keeps its row."""
-        gone = [key for key in keys if known[key].bytes is not None and self.files.look(key) is None]
+        gone = [
+            key for key in keys if known[key].bytes is not None and self.files.look(key) is None
+        ]
         self.index.change([{"key": key, "bytes": None} for key in gone])
         self.index.forget([key for key in gone if known[key].job is None])
 
@@ -115,7 +123,9 @@ class Inventory:
         except MissingFileError:
             return None
         except OSError as error:
-            logger.warning("{} cannot be read, nor what it was made of: {}", manifest, error.strerror)
+            logger.warning(
+                "{} cannot be read, nor what it was made of: {}", manifest, error.strerror
+            )
             return None
         if (name := _named(text)) is not None:
             return stored_key(name)

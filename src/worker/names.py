@@ -21,7 +21,12 @@ ATTEMPT = re.compile(
 
 def artifact_name(job: Job) -> str:
     """Such as "press-briefing-18bcfe...-1.mp4": words of the request, job and attempt."""
-    words = str(job.request.get("prompt") or job.request.get("template") or job.request.get("name") or job.kind)
+    words = str(
+        job.request.get("prompt")
+        or job.request.get("template")
+        or job.request.get("name")
+        or job.kind
+    )
     slug = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:48].rstrip("-") or job.kind
     return f"{slug}-{job.id}-{job.token}.mp4"
 
@@ -69,7 +74,7 @@ def is_attempt(key: str) -> bool:
 
 
 def attempts_among(keys: Iterable[str], partial: bool = False) -> list[AttemptFile]:
-    """Those of these files that attempts wrote. partial: they are being written, or were left so."""
+    """Those of these files that attempts wrote. partial: all of them are, as in `AttemptFile`."""
     found = []
     for key in keys:
         name = name_of(key)

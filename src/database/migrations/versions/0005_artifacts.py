@@ -42,7 +42,11 @@ def upgrade() -> None:
 def _key(address: Any) -> str | None:
     kind, _, name = str(address or "").partition(":")
     folder = "uploads" if name.endswith(".video") else "photographs"
-    return f"{ {'sha256': folder, 'artifact': 'examples'}[kind]}/{name}" if kind in ("sha256", "artifact") else None
+    return (
+        f"{ {'sha256': folder, 'artifact': 'examples'}[kind] }/{name}"
+        if kind in ("sha256", "artifact")
+        else None
+    )
 
 
 def _asked(job: Any) -> str | None:
@@ -65,7 +69,14 @@ def _clip(job: Any) -> list[dict[str, Any]]:
 
 
 def _row(key: str, kind: str, created: float, **told: Any) -> dict[str, Any]:
-    empty = {"job": None, "parent": None, "sha256": None, "bytes": None, "pinned": False, "release": None}
+    empty = {
+        "job": None,
+        "parent": None,
+        "sha256": None,
+        "bytes": None,
+        "pinned": False,
+        "release": None,
+    }
     return empty | {"key": key, "kind": kind, "created": created} | told
 
 
