@@ -43,6 +43,8 @@ from src.api.security import is_known
 from src.api.service import Service
 from src.api.settings import ServiceSettings, read_settings
 from src.api.site import problem_page
+from src.artifacts.registry import open_store
+from src.artifacts.store import ArtifactStore
 from src.console.logs import setup_logs
 from src.core.paths import home
 from src.database.database import Database
@@ -63,14 +65,16 @@ CROSS_ORIGIN = {
 """What pages of known origins may send and read; never cookies."""
 
 
-def create_app(settings: ServiceSettings | None = None) -> FastAPI:
-    """The ASGI application. settings: None reads the environment when the application starts."""
+def create_app(settings: ServiceSettings | None = None, files: ArtifactStore | None = None) -> FastAPI:
+    """The ASGI application. settings: None reads the environment when the application starts.
+    files: another store than the home's.
+    """
     setup_logs()
     settings = settings or read_settings()
     closed = {"docs_url": None, "redoc_url": None, "openapi_url": None}  # src/api/reference.py has them
     app = FastAPI(title="Newsreel", version=src.__version__, description=ABOUT, lifespan=_life, **closed)
     app.state.settings = settings
-    app.state.service = make_service(settings)
+    app.state.service = make_service(settings, files or open_store())
     for module in (generate, stream, jobs, pictures, artifacts, upscale, health, login, page, clip, reference):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
@@ -85,7 +89,7 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     return app
 
 
-def make_service(settings: ServiceSettings) -> Service:
+def make_service(settings: ServiceSettings, files: ArtifactStore) -> Service:
     """Everything that the routes need, on a database of this version."""
     database = Database(settings.database)
     database.migrate()
@@ -99,11 +103,12 @@ def make_service(settings: ServiceSettings) -> Service:
     return Service(
         settings=settings,
         database=database,
+        files=files,
         store=store,
         leases=leases,
         accounts=Accounts(database),
         broadcaster=EventBroadcaster(store),
-        metrics=ServiceMetrics(store, leases),
+        metrics=ServiceMetrics(store, leases, files),
         supervisor=Supervisor(leases, arguments, settings.workers, settings.drain),
     )
 
@@ -113,7 +118,7 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     """Recover, start, serve; then drain. Also where a start fails, what was started before it is stopped."""
     service: Service = app.state.service
     greet(service)
-    housekeeper = Housekeeper(service.settings, service.store, service.leases)
+    housekeeper = Housekeeper(service.settings, service.store, service.leases, service.files)
     async with AsyncExitStack() as started:
         started.enter_context(occupy(home()))
         started.callback(service.database.engine.dispose)

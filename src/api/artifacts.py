@@ -1,7 +1,7 @@
-"""Finished files, from one folder and no other place."""
+"""Finished files: what a row names, and what commands made in the home's folder."""
 
 import re
-from pathlib import Path as FilePath
+from pathlib import PurePosixPath
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Response
@@ -11,8 +11,10 @@ from src.accounts.accounts import Account
 from src.api.problems import ApiError, responses
 from src.api.security import Reader, ServiceDep
 from src.api.service import Service
+from src.api.serving import serve
+from src.core.addresses import clip_key, manifest_key
 from src.jobs.search import is_among
-from src.worker.names import ATTEMPT
+from src.worker.names import is_attempt
 
 router = APIRouter(prefix="/artifacts", tags=["artifacts"])
 TYPES = {".mp4": "video/mp4", ".mkv": "video/x-matroska", ".png": "image/png", ".jpg": "image/jpeg"}
@@ -29,29 +31,33 @@ def artifact(
     if_none_match: Annotated[str, Header(description="An ETag: 304 where the file is still that one")] = "",
 ) -> Response:
     """Range requests (206, 416), `If-Range` and `If-None-Match` (304) are understood."""
-    path = find_artifact(service, account, filename)
+    key = find_artifact(service, account, filename)
     headers = {"Cache-Control": "private, no-cache"}
-    response = FileResponse(path, media_type=TYPES[path.suffix], headers=headers, stat_result=path.stat())
-    tag = response.headers["etag"]
-    known = {each.strip().removeprefix("W/") for each in if_none_match.split(",")}
-    return Response(status_code=304, headers=headers | {"ETag": tag}) if known & {tag, "*"} else response
+    etags = frozenset(each.strip().removeprefix("W/") for each in if_none_match.split(","))
+    return serve(service.files, key, TYPES[PurePosixPath(key).suffix], headers, etags=etags)
 
 
 @router.get("/{filename}/manifest", summary="How a clip was made", responses=Errors)
 def manifest(service: ServiceDep, account: Reader, filename: FileName) -> Response:
-    path = find_artifact(service, account, filename).with_suffix(".json")
-    if not path.is_file() or path.is_symlink():
+    key = manifest_key(find_artifact(service, account, filename))
+    if service.files.look(key) is None:
         raise ApiError(404, f"{filename} has no manifest")
-    return FileResponse(path, media_type="application/json")
+    return serve(service.files, key, "application/json")
 
 
-def find_artifact(service: Service, account: Account, filename: str) -> FilePath:
-    """The file, if the account may have it. Files of no job (made by a command) are everybody's who may read."""
-    path = service.folder / filename
-    known = NAME.fullmatch(filename) and path.suffix in TYPES and path.is_file() and not path.is_symlink()
-    if known and ATTEMPT.fullmatch(filename):
-        job = service.store.of_artifact(filename)
-        known = job is not None and is_among(service.visible_to(account), job.owner)
-    if not known:
+def find_artifact(service: Service, account: Account, filename: str) -> str:
+    """The file's key, if the account may have it. Files of no job (made by a command) are everybody's who may read."""
+    key = clip_key(filename)
+    known = NAME.fullmatch(filename) and PurePosixPath(key).suffix in TYPES
+    if not known or not _may_have(service, account, key) or service.files.look(key) is None:
         raise ApiError(404, "there is no such artifact")
-    return path
+    return key
+
+
+def _may_have(service: Service, account: Account, key: str) -> bool:
+    """By the row. One of a command may have none yet."""
+    found = service.index.find(key)
+    if found is None or found[0].job is None:
+        return not is_attempt(key)
+    owner = found[1]
+    return owner is not None and is_among(service.visible_to(account), owner)

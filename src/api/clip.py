@@ -15,8 +15,8 @@ from src.api.security import ServiceDep
 from src.api.service import Service
 from src.api.site import Editor, PageRoute, Viewer, render_page
 from src.api.upscale import UpscaleSettings, asked, check_settings
-from src.artifacts.addresses import artifact
 from src.catalog.upscalers import offered
+from src.core.addresses import artifact, clip_key
 from src.core.errors import BadInputError
 from src.jobs import references
 from src.jobs.model import Job, NewJob, State
@@ -36,8 +36,8 @@ def clip_page(request: Request, service: ServiceDep, login: Viewer, job_id: JobI
     line = curve(report.get("curve") or [])
     return render_page(
         request, "clip.html", login, job=service.show(job), report=report, curve=line,
-        larger=_larger(service, login, job), may_change=_may_change(login.account, job),
-        qualities=offered(UpscaleSettings().scale),
+        larger=_larger(service, login, job), smaller=_smaller(service, login, job),
+        may_change=_may_change(login.account, job), qualities=offered(UpscaleSettings().scale),
     )  # fmt: skip
 
 
@@ -59,6 +59,17 @@ def _larger(service: Service, login: Login, job: Job) -> Any:
         return None  # another key's, or deleted meanwhile
 
 
+def _smaller(service: Service, login: Login, job: Job) -> Job | None:
+    """The job whose clip this one's was enlarged from, by the row of the artifact."""
+    row = service.index.find(clip_key(job.artifact)) if job.artifact else None
+    parent = service.index.find(str(row[0].parent)) if row else None
+    try:
+        made_by = parent[0].job if parent else None
+        return service.store.get(made_by, service.visible_to(login.account)) if made_by else None
+    except UnknownJobError:
+        return None  # another key's
+
+
 @router.get("/compare")
 def compare_page(
     request: Request,
@@ -66,12 +77,16 @@ def compare_page(
     login: Viewer,
     clip: Annotated[list[str], Query(max_length=8)] = [],  # noqa: B006
 ) -> Response:
-    """Two clips in step; one clip beside its photograph. What has no film yet is its picture."""
+    """Two clips in step; one clip beside what it was enlarged from, or beside its photograph. What
+    has no film yet is its picture.
+    """
     if not 1 <= len(clip) <= 2:
         raise ApiError(422, "Choose one clip, to see it beside its photograph, or two.")
     owner = service.visible_to(login.account)
-    jobs = [service.show(service.store.get(each, owner)) for each in clip]
-    return render_page(request, "compare.html", login, jobs=jobs)
+    jobs = [service.store.get(each, owner) for each in clip]
+    if len(jobs) == 1 and (smaller := _smaller(service, login, jobs[0])) is not None:
+        jobs = [smaller, *jobs]
+    return render_page(request, "compare.html", login, jobs=[service.show(job) for job in jobs])
 
 
 @router.post("/clips/{job_id}/{action}")

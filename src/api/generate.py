@@ -26,9 +26,10 @@ from src.api.problems import ApiError, responses
 from src.api.schemas import Generated, JobView
 from src.api.security import ServiceDep, Submitter
 from src.api.service import Service
-from src.api.uploads import keep_photograph, read_upload
-from src.artifacts.addresses import stored
-from src.core.paths import portable
+from src.api.uploads import read_upload
+from src.artifacts.store import keep
+from src.core.addresses import stored, stored_key
+from src.core.paths import examples, portable
 from src.jobs.model import Job, NewJob, State
 from src.jobs.store import WrongStateError
 
@@ -134,16 +135,16 @@ def _store(service: Service, account: Account, wanted: Admitted, name: str) -> J
     """Keep the photograph, store the job, and look whether the photograph is there still: a job
     that named it may have been deleted meanwhile.
     """
-    digest, _, suffix = name.partition(".")
-    path = keep_photograph(wanted.data, digest, f".{suffix}")
-    new = replace(wanted.new, request=wanted.new.request | {"input_image": stored(path)})
+    files, key, digest = service.files, stored_key(name), name.partition(".")[0]
+    keep(files, key, wanted.data, digest)
+    request = wanted.new.request | {"input_image": stored(name)}
     try:
-        job = service.submit(new, account)
+        job = service.submit(replace(wanted.new, request=request, input_bytes=len(wanted.data)), account)
     except BaseException:
-        service.forgetter.drop(path)
+        service.forgetter.drop(key)
         raise
-    if not path.exists():
-        keep_photograph(wanted.data, digest, f".{suffix}")
+    if files.look(key) is None:
+        keep(files, key, wanted.data, digest)
     return job
 
 
@@ -167,6 +168,6 @@ def accepted(job: Job, service: Service) -> Response:
 def finished(job: Job, service: Service) -> Generated:
     """The answer to a completed job."""
     report = (job.result or {}).get("report") or {}
-    path = portable(service.folder / str(job.artifact))
+    path = portable(examples() / str(job.artifact))
     url, shown = f"/artifacts/{job.artifact}", service.show(job)
     return Generated(path=path, url=url, temporal_score=report.get("score"), job=shown)

@@ -1,23 +1,21 @@
 """Housekeeping: expired leases, leftovers of dead attempts, retention by age and size."""
 
-import os
 import threading
 import time
-from contextlib import nullcontext
-from pathlib import Path
 
 from loguru import logger
 
-from src.api.forgetting import Forgetter, stored_file
+from src.api.forgetting import Forgetter, kept_for
 from src.api.settings import ServiceSettings
-from src.core.paths import examples, home
+from src.artifacts.registry import open_store
+from src.artifacts.store import ArtifactStore
+from src.core.addresses import PHOTOGRAPHS, PREVIEWS, UPLOADS, name_of
 from src.database.trouble import UnavailableError
 from src.jobs import references
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job
 from src.jobs.store import FINAL, JobStore, UnknownJobError, WrongStateError
-from src.worker.leftovers import set_aside, sort_out
-from src.worker.names import attempts_in
+from src.worker.leftovers import is_older, set_aside
 
 LEASES_S = 2.0
 FILES_S = 60.0
@@ -28,9 +26,13 @@ UPLOAD_S = 3600.0  # an upload is there before its job is
 class Housekeeper:
     """A thread of the service."""
 
-    def __init__(self, settings: ServiceSettings, store: JobStore, leases: LeaseStore) -> None:
+    def __init__(
+        self, settings: ServiceSettings, store: JobStore, leases: LeaseStore, files: ArtifactStore | None = None
+    ) -> None:
         self.settings, self.store, self.leases = settings, store, leases
-        self.forgetter = Forgetter(store)
+        self.files = files or open_store()
+        self.forgetter = Forgetter(store, self.files)
+        self.index, self.inventory = self.forgetter.index, self.forgetter.inventory
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True, name="housekeeper")
 
@@ -57,13 +59,10 @@ class Housekeeper:
 
     def tidy(self) -> None:
         """Remove what dead attempts left and what retention does not keep; put what nobody knows
-        into quarantine.
+        into quarantine; give rows to what commands made.
         """
-        found = attempts_in(examples())  # before the database is asked: what comes later is not judged
-        known = self.store.many({attempt.job for attempt in found})
-        removed, _ = sort_out(examples(), known, found)
-        for path in removed:
-            logger.info("removed {}, the rest of a dead attempt", path.name)
+        for key in self.inventory.settle():
+            logger.info("removed {}, the rest of a dead attempt", name_of(key))
         self.retain()
         self.sort_uploads()
 
@@ -74,19 +73,23 @@ class Housekeeper:
         if self.settings.keep_days:
             for job in self.store.finished_before(time.time() - self.settings.keep_days * DAY_S):
                 self._forget(job)
-        if self.settings.keep_bytes and _size_of_home() > self.settings.keep_bytes:
+        if self.settings.keep_bytes and self.index.total() > self.settings.keep_bytes:
             self._shrink()
 
     def _shrink(self) -> None:
         """Keep the newest jobs, as many as fit with their clips, photographs and uploads."""
         kept, before, counted = 0, None, set()
         while page := self.store.page(None, None, before, 500):
-            before = page[-1].id
+            before, ids = page[-1].id, [job.id for job in page]
+            made, released = self.index.bytes_of_jobs(ids), self.index.released(ids)
+            read = self.index.bytes_of({key for job in page if (key := kept_for(job))})
             for job in page:
-                size = _size(job, counted)
-                if job.pinned or job.state not in FINAL or kept + size <= self.settings.keep_bytes:
+                key = kept_for(job)
+                size = made.get(job.id, 0) + (0 if key in counted else read.get(str(key), 0))
+                spared = job.pinned or job.state not in FINAL or job.id in released
+                if spared or kept + size <= self.settings.keep_bytes:
                     kept += size
-                    counted.add(job.source)
+                    counted.add(key)
                 else:
                     self._forget(job)
 
@@ -94,14 +97,16 @@ class Housekeeper:
         """Uploaded videos that no job names go into quarantine; what a killed process was writing
         goes.
         """
-        late = [path for path in (home() / "uploads").glob("*") if _is_late(path)]
-        parts = {path for path in late if path.suffix == ".partial"}
-        named = references.named(self.store.database, [path.name for path in late]) if late else set()
-        set_aside([path for path in late if path not in parts and path.name not in named], home())
-        for folder in ("previews", "photographs"):
-            parts |= {path for path in (home() / folder).glob(".*.partial") if _is_late(path)}
-        for path in parts:
-            path.unlink(missing_ok=True)
+        uploads = list(self.files.list(UPLOADS))
+        named = references.named(self.store.database, map(name_of, uploads)) if uploads else set()
+        orphans = [key for key in uploads if name_of(key) not in named and self._is_late(key)]
+        set_aside(self.files, orphans)
+        self.index.forget(orphans)
+        parts = [key for folder in (UPLOADS, PREVIEWS, PHOTOGRAPHS) for key in self.files.unfinished(folder)]
+        self.files.delete(*filter(self._is_late, parts))
+
+    def _is_late(self, key: str) -> bool:
+        return is_older(self.files, key, UPLOAD_S)
 
     def _forget(self, job: Job) -> None:
         try:
@@ -109,25 +114,3 @@ class Housekeeper:
         except (UnknownJobError, WrongStateError):
             return  # deleted, retried, pinned or to be enlarged meanwhile
         logger.info("job {} is older or larger than what is kept; forgotten", job.id)
-
-
-def _is_late(path: Path) -> bool:
-    return path.lstat().st_mtime < time.time() - UPLOAD_S
-
-
-def _size(job: Job, counted: set[str | None]) -> int:
-    """Bytes that keeping a job takes, its photograph where that was not counted yet."""
-    clip = examples() / str(job.artifact)
-    files = [clip, clip.with_suffix(".json")] if job.artifact else []
-    stored = stored_file(job)
-    files += [stored] if stored is not None and job.source not in counted else []
-    return sum(path.stat().st_size for path in files if path.is_file())
-
-
-def _size_of_home() -> int:
-    return sum(_size_of(folder) for folder in (examples(), home() / "photographs", home() / "uploads"))
-
-
-def _size_of(folder: Path) -> int:
-    with os.scandir(folder) if folder.is_dir() else nullcontext(()) as entries:
-        return sum(entry.stat().st_size for entry in entries if entry.is_file())

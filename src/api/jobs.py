@@ -11,9 +11,10 @@ from src.api.problems import ApiError, responses
 from src.api.schemas import JobList, JobView
 from src.api.security import Reader, ServiceDep, Submitter
 from src.api.service import Service
+from src.api.serving import serve
 from src.jobs.model import Job, State
 from src.jobs.search import JobFilter
-from src.worker.names import preview_file
+from src.worker.names import preview_key
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{21}$", description="The job's id")]
@@ -69,7 +70,7 @@ def retry(service: Service, account: Account, job_id: str) -> Job:
     """Put a job that failed or was cancelled back into the queue, if what it reads is there still.
     """
     job = service.own(account, job_id)
-    check_source(job.request)
+    check_source(service.files, job.request)
     service.admit(account, job.priority)
     return service.store.retry(job.id)
 
@@ -89,7 +90,7 @@ def unpin_job(service: ServiceDep, account: Submitter, job_id: JobId) -> JobView
 )
 def preview(service: ServiceDep, account: Reader, job_id: JobId) -> Response:
     job = service.store.get(job_id, service.visible_to(account))
-    path = preview_file(service.folder, job)
-    if not path.is_file() or path.is_symlink():
+    key = preview_key(job)
+    if service.files.look(key) is None:
         raise ApiError(404, "this job has no picture yet")
-    return FileResponse(path, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+    return serve(service.files, key, "image/jpeg", {"Cache-Control": "no-store"})

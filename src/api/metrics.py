@@ -7,8 +7,8 @@ from typing import Any
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from src.core.paths import home
-from src.database import house
+from src.artifacts.store import ArtifactStore
+from src.core.addresses import QUARANTINE
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Event, State
 from src.jobs.store import JobStore, UnknownJobError
@@ -19,8 +19,9 @@ BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640)
 class ServiceMetrics:
     """Counters of this process, and figures of the queue when they are asked for."""
 
-    def __init__(self, store: JobStore, leases: LeaseStore) -> None:
-        self.store, self.leases, self._seen = store, leases, self._newest(store)
+    def __init__(self, store: JobStore, leases: LeaseStore, files: ArtifactStore) -> None:
+        self.store, self.leases, self.files = store, leases, files
+        self._seen = self._newest(store)
         self.registry, self._turn = CollectorRegistry(), threading.Lock()
         self.submitted = self._counter("newsreel_jobs_submitted_total", "Jobs accepted.", ["kind"])
         self.finished = self._counter("newsreel_jobs_finished_total", "Jobs that ended.", ["kind", "state"])
@@ -67,7 +68,7 @@ class ServiceMetrics:
             self.depth.labels(state).set(count)
         self.age.set(self.store.oldest_waiting())
         self._of_workers()
-        self.aside.set(len(house.quarantined(home())))
+        self.aside.set(sum(1 for _ in self.files.list(QUARANTINE)))
         self.memory.labels("api").set(psutil.Process().memory_info().rss)
         return generate_latest(self.registry)
 

@@ -11,7 +11,7 @@ from starlette.datastructures import UploadFile as Sent
 
 from src.accounts.accounts import Account, Login
 from src.api.board import Filters, board
-from src.api.forgetting import stored_file
+from src.api.forgetting import kept_for
 from src.api.forms import PRIORITIES
 from src.api.generate import submit
 from src.api.limits import BREAKING
@@ -20,6 +20,7 @@ from src.api.security import ServiceDep
 from src.api.service import Service
 from src.api.site import Editor, PageRoute, Viewer, error_in_words, render_page, status_of
 from src.api.wording import TAKES, ChoiceNeededError, Typed, typed_again, typed_from
+from src.core.addresses import name_of
 from src.core.errors import BadInputError, NewsreelError
 from src.core.prompts import load_templates
 from src.jobs.model import Job
@@ -115,7 +116,7 @@ def _photograph_again(service: Service, account: Account, typed: Typed) -> Uploa
     if not typed.photograph_of:
         raise BadInputError("Choose a photograph first.")
     job = service.store.get(typed.photograph_of, service.visible_to(account))
-    path = stored_file(job)
-    if path is None or not path.is_file():
+    key = kept_for(job)
+    if key is None or service.files.look(key) is None:
         raise ApiError(409, "The photograph of that clip is not stored any more; choose it again.")
-    return UploadFile(path.open("rb"), filename=path.name)
+    return UploadFile(service.files.open(key), filename=name_of(key))

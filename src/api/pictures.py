@@ -1,6 +1,6 @@
 """Pictures that stand for a job: its photograph, and the best one that there is of its clip."""
 
-from pathlib import Path
+import io
 
 from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
@@ -11,12 +11,13 @@ from src.api.jobs import JobId
 from src.api.problems import ApiError, responses
 from src.api.security import Reader, ServiceDep
 from src.api.service import Service
-from src.artifacts.addresses import found
-from src.core.durable import write_whole
+from src.api.serving import serve
+from src.artifacts.store import ArtifactStore
+from src.core.addresses import clip_key, found
 from src.core.errors import BadInputError, MissingFileError
 from src.jobs.model import Job
 from src.jobs.store import address_in
-from src.worker.names import picture_file, preview_file
+from src.worker.names import picture_key, preview_key
 from src.worker.wall import Wall
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -33,10 +34,10 @@ CHANGING = {"Cache-Control": "private, no-cache"}
 async def photograph(service: ServiceDep, account: Reader, job_id: JobId) -> Response:
     """A JPEG of at most 960 pixels a side, upright."""
     job = await run_in_threadpool(service.store.get, job_id, service.visible_to(account))
-    path = await _made(service, account, job, "photograph")
-    if path is None:
+    key = await _made(service, account, job, "photograph")
+    if key is None:
         raise ApiError(404, "the photograph of this job is not stored any more")
-    return FileResponse(path, media_type="image/jpeg", headers=KEPT)
+    return await run_in_threadpool(serve, service.files, key, "image/jpeg", KEPT)
 
 
 @router.get(
@@ -48,48 +49,47 @@ async def picture(service: ServiceDep, account: Reader, job_id: JobId) -> Respon
     photograph. A JPEG of at most 960 pixels a side.
     """
     job = await run_in_threadpool(service.store.get, job_id, service.visible_to(account))
-    path = await _best(service, account, job)
-    if path is None:
+    key = await _best(service, account, job)
+    if key is None:
         raise ApiError(404, "there is no picture of this job")
-    return FileResponse(path, media_type="image/jpeg", headers=CHANGING)
+    return await run_in_threadpool(serve, service.files, key, "image/jpeg", CHANGING)
 
 
-async def _best(service: Service, account: Account, job: Job) -> Path | None:
+async def _best(service: Service, account: Account, job: Job) -> str | None:
     if job.artifact and (found := await _made(service, account, job, "poster")) is not None:
         return found
-    preview = preview_file(service.folder, job)
-    if not job.state.final and preview.is_file() and not preview.is_symlink():
+    preview = preview_key(job)
+    if not job.state.final and service.files.look(preview) is not None:
         return preview
     return await _made(service, account, job, "photograph")
 
 
-async def _made(service: Service, account: Account, job: Job, what: str) -> Path | None:
-    """The small picture, made on the first call; None where there is nothing to make it of."""
-    path = picture_file(service.folder, job, what)
-    if path.is_file() and not path.is_symlink():
-        return path
-    source = _source(service, job, what)
+async def _made(service: Service, account: Account, job: Job, what: str) -> str | None:
+    """The key of the small picture, made on the first call; None where there is nothing to make it
+    of.
+    """
+    key = picture_key(job, what)
+    if service.files.look(key) is not None:
+        return key
+    source = _source(job, what)
     if source is None:
         return None
     async with service.decoding.turn(account.id) as turn:
-        return await run_in_threadpool(_make, turn.wall, source, path)
+        return await run_in_threadpool(_make, turn.wall, service.files, source, key)
 
 
-def _source(service: Service, job: Job, what: str) -> Path | None:
+def _source(job: Job, what: str) -> str | None:
     """What the picture is made of. An enlargement has no photograph: its video stands for it."""
-    if what == "poster":
-        return service.folder / str(job.artifact)
-    return found(address_in(job.request))
+    return clip_key(str(job.artifact)) if what == "poster" else found(address_in(job.request))
 
 
-def _make(wall: Wall, source: Path, path: Path) -> Path | None:
+def _make(wall: Wall, files: ArtifactStore, source: str, key: str) -> str | None:
     """None where the file is gone or cannot be decoded."""
-    if not source.is_file():
-        return None
-    is_video = source.suffix in (".mp4", ".mkv", ".video")
     try:
-        data = wall.small_frame(source) if is_video else wall.small_photograph(source)
+        with files.local(source) as path:
+            is_video = path.suffix in (".mp4", ".mkv", ".video")
+            data = wall.small_frame(path) if is_video else wall.small_photograph(path)
     except (BadInputError, MissingFileError):
         return None
-    write_whole(path, data, synced=False)
-    return path
+    files.put(key, io.BytesIO(data), durable=False)
+    return key

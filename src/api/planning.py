@@ -5,10 +5,11 @@ from typing import Any
 
 from src.api.problems import ApiError
 from src.api.recent import Recent
-from src.artifacts.addresses import found
+from src.artifacts.store import ArtifactStore
+from src.core.addresses import found
 from src.core.config import validate
 from src.core.hardware import Hardware
-from src.core.paths import CHECKPOINTS, REPOSITORY, is_file
+from src.core.paths import CHECKPOINTS, REPOSITORY
 from src.core.plan import Size
 from src.core.request import Request
 from src.jobs.leases import LeaseStore
@@ -84,13 +85,13 @@ def _from_anywhere(request: Request) -> Request:
     )
 
 
-def check_source(request: dict[str, Any]) -> None:
+def check_source(files: ArtifactStore, request: dict[str, Any]) -> None:
     """Raise ApiError 409 where the stored file that a job reads is gone: running it again would
     fail.
     """
     address = address_in(request)
-    path = found(address)
-    if address and (path is None or not is_file(path)):
+    key = found(address)
+    if address and (key is None or files.look(key) is None):
         raise ApiError(
             409, "the photograph or video of this job is not stored any more; submit it again"
         )

@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from anyio import CapacityLimiter
 from fastapi import Request
@@ -21,7 +20,8 @@ from src.api.planning import Planning
 from src.api.problems import ApiError
 from src.api.schemas import JobView, view
 from src.api.settings import ServiceSettings
-from src.core.paths import examples
+from src.artifacts.index import ArtifactIndex
+from src.artifacts.store import ArtifactStore
 from src.database.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job, NewJob
@@ -31,10 +31,11 @@ from src.worker.supervise import Supervisor
 
 @dataclass
 class Service:
-    """One running service."""
+    """One running service. files: where what it keeps and publishes lies."""
 
     settings: ServiceSettings
     database: Database
+    files: ArtifactStore
     store: JobStore
     leases: LeaseStore
     accounts: Accounts
@@ -44,6 +45,7 @@ class Service:
     started_at: float = field(default_factory=time.time)
     draining: bool = False
     decoding: DecodingQueue = field(default_factory=DecodingQueue)
+    index: ArtifactIndex = field(init=False)
     forgetter: Forgetter = field(init=False)
     limits: SubmissionLimits = field(init=False)
     planning: Planning = field(init=False)
@@ -54,17 +56,13 @@ class Service:
     _known: dict[str, tuple[float, Account | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.forgetter = Forgetter(self.store)
+        self.index = ArtifactIndex(self.database)
+        self.forgetter = Forgetter(self.store, self.files)
         self.limits = SubmissionLimits(self.settings, self.store)
         self.planning = Planning(self.leases, self.settings.max_cost)
         self.people = People(self.accounts)
         self.outlook = Outlook(self.leases, self.settings.lease)
         self.origins = Origins(self.settings.hosts, self.settings.origins, self.settings.auth)
-
-    @property
-    def folder(self) -> Path:
-        """Where finished files lie."""
-        return examples()
 
     def submit(self, new: NewJob, account: Account) -> Job:
         """Store a job that was admitted, or find the one that its idempotency key made."""

@@ -5,15 +5,16 @@ import json
 import os
 import secrets
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from fastapi import UploadFile
 
-from src.artifacts.store import LocalStore, is_whole
-from src.core.durable import make_folder, sync_folder
+from src.artifacts.store import ArtifactStore
+from src.core.addresses import VIDEO, stored_key
+from src.core.durable import sync_folder
 from src.core.errors import BadInputError, OutputError
-from src.core.paths import home
 from src.media.images import MAX_BYTES
 
 CHUNK = 1 << 20
@@ -29,30 +30,26 @@ def read_upload(upload: UploadFile) -> bytes:
     return data
 
 
-def keep_photograph(data: bytes, digest: str, suffix: str) -> Path:
-    """Keep a photograph that was checked; it has reached the disk then."""
-    return LocalStore(home()).keep_photograph(data, digest, suffix)
-
-
 class Video:
-    """An uploaded video on its way into `uploads/`: copied, then judged, then kept under its hash.
+    """An uploaded video on its way into the store: copied, then judged, then kept under its hash.
     """
 
-    def __init__(self, upload: UploadFile) -> None:
+    def __init__(self, files: ArtifactStore, upload: UploadFile) -> None:
         digest, size = hashlib.sha256(), 0
         while chunk := upload.file.read(CHUNK):
             digest.update(chunk)
             size += len(chunk)
-        self.upload, self.size, self.sha256 = upload, size, digest.hexdigest()
-        self.path = home() / "uploads" / f"{self.sha256}.video"
-        # the same video may come twice at once
-        self.partial = self.path.with_suffix(f".{secrets.token_hex(4)}.partial")
+        self.files, self.upload, self.size = files, upload, size
+        self.name = f"{digest.hexdigest()}{VIDEO}"
+        self._making = ExitStack()
 
     def copy(self) -> Path:
-        """Write it beside its final name. Raises OutputError."""
+        """Write it where the store makes it, beside its final name. Raises OutputError."""
+        self._final = self._making.enter_context(self.files.making(stored_key(self.name)))
+        # the same video may come twice at once
+        self.partial = self._final.with_suffix(f".{secrets.token_hex(4)}.partial")
         self.upload.file.seek(0)
         try:
-            make_folder(self.path.parent)
             with self.partial.open("wb") as target:
                 shutil.copyfileobj(self.upload.file, target, CHUNK)
                 target.flush()
@@ -62,23 +59,24 @@ class Video:
             raise OutputError(f"the upload cannot be stored: {error.strerror}") from None
         return self.partial
 
-    def keep(self) -> Path:
-        """Give it its final name, unless it is there already and whole. Raises OutputError."""
+    def keep(self) -> str:
+        """Give it its final name, which is returned. What is there already is written again: one
+        that was damaged is whole then, and one that is old is young, so that housekeeping leaves it
+        until its job is stored. Raises OutputError.
+        """
         try:
-            if is_whole(self.path, self.size, self.sha256):
-                self.path.touch()  # young again: housekeeping puts old ones aside that no job names
-            else:
-                self.partial.replace(self.path)
-                sync_folder(self.path.parent)
+            self.partial.replace(self._final)
+            sync_folder(self._final.parent)
         except OSError as error:
             raise OutputError(f"the upload cannot be stored: {error.strerror}") from None
         finally:
             self.drop()
-        return self.path
+        return self.name
 
     def drop(self) -> None:
-        """Remove the copy."""
+        """Remove the copy, unless it was kept."""
         self.partial.unlink(missing_ok=True)
+        self._making.close()
 
 
 def parse_json_field(text: str, field: str) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from src.api.artifacts import find_artifact
 from src.api.problems import ApiError, responses
 from src.api.security import Reader, ServiceDep, Submitter
 from src.api.service import Service
+from src.api.serving import serve
 from src.api.uploads import Video, parse_json_field
-from src.artifacts.addresses import stored
 from src.catalog.upscalers import find_preset, find_upscaler
+from src.core.addresses import stored
 from src.core.config import Config, validate
 from src.core.upscale_request import FORM, UPSCALER, UpscaleRequest, from_form
 from src.jobs.model import Job, NewJob, State
@@ -106,7 +107,7 @@ def _receive(service: Service, account: Account, wanted: UpscaleSettings, video:
     """Admit, and copy the upload."""
     check_settings(wanted)
     service.admit(account)
-    kept = Video(video)
+    kept = Video(service.files, video)
     kept.copy()
     return kept
 
@@ -130,7 +131,8 @@ def asked(wanted: UpscaleSettings) -> dict[str, Any]:
 def _store(service: Service, account: Account, wanted: UpscaleSettings, kept: Video, facts: VideoFacts) -> Job:
     cost = service.planning.upscale(facts, wanted.scale)
     request = asked(wanted) | {"input": stored(kept.keep()), "name": safe_name(kept.upload.filename)}
-    return service.submit(NewJob("upscale", account.id, request, f"upscale {wanted.quality}", cost=cost), account)
+    new = NewJob("upscale", account.id, request, f"upscale {wanted.quality}", cost=cost, input_bytes=kept.size)
+    return service.submit(new, account)
 
 
 def safe_name(name: str | None) -> str:
@@ -162,7 +164,8 @@ def download(service: ServiceDep, account: Reader, task_id: TaskId) -> Response:
     job = _task(service, account, task_id)
     if job.state is not State.COMPLETED or job.artifact is None:
         raise ApiError(409, f"task {job.id} is {job.state}; there is nothing to download")
-    return FileResponse(find_artifact(service, account, job.artifact), media_type="video/mp4", filename=job.artifact)
+    key = find_artifact(service, account, job.artifact)
+    return serve(service.files, key, "video/mp4", filename=job.artifact)
 
 
 @router.post(

@@ -1,127 +1,103 @@
-"""Where finished files go. A name is published once and whole, and never overwritten."""
+"""Where finished files, photographs, uploads and pictures lie, by key. A key's file is whole or not
+there.
+"""
 
 import hashlib
-import os
+import io
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
-from src.core.durable import make_folder, sync_file, sync_folder, write_whole
-from src.core.errors import OutputError
+from src.core.addresses import StoredFile
+from src.core.errors import MissingFileError
+
+CHUNK = 1 << 20
 
 
 class ArtifactStore(Protocol):
-    """Publishes finished temporary files under final names, and keeps input photographs by their hash."""
+    """Files by key, `FOLDER/NAME` (`src/core/addresses.py`). `tests/contracts/` says what each
+    store must do; `registry.py` says which one is used.
 
-    def reserve(self, wanted: Path, replace: bool) -> Path:
-        """The final name for `wanted`: itself, or with a number appended when it is taken."""
-        ...
+    Raises OutputError where something cannot be written, and BadInputError for what is no key.
+    """
 
-    def claim(self, wanted: Path, replace: bool) -> AbstractContextManager[Path]:
-        """Like `reserve`, but nobody else gets the name while the context lasts."""
-        ...
+    def put(self, key: str, data: BinaryIO, durable: bool = True) -> None:
+        """Store the stream's bytes; a file of before is replaced in one step.
 
-    def publish(self, temporary: Path, final: Path) -> Path:
-        """Move a whole file to its final name in one step."""
-        ...
-
-    def keep_photograph(self, data: bytes, sha256: str, suffix: str) -> Path:
-        """Store a photograph once under its hash."""
-        ...
-
-    def find_photograph(self, sha256: str) -> Path | None:
-        """The kept photograph with this hash, or None."""
-        ...
-
-
-class LocalStore:
-    """Artifacts on a local disk; `root` holds the kept photographs."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-
-    def reserve(self, wanted: Path, replace: bool) -> Path:
-        """`wanted` when it is free or may be replaced, else `NAME-2`, `NAME-3`, ..."""
-        if replace:
-            return wanted
-        return next(path for path in _numbered(wanted) if _free(path))
-
-    @contextmanager
-    def claim(self, wanted: Path, replace: bool) -> Iterator[Path]:
-        """`reserve` may be minutes ago: take the first name whose manifest can be created now, by nobody else.
-
-        Where the context fails, the empty manifest that held the place is removed.
+        durable: wait until they would survive a power cut; not needed for what may be lost.
         """
-        if replace:
-            yield wanted
-            return
-        final = next(path for path in _numbered(wanted) if not os.path.lexists(path) and _create(_manifest(path)))
-        try:
-            yield final
-        except BaseException:
-            if not final.exists():
-                _manifest(final).unlink(missing_ok=True)
-            raise
+        ...
 
-    def publish(self, temporary: Path, final: Path) -> Path:
-        """Rename within one file system, so that readers see the old file or the new one, never a
-        part; it has reached the disk then.
+    def open(self, key: str) -> BinaryIO:
+        """The file's bytes as they are now. Raises MissingFileError."""
+        ...
+
+    def look(self, key: str) -> StoredFile | None:
+        """Its size and time, and its hash where the store keeps one; None where it is not there."""
+        ...
+
+    def url(self, key: str, seconds: int) -> str | None:
+        """Where a client may fetch it itself for so long; None: only through the service."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Keys of whole files that begin so, in no order. The folder is part of the prefix."""
+        ...
+
+    def unfinished(self, prefix: str) -> Iterator[str]:
+        """Keys of what is being written, or was left so, for files whose keys begin so."""
+        ...
+
+    def delete(self, *keys: str) -> None:
+        """Remove them; those that are not there are passed over."""
+        ...
+
+    def move(self, key: str, wanted: str) -> bool:
+        """Give a file another key; False where that is taken, or the file is not there."""
+        ...
+
+    def local(self, key: str) -> AbstractContextManager[Path]:
+        """A file of this machine with the same bytes, name and time, to be read while the context
+        lasts: for libraries that take paths. Raises MissingFileError.
         """
-        try:
-            make_folder(final.parent)
-            sync_file(temporary)
-            temporary.replace(final)
-            sync_folder(final.parent)
-        except OSError as error:
-            raise OutputError(f"{final} cannot be written: {error.strerror}") from None
-        return final
+        ...
 
-    def keep_photograph(self, data: bytes, sha256: str, suffix: str) -> Path:
-        """Write `photographs/<sha256><suffix>` unless it is there and whole. Raises OutputError."""
-        path = self.root / "photographs" / f"{sha256}{suffix}"
-        if not is_whole(path, len(data), sha256):
-            write_whole(path, data)
-        return path
-
-    def find_photograph(self, sha256: str) -> Path | None:
-        return next((self.root / "photographs").glob(f"{sha256}.*"), None)
+    def making(self, key: str) -> AbstractContextManager[Path]:
+        """Where a program that writes to paths makes the file, and others of its stem, whole and
+        synced. When the context ends well, what lies there is in the store.
+        """
+        ...
 
 
-def is_whole(path: Path, size: int, sha256: str) -> bool:
-    """Whether the stored file is there with these bytes: a disk that filled or failed may have left
+def measured(files: ArtifactStore, key: str) -> StoredFile:
+    """The file with its size and hash. Raises MissingFileError."""
+    if (known := files.look(key)) is None:
+        raise MissingFileError(f"{key} is not in the store")
+    return known if known.sha256 else replace(known, sha256=_hash(files, key))
+
+
+def _hash(files: ArtifactStore, key: str) -> str:
+    digest = hashlib.sha256()
+    with files.open(key) as stream:
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def holds(files: ArtifactStore, key: str, size: int, sha256: str) -> bool:
+    """Whether the file is there with these bytes: a disk that filled or failed may have left
     others.
     """
+    known = files.look(key)
     try:
-        with path.open("rb") as stream:
-            same = os.fstat(stream.fileno()).st_size == size
-            return same and hashlib.file_digest(stream, "sha256").hexdigest() == sha256
-    except OSError:
+        return known is not None and known.bytes == size and measured(files, key).sha256 == sha256
+    except (MissingFileError, OSError):
         return False
 
 
-def _manifest(clip: Path) -> Path:
-    return clip.with_suffix(".json")
-
-
-def _free(clip: Path) -> bool:
-    return not os.path.lexists(clip) and not os.path.lexists(_manifest(clip))
-
-
-def _create(path: Path) -> bool:
-    """Whether the file was not there and is now. Raises OutputError where it cannot be made."""
-    try:
-        path.open("x", encoding="utf-8").close()
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
-    return True
-
-
-def _numbered(wanted: Path) -> Iterator[Path]:
-    yield wanted
-    number = 2
-    while True:
-        yield wanted.with_name(f"{wanted.stem}-{number}{wanted.suffix}")
-        number += 1
+def keep(files: ArtifactStore, key: str, data: bytes, sha256: str) -> None:
+    """Store a file under its hash, unless it is there and whole. Raises OutputError."""
+    if not holds(files, key, len(data), sha256):
+        files.put(key, io.BytesIO(data))

@@ -2,13 +2,18 @@
 told of them.
 """
 
+import io
 import os
+import shutil
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from src.core.errors import OutputError
 from src.core.paths import beside
+
+CHUNK = 1 << 20
 
 
 def write_whole(path: Path, data: bytes, synced: bool = True) -> None:
@@ -18,11 +23,16 @@ def write_whole(path: Path, data: bytes, synced: bool = True) -> None:
     synced: wait until file and folder have reached the disk; not needed for what may be lost, such
     as previews.
     """
+    write_stream(path, io.BytesIO(data), synced)
+
+
+def write_stream(path: Path, data: BinaryIO, synced: bool = True) -> None:
+    """The same with the bytes of a stream."""
     temporary = beside(path, f"{threading.get_native_id()}.partial")
     try:
         make_folder(path.parent)
         with temporary.open("wb") as stream:
-            stream.write(data)
+            shutil.copyfileobj(data, stream, CHUNK)
             stream.flush()
             if synced:
                 os.fsync(stream.fileno())

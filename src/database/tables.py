@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Float,
@@ -57,6 +58,22 @@ jobs = Table(
     Index("jobs_by_artifact", "artifact"),
     Index("jobs_by_parent", "parent"),
     Index("jobs_by_source", "source"),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("key", String(1600), primary_key=True),  # of the artifact store
+    Column("job", String(32)),  # that made it; none made what is shared, or came from a command
+    Column("parent", String(1600)),  # key of what it was made of: a photograph, an upload, a clip
+    Column("kind", String(16), nullable=False),  # clip, manifest, photograph, upload
+    Column("sha256", String(64)),
+    Column("bytes", BigInteger),  # none: not measured yet
+    Column("created", Float, nullable=False),
+    Column("pinned", Boolean, nullable=False),  # its job's
+    Column("release", String(16)),  # state of its release; none: nobody asked for one
+    Index("artifacts_of_job", "job"),
+    Index("artifacts_by_parent", "parent"),
 )
 
 events = Table(

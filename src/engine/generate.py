@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from src.artifacts.store import LocalStore
+from src.artifacts.local import LocalStore
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, OutputError
 from src.core.hardware import Hardware, unoccupied

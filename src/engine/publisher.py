@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from loguru import logger
 
-from src.artifacts.store import ArtifactStore
+from src.artifacts.local import LocalStore
 from src.core.durable import write_whole
 from src.core.errors import OutputError, PartialFailureError
 from src.core.hardware import Hardware
@@ -80,7 +80,7 @@ class Publisher:
     show: gets a JPEG of the clip now and then while it is denoised, where the decoder lies on the device anyway.
     """
 
-    store: ArtifactStore
+    store: LocalStore
     hardware: Hardware
     listener: Listener = ignore
     cancel: CancelToken = field(default_factory=CancelToken)

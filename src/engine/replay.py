@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from src.artifacts.store import LocalStore
+from src.artifacts.local import LocalStore
 from src.catalog.models import MODELS
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, MissingFileError

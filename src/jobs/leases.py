@@ -5,16 +5,19 @@ refused: a worker that froze past its lease cannot publish when it wakes. Public
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from src.core.addresses import StoredFile, clip_key, found
+from src.database import artifact_rows
 from src.database.database import Clock, Database
 from src.database.tables import devices, jobs, workers
 from src.jobs import turns
 from src.jobs.model import Job, State
-from src.jobs.store import COLUMNS, LostLeaseError, as_job, record
+from src.jobs.store import COLUMNS, LostLeaseError, address_in, as_job, record
 
 LEASE_S = 60.0
 TOGETHER_S = 120.0  # a job of the warm group may overtake others that came so much earlier
@@ -149,9 +152,16 @@ class LeaseStore:
             self._mine(connection, job, lease_expires=self.clock() + self.lease_s)
             record(connection, job.id, self.clock(), "preview", {"picture": name})
 
-    def complete(self, job: Job, artifact: str, result: dict[str, Any]) -> None:
-        """Publish: from this commit on the artifact is the job's. Raises LostLeaseError; nothing is published then."""
-        self._end(job, State.COMPLETED, artifact=artifact, result=result)
+    def complete(
+        self, job: Job, artifact: str, result: dict[str, Any], files: Sequence[StoredFile] = ()
+    ) -> None:
+        """Publish: from this commit on the artifact is the job's. Raises LostLeaseError; nothing is
+        published then.
+
+        files: the clip and what lies beside it, as measured; the clip alone where none is told.
+        """
+        made = files or (StoredFile(clip_key(artifact)),)
+        self._end(job, State.COMPLETED, made, artifact=artifact, result=result)
 
     def fail(self, job: Job, error: dict[str, Any]) -> None:
         """End with a reason."""
@@ -167,11 +177,20 @@ class LeaseStore:
             self._mine(connection, job, state=State.PENDING, worker=None, lease_expires=None, attempts=job.attempts - 1)
             record(connection, job.id, self.clock(), "state", {"state": State.PENDING})
 
-    def _end(self, job: Job, state: State, **values: Any) -> None:
+    def _end(self, job: Job, state: State, made: Sequence[StoredFile] = (), **values: Any) -> None:
         now = self.clock()
         with self.database.write() as connection:
             self._mine(connection, job, state=state, finished_at=now, worker=None, lease_expires=None, **values)
             record(connection, job.id, now, "state", {"state": state, **_told(values)})
+            if made:
+                self._add_rows(connection, job, made, now)
+
+    @staticmethod
+    def _add_rows(connection: Connection, job: Job, made: Sequence[StoredFile], now: float) -> None:
+        """Of the job's files; it may have been pinned since it was claimed."""
+        pinned = connection.execute(select(jobs.c.pinned).where(jobs.c.id == job.id)).scalar_one()
+        told = {"job": job.id, "parent": found(address_in(job.request)), "pinned": pinned}
+        artifact_rows.add(connection, [artifact_rows.row(file, now, **told) for file in made])
 
     def _mine(self, connection: Connection, job: Job, **values: Any) -> None:
         """Change the job if the lease of `job` is the last one given."""

@@ -33,8 +33,9 @@ class NewJob:
     kind: "generate" or "upscale". request: plain JSON that the worker understands. group: jobs of
     one group share what is loaded. priority: 0 normal, 1 urgent, 2 breaking news; -1 when there is
     time. idempotency_key: a second submission of one owner with the same key is the first one's
-    job. cost: frames of 720x480 that it is reckoned to write. What it reads (`source`) and enlarges
-    (`parent`) is taken from the request.
+    job. cost: frames of 720x480 that it is reckoned to write. input_bytes: of the photograph or
+    upload that it reads, where known. What it reads (`source`) and enlarges (`parent`) is taken
+    from the request.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class NewJob:
     idempotency_key: str | None = None
     max_attempts: int = 3
     cost: float = 0.0
+    input_bytes: int | None = None
 
 
 @dataclass(frozen=True)

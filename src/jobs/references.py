@@ -1,14 +1,19 @@
 """Which stored files jobs read, and which clips are to be enlarged: what may not be removed yet."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, exists, select
 
+from src.database import artifact_rows
 from src.database.database import Database
-from src.database.tables import jobs
+from src.database.tables import artifacts, jobs
 from src.jobs.model import State
 
 UNDER_WAY = (State.PENDING, State.PROCESSING)
+RELEASED = exists().where(
+    artifacts.c.job == jobs.c.id, artifacts.c.release == artifact_rows.RELEASED
+)
+"""Whether a clip of the job is out: retention leaves it."""
 
 
 def held_by(connection: Connection, job_id: str) -> str | None:
@@ -24,7 +29,7 @@ def enlargement(database: Database, job_id: str) -> str | None:
         return connection.execute(query).scalar()
 
 
-def named(database: Database, sources: Collection[str]) -> set[str]:
+def named(database: Database, sources: Iterable[str]) -> set[str]:
     """Those of these stored files that a job still names."""
     found: set[str] = set()
     with database.read() as connection:

@@ -3,15 +3,18 @@
 import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from src.core.addresses import StoredFile, found, is_stored, name_in
 from src.core.errors import BadInputError, NewsreelError
+from src.database import artifact_rows
 from src.database.database import Clock, Database
 from src.database.group_commit import GroupCommit
-from src.database.tables import events, jobs
+from src.database.tables import artifacts, events, jobs
 from src.jobs import references
 from src.jobs.model import Event, Job, NewJob, State
 from src.jobs.search import JobFilter, Owner, first_id, is_among, words_of
@@ -46,20 +49,29 @@ def as_job(row: Any) -> Job:
     return Job(**values)
 
 
-def source_of(request: dict[str, Any]) -> str | None:
-    """Name of the stored photograph or video that a request reads."""
-    address = address_in(request)
-    return address.partition(":")[2] if address else None
-
-
 def address_in(request: dict[str, Any]) -> str | None:
-    """The address of what a request reads (`src/artifacts/addresses.py`)."""
+    """The address of what a request reads (`src/core/addresses.py`)."""
     return request.get("input_image") or request.get("input")
 
 
 def record(connection: Connection, job_id: str, at: float, kind: str, data: dict[str, Any]) -> None:
     """Add an event, in the transaction of what it tells."""
     connection.execute(insert(events).values(job_id=job_id, at=at, kind=kind, data=data))
+
+
+@dataclass(frozen=True)
+class _Submission:
+    """A new job's row, and that of the photograph or upload which was kept for it."""
+
+    job: dict[str, Any]
+    reads: dict[str, Any] | None
+
+
+def _reads(new: NewJob, now: float) -> dict[str, Any] | None:
+    address = address_in(new.request)
+    if not address or not is_stored(address) or (key := found(address)) is None:
+        return None
+    return artifact_rows.row(StoredFile(key, new.input_bytes), now)
 
 
 class JobStore:
@@ -71,36 +83,40 @@ class JobStore:
 
     def submit(self, new: NewJob) -> tuple[Job, bool]:
         """Store a job; returns it, and False where its idempotency key was there before."""
-        now = self.clock()
+        now, address = self.clock(), address_in(new.request)
         values: dict[str, Any] = {
             "id": f"{int(now * 1000):011x}{secrets.token_hex(5)}", "kind": new.kind, "owner": new.owner,
             "state": State.PENDING, "request": new.request, "group": new.group, "priority": new.priority,
             "rank": now - AGEING_S * new.priority, "created_at": now, "attempts": 0,
             "max_attempts": new.max_attempts, "token": 0, "cancel_requested": False, "done": 0, "total": 0,
             "idempotency_key": new.idempotency_key, "pinned": False, "parent": new.request.get("of"),
-            "source": source_of(new.request), "cost": new.cost, "words": words_of(new.request),
+            "source": name_in(address) if address else None, "cost": new.cost, "words": words_of(new.request),
         }  # fmt: skip
         try:
-            self._store(values)
+            self._store(_Submission(values, _reads(new, now)))
         except IntegrityError:
             return self._first_with(new), False
         shown: dict[str, Any] = {column.name: values.get(column.name) for column in COLUMNS}
         return Job(**shown), True
 
-    def _store(self, values: dict[str, Any]) -> None:
+    def _store(self, submission: "_Submission") -> None:
         """Together with what other threads submit; alone where it, or another one of them, was there before."""
         try:
-            self._new.add(values)
+            self._new.add(submission)
         except IntegrityError:
-            self._insert(lambda: [values])
+            self._insert(lambda: [submission])
 
-    def _insert(self, waiting: Callable[[], Sequence[dict[str, Any]]]) -> None:
-        """Jobs and their first events, in one transaction: those that wait when it holds the lock."""
+    def _insert(self, waiting: Callable[[], Sequence["_Submission"]]) -> None:
+        """Jobs, their first events, and the rows of what they read, in one transaction: those that wait when it
+        holds the lock.
+        """
         first = {"kind": "state", "data": {"state": State.PENDING}}
         with self.database.write() as connection:
-            rows = waiting()
+            submissions = waiting()
+            rows = [each.job for each in submissions]
             connection.execute(insert(jobs), rows)
             connection.execute(insert(events), [first | {"job_id": row["id"], "at": row["created_at"]} for row in rows])
+            artifact_rows.add(connection, [each.reads for each in submissions if each.reads])
 
     def _first_with(self, new: NewJob) -> Job:
         """The job that this idempotency key made. Raises WrongStateError where it asked for something else."""
@@ -146,18 +162,12 @@ class JobStore:
         return found
 
     def finished_before(self, time: float, limit: int = 500) -> list[Job]:
-        """Unpinned jobs that ended before this time, oldest first."""
+        """Jobs that ended before this time, oldest first, but those that are pinned or released."""
         # ids begin with the time of submission, which is before the end: the index on them finds the old ones
         old = (jobs.c.id < first_id(time)) & (jobs.c.finished_at < time) & jobs.c.pinned.is_(False)
-        query = select(*COLUMNS).where(old, jobs.c.state.in_(FINAL)).order_by(jobs.c.id).limit(limit)
+        query = select(*COLUMNS).where(old, jobs.c.state.in_(FINAL), ~references.RELEASED)
         with self.database.read() as connection:
-            return [as_job(row) for row in connection.execute(query)]
-
-    def of_artifact(self, name: str) -> Job | None:
-        """The job that made the file called `name`."""
-        with self.database.read() as connection:
-            row = connection.execute(select(*COLUMNS).where(jobs.c.artifact == name)).first()
-        return as_job(row) if row else None
+            return [as_job(row) for row in connection.execute(query.order_by(jobs.c.id).limit(limit))]
 
     def cancel(self, job_id: str, owner: Owner = None) -> Job:
         """A waiting job ends at once; a running one is asked to stop. Final ones raise WrongStateError."""
@@ -203,6 +213,7 @@ class JobStore:
             if not connection.execute(done).rowcount:
                 raise WrongStateError(f"job {job_id} is {job.state}; cancel it first")
             connection.execute(delete(events).where(events.c.job_id == job_id))
+            connection.execute(delete(artifacts).where(artifacts.c.job == job_id))
         return job
 
     def pin(self, job_id: str, pinned: bool, owner: Owner = None) -> Job:
@@ -210,6 +221,7 @@ class JobStore:
         self.get(job_id, owner)
         with self.database.write() as connection:
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(pinned=pinned))
+            connection.execute(update(artifacts).where(artifacts.c.job == job_id).values(pinned=pinned))
         return self.get(job_id)
 
     def events(self, job_id: str | None, after: int = 0, limit: int = 500) -> Sequence[Event]:

@@ -2,23 +2,24 @@
 stop heard.
 """
 
+import io
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from loguru import logger
 
-from src.core.durable import write_whole
+from src.artifacts.store import ArtifactStore
+from src.core.addresses import name_of
 from src.core.errors import NewsreelError
 from src.core.progress import CancelToken, Progress
 from src.database.trouble import UnavailableError
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job
 from src.jobs.store import LostLeaseError
-from src.worker.names import preview_file
+from src.worker.names import preview_key
 from src.worker.pulse import Pulse
 from src.worker.runners import RunContext
 
@@ -49,14 +50,16 @@ class Attempt:
         self.cancel, self._begun, self._told = CancelToken(), time.monotonic(), time.monotonic()
 
     @contextmanager
-    def watched(self, folder: Path) -> Iterator[RunContext]:
-        """What the runner is given; a thread renews the leases meanwhile."""
+    def watched(self, files: ArtifactStore) -> Iterator[RunContext]:
+        """What the runner is given; a thread renews the leases meanwhile. files: where pictures
+        go.
+        """
         over = threading.Event()
         beat = threading.Thread(target=self._beat, args=(over,), daemon=True)
         self.pulse.beat("load")
         beat.start()
         try:
-            yield RunContext(self._report, self.cancel, lambda picture: self._show(folder, picture))
+            yield RunContext(self._report, self.cancel, lambda picture: self._show(files, picture))
         finally:
             over.set()
             beat.join()
@@ -102,10 +105,10 @@ class Attempt:
                 lambda: self.leases.progress(self.job, report.stage, report.done, report.total)
             )
 
-    def _show(self, folder: Path, picture: bytes) -> None:
-        path = preview_file(folder, self.job)
-        write_whole(path, picture, synced=False)
-        self._tell(lambda: self.leases.preview(self.job, path.name))
+    def _show(self, files: ArtifactStore, picture: bytes) -> None:
+        key = preview_key(self.job)
+        files.put(key, io.BytesIO(picture), durable=False)
+        self._tell(lambda: self.leases.preview(self.job, name_of(key)))
 
     @staticmethod
     def _tell(write: Callable[[], None]) -> None:

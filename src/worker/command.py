@@ -55,7 +55,7 @@ def _main(values: dict[str, Any]) -> None:
 
 def make_worker(values: dict[str, Any], pulse: Pulse) -> "Worker":
     """The worker that the flags describe."""
-    from src.core.paths import examples
+    from src.artifacts.registry import open_store
     from src.database.database import Database
     from src.database.settings import database_url
     from src.jobs.leases import LeaseStore
@@ -66,11 +66,12 @@ def make_worker(values: dict[str, Any], pulse: Pulse) -> "Worker":
     database = Database(values["database"] or database_url())
     database.migrate()
     bind(database, home())
-    runner, info = make_runner(values["maker"] or "engine", values["device"] or "auto")
+    files = open_store()
+    runner, info = make_runner(values["maker"] or "engine", values["device"] or "auto", files)
     leases = LeaseStore(database, lease_s=values["lease"] or LEASE_S)
     named = {"name": values["name"]} if values["name"] else {}
     return Worker(
-        leases, runner, examples(), device_name(info["device"]), info=info, once=bool(values["once"]),
+        leases, runner, files, device_name(info["device"]), info=info, once=bool(values["once"]),
         parent=values["supervisor"], limit_s=values["job_limit"] or JOB_LIMIT_S, pulse=pulse,
         preload=values["warm"] or os.environ.get("NEWSREEL_WARM") or None, **named,
     )  # fmt: skip

@@ -4,12 +4,13 @@ into quarantine.
 
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
+from pathlib import PurePosixPath
 
 from loguru import logger
 
-from src.core.durable import make_folder
-from src.database.house import QUARANTINE
+from src.artifacts.store import ArtifactStore
+from src.core.addresses import QUARANTINE, name_of
+from src.core.errors import OutputError
 from src.jobs.model import Job, State
 from src.worker.names import AttemptFile
 
@@ -17,26 +18,25 @@ STRANGE_S = 3600.0  # a part that somebody unknown is writing is left alone for 
 
 
 def sort_out(
-    folder: Path, known: Mapping[str, Job], found: Iterable[AttemptFile]
-) -> tuple[list[Path], list[Path]]:
-    """Remove what dead attempts left in `folder` and set aside what no job of this database
-    published.
+    files: ArtifactStore, known: Mapping[str, Job], found: Iterable[AttemptFile]
+) -> tuple[list[str], list[str]]:
+    """Remove what dead attempts left and set aside what no job of this database published.
 
     known: jobs by id, as the database had them after `found` was listed: whatever was written later
-    is not judged. Returns the files removed, and where the others lie now.
+    is not judged. Returns the keys of what was removed, and where the others lie now.
     """
     removed, aside = [], []
     for attempt in found:
         job = known.get(attempt.job)
-        if _is_rubbish(attempt, job):
-            attempt.path.unlink(missing_ok=True)
-            removed.append(attempt.path)
-        elif not attempt.partial and not _is_needed(attempt, job):
-            aside += _set_aside(attempt.path, folder.parent / QUARANTINE)
+        if _is_rubbish(files, attempt, job):
+            files.delete(attempt.key)
+            removed.append(attempt.key)
+        elif not attempt.partial and not is_needed(attempt, job):
+            aside += set_aside(files, [attempt.key])
     return removed, aside
 
 
-def _is_needed(attempt: AttemptFile, job: Job | None) -> bool:
+def is_needed(attempt: AttemptFile, job: Job | None) -> bool:
     """Published, or being made now."""
     if job is None:
         return False
@@ -44,47 +44,43 @@ def _is_needed(attempt: AttemptFile, job: Job | None) -> bool:
     return held or job.artifact == attempt.artifact
 
 
-def _is_rubbish(attempt: AttemptFile, job: Job | None) -> bool:
+def _is_rubbish(files: ArtifactStore, attempt: AttemptFile, job: Job | None) -> bool:
     """A part, or a whole file of an attempt after which this database knows a later one.
 
     A whole file of the last attempt, or of one that this database has not given yet, may be a clip
     that was published and whose database was set back since.
     """
     if job is None:
-        return attempt.partial and attempt.path.exists() and _age(attempt.path) > STRANGE_S
-    if _is_needed(attempt, job):
+        return attempt.partial and is_older(files, attempt.key, STRANGE_S)
+    if is_needed(attempt, job):
         return attempt.partial and job.state is not State.PROCESSING
     return attempt.partial or attempt.token < job.token
 
 
-def _age(path: Path) -> float:
-    return time.time() - path.lstat().st_mtime
+def is_older(files: ArtifactStore, key: str, seconds: float) -> bool:
+    """Whether a file is there, and was written so long ago."""
+    told = files.look(key)
+    return told is not None and (told.modified or 0.0) < time.time() - seconds
 
 
-def _set_aside(path: Path, quarantine: Path) -> list[Path]:
-    """Move a file to a free name in quarantine; it stays where it is where that cannot be done."""
+def set_aside(files: ArtifactStore, keys: Iterable[str]) -> list[str]:
+    """Put files into quarantine, under free names; returns where they lie now. One that cannot be
+    moved stays where it is.
+    """
+    return [aside for key in keys if (aside := _moved(files, key)) is not None]
+
+
+def _moved(files: ArtifactStore, key: str) -> str | None:
+    name, number = PurePosixPath(name_of(key)), 1
+    wanted = f"{QUARANTINE}{name}"
     try:
-        make_folder(quarantine)
-        target = _free(quarantine / path.name)
-        path.rename(target)
-    except OSError as error:
-        logger.warning(
-            "{} is no job's, and cannot be put into quarantine: {}", path.name, error.strerror
-        )
-        return []
-    logger.warning(
-        "{} is no job's of this database; it is in {} now, and stays there", path.name, quarantine
-    )
-    return [target]
-
-
-def _free(wanted: Path) -> Path:
-    number, path = 2, wanted
-    while path.exists() or path.is_symlink():
-        path, number = wanted.with_name(f"{wanted.stem}.{number}{wanted.suffix}"), number + 1
-    return path
-
-
-def set_aside(paths: Iterable[Path], home: Path) -> list[Path]:
-    """Put files into the home's quarantine; returns where they lie now."""
-    return [target for path in paths for target in _set_aside(path, home / QUARANTINE)]
+        while not files.move(key, wanted):
+            if files.look(key) is None:
+                return None  # removed meanwhile
+            number += 1
+            wanted = f"{QUARANTINE}{name.stem}.{number}{name.suffix}"
+    except OutputError as error:
+        logger.warning("{} is no job's, and cannot be put into quarantine: {}", name, error)
+        return None
+    logger.warning("{} is no job's of this database; it is {} now, and stays there", name, wanted)
+    return wanted

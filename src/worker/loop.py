@@ -7,18 +7,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from loguru import logger
 
+from src.artifacts.store import ArtifactStore, measured
+from src.core.addresses import StoredFile, manifest_key, name_of
 from src.core.errors import CancelledError, NewsreelError
 from src.database.trouble import UnavailableError
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job
 from src.jobs.store import LostLeaseError
 from src.worker.attempt import BEATS, Attempt
-from src.worker.names import artifact_name, remove_attempt
+from src.worker.names import attempt_clip, remove_attempt
 from src.worker.process import identity
 from src.worker.pulse import WAITING, Pulse
 from src.worker.runners import JobRunner
@@ -30,14 +31,14 @@ AGAIN_S = 1.0  # after the database could not be used
 class Worker:
     """Takes jobs one after the other.
 
-    folder: where finished files go. device: what it computes on, such as "host/cpu"; one worker holds it. name: of
+    files: where finished files go. device: what it computes on, such as "host/cpu"; one worker holds it. name: of
     this worker in the store. preload: the mode that the runner loads before the first job. once: stop when the queue is
     empty, for tests. limit_s: how long a job may run. pulse: tells that the work gets on.
     """
 
     leases: LeaseStore
     runner: JobRunner
-    folder: Path
+    files: ArtifactStore
     device: str
     name: str = field(default_factory=lambda: f"worker-{os.getpid()}-{time.time_ns() % 10**9}")
     info: dict[str, Any] = field(default_factory=dict)
@@ -142,25 +143,35 @@ class Worker:
     def _work(self, job: Job) -> None:
         with logger.contextualize(job=job.id):
             attempt = Attempt(self.leases, job, self.pulse, self._hold, self.hurry, self.limit_s)
-            self._make(job, attempt, self.folder / artifact_name(job))
+            self._make(job, attempt, attempt_clip(job))
 
-    def _make(self, job: Job, attempt: Attempt, path: Path) -> None:
+    def _make(self, job: Job, attempt: Attempt, clip: str) -> None:
+        """clip: its key."""
+        name = name_of(clip)
         try:
-            with attempt.watched(self.folder) as watch:
-                result = self.runner.make(job, path, watch)
-            self._persist(lambda: self.leases.complete(job, path.name, result))
-            logger.info("job {} completed: {}", job.id, path.name)
+            with attempt.watched(self.files) as watch:
+                with self.files.making(clip) as path:
+                    result = self.runner.make(job, path, watch)
+                made = self._made(clip)
+            self._persist(lambda: self.leases.complete(job, name, result, made))
+            logger.info("job {} completed: {}", job.id, name)
         except LostLeaseError as error:
-            remove_attempt(path)
+            remove_attempt(self.files, clip)
             logger.warning("{}; its file was removed", error)
         except CancelledError:
-            remove_attempt(path)
+            remove_attempt(self.files, clip)
             self._stopped(job, attempt)
         except UnavailableError as error:  # we are to stop, and cannot wait longer
             logger.warning("job {} is left to its lease: {}", job.id, error)
         except Exception as error:
-            remove_attempt(path)
+            remove_attempt(self.files, clip)
             self._failed(job, error)
+
+    def _made(self, clip: str) -> list[StoredFile]:
+        """The clip and its manifest, measured: nothing is published that is not in the store."""
+        manifest = manifest_key(clip)
+        beside = [measured(self.files, manifest)] if self.files.look(manifest) else []
+        return [measured(self.files, clip), *beside]
 
     def _persist(self, write: Callable[[], object]) -> None:
         """Write an outcome, waiting for a database that is locked or away. Raises UnavailableError

@@ -1,47 +1,58 @@
-"""Names of a job's files. Each attempt has its own, so that a dead one's rest never meets a live one's file."""
+"""Names of a job's files. Each attempt has its own, so that a dead one's rest never meets a live
+one's file.
+"""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 
+from src.artifacts.store import ArtifactStore
+from src.core.addresses import PREVIEWS, clip_key, manifest_key, name_of
 from src.jobs.model import Job
 
 ATTEMPT = re.compile(
-    r"\.?(?P<slug>.*)-(?P<job>[0-9a-f]{21})-(?P<token>\d+)(\.\d+\.partial)?\.(mp4|json|mkv)(\.\d+\.partial)?"
+    r"\.?(?P<slug>.*)-(?P<job>[0-9a-f]{21})-(?P<token>\d+)(\.\d+\.partial)?\.(mp4|json|mkv)(\.[0-9a-f]+\.partial)?"
 )
-"""A clip or a manifest; ".NAME.PID.partial.mp4" and ".NAME.mp4.TID.partial" are what is being written."""
+"""A clip or a manifest; ".NAME.PID.partial.mp4", ".NAME.mp4.TID.partial" and the upscaler's folder
+".NAME.mp4.KEY.partial" are what is being written.
+"""
 
 
 def artifact_name(job: Job) -> str:
     """Such as "press-briefing-18bcfe...-1.mp4": words of the request, job and attempt."""
-    words = str(job.request.get("prompt") or job.request.get("template") or job.request.get("name") or job.kind)
+    words = str(
+        job.request.get("prompt")
+        or job.request.get("template")
+        or job.request.get("name")
+        or job.kind
+    )
     slug = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:48].rstrip("-") or job.kind
     return f"{slug}-{job.id}-{job.token}.mp4"
 
 
-def preview_file(folder: Path, job: Job) -> Path:
-    """The picture shown while the job runs, beside the folder of clips."""
-    return folder.parent / "previews" / f"{job.id}.jpg"
+def preview_key(job: Job) -> str:
+    """The picture shown while the job runs."""
+    return f"{PREVIEWS}{job.id}.jpg"
 
 
-def picture_file(folder: Path, job: Job, what: str) -> Path:
+def picture_key(job: Job, what: str) -> str:
     """A small picture for pages, kept beside the preview. what: "photograph" or "poster" (of the
     attempt that was published).
     """
     name = f"{job.id}.{job.token}.poster.jpg" if what == "poster" else f"{job.id}.{what}.jpg"
-    return folder.parent / "previews" / name
+    return f"{PREVIEWS}{name}"
 
 
-def remove_pictures(folder: Path, job: Job) -> None:
+def remove_pictures(files: ArtifactStore, job: Job) -> None:
     """Remove preview and small pictures of a job."""
-    for file in (folder.parent / "previews").glob(f"{job.id}.*"):
-        file.unlink(missing_ok=True)
+    files.delete(*files.list(f"{PREVIEWS}{job.id}."))
 
 
-def remove_attempt(path: Path) -> None:
-    """Remove what one attempt wrote: clip, manifest, and partial files of both."""
-    for file in (path, path.with_suffix(".json"), *path.parent.glob(f".{path.stem}.*")):
-        file.unlink(missing_ok=True)
+def remove_attempt(files: ArtifactStore, clip: str) -> None:
+    """Remove what one attempt wrote: clip, manifest, and partial files of both. clip: its key."""
+    stem = str(PurePosixPath(clip).with_suffix(""))
+    files.delete(clip, manifest_key(clip), *files.unfinished(f"{stem}."))
 
 
 @dataclass(frozen=True)
@@ -50,18 +61,29 @@ class AttemptFile:
     still being written, or left so.
     """
 
-    path: Path
+    key: str
     job: str
     token: int
     artifact: str
     partial: bool
 
 
-def attempts_in(folder: Path) -> list[AttemptFile]:
-    """Files of attempts that are in a folder now."""
+def is_attempt(key: str) -> bool:
+    """Whether an attempt at a job wrote it, by its name."""
+    return ATTEMPT.fullmatch(name_of(key)) is not None
+
+
+def attempts_among(keys: Iterable[str], partial: bool = False) -> list[AttemptFile]:
+    """Those of these files that attempts wrote. partial: all of them are, as in `AttemptFile`."""
     found = []
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if match := ATTEMPT.fullmatch(path.name):
-            artifact = path.name.lstrip(".").split(".")[0] + ".mp4"
-            found.append(AttemptFile(path, match["job"], int(match["token"]), artifact, ".partial" in path.name))
+    for key in keys:
+        name = name_of(key)
+        if match := ATTEMPT.fullmatch(name):
+            artifact = name.lstrip(".").split(".")[0] + ".mp4"
+            found.append(AttemptFile(key, match["job"], int(match["token"]), artifact, partial))
     return found
+
+
+def attempt_clip(job: Job) -> str:
+    """The key of the clip that this attempt makes."""
+    return clip_key(artifact_name(job))

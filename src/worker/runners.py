@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from src.artifacts.addresses import path_of
+from src.artifacts.store import ArtifactStore
+from src.core.addresses import key_of
 from src.core.durable import write_whole
 from src.core.errors import BadInputError, NewsreelError
 from src.core.progress import CancelToken, Listener, Progress
@@ -112,13 +113,16 @@ class FakeRunner:
 
 
 class EngineRunner:
-    """Runs jobs through the engine; keeps the last session warm. device: "auto", "cpu" or "cuda"."""
+    """Runs jobs through the engine; keeps the last session warm. files: where what jobs read lies.
+    device: "auto", "cpu" or "cuda".
+    """
 
-    def __init__(self, device: str = "auto") -> None:
+    def __init__(self, files: ArtifactStore, device: str = "auto") -> None:
         from src.engine.generate import plain_model
         from src.engine.probe import probe
         from src.engine.session import Sessions
 
+        self.files = files
         self.hardware, self.sessions, self.device, self.wall = probe(device), Sessions(), device, Wall(READING)
         self.spec = plain_model(device=device)
 
@@ -142,15 +146,17 @@ class EngineRunner:
         return None
 
     def make(self, job: Job, path: Path, watch: RunContext) -> dict[str, Any]:
-        return {"generate": self._generate, "upscale": self._upscale}[job.kind](job, path, watch)
+        make, field = {"generate": (self._generate, "input_image"), "upscale": (self._upscale, "input")}[job.kind]
+        with self.files.local(key_of(job.request[field])) as source:
+            return make(job.request | {field: source}, path, watch)
 
-    def _generate(self, job: Job, path: Path, watch: RunContext) -> dict[str, Any]:
+    def _generate(self, asked: dict[str, Any], path: Path, watch: RunContext) -> dict[str, Any]:
         from src.core.config import validate
         from src.core.request import Request
         from src.engine.generate import generate, plans_for, prepare
 
-        own = {"input_image": path_of(job.request["input_image"]), "output_path": path, "device": self.device}
-        request = validate(job.request | own, Request, "job")
+        own = {"output_path": path, "device": self.device}
+        request = validate(asked | own, Request, "job")
         prepared = prepare(request, self._stored_photograph)
         plans = plans_for(prepared, self.hardware)
         result = generate(prepared, plans, self.hardware, watch.listener, watch.cancel, self.sessions, watch.picture)
@@ -171,11 +177,10 @@ class EngineRunner:
             raise BadInputError("the stored photograph was damaged since it was sent; send it again")
         return photograph
 
-    def _upscale(self, job: Job, path: Path, watch: RunContext) -> dict[str, Any]:
+    def _upscale(self, asked: dict[str, Any], path: Path, watch: RunContext) -> dict[str, Any]:
         from src.worker.upscale import run_upscale
 
-        request = job.request | {"input": path_of(job.request["input"])}
-        return run_upscale(request, path, self.hardware, watch.listener, watch.cancel)
+        return run_upscale(asked, path, self.hardware, watch.listener, watch.cancel)
 
 
 def _fake_seconds() -> float:
@@ -195,8 +200,10 @@ def _fake_clip() -> Path | None:
     return Path(text) if text else None
 
 
-def make_runner(name: str, device: str) -> tuple[JobRunner, dict[str, Any]]:
-    """The runner called "engine" or "fake", and what it says about its device. Raises BadInputError."""
+def make_runner(name: str, device: str, files: ArtifactStore) -> tuple[JobRunner, dict[str, Any]]:
+    """The runner called "engine" or "fake", and what it says about its device. files: where what
+    jobs read lies. Raises BadInputError.
+    """
     if name == "fake":
         seconds = _fake_seconds()
         info = {"device": "fake", "name": "fake", "pid": os.getpid(), "model": NO_MODEL}
@@ -205,7 +212,7 @@ def make_runner(name: str, device: str) -> tuple[JobRunner, dict[str, Any]]:
         raise BadInputError(f"--maker is {name!r}; it must be engine or fake")
     from src.engine.warm import describe_model
 
-    runner = EngineRunner(device)
+    runner = EngineRunner(files, device)
     hardware = runner.hardware
     info = {"device": hardware.device, "name": hardware.name, "memory": hardware.memory, "pid": os.getpid()}
     return runner, info | {"model": describe_model(device), "hardware": hardware.model_dump(mode="json")}

@@ -11,7 +11,6 @@ from PIL import Image
 from src.accounts.accounts import Role
 from src.api.app import create_app
 from src.api.settings import ServiceSettings
-from src.core.paths import examples
 from src.jobs.leases import LeaseStore
 from src.worker.loop import Worker
 from src.worker.runners import FakeRunner
@@ -22,14 +21,14 @@ def make_client(tmp_path):
     """Builds a client for a service with these settings; its worker runs only if asked for."""
     started = []
 
-    def make(work=True, **values):
+    def make(work=True, files=None, **values):
         defaults = {"database": f"sqlite:///{tmp_path / 'jobs.db'}", "workers": 0, "min_free": 0, "per_minute": 1000,
                     "hosts": "testserver"}  # fmt: skip
-        app = create_app(ServiceSettings(**defaults | values))
+        app = create_app(ServiceSettings(**defaults | values), files)
         client = TestClient(app, raise_server_exceptions=False, follow_redirects=False)
         client.__enter__()
-        leases = LeaseStore(app.state.service.database)
-        worker = Worker(leases, FakeRunner(), examples(), "host/fake", poll_s=0.02)
+        service = app.state.service
+        worker = Worker(LeaseStore(service.database), FakeRunner(), service.files, "host/fake", poll_s=0.02)
         thread = threading.Thread(target=worker.run)
         if work:
             thread.start()

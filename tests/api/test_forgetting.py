@@ -52,12 +52,13 @@ def test_a_damaged_upload_is_written_again(idle, home, jpeg):
 
     upload = type("Upload", (), {"file": io.BytesIO(b"video" * 100)})()
     for _ in range(2):
-        video = Video(upload)
+        video = Video(idle.app.state.service.files, upload)
         video.copy()
-        assert video.keep().read_bytes() == b"video" * 100
+        kept = home / "uploads" / video.keep()
+        assert kept.read_bytes() == b"video" * 100
         upload.file.seek(0)
-        video.path.write_bytes(b"video" * 99 + b"vidio")
-    assert [path.name for path in (home / "uploads").iterdir()] == [video.path.name]
+        kept.write_bytes(b"video" * 99 + b"vidio")
+    assert list((home / "uploads").iterdir()) == [kept]
 
 
 def test_files_and_folders_reach_the_disk_before_the_job_is_stored(idle, jpeg, home, monkeypatch):
@@ -158,6 +159,21 @@ def test_two_presses_make_one_enlargement_which_holds_its_clip(make_client):
     assert with_worker == [303, 303]
     larger = [job for job in store.page() if job.kind == "upscale"]
     assert [job.parent for job in larger] == [clip.id]
+
+
+def test_an_enlargement_is_compared_with_the_clip_it_was_made_of(make_client, jpeg):
+    client = make_client(auth="off")
+    store = client.app.state.service.store
+    clip = _post(client, jpeg).json()["id"]
+    wait_until(lambda: store.get(clip).artifact)
+    client.post(f"/clips/{clip}/upscale", data={"csrf": "open"})
+    wait_until(lambda: [job for job in store.page() if job.kind == "upscale" and job.artifact])
+    larger = next(job for job in store.page() if job.kind == "upscale")
+    alone = client.get("/compare", params={"clip": larger.id}).text
+    assert alone == client.get("/compare", params={"clip": [clip, larger.id]}).text
+    assert f"/artifacts/{store.get(clip).artifact}" in alone
+    assert "The photograph" in client.get("/compare", params={"clip": clip}).text
+    assert "Compare with the one before" in client.get(f"/clips/{larger.id}").text
 
 
 def test_an_enlargement_that_waits_is_said_by_who_deletes_its_clip(idle):

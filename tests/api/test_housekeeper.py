@@ -5,7 +5,7 @@ import pytest
 
 from src.api.housekeeper import Housekeeper
 from src.api.settings import ServiceSettings
-from src.artifacts.addresses import artifact, stored
+from src.core.addresses import artifact, stored
 from src.core.paths import examples, home
 from src.database.database import Database
 from src.jobs.leases import LeaseStore
@@ -68,7 +68,7 @@ def test_uploads_live_as_long_as_their_jobs(database):
         path.write_text("v")
     for path in (kept, orphan):
         os.utime(path, (time.time() - DAY,) * 2)
-    JobStore(database).submit(NewJob("upscale", "a", {"input": stored(kept)}))
+    JobStore(database).submit(NewJob("upscale", "a", {"input": stored(kept.name)}))
     _keeper(database).tidy()
     assert set(folder.iterdir()) == {kept, fresh}
 

@@ -100,7 +100,7 @@ def test_breaking_news_beside_a_flood_starts_within_one_jobs_time(make_client):
         service.store.submit(
             NewJob("generate", "flooding", {"prompt": str(number), "fake_seconds": 0.05}, "g")
         )
-    worker = Worker(service.leases, FakeRunner(), service.folder, "host/fake", poll_s=0.02)
+    worker = Worker(service.leases, FakeRunner(), service.files, "host/fake", poll_s=0.02)
     thread = threading.Thread(target=worker.run)
     thread.start()
     wait_until(lambda: service.store.page(state=State.COMPLETED, limit=3)[2:])

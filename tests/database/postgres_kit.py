@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from src.database.database import Database
+
 LONGEST_SOCKET = 107 - len("/.s.PGSQL.5432")  # what a Unix socket's address may have
 
 
@@ -28,6 +30,34 @@ def postgres_server() -> Iterator["PostgresServer"]:
             made.stop()
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a server of our own."""
+    with postgres_server() as server:
+        yield server.url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A database without tables, of each kind."""
+    if request.param == "sqlite":
+        made = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
+    else:
+        made = Database(request.getfixturevalue("postgres"))
+        with made.write() as connection:
+            connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+            connection.exec_driver_sql("CREATE SCHEMA public")
+    yield made
+    made.engine.dispose()
+
+
+@pytest.fixture
+def any_database(empty_database: Database) -> Database:
+    """The same, of the newest form."""
+    empty_database.migrate()
+    return empty_database
 
 
 class PostgresServer:

@@ -6,7 +6,11 @@ import time
 
 import pytest
 
-from src.core.errors import BadInputError
+from src.artifacts.index import ArtifactIndex
+from src.artifacts.memory import MemoryStore
+from src.artifacts.registry import open_store
+from src.core.addresses import CLIPS
+from src.core.errors import BadInputError, CancelledError
 from src.core.paths import examples
 from src.core.progress import CancelToken
 from src.jobs.leases import LeaseStore
@@ -14,7 +18,7 @@ from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
 from src.worker.leftovers import sort_out
 from src.worker.loop import Worker
-from src.worker.names import artifact_name, attempts_in
+from src.worker.names import artifact_name, attempts_among
 from src.worker.runners import FakeRunner, make_runner
 from tests.waiting import wait_until
 
@@ -26,7 +30,7 @@ def store(database):
 
 def _worker(database, maker=None, lease_s=60.0, **values):
     values = {"once": True, "device": "host/fake"} | values
-    return Worker(LeaseStore(database, lease_s=lease_s), maker or FakeRunner(), examples(), **values)
+    return Worker(LeaseStore(database, lease_s=lease_s), maker or FakeRunner(), values.pop("files", None) or open_store(), **values)
 
 
 def _submit(store, **request):
@@ -44,6 +48,28 @@ def test_a_job_becomes_one_artifact_with_its_events(database, store):
     assert kinds[:2] == ["state", "state"]
     assert kinds[-1] == "state"
     assert "progress" in kinds
+
+
+def test_a_store_that_is_no_folder_gets_the_clip_and_its_manifest(database, store):
+    job, files = _submit(store), MemoryStore()
+    _worker(database, files=files).run()
+    clip = f"examples/{store.get(job.id).artifact}"
+    assert set(files.list(CLIPS)) == {clip, clip.replace(".mp4", ".json")}
+    assert files.open(clip).read() == f"clip of {job.id}".encode()
+    row, owner = ArtifactIndex(database).find(clip)
+    assert (row.job, row.kind, owner) == (job.id, "clip", "a")
+    assert (row.bytes, row.sha256) == (files.look(clip).bytes, files.look(clip).sha256)
+
+
+def test_a_clip_that_is_not_in_the_store_is_not_published(database, store):
+    class Lazy(FakeRunner):
+        def make(self, job, path, watch):
+            return {}
+
+    job = _submit(store)
+    _worker(database, Lazy()).run()
+    assert store.get(job.id).state is State.FAILED
+    assert "is not in the store" in store.get(job.id).error["detail"]
 
 
 def test_a_failed_job_says_why_and_leaves_nothing(database, store):
@@ -79,6 +105,33 @@ def test_cancel_stops_within_a_step(database, store):
     thread.join()
     assert time.monotonic() - begin < 20  # what the job would have taken
     assert store.get(job.id).state is State.CANCELLED
+
+
+def test_what_an_upscaler_keeps_to_go_on_from_goes_with_its_attempt(database, store):
+    class Upscaler(FakeRunner):
+        def make(self, job, path, watch):
+            self._segments(path)
+            raise CancelledError("stopped; 60 frames are kept")
+
+        @staticmethod
+        def _segments(path):
+            folder = path.with_name(f".{path.name}.0123456789abcdef.partial")
+            folder.mkdir()
+            (folder / "000000.mp4").write_text("segment")
+
+    job = _submit(store)
+    store.submit(NewJob("generate", "a", {"prompt": "next"}))
+    worker = _worker(database, Upscaler())
+    first = worker._next(None)
+    store.cancel(first.id)
+    worker._work(first)
+    assert store.get(job.id).state is State.CANCELLED
+    assert list(examples().iterdir()) == []
+    dead = worker._next(None)
+    Upscaler._segments(examples() / artifact_name(dead))
+    worker.leases.worker_gone(worker.name)
+    sort_out(open_store(), store.many([dead.id]), _attempts())
+    assert list(examples().iterdir()) == []
 
 
 def test_a_worker_whose_lease_is_gone_publishes_nothing(database, store):
@@ -151,7 +204,7 @@ def test_a_worker_that_is_stopped_while_it_loads_takes_no_job(database, store):
     assert LeaseStore(database).known_workers() == []
 
 
-def test_what_dead_attempts_left_goes_and_what_may_be_a_clip_is_set_aside(database, store):
+def test_what_dead_attempts_left_goes_and_what_may_be_a_clip_is_set_aside(database, store, home):
     job = _submit(store)
     _worker(database).run()
     done = store.get(job.id)
@@ -162,18 +215,24 @@ def test_what_dead_attempts_left_goes_and_what_may_be_a_clip_is_set_aside(databa
     writing = examples() / f".pan-left-{'f' * 21}-1.99999.partial.mp4"
     for path in (*stale, *strange, writing, examples() / "made-by-hand-7.mp4"):
         path.write_text("x")
-    found = attempts_in(examples())
+    found = _attempts()
     late = examples() / f"x-{'e' * 21}-1.mp4"
     late.write_text("written after the folder was listed")
-    removed, aside = sort_out(examples(), store.many({attempt.job for attempt in found}), found)
-    assert set(removed) == set(stale)
-    assert {path.name for path in aside} == {path.name for path in strange}
-    assert all(path.parent.name == "quarantine" and path.read_text("utf-8") == "x" for path in aside)
+    removed, aside = sort_out(open_store(), store.many({attempt.job for attempt in found}), found)
+    assert set(removed) == {f"examples/{path.name}" for path in stale}
+    assert set(aside) == {f"quarantine/{path.name}" for path in strange}
+    assert all((home / key).read_text("utf-8") == "x" for key in aside)
     left = {path.name for path in examples().iterdir()}
     manifest = done.artifact.replace(".mp4", ".json")
     assert left == {done.artifact, manifest, "made-by-hand-7.mp4", late.name, writing.name}
     os.utime(writing, (1, 1))
-    assert sort_out(examples(), {}, [each for each in attempts_in(examples()) if each.partial]) == ([writing], [])
+    parts = [each for each in _attempts() if each.partial]
+    assert sort_out(open_store(), {}, parts) == ([f"examples/{writing.name}"], [])
+
+
+def _attempts():
+    files = open_store()
+    return [*attempts_among(files.list(CLIPS)), *attempts_among(files.unfinished(CLIPS), partial=True)]
 
 
 def test_what_runs_now_is_left_alone(database, store):
@@ -185,7 +244,7 @@ def test_what_runs_now_is_left_alone(database, store):
     names = {f"x-{job.id}-{token}.mp4", f".x-{job.id}-{token}.mp4.77.partial"}
     for name in names:
         (examples() / name).write_text("x")
-    assert sort_out(examples(), store.many([job.id]), attempts_in(examples())) == ([], [])
+    assert sort_out(open_store(), store.many([job.id]), _attempts()) == ([], [])
     assert {path.name for path in examples().iterdir()} == names
 
 
@@ -193,7 +252,7 @@ def test_what_runs_now_is_left_alone(database, store):
 def test_a_wrong_duration_of_the_fake_is_said(monkeypatch, text):
     monkeypatch.setenv("NEWSREEL_FAKE_SECONDS", text)
     with pytest.raises(BadInputError, match="NEWSREEL_FAKE_SECONDS"):
-        make_runner("fake", "auto")
+        make_runner("fake", "auto", open_store())
 
 
 def test_names_are_plain_whatever_the_prompt(store):

@@ -12,13 +12,13 @@ from src.jobs.store import JobStore
 
 WORK = """
 import sys
-from src.core.paths import examples
+from src.artifacts.registry import open_store
 from src.database.database import Database
 from src.jobs.leases import LeaseStore
 from src.worker.loop import Worker
 from src.worker.runners import FakeRunner
 url, device = sys.argv[1:]
-Worker(LeaseStore(Database(url)), FakeRunner(), examples(), device, name=device, once=True).run()
+Worker(LeaseStore(Database(url)), FakeRunner(), open_store(), device, name=device, once=True).run()
 """
 JOBS, SUBMITTERS = 500, 10
 

@@ -1,6 +1,6 @@
 import pytest
 
-from src.artifacts.store import LocalStore
+from src.artifacts.local import LocalStore
 from src.core.durable import write_whole
 from src.core.errors import OutputError
 

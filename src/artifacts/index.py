@@ -1,0 +1,142 @@
+"""The rows of artifacts: what retention, the disk limit and downloads go by."""
+
+import time
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from sqlalchemy import Column, ColumnElement, bindparam, delete, exists, func, select, update
+
+from src.core.addresses import name_of
+from src.database import artifact_rows
+from src.database.database import Clock, Database
+from src.database.tables import artifacts, jobs
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A row. key: in the store. job: that made it; None for what several jobs read, and for clips
+    of commands. parent: key of what it was made of. kind: clip, manifest, photograph, upload.
+    bytes: None until it is measured. created: seconds since the epoch; of a command's file, when it
+    was written. pinned: its job is. release: state of its release; None where nobody asked for one.
+    """
+
+    key: str
+    job: str | None
+    parent: str | None
+    kind: str
+    sha256: str | None
+    bytes: int | None
+    created: float
+    pinned: bool
+    release: str | None
+
+
+class Known(NamedTuple):
+    """Of a row: the job that made the file, its bytes and its time, as in `Artifact`."""
+
+    job: str | None
+    bytes: int | None
+    created: float
+
+
+class ArtifactIndex:
+    """Questions about rows, and rows of what no job's transaction wrote."""
+
+    def __init__(self, database: Database, clock: Clock = time.time) -> None:
+        self.database, self.clock = database, clock
+
+    def find(self, key: str) -> tuple[Artifact, str | None] | None:
+        """The row, and the owner of its job; None where there is none."""
+        owned = select(artifacts, jobs.c.owner).outerjoin(jobs, jobs.c.id == artifacts.c.job)
+        with self.database.read() as connection:
+            row = connection.execute(owned.where(artifacts.c.key == key)).one_or_none()
+        return (_artifact(row), row.owner) if row else None
+
+    def made_of(self, key: str) -> list[Artifact]:
+        """What was made of the file at this key, oldest first: clips of a photograph, enlargements
+        of a clip.
+        """
+        query = select(artifacts).where(artifacts.c.parent == key).order_by(artifacts.c.created)
+        with self.database.read() as connection:
+            return [_artifact(row) for row in connection.execute(query)]
+
+    def known(self, *conditions: ColumnElement[bool]) -> "dict[str, Known]":
+        """What is told of every file that has a row, by key."""
+        columns = (artifacts.c.key, artifacts.c.job, artifacts.c.bytes, artifacts.c.created)
+        with self.database.read() as connection:
+            rows = connection.execute(select(*columns).where(*conditions))
+            return {row.key: Known(row.job, row.bytes, row.created) for row in rows}
+
+    def known_of_commands(self) -> "dict[str, Known]":
+        """The same of clips and manifests that no job made."""
+        kinds = (artifact_rows.CLIP, artifact_rows.MANIFEST)
+        return self.known(artifacts.c.job.is_(None), artifacts.c.kind.in_(kinds))
+
+    def total(self) -> int:
+        """Bytes of all that is kept."""
+        with self.database.read() as connection:
+            return connection.execute(select(func.sum(artifacts.c.bytes))).scalar() or 0
+
+    def bytes_of_jobs(self, ids: Collection[str]) -> dict[str, int]:
+        """Bytes of the files that each job made."""
+        return self._sizes(artifacts.c.job, ids)
+
+    def bytes_of(self, keys: Collection[str]) -> dict[str, int]:
+        """Bytes of each of these files."""
+        return self._sizes(artifacts.c.key, keys)
+
+    def released(self, ids: Collection[str]) -> set[str]:
+        """Those of these jobs whose clips are out: retention leaves them."""
+        out = artifacts.c.release == artifact_rows.RELEASED
+        found: set[str] = set()
+        with self.database.read() as connection:
+            for some in _batches(sorted(ids)):
+                query = select(artifacts.c.job).where(artifacts.c.job.in_(some), out)
+                found |= set(connection.execute(query).scalars())
+        return found
+
+    def _sizes(self, column: Column[Any], wanted: Collection[str]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        with self.database.read() as connection:
+            for some in _batches(sorted(wanted)):
+                query = select(column, func.sum(artifacts.c.bytes)).where(column.in_(some))
+                rows = connection.execute(query.group_by(column))
+                found |= {name: size or 0 for name, size in rows}
+        return found
+
+    def add(self, rows: Collection[dict[str, Any]]) -> None:
+        """Rows that `artifact_rows.row` made; those that are there stay as they are."""
+        if rows:
+            with self.database.write() as connection:
+                artifact_rows.add(connection, rows)
+
+    def change(self, told: Collection[dict[str, Any]]) -> None:
+        """Other values of rows, each with its key; all tell the same columns."""
+        if told:
+            columns = next(iter(told)).keys() - {"key"}
+            change = update(artifacts).where(artifacts.c.key == bindparam("of_key"))
+            change = change.values({name: bindparam(f"new_{name}") for name in columns})
+            rows = [
+                {"of_key": each["key"]} | {f"new_{name}": each[name] for name in columns}
+                for each in told
+            ]
+            with self.database.write() as connection:
+                connection.execute(change, rows)
+
+    def forget(self, keys: Collection[str]) -> None:
+        """Remove the rows of files that are gone, unless a job reads them again by now."""
+        if keys:
+            with self.database.write() as connection:
+                for key in sorted(keys):
+                    read = exists().where(jobs.c.source == name_of(key))
+                    free = artifacts.c.job.is_(None) & ~read
+                    connection.execute(delete(artifacts).where(artifacts.c.key == key, free))
+
+
+def _artifact(row: Any) -> Artifact:
+    return Artifact(**{column.name: getattr(row, column.name) for column in artifacts.columns})
+
+
+def _batches(items: list[str], size: int = 500) -> Iterator[list[str]]:
+    return (items[begin : begin + size] for begin in range(0, len(items), size))
