@@ -52,7 +52,7 @@ def _file(values: dict[str, Any]) -> None:
 
 def _one(values: dict[str, Any], job: "UpscaleJob", ledger: "Ledger") -> "UpscaleReport":
     """Run, and write down that the output is ours."""
-    from src.artifacts.store import LocalStore
+    from src.artifacts.local import LocalStore
     from src.console.progress import ProgressBar
     from src.core.paths import home
     from src.engine.probe import probe

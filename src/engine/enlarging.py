@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from src.artifacts.store import ArtifactStore
+from src.artifacts.local import LocalStore
 from src.core.hardware import Hardware
 from src.core.upscale_request import UpscaleRequest
 from src.engine.finishing import FrameContext, check_names, filtered, finished
@@ -28,7 +28,7 @@ def enlarging_job(request: UpscaleRequest, device: str | None = None) -> Upscale
 class Enlarging(Ending):
     """The filters and finishers of a job, and its publication."""
 
-    def __init__(self, job: UpscaleJob, store: ArtifactStore, hardware: Hardware) -> None:
+    def __init__(self, job: UpscaleJob, store: LocalStore, hardware: Hardware) -> None:
         self.job, self.store, self.hardware = job, store, hardware
 
     def frame(self, array: np.ndarray, index: int) -> np.ndarray:

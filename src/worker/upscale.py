@@ -21,7 +21,7 @@ def run_upscale(
 
     request: fields of an `UpscaleRequest`, and what else the service keeps there. input: a path.
     """
-    from src.artifacts.store import LocalStore
+    from src.artifacts.local import LocalStore
     from src.engine.publisher import Publisher
 
     publisher = Publisher(LocalStore(home()), hardware, listener, cancel)

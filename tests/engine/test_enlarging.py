@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from src.artifacts.store import LocalStore
+from src.artifacts.local import LocalStore
 from src.cli.inference import inference_app
 from src.cli.upscale_video import upscale_video_app
 from src.core.errors import CancelledError
@@ -134,10 +134,10 @@ def test_the_stream_alone_does_not_leave_them_out_silently(told, clip, tmp_path)
 
 
 def test_a_worker_goes_the_same_road(told, clip, cpu, tmp_path):
-    from src.worker.upscale import upscale
+    from src.worker.upscale import run_upscale
 
     request = {"input": clip, "preset": "fast", "filters": ["numbered"], "finishers": ["signed"]}
-    upscale(request, tmp_path / "out.mp4", cpu, ignore, CancelToken())
+    run_upscale(request, tmp_path / "out.mp4", cpu, ignore, CancelToken())
     assert numbers(tmp_path / "out.mp4") == list(range(15)) and len(told) == 1
 
 
