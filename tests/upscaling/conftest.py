@@ -8,8 +8,10 @@ import torch
 
 from src.catalog.upscalers import find_upscaler
 from src.upscaling.backends import UpscalerChoice
+from src.upscaling.job import UpscaleJob
 from src.upscaling.network import VideoNetwork, build_network
 from src.upscaling.presets import NetworkSpec
+from src.upscaling.stream import upscale_video
 
 
 @pytest.fixture(autouse=True)
@@ -53,8 +55,52 @@ def frames() -> np.ndarray:
 def use_gate(patch: pytest.MonkeyPatch, preset: str, **changes: float) -> None:
     """The gate of a preset with these changes."""
     spec = find_upscaler("newsreel")
-    changed = spec.presets[preset].model_copy(
-        update={"gate": spec.presets[preset].gate.model_copy(update=changes)}
-    )
+    changed = spec.presets[preset].model_copy(update={"gate": spec.presets[preset].gate.model_copy(update=changes)})
     other = spec.model_copy(update={"presets": spec.presets | {preset: changed}})
     patch.setattr("src.upscaling.backends.find_upscaler", lambda _: other)
+
+
+@pytest.fixture
+def report_of(choice, tmp_path):
+    """Enlarge a file with the tiny network; gives the report."""
+
+    def run(source, name="out.mp4", **fields):
+        quick = {} if fields.get("codec", "x264") != "x264" else {"encoder_preset": "ultrafast"}
+        fields = quick | {"choice": choice, "threads": 1, "segment": 10} | fields
+        return upscale_video(UpscaleJob(source, tmp_path / "out" / name, **fields))
+
+    return run
+
+
+@pytest.fixture
+def enlarge(report_of):
+    """The same; gives the output."""
+
+    def run(source, name="out.mp4", **fields) -> Path:
+        return report_of(source, name, **fields).target
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def rich(tmp_path_factory, ffmpeg) -> Path:
+    """A Matroska file at a variable rate with two sound tracks, subtitles, chapters, a title and an attachment."""
+    folder = tmp_path_factory.mktemp("rich")
+    (folder / "words.srt").write_text(
+        "1\n00:00:00,200 --> 00:00:01,000\nHello\n\n2\n00:00:01,200 --> 00:00:02,000\nBye\n"
+    )
+    (folder / "meta.txt").write_text(
+        ";FFMETADATA1\ntitle=A day\ncomment=kept\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=1000\ntitle=One\n"
+        "[CHAPTER]\nTIMEBASE=1/1000\nSTART=1000\nEND=2400\ntitle=Two\n"
+    )
+    (folder / "note.txt").write_text("attached")
+    path = folder / "rich.mkv"
+    ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=size=48x32:rate=10:duration=2.5", "-f", "lavfi", "-i", "sine=440:duration=2.5",
+        "-f", "lavfi", "-i", "sine=880:duration=2.5", "-i", folder / "words.srt", "-i", folder / "meta.txt",
+        "-map", 0, "-map", 1, "-map", 2, "-map", 3, "-map_metadata", 4, "-vf", "settb=1/1000,setpts='PTS+mod(N,3)*0.03/TB'",
+        "-fps_mode", "passthrough", "-enc_time_base:v", "1:1000", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a:0", "aac", "-c:a:1", "libopus",
+        "-c:s", "srt", "-metadata:s:a:0", "language=fra", "-metadata:s:a:1", "language=deu",
+        "-attach", folder / "note.txt", "-metadata:s:t", "mimetype=text/plain", path,
+    )  # fmt: skip
+    return path

@@ -1,8 +1,6 @@
 """Footage as it comes from real life: what an output keeps of it, and what is told where it cannot."""
 
 import os
-from dataclasses import replace
-from fractions import Fraction
 
 import av
 import cv2
@@ -13,7 +11,6 @@ from src.core.errors import BadInputError, CancelledError, PartialFailureError
 from src.core.progress import CancelToken
 from src.media.encoders import find_encoder
 from src.media.frames import Frame
-from src.media.matrices import rgb_of_ycgco, ycgco_of_rgb
 from src.media.reader import VideoReader
 from src.media.segments import SegmentWriter, VideoFormat, read_packets
 from src.media.span import Span
@@ -22,20 +19,6 @@ from src.upscaling.job import UpscaleJob
 from src.upscaling.stream import upscale_video
 
 TRIPLETS = bytes.fromhex("fc9420fcc8e9")
-HLG = "color_primaries=bt2020:colorspace=bt2020nc:range=tv:color_trc=arib-std-b67"
-DISPLAY = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
-
-
-@pytest.fixture
-def enlarge(choice, tmp_path):
-    """Enlarge a file with the tiny network; gives the report."""
-
-    def run(source, name="out.mp4", **fields):
-        quick = {} if fields.get("codec", "x264") != "x264" else {"encoder_preset": "ultrafast"}
-        fields = quick | {"choice": choice, "threads": 1, "segment": 10} | fields
-        return upscale_video(UpscaleJob(source, tmp_path / "out" / name, **fields))
-
-    return run
 
 
 def card(*options, rate=10, seconds="0.5", size="64x48"):
@@ -45,183 +28,6 @@ def card(*options, rate=10, seconds="0.5", size="64x48"):
 def first_frame(path) -> av.VideoFrame:
     with av.open(str(path)) as container:
         return next(container.decode(video=0))
-
-
-# transparency ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def clear(tmp_path, ffmpeg):
-    """Five frames whose left half is clear and whose right half is not."""
-    path = tmp_path / "clear.mov"
-    ffmpeg(
-        *card("-vf", "format=rgba,geq=r='r(X,Y)':g='g(X,Y)':b='b(X,Y)':a='if(lt(X,32),0,255)'"),
-        "-c:v",
-        "png",
-        path,
-    )
-    return path
-
-
-def _alpha(path, decoder=None) -> np.ndarray:
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        if decoder is None:
-            return next(container.decode(stream)).to_ndarray(format="rgba")[..., 3]
-        return next(iter(container.demux(stream))).get_sidedata("matroska_block_additional")
-
-
-def test_transparency_is_kept_where_the_codec_can(clear, enlarge, tmp_path, ffmpeg):
-    report = enlarge(clear, "a.mov", codec="prores")
-    with av.open(str(report.target)) as made:
-        assert made.streams.video[0].codec_context.codec_tag == "ap4h"
-    ffmpeg("-c:v", "libvpx-vp9", "-i", enlarge(clear, "a.webm", codec="vp9").target, "-frames:v", 1, "-pix_fmt", "rgba",
-           tmp_path / "vp9.png")  # fmt: skip
-    pictures = enlarge(clear, "pictures", codec="png").target
-    read = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., 3]
-            for path in (tmp_path / "vp9.png", pictures / "00000001.png")]  # fmt: skip
-    for alpha in (_alpha(report.target), *read):
-        assert alpha[:, :56].max() <= 4 and alpha[:, 72:].min() >= 251
-
-
-def test_transparency_that_is_lost_is_told(clear, enlarge, clip):
-    assert any("transparency is not kept by x264" in said for said in enlarge(clear).lost)
-    assert not enlarge(clip).lost
-
-
-def test_prores_is_444_where_the_picture_is(clear, tmp_path, ffmpeg, enlarge):
-    source = tmp_path / "444.mkv"
-    ffmpeg(*card("-pix_fmt", "yuv444p10le", "-c:v", "ffv1"), source)
-    for fields, tag, lost in (({}, "ap4h", 0), ({"encoder_preset": "hq"}, "apch", 1)):
-        report = enlarge(source, "a.mov", codec="prores", **fields)
-        with av.open(str(report.target)) as made:
-            assert made.streams.video[0].codec_context.codec_tag == tag and len(report.lost) == lost
-    assert "4:4:4 becomes 4:2:2" in report.lost[0]
-
-
-# colour ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def hdr(tmp_path, ffmpeg):
-    path = tmp_path / "hdr.mp4"
-    pq = HLG.replace("arib-std-b67", "smpte2084")
-    ffmpeg(*card("-vf", f"format=yuv420p10le,setparams={pq}"), "-c:v", "libx265", "-preset", "ultrafast", "-x265-params",
-           f"log-level=error:chromaloc=2:max-cll=1000,400:master-display={DISPLAY}", path)  # fmt: skip
-    return path
-
-
-def test_hdr10_metadata_and_chroma_location_are_carried(hdr, enlarge):
-    with VideoReader(hdr) as reader:
-        given = reader.info
-    assert given.mastering and given.light == (1000, 400) and given.chroma_location == "topleft"
-    for codec in ("x264", "x265", "av1"):
-        report = enlarge(hdr, "a.mp4", codec=codec)
-        with VideoReader(report.target) as reader:
-            made = reader.info
-        pairs = [
-            (m.mastering[n] / m.mastering[n + 1]) for m in (given, made) for n in range(0, 20, 2)
-        ]
-        assert pairs[:10] == pytest.approx(pairs[10:], abs=1e-4), codec
-        assert (made.light, made.chroma_location, report.lost) == (given.light, "topleft", []), (
-            codec
-        )
-
-
-def test_hdr10_metadata_that_are_lost_are_told(hdr, enlarge):
-    report = enlarge(hdr, "a.mov", codec="prores")
-    assert report.lost == ["HDR10 metadata (mastering display, light level) are not kept by prores_ks; "
-                           "x265, x264 and av1 keep them"]  # fmt: skip
-    frame = first_frame(report.target)
-    assert (frame.color_primaries, frame.color_trc, frame.colorspace) == (9, 16, 9)
-
-
-def test_dolby_vision_is_told(hdr, enlarge, monkeypatch):
-    """No encoder here writes it, so the header is said to hold it."""
-    from src.media import reader
-
-    real = reader.describe_stream
-    monkeypatch.setattr(reader, "describe_stream", lambda *given: replace(real(*given), dolby_vision=True))
-    assert "Dolby Vision metadata are not kept" in enlarge(hdr).lost[0]
-
-
-def test_hdr_pictures_say_so(hdr, enlarge):
-    data = (enlarge(hdr, "pictures", codec="png").target / "00000001.png").read_bytes()
-    assert data[33:49] == b"\0\0\0\4cICP\x09\x10\x00\x01" + data[45:49]
-    assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED).dtype == np.uint16
-
-
-def test_fewer_bits_are_told(hdr, enlarge):
-    assert "10 bits become 8 with vp9" in enlarge(hdr, "a.webm", codec="vp9").lost
-
-
-def test_hevc_in_mp4_and_mov_is_tagged_hvc1(clip, enlarge):
-    for name in ("a.mp4", "a.mov"):
-        with av.open(str(enlarge(clip, name, codec="x265", span=Span(0, 0.3)).target)) as made:
-            assert made.streams.video[0].codec_context.codec_tag == "hvc1"
-
-
-def test_a_gif_becomes_what_players_play(tmp_path, ffmpeg, enlarge):
-    source = tmp_path / "a.gif"
-    ffmpeg(*card(), source)
-    frame = first_frame(enlarge(source).target)
-    assert frame.format.name == "yuv420p"
-
-
-@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-@pytest.mark.parametrize("full", [True, False])
-def test_ycgco_there_and_back(kind, full):
-    most = np.iinfo(kind).max
-    rgb = np.random.default_rng(0).integers(0, most, (16, 16, 3), endpoint=True).astype(kind)
-    back = rgb_of_ycgco(ycgco_of_rgb(rgb, full), full)
-    assert np.abs(back.astype(int) - rgb).max() <= (
-        4 if kind == np.uint8 else 8
-    )  # rounding, doubled by the sums
-
-
-@pytest.mark.parametrize("layout", ["yuv444p", "yuv420p10le"])
-def test_ycgco_keeps_its_colours_and_its_tag(tmp_path, enlarge, layout):
-    colour = np.zeros((32, 48, 3), np.uint8) + np.array([200, 40, 90], np.uint8)
-    with av.open(str(tmp_path / "a.mkv"), "w") as container:
-        stream = container.add_stream("libx264", rate=10, options={"crf": "1"})
-        stream.width, stream.height, stream.pix_fmt = 48, 32, layout
-        stream.codec_context.colorspace = 8
-        for number in range(3):
-            planes = np.ascontiguousarray(np.moveaxis(ycgco_of_rgb(colour, False), -1, 0))
-            frame = av.VideoFrame.from_ndarray(planes, format="yuv444p").reformat(format=layout)
-            frame.pts, frame.time_base, frame.colorspace = number, Fraction(1, 10), 8
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    with VideoReader(enlarge(tmp_path / "a.mkv", crf=1).target) as made:
-        assert made.info.matrix == "ycgco"
-        assert np.abs(next(iter(made)).array.mean((0, 1)) - colour[0, 0]).max() < 5
-
-
-def test_a_matrix_that_is_not_computed_is_told_and_its_colours_stay(tmp_path, ffmpeg, enlarge):
-    plain, source = tmp_path / "plain.mp4", tmp_path / "a.mp4"
-    ffmpeg(
-        "-f",
-        "lavfi",
-        "-i",
-        "color=0xC04020:size=64x48:rate=10:duration=0.3",
-        "-pix_fmt",
-        "yuv444p",
-        "-crf",
-        1,
-        plain,
-    )
-    ffmpeg("-i", plain, "-c", "copy", "-bsf:v", "h264_metadata=matrix_coefficients=14", source)
-    report = enlarge(source, crf=1)
-    assert report.lost == [
-        "the colour matrix ictcp is computed as that of BT.2020; its tag is kept"
-    ]
-    with VideoReader(source) as given, VideoReader(report.target) as made:
-        assert made.info.matrix == given.info.matrix == "ictcp"
-        want, got = (next(iter(reader)).array.astype(int) for reader in (given, made))
-        assert np.abs(want.mean((0, 1)) - got.mean((0, 1))).max() < 4
-
-
-# captions ----------------------------------------------------------------------------------------------------------
 
 
 def _captioned(folder, codec: str, count: int = 4) -> bytes:
@@ -249,52 +55,49 @@ def _captions(path) -> list[int]:
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("x264", ".h264"), ("x265", ".hevc")])
-def test_captions_inside_the_pictures_stay_with_them(tmp_path, ffmpeg, enlarge, codec, suffix):
+def test_captions_inside_the_pictures_stay_with_them(tmp_path, ffmpeg, report_of, codec, suffix):
     ffmpeg(*card("-pix_fmt", "yuv420p"), tmp_path / "plain.mp4")
     source = tmp_path / f"captions{suffix}"
     source.write_bytes(_captioned(tmp_path, codec))
     assert _captions(source) == [1, 2, 3, 4]
     for other in ("x264", "x265"):
-        report = enlarge(source, "a.mp4", codec=other)
+        report = report_of(source, "a.mp4", codec=other)
         assert _captions(report.target) == [1, 2, 3, 4] and not report.lost
     assert (
         "closed captions inside the pictures are not kept by av1"
-        in enlarge(source, "a.mkv", codec="av1").lost[0]
+        in report_of(source, "a.mkv", codec="av1").lost[0]
     )
 
 
-def test_captions_of_an_interlaced_picture_come_once(tmp_path, ffmpeg, enlarge):
+def test_captions_of_an_interlaced_picture_come_once(tmp_path, ffmpeg, report_of):
     ffmpeg(*card("-pix_fmt", "yuv420p"), tmp_path / "plain.mp4")
     source, woven = tmp_path / "captions.h264", tmp_path / "woven.h264"
     source.write_bytes(_captioned(tmp_path, "x264"))
     ffmpeg("-i", source, "-vf", "setfield=tff", "-c:v", "libx264", "-flags", "+ilme+ildct", "-fps_mode", "passthrough",
            woven)  # fmt: skip
     assert _captions(woven) == [1, 2, 3, 4]
-    assert _captions(enlarge(woven).target) == [1, 0, 2, 0, 3, 0, 4, 0]
-    assert _captions(enlarge(woven, interlaced="frame").target) == [1, 2, 3, 4]
+    assert _captions(report_of(woven).target) == [1, 0, 2, 0, 3, 0, 4, 0]
+    assert _captions(report_of(woven, interlaced="frame").target) == [1, 2, 3, 4]
 
 
-# tracks and time ---------------------------------------------------------------------------------------------------
-
-
-def test_a_track_that_nothing_takes_is_left_out_with_its_name(tmp_path, ffmpeg, enlarge):
+def test_a_track_that_nothing_takes_is_left_out_with_its_name(tmp_path, ffmpeg, report_of):
     source = tmp_path / "phone.mov"
     ffmpeg(*card("-f", "lavfi", "-i", "sine=440:duration=0.5", "-f", "lavfi", "-i", "sine=880:duration=0.5"), "-map", 0,
            "-map", 1, "-map", 2, "-pix_fmt", "yuv420p", "-c:a:0", "aac", "-c:a:1", "pcm_s16le", source)  # fmt: skip
     source.write_bytes(source.read_bytes().replace(b"sowt", b"apac"))
     for name in ("a.mov", "a.mkv", "a.mp4"):
-        report = enlarge(source, name)
+        report = report_of(source, name)
         assert report.lost == [f"audio track 2 (apac) is left out: {name[1:]} does not hold it"]
         with av.open(str(report.target)) as made:
             assert [s.codec_context.name for s in made.streams.audio] == ["aac"]
 
 
-def test_chapters_of_quicktime_are_kept_and_not_said_to_be_lost(tmp_path, ffmpeg, enlarge):
+def test_chapters_of_quicktime_are_kept_and_not_said_to_be_lost(tmp_path, ffmpeg, report_of):
     words, source = tmp_path / "chapters.txt", tmp_path / "a.mp4"
     words.write_text(";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle=One\n")
     ffmpeg(*card("-i", words), "-map_metadata", 1, "-pix_fmt", "yuv420p", source)
     for name in ("a.mp4", "a.mkv"):
-        report = enlarge(source, name)
+        report = report_of(source, name)
         with av.open(str(report.target)) as made:
             assert [chapter["metadata"]["title"] for chapter in made.chapters()] == [
                 "One"
@@ -304,11 +107,11 @@ def test_chapters_of_quicktime_are_kept_and_not_said_to_be_lost(tmp_path, ffmpeg
 @pytest.mark.parametrize(
     ("name", "key"), [("a.mov", "timecode"), ("a.mp4", "timecode"), ("a.mkv", "TIMECODE")]
 )
-def test_timecode_moves_with_the_start(tmp_path, ffmpeg, enlarge, name, key):
+def test_timecode_moves_with_the_start(tmp_path, ffmpeg, report_of, name, key):
     source = tmp_path / "counted.mov"
     ffmpeg(*card("-pix_fmt", "yuv420p", "-timecode", "10:00:00:00", rate=25, seconds=1), source)
     for span, code in ((Span(), "10:00:00:00"), (Span(0.52), "10:00:00:13")):
-        report = enlarge(source, name, span=span)
+        report = report_of(source, name, span=span)
         with av.open(str(report.target)) as made:
             assert made.streams.video[0].metadata[key] == code and not report.lost
             assert len([s for s in made.streams if s.type == "data"]) == (
@@ -316,25 +119,25 @@ def test_timecode_moves_with_the_start(tmp_path, ffmpeg, enlarge, name, key):
             )
 
 
-def test_a_stream_that_begins_late_comes_out_at_nought_with_its_sound(tmp_path, ffmpeg, enlarge):
+def test_a_stream_that_begins_late_comes_out_at_nought_with_its_sound(tmp_path, ffmpeg, report_of):
     source = tmp_path / "late.ts"
     ffmpeg(*card("-f", "lavfi", "-i", "sine=440:duration=0.5"), "-output_ts_offset", 50_000, "-pix_fmt", "yuv420p",
            "-c:a", "aac", source)  # fmt: skip
     offsets = []
-    for path in (source, enlarge(source, "a.mp4").target, enlarge(source, "a.mkv").target):
+    for path in (source, report_of(source, "a.mp4").target, report_of(source, "a.mkv").target):
         begins = [min(times) for times in _packets(path).values()]
         offsets.append(begins[0] - begins[1])
         assert path == source or -0.03 < min(begins) < 0.03
     assert offsets == pytest.approx([offsets[0]] * 3, abs=0.0015)
 
 
-def test_joined_recordings_keep_all_frames_and_their_sound_beside_them(tmp_path, ffmpeg, enlarge):
+def test_joined_recordings_keep_all_frames_and_their_sound_beside_them(tmp_path, ffmpeg, report_of):
     for number, offset in enumerate((30, 0)):
         ffmpeg(*card("-f", "lavfi", "-i", "sine=440:duration=1", seconds=1), "-output_ts_offset", offset, "-c:v",
                "mpeg2video", "-bf", 0, "-c:a", "aac", tmp_path / f"{number}.ts")  # fmt: skip
     source = tmp_path / "joined.ts"
     source.write_bytes((tmp_path / "0.ts").read_bytes() + (tmp_path / "1.ts").read_bytes())
-    report = enlarge(source, "a.mkv")
+    report = report_of(source, "a.mkv")
     times = _packets(report.target)
     assert any("its clock jumps at one place;" in sentence for sentence in report.lost)
     assert len(times["video"]) == 20 and times["video"][-1] < 2.2
@@ -342,14 +145,14 @@ def test_joined_recordings_keep_all_frames_and_their_sound_beside_them(tmp_path,
     assert abs(later) < 0.13 and max(np.diff(times["audio"])) < 0.1
 
 
-def test_recordings_that_overlap_a_little_are_written_whole(tmp_path, ffmpeg, enlarge):
+def test_recordings_that_overlap_a_little_are_written_whole(tmp_path, ffmpeg, report_of):
     """40 ms, too little to be a joint: sound that is copied must not go back all the same."""
     for number, offset in enumerate((30, 30.46)):
         ffmpeg(*card("-f", "lavfi", "-i", "sine=440:duration=0.5"), "-output_ts_offset", offset, "-c:v", "libx264",
                "-c:a", "mp2", tmp_path / f"{number}.ts")  # fmt: skip
     source = tmp_path / "joined.ts"
     source.write_bytes((tmp_path / "0.ts").read_bytes() + (tmp_path / "1.ts").read_bytes())
-    report = enlarge(source, "a.mp4")
+    report = report_of(source, "a.mp4")
     times = _packets(report.target)
     assert report.frames == len(times["video"]) == 10
     assert np.diff(times["audio"]).min() > 0
@@ -365,54 +168,22 @@ def _packets(path) -> dict[str, list[float]]:
     return {kind: sorted(found) for kind, found in times.items()}
 
 
-@pytest.fixture(params=["libvpx", "libvpx-vp9"])
-def beside(request, tmp_path, ffmpeg):
-    """A clip whose transparency lies beside its pictures; its codec's decoder."""
-    source = tmp_path / "clear.webm"
-    wanted = "format=yuva420p,geq=lum='lum(X,Y)':a='if(lt(X,32),0,200)'"
-    ffmpeg(*card("-vf", wanted), "-c:v", request.param, "-auto-alt-ref", 0, "-pix_fmt", "yuva420p", source)
-    with av.open(str(source)) as container:
-        assert container.streams.video[0].metadata["alpha_mode"] == "1"
-    return source
-
-
-def test_transparency_that_lies_beside_the_picture_is_kept(beside, enlarge):
-    report = enlarge(beside, "a.mov", codec="prores")
-    assert not any("transparency" in sentence for sentence in report.lost)
-    alpha = _alpha(report.target).astype(int)
-    assert alpha[:, :56].max() <= 8
-    assert np.abs(alpha[:, 72:] - 200).max() <= 8
-    report = enlarge(beside, "b.mkv")
-    assert any("transparency is not kept by x264" in sentence for sentence in report.lost)
-
-
-def test_transparency_that_cannot_be_read_is_told_and_its_tag_left_out(beside, enlarge, monkeypatch):
-    monkeypatch.setattr("src.media.streams.BESIDE", {})
-    report = enlarge(beside, "a.mkv")
-    assert any("transparency lies beside the picture" in sentence for sentence in report.lost)
-    with av.open(str(report.target)) as container:
-        assert "alpha_mode" not in {name.lower() for name in container.streams.video[0].metadata}
-
-
-def test_what_a_damaged_source_lost_besides_is_told_too(tmp_path, ffmpeg, enlarge):
+def test_what_a_damaged_source_lost_besides_is_told_too(tmp_path, ffmpeg, report_of):
     whole, source = tmp_path / "whole.mkv", tmp_path / "half.mkv"
     ffmpeg(*card("-vf", "interlace=scan=tff", seconds=2), "-flags", "+ilme+ildct", "-c:v", "mpeg2video", whole)
     source.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     with pytest.raises(PartialFailureError, match=r"are saved in .*each field becomes a picture"):
-        enlarge(source, "a.mkv")
+        report_of(source, "a.mkv")
 
 
-# what changes while it runs ----------------------------------------------------------------------------------------
-
-
-def test_a_change_of_size_or_format_is_scaled_to_the_first_and_told(tmp_path, ffmpeg, enlarge):
+def test_a_change_of_size_or_format_is_scaled_to_the_first_and_told(tmp_path, ffmpeg, report_of):
     kinds = (("64x48", "yuv420p"), ("96x64", "yuv422p"), ("64x48", "yuv420p10le"))
     parts = [tmp_path / f"{number}.h264" for number in range(3)]
     for path, (size, layout) in zip(parts, kinds, strict=True):
         ffmpeg(*card("-pix_fmt", layout, size=size), path)
     source = tmp_path / "changes.h264"
     source.write_bytes(b"".join(path.read_bytes() for path in parts))
-    report = enlarge(source)
+    report = report_of(source)
     assert report.frames == 15 and (report.width, report.height) == (128, 96)
     assert "the picture is 96x64, not 64x48; it is scaled to the first size" in report.lost[0]
     for layout in ("yuv422p", "yuv420p10le"):
@@ -447,15 +218,15 @@ def test_what_was_left_of_a_replaced_source_is_swept(tmp_path, clip, choice):
     assert not left_by_a_run(job.target)
 
 
-def test_pictures_of_wide_pixels_are_wide(tmp_path, ffmpeg, enlarge):
+def test_pictures_of_wide_pixels_are_wide(tmp_path, ffmpeg, report_of):
     source = tmp_path / "wide.mp4"
     ffmpeg(*card("-vf", "setsar=2/1", "-pix_fmt", "yuv420p"), source)
-    report = enlarge(source, "pictures", codec="png")
+    report = report_of(source, "pictures", codec="png")
     shown = cv2.imread(str(report.target / "00000001.png")).shape
     assert shown == (96, 256, 3) and (report.width, report.height) == (256, 96)
 
 
-def test_refused_amid_a_video_keeps_what_came_before(tmp_path, ffmpeg, enlarge):
+def test_refused_amid_a_video_keeps_what_came_before(tmp_path, ffmpeg, report_of):
     plain, woven, source = (tmp_path / name for name in ("a.m2v", "b.m2v", "both.m2v"))
     ffmpeg(*card(rate=25, seconds=1), "-c:v", "mpeg2video", "-bf", 0, plain)
     ffmpeg(
@@ -468,35 +239,35 @@ def test_refused_amid_a_video_keeps_what_came_before(tmp_path, ffmpeg, enlarge):
     )
     source.write_bytes(plain.read_bytes() + woven.read_bytes())
     with pytest.raises(PartialFailureError, match="interlaced.*frames before it are saved"):
-        enlarge(source, interlaced="refuse")
+        report_of(source, interlaced="refuse")
 
 
 @pytest.mark.parametrize(
     "layout", ["bgr4", "pal8", "monob", "gbrpf32le", "xyz12le", "ya16le", "yuv410p"]
 )
-def test_every_pixel_format_is_read_or_told(tmp_path, ffmpeg, enlarge, layout):
+def test_every_pixel_format_is_read_or_told(tmp_path, ffmpeg, report_of, layout):
     """Of some two hundred that FFmpeg writes, only 4-bit RGB is not read."""
     source = tmp_path / "a.nut"
     ffmpeg(*card("-pix_fmt", layout, "-c:v", "rawvideo", size="32x32"), source)
     if layout == "bgr4":
         with pytest.raises(BadInputError, match="pixels of the format bgr4 cannot be read"):
-            enlarge(source)
+            report_of(source)
     else:
-        assert enlarge(source, "a.mkv").frames == 5
+        assert report_of(source, "a.mkv").frames == 5
 
 
-def test_tags_that_are_no_utf8_stay_as_they_are(tmp_path, clip, ffmpeg, enlarge):
+def test_tags_that_are_no_utf8_stay_as_they_are(tmp_path, clip, ffmpeg, report_of):
     source = tmp_path / "old.avi"
     ffmpeg("-i", clip, "-metadata", "title=caf\udce9", "-c:v", "mpeg4", source)
-    with av.open(str(enlarge(source, "a.mkv").target), metadata_errors="surrogateescape") as made:
+    with av.open(str(report_of(source, "a.mkv").target), metadata_errors="surrogateescape") as made:
         assert made.metadata["title"] == "caf\udce9"
 
 
-def test_pictures_of_an_earlier_run_do_not_stay_among_those_of_the_next(tmp_path, ffmpeg, enlarge):
+def test_pictures_of_an_earlier_run_do_not_stay_among_those_of_the_next(tmp_path, ffmpeg, report_of):
     for name, seconds in (("long", "1"), ("short", "0.3")):
         ffmpeg(*card(seconds=seconds), tmp_path / f"{name}.mp4")
-    assert enlarge(tmp_path / "long.mp4", "pictures", codec="png").frames == 10
+    assert report_of(tmp_path / "long.mp4", "pictures", codec="png").frames == 10
     (tmp_path / "out" / "pictures" / "holiday.png").write_bytes(b"a person's")
-    assert enlarge(tmp_path / "short.mp4", "pictures", codec="png").frames == 3
+    assert report_of(tmp_path / "short.mp4", "pictures", codec="png").frames == 3
     left = sorted(path.name for path in (tmp_path / "out" / "pictures").iterdir())
     assert left == ["00000001.png", "00000002.png", "00000003.png", "holiday.png"]
