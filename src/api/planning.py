@@ -32,7 +32,7 @@ class Planning:
     def __init__(self, leases: LeaseStore, most: float) -> None:
         self.leases, self.most = leases, most
         self._known: dict[str, Recent[float]] = {}
-        self._machines = Recent(self._told, SAME_S)
+        self._machines = Recent(self._known_machines, SAME_S)
 
     def generate(self, request: Request) -> float:
         """The cost of a clip. Raises what the worker would raise, and ApiError 422 beyond the
@@ -69,7 +69,7 @@ class Planning:
         """Of the workers that are known, as they told it; looked up every two seconds."""
         return self._machines.get()
 
-    def _told(self) -> list[Hardware]:
+    def _known_machines(self) -> list[Hardware]:
         told = [worker["info"].get("hardware") for worker in self.leases.known_workers()]
         return [validate(each, Hardware, "worker") for each in told if each]
 

@@ -1,7 +1,7 @@
 """The rows of artifacts: what retention, the disk limit and downloads go by."""
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from sqlalchemy import Column, ColumnElement, bindparam, delete, exists, func, s
 
 from src.core.addresses import name_of
 from src.database import artifact_rows
-from src.database.database import Clock, Database
+from src.database.database import Clock, Database, batches
 from src.database.tables import artifacts, jobs
 
 
@@ -91,7 +91,7 @@ class ArtifactIndex:
         out = artifacts.c.release == artifact_rows.RELEASED
         found: set[str] = set()
         with self.database.read() as connection:
-            for some in _batches(sorted(ids)):
+            for some in batches(sorted(ids)):
                 query = select(artifacts.c.job).where(artifacts.c.job.in_(some), out)
                 found |= set(connection.execute(query).scalars())
         return found
@@ -99,7 +99,7 @@ class ArtifactIndex:
     def _sizes(self, column: Column[Any], wanted: Collection[str]) -> dict[str, int]:
         found: dict[str, int] = {}
         with self.database.read() as connection:
-            for some in _batches(sorted(wanted)):
+            for some in batches(sorted(wanted)):
                 query = select(column, func.sum(artifacts.c.bytes)).where(column.in_(some))
                 rows = connection.execute(query.group_by(column))
                 found |= {name: size or 0 for name, size in rows}
@@ -136,7 +136,3 @@ class ArtifactIndex:
 
 def _artifact(row: Any) -> Artifact:
     return Artifact(**{column.name: getattr(row, column.name) for column in artifacts.columns})
-
-
-def _batches(items: list[str], size: int = 500) -> Iterator[list[str]]:
-    return (items[begin : begin + size] for begin in range(0, len(items), size))

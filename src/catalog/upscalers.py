@@ -1,5 +1,6 @@
 """The upscalers Newsreel knows: an explicit list, each a file in `configs/upscalers/`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -186,8 +187,8 @@ class UpscalerSpec(Named):
         """Raise BadInputError where the licence is a restricted one that nobody accepted."""
         if self.restricted and not accepted:
             raise BadInputError(
-                f"the licence of {self.id}, {self.licence}, restricts what its pictures may be "
-                "used for; --accept-licence takes it"
+                f"the licence of {self.id}, {self.licence}, restricts what its pictures may be used "
+                "for; only python -m src.upscale_video takes it, with --accept-licence"
             )
 
     def check(self, asked: dict[str, Any], names: dict[str, str] | None = None) -> None:
@@ -219,11 +220,14 @@ def find_upscaler(name: str) -> UpscalerSpec:
     return specs[name]
 
 
-def find_preset(text: str | None, flag: str = "--preset") -> tuple[UpscalerSpec, str]:
+def find_preset(
+    text: str | None, flag: str = "--preset", further: Sequence[str] = ()
+) -> tuple[UpscalerSpec, str]:
     """Upscaler and preset of `PRESET` (of the usual upscaler), `ID/PRESET`, or `ID`; None takes
     what is usual.
 
-    flag: what the text was given as. Raises BadInputError with what there is.
+    flag: what the text was given as. further: what else that may be. Raises BadInputError with what
+    there is.
     """
     specs = load_upscalers()
     usual = specs[UPSCALER]
@@ -233,14 +237,17 @@ def find_preset(text: str | None, flag: str = "--preset") -> tuple[UpscalerSpec,
     spec = specs.get(name if slash else preset)
     if spec is None or (slash and preset not in spec.presets):
         known = [each.known_as(preset) for each in specs.values() for preset in each.presets]
-        raise BadInputError(f"{flag} is {text!r}; it must be one of: {', '.join(known)}")
+        raise BadInputError(f"{flag} is {text!r}; it must be one of: {', '.join([*further, *known])}")
     return spec, preset if slash else spec.usual
 
 
 def offered(scale: int) -> list[str]:
-    """Presets, as requests name them, that enlarge by a scale and whose weights are here."""
+    """Presets, as requests name them, that enlarge by a scale, whose weights are here, and whose
+    licence asks nobody.
+    """
     every = [(spec, preset) for spec in load_upscalers().values() for preset in spec.presets]
-    return [spec.known_as(preset) for spec, preset in every if _is_here(spec, preset, scale)]
+    free = [(spec, preset) for spec, preset in every if not spec.restricted]
+    return [spec.known_as(preset) for spec, preset in free if _is_here(spec, preset, scale)]
 
 
 def _is_here(spec: UpscalerSpec, preset: str, scale: int) -> bool:

@@ -28,7 +28,7 @@ def leaving_the_group() -> Iterator[None]:
     except BaseException as error:
         if not _in_group():
             raise
-        _end(_told(error))
+        _end(_exit_code_of(error))
     if _in_group():
         _end(0)
 
@@ -39,7 +39,7 @@ def _in_group() -> bool:
     return distributed is not None and distributed.is_available() and distributed.is_initialized()
 
 
-def _told(error: BaseException) -> int:
+def _exit_code_of(error: BaseException) -> int:
     """Say what Python would have said; returns the exit code."""
     if not isinstance(error, SystemExit):
         sys.excepthook(type(error), error, error.__traceback__)

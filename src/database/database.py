@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -208,3 +208,8 @@ def _locked(connection: Any) -> bool:
 
 
 Clock = Callable[[], float]
+
+
+def batches(items: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
+    """A part of the items at a time: as many as one query may name."""
+    return (items[begin : begin + size] for begin in range(0, len(items), size))

@@ -15,7 +15,7 @@ class _Entry(Generic[T]):
     item: T
     told: threading.Event = field(default_factory=threading.Event)
     done: bool = False
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 class GroupCommit(Generic[T]):
@@ -38,11 +38,25 @@ class GroupCommit(Generic[T]):
             self._waiting.append(entry)
             first, self._busy = not self._busy, True
         if not first:
-            entry.told.wait()
+            self._wait(entry)
         if not entry.done:
             self._write_all()
         if entry.error is not None:
             raise entry.error
+
+    def _wait(self, entry: _Entry[T]) -> None:
+        """Until it is written, or to be written by this thread. Who is interrupted meanwhile, as by Ctrl-C, leaves the
+        line: its item too, unless somebody writes it already.
+        """
+        try:
+            entry.told.wait()
+        except BaseException:
+            with self._lock:
+                self._waiting = [each for each in self._waiting if each is not entry]
+                leads = entry.told.is_set() and not entry.done
+            if leads:
+                self._hand_on()
+            raise
 
     def _write_all(self) -> None:
         """Write what waits, then leave the next lot to its first thread, and only then wake those of this one: each
@@ -56,8 +70,10 @@ class GroupCommit(Generic[T]):
             entry.done, entry.error = True, error
             entry.told.set()
 
-    def _error_of(self, lot: list[_Entry[T]]) -> Exception | None:
-        """Write; fills `lot` with whose items were asked for."""
+    def _error_of(self, lot: list[_Entry[T]]) -> BaseException | None:
+        """Write; fills `lot` with whose items were asked for. Returns whatever went wrong, Ctrl-C included: the
+        others wait, and must hear of it.
+        """
 
         def items() -> list[T]:
             lot.extend(self._take())
@@ -65,7 +81,7 @@ class GroupCommit(Generic[T]):
 
         try:
             self._write(items)
-        except Exception as error:
+        except BaseException as error:
             return error
         return None
 

@@ -122,7 +122,7 @@ def _named(delivery: str) -> str:
     """As plans have it. Raises BadInputError for the name of no preset."""
     if delivery == LANCZOS:
         return LANCZOS
-    upscaler, preset = find_preset(delivery, "--delivery")
+    upscaler, preset = find_preset(delivery, "--delivery", ("auto", LANCZOS))
     return upscaler.known_as(preset)
 
 
@@ -134,7 +134,7 @@ def upscale(request: Request, delivered: Size) -> Upscale | None:
     if not parsed:
         return None
     scale, name = parsed
-    upscaler, preset = find_preset(name, f"PRESET of --upscale {scale}x:PRESET")
+    upscaler, preset = find_preset(name, "the preset of --upscale")
     if scale not in upscaler.scales(preset):
         known = listed(tuple(f"{each}x" for each in upscaler.scales(preset)))
         raise BadInputError(f"--upscale is {request.upscale}; preset {preset} of {upscaler.id} makes {known}")

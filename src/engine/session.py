@@ -103,7 +103,7 @@ class Session:
             self.family, self._prepared(plan, watch), plan, pixels, watch, listener, cancel, preview, self._keep
         )
         ready = self._ready.get(plan.digest())
-        for piece in run.stock() if plan.mode == "baseline" else run.ours(ready):
+        for piece in run.stock() if plan.mode == "baseline" else run.frames(ready):
             yield from piece
 
     def _keep(self, plan: Plan, ready: Ready) -> None:

@@ -66,7 +66,7 @@ class SessionRun:
     preview: "Preview | None"
     keep: Callable[[Plan, Ready], None]
 
-    def ours(self, ready: Ready | None) -> Iterator[np.ndarray]:
+    def frames(self, ready: Ready | None) -> Iterator[np.ndarray]:
         """Our loop: pieces of frames (n, H, W, 3) uint8 as they are decoded."""
         try:
             latents = self._taken(ready) if ready else self._denoised()

@@ -181,7 +181,7 @@ class LeaseStore:
         now = self.clock()
         with self.database.write() as connection:
             self._mine(connection, job, state=state, finished_at=now, worker=None, lease_expires=None, **values)
-            record(connection, job.id, now, "state", {"state": state, **_told(values)})
+            record(connection, job.id, now, "state", {"state": state, **_event_data(values)})
             if made:
                 self._add_rows(connection, job, made, now)
 
@@ -238,6 +238,6 @@ class LeaseStore:
             return [dict(row._mapping) for row in connection.execute(select(workers))]
 
 
-def _told(values: dict[str, Any]) -> dict[str, Any]:
+def _event_data(values: dict[str, Any]) -> dict[str, Any]:
     """What of an outcome goes into its event."""
     return {name: values[name] for name in ("artifact", "error") if name in values}

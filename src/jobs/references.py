@@ -1,11 +1,11 @@
 """Which stored files jobs read, and which clips are to be enlarged: what may not be removed yet."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from sqlalchemy import Connection, exists, select
 
 from src.database import artifact_rows
-from src.database.database import Database
+from src.database.database import Database, batches
 from src.database.tables import artifacts, jobs
 from src.jobs.model import State
 
@@ -33,11 +33,7 @@ def named(database: Database, sources: Iterable[str]) -> set[str]:
     """Those of these stored files that a job still names."""
     found: set[str] = set()
     with database.read() as connection:
-        for some in _batches(sorted(sources)):
+        for some in batches(sorted(sources)):
             query = select(jobs.c.source).where(jobs.c.source.in_(some)).distinct()
             found |= set(connection.execute(query).scalars())
     return found
-
-
-def _batches(items: list[str], size: int = 500) -> Iterator[list[str]]:
-    return (items[begin : begin + size] for begin in range(0, len(items), size))

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from src.core.addresses import StoredFile, found, is_stored, name_in
 from src.core.errors import BadInputError, NewsreelError
 from src.database import artifact_rows
-from src.database.database import Clock, Database
+from src.database.database import Clock, Database, batches
 from src.database.group_commit import GroupCommit
 from src.database.tables import artifacts, events, jobs
 from src.jobs import references
@@ -155,7 +155,7 @@ class JobStore:
     def many(self, ids: Collection[str]) -> dict[str, Job]:
         """Those of these jobs that there are, by id."""
         found: dict[str, Job] = {}
-        for some in _batches(sorted(ids), 500):
+        for some in batches(sorted(ids)):
             with self.database.read() as connection:
                 rows = connection.execute(select(*COLUMNS).where(jobs.c.id.in_(some)))
                 found |= {row.id: as_job(row) for row in rows}
@@ -264,7 +264,3 @@ class JobStore:
         query = select(func.count()).where(jobs.c.owner == owner, jobs.c.id >= first_id(since))
         with self.database.read() as connection:
             return connection.execute(query).scalar_one()
-
-
-def _batches(items: Sequence[str], size: int) -> list[Sequence[str]]:
-    return [items[begin : begin + size] for begin in range(0, len(items), size)]

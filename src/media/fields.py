@@ -65,11 +65,11 @@ class Fields:
     def refuse(self) -> BadInputError:
         """The error where `--interlaced refuse` meets what it refuses."""
         return BadInputError(
-            f"{self.name} {self._told()}, and --interlaced is refuse; "
+            f"{self.name} {self._scan_in_words()}, and --interlaced is refuse; "
             "field gives a picture for each field, frame one for each two"
         )
 
-    def _told(self) -> str:
+    def _scan_in_words(self) -> str:
         return (self.scan if self.scan.film else replace(self.scan, interlaced=True)).sentence
 
     def _wanted(self, frame: av.VideoFrame) -> bool:

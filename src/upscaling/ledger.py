@@ -69,12 +69,14 @@ class Ledger:
 
 
 def job_key(job: UpscaleJob) -> str:
-    """What decides the output's bytes; taken before the run, so that a source replaced meanwhile is done again.
+    """What decides the output's bytes and what is done with it; taken before the run, so that a
+    source replaced meanwhile is done again.
 
     Raises as `UpscaleJob.check` does.
     """
     job.check()
-    return key_of(job.decides(job.choice.hashes()))
+    also = {"finishers": list(job.finishers)} if job.finishers else {}
+    return key_of(job.decides(job.choice.hashes()) | also)
 
 
 def _state(target: Path) -> list[int]:

@@ -57,6 +57,6 @@ def detect(path: Path) -> UpscalerSpec:
 
 def find(upscaler: str) -> UpscalerSpec:
     """The upscaler of an id, or of a path. Raises BadInputError where it is neither."""
-    if upscaler in load_upscalers() or not exists(Path(upscaler)):
+    if upscaler in load_upscalers() or not upscaler or not exists(Path(upscaler)):
         return find_upscaler(upscaler)
     return detect(Path(upscaler))

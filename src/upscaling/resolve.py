@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from src.catalog.upscalers import load_upscalers
 from src.core.devices import find_device
 from src.core.upscale_request import EnhanceSettings, UpscaleRequest
 from src.media.encoders import ENCODERS, works
@@ -32,7 +33,7 @@ def resolve_job(request: UpscaleRequest, device: str | None = None) -> UpscaleJo
             upscaler=spec.id,
             seed=request.seed,
             prompt=request.prompt,
-            detected=spec if spec.id != request.upscaler else None,
+            detected=None if request.upscaler in load_upscalers() else spec,
             accepted=request.accept_licence,
         ),
         EnhanceSettings(**{name: getattr(request, name) for name in EnhanceSettings.model_fields}),

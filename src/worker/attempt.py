@@ -34,7 +34,7 @@ class TimeLimitError(NewsreelError):
 
 @dataclass
 class Attempt:
-    """limit_s: how long it may take. hold: renews the device's lease. hurry: set when the job is to
+    """limit_s: how long it may take. hold: renews the device's lease. giving_back: set when the job is to
     be given back.
     """
 
@@ -42,12 +42,12 @@ class Attempt:
     job: Job
     pulse: Pulse
     hold: Callable[[], bool]
-    hurry: threading.Event
+    giving_back: threading.Event
     limit_s: float
     timed_out: bool = False
 
     def __post_init__(self) -> None:
-        self.cancel, self._begun, self._told = CancelToken(), time.monotonic(), time.monotonic()
+        self.cancel, self._begun, self._reported_at = CancelToken(), time.monotonic(), time.monotonic()
 
     @contextmanager
     def watched(self, files: ArtifactStore) -> Iterator[RunContext]:
@@ -93,14 +93,14 @@ class Attempt:
     def _look_at_the_clock(self) -> None:
         if time.monotonic() - self._begun > self.limit_s:
             self.timed_out = True
-        if self.timed_out or self.hurry.is_set():
+        if self.timed_out or self.giving_back.is_set():
             self.cancel.cancel()
 
     def _report(self, report: Progress) -> None:
         """Progress is written at most every quarter of a second, and each stage's last step."""
         self.pulse.beat(report.stage)
-        if report.done == report.total or time.monotonic() - self._told > REPORT_S:
-            self._told = time.monotonic()
+        if report.done == report.total or time.monotonic() - self._reported_at > REPORT_S:
+            self._reported_at = time.monotonic()
             self._tell(
                 lambda: self.leases.progress(self.job, report.stage, report.done, report.total)
             )

@@ -80,9 +80,9 @@ def make_worker(values: dict[str, Any], pulse: Pulse) -> "Worker":
 def _stop_on_signals(worker: "Worker", drain: float) -> None:
     def stop(*_: object) -> None:
         if worker.stopping.is_set():
-            worker.hurry.set()
+            worker.giving_back.set()
         worker.stopping.set()
-        timer = threading.Timer(drain, worker.hurry.set)
+        timer = threading.Timer(drain, worker.giving_back.set)
         timer.daemon = True
         timer.start()
 

@@ -96,9 +96,11 @@ class Inventory:
 
     def note_commands(self) -> None:
         """Rows of clips and manifests that commands made in the home's folder since the last look:
-        what photographs they name is known then.
+        what photographs they name is known then. Those that were removed by hand name none any more.
         """
-        self._note(set(self.files.list(CLIPS)), self.index.known_of_commands())
+        listed, known = set(self.files.list(CLIPS)), self.index.known_of_commands()
+        self._miss(known.keys() - listed, known)
+        self._note(listed, known)
 
     def _note(self, listed: set[str], known: dict[str, Known]) -> None:
         theirs = [key for key in listed if key.startswith(CLIPS) and not is_attempt(key)]

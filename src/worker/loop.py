@@ -46,14 +46,15 @@ class Worker:
     poll_s: float = 0.5
     once: bool = False
     stopping: threading.Event = field(default_factory=threading.Event)
-    hurry: threading.Event = field(default_factory=threading.Event)
+    giving_back: threading.Event = field(default_factory=threading.Event)
     parent: int | None = None
     limit_s: float = math.inf
     pulse: Pulse = field(default_factory=Pulse)
     _held: float = -math.inf
 
     def run(self) -> None:
-        """Work until `stopping` is set: then the running job may end, unless `hurry` is set too, which gives it back.
+        """Work until `stopping` is set: then the running job may end, unless `giving_back` is set too: then it goes
+        back into the queue.
 
         parent: the process that started this one and watches it; when it is gone, the worker stops after its job.
         """
@@ -142,7 +143,7 @@ class Worker:
 
     def _work(self, job: Job) -> None:
         with logger.contextualize(job=job.id):
-            attempt = Attempt(self.leases, job, self.pulse, self._hold, self.hurry, self.limit_s)
+            attempt = Attempt(self.leases, job, self.pulse, self._hold, self.giving_back, self.limit_s)
             self._make(job, attempt, attempt_clip(job))
 
     def _make(self, job: Job, attempt: Attempt, clip: str) -> None:
@@ -175,17 +176,17 @@ class Worker:
 
     def _persist(self, write: Callable[[], object]) -> None:
         """Write an outcome, waiting for a database that is locked or away. Raises UnavailableError
-        when told to hurry, LostLeaseError where the job went to somebody else meanwhile.
+        when the job is to be given back, LostLeaseError where the job went to somebody else meanwhile.
         """
         while True:
             try:
                 write()
                 return
             except UnavailableError as error:
-                if self.hurry.is_set():
+                if self.giving_back.is_set():
                     raise
                 self._wait(error)
-                self.hurry.wait(AGAIN_S)
+                self.giving_back.wait(AGAIN_S)
 
     def _stopped(self, job: Job, attempt: Attempt) -> None:
         """The run was interrupted: by the clock, the client, our own end, or because the lease is

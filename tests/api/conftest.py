@@ -38,7 +38,7 @@ def make_client(tmp_path):
     yield make
     for client, worker, thread in started:
         worker.stopping.set()
-        worker.hurry.set()
+        worker.giving_back.set()
         if thread.ident:
             thread.join()
         client.__exit__(None, None, None)

@@ -103,6 +103,19 @@ def test_a_photograph_of_a_clip_that_a_command_made_stays(idle, jpeg, home):
     assert len(_photographs(home)) == 1
 
 
+def test_a_photograph_goes_where_the_clip_of_a_command_went_first(idle, jpeg, home):
+    kept, last = (_post(idle, jpeg).json()["id"] for _ in range(2))
+    examples().mkdir(parents=True, exist_ok=True)
+    manifest = examples() / "by-hand-7.json"
+    manifest.write_text(json.dumps({"photograph": f"{hashlib.sha256(jpeg).hexdigest()}.jpeg"}))
+    idle.app.state.service.forgetter.inventory.note_commands()
+    manifest.unlink()
+    for job in (kept, last):
+        idle.post(f"/jobs/{job}/cancel")
+        idle.delete(f"/jobs/{job}")
+    assert not _photographs(home)
+
+
 def test_who_submits_while_the_photograph_is_removed_stores_it_again(idle, jpeg, home, monkeypatch):
     service = idle.app.state.service
     job = _post(idle, jpeg).json()["id"]

@@ -202,6 +202,15 @@ def test_weights_of_ones_own_are_given_by_their_path(clip, weights, tmp_path):
         assert container.streams.video[0].width == 64
 
 
+def test_a_bare_name_in_the_folder_where_one_stands_is_a_path(clip, weights, tmp_path, monkeypatch):
+    (tmp_path / "mine").symlink_to(weights)
+    monkeypatch.chdir(tmp_path)
+    done = run_here(upscale_video_app(), "--input", clip, "--output", "out.mkv", "--upscaler", "mine")
+    assert done.returncode == 0, done.stderr
+    done = run_here(upscale_video_app(), "--input", clip, "--output", "other.mkv", "--upscaler", "")
+    assert (done.returncode, "unknown upscaler ''" in done.stderr) == (2, True)
+
+
 def test_the_service_takes_it_as_a_quality(registered, weights, monkeypatch):
     from src.api.upscale import UpscaleSettings, asked, check_settings
 

@@ -100,3 +100,46 @@ def test_a_write_that_fails_before_it_asks_fails_for_all_who_wait_and_the_next_g
         together.add(1)
     together.add(2)
     assert written == [2]
+
+
+def test_a_leader_that_is_interrupted_leaves_nobody_waiting():
+    """As by Ctrl-C, in a program that stores jobs in its own main thread."""
+    interrupted = iter([True, False])
+    written = []
+
+    def write(waiting):
+        written.extend(waiting())
+        if next(interrupted):
+            raise KeyboardInterrupt
+
+    together = GroupCommit(write)
+    with pytest.raises(KeyboardInterrupt):
+        together.add(1)
+    threads, _ = _add_all(together, [2])
+    threads[0].join(10)
+    assert written == [1, 2]
+
+
+def test_who_is_interrupted_while_waiting_leaves_the_line(monkeypatch):
+    written, begun, go = [], threading.Event(), threading.Event()
+
+    def write(waiting):
+        written.extend(waiting())
+        begun.set()
+        assert go.wait(10)
+
+    together = GroupCommit(write)
+    first, _ = _add_all(together, [0])
+    assert begun.wait(10)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Event, "wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            together.add(1)
+    go.set()
+    first[0].join(10)
+    together.add(2)
+    assert written == [0, 2]

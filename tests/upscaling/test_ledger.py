@@ -1,5 +1,7 @@
 """The record of a folder's batch never stops the batch, and never calls finished what is not."""
 
+from dataclasses import replace
+
 import pytest
 
 from src.core.errors import BadInputError, MissingFileError
@@ -42,6 +44,12 @@ def test_a_source_replaced_during_the_run_is_done_again(job):
     job.source.write_bytes(b"another source")
     finished.add(job.target, key)
     assert not finished.holds(job.target, job_key(job))
+
+
+def test_an_output_that_no_finisher_has_seen_is_not_finished_for_one(job):
+    finished, signed = Ledger(job.target.parent), replace(job, finishers=("sign",))
+    finished.add(job.target, job_key(job))
+    assert not finished.holds(job.target, job_key(signed))
 
 
 def test_what_cannot_be_done_is_told_in_one_sentence_beside_an_output(job, weights):

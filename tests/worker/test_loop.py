@@ -151,15 +151,15 @@ def test_a_worker_whose_lease_is_gone_publishes_nothing(database, store):
 
 
 def test_draining_lets_the_job_end_and_hurry_gives_it_back(database, store):
-    for hurry, state in ((False, State.COMPLETED), (True, State.PENDING)):
+    for giving_back, state in ((False, State.COMPLETED), (True, State.PENDING)):
         job = _submit(store, fake_steps=40, fake_seconds=2)
         worker = _worker(database, once=False)
         thread = threading.Thread(target=worker.run)
         thread.start()
         wait_until(lambda job=job: store.get(job.id).state is State.PROCESSING)
         worker.stopping.set()
-        if hurry:
-            worker.hurry.set()
+        if giving_back:
+            worker.giving_back.set()
         thread.join(15)
         assert not thread.is_alive()
         assert store.get(job.id).state is state

@@ -179,7 +179,7 @@ def test_a_worker_that_is_told_to_hurry_does_not_wait(database, store, monkeypat
             away.away = True
             made = super().make(job, path, watch)
             worker.stopping.set()
-            worker.hurry.set()
+            worker.giving_back.set()
             return made
 
     job, worker = _submit(store), _worker(database, maker=Meanwhile())

@@ -185,11 +185,11 @@ class _Batch:
         except CancelledError:
             raise
         except Exception as error:
-            return Outcome(item.job.id, "failed", time.perf_counter() - begin, error=_told(item, error))
+            return Outcome(item.job.id, "failed", time.perf_counter() - begin, error=_in_words(item, error))
         return Outcome(item.job.id, "completed", time.perf_counter() - begin, result)
 
 
-def _told(item: Planned, error: Exception) -> str:
+def _in_words(item: Planned, error: Exception) -> str:
     """Log the failure; returns its sentence."""
     if isinstance(error, NewsreelError):
         logger.error(f"{item.job.id}: {error}")

@@ -46,7 +46,7 @@ class EpochEnd:
         epoch = -(-report.step // self.recipe.batches.steps_per_epoch)
         self.measure(trainer)
         if trainer.accelerator.is_main_process:
-            logger.info("epoch {}: {}, held-out loss {}", epoch, self._adapter(epoch, report), self._said())
+            logger.info("epoch {}: {}, held-out loss {}", epoch, self._adapter(epoch, report), self._held_out_loss())
         every = self.maker.samples.every
         if every and (epoch % every == 0 or report.step == report.steps):
             self._sample(epoch, trainer)
@@ -66,7 +66,7 @@ class EpochEnd:
     def _adapter(self, epoch: int, report: Report) -> Path:
         return self.write(f"adapter_epoch_{epoch}", epoch, report.step)
 
-    def _said(self) -> str:
+    def _held_out_loss(self) -> str:
         return "not measured" if self.held_out_loss is None else f"{self.held_out_loss:.4f}"
 
     def _sample(self, epoch: int, trainer: Trainer) -> None:
