@@ -54,7 +54,7 @@ def test_jobs_files_name_it(request_for, cpu, tmp_path):
 @pytest.mark.parametrize(("fields", "words"), [
     ({"upscale": "8x:nearest/plain"}, "preset plain of nearest makes 2x or 3x"),
     ({"upscale": "2x:nearest/fast"}, r"'nearest/fast'; it must be one of: fast, .*nearest/plain"),
-    ({"upscale": "2x:star"}, "PRESET of --upscale 2x:PRESET is 'star'"),
+    ({"upscale": "2x:star"}, "the preset of --upscale is 'star'"),
     ({"delivery": "nearest/best"}, "--delivery is 'nearest/best'"),
 ])  # fmt: skip
 def test_what_it_cannot_do_is_refused_when_it_is_submitted(request_for, fields, words):
