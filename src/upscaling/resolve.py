@@ -34,6 +34,8 @@ def resolve_job(request: UpscaleRequest, device: str | None = None) -> UpscaleJo
             prompt=request.prompt,
             detected=spec if spec.id != request.upscaler else None,
             accepted=request.accept_licence,
+            runtime=request.runtime,
+            precision=request.precision,
         ),
         EnhanceSettings(**{name: getattr(request, name) for name in EnhanceSettings.model_fields}),
         codec=request.codec or usual_codec(request, device),
