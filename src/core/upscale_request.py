@@ -109,7 +109,7 @@ class UpscaleRequest(EnhanceSettings):
     ] = False
     device: Annotated[str, Option("auto, cpu or cuda", form=False)] = "auto"
     runtime: Annotated[
-        Literal["auto", "torch"] | None,
+        Literal["auto", "torch", "openvino"] | None,
         Option("What computes the networks; auto is what is measured fastest here [as torch always did]",
                form=False),
     ] = None  # fmt: skip

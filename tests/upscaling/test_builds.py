@@ -12,7 +12,7 @@ from src.cli.builds import builds_app
 from src.cli.upscale_video import upscale_video_app
 from src.core.errors import BadInputError, CancelledError
 from src.core.progress import CancelToken
-from src.upscaling.builds import kinds, opening
+from src.upscaling.builds import kinds, opening, openvino
 from src.upscaling.builds.forms import TorchForm, enlarge_with
 from src.upscaling.builds.kinds import KINDS, Kind
 from src.upscaling.builds.opening import Opener
@@ -25,6 +25,7 @@ from tests.command_kit import run_here, use_weights
 
 from .conftest import tiny_network
 
+LACKS = openvino.lacks("cpu")
 ANY = lambda _: None  # noqa: E731
 """Runs on every device."""
 
@@ -141,7 +142,7 @@ def test_a_processor_without_bfloat16_refuses_it_and_auto_does_without(opener, m
     monkeypatch.setattr(kinds, "cpu_convolves_bf16", lambda: False)
     with pytest.raises(BadInputError, match=r"torch bf16: this processor has no AVX512-BF16 and no AMX"):
         opener.open(None, "bf16")
-    assert opener.open("torch", "auto").build == "torch fp32"
+    assert opener.open("torch", "auto").build == opener.open(None, "auto").build == "torch fp32"
 
 
 def test_what_there_is_not_is_refused_with_what_there_is(opener):
@@ -153,6 +154,23 @@ def test_bfloat16_holds_its_proof_on_the_shipped_networks_shape(bf16_anywhere, o
     assert opener.open("torch", "bf16").build.startswith("torch bf16")
     (build,) = opener.cache.builds()
     assert build.facts["worst"] > 0 and build.facts["loss"] <= 0.05
+
+
+@pytest.mark.skipif(bool(LACKS), reason=f"openvino: {LACKS}")
+@pytest.mark.slow
+def test_openvino_equals_torch_at_any_size_and_length(opener, frames):
+    opened = opener.open("openvino", None)
+    assert opened.build.startswith("openvino fp32")
+    given = (frames[:, :33, :47], 1, 2, (0.3, 0.1))
+    want = np.concatenate(list(NetworkRunner(opener.network).run(*given)))
+    made = np.concatenate(list(NetworkRunner(opener.network, form=opened.form).run(*given)))
+    assert made.shape == want.shape and np.abs(made - want).max() < 1e-5
+
+
+def test_a_missing_extra_is_one_sentence(opener, monkeypatch):
+    monkeypatch.setattr(openvino, "find_spec", lambda name: None if name == "onnx" else True)
+    with pytest.raises(BadInputError, match=r"openvino fp32: it needs onnx: pip install --no-deps -r"):
+        opener.open("openvino", None)
 
 
 def test_the_command_names_the_build(bf16_anywhere, clip, weights, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ import torch
 from src.core.devices import bf16_is_fast, cpu_convolves_bf16
 from src.core.errors import BadInputError
 from src.core.option import listed
+from src.upscaling.builds import openvino
 from src.upscaling.builds.forms import Form, TorchForm
 from src.upscaling.network import VideoNetwork
 
@@ -61,7 +62,9 @@ def _slow_bf16(device: str) -> str | None:
 KINDS: tuple[Kind, ...] = (
     Kind("torch", "fp32", _nothing, lambda network, _: TorchForm(network)),
     Kind("torch", "bf16", _slow_bf16, lambda network, _: TorchForm(network, half=True)),
-)
+    Kind("openvino", "fp32", openvino.lacks, lambda _, folder: openvino.OpenVinoForm(folder),
+         openvino.write, openvino.facts),
+)  # fmt: skip
 
 
 def device_of(network: VideoNetwork) -> str:

@@ -26,6 +26,7 @@ from src.upscaling.network import VideoNetwork
 
 FORMAT = 1
 """Grows where the same files give another build."""
+TORCH = "torch"
 ROUNDS = 4
 """Each form enlarges a frame so many times, in turn with the others; the fastest counts."""
 
@@ -49,7 +50,8 @@ class Opener:
         self.model = shortened("upscaler-" + re.sub(r"[^\w-]", "-", path.stem), 100)
 
     def open(self, runtime: str | None, precision: str | None) -> Opened:
-        """The usual form where neither is given; else of what can run here the fastest.
+        """The usual form where neither is given; else of what can run here the fastest. A precision
+        alone is one of torch.
 
         Raises BadInputError where nothing that is asked for runs here, or the one kind that is
         left gives other pictures than torch; OutputError where the disk takes no build.
@@ -57,7 +59,7 @@ class Opener:
         if runtime is None and precision is None:
             form = usual_form(self.network)
             return Opened(form, form.name)
-        kinds = kinds_for(self.device, runtime, precision)
+        kinds = kinds_for(self.device, runtime or TORCH, precision)
         return self.load(kinds[0]) if len(kinds) == 1 else self._fastest(kinds)
 
     def load(self, kind: Kind) -> Opened:
