@@ -70,6 +70,10 @@ class Capabilities(Config):
     """It reads a description of the video."""
     seed: bool = False
     """It draws noise."""
+    runtime: bool = False
+    """Its networks have optimised builds."""
+    precision: bool = False
+    """Its networks can be computed in other precisions."""
 
 
 LACKING = {
@@ -81,6 +85,8 @@ LACKING = {
     "guidance_scale": "it is for diffusion upscalers only",
     "prompt": "it reads none",
     "seed": "it draws no noise",
+    "runtime": "it has no optimised builds",
+    "precision": "it has no optimised builds",
 }
 
 

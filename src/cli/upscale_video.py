@@ -153,6 +153,7 @@ def _say(report: "UpscaleReport", values: dict[str, Any]) -> None:
         f"{report.frames} frames at {report.width}x{report.height} in {report.seconds:.1f} s, {report.fps:.1f} fps"
         + (f"; {report.resumed} were there already" if report.resumed else "")
         + (f"; {repeated} repeat the frame before" if repeated > 0 else "")
+        + (f"; computed by {', '.join(report.builds)}" if report.builds else "")
     )
     if not values["json"]:
         print(report.target)

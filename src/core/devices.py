@@ -49,3 +49,29 @@ def cpu_field(name: str) -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")
+
+
+CPU_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+"""What of a processor decides which arithmetic is fast, as /proc/cpuinfo names it."""
+
+
+def cpu_features() -> list[str]:
+    """Which of `CPU_FEATURES` the processor has, and at last what torch uses of it, such as
+    "AVX512": variables can lower that.
+    """
+    import torch
+
+    flags = cpu_field("flags").split()
+    found = [name for name in CPU_FEATURES if name in flags]
+    return [*found, torch.backends.cpu.get_cpu_capability()]
+
+
+def cpu_convolves_bf16() -> bool:
+    """Whether convolutions in bfloat16 have instructions of their own on this processor, and torch
+    takes them. With AVX512-BF16 alone those of the upscaler's networks gain, those of larger models
+    do not (`bf16_is_fast`).
+    """
+    import torch
+
+    has = {"avx512_bf16", "amx_bf16"} & set(cpu_features())
+    return bool(has) and torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -1,7 +1,7 @@
 """What a person asked of the upscaler, in the one vocabulary that flags, form fields and queue rows share."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -108,6 +108,15 @@ class UpscaleRequest(EnhanceSettings):
         Option("Replace an output that is there and not ours.", form=False),
     ] = False
     device: Annotated[str, Option("auto, cpu or cuda", form=False)] = "auto"
+    runtime: Annotated[
+        Literal["auto", "torch", "openvino"] | None,
+        Option("What computes the networks; auto is what is measured fastest here [as torch always did]",
+               form=False),
+    ] = None  # fmt: skip
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16"] | None,
+        Option("Arithmetic of the networks; auto is the fastest that loses nothing to see", form=False),
+    ] = None
     threads: Annotated[
         Annotated[int, Field(ge=1)] | None,
         Option("CPU threads of the network [all cores].", form=False),

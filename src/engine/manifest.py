@@ -69,8 +69,8 @@ class EnlargedManifest(Config):
     """What finishers are told of a video that was enlarged; it is not written to a file.
 
     source: the name of the video. upscaler, preset, scale, weights: what enlarged it, and SHA-256 of
-    the files by name. enhance: what was asked of the picture. filters, finishers: by name. lost,
-    damaged: what it lacks of the source.
+    the files by name. builds: what computed each pass. enhance: what was asked of the picture.
+    filters, finishers: by name. lost, damaged: what it lacks of the source.
     """
 
     created: str
@@ -80,6 +80,7 @@ class EnlargedManifest(Config):
     preset: str
     scale: int
     weights: dict[str, str]
+    builds: tuple[str, ...] = ()
     enhance: EnhanceSettings
     filters: tuple[str, ...]
     finishers: tuple[str, ...]
@@ -102,6 +103,7 @@ def of_enlarged(
         preset=job.choice.preset,
         scale=job.choice.scale,
         weights=job.choice.hashes(),
+        builds=report.builds,
         enhance=job.enhance,
         filters=job.filters,
         finishers=job.finishers,

@@ -32,7 +32,7 @@ class WindowBlock(nn.Module):
         side = self.window
         tiles = x.reshape(n, height // side, side, width // side, side, depth).transpose(2, 3)
         tokens = tiles.reshape(-1, side * side, depth)
-        q, k, v = self.qkv(tokens).reshape(len(tokens), side * side, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = self.qkv(tokens).reshape(tokens.shape[0], side * side, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         bias = self.bias[:, self.relative].to(q.dtype)
         seen = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
         tokens = self.out(seen.transpose(1, 2).reshape(tokens.shape))

@@ -95,13 +95,15 @@ class UpscaleRun:
 class Backend(Protocol):
     """Enlarges pieces.
 
-    name: for people. scale: of all passes. window, sizes: what it takes; whatever does not fit is
+    name: for people. scale: of all passes. builds: what computes each pass, as manifests name it;
+    empty where an upscaler has no optimised builds. window, sizes: what it takes; whatever does not fit is
     filled up before it gets there and cut off afterwards (`feeding.py`). hashes: SHA-256 of its
     weight files by name. What it does of a request stands in its spec.
     """
 
     name: str
     scale: int
+    builds: tuple[str, ...]
     window: Window
     sizes: Sizes
     hashes: dict[str, str]
@@ -135,6 +137,7 @@ class UpscalerChoice:
     """Which upscaler, with which of its presets, at which scale, on a device; guidance_scale only
     where it takes one.
 
+    runtime, precision: of its networks; where neither is given, what they always were.
     folder: where other weights lie, None for the spec's own. detected: the spec of a file or folder
     that the catalog does not know. accepted: a licence that restricts.
     """
@@ -149,6 +152,8 @@ class UpscalerChoice:
     prompt: str = ""
     detected: UpscalerSpec | None = None
     accepted: bool = False
+    runtime: str | None = None
+    precision: str | None = None
 
     @property
     def spec(self) -> UpscalerSpec:
@@ -166,7 +171,8 @@ class UpscalerChoice:
     def check(self, asked: EnhanceSettings) -> None:
         """Raise as `files` does, and for what is asked and the upscaler does not do; loads nothing.
         """
-        own = {name: getattr(self, name) for name in ("guidance_scale", "seed", "prompt")}
+        names = ("guidance_scale", "seed", "prompt", "runtime", "precision")
+        own = {name: getattr(self, name) for name in names}
         self.spec.check(asked.model_dump() | own)
         self.spec.check_licence(self.accepted)
         self.files()

@@ -150,7 +150,7 @@ def _spec(path: Path, found: Any) -> UpscalerSpec:
 class CommunityBackend:
     """See `Backend`: each frame by itself, whole; what follows the motion is `--steady`."""
 
-    window = Window()
+    window, builds = Window(), ()
 
     def __init__(self, choice: UpscalerChoice) -> None:
         from loguru import logger

@@ -138,8 +138,11 @@ class UpscaleJob:
         """Sentences on tracks that are not kept; raises BadInputError where sound or subtitles would be lost."""
         return [] if self.is_png else check_tracks(self.source, self.target)
 
-    def decides(self, hashes: dict[str, str]) -> dict[str, Any]:
-        """Everything that decides the bytes of the segments. format: grows where a source gives other pictures."""
+    def decides(self, hashes: dict[str, str], builds: tuple[str, ...] = ()) -> dict[str, Any]:
+        """Everything that decides the bytes of the segments. format: grows where a source gives other pictures.
+
+        builds: of the backend, where it is loaded; they count where a runtime or precision is asked for.
+        """
         gate = self.choice.spec.preset(self.choice.preset).gate
         return {
             "format": 4, "source": list(state_of(self.source)), "weights": hashes, "interlaced": self.interlaced,
@@ -148,9 +151,11 @@ class UpscaleJob:
             "trust": gate and [gate.soft, gate.sharp, gate.most], "knobs": self.enhance.model_dump(),
             "codec": [self.codec, self.crf, self.encoder_preset], "span": [self.span.start, self.span.end],
             "compare": self.compare, "segment": self.segment,
-        } | self._decides_too()  # fmt: skip
+        } | self._decides_too(builds)  # fmt: skip
 
-    def _decides_too(self) -> dict[str, Any]:
+    def _decides_too(self, builds: tuple[str, ...]) -> dict[str, Any]:
         """What keys of older checkpoints had not, where it is not as it was then."""
         since = {"seed": self.choice.seed, "prompt": self.choice.prompt, "filters": list(self.filters)}
+        if any(asked := [self.choice.runtime, self.choice.precision]):
+            since |= {"asked": asked, "builds": list(builds)}
         return {name: value for name, value in since.items() if value}

@@ -6,23 +6,26 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from src.catalog.upscalers import WeightFile
 from src.core.upscale_request import EnhanceSettings
 from src.upscaling.backends import Sizes, Stretch, UpscalerChoice, UpscaleRun, Window
+from src.upscaling.builds.opening import Opener
 from src.upscaling.enhance import finish
 from src.upscaling.runtime import NetworkRunner
 from src.upscaling.weights import load_network
 
 
 class NetworkBackend:
-    """See `Backend`. Raises as `UpscalerChoice.hashes` and `load_network` do."""
+    """See `Backend`. Raises as `UpscalerChoice.hashes`, `load_network`
+    and `Opener.open` do."""
 
     sizes = Sizes()
 
     def __init__(self, choice: UpscalerChoice) -> None:
         self.hashes = choice.hashes()
-        self.runners = [
-            NetworkRunner(load_network(file.path), choice.device) for file in choice.files()
-        ]
+        opened = [_runner(choice, file, self.hashes[file.name]) for file in choice.files()]
+        self.runners = [runner for runner, _ in opened]
+        self.builds = tuple(build for _, build in opened)
         self.gate = choice.spec.preset(choice.preset).gate
         self.name, self.scale = f"{choice.preset} {choice.scale}x", choice.scale
         self.window = Window(overlap=sum(runner.spec.context for runner in self.runners))
@@ -60,6 +63,13 @@ class NetworkBackend:
         asked is done.
         """
         return finish(made, source, self.scale, asked, self.gate)
+
+
+def _runner(choice: UpscalerChoice, file: WeightFile, sha256: str) -> tuple[NetworkRunner, str]:
+    """The runner of a pass, and the build that it runs."""
+    network = load_network(file.path).to(choice.device)
+    opened = Opener(network, file.path, sha256).open(choice.runtime, choice.precision)
+    return NetworkRunner(network, choice.device, form=opened.form), opened.build
 
 
 def _heard(batches: Iterator[np.ndarray], run: UpscaleRun) -> Iterator[np.ndarray]:

@@ -11,7 +11,7 @@ class UpscaleReport:
 
     resumed: frames that an earlier run had finished. damaged: how the source broke off, None where
     it is whole. lost: tracks that the container does not hold. seconds: of wall time, loading
-    included. sha256: of the file as published, "" for pictures.
+    included. sha256: of the file as published, "" for pictures. builds: what computed each pass.
     """
 
     target: Path
@@ -25,6 +25,7 @@ class UpscaleReport:
     damaged: str | None = None
     lost: list[str] = field(default_factory=list)
     sha256: str = ""
+    builds: tuple[str, ...] = ()
 
     @property
     def fps(self) -> float:

@@ -35,6 +35,8 @@ def resolve_job(request: UpscaleRequest, device: str | None = None) -> UpscaleJo
             prompt=request.prompt,
             detected=None if request.upscaler in load_upscalers() else spec,
             accepted=request.accept_licence,
+            runtime=request.runtime,
+            precision=request.precision,
         ),
         EnhanceSettings(**{name: getattr(request, name) for name in EnhanceSettings.model_fields}),
         codec=request.codec or usual_codec(request, device),

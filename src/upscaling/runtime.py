@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.core.devices import bf16_is_fast, core_count
+from src.core.devices import core_count
 from src.core.errors import NotFiniteError
 from src.core.finite import is_finite
 from src.core.memory import keep_freed_memory
+from src.upscaling.builds.forms import Form, usual_form
 from src.upscaling.network import VideoNetwork, pad_to_grid
 from src.upscaling.tiles import Tile, cut, side_for
 
@@ -46,16 +47,23 @@ def bytes_per_pixel(network: VideoNetwork) -> int:
 class NetworkRunner:
     """A network on a device.
 
-    device: "cpu" or "cuda"; on CUDA arithmetic is in bfloat16 where the GPU has it. budget: bytes that a forward may
-    take; None measures what is free. A forward that runs out of CUDA memory is tried again with half the batch.
+    device: "cpu" or "cuda". budget: bytes that a forward may take; None measures what is free. A
+    forward that runs out of CUDA memory is tried again with half the batch. form: what computes the
+    network; None takes the usual one of the device.
     """
 
-    def __init__(self, network: VideoNetwork, device: str = "cpu", budget: int | None = None) -> None:
+    def __init__(
+        self,
+        network: VideoNetwork,
+        device: str = "cpu",
+        budget: int | None = None,
+        form: Form | None = None,
+    ) -> None:
         keep_freed_memory()
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
         self.spec = network.spec
-        self.half = self.device.type == "cuda" and bf16_is_fast("cuda")
+        self.form = form or usual_form(self.network)
         self.budget = budget or int(SHARE * free_memory(self.device))
 
     def batch(self, height: int, width: int) -> Batch:
@@ -77,7 +85,9 @@ class NetworkRunner:
         grid, scale = self.spec.grid, self.spec.scale
         batch = self.batch(height + -height % grid, width + -width % grid)
         done, total = 0, len(frames) - before - after
-        cause = "bfloat16 on this GPU: try --device cpu" if self.half else "damaged weights: train or fetch them again"
+        cause = "damaged weights: train or fetch them again"
+        if "fp32" not in self.form.name:
+            cause = f"the arithmetic of {self.form.name}: try --precision fp32"
         while done < total:
             try:
                 for made in self._run(frames, before + done, after, condition, batch):
@@ -138,17 +148,16 @@ class NetworkRunner:
             return {}
         last = len(clip) - 1
         stacked = torch.cat([clip[[max(0, t - 1), t, min(last, t + 1)]].flatten(0, 1)[None] for t in need])
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            x, y = self.network.features(stacked, told.expand(len(need), -1))
+        x, y = self.form.features(stacked, told.expand(len(need), -1))
         return {t: (x[i : i + 1], y[i : i + 1]) for i, t in enumerate(need)}
 
     def _decode(self, clip: Tensor, body: range, known: dict[int, tuple[Tensor, Tensor]], told: Tensor) -> Tensor:
         last = len(clip) - 1
         around = [[known[min(max(t + step, 0), last)][1] for t in body] for step in (-1, 0, 1)]
         x = torch.cat([known[t][0] for t in body])
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            joined = tuple(torch.cat(part) for part in around)
-            return self.network.decode(clip[body.start : body.stop], x, joined, told.expand(len(body), -1))
+        before, own, after = (torch.cat(part) for part in around)
+        told = told.expand(len(body), -1)
+        return self.form.decode(clip[body.start : body.stop], x, (before, own, after), told)
 
     def _tiles(self, height: int, width: int, pixels: int) -> list[tuple[Tile, Tile]]:
         side, grid, halo = side_for(pixels, self.spec.grid, self.spec.halo), self.spec.grid, self.spec.halo

@@ -66,6 +66,9 @@ def upscale_video(
     lost = job.check()
     source = look_at(job)
     lost += [*job.tracks(), *source.told]
+    from src.upscaling.runtime import set_threads
+
+    set_threads(job.threads)  # before a backend measures which of its builds is fastest
     backend = backend or load_backend(job.choice)
     run = _Run(job, source, backend, listener, cancel or CancelToken(), ending or Ending())
     report = run.run()
@@ -88,16 +91,15 @@ class _Run:
         cancel: CancelToken,
         ending: Ending,
     ) -> None:
-        from src.upscaling.runtime import set_threads
-
-        set_threads(job.threads)
         self.job, self.backend, self.listener, self.cancel = job, backend, listener, cancel
         self.source, self.info, self.ending = source, source.info, ending
         self.video: VideoFormat | None = source.video
-        self.report = UpscaleReport(job.target, *job.shown_size(self.info))
+        self.report = UpscaleReport(
+            job.target, *job.shown_size(self.info), builds=backend.builds
+        )
         self.kept = Kept(job, self.video)
         self.smoother = TemporalSmoother(job.enhance.steady, backend.scale)
-        self.checkpoint = Checkpoint(job.target, job.decides(backend.hashes))
+        self.checkpoint = Checkpoint(job.target, job.decides(backend.hashes, backend.builds))
         self.checkpoint.sweep(list(source.state))
         if "measured" in (facts := self.checkpoint.facts()):
             backend.keep_to(facts["measured"])

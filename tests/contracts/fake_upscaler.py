@@ -38,6 +38,8 @@ class NearestBackend:
     diffusion upscalers do.
     """
 
+    builds = ()
+
     def __init__(self, choice: UpscalerChoice) -> None:
         self.name, self.scale, self.hashes = (
             f"nearest {choice.preset}",

@@ -141,6 +141,8 @@ def test_one_more_is_reached_by_the_command(registered, clip, tmp_path):
     (("--sharpen", 1), "--sharpen does not apply to upscaler nearest"),
     (("--guidance-scale", 7), "--guidance-scale does not apply to upscaler nearest"),
     (("--prompt", "a street"), "--prompt does not apply to upscaler nearest: it reads none"),
+    (("--runtime", "auto"), "--runtime does not apply to upscaler nearest: it has no optimised builds"),
+    (("--precision", "bf16"), "--precision does not apply to upscaler nearest: it has no optimised builds"),
     (("--scale", 8), "--scale is 8; for preset plain of nearest it must be 2 or 3"),
     (("--preset", "fast"), "--preset is 'fast'; it must be one of: plain, noisy"),
     (("--upscaler", "star"), "unknown upscaler 'star'; known: newsreel, nearest"),

@@ -110,7 +110,7 @@ def test_the_public_names_of_the_upscaler_are_frozen():
     flags = (
         "input output upscaler scale preset denoise deblock sharpen preserve_details steady guidance_scale codec crf "
         "encoder_preset interlaced start end overwrite compare device threads prompt seed filters finishers "
-        "accept_licence"
+        "accept_licence runtime precision"
     )
     assert set(UPSCALE_FIELDS) == names(flags) == set(UPSCALE) - {"json", "quiet"}
     form = {"scale": 4, "quality": "fast", "denoiseLevel": 0.1, "preserveDetails": True, "guideScale": None}

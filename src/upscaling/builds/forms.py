@@ -1,0 +1,73 @@
+"""A form of a network: what computes its two parts, whatever library that is."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from src.core.devices import bf16_is_fast
+from src.upscaling.network import VideoNetwork, following, previous
+
+Around = tuple[Tensor, Tensor, Tensor]
+"""Features at half size of the frame before, of the frame itself and of the frame after."""
+
+
+class Form(Protocol):
+    """Computes what `VideoNetwork.features` and `VideoNetwork.decode` compute, on tensors of the
+    network's device whose sides are multiples of its grid.
+
+    name: runtime and precision, such as "torch bf16".
+    """
+
+    name: str
+
+    def features(self, stacked: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        """See `VideoNetwork.features`."""
+        ...
+
+    def decode(self, frames: Tensor, x: Tensor, around: Around, told: Tensor) -> Tensor:
+        """See `VideoNetwork.decode`; float32."""
+        ...
+
+
+class TorchForm:
+    """The network itself. half: matrices and convolutions in bfloat16; where frames are sampled
+    stays in float32 (`alignment.py`).
+    """
+
+    def __init__(self, network: VideoNetwork, half: bool = False) -> None:
+        self.network, self.half = network, half
+        self.device = next(network.parameters()).device.type
+        self.name = f"torch {'bf16' if half else 'fp32'}"
+
+    def features(self, stacked: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        with self._arithmetic():
+            return self.network.features(stacked, told)
+
+    def decode(self, frames: Tensor, x: Tensor, around: Around, told: Tensor) -> Tensor:
+        with self._arithmetic():
+            return self.network.decode(frames, x, around, told)
+
+    def _arithmetic(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.half)
+
+
+def usual_form(network: VideoNetwork) -> TorchForm:
+    """What runs where nobody asks for another: torch, in bfloat16 on a GPU that has it."""
+    device = next(network.parameters()).device.type
+    return TorchForm(network, device == "cuda" and bf16_is_fast("cuda"))
+
+
+@torch.inference_mode()
+def enlarge_with(form: Form, frames: Tensor, told: Tensor) -> Tensor:
+    """A whole clip (T, 3, H, W) to (T, 3, sH, sW), frame by frame as the runner does it on a CPU."""
+    stacked = torch.cat([previous(frames[None]), frames[None], following(frames[None])], 2)[0]
+    parts = [form.features(one[None], told) for one in stacked]
+    last, made = len(frames) - 1, []
+    for t, frame in enumerate(frames):
+        before, own, after = (parts[min(max(t + step, 0), last)][1] for step in (-1, 0, 1))
+        made.append(form.decode(frame[None], parts[t][0], (before, own, after), told))
+    return torch.cat(made)
