@@ -30,10 +30,11 @@ NEEDS_TORCHAO = {"fp8", "int8"}
 
 
 def test_every_row_is_rehearsed_on_a_machine_that_lacks_what_a_bare_one_lacks(tmp_path):
-    flags = ["--rehearse", "--minutes", "8", "--out", str(tmp_path)]
+    out = tmp_path / "out"
+    flags = ["--rehearse", "--minutes", "8", "--out", str(out)]
     done = subprocess.run([sys.executable, "-c", BARE, *flags], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "card.json").read_text())
+    found = json.loads((out / "card.json").read_text())
     failed = {name: row["error"] for name, row in found["rows"].items() if "error" in row}
     assert set(failed) <= NEEDS_TORCHAO, failed
     assert all("torchao" in error or "Float8" in error or "fp8" in error.lower() for error in failed.values()), failed
@@ -43,7 +44,7 @@ def test_every_row_is_rehearsed_on_a_machine_that_lacks_what_a_bare_one_lacks(tm
     assert rows["cache"]["all_skipped"] > 0
     assert rows["adapter"]["on_again"] > 0
     assert len(rows["training"]["step"]) == 3
-    assert [path.name for path in tmp_path.iterdir()] == ["card.json"]
+    assert [path.name for path in out.iterdir()] == ["card.json"]
 
 
 def test_the_embedded_model_is_rehearsed_there_too(tmp_path):
