@@ -12,6 +12,7 @@ from av.error import FFmpegError
 
 from src.core.errors import BadInputError
 from src.media.frames import VideoInfo
+from src.media.priority import kept_priority
 
 os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 writes twenty lines on standard error otherwise; x265 has an option
 
@@ -89,7 +90,8 @@ def works(codec: str) -> bool:
         context.pix_fmt = "yuv422p10le" if codec == "prores_ks" else "yuv420p"
         context.time_base, context.framerate = Fraction(1, 25), Fraction(25)
         context.options = {"x265-params": "log-level=error"} if codec == "libx265" else {}
-        context.open()
+        with kept_priority():
+            context.open()
     except (FFmpegError, ValueError):
         return False
     return True

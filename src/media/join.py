@@ -19,6 +19,7 @@ from src.core.paths import beside
 from src.media.copied import copied, merged_packets
 from src.media.describe import rate_of
 from src.media.opening import open_file, open_output
+from src.media.priority import kept_priority
 from src.media.segments import VideoFormat, decoding_times, read_packets
 from src.media.span import Span
 from src.media.streams import video_stream
@@ -89,6 +90,8 @@ def _packets(
     main, tracks = _add_tracks(source, given, out, video)
     _count_on(given, out, main, video, span)
     _copy_chapters(given, out, span)
+    with kept_priority():
+        out.start_encoding()
     yield from merged_packets(
         _frames(folder, count, video, main, span), copied(given, timeline_of(source), tracks, span)
     )

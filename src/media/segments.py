@@ -23,6 +23,7 @@ from src.media.encoders import Encoder
 from src.media.frames import Frame, VideoInfo
 from src.media.opening import words
 from src.media.pixels import has_alpha
+from src.media.priority import kept_priority
 from src.media.writer import output_error
 
 CLEAR = "matroska_block_additional"
@@ -138,7 +139,8 @@ def open_encoder(video: VideoFormat) -> av.VideoCodecContext:
     video.configure(context)
     context.flags |= Flags.global_header
     try:
-        context.open()
+        with kept_priority():
+            context.open()
     except (FFmpegError, ValueError) as error:
         what = f"{video.width}x{video.height} in {video.layout}"
         raise BadInputError(f"{video.encoder.codec} does not encode {what} ({words(error)})") from None

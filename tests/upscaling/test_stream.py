@@ -1,5 +1,7 @@
 """Nothing is lost: each property on a file that FFmpeg made."""
 
+import os
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -59,6 +61,14 @@ def test_encoders(clip, enlarge, codec, name, preset):
     with VideoReader(out) as made:
         assert (made.info.width, made.info.height) == (96, 64)
         assert len(list(made)) == 12
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets threads be asked")
+def test_av1_leaves_the_scheduling_of_the_process_as_it_was(clip, enlarge):
+    """As root it would be of real time from then on, with all that it starts."""
+    enlarge(clip, "a.mkv", codec="av1", encoder_preset="12")
+    threads = [int(folder.name) for folder in Path("/proc/self/task").iterdir()]
+    assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_OTHER}
 
 
 def test_pictures(clip, enlarge, tmp_path):
