@@ -21,6 +21,14 @@ def _add_all(together, items):
     return threads, errors
 
 
+def _first_at_work(write, begun):
+    """A group commit whose first writer, the thread of item 0, has begun to write."""
+    together = GroupCommit(write)
+    first, _ = _add_all(together, [0])
+    assert begun.wait(10)
+    return together, first
+
+
 def test_what_comes_during_a_write_is_written_at_once_after_it():
     lots, begun, go = [], threading.Event(), threading.Event()
 
@@ -29,9 +37,7 @@ def test_what_comes_during_a_write_is_written_at_once_after_it():
         begun.set()
         assert go.wait(10)
 
-    together = GroupCommit(write)
-    first, _ = _add_all(together, [0])
-    assert begun.wait(10)
+    together, first = _first_at_work(write, begun)
     others, _ = _add_all(together, range(1, 20))
     while len(together._waiting) < 19:
         pass
@@ -73,9 +79,7 @@ def test_who_comes_while_the_lock_is_waited_for_is_of_the_same_lot():
         assert go.wait(10)
         lots.append(waiting())
 
-    together = GroupCommit(write)
-    first, _ = _add_all(together, [0])
-    assert begun.wait(10)
+    together, first = _first_at_work(write, begun)
     others, _ = _add_all(together, range(1, 5))
     while len(together._waiting) < 5:
         pass
@@ -128,9 +132,7 @@ def test_who_is_interrupted_while_waiting_leaves_the_line(monkeypatch):
         begun.set()
         assert go.wait(10)
 
-    together = GroupCommit(write)
-    first, _ = _add_all(together, [0])
-    assert begun.wait(10)
+    together, first = _first_at_work(write, begun)
 
     def interrupted(*_):
         raise KeyboardInterrupt

@@ -1,7 +1,9 @@
 """Tiny seeded networks in place of the shipped ones, and a clip to enlarge."""
 
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -104,3 +106,16 @@ def rich(tmp_path_factory, ffmpeg) -> Path:
         "-attach", folder / "note.txt", "-metadata:s:t", "mimetype=text/plain", path,
     )  # fmt: skip
     return path
+
+
+def times(path: Path, kind: str = "video", number: int = 0) -> list[Fraction]:
+    """Presentation times of a track's packets, in order."""
+    with av.open(str(path)) as container:
+        stream = getattr(container.streams, kind)[number]
+        return sorted(p.pts * p.time_base for p in container.demux(stream) if p.pts is not None and p.size)
+
+
+def payload(path: Path, kind: str, number: int) -> list[bytes]:
+    with av.open(str(path)) as container:
+        stream = getattr(container.streams, kind)[number]
+        return [bytes(packet) for packet in container.demux(stream) if packet.size]

@@ -12,18 +12,7 @@ from src.media.reader import VideoReader
 from src.media.span import Span
 from src.upscaling.job import UpscaleJob
 
-
-def times(path: Path, kind: str = "video", number: int = 0) -> list[Fraction]:
-    """Presentation times of a track's packets, in order."""
-    with av.open(str(path)) as container:
-        stream = getattr(container.streams, kind)[number]
-        return sorted(p.pts * p.time_base for p in container.demux(stream) if p.pts is not None and p.size)
-
-
-def payload(path: Path, kind: str, number: int) -> list[bytes]:
-    with av.open(str(path)) as container:
-        stream = getattr(container.streams, kind)[number]
-        return [bytes(packet) for packet in container.demux(stream) if packet.size]
+from .conftest import payload, times
 
 
 def test_vfr_times_sound_subtitles_chapters_and_metadata_are_kept(rich, enlarge):

@@ -2,10 +2,8 @@
 
 import os
 import sys
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 import pytest
@@ -16,20 +14,7 @@ from src.media.span import Span
 from src.upscaling.job import UpscaleJob
 from src.upscaling.stream import upscale_video
 
-from .conftest import UpscalerChoice, use_gate
-
-
-def times(path: Path, kind: str = "video", number: int = 0) -> list[Fraction]:
-    """Presentation times of a track's packets, in order."""
-    with av.open(str(path)) as container:
-        stream = getattr(container.streams, kind)[number]
-        return sorted(p.pts * p.time_base for p in container.demux(stream) if p.pts is not None and p.size)
-
-
-def payload(path: Path, kind: str, number: int) -> list[bytes]:
-    with av.open(str(path)) as container:
-        stream = getattr(container.streams, kind)[number]
-        return [bytes(packet) for packet in container.demux(stream) if packet.size]
+from .conftest import UpscalerChoice, payload, times, use_gate
 
 
 @pytest.mark.parametrize(("size", "count"), [("47x33", 3), ("16x16", 1), ("2x2", 2)])
