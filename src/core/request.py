@@ -18,6 +18,11 @@ Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 StepCount = Annotated[int, Field(ge=1, le=1000)]
 GuidanceScale = Annotated[float, Field(ge=0, le=50)]
 Threads = Annotated[int, Field(ge=1, le=1024)]
+Filters = Annotated[
+    tuple[str, ...],
+    Option("A filter that works on each frame before it is encoded; repeat for more.",
+           metavar="NAME", form=False),
+]  # fmt: skip
 
 
 class Request(Config):
@@ -143,11 +148,7 @@ class Request(Config):
     device: Annotated[Literal["auto", "cpu", "cuda"], Option("Where to compute", form=False)] = (
         "auto"
     )
-    filters: Annotated[
-        tuple[str, ...],
-        Option("A filter that works on each frame before it is encoded; repeat for more.",
-               metavar="NAME", form=False),
-    ] = ()  # fmt: skip
+    filters: Filters = ()
     finishers: Annotated[
         tuple[str, ...],
         Option("A finisher that works on the finished clip; repeat for more.", metavar="NAME",

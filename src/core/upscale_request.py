@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 
 from src.core.config import Config
 from src.core.option import Option, fields_of
-from src.core.request import Seed
+from src.core.request import Filters, Seed
 
 UPSCALER = "newsreel"
 """The upscaler that is taken where nobody names one; its presets are known by their names alone."""
@@ -121,11 +121,7 @@ class UpscaleRequest(EnhanceSettings):
         Annotated[int, Field(ge=1)] | None,
         Option("CPU threads of the network [all cores].", form=False),
     ] = None
-    filters: Annotated[
-        tuple[str, ...],
-        Option("A filter that works on each frame before it is encoded; repeat for more.",
-               metavar="NAME", form=False),
-    ] = ()  # fmt: skip
+    filters: Filters = ()
     finishers: Annotated[
         tuple[str, ...],
         Option("A finisher that works on the finished file; repeat for more.", metavar="NAME",
