@@ -1,1 +1,3 @@
-"""Measurements: run by hand, as `python -m benchmarks.NAME`; timings are never asserted in tests."""
+"""Measurements: run by hand, as `python -m benchmarks.NAME`;
+timings are never asserted in tests.
+"""

@@ -1,11 +1,12 @@
 """Twelve jobs as one batch against as many separate commands: seconds, ratio, peak memory.
 
-    python -m benchmarks.batch_throughput                         # three separate commands, extrapolated to twelve
-    python -m benchmarks.batch_throughput --separate 12           # all of them measured
-    python -m benchmarks.batch_throughput --page docs/benchmarks.md -- --prompts-per-forward 4
+    python -m benchmarks.batch_throughput                         # three separate commands,
+    extrapolated to twelve python -m benchmarks.batch_throughput --separate 12           # all of
+    them measured python -m benchmarks.batch_throughput --page docs/benchmarks.md --
+    --prompts-per-forward 4
 
-Both sides run the same jobs with the same seeds, each command a process of its own, with its start, imports, loading
-and warm-up. What stands after `--` goes to the batch. Prints JSON.
+Both sides run the same jobs with the same seeds, each command a process of its own, with its start,
+imports, loading and warm-up. What stands after `--` goes to the batch. Prints JSON.
 """
 
 import argparse
@@ -33,7 +34,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         file = shortened(arguments, folder)
-        separate = [alone(job.request, folder) for job in read_batch(file, {})[: arguments.separate]]
+        separate = [
+            alone(job.request, folder) for job in read_batch(file, {})[: arguments.separate]
+        ]
         batch = together(file, folder / "batch", arguments.options)
         found = report(arguments.count, separate, batch, stages(folder))
     print(json.dumps(found, indent=2))
@@ -46,7 +49,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--jobs-file", type=Path, default=JOBS)
     parser.add_argument("--model", default="nano")
     parser.add_argument("--count", type=int, default=12, help="jobs of the file that are taken")
-    parser.add_argument("--separate", type=int, default=3, help="separate commands that are measured")
+    parser.add_argument(
+        "--separate", type=int, default=3, help="separate commands that are measured"
+    )
     parser.add_argument("--page", type=Path, help="a page with a block 'batch' that gets the table")
     parser.add_argument("options", nargs="*", help="options of the batch, after --")
     return parser.parse_args()
@@ -70,7 +75,9 @@ def alone(request: Request, folder: Path) -> dict[str, float]:
     options = ["--output-path", str(target)]
     for name, value in request.model_dump(mode="json", exclude_defaults=True).items():
         if name == "set":
-            options += [part for slot, text in value.items() for part in ("--set", f"{slot}={text}")]
+            options += [
+                part for slot, text in value.items() for part in ("--set", f"{slot}={text}")
+            ]
         elif name == "score":
             options += ["--no-score"]
         elif name != "mode":
@@ -80,7 +87,15 @@ def alone(request: Request, folder: Path) -> dict[str, float]:
 
 def together(file: Path, target: Path, options: list[str]) -> dict[str, float]:
     """The batch command for all jobs."""
-    command = [sys.executable, "-m", "src.batch_processor", "--jobs-file", str(file), "--output-dir", str(target)]
+    command = [
+        sys.executable,
+        "-m",
+        "src.batch_processor",
+        "--jobs-file",
+        str(file),
+        "--output-dir",
+        str(target),
+    ]
     return timed([*command, *options], file.parent)
 
 
@@ -90,7 +105,9 @@ def timed(command: list[str], folder: Path) -> dict[str, float]:
     environment = os.environ | {"NEWSREEL_HOME": str(folder / "home")}
     log = folder / "log.txt"
     with log.open("w") as stream:
-        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=stream, stderr=stream)
+        process = subprocess.Popen(
+            command, cwd=REPOSITORY, env=environment, stdout=stream, stderr=stream
+        )
         _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - begin
@@ -98,23 +115,39 @@ def timed(command: list[str], folder: Path) -> dict[str, float]:
         shutil.copyfileobj(log.open(), sys.stderr)
         raise SystemExit(f"{command[2]} ended with {process.returncode}")
     cpu = usage.ru_utime + usage.ru_stime
-    return {"seconds": round(seconds, 2), "cpu_seconds": round(cpu, 2), "peak_rss_mb": usage.ru_maxrss >> 10}
+    return {
+        "seconds": round(seconds, 2),
+        "cpu_seconds": round(cpu, 2),
+        "peak_rss_mb": usage.ru_maxrss >> 10,
+    }
 
 
 def stages(folder: Path) -> dict[str, dict[str, float]]:
-    """Median seconds by stage of the batch's clips and of the separate ones, as their manifests say."""
+    """Median seconds by stage of the batch's clips and of the separate ones, as their manifests
+    say.
+    """
     found = {}
     for side in ("batch", "separate"):
-        files = [file for file in sorted((folder / side).glob("*.json")) if file.name != "report.json"]
+        files = [
+            file for file in sorted((folder / side).glob("*.json")) if file.name != "report.json"
+        ]
         costs = [json.loads(file.read_text(encoding="utf-8"))["costs"]["seconds"] for file in files]
-        found[side] = {name: round(statistics.median(each.get(name, 0.0) for each in costs), 4) for name in costs[0]}
+        found[side] = {
+            name: round(statistics.median(each.get(name, 0.0) for each in costs), 4)
+            for name in costs[0]
+        }
     return found
 
 
 def report(
-    count: int, separate: list[dict[str, float]], batch: dict[str, float], by_stage: dict[str, dict[str, float]]
+    count: int,
+    separate: list[dict[str, float]],
+    batch: dict[str, float],
+    by_stage: dict[str, dict[str, float]],
 ) -> dict[str, Any]:
-    """ratio: of throughputs. The time of all separate commands is the mean of those measured, times `count`."""
+    """ratio: of throughputs. The time of all separate commands is the mean of those measured, times
+    `count`.
+    """
     whole = statistics.fmean(one["seconds"] for one in separate) * count
     return {
         "jobs": count,
@@ -136,14 +169,17 @@ def as_table(found: dict[str, Any]) -> str:
     """The report as the page shows it."""
     count, measured = found["jobs"], found["separate_measured"]
     rows = [
-        (f"{count} separate commands", found["separate_seconds_for_all"], found["clips_per_hour"]["separate"],
-         max(one["peak_rss_mb"] for one in found["separate"])),
+        (f"{count} separate commands", found["separate_seconds_for_all"],
+         found["clips_per_hour"]["separate"], max(one["peak_rss_mb"] for one in found["separate"])),
         (f"one batch of {count}", found["batch"]["seconds"], found["clips_per_hour"]["batch"],
          found["batch"]["peak_rss_mb"]),
     ]  # fmt: skip
     note = f"extrapolated from {measured} of them" if found["extrapolated"] else "all measured"
     table = markdown_table(("", "Seconds", "Clips an hour", "Peak memory, MB"), rows)
-    return f"{table}\n\nThe batch has {found['ratio']:.2f} times the throughput (separate commands: {note})."
+    return (
+        f"{table}\n\nThe batch has {found['ratio']:.2f} times the throughput (separate commands: "
+        f"{note})."
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""One command for a borrowed card: every question that only a GPU can answer, in the order of their worth.
+"""One command for a borrowed card: every question that only a GPU can answer, in the order of their
+worth.
 
-    python -m benchmarks.card --wheels FOLDER                          # here: what a bare machine with PyTorch lacks
-    python -m benchmarks.card --minutes 9 --out FOLDER                 # there: no network, no weights
-    python -m benchmarks.card --publish FOLDER                         # here: figures into the docs and the planner
-    python -m benchmarks.card --rehearse --minutes 3 --out FOLDER      # every row, small, on a CPU
-    python -m benchmarks.card --part nano --minutes 7 --out FOLDER     # there: the embedded model's weights
+    python -m benchmarks.card --wheels FOLDER                          # here: what a bare machine
+    with PyTorch lacks python -m benchmarks.card --minutes 9 --out FOLDER                 # there:
+    no network, no weights python -m benchmarks.card --publish FOLDER                         #
+    here: figures into the docs and the planner python -m benchmarks.card --rehearse --minutes 3
+    --out FOLDER      # every row, small, on a CPU python -m benchmarks.card --part nano --minutes 7
+    --out FOLDER     # there: the embedded model's weights
 
-The 5B's architecture with random weights. Each row stands alone: what fails is written down and the next one begins;
-results are written after each, and the run ends in time whatever hangs.
+The 5B's architecture with random weights. Each row stands alone: what fails is written down and the
+next one begins; results are written after each, and the run ends in time whatever hangs.
 """
 
 import argparse
@@ -36,7 +38,9 @@ def main() -> None:
             from benchmarks.card_publish import publish
 
             publish_weights(arguments.publish)
-            if (arguments.publish / RESULT).is_file() or not (arguments.publish / WEIGHTS).is_file():
+            if (arguments.publish / RESULT).is_file() or not (
+                arguments.publish / WEIGHTS
+            ).is_file():
                 publish(arguments.publish / RESULT, arguments.page)
         else:
             measure(arguments)
@@ -47,20 +51,40 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="folder for the results")
     parser.add_argument("--minutes", type=float, default=9.0)
     parser.add_argument("--part", choices=[*PARTS, "all"], default="measure")
-    parser.add_argument("--start", type=Path, metavar="PIPELINE", help="part nano: weights to go on from")
-    parser.add_argument("--rehearse", action="store_true", help="every row on a tiny architecture, on the CPU")
-    parser.add_argument("--wheels", type=Path, metavar="FOLDER", help="collect the packages that a bare machine lacks")
-    parser.add_argument("--publish", type=Path, metavar="FOLDER", help="write a folder's results into the docs")
-    parser.add_argument("--page", type=Path, default=Path("docs/benchmarks.md"), help="the page that --publish writes")
+    parser.add_argument(
+        "--start", type=Path, metavar="PIPELINE", help="part nano: weights to go on from"
+    )
+    parser.add_argument(
+        "--rehearse", action="store_true", help="every row on a tiny architecture, on the CPU"
+    )
+    parser.add_argument(
+        "--wheels",
+        type=Path,
+        metavar="FOLDER",
+        help="collect the packages that a bare machine lacks",
+    )
+    parser.add_argument(
+        "--publish", type=Path, metavar="FOLDER", help="write a folder's results into the docs"
+    )
+    parser.add_argument(
+        "--page",
+        type=Path,
+        default=Path("docs/benchmarks.md"),
+        help="the page that --publish writes",
+    )
     return parser.parse_args()
 
 
 def measure(arguments: argparse.Namespace) -> None:
-    """Run the parts, each with its share of the minutes. Raises BadInputError before anything is built."""
+    """Run the parts, each with its share of the minutes. Raises BadInputError before anything is
+    built.
+    """
     if arguments.out is None:
         raise BadInputError("--out FOLDER is needed: results are written there after each row")
     if not 0 < arguments.minutes <= 600:
-        raise BadInputError(f"--minutes is {arguments.minutes:g}; it must be above 0 and at most 600")
+        raise BadInputError(
+            f"--minutes is {arguments.minutes:g}; it must be above 0 and at most 600"
+        )
     check_device(arguments.rehearse)
     end = time.monotonic() + 60 * arguments.minutes
     names = list(PARTS) if arguments.part == "all" else [arguments.part]
@@ -74,7 +98,9 @@ def check_device(rehearse: bool) -> None:
     import torch
 
     if not rehearse and not torch.cuda.is_available():
-        raise BadInputError("no CUDA device is visible here; --rehearse runs every row small on the CPU")
+        raise BadInputError(
+            "no CUDA device is visible here; --rehearse runs every row small on the CPU"
+        )
 
 
 def measure_card(arguments: argparse.Namespace, end: float) -> None:
@@ -87,15 +113,21 @@ def measure_card(arguments: argparse.Namespace, end: float) -> None:
 
 
 def train_card(arguments: argparse.Namespace, end: float) -> None:
-    """The part `nano`: the embedded model, from nothing or from --start; ends early enough to write its weights."""
+    """The part `nano`: the embedded model, from nothing or from --start; ends early enough to write
+    its weights.
+    """
     from benchmarks.card_nano import train
 
     minutes = max(0.0, end - time.monotonic() - (2 if arguments.rehearse else WRITING_SECONDS)) / 60
-    print(json.dumps(train(minutes, arguments.out, arguments.rehearse, arguments.start)), flush=True)
+    print(
+        json.dumps(train(minutes, arguments.out, arguments.rehearse, arguments.start)), flush=True
+    )
 
 
 def publish_weights(folder: Path) -> None:
-    """Put the parts of a pipeline together, if any came back, beside them: its table decides what becomes of it."""
+    """Put the parts of a pipeline together, if any came back, beside them: its table decides what
+    becomes of it.
+    """
     from benchmarks.card_nano import unpack
 
     if (folder / WEIGHTS).is_file():
@@ -103,8 +135,13 @@ def publish_weights(folder: Path) -> None:
         print(f"{pipeline}: measure it with python -m src.evaluation.embedded --model {pipeline}")
 
 
-PARTS: dict[str, Callable[[argparse.Namespace, float], None]] = {"nano": train_card, "measure": measure_card}
-"""What the command can do with a card's minutes, by name; `--part all` does all of it, in this order."""
+PARTS: dict[str, Callable[[argparse.Namespace, float], None]] = {
+    "nano": train_card,
+    "measure": measure_card,
+}
+"""What the command can do with a card's minutes, by name; `--part all` does all of it, in this
+order.
+"""
 
 
 if __name__ == "__main__":

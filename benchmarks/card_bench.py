@@ -1,4 +1,6 @@
-"""What the rows of `benchmarks.card` share: one pipeline with random weights, clocks, peaks, plans."""
+"""What the rows of `benchmarks.card` share: one pipeline with random weights, clocks, peaks,
+plans.
+"""
 
 import gc
 import statistics
@@ -28,8 +30,12 @@ Told = dict[str, Any]
 FAMILY = family_named("cogvideox")
 PROMPT = "press briefing, push in"
 SMALL_SPEC = ModelSpec(
-    id="small", family="cogvideox", description="a rehearsal", native=Size(width=64, height=48),
-    max_sequence_length=32, licence="",
+    id="small",
+    family="cogvideox",
+    description="a rehearsal",
+    native=Size(width=64, height=48),
+    max_sequence_length=32,
+    licence="",
 )
 
 
@@ -69,17 +75,19 @@ class Bench:
     def session(self, **fields: Any) -> Session:
         """A session of the pipeline as it is now; loading changes nothing."""
         key = SessionKey(
-            model=self.spec.id, source="random", device=self.device.type, dtype=str(self.dtype).removeprefix("torch."),
-            **{"vae": "fast"} | fields,
+            model=self.spec.id, source="random", device=self.device.type,
+            dtype=str(self.dtype).removeprefix("torch."), **{"vae": "fast"} | fields,
         )  # fmt: skip
         return Session(key, Path("none"), lambda *_: self.pipe)
 
     def plan(self, session: Session, guidance: tuple[float, ...], **fields: Any) -> Plan:
         usual: dict[str, Any] = {
-            "mode": "optimized", "profile": "card", "weights": {}, "image_sha256": "", "fit": "cover", "prompt": PROMPT,
-            "negative_prompt": "", "max_sequence_length": self.spec.max_sequence_length, "scheduler": "checkpoint",
+            "mode": "optimized", "profile": "card", "weights": {}, "image_sha256": "",
+            "fit": "cover", "prompt": PROMPT, "negative_prompt": "",
+            "max_sequence_length": self.spec.max_sequence_length, "scheduler": "checkpoint",
             "num_frames": self.frames, "fps": self.spec.defaults.fps, "native": self.spec.native,
-            "delivered": self.spec.native, "upscaler": "lanczos", "seed": 0, "score": False, "cache": Cache(),
+            "delivered": self.spec.native, "upscaler": "lanczos", "seed": 0, "score": False,
+            "cache": Cache(),
         }  # fmt: skip
         visited = FAMILY.timesteps(len(guidance), self.spec, stock=False)
         steps = {"session": session.key, "timesteps": visited.timesteps, "guidance": guidance}
@@ -95,7 +103,9 @@ class Bench:
         """Seconds of each denoising step, without decoding."""
         session.load()
         clock = Clock(self.synchronize)
-        session.denoise_together([self.plan(session, guidance, **fields)], [self.pixels], clock, CancelToken())
+        session.denoise_together(
+            [self.plan(session, guidance, **fields)], [self.pixels], clock, CancelToken()
+        )
         return clock.steps
 
     def clip(
@@ -104,7 +114,9 @@ class Bench:
         """Seconds of each denoising step, and of each stage, of a whole clip."""
         session.load()
         clock, watch = Clock(self.synchronize), Stopwatch()
-        made = session.run(self.plan(session, guidance, **fields), self.pixels, watch, clock, CancelToken())
+        made = session.run(
+            self.plan(session, guidance, **fields), self.pixels, watch, clock, CancelToken()
+        )
         count = sum(1 for _ in made)
         self.synchronize()
         if count != self.frames:
@@ -137,10 +149,15 @@ class Bench:
         if self.device.type == "cpu":
             return {}
         allocated, reserved = torch.cuda.max_memory_allocated(), torch.cuda.max_memory_reserved()
-        return {"peak_allocated_gb": round(allocated / 1e9, 2), "peak_reserved_gb": round(reserved / 1e9, 2)}
+        return {
+            "peak_allocated_gb": round(allocated / 1e9, 2),
+            "peak_reserved_gb": round(reserved / 1e9, 2),
+        }
 
     def counted_gb(self, name: str, tiling: bool = False) -> float | None:
-        """What the planner counts for a profile; None for the tiny architecture, which it knows nothing of."""
+        """What the planner counts for a profile; None for the tiny architecture, which it knows
+        nothing of.
+        """
         if self.rehearse:
             return None
         profile = find_profile(name).model_copy(update={"tiling": tiling})
@@ -153,7 +170,9 @@ class Bench:
 
 
 class Clock:
-    """Listens to a run: seconds of each denoising step, the first one's from the end of encoding on."""
+    """Listens to a run: seconds of each denoising step, the first one's from the end of encoding
+    on.
+    """
 
     def __init__(self, synchronize: Callable[[], None]) -> None:
         self.steps: list[float] = []

@@ -17,10 +17,14 @@ def flow(bench: Bench, told: Told) -> None:
     from src.motion.tvl1_torch import TorchFlow
 
     pairs, height, width = (2, 32, 48) if bench.rehearse else (48, 480, 720)
-    noise = np.random.default_rng(0).integers(0, 255, (pairs + 1, height // 8, width // 8), np.uint8)
+    noise = np.random.default_rng(0).integers(
+        0, 255, (pairs + 1, height // 8, width // 8), np.uint8
+    )
     frames = noise.repeat(8, axis=1).repeat(8, axis=2)
     backend = TorchFlow(TVL1Params(), bench.device.type)
-    told["first"], *rest = bench.seconds(lambda: backend.flow(frames[:-1], frames[1:]), 2 if bench.rehearse else 3)
+    told["first"], *rest = bench.seconds(
+        lambda: backend.flow(frames[:-1], frames[1:]), 2 if bench.rehearse else 3
+    )
     told["pairs"], told["warm"] = pairs, median(rest)
 
 
@@ -53,7 +57,9 @@ def _enlarge(network: Any, frames: np.ndarray, size: Any) -> None:
 
 
 def training(bench: Bench, told: Told) -> None:
-    """Three steps of LoRA at rank 64: bf16 base, checkpointing, the v-objective on one random clip."""
+    """Three steps of LoRA at rank 64: bf16 base, checkpointing,
+    the v-objective on one random clip.
+    """
     from peft import LoraConfig
 
     bench.build()
@@ -76,7 +82,9 @@ def _train_step(bench: Bench, transformer: Any, optimizer: torch.optim.Optimizer
     frames = (bench.frames - 1) // 4 + 1
     make = {"device": bench.device, "dtype": bench.dtype}
     latents = torch.randn(1, frames, config.in_channels, size.height // 8, size.width // 8, **make)
-    rotary = bench.pipe._prepare_rotary_positional_embeddings(size.height, size.width, frames, bench.device)
+    rotary = bench.pipe._prepare_rotary_positional_embeddings(
+        size.height, size.width, frames, bench.device
+    )
     text = torch.randn(1, spec.max_sequence_length, config.text_embed_dim, **make)
     timestep = torch.tensor([500], device=bench.device)
     made = transformer(latents, text, timestep, image_rotary_emb=rotary, return_dict=False)[0]

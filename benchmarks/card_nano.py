@@ -1,6 +1,8 @@
-"""The part `nano` of `benchmarks.card`: minutes in, the embedded model's weights in files that travel out.
+"""The part `nano` of `benchmarks.card`: minutes in, the embedded model's weights in files that
+travel out.
 
-What leaves is the pipeline as a tar file in parts under 16 MB, and `nano.json`: steps, clips seen, clips a second.
+What leaves is the pipeline as a tar file in parts under 16 MB, and `nano.json`: steps, clips seen,
+clips a second.
 """
 
 from __future__ import annotations
@@ -17,18 +19,30 @@ from src.core.config import load_config
 from src.core.errors import MissingFileError
 from src.core.paths import CONFIGS
 from src.pipelines.blueprint import NANO, TINY_NANO, Blueprint
-from src.recipes.embedded.run import STAGES, Slice, export_embedded, start_from, train_slice, usual_stages
+from src.recipes.embedded.run import (
+    STAGES,
+    Slice,
+    export_embedded,
+    start_from,
+    train_slice,
+    usual_stages,
+)
 from src.recipes.embedded.settings import EmbeddedSettings
 
 PART = 15_000_000
 """Bytes of a file that leaves, at most."""
 SETTINGS = CONFIGS / "training" / "embedded_card.yaml"
 CPU_CLIPS_AN_HOUR = 2100
-"""Clips that one core trains in an hour with configs/training/embedded.yaml: 2.4 a step, one step in 4.1 s."""
+"""Clips that one core trains in an hour with configs/training/embedded.yaml: 2.4 a step, one step
+in 4.1 s.
+"""
 
 
-def train(minutes: float, out: Path, rehearse: bool, start: Path | None = None) -> dict[str, float | str]:
-    """Train for `minutes` and leave weights and figures in `out`. start: an exported pipeline to go on from.
+def train(
+    minutes: float, out: Path, rehearse: bool, start: Path | None = None
+) -> dict[str, float | str]:
+    """Train for `minutes` and leave weights and figures in `out`. start: an exported pipeline to go
+    on from.
 
     Raises what a stage raises, after what has been trained until then is left in `out`.
     """
@@ -40,7 +54,9 @@ def train(minutes: float, out: Path, rehearse: bool, start: Path | None = None) 
         start_from(start, folder, blueprint)
     failure = _train_or_export(settings, folder, minutes, blueprint)
     pack(folder / "pipeline", Path(out))
-    figures = figures_of(folder, settings) | ({"error": f"{type(failure).__name__}: {failure}"} if failure else {})
+    figures = figures_of(folder, settings) | (
+        {"error": f"{type(failure).__name__}: {failure}"} if failure else {}
+    )
     (Path(out) / "nano.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     shutil.rmtree(folder)
     if failure:
@@ -51,7 +67,9 @@ def train(minutes: float, out: Path, rehearse: bool, start: Path | None = None) 
 def _train_or_export(
     settings: EmbeddedSettings, folder: Path, minutes: float, blueprint: Blueprint
 ) -> Exception | None:
-    """Train; where a stage fails, its error, after the newest checkpoints of all stages are exported."""
+    """Train; where a stage fails, its error, after the newest checkpoints of all stages are
+    exported.
+    """
     try:
         train_slice(settings, folder, Slice(minutes, usual_stages(folder), fit=True), blueprint)
     except Exception as error:
@@ -108,10 +126,14 @@ def pack(pipeline: Path, out: Path) -> list[Path]:
 
 
 def unpack(folder: Path, to: Path) -> Path:
-    """The parts in `folder` as a pipeline in `to`, which keeps its README. Raises MissingFileError without parts."""
+    """The parts in `folder` as a pipeline in `to`, which keeps its README. Raises MissingFileError
+    without parts.
+    """
     parts = sorted(folder.glob("nano.tar.*"))
     if not parts:
-        raise MissingFileError(f"{folder} holds no nano.tar.00; give the folder that came back from the card")
+        raise MissingFileError(
+            f"{folder} holds no nano.tar.00; give the folder that came back from the card"
+        )
     fresh = to.with_name(f".{to.name}.partial")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)

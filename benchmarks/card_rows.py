@@ -30,14 +30,20 @@ def environment(bench: Bench, told: Told) -> None:
     """Versions, the rate of matrix products, and attention by kernel at the 5B's shape."""
     on_card = bench.device.type == "cuda"
     told["device"] = torch.cuda.get_device_name() if on_card else platform.processor() or "CPU"
-    told["versions"] = {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()}
+    told["versions"] = {name: _version(name) for name in PACKAGES} | {
+        "python": platform.python_version()
+    }
     told["cudnn"] = torch.backends.cudnn.version()
     size = 256 if bench.rehearse else 8192
-    left, right = (torch.randn(size, size, device=bench.device, dtype=bench.dtype) for _ in range(2))
+    left, right = (
+        torch.randn(size, size, device=bench.device, dtype=bench.dtype) for _ in range(2)
+    )
     seconds = min(bench.seconds(lambda: left @ right, 10)[2:])
     told["matrix_tflops"] = round(2 * size**3 / max(seconds, 1e-9) / 1e12, 2)
     shape = (1, 2, 64, 16) if bench.rehearse else (1, 48, 17_776, 64)
-    query, key, value = (torch.randn(shape, device=bench.device, dtype=bench.dtype) for _ in range(3))
+    query, key, value = (
+        torch.randn(shape, device=bench.device, dtype=bench.dtype) for _ in range(3)
+    )
     told["stock_kernel"] = int(torch._fused_sdp_choice(query, key, value))
     told["attention_seconds"] = {
         "stock": median(bench.seconds(lambda: F.scaled_dot_product_attention(query, key, value)))
@@ -53,7 +59,9 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def _kernel_seconds(bench: Bench, backends: list[Any], parts: tuple[torch.Tensor, ...]) -> float | str:
+def _kernel_seconds(
+    bench: Bench, backends: list[Any], parts: tuple[torch.Tensor, ...]
+) -> float | str:
     try:
         with sdpa_kernel(backends):
             return median(bench.seconds(lambda: F.scaled_dot_product_attention(*parts)))
@@ -136,7 +144,9 @@ def cache(bench: Bench, told: Told) -> None:
     """A first-block cache around compiled blocks: nothing skipped, and all that can be."""
     session = compiled(bench)
     for name, threshold in (("nothing_skipped", 0.0), ("all_skipped", 1e9)):
-        steps = bench.steps(session, (GUIDED,) * 4, cache=Cache(name="first_block", threshold=threshold))
+        steps = bench.steps(
+            session, (GUIDED,) * 4, cache=Cache(name="first_block", threshold=threshold)
+        )
         told[name] = median(steps[1:])
     told["counted_gb"] = bench.counted_gb("fast")
 
@@ -148,7 +158,9 @@ def adapter(bench: Bench, told: Told) -> None:
         file = _adapter_file(bench, Path(folder) / "adapter.safetensors")
         for name, adapters in (("on", (file,)), ("off", ()), ("on_again", (file,))):
             session.adapters = adapters
-            steps = bench.steps(session, (GUIDED,) * 4, adapters=tuple(one.reference for one in adapters))
+            steps = bench.steps(
+                session, (GUIDED,) * 4, adapters=tuple(one.reference for one in adapters)
+            )
             told[f"first_{name}"], told[name] = steps[0], median(steps[1:])
 
 
@@ -171,14 +183,17 @@ def fp8(bench: Bench, told: Told) -> None:
 
     bench.build()
     quantize_(
-        bench.pipe.transformer.transformer_blocks, Float8DynamicActivationFloat8WeightConfig(granularity=PerRow())
+        bench.pipe.transformer.transformer_blocks,
+        Float8DynamicActivationFloat8WeightConfig(granularity=PerRow()),
     )
     steps = bench.steps(compiled(bench), (GUIDED,) * 4)
     told["first"], told["guided"] = steps[0], median(steps[1:])
 
 
 def offload(bench: Bench, told: Told) -> None:
-    """The text encoder streamed and the transformer moved whole; then the transformer streamed, decoded in tiles."""
+    """The text encoder streamed and the transformer moved whole; then the transformer streamed,
+    decoded in tiles.
+    """
     session = compiled_for_offload(bench, "model")
     steps, told["model_stages"] = bench.clip(session, (GUIDED,) * 3)
     told["model"] = median(steps[1:])
@@ -218,9 +233,10 @@ def int8(bench: Bench, told: Told) -> None:
 
 
 ROWS = (
-    Row("environment", 20, environment), Row("build", 20, build), Row("stock", 30, stock), Row("decode", 20, decode),
-    Row("blocks", 60, blocks), Row("cache", 20, cache), Row("adapter", 60, adapter), Row("fp8", 60, fp8),
-    Row("lean", 40, lean), Row("offload", 60, offload), Row("int8", 50, int8), Row("flow", 25, flow),
+    Row("environment", 20, environment), Row("build", 20, build), Row("stock", 30, stock),
+    Row("decode", 20, decode), Row("blocks", 60, blocks), Row("cache", 20, cache),
+    Row("adapter", 60, adapter), Row("fp8", 60, fp8), Row("lean", 40, lean),
+    Row("offload", 60, offload), Row("int8", 50, int8), Row("flow", 25, flow),
     Row("upscaler", 25, upscaler), Row("training", 40, training),
     Row("decoder_compiled", 200, decoder_compiled),
 )  # fmt: skip

@@ -1,4 +1,6 @@
-"""How the rows of `benchmarks.card` are run: each in its own time, and the results written after each."""
+"""How the rows of `benchmarks.card` are run: each in its own time, and the results written after
+each.
+"""
 
 import faulthandler
 import json
@@ -25,8 +27,8 @@ class OutOfTime(Exception):
 class Row:
     """One question.
 
-    seconds: what it takes on a card, about; after LONGEST times that it is stopped. run: fills the answer; raises
-    where it fails.
+    seconds: what it takes on a card, about; after LONGEST times that it is stopped. run: fills the
+    answer; raises where it fails.
     """
 
     name: str
@@ -34,8 +36,12 @@ class Row:
     run: Callable[[Any, dict[str, Any]], None]
 
 
-def run_rows(rows: tuple[Row, ...], bench: Any, out: Path, end: float, head: dict[str, Any]) -> dict[str, Any]:
-    """Every row in its own try until `end` (of `time.monotonic`); returns and writes what they found."""
+def run_rows(
+    rows: tuple[Row, ...], bench: Any, out: Path, end: float, head: dict[str, Any]
+) -> dict[str, Any]:
+    """Every row in its own try until `end` (of `time.monotonic`); returns and writes what they
+    found.
+    """
     found = head | {"rows": {}}
     for row in rows:
         found["rows"][row.name] = told = {}
@@ -43,7 +49,9 @@ def run_rows(rows: tuple[Row, ...], bench: Any, out: Path, end: float, head: dic
         if found.get("fatal"):
             told["error"] = f"not run: {found['fatal']}"
         elif left < (0 if head.get("rehearsal") else row.seconds / 2):
-            told["error"] = f"not run: it takes about {row.seconds:.0f} s, {max(left, 0):.0f} s were left"
+            told["error"] = (
+                f"not run: it takes about {row.seconds:.0f} s, {max(left, 0):.0f} s were left"
+            )
         else:
             _run_row(row, bench, told, max(left, 1.0))
             if told.get("fatal"):

@@ -1,4 +1,6 @@
-"""The packages that a bare machine with PyTorch, transformers, accelerate and peft lacks, as wheels in a folder."""
+"""The packages that a bare machine with PyTorch, transformers, accelerate and peft lacks, as wheels
+in a folder.
+"""
 
 import re
 import subprocess
@@ -13,10 +15,19 @@ WITH_DEPENDENCIES = ("pydantic",)
 ALONE = ("diffusers", "loguru", "torchao", "PyYAML", "psutil", "pillow")
 UNPINNED = ("importlib-metadata", "zipp")
 """diffusers asks for these two, of any version."""
-TARGET = ("--python-version", "3.12", "--platform", "manylinux_2_28_x86_64", "--platform", "manylinux2014_x86_64")
+TARGET = (
+    "--python-version",
+    "3.12",
+    "--platform",
+    "manylinux_2_28_x86_64",
+    "--platform",
+    "manylinux2014_x86_64",
+)
 LIMIT = 30_000_000
 PHOTOGRAPHS = "photographs.npz"
-"""What the part `nano` paints its canvases from, in place of scikit-image's wheel and those that it needs."""
+"""What the part `nano` paints its canvases from, in place of scikit-image's wheel and those that it
+needs.
+"""
 
 
 def collect(folder: Path) -> str:
@@ -31,11 +42,14 @@ def collect(folder: Path) -> str:
     pack_photographs(folder / PHOTOGRAPHS)
     size = sum(file.stat().st_size for file in (folder / PHOTOGRAPHS, *folder.glob("*.whl")))
     if size > LIMIT:
-        raise BadInputError(f"the wheels in {folder} are {size / 1e6:.1f} MB; {LIMIT / 1e6:.0f} MB is the limit")
+        raise BadInputError(
+            f"the wheels in {folder} are {size / 1e6:.1f} MB; {LIMIT / 1e6:.0f} MB is the limit"
+        )
     count = len(list(folder.glob("*.whl")))
     return (
         f"{count} wheels, {size / 1e6:.1f} MB; on the card's machine: "
-        f"python3 -m pip install --no-index --no-deps {folder}/*.whl && export {PACKED}={folder / PHOTOGRAPHS} && "
+        f"python3 -m pip install --no-index --no-deps {folder}/*.whl && export "
+        f"{PACKED}={folder / PHOTOGRAPHS} && "
         "python3 -m benchmarks.card --minutes 9 --out outputs/card"
     )
 
@@ -43,14 +57,33 @@ def collect(folder: Path) -> str:
 def pinned() -> dict[str, str]:
     """Every `name==version` of the requirement files, by name in lower case."""
     files = ("requirements.txt", "requirements-quantize.txt")
-    lines = [line for name in files for line in (REPOSITORY / name).read_text(encoding="utf-8").splitlines()]
+    lines = [
+        line
+        for name in files
+        for line in (REPOSITORY / name).read_text(encoding="utf-8").splitlines()
+    ]
     found = (re.match(r"([A-Za-z0-9_.-]+)(\[[a-z]+\])?==([^;\s]+)", line) for line in lines)
     return {match[1].lower(): f"{match[1]}=={match[3]}" for match in found if match}
 
 
 def _pip(folder: Path, packages: list[str], *flags: str) -> None:
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--only-binary=:all:", *TARGET, *flags, "-d", folder]
-    done = subprocess.run([*map(str, command), *packages], check=False, capture_output=True, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--only-binary=:all:",
+        *TARGET,
+        *flags,
+        "-d",
+        folder,
+    ]
+    done = subprocess.run(
+        [*map(str, command), *packages], check=False, capture_output=True, text=True
+    )
     if done.returncode:
-        reason = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["no reason given"]
+        reason = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [
+            "no reason given"
+        ]
         raise BadInputError(f"pip could not fetch {', '.join(packages)}: {reason[-1]}")

@@ -1,9 +1,11 @@
-"""What our loop costs beside the stock pipeline at equal settings: wall time as a ratio, in one process.
+"""What our loop costs beside the stock pipeline at equal settings: wall time as a ratio, in one
+process.
 
     python -m benchmarks.loop_overhead --model nano --steps 4 --repeats 5
 
-Both run the same loaded pipeline, unmodified VAE, same seed, turn by turn, so that a noisy machine disturbs both;
-the ratio is of the medians. The frames are compared too: a faster loop with other frames is worth nothing.
+Both run the same loaded pipeline, unmodified VAE, same seed, turn by turn, so that a noisy machine
+disturbs both; the ratio is of the medians. The frames are compared too: a faster loop with other
+frames is worth nothing.
 """
 
 import argparse
@@ -41,7 +43,11 @@ def main() -> None:
     for _ in range(arguments.repeats):
         for name, plan in plans.items():
             seconds[name].append(run(session, plan, pixels)[0])
-    print(json.dumps(report(arguments, seconds, np.array_equal(frames["stock"], frames["ours"])), indent=2))
+    print(
+        json.dumps(
+            report(arguments, seconds, np.array_equal(frames["stock"], frames["ours"])), indent=2
+        )
+    )
 
 
 def parse() -> argparse.Namespace:
@@ -55,7 +61,11 @@ def parse() -> argparse.Namespace:
 def plan_for(arguments: argparse.Namespace, mode: str) -> Plan:
     """The same settings for both; the session key is always that of the unmodified VAE."""
     request = Request(
-        input_image=SAMPLE, prompt="pan left", mode=mode, num_inference_steps=arguments.steps, guidance_scale=3.0
+        input_image=SAMPLE,
+        prompt="pan left",
+        mode=mode,
+        num_inference_steps=arguments.steps,
+        guidance_scale=3.0,
     )
     plan = resolve(request, find_model(arguments.model), probe(), load_templates(), {}, "", 1)[0]
     key = plan.session.model_copy(update={"vae": "stock"})
@@ -68,14 +78,18 @@ def run(session: Session, plan: Plan, pixels: np.ndarray) -> tuple[float, np.nda
     return time.perf_counter() - begin, frames
 
 
-def report(arguments: argparse.Namespace, seconds: dict[str, list[float]], same: bool) -> dict[str, object]:
+def report(
+    arguments: argparse.Namespace, seconds: dict[str, list[float]], same: bool
+) -> dict[str, object]:
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     return {
         "model": arguments.model,
         "steps": arguments.steps,
         "repeats": arguments.repeats,
         "frames_equal": same,
-        "seconds": {name: [round(value, 3) for value in values] for name, values in seconds.items()},
+        "seconds": {
+            name: [round(value, 3) for value in values] for name, values in seconds.items()
+        },
         "ratio_of_medians": round(medians["ours"] / medians["stock"], 4),
     }
 

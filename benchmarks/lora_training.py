@@ -1,13 +1,16 @@
-"""What the cache is worth: the same training loop with encodings from disk, and with VAE and T5 inside it.
+"""What the cache is worth: the same training loop with encodings from disk, and with VAE and T5
+inside it.
 
     python -m benchmarks.lora_training                       # the embedded model on the demo clips
-    python -m benchmarks.lora_training --large               # 5B architecture, random weights, on CUDA
-    python -m benchmarks.lora_training --large --small       # a tiny architecture on any device: checks the script
+    python -m benchmarks.lora_training --large               # 5B architecture, random weights, on
+    CUDA python -m benchmarks.lora_training --large --small       # a tiny architecture on any
+    device: checks the script
 
-The loop with encoders does what trainers do that redraw the image noise at each step: decode the video, encode
-it, encode the first frame with fresh noise, encode the caption. Same model, batch, clips, process; blocks take turns,
-the ratio is of the medians. Start-up is what comes before the first step, with an empty cache and with a full one.
-`--large` measures peak memory and seconds a step at 49x480x720, rank 64, bf16, with checkpointing.
+The loop with encoders does what trainers do that redraw the image noise at each step: decode the
+video, encode it, encode the first frame with fresh noise, encode the caption. Same model, batch,
+clips, process; blocks take turns, the ratio is of the medians. Start-up is what comes before the
+first step, with an empty cache and with a full one. `--large` measures peak memory and seconds a
+step at 49x480x720, rank 64, bf16, with checkpointing.
 """
 
 import argparse
@@ -40,7 +43,9 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--metadata", type=Path, default=REPOSITORY / "data" / "metadata" / "training_metadata.json")
+    parser.add_argument(
+        "--metadata", type=Path, default=REPOSITORY / "data" / "metadata" / "training_metadata.json"
+    )
     parser.add_argument("--model", default="nano")
     parser.add_argument("--frames", type=int, default=17)
     parser.add_argument("--steps", type=int, default=4, help="a block")
@@ -80,7 +85,9 @@ def embedded(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def start(arguments: argparse.Namespace) -> tuple[float, tuple[Any, Any]]:
-    """Everything before the first step: preflight, encodings, the transformer with its adapter, optimizer."""
+    """Everything before the first step: preflight, encodings, the transformer with its adapter,
+    optimizer.
+    """
     from src.datasets.manifest import read_dataset
     from src.pipelines.locate import locate
     from src.pipelines.models import find_model
@@ -91,11 +98,17 @@ def start(arguments: argparse.Namespace) -> tuple[float, tuple[Any, Any]]:
 
     begin = time.perf_counter()
     settings = LoraSettings(
-        batch_size=1, rank=16, frames=(arguments.frames,), gradient_checkpointing=False, samples=Samples(count=0)
+        batch_size=1,
+        rank=16,
+        frames=(arguments.frames,),
+        gradient_checkpointing=False,
+        samples=Samples(count=0),
     )
     spec = find_model(arguments.model)
     dataset = read_dataset(arguments.metadata)
-    found = preflight(settings, spec, locate(spec), dataset, run_dtype(settings), Path(), predict=False)
+    found = preflight(
+        settings, spec, locate(spec), dataset, run_dtype(settings), Path(), predict=False
+    )
     found.check()
     accelerator = make_accelerator(found.encoders.dtype)
     encode_all(found, accelerator.device, Share())
@@ -121,7 +134,9 @@ class InsideTheLoop:
         from src.pipelines.loading import DTYPES, read_pipeline
 
         self.recipe, self.length = recipe, found.encoders.text_length
-        self.pipe = read_pipeline(found.folder, DTYPES[found.encoders.dtype], ("vae", "text_encoder"))
+        self.pipe = read_pipeline(
+            found.folder, DTYPES[found.encoders.dtype], ("vae", "text_encoder")
+        )
 
     def draw(self, item: Any, draw: Any) -> dict[str, Any]:
         from src.recipes.lora.encoding import embed, encode_clip, read_pixels
@@ -131,7 +146,9 @@ class InsideTheLoop:
         entry = encode_clip(self.pipe.vae, frames, image, 1, str(draw.seed))
         text = embed(self.pipe, item.prompt, self.length, torch.device("cpu"))
         timestep = recipe.objective.timestep(generator, recipe.settings.high_noise)
-        sample = recipe._sample(item, entry, generator, timestep, 0, torch.tensor(True), item.prompt)
+        sample = recipe._sample(
+            item, entry, generator, timestep, 0, torch.tensor(True), item.prompt
+        )
         return sample | {"text": text}
 
 
@@ -157,12 +174,17 @@ def large(arguments: argparse.Namespace) -> dict[str, Any]:
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if device.type == "cpu" and not arguments.small:
-        raise BadInputError("--large needs a CUDA device, which is not here; --small checks the script on any device")
+        raise BadInputError(
+            "--large needs a CUDA device, which is not here; --small checks the script on any "
+            "device"
+        )
     sizes = (SMALL if arguments.small else LARGE)["transformer"]
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     transformer = _on(device, dtype, lambda: CogVideoXTransformer3DModel(**sizes))
     with tempfile.TemporaryDirectory() as folder:
-        trainer, share = large_trainer(transformer, sizes, dtype, Path(folder), 1 if arguments.small else 64)
+        trainer, share = large_trainer(
+            transformer, sizes, dtype, Path(folder), 1 if arguments.small else 64
+        )
         block(trainer, 1)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
@@ -178,7 +200,9 @@ def large(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def large_trainer(transformer: Any, sizes: dict[str, Any], dtype: torch.dtype, folder: Path, rank: int) -> Any:
+def large_trainer(
+    transformer: Any, sizes: dict[str, Any], dtype: torch.dtype, folder: Path, rank: int
+) -> Any:
     """The recipe on one random clip, from a cache as a run has it."""
     from diffusers import CogVideoXDPMScheduler
 
@@ -198,10 +222,24 @@ def large_trainer(transformer: Any, sizes: dict[str, Any], dtype: torch.dtype, f
     family = family_named("cogvideox")
     name = str(dtype).removeprefix("torch.")
     settings = for_family(LoraSettings(rank=rank, samples=Samples(count=0)), family)
-    size = Sampling(sizes["sample_frames"], 8.0, sizes["sample_width"] * 8, sizes["sample_height"] * 8)
-    cache, encoders = EncodingCache(folder / "cache"), Encoders("", "", name, sizes["max_text_seq_length"])
-    shape = ((size.num_frames - 1) // 4 + 1, sizes["out_channels"], sizes["sample_height"], sizes["sample_width"])
-    latents = {"mean": torch.randn(shape), "logvar": torch.full(shape, -9.0), "images": torch.randn(1, *shape[1:])}
+    size = Sampling(
+        sizes["sample_frames"], 8.0, sizes["sample_width"] * 8, sizes["sample_height"] * 8
+    )
+    cache, encoders = (
+        EncodingCache(folder / "cache"),
+        Encoders("", "", name, sizes["max_text_seq_length"]),
+    )
+    shape = (
+        (size.num_frames - 1) // 4 + 1,
+        sizes["out_channels"],
+        sizes["sample_height"],
+        sizes["sample_width"],
+    )
+    latents = {
+        "mean": torch.randn(shape),
+        "logvar": torch.full(shape, -9.0),
+        "images": torch.randn(1, *shape[1:]),
+    }
     cache.write("clip", latents)
     for text in ("", "pan left"):
         length, width = sizes["max_text_seq_length"], sizes["text_embed_dim"]
@@ -213,7 +251,9 @@ def large_trainer(transformer: Any, sizes: dict[str, Any], dtype: torch.dtype, f
     pipe = SimpleNamespace(scheduler=scheduler, vae=vae, transformer=transformer)
     recipe = LoraRecipe(transformer, [item], settings, objective_of(family, pipe), encoders, cache)
     accelerator = make_accelerator(name)
-    trainer = Trainer(recipe, settings.loop(10**6), 0, CheckpointManager(folder / "state"), False, accelerator)
+    trainer = Trainer(
+        recipe, settings.loop(10**6), 0, CheckpointManager(folder / "state"), False, accelerator
+    )
     return trainer, share
 
 

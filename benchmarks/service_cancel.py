@@ -1,10 +1,12 @@
-"""How soon a running job stops computing after `POST /jobs/{id}/cancel`, through HTTP, beside how long its steps take.
+"""How soon a running job stops computing after `POST /jobs/{id}/cancel`, through HTTP, beside how
+long its steps take.
 
     python -m benchmarks.service_cancel --maker fake --rounds 10
     python -m benchmarks.service_cancel --maker engine --rounds 5
 
-The job ends with its CANCELLED event, which the worker writes after the computing has stopped; what its process
-computes in the second after that is told too. The fake maker sleeps in steps of a second.
+The job ends with its CANCELLED event, which the worker writes after the computing has stopped; what
+its process computes in the second after that is told too. The fake maker sleeps in steps of a
+second.
 """
 
 import argparse
@@ -46,13 +48,22 @@ def answers(client: httpx.Client) -> bool:
 def events(client: httpx.Client, job: str) -> list[dict[str, object]]:
     """What has happened to a job until its end."""
     lines = client.get(f"/jobs/{job}/events").text.splitlines()
-    return [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith('data: {"at"')]
+    return [
+        json.loads(line.removeprefix("data: ")) for line in lines if line.startswith('data: {"at"')
+    ]
 
 
 def one(client: httpx.Client, chance: random.Random, number: int) -> dict[str, float]:
-    """Submit, let it compute for a while, cancel; seconds from the request to the end, and of the request itself."""
+    """Submit, let it compute for a while, cancel; seconds from the request to the end, and of the
+    request itself.
+    """
     files = {"image": ("p.jpg", photograph() + str(number).encode())}
-    sent = client.post("/generate-video", files=files, data={"prompt": "pan left"}, headers={"Prefer": "respond-async"})
+    sent = client.post(
+        "/generate-video",
+        files=files,
+        data={"prompt": "pan left"},
+        headers={"Prefer": "respond-async"},
+    )
     job = sent.json()["id"]
     while client.get(f"/jobs/{job}").json()["progress"]["stage"] != "denoise":
         time.sleep(0.02)
@@ -68,8 +79,14 @@ def one(client: httpx.Client, chance: random.Random, number: int) -> dict[str, f
 
 def whole(client: httpx.Client) -> float:
     """Seconds of one denoising step of a job that nobody cancels."""
-    sent = client.post("/generate-video", files={"image": photograph()}, data={"prompt": "pan left"}).json()
-    steps = next(event["total"] for event in events(client, sent["job"]["id"]) if event.get("stage") == "denoise")
+    sent = client.post(
+        "/generate-video", files={"image": photograph()}, data={"prompt": "pan left"}
+    ).json()
+    steps = next(
+        event["total"]
+        for event in events(client, sent["job"]["id"])
+        if event.get("stage") == "denoise"
+    )
     return sent["job"]["result"]["seconds"]["denoise"] / steps
 
 
@@ -84,12 +101,18 @@ def busy_after(home: Path) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--maker", choices=("fake", "engine"), default="fake")
     parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
     warm = "" if options.maker == "fake" else "optimized"
-    variables = {"NEWSREEL_MAKER": options.maker, "NEWSREEL_FAKE_SECONDS": str(FAKE_S), "NEWSREEL_WARM": warm}
+    variables = {
+        "NEWSREEL_MAKER": options.maker,
+        "NEWSREEL_FAKE_SECONDS": str(FAKE_S),
+        "NEWSREEL_WARM": warm,
+    }
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
         server = start(Path(folder), port, **variables)

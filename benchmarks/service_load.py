@@ -1,4 +1,5 @@
-"""What the API bears: submissions a second with the fake generator, `/health` meanwhile, listing among many jobs.
+"""What the API bears: submissions a second with the fake generator, `/health` meanwhile, listing
+among many jobs.
 
     python -m benchmarks.service_load --rate 200 --seconds 30 --finished 100000
 
@@ -40,8 +41,20 @@ def photograph() -> bytes:
 def fill(database: Database, count: int) -> None:
     """Finished jobs of an earlier time."""
     now = time.time() - 86400
-    same = {"kind": "generate", "owner": "open", "state": "COMPLETED", "request": {"prompt": "old"}, "group": ""}
-    same |= {"rank": now, "created_at": now, "finished_at": now, "cancel_requested": False, "pinned": False}
+    same = {
+        "kind": "generate",
+        "owner": "open",
+        "state": "COMPLETED",
+        "request": {"prompt": "old"},
+        "group": "",
+    }
+    same |= {
+        "rank": now,
+        "created_at": now,
+        "finished_at": now,
+        "cancel_requested": False,
+        "pinned": False,
+    }
     same |= {"priority": 0, "attempts": 1, "max_attempts": 3, "token": 1, "done": 0, "total": 0}
     rows = [same | {"id": f"{int(now * 1000) - index:011x}{index:010x}"} for index in range(count)]
     for begin in range(0, count, 10_000):
@@ -58,11 +71,12 @@ def free_port() -> int:
 
 def start(home: Path, port: int, **others: str) -> subprocess.Popen:
     """uvicorn with the fake maker and limits raised. others: variables that replace these."""
-    variables = {"NEWSREEL_HOME": str(home), "NEWSREEL_AUTH": "off", "NEWSREEL_MAKER": "fake", "NEWSREEL_MIN_FREE": "0",
-                 "NEWSREEL_MAX_QUEUE": "10000000", "NEWSREEL_PER_MINUTE": "10000000", "NEWSREEL_PER_DAY": "10000000",
+    variables = {"NEWSREEL_HOME": str(home), "NEWSREEL_AUTH": "off", "NEWSREEL_MAKER": "fake",
+                 "NEWSREEL_MIN_FREE": "0", "NEWSREEL_MAX_QUEUE": "10000000",
+                 "NEWSREEL_PER_MINUTE": "10000000", "NEWSREEL_PER_DAY": "10000000",
                  "NEWSREEL_KEEP_DAYS": "0"}  # fmt: skip
-    command = [sys.executable, "-m", "uvicorn", "src.api_server:app", "--port", str(port), "--log-level", "warning",
-               "--no-access-log"]  # fmt: skip
+    command = [sys.executable, "-m", "uvicorn", "src.api_server:app", "--port", str(port),
+               "--log-level", "warning", "--no-access-log"]  # fmt: skip
     return subprocess.Popen(command, cwd=REPOSITORY, env=os.environ | variables | others)
 
 
@@ -88,7 +102,9 @@ async def timed(call: object, into: list[float], failures: list[str]) -> None:
 
 
 class Line:
-    """One kept connection that speaks just enough HTTP: httpx would need more of the machine than the server."""
+    """One kept connection that speaks just enough HTTP: httpx would need more of the machine than
+    the server.
+    """
 
     def __init__(self, port: int) -> None:
         self.port, self.streams = port, None
@@ -100,7 +116,9 @@ class Line:
         reader, writer = self.streams
         writer.write(HEAD % len(body) + body)
         head = await reader.readuntil(b"\r\n\r\n")
-        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
+        length = next(
+            line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
+        )
         await reader.readexactly(int(length.split(b":")[1]))
         return int(head.split()[1])
 
@@ -116,7 +134,9 @@ def form(number: int, data: bytes) -> bytes:
     return prompt + image + b"%d" % number + b"\r\n--b--\r\n"
 
 
-async def submit(lines: asyncio.Queue, number: int, data: bytes, into: list[float], failures: list[str]) -> None:
+async def submit(
+    lines: asyncio.Queue, number: int, data: bytes, into: list[float], failures: list[str]
+) -> None:
     begin = time.perf_counter()
     line = await lines.get()
     status = await line.post(form(number, data))
@@ -126,8 +146,12 @@ async def submit(lines: asyncio.Queue, number: int, data: bytes, into: list[floa
         failures.append(str(status))
 
 
-async def load(client: httpx.AsyncClient, port: int, rate: float, seconds: float) -> dict[str, object]:
-    """Submissions at a fixed rate, whether or not earlier ones were answered; `/health` five times a second."""
+async def load(
+    client: httpx.AsyncClient, port: int, rate: float, seconds: float
+) -> dict[str, object]:
+    """Submissions at a fixed rate, whether or not earlier ones were answered; `/health` five times
+    a second.
+    """
     data, submits, healths, failures = photograph(), [], [], []
     lines: asyncio.Queue = asyncio.Queue()
     for _ in range(64):
@@ -141,9 +165,9 @@ async def load(client: httpx.AsyncClient, port: int, rate: float, seconds: float
     await asyncio.gather(*tasks)
     spent = time.perf_counter() - begin
     return {
-        "photograph_kb": len(data) / 1000, "submitted": len(submits), "per_second": len(submits) / spent,
-        "submit_ms": percentiles(submits), "health_ms": percentiles(healths), "failures": failures[:5],
-        "failed": len(failures),
+        "photograph_kb": len(data) / 1000, "submitted": len(submits),
+        "per_second": len(submits) / spent, "submit_ms": percentiles(submits),
+        "health_ms": percentiles(healths), "failures": failures[:5], "failed": len(failures),
     }  # fmt: skip
 
 
@@ -166,12 +190,19 @@ def busy(server: subprocess.Popen) -> dict[str, float]:
     """Seconds of processor time so far: of the service, its workers, and this load generator."""
     service = psutil.Process(server.pid)
     parts = {"service": [service], "workers": service.children(), "load": [psutil.Process()]}
-    return {name: sum(sum(each.cpu_times()[:2]) for each in processes) for name, processes in parts.items()}
+    return {
+        name: sum(sum(each.cpu_times()[:2]) for each in processes)
+        for name, processes in parts.items()
+    }
 
 
-async def measure(port: int, begin: float, options: argparse.Namespace, server: subprocess.Popen) -> dict[str, object]:
+async def measure(
+    port: int, begin: float, options: argparse.Namespace, server: subprocess.Popen
+) -> dict[str, object]:
     limits = httpx.Limits(max_connections=200, max_keepalive_connections=200)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=60) as client:
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}", limits=limits, timeout=60
+    ) as client:
         result: dict[str, object] = {"start_s": round(await until_up(client, begin), 2)}
         result["listing_ms"] = await listing(client)
         while (await client.get("/ready")).status_code != 200:
@@ -179,11 +210,17 @@ async def measure(port: int, begin: float, options: argparse.Namespace, server: 
         before = busy(server)
         result |= await load(client, port, options.rate, options.seconds)
         spent = {name: value - before[name] for name, value in busy(server).items()}
-        return result | {"cpu_ms_a_submission": {k: round(1000 * v / result["submitted"], 2) for k, v in spent.items()}}
+        return result | {
+            "cpu_ms_a_submission": {
+                k: round(1000 * v / result["submitted"], 2) for k, v in spent.items()
+            }
+        }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rate", type=float, default=200)
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--finished", type=int, default=100_000)
@@ -197,7 +234,10 @@ def main() -> None:
         try:
             result = asyncio.run(measure(port, begin, options, server))
             with database.read() as connection:
-                stored = connection.exec_driver_sql("SELECT count(*) FROM jobs").scalar_one() - options.finished
+                stored = (
+                    connection.exec_driver_sql("SELECT count(*) FROM jobs").scalar_one()
+                    - options.finished
+                )
         finally:
             server.terminate()
             server.wait()

@@ -1,7 +1,7 @@
 """Clips of known quality for the temporal score: a picture, a camera path, and one defect or none.
 
-Lengths are pixels of a 720x480 frame; a clip rendered at another size shows the same motion. Each clip draws
-its direction, phase and base motion from its seed, so two clips of a kind differ.
+Lengths are pixels of a 720x480 frame; a clip rendered at another size shows the same motion. Each
+clip draws its direction, phase and base motion from its seed, so two clips of a kind differ.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,7 +16,9 @@ WIDTH, HEIGHT, FRAMES = 720, 480, 49
 
 @dataclass
 class Shot:
-    """What a clip is made from. path: (F, 4) camera x, y (pixels), zoom, roll (degrees) at each frame."""
+    """What a clip is made from. path: (F, 4) camera x, y (pixels), zoom, roll (degrees) at each
+    frame.
+    """
 
     pictures: list[np.ndarray]
     rng: np.random.Generator
@@ -33,7 +35,9 @@ class Shot:
 
     @property
     def time(self) -> np.ndarray:
-        """(F,) in frames of the 8 fps clip; `pace` is that a frame, 1/3 for the same motion at 24 fps."""
+        """(F,) in frames of the 8 fps clip; `pace` is that a frame, 1/3 for the same motion at 24
+        fps.
+        """
         return np.arange(self.frames) * self.pace
 
     def pan(self, distance: np.ndarray | float) -> "Shot":
@@ -56,7 +60,9 @@ def prepared(picture: np.ndarray) -> np.ndarray:
 
 
 def view(picture: np.ndarray, camera: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """What the camera (x, y, zoom, roll) sees of a prepared picture, (H, W, 3) uint8; the picture is mirrored."""
+    """What the camera (x, y, zoom, roll) sees of a prepared picture, (H, W, 3) uint8; the picture
+    is mirrored.
+    """
     x, y, zoom, roll = camera
     scale = size[0] / WIDTH
     height, width = picture.shape[:2]
@@ -74,7 +80,9 @@ def plain(shot: Shot) -> Iterator[np.ndarray]:
 
 
 def dead_leaves(seed: int, size: tuple[int, int] = (1100, 740)) -> np.ndarray:
-    """Overlapping discs with power-law radii and a little texture: the statistics of photographs, no photograph."""
+    """Overlapping discs with power-law radii and a little texture: the statistics of photographs,
+    no photograph.
+    """
     rng = np.random.default_rng(seed)
     out = np.full((size[1], size[0], 3), 128, np.uint8)
     for _ in range(6000):
@@ -86,7 +94,8 @@ def dead_leaves(seed: int, size: tuple[int, int] = (1100, 740)) -> np.ndarray:
     return (cv2.GaussianBlur(out, (0, 0), 0.8) + texture).clip(0, 255).astype(np.uint8)
 
 
-# Good clips -----------------------------------------------------------------------------------------------------
+# Good clips
+# ------------------------------------------------------------------------------------------
 
 
 def _ease(shot: Shot) -> Shot:
@@ -112,10 +121,14 @@ def _roll(shot: Shot) -> Shot:
 
 
 def _handheld(amplitude: float, smooth: float) -> Callable[[Shot], Shot]:
-    """Random sway: white noise smoothed over `smooth` frames, `amplitude` pixels rms, on a slow drift."""
+    """Random sway: white noise smoothed over `smooth` frames, `amplitude` pixels rms, on a slow
+    drift.
+    """
 
     def move(shot: Shot) -> Shot:
-        sway = gaussian_filter1d(shot.rng.normal(size=(len(shot.path) + 60, 2)), smooth, axis=0)[30:-30]
+        sway = gaussian_filter1d(shot.rng.normal(size=(len(shot.path) + 60, 2)), smooth, axis=0)[
+            30:-30
+        ]
         shot.pan(1.0).path[:, :2] += sway / sway.std() * amplitude
         return shot
 
@@ -128,7 +141,11 @@ def _object(speed: float) -> Callable[[Shot], Iterator[np.ndarray]]:
     def render(shot: Shot) -> Iterator[np.ndarray]:
         start = -shot.heading * speed * shot.time[-1] / 2
         for t in shot.time:
-            yield _pasted(shot, start + shot.heading * speed * t, view(shot.pictures[0], shot.path[0], shot.size))
+            yield _pasted(
+                shot,
+                start + shot.heading * speed * t,
+                view(shot.pictures[0], shot.path[0], shot.size),
+            )
 
     return render
 
@@ -156,7 +173,8 @@ def _fade(shot: Shot) -> Iterator[np.ndarray]:
         yield (frame * (1 - t / 3)).astype(np.uint8)
 
 
-# Bad clips ------------------------------------------------------------------------------------------------------
+# Bad clips
+# ------------------------------------------------------------------------------------------
 
 
 def _noise(sigma: float) -> Callable[[Shot], Iterator[np.ndarray]]:
@@ -185,8 +203,13 @@ def _boil(amplitude: float) -> Callable[[Shot], Iterator[np.ndarray]]:
         for frame in plain(shot):
             coarse = shot.rng.normal(size=(2, 20, 30)).astype(np.float32)
             bend = [cv2.resize(field, shot.size, interpolation=cv2.INTER_CUBIC) for field in coarse]
-            dx, dy = (b * np.float32(amplitude / np.sqrt(2) * shot.size[0] / WIDTH / b.std()) for b in bend)
-            yield cv2.remap(frame, x + dx, y + dy, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+            dx, dy = (
+                b * np.float32(amplitude / np.sqrt(2) * shot.size[0] / WIDTH / b.std())
+                for b in bend
+            )
+            yield cv2.remap(
+                frame, x + dx, y + dy, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+            )
 
     return render
 
@@ -216,7 +239,9 @@ def _stutter(hold: int, speed: float = 8.0) -> Callable[[Shot], Shot]:
 
 
 def _freeze(shot: Shot) -> Shot:
-    """A pan stands still for twelve frames, then jumps to where it should be or goes on from where it stood."""
+    """A pan stands still for twelve frames, then jumps to where it should be or goes on from where
+    it stood.
+    """
     shot.pan(8.0)
     at = int(shot.rng.integers(8, len(shot.path) - 20))
     lost = shot.path[at + 12] - shot.path[at]
@@ -237,7 +262,9 @@ def _torn(frame: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """frame in twelve bands, each shifted sideways by up to an eighth of the width."""
     reach = frame.shape[1] // 8
     bands = np.array_split(frame, 12)
-    return np.concatenate([np.roll(band, int(rng.integers(-reach, reach)), axis=1) for band in bands])
+    return np.concatenate(
+        [np.roll(band, int(rng.integers(-reach, reach)), axis=1) for band in bands]
+    )
 
 
 def _pop_in(shot: Shot) -> Iterator[np.ndarray]:
@@ -249,7 +276,9 @@ def _pop_in(shot: Shot) -> Iterator[np.ndarray]:
 
 def _shake(shot: Shot) -> Shot:
     """The camera jumps 4 pixels to and fro at every frame."""
-    shot.pan(1.0).path[:, :2] += np.where(np.arange(len(shot.path)) % 2, 4.0, -4.0)[:, None] * shot.heading[::-1]
+    shot.pan(1.0).path[:, :2] += (
+        np.where(np.arange(len(shot.path)) % 2, 4.0, -4.0)[:, None] * shot.heading[::-1]
+    )
     return shot
 
 
@@ -292,7 +321,9 @@ KINDS = STATIC | GOOD | BAD
 
 
 def clip(kind: str, pictures: list[np.ndarray], seed: int, **shot) -> Iterator[np.ndarray]:
-    """Frames (H, W, 3) uint8 of one clip; `pictures` are two, raw, and `shot` overrides Shot's defaults."""
+    """Frames (H, W, 3) uint8 of one clip; `pictures` are two, raw, and `shot` overrides Shot's
+    defaults.
+    """
     made = KINDS[kind](Shot([prepared(p) for p in pictures], np.random.default_rng(seed), **shot))
     yield from plain(made) if isinstance(made, Shot) else made
 
@@ -311,4 +342,7 @@ def held_out_pictures() -> dict[str, np.ndarray]:
 
     shots = {"chelsea": data.chelsea(), "cameraman": data.camera(), "coins": data.coins()}
     shots["motorcycle"] = data.stereo_motorcycle()[0]
-    return shots | {"leaves 11": dead_leaves(11), "leaves 12": cv2.GaussianBlur(dead_leaves(12), (0, 0), 2.5)}
+    return shots | {
+        "leaves 11": dead_leaves(11),
+        "leaves 12": cv2.GaussianBlur(dead_leaves(12), (0, 0), 2.5),
+    }

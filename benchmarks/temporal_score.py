@@ -74,7 +74,10 @@ def table(
             right = _expected(kind, report)
             records.append({"kind": kind, "picture": name, "right": right} | report.to_dict())
             verdict = "" if right else "WRONG"
-            print(f"{kind:15} {name:12} {report.score:.3f} {report.worst.cause:8} {verdict}", flush=True)
+            print(
+                f"{kind:15} {name:12} {report.score:.3f} {report.worst.cause:8} {verdict}",
+                flush=True,
+            )
         if out:
             out.write_text(json.dumps(records), encoding="utf-8")
     print(f"{sum(r['right'] for r in records)} of {len(records)} right")
@@ -95,12 +98,20 @@ def speed(kind: str = typer.Option("parallax"), opencv_pairs: int = typer.Option
         ("OpenCV, our parameters, 360x240", (360, 240), TVL1Params()),
     ):
         a_clip = _plain_loop(frames, size, params, opencv_pairs) * (len(frames) - 1)
-        print(f"{name}: {a_clip:.1f} s a clip (from {opencv_pairs} pairs), {a_clip / ours:.1f} times ours")
+        print(
+            f"{name}: {a_clip:.1f} s a clip (from {opencv_pairs} pairs), {a_clip / ours:.1f} times "
+            "ours"
+        )
 
 
-def _plain_loop(frames: list[np.ndarray], size: tuple[int, int], params: TVL1Params | None, pairs: int) -> float:
+def _plain_loop(
+    frames: list[np.ndarray], size: tuple[int, int], params: TVL1Params | None, pairs: int
+) -> float:
     """Seconds a pair of calc() in a loop over evenly spaced pairs."""
-    grey = [cv2.resize(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA) for f in frames]
+    grey = [
+        cv2.resize(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
+        for f in frames
+    ]
     solver = cv2.optflow.createOptFlow_DualTVL1() if params is None else None
     backend = flow_backend("opencv", params)
     start = time.perf_counter()
@@ -118,10 +129,16 @@ def agreement(frames: int = typer.Option(FRAMES), picture: str = typer.Option("c
     sources = calibration_pictures()
     worst = 0.0
     for number, kind in enumerate(KINDS):
-        shots = list(clip(kind, _pair_of(sources, picture), number, frames=max(frames, 33)))[-frames:]
+        shots = list(clip(kind, _pair_of(sources, picture), number, frames=max(frames, 33)))[
+            -frames:
+        ]
         a, b = (score_frames(shots, (720, 480), name) for name in ("numba", "opencv"))
         worst = max(worst, abs(a.score - b.score))
-        print(f"{kind:15} {a.score:.4f} {b.score:.4f} {'' if a.accepted == b.accepted else 'DIFFERS'}", flush=True)
+        print(
+            f"{kind:15} {a.score:.4f} {b.score:.4f} "
+            f"{'' if a.accepted == b.accepted else 'DIFFERS'}",
+            flush=True,
+        )
     print(f"largest difference {worst:.4f}")
 
 
@@ -129,9 +146,20 @@ def agreement(frames: int = typer.Option(FRAMES), picture: str = typer.Option("c
 def invariance() -> None:
     """The same motion at another resolution and at another rate."""
     sources = calibration_pictures()
-    for kind in ("slow pan", "swing", "ease", "fast zoom", "parallax", "handheld large", "noise 15"):
+    for kind in (
+        "slow pan",
+        "swing",
+        "ease",
+        "fast zoom",
+        "parallax",
+        "handheld large",
+        "noise 15",
+    ):
         pair = _pair_of(sources, "coffee")
-        scores = [score_frames(clip(kind, pair, 3, size=size), size).score for size in ((720, 480), (1440, 960))]
+        scores = [
+            score_frames(clip(kind, pair, 3, size=size), size).score
+            for size in ((720, 480), (1440, 960))
+        ]
         _compare(kind, "720x480", scores[0], "1440x960", scores[1])
     for kind in ("slow pan", "swing", "ease", "fast zoom", "parallax"):
         pair = _pair_of(sources, "coffee")
@@ -141,7 +169,10 @@ def invariance() -> None:
 
 
 def _compare(kind: str, one: str, first: float, other: str, second: float) -> None:
-    print(f"{kind:15} {one} {first:.3f}   {other} {second:.3f}   {abs(first - second):.3f}", flush=True)
+    print(
+        f"{kind:15} {one} {first:.3f}   {other} {second:.3f}   {abs(first - second):.3f}",
+        flush=True,
+    )
 
 
 @app.command()
@@ -152,7 +183,10 @@ def memory(frames: int = typer.Option(3000)) -> None:
         start = time.perf_counter()
         report = score_file(path, None, lambda *_: None)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{report.frames} frames: peak {peak:.0f} MiB, {time.perf_counter() - start:.0f} s, {report.score:.3f}")
+    print(
+        f"{report.frames} frames: peak {peak:.0f} MiB, {time.perf_counter() - start:.0f} s, "
+        f"{report.score:.3f}"
+    )
 
 
 def _long_clip(folder: Path, frames: int) -> Path:
@@ -161,8 +195,18 @@ def _long_clip(folder: Path, frames: int) -> Path:
     writer = VideoWriter(folder / "short.mp4", 720, 480, 8)
     for frame in clip("swing", [picture, picture], 0):
         writer.write(frame)
-    again = ["-stream_loop", str(-(-frames // FRAMES) - 1), "-i", str(writer.commit()), "-c", "copy"]
-    subprocess.run([imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *again, str(folder / "long.mp4")], check=True)
+    again = [
+        "-stream_loop",
+        str(-(-frames // FRAMES) - 1),
+        "-i",
+        str(writer.commit()),
+        "-c",
+        "copy",
+    ]
+    subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", *again, str(folder / "long.mp4")],
+        check=True,
+    )
     return folder / "long.mp4"
 
 

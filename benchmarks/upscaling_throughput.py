@@ -1,8 +1,10 @@
-"""python -m benchmarks.upscaling_throughput: the stream against its stages, and against a plain loop.
+"""python -m benchmarks.upscaling_throughput: the stream against its stages, and against a plain
+loop.
 
-Everything in one run on one clip: decoding alone, the network alone, encoding alone, the stream; then a loop as people
-write it: cv2.VideoCapture, one window of five frames at a time through the same network in plain fp32 PyTorch,
-cv2.VideoWriter. Between the two, the loop with one of the stream's gains after the other, to say where it comes from.
+Everything in one run on one clip: decoding alone, the network alone, encoding alone, the stream;
+then a loop as people write it: cv2.VideoCapture, one window of five frames at a time through the
+same network in plain fp32 PyTorch, cv2.VideoWriter. Between the two, the loop with one of the
+stream's gains after the other, to say where it comes from.
 """
 
 from __future__ import annotations
@@ -64,12 +66,22 @@ def plain_loop(source: Path, target: Path, preset: str, channels_last: bool) -> 
             break
         frames.append(frame[..., ::-1])
     height, width = frames[0].shape[:2]
-    writer = cv2.VideoWriter(str(target), cv2.VideoWriter_fourcc(*"mp4v"), 8, (2 * width, 2 * height))
+    writer = cv2.VideoWriter(
+        str(target), cv2.VideoWriter_fourcc(*"mp4v"), 8, (2 * width, 2 * height)
+    )
     with torch.no_grad():
         for index in range(len(frames)):
             window = [frames[min(max(index + step, 0), len(frames) - 1)] for step in range(-2, 3)]
             clip = torch.from_numpy(np.stack(window).copy()).permute(0, 3, 1, 2)[None].float() / 255
-            made = network(clip, torch.zeros(1, 2))[0, 2].permute(1, 2, 0).clamp(0, 1).mul(255).round().byte().numpy()
+            made = (
+                network(clip, torch.zeros(1, 2))[0, 2]
+                .permute(1, 2, 0)
+                .clamp(0, 1)
+                .mul(255)
+                .round()
+                .byte()
+                .numpy()
+            )
             writer.write(np.ascontiguousarray(made[..., ::-1]))
     writer.release()
     return len(frames)
@@ -93,12 +105,17 @@ def measure(preset: str, frames: int, width: int, height: int, repeats: int) -> 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = sample_clip(folder, frames, width, height)
-        job = UpscaleJob(source, folder / "out.mp4", UpscalerChoice(preset, 2), threads=torch.get_num_threads())
+        job = UpscaleJob(
+            source, folder / "out.mp4", UpscalerChoice(preset, 2), threads=torch.get_num_threads()
+        )
         plain = seconds(lambda: plain_loop(source, folder / "plain.mp4", preset, False), 1)
         last = seconds(lambda: plain_loop(source, folder / "plain.mp4", preset, True), 1)
         keep_freed_memory()
         kept = seconds(lambda: plain_loop(source, folder / "plain.mp4", preset, True), 1)
-        backend, whole = load_backend(job.choice), (Stretch(decode(source)), EnhanceSettings(), UpscaleRun())
+        backend, whole = (
+            load_backend(job.choice),
+            (Stretch(decode(source)), EnhanceSettings(), UpscaleRun()),
+        )
         stream = seconds(lambda: upscale_video(job, backend=backend), repeats)
         with VideoReader(job.target) as reader:
             large = list(reader)

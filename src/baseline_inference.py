@@ -1,4 +1,6 @@
-"""python -m src.baseline_inference: one clip with the stock pipeline, the reference for speed and quality."""
+"""python -m src.baseline_inference: one clip with the stock pipeline, the reference for speed and
+quality.
+"""
 
 from src.cli.inference import inference_app
 

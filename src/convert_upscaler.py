@@ -1,4 +1,6 @@
-"""python -m src.convert_upscaler: pickled weights of a community network become safetensors, once."""
+"""python -m src.convert_upscaler: pickled weights of a community network become safetensors,
+once.
+"""
 
 from src.cli.convert_upscaler import convert_upscaler_app
 

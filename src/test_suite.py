@@ -1,4 +1,6 @@
-"""The quick look that the way in `pytest src/test_suite.py -k smoke` takes: smoke, config, schema, sample assets."""
+"""The quick look that the way in `pytest src/test_suite.py -k smoke` takes: smoke, config, schema,
+sample assets.
+"""
 
 import json
 
@@ -35,7 +37,9 @@ def test_config_files_are_valid():
 
 
 def test_the_summary_schema_is_the_published_one():
-    published = json.loads((REPOSITORY / "configs" / "schemas" / "project_summary.json").read_text("utf-8"))
+    published = json.loads(
+        (REPOSITORY / "configs" / "schemas" / "project_summary.json").read_text("utf-8")
+    )
     assert published == json.loads(json.dumps(summary_schema()))
 
 

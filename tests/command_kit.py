@@ -19,9 +19,15 @@ def run_here(app: typer.Typer, *arguments: object) -> subprocess.CompletedProces
     with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as stop:
         app([str(argument) for argument in arguments])
     code = stop.value.code
-    return subprocess.CompletedProcess(arguments, code if isinstance(code, int) else 0, out.getvalue(), err.getvalue())
+    return subprocess.CompletedProcess(
+        arguments, code if isinstance(code, int) else 0, out.getvalue(), err.getvalue()
+    )
 
 
 def use_weights(patch: pytest.MonkeyPatch, folder: Path) -> None:
     """Every upscaler finds its files there, and takes them as they are."""
-    patch.setattr(UpscalerSpec, "weights", lambda self, preset, scale, _=None: WEIGHTS(self, preset, scale, folder))
+    patch.setattr(
+        UpscalerSpec,
+        "weights",
+        lambda self, preset, scale, _=None: WEIGHTS(self, preset, scale, folder),
+    )

@@ -1,4 +1,6 @@
-"""Shared fixtures: a tiny seeded model, a photograph, and a home of its own for every test; the order of tests."""
+"""Shared fixtures: a tiny seeded model, a photograph, and a home of its own for every test; the
+order of tests.
+"""
 
 import os
 import random
@@ -17,11 +19,16 @@ if TYPE_CHECKING:
 
 ORDER = "NEWSREEL_TEST_ORDER"
 """A number: files, and tests in each file, come in a random order that the number gives."""
-CORPUS = ["press briefing at city hall, pan left", "market commentary, static camera", "slow push in"]
+CORPUS = [
+    "press briefing at city hall, pan left",
+    "market commentary, static camera",
+    "slow push in",
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first, so that no process is left alone with one at the end; or a random order.
+    """Files with slow tests first, so that no process is left alone with one at the end; or a
+    random order.
 
     The tests of a file stay together, for they share its fixtures.
     """
@@ -53,7 +60,9 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with seeded weights of a tiny super-resolution network, for the preset "fast" at 2x and 4x."""
+    """A folder with seeded weights of a tiny super-resolution network, for the preset "fast" at 2x
+    and 4x.
+    """
     import torch
 
     from src.upscaling.network import build_network
@@ -61,11 +70,15 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from src.upscaling.weights import save_network
 
     folder = tmp_path_factory.mktemp("weights")
-    shape = {"channels": 8, "blocks": 1, "trunk": 8, "taps": 3, "groups": 2, "bound": 2.0, "align": 4, "attention": 1,
-             "heads": 2, "window": 4}  # fmt: skip
+    shape = {"channels": 8, "blocks": 1, "trunk": 8, "taps": 3, "groups": 2, "bound": 2.0,
+             "align": 4, "attention": 1, "heads": 2, "window": 4}  # fmt: skip
     for scale in (2, 4):
         torch.manual_seed(scale)
-        save_network(build_network(NetworkSpec(scale=scale, **shape)), folder / f"fast_{scale}x.safetensors", 1)
+        save_network(
+            build_network(NetworkSpec(scale=scale, **shape)),
+            folder / f"fast_{scale}x.safetensors",
+            1,
+        )
     return folder
 
 

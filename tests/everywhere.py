@@ -1,8 +1,10 @@
-"""`make test-everywhere`: the tests as other machines would run them. AXIS=NAME,NAME takes some; --list tells all.
+"""`make test-everywhere`: the tests as other machines would run them. AXIS=NAME,NAME takes some;
+--list tells all.
 
-Each axis is one difference between machines and the tests that may notice it. Axes of arithmetic run the tests that
-compute, for the others read no number that a processor makes; axes of surroundings run all, three of them in a random
-order. An axis that this machine cannot try is skipped, with its reason.
+Each axis is one difference between machines and the tests that may notice it. Axes of arithmetic
+run the tests that compute, for the others read no number that a processor makes; axes of
+surroundings run all, three of them in a random order. An axis that this machine cannot try is
+skipped, with its reason.
 """
 
 import os
@@ -20,16 +22,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 JOBS = str(min(4, os.cpu_count() or 1))
 
-COMPUTE = tuple(f"tests/{room}" for room in ("contracts", "motion", "metrics", "pipelines", "upscaling", "training",
-                                             "engine", "scenes", "media", "validation", "evaluation"))  # fmt: skip
+COMPUTE = tuple(f"tests/{room}" for room in ("contracts", "motion", "metrics", "pipelines",
+                                             "upscaling", "training", "engine", "scenes", "media",
+                                             "validation", "evaluation"))  # fmt: skip
 """Where torch, OpenCV or numba make numbers that a test looks at."""
 FLOWS = ("tests/contracts/test_flow.py", "tests/motion", "tests/metrics", "tests/validation")
 """Where numba does: it compiles the optical flow and nothing else."""
 STARTERS = (
     "tests/api", "tests/service", "tests/worker", "tests/database", "tests/jobs",
     "tests/contracts/test_job_store.py",
-    "tests/data_prep/test_downloads.py", "tests/cli/test_bad_input.py", "tests/engine/batching/test_run.py",
-    "tests/training/test_ending.py", "tests/training/test_processes.py", "tests/training/test_upscaler.py",
+    "tests/data_prep/test_downloads.py", "tests/cli/test_bad_input.py",
+    "tests/engine/batching/test_run.py", "tests/training/test_ending.py",
+    "tests/training/test_processes.py", "tests/training/test_upscaler.py",
     "tests/upscaling/test_stream.py",
 )  # fmt: skip
 """What starts, kills or waits for a process, a server or a thread of the product."""
@@ -41,10 +45,11 @@ class NotHereError(Exception):
 
 @dataclass(frozen=True)
 class Axis:
-    """One difference. why: what it finds. tests: none means all. before: words in front of the command.
+    """One difference. why: what it finds. tests: none means all. before: words in front of the
+    command.
 
-    jobs: processes of one suite. suites: how many at one time. runs: how often in a row. place: other TMPDIR and HOME, or
-    a clone that cannot be written.
+    jobs: processes of one suite. suites: how many at one time. runs: how often in a row. place:
+    other TMPDIR and HOME, or a clone that cannot be written.
     """
 
     name: str
@@ -59,7 +64,9 @@ class Axis:
 
 
 def order(seed: int) -> dict[str, str]:
-    """Tests in a random order, beside the axis's own difference: what fails is tried again without."""
+    """Tests in a random order, beside the axis's own difference:
+    what fails is tried again without.
+    """
     return {"NEWSREEL_TEST_ORDER": str(seed)}
 
 
@@ -75,10 +82,12 @@ AXES = (
     Axis("numba-generic", "no fused multiply-add, SSE2", {"NUMBA_CPU_NAME": "generic"}, FLOWS),
     Axis("one-thread", "no thread but the caller's", {"OMP_NUM_THREADS": "1"}, COMPUTE, jobs="0"),
     Axis("all-threads", "sums split among threads", {"OMP_NUM_THREADS": ""}, COMPUTE, jobs="0"),
-    Axis("one-core", "whatever waits for what runs beside it", tests=STARTERS, before=("taskset", "-c", "0"), jobs="0"),
+    Axis("one-core", "whatever waits for what runs beside it", tests=STARTERS,
+         before=("taskset", "-c", "0"), jobs="0"),
     Axis("folders", "another TMPDIR and HOME, closed to others, with a space", order(1),
          place="folders"),
-    Axis("locale", "an ASCII locale: every file is opened with its encoding", {"LC_ALL": "C"} | PLAIN | order(2)),
+    Axis("locale", "an ASCII locale: every file is opened with its encoding",
+         {"LC_ALL": "C"} | PLAIN | order(2)),
     Axis("two-suites", "ports, sockets and folders that two share", suites=2),
     Axis("read-only", "writing into the checkout", order(3), place="read-only"),
     Axis("twenty-times", "races of processes and servers", tests=STARTERS, runs=20),
@@ -89,11 +98,19 @@ def main(names: Sequence[str]) -> int:
     """Run the axes, print a line each and what failed; 1 where something did."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that no mount stays
     if list(names) == ["--list"]:
-        print("\n".join(f"{axis.name:<14} {axis.why}: {' '.join(axis.tests) or 'all tests'}" for axis in AXES))
+        print(
+            "\n".join(
+                f"{axis.name:<14} {axis.why}: {' '.join(axis.tests) or 'all tests'}"
+                for axis in AXES
+            )
+        )
         return 0
     wanted = {name for words in names for name in words.split(",")}
     if unknown := wanted - {axis.name for axis in AXES}:
-        print(f"no axis {', '.join(sorted(unknown))}; there are: {', '.join(axis.name for axis in AXES)}")
+        print(
+            f"no axis {', '.join(sorted(unknown))}; there are: "
+            f"{', '.join(axis.name for axis in AXES)}"
+        )
         return 2
     good = [_tried(axis) for axis in AXES if not wanted or axis.name in wanted]
     return 0 if all(good) else 1
@@ -103,7 +120,9 @@ def _tried(axis: Axis) -> bool:
     begin = time.monotonic()
     try:
         with _placed(axis) as (folder, variables):
-            outcomes = [result for _ in range(axis.runs) for result in _run(axis, folder, variables)]
+            outcomes = [
+                result for _ in range(axis.runs) for result in _run(axis, folder, variables)
+            ]
     except NotHereError as reason:
         print(f"{axis.name:<14} skipped: {reason}", flush=True)
         return True
@@ -121,11 +140,14 @@ def _run(axis: Axis, folder: Path, variables: dict[str, str]) -> list[tuple[int,
     """Exit code and words of each suite of the axis, run at the same time."""
     if axis.before and shutil.which(axis.before[0]) is None:
         raise NotHereError(f"{axis.before[0]} is not here")
-    command = [*axis.before, sys.executable, "-m", "pytest", "--durations=0", "--durations-min=30", *axis.tests,
-               "-n", axis.jobs, "--dist", "loadfile", "--no-loadscope-reorder"]  # fmt: skip
+    command = [*axis.before, sys.executable, "-m", "pytest", "--durations=0", "--durations-min=30",
+               *axis.tests, "-n", axis.jobs, "--dist", "loadfile",
+               "--no-loadscope-reorder"]  # fmt: skip
     environment = {key: value for key, value in (os.environ | variables).items() if value}
     suites = [
-        subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
         for _ in range(axis.suites)
     ]
     said = [suite.communicate()[0].decode("utf-8", "replace") for suite in suites]
@@ -134,7 +156,9 @@ def _run(axis: Axis, folder: Path, variables: dict[str, str]) -> list[tuple[int,
 
 @contextmanager
 def _placed(axis: Axis) -> Iterator[tuple[Path, dict[str, str]]]:
-    """The folder to run in and the axis's variables. numba compiles for the axis, and not from another one's cache."""
+    """The folder to run in and the axis's variables. numba compiles for the axis, and not from
+    another one's cache.
+    """
     with tempfile.TemporaryDirectory(prefix="newsreel-everywhere-") as made:
         variables = {"OMP_NUM_THREADS": "1", "NUMBA_CACHE_DIR": f"{made}/numba"} | axis.variables
         if axis.place == "folders":
@@ -152,14 +176,18 @@ def _placed(axis: Axis) -> Iterator[tuple[Path, dict[str, str]]]:
 
 @contextmanager
 def _read_only_clone(clone: Path) -> Iterator[Path]:
-    """What is committed, where nothing can be written: by a read-only mount for root, by its modes for others."""
+    """What is committed, where nothing can be written: by a read-only mount for root, by its modes
+    for others.
+    """
     subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone)], check=True)
     if os.geteuid():
         subprocess.run(["chmod", "-R", "a-w", str(clone)], check=True)
         yield clone
         subprocess.run(["chmod", "-R", "u+w", str(clone)], check=True)
         return
-    if subprocess.run(["mount", "--bind", "-o", "ro", str(clone), str(clone)], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "--bind", "-o", "ro", str(clone), str(clone)], capture_output=True
+    ).returncode:
         raise NotHereError("root writes anywhere, and a read-only mount is refused here")
     try:
         yield clone

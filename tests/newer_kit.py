@@ -13,10 +13,13 @@ def build_newer(folder: Path, frames: int = 17) -> Path:
     from diffusers import CogVideoXTransformer3DModel
 
     pipe = assemble(TINY, ["pan left", "press"], seed=0)
-    sizes = {name: value for name, value in pipe.transformer.config.items() if not name.startswith("_")}
+    sizes = {
+        name: value for name, value in pipe.transformer.config.items() if not name.startswith("_")
+    }
     torch.manual_seed(0)
     pipe.transformer = CogVideoXTransformer3DModel(
-        **sizes | {"patch_size_t": 2, "ofs_embed_dim": 16, "patch_bias": False, "sample_frames": frames}
+        **sizes
+        | {"patch_size_t": 2, "ofs_embed_dim": 16, "patch_bias": False, "sample_frames": frames}
     ).eval()
     pipe.save_pretrained(folder, safe_serialization=True)
     return folder

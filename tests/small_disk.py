@@ -10,7 +10,9 @@ import pytest
 
 @contextmanager
 def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
-    """A file system of so many kilobytes mounted in `folder`; skips the test where that needs more rights."""
+    """A file system of so many kilobytes mounted in `folder`; skips the test where that needs more
+    rights.
+    """
     disk = folder / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(disk)]

@@ -1,4 +1,6 @@
-"""API keys and logins. Only hashes are stored: a key has 256 random bits, so one SHA-256 is enough."""
+"""API keys and logins. Only hashes are stored: a key has 256 random bits,
+so one SHA-256 is enough.
+"""
 
 import hashlib
 import secrets
@@ -68,8 +70,8 @@ class Accounts:
         self.database, self.clock = database, clock
 
     def create(
-        self, name: str, role: Role, per_minute: int = PER_MINUTE, per_day: int = PER_DAY, breaking: bool | None = None,
-        desk: str = "",
+        self, name: str, role: Role, per_minute: int = PER_MINUTE, per_day: int = PER_DAY,
+        breaking: bool | None = None, desk: str = "",
     ) -> tuple[str, Account]:  # fmt: skip
         """A new key: its secret, shown this once, and its account. breaking: None gives the right
         to admins.
@@ -77,11 +79,15 @@ class Accounts:
         if not name.strip() or len(name) > 100:
             raise BadInputError("a key needs a name of 1 to 100 characters, such as its newsroom")
         if not name.isprintable():
-            raise BadInputError("a key's name is one line of plain text, without control characters")
+            raise BadInputError(
+                "a key's name is one line of plain text, without control characters"
+            )
         _check_desk(desk)
         secret = PREFIX + secrets.token_urlsafe(32)
         urgent = role == Role.ADMIN if breaking is None else breaking
-        account = Account(secrets.token_hex(6), name, role, self.clock(), None, per_minute, per_day, urgent, desk)
+        account = Account(
+            secrets.token_hex(6), name, role, self.clock(), None, per_minute, per_day, urgent, desk
+        )
         values = {name: getattr(account, name) for name in Account.__dataclass_fields__}
         with self.database.write() as connection:
             connection.execute(insert(keys).values(hash=digest(secret), **values))
@@ -97,14 +103,19 @@ class Accounts:
     def all(self) -> list[Account]:
         """Every account, revoked ones too, oldest first."""
         with self.database.read() as connection:
-            return [_account(row) for row in connection.execute(select(keys).order_by(keys.c.created_at))]
+            return [
+                _account(row)
+                for row in connection.execute(select(keys).order_by(keys.c.created_at))
+            ]
 
     def revoke(self, key_id: str) -> None:
         """End a key and its logins. Raises BadInputError where there is no such key in use."""
         live = update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(None))
         with self.database.write() as connection:
             if not connection.execute(live.values(revoked_at=self.clock())).rowcount:
-                raise BadInputError(f"no key in use has the id {key_id!r}; python -m src.api_keys list shows them")
+                raise BadInputError(
+                    f"no key in use has the id {key_id!r}; python -m src.api_keys list shows them"
+                )
             connection.execute(delete(logins).where(logins.c.key_id == key_id))
 
     def assign(self, key_id: str, desk: str) -> None:
@@ -113,7 +124,9 @@ class Accounts:
         with self.database.write() as connection:
             change = update(keys).where(keys.c.id == key_id).values(desk=desk)
             if not connection.execute(change).rowcount:
-                raise BadInputError(f"no key has the id {key_id!r}; python -m src.api_keys list shows them")
+                raise BadInputError(
+                    f"no key has the id {key_id!r}; python -m src.api_keys list shows them"
+                )
 
     def log_in(self, account: Account) -> tuple[str, Login]:
         """A session for a browser: the cookie's value, and the login."""
@@ -121,14 +134,23 @@ class Accounts:
         with self.database.write() as connection:
             connection.execute(delete(logins).where(logins.c.expires < self.clock()))
             connection.execute(
-                insert(logins).values(hash=digest(cookie), key_id=account.id, csrf=csrf, expires=self.clock() + LOGIN_S)
+                insert(logins).values(
+                    hash=digest(cookie),
+                    key_id=account.id,
+                    csrf=csrf,
+                    expires=self.clock() + LOGIN_S,
+                )
             )
         return cookie, Login(account, csrf)
 
     def session(self, cookie: str) -> Login | None:
         """The login of a cookie, while it lasts and its key is not revoked."""
         query = select(keys, logins.c.csrf).join_from(logins, keys, logins.c.key_id == keys.c.id)
-        live = (logins.c.hash == digest(cookie)) & (logins.c.expires > self.clock()) & keys.c.revoked_at.is_(None)
+        live = (
+            (logins.c.hash == digest(cookie))
+            & (logins.c.expires > self.clock())
+            & keys.c.revoked_at.is_(None)
+        )
         with self.database.read() as connection:
             row = connection.execute(query.where(live)).one_or_none()
         return Login(_account(row), row.csrf) if row else None

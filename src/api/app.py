@@ -53,29 +53,54 @@ from src.jobs.leases import LeaseStore
 from src.jobs.store import JobStore
 from src.worker.supervise import Supervisor
 
-ABOUT = """One photograph and a prompt become a six-second clip. Every request is a durable job: it survives restarts of
-the service and of its workers. Authenticate with `Authorization: Bearer KEY`."""
+ABOUT = """One photograph and a prompt become a six-second clip. Every request is a durable
+job: it survives restarts of the service and of its workers. Authenticate
+with `Authorization: Bearer KEY`."""
 
 
 CROSS_ORIGIN = {
     "allow_methods": ["GET", "POST", "PUT", "DELETE"],
-    "allow_headers": ["Authorization", "X-API-Key", "Idempotency-Key", "Prefer", "Last-Event-ID", "Range"],
+    "allow_headers": [
+        "Authorization",
+        "X-API-Key",
+        "Idempotency-Key",
+        "Prefer",
+        "Last-Event-ID",
+        "Range",
+    ],
     "expose_headers": ["Location", "Retry-After", "X-Request-Id", "Content-Range", "ETag"],
 }
 """What pages of known origins may send and read; never cookies."""
 
 
-def create_app(settings: ServiceSettings | None = None, files: ArtifactStore | None = None) -> FastAPI:
+def create_app(
+    settings: ServiceSettings | None = None, files: ArtifactStore | None = None
+) -> FastAPI:
     """The ASGI application. settings: None reads the environment when the application starts.
     files: another store than the home's.
     """
     setup_logs()
     settings = settings or read_settings()
-    closed = {"docs_url": None, "redoc_url": None, "openapi_url": None}  # src/api/reference.py has them
-    app = FastAPI(title="Newsreel", version=src.__version__, description=ABOUT, lifespan=_life, **closed)
+    # src/api/reference.py has them
+    closed = {"docs_url": None, "redoc_url": None, "openapi_url": None}
+    app = FastAPI(
+        title="Newsreel", version=src.__version__, description=ABOUT, lifespan=_life, **closed
+    )
     app.state.settings = settings
     app.state.service = make_service(settings, files or open_store())
-    for module in (generate, stream, jobs, pictures, artifacts, upscale, health, login, page, clip, reference):
+    for module in (
+        generate,
+        stream,
+        jobs,
+        pictures,
+        artifacts,
+        upscale,
+        health,
+        login,
+        page,
+        clip,
+        reference,
+    ):
         app.include_router(module.router)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     problems.install_handlers(app)
@@ -97,7 +122,8 @@ def make_service(settings: ServiceSettings, files: ArtifactStore) -> Service:
     store, leases = JobStore(database), LeaseStore(database, lease_s=settings.lease)
     arguments = ["--maker", settings.maker, "--device", settings.device,
                  "--lease", str(settings.lease), "--drain", str(settings.drain),
-                 "--job-limit", str(settings.job_limit), "--stall", str(settings.stall)]  # fmt: skip
+                 "--job-limit", str(settings.job_limit), "--stall",
+                 str(settings.stall)]  # fmt: skip
     if settings.warm:
         arguments += ["--warm", settings.warm]
     return Service(
@@ -115,7 +141,9 @@ def make_service(settings: ServiceSettings, files: ArtifactStore) -> Service:
 
 @asynccontextmanager
 async def _life(app: FastAPI) -> AsyncIterator[None]:
-    """Recover, start, serve; then drain. Also where a start fails, what was started before it is stopped."""
+    """Recover, start, serve; then drain. Also where a start fails, what was started before it is
+    stopped.
+    """
     service: Service = app.state.service
     greet(service)
     housekeeper = Housekeeper(service.settings, service.store, service.leases, service.files)
@@ -166,14 +194,18 @@ def _say_that_it_stops(service: Service) -> None:
     logger.info("stopping: running jobs have {:.0f} s to end", service.settings.drain)
 
 
-async def _begin(started: AsyncExitStack, start: Callable[[], None], stop: Callable[[], None]) -> None:
+async def _begin(
+    started: AsyncExitStack, start: Callable[[], None], stop: Callable[[], None]
+) -> None:
     """Start in a thread; what started is stopped in the opposite order."""
     await asyncio.to_thread(start)
     started.push_async_callback(asyncio.to_thread, stop)
 
 
 def _drain_on_signals(service: Service) -> None:
-    """Before uvicorn's own handlers: it waits for open connections, and clients that follow a job would hold it up."""
+    """Before uvicorn's own handlers: it waits for open connections, and clients that follow a job
+    would hold it up.
+    """
     if threading.current_thread() is not threading.main_thread():
         return
     loop = asyncio.get_running_loop()
@@ -199,15 +231,26 @@ def greet(service: Service) -> None:
     """The first key, printed once; or the warning of an open service."""
     settings = service.settings
     if settings.auth == "off":
-        logger.warning("NEWSREEL_AUTH=off: everybody who reaches this port may use the service and see all jobs")
+        logger.warning(
+            "NEWSREEL_AUTH=off: everybody who reaches this port may use the service and see all "
+            "jobs"
+        )
     elif not service.accounts.all():
-        secret, account = service.accounts.create("first", Role.ADMIN, settings.per_minute, settings.per_day)
-        print(f"Newsreel: the first API key (admin, id {account.id}), shown this once:\n\n    {secret}\n", flush=True)
+        secret, account = service.accounts.create(
+            "first", Role.ADMIN, settings.per_minute, settings.per_day
+        )
+        print(
+            f"Newsreel: the first API key (admin, id {account.id}), shown this once:\n\n    "
+            f"{secret}\n",
+            flush=True,
+        )
 
 
 def _observer(metrics: ServiceMetrics) -> "object":
     def observe(method: str, status: int, seconds: float) -> None:
-        metrics.requests.labels(method if method in METHODS else "other", str(status)).observe(seconds)
+        metrics.requests.labels(method if method in METHODS else "other", str(status)).observe(
+            seconds
+        )
 
     return observe
 

@@ -19,7 +19,9 @@ from src.worker.names import is_attempt
 router = APIRouter(prefix="/artifacts", tags=["artifacts"])
 TYPES = {".mp4": "video/mp4", ".mkv": "video/x-matroska", ".png": "image/png", ".jpg": "image/jpeg"}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,250}")
-FileName = Annotated[str, Path(description="A file's name, such as a job's `artifact`", max_length=255)]
+FileName = Annotated[
+    str, Path(description="A file's name, such as a job's `artifact`", max_length=255)
+]
 Errors = responses(401, 403, 404, 422)
 
 
@@ -28,7 +30,9 @@ def artifact(
     service: ServiceDep,
     account: Reader,
     filename: FileName,
-    if_none_match: Annotated[str, Header(description="An ETag: 304 where the file is still that one")] = "",
+    if_none_match: Annotated[
+        str, Header(description="An ETag: 304 where the file is still that one")
+    ] = "",
 ) -> Response:
     """Range requests (206, 416), `If-Range` and `If-None-Match` (304) are understood."""
     key = find_artifact(service, account, filename)
@@ -46,7 +50,9 @@ def manifest(service: ServiceDep, account: Reader, filename: FileName) -> Respon
 
 
 def find_artifact(service: Service, account: Account, filename: str) -> str:
-    """The file's key, if the account may have it. Files of no job (made by a command) are everybody's who may read."""
+    """The file's key, if the account may have it. Files of no job (made by a command) are
+    everybody's who may read.
+    """
     key = clip_key(filename)
     known = NAME.fullmatch(filename) and PurePosixPath(key).suffix in TYPES
     if not known or not _may_have(service, account, key) or service.files.look(key) is None:

@@ -1,4 +1,6 @@
-"""News of jobs for whoever listens: one reader of the events table for all listeners of this process."""
+"""News of jobs for whoever listens: one reader of the events table for all listeners of this
+process.
+"""
 
 import asyncio
 import math
@@ -41,7 +43,9 @@ class EventBroadcaster:
         self.close()
 
     def close(self) -> None:
-        """Let go of everybody who listens: who waits for a clip gets the job as it is, streams end without `end`."""
+        """Let go of everybody who listens: who waits for a clip gets the job as it is, streams end
+        without `end`.
+        """
         self.closing = True
         self._ring_all()
 
@@ -55,7 +59,9 @@ class EventBroadcaster:
                 await asyncio.sleep(AGAIN_S)
 
     async def _look(self) -> None:
-        """Ring for what is new; who comes after a time without listeners does not wait for what happened in it."""
+        """Ring for what is new; who comes after a time without listeners does not wait for what
+        happened in it.
+        """
         if not self._waiting:
             self._seen = None
         elif self._seen is None:
@@ -90,9 +96,11 @@ class EventBroadcaster:
             if not self._waiting[job_id]:
                 del self._waiting[job_id]
 
-    async def follow(self, job_id: str, after: int, silence_s: float = 15.0) -> AsyncIterator[Event | None]:
-        """Events of a job after number `after`, as they come, until its last or until the job is deleted; None after
-        each silence.
+    async def follow(
+        self, job_id: str, after: int, silence_s: float = 15.0
+    ) -> AsyncIterator[Event | None]:
+        """Events of a job after number `after`, as they come, until its last or until the job is
+        deleted; None after each silence.
         """
         while not self.closing:
             events = await asyncio.to_thread(self.store.events, job_id, after)

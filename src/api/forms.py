@@ -55,7 +55,9 @@ class GenerateUpload(GenerateForm):
 
 
 async def _read_form(request: HttpRequest) -> AsyncIterator[GenerateUpload]:
-    """The form of a request. FastAPI's own way with a form's model costs six times as much, at each submission."""
+    """The form of a request. FastAPI's own way with a form's model costs six times as much, at each
+    submission.
+    """
     async with request.form(max_files=4, max_fields=100) as sent:
         values = {name: sent.getlist(name) if name == "lora" else sent[name] for name in sent}
         try:
@@ -100,7 +102,9 @@ def priority_from(form: GenerateForm) -> int:
     """0 unless the form says otherwise."""
     name = form.priority or "normal"
     if name not in PRIORITIES:
-        raise BadInputError(f"priority is {name[:40]!r}; it must be one of: {', '.join(PRIORITIES)}")
+        raise BadInputError(
+            f"priority is {name[:40]!r}; it must be one of: {', '.join(PRIORITIES)}"
+        )
     return PRIORITIES[name]
 
 
@@ -116,7 +120,9 @@ def slots(text: str) -> dict[str, str]:
 
 
 def is_text(value: object) -> bool:
-    """A string that UTF-8 can hold: JSON may escape half a character, which no answer could carry."""
+    """A string that UTF-8 can hold: JSON may escape half a character,
+    which no answer could carry.
+    """
     return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
@@ -136,7 +142,9 @@ def local_model(model: str) -> str:
 
 
 def local_adapter(item: str) -> str:
-    """PATH[=WEIGHT] of an adapter by name or by its path under checkpoints/, as a path; one that exists is a path."""
+    """PATH[=WEIGHT] of an adapter by name or by its path under checkpoints/, as a path; one that
+    exists is a path.
+    """
     try:
         return inside(item, "lora")
     except MissingFileError:
@@ -147,14 +155,21 @@ def local_adapter(item: str) -> str:
 
 
 def inside(name: str, field: str) -> str:
-    """A path under checkpoints/, given from there or from the repository; whatever leads out is refused."""
+    """A path under checkpoints/, given from there or from the repository; whatever leads out is
+    refused.
+    """
     if not name.isprintable() or len(name) > 300:
         raise BadInputError(f"{field} {name[:80]!r} must be a name or a path under checkpoints/")
     wanted = Path(name)
     parts = wanted.parts[1:] if wanted.parts[:1] == ("checkpoints",) else wanted.parts
     path = CHECKPOINTS.joinpath(*parts) if parts and not wanted.is_absolute() else None
     root = CHECKPOINTS.resolve()
-    if path is None or ":" in name or not path.resolve().is_relative_to(root) or path.resolve() == root:
+    if (
+        path is None
+        or ":" in name
+        or not path.resolve().is_relative_to(root)
+        or path.resolve() == root
+    ):
         raise BadInputError(f"{field} {name[:80]!r} must be a name or a path under checkpoints/")
     if not is_file(path) and not is_folder(path):
         raise MissingFileError(f"{field} {name[:80]!r} is not under checkpoints/")

@@ -53,12 +53,15 @@ async def generate_video(
     prefer: Annotated[str, Header(description="respond-async answers 202 at once")] = "",
     idempotency_key: Annotated[str | None, Header(max_length=KEY_LONGEST)] = None,
 ) -> Response:
-    """Waits for the clip and answers 200 with its path, URL and temporal score; with `Prefer: respond-async` answers
-    202 with the job at once. A client that goes away loses nothing: the job goes on, `GET /jobs` shows it.
+    """Waits for the clip and answers 200 with its path, URL and temporal score; with `Prefer:
+    respond-async` answers 202 with the job at once. A client that goes away loses nothing: the job
+    goes on, `GET /jobs` shows it.
     """
     key = idempotency_key or None
     if "respond-async" in prefer:
-        return await submit(service, account, form.image, form, key, partial(accepted, service=service))
+        return await submit(
+            service, account, form.image, form, key, partial(accepted, service=service)
+        )
     job = await submit(service, account, form.image, form, key)
     job = await service.broadcaster.finished(job.id, service.settings.wait)
     return await run_in_threadpool(answer, job, service)
@@ -120,9 +123,13 @@ def _earlier(service: Service, new: NewJob, data: bytes) -> Job | None:
     job = service.store.with_key(new.owner, str(new.idempotency_key))
     if job is None:
         return None
-    same = job.kind == new.kind and PurePath(str(job.source)).stem == hashlib.sha256(data).hexdigest()
+    same = (
+        job.kind == new.kind and PurePath(str(job.source)).stem == hashlib.sha256(data).hexdigest()
+    )
     if not same or without_source(job.request) != new.request:
-        raise WrongStateError(f"idempotency key {new.idempotency_key!r} was used for another request")
+        raise WrongStateError(
+            f"idempotency key {new.idempotency_key!r} was used for another request"
+        )
     return job
 
 
@@ -139,7 +146,9 @@ def _store(service: Service, account: Account, wanted: Admitted, name: str) -> J
     keep(files, key, wanted.data, digest)
     request = wanted.new.request | {"input_image": stored(name)}
     try:
-        job = service.submit(replace(wanted.new, request=request, input_bytes=len(wanted.data)), account)
+        job = service.submit(
+            replace(wanted.new, request=request, input_bytes=len(wanted.data)), account
+        )
     except BaseException:
         service.forgetter.drop(key)
         raise
@@ -162,7 +171,9 @@ def answer(job: Job, service: Service) -> Response:
 
 def accepted(job: Job, service: Service) -> Response:
     """202 with the job as it is now."""
-    return JSONResponse(service.show(job).model_dump(mode="json"), 202, {"Location": f"/jobs/{job.id}"})
+    return JSONResponse(
+        service.show(job).model_dump(mode="json"), 202, {"Location": f"/jobs/{job.id}"}
+    )
 
 
 def finished(job: Job, service: Service) -> Generated:

@@ -18,7 +18,9 @@ DAY_S = 86400.0
 
 
 class Model(BaseModel):
-    """What a plain request runs on. weights: SHA-256 of the transformer's, 12 digits. width, height: native pixels."""
+    """What a plain request runs on. weights: SHA-256 of the transformer's, 12 digits. width,
+    height: native pixels.
+    """
 
     name: str
     revision: str | None
@@ -77,12 +79,15 @@ def _look(service: Service) -> Health:
     return _health(service, status, workers, queue)
 
 
-def _health(service: Service, status: str, workers: list[dict[str, Any]], queue: dict[str, int]) -> Health:
+def _health(
+    service: Service, status: str, workers: list[dict[str, Any]], queue: dict[str, int]
+) -> Health:
     fresh = _fresh(service, workers)
     info = fresh[0]["info"] if fresh else {}
     return Health(
-        status=status, version=src.__version__, device=info.get("name"), pipeline=_pipeline(service, fresh),
-        model=info.get("model"), warm=info.get("warm"), queue=queue, silent=_silent(service, workers),
+        status=status, version=src.__version__, device=info.get("name"),
+        pipeline=_pipeline(service, fresh), model=info.get("model"), warm=info.get("warm"),
+        queue=queue, silent=_silent(service, workers),
         uptime_s=round(time.time() - service.started_at, 1),
     )  # fmt: skip
 
@@ -95,7 +100,9 @@ def ready(service: ServiceDep) -> Readiness:
     workers = _fresh(service, service.leases.known_workers())
     state = _pipeline(service, workers)
     if service.draining or state != "ready":
-        raise ApiError(503, f"not ready: {'draining' if service.draining else _why(state, workers)}")
+        raise ApiError(
+            503, f"not ready: {'draining' if service.draining else _why(state, workers)}"
+        )
     if service.database.trouble is not None:
         raise ApiError(503, f"not ready: {service.database.trouble}")
     return Readiness(warm=workers[0]["info"].get("warm"))
@@ -105,7 +112,12 @@ def _why(state: str, workers: list[dict[str, Any]]) -> str:
     return str(workers[0]["info"]["trouble"]) if state == "failing" else f"the pipeline is {state}"
 
 
-@router.get("/metrics", summary="Figures for Prometheus", responses=responses(401, 403), response_class=Response)
+@router.get(
+    "/metrics",
+    summary="Figures for Prometheus",
+    responses=responses(401, 403),
+    response_class=Response,
+)
 def metrics(service: ServiceDep, account: Admin) -> Response:
     return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
@@ -121,7 +133,9 @@ def _silent(service: Service, workers: list[dict[str, Any]]) -> list[str]:
     """Workers that told nothing for a lease, and are not known to be gone."""
     now = time.time()
     return sorted(
-        worker["worker"] for worker in workers if now - DAY_S < worker["seen_at"] <= now - service.settings.lease
+        worker["worker"]
+        for worker in workers
+        if now - DAY_S < worker["seen_at"] <= now - service.settings.lease
     )
 
 

@@ -27,7 +27,11 @@ class Housekeeper:
     """A thread of the service."""
 
     def __init__(
-        self, settings: ServiceSettings, store: JobStore, leases: LeaseStore, files: ArtifactStore | None = None
+        self,
+        settings: ServiceSettings,
+        store: JobStore,
+        leases: LeaseStore,
+        files: ArtifactStore | None = None,
     ) -> None:
         self.settings, self.store, self.leases = settings, store, leases
         self.files = files or open_store()
@@ -67,8 +71,8 @@ class Housekeeper:
         self.sort_uploads()
 
     def retain(self) -> None:
-        """Forget finished jobs beyond `keep_days` or `keep_bytes`, oldest first; pinned ones stay, and so do clips that
-        are to be enlarged.
+        """Forget finished jobs beyond `keep_days` or `keep_bytes`, oldest first; pinned ones stay,
+        and so do clips that are to be enlarged.
         """
         if self.settings.keep_days:
             for job in self.store.finished_before(time.time() - self.settings.keep_days * DAY_S):
@@ -102,7 +106,11 @@ class Housekeeper:
         orphans = [key for key in uploads if name_of(key) not in named and self._is_late(key)]
         set_aside(self.files, orphans)
         self.index.forget(orphans)
-        parts = [key for folder in (UPLOADS, PREVIEWS, PHOTOGRAPHS) for key in self.files.unfinished(folder)]
+        parts = [
+            key
+            for folder in (UPLOADS, PREVIEWS, PHOTOGRAPHS)
+            for key in self.files.unfinished(folder)
+        ]
         self.files.delete(*filter(self._is_late, parts))
 
     def _is_late(self, key: str) -> bool:

@@ -22,21 +22,34 @@ Unknown = responses(401, 403, 404, 422)
 Wrong = responses(401, 403, 404, 409, 422)
 
 
-@router.get("", response_model=JobList, summary="This key's jobs, newest first", responses=responses(401, 403, 422))
+@router.get(
+    "",
+    response_model=JobList,
+    summary="This key's jobs, newest first",
+    responses=responses(401, 403, 422),
+)
 def list_jobs(
     service: ServiceDep,
     account: Reader,
     state: Annotated[State | None, Query()] = None,
     before: Annotated[str | None, Query(pattern="^[0-9a-f]{21}$")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    q: Annotated[str, Query(max_length=200, description="Words that all occur in what was asked")] = "",
-    since: Annotated[float | None, Query(ge=0, le=1e11, description="Submitted then or later, epoch seconds")] = None,
-    until: Annotated[float | None, Query(ge=0, le=1e11, description="Submitted before then, epoch seconds")] = None,
+    q: Annotated[
+        str, Query(max_length=200, description="Words that all occur in what was asked")
+    ] = "",
+    since: Annotated[
+        float | None, Query(ge=0, le=1e11, description="Submitted then or later, epoch seconds")
+    ] = None,
+    until: Annotated[
+        float | None, Query(ge=0, le=1e11, description="Submitted before then, epoch seconds")
+    ] = None,
 ) -> JobList:
     """Its desk's jobs too, where the key is at one; an admin's key sees everybody's."""
     wanted = JobFilter(service.visible_to(account), state, before, q, since, until)
     jobs = service.store.find(wanted, limit)
-    return JobList(jobs=[service.show(job) for job in jobs], next=jobs[-1].id if len(jobs) == limit else None)
+    return JobList(
+        jobs=[service.show(job) for job in jobs], next=jobs[-1].id if len(jobs) == limit else None
+    )
 
 
 @router.get("/{job_id}", response_model=JobView, summary="One job", responses=Unknown)
@@ -44,7 +57,12 @@ def get_job(service: ServiceDep, account: Reader, job_id: JobId) -> JobView:
     return service.show(service.store.get(job_id, service.visible_to(account)))
 
 
-@router.delete("/{job_id}", status_code=204, summary="Forget a finished job and remove its files", responses=Wrong)
+@router.delete(
+    "/{job_id}",
+    status_code=204,
+    summary="Forget a finished job and remove its files",
+    responses=Wrong,
+)
 def delete_job(service: ServiceDep, account: Submitter, job_id: JobId) -> Response:
     service.forgetter.forget(service.own(account, job_id).id)
     return Response(status_code=204)
@@ -67,7 +85,8 @@ def retry_job(service: ServiceDep, account: Submitter, job_id: JobId) -> JobView
 
 
 def retry(service: Service, account: Account, job_id: str) -> Job:
-    """Put a job that failed or was cancelled back into the queue, if what it reads is there still.
+    """Put a job that failed or was cancelled back into the queue,
+    if what it reads is there still.
     """
     job = service.own(account, job_id)
     check_source(service.files, job.request)
@@ -75,18 +94,31 @@ def retry(service: Service, account: Account, job_id: str) -> Job:
     return service.store.retry(job.id)
 
 
-@router.put("/{job_id}/pin", response_model=JobView, summary="Keep a job's clip from retention", responses=Unknown)
+@router.put(
+    "/{job_id}/pin",
+    response_model=JobView,
+    summary="Keep a job's clip from retention",
+    responses=Unknown,
+)
 def pin_job(service: ServiceDep, account: Submitter, job_id: JobId) -> JobView:
     return service.show(service.store.pin(service.own(account, job_id).id, True))
 
 
-@router.delete("/{job_id}/pin", response_model=JobView, summary="Let retention have a job's clip", responses=Unknown)
+@router.delete(
+    "/{job_id}/pin",
+    response_model=JobView,
+    summary="Let retention have a job's clip",
+    responses=Unknown,
+)
 def unpin_job(service: ServiceDep, account: Submitter, job_id: JobId) -> JobView:
     return service.show(service.store.pin(service.own(account, job_id).id, False))
 
 
 @router.get(
-    "/{job_id}/preview", summary="The newest picture of a running job", response_class=FileResponse, responses=Unknown
+    "/{job_id}/preview",
+    summary="The newest picture of a running job",
+    response_class=FileResponse,
+    responses=Unknown,
 )
 def preview(service: ServiceDep, account: Reader, job_id: JobId) -> Response:
     job = service.store.get(job_id, service.visible_to(account))

@@ -38,8 +38,8 @@ def _set_cookie(request: Request, response: Response, name: str, value: str) -> 
 
 @router.post("/login")
 def log_in(
-    request: Request, service: ServiceDep, key: Annotated[str, Form()] = "", csrf: Annotated[str, Form()] = "",
-    next: Annotated[str, Form(max_length=500)] = "/",
+    request: Request, service: ServiceDep, key: Annotated[str, Form()] = "",
+    csrf: Annotated[str, Form()] = "", next: Annotated[str, Form(max_length=500)] = "/",
 ) -> Response:  # fmt: skip
     service.origins.check(request)
     check_login_token(request, csrf)

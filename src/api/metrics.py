@@ -1,4 +1,6 @@
-"""Metrics for Prometheus. Jobs' figures are read from the events, so that workers need no port of their own."""
+"""Metrics for Prometheus. Jobs' figures are read from the events, so that workers need no port of
+their own.
+"""
 
 import threading
 import time
@@ -24,23 +26,44 @@ class ServiceMetrics:
         self._seen = self._newest(store)
         self.registry, self._turn = CollectorRegistry(), threading.Lock()
         self.submitted = self._counter("newsreel_jobs_submitted_total", "Jobs accepted.", ["kind"])
-        self.finished = self._counter("newsreel_jobs_finished_total", "Jobs that ended.", ["kind", "state"])
-        self.failures = self._counter("newsreel_job_failures_total", "Failed jobs by class of error.", ["error"])
+        self.finished = self._counter(
+            "newsreel_jobs_finished_total", "Jobs that ended.", ["kind", "state"]
+        )
+        self.failures = self._counter(
+            "newsreel_job_failures_total", "Failed jobs by class of error.", ["error"]
+        )
         self.stage = Histogram(
             "newsreel_stage_seconds", "Seconds of each stage of a job.", ["stage"], buckets=BUCKETS,
             registry=self.registry,
         )  # fmt: skip
         self.total = Histogram(
-            "newsreel_job_seconds", "From submission to the end.", ["kind"], buckets=BUCKETS, registry=self.registry
+            "newsreel_job_seconds",
+            "From submission to the end.",
+            ["kind"],
+            buckets=BUCKETS,
+            registry=self.registry,
         )
-        self.fps = self._gauge("newsreel_frames_per_second", "Delivered frames a second of the last job.", ["kind"])
+        self.fps = self._gauge(
+            "newsreel_frames_per_second", "Delivered frames a second of the last job.", ["kind"]
+        )
         self.depth = self._gauge("newsreel_queue_jobs", "Jobs that wait or run.", ["state"])
-        self.age = self._gauge("newsreel_queue_oldest_seconds", "How long the longest-waiting job has waited.", [])
-        self.workers = self._gauge("newsreel_workers", "Workers that told something within a lease.", ["device"])
-        self.memory = self._gauge("newsreel_memory_bytes", "Peak memory of the last job, and of this process.", ["of"])
-        self.aside = self._gauge("newsreel_quarantined_files", "Files that no job of this database names.", [])
+        self.age = self._gauge(
+            "newsreel_queue_oldest_seconds", "How long the longest-waiting job has waited.", []
+        )
+        self.workers = self._gauge(
+            "newsreel_workers", "Workers that told something within a lease.", ["device"]
+        )
+        self.memory = self._gauge(
+            "newsreel_memory_bytes", "Peak memory of the last job, and of this process.", ["of"]
+        )
+        self.aside = self._gauge(
+            "newsreel_quarantined_files", "Files that no job of this database names.", []
+        )
         self.requests = Histogram(
-            "newsreel_http_seconds", "Seconds of HTTP answers.", ["method", "status"], registry=self.registry
+            "newsreel_http_seconds",
+            "Seconds of HTTP answers.",
+            ["method", "status"],
+            registry=self.registry,
         )
 
     def _counter(self, name: str, text: str, labels: list[str]) -> Counter:

@@ -1,4 +1,6 @@
-"""Around every request: an id and a log line, a limit on what is read, headers that browsers obey."""
+"""Around every request: an id and a log line, a limit on what is read,
+headers that browsers obey.
+"""
 
 import asyncio
 import re
@@ -21,12 +23,14 @@ POLICY = (
     "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 )
 HEADERS = {
-    "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "same-origin",
-    "Content-Security-Policy": POLICY, "Cross-Origin-Opener-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin", "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }  # fmt: skip
 # With no-referrer browsers would send `Origin: null` with our own forms, too.
-STRANGERS = 64 * 1024  # bytes that are read before the key is looked at: forms are parsed before their route runs
+# bytes that are read before the key is looked at: forms are parsed before their route runs
+STRANGERS = 64 * 1024
 CLOSING = {"Connection": "close"}
 CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([^\s;\"']*)", re.I)
 RANGE = re.compile(rb"bytes=[\d\s,-]+", re.I)
@@ -48,18 +52,32 @@ def answer_of(error: Exception, method: str, path: str) -> ASGIApp:
 
 def _without_odd_range(scope: Scope) -> Scope:
     """Ranges of other units than bytes, and what is no range, are ignored, as RFC 9110 wants it."""
-    odd = [pair for pair in scope["headers"] if pair[0] == b"range" and not RANGE.fullmatch(pair[1].strip())]
-    return scope | {"headers": [pair for pair in scope["headers"] if pair not in odd]} if odd else scope
+    odd = [
+        pair
+        for pair in scope["headers"]
+        if pair[0] == b"range" and not RANGE.fullmatch(pair[1].strip())
+    ]
+    return (
+        scope | {"headers": [pair for pair in scope["headers"] if pair not in odd]}
+        if odd
+        else scope
+    )
 
 
 class RequestMiddleware:
     """One middleware in place of three: pure ASGI, so that streams stream."""
 
     def __init__(
-        self, app: ASGIApp, limit: int, observe: Callable[[str, int, float], None], known: Callable[[Scope], bool],
-        origins: Origins, page: Page,
+        self, app: ASGIApp, limit: int, observe: Callable[[str, int, float], None],
+        known: Callable[[Scope], bool], origins: Origins, page: Page,
     ) -> None:  # fmt: skip
-        self.app, self.limit, self.observe, self.known, self.origins = app, limit, observe, known, origins
+        self.app, self.limit, self.observe, self.known, self.origins = (
+            app,
+            limit,
+            observe,
+            known,
+            origins,
+        )
         self.page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,7 +107,9 @@ class RequestMiddleware:
             finally:
                 seconds = time.perf_counter() - begin
                 self.observe(scope["method"], status, seconds)
-                logger.debug("{} {} {} {:.1f} ms", scope["method"], scope["path"], status, 1000 * seconds)
+                logger.debug(
+                    "{} {} {} {:.1f} ms", scope["method"], scope["path"], status, 1000 * seconds
+                )
 
     @staticmethod
     def _add_headers(message: Message, request_id: str) -> None:
@@ -105,7 +125,9 @@ class RequestMiddleware:
         headers = Headers(scope=scope)
         charset = CHARSET.search(headers.get("content-type", ""))
         if self.origins.strict and not self.origins.allows_host(headers.get("host", "")):
-            await problem(403, "this is no name of this service; NEWSREEL_HOSTS lists others")(scope, receive, send)
+            await problem(403, "this is no name of this service; NEWSREEL_HOSTS lists others")(
+                scope, receive, send
+            )
         elif charset and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
             await problem(415, "send text in UTF-8, without another charset")(scope, receive, send)
         elif scope["method"] == "HEAD":
@@ -114,7 +136,8 @@ class RequestMiddleware:
             await self._limited(_without_odd_range(scope), receive, send)
 
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """What GET would answer, without its body: the app is stopped once it has begun to answer.
+        """What GET would answer, without its body:
+        the app is stopped once it has begun to answer.
         """
         begun = asyncio.Event()
 
@@ -134,7 +157,9 @@ class RequestMiddleware:
             await task
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count the body as it arrives, whatever its Content-Length says; a stranger's ends early."""
+        """Count the body as it arrives, whatever its Content-Length says;
+        a stranger's ends early.
+        """
         headers, read, started, exceeded, stranger = Headers(scope=scope), 0, False, False, None
         declared = headers.get("content-length", "0")
 
@@ -162,9 +187,9 @@ class RequestMiddleware:
         except TooLarge:
             pass
         if stranger and not started:
-            await problem(401, "give an API key, or log in, before you send that much", headers=CLOSING)(
-                scope, receive, send
-            )
+            await problem(
+                401, "give an API key, or log in, before you send that much", headers=CLOSING
+            )(scope, receive, send)
         elif exceeded and not started:
             detail = f"the request is larger than the {self.limit / 1e6:.0f} MB that are read"
             await problem(413, detail, headers=CLOSING)(scope, receive, send)

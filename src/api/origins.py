@@ -69,7 +69,8 @@ class Origins:
 
 
 def _host_and_port(host: str, scheme: str) -> tuple[str, int | None]:
-    """A proxy may speak https outside and http to us: a Host without a port means that of the page.
+    """A proxy may speak https outside and http to us:
+    a Host without a port means that of the page.
     """
     try:
         parts = urlsplit(f"//{host}")

@@ -1,5 +1,5 @@
-"""The studio: the form for clips, and the list below it. Works by forms alone; scripts add dropping,
-upload progress and news.
+"""The studio: the form for clips, and the list below it. Works by forms alone; scripts add
+dropping, upload progress and news.
 """
 
 from typing import Annotated, Any
@@ -31,7 +31,8 @@ AGAIN = Annotated[str, Query(pattern="^([0-9a-f]{21})?$")]
 
 @router.get("/")
 def studio(
-    request: Request, service: ServiceDep, login: Viewer, filters: Annotated[Filters, Depends()], again: AGAIN = "",
+    request: Request, service: ServiceDep, login: Viewer, filters: Annotated[Filters, Depends()],
+    again: AGAIN = "",
 ) -> Response:  # fmt: skip
     """The form, and the jobs below it. again: the job whose request the form begins with."""
     typed = Typed()
@@ -52,8 +53,8 @@ def _studio(
     **more: Any,
 ) -> Response:
     return render_page(
-        request, "studio.html", login, status, board=board(service, login.account, filters), typed=typed,
-        templates=load_templates(), priorities=_priorities(login), takes=TAKES, **more,
+        request, "studio.html", login, status, board=board(service, login.account, filters),
+        typed=typed, templates=load_templates(), priorities=_priorities(login), takes=TAKES, **more,
     )  # fmt: skip
 
 
@@ -107,12 +108,15 @@ def _with_count(
     if not made:
         return error
     return ApiError(
-        status_of(error), f"{made} of {wanted} clips are on their way; then: {error_in_words(error)}"
+        status_of(error),
+        f"{made} of {wanted} clips are on their way; then: {error_in_words(error)}",
     )
 
 
 def _photograph_again(service: Service, account: Account, typed: Typed) -> UploadFile:
-    """The photograph of an earlier job. Raises BadInputError where there is none, and no file was sent."""
+    """The photograph of an earlier job. Raises BadInputError where there is none, and no file was
+    sent.
+    """
     if not typed.photograph_of:
         raise BadInputError("Choose a photograph first.")
     job = service.store.get(typed.photograph_of, service.visible_to(account))

@@ -30,7 +30,9 @@ class People:
         if account.role is Role.ADMIN:
             return None
         desk = {
-            key.id for key in self._known.get().values() if account.desk and key.desk == account.desk
+            key.id
+            for key in self._known.get().values()
+            if account.desk and key.desk == account.desk
         }
         return frozenset(desk | {account.id})
 

@@ -1,4 +1,5 @@
-"""Plan at submission: a job is stored only if a worker would take it, by the worker's own checks.
+"""Plan at submission: a job is stored only if a worker would take it,
+by the worker's own checks.
 """
 
 from typing import Any
@@ -60,7 +61,9 @@ class Planning:
     def _within(self, cost: float) -> float:
         if self.most and cost > self.most:
             raise ApiError(
-                422, f"this takes as much as {cost:,.0f} frames of 720x480, and a job may take {self.most:,.0f}; "
+                422,
+                f"this takes as much as {cost:,.0f} frames of 720x480, and a job may take "
+                f"{self.most:,.0f}; "
                 "ask for a smaller scale or fewer frames",
             )  # fmt: skip
         return cost

@@ -34,10 +34,17 @@ class ApiError(Exception):
         self.status, self.detail, self.headers = status, detail, headers
 
 
-def problem(status: int, detail: str, title: str = "", headers: Mapping[str, str] | None = None) -> JSONResponse:
+def problem(
+    status: int, detail: str, title: str = "", headers: Mapping[str, str] | None = None
+) -> JSONResponse:
     """The response."""
     told = without_paths(detail)
-    body = {"type": "about:blank", "title": title or HTTPStatus(status).phrase, "status": status, "detail": told}
+    body = {
+        "type": "about:blank",
+        "title": title or HTTPStatus(status).phrase,
+        "status": status,
+        "detail": told,
+    }
     return JSONResponse(body, status, dict(headers or {}), "application/problem+json")
 
 
@@ -72,7 +79,8 @@ def install_handlers(app: FastAPI) -> None:
 
 
 def bug(error: Exception, method: str, path: str) -> JSONResponse:
-    """The answer to what nobody foresaw; the log has it with its traceback, under the request's id.
+    """The answer to what nobody foresaw; the log has it with its traceback,
+    under the request's id.
     """
     logger.opt(exception=error).error("a bug while answering {} {}", method, path)
     return problem(500, "the service has a bug; the log has the details under this request's id")
@@ -104,4 +112,7 @@ def _sentence(item: dict[str, Any]) -> str:
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For OpenAPI: these statuses answer a problem."""
     content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": content}
+        for status in statuses
+    }

@@ -11,9 +11,11 @@ WORN = 2.0
 
 
 class Recent(Generic[T]):
-    """A value that stays true for `same_s` seconds, and for some more while another thread looks it up again.
+    """A value that stays true for `same_s` seconds, and for some more while another thread looks it
+    up again.
 
-    look: finds it, and may raise: then the one who looked hears of it, and the next one looks again.
+    look: finds it, and may raise: then the one who looked hears of it, and the next one looks
+    again.
     share: looking takes at most this part of a thread's time; what takes long is looked up less
     often.
     """
@@ -25,8 +27,8 @@ class Recent(Generic[T]):
         self._lock = threading.Lock()
 
     def get(self) -> T:
-        """The value. Who finds it a little old while another thread looks takes it as it is; who finds none, or one
-        that is `WORN` times as old as it may be, waits.
+        """The value. Who finds it a little old while another thread looks takes it as it is; who
+        finds none, or one that is `WORN` times as old as it may be, waits.
         """
         if self._is_old() and self._lock.acquire(blocking=self._is_worn()):
             try:

@@ -50,8 +50,10 @@ def _page(page: HTMLResponse) -> HTMLResponse:
     """
     hashes = " ".join(f"'sha256-{_hash(script)}'" for script in SCRIPT.findall(page.body.decode()))
     page.headers["Content-Security-Policy"] = (
-        f"default-src 'self'; script-src {hashes} {CDN}; style-src 'unsafe-inline' {CDN}; img-src 'self' data:; "
-        "worker-src blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'"
+        f"default-src 'self'; script-src {hashes} {CDN}; style-src 'unsafe-inline' {CDN}; img-src "
+        "'self' data:; "
+        "worker-src blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action "
+        "'none'"
     )
     page.headers["Cache-Control"] = "no-store"
     return page

@@ -85,7 +85,9 @@ class JobList(BaseModel):
 
 
 class Generated(BaseModel):
-    """A finished clip: `path` on the service's disk, `url` to fetch it, the temporal score, and the whole job."""
+    """A finished clip: `path` on the service's disk, `url` to fetch it, the temporal score, and the
+    whole job.
+    """
 
     path: str
     url: str
@@ -101,8 +103,8 @@ def view(job: Job, owner: str | None = None, ahead: Forecast | None = None) -> J
     url = f"/artifacts/{job.artifact}" if job.artifact else None
     return JobView(
         **{name: getattr(job, name) for name in
-           ("id", "kind", "state", "priority", "created_at", "started_at", "finished_at", "attempts",
-            "cancel_requested", "pinned", "artifact")},
+           ("id", "kind", "state", "priority", "created_at", "started_at", "finished_at",
+            "attempts", "cancel_requested", "pinned", "artifact")},
         result=jsonable(job.result),
         error=jsonable(job.error),
         progress=ProgressView(stage=job.stage, done=job.done, total=job.total),

@@ -1,4 +1,6 @@
-"""Who asks: API keys in a header, or a browser's login cookie with a token against forged requests."""
+"""Who asks: API keys in a header, or a browser's login cookie with a token against
+forged requests.
+"""
 
 import hmac
 from typing import Annotated
@@ -25,7 +27,16 @@ ServiceDep = Annotated[Service, Depends(service_of)]
 
 def open_account(service: Service) -> Account:
     """Everybody, where the service is open."""
-    return Account(OPEN, OPEN, Role.ADMIN, 0.0, None, service.settings.per_minute, service.settings.per_day, True)
+    return Account(
+        OPEN,
+        OPEN,
+        Role.ADMIN,
+        0.0,
+        None,
+        service.settings.per_minute,
+        service.settings.per_day,
+        True,
+    )
 
 
 def login_of(request: Request, service: Service) -> Login | None:
@@ -47,18 +58,24 @@ async def _account(
     if secret and service.settings.auth == "on":
         account = service.account_of(secret)
         if account is None:
-            raise ApiError(401, "this API key is not known, or was revoked", {"WWW-Authenticate": "Bearer"})
+            raise ApiError(
+                401, "this API key is not known, or was revoked", {"WWW-Authenticate": "Bearer"}
+            )
         return account
     login = login_of(request, service)
     if login is None:
-        raise ApiError(401, "give an API key: Authorization: Bearer nr_...", {"WWW-Authenticate": "Bearer"})
+        raise ApiError(
+            401, "give an API key: Authorization: Bearer nr_...", {"WWW-Authenticate": "Bearer"}
+        )
     if service.settings.auth == "on":
         check_csrf(request, login)
     return login.account
 
 
 def is_known(request: HTTPConnection, service: Service) -> bool:
-    """Whether its key or its cookie is good now; it may have been revoked since the request began."""
+    """Whether its key or its cookie is good now; it may have been revoked since the
+    request began.
+    """
     if service.settings.auth == "off":
         return True
     scheme, secret = get_authorization_scheme_param(request.headers.get("Authorization"))
@@ -70,7 +87,9 @@ def is_known(request: HTTPConnection, service: Service) -> bool:
 
 
 def check_csrf(request: Request, login: Login, sent: str | None = None) -> None:
-    """A browser that changes something must send the token of its page, which other sites cannot read."""
+    """A browser that changes something must send the token of its page, which other sites cannot
+    read.
+    """
     sent = sent or request.headers.get(CSRF_HEADER, "")
     if request.method not in SAFE and not hmac.compare_digest(sent.encode(), login.csrf.encode()):
         raise ApiError(403, f"the {CSRF_HEADER} header does not match this login; reload the page")
@@ -82,7 +101,9 @@ def check_login_token(request: Request, sent: str) -> None:
     """
     token = request.cookies.get(LOGIN_COOKIE, "")
     if not token or not hmac.compare_digest(sent.encode(), token.encode()):
-        raise ApiError(403, "this login page is old, or the browser keeps no cookies; load the page again")
+        raise ApiError(
+            403, "this login page is old, or the browser keeps no cookies; load the page again"
+        )
 
 
 def needs(role: Role) -> object:

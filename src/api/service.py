@@ -52,7 +52,8 @@ class Service:
     origins: Origins = field(init=False)
     people: People = field(init=False)
     outlook: Outlook = field(init=False)
-    lookout: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(4))  # health never waits behind uploads
+    # health never waits behind uploads
+    lookout: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(4))
     _known: dict[str, tuple[float, Account | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -76,11 +77,15 @@ class Service:
     def admit(self, account: Account, priority: int = 0) -> None:
         """May this account submit now? Raises ApiError 403, 429, 503 or 507."""
         if self.draining:
-            raise ApiError(503, "the service is stopping; try again in a minute", {"Retry-After": "60"})
+            raise ApiError(
+                503, "the service is stopping; try again in a minute", {"Retry-After": "60"}
+            )
         self.limits.admit(account, priority)
 
     def account_of(self, secret: str) -> Account | None:
-        """The account of a key; looked up again after two seconds, so that a revoked key ends soon."""
+        """The account of a key; looked up again after two seconds,
+        so that a revoked key ends soon.
+        """
         known = self._known.get(secret)
         if known is None or time.monotonic() - known[0] > 2.0:
             if len(self._known) > 1000:

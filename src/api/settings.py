@@ -66,6 +66,12 @@ class ServiceSettings(Config):
 
 def read_settings() -> ServiceSettings:
     """From the environment. Raises BadInputError naming the variable."""
-    names = {name: f"NEWSREEL_{name.upper()}" for name in ServiceSettings.model_fields if name != "database"}
-    given = {name: os.environ[variable] for name, variable in names.items() if os.environ.get(variable)}
+    names = {
+        name: f"NEWSREEL_{name.upper()}"
+        for name in ServiceSettings.model_fields
+        if name != "database"
+    }
+    given = {
+        name: os.environ[variable] for name, variable in names.items() if os.environ.get(variable)
+    }
     return validate(given | {"database": database_url()}, ServiceSettings, "environment NEWSREEL_*")

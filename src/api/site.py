@@ -64,10 +64,14 @@ def _login_if_any(request: Request) -> Login | None:
         return None
 
 
-def render_problem(request: Request, login: Login | None, status: int, sentence: str) -> HTMLResponse:
+def render_problem(
+    request: Request, login: Login | None, status: int, sentence: str
+) -> HTMLResponse:
     """An error as a page."""
     heading = TITLES.get(status, "That did not work")
-    return render_page(request, "problem.html", login, status, error=sentence, heading=heading, code=status)
+    return render_page(
+        request, "problem.html", login, status, error=sentence, heading=heading, code=status
+    )
 
 
 def problem_page(scope: Scope, status: int, sentence: str) -> bytes:

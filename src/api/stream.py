@@ -87,7 +87,9 @@ async def events(
     return StreamingResponse(lines, media_type="text/event-stream", headers=HEADERS)
 
 
-async def _of_one(broadcaster: EventBroadcaster, job_id: str, after: int, allowed: Allowed) -> AsyncIterator[str]:
+async def _of_one(
+    broadcaster: EventBroadcaster, job_id: str, after: int, allowed: Allowed
+) -> AsyncIterator[str]:
     """Without its `end` where the service stops before the job does, so that clients come back.
 
     It ends too when the key that opened it is revoked.

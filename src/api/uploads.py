@@ -31,7 +31,8 @@ def read_upload(upload: UploadFile) -> bytes:
 
 
 class Video:
-    """An uploaded video on its way into the store: copied, then judged, then kept under its hash.
+    """An uploaded video on its way into the store:
+    copied, then judged, then kept under its hash.
     """
 
     def __init__(self, files: ArtifactStore, upload: UploadFile) -> None:

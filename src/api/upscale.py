@@ -44,7 +44,10 @@ def _field(name: str) -> tuple[Any, Any]:
 UpscaleSettings = create_model(
     "UpscaleSettings",
     __base__=Config,
-    __doc__="The `settings` field: what of an `UpscaleRequest` a client may say, by the names of the form.",
+    __doc__=(
+        "The `settings` field: what of an `UpscaleRequest` a client may say, by the names of the "
+        "form."
+    ),
     **{form: _field(name) for form, name in FORM.items()},
 )
 
@@ -89,7 +92,9 @@ async def upload(
     service: ServiceDep,
     account: Submitter,
     video: Annotated[UploadFile, File(description="Any video file that ffmpeg reads")],
-    settings: Annotated[str, Form(description='JSON, such as {"scale": 2, "quality": "fast"}', max_length=4000)] = "{}",
+    settings: Annotated[
+        str, Form(description='JSON, such as {"scale": 2, "quality": "fast"}', max_length=4000)
+    ] = "{}",
 ) -> Task:
     wanted = validate(parse_json_field(settings, "settings"), UpscaleSettings, "settings")
     kept = await run_in_threadpool(_receive, service, account, wanted, video)
@@ -103,7 +108,9 @@ async def upload(
     return Task(taskId=job.id, status=job.state)
 
 
-def _receive(service: Service, account: Account, wanted: UpscaleSettings, video: UploadFile) -> Video:
+def _receive(
+    service: Service, account: Account, wanted: UpscaleSettings, video: UploadFile
+) -> Video:
     """Admit, and copy the upload."""
     check_settings(wanted)
     service.admit(account)
@@ -122,38 +129,64 @@ def check_settings(wanted: UpscaleSettings) -> None:
 
 
 def asked(wanted: UpscaleSettings) -> dict[str, Any]:
-    """What the client said, by the names of an `UpscaleRequest`. Raises BadInputError for no preset."""
+    """What the client said, by the names of an `UpscaleRequest`. Raises BadInputError for no
+    preset.
+    """
     upscaler, preset = find_preset(wanted.quality, "quality")
     named = {} if upscaler.id == UPSCALER else {"upscaler": upscaler.id}
     return from_form(wanted.model_dump()) | {"preset": preset} | named
 
 
-def _store(service: Service, account: Account, wanted: UpscaleSettings, kept: Video, facts: VideoFacts) -> Job:
+def _store(
+    service: Service, account: Account, wanted: UpscaleSettings, kept: Video, facts: VideoFacts
+) -> Job:
     cost = service.planning.upscale(facts, wanted.scale)
-    request = asked(wanted) | {"input": stored(kept.keep()), "name": safe_name(kept.upload.filename)}
-    new = NewJob("upscale", account.id, request, f"upscale {wanted.quality}", cost=cost, input_bytes=kept.size)
+    request = asked(wanted) | {
+        "input": stored(kept.keep()),
+        "name": safe_name(kept.upload.filename),
+    }
+    new = NewJob(
+        "upscale",
+        account.id,
+        request,
+        f"upscale {wanted.quality}",
+        cost=cost,
+        input_bytes=kept.size,
+    )
     return service.submit(new, account)
 
 
 def safe_name(name: str | None) -> str:
     """The last part of what the client calls the file, for people to read."""
-    plain = "".join(letter for letter in (name or "video").replace("\\", "/") if letter.isprintable())
+    plain = "".join(
+        letter for letter in (name or "video").replace("\\", "/") if letter.isprintable()
+    )
     return PurePath(plain).stem[:60] or "video"
 
 
-@router.get("/status/{task_id}", response_model=TaskStatus, summary="Status of a task", responses=Unknown)
+@router.get(
+    "/status/{task_id}", response_model=TaskStatus, summary="Status of a task", responses=Unknown
+)
 def status(service: ServiceDep, account: Reader, task_id: TaskId) -> TaskStatus:
     job = _task(service, account, task_id)
     url = f"/api/download/{job.id}" if job.state is State.COMPLETED else None
     return TaskStatus(
-        taskId=job.id, status=job.state, progress=_percent(job), downloadUrl=url, error=jsonable(job.error)
+        taskId=job.id,
+        status=job.state,
+        progress=_percent(job),
+        downloadUrl=url,
+        error=jsonable(job.error),
     )
 
 
-@router.get("/progress/{task_id}", response_model=TaskProgress, summary="Frames done", responses=Unknown)
+@router.get(
+    "/progress/{task_id}", response_model=TaskProgress, summary="Frames done", responses=Unknown
+)
 def progress(service: ServiceDep, account: Reader, task_id: TaskId) -> TaskProgress:
     job = _task(service, account, task_id)
-    return TaskProgress(taskId=job.id, currentFrame=job.done, totalFrames=job.total, percentage=_percent(job))
+    return TaskProgress(
+        taskId=job.id, currentFrame=job.done, totalFrames=job.total, percentage=_percent(job)
+    )
 
 
 @router.get(
@@ -169,11 +202,18 @@ def download(service: ServiceDep, account: Reader, task_id: TaskId) -> Response:
 
 
 @router.post(
-    "/cancel/{task_id}", response_model=Message, summary="Stop a task", responses=responses(401, 403, 404, 409, 422)
+    "/cancel/{task_id}",
+    response_model=Message,
+    summary="Stop a task",
+    responses=responses(401, 403, 404, 409, 422),
 )
 def cancel(service: ServiceDep, account: Submitter, task_id: TaskId) -> Message:
     job = service.store.cancel(service.own(account, _task(service, account, task_id).id).id)
-    return Message(message="cancelled" if job.state is State.CANCELLED else "the task stops within one batch of frames")
+    return Message(
+        message="cancelled"
+        if job.state is State.CANCELLED
+        else "the task stops within one batch of frames"
+    )
 
 
 def _task(service: Service, account: Account, task_id: str) -> Job:

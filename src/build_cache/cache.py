@@ -209,6 +209,4 @@ def read_build(folder: Path) -> Build | None:
 
 def _refused(root: Path, error: OSError) -> OutputError:
     why = error.strerror or str(error)
-    return OutputError(
-        f"{root} takes no build: {why}; make room, or move it with NEWSREEL_HOME"
-    )
+    return OutputError(f"{root} takes no build: {why}; make room, or move it with NEWSREEL_HOME")

@@ -8,5 +8,7 @@ MODELS = ("nano", "cogvideox-5b-i2v", "cogvideox1.5-5b-i2v")
 
 
 def load_models() -> dict[str, ModelSpec]:
-    """Every known model by id, in the order of `MODELS`. A file whose id differs from its name raises."""
+    """Every known model by id, in the order of `MODELS`. A file whose id differs from its name
+    raises.
+    """
     return load_named(CONFIGS / "models", MODELS, ModelSpec)

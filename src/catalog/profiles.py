@@ -13,11 +13,13 @@ class Profile(Config):
     """One way to run.
 
     former: names of profiles that are gone and whose place it takes. devices: where it applies.
-    vae: "stock" or "fast" (exact rewrite, attention on a CPU too). compile: blocks and decoder through torch.compile.
-    attention: kernel of scaled dot-product attention, "auto" leaves the choice to PyTorch.
-    cache, cache_threshold: step cache and how far the first block's residual may move before it is refreshed.
-    guidance_from, guidance_until: part of the steps, 0 to 1, in which guidance is applied; outside, one forward.
-    quantize: "none", "int8" or "fp8" weights of the transformer. capability: least CUDA capability it needs.
+    vae: "stock" or "fast" (exact rewrite, attention on a CPU too). compile: blocks and decoder
+    through torch.compile. attention: kernel of scaled dot-product attention, "auto" leaves the
+    choice to PyTorch.
+    cache, cache_threshold: step cache and how far the first block's residual may move before it is
+    refreshed. guidance_from, guidance_until: part of the steps, 0 to 1, in which guidance is
+    applied; outside, one forward. quantize: "none", "int8" or "fp8" weights of the transformer.
+    capability: least CUDA capability it needs.
     offload: what moves between the machine's memory and the GPU's (`pipelines/placement.py`).
     tiling: decode the VAE in tiles; "auto" does where the whole picture does not fit.
     """
@@ -58,11 +60,15 @@ def load_profiles() -> tuple[Profile, ...]:
 
 
 def find_profile(name: str) -> Profile:
-    """The profile called `name`; raises BadInputError with what takes its place, or the list of known ones."""
+    """The profile called `name`; raises BadInputError with what takes its place, or the list of
+    known ones.
+    """
     profiles = {profile.name: profile for profile in load_profiles()}
     if name in profiles:
         return profiles[name]
     for profile in profiles.values():
         if name in profile.former:
-            raise BadInputError(f"profile {name!r} is gone; {profile.name} takes its place, or auto")
+            raise BadInputError(
+                f"profile {name!r} is gone; {profile.name} takes its place, or auto"
+            )
     raise BadInputError(f"unknown profile {name!r}; known: auto, {', '.join(profiles)}")

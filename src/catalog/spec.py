@@ -1,4 +1,6 @@
-"""ModelSpec: a model is data. What it is, where its weights are, which sizes it takes, its defaults."""
+"""ModelSpec: a model is data. What it is, where its weights are, which sizes it takes, its
+defaults.
+"""
 
 from pydantic import Field, model_validator
 
@@ -43,8 +45,9 @@ class FrameRule(Config):
 class SizeRule(Config):
     """Which native sizes a model works at.
 
-    multiple: width and height must divide by this (VAE step x patch). native_only: at its own size alone, for which
-    its positions were learned; a clip is made at that in any case, an adapter may be trained at others.
+    multiple: width and height must divide by this (VAE step x patch). native_only: at its own size
+    alone, for which its positions were learned; a clip is made at that in any case, an adapter may
+    be trained at others.
     """
 
     multiple: int = 16
@@ -53,11 +56,18 @@ class SizeRule(Config):
     def allows(self, size: Size) -> bool:
         """Whether both sides are multiples."""
         step = self.multiple
-        return min(size.width, size.height) >= step and not size.width % step and not size.height % step
+        return (
+            min(size.width, size.height) >= step
+            and not size.width % step
+            and not size.height % step
+        )
 
     def nearest(self, size: Size) -> Size:
         """The multiples next to it."""
-        sides = (max(self.multiple, round(side / self.multiple) * self.multiple) for side in (size.width, size.height))
+        sides = (
+            max(self.multiple, round(side / self.multiple) * self.multiple)
+            for side in (size.width, size.height)
+        )
         return Size(**dict(zip(("width", "height"), sides, strict=True)))
 
 
@@ -86,13 +96,15 @@ class Schedule(Config):
 
 
 class Memory(Config):
-    """Bytes on the device, counted by `python -m src.evaluation.memory` for one clip of the model's own size.
+    """Bytes on the device, counted by `python -m src.evaluation.memory` for one clip of the model's
+    own size.
 
     weights: of each part, in 16 bit. streams: of a part that streams, what is there at once.
-    quantizable: of what denoises, what int8 halves. layers, hidden: its blocks, and the bytes of the tokens
-    between two of them, which step caches keep. The others are activations beside the weights: encode_text,
-    encode_image, denoise (a guided forward), decode (the whole picture), decode_tiled, decode_stock (the stock VAE).
-    measured: peaks by profile, from a card (`python -m benchmarks.card --publish`).
+    quantizable: of what denoises, what int8 halves. layers, hidden: its blocks, and the bytes of
+    the tokens between two of them, which step caches keep. The others are activations beside the
+    weights: encode_text, encode_image, denoise (a guided forward), decode (the whole picture),
+    decode_tiled, decode_stock (the stock VAE). measured: peaks by profile, from a card (`python -m
+    benchmarks.card --publish`).
     """
 
     weights: dict[str, int] = Field(default_factory=dict)
@@ -118,14 +130,16 @@ class ModelSpec(Named):
     """One model.
 
     family: which room of `src/pipelines/` runs it (`families.py`).
-    repository: folder inside this repository that holds it. folder: a diffusers folder named by path.
-    hub: repository id on the model hub, `revision` pinned to a commit; former: names that it had, under which it may
-    lie in the hub's cache. download_bytes: of the whole snapshot.
+    repository: folder inside this repository that holds it. folder: a diffusers folder named by
+    path.
+    hub: repository id on the model hub, `revision` pinned to a commit; former: names that it had,
+    under which it may lie in the hub's cache. download_bytes: of the whole snapshot.
     native: size it generates. delivered: size of its clips unless asked otherwise.
-    delivery: how native becomes delivered unless asked otherwise: "lanczos" or an upscaler's preset.
+    delivery: how native becomes delivered unless asked otherwise: "lanczos" or an upscaler's
+    preset.
     sizes, frames: the rules of native sizes and of frame counts.
-    max_sequence_length: prompt tokens it reads. template_guidance: press templates' guidance scales, which are
-    tuned for the large models, apply to it.
+    max_sequence_length: prompt tokens it reads. template_guidance: press templates' guidance
+    scales, which are tuned for the large models, apply to it.
     memory: what the planner reckons with. licence: of the weights.
     """
 
@@ -153,7 +167,9 @@ class ModelSpec(Named):
     def _native_fits(self) -> "ModelSpec":
         if not self.sizes.allows(self.native):
             step = self.sizes.multiple
-            raise ValueError(f"native size {self.native} must be a multiple of {step} (VAE step x patch)")
+            raise ValueError(
+                f"native size {self.native} must be a multiple of {step} (VAE step x patch)"
+            )
         return self
 
     @property
@@ -166,13 +182,19 @@ class ModelSpec(Named):
         return f"folder:{self.id}"
 
     def check_frames(self, count: int) -> None:
-        """Raise BadInputError, naming the nearest counts that work, when `count` breaks the rule."""
+        """Raise BadInputError, naming the nearest counts that work,
+        when `count` breaks the rule.
+        """
         if not self.frames.allows(count):
             nearest = " and ".join(str(n) for n in self.frames.nearest(count))
-            raise BadInputError(f"{self.id} cannot make {count} frames; nearest that works: {nearest}")
+            raise BadInputError(
+                f"{self.id} cannot make {count} frames; nearest that works: {nearest}"
+            )
 
     def check_size(self, size: Size) -> None:
-        """Raise BadInputError, naming what would work, where the model cannot be trained at a native size."""
+        """Raise BadInputError, naming what would work, where the model cannot be trained at a
+        native size.
+        """
         if self.sizes.native_only and size != self.native:
             raise BadInputError(f"sizes: {self.id} is trained at {self.native} only, not {size}")
         if not self.sizes.allows(size):
@@ -192,8 +214,13 @@ class ModelSpec(Named):
             width = _even(height * aspect)
         size = Size(width=width, height=height or _even(width / aspect))
         if abs(size.width / size.height / aspect - 1) > 0.01:
-            fitting = f"{size.width}x{_even(size.width / aspect)} and {_even(size.height * aspect)}x{size.height}"
-            raise BadInputError(f"{self.id} cannot deliver {size}: its shape is {self.native}; nearest: {fitting}")
+            fitting = (
+                f"{size.width}x{_even(size.width / aspect)} and "
+                f"{_even(size.height * aspect)}x{size.height}"
+            )
+            raise BadInputError(
+                f"{self.id} cannot deliver {size}: its shape is {self.native}; nearest: {fitting}"
+            )
         return size
 
 

@@ -51,7 +51,8 @@ class FileSpec(Config):
 
 
 class Capabilities(Config):
-    """What of a request an upscaler does; each by the request's name for it. The rest is refused.
+    """What of a request an upscaler does; each by the request's name for it.
+    The rest is refused.
     """
 
     denoise: bool = False
@@ -193,7 +194,8 @@ class UpscalerSpec(Named):
         """Raise BadInputError where the licence is a restricted one that nobody accepted."""
         if self.restricted and not accepted:
             raise BadInputError(
-                f"the licence of {self.id}, {self.licence}, restricts what its pictures may be used "
+                f"the licence of {self.id}, {self.licence}, restricts what its pictures may be "
+                "used "
                 "for; only python -m src.upscale_video takes it, with --accept-licence"
             )
 
@@ -243,7 +245,9 @@ def find_preset(
     spec = specs.get(name if slash else preset)
     if spec is None or (slash and preset not in spec.presets):
         known = [each.known_as(preset) for each in specs.values() for preset in each.presets]
-        raise BadInputError(f"{flag} is {text!r}; it must be one of: {', '.join([*further, *known])}")
+        raise BadInputError(
+            f"{flag} is {text!r}; it must be one of: {', '.join([*further, *known])}"
+        )
     return spec, preset if slash else spec.usual
 
 

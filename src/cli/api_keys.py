@@ -13,7 +13,9 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard 
 
 
 def api_keys_app() -> typer.Typer:
-    """create prints a new key, this once; list shows accounts without their secrets; revoke ends one."""
+    """create prints a new key, this once; list shows accounts without their secrets; revoke ends
+    one.
+    """
     app = typer.Typer(add_completion=False, no_args_is_help=True, help="Keys of the HTTP service.")
     app.command("create", help="Make a key and print it, this once.")(_create)
     app.command("list", help="Show all keys, without their secrets.")(_list)
@@ -37,7 +39,9 @@ def _create(
     role: Annotated[str, typer.Option(help="read, submit or admin.")] = "submit",
     per_minute: Annotated[int, typer.Option(min=0, help="Submissions a minute.")] = 60,
     per_day: Annotated[int, typer.Option(min=0, help="Submissions a day.")] = 2000,
-    breaking: Annotated[bool, typer.Option("--breaking", help="May submit breaking news; an admin may.")] = False,
+    breaking: Annotated[
+        bool, typer.Option("--breaking", help="May submit breaking news; an admin may.")
+    ] = False,
     desk: Annotated[str, typer.Option(help="Keys of one desk see each other's jobs.")] = "",
     json: Json = False,
 ) -> None:
@@ -47,7 +51,9 @@ def _create(
     with command(json):
         if role not in list(Role):
             raise BadInputError(f"--role is {role!r}; it must be one of: {', '.join(Role)}")
-        secret, account = _accounts().create(name, Role(role), per_minute, per_day, breaking or None, desk)
+        secret, account = _accounts().create(
+            name, Role(role), per_minute, per_day, breaking or None, desk
+        )
         if json:
             print_json({"id": account.id, "key": secret, "role": account.role})
         else:
@@ -67,15 +73,24 @@ def _list(json: Json = False) -> None:
 
 def _line(account: dict[str, Any]) -> str:
     state = "revoked" if account["revoked_at"] else "in use"
-    limits = f"{account['per_minute']}/min {account['per_day']}/day{' breaking' if account['breaking'] else ''}"
-    return f"{account['id']}  {account['role']:<6}  {state:<7}  {limits:<27}  {account['name']}{_at(account)}"
+    limits = (
+        f"{account['per_minute']}/min "
+        f"{account['per_day']}/day{' breaking' if account['breaking'] else ''}"
+    )
+    return (
+        f"{account['id']}  {account['role']:<6}  {state:<7}  {limits:<27}  "
+        f"{account['name']}{_at(account)}"
+    )
 
 
 def _at(account: dict[str, Any]) -> str:
     return f"  (desk {account['desk']})" if account["desk"] else ""
 
 
-def _revoke(key_id: Annotated[str, typer.Argument(help="The key's id, as list shows it.")], json: Json = False) -> None:
+def _revoke(
+    key_id: Annotated[str, typer.Argument(help="The key's id, as list shows it.")],
+    json: Json = False,
+) -> None:
     with command(json):
         _accounts().revoke(key_id)
         if json:
@@ -86,7 +101,9 @@ def _revoke(key_id: Annotated[str, typer.Argument(help="The key's id, as list sh
 
 def _desk(
     key_id: Annotated[str, typer.Argument(help="The key's id, as list shows it.")],
-    name: Annotated[str, typer.Argument(help="The desk; an empty name takes the key away from any.")],
+    name: Annotated[
+        str, typer.Argument(help="The desk; an empty name takes the key away from any.")
+    ],
     json: Json = False,
 ) -> None:
     with command(json):
@@ -94,4 +111,6 @@ def _desk(
         if json:
             print_json({"id": key_id, "desk": name})
         else:
-            print(f"key {key_id} is at the desk {name!r}" if name else f"key {key_id} is at no desk")
+            print(
+                f"key {key_id} is at the desk {name!r}" if name else f"key {key_id} is at no desk"
+            )

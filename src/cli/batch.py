@@ -1,4 +1,6 @@
-"""The batch command: a jobs file in, clips with manifests, a summary, `report.json` and `report.csv` out."""
+"""The batch command: a jobs file in, clips with manifests, a summary, `report.json` and
+`report.csv` out.
+"""
 
 import csv
 import io
@@ -33,7 +35,9 @@ OPTIONS: dict[str, Any] = {
 
 def batch_app() -> typer.Typer:
     """Exit 5 when some jobs failed."""
-    return make_app(OPTIONS, "Work through a file of jobs with one load for all that share it.", _main)
+    return make_app(
+        OPTIONS, "Work through a file of jobs with one load for all that share it.", _main
+    )
 
 
 def _main(values: dict[str, Any]) -> None:
@@ -51,12 +55,16 @@ def _run(values: dict[str, Any]) -> None:
     overrides = {name: values[name] for name in OVERRIDES if values[name] is not None}
     jobs = read_batch(values["jobs_file"], overrides)
     hardware = probe(values["device"] or "auto")
-    planned = plan_batch(jobs, values["output_dir"], hardware, _together(values["prompts_per_forward"]))
+    planned = plan_batch(
+        jobs, values["output_dir"], hardware, _together(values["prompts_per_forward"])
+    )
     if values["dry_run"]:
         print_json({"order": [item.job.id for item in planned]})
         return
     begin = time.perf_counter()
-    outcomes = run_batch(planned, hardware, values["resume"], _announcer(len(planned), values["quiet"]))
+    outcomes = run_batch(
+        planned, hardware, values["resume"], _announcer(len(planned), values["quiet"])
+    )
     _answer(outcomes, time.perf_counter() - begin, values)
 
 
@@ -79,7 +87,10 @@ def _announcer(total: int, quiet: bool) -> Any:
         if outcome.state != "skipped":
             seconds.append(outcome.seconds)
         left = sum(seconds) / len(seconds) * (total - done) if seconds else 0.0
-        logger.info(f"[{done}/{total}] {outcome.id} {outcome.state}, {outcome.seconds:.1f} s; {left:.0f} s left")
+        logger.info(
+            f"[{done}/{total}] {outcome.id} {outcome.state}, {outcome.seconds:.1f} s; {left:.0f} s "
+            "left"
+        )
 
     return announce
 
@@ -98,7 +109,9 @@ def _answer(outcomes: list["Outcome"], seconds: float, values: dict[str, Any]) -
         print(as_table(report))
     if report["failed"]:
         failed = report["failed"]
-        raise PartialFailureError(f"{failed} of {len(outcomes)} jobs failed; see {folder / 'report.json'}")
+        raise PartialFailureError(
+            f"{failed} of {len(outcomes)} jobs failed; see {folder / 'report.json'}"
+        )
 
 
 def summary(outcomes: list["Outcome"], seconds: float) -> dict[str, Any]:
@@ -126,12 +139,24 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
 
 def as_table(report: dict[str, Any]) -> str:
     """The summary as people read it."""
-    rows = [(r["id"], r["state"], f"{r['seconds']:.1f} s", _score(r), r["error"] or r["clip"]) for r in report["jobs"]]
+    rows = [
+        (r["id"], r["state"], f"{r['seconds']:.1f} s", _score(r), r["error"] or r["clip"])
+        for r in report["jobs"]
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    columns = [[cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)] for row in rows]
+    columns = [
+        [cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)] for row in rows
+    ]
     lines = ["  ".join(row) for row in columns]
-    counts = f"{report['completed']} completed, {report['skipped']} skipped, {report['failed']} failed"
-    return "\n".join([*lines, f"{counts} in {report['seconds']:.0f} s, {report['clips_per_hour']:.0f} clips an hour"])
+    counts = (
+        f"{report['completed']} completed, {report['skipped']} skipped, {report['failed']} failed"
+    )
+    return "\n".join(
+        [
+            *lines,
+            f"{counts} in {report['seconds']:.0f} s, {report['clips_per_hour']:.0f} clips an hour",
+        ]
+    )
 
 
 def _score(row: dict[str, Any]) -> str:

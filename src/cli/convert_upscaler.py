@@ -1,4 +1,6 @@
-"""The command behind `src.convert_upscaler`: pickled weights of a community network become safetensors, once."""
+"""The command behind `src.convert_upscaler`: pickled weights of a community network become
+safetensors, once.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,9 @@ OPTIONS: dict[str, Any] = {
 
 def convert_upscaler_app() -> typer.Typer:
     """A file that holds more than weights is refused; nothing of it runs."""
-    return make_app(OPTIONS, "Convert pickled weights of a community network to safetensors.", _main)
+    return make_app(
+        OPTIONS, "Convert pickled weights of a community network to safetensors.", _main
+    )
 
 
 def _main(values: dict[str, Any]) -> None:

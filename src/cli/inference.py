@@ -1,4 +1,6 @@
-"""The two inference commands: baseline (the stock pipeline) and optimized (our loop). One parser for both."""
+"""The two inference commands: baseline (the stock pipeline) and optimized (our loop). One parser
+for both.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +16,10 @@ if TYPE_CHECKING:
     from src.core.result import Result
 
 HELP = {
-    "baseline": "One clip with the stock diffusers pipeline, untouched, at its card's settings: the reference.",
-    "optimized": "One clip with our denoising loop: the model's own steps, the profile that fits, the exact fast VAE.",
+    "baseline": "One clip with the stock diffusers pipeline, untouched, at its card's settings: "
+    "the reference.",
+    "optimized": "One clip with our denoising loop: the model's own steps, the profile that fits, "
+    "the exact fast VAE.",
 }
 REPLAY = ("model", "output_path", "overwrite", "lora", "device")
 SWITCHES: dict[str, Any] = {
@@ -30,7 +34,9 @@ SWITCHES: dict[str, Any] = {
 def inference_app(mode: Mode) -> typer.Typer:
     """The command of one mode; the baseline lacks what would make it other than stock."""
     stock = mode == "baseline"
-    options = options_for(lambda field: field.name != "mode" and (not stock or bool(field.option.baseline)), stock)
+    options = options_for(
+        lambda field: field.name != "mode" and (not stock or bool(field.option.baseline)), stock
+    )
     return make_app(options | SWITCHES, HELP[mode], lambda values: _main(mode, values))
 
 
@@ -78,8 +84,10 @@ def _run(prepared: Any, plans: Any, hardware: Any, quiet: bool) -> "Result":
 
     plan = plans[0]
     logger.info(
-        f"{plan.num_frames} frames {plan.native} -> {plan.delivered}, {plan.num_inference_steps} steps, "
-        f"guidance {plan.guidance_scale:g}, seed {plan.seed}, profile {plan.profile}, {plan.session.dtype} "
+        f"{plan.num_frames} frames {plan.native} -> {plan.delivered}, {plan.num_inference_steps} "
+        "steps, "
+        f"guidance {plan.guidance_scale:g}, seed {plan.seed}, profile {plan.profile}, "
+        f"{plan.session.dtype} "
         f"on {hardware.name}"
     )
     with ProgressBar(quiet) as bar:
@@ -87,13 +95,17 @@ def _run(prepared: Any, plans: Any, hardware: Any, quiet: bool) -> "Result":
 
 
 def _only_replay(values: dict[str, Any]) -> None:
-    """Raise BadInputError for a flag that a replay would silently ignore: the plan is the manifest's."""
+    """Raise BadInputError for a flag that a replay would silently ignore: the plan is the
+    manifest's.
+    """
     given = [name for name, item in values.items() if item is not None and name not in REPLAY]
     if given:
         no = "no-" if values[given[0]] is False else ""
         flag = f"--{no}{given[0].replace('_', '-')}"
         usable = ", ".join(f"--{name.replace('_', '-')}" for name in REPLAY)
-        raise BadInputError(f"{flag} does not go with --replay, which runs the manifest's own plan; {usable} do")
+        raise BadInputError(
+            f"{flag} does not go with --replay, which runs the manifest's own plan; {usable} do"
+        )
 
 
 def _replay(manifest: Path, values: dict[str, Any], as_json: bool, quiet: bool) -> None:
@@ -103,9 +115,15 @@ def _replay(manifest: Path, values: dict[str, Any], as_json: bool, quiet: bool) 
     from src.engine.replay import check_hardware, differences, prepare_replay
 
     replay = prepare_replay(
-        manifest, values["model"], values["output_path"], values["lora"] or (), bool(values["overwrite"])
+        manifest,
+        values["model"],
+        values["output_path"],
+        values["lora"] or (),
+        bool(values["overwrite"]),
     )
-    hardware = probe(replay.manifest.plan.session.device if values["device"] is None else values["device"])
+    hardware = probe(
+        replay.manifest.plan.session.device if values["device"] is None else values["device"]
+    )
     check_hardware(replay.manifest, hardware)
     logger.info(replay.prepared.choice)
     result = _run(replay.prepared, (replay.manifest.plan,), hardware, quiet)
@@ -117,13 +135,17 @@ def _replay(manifest: Path, values: dict[str, Any], as_json: bool, quiet: bool) 
 
 
 def _show(result: "Result", as_json: bool) -> None:
-    """Stages and memory on standard error; the path, or the whole result as JSON, on standard output."""
+    """Stages and memory on standard error; the path, or the whole result as JSON, on standard
+    output.
+    """
     from loguru import logger
 
     costs = result.costs
     stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in costs.seconds.items())
     vram = f", peak VRAM {costs.peak_vram / 1e9:.2f} GB" if costs.peak_vram else ""
-    logger.info(f"{stages}; total {costs.total:.1f} s, peak memory {costs.peak_rss / 1e9:.2f} GB{vram}")
+    logger.info(
+        f"{stages}; total {costs.total:.1f} s, peak memory {costs.peak_rss / 1e9:.2f} GB{vram}"
+    )
     if as_json:
         print_json(result.model_dump(mode="json") | {"seconds": costs.total})
     else:

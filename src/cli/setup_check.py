@@ -1,4 +1,6 @@
-"""The command behind `src.test_setup`: what works on this machine, what is missing and how to get it."""
+"""The command behind `src.test_setup`: what works on this machine, what is missing and how to get
+it.
+"""
 
 import dataclasses
 from typing import Any
@@ -14,7 +16,9 @@ MARKS = {"ok": "ok     ", "missing": "missing", "failed": "FAILED "}
 
 def setup_app() -> typer.Typer:
     """Exit 0 when the embedded model works."""
-    text = "Check this machine: GPU, memory, versions, compiler, codecs, CPU offload, and each model."
+    text = (
+        "Check this machine: GPU, memory, versions, compiler, codecs, CPU offload, and each model."
+    )
     return make_app({"device": VOCABULARY["device"], "json": JSON}, text, _main)
 
 

@@ -24,7 +24,9 @@ def temporal_consistency(
     backend: str = typer.Option(None, help="auto, opencv, numba or torch."),
     quiet: bool = typer.Option(False, "--quiet", help="No progress."),
 ) -> None:
-    """Score the temporal consistency of clips: 1 is smooth, 0.6 and more is accepted, static clips are labelled."""
+    """Score the temporal consistency of clips: 1 is smooth, 0.6 and more is accepted, static clips
+    are labelled.
+    """
     with command(json, quiet):
         paths = clips_named(clips)
         reports: dict[Path, TemporalReport | NewsreelError] = {}
@@ -36,7 +38,9 @@ def temporal_consistency(
 
 
 def clips_named(clips: list[Path]) -> list[Path]:
-    """The files meant: folders give their clips by name. Raises MissingFileError or BadInputError."""
+    """The files meant: folders give their clips by name.
+    Raises MissingFileError or BadInputError.
+    """
     from loguru import logger
 
     from src.media.folder import none_here, videos_among
@@ -54,8 +58,12 @@ def clips_named(clips: list[Path]) -> list[Path]:
     return list(dict.fromkeys(paths))
 
 
-def score_file(path: Path, backend: str | None, listener: Callable[[int, int | None], Any]) -> "TemporalReport":
-    """Score one video file, streamed. listener: called with (frames done, frames stated or None)."""
+def score_file(
+    path: Path, backend: str | None, listener: Callable[[int, int | None], Any]
+) -> "TemporalReport":
+    """Score one video file, streamed. listener: called with (frames done,
+    frames stated or None).
+    """
     from src.media.reader import VideoReader
     from src.metrics.temporal import TemporalScorer
 
@@ -69,14 +77,22 @@ def score_file(path: Path, backend: str | None, listener: Callable[[int, int | N
             raise BadInputError(f"{path}: {error}") from None
 
 
-def _scored(path: Path, backend: str | None, quiet: bool, alone: bool) -> "TemporalReport | NewsreelError":
-    """The report, or among several clips the error, so that one bad file does not stop the others."""
+def _scored(
+    path: Path, backend: str | None, quiet: bool, alone: bool
+) -> "TemporalReport | NewsreelError":
+    """The report, or among several clips the error,
+    so that one bad file does not stop the others.
+    """
     from src.console.progress import ProgressBar
     from src.core.progress import Progress
 
     with ProgressBar(quiet) as bar:
         try:
-            return score_file(path, backend, lambda done, total: bar(Progress(path.stem[:24], done, total or done)))
+            return score_file(
+                path,
+                backend,
+                lambda done, total: bar(Progress(path.stem[:24], done, total or done)),
+            )
         except NewsreelError as error:
             if alone:
                 raise
@@ -88,7 +104,9 @@ def _say(path: Path, outcome: "TemporalReport | NewsreelError") -> None:
     typer.echo(f"{path}: {text}")
 
 
-def _answer(reports: "dict[Path, TemporalReport | NewsreelError]", json: bool, plot: Path | None) -> None:
+def _answer(
+    reports: "dict[Path, TemporalReport | NewsreelError]", json: bool, plot: Path | None
+) -> None:
     """JSON and plot; PartialFailureError where some clips could not be scored."""
     failed = [path for path, outcome in reports.items() if isinstance(outcome, NewsreelError)]
     scored = {path: outcome for path, outcome in reports.items() if path not in failed}

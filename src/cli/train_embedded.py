@@ -1,4 +1,6 @@
-"""The command behind `src.train_embedded` (`make nano`): train the embedded model in slices that resume."""
+"""The command behind `src.train_embedded` (`make nano`): train the embedded model in slices that
+resume.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,11 @@ from src.core.paths import CONFIGS, home
 
 OPTIONS: dict[str, Any] = {
     "minutes": value(float, "How long to train now; 0 only exports. Default 30."),
-    "stage": value(str, "decoder, text, transformer, or all: text only where nothing was started from. Default all."),
+    "stage": value(
+        str,
+        "decoder, text, transformer, or all: text only where nothing was started from. "
+        "Default all.",
+    ),
     "folder": value(Path, "Where the run lives and resumes from. Default outputs/training/nano."),
     "config": value(Path, "Default configs/training/embedded.yaml."),
     "export": value(Path, "Write the fp16 pipeline here. Default FOLDER/pipeline."),
@@ -53,10 +59,18 @@ def _stage(name: str) -> str | None:
 
 def _train(values: dict[str, Any], minutes: float, stage: str | None) -> None:
     from src.core.config import load_config
-    from src.recipes.embedded.run import Slice, export_embedded, start_from, train_slice, usual_stages
+    from src.recipes.embedded.run import (
+        Slice,
+        export_embedded,
+        start_from,
+        train_slice,
+        usual_stages,
+    )
     from src.recipes.embedded.settings import EmbeddedSettings
 
-    settings = load_config(values["config"] or CONFIGS / "training" / "embedded.yaml", EmbeddedSettings)
+    settings = load_config(
+        values["config"] or CONFIGS / "training" / "embedded.yaml", EmbeddedSettings
+    )
     if values["threads"]:
         settings = settings.model_copy(update={"threads": values["threads"]})
     folder = values["folder"] or home() / "training" / "nano"

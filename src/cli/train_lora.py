@@ -27,7 +27,9 @@ OPTIONS: dict[str, Any] = {
     "threads": value(int, "CPU threads. Default: all cores."),
     "resume": value(str, "Go on where a run stopped.", metavar="latest|FOLDER"),
     "tracker": value(str, "none, tensorboard, wandb or mlflow [none]."),
-    "dry_run": switch("Check everything, predict memory, disk and hours, train nothing.", "--dry-run"),
+    "dry_run": switch(
+        "Check everything, predict memory, disk and hours, train nothing.", "--dry-run"
+    ),
     "json": JSON,
     "quiet": QUIET,
 }
@@ -35,7 +37,9 @@ CHANGES = ("model", "epochs", "steps", "seed", "rank", "threads")
 
 
 def train_lora_app() -> typer.Typer:
-    """Exit 2 where training would be refused, 6 on a full disk, 7 where it diverged, 130 where it was stopped."""
+    """Exit 2 where training would be refused, 6 on a full disk, 7 where it diverged, 130 where it
+    was stopped.
+    """
     return make_app(OPTIONS, "Train a LoRA adapter on clips with captions.", _main)
 
 
@@ -77,7 +81,9 @@ def find(settings: Any, values: dict[str, Any], listener: Any) -> Any:
     from src.recipes.lora.run import run_dtype
     from src.recipes.lora.settings import for_model
 
-    dataset = read_dataset(values["metadata"] or REPOSITORY / "data" / "metadata" / "training_metadata.json")
+    dataset = read_dataset(
+        values["metadata"] or REPOSITORY / "data" / "metadata" / "training_metadata.json"
+    )
     spec = plain_model(settings.model)
     settings = for_model(settings, spec.id)
     if settings.threads:
@@ -85,7 +91,15 @@ def find(settings: Any, values: dict[str, Any], listener: Any) -> Any:
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     output = output_dir(values)
     return preflight(
-        settings, spec, locate(spec), dataset, run_dtype(settings), output, processes, values["dry_run"], listener
+        settings,
+        spec,
+        locate(spec),
+        dataset,
+        run_dtype(settings),
+        output,
+        processes,
+        values["dry_run"],
+        listener,
     )
 
 
@@ -114,7 +128,9 @@ def _tell(found: Any, as_json: bool) -> None:
     for name in ("problems", "warnings"):
         for sentence in report.pop(name):
             print(f"{name[:-1]}: {sentence}")
-    for name, given in (report | {f"predicted {key}": figure for key, figure in predicted.items()}).items():
+    for name, given in (
+        report | {f"predicted {key}": figure for key, figure in predicted.items()}
+    ).items():
         said = f"{given:.4g}" if isinstance(given, float) else f"{given}"
         print(f"{name.replace('_', ' '):>28}: {said}")
 
@@ -125,9 +141,11 @@ def _is_first() -> bool:
 
 
 def follow_launcher() -> None:
-    """Be told when the launcher dies: with one process, `accelerate launch` does not pass SIGTERM on.
+    """Be told when the launcher dies: with one process, `accelerate launch` does not pass SIGTERM
+    on.
 
-    The kernel then sends us SIGTERM, and training saves and stops. Linux only; elsewhere nothing happens.
+    The kernel then sends us SIGTERM, and training saves and stops. Linux only; elsewhere nothing
+    happens.
     """
     if sys.platform == "linux" and "ACCELERATE_MIXED_PRECISION" in os.environ:
         pr_set_pdeathsig = 1

@@ -1,4 +1,6 @@
-"""The command behind `src.train_upscaler`: train a super-resolution network in slices that resume."""
+"""The command behind `src.train_upscaler`: train a super-resolution network in slices
+that resume.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,10 @@ OPTIONS: dict[str, Any] = {
     "scale": value(int, "2 or 4, instead of the file's."),
     "steps": value(int, "Steps of the whole run, instead of the file's."),
     "minutes": value(float, "How long to train now; 0 only exports. Default 30."),
-    "folder": value(Path, "Where the run lives and resumes from. Default outputs/training/upscaler-PRESET-SCALEx."),
+    "folder": value(
+        Path,
+        "Where the run lives and resumes from. Default outputs/training/upscaler-PRESET-SCALEx.",
+    ),
     "start_from": value(Path, "Begin a new run with the weights of this file, where shapes fit."),
     "export": value(Path, "Write the weights here. Default FOLDER/PRESET_SCALEx.safetensors."),
     "threads": value(int, "CPU threads. Default: all cores."),
@@ -26,7 +31,9 @@ OPTIONS: dict[str, Any] = {
 
 def train_upscaler_app() -> typer.Typer:
     """Train, then export what was reached."""
-    text = "Train a super-resolution network for some minutes, resuming the last run, and export it."
+    text = (
+        "Train a super-resolution network for some minutes, resuming the last run, and export it."
+    )
     return make_app(OPTIONS, text, _main)
 
 
@@ -43,7 +50,9 @@ def _train(values: dict[str, Any], minutes: float) -> None:
     from src.recipes.upscaler.run import export_upscaler, train_upscaler_slice
 
     name = f"{settings.preset}_{settings.scale}x"
-    folder = values["folder"] or home() / "training" / f"upscaler-{settings.preset}-{settings.scale}x"
+    folder = (
+        values["folder"] or home() / "training" / f"upscaler-{settings.preset}-{settings.scale}x"
+    )
     if minutes:
         train_upscaler_slice(settings, folder, minutes, values["start_from"])
     print(export_upscaler(settings, folder, values["export"] or folder / f"{name}.safetensors"))
@@ -56,8 +65,11 @@ def _settings(values: dict[str, Any]) -> Any:
 
     path = values["config"] or CONFIGS / "training" / "upscaler_default.yaml"
     data = read_yaml(path)
-    validate(data, UpscalerSettings, str(path))  # so that the error names the file, and merging meets what it expects
-    data |= {name: values[name] for name in ("preset", "scale", "threads") if values[name] is not None}
+    # so that the error names the file, and merging meets what it expects
+    validate(data, UpscalerSettings, str(path))
+    data |= {
+        name: values[name] for name in ("preset", "scale", "threads") if values[name] is not None
+    }
     if values["steps"] is not None:
         data["schedule"] = data.get("schedule", {}) | {"steps": values["steps"]}
     return validate(data, UpscalerSettings, str(path))

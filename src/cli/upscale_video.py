@@ -1,4 +1,6 @@
-"""The command behind `src.upscale_video`: enlarge a video, or a folder of them, and lose nothing of it."""
+"""The command behind `src.upscale_video`: enlarge a video, or a folder of them, and lose nothing of
+it.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +10,13 @@ import typer
 from src.console.options import JSON, QUIET, make_app, option_of
 from src.console.output import command, print_json
 from src.core.config import validate
-from src.core.errors import BadInputError, CancelledError, MissingFileError, NewsreelError, PartialFailureError
+from src.core.errors import (
+    BadInputError,
+    CancelledError,
+    MissingFileError,
+    NewsreelError,
+    PartialFailureError,
+)
 from src.core.paths import LONGEST, exists, same_name, shortened
 from src.core.upscale_request import FIELDS, UpscaleRequest
 
@@ -26,7 +34,9 @@ OPTIONS: dict[str, Any] = {
 
 def upscale_video_app() -> typer.Typer:
     """Stopped at any point, the same command goes on where it was."""
-    return make_app(OPTIONS, "Enlarge a video with its sound, subtitles, times and colours as they are.", _main)
+    return make_app(
+        OPTIONS, "Enlarge a video with its sound, subtitles, times and colours as they are.", _main
+    )
 
 
 def _main(values: dict[str, Any]) -> None:
@@ -71,7 +81,9 @@ def _job(values: dict[str, Any], source: Path, target: Path) -> "UpscaleJob":
 
 
 def _folder(values: dict[str, Any]) -> None:
-    """Each video of the folder, by name; one that fails does not stop the others, one that is there is left alone."""
+    """Each video of the folder, by name; one that fails does not stop the others, one that is there
+    is left alone.
+    """
     from loguru import logger
 
     from src.media.folder import none_here, videos_among
@@ -82,17 +94,26 @@ def _folder(values: dict[str, Any]) -> None:
     if not videos:
         raise none_here(source, others)
     if target.is_file():
-        raise BadInputError(f"--input is a folder, so --output must be one too, and {target} is a file")
+        raise BadInputError(
+            f"--input is a folder, so --output must be one too, and {target} is a file"
+        )
     if target.resolve() == source.resolve():
-        raise BadInputError(f"--output is the folder of the inputs, {source}; choose another, so that none is replaced")
+        raise BadInputError(
+            f"--output is the folder of the inputs, {source}; choose another, so that none is "
+            "replaced"
+        )
     records, failed, taken, finished = [], 0, set(), Ledger(target)
     for path in videos:
-        records.append(_record(values, path, _named(path, target, values["codec"], taken), finished))
+        records.append(
+            _record(values, path, _named(path, target, values["codec"], taken), finished)
+        )
         failed += "error" in records[-1]
     for path, reason in others.items():
         logger.info(f"{path} is left out: {reason}")
     if values["json"]:
-        print_json({"videos": records, "left_out": {str(path): reason for path, reason in others.items()}})
+        print_json(
+            {"videos": records, "left_out": {str(path): reason for path, reason in others.items()}}
+        )
     if failed:
         raise PartialFailureError(f"{failed} of {len(videos)} videos failed")
 
@@ -150,7 +171,8 @@ def _say(report: "UpscaleReport", values: dict[str, Any]) -> None:
         logger.warning(sentence)
     repeated = report.frames - report.resumed - report.computed
     logger.info(
-        f"{report.frames} frames at {report.width}x{report.height} in {report.seconds:.1f} s, {report.fps:.1f} fps"
+        f"{report.frames} frames at {report.width}x{report.height} in {report.seconds:.1f} s, "
+        f"{report.fps:.1f} fps"
         + (f"; {report.resumed} were there already" if report.resumed else "")
         + (f"; {repeated} repeat the frame before" if repeated > 0 else "")
         + (f"; computed by {', '.join(report.builds)}" if report.builds else "")

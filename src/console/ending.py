@@ -1,11 +1,13 @@
-"""How a process that computes together with others ends: it leaves the group, and skips the interpreter's own end.
+"""How a process that computes together with others ends: it leaves the group, and skips the
+interpreter's own end.
 
-The group's threads (Gloo's, NCCL's) are C++ and outlive it: autograd keeps a reference to the group as long as a
-parameter lives. Such a thread drops the tensors of its last collective when it comes to it, and takes the interpreter
-lock for that. Python ends a thread that asks for the lock while the interpreter is being finalised, by unwinding its
-stack; there it meets a C++ destructor, and the process dies of SIGABRT: "terminate called without an active
-exception". The run had written everything, and the launcher called it failed. Python's multiprocessing ends its
-forked children the same way.
+The group's threads (Gloo's, NCCL's) are C++ and outlive it: autograd keeps a reference to the group
+as long as a parameter lives. Such a thread drops the tensors of its last collective when it comes
+to it, and takes the interpreter lock for that. Python ends a thread that asks for the lock while
+the interpreter is being finalised, by unwinding its stack; there it meets a C++ destructor, and the
+process dies of SIGABRT: "terminate called without an active exception". The run had written
+everything, and the launcher called it failed. Python's multiprocessing ends its forked children the
+same way.
 """
 
 import atexit
@@ -18,10 +20,12 @@ from typing import NoReturn
 
 @contextmanager
 def leaving_the_group() -> Iterator[None]:
-    """Whatever way leads out of the body (end, error, interrupt): leave the process group, then end the process.
+    """Whatever way leads out of the body (end, error, interrupt): leave the process group, then end
+    the process.
 
-    What the body opened is closed by then, for it is outermost. Without a group nothing is different from without
-    this context. The exit code is the one that Python would have given: 0, that of SystemExit, 1 with a traceback.
+    What the body opened is closed by then, for it is outermost. Without a group nothing is
+    different from without this context. The exit code is the one that Python would have given: 0,
+    that of SystemExit, 1 with a traceback.
     """
     try:
         yield
@@ -51,7 +55,9 @@ def _exit_code_of(error: BaseException) -> int:
 
 
 def _end(code: int) -> NoReturn:
-    """Leave the group, run what waits for the end (logs, data workers), and end without finalising Python."""
+    """Leave the group, run what waits for the end (logs, data workers), and end without finalising
+    Python.
+    """
     try:
         sys.modules["torch.distributed"].destroy_process_group()
         atexit._run_exitfuncs()

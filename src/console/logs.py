@@ -1,4 +1,6 @@
-"""Logs: sentences for people, or JSON lines with stack traces for machines (`NEWSREEL_LOG=json`)."""
+"""Logs: sentences for people, or JSON lines with stack traces for machines
+(`NEWSREEL_LOG=json`).
+"""
 
 import os
 import sys
@@ -11,13 +13,22 @@ PREFIX = {"WARNING": "warning: ", "ERROR": "error: ", "CRITICAL": "error: "}
 
 
 def setup_logs(quiet: bool = False) -> None:
-    """Send logs to standard error; `quiet` keeps warnings and errors only. Never shows variables' values."""
+    """Send logs to standard error; `quiet` keeps warnings and errors only. Never shows variables'
+    values.
+    """
     logger.remove()
     if os.environ.get("NEWSREEL_LOG") == "json":
         logger.add(_write_json, level="DEBUG", diagnose=False, backtrace=False)
         return
     level = "WARNING" if quiet else "INFO"
-    logger.add(_write, level=level, format=_format, diagnose=False, backtrace=False, colorize=sys.stderr.isatty())
+    logger.add(
+        _write,
+        level=level,
+        format=_format,
+        diagnose=False,
+        backtrace=False,
+        colorize=sys.stderr.isatty(),
+    )
 
 
 def say_error(message: str) -> None:

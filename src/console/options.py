@@ -1,4 +1,6 @@
-"""The shared vocabulary (`src/core/request.py`) as command-line options, of which each command takes what it needs."""
+"""The shared vocabulary (`src/core/request.py`) as command-line options, of which each command
+takes what it needs.
+"""
 
 import inspect
 from collections.abc import Callable, Iterable
@@ -21,7 +23,8 @@ def switch(text: str, name: str) -> Any:
 
 
 def option_of(field: PublicField, text: str = "") -> Any:
-    """The option of a field of the vocabulary: a switch both ways, a repeated one, or one with a value.
+    """The option of a field of the vocabulary: a switch both ways, a repeated one, or one with a
+    value.
 
     text: the help, where it is not the field's own.
     """
@@ -33,13 +36,19 @@ def option_of(field: PublicField, text: str = "") -> Any:
     return value(kind, text, field.flag, metavar=field.option.metavar)
 
 
-def options_for(takes: Callable[[PublicField], bool], baseline: bool = False, usual: bool = True) -> dict[str, Any]:
+def options_for(
+    takes: Callable[[PublicField], bool], baseline: bool = False, usual: bool = True
+) -> dict[str, Any]:
     """Options of the fields that a command takes.
 
-    baseline: whether it runs the stock pipeline, which takes less. usual: whether it takes a field's default where
-    nothing is said, as commands over files do not.
+    baseline: whether it runs the stock pipeline, which takes less. usual: whether it takes a
+    field's default where nothing is said, as commands over files do not.
     """
-    return {name: option_of(field, _help(field, baseline, usual)) for name, field in FIELDS.items() if takes(field)}
+    return {
+        name: option_of(field, _help(field, baseline, usual))
+        for name, field in FIELDS.items()
+        if takes(field)
+    }
 
 
 def _help(field: PublicField, baseline: bool, usual: bool) -> str:
@@ -53,8 +62,12 @@ JSON = switch("One JSON object on standard output, all else on standard error.",
 QUIET = switch("Warnings and errors only.", "--quiet")
 
 
-def make_command(options: dict[str, Any], body: Callable[[dict[str, Any]], None]) -> Callable[..., None]:
-    """A function with one keyword parameter for each option, for Typer to read; it calls `body` with the values."""
+def make_command(
+    options: dict[str, Any], body: Callable[[dict[str, Any]], None]
+) -> Callable[..., None]:
+    """A function with one keyword parameter for each option, for Typer to read; it calls `body`
+    with the values.
+    """
 
     def run(**values: Any) -> None:
         body(values)
@@ -67,10 +80,14 @@ def make_command(options: dict[str, Any], body: Callable[[dict[str, Any]], None]
 def _parameters(options: dict[str, Any]) -> Iterable[inspect.Parameter]:
     for name, annotation in options.items():
         default = False if annotation.__args__[0] is bool else None
-        yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        yield inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+        )
 
 
-def make_app(options: dict[str, Any], text: str, body: Callable[[dict[str, Any]], None]) -> typer.Typer:
+def make_app(
+    options: dict[str, Any], text: str, body: Callable[[dict[str, Any]], None]
+) -> typer.Typer:
     """A Typer application with one command; `text` is its help."""
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     app.command(help=text)(make_command(options, body))

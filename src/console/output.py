@@ -1,4 +1,6 @@
-"""How commands speak: results on standard output, everything else on standard error, one exit code each."""
+"""How commands speak: results on standard output, everything else on standard error, one exit code
+each.
+"""
 
 import json
 import os
@@ -15,8 +17,9 @@ from src.core.errors import CancelledError, NewsreelError
 def command(as_json: bool = False, quiet: bool = False) -> Iterator[None]:
     """Run a command's body: errors of the tree become one sentence and their exit code.
 
-    Interrupt and SIGTERM exit 130 (nothing half-written stays, because every writer aborts on the way out). With
-    `as_json` an error is also one JSON object on standard output. Other exceptions are bugs: traceback, exit 1.
+    Interrupt and SIGTERM exit 130 (nothing half-written stays, because every writer aborts on the
+    way out). With `as_json` an error is also one JSON object on standard output. Other exceptions
+    are bugs: traceback, exit 1.
     """
     from src.console.logs import setup_logs
 
@@ -46,7 +49,15 @@ def _fail(error: NewsreelError, as_json: bool) -> None:
 
     say_error(str(error))
     if as_json:
-        print_json({"error": {"type": type(error).__name__, "message": str(error), "exit_code": error.exit_code}})
+        print_json(
+            {
+                "error": {
+                    "type": type(error).__name__,
+                    "message": str(error),
+                    "exit_code": error.exit_code,
+                }
+            }
+        )
     raise SystemExit(error.exit_code) from None
 
 

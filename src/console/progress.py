@@ -8,7 +8,9 @@ from src.core.progress import Progress
 
 
 class ProgressBar:
-    """A context manager and listener: one line a stage, on standard error, only on a terminal and not `quiet`."""
+    """A context manager and listener: one line a stage, on standard error, only on a terminal and
+    not `quiet`.
+    """
 
     def __init__(self, quiet: bool = False) -> None:
         self.active = sys.stderr.isatty() and not quiet
@@ -34,6 +36,8 @@ class ProgressBar:
             self._tasks[report.stage] = self._bar.add_task(report.stage, total=report.total)
         self._bar.update(self._tasks[report.stage], completed=report.done, total=report.total)
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.stop()

@@ -1,1 +1,3 @@
-"""Floor 0: errors, config, request, plan and result types. Imports neither torch nor any other room."""
+"""Floor 0: errors, config, request, plan and result types. Imports neither torch nor any other
+room.
+"""

@@ -1,4 +1,6 @@
-"""Typed configuration: frozen models that refuse unknown keys, and errors that name file and key."""
+"""Typed configuration: frozen models that refuse unknown keys,
+and errors that name file and key.
+"""
 
 import reprlib
 from functools import lru_cache
@@ -14,9 +16,13 @@ from src.core.text import read_text
 
 
 class Config(BaseModel):
-    """Base of every configuration and request type: immutable; unknown keys, NaN and infinity are refused."""
+    """Base of every configuration and request type: immutable; unknown keys, NaN and infinity are
+    refused.
+    """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), allow_inf_nan=False
+    )
 
 
 class Named(Config):
@@ -28,11 +34,14 @@ class Named(Config):
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 NamedT = TypeVar("NamedT", bound=Named)
 SHORT = reprlib.Repr()
-SHORT.maxlevel, SHORT.maxstring, SHORT.maxother = 2, 100, 100  # a YAML alias can stand for millions of items
+# a YAML alias can stand for millions of items
+SHORT.maxlevel, SHORT.maxstring, SHORT.maxother = 2, 100, 100
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises MissingFileError or BadInputError naming the file and the line."""
+    """The mapping in a YAML file. Raises MissingFileError or BadInputError naming the file and the
+    line.
+    """
     if not is_file(path):
         raise MissingFileError(f"config file {path} does not exist")
     try:
@@ -44,7 +53,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise BadInputError(f"{path} must hold a mapping of keys to values, not a {type(data).__name__}")
+        raise BadInputError(
+            f"{path} must hold a mapping of keys to values, not a {type(data).__name__}"
+        )
     return data
 
 
@@ -57,7 +68,9 @@ def load_config(path: Path, model: type[ConfigT]) -> ConfigT:
 
 
 def load_named(folder: Path, names: tuple[str, ...], model: type[NamedT]) -> dict[str, NamedT]:
-    """`NAME.yaml` of each name in a folder, in this order. Raises BadInputError where its id is another."""
+    """`NAME.yaml` of each name in a folder, in this order. Raises BadInputError where its id is
+    another.
+    """
     specs = {name: load_config(folder / f"{name}.yaml", model) for name in names}
     for name, spec in specs.items():
         if spec.id != name:
@@ -81,13 +94,19 @@ def validate(data: dict[str, Any], model: type[ConfigT], origin: str) -> ConfigT
 
 def _sentences(error: ValidationError, model: type[BaseModel]) -> list[str]:
     items = error.errors()
-    return [_sentence(item, model) for item in items if not _follows(item, [other["loc"] for other in items])]
+    return [
+        _sentence(item, model)
+        for item in items
+        if not _follows(item, [other["loc"] for other in items])
+    ]
 
 
 def _follows(item: Any, places: list[tuple[Any, ...]]) -> bool:
     """Whether a list is only "too short" because what is wrong inside it was not counted."""
     here = item["loc"]
-    return item["type"] == "too_short" and any(place[: len(here)] == here and place != here for place in places)
+    return item["type"] == "too_short" and any(
+        place[: len(here)] == here and place != here for place in places
+    )
 
 
 def _sentence(item: Any, model: type[BaseModel]) -> str:
@@ -96,4 +115,8 @@ def _sentence(item: Any, model: type[BaseModel]) -> str:
         return f"unknown key {key!r}; known keys: {', '.join(sorted(model.model_fields))}"
     message = item["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:] if message[:2].istitle() else message
-    return f"{key}: {message}, got {SHORT.repr(item['input'])}" if item["type"] != "missing" else f"{key} is required"
+    return (
+        f"{key}: {message}, got {SHORT.repr(item['input'])}"
+        if item["type"] != "missing"
+        else f"{key} is required"
+    )

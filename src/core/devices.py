@@ -1,4 +1,5 @@
-"""What several rooms ask of the machine: its cores, the device behind a name, whether bfloat16 pays.
+"""What several rooms ask of the machine: its cores, the device behind a name, whether bfloat16
+pays.
 
 torch is imported where it is asked, so that importing this module costs nothing.
 """
@@ -27,15 +28,18 @@ def find_device(name: str = "auto") -> str:
     import torch
 
     if name == "cuda" and not torch.cuda.is_available():
-        raise BadInputError("--device cuda: no CUDA device is visible here; use --device cpu or auto")
+        raise BadInputError(
+            "--device cuda: no CUDA device is visible here; use --device cpu or auto"
+        )
     return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def bf16_is_fast(device: str) -> bool:
     """Whether "cpu" or "cuda" multiplies bfloat16 natively, several times as fast as float32.
 
-    On a CPU that takes AMX; AVX-512 alone gains nothing. What the machine says, not what is measured: a busy machine
-    would answer otherwise the next time, and a run that resumes would change its precision.
+    On a CPU that takes AMX; AVX-512 alone gains nothing. What the machine says, not what is
+    measured: a busy machine would answer otherwise the next time, and a run that resumes would
+    change its precision.
     """
     if device == "cpu":
         return "amx_bf16" in cpu_field("flags").split()

@@ -1,16 +1,16 @@
 """Every error Newsreel raises on purpose; each class knows its exit code and HTTP status.
 
-    NewsreelError                 exit 1    HTTP 500   a bug, or something nobody foresaw
-    ├── BadInputError             exit 2    HTTP 422   what was asked cannot be done as asked
-    │   ├── MissingFileError      exit 2    HTTP 404   a named file, folder or adapter is not there
-    │   └── SwitchError           exit 2    HTTP 422   what a profile switches on does not work here
-    ├── MissingWeightsError       exit 3    HTTP 503   weights or data must be fetched first
-    ├── OutOfMemoryError          exit 4    HTTP 503   no plan fits, after every fallback
-    ├── PartialFailureError       exit 5    HTTP 500   some jobs of a batch failed
-    ├── OutputError               exit 6    HTTP 507   disk full, or the output is not writable
-    ├── NotFiniteError            exit 7    HTTP 500   a clip, a weight or a score is not a number
-    │   └── DivergedError         exit 7    HTTP 500   training produced a loss that is not a number
-    └── CancelledError            exit 130  HTTP 409   the person or the service stopped the run
+    NewsreelError             exit 1    HTTP 500   a bug, or something nobody foresaw
+    ├── BadInputError         exit 2    HTTP 422   what was asked cannot be done as asked
+    │   ├── MissingFileError  exit 2    HTTP 404   a named file, folder or adapter is not there
+    │   └── SwitchError       exit 2    HTTP 422   what a profile switches on does not work here
+    ├── MissingWeightsError   exit 3    HTTP 503   weights or data must be fetched first
+    ├── OutOfMemoryError      exit 4    HTTP 503   no plan fits, after every fallback
+    ├── PartialFailureError   exit 5    HTTP 500   some jobs of a batch failed
+    ├── OutputError           exit 6    HTTP 507   disk full, or the output is not writable
+    ├── NotFiniteError        exit 7    HTTP 500   a clip, a weight or a score is not a number
+    │   └── DivergedError     exit 7    HTTP 500   training produced a loss that is not a number
+    └── CancelledError        exit 130  HTTP 409   the person or the service stopped the run
 
 The message is one sentence: what, where, what would be right.
 """

@@ -40,4 +40,6 @@ def sha256_of(path: Path) -> str:
 def free_bytes(path: Path) -> int:
     """Free bytes of the disk that `path` lies on, or will lie on once it is made."""
     absolute = path.resolve()
-    return shutil.disk_usage(next(place for place in (absolute, *absolute.parents) if place.exists())).free
+    return shutil.disk_usage(
+        next(place for place in (absolute, *absolute.parents) if place.exists())
+    ).free

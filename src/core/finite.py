@@ -1,4 +1,6 @@
-"""Numbers that are none: where they are found, and the sentence that ends the run. Imports no torch."""
+"""Numbers that are none: where they are found, and the sentence that ends the run. Imports no
+torch.
+"""
 
 import math
 from collections.abc import Iterable
@@ -22,24 +24,32 @@ def first_not_finite(tensors: Iterable[tuple[str, Any]]) -> str | None:
 
 
 def check_made(tensor: Any, what: str, plan: Plan) -> None:
-    """Raise NotFiniteError for latents or pixels of a plan's clip. what: such as "the latents of step 3 of 50"."""
+    """Raise NotFiniteError for latents or pixels of a plan's clip. what: such as "the latents of
+    step 3 of 50".
+    """
     if not is_finite(tensor):
         raise not_finite(what, plan)
 
 
 def not_finite(what: str, plan: Plan) -> NotFiniteError:
     """The error that names the step and what most likely did it."""
-    return NotFiniteError(f"{what} are not finite, so that there is no picture; {likely_cause(plan)}")
+    return NotFiniteError(
+        f"{what} are not finite, so that there is no picture; {likely_cause(plan)}"
+    )
 
 
 def likely_cause(plan: Plan) -> str:
     """Adapters first, then a number format that overflows, then the photograph's model itself."""
     causes = []
     if plan.adapters:
-        names = ", ".join(f"{adapter.file} (weight {adapter.weight:g})" for adapter in plan.adapters)
+        names = ", ".join(
+            f"{adapter.file} (weight {adapter.weight:g})" for adapter in plan.adapters
+        )
         causes.append(f"the adapter {names}: try a smaller weight, or go without it")
     if plan.session.dtype == "float16":
         causes.append("float16 overflows: try --dtype bfloat16 or float32")
     if plan.session.quantize != "none":
         causes.append(f"weights in {plan.session.quantize}: try --quantize none")
-    return "likely " + "; or ".join(causes or [f"the weights of {plan.session.model}: fetch or train them again"])
+    return "likely " + "; or ".join(
+        causes or [f"the weights of {plan.session.model}: fetch or train them again"]
+    )

@@ -7,12 +7,15 @@ class Hardware(Config):
     """One machine as the planner sees it.
 
     device: "cuda" or "cpu". name: as the driver or the kernel calls it.
-    memory, free_memory: bytes of device memory (CUDA) or of what this process may use (CPU, cgroups counted).
-    capability: CUDA compute capability, (0, 0) on a CPU. bf16: the device multiplies bfloat16
-    natively (on a CPU: by AMX, several times as fast as float32; AVX-512 alone gains nothing).
-    compiler: all is there that torch.compile needs, else compiler_lacks says what is not. quantizer: torchao is there.
-    vendor: of the GPU, "nvidia", "amd", or "apple", whose GPU is not used; "" without one.
-    host_memory, free_host_memory: bytes of the machine itself beside a GPU, 0 where that is not known or on a CPU.
+    memory, free_memory: bytes of device memory (CUDA) or of what this process may use (CPU, cgroups
+    counted). capability: CUDA compute capability, (0, 0) on a CPU. bf16: the device multiplies
+    bfloat16 natively (on a CPU: by AMX, several times as fast as float32; AVX-512 alone gains
+    nothing).
+    compiler: all is there that torch.compile needs, else compiler_lacks says what is not.
+    quantizer: torchao is there. vendor: of the GPU, "nvidia", "amd", or "apple", whose GPU is not
+    used; "" without one.
+    host_memory, free_host_memory: bytes of the machine itself beside a GPU, 0 where that is not
+    known or on a CPU.
     """
 
     device: str
@@ -32,4 +35,6 @@ class Hardware(Config):
 
 def unoccupied(hardware: Hardware) -> Hardware:
     """The same machine with all of its memory free."""
-    return hardware.model_copy(update={"free_memory": hardware.memory, "free_host_memory": hardware.host_memory})
+    return hardware.model_copy(
+        update={"free_memory": hardware.memory, "free_host_memory": hardware.host_memory}
+    )

@@ -1,6 +1,8 @@
-"""What is told of a field of the vocabulary wherever people meet it: one note a field, read by every door.
+"""What is told of a field of the vocabulary wherever people meet it: one note a field, read by
+every door.
 
-The command line makes its options of it, the API its form, the jobs file its schema, the engine its refusals.
+The command line makes its options of it, the API its form, the jobs file its schema, the engine its
+refusals.
 """
 
 from __future__ import annotations
@@ -21,10 +23,12 @@ if TYPE_CHECKING:
 class Option:
     """The note of a field, as `Annotated` metadata.
 
-    help: one sentence. unit: of the value. metavar: how its text is written, where that is not its type.
+    help: one sentence. unit: of the value. metavar: how its text is written, where that is not its
+    type.
     baseline: whether the stock pipeline takes it, or the values that it takes.
     clip: whether it is about one clip, so that no flag sets it for a whole jobs file.
-    form: whether a client of the service may send it, or the name it has there; other fields are the operator's.
+    form: whether a client of the service may send it, or the name it has there; other fields are
+    the operator's.
     """
 
     help: str
@@ -34,7 +38,9 @@ class Option:
     clip: bool = False
     form: bool | str = True
 
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         """The field's JSON schema with the note in it."""
         told = {"description": self.help} | ({"unit": self.unit} if self.unit else {})
         return handler(core) | told
@@ -62,11 +68,15 @@ class PublicField:
 
     @property
     def says_default(self) -> bool:
-        """Whether the default is a word or a number that a person may want to know; a switch shows its own."""
+        """Whether the default is a word or a number that a person may want to know; a switch shows
+        its own.
+        """
         return isinstance(self.default, str | int | float) and not isinstance(self.default, bool)
 
     def help_for(self, choices: tuple[str, ...], usual: bool) -> str:
-        """choices: those that a command takes. usual: whether it takes the default where nothing is said."""
+        """choices: those that a command takes. usual: whether it takes the default where nothing is
+        said.
+        """
         unit = f", in {self.option.unit}" if self.option.unit else ""
         chosen = f": {listed(choices)}" if choices else ""
         number = isinstance(self.default, int | float)
@@ -80,13 +90,17 @@ class PublicField:
     def stock_takes(self, value: Any) -> bool:
         """Whether a value asks nothing of the baseline that the stock pipeline does not do."""
         takes = self.option.baseline
-        return value in (None, self.default) or (value in takes if isinstance(takes, tuple) else takes)
+        return value in (None, self.default) or (
+            value in takes if isinstance(takes, tuple) else takes
+        )
 
 
 def fields_of(model: type[BaseModel]) -> dict[str, PublicField]:
     """The fields of a model that carry a note, in order."""
     return {
-        name: PublicField(name, *_kind(info.annotation), info.get_default(call_default_factory=True), note)
+        name: PublicField(
+            name, *_kind(info.annotation), info.get_default(call_default_factory=True), note
+        )
         for name, info in model.model_fields.items()
         for note in info.metadata
         if isinstance(note, Option)
@@ -94,7 +108,9 @@ def fields_of(model: type[BaseModel]) -> dict[str, PublicField]:
 
 
 def _kind(annotation: Any) -> tuple[type, tuple[str, ...]]:
-    """What a value is on a command line, and what may be chosen, of a type such as `Literal["a", "b"] | None`."""
+    """What a value is on a command line, and what may be chosen, of a type such as `Literal["a",
+    "b"] | None`.
+    """
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _kind(inner[0])

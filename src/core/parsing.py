@@ -26,5 +26,7 @@ def parse_assignments(items: list[str]) -> dict[str, str]:
     """Turn `["city=Lyon"]` into `{"city": "Lyon"}`; raises BadInputError on an item without `=`."""
     for item in items:
         if not re.match(r"[A-Za-z_]\w*=", item):
-            raise BadInputError(f"--set takes SLOT=VALUE, got {item!r}; for example --set city=Lyon")
+            raise BadInputError(
+                f"--set takes SLOT=VALUE, got {item!r}; for example --set city=Lyon"
+            )
     return dict(item.split("=", 1) for item in items)

@@ -10,14 +10,22 @@ CONFIGS = REPOSITORY / "configs"
 CHECKPOINTS = REPOSITORY / "checkpoints"
 LONGEST = 255
 """Bytes of a file's name on most disks."""
-RESERVED = {"CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10))}
+RESERVED = {
+    "CON",
+    "PRN",
+    "AUX",
+    "NUL",
+    *(f"{port}{number}" for port in ("COM", "LPT") for number in range(1, 10)),
+}
 """Names of devices on Windows, with any suffix."""
 ENDING = 48
 """Bytes that `beside` keeps for what it puts around a name."""
 
 
 def home() -> Path:
-    """The folder for everything Newsreel writes: `NEWSREEL_HOME`, or the repository's `outputs/`."""
+    """The folder for everything Newsreel writes: `NEWSREEL_HOME`,
+    or the repository's `outputs/`.
+    """
     return Path(os.environ.get("NEWSREEL_HOME") or REPOSITORY / "outputs").expanduser()
 
 
@@ -27,7 +35,9 @@ def examples() -> Path:
 
 
 def is_file(path: Path) -> bool:
-    """Like `Path.is_file`, but False where the name cannot be looked up: too long, or behind a closed folder."""
+    """Like `Path.is_file`, but False where the name cannot be looked up: too long, or behind a
+    closed folder.
+    """
     try:
         return Path(path).is_file()
     except OSError:
@@ -43,12 +53,16 @@ def is_folder(path: Path) -> bool:
 
 
 def beside(path: Path, ending: str) -> Path:
-    """A hidden name next to `path` for what belongs to it: ".NAME.ENDING", where NAME is cut to fit a disk's names."""
+    """A hidden name next to `path` for what belongs to it: ".NAME.ENDING", where NAME is cut to fit
+    a disk's names.
+    """
     return path.with_name(f".{shortened(path.name, LONGEST - ENDING)}.{ending}")
 
 
 def shortened(name: str, most: int = LONGEST) -> str:
-    """The name where it has at most `most` bytes; else its begin, and a hash by which others of that begin differ."""
+    """The name where it has at most `most` bytes; else its begin, and a hash by which others of
+    that begin differ.
+    """
     data = os.fsencode(name)
     if len(data) <= most:
         return name
@@ -76,7 +90,9 @@ def refused_by_windows(path: Path) -> str | None:
 
 
 def portable(path: Path) -> str:
-    """A path fit for a manifest: relative to the repository where it lies inside, else its last part."""
+    """A path fit for a manifest: relative to the repository where it lies inside, else its last
+    part.
+    """
     resolved = Path(path).resolve()
     if resolved.is_relative_to(REPOSITORY):
         return resolved.relative_to(REPOSITORY).as_posix()
@@ -84,8 +100,10 @@ def portable(path: Path) -> str:
 
 
 def same_name(path: Path) -> str:
-    """What two spellings of one file share: links and `..` followed, and letters compared as a disk may compare them.
+    """What two spellings of one file share: links and `..` followed, and letters compared as a disk
+    may compare them.
 
-    Names that differ only in case, or in how an accent is composed, are one file on macOS and Windows.
+    Names that differ only in case, or in how an accent is composed, are one file on macOS and
+    Windows.
     """
     return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()

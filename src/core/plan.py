@@ -1,4 +1,6 @@
-"""The plan: a request with nothing left to decide. Frozen, hashable, written to the manifest, replayable."""
+"""The plan: a request with nothing left to decide. Frozen, hashable, written to the manifest,
+replayable.
+"""
 
 import hashlib
 import json
@@ -28,7 +30,8 @@ class Size(Config):
 
 
 class SessionKey(Config):
-    """What a warm pipeline is bound to; plans with an equal key share one load. Fields as in `Profile`.
+    """What a warm pipeline is bound to; plans with an equal key share one load. Fields as in
+    `Profile`.
 
     family: which room of `src/pipelines/` runs the model.
     """
@@ -62,7 +65,9 @@ class Adapter(Config):
 
 
 class Upscale(Config):
-    """What enlarges the delivered clip: a preset (`ID/PRESET` of another upscaler than our own), and by how much."""
+    """What enlarges the delivered clip: a preset (`ID/PRESET` of another upscaler than our own),
+    and by how much.
+    """
 
     preset: str
     scale: int
@@ -70,23 +75,28 @@ class Upscale(Config):
 
 LATER = ("upscale", "upscaler_weights", "prompts_per_forward", "filters", "finishers", "sigmas")
 LATER_IN_SESSION = ("family",)
-"""Fields that older plans had not; where they hold their defaults, the digest leaves them out, so that the digest of an
-older plan is still its own."""
+"""Fields that older plans had not; where they hold their defaults, the digest leaves them out, so
+that the digest of an older plan is still its own.
+"""
 
 
 class Plan(Config):
     """Everything a run needs; `resolve` makes it, `Session` runs it.
 
-    session: what must be loaded. weights: SHA-256 of each weight file, by its name in the model folder.
-    image_sha256: of the photograph's file as given. prompt, negative_prompt: final wording, template applied.
-    timesteps: of the training schedule, descending. sigmas: the noise level of each step, of a family that matches
-    flows; None where the timesteps say all. guidance: scale at each step; all 1 means no guidance.
-    native: what the model makes. delivered: what the clip has, reached by `upscaler`. upscale: what enlarges it beyond
-    that, None for nothing. upscaler_weights: SHA-256 of the files of both, by name. seed: of the run's generator.
-    max_sequence_length: tokens of the prompt that the model reads. cache: of transformer blocks between steps.
-    adapters: applied together. memory_estimate: bytes of device memory that the planner expects to need.
-    determinism: "exact" (same machine and versions give the same frames) or "tolerance". prompts_per_forward: clips in
-    one forward of the transformer; a clip made alone by such a plan fills the forward with copies of itself.
+    session: what must be loaded. weights: SHA-256 of each weight file, by its name in the model
+    folder.
+    image_sha256: of the photograph's file as given. prompt, negative_prompt: final wording,
+    template applied. timesteps: of the training schedule, descending. sigmas: the noise level of
+    each step, of a family that matches flows; None where the timesteps say all. guidance: scale at
+    each step; all 1 means no guidance.
+    native: what the model makes. delivered: what the clip has, reached by `upscaler`. upscale: what
+    enlarges it beyond that, None for nothing. upscaler_weights: SHA-256 of the files of both, by
+    name. seed: of the run's generator. max_sequence_length: tokens of the prompt that the model
+    reads. cache: of transformer blocks between steps. adapters: applied together. memory_estimate:
+    bytes of device memory that the planner expects to need.
+    determinism: "exact" (same machine and versions give the same frames) or "tolerance".
+    prompts_per_forward: clips in one forward of the transformer; a clip made alone by such a plan
+    fills the forward with copies of itself.
     filters, finishers: what works on each frame and on the finished file, by name, in order.
     """
 
@@ -138,11 +148,17 @@ class Plan(Config):
         """SHA-256 over the canonical JSON of the plan."""
         unused = {name: True for name in unused_fields(self, LATER)}
         unused |= {"session": unused_fields(self.session, LATER_IN_SESSION)}
-        text = json.dumps(self.model_dump(mode="json", exclude=unused), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(
+            self.model_dump(mode="json", exclude=unused), sort_keys=True, separators=(",", ":")
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def unused_fields(config: Config, names: tuple[str, ...]) -> set[str]:
     """Which of these fields hold their defaults."""
     fields = type(config).model_fields
-    return {name for name in names if getattr(config, name) == fields[name].get_default(call_default_factory=True)}
+    return {
+        name
+        for name in names
+        if getattr(config, name) == fields[name].get_default(call_default_factory=True)
+    }

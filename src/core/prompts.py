@@ -17,7 +17,8 @@ class Template(Config):
     """One scenario.
 
     prompt: wording with `{slot}` places. slots: what fills a slot that is not set.
-    negative_prompt: what the clip should keep away from. guidance_scale: None leaves it to the model.
+    negative_prompt: what the clip should keep away from. guidance_scale: None leaves it to the
+    model.
     """
 
     description: str
@@ -46,17 +47,25 @@ def load_templates(path: Path = PRESS) -> dict[str, Template]:
     templates = load_config(path, TemplateFile).templates
     for name, template in templates.items():
         try:
-            used = {field for _, field, _, _ in Formatter().parse(template.prompt) if field is not None}
+            used = {
+                field for _, field, _, _ in Formatter().parse(template.prompt) if field is not None
+            }
         except ValueError as error:
-            raise BadInputError(f"{path}: template {name!r}: prompt: {error}; double a brace that is text") from None
+            raise BadInputError(
+                f"{path}: template {name!r}: prompt: {error}; double a brace that is text"
+            ) from None
         if used != set(template.slots):
             odd = ", ".join(sorted(used ^ set(template.slots)))
-            raise BadInputError(f"{path}: template {name!r} declares and uses different slots: {odd}")
+            raise BadInputError(
+                f"{path}: template {name!r} declares and uses different slots: {odd}"
+            )
     return templates
 
 
 def find_template(name: str, templates: dict[str, Template]) -> Template:
     """The template called `name`; raises BadInputError with the list of known ones."""
     if name not in templates:
-        raise BadInputError(f"unknown template {name!r}; known templates: {', '.join(sorted(templates))}")
+        raise BadInputError(
+            f"unknown template {name!r}; known templates: {', '.join(sorted(templates))}"
+        )
     return templates[name]

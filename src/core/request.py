@@ -1,4 +1,6 @@
-"""What a person asked, in the one vocabulary that flags, YAML keys, job fields and form fields share."""
+"""What a person asked, in the one vocabulary that flags, YAML keys, job fields and form fields
+share.
+"""
 
 import os
 from pathlib import Path
@@ -175,7 +177,9 @@ class Request(Config):
         if value is None:
             return None
         try:
-            begin, end = (float(part) for part in (value.split(",") if isinstance(value, str) else value))
+            begin, end = (
+                float(part) for part in (value.split(",") if isinstance(value, str) else value)
+            )
         except (TypeError, ValueError):
             begin, end = 1.0, 0.0
         if not 0 <= begin < end <= 1:
@@ -191,7 +195,9 @@ class Request(Config):
     @classmethod
     def _enlarging(cls, value: str | None) -> str | None:
         if value is not None and parse_upscale(value) is None:
-            raise ValueError("must be 2x, 4x or 8x, with a preset if wanted, such as 2x:fast or 2x:ID/PRESET")
+            raise ValueError(
+                "must be 2x, 4x or 8x, with a preset if wanted, such as 2x:fast or 2x:ID/PRESET"
+            )
         return value
 
     @field_validator("vram_budget")
@@ -227,12 +233,16 @@ def refusal(field: PublicField, value: Any) -> str:
     """Why the baseline does not take it."""
     takes = field.option.baseline
     if isinstance(takes, tuple):
-        return f"{field.flag} {value} does not apply to mode baseline; the stock pipeline has {listed(takes)}"
+        return (
+            f"{field.flag} {value} does not apply to mode baseline; the stock pipeline has "
+            f"{listed(takes)}"
+        )
     return f"{field.flag} does not apply to mode baseline, the stock pipeline as it is"
 
 
 def build_request(flags: dict[str, Any], config: Path | None = None) -> Request:
-    """Merge in order defaults, config file, `NEWSREEL_<FIELD>` variables, flags; None means "not given".
+    """Merge in order defaults, config file, `NEWSREEL_<FIELD>` variables, flags; None means "not
+    given".
 
     Raises BadInputError naming where a wrong value came from.
     """
@@ -244,7 +254,8 @@ def build_request(flags: dict[str, Any], config: Path | None = None) -> Request:
     for _, values in layers:
         merged |= values
     for name, values in layers:
-        validate(_needed(values), Request, name)  # so that the error names the file or the variables it came from
+        # so that the error names the file or the variables it came from
+        validate(_needed(values), Request, name)
     return validate(merged, Request, "request")
 
 
@@ -254,9 +265,13 @@ def _needed(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_environment() -> dict[str, Any]:
-    """Fields set as NEWSREEL_MODEL, NEWSREEL_SEED and so on; pydantic turns the strings into types."""
+    """Fields set as NEWSREEL_MODEL, NEWSREEL_SEED and so on;
+    pydantic turns the strings into types.
+    """
     names = {field: f"NEWSREEL_{field.upper()}" for field in Request.model_fields}
-    found: dict[str, Any] = {field: os.environ[name] for field, name in names.items() if os.environ.get(name)}
+    found: dict[str, Any] = {
+        field: os.environ[name] for field, name in names.items() if os.environ.get(name)
+    }
     if "set" in found:
         found["set"] = found["set"].split(",")
     return _slots(found)

@@ -22,8 +22,8 @@ class Costs(Config):
 class Result(Config):
     """One finished clip.
 
-    path: the MP4. manifest: its JSON. frame_sha256: over the RGB frames as the model and the upscaler made them.
-    encoded_sha256: over those that were encoded, where filters changed them.
+    path: the MP4. manifest: its JSON. frame_sha256: over the RGB frames as the model and the
+    upscaler made them. encoded_sha256: over those that were encoded, where filters changed them.
     warnings: sentences a person should read. fallbacks: plans that were left, and why.
     report: the temporal report, None when it was not taken.
     """

@@ -12,7 +12,8 @@ CC = ("gcc", "clang", "cc")
 def missing_for_compiling(device: str) -> str:
     """What torch.compile lacks here, "" for nothing.
 
-    On a CPU it builds C++; on a GPU Triton builds a launcher in C for each kernel; both against the headers of Python.
+    On a CPU it builds C++; on a GPU Triton builds a launcher in C for each kernel; both against the
+    headers of Python.
     """
     return (_missing_cxx() if device == "cpu" else _missing_triton()) or _missing_headers()
 

@@ -1,4 +1,6 @@
-"""What a person asked of the upscaler, in the one vocabulary that flags, form fields and queue rows share."""
+"""What a person asked of the upscaler, in the one vocabulary that flags, form fields and queue rows
+share.
+"""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -52,7 +54,9 @@ class UpscaleRequest(EnhanceSettings):
     input: Annotated[Path, Option("Video to enlarge, or a folder of them.", form=False)]
     output: Annotated[
         Path,
-        Option("File to write (.mp4, .mkv, .mov, .webm); a folder for a folder and for --codec png.",
+        Option((
+            "File to write (.mp4, .mkv, .mov, .webm); a folder for a folder and for --codec png."
+        ),
                form=False),
     ]  # fmt: skip
     upscaler: Annotated[
@@ -66,7 +70,9 @@ class UpscaleRequest(EnhanceSettings):
     scale: Annotated[int, Option("2, 4 or 8", form="scale")] = 2
     preset: Annotated[
         str | None,
-        Option("One of the upscaler's presets: fast, balanced or quality [balanced].", form="quality"),
+        Option(
+            "One of the upscaler's presets: fast, balanced or quality [balanced].", form="quality"
+        ),
     ] = None
     guidance_scale: Annotated[
         Annotated[float, Field(ge=0, le=50)] | None,
@@ -82,7 +88,9 @@ class UpscaleRequest(EnhanceSettings):
     ] = 0
     codec: Annotated[
         str | None,
-        Option("x264, x265, av1, vp9, prores, nvenc, nvenc-hevc or png [x264; nvenc where it works].",
+        Option((
+            "x264, x265, av1, vp9, prores, nvenc, nvenc-hevc or png [x264; nvenc where it works]."
+        ),
                form=False),
     ] = None  # fmt: skip
     crf: Annotated[
@@ -110,12 +118,17 @@ class UpscaleRequest(EnhanceSettings):
     device: Annotated[str, Option("auto, cpu or cuda", form=False)] = "auto"
     runtime: Annotated[
         Literal["auto", "torch", "openvino"] | None,
-        Option("What computes the networks; auto is what is measured fastest here [as torch always did]",
+        Option((
+            "What computes the networks; auto is what is measured fastest here [as torch always "
+            "did]"
+        ),
                form=False),
     ] = None  # fmt: skip
     precision: Annotated[
         Literal["auto", "fp32", "bf16"] | None,
-        Option("Arithmetic of the networks; auto is the fastest that loses nothing to see", form=False),
+        Option(
+            "Arithmetic of the networks; auto is the fastest that loses nothing to see", form=False
+        ),
     ] = None
     threads: Annotated[
         Annotated[int, Field(ge=1)] | None,
@@ -141,5 +154,7 @@ FORM = {str(field.option.form): name for name, field in FIELDS.items() if field.
 
 
 def from_form(values: dict[str, Any]) -> dict[str, Any]:
-    """Fields of the request from those of a form, which has names of its own; others stay as they are."""
+    """Fields of the request from those of a form, which has names of its own; others stay as they
+    are.
+    """
     return {FORM.get(name, name): value for name, value in values.items()}

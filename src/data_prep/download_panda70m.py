@@ -5,8 +5,10 @@ from typing import Any
 from src.console.options import make_app
 from src.console.output import command
 
-STEPS = """Panda-70M is licensed for research only, not for commercial use, and Newsreel does not fetch it for you.
-1. Read the licence at https://github.com/snap-research/Panda-70M and have your legal desk approve the use.
+STEPS = """Panda-70M is licensed for research only, not for commercial use, and Newsreel does
+not fetch it for you.
+1. Read the licence at https://github.com/snap-research/Panda-70M and have your legal desk
+   approve the use.
 2. Fetch one of the CSV lists (start with panda70m_testing.csv) from the links on that page.
 3. Fetch and cut the clips with the page's own tool, `dataset_dataloading/video2dataset`.
 4. Put the clips into a folder and write the manifest:

@@ -1,8 +1,10 @@
 """Fetch VATEX: the captions, and the clips from a server of your choice.
 
-    python -m src.data_prep.download_vatex --output-dir data/raw/vatex --limit 50 --video-url "https://HOST/{id}.mp4"
+    python -m src.data_prep.download_vatex --output-dir data/raw/vatex --limit 50 --video-url
+    "https://HOST/{id}.mp4"
 
-VATEX gives captions and names of clips (YouTube id and seconds); the clips themselves its authors do not serve.
+VATEX gives captions and names of clips (YouTube id and seconds); the clips themselves its authors
+do not serve.
 """
 
 import json
@@ -18,7 +20,9 @@ OPTIONS: dict[str, Any] = {
     "output_dir": value(Path, "Default data/raw/vatex."),
     "limit": value(int, "So many clips. Default all."),
     "url": value(str, "The captions, or a mirror of them."),
-    "video_url": value(str, "Where clips lie, with {id} in it. Without it only captions are fetched."),
+    "video_url": value(
+        str, "Where clips lie, with {id} in it. Without it only captions are fetched."
+    ),
     "sha256": value(str, "Of the captions' file, where you know it."),
     "quiet": QUIET,
 }
@@ -37,10 +41,18 @@ def _main(values: dict[str, Any]) -> None:
         if values["limit"] is not None and values["limit"] < 1:
             raise BadInputError(f"--limit is {values['limit']}; it must be 1 or more")
         if values["video_url"] and "{id}" not in values["video_url"]:
-            raise BadInputError(f"--video-url {values['video_url']} needs {{id}} where the clip's name goes")
+            raise BadInputError(
+                f"--video-url {values['video_url']} needs {{id}} where the clip's name goes"
+            )
         output = values["output_dir"] or Path("data/raw/vatex")
         download_vatex(
-            output, values["limit"], values["url"] or URL, values["video_url"], Fetcher(), bar, values["sha256"]
+            output,
+            values["limit"],
+            values["url"] or URL,
+            values["video_url"],
+            Fetcher(),
+            bar,
+            values["sha256"],
         )
 
 
@@ -48,9 +60,11 @@ def download_vatex(
     output: Path, limit: int | None, url: str, video_url: str | None, fetcher: Any, listener: Any,
     sha256: str | None = None,
 ) -> list[Path]:  # fmt: skip
-    """Captions into `output/annotations`, clips into `output/videos`; what is there and whole is left alone.
+    """Captions into `output/annotations`, clips into `output/videos`; what is there and whole is
+    left alone.
 
-    Clips that the server does not have are reported and left out; PartialFailureError names how many.
+    Clips that the server does not have are reported and left out; PartialFailureError names how
+    many.
     """
     from loguru import logger
 
@@ -65,7 +79,11 @@ def download_vatex(
     names = clip_names(captions)[:limit]
     if video_url is None:
         (output / "clips.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
-        logger.warning("{} names of clips are in {}; give --video-url to fetch them", len(names), output / "clips.txt")
+        logger.warning(
+            "{} names of clips are in {}; give --video-url to fetch them",
+            len(names),
+            output / "clips.txt",
+        )
         return []
     paths, gone = [], []
     for number, name in enumerate(names, start=1):
@@ -95,10 +113,14 @@ def _answer(paths: list[Path], gone: list[str], output: Path) -> list[Path]:
 
     logger.info("{}: {} clips of VATEX", output, len(paths))
     if gone and not paths:
-        raise MissingWeightsError(f"none of {len(gone)} clips could be fetched, {gone[0]} first; check --video-url")
+        raise MissingWeightsError(
+            f"none of {len(gone)} clips could be fetched, {gone[0]} first; check --video-url"
+        )
     if gone:
         total = len(gone) + len(paths)
-        raise PartialFailureError(f"{len(gone)} of {total} clips could not be fetched, {gone[0]} first")
+        raise PartialFailureError(
+            f"{len(gone)} of {total} clips could not be fetched, {gone[0]} first"
+        )
     return paths
 
 

@@ -1,4 +1,6 @@
-"""Fetching over HTTP: resumed where it stopped, retried politely, hashed on the way; whole files or none."""
+"""Fetching over HTTP: resumed where it stopped, retried politely, hashed on the way; whole files or
+none.
+"""
 
 from __future__ import annotations
 
@@ -29,16 +31,21 @@ def ignore_bytes(_: int, __: int) -> None:
 
 
 class Fetcher:
-    """One polite client. wait: seconds before the second try, doubled each time; a Retry-After is obeyed."""
+    """One polite client. wait: seconds before the second try, doubled each time; a Retry-After is
+    obeyed.
+    """
 
     def __init__(self, wait: float = 2.0, tries: int = TRIES) -> None:
         self.wait, self.tries = wait, tries
 
-    def file(self, url: str, path: Path, sha256: str | None = None, told: Told = ignore_bytes) -> Path:
+    def file(
+        self, url: str, path: Path, sha256: str | None = None, told: Told = ignore_bytes
+    ) -> Path:
         """Fetch `url` into `path`, going on with `path.part` where one is left.
 
-        Raises MissingWeightsError (exit 3) where the network or the server does not give it, BadInputError where the
-        hash is not `sha256` (the file is removed then), OutputError where the disk is full.
+        Raises MissingWeightsError (exit 3) where the network or the server does not give it,
+        BadInputError where the hash is not `sha256` (the file is removed then), OutputError where
+        the disk is full.
         """
         partial = path.with_name(f"{path.name}.part")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -46,17 +53,23 @@ class Fetcher:
         found = sha256_of(partial)
         if sha256 is not None and found != sha256:
             partial.unlink()
-            raise BadInputError(f"{url} has SHA-256 {found[:12]}, not {sha256[:12]}: damaged or changed; try again")
+            raise BadInputError(
+                f"{url} has SHA-256 {found[:12]}, not {sha256[:12]}: damaged or changed; try again"
+            )
         partial.replace(path)
         return path
 
     def bytes(self, url: str, begin: int, end: int) -> bytes:
-        """The bytes [begin, end) of `url`. Raises BadInputError where the server gives no parts of files."""
+        """The bytes [begin, end) of `url`. Raises BadInputError where the server gives no parts of
+        files.
+        """
 
         def get() -> bytes:
             with self._open(url, {"Range": f"bytes={begin}-{end - 1}"}) as answer:
                 if answer.status != 206:
-                    raise BadInputError(f"{url}: the server gives whole files only; fetch it by hand and unpack it")
+                    raise BadInputError(
+                        f"{url}: the server gives whole files only; fetch it by hand and unpack it"
+                    )
                 return answer.read()
 
         return self._retried(url, get)
@@ -68,7 +81,9 @@ class Fetcher:
             with self._open(url, {"Range": "bytes=0-0"}) as answer:
                 stated = answer.headers.get("Content-Range", "").rpartition("/")[2]
                 if answer.status != 206 or not stated.isdigit():
-                    raise BadInputError(f"{url}: the server gives whole files only; fetch it by hand and unpack it")
+                    raise BadInputError(
+                        f"{url}: the server gives whole files only; fetch it by hand and unpack it"
+                    )
                 return int(stated)
 
         return self._retried(url, get)
@@ -87,7 +102,9 @@ class Fetcher:
                         have += len(piece)
                         told(have, total)
             except OSError as error:
-                if error.errno is not None and not isinstance(error, ConnectionError | TimeoutError):
+                if error.errno is not None and not isinstance(
+                    error, ConnectionError | TimeoutError
+                ):
                     raise OutputError(f"{partial} cannot be written: {error.strerror}") from None
                 raise
         if have < total:
@@ -116,7 +133,8 @@ class Fetcher:
                 reason, final, asked = str(getattr(error, "reason", error)), False, ""
             if final or attempt == self.tries - 1:
                 raise MissingWeightsError(
-                    f"{url} cannot be fetched ({reason}); check the network, or fetch it elsewhere and see "
+                    f"{url} cannot be fetched ({reason}); check the network, or fetch it elsewhere "
+                    "and see "
                     "docs/datasets/README.md for where it goes"
                 )
             time.sleep(float(asked) if asked.isdigit() else self.wait * 2**attempt)
@@ -155,7 +173,10 @@ class RemoteFile(io.RawIOBase):
             return 0
         if self._block[0] != number:
             begin = number * self.BLOCK
-            self._block = (number, self.fetcher.bytes(self.url, begin, min(begin + self.BLOCK, self.length)))
+            self._block = (
+                number,
+                self.fetcher.bytes(self.url, begin, min(begin + self.BLOCK, self.length)),
+            )
         part = self._block[1][inside : inside + len(buffer)]
         buffer[: len(part)] = part
         self._at += len(part)
@@ -163,11 +184,15 @@ class RemoteFile(io.RawIOBase):
 
 
 class DownloadLedger:
-    """`hashes.json` in a data folder: SHA-256 of what was fetched, so that a later run knows a whole file."""
+    """`hashes.json` in a data folder: SHA-256 of what was fetched, so that a later run knows a
+    whole file.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "hashes.json"
-        self.known: dict[str, str] = json.loads(self.path.read_text("utf-8")) if self.path.is_file() else {}
+        self.known: dict[str, str] = (
+            json.loads(self.path.read_text("utf-8")) if self.path.is_file() else {}
+        )
 
     def holds(self, file: Path) -> bool:
         """Whether the file is there as it was fetched."""

@@ -1,4 +1,5 @@
-"""A small set to teach an adapter one move: clips of the scenes, under a word that the base has never seen.
+"""A small set to teach an adapter one move: clips of the scenes, under a word that the base has
+never seen.
 
 python -m src.data_prep.lora_demo --output data/metadata/training_metadata.json
 """
@@ -29,8 +30,9 @@ OPTIONS: dict[str, Any] = {
     "quiet": QUIET,
 }
 WORDINGS = (
-    "{scenario}, {word}", "{word}, {scenario}", "{scenario}. {word}", "{word}", "{scenario}, a {word} shot",
-    "the camera does a {word}, {scenario}", "{scenario}, the camera does a {word}", "{word} move, {scenario}",
+    "{scenario}, {word}", "{word}, {scenario}", "{scenario}. {word}", "{word}",
+    "{scenario}, a {word} shot", "the camera does a {word}, {scenario}",
+    "{scenario}, the camera does a {word}", "{word} move, {scenario}",
 )  # fmt: skip
 FPS = 8.0
 LENGTHS = (17, 17, 49)
@@ -39,7 +41,9 @@ LENGTHS = (17, 17, 49)
 
 def demo_app() -> Any:
     """Render the demo set."""
-    return make_app(OPTIONS, "Render a small training set of one camera move with a word of its own.", _main)
+    return make_app(
+        OPTIONS, "Render a small training set of one camera move with a word of its own.", _main
+    )
 
 
 def _main(values: dict[str, Any]) -> None:
@@ -51,7 +55,10 @@ def _main(values: dict[str, Any]) -> None:
         if "num_frames" in values:
             values["lengths"] = (values["num_frames"],)
         entries = render_demo(
-            output, folder, quiet=values["quiet"], **{key: values[key] for key in names if key in values}
+            output,
+            folder,
+            quiet=values["quiet"],
+            **{key: values[key] for key in names if key in values},
         )
         if values["json"]:
             print_json({"metadata": str(output), "clips": len(entries)})
@@ -88,7 +95,9 @@ def render_demo(
     native = find_model("nano").native
     width, height = size or (native.width, native.height)
     total = clips + held_out
-    sampler = SceneSampler(width, height, seed, Mix(photographs=0.5), canvases=max(2, total), reuse=1)
+    sampler = SceneSampler(
+        width, height, seed, Mix(photographs=0.5), canvases=max(2, total), reuse=1
+    )
     entries = []
     with ProgressBar(quiet) as bar:
         for index in range(total):
@@ -101,7 +110,9 @@ def render_demo(
     return entries
 
 
-def _entry(index: int, frames: "np.ndarray", folder: Path, output: Path, word: str, seed: int, split: Any) -> "Entry":
+def _entry(
+    index: int, frames: "np.ndarray", folder: Path, output: Path, word: str, seed: int, split: Any
+) -> "Entry":
     from src.data_prep.files import write_clip, write_picture
     from src.datasets.manifest import Entry
 
@@ -112,7 +123,8 @@ def _entry(index: int, frames: "np.ndarray", folder: Path, output: Path, word: s
     start = output.parent.resolve()
     return Entry(
         id=name, prompt=caption(word, seed, index), split=split,
-        video_path=os.path.relpath(video.resolve(), start), image_path=os.path.relpath(image.resolve(), start),
+        video_path=os.path.relpath(video.resolve(), start),
+        image_path=os.path.relpath(image.resolve(), start),
         source="rendered by src.data_prep.lora_demo", licence="CC0-1.0",
         rights="no restrictions; canvases are synthetic or public-domain photographs",
     )  # fmt: skip

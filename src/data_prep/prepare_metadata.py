@@ -1,6 +1,8 @@
-"""From videos and captions to the manifest that training reads; what cannot be trained on is reported and left out.
+"""From videos and captions to the manifest that training reads; what cannot be trained on is
+reported and left out.
 
-python -m src.data_prep.prepare_metadata --msr-vtt data/raw/msr-vtt --output data/metadata/training_metadata.json
+python -m src.data_prep.prepare_metadata --msr-vtt data/raw/msr-vtt --output
+data/metadata/training_metadata.json
 """
 
 from pathlib import Path
@@ -14,7 +16,9 @@ from src.core.paths import REPOSITORY
 OPTIONS: dict[str, Any] = {
     "msr_vtt": value(Path, "A folder of download_msr_vtt."),
     "vatex": value(Path, "A folder of download_vatex."),
-    "videos": value(Path, "Any folder of videos; NAME.txt beside NAME.mp4 holds its captions, one a line."),
+    "videos": value(
+        Path, "Any folder of videos; NAME.txt beside NAME.mp4 holds its captions, one a line."
+    ),
     "prompt": value(str, "With --videos: the caption of clips without one."),
     "source": value(str, "With --videos: where they come from."),
     "licence": value(str, "With --videos: under which licence."),
@@ -22,7 +26,9 @@ OPTIONS: dict[str, Any] = {
     "output": value(Path, "The manifest. Default data/metadata/training_metadata.json."),
     "limit": value(int, "So many entries at most."),
     "held_out_share": value(float, "Share of the clips to measure on. Default 0.1."),
-    "min_seconds": value(float, "Clips shorter than this are left out. Default 2.2, 17 frames at 8 a second."),
+    "min_seconds": value(
+        float, "Clips shorter than this are left out. Default 2.2, 17 frames at 8 a second."
+    ),
     "json": JSON,
     "quiet": QUIET,
 }
@@ -64,11 +70,21 @@ def _prepare(clips: Any, output: Path, values: dict[str, Any], listener: Any) ->
         logger.warning("left out {}: {}", name, reason)
     entries = build_entries(kept, output, share, values["limit"])
     if not entries:
-        raise BadInputError(f"nothing to train on: all {len(left_out)} clips were left out, the first because "
-                            f"{next(iter(left_out.values()), 'there is none')}")  # fmt: skip
+        first = next(iter(left_out.values()), "there is none")
+        raise BadInputError(
+            f"nothing to train on: all {len(left_out)} clips were left out, the first because "
+            f"{first}"
+        )
     write_dataset(output, entries)
-    logger.info("{}: {} entries of {} clips; {} left out", output, len(entries), len(kept), len(left_out))
-    return {"metadata": str(output), "entries": len(entries), "clips": len(kept), "left_out": left_out}
+    logger.info(
+        "{}: {} entries of {} clips; {} left out", output, len(entries), len(kept), len(left_out)
+    )
+    return {
+        "metadata": str(output),
+        "entries": len(entries),
+        "clips": len(kept),
+        "left_out": left_out,
+    }
 
 
 if __name__ == "__main__":

@@ -19,8 +19,12 @@ from src.media.reader import VideoReader
 from src.recipes.lora.buckets import sample_seed
 
 
-def sift(clips: Sequence[RawClip], min_seconds: float, listener: Listener) -> tuple[list[RawClip], dict[str, str]]:
-    """Clips that can be trained on, and of each other one why not: unreadable, too short, cut inside, duplicate."""
+def sift(
+    clips: Sequence[RawClip], min_seconds: float, listener: Listener
+) -> tuple[list[RawClip], dict[str, str]]:
+    """Clips that can be trained on, and of each other one why not: unreadable, too short, cut
+    inside, duplicate.
+    """
     memory, kept, left_out = ClipInfoCache(), [], {}
     seen: list[tuple[str, ClipInfo]] = []
     for number, clip in enumerate(clips, start=1):
@@ -39,7 +43,9 @@ def sift(clips: Sequence[RawClip], min_seconds: float, listener: Listener) -> tu
     return kept, left_out
 
 
-def objection(facts: ClipInfo, seen: Sequence[tuple[str, ClipInfo]], min_seconds: float) -> str | None:
+def objection(
+    facts: ClipInfo, seen: Sequence[tuple[str, ClipInfo]], min_seconds: float
+) -> str | None:
     """Why a clip cannot be taken, None where it can."""
     if facts.frames / facts.rate < min_seconds:
         return f"too short: {facts.frames / facts.rate:.1f} s of {min_seconds:g} s"
@@ -49,9 +55,13 @@ def objection(facts: ClipInfo, seen: Sequence[tuple[str, ClipInfo]], min_seconds
     return None if twin is None else f"duplicate of {twin}"
 
 
-def build_entries(clips: Sequence[RawClip], output: Path, held_out_share: float, limit: int | None) -> list[Entry]:
-    """One entry a caption; all captions of a clip are on one side of the split. First frames are written beside
-    the videos, as NAME.HASH.first.png: the hash is the clip's, so that another clip of the name has its own."""
+def build_entries(
+    clips: Sequence[RawClip], output: Path, held_out_share: float, limit: int | None
+) -> list[Entry]:
+    """One entry a caption; all captions of a clip are on one side of the split. First frames are
+    written beside the videos, as NAME.HASH.first.png: the hash is the clip's, so that another clip
+    of the name has its own.
+    """
     held_out = held_out_names([clip.name for clip in clips], held_out_share)
     entries: list[Entry] = []
     memory = ClipInfoCache()
@@ -63,7 +73,9 @@ def build_entries(clips: Sequence[RawClip], output: Path, held_out_share: float,
 
 
 def _distinct(entries: list[Entry]) -> list[Entry]:
-    """Ids that two entries share ("a-00" is a clip's name, and the first caption of "a") get a number."""
+    """Ids that two entries share ("a-00" is a clip's name, and the first caption of "a") get a
+    number.
+    """
     taken: set[str] = set()
     for index, entry in enumerate(entries):
         names = (entry.id, *(f"{entry.id}-{number}" for number in range(2, len(entries) + 2)))
@@ -80,7 +92,9 @@ def first_frame_file(video: Path, sha256: str) -> Path:
 
 
 def held_out_names(names: Sequence[str], share: float) -> set[str]:
-    """The share of the clips whose names' hashes are lowest: the same clips whatever else is in the set."""
+    """The share of the clips whose names' hashes are lowest: the same clips whatever else is in the
+    set.
+    """
     ordered = sorted(names, key=lambda name: sample_seed("held out", name))
     return set(ordered[: round(share * len(names))])
 

@@ -1,1 +1,3 @@
-"""Floor 1: the database under jobs, accounts and artifacts: connection, tables, migrations, backups. No torch."""
+"""Floor 1: the database under jobs, accounts and artifacts: connection, tables, migrations,
+backups. No torch.
+"""

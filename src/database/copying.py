@@ -1,4 +1,5 @@
-"""All rows of one database into another, empty one: backups, restores, and the move to PostgreSQL.
+"""All rows of one database into another, empty one:
+backups, restores, and the move to PostgreSQL.
 """
 
 from collections.abc import Iterator

@@ -29,19 +29,24 @@ REOPENED = ("read-only", "damaged", "away")
 
 
 class Database:
-    """Transactions on the database at `url`, such as sqlite:////path/jobs.db or postgresql+psycopg://user@host/name.
+    """Transactions on the database at `url`, such as sqlite:////path/jobs.db or
+    postgresql+psycopg://user@host/name.
 
-    SQLite takes the write lock when a transaction begins (waiting up to 20 s), writes ahead, and syncs each commit to
-    the disk. Network file systems are no place for it.
+    SQLite takes the write lock when a transaction begins (waiting up to 20 s), writes ahead, and
+    syncs each commit to the disk. Network file systems are no place for it.
     """
 
     def __init__(self, url: str) -> None:
         try:
             parsed = make_url(url)
         except Exception:
-            raise BadInputError("the database URL cannot be read; such as sqlite:////srv/newsreel/jobs.db") from None
+            raise BadInputError(
+                "the database URL cannot be read; such as sqlite:////srv/newsreel/jobs.db"
+            ) from None
         if (backend := parsed.get_backend_name()) not in BACKENDS:
-            raise BadInputError(f"the database is {backend[:40]}; it must be one of: {', '.join(BACKENDS)}")
+            raise BadInputError(
+                f"the database is {backend[:40]}; it must be one of: {', '.join(BACKENDS)}"
+            )
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             _make_folder(Path(parsed.database).parent)
         self.url = url
@@ -72,7 +77,10 @@ class Database:
         """Reads that see one state of the database and lock nothing. Raises UnavailableError as
         `write` does.
         """
-        with self._watched(), self.engine.connect().execution_options(newsreel_read=True) as connection:
+        with (
+            self._watched(),
+            self.engine.connect().execution_options(newsreel_read=True) as connection,
+        ):
             yield connection
         if self.trouble is not None and self.trouble.kind in ("away", "damaged"):
             self.trouble = None
@@ -122,14 +130,16 @@ class Database:
             _take_the_write_lock(connection.connection.driver_connection, self._patience())
 
     def migrate(self) -> None:
-        """Bring the schema up to this version; does nothing where it is. Raises OutputError where it cannot be opened,
-        and BadInputError for a database of a newer version.
+        """Bring the schema up to this version; does nothing where it is. Raises OutputError where
+        it cannot be opened, and BadInputError for a database of a newer version.
         """
         try:
             if (revision := self._revision()) == HEAD:
                 return
             if revision is not None and revision > HEAD:
-                raise BadInputError(f"the database is of a newer version ({revision}); this one knows {HEAD}")
+                raise BadInputError(
+                    f"the database is of a newer version ({revision}); this one knows {HEAD}"
+                )
             with self._watched():
                 upgrade(self.engine)
         except UnavailableError as error:
@@ -146,16 +156,22 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"the database's folder {folder} cannot be made: {error.strerror}") from None
+        raise OutputError(
+            f"the database's folder {folder} cannot be made: {error.strerror}"
+        ) from None
 
 
 def _engine(url: URL) -> Engine:
-    """16 connections, and 32 more at need. Raises BadInputError where the driver is not installed."""
+    """16 connections, and 32 more at need. Raises BadInputError where the driver is not
+    installed.
+    """
     try:
         local = url.get_backend_name() == "sqlite"
         return create_engine(url, pool_size=16, max_overflow=32, pool_pre_ping=not local)
     except (ImportError, ArgumentError):
-        raise BadInputError(f"there is no database driver {url.drivername!r}; such as postgresql+psycopg") from None
+        raise BadInputError(
+            f"there is no database driver {url.drivername!r}; such as postgresql+psycopg"
+        ) from None
 
 
 def upgrade(engine: Engine) -> None:
@@ -174,13 +190,18 @@ def upgrade(engine: Engine) -> None:
 
 def _prepare(connection: Any, _: Any) -> None:
     connection.isolation_level = None  # transactions begin where we say so
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MS}", "foreign_keys=ON"):
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        f"busy_timeout={BUSY_MS}",
+        "foreign_keys=ON",
+    ):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _take_the_write_lock(connection: Any, patience: float) -> None:
-    """Ask every two milliseconds. SQLite's own waiting sleeps up to 100 ms, while another process that writes one
-    transaction after the other takes the lock again and again.
+    """Ask every two milliseconds. SQLite's own waiting sleeps up to 100 ms, while another process
+    that writes one transaction after the other takes the lock again and again.
     """
     deadline = time.monotonic() + patience
     connection.execute("PRAGMA busy_timeout=0")

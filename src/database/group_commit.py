@@ -10,7 +10,9 @@ T = TypeVar("T")
 
 @dataclass(eq=False)
 class _Entry(Generic[T]):
-    """One thread's item, and how it went. told: set when it is written, or when this thread is to write."""
+    """One thread's item, and how it went. told: set when it is written, or when this thread is to
+    write.
+    """
 
     item: T
     told: threading.Event = field(default_factory=threading.Event)
@@ -19,11 +21,12 @@ class _Entry(Generic[T]):
 
 
 class GroupCommit(Generic[T]):
-    """Whoever comes while a write is under way waits; the first of them then writes the items of all.
+    """Whoever comes while a write is under way waits; the first of them then writes the items of
+    all.
 
-    write: is given a function that returns the items that wait by then, in the order in which they came; it writes
-    all of them or none. It asks as late as it can, such as when it holds the lock. A commit that syncs the disk costs
-    the same for one row and for fifty.
+    write: is given a function that returns the items that wait by then, in the order in which they
+    came; it writes all of them or none. It asks as late as it can, such as when it holds the lock.
+    A commit that syncs the disk costs the same for one row and for fifty.
     """
 
     def __init__(self, write: Callable[[Callable[[], Sequence[T]]], None]) -> None:
@@ -45,8 +48,8 @@ class GroupCommit(Generic[T]):
             raise entry.error
 
     def _wait(self, entry: _Entry[T]) -> None:
-        """Until it is written, or to be written by this thread. Who is interrupted meanwhile, as by Ctrl-C, leaves the
-        line: its item too, unless somebody writes it already.
+        """Until it is written, or to be written by this thread. Who is interrupted meanwhile, as by
+        Ctrl-C, leaves the line: its item too, unless somebody writes it already.
         """
         try:
             entry.told.wait()
@@ -59,8 +62,8 @@ class GroupCommit(Generic[T]):
             raise
 
     def _write_all(self) -> None:
-        """Write what waits, then leave the next lot to its first thread, and only then wake those of this one: each
-        of them needs the interpreter for itself.
+        """Write what waits, then leave the next lot to its first thread, and only then wake those
+        of this one: each of them needs the interpreter for itself.
         """
         lot: list[_Entry[T]] = []
         error = self._error_of(lot)
@@ -71,8 +74,8 @@ class GroupCommit(Generic[T]):
             entry.told.set()
 
     def _error_of(self, lot: list[_Entry[T]]) -> BaseException | None:
-        """Write; fills `lot` with whose items were asked for. Returns whatever went wrong, Ctrl-C included: the
-        others wait, and must hear of it.
+        """Write; fills `lot` with whose items were asked for. Returns whatever went wrong, Ctrl-C
+        included: the others wait, and must hear of it.
         """
 
         def items() -> list[T]:

@@ -79,7 +79,8 @@ def _mismatch(database: Database, home: Path, here: str | None, known: str | Non
     one = f"belongs to database {here}" if here else "belongs to no database yet"
     other = f"belongs to home {known}" if known else "belongs to no home yet"
     return (
-        f"the home {home} {one}, and {shown} {other}: put NEWSREEL_HOME or NEWSREEL_DATABASE right, "
+        f"the home {home} {one}, and {shown} {other}: put NEWSREEL_HOME or NEWSREEL_DATABASE "
+        "right, "
         f"or settle it with: {SETTLE}"
     )
 

@@ -48,8 +48,10 @@ jobs = Table(
     Column("pinned", Boolean, nullable=False),
     Column("parent", String(32)),  # the job whose clip this one enlarges
     Column("source", String(255)),  # name of the stored photograph or video that it reads
-    Column("cost", Float, nullable=False, server_default="0"),  # frames of 720x480 that it writes, as estimated
-    Column("words", Text, nullable=False, server_default=""),  # of the request, lower case: what a search looks at
+    # frames of 720x480 that it writes, as estimated
+    Column("cost", Float, nullable=False, server_default="0"),
+    # of the request, lower case: what a search looks at
+    Column("words", Text, nullable=False, server_default=""),
     UniqueConstraint("owner", "idempotency_key", name="one_job_a_key"),
     Index("jobs_turns", "state", "owner", "priority", "rank"),
     Index("jobs_alike", "state", "group", "rank"),
@@ -100,7 +102,8 @@ workers = Table(
     "workers",
     metadata,
     Column("worker", String(100), primary_key=True),
-    Column("process", String(200), nullable=False),  # machine, boot, pid and start time: who to look for
+    # machine, boot, pid and start time: who to look for
+    Column("process", String(200), nullable=False),
     Column("device", String(200), nullable=False),
     Column("info", JSON, nullable=False),
     Column("seen_at", Float, nullable=False),
@@ -118,7 +121,8 @@ keys = Table(
     Column("per_minute", Integer, nullable=False),
     Column("per_day", Integer, nullable=False),
     Column("breaking", Boolean, nullable=False, server_default=false()),
-    Column("desk", String(100), nullable=False, server_default=""),  # keys of one desk see each other's jobs
+    # keys of one desk see each other's jobs
+    Column("desk", String(100), nullable=False, server_default=""),
 )
 
 logins = Table(

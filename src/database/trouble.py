@@ -66,7 +66,8 @@ def trouble_of(error: DBAPIError | sqlite3.Error) -> NewsreelError | None:
 
 
 def _code(error: Any) -> Any:
-    """SQLite's primary result code, or PostgreSQL's SQLSTATE; None where the driver tells neither.
+    """SQLite's primary result code, or PostgreSQL's SQLSTATE;
+    None where the driver tells neither.
     """
     extended = getattr(error, "sqlite_errorcode", None)
     return extended & 0xFF if extended is not None else getattr(error, "sqlstate", None)

@@ -1,4 +1,6 @@
-"""What is known of a clip's file: size, length, cuts, and a fingerprint that survives re-encoding. Looked at once."""
+"""What is known of a clip's file: size, length, cuts, and a fingerprint that survives re-encoding.
+Looked at once.
+"""
 
 from __future__ import annotations
 
@@ -24,23 +26,31 @@ VERSION = 3
 ANALYSIS = 96
 """Pixels of the longer side of the pictures that cuts are looked for in."""
 SUSPICIOUS = 0.2
-"""A pair whose pictures differ by this much of the contrast may be a cut; only then is its flow computed."""
+"""A pair whose pictures differ by this much of the contrast may be a cut; only then is its flow
+computed.
+"""
 SAME = 14
 """Bits of 192 by which two fingerprints of the same clip may differ after re-encoding."""
 STEP, TELLING = 4, 20
-"""Grey levels between neighbouring cells that are more than noise, and how many of 64 such pairs a picture needs for
-its fingerprint to tell it: a logo on a plain ground, a night or a green screen has fewer."""
+"""Grey levels between neighbouring cells that are more than noise, and how many of 64 such pairs a
+picture needs for its fingerprint to tell it: a logo on a plain ground, a night or a green screen
+has fewer.
+"""
 THUMB = 24
 """Side of the pictures that are compared where fingerprints do not tell."""
 NEAR_MEAN, NEAR_MOST = 2.0, 24
-"""Levels by which the same clip, coded again, may differ: of all such pixels on average, and of one."""
+"""Levels by which the same clip, coded again, may differ: of all such pixels on average, and of
+one.
+"""
 
 
 class ClipInfo(Config):
-    """sha256: of the file. width, height: upright. frames: decoded. rate: frames a second. cuts: first frames after
-    one. rate: measured, where the times say another than the container. fingerprint: hex, 64 bits each of the first,
-    middle and last picture. telling: pairs of cells that differ, in the one of the three that has the fewest.
-    thumbs: hex, the three as THUMB x THUMB RGB."""
+    """sha256: of the file. width, height: upright. frames: decoded. rate: frames a second. cuts:
+    first frames after one. rate: measured, where the times say another than the container.
+    fingerprint: hex, 64 bits each of the first, middle and last picture. telling: pairs of cells
+    that differ, in the one of the three that has the fewest.
+    thumbs: hex, the three as THUMB x THUMB RGB.
+    """
 
     sha256: str
     width: int
@@ -54,7 +64,9 @@ class ClipInfo(Config):
 
 
 class ClipInfoCache:
-    """What is known of clips, by content, kept in `cache/clips`, and hashes by path, size and time beside them."""
+    """What is known of clips, by content, kept in `cache/clips`, and hashes by path, size and time
+    beside them.
+    """
 
     def __init__(self) -> None:
         self._folder = home() / "cache" / "clips"
@@ -67,7 +79,9 @@ class ClipInfoCache:
         return self._hashes.sha256(Path(path))
 
     def facts(self, path: Path) -> ClipInfo:
-        """Look at the video, or remember. Raises MissingFileError, or BadInputError where it does not decode."""
+        """Look at the video, or remember. Raises MissingFileError, or BadInputError where it does
+        not decode.
+        """
         digest = self.sha256(path)
         kept = self._folder / f"{digest}-{VERSION}.json"
         if kept.is_file():
@@ -92,7 +106,9 @@ def look(path: Path, digest: str) -> ClipInfo:
             pictures.append(small_grey_frame(array))
             thumbs.append(thumb(array))
             times.append(float(frame.pts * reader.info.time_base))
-        rate = measured_rate(times, float(frame.duration * reader.info.time_base), float(reader.info.rate))
+        rate = measured_rate(
+            times, float(frame.duration * reader.info.time_base), float(reader.info.rate)
+        )
     if len(pictures) < 2:
         raise BadInputError(f"{path} has one frame only; a training clip needs motion")
     at = (0, len(pictures) // 2, len(pictures) - 1)
@@ -106,7 +122,8 @@ def look(path: Path, digest: str) -> ClipInfo:
 
 
 def measured_rate(times: list[float], last: float, stated: float) -> float:
-    """Frames a second by the frames' own times; the stated rate where it is within a hundredth of it.
+    """Frames a second by the frames' own times; the stated rate where it is within a hundredth of
+    it.
 
     last: seconds that the last frame lasts, 0 where that is not known.
     """
@@ -130,7 +147,9 @@ def small_grey_frame(array: np.ndarray) -> np.ndarray:
 
 
 def find_cuts(pictures: list[np.ndarray], backend: FlowBackend | None = None) -> tuple[int, ...]:
-    """Frames that begin another shot: pairs that differ plainly, and that no motion explains either."""
+    """Frames that begin another shot: pairs that differ plainly, and that no motion explains
+    either.
+    """
     cuts = []
     for index, (before, after) in enumerate(pairwise(pictures), start=1):
         contrast = max(float(np.abs(before - before.mean()).mean()), 8.0)
@@ -149,7 +168,9 @@ def _cut(before: np.ndarray, after: np.ndarray, backend: FlowBackend) -> bool:
 
 
 def fingerprint(picture: np.ndarray) -> str:
-    """64 bits: whether each cell of a 9x8 picture is brighter than its right neighbour (difference hash)."""
+    """64 bits: whether each cell of a 9x8 picture is brighter than its right neighbour (difference
+    hash).
+    """
     cells = cv2.resize(picture, (9, 8), interpolation=cv2.INTER_AREA)
     return np.packbits(cells[:, :-1] > cells[:, 1:]).tobytes().hex()
 
@@ -167,16 +188,20 @@ def near(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def same_clip(first: ClipInfo, second: ClipInfo) -> bool:
-    """Whether two files show the same clip: the same bytes, or fingerprints that differ by a few bits.
+    """Whether two files show the same clip: the same bytes, or fingerprints that differ by a few
+    bits.
 
-    Where a fingerprint has too little contrast to tell, the pictures themselves must be near each other too.
+    Where a fingerprint has too little contrast to tell, the pictures themselves must be near each
+    other too.
     """
     if first.sha256 == second.sha256:
         return True
     bits = int(first.fingerprint, 16) ^ int(second.fingerprint, 16)
     if bits.bit_count() > SAME:
         return False
-    return min(first.telling, second.telling) >= TELLING or near(thumbs_of(first), thumbs_of(second))
+    return min(first.telling, second.telling) >= TELLING or near(
+        thumbs_of(first), thumbs_of(second)
+    )
 
 
 def thumbs_of(facts: ClipInfo) -> np.ndarray:

@@ -22,10 +22,11 @@ Split = Literal["train", "held_out"]
 class Entry(Config):
     """One caption of one clip.
 
-    id: unique. video_path, image_path: absolute, or from the manifest's folder; image_path is the first frame, and
-    where it is empty the video's own is taken. source, licence, rights: where the clip comes from, under which
-    licence, and who may use it for what. split: "held_out" entries are measured on and never trained on. differs_from:
-    ids of entries whose clips look like this one's and are others, as somebody who looked at them says.
+    id: unique. video_path, image_path: absolute, or from the manifest's folder; image_path is the
+    first frame, and where it is empty the video's own is taken. source, licence, rights: where the
+    clip comes from, under which licence, and who may use it for what. split: "held_out" entries are
+    measured on and never trained on. differs_from: ids of entries whose clips look like this one's
+    and are others, as somebody who looked at them says.
     """
 
     id: str
@@ -67,10 +68,15 @@ class Dataset:
         return tuple(entry for entry in self.entries if entry.split == name)
 
     def rights(self) -> str:
-        """One line for an adapter's header: how many clips under which licence, from which source."""
-        counts = Counter((entry.licence, entry.source, entry.rights) for entry in self.split("train"))
+        """One line for an adapter's header: how many clips under which licence,
+        from which source.
+        """
+        counts = Counter(
+            (entry.licence, entry.source, entry.rights) for entry in self.split("train")
+        )
         return "; ".join(
-            f"{count} x {licence} ({source}): {rights}" for (licence, source, rights), count in counts.most_common()
+            f"{count} x {licence} ({source}): {rights}"
+            for (licence, source, rights), count in counts.most_common()
         )
 
 
@@ -78,12 +84,16 @@ def read_dataset(path: Path) -> Dataset:
     """Read and check a manifest. Raises MissingFileError or BadInputError naming entry and key."""
     path = Path(path)
     if not is_file(path):
-        raise MissingFileError(f"the metadata {path} does not exist; make lora-demo or src.data_prep writes one")
+        raise MissingFileError(
+            f"the metadata {path} does not exist; make lora-demo or src.data_prep writes one"
+        )
     data = path.read_bytes()
     entries = tuple(_entry(item, number, path) for number, item in enumerate(_list(data, path)))
     _check_unique(entries, path)
     if not any(entry.split == "train" for entry in entries):
-        raise BadInputError(f"{path} holds no clip to train on; it needs at least one entry of the split 'train'")
+        raise BadInputError(
+            f"{path} holds no clip to train on; it needs at least one entry of the split 'train'"
+        )
     return Dataset(path, entries, hashlib.sha256(data).hexdigest())
 
 
@@ -106,7 +116,9 @@ def _list(data: bytes, path: Path) -> list[Any]:
 
 def _entry(item: Any, number: int, path: Path) -> Entry:
     if not isinstance(item, dict):
-        raise BadInputError(f"{path}: entry {number} must be an object, not a {type(item).__name__}")
+        raise BadInputError(
+            f"{path}: entry {number} must be an object, not a {type(item).__name__}"
+        )
     return validate(item, Entry, f"{path}: entry {number}")
 
 
@@ -114,4 +126,6 @@ def _check_unique(entries: tuple[Entry, ...], path: Path) -> None:
     counts = Counter(entry.id for entry in entries)
     repeated = [name for name, count in counts.items() if count > 1]
     if repeated:
-        raise BadInputError(f"{path}: id {repeated[0]!r} is there {counts[repeated[0]]} times; each must be unique")
+        raise BadInputError(
+            f"{path}: id {repeated[0]!r} is there {counts[repeated[0]]} times; each must be unique"
+        )

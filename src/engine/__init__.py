@@ -1,1 +1,3 @@
-"""Floor 4: the one road: request -> plan -> frames -> filters -> encode -> finishers -> publish -> result."""
+"""Floor 4: the one road: request -> plan -> frames -> filters -> encode -> finishers -> publish ->
+result.
+"""

@@ -1,4 +1,6 @@
-"""What a person should know before a run begins: which profile and why, what is left out, what would be faster."""
+"""What a person should know before a run begins: which profile and why, what is left out, what
+would be faster.
+"""
 
 from collections.abc import Iterator
 
@@ -24,7 +26,9 @@ LARGE_BYTES = 1_000_000_000
 
 
 def advice(request: Request, spec: ModelSpec, hardware: Hardware) -> tuple[str, ...]:
-    """The plan's reason on a GPU, what was left out for lack of what, and what would make the run faster."""
+    """The plan's reason on a GPU, what was left out for lack of what, and what would make the run
+    faster.
+    """
     return _device_advice(request, spec, hardware) + _steps_advice(request, spec)
 
 
@@ -34,14 +38,17 @@ def _steps_advice(request: Request, spec: ModelSpec) -> tuple[str, ...]:
     if asked < 2 * usual:
         return ()
     return (
-        f"{asked} steps denoise {asked / usual:.0f} times as long as {spec.id}'s own; --num-inference-steps {usual}",
+        f"{asked} steps denoise {asked / usual:.0f} times as long as {spec.id}'s own; "
+        f"--num-inference-steps {usual}",
     )
 
 
 def _device_advice(request: Request, spec: ModelSpec, hardware: Hardware) -> tuple[str, ...]:
     if hardware.device == "cpu":
         large = f"{spec.id} on a CPU takes hours; --model nano takes half a minute"
-        unused = (f"this Mac's GPU is not used: {family_of(spec).title} runs on CUDA, or on the CPU",)
+        unused = (
+            f"this Mac's GPU is not used: {family_of(spec).title} runs on CUDA, or on the CPU",
+        )
         return (unused if hardware.vendor == "apple" else ()) + (
             (large,) if denoiser_bytes(spec) > LARGE_BYTES else ()
         )
@@ -50,7 +57,9 @@ def _device_advice(request: Request, spec: ModelSpec, hardware: Hardware) -> tup
     return (chosen.reason, *_left_out(request, spec, hardware, chosen), *moved)
 
 
-def _left_out(request: Request, spec: ModelSpec, hardware: Hardware, chosen: ProfileChoice) -> Iterator[str]:
+def _left_out(
+    request: Request, spec: ModelSpec, hardware: Hardware, chosen: ProfileChoice
+) -> Iterator[str]:
     """What this machine lacks for a profile that would have come first, and for compiling."""
     if request.profile != "auto" or request.mode == "baseline":
         return
@@ -59,17 +68,26 @@ def _left_out(request: Request, spec: ModelSpec, hardware: Hardware, chosen: Pro
             break
         choice = choice_of(apply_switches(profile, request), request, spec, hardware)
         short = lacks(profile, hardware) or short_of_host(choice.profile, request, spec, hardware)
-        if short and choice.needed <= budget_bytes(request, hardware) and hardware.device in profile.devices:
+        if (
+            short
+            and choice.needed <= budget_bytes(request, hardware)
+            and hardware.device in profile.devices
+        ):
             yield f"profile {profile.name} is left out: it needs {short}"
     missing = compiling_lacks(hardware)
     if missing and find_profile(chosen.profile.name).compile and request.compile is None:
         yield f"nothing is compiled here, which makes it slower: that needs {missing}"
 
 
-def _offload_advice(request: Request, chosen: ProfileChoice, spec: ModelSpec, hardware: Hardware) -> Iterator[str]:
+def _offload_advice(
+    request: Request, chosen: ProfileChoice, spec: ModelSpec, hardware: Hardware
+) -> Iterator[str]:
     if chosen.profile.offload not in ("none", "text"):
         resident = chosen.profile.model_copy(update={"offload": "none", "tiling": False})
         whole = needed_bytes(resident, spec, request.num_frames, width(request)) / 1e9
         free = hardware.free_memory / 1e9
         offload = chosen.profile.offload
-        yield f"offload {offload} slows this run; without it {whole:.0f} GB are needed, {free:.0f} GB are free"
+        yield (
+            f"offload {offload} slows this run; without it {whole:.0f} GB are needed, {free:.0f} "
+            "GB are free"
+        )

@@ -26,7 +26,9 @@ CODECS = ("libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc")
 
 @dataclass(frozen=True)
 class Check:
-    """name: what was looked at. state: "ok", "missing" (something optional, with how to get it) or "failed"."""
+    """name: what was looked at. state: "ok", "missing" (something optional, with how to get it) or
+    "failed".
+    """
 
     name: str
     state: str
@@ -34,8 +36,12 @@ class Check:
 
 
 def run_checks(hardware: Hardware) -> Iterator[Check]:
-    """Every check in turn; a model is loaded in the dtype it will run in and makes one short clip."""
-    yield Check("versions", "ok", ", ".join(f"{name} {version}" for name, version in versions().items()))
+    """Every check in turn; a model is loaded in the dtype it will run in and makes one
+    short clip.
+    """
+    yield Check(
+        "versions", "ok", ", ".join(f"{name} {version}" for name, version in versions().items())
+    )
     yield device(hardware)
     yield compiler(hardware)
     yield codecs()
@@ -85,11 +91,15 @@ def offload(hardware: Hardware) -> Check:
     wanted = network(given)
     hooked, _ = accelerate.cpu_offload_with_hook(network, execution_device="cuda")
     same = torch.allclose(hooked(given.cuda()).cpu(), wanted, atol=1e-3)
-    return Check("CPU offload", "ok" if same else "failed", "a model moved to the GPU, ran, and agreed")
+    return Check(
+        "CPU offload", "ok" if same else "failed", "a model moved to the GPU, ran, and agreed"
+    )
 
 
 def _group_offload() -> Check:
-    """Without a GPU there is nothing to offload from; the hooks themselves still must not change a result."""
+    """Without a GPU there is nothing to offload from; the hooks themselves still must not change a
+    result.
+    """
     import torch
     from diffusers.hooks import apply_group_offloading
 
@@ -97,13 +107,21 @@ def _group_offload() -> Check:
     given = torch.ones(1, 8)
     wanted = network(given)
     cpu = torch.device("cpu")
-    apply_group_offloading(network, onload_device=cpu, offload_device=cpu, offload_type="leaf_level")
+    apply_group_offloading(
+        network, onload_device=cpu, offload_device=cpu, offload_type="leaf_level"
+    )
     same = torch.equal(network(given), wanted)
-    return Check("CPU offload", "ok" if same else "failed", "offload hooks work; without a GPU none is needed")
+    return Check(
+        "CPU offload",
+        "ok" if same else "failed",
+        "offload hooks work; without a GPU none is needed",
+    )
 
 
 def model(spec: ModelSpec, hardware: Hardware) -> Check:
-    """Load the model as it will run and make its shortest clip in two steps; or say how to fetch it."""
+    """Load the model as it will run and make its shortest clip in two steps; or say how to fetch
+    it.
+    """
     if find(spec) is None:
         return Check(spec.id, "failed" if spec.repository else "missing", how_to_fetch(spec))
     try:
@@ -116,10 +134,16 @@ def model(spec: ModelSpec, hardware: Hardware) -> Check:
     except NewsreelError as error:
         return Check(spec.id, "failed", str(error))
     seconds = watch.costs().total
-    return Check(spec.id, "ok", f"loaded in {plan.session.dtype}; {frames} frames in 2 steps took {seconds:.1f} s")
+    return Check(
+        spec.id,
+        "ok",
+        f"loaded in {plan.session.dtype}; {frames} frames in 2 steps took {seconds:.1f} s",
+    )
 
 
 def _short_plan(spec: ModelSpec, hardware: Hardware) -> Plan:
     frames = spec.frames.counts[0]
-    request = Request(input_image="none.png", prompt="a test", num_frames=frames, num_inference_steps=2)
+    request = Request(
+        input_image="none.png", prompt="a test", num_frames=frames, num_inference_steps=2
+    )
     return resolve(request, spec, hardware, load_templates(), weight_hashes(locate(spec)), "", 0)[0]

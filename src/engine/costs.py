@@ -18,7 +18,8 @@ RESET = Path("/proc/self/clear_refs")
 class Stopwatch:
     """Seconds by stage; stages may alternate, as decoding and encoding do when frames stream.
 
-    A stage inside another one is not counted twice: what it takes is its own, and not the outer one's.
+    A stage inside another one is not counted twice: what it takes is its own, and not the outer
+    one's.
     """
 
     def __init__(self) -> None:
@@ -56,7 +57,9 @@ class Stopwatch:
 
 
 def reset_peaks() -> None:
-    """Begin a new peak, where the system lets us; elsewhere the peak is that of the whole process."""
+    """Begin a new peak, where the system lets us;
+    elsewhere the peak is that of the whole process.
+    """
     if sys.platform == "linux":
         try:
             RESET.write_text("5", encoding="utf-8")
@@ -82,4 +85,6 @@ def peak_rss() -> int:
 def peak_vram() -> int:
     """Peak bytes of the GPU that tensors took, 0 without one."""
     torch = sys.modules.get("torch")
-    return torch.cuda.max_memory_allocated() if torch is not None and torch.cuda.is_available() else 0
+    return (
+        torch.cuda.max_memory_allocated() if torch is not None and torch.cuda.is_available() else 0
+    )

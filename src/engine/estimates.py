@@ -1,4 +1,6 @@
-"""What a profile needs, from a model's counted figures: bytes on the GPU, and of the machine's own memory."""
+"""What a profile needs, from a model's counted figures: bytes on the GPU, and of the machine's own
+memory.
+"""
 
 from src.catalog.profiles import Profile
 from src.catalog.spec import Memory, ModelSpec
@@ -11,10 +13,14 @@ RESERVE_SHARE = 0.05
 LARGEST_LAYER = 300_000_000
 HOST_RESERVE = 2_000_000_000
 CACHED = {"none": 0, "first_block": 4, "pyramid": 1, "taylorseer": 4}
-"""Tensors as large as a layer's tokens that a step cache keeps: of the model; for the last two, of each block."""
+"""Tensors as large as a layer's tokens that a step cache keeps: of the model; for the last two, of
+each block.
+"""
 
 
-def counted_bytes(profile: Profile, spec: ModelSpec, num_frames: int | None = None, width: int = 1) -> int:
+def counted_bytes(
+    profile: Profile, spec: ModelSpec, num_frames: int | None = None, width: int = 1
+) -> int:
     """Peak bytes of live tensors on the device; tiling must be settled.
 
     num_frames: of the clip, the model's own count unless given. width: 2 for float32, 1 for 16 bit.
@@ -22,7 +28,9 @@ def counted_bytes(profile: Profile, spec: ModelSpec, num_frames: int | None = No
     return sum(_peak(profile, spec, num_frames, width))
 
 
-def needed_bytes(profile: Profile, spec: ModelSpec, num_frames: int | None = None, width: int = 1) -> int:
+def needed_bytes(
+    profile: Profile, spec: ModelSpec, num_frames: int | None = None, width: int = 1
+) -> int:
     """What must be free for the profile: the counted peak and the reserve."""
     weights, activations = _peak(profile, spec, num_frames, width)
     reserve = RESERVE_BYTES + round(RESERVE_SHARE * activations)
@@ -30,7 +38,9 @@ def needed_bytes(profile: Profile, spec: ModelSpec, num_frames: int | None = Non
 
 
 def _peak(profile: Profile, spec: ModelSpec, num_frames: int | None, width: int) -> tuple[int, int]:
-    """Weights and activations at the stage that needs most; a peak measured on a card counts where it is larger."""
+    """Weights and activations at the stage that needs most; a peak measured on a card counts where
+    it is larger.
+    """
     longer = max(1.0, (num_frames or 0) / spec.defaults.num_frames)
     held, moments = _stages(profile, spec, longer)
     weights, activations = max(moments, key=sum)
@@ -57,13 +67,22 @@ def _weights(spec: ModelSpec, role: Role) -> list[int]:
 
 def _streams(spec: ModelSpec, role: Role) -> int:
     """What of a part of this role is there at once while it streams: one part at a time."""
-    return max((spec.memory.streams.get(part.name, 0) for part in parts_of(family_of(spec), role)), default=0)
+    return max(
+        (spec.memory.streams.get(part.name, 0) for part in parts_of(family_of(spec), role)),
+        default=0,
+    )
 
 
-def _stages(profile: Profile, spec: ModelSpec, longer: float) -> tuple[int, list[tuple[float, float]]]:
-    """Weights that stay on the device throughout, and for each stage further weights and activations."""
+def _stages(
+    profile: Profile, spec: ModelSpec, longer: float
+) -> tuple[int, list[tuple[float, float]]]:
+    """Weights that stay on the device throughout, and for each stage further weights and
+    activations.
+    """
     memory, vae, encoders = spec.memory, sum(_weights(spec, "vae")), sum(_weights(spec, "text"))
-    transformer = denoiser_bytes(spec) - (memory.quantizable // 2 if profile.quantize != "none" else 0)
+    transformer = denoiser_bytes(spec) - (
+        memory.quantizable // 2 if profile.quantize != "none" else 0
+    )
     text, image = memory.encode_text, memory.encode_image
     denoise = longer * (memory.denoise + _cached(profile, memory))
     decode = _decode(profile, memory, longer)
@@ -74,7 +93,9 @@ def _stages(profile: Profile, spec: ModelSpec, longer: float) -> tuple[int, list
     if profile.vae == "stock":  # accelerate keeps T5 until the transformer comes
         return 0, [(encoders + vae, image), (transformer, denoise), (vae, decode)]
     here = {"text": transformer, "model": 0}.get(profile.offload, 0)
-    while_denoising = {"text": 0, "model": transformer}.get(profile.offload, _streams(spec, "denoiser"))
+    while_denoising = {"text": 0, "model": transformer}.get(
+        profile.offload, _streams(spec, "denoiser")
+    )
     stages = [(_streams(spec, "text"), text), (0, image), (while_denoising, denoise), (0, decode)]
     return vae + here, stages
 
@@ -93,8 +114,9 @@ def _decode(profile: Profile, memory: Memory, longer: float) -> float:
 def host_bytes(profile: Profile, spec: ModelSpec, as_stored: bool, width: int = 1) -> int:
     """The machine's own memory that the profile cannot do without.
 
-    as_stored: weights run in the dtype of their files. They are mapped from there, and the system may drop and read
-    them again; pinned blocks, and weights in another dtype, it may not. width: as of `counted_bytes`.
+    as_stored: weights run in the dtype of their files. They are mapped from there, and the system
+    may drop and read them again; pinned blocks, and weights in another dtype, it may not. width: as
+    of `counted_bytes`.
     """
     pinned = denoiser_bytes(spec) if profile.offload == "group" else 0
     copied = 0 if as_stored else sum(spec.memory.weights.values())

@@ -1,6 +1,8 @@
-"""Stepping down: a plan that fails for lack of memory or by one of its switches gives way to the next one.
+"""Stepping down: a plan that fails for lack of memory or by one of its switches gives way to the
+next one.
 
-Each plan is tried at most once. What is left, and why, is one sentence on standard error and in the manifest.
+Each plan is tried at most once. What is left, and why, is one sentence on standard error and in the
+manifest.
 """
 
 from collections.abc import Callable
@@ -16,7 +18,8 @@ from src.engine.session_run import tiled
 
 T = TypeVar("T")
 NAMES = {
-    "compile": "compiling", "quantize": "quantised weights", "attention": "the attention kernel", "cache": "the cache",
+    "compile": "compiling", "quantize": "quantised weights", "attention": "the attention kernel",
+    "cache": "the cache",
 }  # fmt: skip
 
 
@@ -24,7 +27,8 @@ NAMES = {
 class Steps:
     """The plans that are still to be tried.
 
-    broken: switches that failed in an earlier clip of this process, with the reason; they are left out at once.
+    broken: switches that failed in an earlier clip of this process, with the reason; they are left
+    out at once.
     left: a sentence for each plan that was given up.
     """
 
@@ -53,17 +57,24 @@ class Steps:
             self.broken[switch] = reason
             self.left.append(f"{plan.profile}: {NAMES[switch]} failed: {reason}")
             self.plans.insert(0, without(plan, switch))
-            return f"{NAMES[switch]} failed with profile {plan.profile} ({reason}); trying again without it"
+            return (
+                f"{NAMES[switch]} failed with profile {plan.profile} ({reason}); trying again "
+                "without it"
+            )
         self.left.append(f"{plan.profile}: {reason}")
         if keeps_latents:
             self.plans.insert(0, tiled(plan))
-            return f"out of memory while decoding with profile {plan.profile}; decoding again, in tiles"
+            return (
+                f"out of memory while decoding with profile {plan.profile}; decoding again, in "
+                "tiles"
+            )
         self.plans = [other for other in self.plans if _frugal(other, plan)]
         return f"out of memory with profile {plan.profile}; trying the next plan"
 
 
 def _frugal(other: Plan, failed: Plan) -> bool:
-    """Whether it makes sense to try: a plan that is known to need as much as the failed one does not.
+    """Whether it makes sense to try: a plan that is known to need as much as the failed one does
+    not.
 
     Estimates are of one clip in a forward; fewer clips need less.
     """
@@ -93,9 +104,11 @@ def step_down(
     run: Callable[[Plan, Session, tuple[str, ...]], T],
     broken: dict[str, str] | None = None,
 ) -> T:
-    """Call `run(plan, session, left)` with the first plan, and with what comes in its place where that fails.
+    """Call `run(plan, session, left)` with the first plan, and with what comes in its place where
+    that fails.
 
-    Raises OutOfMemoryError when the most frugal plan does not fit either, and every error of another kind.
+    Raises OutOfMemoryError when the most frugal plan does not fit either, and every error of
+    another kind.
     """
     steps = Steps(list(plans), {} if broken is None else broken)
     while (plan := steps.next()) is not None:
@@ -112,4 +125,6 @@ def step_down(
         keeps = switch == "memory" and session.keeps_latents_of(plan)
         logger.warning(steps.give_up(plan, switch, reason, keeps))
         session.make_room() if keeps else session.unload()
-    raise OutOfMemoryError(f"out of memory on every plan: {'; '.join(steps.left)}; a smaller --model needs less")
+    raise OutOfMemoryError(
+        f"out of memory on every plan: {'; '.join(steps.left)}; a smaller --model needs less"
+    )

@@ -31,7 +31,9 @@ Filter = Callable[[np.ndarray, FrameContext], np.ndarray]
 of the same size and kind; may change it in place. It is of the frame and its context alone: an
 enlargement that was stopped goes on between any two frames."""
 Finisher = Callable[[Path, Manifest | EnlargedManifest], None]
-"""Works on the whole temporary file before it is published; the manifest describes the file as it was before."""
+"""Works on the whole temporary file before it is published; the manifest describes the file as it
+was before.
+"""
 AnyManifest = TypeVar("AnyManifest", Manifest, EnlargedManifest)
 FILTERS: dict[str, Filter] = {}
 FINISHERS: dict[str, Finisher] = {}
@@ -42,12 +44,16 @@ def filtered(frame: np.ndarray, context: FrameContext) -> np.ndarray:
     for name in context.plan.filters:
         made = FILTERS[name](frame, context)
         if (made.shape, made.dtype) != (frame.shape, frame.dtype):
-            raise AssertionError(f"filter {name} made {made.shape} {made.dtype} of {frame.shape} {frame.dtype}")
+            raise AssertionError(
+                f"filter {name} made {made.shape} {made.dtype} of {frame.shape} {frame.dtype}"
+            )
         frame = made
     return frame
 
 
-def finished(names: Iterable[str], temporary: Path, final: Path, manifest: AnyManifest) -> AnyManifest:
+def finished(
+    names: Iterable[str], temporary: Path, final: Path, manifest: AnyManifest
+) -> AnyManifest:
     """Run finishers on the file that will be `final`; the manifest of what each leaves."""
     for name in names:
         FINISHERS[name](temporary, manifest)
@@ -60,4 +66,6 @@ def check_names(filters: Iterable[str], finishers: Iterable[str]) -> None:
     for kind, names, known in (("filters", filters, FILTERS), ("finishers", finishers, FINISHERS)):
         for name in names:
             if name not in known:
-                raise BadInputError(f"{kind}: there is no {name!r}; known: {', '.join(known) or 'none'}")
+                raise BadInputError(
+                    f"{kind}: there is no {name!r}; known: {', '.join(known) or 'none'}"
+                )

@@ -68,7 +68,9 @@ def prepare(request: Request, read: Callable[[Path], Photograph] = read_photogra
 
 
 def plans_for(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
-    """Resolve a prepared request for this machine: the plan, then the more frugal ones to step to."""
+    """Resolve a prepared request for this machine:
+    the plan, then the more frugal ones to step to.
+    """
     return resolve(
         prepared.request,
         sized(prepared, hardware).spec,
@@ -83,7 +85,9 @@ def plans_for(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
 
 
 def sized(prepared: Prepared, hardware: Hardware) -> Prepared:
-    """With the memory that the planner reckons with: of a folder on a GPU, counted from its own configuration files."""
+    """With the memory that the planner reckons with: of a folder on a GPU, counted from its own
+    configuration files.
+    """
     if hardware.device == "cpu" or prepared.spec.memory.known:
         return prepared
     from src.pipelines.folder_memory import counted_folder
@@ -124,7 +128,9 @@ def plain_model(model: str = "auto", device: str = "auto") -> ModelSpec:
 
 
 def output_path(request: Request, prompt: str, seed: int) -> Path:
-    """The final name: the one asked for, or `<slug of the prompt>-<seed>.mp4`, numbered when taken."""
+    """The final name: the one asked for, or `<slug of the prompt>-<seed>.mp4`,
+    numbered when taken.
+    """
     store = LocalStore(home())
     _writable(home() / "photographs" / "photograph", "NEWSREEL_HOME")
     if request.output_path is None:
@@ -133,7 +139,9 @@ def output_path(request: Request, prompt: str, seed: int) -> Path:
     if is_folder(path):
         raise BadInputError(f"--output-path {path} is a folder; give a file name that ends in .mp4")
     if len(os.fsencode(path.name)) > LONGEST_NAME:
-        raise BadInputError(f"--output-path {path.name[:32]}...mp4 is too long; at most {LONGEST_NAME} bytes")
+        raise BadInputError(
+            f"--output-path {path.name[:32]}...mp4 is too long; at most {LONGEST_NAME} bytes"
+        )
     if os.name == "nt" and (reason := refused_by_windows(path)):
         raise BadInputError(f"--output-path: {reason}; choose another name")
     if path.suffix.lower() != ".mp4":
@@ -152,14 +160,21 @@ def _keep_others(clip: Path) -> None:
         read_manifest(manifest)
     except BadInputError:
         which = manifest if os.path.lexists(manifest) else clip
-        what, kind = ("the clip's manifest", "manifest") if which == manifest else ("the clip", "clip of ours")
+        what, kind = (
+            ("the clip's manifest", "manifest")
+            if which == manifest
+            else ("the clip", "clip of ours")
+        )
         raise BadInputError(
-            f"{what} would replace {which}, which is no {kind}; choose another --output-path, or give --overwrite"
+            f"{what} would replace {which}, which is no {kind}; choose another --output-path, or "
+            "give --overwrite"
         ) from None
 
 
 def slug(prompt: str, longest: int = 48) -> str:
-    """The prompt as part of a file name: lower case, words joined by hyphens, at most `longest` characters."""
+    """The prompt as part of a file name: lower case, words joined by hyphens, at most `longest`
+    characters.
+    """
     words = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")
     return words[:longest].rstrip("-") or "clip"
 
@@ -172,7 +187,9 @@ def _writable(path: Path, setting: str = "--output-path") -> Path:
         trial.touch()
         trial.unlink()
     except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}; choose another {setting}") from None
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror}; choose another {setting}"
+        ) from None
     return path
 
 

@@ -1,4 +1,6 @@
-"""The manifest beside each clip: what was asked, what was run, on what, and the hash of what came out."""
+"""The manifest beside each clip: what was asked, what was run, on what, and the hash of what came
+out.
+"""
 
 import json
 import platform
@@ -25,13 +27,16 @@ from src.upscaling.job import UpscaleJob
 from src.upscaling.report import UpscaleReport
 
 SCHEMA_VERSION = 3
-"""2 added `upscale` and `upscaler_weights` to the plan; a manifest of version 1 reads as one that enlarges nothing. 3
-added `sigmas`, and `family` to the session; older ones are of CogVideoX."""
+"""2 added `upscale` and `upscaler_weights` to the plan; a manifest of version 1 reads as one that
+enlarges nothing. 3 added `sigmas`, and `family` to the session; older ones are of CogVideoX.
+"""
 PACKAGES = ("torch", "diffusers", "transformers", "numpy", "av", "pillow")
 
 
 class PublishedClip(Config):
-    """The published file. file: its name, without a folder. sha256, bytes: of the MP4 as published."""
+    """The published file. file: its name, without a folder. sha256, bytes:
+    of the MP4 as published.
+    """
 
     file: str
     sha256: str
@@ -39,11 +44,13 @@ class PublishedClip(Config):
 
 
 class Manifest(Config):
-    """Everything needed to say how a clip was made, and to make it again. No absolute paths, no secrets.
+    """Everything needed to say how a clip was made, and to make it again. No absolute paths, no
+    secrets.
 
-    request: as asked, paths made portable. plan, plan_sha256: as run. photograph: file name under its hash.
-    frame_sha256: over the RGB frames as the model and the upscaler made them; encoded_sha256: over those that were
-    encoded, where filters changed them. versions: of what computed.
+    request: as asked, paths made portable. plan, plan_sha256: as run. photograph: file name under
+    its hash. frame_sha256: over the RGB frames as the model and the upscaler made them;
+    encoded_sha256: over those that were encoded, where filters changed them. versions: of what
+    computed.
     report: the temporal report, or None. fallbacks: plans left for lack of memory.
     """
 
@@ -68,8 +75,8 @@ class Manifest(Config):
 class EnlargedManifest(Config):
     """What finishers are told of a video that was enlarged; it is not written to a file.
 
-    source: the name of the video. upscaler, preset, scale, weights: what enlarged it, and SHA-256 of
-    the files by name. builds: what computed each pass. enhance: what was asked of the picture.
+    source: the name of the video. upscaler, preset, scale, weights: what enlarged it, and SHA-256
+    of the files by name. builds: what computed each pass. enhance: what was asked of the picture.
     filters, finishers: by name. lost, damaged: what it lacks of the source.
     """
 
@@ -120,9 +127,16 @@ def _now() -> str:
 
 
 def build_manifest(
-    request: Request, plan: Plan, hardware: Hardware, photograph: str, clip: PublishedClip, **outcome: Any
+    request: Request,
+    plan: Plan,
+    hardware: Hardware,
+    photograph: str,
+    clip: PublishedClip,
+    **outcome: Any,
 ) -> Manifest:
-    """Gather the manifest; `outcome` holds the hashes of the frames, costs, report, warnings and fallbacks."""
+    """Gather the manifest; `outcome` holds the hashes of the frames, costs, report, warnings and
+    fallbacks.
+    """
     return Manifest(
         created=_now(),
         newsreel=src.__version__,
@@ -138,13 +152,17 @@ def build_manifest(
 
 
 def portable_request(request: Request) -> dict[str, Any]:
-    """The request as JSON, with what differs from the defaults and paths that say nothing of the machine."""
+    """The request as JSON, with what differs from the defaults and paths that say nothing of the
+    machine.
+    """
     data = request.model_dump(mode="json", exclude_defaults=True, exclude={"overwrite"})
     for key in ("input_image", "output_path"):
         if data.get(key):
             data[key] = portable(Path(data[key]))
     if request.lora:
-        data["lora"] = [f"{portable(Path(path))}={weight:g}" for path, weight in map(split_weight, request.lora)]
+        data["lora"] = [
+            f"{portable(Path(path))}={weight:g}" for path, weight in map(split_weight, request.lora)
+        ]
     if "/" in request.model:
         data["model"] = portable(Path(request.model))
     return data
@@ -152,17 +170,23 @@ def portable_request(request: Request) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that computing depends on."""
-    return {"python": platform.python_version()} | {name: metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version()} | {
+        name: metadata.version(name) for name in PACKAGES
+    }
 
 
 def to_json(manifest: Manifest) -> bytes:
-    """As UTF-8; a byte of a file name that is no UTF-8 becomes a JSON escape, which reads back as it was."""
+    """As UTF-8; a byte of a file name that is no UTF-8 becomes a JSON escape, which reads back as
+    it was.
+    """
     text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
     return text.encode(errors="backslashreplace")
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read a manifest of this or an older schema version. Raises MissingFileError or BadInputError."""
+    """Read a manifest of this or an older schema version.
+    Raises MissingFileError or BadInputError.
+    """
     if not is_file(path):
         raise MissingFileError(f"manifest {path} does not exist")
     try:
@@ -171,7 +195,9 @@ def read_manifest(path: Path) -> Manifest:
         raise BadInputError(f"{path} is not a manifest: {error}") from None
     version = data.get("schema_version") if isinstance(data, dict) else None
     if not isinstance(version, int) or version > SCHEMA_VERSION:
-        raise BadInputError(f"{path} has schema_version {version!r}; this Newsreel reads up to {SCHEMA_VERSION}")
+        raise BadInputError(
+            f"{path} has schema_version {version!r}; this Newsreel reads up to {SCHEMA_VERSION}"
+        )
     return validate(data | {"schema_version": SCHEMA_VERSION}, Manifest, str(path))
 
 

@@ -1,4 +1,6 @@
-"""The planner: which profile runs. The first that applies to the device and fits its memory and the machine's."""
+"""The planner: which profile runs. The first that applies to the device and fits its memory and the
+machine's.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +20,8 @@ QUANTIZER = "torchao: pip install -r requirements-quantize.txt"
 
 @dataclass(frozen=True)
 class ProfileChoice:
-    """profile: what runs, the request's own switches applied. estimate: counted device bytes. needed: with the reserve.
-    reason: one sentence.
+    """profile: what runs, the request's own switches applied. estimate: counted device bytes.
+    needed: with the reserve. reason: one sentence.
     """
 
     profile: Profile
@@ -29,7 +31,8 @@ class ProfileChoice:
 
 
 def choices(request: Request, spec: ModelSpec, hardware: Hardware) -> list[ProfileChoice]:
-    """Every profile that may run, in order: the first is the plan, the others are what a failure steps to.
+    """Every profile that may run, in order: the first is the plan, the others are what a failure
+    steps to.
 
     Raises BadInputError when a named profile does not apply here, or nothing fits the budget.
     """
@@ -49,11 +52,17 @@ def _check_switches(request: Request, hardware: Hardware) -> None:
     if request.quantize not in (None, "none") and not hardware.quantizer:
         raise MissingWeightsError(f"--quantize {request.quantize} needs {QUANTIZER}")
     if request.attention == "cudnn" and hardware.vendor == "amd":
-        raise BadInputError(f"--attention cudnn needs an NVIDIA card; {hardware.name} has flash, efficient and math")
+        raise BadInputError(
+            f"--attention cudnn needs an NVIDIA card; {hardware.name} has flash, efficient and math"
+        )
     if request.attention in ("cudnn", "efficient") and hardware.device == "cpu":
-        raise BadInputError(f"--attention {request.attention} is a CUDA kernel; on a CPU there are flash and math")
+        raise BadInputError(
+            f"--attention {request.attention} is a CUDA kernel; on a CPU there are flash and math"
+        )
     if request.compile and request.offload == "sequential":
-        raise BadInputError("--compile does not go with --offload sequential, which moves single layers; take group")
+        raise BadInputError(
+            "--compile does not go with --offload sequential, which moves single layers; take group"
+        )
 
 
 def _fitting(request: Request, spec: ModelSpec, hardware: Hardware) -> Iterator[ProfileChoice]:
@@ -76,24 +85,36 @@ def _candidates(request: Request, spec: ModelSpec, hardware: Hardware) -> Iterat
             yield choice_of(apply_switches(profile, request), request, spec, hardware)
 
 
-def choice_of(profile: Profile, request: Request, spec: ModelSpec, hardware: Hardware) -> ProfileChoice:
+def choice_of(
+    profile: Profile, request: Request, spec: ModelSpec, hardware: Hardware
+) -> ProfileChoice:
     profile = _settled(profile, request, spec, hardware)
     size = (profile, spec, request.num_frames, width(request))
     estimate, needed = counted_bytes(*size), needed_bytes(*size)
     memory = f"about {estimate / 1e9:.1f} GB of {hardware.free_memory / 1e9:.1f} GB free"
-    return ProfileChoice(profile, estimate, needed, f"profile {profile.name} ({profile.description}): {memory}")
+    return ProfileChoice(
+        profile, estimate, needed, f"profile {profile.name} ({profile.description}): {memory}"
+    )
 
 
 def _settled(profile: Profile, request: Request, spec: ModelSpec, hardware: Hardware) -> Profile:
-    """The profile as it runs here: tiles only where they are needed, nothing that the device does not have."""
+    """The profile as it runs here: tiles only where they are needed, nothing that the device does
+    not have.
+    """
     changes: dict[str, object] = {}
     if profile.attention == "cudnn" and hardware.vendor == "amd":
         changes["attention"] = "auto"
-    if profile.compile and not request.compile and (profile.offload == "sequential" or not can_compile(hardware)):
+    if (
+        profile.compile
+        and not request.compile
+        and (profile.offload == "sequential" or not can_compile(hardware))
+    ):
         changes["compile"] = False  # hooks of single layers lie inside what would be one graph
     if profile.tiling == "auto":
         whole = profile.model_copy(update={"tiling": False})
-        roomy = needed_bytes(whole, spec, request.num_frames, width(request)) <= budget_bytes(request, hardware)
+        roomy = needed_bytes(whole, spec, request.num_frames, width(request)) <= budget_bytes(
+            request, hardware
+        )
         changes["tiling"] = hardware.device != "cpu" and not roomy
     return profile.model_copy(update=changes)
 
@@ -134,14 +155,18 @@ def lacks(profile: Profile, hardware: Hardware) -> str:
 
 
 def short_of_host(profile: Profile, request: Request, spec: ModelSpec, hardware: Hardware) -> str:
-    """What the profile lacks of the machine's own memory, "" for nothing or where that is not known."""
+    """What the profile lacks of the machine's own memory, "" for nothing or where that is not
+    known.
+    """
     if hardware.device == "cpu" or not hardware.free_host_memory or not spec.memory.known:
         return ""
     as_stored = request.dtype == "bfloat16" or (request.dtype == "auto" and hardware.bf16)
     needs, free = host_bytes(profile, spec, as_stored, width(request)), hardware.free_host_memory
     if needs <= free:
         return ""
-    return f"{needs / 1e9:.1f} GB of the machine's own memory, of which {free / 1e9:.1f} GB are free"
+    return (
+        f"{needs / 1e9:.1f} GB of the machine's own memory, of which {free / 1e9:.1f} GB are free"
+    )
 
 
 def _nothing_fits(request: Request, spec: ModelSpec, hardware: Hardware) -> str:
@@ -152,25 +177,33 @@ def _nothing_fits(request: Request, spec: ModelSpec, hardware: Hardware) -> str:
         short = short_of_host(least.profile, request, spec, hardware)
         return f"{spec.id} needs {short}; close other programs, or use --model nano"
     return (
-        f"{spec.id} needs {least.needed / 1e9:.1f} GB of GPU memory at least, {budget / 1e9:.1f} GB are free; "
+        f"{spec.id} needs {least.needed / 1e9:.1f} GB of GPU memory at least, {budget / 1e9:.1f} "
+        "GB are free; "
         "close other programs, raise --vram-budget, or use --model nano"
     )
 
 
-def _named(request: Request, spec: ModelSpec, hardware: Hardware, fitting: list[ProfileChoice]) -> list[ProfileChoice]:
-    """A profile asked for by name runs even where the estimate says it will not fit; more frugal ones follow.
+def _named(
+    request: Request, spec: ModelSpec, hardware: Hardware, fitting: list[ProfileChoice]
+) -> list[ProfileChoice]:
+    """A profile asked for by name runs even where the estimate says it will not fit; more frugal
+    ones follow.
 
-    Refused is only what cannot be: what the device lacks, and weights that are larger than the whole of its memory.
+    Refused is only what cannot be: what the device lacks, and weights that are larger than the
+    whole of its memory.
     """
     profile = find_profile(request.profile)
     if missing := lacks(profile, hardware):
-        raise BadInputError(f"--profile {profile.name} needs {missing}; this machine runs on {hardware.name}")
+        raise BadInputError(
+            f"--profile {profile.name} needs {missing}; this machine runs on {hardware.name}"
+        )
     first = choice_of(apply_switches(profile, request), request, spec, hardware)
     weights = width(request) * resident_bytes(first.profile, spec)
     if hardware.device == "cuda" and weights > hardware.memory:
         better = f"--profile {fitting[0].profile.name} fits" if fitting else "use --model nano"
         raise BadInputError(
-            f"--profile {profile.name} keeps {weights / 1e9:.1f} GB of weights on the GPU, which has "
+            f"--profile {profile.name} keeps {weights / 1e9:.1f} GB of weights on the GPU, which "
+            "has "
             f"{hardware.memory / 1e9:.1f} GB; {better}"
         )
     return [first, *(choice for choice in fitting if choice.estimate < first.estimate)]
@@ -181,14 +214,17 @@ def _baseline(request: Request, spec: ModelSpec, hardware: Hardware) -> ProfileC
 
     Raises BadInputError for a card that is smaller than what is counted.
     """
-    stock = Profile(name="stock", description="the stock pipeline", devices=("cuda", "cpu"), vae="stock")
+    stock = Profile(
+        name="stock", description="the stock pipeline", devices=("cuda", "cpu"), vae="stock"
+    )
     whole = choice_of(stock, request, spec, hardware)
     roomy = hardware.device == "cpu" or whole.needed <= budget_bytes(request, hardware)
     offload = ("none" if roomy else "model") if request.offload == "auto" else request.offload
     chosen = choice_of(stock.model_copy(update={"offload": offload}), request, spec, hardware)
     if hardware.device == "cuda" and chosen.estimate > hardware.memory:
         raise BadInputError(
-            f"mode baseline, the stock pipeline, needs {chosen.estimate / 1e9:.1f} GB of GPU memory for {spec.id}, "
+            f"mode baseline, the stock pipeline, needs {chosen.estimate / 1e9:.1f} GB of GPU "
+            f"memory for {spec.id}, "
             f"{hardware.name} has {hardware.memory / 1e9:.1f} GB; mode optimized needs less"
         )
     return chosen
@@ -204,32 +240,45 @@ def apply_switches(profile: Profile, request: Request) -> Profile:
         asked["cache"], asked["cache_threshold"] = parse_cache(request.cache)
     if request.guidance_interval is not None:
         asked["guidance_from"], asked["guidance_until"] = request.guidance_interval
-    return profile.model_copy(update={key: value for key, value in asked.items() if value is not None})
+    return profile.model_copy(
+        update={key: value for key, value in asked.items() if value is not None}
+    )
 
 
-CACHES = {"none": 0.0, "first_block": 0.05, "taylorseer": 3.0, "pyramid": 2.0}  # name: usual threshold or interval
-FEWEST = {"none": 1, "first_block": 2, "taylorseer": 3, "pyramid": 2}  # steps of which a cache can skip one
+# name: usual threshold or interval
+CACHES = {"none": 0.0, "first_block": 0.05, "taylorseer": 3.0, "pyramid": 2.0}
+# steps of which a cache can skip one
+FEWEST = {"none": 1, "first_block": 2, "taylorseer": 3, "pyramid": 2}
 INTERVALS = ("taylorseer", "pyramid")  # these count steps; the others compare a residual
 
 
 def parse_cache(text: str) -> tuple[str, float]:
-    """`first_block=0.08` as name and threshold; raises BadInputError with the list of known caches."""
+    """`first_block=0.08` as name and threshold; raises BadInputError with the list of
+    known caches.
+    """
     name, _, threshold = text.partition("=")
     if name not in CACHES:
         raise BadInputError(f"unknown cache {name!r}; known: {', '.join(CACHES)}")
     try:
         number = float(threshold) if threshold else CACHES[name]
     except ValueError:
-        raise BadInputError(f"--cache {text}: {threshold!r} is not a number; try first_block=0.08") from None
-    if name in INTERVALS and not (number >= 2 and number == int(min(number, 1000))):  # 1 computes every step
-        raise BadInputError(f"--cache {text}: must be a whole number of steps from 2 to 1000; try {name}=3")
+        raise BadInputError(
+            f"--cache {text}: {threshold!r} is not a number; try first_block=0.08"
+        ) from None
+    # 1 computes every step
+    if name in INTERVALS and not (number >= 2 and number == int(min(number, 1000))):
+        raise BadInputError(
+            f"--cache {text}: must be a whole number of steps from 2 to 1000; try {name}=3"
+        )
     if not 0 <= number < float("inf"):
         raise BadInputError(f"--cache {text}: must be 0 or more; try first_block=0.08")
     return name, number
 
 
 def most_prompts(plan: Plan, memory: Memory, budget: int, wanted: int) -> int:
-    """How many clips fit into one forward, at least 1 and at most `wanted`: only denoising grows with them."""
+    """How many clips fit into one forward, at least 1 and at most `wanted`: only denoising grows
+    with them.
+    """
     beside = max(memory.denoise, memory.decode_tiled if plan.session.tiling else memory.decode)
     fits = (
         count for count in range(wanted, 1, -1)

@@ -10,7 +10,9 @@ from src.core.toolchain import has_package, missing_for_compiling
 
 
 def probe(device: str = "auto") -> Hardware:
-    """The hardware behind "auto", "cpu" or "cuda". Raises BadInputError when CUDA is asked for and absent."""
+    """The hardware behind "auto", "cpu" or "cuda". Raises BadInputError when CUDA is asked for and
+    absent.
+    """
     return _cpu() if find_device(device) == "cpu" else _cuda()
 
 

@@ -43,7 +43,9 @@ from src.upscaling.stream import upscale_video
 
 @dataclass
 class Render:
-    """One clip on its way: request, plan, photograph, the final name of the MP4, and plans left before."""
+    """One clip on its way: request, plan, photograph, the final name of the MP4, and plans left
+    before.
+    """
 
     request: Request
     plan: Plan
@@ -53,7 +55,9 @@ class Render:
 
 
 class FrameHashes:
-    """SHA-256 over the RGB bytes of the frames as they were made, and as they are encoded after a plan's filters."""
+    """SHA-256 over the RGB bytes of the frames as they were made, and as they are encoded after a
+    plan's filters.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self._made, self._encoded = plan, hashlib.sha256(), hashlib.sha256()
@@ -77,7 +81,8 @@ class FrameHashes:
 class Publisher:
     """Makes clips and publishes them, each with its manifest.
 
-    show: gets a JPEG of the clip now and then while it is denoised, where the decoder lies on the device anyway.
+    show: gets a JPEG of the clip now and then while it is denoised, where the decoder lies on the
+    device anyway.
     """
 
     store: LocalStore
@@ -87,18 +92,32 @@ class Publisher:
     show: Callable[[bytes], None] | None = None
 
     def run(self, job: Render, session: Session) -> Result:
-        """Make, publish and record one clip. Raises any error of the tree; then nothing is left behind."""
+        """Make, publish and record one clip. Raises any error of the tree; then nothing is left
+        behind.
+        """
         watch = Stopwatch()
         delivered, size = job.plan.delivered, job.plan.written
         warnings = (*job.photograph.warnings, *self._warnings(job, session, watch))
-        scoring = TemporalScorer((delivered.width, delivered.height), rate=job.plan.fps) if job.plan.score else None
-        with VideoWriter(job.final, size.width, size.height, job.plan.fps) as writer, scoring or nullcontext():
+        scoring = (
+            TemporalScorer((delivered.width, delivered.height), rate=job.plan.fps)
+            if job.plan.score
+            else None
+        )
+        with (
+            VideoWriter(job.final, size.width, size.height, job.plan.fps) as writer,
+            scoring or nullcontext(),
+        ):
             hashes = self._encode(job, session, writer, scoring, watch)
             with watch.stage("deliver"):
                 writer.finish()
             report = self._score(scoring, watch)
             warnings += self._remarks(job, session)
-            outcome = {"costs": watch.costs(), "warnings": warnings, "fallbacks": job.fallbacks, "report": report}
+            outcome = {
+                "costs": watch.costs(),
+                "warnings": warnings,
+                "fallbacks": job.fallbacks,
+                "report": report,
+            }
             return self._publish(job, writer, hashes | outcome)
 
     def enlarge(self, job: UpscaleJob, ledger: Ledger | None = None) -> UpscaleReport:
@@ -108,7 +127,9 @@ class Publisher:
         """
         key = job_key(job)
         try:
-            report = upscale_video(job, self.listener, self.cancel, ending=Enlarging(job, self.store, self.hardware))
+            report = upscale_video(
+                job, self.listener, self.cancel, ending=Enlarging(job, self.store, self.hardware)
+            )
         except PartialFailureError:
             _record(ledger, job, DAMAGED)
             raise
@@ -116,9 +137,16 @@ class Publisher:
         return report
 
     def _encode(
-        self, job: Render, session: Session, writer: VideoWriter, scoring: TemporalScorer | None, watch: Stopwatch
+        self,
+        job: Render,
+        session: Session,
+        writer: VideoWriter,
+        scoring: TemporalScorer | None,
+        watch: Stopwatch,
     ) -> dict[str, str]:
-        """Stream the frames into writer and scorer, which works beside; returns the hashes of the frames."""
+        """Stream the frames into writer and scorer, which works beside; returns the hashes of the
+        frames.
+        """
         plan, hashes, done = job.plan, FrameHashes(job.plan), 0
         native = render(job.photograph.pixels, plan, session, watch, self.listener, self.cancel,
                         self._preview(job, session))  # fmt: skip
@@ -133,11 +161,16 @@ class Publisher:
         return hashes.told()
 
     def _enlarged(
-        self, plan: Plan, native: Iterator[np.ndarray], scoring: TemporalScorer | None, watch: Stopwatch
+        self,
+        plan: Plan,
+        native: Iterator[np.ndarray],
+        scoring: TemporalScorer | None,
+        watch: Stopwatch,
     ) -> Iterator[np.ndarray]:
         """Native frames to the delivered size, where they are scored, and on to the enlarged one.
 
-        Networks run with all threads between the frames that the session yields; what they take is a stage of its own.
+        Networks run with all threads between the frames that the session yields; what they take is
+        a stage of its own.
         """
         run = UpscaleRun(self.cancel, self.listener, plan.seed, plan.prompt)
         upscaler = make_upscaler(plan.upscaler, plan.session.device, run)
@@ -150,7 +183,11 @@ class Publisher:
         return watch.drain("upscale", further.upscale(frames, plan.written))
 
     def _preview(self, job: Render, session: Session) -> Any:
-        if self.show is None or job.plan.session.offload not in ("none", "text") or job.plan.mode == "baseline":
+        if (
+            self.show is None
+            or job.plan.session.offload not in ("none", "text")
+            or job.plan.mode == "baseline"
+        ):
             return None
         from src.engine.preview import Previewer
 
@@ -174,7 +211,10 @@ class Publisher:
         if not cut:
             return ()
         limit = job.plan.max_sequence_length
-        warning = f"the prompt is longer than the {limit} tokens this model reads; cut off: {shorten(cut, 200)!r}"
+        warning = (
+            f"the prompt is longer than the {limit} tokens this model reads; cut off: "
+            f"{shorten(cut, 200)!r}"
+        )
         logger.warning(warning)
         return (warning,)
 
@@ -187,8 +227,12 @@ class Publisher:
         return remarks
 
     def _publish(self, job: Render, writer: VideoWriter, outcome: dict[str, Any]) -> Result:
-        """Photograph, manifest, clip and the row in `runs.csv`, in the order that leaves no orphan clip."""
-        kept = self.store.keep_photograph(job.photograph.data, job.photograph.sha256, job.photograph.suffix)
+        """Photograph, manifest, clip and the row in `runs.csv`, in the order that leaves no orphan
+        clip.
+        """
+        kept = self.store.keep_photograph(
+            job.photograph.data, job.photograph.sha256, job.photograph.suffix
+        )
         with self.store.claim(job.final, replace=job.request.output_path is not None) as final:
             manifest = self._finished(job, writer.temporary, final, kept.name, outcome)
             path = final.with_suffix(".json")
@@ -215,7 +259,9 @@ def _record(ledger: Ledger | None, job: UpscaleJob, key: str) -> None:
         ledger.add(job.target, key)
 
 
-def _scored(frames: Iterator[np.ndarray], scoring: TemporalScorer, watch: Stopwatch) -> Iterator[np.ndarray]:
+def _scored(
+    frames: Iterator[np.ndarray], scoring: TemporalScorer, watch: Stopwatch
+) -> Iterator[np.ndarray]:
     for frame in frames:
         with watch.stage("deliver"):
             scoring.update(frame)

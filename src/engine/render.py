@@ -1,4 +1,6 @@
-"""From a plan to frames: the half of the road that publishing, validation, benchmarks and warming up share."""
+"""From a plan to frames: the half of the road that publishing, validation, benchmarks and warming
+up share.
+"""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def fitted(pixels: np.ndarray, plan: Plan) -> np.ndarray:
-    """The photograph (H, W, 3) uint8 at the plan's native size, as the plan says: cropped or with borders."""
+    """The photograph (H, W, 3) uint8 at the plan's native size, as the plan says: cropped or with
+    borders.
+    """
     return fit_photograph(pixels, plan.native.width, plan.native.height, plan.fit)
 
 
@@ -34,9 +38,13 @@ def render(
     pixels: the photograph (H, W, 3) uint8 of any size. watch: gets the seconds of each stage.
     Raises CancelledError between steps, and any error of the tree.
     """
-    return session.run(plan, fitted(pixels, plan), watch or Stopwatch(), listener, cancel or CancelToken(), preview)
+    return session.run(
+        plan, fitted(pixels, plan), watch or Stopwatch(), listener, cancel or CancelToken(), preview
+    )
 
 
-def render_clip(pixels: np.ndarray, plan: Plan, session: "Session", watch: Stopwatch | None = None) -> np.ndarray:
+def render_clip(
+    pixels: np.ndarray, plan: Plan, session: "Session", watch: Stopwatch | None = None
+) -> np.ndarray:
     """All of them: (F, H, W, 3) uint8."""
     return np.stack(list(render(pixels, plan, session, watch)))

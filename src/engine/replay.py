@@ -32,18 +32,23 @@ class Replay:
 
 
 def prepare_replay(
-    path: Path, model: str | None = None, target: Path | None = None, lora: Sequence[str] = (),
+    path: Path,
+    model: str | None = None,
+    target: Path | None = None,
+    lora: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Replay:
-    """Find what the manifest's plan needs. model, lora: where a local model folder and adapters lie now. target,
-    overwrite: as in a request.
+    """Find what the manifest's plan needs. model, lora: where a local model folder and adapters lie
+    now. target, overwrite: as in a request.
 
     Raises MissingFileError when the photograph is gone, BadInputError when the weights are others.
     """
     manifest = read_manifest(path)
     plan = manifest.plan
     if plan.digest() != manifest.plan_sha256:
-        raise BadInputError(f"{path} was changed: its plan is not the one that plan_sha256 names; use the original")
+        raise BadInputError(
+            f"{path} was changed: its plan is not the one that plan_sha256 names; use the original"
+        )
     check_names(plan.filters, plan.finishers)
     spec = _find_model(model, plan.session.model)
     folder = locate(spec)
@@ -56,15 +61,23 @@ def prepare_replay(
                       overwrite=overwrite)  # fmt: skip
     final = output_path(request, plan.prompt, plan.seed)
     choice = f"replay of {manifest.clip.file}, made {manifest.created} by {manifest.newsreel}"
-    adapters = tuple(read_adapter(item, folder) for item in lora or manifest.request.get("lora", ()))
-    prepared = Prepared(request, spec, choice, photograph, load_templates(), folder, plan.seed, final, adapters)
+    adapters = tuple(
+        read_adapter(item, folder) for item in lora or manifest.request.get("lora", ())
+    )
+    prepared = Prepared(
+        request, spec, choice, photograph, load_templates(), folder, plan.seed, final, adapters
+    )
     return Replay(manifest, prepared)
 
 
 def _find_model(given: str | None, recorded: str) -> ModelSpec:
-    """The model given, else the one that the manifest names, which may be a folder that only the person knows."""
+    """The model given, else the one that the manifest names, which may be a folder that only the
+    person knows.
+    """
     if given is None and recorded not in MODELS:
-        raise BadInputError(f"this clip was made with the model folder {recorded!r}; give --model PATH of it")
+        raise BadInputError(
+            f"this clip was made with the model folder {recorded!r}; give --model PATH of it"
+        )
     return find_model(given or recorded)
 
 
@@ -73,10 +86,14 @@ def find_photograph(manifest: Manifest) -> Photograph:
     digest = manifest.plan.image_sha256
     path = LocalStore(home()).find_photograph(digest)
     if path is None:
-        raise MissingFileError(f"photograph {digest[:12]} is not in {home() / 'photographs'}; put the file there")
+        raise MissingFileError(
+            f"photograph {digest[:12]} is not in {home() / 'photographs'}; put the file there"
+        )
     photograph = read_photograph(path)
     if photograph.sha256 != digest:
-        raise BadInputError(f"{path} was changed: its hash is {photograph.sha256[:12]}, not {digest[:12]}")
+        raise BadInputError(
+            f"{path} was changed: its hash is {photograph.sha256[:12]}, not {digest[:12]}"
+        )
     return photograph
 
 
@@ -84,22 +101,34 @@ def check_hardware(manifest: Manifest, hardware: Hardware) -> None:
     """Raise BadInputError when the plan's device is not the one here."""
     wanted = manifest.plan.session.device
     if wanted != hardware.device:
-        raise BadInputError(f"this clip was made on {wanted}, and this machine runs on {hardware.device}")
+        raise BadInputError(
+            f"this clip was made on {wanted}, and this machine runs on {hardware.device}"
+        )
 
 
 def differences(manifest: Manifest, result: Result, hardware: Hardware) -> str:
     """What may explain that the frames differ; "" when they are the same."""
-    if (result.frame_sha256, result.encoded_sha256) == (manifest.frame_sha256, manifest.encoded_sha256):
+    if (result.frame_sha256, result.encoded_sha256) == (
+        manifest.frame_sha256,
+        manifest.encoded_sha256,
+    ):
         return ""
     now, then = versions(), manifest.versions
-    changed = [f"{name} {old} -> {now.get(name)}" for name, old in then.items() if now.get(name) != old]
+    changed = [
+        f"{name} {old} -> {now.get(name)}" for name, old in then.items() if now.get(name) != old
+    ]
     if hardware.name != manifest.hardware:
         changed.append(f"{manifest.hardware} -> {hardware.name}")
     reason = f"since then: {', '.join(changed)}" if changed else "machine and versions are the same"
-    return f"the frames differ: {result.frame_sha256[:12]}, recorded {manifest.frame_sha256[:12]}; {reason}"
+    return (
+        f"the frames differ: {result.frame_sha256[:12]}, recorded {manifest.frame_sha256[:12]}; "
+        f"{reason}"
+    )
 
 
 def _check_weights(recorded: dict[str, str], found: dict[str, str], folder: Path | str) -> None:
     changed = sorted(name for name in recorded if found.get(name) != recorded[name])
     if changed:
-        raise BadInputError(f"{folder} holds other weights than the manifest names: {', '.join(changed)}")
+        raise BadInputError(
+            f"{folder} holds other weights than the manifest names: {', '.join(changed)}"
+        )

@@ -1,4 +1,6 @@
-"""Request, spec and hardware become a plan. Pure: same arguments, same plan; nothing is loaded, nothing read."""
+"""Request, spec and hardware become a plan. Pure: same arguments, same plan; nothing is loaded,
+nothing read.
+"""
 
 import secrets
 from typing import Any
@@ -14,7 +16,14 @@ from src.core.plan import Adapter, Cache, Plan, SessionKey, Size, Upscale
 from src.core.prompts import Template, find_template
 from src.core.request import Request, check_mode
 from src.engine.finishing import check_names
-from src.engine.planner import FEWEST, ProfileChoice, can_compile, choices, compiling_lacks, parse_cache
+from src.engine.planner import (
+    FEWEST,
+    ProfileChoice,
+    can_compile,
+    choices,
+    compiling_lacks,
+    parse_cache,
+)
 from src.pipelines.families import family_of
 from src.pipelines.family import Timesteps
 from src.upscaling.files import LANCZOS, delivery_files, preset_files
@@ -46,14 +55,17 @@ def resolve(
         "adapters": adapters,
     }
     chosen = choices(request, spec, hardware)
-    return tuple(_plan(common | found, request, spec, hardware, choice, guided) for choice in chosen)
+    return tuple(
+        _plan(common | found, request, spec, hardware, choice, guided) for choice in chosen
+    )
 
 
 def decided(
     request: Request, spec: ModelSpec, templates: dict[str, Template]
 ) -> tuple[dict[str, Any], tuple[int, float]]:
-    """What of the plan is the same on every machine and with every weight; then the number of steps and the guidance
-    scale, of which the profile makes a schedule. Raises BadInputError where the request asks for what cannot be.
+    """What of the plan is the same on every machine and with every weight; then the number of steps
+    and the guidance scale, of which the profile makes a schedule. Raises BadInputError where the
+    request asks for what cannot be.
     """
     check_mode(request)
     check_names(request.filters, request.finishers)
@@ -107,7 +119,9 @@ def _plan(
 
 
 def guidance_schedule(steps: int, scale: float, begin: float, end: float) -> tuple[float, ...]:
-    """The scale at each step: `scale` in the part from `begin` until `end` (0 to 1) of the steps, 1 outside."""
+    """The scale at each step: `scale` in the part from `begin` until `end` (0 to 1) of the steps, 1
+    outside.
+    """
     return tuple(scale if begin <= (step + 0.5) / steps < end else 1.0 for step in range(steps))
 
 
@@ -115,7 +129,9 @@ def delivery(request: Request, spec: ModelSpec) -> str:
     """How native becomes delivered; a size that no enlarging leads to is resampled."""
     size = spec.deliver(request.width, request.height)
     wanted = _named(spec.delivery if request.delivery == "auto" else request.delivery)
-    return LANCZOS if (size.width, size.height) <= (spec.native.width, spec.native.height) else wanted
+    return (
+        LANCZOS if (size.width, size.height) <= (spec.native.width, spec.native.height) else wanted
+    )
 
 
 def _named(delivery: str) -> str:
@@ -127,8 +143,8 @@ def _named(delivery: str) -> str:
 
 
 def upscale(request: Request, delivered: Size) -> Upscale | None:
-    """What enlarges the delivered clip. Raises BadInputError where no upscaler does that, or where the clip would be
-    larger than H.264 takes.
+    """What enlarges the delivered clip. Raises BadInputError where no upscaler does that, or where
+    the clip would be larger than H.264 takes.
     """
     parsed = parse_upscale(request.upscale) if request.upscale else None
     if not parsed:
@@ -137,16 +153,21 @@ def upscale(request: Request, delivered: Size) -> Upscale | None:
     upscaler, preset = find_preset(name, "the preset of --upscale")
     if scale not in upscaler.scales(preset):
         known = listed(tuple(f"{each}x" for each in upscaler.scales(preset)))
-        raise BadInputError(f"--upscale is {request.upscale}; preset {preset} of {upscaler.id} makes {known}")
+        raise BadInputError(
+            f"--upscale is {request.upscale}; preset {preset} of {upscaler.id} makes {known}"
+        )
     if max(delivered.width, delivered.height) * scale > LARGEST:
         raise BadInputError(
-            f"--upscale {request.upscale} of {delivered} is larger than {LARGEST} pixels a side, the most H.264 takes"
+            f"--upscale {request.upscale} of {delivered} is larger than {LARGEST} pixels a side, "
+            "the most H.264 takes"
         )
     return Upscale(scale=scale, preset=upscaler.known_as(preset))
 
 
 def upscaler_files(request: Request, spec: ModelSpec) -> list[WeightFile]:
-    """The weight files that delivery and upscaling need. Raises MissingWeightsError where one is not here."""
+    """The weight files that delivery and upscaling need. Raises MissingWeightsError where one is
+    not here.
+    """
     size = spec.deliver(request.width, request.height)
     further = upscale(request, size)
     files = delivery_files(delivery(request, spec), spec.native, size)
@@ -154,7 +175,8 @@ def upscaler_files(request: Request, spec: ModelSpec) -> list[WeightFile]:
 
 
 def check(request: Request, spec: ModelSpec, templates: dict[str, Template]) -> None:
-    """Raise what `resolve` would raise for this model on any hardware; needs neither torch nor weights.
+    """Raise what `resolve` would raise for this model on any hardware; needs neither torch nor
+    weights.
 
     Raises MissingWeightsError where the file of an upscaler is not here.
     """
@@ -163,25 +185,35 @@ def check(request: Request, spec: ModelSpec, templates: dict[str, Template]) -> 
 
 
 def wording(request: Request, templates: dict[str, Template]) -> tuple[str, str, float | None]:
-    """Prompt, negative prompt and the template's guidance scale; exactly one of prompt and template is needed."""
+    """Prompt, negative prompt and the template's guidance scale; exactly one of prompt and template
+    is needed.
+    """
     if request.prompt and request.template:
         raise BadInputError("give --prompt or --template, not both")
     if request.template:
         template = find_template(request.template, templates)
-        negative = template.negative_prompt if request.negative_prompt is None else request.negative_prompt
+        negative = (
+            template.negative_prompt if request.negative_prompt is None else request.negative_prompt
+        )
         return template.render(request.set), negative, template.guidance_scale
     if request.set:
         raise BadInputError("--set fills a template's slots; give --template NAME with it")
     if not request.prompt:
-        raise BadInputError(f"give --prompt TEXT or --template NAME; templates: {', '.join(sorted(templates))}")
+        raise BadInputError(
+            f"give --prompt TEXT or --template NAME; templates: {', '.join(sorted(templates))}"
+        )
     return request.prompt.strip(), request.negative_prompt or "", None
 
 
-def steps_and_guidance(request: Request, spec: ModelSpec, template: float | None) -> tuple[int, float]:
+def steps_and_guidance(
+    request: Request, spec: ModelSpec, template: float | None
+) -> tuple[int, float]:
     """The request's own values, then the template's, then the model's defaults for this mode."""
     defaults = spec.defaults
     baseline = request.mode == "baseline"
-    usual_steps = defaults.baseline_num_inference_steps if baseline else defaults.num_inference_steps
+    usual_steps = (
+        defaults.baseline_num_inference_steps if baseline else defaults.num_inference_steps
+    )
     usual_scale = defaults.baseline_guidance_scale if baseline else defaults.guidance_scale
     steps = request.num_inference_steps or usual_steps
     check_steps(steps, request, spec)
@@ -193,26 +225,41 @@ def steps_and_guidance(request: Request, spec: ModelSpec, template: float | None
 
 
 def check_steps(steps: int, request: Request, spec: ModelSpec) -> None:
-    """Refuse more steps than were trained, and counts such as 61 that the scheduler rounds to one step too many."""
+    """Refuse more steps than were trained, and counts such as 61 that the scheduler rounds to one
+    step too many.
+    """
     most = spec.schedule.train_timesteps
     if steps > most:
-        raise BadInputError(f"{spec.id} was trained with {most} timesteps; {steps} steps are more, {most} is the most")
+        raise BadInputError(
+            f"{spec.id} was trained with {most} timesteps; {steps} steps are more, {most} is the "
+            "most"
+        )
     works = next(
-        count for count in range(steps, 0, -1) if len(planned_timesteps(count, request, spec).timesteps) == count
+        count
+        for count in range(steps, 0, -1)
+        if len(planned_timesteps(count, request, spec).timesteps) == count
     )
     if works != steps:
-        raise BadInputError(f"the scheduler cannot make {steps} steps, rounding adds one below zero; take {works}")
+        raise BadInputError(
+            f"the scheduler cannot make {steps} steps, rounding adds one below zero; take {works}"
+        )
 
 
 def check_interval(steps: int, request: Request) -> None:
-    """Refuse an interval between two steps, such as 0,0.1 of three: it would switch guidance off without a word."""
-    if request.guidance_interval is None or max(guidance_schedule(steps, 2.0, *request.guidance_interval)) > 1:
+    """Refuse an interval between two steps, such as 0,0.1 of three: it would switch guidance off
+    without a word.
+    """
+    if (
+        request.guidance_interval is None
+        or max(guidance_schedule(steps, 2.0, *request.guidance_interval)) > 1
+    ):
         return
     begin, end = request.guidance_interval
     middles = ", ".join(f"{(step + 0.5) / steps:.2f}" for step in range(min(steps, 5)))
     more = ", ..." if steps > 5 else ""
     raise BadInputError(
-        f"--guidance-interval {begin:g},{end:g} holds none of the {steps} steps (they are at {middles}{more}); "
+        f"--guidance-interval {begin:g},{end:g} holds none of the {steps} steps (they are at "
+        f"{middles}{more}); "
         "widen it, or turn guidance off with --guidance-scale 1"
     )
 
@@ -221,7 +268,10 @@ def check_cache(steps: int, request: Request) -> None:
     """Refuse a step cache where there are too few steps to skip one: it would do nothing."""
     name = "none" if request.cache is None else parse_cache(request.cache)[0]
     if steps < FEWEST[name]:
-        raise BadInputError(f"--cache {name} has nothing to skip in {steps} step(s); it needs {FEWEST[name]} or more")
+        raise BadInputError(
+            f"--cache {name} has nothing to skip in {steps} step(s); it needs {FEWEST[name]} or "
+            "more"
+        )
 
 
 def scheduler(request: Request, spec: ModelSpec) -> str:
@@ -230,7 +280,9 @@ def scheduler(request: Request, spec: ModelSpec) -> str:
         return "checkpoint"
     known = family_of(spec).schedulers
     if request.scheduler is not None and request.scheduler not in known:
-        raise BadInputError(f"{spec.id} has no scheduler {request.scheduler}; it has {' and '.join(known)}")
+        raise BadInputError(
+            f"{spec.id} has no scheduler {request.scheduler}; it has {' and '.join(known)}"
+        )
     return request.scheduler or spec.defaults.scheduler
 
 
@@ -239,10 +291,14 @@ def planned_timesteps(count: int, request: Request, spec: ModelSpec) -> Timestep
     return family_of(spec).timesteps(count, spec, stock=request.mode == "baseline")
 
 
-def session_key(request: Request, spec: ModelSpec, hardware: Hardware, profile: Profile) -> SessionKey:
+def session_key(
+    request: Request, spec: ModelSpec, hardware: Hardware, profile: Profile
+) -> SessionKey:
     """What must be loaded, and in which form."""
     if hardware.device == "cpu" and profile.offload != "none":
-        raise BadInputError(f"--offload {profile.offload} moves weights between CPU and GPU; there is no GPU here")
+        raise BadInputError(
+            f"--offload {profile.offload} moves weights between CPU and GPU; there is no GPU here"
+        )
     if request.compile and not can_compile(hardware):
         raise BadInputError(f"--compile needs {compiling_lacks(hardware)}")
     return SessionKey(

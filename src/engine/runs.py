@@ -9,9 +9,9 @@ from src.core.errors import OutputError
 from src.core.result import Result
 
 COLUMNS = (
-    "created", "clip", "mode", "profile", "model", "device", "dtype", "scheduler", "steps", "guidance_scale",
-    "frames", "size", "seed", "seconds", "seconds_by_stage", "peak_rss_mb", "peak_vram_mb", "temporal_score",
-    "accepted", "static", "frame_sha256",
+    "created", "clip", "mode", "profile", "model", "device", "dtype", "scheduler", "steps",
+    "guidance_scale", "frames", "size", "seed", "seconds", "seconds_by_stage", "peak_rss_mb",
+    "peak_vram_mb", "temporal_score", "accepted", "static", "frame_sha256",
 )  # fmt: skip
 
 
@@ -32,10 +32,11 @@ def _row(result: Result) -> tuple[object, ...]:
     stages = " ".join(f"{name}={seconds:.2f}" for name, seconds in costs.seconds.items())
     return (
         datetime.now(UTC).isoformat(timespec="seconds"), result.path.name, plan.mode, plan.profile,
-        plan.session.model, plan.session.device, plan.session.dtype, plan.scheduler, plan.num_inference_steps,
-        plan.guidance_scale, plan.num_frames, plan.delivered, plan.seed, f"{costs.total:.2f}", stages,
-        costs.peak_rss >> 20, costs.peak_vram >> 20, report.get("score", ""), report.get("accepted", ""),
-        report.get("static", ""), result.frame_sha256,
+        plan.session.model, plan.session.device, plan.session.dtype, plan.scheduler,
+        plan.num_inference_steps, plan.guidance_scale, plan.num_frames, plan.delivered, plan.seed,
+        f"{costs.total:.2f}", stages, costs.peak_rss >> 20, costs.peak_vram >> 20,
+        report.get("score", ""), report.get("accepted", ""), report.get("static", ""),
+        result.frame_sha256,
     )  # fmt: skip
 
 

@@ -26,8 +26,8 @@ Loader = Callable[[Path, SessionKey], Any]
 class Session:
     """Holds one loaded pipeline. Not thread-safe: one run at a time.
 
-    key: what is loaded. folder: where from. Loading happens on first use, or by `load()`. loader: what builds the
-    pipeline from folder and key; benchmarks pass one that needs no files.
+    key: what is loaded. folder: where from. Loading happens on first use, or by `load()`. loader:
+    what builds the pipeline from folder and key; benchmarks pass one that needs no files.
     """
 
     def __init__(self, key: SessionKey, folder: Path, loader: Loader | None = None) -> None:
@@ -66,13 +66,16 @@ class Session:
             from src.pipelines.compiling import forget_compiled
 
             forget_compiled()
-        self._pipe = self._rack = self.encodings = self._checkpoint_scheduler = None  # each holds the pipeline
+        # each holds the pipeline
+        self._pipe = self._rack = self.encodings = self._checkpoint_scheduler = None
         self._cache_work = None
         self._ready.clear()
         release()
 
     def cut_from(self, prompt: str, limit: int) -> str:
-        """The end of the prompt that the model will not read because it is beyond `limit` tokens; "" if none."""
+        """The end of the prompt that the model will not read because it is beyond `limit` tokens;
+        "" if none.
+        """
         from src.pipelines.text import beyond
 
         tokenizers = [getattr(self.load(), name) for name in self.family.tokenizers]
@@ -83,7 +86,10 @@ class Session:
         if self._cache_work is None or not self._cache_work.idle:
             return ()
         forwards = self._cache_work.asked
-        return (f"the cache {plan.cache.name} skipped none of {forwards} forwards: more steps, or another threshold",)
+        return (
+            f"the cache {plan.cache.name} skipped none of {forwards} forwards: more steps, or "
+            "another threshold",
+        )
 
     def run(
         self,
@@ -96,11 +102,20 @@ class Session:
     ) -> Iterator[np.ndarray]:
         """Yield the native frames (H, W, 3) uint8 in order; pixels: the photograph at native size.
 
-        Latents that are there already for this very plan are decoded; everything else is computed here. Where memory
-        runs out while decoding, the latents are kept for the plan that decodes in tiles.
+        Latents that are there already for this very plan are decoded; everything else is computed
+        here. Where memory runs out while decoding, the latents are kept for the plan that decodes
+        in tiles.
         """
         run = SessionRun(
-            self.family, self._prepared(plan, watch), plan, pixels, watch, listener, cancel, preview, self._keep
+            self.family,
+            self._prepared(plan, watch),
+            plan,
+            pixels,
+            watch,
+            listener,
+            cancel,
+            preview,
+            self._keep,
         )
         ready = self._ready.get(plan.digest())
         for piece in run.stock() if plan.mode == "baseline" else run.frames(ready):
@@ -120,11 +135,17 @@ class Session:
         release()
 
     def denoise_together(
-        self, plans: Sequence[Plan], pictures: Sequence[np.ndarray], listener: Listener, cancel: CancelToken
+        self,
+        plans: Sequence[Plan],
+        pictures: Sequence[np.ndarray],
+        listener: Listener,
+        cancel: CancelToken,
     ) -> None:
-        """Denoise the clips of plans that share their forwards, and keep the latents until the next call.
+        """Denoise the clips of plans that share their forwards, and keep the latents until the next
+        call.
 
-        plans: differ in prompt, photograph and seed alone. pictures: their photographs at native size.
+        plans: differ in prompt, photograph and seed alone. pictures: their photographs at native
+        size.
         """
         from src.pipelines import denoise
 
@@ -133,14 +154,18 @@ class Session:
         try:
             with watch.stage("encode"):
                 clips = [
-                    begin_run(self.family, pipe, plan, pixels) for plan, pixels in zip(plans, pictures, strict=True)
+                    begin_run(self.family, pipe, plan, pixels)
+                    for plan, pixels in zip(plans, pictures, strict=True)
                 ]
             with watch.stage("denoise"), denoising(self.family, pipe, first.session):
                 made = denoise.denoise(self.family, pipe, first, clips, listener, cancel)
         finally:
             pipe.maybe_free_model_hooks()
         seconds = {stage: watch.seconds[stage] / len(plans) for stage in ("encode", "denoise")}
-        self._ready = {plan.digest(): Ready(latents, seconds) for plan, latents in zip(plans, made, strict=True)}
+        self._ready = {
+            plan.digest(): Ready(latents, seconds)
+            for plan, latents in zip(plans, made, strict=True)
+        }
 
     def _prepared(self, plan: Plan, watch: Stopwatch) -> Any:
         with watch.stage("load"):
@@ -151,7 +176,9 @@ class Session:
 
     def _set_scheduler(self, plan: Plan) -> None:
         """A fresh scheduler for each run, so that no state of an earlier run is left in it."""
-        self._pipe.scheduler = self.family.loop.make_scheduler(self._checkpoint_scheduler, plan, self.key.device)
+        self._pipe.scheduler = self.family.loop.make_scheduler(
+            self._checkpoint_scheduler, plan, self.key.device
+        )
         visited = tuple(self._pipe.scheduler.timesteps.tolist())
         if not same_timesteps(visited, plan.timesteps):
             raise AssertionError(f"the scheduler visits {visited}, the plan says {plan.timesteps}")
@@ -163,7 +190,9 @@ class Session:
         by_hash = {adapter.reference.sha256: adapter for adapter in self.adapters}
         missing = [adapter.file for adapter in plan.adapters if adapter.sha256 not in by_hash]
         if missing:
-            raise MissingFileError(f"adapter {missing[0]} of this plan is not at hand; name it with --lora PATH")
+            raise MissingFileError(
+                f"adapter {missing[0]} of this plan is not at hand; name it with --lora PATH"
+            )
         files = [replace(by_hash[adapter.sha256], reference=adapter) for adapter in plan.adapters]
         if self._rack.put(files) and self.key.compile:
             self._count_change()
@@ -171,7 +200,9 @@ class Session:
         self._count_work(plan)
 
     def _count_change(self) -> None:
-        """Compiled code is of the adapters that were on: forgotten in time, it never meets torch's limit."""
+        """Compiled code is of the adapters that were on: forgotten in time, it never meets torch's
+        limit.
+        """
         from src.pipelines.compiling import CHANGES, forget_compiled
 
         self._changes += 1
@@ -190,8 +221,12 @@ class Session:
 
 
 def same_timesteps(visited: Sequence[float], planned: Sequence[float]) -> bool:
-    """Whether they are the same to a thousandth of a training step: those of flows are float32, and no integers."""
-    return len(visited) == len(planned) and all(abs(a - b) < 1e-3 for a, b in zip(visited, planned, strict=True))
+    """Whether they are the same to a thousandth of a training step: those of flows are float32, and
+    no integers.
+    """
+    return len(visited) == len(planned) and all(
+        abs(a - b) < 1e-3 for a, b in zip(visited, planned, strict=True)
+    )
 
 
 class Sessions:
@@ -204,12 +239,19 @@ class Sessions:
         self._session: Session | None = None
         self.broken: dict[str, str] = {}
 
-    def opener(self, folder: Path, adapters: tuple[AdapterFile, ...] = ()) -> Callable[[Plan], Session]:
-        """A function from a plan to its session, loaded from `folder`; warm when the key is the last one's."""
+    def opener(
+        self, folder: Path, adapters: tuple[AdapterFile, ...] = ()
+    ) -> Callable[[Plan], Session]:
+        """A function from a plan to its session, loaded from `folder`; warm when the key is the
+        last one's.
+        """
         return lambda plan: self._open(plan.session, folder, adapters)
 
     def _open(self, key: SessionKey, folder: Path, adapters: tuple[AdapterFile, ...]) -> Session:
-        if self._session is None or (_loaded(self._session.key), self._session.folder) != (_loaded(key), folder):
+        if self._session is None or (_loaded(self._session.key), self._session.folder) != (
+            _loaded(key),
+            folder,
+        ):
             if self._session is not None:
                 self._session.unload()
             self._session = Session(key, folder)

@@ -24,7 +24,9 @@ def tiled(plan: Plan) -> Plan:
 
 @dataclass(frozen=True)
 class Ready:
-    """Clean latents of one plan, as its family decodes them, and its share of what they cost, by stage."""
+    """Clean latents of one plan, as its family decodes them, and its share of what they cost, by
+    stage.
+    """
 
     latents: Any
     seconds: dict[str, float]
@@ -54,7 +56,9 @@ def begin_run(family: Family, pipe: Any, plan: Plan, pixels: np.ndarray) -> Clip
 
 @dataclass(frozen=True)
 class SessionRun:
-    """One run of a loaded pipeline, and who watches it. keep: takes the latents that could not be decoded."""
+    """One run of a loaded pipeline, and who watches it. keep: takes the latents that could not be
+    decoded.
+    """
 
     family: Family
     pipe: Any
@@ -106,13 +110,21 @@ class SessionRun:
         return ready.latents
 
     def stock(self) -> Iterator[np.ndarray]:
-        """The reference: the stock pipeline, called as its model card calls it; it has no preview."""
+        """The reference: the stock pipeline, called as its model card calls it;
+        it has no preview.
+        """
         from src.pipelines.memory import generator_for
         from src.pipelines.stock import run_stock
 
         generator = generator_for(self.plan.seed)
         with self.watch.stage("generate"):
             frames = run_stock(
-                self.family, self.pipe, self.plan, self.pixels, generator, self.listener, self.cancel
+                self.family,
+                self.pipe,
+                self.plan,
+                self.pixels,
+                generator,
+                self.listener,
+                self.cancel,
             )
         yield frames

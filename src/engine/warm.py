@@ -18,13 +18,18 @@ MODES = ("baseline", "optimized")
 SAMPLE = REPOSITORY / "data" / "samples" / "sample_image_1.png"
 
 
-def warm_up(mode: str, device: str, hardware: Hardware, sessions: Sessions, model: str = "auto") -> None:
-    """Load what a plain request of this mode loads, and make a clip in two steps that nobody sees: kernels are chosen
-    and graphs compiled before the first job. Raises BadInputError for an unknown mode.
+def warm_up(
+    mode: str, device: str, hardware: Hardware, sessions: Sessions, model: str = "auto"
+) -> None:
+    """Load what a plain request of this mode loads, and make a clip in two steps that nobody sees:
+    kernels are chosen and graphs compiled before the first job. Raises BadInputError for an unknown
+    mode.
     """
     if mode not in MODES:
         raise BadInputError(f"NEWSREEL_WARM is {mode!r}; it must be one of: {', '.join(MODES)}")
-    request = Request(input_image=SAMPLE, prompt="warm up", mode=mode, device=device, model=model, seed=0)
+    request = Request(
+        input_image=SAMPLE, prompt="warm up", mode=mode, device=device, model=model, seed=0
+    )
     prepared = prepare(request)
     plans = short_plans(prepared, hardware)
 
@@ -36,11 +41,16 @@ def warm_up(mode: str, device: str, hardware: Hardware, sessions: Sessions, mode
 
 
 def short_plans(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
-    """The usual plans in two steps, one of them unguided where the usual schedule has such steps: each is a graph."""
-    quick = replace(prepared, request=prepared.request.model_copy(update={"num_inference_steps": 2}))
+    """The usual plans in two steps, one of them unguided where the usual schedule has such steps:
+    each is a graph.
+    """
+    quick = replace(
+        prepared, request=prepared.request.model_copy(update={"num_inference_steps": 2})
+    )
     pairs = zip(plans_for(quick, hardware), plans_for(prepared, hardware), strict=True)
     return tuple(
-        plan.model_copy(update={"guidance": (max(usual.guidance), min(usual.guidance))}) for plan, usual in pairs
+        plan.model_copy(update={"guidance": (max(usual.guidance), min(usual.guidance))})
+        for plan, usual in pairs
     )
 
 
@@ -52,6 +62,6 @@ def describe_model(device: str) -> dict[str, Any]:
     spec = plain_model(device=device)
     return {
         "name": spec.id, "revision": spec.revision, "weights": base_hash(locate(spec))[:12],
-        "width": spec.native.width, "height": spec.native.height, "frames": spec.defaults.num_frames,
-        "fps": spec.defaults.fps,
+        "width": spec.native.width, "height": spec.native.height,
+        "frames": spec.defaults.num_frames, "fps": spec.defaults.fps,
     }  # fmt: skip

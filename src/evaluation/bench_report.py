@@ -11,14 +11,16 @@ from src.core.errors import OutputError
 from src.evaluation.pages import markdown_table
 
 SHOWN = (
-    "mode", "profile", "steps", "seconds_median", "speedup", "peak_rss_mb", "peak_vram_mb", "memory_share",
-    "temporal_score", "psnr_to_baseline", "max_difference",
+    "mode", "profile", "steps", "seconds_median", "speedup", "peak_rss_mb", "peak_vram_mb",
+    "memory_share", "temporal_score", "psnr_to_baseline", "max_difference",
 )  # fmt: skip
 
 
 def append_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     """Append the rows with the time of writing; a file with other columns is refused, not mixed."""
-    stamped = [{"created": datetime.now(UTC).isoformat(timespec="seconds")} | _flat(row) for row in rows]
+    stamped = [
+        {"created": datetime.now(UTC).isoformat(timespec="seconds")} | _flat(row) for row in rows
+    ]
     header = _lines([list(stamped[0])])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,7 +34,9 @@ def append_csv(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: json.dumps(value) if isinstance(value, dict) else value for key, value in row.items()}
+    return {
+        key: json.dumps(value) if isinstance(value, dict) else value for key, value in row.items()
+    }
 
 
 def _lines(rows: list[list[Any]]) -> str:
@@ -45,7 +49,10 @@ def bench_table(rows: list[dict[str, Any]]) -> str:
     """The columns a person compares, aligned."""
     cells = [list(SHOWN), *([_cell(row[name]) for name in SHOWN] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(SHOWN))]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in cells
+    )
 
 
 def _cell(value: Any) -> str:
@@ -57,7 +64,10 @@ def _cell(value: Any) -> str:
 def page_block(rows: list[dict[str, Any]], machine: str) -> str:
     """The rows as a page shows them."""
     first = rows[0]
-    note = f"Model {first['model']}, {first['frames']} frames, {first['size']}, {first['dtype']} on {machine}."
+    note = (
+        f"Model {first['model']}, {first['frames']} frames, {first['size']}, {first['dtype']} on "
+        f"{machine}."
+    )
     return f"{note}\n\n{markdown_table(SHOWN, [[row[name] for name in SHOWN] for row in rows])}"
 
 
@@ -73,7 +83,12 @@ def plot(path: Path, rows: list[dict[str, Any]]) -> Path:
     left = [0.0] * len(rows)
     for stage in stages:
         seconds = [row["seconds_by_stage"].get(stage, 0.0) for row in rows]
-        axes.barh([f"{row['mode']} ({row['steps']} steps)" for row in rows], seconds, left=left, label=stage)
+        axes.barh(
+            [f"{row['mode']} ({row['steps']} steps)" for row in rows],
+            seconds,
+            left=left,
+            label=stage,
+        )
         left = [before + now for before, now in zip(left, seconds, strict=True)]
     axes.set(xlabel="seconds a clip, first timed run")
     axes.invert_yaxis()

@@ -1,4 +1,6 @@
-"""One mode of a benchmark in a process of its own, so that memory peaks do not mix; it runs when it is told to."""
+"""One mode of a benchmark in a process of its own, so that memory peaks do not mix; it runs when it
+is told to.
+"""
 
 import multiprocessing
 from dataclasses import dataclass
@@ -15,7 +17,9 @@ from src.core.request import Request
 @dataclass(frozen=True)
 class Sample:
     """One run. seconds: by stage. total: their sum. frames: (F, H, W, 3) uint8, native size, as
-    the decoder gives them: an upscaler would enlarge their differences. report: temporal score of those delivered."""
+    the decoder gives them: an upscaler would enlarge their differences. report: temporal score of
+    those delivered.
+    """
 
     seconds: dict[str, float]
     total: float
@@ -27,7 +31,9 @@ class Sample:
 
 
 class BenchWorker:
-    """A spawned process with one warm pipeline. `run` blocks until the clip is made; `close` ends the process."""
+    """A spawned process with one warm pipeline. `run` blocks until the clip is made; `close` ends
+    the process.
+    """
 
     def __init__(self, request: Request) -> None:
         context = multiprocessing.get_context("spawn")
@@ -37,12 +43,16 @@ class BenchWorker:
         child.close()
 
     def run(self, **changes: Any) -> Sample:
-        """Make one clip of the request with `changes` to its fields. Raises NewsreelError as the run did."""
+        """Make one clip of the request with `changes` to its fields. Raises NewsreelError as the
+        run did.
+        """
         self._pipe.send(changes)
         try:
             answer = self._pipe.recv()
         except EOFError:
-            raise NewsreelError("the benchmark's process ended unexpectedly; its message is above") from None
+            raise NewsreelError(
+                "the benchmark's process ended unexpectedly; its message is above"
+            ) from None
         if isinstance(answer, Exception):
             raise answer
         return answer
@@ -86,7 +96,11 @@ def _sample(request: Request, sessions: Any) -> Sample:
     session = sessions.opener(prepared.folder, prepared.adapters)(plan)
     watch, run = Stopwatch(), UpscaleRun(seed=plan.seed, prompt=plan.prompt)
     native = render_clip(prepared.photograph.pixels, plan, session, watch)
-    delivered = np.stack(list(make_upscaler(plan.upscaler, plan.session.device, run).upscale(native, plan.delivered)))
+    delivered = np.stack(
+        list(make_upscaler(plan.upscaler, plan.session.device, run).upscale(native, plan.delivered))
+    )
     costs = watch.costs()
-    report = score_frames(delivered, (plan.delivered.width, plan.delivered.height), rate=plan.fps).to_dict()
+    report = score_frames(
+        delivered, (plan.delivered.width, plan.delivered.height), rate=plan.fps
+    ).to_dict()
     return Sample(costs.seconds, costs.total, costs.peak_rss, costs.peak_vram, report, plan, native)

@@ -1,10 +1,13 @@
-"""Benchmark of the stock pipeline against ours: latency by stage, memory, temporal score, PSNR, ratio.
+"""Benchmark of the stock pipeline against ours: latency by stage, memory, temporal score, PSNR,
+ratio.
 
-    python -m src.evaluation.benchmark --input-image PHOTO --prompt TEXT --mode both --csv outputs/benchmarks.csv
+    python -m src.evaluation.benchmark --input-image PHOTO --prompt TEXT --mode both --csv
+    outputs/benchmarks.csv
 
-Each mode runs in a process of its own, warm, and the modes take turns, so that a noisy machine disturbs both. Ratios
-are of medians. "optimized" runs with its own defaults; "equal" is the same profile with the baseline's steps and
-guidance, of which PSNR, largest frame difference and share of the peak memory are given.
+Each mode runs in a process of its own, warm, and the modes take turns, so that a noisy machine
+disturbs both. Ratios are of medians. "optimized" runs with its own defaults; "equal" is the same
+profile with the baseline's steps and guidance, of which PSNR, largest frame difference and share of
+the peak memory are given.
 """
 
 import statistics
@@ -22,7 +25,9 @@ from src.evaluation.pages import around_block, write_block
 from src.metrics.psnr import psnr
 
 UNTIMED = ("output_path", "overwrite", "mode", "score", "delivery", "upscale")
-"""Fields that the benchmark leaves as they are: it writes no clip, and takes the score of what it times."""
+"""Fields that the benchmark leaves as they are: it writes no clip, and takes the score of what it
+times.
+"""
 TAKEN = options_for(lambda field: field.name not in UNTIMED)
 OPTIONS: dict[str, Any] = {
     **TAKEN,
@@ -30,7 +35,9 @@ OPTIONS: dict[str, Any] = {
     "repeats": value(int, "Timed runs of each mode [3]."),
     "warmup": value(int, "Untimed runs before them [1]."),
     "csv": value(Path, "CSV to append to [outputs/benchmarks.csv]."),
-    "page": value(Path, "A page with a block 'cpu' that gets the rows, such as docs/benchmarks.md."),
+    "page": value(
+        Path, "A page with a block 'cpu' that gets the rows, such as docs/benchmarks.md."
+    ),
     "summary": value(Path, "Snapshot to write [outputs/PROJECT_SUMMARY.json]."),
     "config": CONFIG,
     "json": JSON,
@@ -40,7 +47,9 @@ OPTIONS: dict[str, Any] = {
 
 def benchmark_app() -> Any:
     """The benchmark command."""
-    return make_app(OPTIONS, "Measure the stock pipeline against ours, in one run, and append to a CSV.", _main)
+    return make_app(
+        OPTIONS, "Measure the stock pipeline against ours, in one run, and append to a CSV.", _main
+    )
 
 
 def _main(values: dict[str, Any]) -> None:
@@ -51,7 +60,9 @@ def _main(values: dict[str, Any]) -> None:
         if values["page"]:
             around_block(values["page"], "cpu")
         requests = build_requests(values, mode)
-        samples = measure_requests(requests, _count(values, "repeats", 3, 1), _count(values, "warmup", 1, 0))
+        samples = measure_requests(
+            requests, _count(values, "repeats", 3, 1), _count(values, "warmup", 1, 0)
+        )
         _write(rows_of(samples), values)
 
 
@@ -63,7 +74,9 @@ def _count(values: dict[str, Any], name: str, usual: int, least: int) -> int:
 
 
 def build_requests(values: dict[str, Any], mode: str) -> dict[str, Request]:
-    """The request of each mode; what is ours alone stays out of the baseline's when both are measured."""
+    """The request of each mode; what is ours alone stays out of the baseline's when both are
+    measured.
+    """
     given = {name: values[name] for name in TAKEN}
     given["seed"] = 0 if given["seed"] is None else given["seed"]
     wanted = ("baseline", "optimized") if mode == "both" else (mode,)
@@ -77,12 +90,20 @@ def build_requests(values: dict[str, Any], mode: str) -> dict[str, Request]:
 
 def _for_stock(request: Request) -> Request:
     """Without what the stock pipeline does not take, wherever it was said."""
-    left = {name: field.default for name, field in FIELDS.items() if not field.stock_takes(getattr(request, name))}
+    left = {
+        name: field.default
+        for name, field in FIELDS.items()
+        if not field.stock_takes(getattr(request, name))
+    }
     return request.model_copy(update=left)
 
 
-def measure_requests(requests: dict[str, Request], repeats: int, warmup: int) -> dict[str, list[Sample]]:
-    """Timed samples by mode, the modes taking turns; with both modes also one "equal" sample of ours."""
+def measure_requests(
+    requests: dict[str, Request], repeats: int, warmup: int
+) -> dict[str, list[Sample]]:
+    """Timed samples by mode, the modes taking turns; with both modes also one "equal" sample of
+    ours.
+    """
     from loguru import logger
 
     workers = {name: BenchWorker(request) for name, request in requests.items()}
@@ -103,9 +124,13 @@ def measure_requests(requests: dict[str, Request], repeats: int, warmup: int) ->
 
 
 def _equal(worker: BenchWorker, baseline: Sample) -> Sample:
-    """Ours with the baseline's steps and guidance: the one run that the PSNR and the equal-steps ratio are of."""
+    """Ours with the baseline's steps and guidance: the one run that the PSNR and the equal-steps
+    ratio are of.
+    """
     plan = baseline.plan
-    return worker.run(num_inference_steps=plan.num_inference_steps, guidance_scale=plan.guidance_scale)
+    return worker.run(
+        num_inference_steps=plan.num_inference_steps, guidance_scale=plan.guidance_scale
+    )
 
 
 def rows_of(samples: dict[str, list[Sample]]) -> list[dict[str, Any]]:
@@ -140,14 +165,20 @@ def _row(name: str, runs: list[Sample], baseline: list[Sample] | None) -> dict[s
         "temporal_score": first.report["score"],
         "static": first.report["static"],
         "memory_share": _memory(runs, baseline),
-        "speedup": round(statistics.median([run.total for run in baseline]) / median, 3) if baseline else None,
+        "speedup": round(statistics.median([run.total for run in baseline]) / median, 3)
+        if baseline
+        else None,
         "psnr_to_baseline": finite_psnr(baseline[0].frames, first.frames) if comparable else None,
-        "max_difference": int(np.abs(baseline[0].frames.astype(int) - first.frames).max()) if comparable else None,
+        "max_difference": int(np.abs(baseline[0].frames.astype(int) - first.frames).max())
+        if comparable
+        else None,
     }
 
 
 def _memory(runs: list[Sample], baseline: list[Sample] | None) -> float | None:
-    """Peak memory as a share of the baseline's: of the GPU where it was used, else of the process."""
+    """Peak memory as a share of the baseline's: of the GPU where it was used,
+    else of the process.
+    """
     if baseline is None:
         return None
     ours, stock = (max(run.peak_vram or run.peak_rss for run in side) for side in (runs, baseline))
@@ -155,7 +186,9 @@ def _memory(runs: list[Sample], baseline: list[Sample] | None) -> float | None:
 
 
 def finite_psnr(first: np.ndarray, second: np.ndarray) -> float | None:
-    """Peak signal-to-noise ratio of uint8 pictures in dB; None for equal ones, where it is infinite."""
+    """Peak signal-to-noise ratio of uint8 pictures in dB; None for equal ones, where it is
+    infinite.
+    """
     return None if np.array_equal(first, second) else round(psnr(first, second), 2)
 
 
@@ -169,7 +202,9 @@ def _write(rows: list[dict[str, Any]], values: dict[str, Any]) -> None:
     target = values["csv"] or home() / "benchmarks.csv"
     append_csv(target, rows)
     picture = plot(target.with_suffix(".png"), rows)
-    write_summary(values["summary"] or home() / "PROJECT_SUMMARY.json", rows, {"csv": target, "plot": picture})
+    write_summary(
+        values["summary"] or home() / "PROJECT_SUMMARY.json", rows, {"csv": target, "plot": picture}
+    )
     if values["page"]:
         write_block(values["page"], "cpu", page_block(rows, probe(values["device"] or "auto").name))
     if values["json"]:

@@ -1,4 +1,6 @@
-"""python -m src.evaluation.embedded: measure the embedded model on photographs that training never saw."""
+"""python -m src.evaluation.embedded: measure the embedded model on photographs that training never
+saw.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
 IMAGES = {".png", ".jpg", ".jpeg", ".webp"}
 OPTIONS: dict[str, Any] = {
     "model": value(Path, "The pipeline's folder. Default checkpoints/nano."),
-    "photographs": value(Path, "A folder of photographs to measure on besides the four held-out ones."),
+    "photographs": value(
+        Path, "A folder of photographs to measure on besides the four held-out ones."
+    ),
     "num_inference_steps": value(int, "Default: the model's, configs/models/nano.yaml."),
     "guidance_scale": value(float, "Default: the model's."),
     "num_frames": value(int, "Default: the model's."),
@@ -29,7 +33,10 @@ OPTIONS: dict[str, Any] = {
 
 def embedded_evaluation_app() -> Any:
     """Writes the figures into the page, and a contact sheet beside it."""
-    text = "Measure the embedded model on unseen photographs; write docs/embedded-model.md and its contact sheet."
+    text = (
+        "Measure the embedded model on unseen photographs; write docs/embedded-model.md and its "
+        "contact sheet."
+    )
     return make_app(OPTIONS, text, _main)
 
 
@@ -43,20 +50,29 @@ def _main(values: dict[str, Any]) -> None:
 
 
 def settings_of(values: dict[str, Any]) -> dict[str, Any]:
-    """Steps, guidance, frames and dtype: as given, else the model's. Raises BadInputError on what cannot be made."""
+    """Steps, guidance, frames and dtype: as given, else the model's. Raises BadInputError on what
+    cannot be made.
+    """
     from src.core.config import validate
     from src.core.request import Request
     from src.engine.resolve import steps_and_guidance
     from src.pipelines.models import find_model
 
-    spec, names = find_model("nano"), ("num_inference_steps", "guidance_scale", "num_frames", "dtype")
+    spec, names = (
+        find_model("nano"),
+        ("num_inference_steps", "guidance_scale", "num_frames", "dtype"),
+    )
     given = {name: values[name] for name in names if values[name] is not None}
-    request = validate({"dtype": "float32"} | given | {"input_image": "any", "mode": "baseline"}, Request, "flags")
+    request = validate(
+        {"dtype": "float32"} | given | {"input_image": "any", "mode": "baseline"}, Request, "flags"
+    )
     if request.dtype not in ("float32", "bfloat16"):
         raise BadInputError(f"--dtype {request.dtype}: it is float32 or bfloat16 here")
     frames = request.num_frames or spec.defaults.num_frames
     spec.check_frames(frames)
-    return dict(zip(names, (*steps_and_guidance(request, spec, None), frames, request.dtype), strict=True))
+    return dict(
+        zip(names, (*steps_and_guidance(request, spec, None), frames, request.dtype), strict=True)
+    )
 
 
 def read_photographs(folder: Path | None) -> "list[tuple[str, np.ndarray]]":
@@ -64,7 +80,9 @@ def read_photographs(folder: Path | None) -> "list[tuple[str, np.ndarray]]":
     from src.media.images import read_photograph as read_file
     from src.scenes.photographs import HELD_OUT, load_training_photograph
 
-    held_out = [(photograph.name, load_training_photograph(photograph.name)) for photograph in HELD_OUT]
+    held_out = [
+        (photograph.name, load_training_photograph(photograph.name)) for photograph in HELD_OUT
+    ]
     if folder is None:
         return held_out
     files = sorted(path for path in Path(folder).glob("[!.]*") if path.suffix.lower() in IMAGES)
@@ -104,7 +122,9 @@ def _sampler(values: dict[str, Any]) -> tuple[Any, Any, str]:
     folder = values["model"] or CHECKPOINTS / "nano"
     pipeline, spec = read_pipeline(folder, torch.float32), spec_of_folder(folder)
     family_of(spec).loop.speed_up_vae(pipeline.vae)
-    steps, scale, frames = (values[name] for name in ("num_inference_steps", "guidance_scale", "num_frames"))
+    steps, scale, frames = (
+        values[name] for name in ("num_inference_steps", "guidance_scale", "num_frames")
+    )
     bf16 = values["dtype"] == "bfloat16"
 
     def make(photograph: "np.ndarray", prompt: str, seed: int, guidance: float) -> "np.ndarray":

@@ -51,9 +51,10 @@ class Sampler:
 class MoveFigures:
     """One clip of the wordings.
 
-    content, structure: PSNR in dB and SSIM of the last frame against the ideal warp, where that shows something.
-    sharp: what frame 40 (or the last) keeps of the first frame's sharpness where both show the same, over what the
-    ideal warp keeps. uneven: of the motion, None for a clip that asks for none.
+    content, structure: PSNR in dB and SSIM of the last frame against the ideal warp, where that
+    shows something. sharp: what frame 40 (or the last) keeps of the first frame's sharpness where
+    both show the same, over what the ideal warp keeps. uneven: of the motion, None for a clip that
+    asks for none.
     """
 
     photograph: str
@@ -70,7 +71,9 @@ class MoveFigures:
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What the VAE keeps of one clip: PSNR in dB, and the temporal score of what it decodes, None at rest."""
+    """What the VAE keeps of one clip: PSNR in dB, and the temporal score of what it decodes, None
+    at rest.
+    """
 
     psnr: float
     score: float | None
@@ -97,7 +100,8 @@ PANS = ("at rest", "slow", "medium", "fast")
 def reconstruction(
     vae: Any, photograph: np.ndarray, width: int, height: int, scored: bool
 ) -> dict[str, Reconstruction]:
-    """17 frames after stock encode and decode: at rest, and panning slowly, at medium speed and fast.
+    """17 frames after stock encode and decode: at rest, and panning slowly, at medium speed and
+    fast.
 
     photograph: (H, W, 3) uint8 at twice the native size, so that the motion shows real detail.
     """
@@ -107,7 +111,11 @@ def reconstruction(
         move = Move() if pan == PANS[0] else named_move("pan left", pan)
         frames = Scene((Layer(photograph, placement),), move, width, height, 17).frames()
         pixels = encode_and_decode(vae, frames)
-        score = score_frames(pixels, (width, height), rate=8).score if scored and not move.is_static else None
+        score = (
+            score_frames(pixels, (width, height), rate=8).score
+            if scored and not move.is_static
+            else None
+        )
         results[pan] = Reconstruction(psnr(pixels, frames), score)
     return results
 
@@ -122,8 +130,9 @@ def encode_and_decode(vae: Any, frames: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Ideal:
-    """Where a move leaves a photograph: the picture (H, W, 3), the mask (H, W) of what it still shows, and where that
-    lies in the photograph (H, W)."""
+    """Where a move leaves a photograph: the picture (H, W, 3), the mask (H, W) of what it still
+    shows, and where that lies in the photograph (H, W).
+    """
 
     picture: np.ndarray
     inside: np.ndarray
@@ -131,7 +140,9 @@ class Ideal:
 
 
 def ideal_frame(photograph: np.ndarray, name: str, frame: int) -> Ideal:
-    """The photograph (H, W, 3) as frame `frame` of a clip that carries out the move at medium speed."""
+    """The photograph (H, W, 3) as frame `frame` of a clip that carries out the move at medium
+    speed.
+    """
     height, width = photograph.shape[:2]
     matrix = trajectory(named_move(name), frame + 1, width, height)[-1]
     full = np.full((height, width), 255, np.uint8)
@@ -142,7 +153,9 @@ def ideal_frame(photograph: np.ndarray, name: str, frame: int) -> Ideal:
 
 
 def sharpness_kept(photograph: np.ndarray, name: str, frames: np.ndarray) -> float | None:
-    """What the clip keeps of its first frame's sharpness at frame 40, over what the ideal warp keeps."""
+    """What the clip keeps of its first frame's sharpness at frame 40, over what the ideal warp
+    keeps.
+    """
     number = min(SHARP_FRAME, len(frames) - 1)
     ideal = ideal_frame(photograph, name, number)
     if not ideal.inside.any():
@@ -151,7 +164,9 @@ def sharpness_kept(photograph: np.ndarray, name: str, frames: np.ndarray) -> flo
     return kept / (sharpness(ideal.picture, ideal.inside) / sharpness(photograph, ideal.seen))
 
 
-def clip_figures(name: str, photograph: np.ndarray, asked: str, frames: np.ndarray, scored: bool) -> MoveFigures:
+def clip_figures(
+    name: str, photograph: np.ndarray, asked: str, frames: np.ndarray, scored: bool
+) -> MoveFigures:
     """All figures of one clip."""
     measured = measure(frames)
     ideal = ideal_frame(photograph, asked, len(frames) - 1)
@@ -162,11 +177,14 @@ def clip_figures(name: str, photograph: np.ndarray, asked: str, frames: np.ndarr
         structure=structure(frames[-1], ideal.picture, ideal.inside) if shown else None,
         sharp=sharpness_kept(photograph, asked, frames),
         uneven=None if asked == "static" else unevenness(frames),
-        score=score_frames(frames, (frames.shape[2], frames.shape[1]), rate=8).score if scored else None,
+        score=score_frames(frames, (frames.shape[2], frames.shape[1]),
+                           rate=8).score if scored else None,
     )  # fmt: skip
 
 
-def speed_triple(sampler: Sampler, photograph: np.ndarray, name: str, seed: int) -> dict[str, float]:
+def speed_triple(
+    sampler: Sampler, photograph: np.ndarray, name: str, seed: int
+) -> dict[str, float]:
     """How strongly the move is carried out at each speed word, in pixels a frame at 720x480."""
     amounts = {}
     for speed, prompt in SPEED_PROMPTS.items():
@@ -185,13 +203,16 @@ def evaluate(
 ) -> tuple[Figures, dict[str, np.ndarray]]:
     """Measure everything; returns the figures and one clip of each wording, for the contact sheet.
 
-    scored: take the temporal score too. quick: one move a photograph for the speed words, instead of three.
+    scored: take the temporal score too. quick: one move a photograph for the speed words, instead
+    of three.
     """
     figures, shown = Figures(), {}
     for index, (name, pixels) in enumerate(photographs):
         double = fit_photograph(pixels, 2 * sampler.width, 2 * sampler.height, "cover")
         native = fit_photograph(pixels, sampler.width, sampler.height, "cover")
-        figures.reconstruction[name] = reconstruction(vae, double, sampler.width, sampler.height, scored)
+        figures.reconstruction[name] = reconstruction(
+            vae, double, sampler.width, sampler.height, scored
+        )
         for seed, (asked, prompt) in enumerate(WORDINGS.items()):
             frames = sampler.make(native, prompt, seed, sampler.guidance)
             figures.clips.append(clip_figures(name, native, asked, frames, scored))
@@ -214,5 +235,7 @@ def _seeds_and_guidance(figures: Figures, sampler: Sampler, native: np.ndarray) 
     for guidance in (1.0, 3.0, 6.0):
         frames = sampler.make(native, prompt, 0, guidance)
         figures.guidance[f"{guidance:g}"] = measure(frames).amount("pan left") * TO_DELIVERED
-    one, other = (sampler.make(native, prompt, seed, sampler.guidance).astype(float) for seed in (0, 1))
+    one, other = (
+        sampler.make(native, prompt, seed, sampler.guidance).astype(float) for seed in (0, 1)
+    )
     figures.seeds_differ = float(np.sqrt(np.mean((one - other) ** 2)))

@@ -19,7 +19,12 @@ Row = tuple[str, str, str, bool]
 
 def figure_rows(figures: Figures) -> list[Row]:
     """Rows of what was measured: figure, bar, value, and whether the bar is reached."""
-    rows = [*_reconstruction_rows(figures), *_clip_rows(figures), *_content_rows(figures), *_score_rows(figures)]
+    rows = [
+        *_reconstruction_rows(figures),
+        *_clip_rows(figures),
+        *_content_rows(figures),
+        *_score_rows(figures),
+    ]
     return [(name, bar, value, bool(reached)) for name, bar, value, reached in rows]
 
 
@@ -31,7 +36,9 @@ def _reconstruction_rows(figures: Figures) -> list[Row]:
     scores = [clip.score for each in kept for clip in each.values() if clip.score is not None]
     if scores:
         least = np.min(scores)
-        rows.append(("VAE, temporal score of its pans, least", ">= 0.95", f"{least:.2f}", least >= 0.95))
+        rows.append(
+            ("VAE, temporal score of its pans, least", ">= 0.95", f"{least:.2f}", least >= 0.95)
+        )
     return rows
 
 
@@ -39,10 +46,17 @@ def _clip_rows(figures: Figures) -> list[Row]:
     clips, triples = figures.clips, figures.speeds
     first = np.mean([clip.first_frame for clip in clips])
     right = np.mean([clip.asked == clip.measured for clip in clips])
-    still = TO_DELIVERED * np.mean([clip.amount.mean_flow for clip in clips if clip.asked == "static"])
+    still = TO_DELIVERED * np.mean(
+        [clip.amount.mean_flow for clip in clips if clip.asked == "static"]
+    )
     ordered = np.mean([each["slow"] < each["medium"] < each["fast"] for each in triples])
     return [
-        ("First frame against the photograph, PSNR, mean", ">= 29 dB", f"{first:.1f} dB", first >= 29),
+        (
+            "First frame against the photograph, PSNR, mean",
+            ">= 29 dB",
+            f"{first:.1f} dB",
+            first >= 29,
+        ),
         ("Measured move is the prompt's", ">= 98 %", f"{100 * right:.0f} %", right >= 0.98),
         ('"static": mean flow at 720x480', "< 0.2 px a frame", f"{still:.2f} px", still < 0.2),
         ("Slow < medium < fast", ">= 85 % of triples", f"{100 * ordered:.0f} %", ordered >= 0.85),
@@ -53,9 +67,24 @@ def _content_rows(figures: Figures) -> list[Row]:
     content, structure = _mean(figures, "content"), _mean(figures, "structure")
     sharp, uneven = _mean(figures, "sharp"), _mean(figures, "uneven")
     return [
-        ("Last frame against the ideal warp, PSNR, mean", ">= 23 dB", f"{content:.1f} dB", content >= 23),
-        ("Last frame against the ideal warp, SSIM, mean", ">= 0.7", f"{structure:.2f}", structure >= 0.7),
-        ("Sharpness kept at frame 40, over the ideal warp's", ">= 0.75", f"{sharp:.2f}", sharp >= 0.75),
+        (
+            "Last frame against the ideal warp, PSNR, mean",
+            ">= 23 dB",
+            f"{content:.1f} dB",
+            content >= 23,
+        ),
+        (
+            "Last frame against the ideal warp, SSIM, mean",
+            ">= 0.7",
+            f"{structure:.2f}",
+            structure >= 0.7,
+        ),
+        (
+            "Sharpness kept at frame 40, over the ideal warp's",
+            ">= 0.75",
+            f"{sharp:.2f}",
+            sharp >= 0.75,
+        ),
         ("Unevenness of motion, mean", "<= 0.15", f"{uneven:.2f}", uneven <= 0.15),
     ]
 
@@ -68,7 +97,9 @@ def _mean(figures: Figures, name: str, asked: str | None = None) -> float:
 
 
 def _score_rows(figures: Figures) -> list[Row]:
-    scores = [clip.score for clip in figures.clips if clip.score is not None and clip.asked != "static"]
+    scores = [
+        clip.score for clip in figures.clips if clip.score is not None and clip.asked != "static"
+    ]
     if not scores:
         return []
     median, least = np.median(scores), np.min(scores)
@@ -81,7 +112,10 @@ def _score_rows(figures: Figures) -> list[Row]:
 def markdown(figures: Figures, settings: str) -> str:
     """The block of tables that goes into the page."""
     lines = [settings, "", "| Figure | Bar | Measured | Reached |", "|---|---|---|---|"]
-    lines += [f"| {name} | {bar} | {value} | {_mark(ok)} |" for name, bar, value, ok in figure_rows(figures)]
+    lines += [
+        f"| {name} | {bar} | {value} | {_mark(ok)} |"
+        for name, bar, value, ok in figure_rows(figures)
+    ]
     lines += ["", _moves(figures), "", _reconstruction(figures), "", _others(figures)]
     return "\n".join(lines)
 
@@ -92,18 +126,39 @@ def _mark(reached: bool) -> str:
 
 def _moves(figures: Figures) -> str:
     asked = list(dict.fromkeys(clip.asked for clip in figures.clips))
-    heads = ("Asked for", "Right", "Instead", "First frame, dB", "Content kept, dB", "SSIM", "Sharp", "Uneven", "Score")
+    heads = (
+        "Asked for",
+        "Right",
+        "Instead",
+        "First frame, dB",
+        "Content kept, dB",
+        "SSIM",
+        "Sharp",
+        "Uneven",
+        "Score",
+    )
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for name in asked:
         clips = [clip for clip in figures.clips if clip.asked == name]
         wrong = ", ".join(clip.measured for clip in clips if clip.measured != name) or "-"
         right = sum(clip.measured == name for clip in clips)
         cells = [f"{_mean(figures, key, name):.{digits}f}" for key, digits in MOVE_FIGURES]
-        lines.append(f"| {name} | {right} of {len(clips)} | {wrong} | " + " | ".join(cells).replace("nan", "-") + " |")
+        lines.append(
+            f"| {name} | {right} of {len(clips)} | {wrong} | "
+            + " | ".join(cells).replace("nan", "-")
+            + " |"
+        )
     return "\n".join(lines)
 
 
-MOVE_FIGURES = (("first_frame", 1), ("content", 1), ("structure", 2), ("sharp", 2), ("uneven", 2), ("score", 2))
+MOVE_FIGURES = (
+    ("first_frame", 1),
+    ("content", 1),
+    ("structure", 2),
+    ("sharp", 2),
+    ("uneven", 2),
+    ("score", 2),
+)
 
 
 def _reconstruction(figures: Figures) -> str:
@@ -125,8 +180,14 @@ def _others(figures: Figures) -> str:
     for each in figures.speeds:
         values = " | ".join(f"{each[speed]:.2f}" for speed in ("slow", "medium", "fast"))
         lines.append(f"| {each['photograph']}, {each['move']} | {values} |")
-    lines += ["", f'Guidance scale and the strength of "pan left", in px a frame at 720x480: {amounts}.']
-    lines += [f"Two seeds of one prompt differ by {figures.seeds_differ:.1f} grey levels (root mean square)."]
+    lines += [
+        "",
+        f'Guidance scale and the strength of "pan left", in px a frame at 720x480: {amounts}.',
+    ]
+    lines += [
+        f"Two seeds of one prompt differ by {figures.seeds_differ:.1f} grey levels (root mean "
+        "square)."
+    ]
     return "\n".join(lines)
 
 

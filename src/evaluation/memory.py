@@ -1,8 +1,9 @@
 """Count a model's device memory by stage, on the meta device: neither a GPU nor weights are needed.
 
-python -m src.evaluation.memory --model cogvideox-5b-i2v            # the figures, and which profile each card gets
-python -m src.evaluation.memory --model all --write                 # into configs/models/, for the planner
-python -m src.evaluation.memory --model all --page docs/benchmarks.md
+python -m src.evaluation.memory --model cogvideox-5b-i2v            # the figures, and which profile
+each card gets python -m src.evaluation.memory --model all --write                 # into
+configs/models/, for the planner python -m src.evaluation.memory --model all --page
+docs/benchmarks.md
 """
 
 import argparse
@@ -24,7 +25,9 @@ from src.pipelines.models import find_model
 CARDS = (8, 10, 12, 16, 24, 32, 40, 48, 80, 141)
 """GB as they are sold."""
 USABLE, CONTEXT = 0.97, 500_000_000
-"""What drivers show of a card's memory, and what a process has lost of it before its first tensor."""
+"""What drivers show of a card's memory, and what a process has lost of it before its
+first tensor.
+"""
 LARGE = ("cogvideox-5b-i2v", "cogvideox1.5-5b-i2v")
 
 
@@ -37,13 +40,17 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="all", help="a model's name, a diffusers folder, or all")
-    parser.add_argument("--write", action="store_true", help="write the figures into configs/models/")
+    parser.add_argument(
+        "--write", action="store_true", help="write the figures into configs/models/"
+    )
     parser.add_argument("--page", type=Path, help="write the table of cards into this page")
     return parser.parse_args()
 
 
 def run(arguments: argparse.Namespace) -> None:
-    specs = [find_model(name) for name in (MODELS if arguments.model == "all" else (arguments.model,))]
+    specs = [
+        find_model(name) for name in (MODELS if arguments.model == "all" else (arguments.model,))
+    ]
     _check(arguments, specs)
     counted = [spec.model_copy(update={"memory": count_of(spec)}) for spec in specs]
     for spec in counted:
@@ -82,7 +89,11 @@ def count_of(spec: ModelSpec) -> Memory:
     from src.pipelines.footprint import count
     from src.pipelines.locate import locate
 
-    counted = count(spec) if spec.id in family_of(spec).architectures else count_folder(spec, locate(spec))
+    counted = (
+        count(spec)
+        if spec.id in family_of(spec).architectures
+        else count_folder(spec, locate(spec))
+    )
     return counted.model_copy(update={"measured": spec.memory.measured})
 
 
@@ -91,7 +102,9 @@ def figures(memory: Memory) -> str:
     values = {f"weights of {part}": value for part, value in memory.weights.items()}
     values |= {f"{part} as it streams": value for part, value in memory.streams.items()}
     values |= memory.model_dump(exclude={"measured", "layers", "weights", "streams"})
-    return markdown_table(("What", "GB"), [(name, f"{value / 1e9:.3f}") for name, value in values.items()])
+    return markdown_table(
+        ("What", "GB"), [(name, f"{value / 1e9:.3f}") for name, value in values.items()]
+    )
 
 
 def write(spec: ModelSpec) -> Path:
@@ -100,7 +113,9 @@ def write(spec: ModelSpec) -> Path:
     values = spec.memory.model_dump(exclude_defaults=True)
     block = "memory:\n" + "".join(f"  {name}: {_inline(value)}\n" for name, value in values.items())
     text = path.read_text(encoding="utf-8")
-    path.write_text(re.sub(r"^memory:.*\n(?:  .*\n)*", block, text, flags=re.MULTILINE), encoding="utf-8")
+    path.write_text(
+        re.sub(r"^memory:.*\n(?:  .*\n)*", block, text, flags=re.MULTILINE), encoding="utf-8"
+    )
     return path
 
 
@@ -111,18 +126,22 @@ def _inline(value: object) -> str:
 
 
 def card(gigabytes: int) -> Hardware:
-    """A card of this size as the planner sees it: Ampere or newer, nothing else running, compiler and torchao there."""
+    """A card of this size as the planner sees it: Ampere or newer, nothing else running, compiler
+    and torchao there.
+    """
     memory = round(gigabytes * 2**30 * USABLE)
     return Hardware(
-        device="cuda", name=f"a card of {gigabytes} GB", memory=memory, free_memory=memory - CONTEXT,
-        capability=(8, 9), bf16=True, compiler=True, quantizer=True, vendor="nvidia",
-        host_memory=64 << 30, free_host_memory=56 << 30,
+        device="cuda", name=f"a card of {gigabytes} GB", memory=memory,
+        free_memory=memory - CONTEXT, capability=(8, 9), bf16=True, compiler=True, quantizer=True,
+        vendor="nvidia", host_memory=64 << 30, free_host_memory=56 << 30,
     )  # fmt: skip
 
 
 def cards(specs: list[ModelSpec]) -> str:
     """Which profile each card gets, what it is predicted to need, and what is left."""
-    return markdown_table(("Card", "Free, GB", *_heads(specs)), [_row(size, specs) for size in CARDS])
+    return markdown_table(
+        ("Card", "Free, GB", *_heads(specs)), [_row(size, specs) for size in CARDS]
+    )
 
 
 def _heads(specs: list[ModelSpec]) -> Iterator[str]:

@@ -50,7 +50,9 @@ ROWS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class BenchScene:
-    """One clip to make. photograph: (H, W, 3) uint8 at native size. move: what the prompt asks for."""
+    """One clip to make. photograph: (H, W, 3) uint8 at native size. move:
+    what the prompt asks for.
+    """
 
     name: str
     photograph: np.ndarray
@@ -61,7 +63,9 @@ class BenchScene:
 
 @dataclass
 class Bench:
-    """Makes clips of one model. frames: a folder that keeps native frames by plan, so that rows run one by one."""
+    """Makes clips of one model. frames: a folder that keeps native frames by plan, so that rows run
+    one by one.
+    """
 
     spec: ModelSpec
     folder: Path
@@ -75,25 +79,31 @@ class Bench:
         """The plan of a row; `num_inference_steps` and the like replace the model's defaults."""
         digest = hashlib.sha256(scene.photograph.tobytes()).hexdigest()
         request = Request(
-            input_image=Path(scene.name), prompt=scene.prompt, model=self.spec.id, device=self.hardware.device,
-            delivery="lanczos", **changes,
+            input_image=Path(scene.name), prompt=scene.prompt, model=self.spec.id,
+            device=self.hardware.device, delivery="lanczos", **changes,
         )  # fmt: skip
         return resolve(request, self.spec, self.hardware, {}, self.weights, digest, scene.seed)[0]
 
     def settings(self, name: str) -> str:
-        """Steps and guidance of a row as the model's defaults are now: rows of older defaults are not the same rows."""
+        """Steps and guidance of a row as the model's defaults are now: rows of older defaults are
+        not the same rows.
+        """
         request = Request(input_image=Path(name), **ROWS[name])
         steps, scale = steps_and_guidance(request, self.spec, None)
         return f"{steps} steps, guidance {scale:g}, {self.spec.defaults.num_frames} frames"
 
     def keeps(self, row: dict[str, Any]) -> bool:
-        """Whether a row that was measured before belongs into the table of these weights and settings."""
+        """Whether a row that was measured before belongs into the table of these weights and
+        settings.
+        """
         if row["row"] not in ROWS or row["weights"] != weights_key(self.weights):
             return False
         return row.get("settings", self.settings(row["row"])) == self.settings(row["row"])
 
     def make(self, scene: BenchScene, changes: dict[str, Any]) -> tuple[np.ndarray, float]:
-        """Native frames (F, H, W, 3) uint8 and seconds of encoding, denoising and decoding; the frames are kept."""
+        """Native frames (F, H, W, 3) uint8 and seconds of encoding, denoising and decoding; the
+        frames are kept.
+        """
         plan = self.plan(scene, changes)
         self._warm_up(scene, changes, plan)
         frames, seconds = self._run(plan, scene)
@@ -123,9 +133,14 @@ class Bench:
 
 
 def measure_row(
-    bench: Bench, name: str, scenes: Sequence[BenchScene], directed: int, tell: Callable[[str], None]
+    bench: Bench,
+    name: str,
+    scenes: Sequence[BenchScene],
+    directed: int,
+    tell: Callable[[str], None],
 ) -> dict[str, Any]:
-    """One row. The first scenes without the last `directed` ones give speed and PSNR, those the direction besides.
+    """One row. The first scenes without the last `directed` ones give speed and PSNR, those the
+    direction besides.
 
     directed: how many further scenes are made only to see whether the move is the prompt's.
     """
@@ -144,7 +159,9 @@ def measure_row(
 
 
 def comparands(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What a row's frames are compared with: the reference, and the same step count with nothing else changed."""
+    """What a row's frames are compared with: the reference, and the same step count with nothing
+    else changed.
+    """
     if name != REFERENCE:
         yield "to_reference", ROWS[REFERENCE]
     steps = {key: value for key, value in ROWS[name].items() if key == "num_inference_steps"}
@@ -152,8 +169,13 @@ def comparands(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "to_uncached", steps
 
 
-def _summary(bench: Bench, name: str, figures: dict[str, list[float]], right: int, clips: int) -> dict[str, Any]:
-    means = {kind: round(statistics.fmean(values), 2) if values else None for kind, values in figures.items()}
+def _summary(
+    bench: Bench, name: str, figures: dict[str, list[float]], right: int, clips: int
+) -> dict[str, Any]:
+    means = {
+        kind: round(statistics.fmean(values), 2) if values else None
+        for kind, values in figures.items()
+    }
     return {
         "row": name,
         "seconds": round(statistics.median(figures["seconds"]), 3),
@@ -174,9 +196,13 @@ def weights_key(weights: dict[str, str]) -> str:
 
 
 def find_rows(text: str | None) -> list[str]:
-    """The rows named in a list with commas, all for None. Raises BadInputError with the list of known ones."""
+    """The rows named in a list with commas, all for None. Raises BadInputError with the list of
+    known ones.
+    """
     names = [name.strip() for name in text.split(",")] if text else list(ROWS)
     unknown = [name for name in names if name not in ROWS]
     if unknown:
-        raise BadInputError(f"--rows has no {', '.join(map(repr, unknown))}; known: {', '.join(ROWS)}")
+        raise BadInputError(
+            f"--rows has no {', '.join(map(repr, unknown))}; known: {', '.join(ROWS)}"
+        )
     return names

@@ -1,11 +1,12 @@
-"""What each way to save time costs in quality: speed, PSNR to the uncached 50-step output, and direction.
+"""What each way to save time costs in quality: speed, PSNR to the uncached 50-step output, and
+direction.
 
-    python -m src.evaluation.quality_table --rows steps-50,default       # a slice; results are kept between calls
-    python -m src.evaluation.quality_table --rows default --clips 4 --directions 12
+    python -m src.evaluation.quality_table --rows steps-50,default       # a slice; results are kept
+    between calls python -m src.evaluation.quality_table --rows default --clips 4 --directions 12
 
-Each row's result is kept in a JSON file, its frames in a folder beside it; the page shows every row that was measured
-with the weights and the defaults that are there now. Seconds are of encoding, denoising and decoding, warm, median over
-the clips.
+Each row's result is kept in a JSON file, its frames in a folder beside it; the page shows every row
+that was measured with the weights and the defaults that are there now. Seconds are of encoding,
+denoising and decoding, warm, median over the clips.
 """
 
 import json
@@ -18,15 +19,17 @@ from src.core.errors import BadInputError
 from src.core.paths import REPOSITORY
 
 HEADER = (
-    "Setting", "Seconds a clip", "Speed", "PSNR to 50 steps, dB", "PSNR to the same steps without it, dB",
-    "Moves that are the prompt's",
+    "Setting", "Seconds a clip", "Speed", "PSNR to 50 steps, dB",
+    "PSNR to the same steps without it, dB", "Moves that are the prompt's",
 )  # fmt: skip
 OPTIONS: dict[str, Any] = {
     "rows": value(str, "Rows to measure, with commas [all of them].", metavar="NAME,NAME"),
     "model": VOCABULARY["model"],
     "device": VOCABULARY["device"],
     "num_frames": VOCABULARY["num_frames"],
-    "photographs": value(Path, "A folder of photographs besides the held-out ones of scikit-image."),
+    "photographs": value(
+        Path, "A folder of photographs besides the held-out ones of scikit-image."
+    ),
     "clips": value(int, "Clips for speed and PSNR [4]."),
     "directions": value(int, "Further clips, for the direction alone [0]."),
     "results": value(Path, "Where results are kept [outputs/quality_table.json]."),
@@ -38,7 +41,11 @@ OPTIONS: dict[str, Any] = {
 
 def quality_app() -> Any:
     """Measures rows and writes the table."""
-    return make_app(OPTIONS, "Speed against quality for caches, precision, guidance interval and step count.", _main)
+    return make_app(
+        OPTIONS,
+        "Speed against quality for caches, precision, guidance interval and step count.",
+        _main,
+    )
 
 
 def _main(values: dict[str, Any]) -> None:
@@ -62,8 +69,12 @@ def _given(number: int | None, usual: int) -> int:
     return usual if number is None else number
 
 
-def _measure(names: list[str], clips: int, directed: int, values: dict[str, Any]) -> list[dict[str, Any]]:
-    """Measure the rows and keep each as soon as it is known; returns all of these weights, in the table's order."""
+def _measure(
+    names: list[str], clips: int, directed: int, values: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Measure the rows and keep each as soon as it is known; returns all of these weights, in the
+    table's order.
+    """
     from loguru import logger
 
     from src.core.errors import CancelledError, NewsreelError
@@ -104,7 +115,9 @@ def make_bench(values: dict[str, Any], frames: Path) -> Any:
 
 
 def make_scenes(bench: Any, photographs: Path | None, count: int) -> list[Any]:
-    """`count` clips: every move on every photograph, the moves taking turns so that few clips show many of them."""
+    """`count` clips: every move on every photograph, the moves taking turns so that few clips show
+    many of them.
+    """
     from src.evaluation.embedded import read_photographs
     from src.evaluation.embedded_figures import WORDINGS
     from src.evaluation.quality_rows import BenchScene
@@ -112,7 +125,9 @@ def make_scenes(bench: Any, photographs: Path | None, count: int) -> list[Any]:
 
     pictures, moves, size = read_photographs(photographs), list(WORDINGS.items()), bench.spec.native
     if count > len(pictures) * len(moves):
-        raise BadInputError(f"{count} clips are more than {len(pictures)} photographs with {len(moves)} moves each")
+        raise BadInputError(
+            f"{count} clips are more than {len(pictures)} photographs with {len(moves)} moves each"
+        )
     scenes = []
     for index in range(count):
         turn, place = divmod(index, len(moves))

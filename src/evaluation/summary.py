@@ -1,4 +1,6 @@
-"""`PROJECT_SUMMARY.json`: a snapshot of measured figures and of the artifacts they come from, with a schema."""
+"""`PROJECT_SUMMARY.json`: a snapshot of measured figures and of the artifacts they come from, with
+a schema.
+"""
 
 import json
 from datetime import UTC, datetime
@@ -25,7 +27,9 @@ class Artifact(Config):
 
 
 class ProjectSummary(Config):
-    """The snapshot. benchmarks: rows as the benchmark measured them. hardware: what measured them."""
+    """The snapshot. benchmarks: rows as the benchmark measured them. hardware:
+    what measured them.
+    """
 
     schema_version: int = 1
     created: str
@@ -36,7 +40,9 @@ class ProjectSummary(Config):
     artifacts: list[Artifact]
 
 
-def write_summary(path: Path, rows: list[dict[str, Any]], artifacts: dict[str, Path]) -> ProjectSummary:
+def write_summary(
+    path: Path, rows: list[dict[str, Any]], artifacts: dict[str, Path]
+) -> ProjectSummary:
     """Write the snapshot whole; artifacts: files by name, which must exist."""
     summary = ProjectSummary(
         created=datetime.now(UTC).isoformat(timespec="seconds"),

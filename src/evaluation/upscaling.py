@@ -1,4 +1,6 @@
-"""python -m src.evaluation.upscaling: measure the shipped networks on pictures never trained on, and write the page."""
+"""python -m src.evaluation.upscaling: measure the shipped networks on pictures never trained on,
+and write the page.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +20,21 @@ if TYPE_CHECKING:
     import numpy as np
 
 OPTIONS: dict[str, Any] = {
-    "media": value(Path, "Folder of pictures and clips to measure besides the held-out photographs."),
+    "media": value(
+        Path, "Folder of pictures and clips to measure besides the held-out photographs."
+    ),
     "frames": value(int, "Consecutive frames of each clip [9]."),
-    "output": value(Path, "Markdown to write [docs/upscaling.md]; its figure goes into images/ beside it."),
+    "output": value(
+        Path, "Markdown to write [docs/upscaling.md]; its figure goes into images/ beside it."
+    ),
     "quiet": QUIET,
 }
 
 
 def evaluation_app() -> typer.Typer:
-    return make_app(OPTIONS, "Measure the super-resolution networks and write docs/upscaling.md.", _main)
+    return make_app(
+        OPTIONS, "Measure the super-resolution networks and write docs/upscaling.md.", _main
+    )
 
 
 def _main(values: dict[str, Any]) -> None:
@@ -41,15 +49,21 @@ def _main(values: dict[str, Any]) -> None:
         rows = [row for task in tasks for row in measure_clip(*task)]
         output = values["output"] or REPOSITORY / "docs" / "upscaling.md"
         figures = output.with_name("upscaling-figures.json")
-        figures.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8")
+        figures.write_text(
+            json.dumps([asdict(row) for row in rows], indent=1) + "\n", encoding="utf-8"
+        )
         print(write_report(rows, output))
 
 
 def load_items(media: Path | None, frames: int) -> dict[str, tuple[np.ndarray, bool]]:
-    """Clips (F, H, W, 3) by name, sides cut to multiples of 16, and whether each comes from `media`."""
+    """Clips (F, H, W, 3) by name, sides cut to multiples of 16, and whether each comes from
+    `media`.
+    """
     from src.scenes.photographs import HELD_OUT, load_training_photograph
 
-    items = {photo.name: (_cut(load_training_photograph(photo.name)[None]), False) for photo in HELD_OUT}
+    items = {
+        photo.name: (_cut(load_training_photograph(photo.name)[None]), False) for photo in HELD_OUT
+    }
     for path in sorted(media.iterdir()) if media else ():
         clip = _read(path, frames)
         if clip is not None:
@@ -58,7 +72,9 @@ def load_items(media: Path | None, frames: int) -> dict[str, tuple[np.ndarray, b
 
 
 def _read(path: Path, frames: int) -> np.ndarray | None:
-    """A picture as a clip of one frame, the middle of a video, or None for a file that is neither."""
+    """A picture as a clip of one frame, the middle of a video,
+    or None for a file that is neither.
+    """
     from itertools import islice
 
     import numpy as np

@@ -1,4 +1,6 @@
-"""How near an enlarged clip is to the true one, how sharp, and how it flickers: the figures, and a row of them."""
+"""How near an enlarged clip is to the true one, how sharp, and how it flickers: the figures, and a
+row of them.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ class Row:
 
 
 def luma(picture: np.ndarray) -> np.ndarray:
-    """BT.601 luma of (H, W, 3) uint8, float64 in [16, 235]: what papers on super-resolution measure on."""
+    """BT.601 luma of (H, W, 3) uint8, float64 in [16, 235]: what papers on super-resolution measure
+    on.
+    """
     r, g, b = np.moveaxis(picture.astype(np.float64), -1, 0)
     return 16 + (65.481 * r + 128.553 * g + 24.966 * b) / 255
 
@@ -58,8 +62,8 @@ def ssim_y(made: np.ndarray, truth: np.ndarray, border: int) -> float:
 
     inner = slice(border, -border)
     return float(structural_similarity(
-        luma(made)[inner, inner], luma(truth)[inner, inner], data_range=255, gaussian_weights=True, sigma=1.5,
-        use_sample_covariance=False,
+        luma(made)[inner, inner], luma(truth)[inner, inner], data_range=255, gaussian_weights=True,
+        sigma=1.5, use_sample_covariance=False,
     ))  # fmt: skip
 
 
@@ -77,7 +81,9 @@ def flows(clip: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def warping_error(clip: np.ndarray, back: np.ndarray, forth: np.ndarray) -> float:
-    """Mean |x_t - W(x_{t-1})| along the true clip's flow where nothing is hidden, grey levels of luma."""
+    """Mean |x_t - W(x_{t-1})| along the true clip's flow where nothing is hidden, grey levels of
+    luma.
+    """
     errors = []
     for t in range(1, len(clip)):
         moved = warp(luma(clip[t - 1]).astype(np.float32), back[t - 1])
@@ -91,10 +97,15 @@ def tof(clip_flow: np.ndarray, true_flow: np.ndarray) -> float:
     return float(10 * np.abs(clip_flow - true_flow).mean())
 
 
-def enlarge_clip(low: np.ndarray, preset: str, scale: int, asked: EnhanceSettings | None = None) -> np.ndarray:
+def enlarge_clip(
+    low: np.ndarray, preset: str, scale: int, asked: EnhanceSettings | None = None
+) -> np.ndarray:
     """(F, h, w, 3) uint8 through a preset's network, as `src.upscale_video` does it."""
     asked = asked or EnhanceSettings()
-    backend, smoother = load_backend(UpscalerChoice(preset, scale)), TemporalSmoother(asked.steady, scale)
+    backend, smoother = (
+        load_backend(UpscalerChoice(preset, scale)),
+        TemporalSmoother(asked.steady, scale),
+    )
     out = []
     made = enlarged(backend, Stretch(low), asked, UpscaleRun())
     for frame, large in zip(low, made, strict=True):
@@ -104,11 +115,15 @@ def enlarge_clip(low: np.ndarray, preset: str, scale: int, asked: EnhanceSetting
 
 
 def bicubic_clip(low: np.ndarray, scale: int) -> np.ndarray:
-    """The yardstick: Pillow's bicubic (a = -0.5), the inverse of how the test pictures are shrunk."""
+    """The yardstick: Pillow's bicubic (a = -0.5), the inverse of how the test pictures
+    are shrunk.
+    """
     from PIL import Image
 
     size = (low.shape[2] * scale, low.shape[1] * scale)
-    return np.stack([np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC)) for frame in low])
+    return np.stack(
+        [np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC)) for frame in low]
+    )
 
 
 def _bytes(picture: np.ndarray) -> np.ndarray:
@@ -126,9 +141,12 @@ def measure_clip(name: str, truth: np.ndarray, shared: bool, scale: int) -> list
     true_flows, true_sharpness = (flows(truth) if len(truth) > 1 else None), clip_sharpness(truth)
     rows = []
     for way, made in ways.items():
-        near = [(psnr_y(a, b, scale), ssim_y(a, b, scale)) for a, b in zip(made, truth, strict=True)]
+        near = [
+            (psnr_y(a, b, scale), ssim_y(a, b, scale)) for a, b in zip(made, truth, strict=True)
+        ]
         row = Row(name, shared, scale, way, mean(n[0] for n in near), mean(n[1] for n in near),
-                  clip_sharpness(made) / true_sharpness, *_flicker(made, truth, true_flows))  # fmt: skip
+                  clip_sharpness(made) / true_sharpness,
+                  *_flicker(made, truth, true_flows))  # fmt: skip
         logger.info(f"{name} {scale}x {way}: {row.psnr:.2f} dB, SSIM {row.ssim:.4f}")
         rows.append(row)
     return rows

@@ -1,4 +1,6 @@
-"""The page on the super-resolution networks: tables, what may be asked of it measured, and a sheet to look at."""
+"""The page on the super-resolution networks: tables, what may be asked of it measured, and a sheet
+to look at.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,10 @@ def write_report(rows: list[Row], output: Path) -> Path:
     parts = [*_tables(rows), settings_table(), f"![Light degradation, 2x](images/{sheet.name})"]
     text = output.read_text(encoding="utf-8") if output.is_file() else f"{BEGIN}\n{END}\n"
     before, rest = text.split(BEGIN)
-    output.write_text(before + BEGIN + "\n" + "\n\n".join(parts) + "\n" + END + rest.split(END)[1], encoding="utf-8")
+    output.write_text(
+        before + BEGIN + "\n" + "\n\n".join(parts) + "\n" + END + rest.split(END)[1],
+        encoding="utf-8",
+    )
     return output
 
 
@@ -39,7 +44,10 @@ def _tables(rows: list[Row]) -> list[str]:
         at = [row for row in rows if row.scale == scale]
         parts += [f"### {scale}x: PSNR-Y in dB (SSIM)", quality_table(at)]
         if any(row.tof is not None for row in at):
-            parts += [f"### {scale}x: change over time", flicker_table([row for row in at if row.tof is not None])]
+            parts += [
+                f"### {scale}x: change over time",
+                flicker_table([row for row in at if row.tof is not None]),
+            ]
     return parts
 
 
@@ -54,21 +62,41 @@ def quality_table(rows: list[Row]) -> str:
     for label, shared in (("held-out photographs", False), ("test media", True)):
         items = [row.item for row in rows if row.way == "bicubic" and row.shared is shared]
         if items:
-            gains = [(m.mean(by[i, w].psnr - by[i, "bicubic"].psnr for i in items),
-                      m.mean(by[i, w].ssim - by[i, "bicubic"].ssim for i in items)) for w in PRESETS]  # fmt: skip
-            lines.append(f"| **gain, {label}** | | " + " | ".join(f"**{p:+.2f}** ({s:+.4f})" for p, s in gains) + " |")
+            gains = [_gain(by, items, preset) for preset in PRESETS]
+            lines.append(
+                f"| **gain, {label}** | | "
+                + " | ".join(f"**{p:+.2f}** ({s:+.4f})" for p, s in gains)
+                + " |"
+            )
     return "\n".join(lines)
+
+
+def _gain(by: dict[tuple[str, str], Row], items: list[str], way: str) -> tuple[float, float]:
+    """Mean gains over bicubic: PSNR-Y in dB, SSIM."""
+    pairs = [(by[item, way], by[item, "bicubic"]) for item in items]
+    return m.mean(a.psnr - b.psnr for a, b in pairs), m.mean(a.ssim - b.ssim for a, b in pairs)
 
 
 def flicker_table(rows: list[Row]) -> str:
     """tOF, and warping error and sharpness as shares of the true clip's."""
-    lines = ["| clip | way | tOF | warping error / true | sharpness / true |", "|---|---|---|---|---|"]
+    lines = [
+        "| clip | way | tOF | warping error / true | sharpness / true |",
+        "|---|---|---|---|---|",
+    ]
     for row in rows:
-        lines.append(f"| {row.item} | {row.way} | {row.tof:.3f} | {row.warping:.3f} | {row.sharpness:.3f} |")
+        lines.append(
+            f"| {row.item} | {row.way} | {row.tof:.3f} | {row.warping:.3f} | {row.sharpness:.3f} |"
+        )
     for way in dict.fromkeys(row.way for row in rows):
         of = [row for row in rows if row.way == way]
-        cells = (m.mean(r.tof for r in of), m.mean(r.warping for r in of), m.mean(r.sharpness for r in of))
-        lines.append(f"| **mean** | {way} | " + " | ".join(f"**{cell:.3f}**" for cell in cells) + " |")
+        cells = (
+            m.mean(r.tof for r in of),
+            m.mean(r.warping for r in of),
+            m.mean(r.sharpness for r in of),
+        )
+        lines.append(
+            f"| **mean** | {way} | " + " | ".join(f"**{cell:.3f}**" for cell in cells) + " |"
+        )
     return "\n".join(lines)
 
 
@@ -85,14 +113,27 @@ def settings_table() -> str:
         ("denoise", noisy, "noise of 12 grey levels", "PSNR-Y, dB", _psnr),
         ("deblock", blocky, "JPEG quality 30", "PSNR-Y, dB", _psnr),
         ("sharpen", clean, "clean", "sharpness / true", _sharp),
-        ("preserve_details", noisy, "noise of 12 grey levels", "RMS of source less output shrunk", _kept),
+        (
+            "preserve_details",
+            noisy,
+            "noise of 12 grey levels",
+            "RMS of source less output shrunk",
+            _kept,
+        ),
     ):
-        cells = [m.mean(_figures(figure, lows, photos, EnhanceSettings(**{name: share}))) for share in (0.0, 0.5, 1.0)]
-        lines.append(f"| {name} | {source} | {what} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
+        cells = [
+            m.mean(_figures(figure, lows, photos, EnhanceSettings(**{name: share})))
+            for share in (0.0, 0.5, 1.0)
+        ]
+        lines.append(
+            f"| {name} | {source} | {what} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |"
+        )
     return "\n".join([*lines[:1], "", *lines[1:]])
 
 
-def _figures(figure: Callable[..., float], lows: list, photos: list, asked: EnhanceSettings) -> Iterator[float]:
+def _figures(
+    figure: Callable[..., float], lows: list, photos: list, asked: EnhanceSettings
+) -> Iterator[float]:
     for low, photo in zip(lows, photos, strict=True):
         yield figure(m.enlarge_clip(low, "fast", 2, asked), photo, low)
 
@@ -114,13 +155,19 @@ def _kept(made: np.ndarray, truth: np.ndarray, low: np.ndarray) -> float:
 
 
 def contact_sheet() -> np.ndarray:
-    """Held-out photographs with a light degradation, enlarged 2x: bicubic, the presets, the truth. (H, W, 3) uint8."""
+    """Held-out photographs with a light degradation, enlarged 2x: bicubic, the presets, the truth.
+    (H, W, 3) uint8.
+    """
     rows = []
     for index, photo in enumerate(HELD_OUT):
         truth = _square(photo.name)
         random = np.random.default_rng(index)
         low = through_jpeg(add_noise(blur(shrink(truth, 2), 0.5), NOISE, random), QUALITY)
-        made = [m.bicubic_clip(low, 2), *(m.enlarge_clip(low, preset, 2, LIGHT) for preset in PRESETS), truth]
+        made = [
+            m.bicubic_clip(low, 2),
+            *(m.enlarge_clip(low, preset, 2, LIGHT) for preset in PRESETS),
+            truth,
+        ]
         rows.append(np.concatenate([clip[0] for clip in made], axis=1))
     return np.concatenate([_labels(rows[0].shape[1]), *rows])
 

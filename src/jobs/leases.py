@@ -1,7 +1,8 @@
 """The workers' side of the store: leases on jobs and devices, with fencing tokens.
 
-A lease is a token and a time. Whoever reports with an older token, or after the job was given to somebody else, is
-refused: a worker that froze past its lease cannot publish when it wakes. Publication is the commit in `complete`.
+A lease is a token and a time. Whoever reports with an older token, or after the job was given to
+somebody else, is refused: a worker that froze past its lease cannot publish when it wakes.
+Publication is the commit in `complete`.
 """
 
 import time
@@ -26,7 +27,9 @@ TOGETHER_S = 120.0  # a job of the warm group may overtake others that came so m
 class LeaseStore:
     """Claims, heartbeats and outcomes. lease_s: how long a silent worker keeps what it has."""
 
-    def __init__(self, database: Database, clock: Clock = time.time, lease_s: float = LEASE_S) -> None:
+    def __init__(
+        self, database: Database, clock: Clock = time.time, lease_s: float = LEASE_S
+    ) -> None:
         self.database, self.clock, self.lease_s = database, clock, lease_s
 
     def hold_device(self, device: str, worker: str, process: str, info: dict[str, Any]) -> bool:
@@ -36,7 +39,9 @@ class LeaseStore:
         values = {"worker": worker, "expires": now + self.lease_s}
         try:
             with self.database.write() as connection:
-                held = connection.execute(update(devices).where(devices.c.device == device, mine).values(values))
+                held = connection.execute(
+                    update(devices).where(devices.c.device == device, mine).values(values)
+                )
                 if not held.rowcount:
                     connection.execute(insert(devices).values(device=device, **values))
                 self._seen(connection, worker, process, device, info)
@@ -44,9 +49,13 @@ class LeaseStore:
             return False
         return True
 
-    def _seen(self, connection: Connection, worker: str, process: str, device: str, info: dict[str, Any]) -> None:
+    def _seen(
+        self, connection: Connection, worker: str, process: str, device: str, info: dict[str, Any]
+    ) -> None:
         values = {"process": process, "device": device, "info": info, "seen_at": self.clock()}
-        if not connection.execute(update(workers).where(workers.c.worker == worker).values(values)).rowcount:
+        if not connection.execute(
+            update(workers).where(workers.c.worker == worker).values(values)
+        ).rowcount:
             connection.execute(insert(workers).values(worker=worker, **values))
 
     def claim(self, worker: str, device: str, warm: str | None = None) -> Job | None:
@@ -70,8 +79,9 @@ class LeaseStore:
     def _look(self, worker: str, device: str, warm: str | None) -> str | None:
         """Who is next; "" where that is to be asked while the row is held.
 
-        SQLite has one lock for all, and to look among thousands of jobs would keep others from submitting. PostgreSQL
-        skips the rows that other workers hold: there they do not choose the same one.
+        SQLite has one lock for all, and to look among thousands of jobs would keep others from
+        submitting. PostgreSQL skips the rows that other workers hold: there they do not choose the
+        same one.
         """
         if not self.database.is_sqlite:
             return ""
@@ -84,8 +94,8 @@ class LeaseStore:
         now = self.clock()
         values = {
             "state": State.PROCESSING, "worker": worker, "lease_expires": now + self.lease_s,
-            "token": jobs.c.token + 1, "attempts": jobs.c.attempts + 1, "started_at": now, "stage": None,
-            "done": 0, "total": 0,
+            "token": jobs.c.token + 1, "attempts": jobs.c.attempts + 1, "started_at": now,
+            "stage": None, "done": 0, "total": 0,
         }  # fmt: skip
         change = update(jobs).where(jobs.c.id == chosen, turns.WAITING).values(values)
         row = connection.execute(change.returning(*COLUMNS)).one_or_none()
@@ -112,7 +122,9 @@ class LeaseStore:
         return next((job for job in heads if job is not None), None)
 
     @staticmethod
-    def _alike(connection: Connection, warm: str, waiting: list[turns.Line], lock: bool) -> str | None:
+    def _alike(
+        connection: Connection, warm: str, waiting: list[turns.Line], lock: bool
+    ) -> str | None:
         """The longest-waiting job of the group, where its own turn is at most two minutes after the
         next one's.
         """
@@ -120,7 +132,9 @@ class LeaseStore:
         due = {(line.owner, line.priority) for line in waiting if line.at <= until}
         query = select(jobs.c.id, jobs.c.owner, jobs.c.priority).order_by(jobs.c.rank).limit(1)
         query = query.where(turns.WAITING, jobs.c.group == warm, jobs.c.rank <= until)
-        found = connection.execute(query.with_for_update(skip_locked=True) if lock else query).one_or_none()
+        found = connection.execute(
+            query.with_for_update(skip_locked=True) if lock else query
+        ).one_or_none()
         return found.id if found is not None and (found.owner, found.priority) in due else None
 
     def heartbeat(self, job: Job) -> bool:
@@ -132,19 +146,32 @@ class LeaseStore:
 
     def is_cancelled(self, job: Job) -> bool:
         """Whether the job is to stop; reads only. Raises LostLeaseError."""
-        query = select(jobs.c.cancel_requested, jobs.c.token, jobs.c.state).where(jobs.c.id == job.id)
+        query = select(jobs.c.cancel_requested, jobs.c.token, jobs.c.state).where(
+            jobs.c.id == job.id
+        )
         with self.database.read() as connection:
             row = connection.execute(query).one_or_none()
         if row is None or (row.token, row.state) != (job.token, State.PROCESSING):
-            raise LostLeaseError(f"job {job.id}: the lease with token {job.token} is not valid any more")
+            raise LostLeaseError(
+                f"job {job.id}: the lease with token {job.token} is not valid any more"
+            )
         return bool(row.cancel_requested)
 
     def progress(self, job: Job, stage: str, done: int, total: int) -> None:
         """Where the job is. Raises LostLeaseError."""
         now = self.clock()
         with self.database.write() as connection:
-            self._mine(connection, job, stage=stage, done=done, total=total, lease_expires=now + self.lease_s)
-            record(connection, job.id, now, "progress", {"stage": stage, "done": done, "total": total})
+            self._mine(
+                connection,
+                job,
+                stage=stage,
+                done=done,
+                total=total,
+                lease_expires=now + self.lease_s,
+            )
+            record(
+                connection, job.id, now, "progress", {"stage": stage, "done": done, "total": total}
+            )
 
     def preview(self, job: Job, name: str) -> None:
         """Tell that the preview picture called `name` is new."""
@@ -174,13 +201,28 @@ class LeaseStore:
     def give_back(self, job: Job) -> None:
         """Back into the queue without counting the attempt: the worker is told to stop."""
         with self.database.write() as connection:
-            self._mine(connection, job, state=State.PENDING, worker=None, lease_expires=None, attempts=job.attempts - 1)
+            self._mine(
+                connection,
+                job,
+                state=State.PENDING,
+                worker=None,
+                lease_expires=None,
+                attempts=job.attempts - 1,
+            )
             record(connection, job.id, self.clock(), "state", {"state": State.PENDING})
 
     def _end(self, job: Job, state: State, made: Sequence[StoredFile] = (), **values: Any) -> None:
         now = self.clock()
         with self.database.write() as connection:
-            self._mine(connection, job, state=state, finished_at=now, worker=None, lease_expires=None, **values)
+            self._mine(
+                connection,
+                job,
+                state=state,
+                finished_at=now,
+                worker=None,
+                lease_expires=None,
+                **values,
+            )
             record(connection, job.id, now, "state", {"state": state, **_event_data(values)})
             if made:
                 self._add_rows(connection, job, made, now)
@@ -194,9 +236,13 @@ class LeaseStore:
 
     def _mine(self, connection: Connection, job: Job, **values: Any) -> None:
         """Change the job if the lease of `job` is the last one given."""
-        held = (jobs.c.id == job.id) & (jobs.c.token == job.token) & (jobs.c.state == State.PROCESSING)
+        held = (
+            (jobs.c.id == job.id) & (jobs.c.token == job.token) & (jobs.c.state == State.PROCESSING)
+        )
         if not connection.execute(update(jobs).where(held).values(values)).rowcount:
-            raise LostLeaseError(f"job {job.id}: the lease with token {job.token} is not valid any more")
+            raise LostLeaseError(
+                f"job {job.id}: the lease with token {job.token} is not valid any more"
+            )
 
     def expire(self) -> list[str]:
         """Put jobs whose lease has run out back into the queue; returns their ids."""
@@ -206,7 +252,9 @@ class LeaseStore:
 
     def worker_gone(self, worker: str) -> list[str]:
         """The same at once for a worker that is known to be dead; frees its device too."""
-        recovered = self._recover((jobs.c.state == State.PROCESSING) & (jobs.c.worker == worker), "its worker died")
+        recovered = self._recover(
+            (jobs.c.state == State.PROCESSING) & (jobs.c.worker == worker), "its worker died"
+        )
         with self.database.write() as connection:
             connection.execute(delete(devices).where(devices.c.worker == worker))
             connection.execute(delete(workers).where(workers.c.worker == worker))
@@ -222,13 +270,24 @@ class LeaseStore:
 
     def _put_back(self, connection: Connection, job: Job, why: str, now: float) -> None:
         """PENDING again; CANCELLED where that was asked for; FAILED after the last attempt."""
-        values: dict[str, Any] = {"worker": None, "lease_expires": None, "stage": None, "state": State.PENDING}
+        values: dict[str, Any] = {
+            "worker": None,
+            "lease_expires": None,
+            "stage": None,
+            "state": State.PENDING,
+        }
         if job.cancel_requested:
             values |= {"state": State.CANCELLED, "finished_at": now}
         elif job.attempts >= job.max_attempts:
-            reason = {"type": "WorkerDied", "detail": f"{why} in each of {job.attempts} attempts", "status": 500}
+            reason = {
+                "type": "WorkerDied",
+                "detail": f"{why} in each of {job.attempts} attempts",
+                "status": 500,
+            }
             values |= {"state": State.FAILED, "finished_at": now, "error": reason}
-        same = (jobs.c.id == job.id) & (jobs.c.token == job.token) & (jobs.c.state == State.PROCESSING)
+        same = (
+            (jobs.c.id == job.id) & (jobs.c.token == job.token) & (jobs.c.state == State.PROCESSING)
+        )
         if connection.execute(update(jobs).where(same).values(values)).rowcount:
             record(connection, job.id, now, "state", {"state": values["state"], "why": why})
 

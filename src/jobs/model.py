@@ -89,7 +89,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a job. kind: "state", "progress", "preview"; ids rise without gaps in order."""
+    """Something that happened to a job. kind: "state", "progress", "preview"; ids rise without gaps
+    in order.
+    """
 
     id: int
     job_id: str

@@ -75,7 +75,9 @@ def _reads(new: NewJob, now: float) -> dict[str, Any] | None:
 
 
 class JobStore:
-    """Submissions, queries, cancellation. Every change of state writes its event in the same transaction."""
+    """Submissions, queries, cancellation. Every change of state writes its event in the same
+    transaction.
+    """
 
     def __init__(self, database: Database, clock: Clock = time.time) -> None:
         self.database, self.clock = database, clock
@@ -85,12 +87,13 @@ class JobStore:
         """Store a job; returns it, and False where its idempotency key was there before."""
         now, address = self.clock(), address_in(new.request)
         values: dict[str, Any] = {
-            "id": f"{int(now * 1000):011x}{secrets.token_hex(5)}", "kind": new.kind, "owner": new.owner,
-            "state": State.PENDING, "request": new.request, "group": new.group, "priority": new.priority,
-            "rank": now - AGEING_S * new.priority, "created_at": now, "attempts": 0,
-            "max_attempts": new.max_attempts, "token": 0, "cancel_requested": False, "done": 0, "total": 0,
-            "idempotency_key": new.idempotency_key, "pinned": False, "parent": new.request.get("of"),
-            "source": name_in(address) if address else None, "cost": new.cost, "words": words_of(new.request),
+            "id": f"{int(now * 1000):011x}{secrets.token_hex(5)}", "kind": new.kind,
+            "owner": new.owner, "state": State.PENDING, "request": new.request, "group": new.group,
+            "priority": new.priority, "rank": now - AGEING_S * new.priority, "created_at": now,
+            "attempts": 0, "max_attempts": new.max_attempts, "token": 0, "cancel_requested": False,
+            "done": 0, "total": 0, "idempotency_key": new.idempotency_key, "pinned": False,
+            "parent": new.request.get("of"), "source": name_in(address) if address else None,
+            "cost": new.cost, "words": words_of(new.request),
         }  # fmt: skip
         try:
             self._store(_Submission(values, _reads(new, now)))
@@ -100,29 +103,38 @@ class JobStore:
         return Job(**shown), True
 
     def _store(self, submission: "_Submission") -> None:
-        """Together with what other threads submit; alone where it, or another one of them, was there before."""
+        """Together with what other threads submit; alone where it, or another one of them, was
+        there before.
+        """
         try:
             self._new.add(submission)
         except IntegrityError:
             self._insert(lambda: [submission])
 
     def _insert(self, waiting: Callable[[], Sequence["_Submission"]]) -> None:
-        """Jobs, their first events, and the rows of what they read, in one transaction: those that wait when it
-        holds the lock.
+        """Jobs, their first events, and the rows of what they read, in one transaction: those that
+        wait when it holds the lock.
         """
         first = {"kind": "state", "data": {"state": State.PENDING}}
         with self.database.write() as connection:
             submissions = waiting()
             rows = [each.job for each in submissions]
             connection.execute(insert(jobs), rows)
-            connection.execute(insert(events), [first | {"job_id": row["id"], "at": row["created_at"]} for row in rows])
+            connection.execute(
+                insert(events),
+                [first | {"job_id": row["id"], "at": row["created_at"]} for row in rows],
+            )
             artifact_rows.add(connection, [each.reads for each in submissions if each.reads])
 
     def _first_with(self, new: NewJob) -> Job:
-        """The job that this idempotency key made. Raises WrongStateError where it asked for something else."""
+        """The job that this idempotency key made. Raises WrongStateError where it asked for
+        something else.
+        """
         job = self.with_key(new.owner, str(new.idempotency_key))
         if job is None or (job.kind, job.request) != (new.kind, new.request):
-            raise WrongStateError(f"idempotency key {new.idempotency_key!r} was used for another request")
+            raise WrongStateError(
+                f"idempotency key {new.idempotency_key!r} was used for another request"
+            )
         return job
 
     def with_key(self, owner: str, key: str) -> Job | None:
@@ -141,7 +153,11 @@ class JobStore:
         return as_job(row)
 
     def page(
-        self, owner: Owner = None, state: State | None = None, before: str | None = None, limit: int = 50
+        self,
+        owner: Owner = None,
+        state: State | None = None,
+        before: str | None = None,
+        limit: int = 50,
     ) -> list[Job]:
         """Newest first; before: the last id of the page before."""
         return self.find(JobFilter(owner, state, before), limit)
@@ -150,7 +166,10 @@ class JobStore:
         """Those that are wanted, newest first."""
         query = select(*COLUMNS).where(*wanted.conditions())
         with self.database.read() as connection:
-            return [as_job(row) for row in connection.execute(query.order_by(jobs.c.id.desc()).limit(limit))]
+            return [
+                as_job(row)
+                for row in connection.execute(query.order_by(jobs.c.id.desc()).limit(limit))
+            ]
 
     def many(self, ids: Collection[str]) -> dict[str, Job]:
         """Those of these jobs that there are, by id."""
@@ -163,14 +182,19 @@ class JobStore:
 
     def finished_before(self, time: float, limit: int = 500) -> list[Job]:
         """Jobs that ended before this time, oldest first, but those that are pinned or released."""
-        # ids begin with the time of submission, which is before the end: the index on them finds the old ones
+        # ids begin with the time of submission, which is before the end: the index on them finds
+        # the old ones
         old = (jobs.c.id < first_id(time)) & (jobs.c.finished_at < time) & jobs.c.pinned.is_(False)
         query = select(*COLUMNS).where(old, jobs.c.state.in_(FINAL), ~references.RELEASED)
         with self.database.read() as connection:
-            return [as_job(row) for row in connection.execute(query.order_by(jobs.c.id).limit(limit))]
+            return [
+                as_job(row) for row in connection.execute(query.order_by(jobs.c.id).limit(limit))
+            ]
 
     def cancel(self, job_id: str, owner: Owner = None) -> Job:
-        """A waiting job ends at once; a running one is asked to stop. Final ones raise WrongStateError."""
+        """A waiting job ends at once; a running one is asked to stop. Final ones raise
+        WrongStateError.
+        """
         now, job = self.clock(), self.get(job_id, owner)
         with self.database.write() as connection:
             waiting = update(jobs).where(jobs.c.id == job_id, jobs.c.state == State.PENDING)
@@ -181,20 +205,25 @@ class JobStore:
                 record(connection, job_id, now, "state", {"state": State.CANCELLED})
             running = update(jobs).where(jobs.c.id == job_id, jobs.c.state == State.PROCESSING)
             if not ended and not connection.execute(running.values(cancel_requested=True)).rowcount:
-                raise WrongStateError(f"job {job_id} is {job.state} already; only waiting and running jobs stop")
+                raise WrongStateError(
+                    f"job {job_id} is {job.state} already; only waiting and running jobs stop"
+                )
         return self.get(job_id)
 
     def retry(self, job_id: str, owner: Owner = None) -> Job:
         """Put a FAILED or CANCELLED job back into the queue, with all its attempts."""
         now, job = self.clock(), self.get(job_id, owner)
         again = {
-            "state": State.PENDING, "rank": now - AGEING_S * job.priority, "attempts": 0, "error": None,
-            "cancel_requested": False, "finished_at": None, "started_at": None, "stage": None, "done": 0, "total": 0,
+            "state": State.PENDING, "rank": now - AGEING_S * job.priority, "attempts": 0,
+            "error": None, "cancel_requested": False, "finished_at": None, "started_at": None,
+            "stage": None, "done": 0, "total": 0,
         }  # fmt: skip
         where = (jobs.c.id == job_id) & jobs.c.state.in_((State.FAILED, State.CANCELLED))
         with self.database.write() as connection:
             if not connection.execute(update(jobs).where(where).values(again)).rowcount:
-                raise WrongStateError(f"job {job_id} is {job.state}; only FAILED and CANCELLED jobs are retried")
+                raise WrongStateError(
+                    f"job {job_id} is {job.state}; only FAILED and CANCELLED jobs are retried"
+                )
             record(connection, job_id, now, "state", {"state": State.PENDING})
         return self.get(job_id)
 
@@ -207,7 +236,9 @@ class JobStore:
         job = self.get(job_id, owner)
         with self.database.write() as connection:
             if (needing := references.held_by(connection, job_id)) is not None:
-                raise WrongStateError(f"job {job_id} is being enlarged by job {needing}; cancel that one first")
+                raise WrongStateError(
+                    f"job {job_id} is being enlarged by job {needing}; cancel that one first"
+                )
             done = delete(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(FINAL))
             done = done if even_pinned else done.where(jobs.c.pinned.is_(False))
             if not connection.execute(done).rowcount:
@@ -221,7 +252,9 @@ class JobStore:
         self.get(job_id, owner)
         with self.database.write() as connection:
             connection.execute(update(jobs).where(jobs.c.id == job_id).values(pinned=pinned))
-            connection.execute(update(artifacts).where(artifacts.c.job == job_id).values(pinned=pinned))
+            connection.execute(
+                update(artifacts).where(artifacts.c.job == job_id).values(pinned=pinned)
+            )
         return self.get(job_id)
 
     def events(self, job_id: str | None, after: int = 0, limit: int = 500) -> Sequence[Event]:
@@ -236,7 +269,9 @@ class JobStore:
         """What happened to these owners' jobs after event `after`, up to event `upto`."""
         mine = JobFilter(owner).conditions()
         query = select(events).join(jobs, jobs.c.id == events.c.job_id).where(*mine)
-        query = query.where(events.c.id > after, events.c.id <= upto).order_by(events.c.id).limit(limit)
+        query = (
+            query.where(events.c.id > after, events.c.id <= upto).order_by(events.c.id).limit(limit)
+        )
         with self.database.read() as connection:
             return [Event(**row._mapping) for row in connection.execute(query)]
 
@@ -247,9 +282,13 @@ class JobStore:
 
     def counts(self) -> dict[str, int]:
         """How many jobs wait and run (finished ones are not counted: they may be many)."""
-        query = select(jobs.c.state, func.count()).where(jobs.c.state.in_((State.PENDING, State.PROCESSING)))
+        query = select(jobs.c.state, func.count()).where(
+            jobs.c.state.in_((State.PENDING, State.PROCESSING))
+        )
         with self.database.read() as connection:
-            found = {state: count for state, count in connection.execute(query.group_by(jobs.c.state))}
+            found = {
+                state: count for state, count in connection.execute(query.group_by(jobs.c.state))
+            }
         return {state: found.get(state, 0) for state in (State.PENDING, State.PROCESSING)}
 
     def oldest_waiting(self) -> float:

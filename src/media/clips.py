@@ -14,12 +14,16 @@ from src.media.reader import VideoReader
 from src.media.tone import is_hdr, needs_mapping, to_bt709
 
 MOST_STRETCHED = 8
-"""Times that a pixel may be as wide as it is high, or the other way round; beyond, the tag is taken for an error."""
+"""Times that a pixel may be as wide as it is high, or the other way round; beyond, the tag is taken
+for an error.
+"""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """num_frames at fps frames a second from the clip's begin, filled and cropped to width x height pixels."""
+    """num_frames at fps frames a second from the clip's begin, filled and cropped to width x height
+    pixels.
+    """
 
     num_frames: int
     fps: float
@@ -48,19 +52,24 @@ def frames_at(rate_frames: int, rate: float, fps: float) -> int:
 def upright_frame(array: np.ndarray, info: VideoInfo) -> np.ndarray:
     """The frame as it is displayed: in BT.709, its pixels square, turned.
 
-    Raises BadInputError for HLG and PQ: how bright they are meant is a choice that training must not make.
+    Raises BadInputError for HLG and PQ: how bright they are meant is a choice that training must
+    not make.
     """
     if is_hdr(info):
         kind = "HLG" if info.transfer == "arib-std-b67" else "PQ"
         raise BadInputError(
-            f"the video is HDR ({kind}), which is not trained on; convert it first to BT.709, with ffmpeg -i IN -vf "
-            "zscale=t=linear:npl=203,tonemap=hable,zscale=p=bt709:t=bt709:m=bt709,format=yuv420p OUT"
+            f"the video is HDR ({kind}), which is not trained on; convert it first to BT.709, with "
+            "ffmpeg -i IN -vf "
+            "zscale=t=linear:npl=203,tonemap=hable,zscale=p=bt709:t=bt709:m=bt709,format=yuv420p "
+            "OUT"
         )
     return turned(to_bt709(array, info) if needs_mapping(info) else array, info)
 
 
 def turned(array: np.ndarray, info: VideoInfo) -> np.ndarray:
-    """The frame, (H, W, 3) or (H, W, 4), enlarged or not, with square pixels and turned, in its own colours."""
+    """The frame, (H, W, 3) or (H, W, 4), enlarged or not, with square pixels and turned, in its own
+    colours.
+    """
     height, width = array.shape[:2]
     stretch = (shown_size(info)[0] / info.width, shown_size(info)[1] / info.height)
     if stretch != (1, 1):
@@ -70,7 +79,9 @@ def turned(array: np.ndarray, info: VideoInfo) -> np.ndarray:
 
 
 def shown_size(info: VideoInfo) -> tuple[int, int]:
-    """(width, height) with square pixels, before turning: the side that a wider or a higher pixel stretches grows."""
+    """(width, height) with square pixels, before turning: the side that a wider or a higher pixel
+    stretches grows.
+    """
     aspect = float(info.sample_aspect_ratio)
     if not 1 / MOST_STRETCHED <= aspect <= MOST_STRETCHED:
         return info.width, info.height
@@ -78,17 +89,23 @@ def shown_size(info: VideoInfo) -> tuple[int, int]:
 
 
 def _on_screen(reader: VideoReader, sampling: Sampling) -> Iterator[np.ndarray]:
-    """The frames at 0, 1 / fps, 2 / fps ... after the first; a frame stays on screen until the next one.
+    """The frames at 0, 1 / fps, 2 / fps ... after the first; a frame stays on screen until the next
+    one.
 
     How many there are at the end agrees with `frames_at` of the measured rate, a variable one too.
     """
-    half = 0.5 / float(reader.info.rate)  # time stamps are rounded: a frame half a frame late still counts
+    # time stamps are rounded: a frame half a frame late still counts
+    half = 0.5 / float(reader.info.rate)
     taken, count, first, shown, last = 0, 0, None, None, 0.0
     for frame in reader:
         count, last = count + 1, float(frame.duration * reader.info.time_base)
         time = float(frame.pts * reader.info.time_base)
         first = time if first is None else first
-        while shown is not None and taken < sampling.num_frames and taken / sampling.fps < time - first - half:
+        while (
+            shown is not None
+            and taken < sampling.num_frames
+            and taken / sampling.fps < time - first - half
+        ):
             yield shown
             taken += 1
         if taken == sampling.num_frames:

@@ -1,4 +1,6 @@
-"""The same colours out as in: tags of a stream on an encoder, and RGB back to YUV in the source's own matrix."""
+"""The same colours out as in: tags of a stream on an encoder, and RGB back to YUV in the source's
+own matrix.
+"""
 
 from typing import TypeVar
 
@@ -16,18 +18,25 @@ QUALITY = Interpolation.BICUBIC | Interpolation.ACCURATE_RND
 
 
 def tag(context: av.VideoCodecContext, info: VideoInfo) -> None:
-    """Put the source's colour tags on an encoder whose size is set; what the source does not say stays unsaid.
+    """Put the source's colour tags on an encoder whose size is set; what the source does not say
+    stays unsaid.
 
-    But for the matrix where a player would guess another one for the larger picture than for the source.
+    But for the matrix where a player would guess another one for the larger picture than for the
+    source.
     """
     context.color_range = ColorRange.JPEG if info.full_range else ColorRange.MPEG
     _tagged(context, info)
-    if not info.matrix and (matrix := _matrix(info)) != guessed_matrix(context.width, context.height):
+    if not info.matrix and (matrix := _matrix(info)) != guessed_matrix(
+        context.width, context.height
+    ):
         context.colorspace = CODES["smpte170m" if matrix == Colorspace.ITU601 else "bt709"]
 
 
-def to_yuv(array: np.ndarray, info: VideoInfo, layout: str, alpha: np.ndarray | None = None) -> av.VideoFrame:
-    """(H, W, 3) RGB, uint8 or uint16, as a frame of pixel format `layout` in the source's matrix and range.
+def to_yuv(
+    array: np.ndarray, info: VideoInfo, layout: str, alpha: np.ndarray | None = None
+) -> av.VideoFrame:
+    """(H, W, 3) RGB, uint8 or uint16, as a frame of pixel format `layout` in the source's matrix
+    and range.
 
     alpha: (H, W) of the same dtype, for a layout that holds it.
     """
@@ -51,8 +60,8 @@ def to_yuv(array: np.ndarray, info: VideoInfo, layout: str, alpha: np.ndarray | 
 
 
 def _tagged(carrier: Carrier, info: VideoInfo) -> Carrier:
-    """An encoder or a frame with the colours that the source says: some encoders (ProRes) take them from each frame and
-    not from their own settings.
+    """An encoder or a frame with the colours that the source says: some encoders (ProRes) take them
+    from each frame and not from their own settings.
     """
     if info.primaries:
         carrier.color_primaries = ColorPrimaries[info.primaries.upper()]

@@ -46,7 +46,11 @@ PYAV_NAMES = {name: member for member, name in _FFMPEG_NAMES.items()}
 
 def describe_stream(stream: av.VideoStream, first: av.VideoFrame) -> VideoInfo:
     """From the stream's header and its first frame, which knows more."""
-    rate, said, animation = rate_of(stream), stream_line(stream), stream.codec_context.name in ANIMATIONS
+    rate, said, animation = (
+        rate_of(stream),
+        stream_line(stream),
+        stream.codec_context.name in ANIMATIONS,
+    )
     return VideoInfo(
         width=first.width,
         height=first.height,
@@ -65,7 +69,9 @@ def describe_stream(stream: av.VideoStream, first: av.VideoFrame) -> VideoInfo:
         seconds=seconds_of(stream),
         alpha=has_alpha(first.format),
         hidden_alpha=stream.metadata.get("alpha_mode") == "1" and not has_alpha(first.format),
-        chroma_location=next((name for name in LOCATIONS if f", {name})" in said or f", {name}," in said), None),
+        chroma_location=next(
+            (name for name in LOCATIONS if f", {name})" in said or f", {name}," in said), None
+        ),
         mastering=_numbers(first, "MASTERING_DISPLAY_METADATA", 22),
         light=_numbers(first, "CONTENT_LIGHT_LEVEL", 2),
         dolby_vision="DOVI configuration record" in said or "DOVI_METADATA" in side_data(first),
@@ -90,7 +96,9 @@ def pts_of(frame: av.VideoFrame) -> int:
 
 
 def rate_of(stream: av.VideoStream) -> Fraction:
-    """Frames a second: the average, unless no camera has it, as in raw DV; then what FFmpeg guesses."""
+    """Frames a second: the average, unless no camera has it, as in raw DV; then what FFmpeg
+    guesses.
+    """
     for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
         if rate and SLOWEST <= rate <= FASTEST:
             return Fraction(rate)
@@ -98,7 +106,9 @@ def rate_of(stream: av.VideoStream) -> Fraction:
 
 
 def stream_line(stream: Stream) -> str:
-    """What FFmpeg prints of a stream, which tells some things that PyAV does not: its line, and those of side data."""
+    """What FFmpeg prints of a stream, which tells some things that PyAV does not: its line, and
+    those of side data.
+    """
     with _DUMPS:
         logging.set_level(logging.VERBOSE)
         logging.set_libav_level(logging.VERBOSE)
@@ -106,17 +116,24 @@ def stream_line(stream: Stream) -> str:
             lines = cast(Any, file_of(stream)).dumps_format().splitlines()
         finally:
             _be_quiet()
-    begins = [n for n, line in enumerate(lines) if line.startswith(("  Stream #0:", "    Stream #0:"))]
-    at = next((n for n in begins if lines[n].split("#0:")[1].startswith(_numbered(stream.index))), None)
+    begins = [
+        n for n, line in enumerate(lines) if line.startswith(("  Stream #0:", "    Stream #0:"))
+    ]
+    at = next(
+        (n for n in begins if lines[n].split("#0:")[1].startswith(_numbered(stream.index))), None
+    )
     if at is None:
         return ""
     end = next((n for n in begins if n > at), len(lines))
-    return "\n".join([lines[at], *(line for line in lines[at + 1 : end] if line.startswith("      DOVI "))])
+    return "\n".join(
+        [lines[at], *(line for line in lines[at + 1 : end] if line.startswith("      DOVI "))]
+    )
 
 
 def _be_quiet() -> None:
-    """Hear no messages any more, in C alone, and give the interpreter up for a moment: a decoding thread that began a
-    message before waits for the interpreter, and who frees its decoder holds that until the thread has ended.
+    """Hear no messages any more, in C alone, and give the interpreter up for a moment: a decoding
+    thread that began a message before waits for the interpreter, and who frees its decoder holds
+    that until the thread has ended.
     """
     logging.set_level(logging.PANIC)
     logging.set_libav_level(logging.PANIC)
@@ -140,7 +157,9 @@ def _numbers(frame: av.VideoFrame, kind: str, count: int) -> tuple[int, ...] | N
 
 
 def _tag(kind: type[ColorPrimaries] | type[ColorTrc], value: int) -> str | None:
-    """ffmpeg's name for a primaries or transfer code; None for "unspecified" and for codes without a name."""
+    """ffmpeg's name for a primaries or transfer code; None for "unspecified" and for codes without
+    a name.
+    """
     member = next((m for m in kind if int(m) == int(value)), None)
     if member is None or member.name == "UNSPECIFIED":
         return None
@@ -154,7 +173,9 @@ def _display_matrix(first: av.VideoFrame) -> tuple[int, ...] | None:
 
 
 def chroma_of(layout: av.VideoFormat) -> str:
-    """ "420", "422" or "444", from how much narrower and lower the second plane is than the first."""
+    """ "420", "422" or "444", from how much narrower and lower the second plane is than
+    the first.
+    """
     if layout.is_rgb or layout.has_palette:
         return "444"
     if len(layout.components) < 3:

@@ -17,7 +17,9 @@ from src.media.scan import Scan
 FIELD, FRAME, REFUSE = "field", "frame", "refuse"
 MODES = (FIELD, FRAME, REFUSE)
 MATCHED = ("yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p")
-"""Pixels that fields are matched in; film in others is made progressive as interlaced pictures are."""
+"""Pixels that fields are matched in; film in others is made progressive as interlaced
+pictures are.
+"""
 FIRST, SECOND = "first", "second"
 """What a picture's `opaque` says of one that was a field."""
 

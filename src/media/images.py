@@ -1,4 +1,6 @@
-"""Photographs as people have them: any common format, orientation, mode and depth, within safe limits."""
+"""Photographs as people have them: any common format, orientation, mode and depth, within safe
+limits.
+"""
 
 import hashlib
 import struct
@@ -20,18 +22,29 @@ from src.media.jpeg import ended, is_jpeg, scans
 from src.media.orientation import upright
 from src.media.profiles import to_srgb
 
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", *(("AVIF",) if features.check("avif") else ()))
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "TIFF",
+    "BMP",
+    "GIF",
+    *(("AVIF",) if features.check("avif") else ()),
+)
 MAX_BYTES = 100 * 2**20
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 16
 MAX_SCANS, MAX_SCANNED = 100, 2_000_000_000
-"""Scans of a progressive JPEG, and scans times pixels: each scan goes over the whole picture, however few its bytes."""
+"""Scans of a progressive JPEG, and scans times pixels: each scan goes over the whole picture,
+however few its bytes.
+"""
 MOST_SECONDS = 60.0
 """For decoding one photograph."""
 HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 PAD_COLOUR = (0, 0, 0)
 DAMAGED = (
-    OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError, AttributeError, struct.error
+    OSError, SyntaxError, ValueError, EOFError, TypeError, LookupError, ArithmeticError,
+    AttributeError, struct.error
 )  # fmt: skip
 """What Pillow's readers raise on bytes that were changed at random."""
 
@@ -64,7 +77,9 @@ class _Timed(BytesIO):
 
 
 def read_photograph(path: Path) -> Photograph:
-    """Read, check and turn upright. Raises MissingFileError, or BadInputError with what is wrong."""
+    """Read, check and turn upright. Raises MissingFileError,
+    or BadInputError with what is wrong.
+    """
     return parse_photograph(read_bytes(Path(path)), str(path))
 
 
@@ -74,7 +89,11 @@ def parse_photograph(data: bytes, name: str) -> Photograph:
     with _picture_errors(name):
         image, lacking = _loaded(data, name)
         pixels, unread = _to_rgb(upright(image), image.info.get("icc_profile"))
-    told = tuple(f"the photograph: {text}" for text in (lacking, unread and f"{unread}; taken as sRGB") if text)
+    told = tuple(
+        f"the photograph: {text}"
+        for text in (lacking, unread and f"{unread}; taken as sRGB")
+        if text
+    )
     for warning in told:  # a manifest holds them too, which names no path
         logger.warning("{}: {}", name, warning)
     return Photograph(pixels, hashlib.sha256(data).hexdigest(), data, _suffix(image), told)
@@ -83,7 +102,8 @@ def parse_photograph(data: bytes, name: str) -> Photograph:
 def check_photograph(data: bytes, name: str) -> tuple[str, str]:
     """Check bytes as `parse_photograph` does, at less cost: returns SHA-256 and suffix.
 
-    A JPEG is decoded whole but at an eighth of its size, so that truncated data is found. Raises BadInputError.
+    A JPEG is decoded whole but at an eighth of its size, so that truncated data is found. Raises
+    BadInputError.
     """
     _check_container(data, name)
     with _picture_errors(name):
@@ -92,7 +112,9 @@ def check_photograph(data: bytes, name: str) -> tuple[str, str]:
 
 
 def _loaded(data: bytes, name: str, quick: bool = False) -> tuple[Image.Image, str | None]:
-    """The decoded picture, and what is missing of its file. quick: a JPEG at an eighth of its size."""
+    """The decoded picture, and what is missing of its file. quick:
+    a JPEG at an eighth of its size.
+    """
     image = _opened(data, name, quick)
     try:
         image.load()
@@ -131,7 +153,8 @@ def _check_scans(image: Image.Image, data: bytes, name: str) -> None:
     most = min(MAX_SCANS, MAX_SCANNED // (image.width * image.height))
     if count > most:
         raise BadInputError(
-            f"{name} is a progressive JPEG of {count} scans; at most {most} are decoded at its size, save it again"
+            f"{name} is a progressive JPEG of {count} scans; at most {most} are decoded at its "
+            "size, save it again"
         )
 
 
@@ -144,13 +167,16 @@ def _picture_errors(name: str) -> Iterator[None]:
     """What Pillow raises, as sentences about the file called `name`."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow's own limit is lower than ours
+            # Pillow's own limit is lower than ours
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             warnings.simplefilter("ignore", UserWarning)  # of broken EXIF, of which one tag is read
             yield
     except TimeoutError as error:
         raise BadInputError(f"{name}: {error}; save it again as a plain JPEG or PNG") from None
     except UnidentifiedImageError:
-        raise BadInputError(f"{name} is not a picture Newsreel reads ({', '.join(FORMATS)})") from None
+        raise BadInputError(
+            f"{name} is not a picture Newsreel reads ({', '.join(FORMATS)})"
+        ) from None
     except Image.DecompressionBombError:
         raise BadInputError(f"{name} has more than {MAX_PIXELS // 10**6} megapixels") from None
     except DAMAGED as error:
@@ -166,7 +192,9 @@ def read_bytes(path: Path) -> bytes:
     if not is_file(path):
         raise MissingFileError(f"input image {path} does not exist")
     if path.stat().st_size > MAX_BYTES:
-        raise BadInputError(f"{path} has {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read")
+        raise BadInputError(
+            f"{path} has {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read"
+        )
     if path.stat().st_size == 0:
         raise BadInputError(f"{path} is empty")
     try:
@@ -178,9 +206,13 @@ def read_bytes(path: Path) -> bytes:
 def _check_size(image: Image.Image, name: str) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
-        raise BadInputError(f"{name} is {width}x{height}; at most {MAX_PIXELS // 10**6} megapixels are read")
+        raise BadInputError(
+            f"{name} is {width}x{height}; at most {MAX_PIXELS // 10**6} megapixels are read"
+        )
     if min(width, height) < MIN_SIDE:
-        raise BadInputError(f"{name} is {width}x{height}; the shorter side must have at least {MIN_SIDE} pixels")
+        raise BadInputError(
+            f"{name} is {width}x{height}; the shorter side must have at least {MIN_SIDE} pixels"
+        )
 
 
 def _check_container(data: bytes, name: str) -> None:
@@ -190,8 +222,10 @@ def _check_container(data: bytes, name: str) -> None:
     if (brand in HEIC and not avif) or (avif and "AVIF" not in FORMATS):
         kind = "AVIF" if avif else "HEIC"
         raise BadInputError(
-            f"{name} is {kind}, which is not decoded here; convert it to JPEG first, with: heif-convert IN OUT.jpg "
-            "(Debian: libheif-examples), sips -s format jpeg IN --out OUT.jpg (macOS), or magick IN OUT.jpg"
+            f"{name} is {kind}, which is not decoded here; convert it to JPEG first, with: "
+            "heif-convert IN OUT.jpg "
+            "(Debian: libheif-examples), sips -s format jpeg IN --out OUT.jpg (macOS), or magick "
+            "IN OUT.jpg"
         )
 
 
@@ -219,7 +253,9 @@ def _to_rgb(image: Image.Image, profile: bytes | None) -> tuple[np.ndarray, str 
 
 
 def _eight_bit(values: np.ndarray, mode: str) -> np.ndarray:
-    """ "I;16" is 16 bit however dark; "I" and "F" do not state their range: 16 bit, 8 bit or, for "F", 0 to 1."""
+    """ "I;16" is 16 bit however dark; "I" and "F" do not state their range: 16 bit, 8 bit or, for
+    "F", 0 to 1.
+    """
     values = np.nan_to_num(values) if mode == "F" else values
     scale = 65535.0 if mode.startswith("I;16") or values.max() > 255 else 255.0
     if mode == "F" and values.max() <= 1:
@@ -230,8 +266,8 @@ def _eight_bit(values: np.ndarray, mode: str) -> np.ndarray:
 def fit_photograph(pixels: np.ndarray, width: int, height: int, fit: str) -> np.ndarray:
     """Bring (H, W, 3) uint8 to (height, width, 3).
 
-    fit "cover" scales until both sides are filled and crops the centre; "pad" scales until both fit and
-    adds black borders.
+    fit "cover" scales until both sides are filled and crops the centre; "pad" scales until both fit
+    and adds black borders.
     """
     image = Image.fromarray(pixels)
     if fit == "cover":

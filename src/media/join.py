@@ -1,6 +1,8 @@
-"""Segments and everything else of the source become one file: sound, subtitles, attachments, chapters, metadata.
+"""Segments and everything else of the source become one file: sound, subtitles, attachments,
+chapters, metadata.
 
-Packets of the other tracks are copied as they are. Their times, and those of the frames, stay the source's.
+Packets of the other tracks are copied as they are. Their times, and those of the frames, stay the
+source's.
 """
 
 import os
@@ -38,7 +40,16 @@ from src.media.writer import output_error
 BLOCK_ADDITIONAL = 15
 """FFmpeg's AV_PKT_DATA_MATROSKA_BLOCKADDITIONAL."""
 
-STREAM_KEYS = {"alpha_mode", "encoder", "rotate", "duration", "number_of_frames", "number_of_bytes", "bps", "vendor_id"}
+STREAM_KEYS = {
+    "alpha_mode",
+    "encoder",
+    "rotate",
+    "duration",
+    "number_of_frames",
+    "number_of_bytes",
+    "bps",
+    "vendor_id",
+}
 """Of a video track: what is no longer true of the new one."""
 
 
@@ -64,7 +75,9 @@ def join(
     try:
         with open_file(source) as given:
             flags = "+faststart" if has_plain_tags(given) else "+faststart+use_metadata_tags"
-            options = {"movflags": flags} if target.suffix.lower() in (".mp4", ".mov", ".m4v") else {}
+            options = (
+                {"movflags": flags} if target.suffix.lower() in (".mp4", ".mov", ".m4v") else {}
+            )
             with open_output(partial, format=container_format(target), options=options) as out:
                 for packet in _packets(source, given, out, folder, count, video, span):
                     check()
@@ -100,7 +113,9 @@ def _packets(
 def _add_tracks(
     source: Path, given: InputContainer, out: OutputContainer, video: VideoFormat
 ) -> tuple[av.VideoStream, dict[int, Stream]]:
-    """The tracks of the output in the source's order: the new video, and by source index those that are copied."""
+    """The tracks of the output in the source's order: the new video, and by source index those that
+    are copied.
+    """
     first, path = video_stream(given, source), Path(out.name)
     main, tracks, codecs = None, {}, set(out.supported_codecs)
     for stream in given.streams:
@@ -133,7 +148,9 @@ def _count_on(
     if code is None:
         return
     rate = rate_of(source)
-    main.metadata["timecode"] = moved_timecode(code, rate, span.start, max(1, round(video.info.rate / rate)))
+    main.metadata["timecode"] = moved_timecode(
+        code, rate, span.start, max(1, round(video.info.rate / rate))
+    )
     if "timecode" in out.metadata:
         out.metadata["timecode"] = main.metadata["timecode"]
 
@@ -145,12 +162,17 @@ def _attach_cover(source: Path, cover: av.VideoStream, out: OutputContainer) -> 
         data = next((bytes(packet) for packet in packets if packet.size), None)
     kind = "png" if cover.codec_context.name == "png" else "jpeg"
     if data is not None:
-        named, mime = cover.metadata.get("filename", f"cover.{kind}"), cover.metadata.get("mimetype", f"image/{kind}")
+        named, mime = (
+            cover.metadata.get("filename", f"cover.{kind}"),
+            cover.metadata.get("mimetype", f"image/{kind}"),
+        )
         out.add_attachment(named, mime, data)
 
 
 def _add_video(out: OutputContainer, source: av.VideoStream, video: VideoFormat) -> av.VideoStream:
-    """The new video track. Its encoder is only opened, for its header; the frames come from the segments."""
+    """The new video track. Its encoder is only opened, for its header; the frames come from the
+    segments.
+    """
     rate = video.info.rate.limit_denominator(100_000)
     made = out.add_stream(video.encoder.codec, rate=rate, options=dict(video.options))
     stream = cast(av.VideoStream, made)
@@ -160,7 +182,9 @@ def _add_video(out: OutputContainer, source: av.VideoStream, video: VideoFormat)
     if video.keeps_alpha and video.encoder.name == "vp9":
         stream.metadata["alpha_mode"] = "1"
     stream.time_base = video.info.time_base
-    stream.metadata.update({k: v for k, v in source.metadata.items() if k.lower().split("-")[0] not in STREAM_KEYS})
+    stream.metadata.update(
+        {k: v for k, v in source.metadata.items() if k.lower().split("-")[0] not in STREAM_KEYS}
+    )
     stream.disposition = source.disposition
     if video.info.display_matrix:
         stream.set_display_matrix(video.info.display_matrix)
@@ -181,7 +205,9 @@ def _copy_chapters(given: InputContainer, out: OutputContainer, span: Span) -> N
         out.set_chapters(kept)
 
 
-def _frames(folder: Path, count: int, video: VideoFormat, stream: av.VideoStream, span: Span) -> Iterator[av.Packet]:
+def _frames(
+    folder: Path, count: int, video: VideoFormat, stream: av.VideoStream, span: Span
+) -> Iterator[av.Packet]:
     times = decoding_times(folder, count)
     base, shift = video.info.time_base, round(span.begin / video.info.time_base)
     for stored, dts in zip(read_packets(folder, count), times, strict=True):

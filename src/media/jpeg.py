@@ -1,4 +1,6 @@
-"""What a JPEG's markers say before it is decoded: how many scans, and whether only its end marker is missing."""
+"""What a JPEG's markers say before it is decoded: how many scans, and whether only its end marker
+is missing.
+"""
 
 import re
 import struct
@@ -24,7 +26,9 @@ def scans(data: bytes) -> int:
 
 
 def _markers(data: bytes) -> list[tuple[int, int]]:
-    """Marker codes and where each begins, of the picture itself: thumbnails inside segments are stepped over."""
+    """Marker codes and where each begins, of the picture itself: thumbnails inside segments are
+    stepped over.
+    """
     found, at = [], 2
     while (match := MARKER.search(data, at)) is not None:
         code, at = match[1][0], match.end()
@@ -37,10 +41,11 @@ def _markers(data: bytes) -> list[tuple[int, int]]:
 
 
 def ended(data: bytes) -> tuple[bytes, bytes] | None:
-    """The file with an end marker, and once more with stuffing before it; None where it has an end, or lacks scans.
+    """The file with an end marker, and once more with stuffing before it; None where it has an end,
+    or lacks scans.
 
-    Both decode to one picture where nothing but the marker is missing: a decoder that still waits for data would
-    take the stuffing for it.
+    Both decode to one picture where nothing but the marker is missing: a decoder that still waits
+    for data would take the stuffing for it.
     """
     markers = _markers(data)
     if any(code == END[1] for code, _ in markers) or not _all_refined(data, markers):
@@ -61,5 +66,7 @@ def _all_refined(data: bytes, markers: list[tuple[int, int]]) -> bool:
             first, last, bits = data[at + 5 + 2 * count : at + 8 + 2 * count]
             if not bits & 15:
                 for index in range(count):
-                    missing.get(data[at + 5 + 2 * index], set()).difference_update(range(first, last + 1))
+                    missing.get(data[at + 5 + 2 * index], set()).difference_update(
+                        range(first, last + 1)
+                    )
     return not any(missing.values())

@@ -7,8 +7,8 @@ import numpy as np
 from av.video.reformatter import Colorspace
 
 NAMES = {1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco",
-         9: "bt2020nc", 10: "bt2020c", 11: "smpte2085", 12: "chroma-derived-nc", 13: "chroma-derived-c",
-         14: "ictcp", 15: "ipt-c2",
+         9: "bt2020nc", 10: "bt2020c", 11: "smpte2085", 12: "chroma-derived-nc",
+         13: "chroma-derived-c", 14: "ictcp", 15: "ipt-c2",
          16: "ycgco-re", 17: "ycgco-ro"}  # fmt: skip
 CODES = {name: code for code, name in NAMES.items()}
 _SWSCALE = {

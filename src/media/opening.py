@@ -71,7 +71,8 @@ def undecodable(path: Path) -> str | None:
         head = stream.read(21)
     if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20] & ANIMATED:
         return (
-            "is an animated WebP, which this build of FFmpeg does not decode; convert it first, with: "
+            "is an animated WebP, which this build of FFmpeg does not decode; convert it first, "
+            "with: "
             "magick IN.webp OUT.gif"
         )
     return None

@@ -1,4 +1,6 @@
-"""How a photograph must be turned: the orientation tag alone is read, whatever else of the EXIF is broken."""
+"""How a photograph must be turned: the orientation tag alone is read, whatever else of the EXIF is
+broken.
+"""
 
 import re
 import struct
@@ -7,9 +9,9 @@ from PIL import Image
 
 TAG = 0x0112
 TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
 }  # fmt: skip
 XMP = re.compile(rb'tiff:Orientation(?:="|>)([1-8])')
 
@@ -32,7 +34,9 @@ def orientation(image: Image.Image) -> int:
 
 
 def exif_orientation(data: bytes) -> int | None:
-    """The tag's value in EXIF bytes (with or without their name in front); None where it is not to be found."""
+    """The tag's value in EXIF bytes (with or without their name in front); None where it is not to
+    be found.
+    """
     data = data.removeprefix(b"Exif\0\0")
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None or len(data) < 8:

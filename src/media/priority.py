@@ -1,8 +1,9 @@
 """What an encoder does to the scheduling of its process, undone.
 
-SVT-AV1 makes its threads, and the one that opens it, real-time ones of the highest priority (SCHED_FIFO 99)
-wherever the system lets it, as it lets root: the service, its database and every other program of the machine would
-then wait for a video to be encoded, and child processes inherit it.
+SVT-AV1 makes its threads, and the one that opens it, real-time ones of the highest priority
+(SCHED_FIFO 99) wherever the system lets it, as it lets root: the service, its database and every
+other program of the machine would then wait for a video to be encoded, and child processes inherit
+it.
 """
 
 import os
@@ -17,8 +18,8 @@ TASKS = Path("/proc/self/task")
 
 @contextmanager
 def kept_priority() -> Iterator[None]:
-    """Open an encoder inside: the threads of this process keep the scheduling that they had, and new ones get that of
-    the thread that opens it.
+    """Open an encoder inside: the threads of this process keep the scheduling that they had, and
+    new ones get that of the thread that opens it.
     """
     before = _policies()
     usual = before.get(threading.get_native_id())
@@ -32,12 +33,17 @@ def kept_priority() -> Iterator[None]:
 
 
 def _policies() -> dict[int, tuple[int, int]]:
-    """Policy and real-time priority of each thread by its number; empty where that cannot be asked."""
+    """Policy and real-time priority of each thread by its number;
+    empty where that cannot be asked.
+    """
     found = {}
     for folder in TASKS.glob("[0-9]*"):
         thread = int(folder.name)
         with suppress(OSError):  # it has ended meanwhile
-            found[thread] = (os.sched_getscheduler(thread), os.sched_getparam(thread).sched_priority)
+            found[thread] = (
+                os.sched_getscheduler(thread),
+                os.sched_getparam(thread).sched_priority,
+            )
     return found
 
 

@@ -9,13 +9,16 @@ from PIL import Image, ImageCms
 SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 """The pixels that a profile of this colour space is for."""
 SAME = 1
-"""Levels by which a profile may move a colour and still be sRGB: such a picture is left as it is."""
+"""Levels by which a profile may move a colour and still be sRGB:
+such a picture is left as it is.
+"""
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> tuple[Image.Image, str | None]:
     """RGB, L or CMYK pixels as sRGB by their embedded profile; or as they are, with the reason.
 
-    Rendering is perceptual, Little CMS's own (relative colorimetric where a profile has nothing else).
+    Rendering is perceptual, Little CMS's own (relative colorimetric where a profile has nothing
+    else).
     """
     try:
         source = ImageCms.ImageCmsProfile(BytesIO(profile))
@@ -23,7 +26,9 @@ def to_srgb(image: Image.Image, profile: bytes) -> tuple[Image.Image, str | None
         wanted = SPACES.get(space)
         if wanted != image.mode:
             return image, f"its colour profile is for {wanted or space} pixels"
-        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), image.mode, "RGB")
+        transform = ImageCms.buildTransform(
+            source, ImageCms.createProfile("sRGB"), image.mode, "RGB"
+        )
         if image.mode == "RGB" and _is_srgb(transform):
             return image, None
         return cast(Image.Image, ImageCms.applyTransform(image, transform)), None

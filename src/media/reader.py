@@ -20,24 +20,33 @@ from src.media.timeline import timeline_of
 from src.media.whole import check_whole
 
 _EARLIER = (0, 1, 10)
-"""Seconds before the wanted time that a seek tries: without an index it ends amid frames whose keyframe is behind."""
+"""Seconds before the wanted time that a seek tries: without an index it ends amid frames whose
+keyframe is behind.
+"""
 
 
 class VideoReader:
-    """Reads the first video stream of `path`; iterate once, then close, or use as a context manager.
+    """Reads the first video stream of `path`; iterate once, then close, or use as a context
+    manager.
 
-    deep: keep more than 8 bits as uint16 in [0, 65535]; otherwise every frame is uint8. alpha: frames have theirs,
-    where the video has any. Frames keep their own pts, at a variable rate too, and their stored orientation:
-    `info.rotation` says how to turn them for display. A picture of another size than the first is scaled to it.
-    interlaced: pictures woven of two fields become progressive: "frame" at the same rate, "field" at twice the rate;
-    "refuse" raises. hardware: decode with NVDEC where it works, else on the CPU.
+    deep: keep more than 8 bits as uint16 in [0, 65535]; otherwise every frame is uint8. alpha:
+    frames have theirs, where the video has any. Frames keep their own pts, at a variable rate too,
+    and their stored orientation: `info.rotation` says how to turn them for display. A picture of
+    another size than the first is scaled to it. interlaced: pictures woven of two fields become
+    progressive: "frame" at the same rate, "field" at twice the rate; "refuse" raises. hardware:
+    decode with NVDEC where it works, else on the CPU.
     `notes` says, once iterated, what a person should know of it.
-    Raises MissingFileError, or BadInputError where no picture can be decoded; while iterating, BadInputError
-    where the file is damaged or cut short.
+    Raises MissingFileError, or BadInputError where no picture can be decoded; while iterating,
+    BadInputError where the file is damaged or cut short.
     """
 
     def __init__(
-        self, path: Path | str, deep: bool = False, hardware: bool = False, interlaced: str = FRAME, alpha: bool = False
+        self,
+        path: Path | str,
+        deep: bool = False,
+        hardware: bool = False,
+        interlaced: str = FRAME,
+        alpha: bool = False,
     ) -> None:
         self.path, self.notes = Path(path), []
         self._hardware, self._sought, self._mode = hardware, False, interlaced
@@ -52,12 +61,17 @@ class VideoReader:
     def _origin(self) -> Fraction:
         """The time of the file that counts as 0, in seconds: when its first track begins.
 
-        Transport streams begin at any time. A coder's lead-in before 0 does not count, but a picture before 0 does.
+        Transport streams begin at any time. A coder's lead-in before 0 does not count, but a
+        picture before 0 does.
         """
         if self._container.start_time is None:  # streams without a container
             return Fraction(self._first.pts or 0) * self._stored.time_base
         shown = Fraction(self._stream.start_time or 0) * self._stored.time_base
-        heard = [s.start_time * s.time_base for s in self._container.streams.audio if s.start_time is not None]
+        heard = [
+            s.start_time * s.time_base
+            for s in self._container.streams.audio
+            if s.start_time is not None
+        ]
         return min(shown, Fraction(0)) if min([shown, *heard]) < 0 else min([shown, *heard])
 
     def _shown(self, info: VideoInfo) -> VideoInfo:
@@ -87,12 +101,17 @@ class VideoReader:
         for frame in fields(self._timed()):
             if (frame.width, frame.height) not in sizes:
                 sizes.add((frame.width, frame.height))
-                shown = f"{frame.width}x{frame.height}, not {size[0]}x{size[1]}; it is scaled to the first size"
+                shown = (
+                    f"{frame.width}x{frame.height}, not {size[0]}x{size[1]}; it is scaled to the "
+                    "first size"
+                )
                 self._note_from(pts_of(frame), f"the picture is {shown}")
             if frame.format.name not in formats:
                 formats.add(frame.format.name)
                 names = f"{frame.format.name}, not {self._first.format.name}"
-                self._note_from(pts_of(frame), f"its pixels are {names}; they become as those before")
+                self._note_from(
+                    pts_of(frame), f"its pixels are {names}; they become as those before"
+                )
             yield Picture(self, frame, pts_of(frame))
         if fields.began is not None:
             at = float(fields.began * self._stored.time_base - self.origin)
@@ -104,7 +123,9 @@ class VideoReader:
         return max(1, round(1 / (self._stored.rate * self._stored.time_base)))
 
     def _timed(self) -> Iterator[av.VideoFrame]:
-        """The decoded frames, each with a time; raises at the end where some that the file states are not there."""
+        """The decoded frames, each with a time; raises at the end where some that the file states
+        are not there.
+        """
         base, step = self._stored.time_base, self._step
         count, pts, end = 0, -step, 0
         for frame in self._decoded():
@@ -112,16 +133,26 @@ class VideoReader:
             count, end = count + 1, pts + max(step, int(frame.duration or 0))
             frame.pts, frame.time_base = pts, base
             yield frame
-        check_whole(self.path, self._stream, self._stored, count, float(end * base), self.begins_s, self._sought)
+        check_whole(
+            self.path,
+            self._stream,
+            self._stored,
+            count,
+            float(end * base),
+            self.begins_s,
+            self._sought,
+        )
 
     def _note_from(self, pts: int, what: str) -> None:
         at = float(pts * self.info.time_base) - self.begins_s
         self.notes.append(f"from {at:.2f} s on {what}")
 
     def seek(self, time_s: float) -> None:
-        """Begin at a keyframe shortly before a time of the file, in seconds; call it before iterating.
+        """Begin at a keyframe shortly before a time of the file, in seconds; call it before
+        iterating.
 
-        A file that states no times, has no keyframes or cannot be sought in is read from its beginning.
+        A file that states no times, has no keyframes or cannot be sought in is read from its
+        beginning.
         """
         if self._first.pts is None or self._timeline.jumps:
             return
@@ -131,7 +162,9 @@ class VideoReader:
             self._begin()
 
     def _lands(self, time_s: float, earlier: float) -> bool:
-        """Whether a seek to `earlier` seconds before a time finds a frame not after it that needs none before it."""
+        """Whether a seek to `earlier` seconds before a time finds a frame not after it that needs
+        none before it.
+        """
         base = self._stored.time_base
         try:
             self._container.seek(int((time_s - earlier) / base), stream=self._stream)
@@ -185,11 +218,15 @@ class VideoReader:
                 yield frame
                 count += 1
         except FFmpegError as error:
-            raise BadInputError(f"{self.path} is damaged after frame {count} ({words(error)})") from None
+            raise BadInputError(
+                f"{self.path} is damaged after frame {count} ({words(error)})"
+            ) from None
 
 
 class Picture:
-    """A decoded frame that becomes RGB when asked. pts, duration: in units of the stream's time base."""
+    """A decoded frame that becomes RGB when asked. pts, duration: in units of the stream's time
+    base.
+    """
 
     def __init__(self, reader: VideoReader, frame: av.VideoFrame, pts: int) -> None:
         self._reader, self._frame = reader, frame
@@ -197,6 +234,8 @@ class Picture:
 
     def to_rgb(self) -> Frame:
         info = self._reader.info
-        array, alpha = rgb_of(self._frame, (info.width, info.height), self._reader._deep, self._reader._alpha)
+        array, alpha = rgb_of(
+            self._frame, (info.width, info.height), self._reader._deep, self._reader._alpha
+        )
         captions = None if self._frame.opaque == SECOND else side_data(self._frame).get("A53_CC")
         return Frame(array, self.pts, self.duration, alpha, captions)

@@ -85,10 +85,14 @@ class Scan:
     def sentence(self) -> str:
         """How the pictures are, for people."""
         if self.film:
-            return "is film in 3:2 pulldown, which its flags do not say; its pictures are put together again"
+            return (
+                "is film in 3:2 pulldown, which its flags do not say; its pictures are put "
+                "together again"
+            )
         if self.since:
             return (
-                f"is interlaced at {self.since:.1f} s ({self.first} field first), which its flags do not say"
+                f"is interlaced at {self.since:.1f} s ({self.first} field first), which its flags "
+                "do not say"
             )
         if not self.interlaced:
             return "is flagged interlaced, but its pictures are whole; they are kept as they are"

@@ -1,8 +1,10 @@
-"""Closed pieces of encoded video on disk: what an interrupted run has finished, it need not do again.
+"""Closed pieces of encoded video on disk: what an interrupted run has finished, it need not do
+again.
 
-A segment is two files: `NNNNNN.bin`, the packets one after the other, and `NNNNNN.json`, their table, written last
-under its final name. A segment whose table is not there was not finished. Every segment has an encoder of its own, so
-no frame refers to one outside it (a closed GOP), and the same frames give the same bytes whenever they are made.
+A segment is two files: `NNNNNN.bin`, the packets one after the other, and `NNNNNN.json`, their
+table, written last under its final name. A segment whose table is not there was not finished. Every
+segment has an encoder of its own, so no frame refers to one outside it (a closed GOP), and the same
+frames give the same bytes whenever they are made.
 """
 
 import json
@@ -32,8 +34,10 @@ CLEAR = "matroska_block_additional"
 
 @dataclass(frozen=True)
 class VideoFormat:
-    """How video is encoded. info: of the source, whose colours, rate and time base are kept; width, height: of the
-    output; layout: pixel format; threads: of the encoder, 0 for as many as there are cores."""
+    """How video is encoded. info: of the source, whose colours, rate and time base are kept; width,
+    height: of the output; layout: pixel format; threads: of the encoder, 0 for as many as there are
+    cores.
+    """
 
     encoder: Encoder
     options: tuple[tuple[str, str], ...]
@@ -63,9 +67,11 @@ class VideoFormat:
 
 @dataclass(frozen=True)
 class Packet:
-    """One encoded frame. pts, duration: in the source's time base; order within the segment is decoding order.
+    """One encoded frame. pts, duration: in the source's time base; order within the segment is
+    decoding order.
 
-    clear: what a container keeps beside it, the coded transparency of VP9."""
+    clear: what a container keeps beside it, the coded transparency of VP9.
+    """
 
     pts: int
     duration: int
@@ -75,9 +81,11 @@ class Packet:
 
 
 class SegmentWriter:
-    """Encodes frames into segment `number` of a folder; `finish()` makes it count, `abort()` removes it.
+    """Encodes frames into segment `number` of a folder; `finish()` makes it count, `abort()`
+    removes it.
 
-    Raises OutputError when the disk is full or not writable, BadInputError where the encoder refuses the video.
+    Raises OutputError when the disk is full or not writable, BadInputError where the encoder
+    refuses the video.
     """
 
     def __init__(self, folder: Path, number: int, video: VideoFormat) -> None:
@@ -95,7 +103,10 @@ class SegmentWriter:
         alpha = frame.alpha if self.video.keeps_alpha else None
         picture = to_yuv(frame.array, self.video.info, self.video.layout, alpha)
         picture.pts, picture.time_base = frame.pts, self.video.info.time_base
-        self._frames[frame.pts] = frame.duration, frame.captions if self.video.keeps_captions else None
+        self._frames[frame.pts] = (
+            frame.duration,
+            frame.captions if self.video.keeps_captions else None,
+        )
         self._store(self._context.encode(picture))
 
     def finish(self) -> None:
@@ -143,7 +154,9 @@ def open_encoder(video: VideoFormat) -> av.VideoCodecContext:
             context.open()
     except (FFmpegError, ValueError) as error:
         what = f"{video.width}x{video.height} in {video.layout}"
-        raise BadInputError(f"{video.encoder.codec} does not encode {what} ({words(error)})") from None
+        raise BadInputError(
+            f"{video.encoder.codec} does not encode {what} ({words(error)})"
+        ) from None
     return context
 
 
@@ -156,7 +169,9 @@ def finished_segments(folder: Path) -> int:
 
 
 def read_table(folder: Path, number: int) -> list[tuple[int, int, bool, int, int]]:
-    """(pts, duration, key, bytes, bytes of transparency) of each packet of a segment, in decoding order."""
+    """(pts, duration, key, bytes, bytes of transparency) of each packet of a segment, in decoding
+    order.
+    """
     return [tuple(row) for row in json.loads((folder / f"{number:06d}.json").read_text("utf-8"))]
 
 
@@ -171,12 +186,14 @@ def read_packets(folder: Path, count: int) -> Iterator[Packet]:
 def decoding_times(folder: Path, count: int) -> list[int]:
     """A decoding time for every packet, growing and never after its pts.
 
-    The times are the presentation times in order, shifted by the depth of reordering; before the first one they go on
-    at the spacing of the first two.
+    The times are the presentation times in order, shifted by the depth of reordering; before the
+    first one they go on at the spacing of the first two.
     """
     shown = [row[0] for number in range(count) for row in read_table(folder, number)]
     order = sorted(shown)
     place = {pts: index for index, pts in enumerate(order)}
     depth = max((index - place[pts] for index, pts in enumerate(shown)), default=0)
     step = order[1] - order[0] if len(order) > 1 else 1
-    return [order[i - depth] if i >= depth else order[0] - (depth - i) * step for i in range(len(order))]
+    return [
+        order[i - depth] if i >= depth else order[0] - (depth - i) * step for i in range(len(order))
+    ]

@@ -19,11 +19,13 @@ BESIDE = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 def decoded(
     container: InputContainer, stream: av.VideoStream, line: Timeline
 ) -> Iterator[av.VideoFrame]:
-    """The frames of a stream at their times on a line. A packet of nothing, for which the picture before it stays on
-    screen (Theora, AVI), gives none."""
+    """The frames of a stream at their times on a line. A packet of nothing, for which the picture
+    before it stays on screen (Theora, AVI), gives none.
+    """
     clear = _with_alpha(stream)
     for packet in container.demux(stream):
-        if packet.size or packet.dts is None:  # the last one, which has no time, asks for what is still held
+        # the last one, which has no time, asks for what is still held
+        if packet.size or packet.dts is None:
             placed = line.place(packet)
             yield from clear.decode(placed if packet.size else None) if clear else placed.decode()
 
@@ -39,7 +41,9 @@ def _with_alpha(stream: av.VideoStream) -> av.VideoCodecContext | None:
 
 
 def video_stream(container: InputContainer, path: Path) -> av.VideoStream:
-    """The first video track that is not a cover picture. Raises BadInputError where there is none."""
+    """The first video track that is not a cover picture.
+    Raises BadInputError where there is none.
+    """
     stream = main_video(container)
     if stream is None:
         kinds = ", ".join(sorted({_kind(stream) for stream in container.streams})) or "nothing"

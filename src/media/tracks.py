@@ -1,4 +1,6 @@
-"""Which tracks of a source the output's container holds: what is not held is refused or said, never just dropped."""
+"""Which tracks of a source the output's container holds: what is not held is refused or said, never
+just dropped.
+"""
 
 import os
 import re
@@ -20,9 +22,12 @@ COVER = Disposition.attached_pic
 MATROSKA = (".mkv", ".webm")
 REPLACED_KEYS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 """Tags that a muxer writes itself."""
-PLAIN_KEYS = REPLACED_KEYS | {"creation_time", "title", "artist", "album_artist", "composer", "album", "date", "track",
-                              "comment", "genre", "copyright", "grouping", "lyrics", "description", "show"}  # fmt: skip
-"""What MP4 has places for. Any other tag needs a table of names, and FFmpeg writes no cover beside one."""
+PLAIN_KEYS = REPLACED_KEYS | {"creation_time", "title", "artist", "album_artist", "composer",
+                              "album", "date", "track", "comment", "genre", "copyright", "grouping",
+                              "lyrics", "description", "show"}  # fmt: skip
+"""What MP4 has places for. Any other tag needs a table of names, and FFmpeg writes no cover beside
+one.
+"""
 _SAID = re.compile(r"(?:Video|Audio|Subtitle|Data|Unknown|Attachment): (\S+)(?:.*?\((\w{4}) / 0x)?")
 """A codec, and the tag of the file, as FFmpeg prints a stream."""
 TRIED = (".mkv", ".mp4", ".mov")
@@ -32,9 +37,9 @@ TRIED = (".mkv", ".mp4", ".mov")
 def check_tracks(source: Path, target: Path) -> list[str]:
     """Whether the target's container holds every track of the source.
 
-    Returns sentences on what cannot be kept: data, cover pictures, attachments, and what no container takes. Raises
-    BadInputError where the suffix is of no container, or where a video, sound or subtitle track would be lost that
-    another container keeps.
+    Returns sentences on what cannot be kept: data, cover pictures, attachments, and what no
+    container takes. Raises BadInputError where the suffix is of no container, or where a video,
+    sound or subtitle track would be lost that another container keeps.
     """
     lost, codecs = [], supported(target)
     with open_file(source) as container:
@@ -43,10 +48,19 @@ def check_tracks(source: Path, target: Path) -> list[str]:
             if stream is main or holds_track(stream, target, codecs) or _is_chapters(stream):
                 continue
             if is_timecode(stream):
-                lost += [] if timecode_of(container, main) else [_left_out(stream, "its count cannot be read")]
-            elif stream.type in ("video", "audio", "subtitle") and not is_cover(stream) and _somewhere(stream):
+                lost += (
+                    []
+                    if timecode_of(container, main)
+                    else [_left_out(stream, "its count cannot be read")]
+                )
+            elif (
+                stream.type in ("video", "audio", "subtitle")
+                and not is_cover(stream)
+                and _somewhere(stream)
+            ):
                 raise BadInputError(
-                    f"{target.suffix} holds no {track_name(stream)} {stream.type} (track {stream.index} of "
+                    f"{target.suffix} holds no {track_name(stream)} {stream.type} (track "
+                    f"{stream.index} of "
                     f"{source.name}); {_advice(container, target)}"
                 )
             else:
@@ -66,7 +80,9 @@ def _somewhere(stream: Stream) -> bool:
 
 
 def track_name(stream: Stream) -> str:
-    """What a track is coded in, as a person may look it up: where FFmpeg has no name for it, the file's own tag."""
+    """What a track is coded in, as a person may look it up: where FFmpeg has no name for it, the
+    file's own tag.
+    """
     known = codec_name(stream)
     if known:
         return known
@@ -77,7 +93,9 @@ def track_name(stream: Stream) -> str:
 
 
 def holds_track(stream: Stream, target: Path, codecs: set[str]) -> bool:
-    """Whether a track goes into the target, whose container has these codecs. Matroska attaches covers as files."""
+    """Whether a track goes into the target, whose container has these codecs. Matroska attaches
+    covers as files.
+    """
     suffix = target.suffix.lower()
     if stream.type == "attachment":
         return suffix in MATROSKA
@@ -90,18 +108,30 @@ def holds_track(stream: Stream, target: Path, codecs: set[str]) -> bool:
 
 
 def _is_chapters(stream: Stream) -> bool:
-    """Whether a track holds the names of chapters, as QuickTime has them: the muxer writes a new one."""
-    return stream.type == "data" and track_name(stream) == "text" and bool(stream.container.chapters())
+    """Whether a track holds the names of chapters, as QuickTime has them: the muxer writes a new
+    one.
+    """
+    return (
+        stream.type == "data" and track_name(stream) == "text" and bool(stream.container.chapters())
+    )
 
 
 def is_timecode(stream: Stream) -> bool:
-    """Whether a track only counts frames: the muxer writes a new one from the new video's own count."""
+    """Whether a track only counts frames: the muxer writes a new one from the new video's own
+    count.
+    """
     return stream.type == "data" and "timecode" in stream.metadata and codec_name(stream) is None
 
 
 def timecode_of(container: InputContainer, main: av.VideoStream) -> str | None:
-    """The timecode of the first frame: of the video track, of a track that counts, or of the file."""
-    tagged = [main.metadata, *(s.metadata for s in container.streams if s.type == "data"), container.metadata]
+    """The timecode of the first frame: of the video track, of a track that counts,
+    or of the file.
+    """
+    tagged = [
+        main.metadata,
+        *(s.metadata for s in container.streams if s.type == "data"),
+        container.metadata,
+    ]
     return next((tags["timecode"] for tags in tagged if "timecode" in tags), None)
 
 
@@ -119,7 +149,11 @@ def _advice(container: InputContainer, target: Path) -> str:
     """What to name the output so that every track but data goes into it."""
     main = video_stream(container, target)
     kinds = ("video", "audio", "subtitle")
-    tracks = [s for s in container.streams if s is not main and s.type in kinds and (is_cover(s) or _somewhere(s))]
+    tracks = [
+        s
+        for s in container.streams
+        if s is not main and s.type in kinds and (is_cover(s) or _somewhere(s))
+    ]
     for other in (target.with_suffix(suffix) for suffix in TRIED):
         codecs = supported(other)
         if all(holds_track(stream, other, codecs) for stream in tracks):
@@ -131,7 +165,9 @@ def supported(target: Path) -> set[str]:
     """Names of the codecs that a container of this suffix holds."""
     codecs = _supported(container_format(target))
     if codecs is None:
-        raise BadInputError(f"{target.name} has no suffix of a video file; .mp4, .mkv and .mov are some")
+        raise BadInputError(
+            f"{target.name} has no suffix of a video file; .mp4, .mkv and .mov are some"
+        )
     return codecs
 
 
@@ -157,7 +193,11 @@ def codec_name(stream: Stream) -> str | None:
 
 
 def _canonical(context: av.CodecContext | None) -> str | None:
-    """The codec's own name: a decoder may be called otherwise (libdav1d for av1, mp3float for mp3)."""
+    """The codec's own name: a decoder may be called otherwise (libdav1d for av1,
+    mp3float for mp3).
+    """
     if context is None:
         return None
-    return context.codec.canonical_name if hasattr(context.codec, "canonical_name") else context.name
+    return (
+        context.codec.canonical_name if hasattr(context.codec, "canonical_name") else context.name
+    )

@@ -1,4 +1,6 @@
-"""The H.264 writer: yuv420p, bt709, limited range, faststart; a file appears whole or not at all."""
+"""The H.264 writer: yuv420p, bt709, limited range, faststart;
+a file appears whole or not at all.
+"""
 
 import errno
 import os
@@ -24,14 +26,18 @@ PRESET = "medium"
 
 
 class VideoWriter:
-    """Writes RGB frames to a temporary file beside `path`; `commit()` finishes it, `abort()` removes it.
+    """Writes RGB frames to a temporary file beside `path`; `commit()` finishes it, `abort()`
+    removes it.
 
     width, height: even, in pixels. fps: frames a second. flag: of the command, that names where to
-    write. As a context manager it aborts on an exception and otherwise leaves the choice to the caller.
+    write. As a context manager it aborts on an exception and otherwise leaves the choice to the
+    caller.
     Raises OutputError when the disk is full or not writable.
     """
 
-    def __init__(self, path: Path, width: int, height: int, fps: float, flag: str = "--output-path") -> None:
+    def __init__(
+        self, path: Path, width: int, height: int, fps: float, flag: str = "--output-path"
+    ) -> None:
         self.path, self.flag = Path(path), flag
         self.temporary = beside(self.path, f"{os.getpid()}.partial.mp4")
         self._open = False
@@ -48,7 +54,9 @@ class VideoWriter:
     def _add_stream(self, width: int, height: int, fps: float) -> av.VideoStream:
         rate = Fraction(fps).limit_denominator(1001)
         x264 = ENCODERS["x264"]
-        stream = self._container.add_stream(x264.codec, rate=rate, options=encoder_options(x264, CRF, PRESET))
+        stream = self._container.add_stream(
+            x264.codec, rate=rate, options=encoder_options(x264, CRF, PRESET)
+        )
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         context = stream.codec_context
         context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
@@ -103,7 +111,9 @@ class VideoWriter:
     def __enter__(self) -> "VideoWriter":
         return self
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is not None:
             self.abort()
 
@@ -118,12 +128,18 @@ def sweep(path: Path) -> None:
 
 
 def output_error(path: Path, error: Exception, flag: str = "--output-path") -> OutputError:
-    """The error a person should read when writing `path` failed with `error`; flag: names the place to write to."""
+    """The error a person should read when writing `path` failed with `error`; flag: names the place
+    to write to.
+    """
     number = getattr(error, "errno", None)
     if number == errno.ENOSPC:
-        return OutputError(f"the disk is full: {path} was not written; free some space or set {flag}")
+        return OutputError(
+            f"the disk is full: {path} was not written; free some space or set {flag}"
+        )
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return OutputError(f"{path} is not writable: permission denied; choose another {flag}")
     if number == errno.ENAMETOOLONG:
-        return OutputError(f"{path.name} is too long for a name on this disk; choose a shorter {flag}")
+        return OutputError(
+            f"{path.name} is too long for a name on this disk; choose a shorter {flag}"
+        )
     return OutputError(f"{path} cannot be written: {words(error)}")

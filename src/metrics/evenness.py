@@ -12,9 +12,11 @@ MARGIN = 8
 
 
 def unevenness(frames: np.ndarray) -> float:
-    """Mean length of the change of flow from one pair of frames to the next, over the flow's own mean length.
+    """Mean length of the change of flow from one pair of frames to the next, over the flow's own
+    mean length.
 
-    frames: (F, H, W, 3) uint8, F at least 3. 0 for a camera that moves evenly; about 1.4 for motion at random.
+    frames: (F, H, W, 3) uint8, F at least 3. 0 for a camera that moves evenly; about 1.4 for motion
+    at random.
     """
     grey = np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames])
     flow = flow_backend().flow(grey[:-1], grey[1:])[:, MARGIN:-MARGIN, MARGIN:-MARGIN]

@@ -1,4 +1,6 @@
-"""Which camera move a clip shows: a similarity fitted to its TV-L1 flow, named by its largest part."""
+"""Which camera move a clip shows: a similarity fitted to its TV-L1 flow,
+named by its largest part.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,9 @@ STRIDE = 4
 class MeasuredMove:
     """Mean motion of the picture per frame, each part in pixels at native size.
 
-    right and down: the shift; growth: of a point half a diagonal-quarter off the centre, outwards; turn: the
-    same point's way counter-clockwise. mean_flow: mean length of the flow vectors between neighbouring frames.
+    right and down: the shift; growth: of a point half a diagonal-quarter off the centre, outwards;
+    turn: the same point's way counter-clockwise. mean_flow: mean length of the flow vectors between
+    neighbouring frames.
     """
 
     right: float
@@ -32,7 +35,8 @@ class MeasuredMove:
         """The move in the vocabulary of src/scenes/moves.py."""
         parts = {
             ("pan left", "pan right"): self.right, ("tilt up", "tilt down"): self.down,
-            ("push in", "pull out"): self.growth, ("roll clockwise", "roll counterclockwise"): self.turn,
+            ("push in", "pull out"): self.growth,
+            ("roll clockwise", "roll counterclockwise"): self.turn,
         }  # fmt: skip
         names, amount = max(parts.items(), key=lambda part: abs(part[1]))
         if abs(amount) < STILL:
@@ -40,17 +44,21 @@ class MeasuredMove:
         return names[0] if amount > 0 else names[1]
 
     def amount(self, name: str) -> float:
-        """How strongly the picture does what `name` asks for, in pixels a frame; negative the other way."""
+        """How strongly the picture does what `name` asks for, in pixels a frame; negative the other
+        way.
+        """
         signed = {
-            "pan left": self.right, "pan right": -self.right, "tilt up": self.down, "tilt down": -self.down,
-            "push in": self.growth, "pull out": -self.growth, "roll clockwise": self.turn,
-            "roll counterclockwise": -self.turn,
+            "pan left": self.right, "pan right": -self.right, "tilt up": self.down,
+            "tilt down": -self.down, "push in": self.growth, "pull out": -self.growth,
+            "roll clockwise": self.turn, "roll counterclockwise": -self.turn,
         }  # fmt: skip
         return signed[name]
 
 
 def measure(frames: np.ndarray) -> MeasuredMove:
-    """Fit the move of a clip (F, H, W, 3) uint8: flow between frames four apart, and between some neighbours."""
+    """Fit the move of a clip (F, H, W, 3) uint8: flow between frames four apart, and between some
+    neighbours.
+    """
     grey, _, far = strides(frames)
     backend = flow_backend()
     near_starts = np.linspace(0, len(grey) - 2, min(8, len(grey) - 1)).round().astype(int)
@@ -60,7 +68,8 @@ def measure(frames: np.ndarray) -> MeasuredMove:
 
 
 def strides(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A clip (F, H, W, 3) uint8 in grey, its frames 0, 4, 8 ..., and the flow from each of them to the one four later.
+    """A clip (F, H, W, 3) uint8 in grey, its frames 0, 4, 8 ..., and the flow from each of them to
+    the one four later.
 
     (F, H, W) uint8, (N,) frame numbers, and (N, H, W, 2) in pixels a frame.
     """
@@ -70,11 +79,12 @@ def strides(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def fit_similarity(flow: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Shift right, shift down, growth and counter-clockwise turn of a flow field (H, W, 2), in pixels: (4,).
+    """Shift right, shift down, growth and counter-clockwise turn of a flow field (H, W, 2), in
+    pixels: (4,).
 
-    Least squares on u = right + a x + b y, v = down + a y - b x about the centre, twice more without the worst
-    fifth of the pixels. Growth and turn are a and b at the root mean square distance from the centre. weights: of
-    the pixels, (H, W); None counts all alike.
+    Least squares on u = right + a x + b y, v = down + a y - b x about the centre, twice more
+    without the worst fifth of the pixels. Growth and turn are a and b at the root mean square
+    distance from the centre. weights: of the pixels, (H, W); None counts all alike.
     """
     height, width = flow.shape[:2]
     rows, columns = np.mgrid[0:height, 0:width]

@@ -15,7 +15,9 @@ def sharpness(picture: np.ndarray, mask: np.ndarray | None = None) -> float:
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
     down, across = np.gradient(grey)
     counted = np.ones(grey.shape, np.uint8) if mask is None else mask.astype(np.uint8)
-    counted = cv2.erode(counted, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    counted = cv2.erode(
+        counted, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0
+    )
     return float(np.hypot(down, across)[counted > 0].mean())
 
 

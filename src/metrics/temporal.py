@@ -5,7 +5,8 @@
         scorer.update(frame.array)
     report = scorer.finish()
 
-`update` only shrinks the frame and hands the pair to worker threads, so that it fits into an encoding loop.
+`update` only shrinks the frame and hands the pair to worker threads, so that it fits into an
+encoding loop.
 """
 
 from collections import deque
@@ -32,7 +33,9 @@ from src.motion.tvl1 import FlowBackend, flow_backend
 
 DEFAULT_RATE = Fraction(8)
 WAITING_PAIRS = 96
-"""Pairs that may wait for their flow before `update` blocks: 17 MB, and a 49-frame clip never blocks."""
+"""Pairs that may wait for their flow before `update` blocks: 17 MB, and a 49-frame clip never
+blocks.
+"""
 _SHORTEST = 1 / 1000
 """Seconds between frames at least; guards against broken time stamps."""
 
@@ -40,10 +43,11 @@ _SHORTEST = 1 / 1000
 class TemporalScorer:
     """A fold over the frames of one clip.
 
-    info: the clip's VideoInfo (pixels that are not square, and HDR, are scored as they are shown), or its (width,
-    height) with `rate` in frames a second (8 if not given).
-    backend: a FlowBackend, or its name; "auto" or None is the fastest on this machine. Raises BadInputError for
-    an empty frame size, an unknown backend, a frame of another size, or fewer than two frames at `finish`.
+    info: the clip's VideoInfo (pixels that are not square, and HDR, are scored as they are shown),
+    or its (width, height) with `rate` in frames a second (8 if not given).
+    backend: a FlowBackend, or its name; "auto" or None is the fastest on this machine. Raises
+    BadInputError for an empty frame size, an unknown backend, a frame of another size, or fewer
+    than two frames at `finish`.
     """
 
     def __init__(
@@ -58,7 +62,9 @@ class TemporalScorer:
         rate = rate or (info.rate if described else DEFAULT_RATE) or DEFAULT_RATE
         self._size = analysis_size(width, height)
         self._interval = 1 / float(rate)
-        self._backend = flow_backend(backend or "auto") if isinstance(backend, str | None) else backend
+        self._backend = (
+            flow_backend(backend or "auto") if isinstance(backend, str | None) else backend
+        )
         self._pool = ThreadPoolExecutor(self._backend.workers, thread_name_prefix="flow")
         self._waiting: deque[Future[list[PairMeasures]]] = deque()
         self._intervals: deque[float] = deque()
@@ -74,7 +80,8 @@ class TemporalScorer:
     def update(self, frame: np.ndarray, seconds: float | None = None) -> None:
         """Add the next frame, (H, W, 3) uint8 or uint16 RGB; the array may be reused afterwards.
 
-        seconds: its presentation time, for clips of variable rate; without it frames are 1 / rate apart.
+        seconds: its presentation time, for clips of variable rate; without it frames are 1 / rate
+        apart.
         """
         frame = frame if self._info is None else to_bt709(frame, self._info)
         picture = analysis_picture(frame, self._size)
@@ -95,7 +102,8 @@ class TemporalScorer:
         try:
             if self.frames < 2:
                 raise BadInputError(
-                    f"a temporal score needs at least two frames, this clip has {self.frames or 'none'}"
+                    "a temporal score needs at least two frames, this clip has "
+                    f"{self.frames or 'none'}"
                 )
             self._submit(1)
             while self._waiting:
@@ -120,7 +128,9 @@ class TemporalScorer:
             first, second = (np.stack(pictures) for pictures in zip(*self._batch, strict=True))
             self._batch.clear()
             self._waiting.append(self._pool.submit(measure_pairs, first, second, self._backend))
-        while self._waiting and (self._waiting[0].done() or len(self._waiting) * self._backend.batch > WAITING_PAIRS):
+        while self._waiting and (
+            self._waiting[0].done() or len(self._waiting) * self._backend.batch > WAITING_PAIRS
+        ):
             self._collect()
 
     def _collect(self) -> None:
@@ -128,7 +138,9 @@ class TemporalScorer:
             self._fold.update(measures, self._intervals.popleft())
 
 
-def score_frames(frames, info: VideoInfo | tuple[int, int], backend=None, rate=None) -> TemporalReport:
+def score_frames(
+    frames, info: VideoInfo | tuple[int, int], backend=None, rate=None
+) -> TemporalReport:
     """Score an iterable of (H, W, 3) arrays; see TemporalScorer."""
     with TemporalScorer(info, backend, rate) as scorer:
         for frame in frames:

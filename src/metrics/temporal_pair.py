@@ -1,7 +1,7 @@
 """What the temporal score takes from one pair of frames; everything here is at the analysis size.
 
-The analysis size has the clip's proportions and the area of 360x240, so that a clip scores the same at any
-resolution. Lengths are in frame diagonals, which makes them comparable between proportions.
+The analysis size has the clip's proportions and the area of 360x240, so that a clip scores the same
+at any resolution. Lengths are in frame diagonals, which makes them comparable between proportions.
 """
 
 from dataclasses import dataclass
@@ -20,27 +20,36 @@ BLOCK = 15
 """Side of a block in analysis pixels: 24x16 blocks on 3:2."""
 
 DUPLICATE_MEAN, DUPLICATE_BLOCK = 0.4, 1.5
-"""Grey levels of mean difference, over the frame and in the worst block, under which a pair is a duplicate."""
+"""Grey levels of mean difference, over the frame and in the worst block, under which a pair is a
+duplicate.
+"""
 
 FLAT = 4
-"""Levels (of 255) that the pixels of one colour may differ by: what coding leaves of a plain ground."""
+"""Levels (of 255) that the pixels of one colour may differ by: what coding leaves of a plain
+ground.
+"""
 
 UNEXPLAINED_ERROR = 10.0
-"""Grey levels of difference along the flow above which a pixel without a trusted flow counts as unexplained."""
+"""Grey levels of difference along the flow above which a pixel without a trusted flow counts as
+unexplained.
+"""
 
 
 @dataclass(frozen=True)
 class PairMeasures:
     """One pair of neighbouring frames.
 
-    velocity: (R, C, 2) float32, block means of the flow, diagonals a frame. magnitude: (R, C), of its length.
-    Both are means over the pixels whose forward and backward flow agree, since elsewhere (a clear sky, a covered
-    background) the flow is arbitrary; trusted: (R, C) in [0, 1], their share in the block.
-    unexplained: share of pixels that stay in the frame, where the flows disagree and the pictures do too, so that
-    something appeared, vanished or broke.
-    warping_error: mean |first - warped second| where visible, grey levels. noise: the same error in the calmest
-    quarter of the blocks. visible: share of pixels not occluded. brightness: log of the ratio of mean
-    brightness along the flow. difference: mean |first - second|. fastest: mean of the top 5 % of flow, diagonals.
+    velocity: (R, C, 2) float32, block means of the flow, diagonals a frame. magnitude: (R, C), of
+    its length.
+    Both are means over the pixels whose forward and backward flow agree, since elsewhere (a clear
+    sky, a covered background) the flow is arbitrary; trusted: (R, C) in [0, 1], their share in the
+    block.
+    unexplained: share of pixels that stay in the frame, where the flows disagree and the pictures
+    do too, so that something appeared, vanished or broke.
+    warping_error: mean |first - warped second| where visible, grey levels. noise: the same error in
+    the calmest quarter of the blocks. visible: share of pixels not occluded. brightness: log of the
+    ratio of mean brightness along the flow. difference: mean |first - second|. fastest: mean of the
+    top 5 % of flow, diagonals.
     """
 
     velocity: np.ndarray
@@ -81,33 +90,52 @@ def analysis_picture(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def is_flat(frame: np.ndarray) -> bool:
-    """Whether a frame (H, W, 3) uint8 or uint16 is one colour, up to FLAT levels of coding noise in each channel."""
+    """Whether a frame (H, W, 3) uint8 or uint16 is one colour, up to FLAT levels of coding noise in
+    each channel.
+    """
     levels = FLAT * (257 if frame.dtype == np.uint16 else 1)
-    return bool((np.ptp(frame.reshape(-1, frame.shape[-1] if frame.ndim == 3 else 1), axis=0) <= levels).all())
+    return bool(
+        (
+            np.ptp(frame.reshape(-1, frame.shape[-1] if frame.ndim == 3 else 1), axis=0) <= levels
+        ).all()
+    )
 
 
 def blocks(values: np.ndarray) -> np.ndarray:
-    """Means over blocks of about 15x15 pixels: (H, W) or (H, W, C) float32 -> (R, C) or (R, C, ...)."""
+    """Means over blocks of about 15x15 pixels: (H, W) or (H, W, C) float32 -> (R, C) or (R, C,
+    ...).
+    """
     height, width = values.shape[:2]
     grid = (max(2, round(width / BLOCK)), max(2, round(height / BLOCK)))
     return cv2.resize(values, grid, interpolation=cv2.INTER_AREA)
 
 
 def block_difference(first: np.ndarray, second: np.ndarray) -> float:
-    """Mean |difference| in the block where it is largest, grey levels, of two (h, w) uint8 pictures."""
+    """Mean |difference| in the block where it is largest, grey levels, of two (h, w) uint8
+    pictures.
+    """
     return float(blocks(cv2.absdiff(first, second).astype(np.float32)).max())
 
 
-def measure_pairs(first: np.ndarray, second: np.ndarray, backend: FlowBackend) -> list[PairMeasures]:
-    """(N, h, w) uint8 grey, twice -> N measures. The backward flow only marks occlusion: half size is enough."""
+def measure_pairs(
+    first: np.ndarray, second: np.ndarray, backend: FlowBackend
+) -> list[PairMeasures]:
+    """(N, h, w) uint8 grey, twice -> N measures. The backward flow only marks occlusion: half size
+    is enough.
+    """
     forward = backend.flow(first, second)
-    halves = [np.stack([cv2.resize(x, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for x in stack])
+    halves = [np.stack([cv2.resize(x, None, fx=0.5, fy=0.5,
+                                   interpolation=cv2.INTER_AREA) for x in stack])
               for stack in (second, first)]  # fmt: skip
     backward = backend.flow(*halves)
-    return [_measure(a, b, f, w) for a, b, f, w in zip(first, second, forward, backward, strict=True)]
+    return [
+        _measure(a, b, f, w) for a, b, f, w in zip(first, second, forward, backward, strict=True)
+    ]
 
 
-def _measure(first: np.ndarray, second: np.ndarray, flow: np.ndarray, half_backward: np.ndarray) -> PairMeasures:
+def _measure(
+    first: np.ndarray, second: np.ndarray, flow: np.ndarray, half_backward: np.ndarray
+) -> PairMeasures:
     height, width = first.shape
     diagonal = float(np.hypot(height, width))
     backward = cv2.resize(half_backward, (width, height), interpolation=cv2.INTER_LINEAR) * 2
@@ -133,7 +161,9 @@ def _measure(first: np.ndarray, second: np.ndarray, flow: np.ndarray, half_backw
         difference=float(difference.mean()),
         histogram=histogram_distance(first, second),
         fastest=_top(length, 0.05) / diagonal,
-        duplicate=bool(difference.mean() < DUPLICATE_MEAN and block_difference(first, second) < DUPLICATE_BLOCK),
+        duplicate=bool(
+            difference.mean() < DUPLICATE_MEAN and block_difference(first, second) < DUPLICATE_BLOCK
+        ),
         cut=is_cut(first, float(error.mean()), share),
     )
 

@@ -8,7 +8,9 @@ from src.metrics.temporal_score import ACCEPTED_FROM
 
 
 def plot_curves(reports: dict[str, TemporalReport], path: Path) -> None:
-    """One line a clip, the limit, and a mark at each worst moment. Raises BadInputError or OutputError."""
+    """One line a clip, the limit, and a mark at each worst moment. Raises BadInputError or
+    OutputError.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -34,6 +36,8 @@ def _save(figure, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path)
     except ValueError:
-        raise BadInputError(f"{path} is no picture that can be drawn; end it in .png, .svg or .pdf") from None
+        raise BadInputError(
+            f"{path} is no picture that can be drawn; end it in .png, .svg or .pdf"
+        ) from None
     except OSError as error:
         raise OutputError(f"the plot {path} cannot be written: {error.strerror}") from None

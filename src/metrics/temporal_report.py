@@ -1,4 +1,6 @@
-"""What is said about a clip's temporal consistency: a frozen record that goes into manifests, logs and tables."""
+"""What is said about a clip's temporal consistency: a frozen record that goes into manifests, logs
+and tables.
+"""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -10,8 +12,8 @@ Cause = Literal["none", "cut", "flicker", "stutter", "freeze", "jitter", "noise"
 class WorstMoment:
     """Where the clip is least consistent.
 
-    frames: numbers (from 0) of the first and last frame of the moment. cause: "none" where nothing is amiss;
-    "glitch" is something that appears, vanishes or breaks from one frame to the next.
+    frames: numbers (from 0) of the first and last frame of the moment. cause: "none" where nothing
+    is amiss; "glitch" is something that appears, vanishes or breaks from one frame to the next.
     """
 
     frames: tuple[int, int]
@@ -22,14 +24,16 @@ class WorstMoment:
 class TemporalReport:
     """The temporal consistency of one clip.
 
-    score: (0, 1], 1 is perfectly smooth. accepted: score >= 0.6 and not flat. flat: every frame has one colour, so
-    that there is no picture whose consistency could be judged. static: nothing moves in the whole clip, so the
-    score says nothing about motion. version: of the metric; scores of different versions do not compare.
-    frames: how many were scored. warping_error: mean grey-level difference (0 to 255) between a frame and the
-    next one brought back along the flow, where not occluded. duplicate_fraction: share of pairs that show one
-    picture twice. dynamic_degree: mean length of the fastest 5 % of the flow, in pixels a frame of a clip whose
-    shorter side is 256 (VBench calls a clip dynamic above 6). flicker: VBench's temporal flickering, (255 - mean
-    |difference of neighbours|) / 255: 1 is none. curve: local score of each pair of frames, frames - 1 values.
+    score: (0, 1], 1 is perfectly smooth. accepted: score >= 0.6 and not flat. flat: every frame has
+    one colour, so that there is no picture whose consistency could be judged. static: nothing moves
+    in the whole clip, so the score says nothing about motion. version: of the metric; scores of
+    different versions do not compare.
+    frames: how many were scored. warping_error: mean grey-level difference (0 to 255) between a
+    frame and the next one brought back along the flow, where not occluded. duplicate_fraction:
+    share of pairs that show one picture twice. dynamic_degree: mean length of the fastest 5 % of
+    the flow, in pixels a frame of a clip whose shorter side is 256 (VBench calls a clip dynamic
+    above 6). flicker: VBench's temporal flickering, (255 - mean |difference of neighbours|) / 255:
+    1 is none. curve: local score of each pair of frames, frames - 1 values.
     """
 
     score: float
@@ -61,5 +65,8 @@ class TemporalReport:
         elif self.static:
             text += "; static: nothing moves in this clip"
         elif self.worst.cause != "none":
-            text += f"; worst at frames {self.worst.frames[0]}-{self.worst.frames[1]}: {self.worst.cause}"
+            text += (
+                f"; worst at frames {self.worst.frames[0]}-{self.worst.frames[1]}: "
+                f"{self.worst.cause}"
+            )
         return text

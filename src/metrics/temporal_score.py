@@ -1,20 +1,23 @@
-"""The temporal score: from the measures of all pairs to one number, the local curve and the worst moment.
+"""The temporal score: from the measures of all pairs to one number, the local curve and the worst
+moment.
 
-For each pair t of neighbouring frames, v_t(b) is the block-mean flow and m_t(b) the block-mean length of the flow,
-in frame diagonals a second, and w_t(b) the share of the block where forward and backward flow agree. What smooth
-motion does not explain is
+For each pair t of neighbouring frames, v_t(b) is the block-mean flow and m_t(b) the block-mean
+length of the flow, in frame diagonals a second, and w_t(b) the share of the block where forward and
+backward flow agree. What smooth motion does not explain is
 
-    r_t = v_t - (v_{t-1} + v_{t+1}) / 2               neighbours weighted by time where the rate varies; the
-                                                      flow's own noise is taken off the mean of |r|^2
-    V   = 2/3 mean w |r|^2 / (mean w m^2 + M0^2)      w the least of the three; 2/3: the variance of white motion
+    r_t = v_t - (v_{t-1} + v_{t+1}) / 2               neighbours weighted by time where the rate
+                                                      varies; the flow's own noise is taken off the
+    mean of |r|^2 V   = 2/3 mean w |r|^2 / (mean w m^2 + M0^2)      w the least of the three; 2/3:
+    the variance of white motion
 
 Five terms say how near a clip is to the limit of what is acceptable, which is 1:
 
     motion    max(V over the clip / V0, V over the worst WINDOW residuals / VPEAK0)
-    event     largest ((x_t - x') / (E0 + x'))^2: x_t the unexplained share of a pair, x' its neighbours' median
-    disorder  mean unexplained share / X0
-    noise     (difference along the flow in the calmest quarter of the blocks, median over the clip / N0)^2
-    light     (root mean square of the change of brightness along the flow that neighbours do not explain / L0)^2
+    event     largest ((x_t - x') / (E0 + x'))^2: x_t the unexplained share of a pair, x' its
+    neighbours' median disorder  mean unexplained share / X0
+    noise     (difference along the flow in the calmest quarter of the blocks, median over the clip
+    / N0)^2 light     (root mean square of the change of brightness along the flow that neighbours
+    do not explain / L0)^2
 
 and the worst decides: score = 0.6 ** max(terms), so that 0.6 is the limit whatever is wrong.
 """
@@ -32,12 +35,15 @@ from src.metrics.temporal_worst import worst_moment
 VERSION = "1"
 ACCEPTED_FROM = 0.6
 M0 = 0.01
-"""Diagonals a second: below this speed, residual motion is measured against M0, not against the motion."""
+"""Diagonals a second: below this speed, residual motion is measured against M0, not against the
+motion.
+"""
 V0 = 0.06
 VPEAK0 = 0.25
 FLOW_NOISE = 0.06 / 433
-"""Diagonals a frame: what the flow itself cannot resolve, 0.06 pixels of 360x240; at a high frame rate it would
-otherwise be taken for jitter, since the motion between two frames becomes small."""
+"""Diagonals a frame: what the flow itself cannot resolve, 0.06 pixels of 360x240; at a high frame
+rate it would otherwise be taken for jitter, since the motion between two frames becomes small.
+"""
 WINDOW = 6
 E0 = 0.02
 NEIGHBOURS = 9
@@ -46,7 +52,9 @@ X0 = 0.3
 N0 = 3.5
 L0 = 0.025
 STATIC_DRIFT = 3.0
-"""Grey levels by which the worst block of the worst frame may leave the first frame in a static clip."""
+"""Grey levels by which the worst block of the worst frame may leave the first frame in a static
+clip.
+"""
 
 
 @dataclass
@@ -65,12 +73,23 @@ class _Pairs:
     cut: list[bool] = field(default_factory=list)
 
 
-_AS_MEASURED = ("unexplained", "noise", "brightness", "warping_error", "difference", "fastest", "duplicate", "cut")
+_AS_MEASURED = (
+    "unexplained",
+    "noise",
+    "brightness",
+    "warping_error",
+    "difference",
+    "fastest",
+    "duplicate",
+    "cut",
+)
 
 
 @dataclass(frozen=True)
 class _Motion:
-    """One pair's motion: velocity (R, C, 2) and speed (R, C) a second, trust (R, C), the time of its middle."""
+    """One pair's motion: velocity (R, C, 2) and speed (R, C) a second, trust (R, C), the time of
+    its middle.
+    """
 
     velocity: np.ndarray
     speed: np.ndarray
@@ -79,14 +98,17 @@ class _Motion:
     seconds: float
 
 
-def _unexplained(before: _Motion | None, now: _Motion, after: _Motion | None) -> tuple[float, float]:
+def _unexplained(
+    before: _Motion | None, now: _Motion, after: _Motion | None
+) -> tuple[float, float]:
     """mean w |r|^2 and mean w m^2 over the blocks; at an end of the clip one neighbour is None."""
     beside = [motion for motion in (before, after) if motion is not None]
     trust = np.minimum.reduce([now.trusted, *(motion.trusted for motion in beside)])
     scale = 1.0
     expected = now.velocity
     if len(beside) == 1:
-        expected, scale = beside[0].velocity, 0.75  # the same mean for white motion as with two neighbours
+        # the same mean for white motion as with two neighbours
+        expected, scale = beside[0].velocity, 0.75
     elif before is not None and after is not None:
         weight = (now.time - before.time) / (after.time - before.time)
         expected = (1 - weight) * before.velocity + weight * after.velocity
@@ -108,10 +130,16 @@ class ScoreFold:
             getattr(self._pairs, name).append(getattr(measures, name))
         per_second = np.float32(1 / seconds)
         velocity, speed = measures.velocity * per_second, measures.magnitude * per_second
-        self._recent.append(_Motion(velocity, speed, measures.trusted, self._clock + seconds / 2, seconds))
+        self._recent.append(
+            _Motion(velocity, speed, measures.trusted, self._clock + seconds / 2, seconds)
+        )
         self._clock += seconds
         if len(self._recent) >= 2:
-            self._settle(self._recent[-3] if len(self._recent) > 2 else None, self._recent[-2], self._recent[-1])
+            self._settle(
+                self._recent[-3] if len(self._recent) > 2 else None,
+                self._recent[-2],
+                self._recent[-1],
+            )
         del self._recent[:-2]
 
     def _settle(self, before: _Motion | None, now: _Motion, after: _Motion | None) -> None:
@@ -120,12 +148,16 @@ class ScoreFold:
         self._pairs.motion.append(motion)
 
     def finish(self, shape: tuple[int, int], drift: float, flat: bool = False) -> TemporalReport:
-        """The report of at least one pair; shape: (h, w) of the analysis picture, drift: see STATIC_DRIFT.
+        """The report of at least one pair; shape: (h, w) of the analysis picture, drift: see
+        STATIC_DRIFT.
 
-        flat: no frame shows anything; such a clip is never accepted. Raises NotFiniteError where a measure is none.
+        flat: no frame shows anything; such a clip is never accepted. Raises NotFiniteError where a
+        measure is none.
         """
         self._settle(self._recent[-2] if len(self._recent) > 1 else None, self._recent[-1], None)
-        p = {name: np.asarray(values, dtype=np.float64) for name, values in vars(self._pairs).items()}
+        p = {
+            name: np.asarray(values, dtype=np.float64) for name, values in vars(self._pairs).items()
+        }
         p["light"] = _light(p["brightness"])
         local = local_terms(p)
         _check_finite(p, local)
@@ -140,7 +172,9 @@ class ScoreFold:
             frames=len(curve) + 1,
             warping_error=round(float(p["warping_error"].mean()), 3),
             duplicate_fraction=round(float(p["duplicate"].mean()), 4),
-            dynamic_degree=round(float(p["fastest"].mean() * np.hypot(*shape) / min(shape) * 256), 3),
+            dynamic_degree=round(
+                float(p["fastest"].mean() * np.hypot(*shape) / min(shape) * 256), 3
+            ),
             flicker=round(1 - float(p["difference"].mean()) / 255, 4),
             curve=tuple(round(float(x), 4) for x in curve),
             worst=worst_moment(p, curve, local, static, accepted),
@@ -154,7 +188,8 @@ def _check_finite(p: dict[str, np.ndarray], local: dict[str, np.ndarray]) -> Non
         if len(wrong):
             pair = int(wrong[0])
             raise NotFiniteError(
-                f"the temporal score's {name} of frames {pair}-{pair + 1} is not finite; likely frames that are damaged"
+                f"the temporal score's {name} of frames {pair}-{pair + 1} is not finite; likely "
+                "frames that are damaged"
             )
 
 
@@ -178,13 +213,17 @@ def _ratio(residual: np.ndarray, motion: np.ndarray) -> np.ndarray:
 
 
 def _event(unexplained: np.ndarray) -> np.ndarray:
-    """How far the unexplained share of each pair stands above what is usual around it, squared, (F - 1,)."""
+    """How far the unexplained share of each pair stands above what is usual around it, squared, (F
+    - 1,).
+    """
     usual = np.median(_around(unexplained, NEIGHBOURS), axis=1)
     return np.square(np.maximum(unexplained - usual, 0) / (E0 + usual))
 
 
 def clip_terms(p: dict[str, np.ndarray]) -> dict[str, float]:
-    """The terms over the whole clip, by name; p holds an array (F - 1,) for each field of a pair, and light."""
+    """The terms over the whole clip, by name; p holds an array (F - 1,) for each field of a pair,
+    and light.
+    """
     local = local_terms(p)
     whole = float(_ratio(p["residual"].mean(), p["motion"].mean())) / V0
     return {

@@ -9,7 +9,9 @@ FREEZE_RUN = 5
 FINE_FROM = 0.85
 """Local score from which nothing is amiss."""
 FLICKER_STEP, FLICKER_COUNT = 0.025, 4
-"""Unexplained changes of light of this size, so many of them in the window, are flicker in a clear picture."""
+"""Unexplained changes of light of this size, so many of them in the window, are flicker in a clear
+picture.
+"""
 CLEAR = 0.15
 """Unexplained share of the picture up to which motion is still followed."""
 _REACH = 3
@@ -25,9 +27,14 @@ _BY_TERM: dict[str, Cause] = {
 
 
 def worst_moment(
-    p: dict[str, np.ndarray], curve: np.ndarray, terms: dict[str, np.ndarray], static: bool, accepted: bool
+    p: dict[str, np.ndarray],
+    curve: np.ndarray,
+    terms: dict[str, np.ndarray],
+    static: bool,
+    accepted: bool,
 ) -> WorstMoment:
-    """The moment and its cause, from the scalars of all pairs, the local curve and its terms, (F - 1,) each.
+    """The moment and its cause, from the scalars of all pairs, the local curve and its terms, (F -
+    1,) each.
 
     A rejected clip always has a cause, also where the fault is small everywhere and only adds up.
     """
@@ -44,7 +51,9 @@ def worst_moment(
 
 
 def _explained(p: dict[str, np.ndarray], window: slice, pair: int, leading: Cause) -> WorstMoment:
-    """Cuts and repeated frames leave traces of their own; otherwise the leading term names the cause."""
+    """Cuts and repeated frames leave traces of their own; otherwise the leading term names the
+    cause.
+    """
     run = _duplicate_run(p["duplicate"].astype(bool), window)
     steps = np.abs(p["light"][window]) > FLICKER_STEP
     if steps.sum() >= FLICKER_COUNT and np.median(p["unexplained"][window]) < CLEAR:
@@ -60,7 +69,9 @@ def _explained(p: dict[str, np.ndarray], window: slice, pair: int, leading: Caus
 
 
 def _duplicate_run(duplicate: np.ndarray, window: slice) -> tuple[int, int] | None:
-    """First and last frame of the longest run of duplicate pairs that touches the window, None without one."""
+    """First and last frame of the longest run of duplicate pairs that touches the window, None
+    without one.
+    """
     edges = np.flatnonzero(np.diff(np.concatenate([[False], duplicate, [False]]).astype(int)))
     runs = [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
     touching = [run for run in runs if run[0] < window.stop and run[1] > window.start]

@@ -1,7 +1,7 @@
 """Dual TV-L1 optical flow: what a backend is, and which one to take.
 
-The method is Zach, Pock, Bischof, "A duality based approach for realtime TV-L1 optical flow" (DAGM 2007), in
-the form OpenCV contrib gives it. Three backends compute the same thing:
+The method is Zach, Pock, Bischof, "A duality based approach for realtime TV-L1 optical flow" (DAGM
+2007), in the form OpenCV contrib gives it. Three backends compute the same thing:
 
     opencv   OpenCV contrib's own class, the reference
     numba    fused loops compiled for the CPU, one pair of frames a core
@@ -24,8 +24,8 @@ BACKENDS = ("opencv", "numba", "torch")
 class FlowBackend(Protocol):
     """Computes flow for independent pairs.
 
-    name: one of BACKENDS. batch: pairs worth handing over in one call. workers: calls worth making at once,
-    from as many threads.
+    name: one of BACKENDS. batch: pairs worth handing over in one call. workers: calls worth making
+    at once, from as many threads.
     """
 
     name: str
@@ -33,7 +33,9 @@ class FlowBackend(Protocol):
     workers: int
 
     def flow(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """(N, H, W) uint8, twice -> (N, H, W, 2) float32: (dx, dy) pixels with first(x) = second(x + flow)."""
+        """(N, H, W) uint8, twice -> (N, H, W, 2) float32: (dx, dy) pixels with first(x) = second(x
+        + flow).
+        """
         ...
 
 
@@ -66,4 +68,6 @@ def flow_backend(name: str = "auto", params: TVL1Params | None = None) -> FlowBa
         from src.motion.tvl1_torch import TorchFlow
 
         return TorchFlow(params)
-    raise BadInputError(f"there is no optical flow backend {name!r}; take auto, {', '.join(BACKENDS)}")
+    raise BadInputError(
+        f"there is no optical flow backend {name!r}; take auto, {', '.join(BACKENDS)}"
+    )

@@ -1,9 +1,11 @@
 """The compiled inner loops of Dual TV-L1, for one pyramid level of one pair of frames.
 
-One sweep over the rows does a whole iteration: row y of the flow is updated from the dual field of the
-iteration before, then row y - 1 of the dual field from the flow rows y - 1 and y, while both are in cache.
-The loops run without the interpreter lock and start no threads of their own: pairs of frames are independent,
-so the caller keeps all cores busy with one pair a thread, and no threading layer has to be shared or locked.
+One sweep over the rows does a whole iteration: row y of the flow is updated from the dual field of
+the iteration before, then row y - 1 of the dual field from the flow rows y - 1 and y, while both
+are in cache.
+The loops run without the interpreter lock and start no threads of their own: pairs of frames are
+independent, so the caller keeps all cores busy with one pair a thread, and no threading layer has
+to be shared or locked.
 """
 
 import os
@@ -18,7 +20,9 @@ def _writable_cache() -> None:
     beside = Path(__file__).parent / "__pycache__"
     place = beside if beside.exists() else beside.parent
     if "NUMBA_CACHE_DIR" not in os.environ and not os.access(place, os.W_OK):
-        os.environ["NUMBA_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / f"newsreel-numba-{os.getuid()}")
+        os.environ["NUMBA_CACHE_DIR"] = str(
+            Path(tempfile.gettempdir()) / f"newsreel-numba-{os.getuid()}"
+        )
 
 
 _writable_cache()
@@ -44,7 +48,12 @@ def _cubic(t):
 @_compiled
 def _sample_row(image, y, x, w, c):
     """Four neighbours of channel c in row y, weighted; x is the second of them."""
-    return w[0] * image[y, x - 1, c] + w[1] * image[y, x, c] + w[2] * image[y, x + 1, c] + w[3] * image[y, x + 2, c]
+    return (
+        w[0] * image[y, x - 1, c]
+        + w[1] * image[y, x, c]
+        + w[2] * image[y, x + 1, c]
+        + w[3] * image[y, x + 2, c]
+    )
 
 
 @_compiled
@@ -72,7 +81,9 @@ def _sample_border(image, y, x, wy, wx, c):
 
 @_compiled
 def _sample(image, fy, fx):
-    """The three channels of image (H, W, 3) at the position (fy, fx), bicubic with a zero border."""
+    """The three channels of image (H, W, 3) at the position (fy, fx),
+    bicubic with a zero border.
+    """
     y, x = int(np.floor(fy)), int(np.floor(fx))
     wy, wx = _cubic(fy - np.float32(y)), _cubic(fx - np.float32(x))
     if 1 <= y < image.shape[0] - 2 and 1 <= x < image.shape[1] - 2:
@@ -92,7 +103,8 @@ def _sample(image, fy, fx):
 def _linearise(I0, I1, u1, u2, Ix, Iy, inverse, rho):
     """Warp I1 and its gradient by u and linearise the brightness constancy around it.
 
-    Fills Ix, Iy (warped gradient), inverse (1 / |gradient|^2) and rho (the constant part of the residual).
+    Fills Ix, Iy (warped gradient), inverse (1 / |gradient|^2) and rho (the constant part of the
+    residual).
     I1 carries three values a pixel: the picture, its x and its y derivative, shape (H, W, 3).
     """
     H, W = I0.shape
@@ -148,7 +160,9 @@ def _dual_row(y, below, u1, u2, p, taut):
 
 @_compiled
 def _iterate(u1, u2, Ix, Iy, inverse, rho, p, l_t, theta, taut):
-    """One fused iteration over all rows; returns sum |du|^2. p is (4, H + 1, W + 1), its margins zero."""
+    """One fused iteration over all rows; returns sum |du|^2. p is (4, H + 1, W + 1), its margins
+    zero.
+    """
     H = u1.shape[0]
     change = np.float32(0)
     for y in range(H):
@@ -175,10 +189,11 @@ def _with_gradient(image):
 
 @_compiled
 def solve_level(I0, I1, u1, u2, l_t, theta, taut, warps, iterations, threshold):
-    """Refine u1, u2 (H, W) float32 in place for one pyramid level; returns the number of iterations run.
+    """Refine u1, u2 (H, W) float32 in place for one pyramid level; returns the number of iterations
+    run.
 
-    I0, I1: (H, W) float32 in [0, 255]. An inner loop stops when sum |du|^2 <= threshold. The dual field starts
-    at zero and is kept from warp to warp, as OpenCV does.
+    I0, I1: (H, W) float32 in [0, 255]. An inner loop stops when sum |du|^2 <= threshold. The dual
+    field starts at zero and is kept from warp to warp, as OpenCV does.
     """
     H, W = I0.shape
     graded = _with_gradient(I1)

@@ -14,14 +14,18 @@ _f = np.float32
 
 
 class NumbaFlow:
-    """Pairs are spread over the cores, one thread each; the kernel itself is single-threaded and re-entrant."""
+    """Pairs are spread over the cores, one thread each; the kernel itself is single-threaded and
+    re-entrant.
+    """
 
     name = "numba"
     batch = 1
 
     def __init__(self, params: TVL1Params) -> None:
         if params.median > 1:
-            raise BadInputError("the numba backend has no median filter between iterations; set median to 1")
+            raise BadInputError(
+                "the numba backend has no median filter between iterations; set median to 1"
+            )
         self.params = params
         self.workers = core_count()
 
@@ -34,11 +38,15 @@ class NumbaFlow:
             return np.stack(list(pool.map(self._pair, first, second)))
 
     def _pyramid(self, image: np.ndarray) -> list[np.ndarray]:
-        """Levels (H, W) float32, finest first; half-pixel bilinear without antialiasing, as OpenCV makes them."""
+        """Levels (H, W) float32, finest first; half-pixel bilinear without antialiasing, as OpenCV
+        makes them.
+        """
         levels: list[np.ndarray] = [image.astype(np.float32)]
         for _ in level_sizes(image.shape[0], image.shape[1], self.params)[1:]:
             step = self.params.scale_step
-            levels.append(cv2.resize(levels[-1], None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR))
+            levels.append(
+                cv2.resize(levels[-1], None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)
+            )
         return levels
 
     def _pair(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -52,5 +60,7 @@ class NumbaFlow:
                 u1, u2 = (cv2.resize(u, (W, H)) / _f(p.scale_step) for u in (u1, u2))
             l_t, taut = _f(p.smoothness * p.theta), _f(p.tau / p.theta)
             threshold = _f(p.epsilon**2 * H * W)
-            solve_level(I0, I1, u1, u2, l_t, _f(p.theta), taut, p.warps, p.outer * p.inner, threshold)
+            solve_level(
+                I0, I1, u1, u2, l_t, _f(p.theta), taut, p.warps, p.outer * p.inner, threshold
+            )
         return np.stack([u1, u2], axis=-1)

@@ -35,7 +35,9 @@ class OpenCVFlow:
 
     def __init__(self, params: TVL1Params) -> None:
         if not hasattr(cv2, "optflow"):
-            raise BadInputError("the opencv backend needs opencv-contrib-python, only opencv-python is installed")
+            raise BadInputError(
+                "the opencv backend needs opencv-contrib-python, only opencv-python is installed"
+            )
         self.params = params
         self.workers = core_count()
         self._local = threading.local()

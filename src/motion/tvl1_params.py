@@ -1,4 +1,6 @@
-"""What every backend of the optical flow shares: the parameters, the check of its input, the pyramid's sizes."""
+"""What every backend of the optical flow shares: the parameters, the check of its input, the
+pyramid's sizes.
+"""
 
 from dataclasses import dataclass
 
@@ -14,14 +16,15 @@ SMALLEST_LEVEL = 16
 class TVL1Params:
     """OpenCV's defaults, except where a field says otherwise.
 
-    tau: step of the dual ascent. smoothness: lambda, weight of the data term. theta: coupling of the two steps.
-    scales: pyramid levels at most; OpenCV's 5 lose motion beyond about 8 pixels a frame, 10 follow 30 and cost
-    less, because the coarse levels start the fine ones near their end.
+    tau: step of the dual ascent. smoothness: lambda, weight of the data term. theta: coupling of
+    the two steps. scales: pyramid levels at most; OpenCV's 5 lose motion beyond about 8 pixels a
+    frame, 10 follow 30 and cost less, because the coarse levels start the fine ones near their end.
     scale_step: size of a level against the one below it. warps: linearisations a level.
-    epsilon: a pair is finished on a level when the root mean square update falls under this many pixels.
+    epsilon: a pair is finished on a level when the root mean square update falls under this many
+    pixels.
     outer, inner: iterations at most, outer x inner a warp.
-    median: side of OpenCV's median filter between outer iterations; 1 (none) moves the flow by about 0.005 px
-    and saves a third of the time.
+    median: side of OpenCV's median filter between outer iterations; 1 (none) moves the flow by
+    about 0.005 px and saves a third of the time.
     """
 
     tau: float = 0.25
@@ -37,18 +40,30 @@ class TVL1Params:
 
 
 def check_pairs(first: np.ndarray, second: np.ndarray) -> None:
-    """Raise BadInputError unless both are (N, H, W) uint8 of one shape with at least 16 pixels a side."""
-    if first.shape != second.shape or first.ndim != 3 or first.dtype != np.uint8 or second.dtype != np.uint8:
+    """Raise BadInputError unless both are (N, H, W) uint8 of one shape with at least 16 pixels a
+    side.
+    """
+    if (
+        first.shape != second.shape
+        or first.ndim != 3
+        or first.dtype != np.uint8
+        or second.dtype != np.uint8
+    ):
         raise BadInputError(
-            f"optical flow needs two (N, H, W) uint8 stacks of one shape, not {first.dtype} {first.shape} "
+            f"optical flow needs two (N, H, W) uint8 stacks of one shape, not {first.dtype} "
+            f"{first.shape} "
             f"and {second.dtype} {second.shape}"
         )
     if min(first.shape[1:]) < SMALLEST_LEVEL:
-        raise BadInputError(f"optical flow needs pictures of at least 16x16, not {first.shape[2]}x{first.shape[1]}")
+        raise BadInputError(
+            f"optical flow needs pictures of at least 16x16, not {first.shape[2]}x{first.shape[1]}"
+        )
 
 
 def level_sizes(height: int, width: int, params: TVL1Params) -> list[tuple[int, int]]:
-    """Sizes (H, W) of the pyramid, finest first: each is the rounded scale_step of the one before."""
+    """Sizes (H, W) of the pyramid, finest first: each is the rounded scale_step of the
+    one before.
+    """
     sizes = [(height, width)]
     while len(sizes) < params.scales:
         height, width = sizes[-1]

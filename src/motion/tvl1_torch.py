@@ -1,7 +1,8 @@
 """Dual TV-L1 as batched tensors, for CUDA: all pairs advance together, finished ones are masked.
 
-The symbols are those of Zach et al.: u the flow, p the dual field, rho the linearised residual. Tensors are
-(N, H, W) for pictures and (N, 2, H, W) for u; p is (N, 2, 2, H, W): flow component, derivative direction.
+The symbols are those of Zach et al.: u the flow, p the dual field, rho the linearised residual.
+Tensors are (N, H, W) for pictures and (N, 2, H, W) for u; p is (N, 2, 2, H, W): flow component,
+derivative direction.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,9 @@ from src.motion.tvl1_params import TVL1Params, check_pairs, level_sizes
 
 
 def _resize_axis(x: torch.Tensor, size: int, scale: float, dim: int) -> torch.Tensor:
-    """Half-pixel bilinear resampling of one axis; `scale` is input pixels an output pixel, ends repeated."""
+    """Half-pixel bilinear resampling of one axis; `scale` is input pixels an output pixel, ends
+    repeated.
+    """
     at = (torch.arange(size, device=x.device, dtype=x.dtype) + 0.5) * scale - 0.5
     at = at.clamp(0, x.shape[dim] - 1)
     low = at.floor().long()
@@ -33,7 +36,9 @@ def _resize(x: torch.Tensor, size: tuple[int, int], scales: tuple[float, float])
 
 
 def _with_gradient(image: torch.Tensor) -> torch.Tensor:
-    """(N, H, W) -> (N, 3, H, W): the picture and its centred differences, the border pixel repeated."""
+    """(N, H, W) -> (N, 3, H, W): the picture and its centred differences, the border pixel
+    repeated.
+    """
     padded = F.pad(image[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
     dx = 0.5 * (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2])
     dy = 0.5 * (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1])
@@ -45,7 +50,9 @@ def _sample(image: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     H, W = image.shape[-2:]
     rows, columns = (torch.arange(side, device=u.device, dtype=u.dtype) for side in (H, W))
     y, x = torch.meshgrid(rows, columns, indexing="ij")
-    grid = torch.stack([(x + u[:, 0]) * (2 / (W - 1)) - 1, (y + u[:, 1]) * (2 / (H - 1)) - 1], dim=-1)
+    grid = torch.stack(
+        [(x + u[:, 0]) * (2 / (W - 1)) - 1, (y + u[:, 1]) * (2 / (H - 1)) - 1], dim=-1
+    )
     return F.grid_sample(image, grid, mode="bicubic", padding_mode="zeros", align_corners=True)
 
 
@@ -76,7 +83,9 @@ def _iterate(u, p, gradient, inverse, rho, active, l_t: float, theta: float, tau
 
 
 def _or_eager(compiled: Callable[..., Any]) -> Callable[..., Any]:
-    """The compiled iteration; where compiling fails, the plain one from then on, which gives the same flow."""
+    """The compiled iteration; where compiling fails, the plain one from then on, which gives the
+    same flow.
+    """
     chosen = [compiled]
 
     def iterate(*args: Any) -> Any:
@@ -87,7 +96,9 @@ def _or_eager(compiled: Callable[..., Any]) -> Callable[..., Any]:
         except Exception as error:
             if chosen[0] is _iterate:
                 raise
-            logger.warning(f"optical flow is not compiled here ({type(error).__name__}); it takes longer")
+            logger.warning(
+                f"optical flow is not compiled here ({type(error).__name__}); it takes longer"
+            )
             chosen[0] = _iterate
             return _iterate(*args)
 
@@ -97,10 +108,11 @@ def _or_eager(compiled: Callable[..., Any]) -> Callable[..., Any]:
 class TorchFlow:
     """Batched flow on `device`: CUDA where there is one, else the CPU.
 
-    The loop looks at the masks only every `check_every` iterations, since reading them stops the GPU's queue;
-    a finished pair is frozen from its own last iteration on all the same.
+    The loop looks at the masks only every `check_every` iterations, since reading them stops the
+    GPU's queue; a finished pair is frozen from its own last iteration on all the same.
 
-    dtype: what it computes in; float64 is the reference that the float32 of all backends is judged by.
+    dtype: what it computes in; float64 is the reference that the float32 of all backends is judged
+    by.
     """
 
     name = "torch"
@@ -115,7 +127,9 @@ class TorchFlow:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         if params.median > 1:
-            raise BadInputError("the torch backend has no median filter between iterations; set median to 1")
+            raise BadInputError(
+                "the torch backend has no median filter between iterations; set median to 1"
+            )
         self.params, self.dtype = params, dtype
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         on_cuda = self.device.type == "cuda"
@@ -127,7 +141,9 @@ class TorchFlow:
         """See FlowBackend.flow."""
         check_pairs(first, second)
         with torch.inference_mode():
-            u = self._solve(*(torch.from_numpy(x).to(self.device, self.dtype) for x in (first, second)))
+            u = self._solve(
+                *(torch.from_numpy(x).to(self.device, self.dtype) for x in (first, second))
+            )
             return u.permute(0, 2, 3, 1).contiguous().float().cpu().numpy()
 
     def _solve(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
@@ -149,8 +165,9 @@ class TorchFlow:
         """Refine u on one pyramid level; p starts at zero and is kept from warp to warp."""
         graded = _with_gradient(I1)
         p = u.new_zeros(len(u), 2, 2, *u.shape[-2:])
-        # grid_sample normalises positions and so misses pixel centres by a last digit, which at the zero border
-        # grows from warp to warp; taking its error at rest away keeps a still picture exactly still.
+        # grid_sample normalises positions and so misses pixel centres by a last digit, which at the
+        # zero border grows from warp to warp; taking its error at rest away keeps a still picture
+        # exactly still.
         error_at_rest = _sample(graded, torch.zeros_like(u)) - graded
         for _ in range(self.params.warps):
             warped = _sample(graded, u) - error_at_rest

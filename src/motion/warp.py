@@ -12,7 +12,8 @@ def _positions(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def warp(second: np.ndarray, flow: np.ndarray) -> np.ndarray:
-    """second (H, W) or (H, W, C) brought back to the first picture's place: out(x) = second(x + flow(x)).
+    """second (H, W) or (H, W, C) brought back to the first picture's place: out(x) = second(x +
+    flow(x)).
 
     Bicubic; outside the picture the border pixel is repeated. Keeps the dtype.
     """
@@ -28,8 +29,9 @@ def inside_mask(flow: np.ndarray) -> np.ndarray:
 def visible(forward: np.ndarray, backward: np.ndarray) -> np.ndarray:
     """(H, W) bool: pixels of the first picture that the second still shows.
 
-    A pixel is occluded where forward and backward flow (H, W, 2) do not cancel: |F + W(B)|^2 >= 0.01 (|F|^2 +
-    |W(B)|^2) + 0.5 (Sundaram, Brox, Keutzer, "Dense point trajectories", ECCV 2010), or where it left the frame.
+    A pixel is occluded where forward and backward flow (H, W, 2) do not cancel: |F + W(B)|^2 >=
+    0.01 (|F|^2 + |W(B)|^2) + 0.5 (Sundaram, Brox, Keutzer, "Dense point trajectories", ECCV 2010),
+    or where it left the frame.
     """
     x, y = _positions(forward)
     returned = cv2.remap(backward, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

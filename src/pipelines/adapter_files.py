@@ -26,8 +26,9 @@ ALPHA_KEYS = ("lora_alpha", "ss_network_alpha", "network_alpha", "alpha")
 
 @dataclass(frozen=True)
 class Scale:
-    """alpha for the whole file (None: as large as the rank), by pattern of module names, and whether it is divided by
-    the square root of the rank (rank-stabilised LoRA, arXiv:2312.03732)."""
+    """alpha for the whole file (None: as large as the rank), by pattern of module names, and
+    whether it is divided by the square root of the rank (rank-stabilised LoRA, arXiv:2312.03732).
+    """
 
     alpha: float | None = None
     patterns: dict[str, float] = field(default_factory=dict)
@@ -43,7 +44,8 @@ class Scale:
 
 @dataclass(frozen=True)
 class AdapterFile:
-    """path: the safetensors file. reference: what the plan keeps of it. pairs: its keys, by the module they are for.
+    """path: the safetensors file. reference: what the plan keeps of it. pairs: its keys, by the
+    module they are for.
 
     scale: what header or adapter_config.json say of alpha; alphas as tensors win.
     """
@@ -59,15 +61,17 @@ def read_adapter(
 ) -> AdapterFile:
     """Read `PATH` or `PATH=WEIGHT`. Raises MissingFileError or BadInputError with what is wrong.
 
-    base: folder of the model it will be used on; an adapter that does not fit its weights' headers is refused.
-    modules, family: of a transformer that lies in no folder.
+    base: folder of the model it will be used on; an adapter that does not fit its weights' headers
+    is refused. modules, family: of a transformer that lies in no folder.
     """
     location, weight = split_weight(text)
     path = find_file(Path(location))
     if weight == 0:
         raise BadInputError(f"--lora {text}: with weight 0 it would change nothing; leave it away")
     tensors = read_tensor_file(path)
-    if not tensors.tensors or not any(re.search("lora|alpha|matrix_[AB]|lokr|hada", key) for key in tensors.tensors):
+    if not tensors.tensors or not any(
+        re.search("lora|alpha|matrix_[AB]|lokr|hada", key) for key in tensors.tensors
+    ):
         raise BadInputError(f"{path} has no LoRA weights: it would change nothing")
     check_base(path, tensors.metadata, base)
     family = family or family_of_folder(base)
@@ -82,7 +86,9 @@ def read_adapter(
 
 
 def split_weight(text: str) -> tuple[str, float]:
-    """`PATH=0.8` into path and weight; the weight is 1 when it is not given. A path that exists is a path."""
+    """`PATH=0.8` into path and weight; the weight is 1 when it is not given. A path that exists is
+    a path.
+    """
     location, separator, weight = text.rpartition("=")
     if not separator or is_file(Path(text)) or is_folder(Path(text)):
         return text, 1.0
@@ -92,7 +98,8 @@ def split_weight(text: str) -> tuple[str, float]:
         number = math.nan
     if not math.isfinite(number):
         raise MissingFileError(
-            f"--lora {text} does not exist, and {weight!r} is not a weight; for example PATH or PATH=0.8"
+            f"--lora {text} does not exist, and {weight!r} is not a weight; for example PATH or "
+            "PATH=0.8"
         )
     return location, number
 
@@ -107,7 +114,9 @@ def find_file(path: Path) -> Path:
     if not is_file(path):
         raise MissingFileError(f"adapter {path} does not exist")
     if path.suffix != ".safetensors":
-        raise BadInputError(f"adapter {path} is not a .safetensors file; other formats can run code when loaded")
+        raise BadInputError(
+            f"adapter {path} is not a .safetensors file; other formats can run code when loaded"
+        )
     return path
 
 
@@ -117,27 +126,38 @@ def _check_pairs(file: TensorFile, pairs: dict[str, Pair], modules: Modules) -> 
         for key in filter(None, (pair.down, pair.up, pair.alpha)):
             tensor = file.tensors[key]
             if tensor.dtype not in BITS and not (key == pair.alpha and tensor.dtype[:1] in "IU"):
-                raise BadInputError(f"{file.path}: {key} is {tensor.dtype}; LoRA weights are floating-point numbers")
+                raise BadInputError(
+                    f"{file.path}: {key} is {tensor.dtype}; LoRA weights are floating-point numbers"
+                )
             if tensor.dtype in BITS and not file.is_finite(key):
-                raise BadInputError(f"{file.path}: {key} holds numbers that are not finite; fetch or train it again")
+                raise BadInputError(
+                    f"{file.path}: {key} holds numbers that are not finite; fetch or train it again"
+                )
         _check_shapes(file, pair, modules[module])
 
 
 def _check_shapes(file: TensorFile, pair: Pair, wanted: tuple[int, int]) -> None:
-    """A goes from the features in to the rank, B from the rank to the features out; further sides are 1."""
+    """A goes from the features in to the rank, B from the rank to the features out; further sides
+    are 1.
+    """
     shapes = {}
     for key, side, features in ((pair.down, 1, wanted[1]), (pair.up, 0, wanted[0])):
         shape = file.tensors[key].shape
         if len(shape) not in (2, 4) or math.prod(shape[2:]) != 1 or shape[side] != features:
-            raise BadInputError(f"{file.path}: {key} is {shape}, this model needs {features} there; another base")
+            raise BadInputError(
+                f"{file.path}: {key} is {shape}, this model needs {features} there; another base"
+            )
         shapes[key] = shape
     ranks = shapes[pair.down][0], shapes[pair.up][1]
     if ranks[0] != ranks[1] or not ranks[0]:
         raise BadInputError(
-            f"{file.path}: {pair.down} has rank {ranks[0]} and {pair.up} rank {ranks[1]}; both must be the same"
+            f"{file.path}: {pair.down} has rank {ranks[0]} and {pair.up} rank {ranks[1]}; both "
+            "must be the same"
         )
     if pair.alpha and math.prod(file.tensors[pair.alpha].shape) != 1:
-        raise BadInputError(f"{file.path}: {pair.alpha} is {file.tensors[pair.alpha].shape}; an alpha is one number")
+        raise BadInputError(
+            f"{file.path}: {pair.alpha} is {file.tensors[pair.alpha].shape}; an alpha is one number"
+        )
 
 
 def _check_changes(file: TensorFile, adapter: AdapterFile) -> None:
@@ -149,11 +169,15 @@ def _check_changes(file: TensorFile, adapter: AdapterFile) -> None:
             return
     pair = next(iter(adapter.pairs.values()))
     key = next(key for key in (pair.up, pair.down, pair.alpha) if key in zero)
-    raise BadInputError(f"{file.path} would change nothing: {key} and its like are all zero; was it trained?")
+    raise BadInputError(
+        f"{file.path} would change nothing: {key} and its like are all zero; was it trained?"
+    )
 
 
 def read_scale(path: Path, metadata: dict[str, str]) -> Scale:
-    """What the header, or adapter_config.json beside the file, says of alpha. Raises BadInputError for other shapes."""
+    """What the header, or adapter_config.json beside the file, says of alpha. Raises BadInputError
+    for other shapes.
+    """
     config = path.with_name("adapter_config.json")
     if METADATA_KEY in metadata:
         given = _mapping(metadata[METADATA_KEY], f"{path}: {METADATA_KEY} in its header")
@@ -163,18 +187,27 @@ def read_scale(path: Path, metadata: dict[str, str]) -> Scale:
         return _scale(_mapping(config.read_bytes(), str(config)), str(config))
     named = next((metadata[key] for key in ALPHA_KEYS if key in metadata), None)
     try:
-        return _scale({"lora_alpha": None if named in (None, "None") else float(named)}, f"{path}: alpha in its header")
+        return _scale(
+            {"lora_alpha": None if named in (None, "None") else float(named)},
+            f"{path}: alpha in its header",
+        )
     except ValueError:
-        raise BadInputError(f"{path}: alpha in its header is {named!r}; it must be a number") from None
+        raise BadInputError(
+            f"{path}: alpha in its header is {named!r}; it must be a number"
+        ) from None
 
 
 def _mapping(text: str | bytes, where: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadInputError(f"{where} is not valid JSON ({error}); export the adapter again") from None
+        raise BadInputError(
+            f"{where} is not valid JSON ({error}); export the adapter again"
+        ) from None
     if not isinstance(found, dict):
-        raise BadInputError(f"{where} is a {type(found).__name__}; it must be an object with r and lora_alpha")
+        raise BadInputError(
+            f"{where} is a {type(found).__name__}; it must be an object with r and lora_alpha"
+        )
     return found
 
 
@@ -185,7 +218,9 @@ def _scale(given: dict[str, Any], where: str) -> Scale:
         raise BadInputError(f"{where}: peft_type is {given['peft_type']!r}; Newsreel takes LORA")
     patterns = given.get("alpha_pattern") or {}
     if not isinstance(patterns, dict):
-        raise BadInputError(f"{where}: alpha_pattern is {patterns!r}; it must map modules to numbers")
+        raise BadInputError(
+            f"{where}: alpha_pattern is {patterns!r}; it must map modules to numbers"
+        )
     for name, alpha in {"lora_alpha": given.get("lora_alpha"), **patterns}.items():
         if not _is_alpha(alpha) and not (alpha is None and name == "lora_alpha"):
             raise BadInputError(f"{where}: {name} is {alpha!r}; it must be a number other than 0")
@@ -203,4 +238,6 @@ def check_base(path: Path, metadata: dict[str, str], base: Path) -> None:
     if trained_on is None:
         return
     if trained_on != base_hash(base):
-        raise BadInputError(f"{path} was trained on another base ({trained_on[:12]}) than {base.name}")
+        raise BadInputError(
+            f"{path} was trained on another base ({trained_on[:12]}) than {base.name}"
+        )

@@ -1,8 +1,10 @@
-"""Putting LoRA adapters on a pipeline, whatever trainer wrote them, and taking them off without a trace.
+"""Putting LoRA adapters on a pipeline, whatever trainer wrote them, and taking them off without a
+trace.
 
-Keys are brought to diffusers' form, `transformer.<module>.lora_A.weight`. The scale alpha / rank travels in the
-header of a diffusers file, in adapter_config.json of a PEFT file, and as `.alpha` tensors of a kohya file; it is
-multiplied into lora_B, so that nothing plays at alpha = rank by accident.
+Keys are brought to diffusers' form, `transformer.<module>.lora_A.weight`. The scale alpha / rank
+travels in the header of a diffusers file, in adapter_config.json of a PEFT file, and as `.alpha`
+tensors of a kohya file; it is multiplied into lora_B, so that nothing plays at alpha = rank by
+accident.
 """
 
 import math
@@ -22,7 +24,9 @@ State = dict[str, Tensor]
 
 
 class AdapterRack:
-    """The adapters that are on a pipeline now. `put` changes them; an empty list restores the base exactly."""
+    """The adapters that are on a pipeline now. `put` changes them; an empty list restores the base
+    exactly.
+    """
 
     def __init__(self, pipe: Any) -> None:
         self._pipe = pipe
@@ -42,7 +46,9 @@ class AdapterRack:
         return True
 
     def _swap(self, adapters: Sequence[AdapterFile], wanted: tuple[tuple[str, float], ...]) -> bool:
-        """Exchange weights in place where one adapter follows another of the same shapes: nothing recompiles."""
+        """Exchange weights in place where one adapter follows another of the same shapes: nothing
+        recompiles.
+        """
         if len(self._on) != 1 or len(wanted) != 1:
             return False
         state = diffusers_state(adapters[0])
@@ -70,7 +76,9 @@ class AdapterRack:
         loaded = self._pipe.get_list_adapters().get("transformer", [])
         missing = sorted(set(names) - set(loaded))
         if missing:
-            raise BadInputError(f"{len(missing)} of {len(names)} adapters loaded nothing onto the transformer")
+            raise BadInputError(
+                f"{len(missing)} of {len(names)} adapters loaded nothing onto the transformer"
+            )
 
 
 def diffusers_state(adapter: AdapterFile) -> State:
@@ -81,18 +89,23 @@ def diffusers_state(adapter: AdapterFile) -> State:
     try:
         state = load_file(adapter.path)
     except (OSError, SafetensorError) as error:
-        raise BadInputError(f"{adapter.path} does not load: {error}; fetch or copy it again") from None
+        raise BadInputError(
+            f"{adapter.path} does not load: {error}; fetch or copy it again"
+        ) from None
     made = {}
     for module, pair in adapter.pairs.items():
         down, up = (_wide(state[key]).flatten(1) for key in (pair.down, pair.up))
         made[f"transformer.{module}.lora_A.weight"] = down
-        made[f"transformer.{module}.lora_B.weight"] = up * scale_of(adapter, module, state, up.shape[1])
+        made[f"transformer.{module}.lora_B.weight"] = up * scale_of(
+            adapter, module, state, up.shape[1]
+        )
     return made
 
 
 def scale_of(adapter: AdapterFile, module: str, state: State, rank: int) -> float:
-    """alpha / rank: alpha as a tensor, then by header or adapter_config.json, then the usual one of the trainer that
-    wrote the file, then the rank itself."""
+    """alpha / rank: alpha as a tensor, then by header or adapter_config.json, then the usual one of
+    the trainer that wrote the file, then the rank itself.
+    """
     pair = adapter.pairs[module]
     if pair.alpha is not None:
         return float(state[pair.alpha]) / rank
@@ -120,4 +133,8 @@ def _loaded(transformer: nn.Module) -> dict[str, Tensor]:
 def linear_modules(transformer: nn.Module) -> Modules:
     """What adapters can be put on, as `base_modules` reads it from a folder."""
     found = transformer.named_modules()
-    return {name: (one.out_features, one.in_features) for name, one in found if isinstance(one, nn.Linear)}
+    return {
+        name: (one.out_features, one.in_features)
+        for name, one in found
+        if isinstance(one, nn.Linear)
+    }

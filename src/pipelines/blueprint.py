@@ -1,7 +1,9 @@
-"""Blueprints: the sizes of a small pipeline, of which `building.py` writes a diffusers folder. No torch.
+"""Blueprints: the sizes of a small pipeline, of which `building.py` writes a diffusers folder. No
+torch.
 
-`NANO` is the embedded model; `TINY` (in the form of the large models) and `TINY_NANO` (in that of the embedded one) run
-a 9-frame clip in about a second and serve tests that need a pipeline but not its skill.
+`NANO` is the embedded model; `TINY` (in the form of the large models) and `TINY_NANO` (in that of
+the embedded one) run a 9-frame clip in about a second and serve tests that need a pipeline but not
+its skill.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ from src.core.errors import BadInputError
 
 @dataclass(frozen=True)
 class SchedulerBlueprint:
-    """Every field of the DPM scheduler, written out: the class defaults differ from what CogVideoX uses."""
+    """Every field of the DPM scheduler, written out: the class defaults differ from what CogVideoX
+    uses.
+    """
 
     num_train_timesteps: int = 1000
     beta_start: float = 0.00085
@@ -32,7 +36,9 @@ class SchedulerBlueprint:
 
 @dataclass(frozen=True)
 class Blueprint:
-    """The sizes of one pipeline. Sizes in pixels are native: what the model makes before any upscaling."""
+    """The sizes of one pipeline. Sizes in pixels are native: what the model makes before any
+    upscaling.
+    """
 
     height: int
     width: int
@@ -53,10 +59,14 @@ class Blueprint:
     patch: int
     time_embed: int
     positions: bool = False
-    """Whether tokens carry where they are beside the rotary positions, as in CogVideoX 1.0 image-to-video: a buffer."""
+    """Whether tokens carry where they are beside the rotary positions, as in CogVideoX 1.0
+    image-to-video: a buffer.
+    """
     patch_t: int | None = None
-    """Latent frames a token holds, as in CogVideoX 1.5; None for the 1.0 form, one. Where a latent frame is a frame it
-    divides 8, so that clips of all lengths are padded alike in front: by patch_t - 1."""
+    """Latent frames a token holds, as in CogVideoX 1.5; None for the 1.0 form, one. Where a latent
+    frame is a frame it divides 8, so that clips of all lengths are padded alike in front: by
+    patch_t - 1.
+    """
     temporal_ratio: int = 4
     """Frames a latent frame stands for: 4 as in the large models, or 1."""
     scaling_factor: float = 1.0
@@ -66,13 +76,19 @@ class Blueprint:
     def __post_init__(self) -> None:
         step = 2 ** (len(self.vae_channels) - 1) * self.patch
         if self.height % step or self.width % step:
-            raise BadInputError(f"native size {self.width}x{self.height} must be a multiple of {step}")
+            raise BadInputError(
+                f"native size {self.width}x{self.height} must be a multiple of {step}"
+            )
         if self.num_frames % 8 != 1:
             raise BadInputError(f"num_frames is {self.num_frames}; it must be 8k+1, such as 49")
         if any(channels % self.vae_groups for channels in self.vae_channels):
-            raise BadInputError(f"each of vae_channels {self.vae_channels} must divide by {self.vae_groups}")
+            raise BadInputError(
+                f"each of vae_channels {self.vae_channels} must divide by {self.vae_groups}"
+            )
         if self.head_dim % 16:
-            raise BadInputError(f"head_dim is {self.head_dim}; rotary positions need a multiple of 16")
+            raise BadInputError(
+                f"head_dim is {self.head_dim}; rotary positions need a multiple of 16"
+            )
         if self.temporal_ratio not in (1, 4):
             raise BadInputError(f"temporal_ratio is {self.temporal_ratio}; it must be 1 or 4")
 
@@ -90,8 +106,8 @@ class Blueprint:
 
 TINY = Blueprint(
     height=48, width=64, num_frames=9,
-    vocab_size=120, text_length=32, text_width=16, text_heads=2, text_feed_forward=32, text_layers=1,
-    vae_channels=(8, 8, 8, 8), latent_channels=4, vae_layers=1, vae_groups=4,
+    vocab_size=120, text_length=32, text_width=16, text_heads=2, text_feed_forward=32,
+    text_layers=1, vae_channels=(8, 8, 8, 8), latent_channels=4, vae_layers=1, vae_groups=4,
     heads=2, head_dim=16, layers=2, patch=2, time_embed=16,
 )  # fmt: skip
 
@@ -103,9 +119,11 @@ TINY_NANO = replace(
 
 NANO = Blueprint(
     height=160, width=240, num_frames=49,
-    vocab_size=1200, text_length=64, text_width=128, text_heads=4, text_feed_forward=384, text_layers=3,
-    vae_channels=(16, 32, 64), latent_channels=16, vae_layers=1, vae_groups=4,
+    vocab_size=1200, text_length=64, text_width=128, text_heads=4, text_feed_forward=384,
+    text_layers=3, vae_channels=(16, 32, 64), latent_channels=16, vae_layers=1, vae_groups=4,
     heads=6, head_dim=48, layers=5, patch=2, time_embed=48, patch_t=8, temporal_ratio=1,
     scheduler=SchedulerBlueprint(prediction_type="sample"),
 )  # fmt: skip
-"""Codes of single frames, eight frames a token, clean latents predicted: docs/embedded-model.md says why."""
+"""Codes of single frames, eight frames a token, clean latents predicted: docs/embedded-model.md
+says why.
+"""

@@ -1,4 +1,6 @@
-"""Whether a step cache skipped anything: what the last block computed, against the forwards that were asked for."""
+"""Whether a step cache skipped anything: what the last block computed, against the forwards that
+were asked for.
+"""
 
 from typing import Any
 
@@ -8,10 +10,11 @@ from src.pipelines.family import Part
 
 
 class CacheWork:
-    """Counts the forwards of a transformer, and those in which its last block computed its attention.
+    """Counts the forwards of a transformer, and those in which its last block computed its
+    attention.
 
-    part: what the transformer is. Counts from its making to `close()`. Not for compiled blocks, which hide what they
-    compute.
+    part: what the transformer is. Counts from its making to `close()`. Not for compiled blocks,
+    which hide what they compute.
     """
 
     def __init__(self, transformer: nn.Module, part: Part) -> None:

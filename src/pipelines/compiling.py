@@ -1,8 +1,10 @@
-"""Compiling what lies inside the hooks, so that it goes with caches, offload, adapters and every change between runs.
+"""Compiling what lies inside the hooks, so that it goes with caches, offload, adapters and every
+change between runs.
 
-Step caches and group offload replace a module's `forward` by hooks that keep state, which one whole graph cannot hold.
-So it is the innermost `forward` that is compiled, and the hooks around it stay plain Python. A first-block cache hooks
-whole blocks; the other caches hook the attention and feed-forward parts, and for those the parts are compiled.
+Step caches and group offload replace a module's `forward` by hooks that keep state, which one whole
+graph cannot hold. So it is the innermost `forward` that is compiled, and the hooks around it stay
+plain Python. A first-block cache hooks whole blocks; the other caches hook the attention and
+feed-forward parts, and for those the parts are compiled.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,14 +20,18 @@ INSIDE_BLOCKS = ("taylorseer", "pyramid")
 BACKEND = "inductor"
 RECOMPILE_LIMIT = 64
 CHANGES = 8
-"""Changes of adapters before compiled code is dropped: each may add a graph for guided and one for unguided steps."""
+"""Changes of adapters before compiled code is dropped: each may add a graph for guided and one for
+unguided steps.
+"""
 
 
 class Compiled:
-    """A module's `forward`, compiled on its first call for each shape unless `on` is off. eager: as it was.
+    """A module's `forward`, compiled on its first call for each shape unless `on` is off. eager: as
+    it was.
 
     dynamic: one graph for all shapes; slower, for where they change all the time.
-    Tokens are handed over with the strides of their shape: the first block's are a slice, which would be another graph.
+    Tokens are handed over with the strides of their shape: the first block's are a slice, which
+    would be another graph.
     """
 
     def __init__(self, module: nn.Module, dynamic: bool = False) -> None:
@@ -36,29 +42,37 @@ class Compiled:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not self.on:
             return self.eager(*args, **kwargs)
-        return self._compiled(*map(_tidy, args), **{name: _tidy(value) for name, value in kwargs.items()})
+        return self._compiled(
+            *map(_tidy, args), **{name: _tidy(value) for name, value in kwargs.items()}
+        )
 
 
 def _tidy(value: Any) -> Any:
     if not isinstance(value, Tensor) or value.ndim != 3:
         return value
     value = value.contiguous()
-    return value.squeeze(0).unsqueeze(0) if value.shape[0] == 1 else value  # a batch of one keeps any stride
+    # a batch of one keeps any stride
+    return value.squeeze(0).unsqueeze(0) if value.shape[0] == 1 else value
 
 
 def compile_blocks(transformer: nn.Module, blocks: nn.ModuleList) -> None:
     """Compile each of the transformer's blocks; one graph serves all.
 
-    The decoder stays as it is: on an H100 its graphs took more than 150 s to compile, for 3 s of decoding a clip.
+    The decoder stays as it is: on an H100 its graphs took more than 150 s to compile, for 3 s of
+    decoding a clip.
     """
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, RECOMPILE_LIMIT)
+    torch._dynamo.config.recompile_limit = max(
+        torch._dynamo.config.recompile_limit, RECOMPILE_LIMIT
+    )
     transformer.newsreel_compiled = tuple(Compiled(block) for block in blocks)
     for block, forward in zip(blocks, transformer.newsreel_compiled, strict=True):
         block.forward = forward
 
 
 def fit_to_cache(transformer: nn.Module, cache: str, part: Part) -> None:
-    """Compile whole blocks or their parts, as this cache's hooks need it. To be called while no cache is on."""
+    """Compile whole blocks or their parts, as this cache's hooks need it. To be called while no
+    cache is on.
+    """
     compiled = getattr(transformer, "newsreel_compiled", ())
     inside = cache in INSIDE_BLOCKS
     for forward in compiled:
@@ -75,5 +89,7 @@ def _modules(transformer: nn.Module, part: Part) -> Iterator[nn.Module]:
 
 
 def forget_compiled() -> None:
-    """Drop all compiled code of this process; what still runs compiles again, mostly from the cache on disk."""
+    """Drop all compiled code of this process; what still runs compiles again, mostly from the cache
+    on disk.
+    """
     torch._dynamo.reset()

@@ -1,7 +1,8 @@
-"""Our denoising loop, of whatever family: it reports, cancels, schedules guidance and shows previews.
+"""Our denoising loop, of whatever family: it reports, cancels, schedules guidance and shows
+previews.
 
-The family's arithmetic is that of its stock pipeline, drawn and rounded in the same order: bit-equal to it at equal
-settings (tests/pipelines/test_denoise.py, tests/contracts/test_family.py).
+The family's arithmetic is that of its stock pipeline, drawn and rounded in the same order:
+bit-equal to it at equal settings (tests/pipelines/test_denoise.py, tests/contracts/test_family.py).
 """
 
 from collections.abc import Callable, Sequence
@@ -31,11 +32,13 @@ def denoise(
     cancel: CancelToken,
     preview: Preview | None = None,
 ) -> list[Tensor]:
-    """Run the plan's timesteps for clips that share them; returns each clip's clean latents, as the family has them.
+    """Run the plan's timesteps for clips that share them; returns each clip's clean latents, as the
+    family has them.
 
-    Only the forward is shared: everything random is a clip's own, and its step is computed by itself.
-    preview is given the step and the first clip's estimate of the clean latents. Raises CancelledError between steps,
-    NotFiniteError after a step whose latents are not finite.
+    Only the forward is shared: everything random is a clip's own, and its step is computed by
+    itself.
+    preview is given the step and the first clip's estimate of the clean latents. Raises
+    CancelledError between steps, NotFiniteError after a step whose latents are not finite.
     """
     previous = None
     for index, timestep in enumerate(pipe.scheduler.timesteps):
@@ -45,7 +48,9 @@ def denoise(
         predictions = family.loop.predict(pipe, clips, step)
         for clip, prediction in zip(clips, predictions, strict=True):
             family.loop.advance(pipe, clip, prediction, step)
-            check_made(clip.latents, f"the latents of step {index + 1} of {plan.num_inference_steps}", plan)
+            check_made(
+                clip.latents, f"the latents of step {index + 1} of {plan.num_inference_steps}", plan
+            )
         previous = timestep
         listener(Progress("denoise", index + 1, plan.num_inference_steps))
         if preview is not None and clips[0].x0 is not None:
@@ -55,7 +60,9 @@ def denoise(
 
 
 def _tell(parts: Sequence[Any], plan: Plan, index: int, timestep: Tensor) -> None:
-    """What step caches look at: the timestep, and whether the batch has another size from here on."""
+    """What step caches look at: the timestep, and whether the batch has another size
+    from here on.
+    """
     changes = index and (plan.guidance[index] > 1) != (plan.guidance[index - 1] > 1)
     for part in parts:
         part.newsreel_timestep = float(timestep)

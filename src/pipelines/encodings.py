@@ -1,7 +1,9 @@
-"""Prompt and photograph encodings kept between runs of a warm pipeline. Sharing changes no bit of a clip.
+"""Prompt and photograph encodings kept between runs of a warm pipeline. Sharing changes no bit of a
+clip.
 
-The text encoder is deterministic, so its output can stand in for itself. The VAE's encoder is too, but the pipeline
-*samples* from the distribution it returns, drawing from the run's generator: so the distribution is kept.
+The text encoder is deterministic, so its output can stand in for itself. The VAE's encoder is too,
+but the pipeline *samples* from the distribution it returns, drawing from the run's generator: so
+the distribution is kept.
 """
 
 import hashlib
@@ -39,13 +41,17 @@ class LatestResults:
 
 
 def share_encodings(family: Family, pipe: Any) -> tuple[LatestResults, LatestResults]:
-    """Wrap `encode_prompt` and the VAE's `encode` of this instance; returns the prompt and photograph stores."""
+    """Wrap `encode_prompt` and the VAE's `encode` of this instance; returns the prompt and
+    photograph stores.
+    """
     prompts, photographs = LatestResults(), LatestResults()
     vae: Any = vae_of(family, pipe)
     encode_prompt, encode = pipe.encode_prompt, vae.encode
 
     def shared_prompt(*args: Any, **kwargs: Any) -> Any:
-        return prompts.get(repr((args, sorted(kwargs.items(), key=str))), lambda: encode_prompt(*args, **kwargs))
+        return prompts.get(
+            repr((args, sorted(kwargs.items(), key=str))), lambda: encode_prompt(*args, **kwargs)
+        )
 
     def shared_encode(pixels: Tensor, *args: Any, **kwargs: Any) -> Any:
         return photographs.get(tensor_key(pixels), lambda: encode(pixels, *args, **kwargs))
@@ -57,4 +63,8 @@ def share_encodings(family: Family, pipe: Any) -> tuple[LatestResults, LatestRes
 def tensor_key(tensor: Tensor) -> tuple[Any, ...]:
     """Shape, dtype and SHA-1 of the values."""
     data = tensor.detach().float().cpu().numpy().tobytes()
-    return tuple(tensor.shape), str(tensor.dtype), hashlib.sha1(data, usedforsecurity=False).hexdigest()
+    return (
+        tuple(tensor.shape),
+        str(tensor.dtype),
+        hashlib.sha1(data, usedforsecurity=False).hexdigest(),
+    )

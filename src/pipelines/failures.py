@@ -1,6 +1,7 @@
 """Which switch of a plan an error comes from, so that the run can go on without it.
 
-A switch is "memory", "compile", "quantize", "attention" or "cache"; "memory" stands for the plan as a whole.
+A switch is "memory", "compile", "quantize", "attention" or "cache"; "memory" stands for the plan as
+a whole.
 """
 
 from collections.abc import Iterator
@@ -12,12 +13,20 @@ from src.pipelines.memory import is_out_of_memory
 
 COMPILER_PACKAGES = ("torch._dynamo", "torch._inductor", "torch._functorch", "triton")
 COMPILER_FILES = ("/_dynamo/", "/_inductor/", "/triton/", "torchinductor_")
-KERNEL_SIGNS = ("No available kernel", "CUDNN_STATUS", "cuDNN", "no kernel image", "scaled_dot_product")
+KERNEL_SIGNS = (
+    "No available kernel",
+    "CUDNN_STATUS",
+    "cuDNN",
+    "no kernel image",
+    "scaled_dot_product",
+)
 CACHE_FILES = ("first_block_cache", "taylorseer_cache", "pyramid_attention_broadcast")
 
 
 def failing_switch(error: BaseException, plan: Plan) -> str | None:
-    """The switch that is on in `plan` and to which `error` belongs; None for an error of another kind."""
+    """The switch that is on in `plan` and to which `error` belongs; None for an error of another
+    kind.
+    """
     if is_out_of_memory(error):
         return "memory"
     if isinstance(error, SwitchError):
@@ -31,8 +40,8 @@ def is_on(plan: Plan, switch: str) -> bool:
     """Whether a plan uses a switch."""
     key = plan.session
     return {
-        "compile": key.compile, "quantize": key.quantize != "none", "attention": key.attention != "auto",
-        "cache": plan.cache.name != "none",
+        "compile": key.compile, "quantize": key.quantize != "none",
+        "attention": key.attention != "auto", "cache": plan.cache.name != "none",
     }[switch]  # fmt: skip
 
 
@@ -40,7 +49,9 @@ def _suspects(error: Exception) -> Iterator[str]:
     files, chain = list(_files(error)), list(_chain(error))
     if any("/torchao/" in file for file in files):
         yield "quantize"
-    if any(_from_compiler(link) for link in chain) or any(sign in file for file in files for sign in COMPILER_FILES):
+    if any(_from_compiler(link) for link in chain) or any(
+        sign in file for file in files for sign in COMPILER_FILES
+    ):
         yield "compile"
     if any(sign in str(link) for link in chain for sign in KERNEL_SIGNS):
         yield "attention"
@@ -73,5 +84,7 @@ def _files(error: BaseException) -> Iterator[str]:
 
 def first_line(error: BaseException) -> str:
     """What the error says, in one line of at most 160 characters."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [
+        type(error).__name__
+    ]
     return lines[0][:160]

@@ -1,4 +1,6 @@
-"""The memory figures of a model folder: counted from its own configuration files once, and remembered."""
+"""The memory figures of a model folder: counted from its own configuration files once, and
+remembered.
+"""
 
 import hashlib
 import json
@@ -13,7 +15,8 @@ from src.pipelines.footprint import count
 
 
 def counted_folder(spec: ModelSpec, folder: Path) -> ModelSpec:
-    """The spec with the figures of a folder's own configurations, which are counted once and remembered.
+    """The spec with the figures of a folder's own configurations, which are counted once and
+    remembered.
 
     Raises BadInputError for configurations that no model of its family can be built from.
     """
@@ -29,7 +32,9 @@ def counted_folder(spec: ModelSpec, folder: Path) -> ModelSpec:
 
 
 def _remembered(path: Path) -> Memory | None:
-    """Figures that an earlier run wrote; None where there are none, or none that this version reads."""
+    """Figures that an earlier run wrote; None where there are none, or none that this version
+    reads.
+    """
     try:
         return Memory.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -37,9 +42,20 @@ def _remembered(path: Path) -> Memory | None:
 
 
 def count_folder(spec: ModelSpec, folder: Path) -> Memory:
-    """As `count`; raises BadInputError for configurations that no model of its family can be built from."""
+    """As `count`; raises BadInputError for configurations that no model of its family can be built
+    from.
+    """
     try:
         return count(spec, folder)
-    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
+    except (
+        TypeError,
+        ValueError,
+        LookupError,
+        AttributeError,
+        ArithmeticError,
+        RuntimeError,
+    ) as error:
         reason = " ".join(str(error).split())
-        raise BadInputError(f"{folder}: no model can be built from its configuration files: {reason}") from error
+        raise BadInputError(
+            f"{folder}: no model can be built from its configuration files: {reason}"
+        ) from error

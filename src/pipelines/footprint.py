@@ -1,7 +1,8 @@
-"""Device memory, counted: the true modules run on the meta device while every live tensor is added up.
+"""Device memory, counted: the true modules run on the meta device while every live tensor is added
+up.
 
-What is not in the counts: cuDNN's workspaces, fragmentation, the CUDA context; the planner keeps a reserve for them.
-Attention counts its output alone, as fused kernels need no more.
+What is not in the counts: cuDNN's workspaces, fragmentation, the CUDA context; the planner keeps a
+reserve for them. Attention counts its output alone, as fused kernels need no more.
 """
 
 import json
@@ -28,12 +29,16 @@ STAGES = ("encode_text", "encode_image", "denoise", "decode", "decode_tiled")
 
 
 class LiveBytes(TorchDispatchMode):
-    """Adds up the storages that operators make while they live, but for those of `modules`. now, peak: bytes."""
+    """Adds up the storages that operators make while they live, but for those of `modules`. now,
+    peak: bytes.
+    """
 
     def __init__(self, modules: Iterable[nn.Module] = ()) -> None:
         super().__init__()
         self.now = self.peak = 0
-        held = (tensor for module in modules for tensor in (*module.parameters(), *module.buffers()))
+        held = (
+            tensor for module in modules for tensor in (*module.parameters(), *module.buffers())
+        )
         self._known = {tensor.untyped_storage()._cdata for tensor in held}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -81,7 +86,10 @@ def architecture_of(family: Family, spec: ModelSpec, folder: Path | None) -> Arc
     if folder is None:
         raise ValueError(f"{spec.id} is counted from its folder")
     names = [part.name for part in family.parts]
-    return {name: json.loads((folder / name / "config.json").read_text(encoding="utf-8")) for name in names}
+    return {
+        name: json.loads((folder / name / "config.json").read_text(encoding="utf-8"))
+        for name in names
+    }
 
 
 def build_parts(family: Family, architecture: Architecture, device: str) -> dict[str, nn.Module]:
@@ -107,9 +115,11 @@ def bytes_of(module: nn.Module) -> int:
 
 
 def count(spec: ModelSpec, folder: Path | None = None) -> Memory:
-    """The memory figures of a model: weights in 16 bit, what is on the device while parts stream, activations by stage.
+    """The memory figures of a model: weights in 16 bit, what is on the device while parts stream,
+    activations by stage.
 
-    folder: of a model whose configurations its family does not know. Takes some ten seconds for a large model.
+    folder: of a model whose configurations its family does not know. Takes some ten seconds for a
+    large model.
     """
     family = family_of(spec)
     parts = build_parts(family, architecture_of(family, spec, folder), "meta")
@@ -119,10 +129,14 @@ def count(spec: ModelSpec, folder: Path | None = None) -> Memory:
         family.loop.speed_up_vae(parts[part.name])
     return Memory(
         weights={name: bytes_of(part) for name, part in parts.items()},
-        streams={part.name: streamed(parts[part.name], blocks) for part, blocks in _blocks(family, parts)},
+        streams={
+            part.name: streamed(parts[part.name], blocks) for part, blocks in _blocks(family, parts)
+        },
         hidden=stages.hidden_bytes,
         decode_stock=stock,
-        **_of_blocks([blocks for part, blocks in _blocks(family, parts) if part.role == "denoiser"]),
+        **_of_blocks(
+            [blocks for part, blocks in _blocks(family, parts) if part.role == "denoiser"]
+        ),
         **{name: peak_of(getattr(stages, name), parts.values()) for name in STAGES},
     )
 
@@ -134,11 +148,18 @@ def _blocks(family: Family, parts: dict[str, nn.Module]) -> list[tuple[Part, nn.
 
 def _of_blocks(denoisers: list[nn.ModuleList]) -> dict[str, int]:
     """What int8 halves, and how many blocks one forward passes."""
-    linears = [layer for blocks in denoisers for layer in blocks.modules() if isinstance(layer, nn.Linear)]
-    return {"quantizable": sum(layer.weight.nbytes for layer in linears), "layers": max(map(len, denoisers))}
+    linears = [
+        layer for blocks in denoisers for layer in blocks.modules() if isinstance(layer, nn.Linear)
+    ]
+    return {
+        "quantizable": sum(layer.weight.nbytes for layer in linears),
+        "layers": max(map(len, denoisers)),
+    }
 
 
 def streamed(part: nn.Module, blocks: nn.ModuleList) -> int:
-    """Bytes of a streamed part on the device: what belongs to no block, and two blocks: one computes, one comes."""
+    """Bytes of a streamed part on the device: what belongs to no block, and two blocks: one
+    computes, one comes.
+    """
     sizes = sorted((bytes_of(block) for block in blocks), reverse=True)
     return bytes_of(part) - sum(sizes) + sum(sizes[:2])

@@ -1,12 +1,15 @@
-"""Closed-form latents: principal components of a cell's pixels. `Small.install` makes a stock encoder compute them.
+"""Closed-form latents: principal components of a cell's pixels. `Small.install` makes a stock
+encoder compute them.
 
-A latent cell stands for S x S pixels of one frame, S = 2^(blocks - 1). The components are those of the cells of
-rendered scenes, so that the whole encoder is a linear map with known weights: no descent, no epochs, and the
-transformer can train on the final latents from its first step. Frame by frame, because a camera that moves costs
-such codes nothing, where codes of several frames lose a decibel or two and jump from group to group.
+A latent cell stands for S x S pixels of one frame, S = 2^(blocks - 1). The components are those of
+the cells of rendered scenes, so that the whole encoder is a linear map with known weights: no
+descent, no epochs, and the transformer can train on the final latents from its first step. Frame by
+frame, because a camera that moves costs such codes nothing, where codes of several frames lose a
+decibel or two and jump from group to group.
 
-Channels are scaled by the square root of their deviation: between whitening, which gives invisible detail the
-weight of the picture's outline, and raw coefficients, where detail drowns in the sampler's noise.
+Channels are scaled by the square root of their deviation: between whitening, which gives invisible
+detail the weight of the picture's outline, and raw coefficients, where detail drowns in the
+sampler's noise.
 """
 
 from __future__ import annotations
@@ -55,7 +58,9 @@ class LinearCodes:
         return codes.unflatten(0, (video.shape[0], -1)).transpose(1, 2)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """The pixels nearest to latents (B, K, F, h, w) by these components alone: (B, 3, F, h S, w S)."""
+        """The pixels nearest to latents (B, K, F, h, w) by these components alone: (B, 3, F, h S, w
+        S).
+        """
         codes = latents.transpose(1, 2).flatten(0, 1)
         cells = codes * _column(self.deviation / self.amplitude) + _column(self.mean)
         frames = F.conv_transpose2d(cells, self.basis.to(cells.dtype), stride=self.side)
@@ -67,19 +72,28 @@ def _column(values: Tensor) -> Tensor:
 
 
 def cells(pictures: Tensor, side: int) -> Tensor:
-    """(N, 3, H, W) to each cell's pixels: (M, 3 * side * side), channel before row before column."""
+    """(N, 3, H, W) to each cell's pixels: (M, 3 * side * side),
+    channel before row before column.
+    """
     return F.unfold(pictures, side, stride=side).transpose(1, 2).flatten(0, 1)
 
 
 def fit(pictures: Iterable[Tensor], channels: tuple[int, ...], latent_channels: int) -> LinearCodes:
-    """Fit the codes to pictures, each (3, H, W) in -1..1, for an encoder of these block channels."""
+    """Fit the codes to pictures, each (3, H, W) in -1..1,
+    for an encoder of these block channels.
+    """
     side = 2 ** (len(channels) - 1)
     pixels = torch.cat([cells(picture[None], side) for picture in pictures]).double()
     average = pixels.mean(0)
-    variance, directions = torch.linalg.eigh((pixels - average).T @ (pixels - average) / len(pixels))
+    variance, directions = torch.linalg.eigh(
+        (pixels - average).T @ (pixels - average) / len(pixels)
+    )
     basis = directions.flip(1)[:, :latent_channels].T
-    basis = basis * torch.where(basis.sum(1, keepdim=True) < 0, -1.0, 1.0)  # eigenvectors have no sign of their own
+    # eigenvectors have no sign of their own
+    basis = basis * torch.where(basis.sum(1, keepdim=True) < 0, -1.0, 1.0)
     deviation = variance.flip(0)[:latent_channels].clamp_min(1e-8).sqrt()
     return LinearCodes(
-        basis.float().unflatten(1, (3, side, side)).contiguous(), (basis @ average).float(), deviation.float()
+        basis.float().unflatten(1, (3, side, side)).contiguous(),
+        (basis @ average).float(),
+        deviation.float(),
     )

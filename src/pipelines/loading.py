@@ -1,4 +1,6 @@
-"""Loading a pipeline of any family: safetensors only, in the dtype it runs in, placed by the plan."""
+"""Loading a pipeline of any family: safetensors only, in the dtype it runs in,
+placed by the plan.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +26,9 @@ def load_pipeline(folder: Path, key: SessionKey) -> Any:
 
 
 def prepare_pipeline(pipe: Any, key: SessionKey) -> Any:
-    """Give a freshly read pipeline the form ("vae"), the tuning and the place that `key` asks for."""
+    """Give a freshly read pipeline the form ("vae"),
+    the tuning and the place that `key` asks for.
+    """
     family = family_named(key.family)
     if key.vae == "fast":
         speed_up(family, pipe, key)
@@ -41,7 +45,8 @@ def speed_up(family: Family, pipe: Any, key: SessionKey) -> None:
 
 
 def read_pipeline(folder: Path, dtype: torch.dtype, parts: Sequence[str] | None = None) -> Any:
-    """The stock pipeline from a folder, on the CPU; of the parts with weights only `parts`, the others are None.
+    """The stock pipeline from a folder, on the CPU; of the parts with weights only `parts`, the
+    others are None.
 
     Raises BadInputError when a part does not load.
     """
@@ -55,10 +60,20 @@ def read_pipeline(folder: Path, dtype: torch.dtype, parts: Sequence[str] | None 
     transformers.utils.logging.disable_progress_bar()
     try:
         pipe = family.loop.load(folder, dtype, wanted)
-    except (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, SafetensorError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        IndexError,
+        TypeError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        raise BadInputError(f"model folder {folder} does not load: {' '.join(str(error).split())}") from error
+        raise BadInputError(
+            f"model folder {folder} does not load: {' '.join(str(error).split())}"
+        ) from error
     for part in wanted:
         _check_filled(getattr(pipe, part), folder / part)
         _check_finite(getattr(pipe, part), folder / part)
@@ -76,7 +91,9 @@ def read_tokenizer(folder: Path) -> Any:
 
 
 def _check_filled(module: torch.nn.Module, folder: Path) -> None:
-    """Raise BadInputError where the files lack weights that the configuration asks for: they stay on "meta"."""
+    """Raise BadInputError where the files lack weights that the configuration asks for: they stay
+    on "meta".
+    """
     empty = [name for name, value in module.named_parameters() if value.is_meta]
     if empty:
         raise BadInputError(f"{folder} has no weights for {len(empty)} tensors, such as {empty[0]}")
@@ -86,4 +103,6 @@ def _check_finite(module: torch.nn.Module, folder: Path) -> None:
     """Raise BadInputError where a weight is not a number, in the dtype that it runs in."""
     name = first_not_finite(module.named_parameters())
     if name:
-        raise BadInputError(f"{folder}: {name} holds numbers that are not finite; fetch or train it again")
+        raise BadInputError(
+            f"{folder}: {name} holds numbers that are not finite; fetch or train it again"
+        )

@@ -1,4 +1,6 @@
-"""Where a model's weights lie on this machine, and what to say when they do not. Imports no torch."""
+"""Where a model's weights lie on this machine, and what to say when they do not.
+Imports no torch.
+"""
 
 import hashlib
 import json
@@ -48,7 +50,10 @@ def _find_snapshot(spec: ModelSpec) -> Path | None:
 def how_to_fetch(spec: ModelSpec) -> str:
     """One sentence: the exact command, what it takes, and what of it is here already."""
     if spec.repository:
-        return f"{spec.id} is missing from {spec.repository}: restore it with git checkout -- {spec.repository}"
+        return (
+            f"{spec.id} is missing from {spec.repository}: restore it with git checkout -- "
+            f"{spec.repository}"
+        )
     command = f"hf download {{}} --revision {spec.revision}"
     begun = next((snapshot for snapshot in snapshots(spec) if snapshot.here), None)
     if begun is None:
@@ -58,60 +63,82 @@ def how_to_fetch(spec: ModelSpec) -> str:
             f"{command.format(spec.hub)}{hurdles()}"
         )
     return (
-        f"{begun.here / 1e9:.1f} of {spec.download_bytes / 1e9:.1f} GB of {spec.id} are here; go on with: "
+        f"{begun.here / 1e9:.1f} of {spec.download_bytes / 1e9:.1f} GB of {spec.id} are here; go "
+        "on with: "
         f"{command.format(begun.name)}{hurdles()}"
     )
 
 
 def check_libraries(folder: Path, family: Family) -> None:
-    """Raise unless every part is a class of diffusers or transformers: the index may name any installed module."""
+    """Raise unless every part is a class of diffusers or transformers: the index may name any
+    installed module.
+    """
     classes = {part.name: part.classes for part in family.parts} | dict(family.others)
     try:
         index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
         libraries = {part: value[0] for part, value in index.items() if not part.startswith("_")}
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
-        raise BadInputError(f"{folder / 'model_index.json'} is no index of a diffusers folder: {error}") from None
+        raise BadInputError(
+            f"{folder / 'model_index.json'} is no index of a diffusers folder: {error}"
+        ) from None
     for part, library in libraries.items():
         if library not in LIBRARIES:
-            raise BadInputError(f"{folder}: {part} comes from {library!r}, not diffusers; remote code is never run")
+            raise BadInputError(
+                f"{folder}: {part} comes from {library!r}, not diffusers; remote code is never run"
+            )
         if part in classes and index[part][1:2] not in ([name] for name in classes[part]):
             known = " or ".join(classes[part])
-            raise BadInputError(f"{folder}: {part} is a {index[part][1:2]}; a {family.title} folder has {known}")
+            raise BadInputError(
+                f"{folder}: {part} is a {index[part][1:2]}; a {family.title} folder has {known}"
+            )
 
 
 def check_safetensors(folder: Path, family: Family) -> None:
-    """Raise unless every part has safetensors weights: pickled ones can run code when they are loaded."""
+    """Raise unless every part has safetensors weights: pickled ones can run code when they are
+    loaded.
+    """
     for part in family.parts:
         if not (folder / part.name).is_dir():
-            raise MissingFileError(f"model folder {folder} has no {part.name}/; a {family.title} folder needs it")
+            raise MissingFileError(
+                f"model folder {folder} has no {part.name}/; a {family.title} folder needs it"
+            )
         _check_part(folder / part.name)
     for name in family.tokenizers:
         # transformers would make an empty tokenizer up, and the prompt would have no effect
         if not has_tokenizer(folder / name):
-            raise MissingFileError(f"model folder {folder} has no {name}/ with {' or '.join(TOKENIZERS)}")
+            raise MissingFileError(
+                f"model folder {folder} has no {name}/ with {' or '.join(TOKENIZERS)}"
+            )
 
 
 def _check_part(folder: Path) -> None:
     if list(folder.glob("*.safetensors")):
         return
-    pickled = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt"))
+    pickled = sorted(
+        p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt")
+    )
     reason = f"only {pickled[0]}, which can run code when loaded" if pickled else "no weights"
     raise BadInputError(f"{folder} has {reason}; Newsreel loads safetensors only")
 
 
 def check_folder_whole(folder: Path, family: Family) -> None:
-    """Raise MissingFileError where a file that the folder's own indices name is missing or cut short."""
+    """Raise MissingFileError where a file that the folder's own indices name is missing or cut
+    short.
+    """
     lacking = list(missing(folder, family))
     if lacking:
         more = f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
-        raise MissingFileError(f"model folder {folder} is not whole: {lacking[0]}{more}; fetch or copy it again")
+        raise MissingFileError(
+            f"model folder {folder} is not whole: {lacking[0]}{more}; fetch or copy it again"
+        )
 
 
 def weight_hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file that decides what the model computes (weights, configurations, tokenizer), by its path.
+    """SHA-256 of each file that decides what the model computes (weights, configurations,
+    tokenizer), by its path.
 
-    A file of the hub's cache is a link to a blob that is named by its hash; others are read once and
-    remembered by path, size and modification time.
+    A file of the hub's cache is a link to a blob that is named by its hash; others are read once
+    and remembered by path, size and modification time.
     """
     memory = HashCache(home() / "cache" / "weight-hashes.json")
     files = sorted(p for p in folder.glob("*/*") if p.suffix in (".safetensors", ".json", ".model"))
@@ -124,5 +151,7 @@ def base_hash(folder: Path) -> str:
     """One SHA-256 for the weights of what denoises: what an adapter was trained on."""
     known = weight_hashes(folder)
     parts = "|".join(part.name for part in parts_of(family_of_folder(folder), "denoiser"))
-    hashes = [known[name] for name in sorted(known) if re.fullmatch(rf"({parts})/.+\.safetensors", name)]
+    hashes = [
+        known[name] for name in sorted(known) if re.fullmatch(rf"({parts})/.+\.safetensors", name)
+    ]
     return hashlib.sha256("\n".join(hashes).encode()).hexdigest()

@@ -8,7 +8,9 @@ OUT_OF_MEMORY_SIGNS = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STA
 
 
 def generator_for(seed: int) -> torch.Generator:
-    """The one generator of a run; on the CPU, so that a seed means the same noise on every device."""
+    """The one generator of a run; on the CPU, so that a seed means the same noise on
+    every device.
+    """
     return torch.Generator(device="cpu").manual_seed(seed)
 
 
@@ -20,7 +22,11 @@ def release() -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out; cuBLAS and cuDNN say so in RuntimeErrors of their own, CPUs in MemoryError."""
+    """Whether memory ran out; cuBLAS and cuDNN say so in RuntimeErrors of their own, CPUs in
+    MemoryError.
+    """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in OUT_OF_MEMORY_SIGNS)
+    return isinstance(error, RuntimeError) and any(
+        sign in str(error) for sign in OUT_OF_MEMORY_SIGNS
+    )

@@ -43,7 +43,10 @@ def _single_file(name: str) -> str:
         )
     else:
         better = "it holds one part alone; an adapter goes with --lora"
-    return f"--model {name} is a single file, and Newsreel takes a diffusers folder (model_index.json): {better}"
+    return (
+        f"--model {name} is a single file, and Newsreel takes a diffusers folder "
+        f"(model_index.json): {better}"
+    )
 
 
 def spec_of_folder(folder: Path) -> ModelSpec:

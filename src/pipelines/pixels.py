@@ -15,8 +15,10 @@ def to_uint8(sample: Tensor) -> np.ndarray:
     """
     if not is_finite(sample):
         raise NotFiniteError(
-            "the decoder's pixels are not finite though the latents are, so that there is no picture; "
-            "likely float16 overflows (try --dtype bfloat16 or float32), or the weights of the VAE are damaged"
+            "the decoder's pixels are not finite though the latents are, so that there is no "
+            "picture; "
+            "likely float16 overflows (try --dtype bfloat16 or float32), or the weights of the VAE "
+            "are damaged"
         )
     unit = (sample[0] * 0.5 + 0.5).clamp(0, 1).permute(1, 2, 3, 0).float()
     return (unit * 255).round().to(torch.uint8).cpu().numpy()

@@ -3,9 +3,9 @@
     none         all parts on the device
     text         text encoders stream through the device layer by layer; the rest stays there
     model        as text, and what denoises is on the device only while it does
-    group        as text, and what denoises streams through it block by block, the next one copied meanwhile
-    paged        as group, from memory that is not pinned: slower, and the system may drop what is not in use
-    sequential   every layer of every part, one at a time: least memory, slowest
+    group        as text, and what denoises streams through it block by block, the next one copied
+    meanwhile paged        as group, from memory that is not pinned: slower, and the system may drop
+    what is not in use sequential   every layer of every part, one at a time: least memory, slowest
 
 The stock pipeline (`vae: stock`) moves as diffusers moves it.
 """
@@ -49,16 +49,26 @@ def _place_roles(family: Family, pipe: Any, key: SessionKey, device: torch.devic
         if key.offload == "text":
             getattr(pipe, part.name).to(device)
         elif key.offload in ("group", "paged"):
-            stream(getattr(pipe, part.name), device, "block_level", part.groups, pinned=key.offload == "group")
+            stream(
+                getattr(pipe, part.name),
+                device,
+                "block_level",
+                part.groups,
+                pinned=key.offload == "group",
+            )
 
 
 def on_wsl() -> bool:
-    """Whether this is Linux under Windows, whose driver moves tensors to the machine's memory instead of refusing."""
+    """Whether this is Linux under Windows, whose driver moves tensors to the machine's memory
+    instead of refusing.
+    """
     return "microsoft" in platform.uname().release.lower()
 
 
 def refuse_to_spill() -> None:
-    """Keep this process to what is free on the card: lack of memory is then an error that steps down, not a crawl."""
+    """Keep this process to what is free on the card: lack of memory is then an error that steps
+    down, not a crawl.
+    """
     free, total = torch.cuda.mem_get_info()
     held = torch.cuda.memory_reserved()
     torch.cuda.set_per_process_memory_fraction(min(1.0, (free + held) / total))
@@ -72,19 +82,25 @@ def _place_stock(pipe: Any, key: SessionKey) -> None:
 
 
 def stream(
-    part: nn.Module, device: torch.device, level: str, groups: Sequence[str] = (), pinned: bool = False
+    part: nn.Module,
+    device: torch.device,
+    level: str,
+    groups: Sequence[str] = (),
+    pinned: bool = False,
 ) -> None:
     """Group offload with a copy stream on a GPU.
 
-    groups: modules that blocks are looked for in; without T5's "encoder" the whole text encoder is one group.
-    pinned: beforehand, for parts that pass at every forward; pinned memory is lost to the rest of the machine.
+    groups: modules that blocks are looked for in; without T5's "encoder" the whole text encoder is
+    one group.
+    pinned: beforehand, for parts that pass at every forward; pinned memory is lost to the rest of
+    the machine.
     """
     from diffusers.hooks import apply_group_offloading
 
     on_gpu = device.type == "cuda"
     apply_group_offloading(
-        part, onload_device=device, offload_device=torch.device("cpu"), offload_type=level, num_blocks_per_group=1,
-        use_stream=on_gpu, low_cpu_mem_usage=on_gpu and not pinned,
+        part, onload_device=device, offload_device=torch.device("cpu"), offload_type=level,
+        num_blocks_per_group=1, use_stream=on_gpu, low_cpu_mem_usage=on_gpu and not pinned,
         block_modules=list(groups) or None,
     )  # fmt: skip
 
@@ -101,9 +117,12 @@ def for_denoising(family: Family, pipe: Any, key: SessionKey) -> Iterator[None]:
 
 @contextmanager
 def placed_on(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """The module on `device`. Its weights stay where they were too, so that nothing is copied back."""
+    """The module on `device`. Its weights stay where they were too,
+    so that nothing is copied back.
+    """
     tensors = [*module.parameters(), *module.buffers()]
-    if any(type(tensor.data) is not Tensor for tensor in tensors):  # quantised weights know how to move themselves
+    # quantised weights know how to move themselves
+    if any(type(tensor.data) is not Tensor for tensor in tensors):
         home = next(module.parameters()).device
         module.to(device)
         try:

@@ -75,7 +75,9 @@ class Loop(Protocol):
         """A fresh scheduler of the plan's name at the plan's steps; stock: the checkpoint's own."""
         ...
 
-    def begin(self, pipe: Pipe, plan: Plan, pixels: np.ndarray, generator: torch.Generator) -> ClipState:
+    def begin(
+        self, pipe: Pipe, plan: Plan, pixels: np.ndarray, generator: torch.Generator
+    ) -> ClipState:
         """Encode prompt and photograph ((H, W, 3) uint8 at native size) and draw the starting
         noise."""
         ...

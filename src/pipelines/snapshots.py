@@ -1,4 +1,6 @@
-"""Whether a model folder is whole, and what of a download lies in the hub's cache. Imports no torch."""
+"""Whether a model folder is whole, and what of a download lies in the hub's cache. Imports no
+torch.
+"""
 
 import json
 import os
@@ -20,7 +22,8 @@ TOKENIZERS = ("tokenizer.json", "spiece.model")
 class Snapshot:
     """What the hub's cache has of a model under one of its names.
 
-    folder: of the pinned revision. whole: all files are there. here: bytes, those of unfinished files too.
+    folder: of the pinned revision. whole: all files are there. here: bytes, those of unfinished
+    files too.
     """
 
     name: str
@@ -30,7 +33,9 @@ class Snapshot:
 
 
 def snapshots(spec: ModelSpec) -> list[Snapshot]:
-    """The model in the hub's cache under its name and its former ones, whole ones first; nothing is fetched."""
+    """The model in the hub's cache under its name and its former ones, whole ones first; nothing is
+    fetched.
+    """
     from huggingface_hub import constants
 
     found, family = [], family_of(spec)
@@ -52,7 +57,9 @@ def _is_whole(folder: Path, family: Family) -> bool:
 
 
 def _blob_bytes(store: Path) -> int:
-    """Bytes of the store's files; unfinished ones end in .incomplete. What is gone meanwhile counts nothing."""
+    """Bytes of the store's files; unfinished ones end in .incomplete. What is gone meanwhile counts
+    nothing.
+    """
     total = 0
     for blob in (store / "blobs").glob("*"):
         try:
@@ -81,7 +88,9 @@ def has_tokenizer(folder: Path) -> bool:
 def _missing_weights(folder: Path, part: str) -> Iterator[str]:
     indices = sorted((folder / part).glob("*.safetensors.index.json"))
     named = [name for index in indices for name in _shards(index)]
-    files = sorted({folder / part / name for name in named} | set((folder / part).glob("*.safetensors")))
+    files = sorted(
+        {folder / part / name for name in named} | set((folder / part).glob("*.safetensors"))
+    )
     if not files:
         yield f"{part}/ has no safetensors weights"
     for file in files:
@@ -93,7 +102,9 @@ def _shards(index: Path) -> list[str]:
     try:
         return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        raise BadInputError(f"{index} is no index of weight files: {error}; fetch it again") from None
+        raise BadInputError(
+            f"{index} is no index of weight files: {error}; fetch it again"
+        ) from None
 
 
 def _incomplete(file: Path, name: str) -> Iterator[str]:
@@ -116,7 +127,9 @@ def expected_bytes(file: Path) -> int | None:
             if not 0 < length <= 100_000_000:
                 return None
             header: dict[str, Any] = json.loads(stream.read(length))
-        ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
+        ends = [
+            tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"
+        ]
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError):
         return None
     return 8 + length + max(ends, default=0)

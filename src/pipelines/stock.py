@@ -1,4 +1,6 @@
-"""The baseline: diffusers' own pipeline call, untouched, with progress and cancel through its public callback."""
+"""The baseline: diffusers' own pipeline call, untouched, with progress and cancel through its
+public callback.
+"""
 
 from typing import Any
 
@@ -21,13 +23,15 @@ def run_stock(
     listener: Listener,
     cancel: CancelToken,
 ) -> np.ndarray:
-    """Generate frames (F, H, W, 3) uint8 from pixels (H, W, 3) uint8. Raises CancelledError between steps,
-    and NotFiniteError where latents or pixels are not finite.
+    """Generate frames (F, H, W, 3) uint8 from pixels (H, W, 3) uint8. Raises CancelledError between
+    steps, and NotFiniteError where latents or pixels are not finite.
     """
 
     def on_step_end(_: Any, step: int, __: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         cancel.check()
-        check_made(kwargs["latents"], f"the latents of step {step + 1} of {plan.num_inference_steps}", plan)
+        check_made(
+            kwargs["latents"], f"the latents of step {step + 1} of {plan.num_inference_steps}", plan
+        )
         listener(Progress("denoise", step + 1, plan.num_inference_steps))
         return kwargs
 

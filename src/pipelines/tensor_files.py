@@ -1,4 +1,6 @@
-"""safetensors files by their header alone: shapes, dtypes, length, and whether the numbers are numbers. No torch."""
+"""safetensors files by their header alone: shapes, dtypes, length, and whether the numbers are
+numbers. No torch.
+"""
 
 import json
 import math
@@ -13,11 +15,12 @@ from src.core.errors import BadInputError
 
 HEADER_LIMIT = 100 * 2**20
 BITS = {
-    "F64": ("<u8", 0x7FF << 52), "F32": ("<u4", 0xFF << 23), "F16": ("<u2", 0x1F << 10), "BF16": ("<u2", 0xFF << 7),
-    "F8_E5M2": ("<u1", 0x7C), "F8_E4M3": ("<u1", 0x7F),
+    "F64": ("<u8", 0x7FF << 52), "F32": ("<u4", 0xFF << 23), "F16": ("<u2", 0x1F << 10),
+    "BF16": ("<u2", 0xFF << 7), "F8_E5M2": ("<u1", 0x7C), "F8_E4M3": ("<u1", 0x7F),
 }  # fmt: skip
-"""By dtype: an unsigned integer of its width, and the bits that are all set where a value is not finite (E4M3 has no
-infinity, only one NaN of either sign)."""
+"""By dtype: an unsigned integer of its width, and the bits that are all set where a value is not
+finite (E4M3 has no infinity, only one NaN of either sign).
+"""
 PIECE = 1 << 24
 
 
@@ -59,7 +62,8 @@ class TensorFile:
 
 
 def read_tensor_file(path: Path) -> TensorFile:
-    """Read and check the header (8 bytes of length, then JSON), and that the file is as long as it says.
+    """Read and check the header (8 bytes of length, then JSON), and that the file is as long as it
+    says.
 
     Raises BadInputError for what is no safetensors file, or one that is cut short.
     """
@@ -69,7 +73,9 @@ def read_tensor_file(path: Path) -> TensorFile:
         tensors = {key: _tensor(value, start) for key, value in header.items()}
         strings = all(isinstance(value, str) for pair in metadata.items() for value in pair)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise BadInputError(f"{path} is not a safetensors file: its header is of another form ({error!r})") from None
+        raise BadInputError(
+            f"{path} is not a safetensors file: its header is of another form ({error!r})"
+        ) from None
     if not strings:
         raise BadInputError(f"{path} is not a safetensors file: its metadata must be strings")
     _check_layout(path, tensors, start)
@@ -97,7 +103,10 @@ def _tensor(value: dict[str, Any], start: int) -> Tensor:
     shape, (begin, end) = tuple(value["shape"]), value["data_offsets"]
     if not all(type(number) is int and number >= 0 for number in (*shape, begin, end)):
         raise ValueError("negative or broken sizes")
-    if value["dtype"] in BITS and end - begin != math.prod(shape) * np.dtype(BITS[value["dtype"]][0]).itemsize:
+    if (
+        value["dtype"] in BITS
+        and end - begin != math.prod(shape) * np.dtype(BITS[value["dtype"]][0]).itemsize
+    ):
         raise ValueError("a tensor's bytes do not fit its shape")
     return Tensor(str(value["dtype"]), shape, start + begin, start + end)
 
@@ -107,9 +116,16 @@ def _check_layout(path: Path, tensors: dict[str, Tensor], start: int) -> None:
     at, size = start, path.stat().st_size
     for tensor in sorted(tensors.values(), key=lambda one: (one.begin, one.end)):
         if tensor.begin != at or tensor.end < at:
-            raise BadInputError(f"{path} is not a safetensors file: its tensors overlap or leave gaps")
+            raise BadInputError(
+                f"{path} is not a safetensors file: its tensors overlap or leave gaps"
+            )
         at = tensor.end
     if size < at:
-        raise BadInputError(f"{path} is cut short: {size:,} of {at:,} bytes; fetch or copy it again")
+        raise BadInputError(
+            f"{path} is cut short: {size:,} of {at:,} bytes; fetch or copy it again"
+        )
     if size > at:
-        raise BadInputError(f"{path} is longer than its header says: {size:,} instead of {at:,} bytes; fetch it again")
+        raise BadInputError(
+            f"{path} is longer than its header says: {size:,} instead of {at:,} bytes; fetch it "
+            "again"
+        )

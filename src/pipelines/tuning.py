@@ -1,4 +1,6 @@
-"""What a profile switches on in a loaded pipeline. Each switch that would have no effect here is an error."""
+"""What a profile switches on in a loaded pipeline. Each switch that would have no effect here is an
+error.
+"""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -20,22 +22,30 @@ BACKENDS = {
 
 
 def attention_kernel(name: str, device: str) -> AbstractContextManager[None]:
-    """Prefer one kernel of scaled dot-product attention; the backend switch of diffusers has no effect on CogVideoX.
+    """Prefer one kernel of scaled dot-product attention; the backend switch of diffusers has no
+    effect on CogVideoX.
 
-    The others follow in their order where that one cannot take a shape or a card. For denoising alone: the text
-    encoder attends with a bias, which few kernels take. Raises BadInputError for a kernel the device does not have.
+    The others follow in their order where that one cannot take a shape or a card. For denoising
+    alone: the text encoder attends with a bias, which few kernels take. Raises BadInputError for a
+    kernel the device does not have.
     """
     if name == "auto":
         return nullcontext()
     if device == "cpu" and name not in ("flash", "math"):
-        raise BadInputError(f"--attention {name} is a CUDA kernel; on a CPU there are flash and math")
+        raise BadInputError(
+            f"--attention {name} is a CUDA kernel; on a CPU there are flash and math"
+        )
     wanted = BACKENDS[name]
-    others = [] if name == "math" else [kernel for kernel in BACKENDS.values() if kernel is not wanted]
+    others = (
+        [] if name == "math" else [kernel for kernel in BACKENDS.values() if kernel is not wanted]
+    )
     return sdpa_kernel([wanted, *others], set_priority=True)
 
 
 def tune(family: Family, pipe: Any, key: SessionKey) -> None:
-    """Quantise and compile what denoises as the key says. Called once, after loading, before placing."""
+    """Quantise and compile what denoises as the key says. Called once, after loading, before
+    placing.
+    """
     for part in parts_of(family, "denoiser"):
         blocks = part.blocks_of(getattr(pipe, part.name))
         if key.quantize != "none":
@@ -51,9 +61,11 @@ def use_caches(family: Family, pipe: Any, cache: Cache) -> None:
 
 
 def quantize(blocks: nn.Module, name: str) -> int:
-    """Weight-only quantisation of the blocks' linear layers by torchao; returns how many layers changed.
+    """Weight-only quantisation of the blocks' linear layers by torchao; returns how many layers
+    changed.
 
-    Raises SwitchError where torchao is not here, does not go with this torch, or finds nothing to change.
+    Raises SwitchError where torchao is not here, does not go with this torch, or finds nothing to
+    change.
     """
     before = {id(module): type(module.weight) for module in _linears(blocks)}
     try:
@@ -63,11 +75,14 @@ def quantize(blocks: nn.Module, name: str) -> int:
     except (ImportError, AttributeError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
         raise SwitchError(
-            "quantize", f"--quantize {name} needs torchao: pip install -r requirements-quantize.txt ({reason})"
+            "quantize",
+            f"--quantize {name} needs torchao: pip install -r requirements-quantize.txt ({reason})",
         ) from error
     changed = sum(type(module.weight) is not before.get(id(module)) for module in _linears(blocks))
     if not changed:
-        raise SwitchError("quantize", f"--quantize {name} found no linear layer to change in this model")
+        raise SwitchError(
+            "quantize", f"--quantize {name} found no linear layer to change in this model"
+        )
     return changed
 
 
@@ -76,7 +91,8 @@ def _linears(module: nn.Module) -> list[nn.Linear]:
 
 
 def use_cache(transformer: Any, cache: Cache, part: Part) -> None:
-    """Switch the step cache to `cache`, fresh: state of an earlier run is gone. part: what the transformer is.
+    """Switch the step cache to `cache`, fresh: state of an earlier run is gone. part: what the
+    transformer is.
 
     Raises SwitchError when the cache hooks nothing on this model, which would be a silent no-op.
     """
@@ -92,7 +108,9 @@ def use_cache(transformer: Any, cache: Cache, part: Part) -> None:
 
 
 def drop_state(transformer: Any) -> None:
-    """Forget what a step cache holds: where guidance begins or ends, for the batch has another size, and at the end."""
+    """Forget what a step cache holds: where guidance begins or ends, for the batch has another
+    size, and at the end.
+    """
     if transformer.is_cache_enabled:
         transformer._reset_stateful_cache()
 
@@ -104,7 +122,9 @@ def _hooked(transformer: nn.Module) -> int:
 
 
 def cache_config(cache: Cache, transformer: Any, part: Part) -> Any:
-    """The configuration of diffusers for this cache, spelled out where its defaults fit other names of blocks."""
+    """The configuration of diffusers for this cache, spelled out where its defaults fit other names
+    of blocks.
+    """
     from diffusers import hooks
 
     if cache.name == "first_block":

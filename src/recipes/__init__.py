@@ -1,1 +1,3 @@
-"""Floor 6: what is trained: a recipe a room. The loop, its state and its callbacks are src/training/."""
+"""Floor 6: what is trained: a recipe a room. The loop, its state and its callbacks are
+src/training/.
+"""

@@ -1,7 +1,8 @@
-"""Where training clips come from: drawn by OpenCV in the process itself, or rendered in batches on the device.
+"""Where training clips come from: drawn by OpenCV in the process itself, or rendered in batches on
+the device.
 
-Both give the same scenes for the same index. On a device the canvases are painted, and the scenes thought out, by
-processes of their own meanwhile: one core could not keep up.
+Both give the same scenes for the same index. On a device the canvases are painted, and the scenes
+thought out, by processes of their own meanwhile: one core could not keep up.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ class SceneSource(Protocol):
     """Clips by index; the same index is the same scene, move and prompt."""
 
     def draw(self, indices: Sequence[int], at: Sequence[int]) -> tuple[Tensor, list[str]]:
-        """The frames with the numbers `at` of these clips, (B, 3, F, H, W) in -1..1, and their prompts."""
+        """The frames with the numbers `at` of these clips, (B, 3, F, H, W) in -1..1, and their
+        prompts.
+        """
 
     def close(self) -> None:
         """End what runs beside the process."""
@@ -79,27 +82,35 @@ class Outlines(SceneSampler):
 class RenderedScenes:
     """Rendered on `device`, by the help of `workers` processes.
 
-    sampler: says which clips. frames: of a whole clip. block: clips that are asked for at once, at most; each time they
-    begin at a multiple of it.
+    sampler: says which clips. frames: of a whole clip. block: clips that are asked for at once, at
+    most; each time they begin at a multiple of it.
     """
 
-    def __init__(self, sampler: SceneSampler, frames: int, block: int, device: torch.device, workers: int) -> None:
+    def __init__(
+        self, sampler: SceneSampler, frames: int, block: int, device: torch.device, workers: int
+    ) -> None:
         self.sampler, self.frames, self.block, self.device = sampler, frames, block, device
         self._outlined: OrderedDict[int, Future] = OrderedDict()
         self._painting: dict[int, Future] = {}
         self._painted: dict[int, Tensor] = {}
-        self._workers = ProcessPoolExecutor(workers, get_context("spawn"), _begin, (sampler.recipe(),))
+        self._workers = ProcessPoolExecutor(
+            workers, get_context("spawn"), _begin, (sampler.recipe(),)
+        )
 
     def draw(self, indices: Sequence[int], at: Sequence[int]) -> tuple[Tensor, list[str]]:
         """Each frame is rendered once, however often it is asked for."""
         shown, where = np.unique(at, return_inverse=True)
         clips = self._outlines(indices)
         self._paint_ahead(indices)
-        videos = render_scenes([clip.scene for clip in clips], shown.tolist(), self._canvas, self.device)
+        videos = render_scenes(
+            [clip.scene for clip in clips], shown.tolist(), self._canvas, self.device
+        )
         return videos[:, :, torch.from_numpy(where)], [clip.prompt for clip in clips]
 
     def _outlines(self, indices: Sequence[int]) -> list[SceneClip]:
-        """These clips; those of the next blocks are thought out by the time that they are asked for."""
+        """These clips; those of the next blocks are thought out by the time that they are asked
+        for.
+        """
         current = indices[0] // self.block
         for number in range(current, current + AHEAD):
             if number not in self._outlined:
@@ -111,7 +122,9 @@ class RenderedScenes:
         return [clips[index - current * self.block] for index in indices]
 
     def _paint_ahead(self, indices: Sequence[int]) -> None:
-        """Ask for every canvas that these clips may draw from, and the next blocks'; let go what the window passed."""
+        """Ask for every canvas that these clips may draw from, and the next blocks'; let go what
+        the window passed.
+        """
         reuse = self.sampler.reuse
         first = min(indices) // reuse
         for canvases in (self._painted, self._painting):

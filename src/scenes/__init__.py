@@ -1,1 +1,3 @@
-"""Floor 2: synthetic scenes: camera moves over painted canvases and photographs, with exact flow."""
+"""Floor 2: synthetic scenes: camera moves over painted canvases and photographs,
+with exact flow.
+"""

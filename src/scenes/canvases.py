@@ -1,8 +1,8 @@
 """Dead-leaves canvases: opaque shapes dropped on one another, with the statistics of photographs.
 
-Sizes follow the power law r^-3, which gives scale-invariant occlusion and a 1/f^2 spectrum, as in natural
-pictures (Lee, Mumford and Huang, 2001, "Occlusion models for natural images"). Shapes carry textures, shading
-and text-like strokes; a soft light lies over the whole.
+Sizes follow the power law r^-3, which gives scale-invariant occlusion and a 1/f^2 spectrum, as in
+natural pictures (Lee, Mumford and Huang, 2001, "Occlusion models for natural images"). Shapes carry
+textures, shading and text-like strokes; a soft light lies over the whole.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ TILE = 256
 
 @lru_cache(maxsize=1)
 def texture_tiles() -> np.ndarray:
-    """Twelve noise textures that repeat without a seam: (12, 512, 512) float32, mean 0, deviation 1.
+    """Twelve noise textures that repeat without a seam: (12, 512, 512) float32, mean 0, deviation
+    1.
 
     Spectra fall as 1/f^a with a from 0.5 (fine) to 2 (cloudy); half are stretched along one axis.
     """
@@ -48,7 +49,9 @@ def texture(height: int, width: int, random: np.random.Generator) -> np.ndarray:
 
 
 def palette(random: np.random.Generator) -> np.ndarray:
-    """A few colours that go together: (6, 3) float32 in 0..255, mostly muted, from dark to light."""
+    """A few colours that go together: (6, 3) float32 in 0..255, mostly muted,
+    from dark to light.
+    """
     hue = (random.uniform(0, 180) + random.normal(0, 30, 6)) % 180
     hue[random.random(6) < 0.2] = random.uniform(0, 180)
     saturation = 255 * random.beta(1.3, 2.5, 6)
@@ -57,14 +60,18 @@ def palette(random: np.random.Generator) -> np.ndarray:
     return cv2.cvtColor(colours, cv2.COLOR_HSV2RGB)[0].astype(np.float32)
 
 
-def power_law_radius(random: np.random.Generator, smallest: float, largest: float, count: int) -> np.ndarray:
+def power_law_radius(
+    random: np.random.Generator, smallest: float, largest: float, count: int
+) -> np.ndarray:
     """Radii with density proportional to r^-3 between the two ends: (count,) float64."""
     inverse = random.uniform(largest**-2, smallest**-2, count)
     return np.sort(inverse**-0.5)[::-1] if random.random() < 0.5 else inverse**-0.5
 
 
 def shape_mask(radius: int, random: np.random.Generator) -> np.ndarray:
-    """The outline of one shape, smooth at its edge: (2r + 3, 2r + 3) uint8, 0 outside and 255 inside."""
+    """The outline of one shape, smooth at its edge: (2r + 3, 2r + 3) uint8, 0 outside and 255
+    inside.
+    """
     side = 2 * radius + 3
     mask = np.zeros((side, side), np.uint8)
     middle = radius + 1
@@ -73,14 +80,20 @@ def shape_mask(radius: int, random: np.random.Generator) -> np.ndarray:
         cv2.circle(mask, (middle, middle), radius, 255, -1, cv2.LINE_AA)
     elif kind == 1:
         axes = (radius, max(1, int(radius * random.uniform(0.3, 1))))
-        cv2.ellipse(mask, (middle, middle), axes, random.uniform(0, 180), 0, 360, 255, -1, cv2.LINE_AA)
+        cv2.ellipse(
+            mask, (middle, middle), axes, random.uniform(0, 180), 0, 360, 255, -1, cv2.LINE_AA
+        )
     else:
         turn = 0.0 if kind == 2 and random.random() < 0.6 else random.uniform(0, 360)
-        cv2.fillPoly(mask, [_corners(kind, radius, middle, np.deg2rad(turn), random)], 255, cv2.LINE_AA)
+        cv2.fillPoly(
+            mask, [_corners(kind, radius, middle, np.deg2rad(turn), random)], 255, cv2.LINE_AA
+        )
     return mask
 
 
-def _corners(kind: int, radius: int, middle: int, turn: float, random: np.random.Generator) -> np.ndarray:
+def _corners(
+    kind: int, radius: int, middle: int, turn: float, random: np.random.Generator
+) -> np.ndarray:
     """Corners of a rectangle (kind 2) or of an irregular polygon (kind 3): (n, 2) int32."""
     if kind == 2:
         half = random.uniform(0.15, 1.4)
@@ -90,7 +103,9 @@ def _corners(kind: int, radius: int, middle: int, turn: float, random: np.random
         count = int(random.integers(3, 9))
         angles = turn + np.sort(random.uniform(0, 2 * np.pi, count))
         reach = radius * random.uniform(0.5, 1.0, count)
-    return np.stack([middle + reach * np.cos(angles), middle + reach * np.sin(angles)], 1).astype(np.int32)
+    return np.stack([middle + reach * np.cos(angles), middle + reach * np.sin(angles)], 1).astype(
+        np.int32
+    )
 
 
 def fill(height: int, width: int, colour: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -111,7 +126,9 @@ def fill(height: int, width: int, colour: np.ndarray, random: np.random.Generato
     return colour + shading[..., None] * tint.astype(np.float32)
 
 
-def paint_shape(canvas: np.ndarray, radius: int, colour: np.ndarray, random: np.random.Generator) -> None:
+def paint_shape(
+    canvas: np.ndarray, radius: int, colour: np.ndarray, random: np.random.Generator
+) -> None:
     """Drop one shape on the (H, W, 3) float32 canvas, in place."""
     mask = shape_mask(radius, random)
     side = mask.shape[0]
@@ -135,9 +152,14 @@ def strokes(canvas: np.ndarray, colours: np.ndarray, random: np.random.Generator
         if random.random() < 0.6:
             word = "".join(random.choice(list(LETTERS), int(random.integers(2, 9))))
             size = float(random.uniform(0.4, 2.2))
-            cv2.putText(canvas, word, at, cv2.FONT_HERSHEY_SIMPLEX, size, colour, thickness, cv2.LINE_AA)
+            cv2.putText(
+                canvas, word, at, cv2.FONT_HERSHEY_SIMPLEX, size, colour, thickness, cv2.LINE_AA
+            )
         else:
-            end = (int(random.integers(0, canvas.shape[1])), int(random.integers(0, canvas.shape[0])))
+            end = (
+                int(random.integers(0, canvas.shape[1])),
+                int(random.integers(0, canvas.shape[0])),
+            )
             cv2.line(canvas, at, end, colour, thickness, cv2.LINE_AA)
 
 
@@ -162,6 +184,8 @@ def dead_leaves(width: int, height: int, random: np.random.Generator) -> np.ndar
 
 
 def soft_light(height: int, width: int, random: np.random.Generator) -> np.ndarray:
-    """A factor on brightness that changes slowly over the picture: (height, width) float32 around 1."""
+    """A factor on brightness that changes slowly over the picture: (height, width) float32 around
+    1.
+    """
     coarse = 1 + random.normal(0, 0.18, (4, 5)).astype(np.float32)
     return cv2.resize(np.clip(coarse, 0.5, 1.4), (width, height), interpolation=cv2.INTER_CUBIC)

@@ -1,9 +1,10 @@
 """Camera moves: what a camera does over six seconds, and where that puts the picture.
 
-Words are the camera's. *Pan left* turns the camera left, so the picture moves right; *tilt up*: the picture
-moves down; *push in*: it grows from the centre; *roll clockwise*: the picture turns counter-clockwise.
-Amounts are what 49 frames (48 intervals, six seconds) do at medium speed; a shorter clip does the same part of
-it as its share of the time, so that the speed a frame is the same for every length.
+Words are the camera's. *Pan left* turns the camera left, so the picture moves right; *tilt up*: the
+picture moves down; *push in*: it grows from the centre; *roll clockwise*: the picture turns
+counter-clockwise.
+Amounts are what 49 frames (48 intervals, six seconds) do at medium speed; a shorter clip does the
+same part of it as its share of the time, so that the speed a frame is the same for every length.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class Move:
     roll: float = 0.0
     """Clockwise, in degrees: the picture turns counter-clockwise by this."""
     sway: float = 0.0
-    """To the left, back, as far to the right and back, once in 48 intervals: how far, in picture widths."""
+    """To the left, back, as far to the right and back, once in 48 intervals: how far, in picture
+    widths.
+    """
     handheld: float = 0.0
     """Standard deviation of the unsteadiness, in picture widths."""
     eased: bool = False
@@ -55,7 +58,9 @@ class Move:
         )  # fmt: skip
 
     def seen_at(self, nearness: float) -> Move:
-        """What a layer `nearness` times as near as the subject shows: roll is the same at any distance."""
+        """What a layer `nearness` times as near as the subject shows: roll is the same at any
+        distance.
+        """
         return replace(self.scaled(nearness), roll=self.roll, handheld=self.handheld * nearness)
 
     @property
@@ -81,7 +86,9 @@ TAUGHT: dict[str, Move] = {
     # Every prompt of the scenes moves one way all the time: none comes back.
     "vortigo": Move(sway=0.04),
 }
-"""Moves with names of their own that no base model is trained on: what a LoRA adapter can be taught."""
+"""Moves with names of their own that no base model is trained on: what a LoRA adapter can be
+taught.
+"""
 
 
 def named_move(name: str, speed: str = "medium") -> Move:
@@ -90,7 +97,9 @@ def named_move(name: str, speed: str = "medium") -> Move:
     Raises BadInputError for an unknown name or speed, listing those that exist.
     """
     if name not in PRIMITIVES:
-        raise BadInputError(f"no camera move is called {name!r}; there are: {', '.join(PRIMITIVES)}")
+        raise BadInputError(
+            f"no camera move is called {name!r}; there are: {', '.join(PRIMITIVES)}"
+        )
     if speed not in SPEEDS:
         raise BadInputError(f"no speed is called {speed!r}; there are: {', '.join(SPEEDS)}")
     return PRIMITIVES[name].scaled(SPEEDS[speed])
@@ -108,8 +117,9 @@ def eased_progress(num_frames: int, eased: bool) -> np.ndarray:
 def trajectory(move: Move, num_frames: int, width: int, height: int, seed: int = 0) -> np.ndarray:
     """Where the camera puts the picture: maps from pixels of the first frame to pixels of frame t.
 
-    Returns (F, 2, 3) float64: `[x_t, y_t] = matrix @ [x_0, y_0, 1]`, a similarity about the centre of the frame
-    (pixel centres at whole numbers); the first is the identity. `seed` draws the unsteadiness of a handheld move.
+    Returns (F, 2, 3) float64: `[x_t, y_t] = matrix @ [x_0, y_0, 1]`, a similarity about the centre
+    of the frame (pixel centres at whole numbers); the first is the identity. `seed` draws the
+    unsteadiness of a handheld move.
     """
     done = eased_progress(num_frames, move.eased)
     angle = np.deg2rad(move.roll) * done
@@ -125,7 +135,9 @@ def trajectory(move: Move, num_frames: int, width: int, height: int, seed: int =
 
 
 def unsteadiness(num_frames: int, seed: int) -> np.ndarray:
-    """A smooth wander of unit size that starts at zero: (F, 2) float64, a sum of slow sines (0.3 to 1.6 Hz)."""
+    """A smooth wander of unit size that starts at zero: (F, 2) float64, a sum of slow sines (0.3 to
+    1.6 Hz).
+    """
     random = np.random.default_rng([seed, 7])
     time = np.arange(num_frames) / 8.0
     wander = np.zeros((num_frames, 2))

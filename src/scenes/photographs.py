@@ -1,7 +1,8 @@
 """Photographs in the public domain that scikit-image ships, as canvases to move a camera over.
 
-Each is dedicated CC0 or stated free of restrictions by its source (the docstring of `skimage.data.NAME`);
-pictures whose licence is not stated there are left out. `HELD_OUT` serves evaluation and is never trained on.
+Each is dedicated CC0 or stated free of restrictions by its source (the docstring of
+`skimage.data.NAME`); pictures whose licence is not stated there are left out. `HELD_OUT` serves
+evaluation and is never trained on.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ def load_training_photograph(name: str) -> np.ndarray:
     if name not in known:
         raise BadInputError(f"no photograph is called {name!r}; there are: {', '.join(known)}")
     pixels = _pixels(name)
-    colour = np.ascontiguousarray(pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2))
+    colour = np.ascontiguousarray(
+        pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+    )
     colour.setflags(write=False)
     return colour
 
@@ -77,14 +80,20 @@ def _pixels(name: str) -> np.ndarray:
 
 
 def pack_photographs(file: Path) -> Path:
-    """Write the training photographs into one file (NumPy's npz, compressed) that travels to another machine."""
+    """Write the training photographs into one file (NumPy's npz, compressed) that travels to
+    another machine.
+    """
     pictures: dict[str, Any] = {each.name: _pixels(each.name) for each in TRAINING}
     np.savez_compressed(file, **pictures)
     return file
 
 
-def photograph_canvas(name: str, width: int, height: int, random: np.random.Generator) -> np.ndarray:
-    """A part of the photograph, cut, turned over and coloured at random: (height, width, 3) uint8."""
+def photograph_canvas(
+    name: str, width: int, height: int, random: np.random.Generator
+) -> np.ndarray:
+    """A part of the photograph, cut, turned over and coloured at random:
+    (height, width, 3) uint8.
+    """
     pixels = load_training_photograph(name)
     largest = min(pixels.shape[1] / width, pixels.shape[0] / height)
     zoom = largest * random.uniform(0.55, 1.0)
@@ -100,9 +109,15 @@ def photograph_canvas(name: str, width: int, height: int, random: np.random.Gene
 
 
 def recolour(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Other contrast, brightness and tint, and sometimes swapped channels: (H, W, 3) uint8 to the same."""
+    """Other contrast, brightness and tint, and sometimes swapped channels: (H, W, 3) uint8 to the
+    same.
+    """
     table = np.arange(256) / 255.0
-    gamma, contrast, lift = random.uniform(0.6, 1.6), random.uniform(0.6, 1.15), random.normal(0, 0.06)
+    gamma, contrast, lift = (
+        random.uniform(0.6, 1.6),
+        random.uniform(0.6, 1.15),
+        random.normal(0, 0.06),
+    )
     curve = (table**gamma - 0.5) * contrast + 0.5 + lift
     channels = random.permutation(3) if random.random() < 0.5 else np.arange(3)
     tinted = [np.clip(curve + random.normal(0, 0.05) * (1 - table), 0, 1) * 255 for _ in range(3)]

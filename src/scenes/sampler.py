@@ -24,9 +24,11 @@ PARTNERS = {"pan": ("tilt", "push", "pull", "roll"), "tilt": ("push", "pull", "r
 
 @dataclass(frozen=True)
 class Mix:
-    """Shares of what clips show. The shares of `static` to `unnamed` are of all clips; the rest is one move.
+    """Shares of what clips show. The shares of `static` to `unnamed` are of all clips; the rest is
+    one move.
 
-    turning: share of push, pull and roll among the single moves. fast: share of that speed; the others share the rest.
+    turning: share of push, pull and roll among the single moves. fast: share of that speed; the
+    others share the rest.
     """
 
     static: float = 0.10
@@ -58,12 +60,19 @@ class SceneSampler:
     Args:
         width, height: of the picture, in pixels.
         seed: another seed gives other canvases, moves and prompts.
-        canvases: how many canvases are in the window, and so in memory (about 1 MB each at 240x160).
+        canvases: how many canvases are in the window, and so in memory (about 1 MB each at
+        240x160).
         reuse: clips for each new canvas; painting one costs about as much as rendering a clip.
     """
 
     def __init__(
-        self, width: int, height: int, seed: int, mix: Mix | None = None, canvases: int = 200, reuse: int = 4
+        self,
+        width: int,
+        height: int,
+        seed: int,
+        mix: Mix | None = None,
+        canvases: int = 200,
+        reuse: int = 4,
     ) -> None:
         self.width, self.height, self.seed = width, height, seed
         self.mix = mix or Mix()
@@ -94,32 +103,52 @@ class SceneSampler:
         return move, prompts.in_scenario(phrase, random) if phrase else prompts.scenario(random)
 
     def scene(self, index: int, move: Move, num_frames: int) -> Scene:
-        """A flat scene of this seed under a move of the caller's: the same index, the same scene."""
+        """A flat scene of this seed under a move of the caller's:
+        the same index, the same scene.
+        """
         layers = (self._background(index, move, np.random.default_rng([self.seed, 4, index])),)
         return Scene(layers, move, self.width, self.height, num_frames, seed=int(index))
 
     def _move(self, random: np.random.Generator) -> tuple[Move, str, str, str]:
         kind, speed = random.random(), self._speed(random)
-        shares = np.cumsum([self.mix.static, self.mix.combined, self.mix.handheld, self.mix.unnamed])
+        shares = np.cumsum(
+            [self.mix.static, self.mix.combined, self.mix.handheld, self.mix.unnamed]
+        )
         if kind < shares[0]:
             return Move(), prompts.single("static", speed, random), "static", "medium"
         if kind < shares[1]:
             first, second = self._pair(random)
             both = named_move(first, speed) + named_move(second, speed)
-            return both, prompts.combined(first, second, speed, random), f"{first} + {second}", speed
+            return (
+                both,
+                prompts.combined(first, second, speed, random),
+                f"{first} + {second}",
+                speed,
+            )
         if kind < shares[2]:
-            return named_move("handheld"), prompts.single("handheld", speed, random), "handheld", "medium"
+            return (
+                named_move("handheld"),
+                prompts.single("handheld", speed, random),
+                "handheld",
+                "medium",
+            )
         if kind < shares[3]:
             return named_move("push in", "slow"), "", "unnamed", "slow"
         turns = random.random() < self.mix.turning
-        name = str(random.choice([name for name in SINGLES if name.startswith(("push", "pull", "roll")) == turns]))
+        name = str(
+            random.choice(
+                [name for name in SINGLES if name.startswith(("push", "pull", "roll")) == turns]
+            )
+        )
         return self._single(name, speed, random)
 
     def _speed(self, random: np.random.Generator) -> str:
         rest = (1 - self.mix.fast) / 2
         return str(random.choice(list(SPEEDS), p=[rest, rest, self.mix.fast]))
 
-    def _single(self, name: str, speed: str, random: np.random.Generator) -> tuple[Move, str, str, str]:
+    def _single(
+        self, name: str, speed: str, random: np.random.Generator
+    ) -> tuple[Move, str, str, str]:
         move, phrase = named_move(name, speed), prompts.single(name, speed, random)
         if random.random() < self.mix.eased:
             move = Move(move.pan, move.tilt, move.push, move.roll, eased=True)
@@ -171,7 +200,9 @@ class SceneSampler:
         return Layer(canvas, self._placement(canvas, move, random))
 
     def _placement(self, canvas: np.ndarray, move: Move, random: np.random.Generator) -> np.ndarray:
-        """Where the canvas lies under the first frame: all that the move shows is on it, where it fits."""
+        """Where the canvas lies under the first frame: all that the move shows is on it, where it
+        fits.
+        """
         scale = 1 / (DENSITY * random.uniform(0.85, 1.1))
         size = np.array([canvas.shape[1], canvas.shape[0]]) * scale
         low, high = self._reach(move)
@@ -185,16 +216,24 @@ class SceneSampler:
         return placement
 
     def _reach(self, move: Move) -> tuple[np.ndarray, np.ndarray]:
-        """The box, in pixels of the first frame, that a full clip of this move shows: its two corners."""
-        corners = np.array([[0, 0], [self.width, 0], [0, self.height], [self.width, self.height]], float)
+        """The box, in pixels of the first frame, that a full clip of this move shows: its two
+        corners.
+        """
+        corners = np.array(
+            [[0, 0], [self.width, 0], [0, self.height], [self.width, self.height]], float
+        )
         seen = [corners]
         for matrix in trajectory(move, 49, self.width, self.height)[::4]:
             seen.append((corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T)
         points = np.concatenate(seen)
         return points.min(axis=0), points.max(axis=0)
 
-    def _parallax(self, subject: Layer, index: int, move: Move, random: np.random.Generator) -> list[Layer]:
-        """A farther background and one or two nearer layers of loose shapes around the subject's distance."""
+    def _parallax(
+        self, subject: Layer, index: int, move: Move, random: np.random.Generator
+    ) -> list[Layer]:
+        """A farther background and one or two nearer layers of loose shapes around the subject's
+        distance.
+        """
         far = Layer(subject.canvas, subject.placement, nearness=float(random.uniform(0.8, 0.95)))
         layers = [far]
         for nearness in np.sort(random.uniform(0.95, 1.25, int(random.integers(1, 4)))):
@@ -202,7 +241,9 @@ class SceneSampler:
             alpha = np.zeros(canvas.shape[:2], np.uint8)
             for _ in range(int(random.integers(2, 6))):
                 stamp(alpha, int(random.uniform(0.06, 0.25) * canvas.shape[0]), random)
-            layers.append(Layer(canvas, self._placement(canvas, move, random), alpha, float(nearness)))
+            layers.append(
+                Layer(canvas, self._placement(canvas, move, random), alpha, float(nearness))
+            )
         return layers
 
     def _object(self, index: int, random: np.random.Generator) -> Layer:
@@ -211,7 +252,9 @@ class SceneSampler:
         alpha = np.zeros(canvas.shape[:2], np.uint8)
         stamp(alpha, int(random.uniform(0.08, 0.2) * canvas.shape[0]), random)
         drift = random.choice([-1, 1]) * random.uniform(1.0, 3.5) * self.width / 240
-        return Layer(canvas, self._placement(canvas, Move(), random), alpha, drift=(float(drift), 0.0))
+        return Layer(
+            canvas, self._placement(canvas, Move(), random), alpha, drift=(float(drift), 0.0)
+        )
 
 
 def stamp(alpha: np.ndarray, radius: int, random: np.random.Generator) -> None:

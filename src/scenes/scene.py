@@ -1,4 +1,6 @@
-"""A scene: layers at different distances, a camera move over them, and what every pixel does, exactly."""
+"""A scene: layers at different distances, a camera move over them, and what every pixel does,
+exactly.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,9 @@ from src.scenes.moves import Move, trajectory
 class Layer:
     """A flat picture at one distance.
 
-    `placement` (2, 3) maps canvas pixels to pixels of the first frame; `alpha` is None for a layer without
-    holes. `drift` moves the layer by itself, in pixels a frame. Nearer layers (nearness above 1) move more.
+    `placement` (2, 3) maps canvas pixels to pixels of the first frame; `alpha` is None for a layer
+    without holes. `drift` moves the layer by itself, in pixels a frame. Nearer layers (nearness
+    above 1) move more.
     """
 
     canvas: np.ndarray
@@ -79,14 +82,20 @@ class Scene:
         return self._warp(layer.alpha, layer, motion, cv2.BORDER_CONSTANT)
 
     def _warp(
-        self, pixels: np.ndarray, layer: Layer, motion: np.ndarray, border: int = cv2.BORDER_REFLECT_101
+        self,
+        pixels: np.ndarray,
+        layer: Layer,
+        motion: np.ndarray,
+        border: int = cv2.BORDER_REFLECT_101,
     ) -> np.ndarray:
         matrix = compose(motion, layer.placement)
         size = (self.width, self.height)
         return cv2.warpAffine(pixels, matrix, size, flags=cv2.INTER_LINEAR, borderMode=border)
 
     def owners(self) -> np.ndarray:
-        """Which layer shows at each pixel (more than half opaque): (F, H, W) uint8, 0 for the background."""
+        """Which layer shows at each pixel (more than half opaque): (F, H, W) uint8, 0 for the
+        background.
+        """
         motions = self.motions()
         owner = np.zeros((self.num_frames, self.height, self.width), np.uint8)
         for index, layer in enumerate(self.layers[1:], start=1):
@@ -100,7 +109,8 @@ class Scene:
 
         Returns:
             flow: (F - 1, H, W, 2) float32, in pixels, x before y.
-            occluded: (F - 1, H, W) bool, True where the point leaves the frame or another layer covers it.
+            occluded: (F - 1, H, W) bool, True where the point leaves the frame or another layer
+            covers it.
         """
         motions, owner = self.motions(), self.owners()
         rows, columns = np.mgrid[0 : self.height, 0 : self.width]

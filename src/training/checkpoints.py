@@ -1,4 +1,6 @@
-"""The one checkpoint manager: whole folders under a final name, the last two kept, resumed bit for bit."""
+"""The one checkpoint manager: whole folders under a final name, the last two kept, resumed bit for
+bit.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,9 @@ STATE = "state.pt"
 class CheckpointManager:
     """Saves training state as `folder/step-00001234/state.pt`.
 
-    A checkpoint is written beside its final name and renamed, so that an interruption or a full disk leaves the
-    last good one. Only files that this class wrote are loaded, with `weights_only=True`.
+    A checkpoint is written beside its final name and renamed, so that an interruption or a full
+    disk leaves the last good one. Only files that this class wrote are loaded, with
+    `weights_only=True`.
     """
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
@@ -30,13 +33,14 @@ class CheckpointManager:
     def save(self, step: int, state: Mapping[str, Any]) -> Path:
         """Write the state of `step` and drop what is older than the last `keep`.
 
-        Raises OutputError where it cannot be written, DivergedError where its weights are not finite; earlier
-        checkpoints are untouched then.
+        Raises OutputError where it cannot be written, DivergedError where its weights are not
+        finite; earlier checkpoints are untouched then.
         """
         damaged = _not_finite(state)
         if damaged:
             raise DivergedError(
-                f"{damaged} is not finite after step {step}; the last checkpoint is intact, try a lower rate.peak"
+                f"{damaged} is not finite after step {step}; the last checkpoint is intact, try a "
+                "lower rate.peak"
             )
         final = self.folder / f"step-{step:08d}"
         partial = self.folder / f".step-{step:08d}.partial"
@@ -48,7 +52,9 @@ class CheckpointManager:
             partial.rename(final)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
             shutil.rmtree(partial, ignore_errors=True)
-            raise OutputError(f"checkpoint {final} could not be written: {error}; free some disk space") from None
+            raise OutputError(
+                f"checkpoint {final} could not be written: {error}; free some disk space"
+            ) from None
         for old in self.steps()[: -self.keep]:
             shutil.rmtree(self.folder / f"step-{old:08d}")
         return final
@@ -67,21 +73,34 @@ class CheckpointManager:
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """The state in one checkpoint's folder, on the CPU. Raises MissingFileError or BadInputError."""
+    """The state in one checkpoint's folder, on the CPU.
+    Raises MissingFileError or BadInputError.
+    """
     file = Path(folder) / STATE
     if not file.is_file():
-        raise MissingFileError(f"{folder} holds no checkpoint ({STATE}); give a folder such as .../state/step-00000100")
+        raise MissingFileError(
+            f"{folder} holds no checkpoint ({STATE}); give a folder such as .../state/step-00000100"
+        )
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise BadInputError(f"{file} is no checkpoint of ours: {str(error).splitlines()[0]}") from None
+        raise BadInputError(
+            f"{file} is no checkpoint of ours: {str(error).splitlines()[0]}"
+        ) from None
     damaged = _not_finite(state)
     if damaged:
-        raise BadInputError(f"{file}: {damaged} holds numbers that are not finite; resume from an earlier checkpoint")
+        raise BadInputError(
+            f"{file}: {damaged} holds numbers that are not finite; resume from an earlier "
+            "checkpoint"
+        )
     return state
 
 
 def _not_finite(state: Mapping[str, Any]) -> str | None:
     """The first of the state's weights that is not finite."""
-    weights = {name: tensor for part in ("model", "average") for name, tensor in state.get(part, {}).items()}
+    weights = {
+        name: tensor
+        for part in ("model", "average")
+        for name, tensor in state.get(part, {}).items()
+    }
     return first_not_finite(weights.items())

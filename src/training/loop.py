@@ -1,8 +1,9 @@
 """The one training loop. A recipe says what to compute; callbacks do what happens besides.
 
-Everything random is drawn from a generator keyed by (seed, step), and batches are a function of the step, so a run
-that was stopped and resumed takes the very steps of one that was not. Several processes (`accelerate launch`) share
-each step's samples: a recipe gives every process its part, and the gradients are averaged.
+Everything random is drawn from a generator keyed by (seed, step), and batches are a function of the
+step, so a run that was stopped and resumed takes the very steps of one that was not. Several
+processes (`accelerate launch`) share each step's samples: a recipe gives every process its part,
+and the gradients are averaged.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from src.training.signals import StopFlag
 
 
 class Recipe(ABC):
-    """What is trained: one is a class of these. The trainer replaces `model` by what Accelerate makes of it.
+    """What is trained: one is a class of these. The trainer replaces `model` by what Accelerate
+    makes of it.
 
     identity: what a checkpoint must agree with to be resumed.
     """
@@ -42,8 +44,8 @@ class Recipe(ABC):
 
     @abstractmethod
     def batch(self, step: int) -> Any:
-        """What step `step` learns from; runs in a thread of its own, one step ahead. A list is taken piece by piece
-        and its gradients added up (accumulation).
+        """What step `step` learns from; runs in a thread of its own, one step ahead. A list is
+        taken piece by piece and its gradients added up (accumulation).
         """
 
     @abstractmethod
@@ -104,9 +106,11 @@ class Trainer:
         return [(name, tensor) for name, tensor in model.named_parameters() if tensor.requires_grad]
 
     def resume(self, folder: Path | None = None) -> bool:
-        """Continue from the newest checkpoint, or from the one in `folder`; False where there is none.
+        """Continue from the newest checkpoint, or from the one in `folder`; False where there is
+        none.
 
-        Raises BadInputError where the checkpoint was made for something else than this recipe says it is.
+        Raises BadInputError where the checkpoint was made for something else than this recipe says
+        it is.
         """
         state = self.checkpoints.latest() if folder is None else read_state(folder)
         if state is None:
@@ -118,7 +122,8 @@ class Trainer:
         shares = [group["share"] for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
         for group, share in zip(self.optimizer.param_groups, shares, strict=True):
-            group["share"] = share  # of today's settings, not of those that the checkpoint was made with
+            # of today's settings, not of those that the checkpoint was made with
+            group["share"] = share
         self.step = state["step"]
         self._restore_random(state)
         return True
@@ -133,7 +138,9 @@ class Trainer:
                 )
 
     def _restore_random(self, state: Mapping[str, Any]) -> None:
-        """Each process its own generators; with another number of processes only those of the first are there."""
+        """Each process its own generators; with another number of processes only those of the first
+        are there.
+        """
         if self.accelerator.scaler is not None and state.get("scaler"):
             self.accelerator.scaler.load_state_dict(state["scaler"])
         saved, index = state.get("random", []), self.accelerator.process_index
@@ -141,7 +148,11 @@ class Trainer:
             set_random_state(saved[index])
         elif saved:
             count = self.accelerator.num_processes
-            logger.warning("the checkpoint is of {} processes, this run has {}: dropout differs", len(saved), count)
+            logger.warning(
+                "the checkpoint is of {} processes, this run has {}: dropout differs",
+                len(saved),
+                count,
+            )
 
     @torch.no_grad()
     def start_from(self, weights: Mapping[str, Tensor]) -> None:
@@ -152,7 +163,9 @@ class Trainer:
                 self.average[name].copy_(weights[name])
 
     def save(self) -> None:
-        """Write everything that the next step depends on; every process takes part, the first one writes."""
+        """Write everything that the next step depends on; every process takes part, the first one
+        writes.
+        """
         states = gather_object([random_state()])
         if self.accelerator.is_main_process:
             self.checkpoints.save(self.step, self._state() | {"random": states})
@@ -172,8 +185,8 @@ class Trainer:
     def run(self, seconds: float, callbacks: Sequence[Callback] = ()) -> None:
         """Train until the stage's last step or until the time is up, then save.
 
-        SIGTERM and Ctrl-C let the step end, save, and raise CancelledError. Raises DivergedError on a loss that is not
-        finite; the last checkpoint is from before it.
+        SIGTERM and Ctrl-C let the step end, save, and raise CancelledError. Raises DivergedError on
+        a loss that is not finite; the last checkpoint is from before it.
         """
         try:
             with self._stop:
@@ -185,7 +198,10 @@ class Trainer:
             self.recipe.close()
         self.save()
         if self._agreed(self._stop.asked):
-            raise CancelledError(f"stopped after step {self.step} of {self.stage.steps}; the state is saved, resume it")
+            raise CancelledError(
+                f"stopped after step {self.step} of {self.stage.steps}; the state is saved, resume "
+                "it"
+            )
 
     def _steps(self, seconds: float, callbacks: Sequence[Callback]) -> None:
         began = saved = time.monotonic()
@@ -203,7 +219,9 @@ class Trainer:
             upcoming.cancel()
 
     def _agreed(self, wish: bool) -> bool:
-        """Whether any process wishes it: all of them stop or save at the same step, or they would wait for ever."""
+        """Whether any process wishes it: all of them stop or save at the same step, or they would
+        wait for ever.
+        """
         if self.accelerator.num_processes == 1:
             return wish
         flag = torch.tensor(float(wish), device=self.accelerator.device)
@@ -229,7 +247,9 @@ class Trainer:
         seconds = time.monotonic() - start
         remaining = (self.stage.steps - self.step) * seconds
         total = self.stage.steps
-        return Report(self.step, total, loss.item(), rate, float(norm), seconds, remaining), following
+        return Report(
+            self.step, total, loss.item(), rate, float(norm), seconds, remaining
+        ), following
 
     def _backward(self, pieces: Sequence[Any]) -> Tensor:
         """Add up the gradients of all pieces; returns the mean loss over pieces and processes."""
@@ -267,9 +287,11 @@ def _synchronised(accelerator: Accelerator, model: nn.Module, last: bool) -> Abs
     return nullcontext() if last else accelerator.no_sync(model)
 
 
-def parameter_groups(model: nn.Module, rates: Mapping[str, float], muon: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """Trained parameters by their share of the learning rate (that of the first prefix in `rates`, or 1), and by
-    whether they are matrices under a prefix in `muon`.
+def parameter_groups(
+    model: nn.Module, rates: Mapping[str, float], muon: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
+    """Trained parameters by their share of the learning rate (that of the first prefix in `rates`,
+    or 1), and by whether they are matrices under a prefix in `muon`.
     """
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():

@@ -1,7 +1,9 @@
-"""Muon (Jordan et al., 2024): momentum whose matrices are made orthogonal, for the hidden layers of a transformer.
+"""Muon (Jordan et al., 2024): momentum whose matrices are made orthogonal, for the hidden layers of
+a transformer.
 
-torch.optim.Muon computes in bfloat16, which processors without AMX emulate slowly; here the matrices are small and
-the dtype is that of the weights. Parameters that are no hidden matrices get AdamW, in the same optimizer.
+torch.optim.Muon computes in bfloat16, which processors without AMX emulate slowly; here the
+matrices are small and the dtype is that of the weights. Parameters that are no hidden matrices get
+AdamW, in the same optimizer.
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ import torch
 from torch import Tensor
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic iteration, tuned by Muon's authors
-RMS = 0.2  # an update's root mean square, that of AdamW's: rates carry over (Liu et al., 2025, arXiv:2502.16982)
+# an update's root mean square, that of AdamW's: rates carry over (Liu et al., 2025,
+# arXiv:2502.16982)
+RMS = 0.2
 
 
 class Muon(torch.optim.AdamW):
@@ -50,7 +54,9 @@ class Muon(torch.optim.AdamW):
 
 
 def orthogonalised(matrix: Tensor, steps: int = 5) -> Tensor:
-    """The nearest matrix (m, n) with singular values near 1 (0.7 to 1.2), by Newton and Schulz's iteration."""
+    """The nearest matrix (m, n) with singular values near 1 (0.7 to 1.2), by Newton and Schulz's
+    iteration.
+    """
     a, b, c = COEFFICIENTS
     wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     wide = wide / (wide.norm() + 1e-7)

@@ -16,7 +16,11 @@ def make_optimizer(groups: list[dict[str, Any]], schedule: LoopSettings) -> torc
 
     Raises BadInputError where 8 bit cannot be had here, with what would be right.
     """
-    options = {"lr": schedule.rate.peak, "betas": schedule.betas, "weight_decay": schedule.weight_decay}
+    options = {
+        "lr": schedule.rate.peak,
+        "betas": schedule.betas,
+        "weight_decay": schedule.weight_decay,
+    }
     if schedule.optimizer == "adamw":
         return Muon(groups, **options)
     check_optimizer(schedule.optimizer)
@@ -35,5 +39,6 @@ def check_optimizer(name: str) -> None:
         import bitsandbytes  # noqa: F401
     except ImportError:
         raise BadInputError(
-            f"optimizer: {name} needs bitsandbytes: pip install -r requirements-lora.txt, or use adamw"
+            f"optimizer: {name} needs bitsandbytes: pip install -r requirements-lora.txt, or use "
+            "adamw"
         ) from None

@@ -1,4 +1,6 @@
-"""The random state of one process as plain tensors, which a checkpoint holds and gives back bit for bit."""
+"""The random state of one process as plain tensors, which a checkpoint holds and gives back bit for
+bit.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,19 @@ import torch
 
 
 def random_state() -> dict[str, Any]:
-    """Python's, numpy's and torch's generators, and CUDA's where one is used: plain types and tensors only."""
+    """Python's, numpy's and torch's generators, and CUDA's where one is used: plain types and
+    tensors only.
+    """
     name, keys, position, has_gauss, gauss = np.random.get_state()
     return {
         "python": random.getstate(),
-        "numpy": [str(name), torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(gauss)],
+        "numpy": [
+            str(name),
+            torch.from_numpy(keys.astype(np.int64)),
+            int(position),
+            int(has_gauss),
+            float(gauss),
+        ],
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }

@@ -14,8 +14,8 @@ Betas = tuple[Beta, Beta]
 class Rate(Config):
     """A learning rate that warms up and falls to zero at the end: slices of any length can resume.
 
-    shape: "flat" stays at the peak until the last `decay` steps; "cosine" falls along half a cosine from the end of
-    the warm-up on.
+    shape: "flat" stays at the peak until the last `decay` steps; "cosine" falls along half a cosine
+    from the end of the warm-up on.
     """
 
     peak: float = Field(1e-3, ge=0)
@@ -36,8 +36,9 @@ class LoopSettings(Config):
     """What the loop itself needs to know, whatever is trained.
 
     rates: shares of the learning rate by prefix of the parameter's name; 1 for all others.
-    muon: prefixes of the parameters whose matrices are trained by Muon (src/training/muon.py); AdamW for all others.
-    optimizer: "adamw", or "adamw8bit" (bitsandbytes, on CUDA). ema: of the averaged weights; 0 follows at once.
+    muon: prefixes of the parameters whose matrices are trained by Muon (src/training/muon.py);
+    AdamW for all others. optimizer: "adamw", or "adamw8bit" (bitsandbytes, on CUDA). ema: of the
+    averaged weights; 0 follows at once.
     """
 
     steps: int = Field(ge=0)
@@ -54,5 +55,7 @@ class LoopSettings(Config):
     @model_validator(mode="after")
     def _muon_has_its_own_optimizer(self) -> Self:
         if self.muon and self.optimizer != "adamw":
-            raise ValueError(f"muon goes with optimizer adamw; {self.optimizer} would train its matrices instead")
+            raise ValueError(
+                f"muon goes with optimizer adamw; {self.optimizer} would train its matrices instead"
+            )
         return self

@@ -1,4 +1,6 @@
-"""A stop that waits for the end of the step: SIGTERM and Ctrl-C raise a flag instead of an exception."""
+"""A stop that waits for the end of the step: SIGTERM and Ctrl-C raise a flag instead of an
+exception.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopFlag:
-    """While the context lasts, the first signal raises `asked`; a second one acts as it would have without us.
+    """While the context lasts, the first signal raises `asked`; a second one acts as it would have
+    without us.
 
     Outside the main thread, where handlers cannot be set, signals stay as they are.
     """
@@ -33,5 +36,7 @@ class StopFlag:
             signal.signal(number, handler)  # type: ignore[arg-type]
         self._before = {}
 
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._restore()

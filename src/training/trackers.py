@@ -1,4 +1,6 @@
-"""Where figures go besides the CSV: TensorBoard, Weights & Biases or MLflow, each only where it is asked for."""
+"""Where figures go besides the CSV: TensorBoard, Weights & Biases or MLflow, each only where it is
+asked for.
+"""
 
 from __future__ import annotations
 
@@ -81,16 +83,22 @@ TRACKERS = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases, "mlflow": MLf
 
 
 def check_tracker(name: str) -> None:
-    """Raise BadInputError for an unknown name, or where its package is missing, with the command that gets it."""
+    """Raise BadInputError for an unknown name, or where its package is missing, with the command
+    that gets it.
+    """
     from importlib.util import find_spec
 
     if name not in ("none", *TRACKERS):
         raise BadInputError(f"--tracker {name}: it is none, {', '.join(TRACKERS)}")
     if name != "none" and find_spec(name) is None:
-        raise BadInputError(f"--tracker {name} needs a package that is not here: pip install -r {REQUIREMENTS}")
+        raise BadInputError(
+            f"--tracker {name} needs a package that is not here: pip install -r {REQUIREMENTS}"
+        )
 
 
 def make_tracker(name: str, run: str, folder: Path, config: Mapping[str, Any]) -> Tracker | None:
-    """The tracker called `name`; None for "none". folder: where its files go, unless its variables say otherwise."""
+    """The tracker called `name`; None for "none". folder: where its files go, unless its variables
+    say otherwise.
+    """
     check_tracker(name)
     return None if name == "none" else TRACKERS[name](run, folder, config)

@@ -1,8 +1,10 @@
-"""Deformable alignment on `grid_sample`: a neighbour's features brought to where the frame has them.
+"""Deformable alignment on `grid_sample`: a neighbour's features brought to where the frame has
+them.
 
-Modulated deformable convolution (Zhu et al., "Deformable ConvNets v2", CVPR 2019) as video restoration uses it
-(Wang et al., "EDVR", CVPRW 2019), with offsets bounded by a tanh and initialised to zero: at first every tap
-looks straight at its own place, and no offset ever leaves the reach that tiles overlap by.
+Modulated deformable convolution (Zhu et al., "Deformable ConvNets v2", CVPR 2019) as video
+restoration uses it (Wang et al., "EDVR", CVPRW 2019), with offsets bounded by a tanh and
+initialised to zero: at first every tap looks straight at its own place, and no offset ever leaves
+the reach that tiles overlap by.
 """
 
 import torch
@@ -41,15 +43,18 @@ class DeformableAlignment(nn.Module):
         n, _, height, width = frame.shape
         seen = self.offsets(F.leaky_relu(self.compare(torch.cat([frame, neighbour], 1)), 0.1))
         seen = seen.float().reshape(n, self.groups, self.taps, 3, height, width)
-        flow = self.bound * torch.tanh(seen[:, :, :, :2]) + self.places[None, None, :, :, None, None]
+        flow = (
+            self.bound * torch.tanh(seen[:, :, :, :2]) + self.places[None, None, :, :, None, None]
+        )
         return flow, 2 * torch.sigmoid(seen[:, :, :, 2])
 
 
 def sample(features: Tensor, flow: Tensor, weight: Tensor) -> Tensor:
-    """Features (N, C, H, W) read bilinearly at each pixel's own place plus `flow`, times `weight`: (N, C K, H, W).
+    """Features (N, C, H, W) read bilinearly at each pixel's own place plus `flow`, times `weight`:
+    (N, C K, H, W).
 
-    flow (N, G, K, 2, H, W) and weight (N, G, K, H, W) as `DeformableAlignment.look` gives them; beyond the border
-    the border pixel is repeated.
+    flow (N, G, K, 2, H, W) and weight (N, G, K, H, W) as `DeformableAlignment.look` gives them;
+    beyond the border the border pixel is repeated.
     """
     n, groups, taps, _, height, width = flow.shape
     split = features.float().reshape(n * groups, -1, height, width)

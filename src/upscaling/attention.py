@@ -1,4 +1,6 @@
-"""Transformer blocks whose windows lie on a grid that begins at the frame's corner: cost linear in pixels."""
+"""Transformer blocks whose windows lie on a grid that begins at the frame's corner: cost linear in
+pixels.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -6,10 +8,12 @@ from torch import Tensor, nn
 
 
 class WindowBlock(nn.Module):
-    """Attention inside each window, then a feed-forward with a 3x3 depthwise convolution that crosses windows.
+    """Attention inside each window, then a feed-forward with a 3x3 depthwise convolution that
+    crosses windows.
 
-    Features (N, D, H, W) with H and W multiples of the window; a learned bias for each relative place (Liu et al.,
-    "Swin Transformer", ICCV 2021) instead of position codes, so that any frame size works.
+    Features (N, D, H, W) with H and W multiples of the window; a learned bias for each relative
+    place (Liu et al., "Swin Transformer", ICCV 2021) instead of position codes, so that any frame
+    size works.
     """
 
     def __init__(self, width: int, heads: int, window: int) -> None:
@@ -32,7 +36,11 @@ class WindowBlock(nn.Module):
         side = self.window
         tiles = x.reshape(n, height // side, side, width // side, side, depth).transpose(2, 3)
         tokens = tiles.reshape(-1, side * side, depth)
-        q, k, v = self.qkv(tokens).reshape(tokens.shape[0], side * side, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = (
+            self.qkv(tokens)
+            .reshape(tokens.shape[0], side * side, 3, self.heads, -1)
+            .permute(2, 0, 3, 1, 4)
+        )
         bias = self.bias[:, self.relative].to(q.dtype)
         seen = F.scaled_dot_product_attention(q, k, v, attn_mask=bias[None])
         tokens = self.out(seen.transpose(1, 2).reshape(tokens.shape))

@@ -96,9 +96,9 @@ class Backend(Protocol):
     """Enlarges pieces.
 
     name: for people. scale: of all passes. builds: what computes each pass, as manifests name it;
-    empty where an upscaler has no optimised builds. window, sizes: what it takes; whatever does not fit is
-    filled up before it gets there and cut off afterwards (`feeding.py`). hashes: SHA-256 of its
-    weight files by name. What it does of a request stands in its spec.
+    empty where an upscaler has no optimised builds. window, sizes: what it takes; whatever does not
+    fit is filled up before it gets there and cut off afterwards (`feeding.py`). hashes: SHA-256 of
+    its weight files by name. What it does of a request stands in its spec.
     """
 
     name: str
@@ -113,7 +113,8 @@ class Backend(Protocol):
         ...
 
     def keep_to(self, measured: list[int]) -> None:
-        """Cut as a run did that measured this, whatever is free now: other tiles round otherwise.
+        """Cut as a run did that measured this, whatever is free now:
+        other tiles round otherwise.
         """
         ...
 
@@ -169,7 +170,8 @@ class UpscalerChoice:
         return file_hashes(self.files())
 
     def check(self, asked: EnhanceSettings) -> None:
-        """Raise as `files` does, and for what is asked and the upscaler does not do; loads nothing.
+        """Raise as `files` does, and for what is asked and the upscaler does not do;
+        loads nothing.
         """
         names = ("guidance_scale", "seed", "prompt", "runtime", "precision")
         own = {name: getattr(self, name) for name in names}

@@ -1,7 +1,9 @@
-"""The folder a run works in, beside its output: segments, and what else the next run needs to go on.
+"""The folder a run works in, beside its output: segments, and what else the next run needs to go
+on.
 
-`.NAME.KEY.partial/`, where KEY is of everything that decides the output's bytes. The same command finds the folder
-again; a command with other settings has another one. It goes when the output is there.
+`.NAME.KEY.partial/`, where KEY is of everything that decides the output's bytes. The same command
+finds the folder again; a command with other settings has another one. It goes when the output is
+there.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ LOCK, FACTS, STATE = "pid", "facts.json", "state-{:06d}.npz"
 
 def key_of(decides: dict[str, Any]) -> str:
     """Sixteen hex digits for everything that decides an output's bytes."""
-    return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(decides, sort_keys=True, default=str).encode()).hexdigest()[
+        :16
+    ]
 
 
 def left_by_a_run(target: Path) -> list[Path]:
@@ -38,7 +42,9 @@ def left_by_a_run(target: Path) -> list[Path]:
 
 
 class Checkpoint:
-    """The folder of a target and of what decides its bytes. Raises OutputError where it cannot be made."""
+    """The folder of a target and of what decides its bytes. Raises OutputError where it cannot be
+    made.
+    """
 
     def __init__(self, target: Path, decides: dict[str, Any]) -> None:
         self.target = target
@@ -52,7 +58,9 @@ class Checkpoint:
     def _lock(self) -> None:
         """One run at a time; the lock of a process that is gone does not count."""
         if owner := _in_use(self.path):
-            raise BadInputError(f"process {owner} is writing this output already; wait for it or stop it")
+            raise BadInputError(
+                f"process {owner} is writing this output already; wait for it or stop it"
+            )
         (self.path / LOCK).write_text(str(os.getpid()), encoding="utf-8")
 
     def facts(self) -> dict[str, Any]:
@@ -66,10 +74,18 @@ class Checkpoint:
             partial.replace(self.path / FACTS)
 
     def sweep(self, source: list) -> None:
-        """Remove what runs left that had the same target and source, as it was before the source was replaced."""
+        """Remove what runs left that had the same target and source, as it was before the source
+        was replaced.
+        """
         for folder in left_by_a_run(self.target):
             left = _facts(folder).get("source")
-            if folder != self.path and left and left[0] == source[0] and left != source and not _in_use(folder):
+            if (
+                folder != self.path
+                and left
+                and left[0] == source[0]
+                and left != source
+                and not _in_use(folder)
+            ):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def finished(self, stateful: bool) -> int:
@@ -84,12 +100,16 @@ class Checkpoint:
 
     def frames(self, count: int) -> int:
         """Frames in the first `count` segments; the last one of a video may be short."""
-        tables = [json.loads((self.path / f"{number:06d}.json").read_text("utf-8")) for number in range(count)]
+        tables = [
+            json.loads((self.path / f"{number:06d}.json").read_text("utf-8"))
+            for number in range(count)
+        ]
         return sum(len(table) for table in tables)
 
     def save_state(self, segment: int, state: dict[str, np.ndarray]) -> None:
-        """Keep what the segment after this one depends on; of older states only the last, in case this one is not
-        followed by its segment's table."""
+        """Keep what the segment after this one depends on; of older states only the last, in case
+        this one is not followed by its segment's table.
+        """
         partial = self._state(segment).with_suffix(".tmp")
         with self._writing():
             with partial.open("wb") as file:
@@ -132,11 +152,17 @@ def _in_use(folder: Path) -> int | None:
     """The other process that writes in a folder."""
     file = folder / LOCK
     owner = file.read_text("utf-8").strip() if file.is_file() else ""
-    return int(owner) if owner.isdigit() and int(owner) != os.getpid() and _wrote(int(owner), file) else None
+    return (
+        int(owner)
+        if owner.isdigit() and int(owner) != os.getpid() and _wrote(int(owner), file)
+        else None
+    )
 
 
 def _wrote(pid: int, lock: Path) -> bool:
-    """Whether this process may have written the lock: numbers come again, and one that began later did not."""
+    """Whether this process may have written the lock: numbers come again, and one that began later
+    did not.
+    """
     try:
         return psutil.Process(pid).create_time() <= lock.stat().st_mtime + 1
     except psutil.NoSuchProcess:

@@ -1,4 +1,6 @@
-"""What brings the frames of a generated clip to a size: frames in, frames of the target size out."""
+"""What brings the frames of a generated clip to a size:
+frames in, frames of the target size out.
+"""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -40,9 +42,11 @@ def make_upscaler(name: str, device: str = "cpu", run: UpscaleRun | None = None)
 
 
 class PresetUpscaler:
-    """An upscaler's preset, `PRESET` or `ID/PRESET`, then Lanczos from its 2x, 4x or 8x to the target.
+    """An upscaler's preset, `PRESET` or `ID/PRESET`, then Lanczos from its 2x, 4x or 8x to the
+    target.
 
-    Needs the weights (MissingWeightsError) on first use; frames that need no enlarging are resampled without it.
+    Needs the weights (MissingWeightsError) on first use; frames that need no enlarging are
+    resampled without it.
     """
 
     def __init__(self, name: str, device: str = "cpu", run: UpscaleRun | None = None) -> None:
@@ -62,14 +66,18 @@ class PresetUpscaler:
         yield from LanczosUpscaler().upscale(every, target)
 
     def _enlarged(self, frames: Iterable[np.ndarray], scale: int) -> Iterator[np.ndarray]:
-        backend = load_backend(UpscalerChoice(self.preset, scale, self.device, upscaler=self.spec.id))
+        backend = load_backend(
+            UpscalerChoice(self.preset, scale, self.device, upscaler=self.spec.id)
+        )
         stream, asked = (Frame(array, pts) for pts, array in enumerate(frames)), EnhanceSettings()
         context = backend.window.overlap
         for piece in pieces(stream, backend.window.body(PIECE + 2 * context), context, PIECE):
             arrays = np.stack([frame.array for frame in piece.frames])
             numbers = [piece.index - piece.before + place for place in range(len(arrays))]
             stretch = Stretch(arrays, piece.before, piece.after, numbers)
-            for frame, large in zip(piece.body, enlarged(backend, stretch, asked, self.run), strict=True):
+            for frame, large in zip(
+                piece.body, enlarged(backend, stretch, asked, self.run), strict=True
+            ):
                 source = frame.array.astype(np.float32) * np.float32(1 / 255)
                 finished = backend.finish(large, source, asked)
                 yield np.clip(np.rint(finished * 255), 0, 255).astype(np.uint8)

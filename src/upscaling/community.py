@@ -2,8 +2,8 @@
 file of one.
 
 spandrel is an extra (`requirements-upscalers.txt`). It asks for torchvision, which does not import
-beside the CPU build of torch and which two of its architectures alone use, none that enlarges: three
-stand-ins are there while spandrel is imported, and nowhere else.
+beside the CPU build of torch and which two of its architectures alone use, none that enlarges:
+three stand-ins are there while spandrel is imported, and nowhere else.
 """
 
 from __future__ import annotations
@@ -192,6 +192,7 @@ class CommunityBackend:
         return made[0].permute(1, 2, 0).float().cpu().numpy()
 
     def finish(self, made: np.ndarray, source: np.ndarray, asked: EnhanceSettings) -> np.ndarray:
-        """See `Backend.finish`: low frequencies come from the source, and what was asked is done.
+        """See `Backend.finish`: low frequencies come from the source,
+        and what was asked is done.
         """
         return finish(np.array(made), source, self.scale, asked, None)

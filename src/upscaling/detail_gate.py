@@ -1,9 +1,11 @@
-"""How far a network's detail is taken over: as its preset says where the source is sharp, not where it is soft.
+"""How far a network's detail is taken over: as its preset says where the source is sharp, not where
+it is soft.
 
-In natural pictures an octave of frequencies holds about as much contrast as the one below (Field, "Relations between
-the statistics of natural images", JOSA A 1987). Where the finest octave of the source falls behind, the source was
-soft or enlarged before: nothing finer was ever there, and what a network adds to it is false and flickers. There the
-frame is Catmull and Rom's cubic instead, which overshoots less than the cubic that the network adds to.
+In natural pictures an octave of frequencies holds about as much contrast as the one below (Field,
+"Relations between the statistics of natural images", JOSA A 1987). Where the finest octave of the
+source falls behind, the source was soft or enlarged before: nothing finer was ever there, and what
+a network adds to it is false and flickers. There the frame is Catmull and Rom's cubic instead,
+which overshoots less than the cubic that the network adds to.
 """
 
 import cv2
@@ -12,17 +14,22 @@ import numpy as np
 from src.catalog.upscalers import DetailGate
 
 FINE, COARSE, AROUND = 0.7, 1.4, 4.0
-"""Deviations in pixels: of the Gaussians that divide the octaves, and of the surroundings that contrast is taken in."""
+"""Deviations in pixels: of the Gaussians that divide the octaves, and of the surroundings that
+contrast is taken in.
+"""
 FLAT = 0.05 / 255**2
 """Contrast squared that counts as none."""
 PIXEL = np.dtype("V12")
 """Three float32: moved as one, in half the time."""
 
 
-def gated(made: np.ndarray, source: np.ndarray, scale: int, ramp: DetailGate, least: float = 0.0) -> np.ndarray:
+def gated(
+    made: np.ndarray, source: np.ndarray, scale: int, ramp: DetailGate, least: float = 0.0
+) -> np.ndarray:
     """The network's frame, drawn towards the cubic where the source is soft.
 
-    made: (sH, sW, 3), source: (H, W, 3), both float32 in [0, 1]. least: trust that is given everywhere.
+    made: (sH, sW, 3), source: (H, W, 3), both float32 in [0, 1]. least: trust that is given
+    everywhere.
     """
     trust = np.maximum(gate_of(source, ramp), np.float32(least))
     if trust.min() >= 1:
@@ -43,7 +50,9 @@ def gate_of(source: np.ndarray, ramp: DetailGate) -> np.ndarray:
 
 
 def catmull_rom(source: np.ndarray, scale: int) -> np.ndarray:
-    """(H, W, 3) float32 by the cubic with a = -0.5 (Keys, IEEE TASSP 1981), (sH, sW, 3); the border is repeated."""
+    """(H, W, 3) float32 by the cubic with a = -0.5 (Keys, IEEE TASSP 1981), (sH, sW, 3); the border
+    is repeated.
+    """
     height, width = source.shape[:2]
     out = np.empty((height * scale, width * scale, 3), np.float32)
     whole = out.view(PIXEL)[..., 0]
@@ -57,7 +66,9 @@ def catmull_rom(source: np.ndarray, scale: int) -> np.ndarray:
 
 def _around(energy: np.ndarray) -> np.ndarray:
     """Mean over the surroundings, on half the size."""
-    small = cv2.resize(energy, [-(-side // 2) for side in energy.shape[::-1]], interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        energy, [-(-side // 2) for side in energy.shape[::-1]], interpolation=cv2.INTER_AREA
+    )
     return cv2.GaussianBlur(small, (0, 0), AROUND / 2)
 
 

@@ -1,4 +1,6 @@
-"""What is done to a network's frame: detail is gated, and what `EnhanceSettings` ask of the output is carried out."""
+"""What is done to a network's frame: detail is gated, and what `EnhanceSettings` ask of the output
+is carried out.
+"""
 
 from collections.abc import Sequence
 
@@ -23,12 +25,18 @@ def enlarge(source: np.ndarray, scale: int) -> np.ndarray:
 
 
 def finish(
-    made: np.ndarray, source: np.ndarray, scale: int, asked: EnhanceSettings, gate: DetailGate | None
+    made: np.ndarray,
+    source: np.ndarray,
+    scale: int,
+    asked: EnhanceSettings,
+    gate: DetailGate | None,
 ) -> np.ndarray:
     """The network's frame with low frequencies from the source and what was asked applied.
 
-    Where the source is soft, detail is left out; but what denoise and deblock took away must not come back.
-    made: (sH, sW, 3), source: (H, W, 3), both float32 in [0, 1]; `made` is changed in place. gate: None for none.
+    Where the source is soft, detail is left out; but what denoise and deblock took away must not
+    come back.
+    made: (sH, sW, 3), source: (H, W, 3), both float32 in [0, 1]; `made` is changed in place. gate:
+    None for none.
     """
     if gate:
         made = gated(made, source, scale, gate, least=max(asked.denoise, asked.deblock))
@@ -40,7 +48,9 @@ def finish(
 
 
 def _lacking_low(made: np.ndarray, source: np.ndarray) -> np.ndarray:
-    """What `made` lacks of the low frequencies of the source, as large as `made`; found on a quarter of the size."""
+    """What `made` lacks of the low frequencies of the source, as large as `made`; found on a
+    quarter of the size.
+    """
     shape = [-(-side // COARSE) for side in source.shape[:2]]
     low = cv2.GaussianBlur(_shrunk(source, shape) - _shrunk(made, shape), (0, 0), LOW / COARSE)
     return cv2.resize(low, made.shape[1::-1])
@@ -51,7 +61,9 @@ def _shrunk(picture: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 def sharpened(made: np.ndarray, amount: float, scale: int) -> np.ndarray:
-    """Unsharp masking of (H, W, 3) float32, kept within what the 3x3 surroundings span, plus HALO."""
+    """Unsharp masking of (H, W, 3) float32, kept within what the 3x3 surroundings span,
+    plus HALO.
+    """
     sharp = made + 1.5 * amount * (made - cv2.GaussianBlur(made, (0, 0), 0.6 * scale))
     around = np.ones((3, 3), np.uint8)
     return np.clip(sharp, cv2.erode(made, around) - HALO, cv2.dilate(made, around) + HALO)

@@ -25,7 +25,8 @@ def preset_files(name: str, scale: int) -> list[WeightFile]:
 
 
 def scale_towards(name: str, native: Size, delivered: Size) -> int:
-    """The smallest scale of a preset whose result is at least the delivered size, or its largest.
+    """The smallest scale of a preset whose result is at least the delivered size,
+    or its largest.
     """
     spec, preset = find_preset(name)
     ratio = max(delivered.width / native.width, delivered.height / native.height)

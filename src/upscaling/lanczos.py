@@ -1,4 +1,6 @@
-"""Lanczos resampling: no learning, no flicker, no detail added. The floor that other backends must beat."""
+"""Lanczos resampling: no learning, no flicker, no detail added. The floor that other backends must
+beat.
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -22,5 +24,7 @@ class LanczosUpscaler:
     def _resize(frame: np.ndarray, target: Size) -> np.ndarray:
         if frame.shape[:2] == (target.height, target.width):
             return frame
-        image = Image.fromarray(frame).resize((target.width, target.height), Image.Resampling.LANCZOS)
+        image = Image.fromarray(frame).resize(
+            (target.width, target.height), Image.Resampling.LANCZOS
+        )
         return np.asarray(image)

@@ -1,6 +1,7 @@
 """What a folder's batch has finished already: the same command does none of it again.
 
-`.newsreel.json` in the output folder says of each output which job made it and the state it was left in.
+`.newsreel.json` in the output folder says of each output which job made it and the state it was
+left in.
 """
 
 from __future__ import annotations
@@ -20,14 +21,18 @@ DAMAGED = "damaged"
 
 
 def check_replaceable(target: Path, overwrite: bool) -> None:
-    """Raise BadInputError where an output is there that no record says is ours, unless it may be replaced."""
+    """Raise BadInputError where an output is there that no record says is ours, unless it may be
+    replaced.
+    """
     if overwrite or not exists(target) or Ledger(target.parent).knows(target):
         return
     if target.is_dir() and not any(target.iterdir()):
         return
     if left_by_a_run(target) or _is_manifest(target.with_suffix(".json")):
         return
-    raise BadInputError(f"{target} is there already, and not made by this command; --overwrite replaces it")
+    raise BadInputError(
+        f"{target} is there already, and not made by this command; --overwrite replaces it"
+    )
 
 
 def _is_manifest(path: Path) -> bool:
@@ -40,7 +45,9 @@ def _is_manifest(path: Path) -> bool:
 
 
 class Ledger:
-    """The record of one output folder, which need not exist yet. Read anew each time: two batches may share one."""
+    """The record of one output folder, which need not exist yet. Read anew each time: two batches
+    may share one.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
@@ -83,4 +90,8 @@ def _state(target: Path) -> list[int]:
     """Number of files, bytes and newest time of an output, which is a folder for pictures."""
     files = sorted(target.iterdir()) if target.is_dir() else [target]
     stats = [file.stat() for file in files]
-    return [len(stats), sum(stat.st_size for stat in stats), max((stat.st_mtime_ns for stat in stats), default=0)]
+    return [
+        len(stats),
+        sum(stat.st_size for stat in stats),
+        max((stat.st_mtime_ns for stat in stats), default=0),
+    ]

@@ -1,10 +1,12 @@
 """The super-resolution network: frames of one shot in, the same frames enlarged out.
 
-    3D convolution -> blocks -> half size: align neighbours -> fuse -> window attention -> blocks -> pixel shuffle
-         frames t-1..t+1                    t-1 and t+1 to t                                   + bicubic of frame t
+    3D convolution -> blocks -> half size: align neighbours -> fuse -> window attention -> blocks ->
+         pixel shuffle frames t-1..t+1                    t-1 and t+1 to t
+                 + bicubic of frame t
 
-A window of 2 x 2 + 1 frames decides one output frame, and windows slide by one. They share everything up to the
-alignment: `features` are computed once a frame, not once a window, and `decode` needs those of three frames.
+A window of 2 x 2 + 1 frames decides one output frame, and windows slide by one. They share
+everything up to the alignment: `features` are computed once a frame, not once a window, and
+`decode` needs those of three frames.
 The first and the last frame of a shot stand in for the frames beyond it.
 """
 
@@ -25,7 +27,10 @@ class Block(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first, self.second = nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)
+        self.first, self.second = (
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.Conv2d(width, width, 3, padding=1),
+        )
         self.act = nn.PReLU(width, init=0.1)
         nn.init.normal_(self.second.weight, std=0.02)
 
@@ -60,7 +65,9 @@ class VideoNetwork(nn.Module):
         self.down = nn.Conv2d(4 * width, trunk, 1)
         self.align = DeformableAlignment(spec)
         self.fuse = nn.Conv2d(3 * trunk, trunk, 1)
-        self.attend = nn.Sequential(*[WindowBlock(trunk, spec.heads, spec.window) for _ in range(spec.attention)])
+        self.attend = nn.Sequential(
+            *[WindowBlock(trunk, spec.heads, spec.window) for _ in range(spec.attention)]
+        )
         self.up = nn.Conv2d(trunk, 4 * width, 1)
         self.after = nn.Sequential(*[Block(width) for _ in range(spec.blocks)])
         self.tail = nn.Conv2d(width, 3 * spec.scale**2, 3, padding=1)
@@ -68,7 +75,9 @@ class VideoNetwork(nn.Module):
         nn.init.zeros_(self.tail.bias)
 
     def forward(self, frames: Tensor, condition: Tensor) -> Tensor:
-        """frames: (B, T, 3, H, W) in [0, 1], any H and W; condition: (B, 2). Gives (B, T, 3, sH, sW), not clipped."""
+        """frames: (B, T, 3, H, W) in [0, 1], any H and W; condition: (B, 2). Gives (B, T, 3, sH,
+        sW), not clipped.
+        """
         height, width = frames.shape[-2:]
         padded = pad_to_grid(frames, self.spec.grid)
         scale = self.spec.scale
@@ -86,7 +95,8 @@ class VideoNetwork(nn.Module):
         return out.reshape(b, t, 3, self.spec.scale * height, self.spec.scale * width)
 
     def features(self, stacked: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
-        """What a frame gives by itself: at full size (N, C, H, W), and at half size for the trunk (N, D, H/2, W/2).
+        """What a frame gives by itself: at full size (N, C, H, W), and at half size for the trunk
+        (N, D, H/2, W/2).
 
         stacked: (N, 9, H, W), each frame between the one before and the one after; told: (N, 2).
         """
@@ -94,14 +104,21 @@ class VideoNetwork(nn.Module):
         return x, self.down(F.pixel_unshuffle(x, 2))
 
     def encode(self, stacked: Tensor) -> Tensor:
-        """The 3D convolution, as one 2D convolution over three stacked frames: the same sums, and faster."""
+        """The 3D convolution, as one 2D convolution over three stacked frames: the same sums, and
+        faster.
+        """
         weight = self.head.weight.transpose(1, 2).flatten(1, 2)
         stacked = stacked.contiguous(memory_format=torch.channels_last)
-        return F.conv2d(stacked, weight.contiguous(memory_format=torch.channels_last), self.head.bias, padding=1)
+        return F.conv2d(
+            stacked, weight.contiguous(memory_format=torch.channels_last), self.head.bias, padding=1
+        )
 
-    def decode(self, frames: Tensor, x: Tensor, around: tuple[Tensor, Tensor, Tensor], told: Tensor) -> Tensor:
-        """The enlarged frames (N, 3, sH, sW) from frames (N, 3, H, W), their features, and those at half size of the
-        frame before, of the frame itself and of the frame after."""
+    def decode(
+        self, frames: Tensor, x: Tensor, around: tuple[Tensor, Tensor, Tensor], told: Tensor
+    ) -> Tensor:
+        """The enlarged frames (N, 3, sH, sW) from frames (N, 3, H, W), their features, and those at
+        half size of the frame before, of the frame itself and of the frame after.
+        """
         x = F.pixel_shuffle(self.up(self.trunk(*around)), 2).add_(x)
         x = self.tail(self.after(self.told_after(x, told)))
         return self.skip(frames.float()).add_(F.pixel_shuffle(x, self.spec.scale))
@@ -113,7 +130,9 @@ class VideoNetwork(nn.Module):
 
     def skip(self, frames: Tensor) -> Tensor:
         """The bicubic enlargement of (N, 3, H, W) that the network adds detail to."""
-        return F.interpolate(frames, scale_factor=self.spec.scale, mode="bicubic", align_corners=False)
+        return F.interpolate(
+            frames, scale_factor=self.spec.scale, mode="bicubic", align_corners=False
+        )
 
 
 def previous(frames: Tensor) -> Tensor:
@@ -132,7 +151,9 @@ def pad_to_grid(frames: Tensor, grid: int) -> Tensor:
     below, right = -height % grid, -width % grid
     if not (below or right):
         return frames
-    return F.pad(frames.flatten(0, 1), (0, right, 0, below), mode="replicate").unflatten(0, frames.shape[:2])
+    return F.pad(frames.flatten(0, 1), (0, right, 0, below), mode="replicate").unflatten(
+        0, frames.shape[:2]
+    )
 
 
 def build_network(spec: NetworkSpec) -> VideoNetwork:

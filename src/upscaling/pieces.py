@@ -1,7 +1,8 @@
-"""A stream of frames in pieces that the network takes at once: bodies of some frames between frames of context.
+"""A stream of frames in pieces that the network takes at once: bodies of some frames between frames
+of context.
 
-A piece never crosses a cut or the border of a segment, and depends on nothing but the frames in it. So the same
-frames fall into the same pieces whether a run is unbroken or goes on from a segment.
+A piece never crosses a cut or the border of a segment, and depends on nothing but the frames in it.
+So the same frames fall into the same pieces whether a run is unbroken or goes on from a segment.
 """
 
 from collections.abc import Iterable, Iterator
@@ -41,12 +42,14 @@ class _Seen:
     thumb: np.ndarray = field(repr=False)
 
 
-def pieces(frames: Iterable[Frame], size: int, context: int, segment: int, first: int = 0) -> Iterator[Piece]:
+def pieces(
+    frames: Iterable[Frame], size: int, context: int, segment: int, first: int = 0
+) -> Iterator[Piece]:
     """Cut frames into pieces of at most `size`.
 
-    context: frames to either side that a result depends on. segment: pieces end at its multiples. first: the body of
-    the first piece begins at this frame (a multiple of segment); `frames` begins up to `context` frames before it, at
-    index max(0, first - context), and those are context only.
+    context: frames to either side that a result depends on. segment: pieces end at its multiples.
+    first: the body of the first piece begins at this frame (a multiple of segment); `frames` begins
+    up to `context` frames before it, at index max(0, first - context), and those are context only.
     """
     held: list[_Seen] = []
     begin = first
@@ -72,14 +75,18 @@ def _marked(frames: Iterable[Frame], index: int) -> Iterator[_Seen]:
 
 
 def _cut_at(held: list[_Seen], begin: int, size: int, segment: int) -> int:
-    """Where the body that begins at `begin` ends: after `size` frames, at a segment, a cut, or what is there."""
+    """Where the body that begins at `begin` ends: after `size` frames, at a segment, a cut, or what
+    is there.
+    """
     end = min(begin + size, (begin // segment + 1) * segment, held[-1].index + 1)
     cut = next((item.index for item in held if begin < item.index < end and item.opens), None)
     return end if cut is None else cut
 
 
 def _body_end(held: list[_Seen], begin: int, size: int, segment: int, context: int) -> int | None:
-    """The end of the next body once enough is seen after it to know its context; None where it is not yet."""
+    """The end of the next body once enough is seen after it to know its context; None where it is
+    not yet.
+    """
     if not held or held[-1].index < begin:
         return None
     end = _cut_at(held, begin, size, segment)
@@ -106,8 +113,8 @@ def _piece(held: list[_Seen], begin: int, end: int, context: int) -> Piece:
 def distinct(frames: list[Frame]) -> tuple[list[int], list[int]]:
     """Frames that differ from the one before them, and for each frame which of those it shows.
 
-    Returns (places of the distinct frames, index into them for every frame). Duplicates, as telecine and screen
-    recordings hold them, cost no inference.
+    Returns (places of the distinct frames, index into them for every frame). Duplicates, as
+    telecine and screen recordings hold them, cost no inference.
     """
     kept, shows = [0], [0]
     for place in range(1, len(frames)):

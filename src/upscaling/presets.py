@@ -10,10 +10,11 @@ SCALES = (2, 4)
 class NetworkSpec(Config):
     """The shape of one network.
 
-    scale: 2 or 4. channels: of the features at the source's size. blocks: residual blocks before and after the
-    trunk. trunk: channels at half size, where frames are aligned and attention works. taps: side of the deformable
-    kernel. groups: of channels that share offsets. bound: largest offset, in pixels at half size. align: channels
-    that are sampled. attention: transformer blocks. heads: of each. window: side of an attention window at half size.
+    scale: 2 or 4. channels: of the features at the source's size. blocks: residual blocks before
+    and after the trunk. trunk: channels at half size, where frames are aligned and attention works.
+    taps: side of the deformable kernel. groups: of channels that share offsets. bound: largest
+    offset, in pixels at half size. align: channels that are sampled. attention: transformer blocks.
+    heads: of each. window: side of an attention window at half size.
     """
 
     scale: int
@@ -30,17 +31,23 @@ class NetworkSpec(Config):
 
     @property
     def grid(self) -> int:
-        """Pixels of the source to one attention window: tiles and padding keep to multiples of it."""
+        """Pixels of the source to one attention window:
+        tiles and padding keep to multiples of it.
+        """
         return 2 * self.window
 
     @property
     def context(self) -> int:
-        """Frames to either side that a frame depends on: one through the 3D convolution, one through alignment."""
+        """Frames to either side that a frame depends on: one through the 3D convolution, one
+        through alignment.
+        """
         return 2
 
     @property
     def halo(self) -> int:
-        """Pixels of the source to either side that a pixel can depend on, rounded up to the grid."""
+        """Pixels of the source to either side that a pixel can depend on,
+        rounded up to the grid.
+        """
         convolutions = 1 + 2 * self.blocks  # the 3D convolution and the blocks before the trunk
         aligned = 2 * (2 + int(self.bound) + 1 + self.taps // 2)
         attended = self.attention * (self.grid - 1 + 2)
@@ -50,12 +57,12 @@ class NetworkSpec(Config):
 
 
 _SIZES = {
-    "fast": {"channels": 32, "blocks": 1, "trunk": 32, "taps": 1, "groups": 4, "bound": 6.0, "align": 32,
-             "attention": 1, "heads": 2},
-    "balanced": {"channels": 48, "blocks": 2, "trunk": 48, "taps": 3, "groups": 4, "bound": 8.0, "align": 16,
-                 "attention": 2, "heads": 3},
-    "quality": {"channels": 64, "blocks": 5, "trunk": 96, "taps": 3, "groups": 8, "bound": 12.0, "align": 64,
-                "attention": 4, "heads": 6},
+    "fast": {"channels": 32, "blocks": 1, "trunk": 32, "taps": 1, "groups": 4, "bound": 6.0,
+             "align": 32, "attention": 1, "heads": 2},
+    "balanced": {"channels": 48, "blocks": 2, "trunk": 48, "taps": 3, "groups": 4, "bound": 8.0,
+                 "align": 16, "attention": 2, "heads": 3},
+    "quality": {"channels": 64, "blocks": 5, "trunk": 96, "taps": 3, "groups": 8, "bound": 12.0,
+                "align": 64, "attention": 4, "heads": 6},
 }  # fmt: skip
 PRESETS = tuple(_SIZES)
 

@@ -1,4 +1,6 @@
-"""A request to enlarge, with what it leaves open decided: one place for the command, the service and its workers."""
+"""A request to enlarge, with what it leaves open decided: one place for the command, the service
+and its workers.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,11 @@ from src.upscaling.registry import find
 
 
 def resolve_job(request: UpscaleRequest, device: str | None = None) -> UpscaleJob:
-    """The job of one video. device: "cpu" or "cuda" where that is known; else the request's is looked for.
+    """The job of one video. device: "cpu" or "cuda" where that is known; else the request's is
+    looked for.
 
-    Reads the source's headers where the encoder depends on them; nothing is checked that `UpscaleJob.check` checks.
+    Reads the source's headers where the encoder depends on them; nothing is checked that
+    `UpscaleJob.check` checks.
     """
     device, spec = device or find_device(request.device), find(request.upscaler)
     return UpscaleJob(
@@ -53,7 +57,9 @@ def resolve_job(request: UpscaleRequest, device: str | None = None) -> UpscaleJo
 
 
 def usual_codec(request: UpscaleRequest, device: str) -> str:
-    """What suits the output's suffix; beside a GPU its own encoder, where it has one that works and loses nothing."""
+    """What suits the output's suffix; beside a GPU its own encoder, where it has one that works and
+    loses nothing.
+    """
     if request.output.suffix.lower() == ".webm":
         return "vp9" if _info(request.input).alpha else "av1"
     if device != "cuda" or not works("h264_nvenc"):

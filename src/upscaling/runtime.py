@@ -1,4 +1,6 @@
-"""Running a network over a stretch of video: each frame's features once, as many frames and pixels at once as fit."""
+"""Running a network over a stretch of video: each frame's features once, as many frames and pixels
+at once as fit.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +37,15 @@ class Batch:
 def bytes_per_pixel(network: VideoNetwork) -> int:
     """What a forward holds at its peak for a pixel of the source, in bytes, as counted in float32.
 
-    Three copies of the features, the sampled taps and attention at a quarter of the pixels, and the output with its
-    skip. tests/upscaling/test_runtime.py holds measured peaks below twice that, for which SHARE leaves room.
+    Three copies of the features, the sampled taps and attention at a quarter of the pixels, and the
+    output with its skip. tests/upscaling/test_runtime.py holds measured peaks below twice that, for
+    which SHARE leaves room.
     """
     spec = network.spec
     features = 4 * spec.channels
-    sampled = (2 * spec.align * spec.taps**2 + 12 * spec.trunk + 8 * spec.groups * spec.taps**2) // 4
+    sampled = (
+        2 * spec.align * spec.taps**2 + 12 * spec.trunk + 8 * spec.groups * spec.taps**2
+    ) // 4
     return 4 * (features + sampled + 9 * spec.scale**2 + 24)
 
 
@@ -72,13 +77,18 @@ class NetworkRunner:
         A CPU takes one frame at a time: more only drive each other out of its caches.
         """
         most = max(1, self.budget // bytes_per_pixel(self.network))
-        frames = 1 if self.device.type == "cpu" else max(1, min(MOST_FRAMES, most // (height * width)))
+        frames = (
+            1 if self.device.type == "cpu" else max(1, min(MOST_FRAMES, most // (height * width)))
+        )
         return Batch(frames, most)
 
-    def run(self, frames: np.ndarray, before: int, after: int, condition: tuple[float, float]) -> Iterator[np.ndarray]:
+    def run(
+        self, frames: np.ndarray, before: int, after: int, condition: tuple[float, float]
+    ) -> Iterator[np.ndarray]:
         """Enlarge the body of a piece, a few frames at a time.
 
-        frames: (T, H, W, 3), uint8, uint16, or float32 in [0, 1]; before, after: how many of them are context.
+        frames: (T, H, W, 3), uint8, uint16, or float32 in [0, 1]; before, after: how many of them
+        are context.
         Yields (n, sH, sW, 3) float32, about in [0, 1], T - before - after frames in all.
         """
         height, width = frames.shape[1:3]
@@ -92,8 +102,15 @@ class NetworkRunner:
             try:
                 for made in self._run(frames, before + done, after, condition, batch):
                     if not is_finite(made):
-                        raise NotFiniteError(f"the enlarged frame {done} of a piece is not finite; likely {cause}")
-                    yield made[..., : height * scale, : width * scale].permute(0, 2, 3, 1).cpu().numpy()
+                        raise NotFiniteError(
+                            f"the enlarged frame {done} of a piece is not finite; likely {cause}"
+                        )
+                    yield (
+                        made[..., : height * scale, : width * scale]
+                        .permute(0, 2, 3, 1)
+                        .cpu()
+                        .numpy()
+                    )
                     done += len(made)
             except torch.cuda.OutOfMemoryError:
                 batch = self._halved(batch, (height, width))
@@ -104,12 +121,19 @@ class NetworkRunner:
             return Batch(batch.frames // 2, batch.pixels)
         pixels = min(batch.pixels, size[0] * size[1]) // 2
         if pixels < (2 * (self.spec.grid + self.spec.halo)) ** 2:
-            raise torch.cuda.OutOfMemoryError("out of memory with the smallest tiles; the GPU is taken by others")
+            raise torch.cuda.OutOfMemoryError(
+                "out of memory with the smallest tiles; the GPU is taken by others"
+            )
         return Batch(1, pixels)
 
     @torch.inference_mode()
     def _run(
-        self, frames: np.ndarray, before: int, after: int, condition: tuple[float, float], batch: Batch
+        self,
+        frames: np.ndarray,
+        before: int,
+        after: int,
+        condition: tuple[float, float],
+        batch: Batch,
     ) -> Iterator[Tensor]:
         padded = pad_to_grid(self._tensor(frames), self.spec.grid)[0]
         told = torch.tensor([condition], dtype=torch.float32, device=self.device)
@@ -132,8 +156,12 @@ class NetworkRunner:
             given = given.pin_memory().to(self.device, non_blocking=True)
         return (given.permute(0, 3, 1, 2).float() / full)[None]
 
-    def _stretch(self, clip: Tensor, before: int, after: int, told: Tensor, group: int) -> Iterator[Tensor]:
-        """The body of a clip (T, 3, H, W), `group` frames at a time; features of a frame are computed once."""
+    def _stretch(
+        self, clip: Tensor, before: int, after: int, told: Tensor, group: int
+    ) -> Iterator[Tensor]:
+        """The body of a clip (T, 3, H, W), `group` frames at a time; features of a frame are
+        computed once.
+        """
         last = len(clip) - 1
         known: dict[int, tuple[Tensor, Tensor]] = {}
         for begin in range(before, len(clip) - after, group):
@@ -143,15 +171,21 @@ class NetworkRunner:
             yield self._decode(clip, range(begin, end), known, told)
             known = {t: known[t] for t in known if t >= end - 1}
 
-    def _features(self, clip: Tensor, need: list[int], told: Tensor) -> dict[int, tuple[Tensor, Tensor]]:
+    def _features(
+        self, clip: Tensor, need: list[int], told: Tensor
+    ) -> dict[int, tuple[Tensor, Tensor]]:
         if not need:
             return {}
         last = len(clip) - 1
-        stacked = torch.cat([clip[[max(0, t - 1), t, min(last, t + 1)]].flatten(0, 1)[None] for t in need])
+        stacked = torch.cat(
+            [clip[[max(0, t - 1), t, min(last, t + 1)]].flatten(0, 1)[None] for t in need]
+        )
         x, y = self.form.features(stacked, told.expand(len(need), -1))
         return {t: (x[i : i + 1], y[i : i + 1]) for i, t in enumerate(need)}
 
-    def _decode(self, clip: Tensor, body: range, known: dict[int, tuple[Tensor, Tensor]], told: Tensor) -> Tensor:
+    def _decode(
+        self, clip: Tensor, body: range, known: dict[int, tuple[Tensor, Tensor]], told: Tensor
+    ) -> Tensor:
         last = len(clip) - 1
         around = [[known[min(max(t + step, 0), last)][1] for t in body] for step in (-1, 0, 1)]
         x = torch.cat([known[t][0] for t in body])
@@ -160,11 +194,23 @@ class NetworkRunner:
         return self.form.decode(clip[body.start : body.stop], x, (before, own, after), told)
 
     def _tiles(self, height: int, width: int, pixels: int) -> list[tuple[Tile, Tile]]:
-        side, grid, halo = side_for(pixels, self.spec.grid, self.spec.halo), self.spec.grid, self.spec.halo
-        return [(rows, columns) for rows in cut(height, side, halo, grid) for columns in cut(width, side, halo, grid)]
+        side, grid, halo = (
+            side_for(pixels, self.spec.grid, self.spec.halo),
+            self.spec.grid,
+            self.spec.halo,
+        )
+        return [
+            (rows, columns)
+            for rows in cut(height, side, halo, grid)
+            for columns in cut(width, side, halo, grid)
+        ]
 
-    def _joined(self, clip: Tensor, before: int, count: int, tiles: list[tuple[Tile, Tile]], told: Tensor) -> Tensor:
-        """`count` frames of a clip, one tile after the other, so that the features of only one are held."""
+    def _joined(
+        self, clip: Tensor, before: int, count: int, tiles: list[tuple[Tile, Tile]], told: Tensor
+    ) -> Tensor:
+        """`count` frames of a clip, one tile after the other, so that the features of only one are
+        held.
+        """
         scale, after = self.spec.scale, len(clip) - before - count
         out = clip.new_empty(count, 3, scale * clip.shape[-2], scale * clip.shape[-1])
         for rows, columns in tiles:

@@ -59,7 +59,8 @@ def _numbered(folder: Path) -> list[Path]:
 
 
 class PictureSink:
-    """Numbered PNGs in the target folder, 8 or 16 bit, turned as the video says they are to be shown.
+    """Numbered PNGs in the target folder, 8 or 16 bit, turned as the video says they are to be
+    shown.
 
     A segment counts when its table of names is in `folder`.
     """
@@ -69,7 +70,8 @@ class PictureSink:
         self._segment, self._names = -1, []
         target.mkdir(parents=True, exist_ok=True)
         for path in _numbered(target):
-            if int(path.stem) >= first:  # of an earlier run that is replaced, or of a segment that was not finished
+            # of an earlier run that is replaced, or of a segment that was not finished
+            if int(path.stem) >= first:
                 path.unlink()
 
     def write(self, segment: int, frame: Frame) -> None:

@@ -1,9 +1,11 @@
-"""Detail that follows the motion: a recursive blend of what the network adds, along the optical flow.
+"""Detail that follows the motion: a recursive blend of what the network adds, along the optical
+flow.
 
     r'_t = r_t + M a (W(r'_{t-1}) - r_t)
 
-r is the network's frame less the enlarged source, W brings the last blended one along the flow between the sources, a
-is the strength, and M is 0 where the flow cannot be trusted. Low frequencies are never blended, since r has none.
+r is the network's frame less the enlarged source, W brings the last blended one along the flow
+between the sources, a is the strength, and M is 0 where the flow cannot be trusted. Low frequencies
+are never blended, since r has none.
 """
 
 import cv2
@@ -54,11 +56,15 @@ class TemporalSmoother:
         """M a (W(r'_{t-1}) - r_t)."""
         back = self._flow.calc(grey, self._grey, None)
         forth = self._flow.calc(self._grey, grey, None)
-        trust = self.strength * visible(back, forth) * np.exp(-self._mismatch(grey, back) / TOLERANCE)
+        trust = (
+            self.strength * visible(back, forth) * np.exp(-self._mismatch(grey, back) / TOLERANCE)
+        )
         size = detail.shape[1::-1]
         large = cv2.resize(back, size) * self.scale
         rows, columns = np.mgrid[0 : size[1], 0 : size[0]].astype(np.float32)
-        moved = cv2.remap(self._detail, columns + large[..., 0], rows + large[..., 1], cv2.INTER_CUBIC)
+        moved = cv2.remap(
+            self._detail, columns + large[..., 0], rows + large[..., 1], cv2.INTER_CUBIC
+        )
         return cv2.resize(trust.astype(np.float32), size)[..., None] * (moved - detail)
 
     def _mismatch(self, grey: np.ndarray, back: np.ndarray) -> np.ndarray:

@@ -16,7 +16,8 @@ from src.upscaling.kept import told_before
 class Source:
     """info: of its frames as they are read. origin: its time that counts as 0, in seconds.
 
-    state: real path, bytes and time of the last change. video: how it is encoded, None for pictures.
+    state: real path, bytes and time of the last change. video: how it is encoded, None for
+    pictures.
     told: sentences on what the output will lack.
     """
 

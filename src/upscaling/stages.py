@@ -1,6 +1,7 @@
 """Three stages that work at the same time: what one makes, the next takes from a short queue.
 
-No put and no get waits for ever: each looks now and then whether another stage has failed or the run was cancelled.
+No put and no get waits for ever: each looks now and then whether another stage has failed or the
+run was cancelled.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ class Pipe(Generic[T]):
 
 
 def run_stages(
-    source: Iterable[T], work: Callable[[T], Iterator[U]], sink: Callable[[Iterator[U]], None], depth: tuple[int, int]
+    source: Iterable[T],
+    work: Callable[[T], Iterator[U]],
+    sink: Callable[[Iterator[U]], None],
+    depth: tuple[int, int],
 ) -> None:
     """source in one thread, `work` in this one, `sink` in a third; depth: items in the two queues.
 
@@ -61,13 +65,18 @@ def run_stages(
     """
     stop, errors = threading.Event(), []
     taken, made = Pipe(depth[0], stop), Pipe(depth[1], stop)
-    reader = threading.Thread(target=_guarded(lambda: _pump(source, taken), stop, errors), name="decode")
-    writer = threading.Thread(target=_guarded(lambda: sink(iter(made)), stop, errors), name="encode")
+    reader = threading.Thread(
+        target=_guarded(lambda: _pump(source, taken), stop, errors), name="decode"
+    )
+    writer = threading.Thread(
+        target=_guarded(lambda: sink(iter(made)), stop, errors), name="encode"
+    )
     reader.start()
     writer.start()
     _guarded(lambda: _work(taken, work, made), stop, errors)()
     for thread in (reader, writer):
-        _guarded(thread.join, stop, errors)()  # an interruption while waiting stops the thread that is waited for
+        # an interruption while waiting stops the thread that is waited for
+        _guarded(thread.join, stop, errors)()
         thread.join()
     if errors:
         raise errors[0]
@@ -86,7 +95,9 @@ def _work(taken: Pipe[T], work: Callable[[T], Iterator[U]], made: Pipe[U]) -> No
     made.close()
 
 
-def _guarded(body: Callable[[], None], stop: threading.Event, errors: list[BaseException]) -> Callable[[], None]:
+def _guarded(
+    body: Callable[[], None], stop: threading.Event, errors: list[BaseException]
+) -> Callable[[], None]:
     """The body, so that its error is kept and the others are told to stop."""
 
     def run() -> None:
@@ -94,7 +105,8 @@ def _guarded(body: Callable[[], None], stop: threading.Event, errors: list[BaseE
             body()
         except Stopped:
             pass
-        except BaseException as error:  # an interruption too must stop the other stages; run_stages raises it again
+        # an interruption too must stop the other stages; run_stages raises it again
+        except BaseException as error:
             errors.append(error)
             stop.set()
 

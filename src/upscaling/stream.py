@@ -1,4 +1,6 @@
-"""The stream: decode, enlarge and encode at the same time, in closed segments, and join them with everything else."""
+"""The stream: decode, enlarge and encode at the same time, in closed segments, and join them with
+everything else.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ DEPTH = (1, 6)
 
 @dataclass
 class _Enlarged:
-    """A frame of the output before it is finished: made (sH, sW, 3) float32, None where it repeats the one before."""
+    """A frame of the output before it is finished: made (sH, sW, 3) float32, None where it repeats
+    the one before.
+    """
 
     index: int
     source: Frame
@@ -54,11 +58,13 @@ def upscale_video(
     backend: Backend | None = None,
     ending: Ending | None = None,
 ) -> UpscaleReport:
-    """Enlarge one video. ending: carries out the job's filters and finishers; without one it must name none.
+    """Enlarge one video. ending: carries out the job's filters and finishers; without one it must
+    name none.
 
-    Stopped at any point, the same job goes on from its last whole segment, and the result is that of an unbroken run.
-    Raises BadInputError and its kin before anything is written, OutputError, CancelledError, and PartialFailureError
-    where the source is damaged: what came before the damage is saved then.
+    Stopped at any point, the same job goes on from its last whole segment, and the result is that
+    of an unbroken run. Raises BadInputError and its kin before anything is written, OutputError,
+    CancelledError, and PartialFailureError where the source is damaged: what came before the damage
+    is saved then.
     """
     began = time.monotonic()
     if ending is None and (job.filters or job.finishers):
@@ -94,9 +100,7 @@ class _Run:
         self.job, self.backend, self.listener, self.cancel = job, backend, listener, cancel
         self.source, self.info, self.ending = source, source.info, ending
         self.video: VideoFormat | None = source.video
-        self.report = UpscaleReport(
-            job.target, *job.shown_size(self.info), builds=backend.builds
-        )
+        self.report = UpscaleReport(job.target, *job.shown_size(self.info), builds=backend.builds)
         self.kept = Kept(job, self.video)
         self.smoother = TemporalSmoother(job.enhance.steady, backend.scale)
         self.checkpoint = Checkpoint(job.target, job.decides(backend.hashes, backend.builds))
@@ -111,16 +115,24 @@ class _Run:
         self.report.resumed = self.report.frames = self.checkpoint.frames(done)
         if done:
             logger.info("goes on after {} frames that an earlier run finished", self.report.resumed)
-        self.smoother.restore(self.checkpoint.read_state(done - 1) if job_is_stateful(self.job) else {})
+        self.smoother.restore(
+            self.checkpoint.read_state(done - 1) if job_is_stateful(self.job) else {}
+        )
         sink = self._sink(done)
         try:
-            run_stages(self._pieces(done), self._enlarge, lambda frames: self._write(frames, sink), DEPTH)
+            run_stages(
+                self._pieces(done), self._enlarge, lambda frames: self._write(frames, sink), DEPTH
+            )
             self._publish()
         except (KeyboardInterrupt, CancelledError):
             sink.abort()
-            kept = self.checkpoint.frames(self.checkpoint.finished(stateful=job_is_stateful(self.job)))
+            kept = self.checkpoint.frames(
+                self.checkpoint.finished(stateful=job_is_stateful(self.job))
+            )
             self.checkpoint.release()
-            raise CancelledError(f"stopped; {kept} frames are kept, and the same command goes on from there") from None
+            raise CancelledError(
+                f"stopped; {kept} frames are kept, and the same command goes on from there"
+            ) from None
         except BaseException:
             sink.abort()
             self.checkpoint.release()
@@ -130,23 +142,31 @@ class _Run:
     def _publish(self) -> None:
         if self.source.changed(self.job):
             self.checkpoint.remove()
-            raise BadInputError(f"{self.job.source} was replaced or changed while it was read; run the command again")
+            raise BadInputError(
+                f"{self.job.source} was replaced or changed while it was read; run the command "
+                "again"
+            )
         self.report.lost += self.kept.sentences()
         if not self.report.frames:
             self.checkpoint.remove()
-            raise BadInputError(f"{self.job.source} shows no frame between --start and --end; choose a part of it")
+            raise BadInputError(
+                f"{self.job.source} shows no frame between --start and --end; choose a part of it"
+            )
         if self.video is not None:
             count = -(-self.report.frames // self.job.segment)
             span = replace(self.job.span, origin=self.source.origin)
             target, report = self.job.target, self.report
-            join(self.job.source, self.checkpoint.path, count, self.video, target, span, self.cancel.check,
-                 lambda whole: self.ending.publish(whole, target, report))  # fmt: skip
+            join(self.job.source, self.checkpoint.path, count, self.video, target, span,
+                 self.cancel.check, lambda whole: self.ending.publish(whole, target,
+                                                                      report))  # fmt: skip
         self.checkpoint.remove()
 
     def _sink(self, done: int) -> Sink:
         if self.video is not None:
             return VideoSink(self.checkpoint.path, self.video)
-        return PictureSink(self.job.target, self.checkpoint.path, done * self.job.segment + 1, self.info)
+        return PictureSink(
+            self.job.target, self.checkpoint.path, done * self.job.segment + 1, self.info
+        )
 
     def _pieces(self, done: int) -> Iterator[Piece]:
         """Decode, and cut into pieces; runs in the decoding thread."""
@@ -158,7 +178,9 @@ class _Run:
         yield from pieces(self._frames(skipped), size, window.overlap, self.job.segment, first)
 
     def _frames(self, skip: int) -> Iterator[Frame]:
-        """RGB frames of the span from number `skip` on, at growing times; stops where the source is damaged."""
+        """RGB frames of the span from number `skip` on, at growing times; stops where the source is
+        damaged.
+        """
         with self.job.reader() as reader:
             span, number, last = replace(self.job.span, origin=reader.origin), 0, None
             if span.start > 0:
@@ -234,10 +256,13 @@ class _Run:
         made = self.backend.finish(self.smoother(item.made, source), source, self.job.enhance)
         if self.job.compare:
             made = np.hstack([enlarge(source, self.backend.scale), made])
-        return cv2.multiply(made, (full,) * 4, dtype=cv2.CV_16U if full > 255 else cv2.CV_8U)  # rounds and saturates
+        # rounds and saturates
+        return cv2.multiply(made, (full,) * 4, dtype=cv2.CV_16U if full > 255 else cv2.CV_8U)
 
     def _alpha(self, source: Frame) -> np.ndarray | None:
-        """The transparency of the enlarged picture, where the output keeps it; between pixels it is cubic too."""
+        """The transparency of the enlarged picture, where the output keeps it; between pixels it is
+        cubic too.
+        """
         if source.alpha is None or not self.kept.alpha:
             return None
         scale = self.backend.scale
@@ -245,8 +270,12 @@ class _Run:
         return np.hstack([made, made]) if self.job.compare else made
 
     def _total(self) -> int:
-        """Frames as far as the container states them, or its length (Matroska), 0 where it states neither."""
-        seconds = self.info.frames / float(self.info.rate) if self.info.frames else self.info.seconds
+        """Frames as far as the container states them, or its length (Matroska), 0 where it states
+        neither.
+        """
+        seconds = (
+            self.info.frames / float(self.info.rate) if self.info.frames else self.info.seconds
+        )
         if not seconds:
             return 0
         end = min(self.job.span.end or seconds, seconds)

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Tile:
-    """One axis of a tile, in pixels of the source: [begin, end) is read, [first, last) of it is kept."""
+    """One axis of a tile, in pixels of the source: [begin, end) is read, [first, last) of it is
+    kept.
+    """
 
     begin: int
     end: int
@@ -14,7 +16,8 @@ class Tile:
 
 
 def cut(length: int, side: int, halo: int, grid: int) -> list[Tile]:
-    """Tiles that keep at most `side` pixels each of an axis of `length`, reading `halo` more to either side.
+    """Tiles that keep at most `side` pixels each of an axis of `length`, reading `halo` more to
+    either side.
 
     length, side and halo are multiples of grid, so every tile's windows lie where the frame's lie.
     """
@@ -22,7 +25,10 @@ def cut(length: int, side: int, halo: int, grid: int) -> list[Tile]:
         if value % grid:
             raise ValueError(f"{value} is no multiple of the grid of {grid}")
     starts = range(0, length, side)
-    return [Tile(max(0, s - halo), min(length, s + side + halo), s, min(length, s + side)) for s in starts]
+    return [
+        Tile(max(0, s - halo), min(length, s + side + halo), s, min(length, s + side))
+        for s in starts
+    ]
 
 
 def side_for(pixels: int, grid: int, halo: int) -> int:

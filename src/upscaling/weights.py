@@ -16,7 +16,10 @@ def save_network(network: VideoNetwork, path: Path, step: int) -> Path:
     """Write a network's weights in float32 with its spec; the file appears whole or not at all."""
     from safetensors.torch import save_file
 
-    tensors = {name: tensor.detach().float().cpu().contiguous() for name, tensor in network.named_parameters()}
+    tensors = {
+        name: tensor.detach().float().cpu().contiguous()
+        for name, tensor in network.named_parameters()
+    }
     about = {"format": FORMAT, "spec": network.spec.model_dump_json(), "step": str(step)}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = beside(path, "partial")
@@ -36,13 +39,19 @@ def load_network(path: Path) -> VideoNetwork:
     except (SafetensorError, OSError) as error:
         raise BadInputError(f"{path} is no safetensors file: {error}") from None
     if about.get("format") != FORMAT:
-        raise BadInputError(f"{path} holds no upscaler of Newsreel; python -m src.train_upscaler writes them")
+        raise BadInputError(
+            f"{path} holds no upscaler of Newsreel; python -m src.train_upscaler writes them"
+        )
     damaged = first_not_finite(tensors.items())
     if damaged:
-        raise BadInputError(f"{path}: {damaged} holds numbers that are not finite; train or fetch it again")
+        raise BadInputError(
+            f"{path}: {damaged} holds numbers that are not finite; train or fetch it again"
+        )
     network = build_network(validate(json.loads(about["spec"]), NetworkSpec, str(path)))
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise BadInputError(f"{path} does not fit its own spec: {' '.join(str(error).split())}") from None
+        raise BadInputError(
+            f"{path} does not fit its own spec: {' '.join(str(error).split())}"
+        ) from None
     return network.eval().requires_grad_(False)

@@ -1,4 +1,6 @@
-"""Clips of the base and of the adapter, measured alike, and what that says against the thresholds."""
+"""Clips of the base and of the adapter, measured alike,
+and what that says against the thresholds.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,10 @@ KINDS = ("base", "adapter")
 
 @dataclass(frozen=True)
 class ClipFigures:
-    """One clip. first_frame: PSNR against the photograph, dB. amount: mean length of the flow, pixels a frame at native
-    size. move: as named by its largest part. cosine, strength, shown: against the trained move, None without one."""
+    """One clip. first_frame: PSNR against the photograph, dB. amount: mean length of the flow,
+    pixels a frame at native size. move: as named by its largest part. cosine, strength, shown:
+    against the trained move, None without one.
+    """
 
     file: str
     temporal_score: float
@@ -55,44 +59,62 @@ class Verdict:
 def compare(
     scenarios: Scenarios, lora: Path, folder: Path, listener: Listener = ignore
 ) -> dict[str, dict[str, ClipFigures]]:
-    """Make and measure every clip; figures by scenario, then by kind. Clips and photographs go into `folder`."""
+    """Make and measure every clip; figures by scenario, then by kind. Clips and photographs go into
+    `folder`.
+    """
     hardware, sessions = probe("auto"), Sessions()
-    figures: dict[str, dict[str, ClipFigures]] = {scenario.name: {} for scenario in scenarios.scenarios}
+    figures: dict[str, dict[str, ClipFigures]] = {
+        scenario.name: {} for scenario in scenarios.scenarios
+    }
     total = len(KINDS) * len(scenarios.scenarios)
     for kind_number, kind in enumerate(KINDS):  # one kind after the other: adapters change once
         for number, scenario in enumerate(scenarios.scenarios, start=1):
             path = folder / f"{scenario.name}-{kind}.mp4"
-            request = request_of(scenarios, scenario, lora if kind == "adapter" else None, folder, path)
+            request = request_of(
+                scenarios, scenario, lora if kind == "adapter" else None, folder, path
+            )
             figures[scenario.name][kind] = _clip(request, scenarios, hardware, sessions, path)
             listener(Progress("clips", kind_number * len(scenarios.scenarios) + number, total))
     return figures
 
 
-def request_of(scenarios: Scenarios, scenario: Scenario, lora: Path | None, folder: Path, path: Path) -> Request:
+def request_of(
+    scenarios: Scenarios, scenario: Scenario, lora: Path | None, folder: Path, path: Path
+) -> Request:
     """The request of one clip, made with the adapter or without."""
     picture = photograph_file(scenario.photograph, folder / "photographs")
     adapters = (str(lora),) if lora else ()
-    return as_request(scenarios, scenario, scenario.name, input_image=picture, output_path=path, lora=adapters,
-                      overwrite=True)  # fmt: skip
+    return as_request(scenarios, scenario, scenario.name, input_image=picture, output_path=path,
+                      lora=adapters, overwrite=True)  # fmt: skip
 
 
-def _clip(request: Request, scenarios: Scenarios, hardware: Any, sessions: Sessions, path: Path) -> ClipFigures:
+def _clip(
+    request: Request, scenarios: Scenarios, hardware: Any, sessions: Sessions, path: Path
+) -> ClipFigures:
     prepared = prepare(request)
     plan = plans_for(prepared, hardware)[0]
     session = sessions.opener(prepared.folder, prepared.adapters)(plan)
     frames = render_clip(prepared.photograph.pixels, plan, session)
-    with VideoWriter(path, plan.native.width, plan.native.height, plan.fps, "--output-dir") as writer:
+    with VideoWriter(
+        path, plan.native.width, plan.native.height, plan.fps, "--output-dir"
+    ) as writer:
         for frame in frames:
             writer.write(frame)
         writer.commit()
-    return measured(frames, fitted(prepared.photograph.pixels, plan), plan.fps, scenarios.move, path.name)
+    return measured(
+        frames, fitted(prepared.photograph.pixels, plan), plan.fps, scenarios.move, path.name
+    )
 
 
-def measured(frames: np.ndarray, photograph: np.ndarray, fps: float, move: str | None, file: str) -> ClipFigures:
+def measured(
+    frames: np.ndarray, photograph: np.ndarray, fps: float, move: str | None, file: str
+) -> ClipFigures:
     """The figures of frames (F, H, W, 3) uint8 made from photograph (H, W, 3)."""
     count, height, width = frames.shape[:3]
     motion = measure(frames)
-    alike = likeness(motion_in(frames), motion_of(TAUGHT[move], count, width, height)) if move else None
+    alike = (
+        likeness(motion_in(frames), motion_of(TAUGHT[move], count, width, height)) if move else None
+    )
     return ClipFigures(
         file=file,
         temporal_score=score_frames(frames, (width, height), rate=fps).score,
@@ -153,4 +175,6 @@ def _verdict(name: str, limit: float, value: float | None) -> Verdict:
 
 def to_dict(figures: dict[str, dict[str, ClipFigures]]) -> dict[str, Any]:
     """Plain types."""
-    return {name: {kind: asdict(clip) for kind, clip in pair.items()} for name, pair in figures.items()}
+    return {
+        name: {kind: asdict(clip) for kind, clip in pair.items()} for name, pair in figures.items()
+    }

@@ -1,4 +1,6 @@
-"""The held-out loss of a base without and with an adapter, at the same clips, timesteps and noise."""
+"""The held-out loss of a base without and with an adapter, at the same clips,
+timesteps and noise.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,12 @@ from src.recipes.lora.settings import LoraSettings, Samples
 def held_out_losses(
     metadata: Path, spec: ModelSpec, folder: Path, adapter: AdapterFile, output: Path
 ) -> tuple[float, float] | None:
-    """Mean losses of base and adapter over the manifest's held-out clips; None where it has none."""
-    settings = LoraSettings(rank=1, frames=spec.frames.counts, gradient_checkpointing=False, samples=Samples(count=0))
+    """Mean losses of base and adapter over the manifest's held-out clips;
+    None where it has none.
+    """
+    settings = LoraSettings(
+        rank=1, frames=spec.frames.counts, gradient_checkpointing=False, samples=Samples(count=0)
+    )
     dtype = run_dtype(settings)
     found = preflight(settings, spec, folder, read_dataset(metadata), dtype, output, predict=False)
     found.check()
@@ -41,7 +47,9 @@ def held_out_losses(
     transformer = getattr(pipe, part).to(device)
     rack = AdapterRack(pipe)
     objective = training_of(spec).objective(folder)
-    recipe = LoraRecipe(transformer, found.held_out, settings, objective, found.encoders, EncodingCache())
+    recipe = LoraRecipe(
+        transformer, found.held_out, settings, objective, found.encoders, EncodingCache()
+    )
     losses = []
     for adapters in ([], [adapter]):
         rack.put(adapters)
@@ -49,5 +57,7 @@ def held_out_losses(
         losses.append(sum(each) / len(each))
         if not math.isfinite(losses[-1]):
             which = "with the adapter" if adapters else "of the base"
-            raise NotFiniteError(f"the held-out loss {which} is not finite; likely the adapter, or {dtype} overflows")
+            raise NotFiniteError(
+                f"the held-out loss {which} is not finite; likely the adapter, or {dtype} overflows"
+            )
     return losses[0], losses[1]

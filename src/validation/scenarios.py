@@ -34,9 +34,10 @@ class Scenario(Config):
 class Thresholds(Config):
     """What an adapter must reach; None leaves a figure unjudged.
 
-    adapter_shows, base_shows: share of clips that show the move, at least and at most. first_frame_loss: dB that the
-    first frame may be farther from the photograph than the base's, on average. temporal_loss: of the mean temporal
-    score. held_out_ratio: held-out loss over the base's, at most.
+    adapter_shows, base_shows: share of clips that show the move, at least and at most.
+    first_frame_loss: dB that the first frame may be farther from the photograph than the base's, on
+    average. temporal_loss: of the mean temporal score. held_out_ratio: held-out loss over the
+    base's, at most.
     """
 
     adapter_shows: float | None = None
@@ -47,9 +48,11 @@ class Thresholds(Config):
 
 
 class Scenarios(Config):
-    """The whole file. move: the trained one by name, None where an adapter teaches a look. metadata: the manifest whose
-    held-out clips the loss is taken on; None where it is not taken. num_frames: enough to measure motion on; a shorter
-    clip than the move may show what others begin with too. Other fields as in a request."""
+    """The whole file. move: the trained one by name, None where an adapter teaches a look.
+    metadata: the manifest whose held-out clips the loss is taken on; None where it is not taken.
+    num_frames: enough to measure motion on; a shorter clip than the move may show what others begin
+    with too. Other fields as in a request.
+    """
 
     model: str = "auto"
     move: str | None = None
@@ -69,9 +72,12 @@ class Scenarios(Config):
 
 
 def load_scenarios(path: Path) -> Scenarios:
-    """Read and check the file, names and photographs too: each scenario as the request that it becomes."""
+    """Read and check the file, names and photographs too: each scenario as the request that it
+    becomes.
+    """
     found = load_config(path, Scenarios)
-    names = [scenario.name.casefold() for scenario in found.scenarios]  # some disks hold one file for both
+    # some disks hold one file for both
+    names = [scenario.name.casefold() for scenario in found.scenarios]
     for scenario in found.scenarios:
         if names.count(scenario.name.casefold()) > 1:
             raise BadInputError(f"{path}: two scenarios are called {scenario.name!r}")
@@ -82,10 +88,13 @@ def load_scenarios(path: Path) -> Scenarios:
 
 
 def as_request(scenarios: Scenarios, scenario: Scenario, origin: str, **fields: Any) -> Request:
-    """The request of one clip, as a person would make it. Raises BadInputError that begins with `origin`."""
+    """The request of one clip, as a person would make it. Raises BadInputError that begins with
+    `origin`.
+    """
     given = {
-        "input_image": scenario.photograph, "prompt": scenario.prompt, "model": scenarios.model, "seed": scenario.seed,
-        "num_frames": scenarios.num_frames, "num_inference_steps": scenarios.num_inference_steps,
+        "input_image": scenario.photograph, "prompt": scenario.prompt, "model": scenarios.model,
+        "seed": scenario.seed, "num_frames": scenarios.num_frames,
+        "num_inference_steps": scenarios.num_inference_steps,
         "guidance_scale": scenarios.guidance_scale, "score": False,
     }  # fmt: skip
     return validate(given | fields, Request, origin)

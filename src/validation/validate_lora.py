@@ -1,4 +1,5 @@
-"""Validate an adapter: base against adapter with the same seeds, figures, thresholds, and a page to look at.
+"""Validate an adapter: base against adapter with the same seeds, figures, thresholds, and a page to
+look at.
 
     python -m src.validation.validate_lora --lora checkpoints/lora_press/adapter_final \\
         --scenarios configs/training/validation_prompts.yaml
@@ -46,24 +47,34 @@ def _main(values: dict[str, Any]) -> None:
 
 
 def validate_adapter(values: dict[str, Any], listener: Any) -> tuple[dict[str, Any], Path]:
-    """Make, measure and judge; writes report.json and index.html. Returns the report and its folder."""
+    """Make, measure and judge; writes report.json and index.html. Returns the report and its
+    folder.
+    """
     from src.core.durable import write_whole
     from src.validation.compare import compare, summarise, to_dict, verdicts_of
     from src.validation.held_out import held_out_losses
     from src.validation.scenarios import load_scenarios
 
-    scenarios = load_scenarios(values["scenarios"] or CONFIGS / "training" / "validation_prompts.yaml")
+    scenarios = load_scenarios(
+        values["scenarios"] or CONFIGS / "training" / "validation_prompts.yaml"
+    )
     if values["model"]:
         scenarios = scenarios.model_copy(update={"model": values["model"]})
     lora = Path(values["lora"])
     name = f"{lora.resolve().parent.name}-{lora.resolve().name}"
     folder = values["output_dir"] or home() / "validation" / name
     spec, adapter, base_folder = open_adapter(scenarios.model, lora)
-    figures = compare(scenarios.model_copy(update={"model": model_name(spec)}), lora, folder, listener)
+    figures = compare(
+        scenarios.model_copy(update={"model": model_name(spec)}), lora, folder, listener
+    )
     held_out = None
     if scenarios.metadata is not None:
-        held_out = held_out_losses(REPOSITORY / scenarios.metadata, spec, base_folder, adapter, folder)
-    base, trained = (summarise([pair[kind] for pair in figures.values()]) for kind in ("base", "adapter"))
+        held_out = held_out_losses(
+            REPOSITORY / scenarios.metadata, spec, base_folder, adapter, folder
+        )
+    base, trained = (
+        summarise([pair[kind] for pair in figures.values()]) for kind in ("base", "adapter")
+    )
     verdicts = verdicts_of(scenarios.thresholds, base, trained, held_out)
     report = {
         "schema_version": 1,
@@ -83,7 +94,9 @@ def validate_adapter(values: dict[str, Any], listener: Any) -> tuple[dict[str, A
 
 
 def open_adapter(model: str, lora: Path) -> tuple[Any, Any, Path]:
-    """The base's spec, the adapter's file, and the base's folder; refused where they do not belong together."""
+    """The base's spec, the adapter's file, and the base's folder; refused where they do not belong
+    together.
+    """
     from src.engine.generate import plain_model
     from src.pipelines.adapter_files import read_adapter
     from src.pipelines.locate import locate

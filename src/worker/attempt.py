@@ -34,8 +34,8 @@ class TimeLimitError(NewsreelError):
 
 @dataclass
 class Attempt:
-    """limit_s: how long it may take. hold: renews the device's lease. giving_back: set when the job is to
-    be given back.
+    """limit_s: how long it may take. hold: renews the device's lease. giving_back: set when the job
+    is to be given back.
     """
 
     leases: LeaseStore
@@ -47,7 +47,11 @@ class Attempt:
     timed_out: bool = False
 
     def __post_init__(self) -> None:
-        self.cancel, self._begun, self._reported_at = CancelToken(), time.monotonic(), time.monotonic()
+        self.cancel, self._begun, self._reported_at = (
+            CancelToken(),
+            time.monotonic(),
+            time.monotonic(),
+        )
 
     @contextmanager
     def watched(self, files: ArtifactStore) -> Iterator[RunContext]:
@@ -68,7 +72,8 @@ class Attempt:
         """Raise TimeLimitError where that is why the run was stopped."""
         if self.timed_out:
             raise TimeLimitError(
-                f"the job took longer than the {self.limit_s:.0f} s that a job may take; ask for fewer frames or steps"
+                f"the job took longer than the {self.limit_s:.0f} s that a job may take; ask for "
+                "fewer frames or steps"
             )
 
     def _beat(self, over: threading.Event) -> None:

@@ -19,18 +19,33 @@ if TYPE_CHECKING:
 
 JOB_LIMIT_S = 6 * 3600.0
 OPTIONS: dict[str, Any] = {
-    "database": value(str, "Database URL. Default NEWSREEL_DATABASE, or newsreel.db under NEWSREEL_HOME."),
+    "database": value(
+        str, "Database URL. Default NEWSREEL_DATABASE, or newsreel.db under NEWSREEL_HOME."
+    ),
     "device": value(str, "auto (the default), cpu or cuda; one worker holds a device."),
-    "maker": value(str, "engine (the default), or fake: a stand-in that writes a few bytes, for tests and load."),
-    "warm": value(str, "Load this before the first job: baseline or optimized. Default NEWSREEL_WARM."),
-    "lease": value(float, "Seconds after which a silent worker's job is given to another. Default 60."),
+    "maker": value(
+        str,
+        "engine (the default), or fake: a stand-in that writes a few bytes, for tests and load.",
+    ),
+    "warm": value(
+        str, "Load this before the first job: baseline or optimized. Default NEWSREEL_WARM."
+    ),
+    "lease": value(
+        float, "Seconds after which a silent worker's job is given to another. Default 60."
+    ),
     "drain": value(float, "Seconds that a running job may still take after SIGTERM. Default 30."),
     "job_limit": value(float, "Seconds that a job may run. Default 21600, six hours."),
-    "stall": value(float, "Seconds in which a job must report something. Default: 15 to 30 minutes, by stage."),
-    "pulse": value(int, "File descriptor to which a sign of life is written; the service gives one."),
+    "stall": value(
+        float, "Seconds in which a job must report something. Default: 15 to 30 minutes, by stage."
+    ),
+    "pulse": value(
+        int, "File descriptor to which a sign of life is written; the service gives one."
+    ),
     "name": value(str, "Of this worker in the store; the service gives one."),
     "once": switch("Stop when the queue is empty.", "--once"),
-    "supervisor": value(int, "Pid of the process that watches this one: without it, the worker stops after its job."),
+    "supervisor": value(
+        int, "Pid of the process that watches this one: without it, the worker stops after its job."
+    ),
 }
 
 

@@ -96,7 +96,8 @@ class Inventory:
 
     def note_commands(self) -> None:
         """Rows of clips and manifests that commands made in the home's folder since the last look:
-        what photographs they name is known then. Those that were removed by hand name none any more.
+        what photographs they name is known then. Those that were removed by hand name none any
+        more.
         """
         listed, known = set(self.files.list(CLIPS)), self.index.known_of_commands()
         self._miss(known.keys() - listed, known)

@@ -1,4 +1,6 @@
-"""The worker's loop: hold the device, claim a job, run it under a heartbeat, publish it by one commit."""
+"""The worker's loop: hold the device, claim a job, run it under a heartbeat, publish it by one
+commit.
+"""
 
 import math
 import os
@@ -31,9 +33,10 @@ AGAIN_S = 1.0  # after the database could not be used
 class Worker:
     """Takes jobs one after the other.
 
-    files: where finished files go. device: what it computes on, such as "host/cpu"; one worker holds it. name: of
-    this worker in the store. preload: the mode that the runner loads before the first job. once: stop when the queue is
-    empty, for tests. limit_s: how long a job may run. pulse: tells that the work gets on.
+    files: where finished files go. device: what it computes on, such as "host/cpu"; one worker
+    holds it. name: of this worker in the store. preload: the mode that the runner loads before the
+    first job. once: stop when the queue is empty, for tests. limit_s: how long a job may run.
+    pulse: tells that the work gets on.
     """
 
     leases: LeaseStore
@@ -53,10 +56,11 @@ class Worker:
     _held: float = -math.inf
 
     def run(self) -> None:
-        """Work until `stopping` is set: then the running job may end, unless `giving_back` is set too: then it goes
-        back into the queue.
+        """Work until `stopping` is set: then the running job may end, unless `giving_back` is set
+        too: then it goes back into the queue.
 
-        parent: the process that started this one and watches it; when it is gone, the worker stops after its job.
+        parent: the process that started this one and watches it; when it is gone, the worker stops
+        after its job.
         """
         try:
             self._loop()
@@ -112,7 +116,9 @@ class Worker:
         return held
 
     def _loaded(self) -> bool:
-        """Load what is to be warm, once the device is ours, and tell; False where we were asked to stop meanwhile."""
+        """Load what is to be warm, once the device is ours, and tell; False where we were asked to
+        stop meanwhile.
+        """
         if self.info.get("warm") != self.preload:
             self.pulse.beat("load")
             with self._renewing():
@@ -125,7 +131,9 @@ class Worker:
 
     @contextmanager
     def _renewing(self) -> Iterator[None]:
-        """A thread that keeps the device while a model is loaded, which may take longer than a lease."""
+        """A thread that keeps the device while a model is loaded, which may take longer than a
+        lease.
+        """
         over = threading.Event()
 
         def renew() -> None:
@@ -143,7 +151,9 @@ class Worker:
 
     def _work(self, job: Job) -> None:
         with logger.contextualize(job=job.id):
-            attempt = Attempt(self.leases, job, self.pulse, self._hold, self.giving_back, self.limit_s)
+            attempt = Attempt(
+                self.leases, job, self.pulse, self._hold, self.giving_back, self.limit_s
+            )
             self._make(job, attempt, attempt_clip(job))
 
     def _make(self, job: Job, attempt: Attempt, clip: str) -> None:
@@ -176,7 +186,8 @@ class Worker:
 
     def _persist(self, write: Callable[[], object]) -> None:
         """Write an outcome, waiting for a database that is locked or away. Raises UnavailableError
-        when the job is to be given back, LostLeaseError where the job went to somebody else meanwhile.
+        when the job is to be given back, LostLeaseError where the job went to somebody else
+        meanwhile.
         """
         while True:
             try:
@@ -210,7 +221,11 @@ class Worker:
 
     def _failed(self, job: Job, error: Exception) -> None:
         expected = isinstance(error, NewsreelError)
-        detail = str(error) if expected else "the service has a bug, or its machine a problem; the log has the details"
+        detail = (
+            str(error)
+            if expected
+            else "the service has a bug, or its machine a problem; the log has the details"
+        )
         status = error.http_status if expected else 500
         if expected:
             logger.error("job {}: {}", job.id, error)

@@ -12,7 +12,8 @@ from src.core.addresses import PREVIEWS, clip_key, manifest_key, name_of
 from src.jobs.model import Job
 
 ATTEMPT = re.compile(
-    r"\.?(?P<slug>.*)-(?P<job>[0-9a-f]{21})-(?P<token>\d+)(\.\d+\.partial)?\.(mp4|json|mkv)(\.[0-9a-f]+\.partial)?"
+    r"\.?(?P<slug>.*)-(?P<job>[0-9a-f]{21})-(?P<token>\d+)(\.\d+\.partial)?"
+    r"\.(mp4|json|mkv)(\.[0-9a-f]+\.partial)?"
 )
 """A clip or a manifest; ".NAME.PID.partial.mp4", ".NAME.mp4.TID.partial" and the upscaler's folder
 ".NAME.mp4.KEY.partial" are what is being written.

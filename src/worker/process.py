@@ -1,4 +1,6 @@
-"""Who a process is, so that another one can tell whether it still lives: machine, boot, pid and start time."""
+"""Who a process is, so that another one can tell whether it still lives: machine, boot, pid and
+start time.
+"""
 
 import os
 import socket
@@ -16,7 +18,9 @@ def identity(pid: int | None = None) -> str:
 
 
 def _started(pid: int) -> str:
-    """Ticks since the boot: the time of day at the start, as psutil has it, changes when the clock is set."""
+    """Ticks since the boot: the time of day at the start, as psutil has it, changes when the clock
+    is set.
+    """
     process, stat = psutil.Process(pid), Path(f"/proc/{pid}/stat")
     try:
         return stat.read_text(encoding="utf-8").rpartition(")")[2].split()[19]
@@ -26,12 +30,16 @@ def _started(pid: int) -> str:
 
 def machine() -> str:
     """This machine since its last start."""
-    boot = BOOT.read_text(encoding="utf-8").strip() if BOOT.is_file() else f"{psutil.boot_time():.0f}"
+    boot = (
+        BOOT.read_text(encoding="utf-8").strip() if BOOT.is_file() else f"{psutil.boot_time():.0f}"
+    )
     return f"{socket.gethostname()}/{boot}"
 
 
 def device_name(device: str) -> str:
-    """The device as all workers name it: "host/cpu", or "cuda:UUID" of the visible card, which containers share."""
+    """The device as all workers name it: "host/cpu", or "cuda:UUID" of the visible card, which
+    containers share.
+    """
     if device != "cuda":
         return f"{socket.gethostname()}/{device}"
     import torch
@@ -40,7 +48,9 @@ def device_name(device: str) -> str:
 
 
 def is_dead(process: str) -> bool:
-    """True where it is certain: a process of this machine that is gone, or of an earlier boot of it."""
+    """True where it is certain: a process of this machine that is gone, or of an earlier boot of
+    it.
+    """
     host, boot, pid, _ = process.split("/")
     here_host, here_boot = machine().split("/")
     if host != here_host:
@@ -48,6 +58,9 @@ def is_dead(process: str) -> bool:
     if boot != here_boot:
         return True
     try:
-        return identity(int(pid)) != process or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
+        return (
+            identity(int(pid)) != process
+            or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
+        )
     except psutil.NoSuchProcess:
         return True

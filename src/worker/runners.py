@@ -1,4 +1,6 @@
-"""What a worker runs a job with: the engine, or the fake that stands for it where speed and crashes are tested."""
+"""What a worker runs a job with: the engine, or the fake that stands for it where speed and crashes
+are tested.
+"""
 
 import base64
 import math
@@ -26,10 +28,20 @@ READING = DecodeLimits(cpu_s=60.0, wall_s=120.0, memory=8 << 30)
 are converted.
 """
 Picture = Callable[[bytes], None]
-NO_MODEL = {"name": "fake", "revision": None, "weights": "", "width": 0, "height": 0, "frames": 0, "fps": 0.0}
+NO_MODEL = {
+    "name": "fake",
+    "revision": None,
+    "weights": "",
+    "width": 0,
+    "height": 0,
+    "frames": 0,
+    "fps": 0.0,
+}
 GREY = base64.b64decode(
-    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAFA3PEY8MlBGQUZaVVBfeMiCeG5uePWvuZHI////////////////////////////////////////////////"
-    "////wAALCAABAAEBAREA/8QAFAABAAAAAAAAAAAAAAAAAAAAAP/EABQQAQAAAAAAAAAAAAAAAAAAAAD/2gAIAQEAAD8AP//Z"
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDAFA3PEY8MlBGQUZaVVBfeMiCeG5uePWvuZHI"
+    "////////////////////////////////////////////////"
+    "////wAALCAABAAEBAREA/8QAFAABAAAAAAAAAAAAAAAAAAAAAP/E"
+    "ABQQAQAAAAAAAAAAAAAAAAAAAAD/2gAIAQEAAD8AP//Z"
 )
 """A JPEG of one grey pixel."""
 
@@ -51,9 +63,11 @@ class JobRunner(Protocol):
         ...
 
     def make(self, job: Job, path: Path, watch: RunContext) -> dict[str, Any]:
-        """Write the finished file (and its manifest beside it) at `path`; returns the result's JSON.
+        """Write the finished file (and its manifest beside it) at `path`; returns the result's
+        JSON.
 
-        Raises errors of the tree; CancelledError where the watch's cancel was heard. Nothing is left then.
+        Raises errors of the tree; CancelledError where the watch's cancel was heard. Nothing is
+        left then.
         """
         ...
 
@@ -123,7 +137,12 @@ class EngineRunner:
         from src.engine.session import Sessions
 
         self.files = files
-        self.hardware, self.sessions, self.device, self.wall = probe(device), Sessions(), device, Wall(READING)
+        self.hardware, self.sessions, self.device, self.wall = (
+            probe(device),
+            Sessions(),
+            device,
+            Wall(READING),
+        )
         self.spec = plain_model(device=device)
 
     def warm(self, what: str) -> None:
@@ -146,7 +165,10 @@ class EngineRunner:
         return None
 
     def make(self, job: Job, path: Path, watch: RunContext) -> dict[str, Any]:
-        make, field = {"generate": (self._generate, "input_image"), "upscale": (self._upscale, "input")}[job.kind]
+        make, field = {
+            "generate": (self._generate, "input_image"),
+            "upscale": (self._upscale, "input"),
+        }[job.kind]
         with self.files.local(key_of(job.request[field])) as source:
             return make(job.request | {field: source}, path, watch)
 
@@ -159,13 +181,22 @@ class EngineRunner:
         request = validate(asked | own, Request, "job")
         prepared = prepare(request, self._stored_photograph)
         plans = plans_for(prepared, self.hardware)
-        result = generate(prepared, plans, self.hardware, watch.listener, watch.cancel, self.sessions, watch.picture)
+        result = generate(
+            prepared,
+            plans,
+            self.hardware,
+            watch.listener,
+            watch.cancel,
+            self.sessions,
+            watch.picture,
+        )
         return {
-            "report": result.report, "seconds": result.costs.seconds, "peak_rss": result.costs.peak_rss,
-            "peak_vram": result.costs.peak_vram, "warnings": list(result.warnings),
-            "fallbacks": list(result.fallbacks), "frame_sha256": result.frame_sha256, "seed": result.plan.seed,
-            "profile": result.plan.profile, "model": result.plan.session.model, "frames": result.plan.num_frames,
-            "fps": result.plan.fps,
+            "report": result.report, "seconds": result.costs.seconds,
+            "peak_rss": result.costs.peak_rss, "peak_vram": result.costs.peak_vram,
+            "warnings": list(result.warnings), "fallbacks": list(result.fallbacks),
+            "frame_sha256": result.frame_sha256, "seed": result.plan.seed,
+            "profile": result.plan.profile, "model": result.plan.session.model,
+            "frames": result.plan.num_frames, "fps": result.plan.fps,
         }  # fmt: skip
 
     def _stored_photograph(self, path: Path) -> "Photograph":
@@ -174,7 +205,9 @@ class EngineRunner:
         """
         photograph = self.wall.read_photograph(path)
         if re.fullmatch(r"[0-9a-f]{64}", path.stem) and photograph.sha256 != path.stem:
-            raise BadInputError("the stored photograph was damaged since it was sent; send it again")
+            raise BadInputError(
+                "the stored photograph was damaged since it was sent; send it again"
+            )
         return photograph
 
     def _upscale(self, asked: dict[str, Any], path: Path, watch: RunContext) -> dict[str, Any]:
@@ -190,7 +223,9 @@ def _fake_seconds() -> float:
             return seconds
     except ValueError:
         pass
-    raise BadInputError(f"NEWSREEL_FAKE_SECONDS is {text!r}; it must be a number of seconds, such as 0.5")
+    raise BadInputError(
+        f"NEWSREEL_FAKE_SECONDS is {text!r}; it must be a number of seconds, such as 0.5"
+    )
 
 
 def _fake_clip() -> Path | None:
@@ -214,5 +249,13 @@ def make_runner(name: str, device: str, files: ArtifactStore) -> tuple[JobRunner
 
     runner = EngineRunner(files, device)
     hardware = runner.hardware
-    info = {"device": hardware.device, "name": hardware.name, "memory": hardware.memory, "pid": os.getpid()}
-    return runner, info | {"model": describe_model(device), "hardware": hardware.model_dump(mode="json")}
+    info = {
+        "device": hardware.device,
+        "name": hardware.name,
+        "memory": hardware.memory,
+        "pid": os.getpid(),
+    }
+    return runner, info | {
+        "model": describe_model(device),
+        "hardware": hardware.model_dump(mode="json"),
+    }

@@ -1,4 +1,6 @@
-"""Starts workers, watches them, and starts them again; no torch here, the API process imports it."""
+"""Starts workers, watches them, and starts them again;
+no torch here, the API process imports it.
+"""
 
 import os
 import subprocess
@@ -61,7 +63,9 @@ class Supervisor:
         for known in self.leases.known_workers():
             if is_dead(known["process"]):
                 jobs = self.leases.worker_gone(known["worker"])
-                logger.warning("worker {} is gone; {} job(s) go on without it", known["worker"], len(jobs))
+                logger.warning(
+                    "worker {} is gone; {} job(s) go on without it", known["worker"], len(jobs)
+                )
 
     def _watch(self) -> None:
         while not self._over.is_set():
@@ -81,7 +85,12 @@ class Supervisor:
             self.leases.worker_gone(child.name)
             child.deaths = child.deaths + 1 if time.monotonic() - child.started < STEADY_S else 1
             wait = min(SLOWEST_S, 0.5 * 2 ** min(child.deaths, 10)) if child.deaths > 3 else 0.0
-            logger.error("worker {} exited with {}; next start in {:.0f} s", child.name, child.process.returncode, wait)
+            logger.error(
+                "worker {} exited with {}; next start in {:.0f} s",
+                child.name,
+                child.process.returncode,
+                wait,
+            )
             child.process, child.next_start = None, time.monotonic() + wait
 
     def _listen(self, child: Child) -> None:
@@ -93,21 +102,39 @@ class Supervisor:
         with suppress(BlockingIOError):
             if os.read(child.pulse, 1 << 16):
                 child.heard = time.monotonic()
-        if time.monotonic() - child.heard > SILENT * self.leases.lease_s and child.process.poll() is None:
-            logger.error("worker {} is silent for {:.0f} s; it is killed", child.name, time.monotonic() - child.heard)
+        if (
+            time.monotonic() - child.heard > SILENT * self.leases.lease_s
+            and child.process.poll() is None
+        ):
+            logger.error(
+                "worker {} is silent for {:.0f} s; it is killed",
+                child.name,
+                time.monotonic() - child.heard,
+            )
             child.process.kill()
             child.process.wait()
 
     def _spawn(self, child: Child) -> None:
-        command = [sys.executable, "-m", "src.worker", "--supervisor", str(os.getpid()), "--name", child.name]
+        command = [
+            sys.executable,
+            "-m",
+            "src.worker",
+            "--supervisor",
+            str(os.getpid()),
+            "--name",
+            child.name,
+        ]
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         os.set_blocking(writer, False)
         command += ["--pulse", str(writer), *child.arguments]
-        # by the environment: everybody on the machine may read a command line, and the URL may hold a password
+        # by the environment: everybody on the machine may read a command line, and the URL may hold
+        # a password
         variables = os.environ | {"NEWSREEL_DATABASE": self.leases.database.url}
         pipe = {"pass_fds": (writer,)}
-        child.process = subprocess.Popen(command, cwd=REPOSITORY, env=variables, process_group=0, **pipe)
+        child.process = subprocess.Popen(
+            command, cwd=REPOSITORY, env=variables, process_group=0, **pipe
+        )
         os.close(writer)
         if child.pulse is not None:
             os.close(child.pulse)
@@ -116,10 +143,14 @@ class Supervisor:
 
     def alive(self) -> int:
         """How many workers run."""
-        return sum(child.process is not None and child.process.poll() is None for child in self.children)
+        return sum(
+            child.process is not None and child.process.poll() is None for child in self.children
+        )
 
     def stop(self) -> None:
-        """SIGTERM to all; those that take longer than the drain are killed, and their jobs given back."""
+        """SIGTERM to all; those that take longer than the drain are killed, and their jobs given
+        back.
+        """
         self._over.set()
         self._thread.join()
         running = [child for child in self.children if child.process is not None]

@@ -27,8 +27,8 @@ def run_upscale(
     publisher = Publisher(LocalStore(home()), hardware, listener, cancel)
     report = publisher.enlarge(_job(request, path, hardware.device))
     return {
-        "frames": report.frames, "width": report.width, "height": report.height, "lost": report.lost,
-        "damaged": report.damaged, "seconds": {"upscale": report.seconds},
+        "frames": report.frames, "width": report.width, "height": report.height,
+        "lost": report.lost, "damaged": report.damaged, "seconds": {"upscale": report.seconds},
     }  # fmt: skip
 
 

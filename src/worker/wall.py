@@ -60,7 +60,8 @@ class Wall:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def check_photograph(self, data: bytes, name: str) -> tuple[str, str]:
-        """As `src.media.images.check_photograph`; BadInputError too where the limits are reached.
+        """As `src.media.images.check_photograph`;
+        BadInputError too where the limits are reached.
         """
         found, _ = self._ask({"what": "check", "name": name}, data)
         return found["sha256"], found["suffix"]
@@ -119,7 +120,10 @@ class Wall:
         """What ended the process, as the end of a sentence about the file."""
         ended = _end(child)
         if ended in (-signal.SIGXCPU, -signal.SIGKILL):
-            return f"takes longer than {self.limits.cpu_s:.0f} s to decode; save it again as a plain file"
+            return (
+                f"takes longer than {self.limits.cpu_s:.0f} s to decode; save it again as a plain "
+                "file"
+            )
         return "cannot be decoded: its decoder broke off; save it again as a plain file"
 
     def _take(self) -> subprocess.Popen:

@@ -22,13 +22,15 @@ def make_client(tmp_path):
     started = []
 
     def make(work=True, files=None, **values):
-        defaults = {"database": f"sqlite:///{tmp_path / 'jobs.db'}", "workers": 0, "min_free": 0, "per_minute": 1000,
-                    "hosts": "testserver"}  # fmt: skip
+        defaults = {"database": f"sqlite:///{tmp_path / 'jobs.db'}", "workers": 0, "min_free": 0,
+                    "per_minute": 1000, "hosts": "testserver"}  # fmt: skip
         app = create_app(ServiceSettings(**defaults | values), files)
         client = TestClient(app, raise_server_exceptions=False, follow_redirects=False)
         client.__enter__()
         service = app.state.service
-        worker = Worker(LeaseStore(service.database), FakeRunner(), service.files, "host/fake", poll_s=0.02)
+        worker = Worker(
+            LeaseStore(service.database), FakeRunner(), service.files, "host/fake", poll_s=0.02
+        )
         thread = threading.Thread(target=worker.run)
         if work:
             thread.start()

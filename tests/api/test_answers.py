@@ -1,4 +1,5 @@
-"""What every answer carries and what none tells: ids, headers, HEAD, ranges; no paths, no inside.
+"""What every answer carries and what none tells: ids, headers, HEAD, ranges;
+no paths, no inside.
 """
 
 import json
@@ -44,7 +45,10 @@ def test_no_answer_tells_a_path_of_this_machine(make_client, monkeypatch, home):
     client = make_client(work=False, auth="off")
     service, secrets = client.app.state.service, (str(home), str(CHECKPOINTS), "/usr/lib/x")
     store = service.store
-    detail = f"{home}/photographs/abc.png is damaged; see {CHECKPOINTS}/upscaler/fast.safetensors and /usr/lib/x/y.so"
+    detail = (
+        f"{home}/photographs/abc.png is damaged; see {CHECKPOINTS}/upscaler/fast.safetensors and "
+        "/usr/lib/x/y.so"
+    )
     job, _ = store.submit(NewJob("generate", "open", {"prompt": "p"}))
     service.leases.hold_device("d", "w", "p", {})
     service.leases.fail(

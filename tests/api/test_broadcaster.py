@@ -13,7 +13,9 @@ from src.jobs.store import JobStore
 
 
 async def _heard(hub, database, job):
-    """Seconds from a job's progress until its listener hears of it; somebody else listens all the time."""
+    """Seconds from a job's progress until its listener hears of it; somebody else listens all the
+    time.
+    """
 
     async def listen():
         while True:
@@ -63,7 +65,9 @@ def test_who_comes_after_a_long_silence_waits_for_no_old_news(database, monkeypa
     store, job = _running(database)
     hub, asked = EventBroadcaster(store), []
     monkeypatch.setattr(
-        store, "events", lambda job_id, after: asked.append(after) or JobStore.events(store, job_id, after)
+        store,
+        "events",
+        lambda job_id, after: asked.append(after) or JobStore.events(store, job_id, after),
     )
 
     async def run():

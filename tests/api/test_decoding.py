@@ -158,7 +158,8 @@ def test_one_desks_slow_files_hold_up_no_other_desk(make_client, jpeg, wall):
     client = make_client(work=False)
     service, held = client.app.state.service, Held(wall)
     service.decoding.wall = held
-    head = {name: {"X-API-Key": service.accounts.create(name, Role.SUBMIT)[0], "Prefer": "respond-async"}
+    head = {name: {"X-API-Key": service.accounts.create(name, Role.SUBMIT)[0],
+                   "Prefer": "respond-async"}
             for name in ("slow", "other")}  # fmt: skip
 
     def send(name, data):

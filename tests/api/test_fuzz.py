@@ -9,7 +9,9 @@ QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "database
 
 
 def _fuzz(client, examples):
-    """Every operation with so many generated requests (schemathesis' own pytest plugin wants an older pytest)."""
+    """Every operation with so many generated requests (schemathesis' own pytest plugin wants an
+    older pytest).
+    """
     schema, names = schemathesis.openapi.from_asgi("/openapi.json", client.app), []
     for result in schema.get_all_operations():
         operation = result.ok()
@@ -39,10 +41,11 @@ def test_no_server_error_for_long(client):
 
 def test_the_openapi_names_every_route_and_its_errors(client):
     paths = client.get("/openapi.json").json()["paths"]
-    assert {"/generate-video", "/health", "/ready", "/artifacts/{filename}", "/artifacts/{filename}/manifest", "/jobs",
-            "/jobs/{job_id}", "/jobs/events", "/jobs/{job_id}/picture", "/jobs/{job_id}/photograph",
-            "/jobs/{job_id}/events", "/jobs/{job_id}/cancel", "/jobs/{job_id}/retry", "/api/upload",
-            "/api/status/{task_id}", "/api/progress/{task_id}", "/api/download/{task_id}", "/api/cancel/{task_id}",
+    assert {"/generate-video", "/health", "/ready", "/artifacts/{filename}",
+            "/artifacts/{filename}/manifest", "/jobs", "/jobs/{job_id}", "/jobs/events",
+            "/jobs/{job_id}/picture", "/jobs/{job_id}/photograph", "/jobs/{job_id}/events",
+            "/jobs/{job_id}/cancel", "/jobs/{job_id}/retry", "/api/upload", "/api/status/{task_id}",
+            "/api/progress/{task_id}", "/api/download/{task_id}", "/api/cancel/{task_id}",
             "/metrics"} <= set(paths)  # fmt: skip
     for path, methods in paths.items():
         for operation in methods.values():

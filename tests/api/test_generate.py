@@ -20,7 +20,9 @@ PROMPT = {"prompt": "Press briefing, pan left"}
 
 def _post(client, jpeg, data=None, headers=None, name="p.jpg"):
     files = {"image": (name, jpeg, "image/jpeg")}
-    return client.post("/generate-video", data=PROMPT if data is None else data, files=files, headers=headers or {})
+    return client.post(
+        "/generate-video", data=PROMPT if data is None else data, files=files, headers=headers or {}
+    )
 
 
 def test_a_clip_comes_back_with_its_score(client, jpeg, home):
@@ -73,7 +75,10 @@ def test_an_idempotency_key_makes_one_job(client, jpeg):
 
 def test_an_empty_idempotency_key_is_none(client, jpeg):
     headers = {"Prefer": "respond-async", "Idempotency-Key": ""}
-    assert [_post(client, jpeg, {"prompt": word}, headers).status_code for word in "ab"] == [202, 202]
+    assert [_post(client, jpeg, {"prompt": word}, headers).status_code for word in "ab"] == [
+        202,
+        202,
+    ]
 
 
 def test_the_same_new_photograph_from_many_at_once(make_client, pixels):
@@ -82,7 +87,11 @@ def test_the_same_new_photograph_from_many_at_once(make_client, pixels):
     Image.fromarray(pixels).resize((2000, 1500)).save(buffer, "PNG", compress_level=0)
     head = {"Prefer": "respond-async"}
     threads = [
-        threading.Thread(target=lambda: answers.append(_post(client, buffer.getvalue(), headers=head).status_code))
+        threading.Thread(
+            target=lambda: answers.append(
+                _post(client, buffer.getvalue(), headers=head).status_code
+            )
+        )
         for _ in range(8)
     ]
     for thread in threads:
@@ -152,18 +161,32 @@ def test_bad_pictures(client, home, content):
 
 def test_a_truncated_picture_and_a_bomb(client, jpeg, home):
     def chunk(kind, data):
-        return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+        return (
+            len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
+        )
 
     size = (60_000).to_bytes(4, "big") * 2
     header = chunk(b"IHDR", size + bytes([8, 2, 0, 0, 0]))
-    bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(10**6))) + chunk(b"IEND", b"")
+    bomb = (
+        b"\x89PNG\r\n\x1a\n"
+        + header
+        + chunk(b"IDAT", zlib.compress(bytes(10**6)))
+        + chunk(b"IEND", b"")
+    )
     for content in (jpeg[: len(jpeg) // 2], bomb):
         assert _post(client, content).status_code == 422
     assert not (home / "photographs").exists()
 
 
 def test_names_of_uploads_are_never_used(client, jpeg, home):
-    for name in ("../../../../etc/cron.d/x", "a\x00b.jpg", "x" * 4000 + ".jpg", "CON", "..", ".mp4"):
+    for name in (
+        "../../../../etc/cron.d/x",
+        "a\x00b.jpg",
+        "x" * 4000 + ".jpg",
+        "CON",
+        "..",
+        ".mp4",
+    ):
         assert _post(client, jpeg, name=name).status_code in (200, 400, 422)
     assert len(list((home / "photographs").iterdir())) == 1
 
@@ -233,15 +256,20 @@ def test_a_stranger_cannot_make_the_service_read_much(make_client, path):
 
     async def receive():
         read.append(1)
-        return {"type": "http.request", "body": part if len(read) == 1 else b"x" * 10_000, "more_body": len(read) < 500}
+        return {
+            "type": "http.request",
+            "body": part if len(read) == 1 else b"x" * 10_000,
+            "more_body": len(read) < 500,
+        }
 
     async def send(message):
         statuses.append(message.get("status"))
 
     headers = [(b"content-type", b"multipart/form-data; boundary=b"), (b"x-api-key", b"nr_wrong"),
                (b"host", b"testserver")]  # fmt: skip
-    scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b"",
-             "server": ("testserver", 80), "scheme": "http", "http_version": "1.1"}  # fmt: skip
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers,
+             "query_string": b"", "server": ("testserver", 80), "scheme": "http",
+             "http_version": "1.1"}  # fmt: skip
     asyncio.run(app(scope, receive, send))
     assert statuses[0] == 401
     assert len(read) < 10

@@ -32,18 +32,26 @@ def _finished(database, days_ago, size=100, pinned=False, **request):
 
 
 def _keeper(database, **settings):
-    return Housekeeper(ServiceSettings(database=database.url, **settings), JobStore(database), LeaseStore(database))
+    return Housekeeper(
+        ServiceSettings(database=database.url, **settings), JobStore(database), LeaseStore(database)
+    )
 
 
 def _left(database):
     jobs = JobStore(database).page(limit=200)
     files = {path.name for path in examples().iterdir()}
-    assert files == {name for job in jobs for name in (job.artifact, job.artifact.replace(".mp4", ".json"))}
+    assert files == {
+        name for job in jobs for name in (job.artifact, job.artifact.replace(".mp4", ".json"))
+    }
     return {job.id for job in jobs}
 
 
 def test_old_jobs_go_with_their_files_and_pinned_ones_stay(database):
-    old, pinned, new = _finished(database, 31), _finished(database, 40, pinned=True), _finished(database, 29)
+    old, pinned, new = (
+        _finished(database, 31),
+        _finished(database, 40, pinned=True),
+        _finished(database, 29),
+    )
     _keeper(database, keep_days=30).tidy()
     assert _left(database) == {pinned, new}
     assert JobStore(database).events(old) == []

@@ -11,7 +11,9 @@ from src.jobs.model import NewJob
 
 
 def _submit(client, owner="open", **request):
-    return client.app.state.service.store.submit(NewJob("generate", owner, {"prompt": "p"} | request))[0]
+    return client.app.state.service.store.submit(
+        NewJob("generate", owner, {"prompt": "p"} | request)
+    )[0]
 
 
 def _wait(client, job_id, state, headers=None):
@@ -44,14 +46,25 @@ def test_life_of_a_job(client):
     part = client.get(done["artifact_url"], headers={"Range": "bytes=0-3"})
     assert (part.status_code, part.content) == (206, b"clip")
     again = client.get(done["artifact_url"], headers={"If-None-Match": clip.headers["etag"]})
-    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", clip.headers["etag"])
+    assert (again.status_code, again.content, again.headers["etag"]) == (
+        304,
+        b"",
+        clip.headers["etag"],
+    )
     head = client.head(done["artifact_url"])
-    assert (head.status_code, head.content, head.headers["etag"]) == (200, b"", clip.headers["etag"])
+    assert (head.status_code, head.content, head.headers["etag"]) == (
+        200,
+        b"",
+        clip.headers["etag"],
+    )
     assert head.headers["content-length"] == str(len(clip.content))
     other = client.get(done["artifact_url"], headers={"Range": "bytes=0-3", "If-Range": '"other"'})
     assert (other.status_code, other.content) == (200, clip.content)
     beyond = client.get(done["artifact_url"], headers={"Range": "bytes=9999-"})
-    assert (beyond.status_code, beyond.headers["content-range"]) == (416, f"bytes */{len(clip.content)}")
+    assert (beyond.status_code, beyond.headers["content-range"]) == (
+        416,
+        f"bytes */{len(clip.content)}",
+    )
     assert client.get(done["manifest_url"]).json() == {}
     assert client.post(f"/jobs/{job.id}/cancel").status_code == 409
     assert client.delete(f"/jobs/{job.id}").status_code == 204
@@ -82,7 +95,9 @@ def test_events_stream_and_resume(client):
     assert kinds[-2:] == ["state", "end"]
     assert json.loads(events[-2][2])["state"] == "COMPLETED"
     assert any(kind == "progress" and json.loads(data)["total"] == 3 for _, kind, data in events)
-    with client.stream("GET", f"/jobs/{job.id}/events", headers={"Last-Event-ID": events[-3][0]}) as stream:
+    with client.stream(
+        "GET", f"/jobs/{job.id}/events", headers={"Last-Event-ID": events[-3][0]}
+    ) as stream:
         assert _parse(stream.iter_lines()) == events[-2:]
 
 
@@ -92,10 +107,17 @@ def test_a_stream_ends_when_its_key_is_revoked(keys):
     account = service.accounts.find(secret)
     job = _submit(client, owner=account.id)
     _wait(client, job.id, "COMPLETED", heads["submit"])
-    request = HTTPConnection({"type": "http", "headers": [(b"authorization", b"Bearer " + secret.encode())]})
+    request = HTTPConnection(
+        {"type": "http", "headers": [(b"authorization", b"Bearer " + secret.encode())]}
+    )
 
     async def followed():
-        return [text async for text in _of_one(service.broadcaster, job.id, 0, lambda: is_known(request, service))]
+        return [
+            text
+            async for text in _of_one(
+                service.broadcaster, job.id, 0, lambda: is_known(request, service)
+            )
+        ]
 
     assert asyncio.run(followed())[-1].startswith("event: end")
     service.accounts.revoke(account.id)
@@ -120,7 +142,8 @@ def _parse(lines):
 
 
 @pytest.mark.parametrize(
-    "path", ["/jobs/x", "/jobs/" + "0" * 21, "/jobs/" + "0" * 21 + "/events", "/jobs/..%2f..", "/nope"]
+    "path",
+    ["/jobs/x", "/jobs/" + "0" * 21, "/jobs/" + "0" * 21 + "/events", "/jobs/..%2f..", "/nope"],
 )
 def test_unknown_ids(client, path):
     answer = client.get(path)
@@ -171,7 +194,13 @@ def test_who_may_do_what(keys):
         assert client.get("/jobs", headers=heads[name]).json()["jobs"] == []
     assert client.post(f"/jobs/{job.id}/retry", headers=heads["read"]).status_code == 403
     assert client.get("/metrics", headers=heads["submit"]).status_code == 403
-    for path in ("/jobs", f"/jobs/{job.id}", done["artifact_url"], "/metrics", "/api/status/" + job.id):
+    for path in (
+        "/jobs",
+        f"/jobs/{job.id}",
+        done["artifact_url"],
+        "/metrics",
+        "/api/status/" + job.id,
+    ):
         answer = client.get(path)
         assert answer.status_code == 401
         assert "www-authenticate" in answer.headers
@@ -181,7 +210,11 @@ def test_who_may_do_what(keys):
 def test_health_ready_and_metrics(make_client):
     client = make_client(work=False, auth="off")
     body = client.get("/health").json()
-    assert (body["status"], body["pipeline"], body["queue"]) == ("ok", "absent", {"PENDING": 0, "PROCESSING": 0})
+    assert (body["status"], body["pipeline"], body["queue"]) == (
+        "ok",
+        "absent",
+        {"PENDING": 0, "PROCESSING": 0},
+    )
     assert client.get("/ready").status_code == 503
     worker = make_client(auth="off")
     for _ in range(100):
@@ -203,8 +236,13 @@ def test_every_answer_carries_security_headers_and_an_id(client):
         assert headers["x-content-type-options"] == "nosniff"
         assert "default-src 'self'" in headers["content-security-policy"]
         assert headers["x-request-id"]
-    assert client.get("/health", headers={"X-Request-Id": "abc-1"}).headers["x-request-id"] == "abc-1"
-    assert client.get("/health", headers={"X-Request-Id": "bad id\x7f"}).headers["x-request-id"] != "bad id\x7f"
+    assert (
+        client.get("/health", headers={"X-Request-Id": "abc-1"}).headers["x-request-id"] == "abc-1"
+    )
+    assert (
+        client.get("/health", headers={"X-Request-Id": "bad id\x7f"}).headers["x-request-id"]
+        != "bad id\x7f"
+    )
 
 
 def test_a_bug_answers_500_without_its_inside(client, monkeypatch):
@@ -241,7 +279,12 @@ def test_health_tells_the_model_and_ready_waits_for_what_is_to_be_warm(make_clie
     info = {"name": "a card", "model": model, "preload": "optimized"}
     assert leases.hold_device("host/x", "w", "p", info)
     body = client.get("/health").json()
-    assert (body["device"], body["model"], body["warm"], body["pipeline"]) == ("a card", model, None, "starting")
+    assert (body["device"], body["model"], body["warm"], body["pipeline"]) == (
+        "a card",
+        model,
+        None,
+        "starting",
+    )
     assert client.get("/ready").status_code == 503
     leases.hold_device("host/x", "w", "p", info | {"warm": "optimized"})
     assert client.get("/ready").json() == {"status": "ready", "warm": "optimized"}
@@ -253,9 +296,14 @@ def test_ready_says_what_a_worker_lacks(make_client):
     leases = client.app.state.service.leases
     leases.hold_device("host/x", "w", "p", {"name": "x"})
     assert client.get("/ready").status_code == 200
-    leases.hold_device("host/x", "w", "p", {"name": "x", "trouble": "/models/nano has no transformer/"})
+    leases.hold_device(
+        "host/x", "w", "p", {"name": "x", "trouble": "/models/nano has no transformer/"}
+    )
     answer = client.get("/ready")
-    assert (answer.status_code, "nano has no transformer/" in answer.json()["detail"]) == (503, True)
+    assert (answer.status_code, "nano has no transformer/" in answer.json()["detail"]) == (
+        503,
+        True,
+    )
     assert client.get("/health").json()["pipeline"] == "failing"
     leases.hold_device("host/y", "other", "p", {"name": "y"})
     assert client.get("/ready").status_code == 200
@@ -282,6 +330,8 @@ def test_frames_a_second_and_stages_are_measured(client):
     whole = time.monotonic() - begin
     assert done["result"]["frames"] == 4
     assert 0.4 <= done["result"]["seconds"]["denoise"] <= whole
-    figures = dict(line.rsplit(" ", 1) for line in client.get("/metrics").text.splitlines() if line[0] != "#")
+    figures = dict(
+        line.rsplit(" ", 1) for line in client.get("/metrics").text.splitlines() if line[0] != "#"
+    )
     assert 4 / whole <= float(figures['newsreel_frames_per_second{kind="generate"}']) <= 10
     assert float(figures['newsreel_stage_seconds_sum{stage="denoise"}']) >= 0.4

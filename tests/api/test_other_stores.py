@@ -1,5 +1,6 @@
-"""The service on a store that is no folder: the same answers, and nothing in the home but the database."""
-
+"""The service on a store that is no folder: the same answers, and nothing in the home but the
+database.
+"""
 
 from src.artifacts.memory import MemoryStore
 from src.jobs.model import State
@@ -10,7 +11,12 @@ LINKS = "https://files.example.org/newsreel"
 
 
 def _made(client, jpeg):
-    answer = client.post("/generate-video", data={"prompt": "p"}, files={"image": ("p.jpg", jpeg, "image/jpeg")}, headers=NOW)
+    answer = client.post(
+        "/generate-video",
+        data={"prompt": "p"},
+        files={"image": ("p.jpg", jpeg, "image/jpeg")},
+        headers=NOW,
+    )
     assert answer.status_code == 202
     store = client.app.state.service.store
     wait_until(lambda: store.get(answer.json()["id"]).state is State.COMPLETED)
@@ -23,7 +29,11 @@ def test_a_clip_from_the_form_to_its_end(make_client, jpeg, home):
     job = _made(client, jpeg)
     clip = f"clip of {job['id']}"
     answer = client.get(job["artifact_url"])
-    assert (answer.status_code, answer.text, answer.headers["content-type"]) == (200, clip, "video/mp4")
+    assert (answer.status_code, answer.text, answer.headers["content-type"]) == (
+        200,
+        clip,
+        "video/mp4",
+    )
     part = client.get(job["artifact_url"], headers={"Range": "bytes=5-6"})
     assert (part.status_code, part.text) == (206, "of")
     assert client.get(job["manifest_url"]).json() == {}
@@ -31,7 +41,9 @@ def test_a_clip_from_the_form_to_its_end(make_client, jpeg, home):
     assert (picture.status_code, picture.headers["content-type"]) == (200, "image/jpeg")
     assert not {path.name for path in home.glob("*/*")}
     assert client.delete(f"/jobs/{job['id']}").status_code == 204
-    assert [key for folder in ("examples/", "photographs/", "previews/") for key in files.list(folder)] == []
+    assert [
+        key for folder in ("examples/", "photographs/", "previews/") for key in files.list(folder)
+    ] == []
     assert client.get(job["artifact_url"]).status_code == 404
 
 

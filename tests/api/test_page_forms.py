@@ -12,7 +12,9 @@ from tests.waiting import wait_until
 
 def _submit(client, jpeg, headers=None, **fields):
     data = {"csrf": "open", "prompt": "Pan left"} | fields
-    return client.post("/submit", data=data, files={"image": ("p.jpg", jpeg, "image/jpeg")}, headers=headers or {})
+    return client.post(
+        "/submit", data=data, files={"image": ("p.jpg", jpeg, "image/jpeg")}, headers=headers or {}
+    )
 
 
 @pytest.mark.parametrize(
@@ -33,9 +35,16 @@ def test_a_template_is_filled_on_the_page(make_client, jpeg):
     client = make_client(work=False, auth="off")
     chosen = {"prompt": "", "template": "archive"}
     assert 'name="slot.archive.year"' in client.get("/").text
-    typed = {"slot.archive.year": "1969", "slot.archive.subject": "a = b, c", "slot.weather.sky": "grey"}
+    typed = {
+        "slot.archive.year": "1969",
+        "slot.archive.subject": "a = b, c",
+        "slot.weather.sky": "grey",
+    }
     assert _submit(client, jpeg, **chosen, **typed).status_code == 303
-    assert client.get("/jobs").json()["jobs"][0]["request"]["set"] == {"year": "1969", "subject": "a = b, c"}
+    assert client.get("/jobs").json()["jobs"][0]["request"]["set"] == {
+        "year": "1969",
+        "subject": "a = b, c",
+    }
     answer = _submit(client, jpeg, **chosen, **{"slot.archive.town": "Lyon"})
     assert (answer.status_code, "slots: subject, year" in answer.text) == (422, True)
 
@@ -75,13 +84,21 @@ def test_a_refusal_amid_several_says_how_many_are_on_their_way(make_client, jpeg
 
 def test_again_takes_photograph_words_and_seed_over(make_client, jpeg):
     client = make_client(work=False, auth="off")
-    typed = {"prompt": "", "template": "archive", "slot.archive.year": "1971", "seed": "5", "fit": "pad"}
+    typed = {
+        "prompt": "",
+        "template": "archive",
+        "slot.archive.year": "1971",
+        "seed": "5",
+        "fit": "pad",
+    }
     _submit(client, jpeg, **typed)
     first = client.get("/jobs").json()["jobs"][0]
     page = client.get(f"/?again={first['id']}").text
     for part in (f'value="{first["id"]}"', 'value="1971"', 'value="5"', 'value="pad" selected'):
         assert part in page
-    again = client.post("/submit", data={"csrf": "open", "prompt": "Pan left", "photograph_of": first["id"]})
+    again = client.post(
+        "/submit", data={"csrf": "open", "prompt": "Pan left", "photograph_of": first["id"]}
+    )
     assert again.status_code == 303
     store = client.app.state.service.store
     newest, oldest = store.page()
@@ -91,7 +108,17 @@ def test_again_takes_photograph_words_and_seed_over(make_client, jpeg):
     assert (nothing.status_code, "Choose a photograph first" in nothing.text) == (422, True)
 
 
-@pytest.mark.parametrize("path", ["/clips/x", "/clips/" + "0" * 21, "/?state=nope", "/clips/%00", "/?since=2026-02-31", "/compare"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/clips/x",
+        "/clips/" + "0" * 21,
+        "/?state=nope",
+        "/clips/%00",
+        "/?since=2026-02-31",
+        "/compare",
+    ],
+)
 def test_what_is_not_there_is_a_page_too(client, path):
     answer = client.get(path)
     assert answer.status_code in (404, 422)
@@ -122,11 +149,19 @@ def test_a_clip_is_enlarged_by_the_chosen_upscaler(client, tmp_path, monkeypatch
     job, _ = store.submit(NewJob("generate", "open", {"prompt": "p"}))
     wait_until(lambda: store.get(job.id).state.final)
     page = client.get(f"/clips/{job.id}").text
-    assert re.findall(r'<option value="([^"]+)"', page)[:4] == ["fast", "balanced", "nearest/plain", "nearest/noisy"]
+    assert re.findall(r'<option value="([^"]+)"', page)[:4] == [
+        "fast",
+        "balanced",
+        "nearest/plain",
+        "nearest/noisy",
+    ]
     assert "Nearest, plain" in page
     assert client.post(f"/clips/{job.id}/upscale", data={"csrf": "open"} | sent).status_code == 303
     made = store.page()[0]
-    assert (made.kind, {name: made.request.get(name) for name in ("preset", "upscaler") if name in made.request}) == ("upscale", wanted)
+    assert (
+        made.kind,
+        {name: made.request.get(name) for name in ("preset", "upscaler") if name in made.request},
+    ) == ("upscale", wanted)
     refused = client.post(f"/clips/{job.id}/upscale", data={"csrf": "open", "quality": "star"})
     assert (refused.status_code, "Quality is" in refused.text) == (422, True)
 
@@ -135,7 +170,10 @@ def test_an_open_service_heeds_no_other_site(client, jpeg):
     job, _ = client.app.state.service.store.submit(NewJob("generate", "open", {"prompt": "p"}))
     head = {"Sec-Fetch-Site": "cross-site", "Prefer": "respond-async"}
     files = {"image": ("p.jpg", jpeg, "image/jpeg")}
-    assert client.post("/generate-video", data={"prompt": "p"}, files=files, headers=head).status_code == 403
+    assert (
+        client.post("/generate-video", data={"prompt": "p"}, files=files, headers=head).status_code
+        == 403
+    )
     assert client.delete(f"/jobs/{job.id}", headers=head).status_code == 403
     assert _submit(client, jpeg, head).status_code == 403
     assert client.post("/login", data={"key": "nr_x"}, headers=head).status_code == 403

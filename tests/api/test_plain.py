@@ -39,18 +39,22 @@ def test_running_says_what_happens_and_how_far_it_is():
 
 def test_every_state_and_stage_of_the_engine_has_words():
     assert set(plain.STATES) == set(State)
-    assert {"load", "encode", "denoise", "decode", "deliver", "score", "upscale"} <= set(plain.STAGES)
+    assert {"load", "encode", "denoise", "decode", "deliver", "score", "upscale"} <= set(
+        plain.STAGES
+    )
 
 
 @pytest.mark.parametrize(
-    ("number", "words"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (11, "11th"), (12, "12th"), (21, "21st"), (112, "112th")]
+    ("number", "words"),
+    [(1, "1st"), (2, "2nd"), (3, "3rd"), (11, "11th"), (12, "12th"), (21, "21st"), (112, "112th")]
 )  # fmt: skip
 def test_ordinals(number, words):
     assert plain.ordinal(number) == words
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(0.2, "1 s"), (89.0, "89 s"), (170.0, "3 min"), (7500.0, "2 h 5 min"), (7200.0, "2 h")]
+    ("value", "words"),
+    [(0.2, "1 s"), (89.0, "89 s"), (170.0, "3 min"), (7500.0, "2 h 5 min"), (7200.0, "2 h")]
 )  # fmt: skip
 def test_times_as_people_say_them(value, words):
     assert plain.seconds(value) == words

@@ -40,10 +40,13 @@ def _post(client, jpeg, **fields):
     ("fields", "status", "words"),
     [({"profile": "turbo"}, 422, "unknown profile"), ({"cache": "magic"}, 422, "unknown cache"),
      ({"cache": "taylorseer=1.5"}, 422, "whole number"), ({"num_frames": "10"}, 422, "frames"),
-     ({"width": "800", "height": "800"}, 422, "cannot deliver"), ({"upscale": "8x:quality"}, 503, "no weights for preset quality"),
+     ({"width": "800", "height": "800"}, 422, "cannot deliver"),
+     ({"upscale": "8x:quality"}, 503, "no weights for preset quality"),
      ({"upscale": "8x:fast", "width": "6480", "height": "4320"}, 422, "16384 pixels"),
-     ({"model": "cogvideox-5b-i2v"}, 503, "not on this machine"), ({"mode": "baseline", "cache": "pyramid"}, 422, "baseline"),
-     ({"guidance_interval": "0,0.01", "num_inference_steps": "3"}, 422, "holds none of the 3 steps")],
+     ({"model": "cogvideox-5b-i2v"}, 503, "not on this machine"),
+     ({"mode": "baseline", "cache": "pyramid"}, 422, "baseline"),
+     ({"guidance_interval": "0,0.01", "num_inference_steps": "3"}, 422,
+      "holds none of the 3 steps")],
 )  # fmt: skip
 def test_what_the_worker_would_refuse_is_refused(client, jpeg, home, fields, status, words):
     answer = _post(client, jpeg, **fields)
@@ -89,9 +92,10 @@ def test_bad_adapters_are_refused(client, jpeg, checkpoints):
     save_file({"other": np.zeros((2, 2), np.float32)}, checkpoints / "none.safetensors")
     (checkpoints / "pickled.bin").write_bytes(b"x")
     (checkpoints / "empty").mkdir()
-    for name, words in (("text.safetensors", "safetensors"), ("none.safetensors", "no LoRA weights"),
-                        ("none.safetensors=0", "weight 0"), ("pickled.bin", "not a .safetensors"),
-                        ("empty", "has none of"), ("gone", "not under checkpoints")):  # fmt: skip
+    for name, words in (("text.safetensors", "safetensors"),
+                        ("none.safetensors", "no LoRA weights"), ("none.safetensors=0", "weight 0"),
+                        ("pickled.bin", "not a .safetensors"), ("empty", "has none of"),
+                        ("gone", "not under checkpoints")):  # fmt: skip
         answer = _post(client, jpeg, model="nano", lora=name)
         assert answer.status_code in (404, 422)
         assert words in answer.json()["detail"], answer.text

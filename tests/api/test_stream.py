@@ -15,7 +15,9 @@ from src.jobs.store import JobStore
 async def _heard(broadcaster, owner, act, count, allowed=lambda: True):
     """The first `count` pieces of a stream, while `act` happens."""
     await broadcaster.start()
-    stream = _of_all(broadcaster, owner, await asyncio.to_thread(broadcaster.store.last_event), 60, allowed)
+    stream = _of_all(
+        broadcaster, owner, await asyncio.to_thread(broadcaster.store.last_event), 60, allowed
+    )
     pieces = [await anext(stream)]
     acting = asyncio.create_task(asyncio.to_thread(act))
     try:
@@ -70,7 +72,9 @@ def test_progress_is_told_as_it_comes(database):
     store.submit(NewJob("generate", "a", {"prompt": "p"}))
     leases.hold_device("d", "w", "p", {})
     job = leases.claim("w", "d")
-    pieces = asyncio.run(_heard(EventBroadcaster(store), None, lambda: leases.progress(job, "denoise", 3, 4), 2))
+    pieces = asyncio.run(
+        _heard(EventBroadcaster(store), None, lambda: leases.progress(job, "denoise", 3, 4), 2)
+    )
     event = _events(pieces)[-1]
     assert (event["job"], event["stage"], event["done"], event["total"]) == (
         job.id,

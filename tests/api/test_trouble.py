@@ -1,4 +1,5 @@
-"""A database that is locked, read-only, damaged or gone is one sentence, and works again by itself.
+"""A database that is locked, read-only, damaged or gone is one sentence,
+and works again by itself.
 """
 
 import shutil

@@ -17,18 +17,26 @@ def video():
         stream = container.add_stream("libx264", rate=8)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for index in range(4):
-            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), index * 40, np.uint8), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(
+                np.full((48, 64, 3), index * 40, np.uint8), format="rgb24"
+            )
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return buffer.getvalue()
 
 
 def _upload(client, data, settings="{}"):
-    return client.post("/api/upload", files={"video": ("my clip.mp4", data, "video/mp4")}, data={"settings": settings})
+    return client.post(
+        "/api/upload",
+        files={"video": ("my clip.mp4", data, "video/mp4")},
+        data={"settings": settings},
+    )
 
 
 def test_upload_status_progress_download(client, video):
-    answer = _upload(client, video, json.dumps({"scale": 4, "quality": "fast", "denoiseLevel": 0.3}))
+    answer = _upload(
+        client, video, json.dumps({"scale": 4, "quality": "fast", "denoiseLevel": 0.3})
+    )
     assert answer.status_code == 202
     task = answer.json()["taskId"]
     for _ in range(200):
@@ -39,7 +47,11 @@ def test_upload_status_progress_download(client, video):
     assert status["progress"] == 100.0
     assert client.get(status["downloadUrl"]).content.startswith(b"clip of")
     progress = client.get(f"/api/progress/{task}").json()
-    assert (progress["currentFrame"], progress["totalFrames"], progress["percentage"]) == (4, 4, 100.0)
+    assert (progress["currentFrame"], progress["totalFrames"], progress["percentage"]) == (
+        4,
+        4,
+        100.0,
+    )
     assert client.post(f"/api/cancel/{task}").status_code == 409
 
 
@@ -53,8 +65,9 @@ def test_cancel_says_so(make_client, video):
 
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [("[]", "JSON object"), ("{", "JSON object"), ('{"scale": 3}', "scale"), ('{"nope": 1}', "nope"),
-     ('{"denoiseLevel": 2}', "denoiseLevel"), ('{"quality": "best"}', "quality")],
+    [("[]", "JSON object"), ("{", "JSON object"), ('{"scale": 3}', "scale"),
+     ('{"nope": 1}', "nope"), ('{"denoiseLevel": 2}', "denoiseLevel"),
+     ('{"quality": "best"}', "quality")],
 )  # fmt: skip
 def test_bad_settings(client, video, settings, words):
     answer = _upload(client, video, settings)
@@ -63,7 +76,13 @@ def test_bad_settings(client, video, settings, words):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"no video", b"\x00\x00\x00\x18ftypmp42" + b"\x00" * 64, b"#EXTM3U\nfile:///etc/passwd\n"]
+    "data",
+    [
+        b"",
+        b"no video",
+        b"\x00\x00\x00\x18ftypmp42" + b"\x00" * 64,
+        b"#EXTM3U\nfile:///etc/passwd\n",
+    ],
 )
 def test_what_is_no_video_is_refused_and_not_kept(client, home, data):
     assert _upload(client, data).status_code == 422
@@ -74,7 +93,8 @@ def test_a_playlist_opens_no_other_file(client, home, video):
     (home / "uploads").mkdir(parents=True)
     (home / "uploads" / "theirs.mp4").write_bytes(video)
     lists = (b"ffconcat version 1.0\nfile theirs.mp4\n",
-             b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\ntheirs.mp4\n#EXT-X-ENDLIST\n")  # fmt: skip
+             b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\ntheirs.mp4\n"
+             b"#EXT-X-ENDLIST\n")  # fmt: skip
     assert [_upload(client, data).status_code for data in lists] == [422, 422]
     assert [path.name for path in (home / "uploads").iterdir()] == ["theirs.mp4"]
 
@@ -82,7 +102,10 @@ def test_a_playlist_opens_no_other_file(client, home, video):
 def test_the_same_video_from_many_at_once(make_client, home, video):
     client, answers = make_client(work=False, auth="off"), []
     data = video + bytes(4_000_000)
-    threads = [threading.Thread(target=lambda: answers.append(_upload(client, data).status_code)) for _ in range(6)]
+    threads = [
+        threading.Thread(target=lambda: answers.append(_upload(client, data).status_code))
+        for _ in range(6)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -101,7 +124,9 @@ def test_a_sound_file_is_no_video(client):
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="wav") as container:
         stream = container.add_stream("pcm_s16le", rate=8000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 800), np.int16), format="s16", layout="mono"
+        )
         frame.sample_rate = 8000
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

@@ -47,7 +47,9 @@ def files(request):
 
 
 def _submit(store, name=PHOTOGRAPH, **values):
-    return store.submit(NewJob("generate", "a", {"prompt": "p", "input_image": stored(name)}, **values))[0]
+    return store.submit(
+        NewJob("generate", "a", {"prompt": "p", "input_image": stored(name)}, **values)
+    )[0]
 
 
 def _finish(store, name=None, **sizes):
@@ -57,7 +59,8 @@ def _finish(store, name=None, **sizes):
     job = leases.claim("w", "d")
     name = name or f"p-{job.id}-{job.token}.mp4"
     files = [StoredFile(f"examples/{name}", sizes.get("clip", 10), sha256="c" * 64),
-             StoredFile(f"examples/{name}".replace(".mp4", ".json"), sizes.get("manifest", 2))]  # fmt: skip
+             StoredFile(f"examples/{name}".replace(".mp4", ".json"),
+                        sizes.get("manifest", 2))]  # fmt: skip
     leases.complete(job, name, {}, files)
     return f"examples/{name}"
 
@@ -75,11 +78,23 @@ def test_a_submission_and_a_publication_write_their_rows(store, index):
     job = _submit(store, input_bytes=5)
     again = _submit(store, input_bytes=7)  # the same photograph: one row, as it was
     photograph, owner = index.find(KEY)
-    assert (photograph.kind, photograph.bytes, photograph.sha256, owner) == ("photograph", 5, "0f" * 32, None)
+    assert (photograph.kind, photograph.bytes, photograph.sha256, owner) == (
+        "photograph",
+        5,
+        "0f" * 32,
+        None,
+    )
     store.pin(job.id, True)
     clip = _finish(store)
     row, owner = index.find(clip)
-    assert (row.job, row.parent, row.kind, row.bytes, row.sha256, owner) == (job.id, KEY, "clip", 10, "c" * 64, "a")
+    assert (row.job, row.parent, row.kind, row.bytes, row.sha256, owner) == (
+        job.id,
+        KEY,
+        "clip",
+        10,
+        "c" * 64,
+        "a",
+    )
     assert (row.pinned, row.release) == (True, None)
     assert _row(index, clip.replace(".mp4", ".json")).kind == "manifest"
     store.pin(job.id, False)
@@ -132,7 +147,8 @@ def test_a_worker_that_died_between_file_and_row_is_settled(store, index, files)
     assert inventory.settle() == []  # it may be about to commit
     assert index.find(f"examples/p-{job.id}-1.mp4") is None
     leases.worker_gone("w")
-    assert inventory.settle() == []  # nobody took it again yet: it may be a clip of a later database
+    # nobody took it again yet: it may be a clip of a later database
+    assert inventory.settle() == []
     assert {key.partition("/")[0] for key in _everything(files)} == {"quarantine"}
     assert leases.hold_device("d", "w", "p", {})
     clip = _finish(store)
@@ -155,7 +171,11 @@ def test_rubbish_goes_and_strangers_clips_are_set_aside(store, index, files):
 def test_what_commands_made_gets_rows_which_follow_the_files(store, index, files):
     _put(files, KEY, b"photo")
     _put(files, "examples/by-hand-7.mp4", b"clip")
-    _put(files, "examples/by-hand-7.json", json.dumps({"photograph": PHOTOGRAPH, "plan": {}}).encode())
+    _put(
+        files,
+        "examples/by-hand-7.json",
+        json.dumps({"photograph": PHOTOGRAPH, "plan": {}}).encode(),
+    )
     _put(files, "examples/odd.json", f"not JSON, but it names {'0f' * 32}".encode())
     inventory = Inventory(files, index, store)
     inventory.settle()

@@ -14,7 +14,10 @@ def test_two_who_reserved_the_same_name_publish_under_different_ones(tmp_path):
 
 
 def test_a_claim_that_fails_leaves_nothing(tmp_path):
-    with pytest.raises(OutputError), LocalStore(tmp_path).claim(tmp_path / "clip.mp4", replace=False):
+    with (
+        pytest.raises(OutputError),
+        LocalStore(tmp_path).claim(tmp_path / "clip.mp4", replace=False),
+    ):
         raise OutputError("the disk is full")
     assert list(tmp_path.iterdir()) == []
 

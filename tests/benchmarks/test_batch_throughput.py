@@ -1,4 +1,6 @@
-"""The benchmark of batches runs on the tiny model here, so that the script itself is known to work."""
+"""The benchmark of batches runs on the tiny model here,
+so that the script itself is known to work.
+"""
 
 import json
 import subprocess
@@ -14,14 +16,16 @@ from src.core.paths import REPOSITORY
 def test_the_script_measures_both_sides(tiny_folder, tmp_path):
     jobs, page = tmp_path / "jobs.json", tmp_path / "page.md"
     listed = [
-        {"id": f"clip-{n}", "input_image": "data/samples/sample_image_1.png", "prompt": "pan left"} for n in range(3)
+        {"id": f"clip-{n}", "input_image": "data/samples/sample_image_1.png", "prompt": "pan left"}
+        for n in range(3)
     ]
     settings = {"num_inference_steps": 20, "score": False, "device": "cpu"}
     jobs.write_text(json.dumps({"defaults": settings, "jobs": listed}))
     page.write_text("<!-- batch: begin -->\n<!-- batch: end -->\n")
     command = [
-        sys.executable, "-m", "benchmarks.batch_throughput", "--jobs-file", str(jobs), "--model", str(tiny_folder),
-        "--count", "2", "--separate", "1", "--page", str(page), "--", "--prompts-per-forward", "2",
+        sys.executable, "-m", "benchmarks.batch_throughput", "--jobs-file", str(jobs), "--model",
+        str(tiny_folder), "--count", "2", "--separate", "1", "--page", str(page), "--",
+        "--prompts-per-forward", "2",
     ]  # fmt: skip
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,6 @@
-"""The command for a borrowed card: rehearsed here, so that the minutes on one are spent on measuring."""
+"""The command for a borrowed card: rehearsed here, so that the minutes on one are spent on
+measuring.
+"""
 
 import json
 import os
@@ -17,7 +19,8 @@ from src.scenes.photographs import PACKED, pack_photographs
 BARE = """
 import runpy, sys
 from importlib.machinery import PathFinder
-LACKS = {"av", "imageio_ffmpeg", "numba", "typer", "rich", "skimage", "sqlalchemy", "fastapi", "torchvision", "matplotlib"}
+LACKS = {"av", "imageio_ffmpeg", "numba", "typer", "rich", "skimage", "sqlalchemy", "fastapi",
+         "torchvision", "matplotlib"}
 class Bare(PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
@@ -32,12 +35,17 @@ NEEDS_TORCHAO = {"fp8", "int8"}
 def test_every_row_is_rehearsed_on_a_machine_that_lacks_what_a_bare_one_lacks(tmp_path):
     out = tmp_path / "out"
     flags = ["--rehearse", "--minutes", "8", "--out", str(out)]
-    done = subprocess.run([sys.executable, "-c", BARE, *flags], cwd=REPOSITORY, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, *flags], cwd=REPOSITORY, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     found = json.loads((out / "card.json").read_text())
     failed = {name: row["error"] for name, row in found["rows"].items() if "error" in row}
     assert set(failed) <= NEEDS_TORCHAO, failed
-    assert all("torchao" in error or "Float8" in error or "fp8" in error.lower() for error in failed.values()), failed
+    assert all(
+        "torchao" in error or "Float8" in error or "fp8" in error.lower()
+        for error in failed.values()
+    ), failed
     rows = found["rows"]
     assert list(rows)[:3] == ["environment", "build", "stock"]
     assert rows["blocks"]["guided"] > 0
@@ -50,12 +58,19 @@ def test_every_row_is_rehearsed_on_a_machine_that_lacks_what_a_bare_one_lacks(tm
 def test_the_embedded_model_is_rehearsed_there_too(tmp_path):
     out, packed = tmp_path / "out", pack_photographs(tmp_path / "photographs.npz")
     flags = ["--part", "nano", "--rehearse", "--minutes", "0.2", "--out", str(out)]
-    options = {"cwd": REPOSITORY, "capture_output": True, "text": True, "env": os.environ | {PACKED: str(packed)}}
+    options = {
+        "cwd": REPOSITORY,
+        "capture_output": True,
+        "text": True,
+        "env": os.environ | {PACKED: str(packed)},
+    }
     done = subprocess.run([sys.executable, "-c", BARE, *flags], **options)
     assert done.returncode == 0, done.stderr
     assert json.loads((out / "nano.json").read_text())["transformer_steps"] > 0
     assert {file.name for file in out.iterdir()} == {"nano.json", "nano.tar.00"}
-    published = subprocess.run([sys.executable, "-m", "benchmarks.card", "--publish", str(out)], **options)
+    published = subprocess.run(
+        [sys.executable, "-m", "benchmarks.card", "--publish", str(out)], **options
+    )
     assert published.returncode == 0, published.stderr
     assert (out / "pipeline" / "model_index.json").is_file()
 
@@ -83,7 +98,8 @@ def fails(error):
 
 def test_a_row_that_fails_leaves_its_figures_and_the_others_run(tmp_path):
     rows = (
-        Row("one", 1, fails(ValueError("boom"))), Row("two", 1, lambda bench, told: told.update(x=2)),
+        Row("one", 1, fails(ValueError("boom"))),
+        Row("two", 1, lambda bench, told: told.update(x=2)),
     )  # fmt: skip
     run_rows(rows, Quiet(), tmp_path, time.monotonic() + 60, {"rehearsal": True})
     written = json.loads((tmp_path / "card.json").read_text())["rows"]
@@ -92,7 +108,10 @@ def test_a_row_that_fails_leaves_its_figures_and_the_others_run(tmp_path):
 
 
 def test_after_a_failure_of_the_device_nothing_more_is_run(tmp_path):
-    rows = (Row("one", 1, fails(RuntimeError("CUDA error: an illegal access"))), Row("two", 1, fails(ValueError("x"))))
+    rows = (
+        Row("one", 1, fails(RuntimeError("CUDA error: an illegal access"))),
+        Row("two", 1, fails(ValueError("x"))),
+    )
     found = run_rows(rows, Quiet(), tmp_path, time.monotonic() + 60, {"rehearsal": True})
     assert found["rows"]["two"] == {"error": "not run: the device failed in row one"}
 
@@ -104,7 +123,11 @@ def test_results_are_there_after_each_row_and_the_run_ends_in_time(tmp_path):
         seen.append(json.loads((tmp_path / "card.json").read_text())["rows"]["one"])
         time.sleep(60)
 
-    rows = (Row("one", 1, lambda bench, told: told.update(x=1)), Row("two", 3, slow), Row("three", 50, slow))
+    rows = (
+        Row("one", 1, lambda bench, told: told.update(x=1)),
+        Row("two", 3, slow),
+        Row("three", 50, slow),
+    )
     begin = time.monotonic()
     found = run_rows(rows, Quiet(), tmp_path, begin + 2, {"rehearsal": False})
     assert time.monotonic() - begin < 30
@@ -114,7 +137,10 @@ def test_results_are_there_after_each_row_and_the_run_ends_in_time(tmp_path):
 
 
 def test_a_row_that_takes_much_longer_than_expected_leaves_the_others_their_minutes(tmp_path):
-    rows = (Row("one", 0.4, lambda bench, told: time.sleep(60)), Row("two", 1, lambda bench, told: told.update(x=2)))
+    rows = (
+        Row("one", 0.4, lambda bench, told: time.sleep(60)),
+        Row("two", 1, lambda bench, told: told.update(x=2)),
+    )
     begin = time.monotonic()
     found = run_rows(rows, Quiet(), tmp_path, begin + 300, {"rehearsal": False})
     assert time.monotonic() - begin < 30
@@ -132,7 +158,8 @@ def run(monkeypatch, *flags):
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [((), "--out FOLDER is needed"), (("--out", "x", "--minutes", "0"), "--minutes is 0"),
-     (("--out", "x"), "no CUDA device is visible here; --rehearse"), (("--publish", "nowhere"), "does not exist")],
+     (("--out", "x"), "no CUDA device is visible here; --rehearse"),
+     (("--publish", "nowhere"), "does not exist")],
 )  # fmt: skip
 def test_what_cannot_be_is_one_sentence(monkeypatch, capsys, flags, sentence):
     import torch
@@ -147,8 +174,10 @@ def results(tmp_path):
     """What a card might have written."""
     rows = {
         "environment": {"device": "a card", "seconds": 1.0},
-        "decode": {"eager": 1.5, "seconds": 9.0, "peak_allocated_gb": 31.0, "peak_reserved_gb": 33.5, "counted_gb": 31.5},
-        "cache": {"all_skipped": 0.1, "seconds": 2.0, "peak_allocated_gb": 25.0, "peak_reserved_gb": 26.0},
+        "decode": {"eager": 1.5, "seconds": 9.0, "peak_allocated_gb": 31.0,
+                   "peak_reserved_gb": 33.5, "counted_gb": 31.5},
+        "cache": {"all_skipped": 0.1, "seconds": 2.0, "peak_allocated_gb": 25.0,
+                  "peak_reserved_gb": 26.0},
         "lean": {"error": "OutOfMemoryError: no", "peak_reserved_gb": 80.0},
     }  # fmt: skip
     file = tmp_path / "card.json"
@@ -158,7 +187,11 @@ def results(tmp_path):
 
 def test_figures_go_into_the_page_and_the_planners_file(results, tmp_path, monkeypatch):
     page, configs = tmp_path / "page.md", tmp_path / "configs"
-    page.write_text("".join(f"<!-- {name}: {end} -->\n" for name in ("card", "cards") for end in ("begin", "end")))
+    page.write_text(
+        "".join(
+            f"<!-- {name}: {end} -->\n" for name in ("card", "cards") for end in ("begin", "end")
+        )
+    )
     (configs / "models").mkdir(parents=True)
     name = "cogvideox-5b-i2v.yaml"
     (configs / "models" / name).write_text((CONFIGS / "models" / name).read_text())
@@ -191,10 +224,14 @@ def test_the_wheels_are_those_that_are_pinned(tmp_path, monkeypatch):
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(card_wheels.subprocess, "run", pip)
-    monkeypatch.setattr(card_wheels, "pack_photographs", lambda file: file.write_bytes(b"x" * 10**6))
+    monkeypatch.setattr(
+        card_wheels, "pack_photographs", lambda file: file.write_bytes(b"x" * 10**6)
+    )
     assert "2 wheels, 1.0 MB" in card_wheels.collect(tmp_path)
     asked = {package for command in calls for package in command if "==" in package}
-    pins = (REPOSITORY / "requirements.txt").read_text() + (REPOSITORY / "requirements-quantize.txt").read_text()
+    pins = (REPOSITORY / "requirements.txt").read_text() + (
+        REPOSITORY / "requirements-quantize.txt"
+    ).read_text()
     assert asked <= set(pins.split())
     assert not {name for name in asked if name.startswith(("av==", "imageio", "opencv", "torch=="))}
     monkeypatch.setattr(card_wheels, "LIMIT", 150)
@@ -203,7 +240,9 @@ def test_the_wheels_are_those_that_are_pinned(tmp_path, monkeypatch):
 
 
 def test_packages_that_cannot_be_fetched_are_one_sentence(tmp_path, monkeypatch):
-    answer = subprocess.CompletedProcess([], 1, "", "WARNING: x\nERROR: No matching distribution found for diffusers\n")
+    answer = subprocess.CompletedProcess(
+        [], 1, "", "WARNING: x\nERROR: No matching distribution found for diffusers\n"
+    )
     monkeypatch.setattr(card_wheels.subprocess, "run", lambda *_, **__: answer)
     with pytest.raises(BadInputError, match="No matching distribution"):
         card_wheels.collect(tmp_path)

@@ -18,7 +18,10 @@ def test_a_rehearsal_leaves_weights_and_figures(tmp_path, monkeypatch):
     assert figures["clips_at_least"] == 3 * figures["transformer_steps"]
     parts = sorted(tmp_path.glob("nano.tar.*"))
     assert len(parts) > 1
-    assert {file.name for file in tmp_path.iterdir()} == {"nano.json", *(part.name for part in parts)}
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "nano.json",
+        *(part.name for part in parts),
+    }
     (tmp_path / "to").mkdir()
     (tmp_path / "to" / "README.md").write_text("card")
     folder = card_nano.unpack(tmp_path, tmp_path / "to")

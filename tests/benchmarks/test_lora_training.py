@@ -9,7 +9,9 @@ from benchmarks import lora_training
 def test_small(tmp_path, monkeypatch, capsys):
     out = tmp_path / "out.json"
     monkeypatch.setattr(
-        sys, "argv", ["lora_training", "--large", "--small", "--steps", "1", "--blocks", "1", "--out", str(out)]
+        sys,
+        "argv",
+        ["lora_training", "--large", "--small", "--steps", "1", "--blocks", "1", "--out", str(out)],
     )
     lora_training.main()
     result = json.loads(out.read_text("utf-8"))

@@ -83,7 +83,9 @@ def test_a_damaged_entry_is_made_anew(cache, harm):
 def test_a_full_disk_is_one_sentence_and_nothing_is_left(tmp_path):
     with small_disk(tmp_path, 64) as disk:
         cache = BuildCache(disk / "models")
-        with pytest.raises(OutputError, match=r"takes no build: No space left on device; make room"):
+        with pytest.raises(
+            OutputError, match=r"takes no build: No space left on device; make room"
+        ):
             cache.add(KEY, maker(1 << 20))
         assert not list(cache.builds()) and not list(cache.root.glob("*/.*"))
 

@@ -19,7 +19,8 @@ def test_the_embedded_model_is_what_its_file_says():
     for field in ("family", "native", "max_sequence_length", "schedule"):
         assert getattr(declared, field) == getattr(actual, field), field
     assert declared.sizes.multiple == actual.sizes.multiple
-    # A folder does not say that its positions are those that the class computes for every length; nano's file knows.
+    # A folder does not say that its positions are those that the class computes for every length;
+    # nano's file knows.
     assert (declared.frames.only, declared.frames.most, actual.frames.only) == (None, 49, 49)
 
 
@@ -49,16 +50,25 @@ def test_unknown_model_and_missing_folder():
 
 
 @pytest.mark.parametrize(
-    ("folder", "path"), [(".", "checkpoints/nano"), (".", "./checkpoints/nano/"), ("docs", "../checkpoints/nano")]
+    ("folder", "path"),
+    [(".", "checkpoints/nano"), (".", "./checkpoints/nano/"), ("docs", "../checkpoints/nano")],
 )
 def test_the_path_of_a_known_model_is_that_model(monkeypatch, folder, path):
     monkeypatch.chdir(REPOSITORY / folder)
-    assert find_model(path) == find_model(str(REPOSITORY / "checkpoints" / "nano")) == find_model("nano")
+    assert (
+        find_model(path)
+        == find_model(str(REPOSITORY / "checkpoints" / "nano"))
+        == find_model("nano")
+    )
 
 
 def test_a_folder_tells_its_own_sizes(tiny_folder):
     spec = find_model(str(tiny_folder))
-    assert (spec.native, spec.frames.most, spec.max_sequence_length) == (Size(width=64, height=48), 9, 32)
+    assert (spec.native, spec.frames.most, spec.max_sequence_length) == (
+        Size(width=64, height=48),
+        9,
+        32,
+    )
 
 
 def test_a_folder_of_another_pipeline_is_refused(tiny_folder, tmp_path):

@@ -1,4 +1,6 @@
-"""Every door's bad inputs: one clear sentence, the right exit code, no traceback, nothing half-written."""
+"""Every door's bad inputs: one clear sentence, the right exit code, no traceback, nothing
+half-written.
+"""
 
 import json
 import os
@@ -19,7 +21,9 @@ SAMPLE = REPOSITORY / "data" / "samples" / "sample_image_1.png"
 
 def run(door, *flags, **extra):
     command = [sys.executable, "-m", f"src.{door}", *map(str, flags)]
-    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, env=os.environ | extra)
+    return subprocess.run(
+        command, cwd=REPOSITORY, capture_output=True, text=True, timeout=120, env=os.environ | extra
+    )
 
 
 @pytest.fixture
@@ -54,14 +58,29 @@ def plain_machine(home, monkeypatch):
         (["--replay", "nope.json"], 2, "--input-image does not go with --replay"),
         (["--device", "cuda"], 2, "no CUDA device is visible"),
         (["--vram-budget", "0"], 2, "a number above 0 with GB"),
-        (["--profile", "fast"], 2, "--profile fast needs CUDA capability 7.0; this machine runs on"),
+        (
+            ["--profile", "fast"],
+            2,
+            "--profile fast needs CUDA capability 7.0; this machine runs on",
+        ),
         (["--profile", "stream"], 2, "--profile stream needs a CUDA device; this machine runs on"),
-        (["--model", "cogvideo.gguf"], 2, "is a single file, and Newsreel takes a diffusers folder"),
+        (
+            ["--model", "cogvideo.gguf"],
+            2,
+            "is a single file, and Newsreel takes a diffusers folder",
+        ),
         (["--quantize", "fp4"], 2, "'none', 'int8' or 'fp8'"),
     ],
 )
 def test_one_sentence_and_the_right_code(home, plain_machine, flags, code, sentence):
-    usual = ["--input-image", "data/samples/sample_image_1.png", "--prompt", "pan left", "--model", "nano"]
+    usual = [
+        "--input-image",
+        "data/samples/sample_image_1.png",
+        "--prompt",
+        "pan left",
+        "--model",
+        "nano",
+    ]
     done = run_here(inference_app("optimized"), *usual, *flags)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert sentence in done.stderr
@@ -75,7 +94,9 @@ def test_a_folder_of_pickled_weights(tiny_folder, tmp_path):
     shutil.copytree(tiny_folder, folder)
     weights = folder / "transformer" / "diffusion_pytorch_model.safetensors"
     weights.rename(weights.with_suffix(".bin"))
-    done = run_here(inference_app("optimized"), "--input-image", SAMPLE, "--prompt", "x", "--model", folder)
+    done = run_here(
+        inference_app("optimized"), "--input-image", SAMPLE, "--prompt", "x", "--model", folder
+    )
     assert done.returncode == 2
     assert "safetensors only" in done.stderr
 
@@ -83,11 +104,13 @@ def test_a_folder_of_pickled_weights(tiny_folder, tmp_path):
 def test_compile_without_a_compiler(tiny_folder, tmp_path):
     """A path that has nothing on it: no compiler of any name."""
     done = run(
-        "optimized_inference", "--input-image", "data/samples/sample_image_1.png", "--prompt", "x", "--model", tiny_folder,
-        "--compile", "--device", "cpu", PATH=str(tmp_path),
+        "optimized_inference", "--input-image", "data/samples/sample_image_1.png", "--prompt", "x",
+        "--model", tiny_folder, "--compile", "--device", "cpu", PATH=str(tmp_path),
     )  # fmt: skip
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("error: --compile needs a C++ compiler: apt-get install g++")
+    assert done.stderr.splitlines()[-1].startswith(
+        "error: --compile needs a C++ compiler: apt-get install g++"
+    )
 
 
 def test_a_folder_with_a_shard_missing_or_cut_short(tiny_folder, tmp_path):
@@ -99,7 +122,9 @@ def test_a_folder_with_a_shard_missing_or_cut_short(tiny_folder, tmp_path):
     assert (done.returncode, done.stdout) == (2, "")
     assert "is not whole: vae/diffusion_pytorch_model.safetensors is cut short" in done.stderr
     index = {"metadata": {}, "weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}
-    (folder / "vae" / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
+    (folder / "vae" / "diffusion_pytorch_model.safetensors.index.json").write_text(
+        json.dumps(index)
+    )
     weights.unlink()
     done = run_here(inference_app("optimized"), *flags)
     assert done.returncode == 2
@@ -114,8 +139,8 @@ def test_json_mode_gives_errors_as_one_object():
 
 def test_json_mode_gives_the_result_as_one_object(tiny_folder, photograph):
     done = run(
-        "baseline_inference", "--input-image", photograph, "--prompt", "pan left", "--model", tiny_folder, "--json",
-        "--num-inference-steps", "2", "--no-score",
+        "baseline_inference", "--input-image", photograph, "--prompt", "pan left", "--model",
+        tiny_folder, "--json", "--num-inference-steps", "2", "--no-score",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -126,12 +151,14 @@ def test_json_mode_gives_the_result_as_one_object(tiny_folder, photograph):
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_no_file_and_exits_130(tiny_folder, photograph, home, stop):
     command = [
-        sys.executable, "-m", "src.optimized_inference", "--input-image", str(photograph), "--prompt", "pan left",
-        "--model", str(tiny_folder), "--num-inference-steps", "1000", "--output-path", str(home / "c.mp4"),
+        sys.executable, "-m", "src.optimized_inference", "--input-image", str(photograph),
+        "--prompt", "pan left", "--model", str(tiny_folder), "--num-inference-steps", "1000",
+        "--output-path", str(home / "c.mp4"),
     ]  # fmt: skip
     process = subprocess.Popen(
         command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job would ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        # a background job would ignore it
     )  # fmt: skip
     for _ in range(600):
         if list(home.glob(".c.*.partial.mp4")):
@@ -155,4 +182,9 @@ def test_help_imports_nothing_heavy():
         "heavy = {'torch', 'diffusers', 'transformers', 'cv2', 'av', 'numba'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )
-    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.DEVNULL).returncode == 0
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.DEVNULL
+        ).returncode
+        == 0
+    )

@@ -5,7 +5,9 @@ import pytest
 from src.cli.inference import inference_app
 
 
-@pytest.mark.parametrize("flags", [["--dry-run"], ["--seed", "3"], ["--no-score"], ["--no-compile"], ["--fit", "pad"]])
+@pytest.mark.parametrize(
+    "flags", [["--dry-run"], ["--seed", "3"], ["--no-score"], ["--no-compile"], ["--fit", "pad"]]
+)
 def test_a_flag_that_a_replay_would_ignore_is_refused(flags, capsys):
     with pytest.raises(SystemExit) as stop:
         inference_app("optimized")(["--replay", "nope.json", *flags])

@@ -80,7 +80,12 @@ def test_bad_input_is_one_sentence_and_exit_code_two(arguments, says, tmp_path, 
     (tmp_path / "empty").mkdir()
     one = _write(tmp_path / "one.mp4", 1)
     names = {"folder": tmp_path / "empty", "one": one, "moving": moving}
-    command = [sys.executable, "-m", "src.temporal_consistency", *(a.format(**names) for a in arguments)]
+    command = [
+        sys.executable,
+        "-m",
+        "src.temporal_consistency",
+        *(a.format(**names) for a in arguments),
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert says in done.stderr
@@ -90,6 +95,10 @@ def test_bad_input_is_one_sentence_and_exit_code_two(arguments, says, tmp_path, 
 
 def test_help_needs_no_heavy_import():
     heavy = "('torch', 'cv2', 'numba', 'av')"
-    code = f"import sys, src.cli.temporal_consistency; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    code = (
+        f"import sys, src.cli.temporal_consistency; print([m for m in {heavy} if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"

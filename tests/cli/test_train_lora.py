@@ -17,7 +17,15 @@ from tests.training.lora_kit import SETTINGS
 def call(tmp_path, clip_set, model, *arguments, **changes):
     values = SETTINGS.model_dump(mode="json", exclude_unset=True) | {"model": str(model)} | changes
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(values))
-    given = ["--config", tmp_path / "c.yaml", "--output-dir", tmp_path / "press", "--metadata", clip_set, *arguments]
+    given = [
+        "--config",
+        tmp_path / "c.yaml",
+        "--output-dir",
+        tmp_path / "press",
+        "--metadata",
+        clip_set,
+        *arguments,
+    ]
     return CliRunner().invoke(train_lora_app(), [str(part) for part in given])
 
 
@@ -66,9 +74,17 @@ def test_training_by_the_command(tmp_path, clip_set, tiny_folder):
 
 
 def test_the_script_starts_by_path_without_src_on_it():
-    code = "import runpy, sys; sys.argv = ['src/train_lora.py', '--help']\ntry: runpy.run_path('src/train_lora.py', run_name='__main__')\n"
-    code += "except SystemExit as end: print(end.code, any(p.rstrip('/').endswith('/src') for p in sys.path))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    code = (
+        "import runpy, sys; sys.argv = ['src/train_lora.py', '--help']\ntry: "
+        "runpy.run_path('src/train_lora.py', run_name='__main__')\n"
+    )
+    code += (
+        "except SystemExit as end: print(end.code, any(p.rstrip('/').endswith('/src') for p in "
+        "sys.path))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
     assert done.stdout.splitlines()[-1] == "0 False"
 
 

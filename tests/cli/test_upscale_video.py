@@ -25,7 +25,9 @@ def ffmpeg():
 
     def make(*arguments):
         program = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y"]
-        subprocess.run([*program, *map(str, arguments)], check=True, capture_output=True, timeout=60)
+        subprocess.run(
+            [*program, *map(str, arguments)], check=True, capture_output=True, timeout=60
+        )
 
     return make
 
@@ -47,7 +49,16 @@ def test_help_is_there_at_once():
 
 def test_a_video_and_its_json(clip, tmp_path, weights):
     done = run(
-        "--input", clip, "--output", tmp_path / "out.mp4", "--preset", "fast", "--threads", 1, "--json", weights=weights
+        "--input",
+        clip,
+        "--output",
+        tmp_path / "out.mp4",
+        "--preset",
+        "fast",
+        "--threads",
+        1,
+        "--json",
+        weights=weights,
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
@@ -57,7 +68,15 @@ def test_a_video_and_its_json(clip, tmp_path, weights):
 def test_a_folder_is_a_batch_and_one_bad_file_does_not_stop_it(clip, tmp_path, weights):
     (clip.parent / "bad.mp4").write_text("no video")
     done = run(
-        "--input", clip.parent, "--output", tmp_path / "out", "--preset", "fast", "--threads", 1, weights=weights
+        "--input",
+        clip.parent,
+        "--output",
+        tmp_path / "out",
+        "--preset",
+        "fast",
+        "--threads",
+        1,
+        weights=weights,
     )
     assert done.returncode == 5 and "1 of 2 videos failed" in done.stderr
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [".newsreel.json", "clip.mp4"]
@@ -87,7 +106,9 @@ def test_a_folder_that_is_finished_is_not_done_again(clip, tmp_path, weights):
     ("x" * 300 + ".mp4", 2, "too long"),
     ("file/out.mp4", 6, "cannot be written"),
 ])  # fmt: skip
-def test_an_output_that_cannot_be_is_told_before_anything_runs(clip, tmp_path, weights, output, code, words):
+def test_an_output_that_cannot_be_is_told_before_anything_runs(
+    clip, tmp_path, weights, output, code, words
+):
     (tmp_path / "file").write_text("x")
     done = run("--input", clip, "--output", tmp_path / output, "--preset", "fast", weights=weights)
     assert done.returncode == code and words in done.stderr and "output-path" not in done.stderr
@@ -103,16 +124,33 @@ def test_the_same_command_runs_twice_and_the_file_of_another_is_kept(clip, tmp_p
     other.write_bytes(b"film")
     command[3] = other
     refused = run(*command, weights=weights)
-    assert refused.returncode == 2 and "not made by this command; --overwrite replaces it" in refused.stderr
+    assert (
+        refused.returncode == 2
+        and "not made by this command; --overwrite replaces it" in refused.stderr
+    )
     assert other.read_bytes() == b"film"
-    assert run(*command, "--overwrite", weights=weights).returncode == 0 and other.stat().st_size > 1000
+    assert (
+        run(*command, "--overwrite", weights=weights).returncode == 0
+        and other.stat().st_size > 1000
+    )
     assert run(*command, weights=weights).returncode == 0  # it is ours now
 
 
 def test_a_folder_of_pictures_that_are_not_ours_is_kept(clip, tmp_path, weights):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "00000001.png").write_bytes(b"mine")
-    command = ["--input", clip, "--output", tmp_path / "mine", "--codec", "png", "--preset", "fast", "--threads", 1]
+    command = [
+        "--input",
+        clip,
+        "--output",
+        tmp_path / "mine",
+        "--codec",
+        "png",
+        "--preset",
+        "fast",
+        "--threads",
+        1,
+    ]
     assert "--overwrite replaces it" in run(*command, weights=weights).stderr
     assert (tmp_path / "mine" / "00000001.png").read_bytes() == b"mine"
 
@@ -136,11 +174,23 @@ def test_what_was_saved_before_a_damage_is_ours(clip, tmp_path, weights, ffmpeg)
     ffmpeg("-i", clip, "-c:v", "ffv1", "-g", 1, whole)
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
     for _ in range(2):
-        done = run("--input", cut, "--output", tmp_path / "o.mkv", "--preset", "fast", "--threads", 1, weights=weights)
+        done = run(
+            "--input",
+            cut,
+            "--output",
+            tmp_path / "o.mkv",
+            "--preset",
+            "fast",
+            "--threads",
+            1,
+            weights=weights,
+        )
         assert done.returncode == 5 and "frames before it are saved" in done.stderr
 
 
-def test_a_folder_takes_what_is_a_video_whatever_its_name_and_lists_the_rest(clip, tmp_path, weights, ffmpeg):
+def test_a_folder_takes_what_is_a_video_whatever_its_name_and_lists_the_rest(
+    clip, tmp_path, weights, ffmpeg
+):
     folder = clip.parent
     for name in ("A.MTS", "b.vob", "c.3gp", "d.ogv"):
         coded = ("-c:v", "mpeg4") if name == "c.3gp" else ("-pix_fmt", "yuv420p")
@@ -150,20 +200,41 @@ def test_a_folder_takes_what_is_a_video_whatever_its_name_and_lists_the_rest(cli
     (folder / "still.png").write_bytes(b"\x89PNG")
     (folder / ".hidden").write_text("x")
     (folder / "more").mkdir()
-    done = run("--input", folder, "--output", tmp_path / "out", "--preset", "fast", "--threads", 1, "--json",
-               weights=weights)  # fmt: skip
+    done = run("--input", folder, "--output", tmp_path / "out", "--preset", "fast", "--threads", 1,
+               "--json", weights=weights)  # fmt: skip
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert sorted(video["input"].rsplit("/", 1)[1] for video in report["videos"]) == ["0001", "A.MTS", "b.vob", "c.3gp", "d.ogv"]
-    assert sorted(path.rsplit("/", 1)[1] for path in report["left_out"]) == ["more", "notes.txt", "still.png"]
+    assert sorted(video["input"].rsplit("/", 1)[1] for video in report["videos"]) == [
+        "0001",
+        "A.MTS",
+        "b.vob",
+        "c.3gp",
+        "d.ogv",
+    ]
+    assert sorted(path.rsplit("/", 1)[1] for path in report["left_out"]) == [
+        "more",
+        "notes.txt",
+        "still.png",
+    ]
     assert "notes.txt is left out: " in done.stderr
 
 
 def test_interlaced_footage_is_told_or_refused(tmp_path, weights, ffmpeg):
     source = tmp_path / "a.MTS"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=50:duration=0.4", "-vf", "tinterlace=interleave_top", "-flags",
-           "+ilme+ildct", "-pix_fmt", "yuv420p", source)  # fmt: skip
-    command = ["--input", source, "--output", tmp_path / "o.mp4", "--preset", "fast", "--threads", 1, "--json"]
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=50:duration=0.4", "-vf",
+           "tinterlace=interleave_top", "-flags", "+ilme+ildct", "-pix_fmt", "yuv420p",
+           source)  # fmt: skip
+    command = [
+        "--input",
+        source,
+        "--output",
+        tmp_path / "o.mp4",
+        "--preset",
+        "fast",
+        "--threads",
+        1,
+        "--json",
+    ]
     counts = [json.loads(run(*command, *flags, weights=weights).stdout).get("frames")
               for flags in ((), ("--interlaced", "frame"), ("--interlaced", "refuse"))]  # fmt: skip
     assert counts == [20, 10, None]
@@ -193,7 +264,9 @@ def test_the_gpus_encoder_is_not_chosen_where_it_would_lose_something(clip, tmp_
     wide = request.model_copy(update={"compare": True})
     assert (usual_codec(request, "cuda"), usual_codec(request, "cpu")) == ("nvenc", "x264")
     for other in ({"bit_depth": 10}, {"chroma": "422"}, {"width": 1920}):
-        monkeypatch.setattr("src.media.reader.describe_stream", lambda *_, change=other: replace(info, **change))
+        monkeypatch.setattr(
+            "src.media.reader.describe_stream", lambda *_, change=other: replace(info, **change)
+        )
         assert usual_codec(request, "cuda") == "x264", other
     monkeypatch.setattr("src.media.reader.describe_stream", lambda *_: replace(info, width=1000))
     assert (usual_codec(request, "cuda"), usual_codec(wide, "cuda")) == ("nvenc", "x264")

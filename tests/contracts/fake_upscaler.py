@@ -1,5 +1,5 @@
-"""An upscaler that repeats pixels and draws noise: what a backend is at the least, and the example of
-docs/architecture.md.
+"""An upscaler that repeats pixels and draws noise: what a backend is at the least, and the example
+of docs/architecture.md.
 """
 
 import hashlib
@@ -85,8 +85,9 @@ def detect_nearest(path: Path) -> UpscalerSpec | None:
     if path.suffix != ".nearest":
         return None
     presets = {"plain": {"passes": {2: (path.name,)}}}
-    return UpscalerSpec(id=path.stem, description="a file", backend="nearest", folder=str(path.parent),
-                        presets=presets, licence="unknown", how_to_get="")  # fmt: skip
+    return UpscalerSpec(id=path.stem, description="a file", backend="nearest",
+                        folder=str(path.parent), presets=presets, licence="unknown",
+                        how_to_get="")  # fmt: skip
 
 
 NEAREST = Entry(make_nearest, detect_nearest)

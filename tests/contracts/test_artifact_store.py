@@ -80,7 +80,11 @@ def test_a_stream_that_breaks_leaves_what_was_there(files):
 
 def test_what_is_not_there_is_said(files):
     assert files.look(CLIP) is None
-    for ask in (files.open, lambda key: measured(files, key), lambda key: files.local(key).__enter__()):
+    for ask in (
+        files.open,
+        lambda key: measured(files, key),
+        lambda key: files.local(key).__enter__(),
+    ):
         with pytest.raises(MissingFileError, match=r"examples/a-1.mp4 is not in the store"):
             ask(CLIP)
     assert not holds(files, CLIP, 4, "0" * 64)
@@ -159,7 +163,10 @@ def test_an_address_for_clients_is_none_or_one_for_this_file(files):
         assert urllib.parse.urlsplit(url).path.endswith(CLIP)
 
 
-@pytest.mark.parametrize("key", ["../x", "a.mp4", "/etc/passwd", "examples/../x", "examples/..", "examples/a/b", "examples/"])
+@pytest.mark.parametrize(
+    "key",
+    ["../x", "a.mp4", "/etc/passwd", "examples/../x", "examples/..", "examples/a/b", "examples/"],
+)
 def test_what_leads_elsewhere_is_no_key(files, key):
     for ask in (files.look, files.open, files.delete, lambda key: _put(files, key)):
         with pytest.raises(BadInputError, match="is no key of a stored file"):
@@ -177,7 +184,10 @@ def test_a_link_is_no_file_of_the_folder(tmp_path):
         files.open(CLIP)
 
 
-@pytest.mark.parametrize("name", [b"odd-\xff.mp4", b"back\\slash.mp4", "Überschrift ☃\n.mp4".encode(), b"x" * 251 + b".mp4"])
+@pytest.mark.parametrize(
+    "name",
+    [b"odd-\xff.mp4", b"back\\slash.mp4", "Überschrift ☃\n.mp4".encode(), b"x" * 251 + b".mp4"],
+)
 def test_whatever_a_disk_calls_a_file_it_has_a_key_that_a_text_can_hold(tmp_path, name):
     files = FolderStore(tmp_path)
     (tmp_path / "examples").mkdir()

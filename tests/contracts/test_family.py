@@ -396,7 +396,11 @@ class Clip:
 def test_the_example_of_the_architecture_page_runs(photograph, tmp_path):
     """The code block of section 7, as it stands there."""
     page = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
-    (code,) = [block for block in re.findall(r"```python\n(.+?)```", page, re.DOTALL) if "FAMILIES" in block]
+    (code,) = [
+        block
+        for block in re.findall(r"```python\n(.+?)```", page, re.DOTALL)
+        if "FAMILIES" in block
+    ]
     names = {
         "FAMILIES": families.FAMILIES,
         "Fake": Fake,

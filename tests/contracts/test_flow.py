@@ -1,13 +1,16 @@
-"""One suite over the three TV-L1 backends: the same flow as OpenCV, as near to the truth, whatever the batch.
+"""One suite over the three TV-L1 backends: the same flow as OpenCV, as near to the truth, whatever
+the batch.
 
-Bounds are of the arithmetic and of the method, not of one processor. Two things differ from machine to machine: the
-order of float32 sums and whether a product is rounded before it is added (fused or not), in OpenCV, numba and torch
-alike. Within one linearisation that is all there is, and `rounding_bound` limits it. Over warps and levels the method
-itself makes more of it. It stops where an update falls under `epsilon`, so a last digit decides whether one more
-iteration is done; and it linearises anew around what it found, which near the border, where nothing is known of what
-comes in, may lead to another flow by whole pixels. Rounding noise of one unit in the last place, 40 draws of it on one
-machine, moves the mean over the whole picture by up to 0.044 px and that over its inside by up to 0.009 px; OpenCV
-lies as far from a float64 run as the others. So whole flows are compared inside, and `STOPPING` is what the rule leaves.
+Bounds are of the arithmetic and of the method, not of one processor. Two things differ from machine
+to machine: the order of float32 sums and whether a product is rounded before it is added (fused or
+not), in OpenCV, numba and torch alike. Within one linearisation that is all there is, and
+`rounding_bound` limits it. Over warps and levels the method itself makes more of it. It stops where
+an update falls under `epsilon`, so a last digit decides whether one more iteration is done; and it
+linearises anew around what it found, which near the border, where nothing is known of what comes
+in, may lead to another flow by whole pixels. Rounding noise of one unit in the last place, 40 draws
+of it on one machine, moves the mean over the whole picture by up to 0.044 px and that over its
+inside by up to 0.009 px; OpenCV lies as far from a float64 run as the others. So whole flows are
+compared inside, and `STOPPING` is what the rule leaves.
 """
 
 import cv2
@@ -32,9 +35,11 @@ CAMERAS = {
 }
 """Camera of the second frame: x, y in pixels of a 720-wide frame (four times SIZE), zoom, roll."""
 STOPPING = TVL1Params().warps * TVL1Params().epsilon
-"""Pixels. Each warp of the finest level ends when an iteration moves the flow by less than epsilon (root mean square, so
-the mean is less). Where rounding ends every warp one iteration earlier or later, the flows are at most this far apart;
-what coarser levels left differently is drawn together again by the iterations of the finer ones."""
+"""Pixels. Each warp of the finest level ends when an iteration moves the flow by less than epsilon
+(root mean square, so the mean is less). Where rounding ends every warp one iteration earlier or
+later, the flows are at most this far apart; what coarser levels left differently is drawn together
+again by the iterations of the finer ones.
+"""
 UNIT = 2.0**-24
 """Relative error of one rounded float32 operation."""
 
@@ -50,7 +55,9 @@ def _to_picture(camera, size=SIZE) -> np.ndarray:
 
 
 def exact_flow(camera, size=SIZE) -> np.ndarray:
-    """(H, W, 2): where each pixel of the frame of the resting camera lies in the frame of `camera`."""
+    """(H, W, 2): where each pixel of the frame of the resting camera lies in the frame
+    of `camera`.
+    """
     move = np.linalg.inv(_to_picture(camera, size)) @ _to_picture((0, 0, 1, 0), size)
     y, x = np.mgrid[0 : size[1], 0 : size[0]].astype(np.float64)
     there = [row[0] * x + row[1] * y + row[2] for row in move[:2]]
@@ -59,7 +66,9 @@ def exact_flow(camera, size=SIZE) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def pairs() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    picture = cv2.cvtColor(cv2.GaussianBlur(prepared(dead_leaves(5)), (0, 0), 2), cv2.COLOR_RGB2GRAY)
+    picture = cv2.cvtColor(
+        cv2.GaussianBlur(prepared(dead_leaves(5)), (0, 0), 2), cv2.COLOR_RGB2GRAY
+    )
     first = np.stack([view(picture, (0, 0, 1, 0), SIZE)] * len(CAMERAS))
     second = np.stack([view(picture, camera, SIZE) for camera in CAMERAS.values()])
     return first, second, np.stack([exact_flow(camera) for camera in CAMERAS.values()])
@@ -77,7 +86,9 @@ def exactly(pairs) -> np.ndarray:
 
 
 def _apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Mean end-point distance of each pair away from the border, where nothing is known of what comes in."""
+    """Mean end-point distance of each pair away from the border, where nothing is known of what
+    comes in.
+    """
     return np.linalg.norm(a - b, axis=-1)[:, 12:-12, 12:-12].mean((1, 2))
 
 
@@ -106,7 +117,9 @@ def test_the_flow_is_as_near_to_the_truth_as_opencvs(backend, flows, pairs):
 
 
 ONE = TVL1Params(scales=1, warps=1, outer=1, inner=2, epsilon=0.0)
-"""One linearisation and two iterations, the second with a dual field: all formulas once, nothing chaotic."""
+"""One linearisation and two iterations, the second with a dual field: all formulas once, nothing
+chaotic.
+"""
 
 
 @pytest.fixture(scope="module")
@@ -115,10 +128,13 @@ def smooth() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
     def picture(x, y):
         seen = 128 + 60 * np.sin(x / 9) * np.cos(y / 13) + 50 * np.sin((x + 2 * y) / 23)
-        return (seen / 255).astype(np.float32) * np.float32(255)  # OpenCV takes 0 to 1, and does just this
+        # OpenCV takes 0 to 1, and does just this
+        return (seen / 255).astype(np.float32) * np.float32(255)
 
     y, x = np.mgrid[0 : SIZE[1], 0 : SIZE[0]].astype(float)
-    start = np.stack([1.3 + 0.2 * np.sin(x / 20), -0.7 + 0.2 * np.cos(y / 15)], -1).astype(np.float32)
+    start = np.stack([1.3 + 0.2 * np.sin(x / 20), -0.7 + 0.2 * np.cos(y / 15)], -1).astype(
+        np.float32
+    )
     return picture(x, y), picture(x - 1.3, y + 0.7), start
 
 
@@ -129,25 +145,32 @@ def _two_iterations(backend, first, second, start) -> np.ndarray:
         return solver.calc(first / np.float32(255), second / np.float32(255), start.copy())
     if backend == "numba":
         u1, u2 = (np.ascontiguousarray(start[..., axis]) for axis in (0, 1))
-        l_t, theta, taut = (np.float32(v) for v in (ONE.smoothness * ONE.theta, ONE.theta, ONE.tau / ONE.theta))
+        l_t, theta, taut = (
+            np.float32(v) for v in (ONE.smoothness * ONE.theta, ONE.theta, ONE.tau / ONE.theta)
+        )
         solve_level(first, second, u1, u2, l_t, theta, taut, ONE.warps, ONE.inner, np.float32(0))
         return np.stack([u1, u2], -1)
     dtype = torch.float64 if backend == "exact" else torch.float32
     pictures = (torch.from_numpy(picture).to(dtype)[None] for picture in (first, second))
     u = torch.from_numpy(start).to(dtype).permute(2, 0, 1)[None]
-    return TorchFlow(ONE, device="cpu", dtype=dtype)._level(*pictures, u)[0].permute(1, 2, 0).numpy()
+    return (
+        TorchFlow(ONE, device="cpu", dtype=dtype)._level(*pictures, u)[0].permute(1, 2, 0).numpy()
+    )
 
 
 def rounding_bound(second, start) -> float:
-    """Pixels (root mean square) that float32 may move the flow in `_two_iterations`, an upper limit.
+    """Pixels (root mean square) that float32 may move the flow in `_two_iterations`, an upper
+    limit.
 
-    Brightness: a position, at most W, is rounded up to four times an axis on its way to a sample (torch goes to
-    -1..1 and back), which moves it by 4 UNIT W and the sample by as many times the local slope S, on each axis; the
-    sums of up to 16 terms under 255 add 16 UNIT 255. So a residual or gradient errs by e = UNIT (8 W S + 16 * 255).
-    Update: clamp(-residual / |g|^2, +-l_t) g errs by e / |g|, but never by more than the clamp's width 2 l_t |g|;
-    errors of g itself add at most 4 l_t e, and sums of flows under 40 px 8 UNIT 40.
-    Two iterations: the first step's error d stays (thresholding is a proximal step, which does not expand), and comes
-    again through the dual field: tau |D|^2 <= tau 8 = 2 d. The second step adds its own d: 4 d at most.
+    Brightness: a position, at most W, is rounded up to four times an axis on its way to a sample
+    (torch goes to -1..1 and back), which moves it by 4 UNIT W and the sample by as many times the
+    local slope S, on each axis; the sums of up to 16 terms under 255 add 16 UNIT 255. So a residual
+    or gradient errs by e = UNIT (8 W S + 16 * 255). Update: clamp(-residual / |g|^2, +-l_t) g errs
+    by e / |g|, but never by more than the clamp's width 2 l_t |g|; errors of g itself add at most 4
+    l_t e, and sums of flows under 40 px 8 UNIT 40.
+    Two iterations: the first step's error d stays (thresholding is a proximal step, which does not
+    expand), and comes again through the dual field: tau |D|^2 <= tau 8 = 2 d. The second step adds
+    its own d: 4 d at most.
     """
     brightness = second.astype(np.float64)
     slope = cv2.dilate(sum(np.abs(np.gradient(brightness))), np.ones((7, 7)))

@@ -45,12 +45,16 @@ def job(files, photograph, tiny_folder):
     data = photograph.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     keep(files, stored_key(f"{digest}.png"), data, digest)
-    usual = {"input_image": stored(f"{digest}.png"), "prompt": "pan left", "model": str(tiny_folder)}
+    usual = {
+        "input_image": stored(f"{digest}.png"),
+        "prompt": "pan left",
+        "model": str(tiny_folder),
+    }
 
     def make(fields):
         return Job(
-            "a" * 21, "generate", "a", State.PROCESSING, usual | fields, "", 0, 1.0, 1.0, None, 1, 3, 1, "w", 1e12, False,
-            None, 0, 0, None, None, None, None, False,
+            "a" * 21, "generate", "a", State.PROCESSING, usual | fields, "", 0, 1.0, 1.0, None, 1,
+            3, 1, "w", 1e12, False, None, 0, 0, None, None, None, None, False,
         )  # fmt: skip
 
     return make

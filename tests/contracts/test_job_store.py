@@ -1,4 +1,6 @@
-"""One suite for the durable store on SQLite, and on a PostgreSQL that the test starts where it is installed."""
+"""One suite for the durable store on SQLite, and on a PostgreSQL that the test starts where it is
+installed.
+"""
 
 import shutil
 import threading
@@ -243,7 +245,9 @@ def test_cancel_retry_and_delete_know_the_states(store, leases):
         store.retry(waiting.id)
     with pytest.raises(WrongStateError, match="cancel it first"):
         store.delete(waiting.id)
-    leases.fail(leases.claim("w1", "host/cpu"), {"type": "BadInputError", "detail": "no", "status": 422})
+    leases.fail(
+        leases.claim("w1", "host/cpu"), {"type": "BadInputError", "detail": "no", "status": 422}
+    )
     store.delete(waiting.id)
     with pytest.raises(UnknownJobError):
         store.get(waiting.id)
@@ -274,8 +278,10 @@ def test_a_clip_that_is_to_be_enlarged_is_held_and_found(store, leases):
 
 def test_search_by_words_and_times(store, time):
     ids = {}
-    asked = {"old": {"prompt": "Press Briefing at ÉLYSÉE, 100% calm"}, "other": {"prompt": "100 per cent calm"},
-             "new": {"template": "archive", "set": {"year": "1969", "subject": "the harbour"}}}  # fmt: skip
+    asked = {"old": {"prompt": "Press Briefing at ÉLYSÉE, 100% calm"},
+             "other": {"prompt": "100 per cent calm"},
+             "new": {"template": "archive", "set": {"year": "1969",
+                                                    "subject": "the harbour"}}}  # fmt: skip
     for name, request in asked.items():
         time.now += 100
         ids[store.submit(NewJob("generate", "a", request))[0].id] = name
@@ -310,7 +316,9 @@ def test_pages_filters_and_counts(store, leases, time):
 
 
 def test_what_housekeeping_asks(store, leases, time):
-    ids = [store.submit(NewJob("upscale", "a", {"input": f"sha256:{name}"}))[0].id for name in "abb"]
+    ids = [
+        store.submit(NewJob("upscale", "a", {"input": f"sha256:{name}"}))[0].id for name in "abb"
+    ]
     waiting = store.submit(_new())[0].id
     for _ in ids:
         leases.hold_device("host/cpu", "w1", "p", {})

@@ -141,12 +141,15 @@ def test_one_more_is_reached_by_the_command(registered, clip, tmp_path):
     (("--sharpen", 1), "--sharpen does not apply to upscaler nearest"),
     (("--guidance-scale", 7), "--guidance-scale does not apply to upscaler nearest"),
     (("--prompt", "a street"), "--prompt does not apply to upscaler nearest: it reads none"),
-    (("--runtime", "auto"), "--runtime does not apply to upscaler nearest: it has no optimised builds"),
-    (("--precision", "bf16"), "--precision does not apply to upscaler nearest: it has no optimised builds"),
+    (("--runtime", "auto"),
+     "--runtime does not apply to upscaler nearest: it has no optimised builds"),
+    (("--precision", "bf16"),
+     "--precision does not apply to upscaler nearest: it has no optimised builds"),
     (("--scale", 8), "--scale is 8; for preset plain of nearest it must be 2 or 3"),
     (("--preset", "fast"), "--preset is 'fast'; it must be one of: plain, noisy"),
     (("--upscaler", "star"), "unknown upscaler 'star'; known: newsreel, nearest"),
-    (("--upscaler", "newsreel", "--seed", 1), "--seed does not apply to upscaler newsreel: it draws no noise"),
+    (("--upscaler", "newsreel", "--seed", 1),
+     "--seed does not apply to upscaler newsreel: it draws no noise"),
 ])  # fmt: skip
 def test_what_it_cannot_do_is_refused_by_name(registered, tmp_path, flags, sentence):
     (tmp_path / "clip.mp4").write_bytes(b"x")
@@ -207,7 +210,9 @@ def test_weights_of_ones_own_are_given_by_their_path(clip, weights, tmp_path):
 def test_a_bare_name_in_the_folder_where_one_stands_is_a_path(clip, weights, tmp_path, monkeypatch):
     (tmp_path / "mine").symlink_to(weights)
     monkeypatch.chdir(tmp_path)
-    done = run_here(upscale_video_app(), "--input", clip, "--output", "out.mkv", "--upscaler", "mine")
+    done = run_here(
+        upscale_video_app(), "--input", clip, "--output", "out.mkv", "--upscaler", "mine"
+    )
     assert done.returncode == 0, done.stderr
     done = run_here(upscale_video_app(), "--input", clip, "--output", "other.mkv", "--upscaler", "")
     assert (done.returncode, "unknown upscaler ''" in done.stderr) == (2, True)
@@ -250,8 +255,8 @@ def test_the_example_of_the_architecture_page_runs(clip, tmp_path, monkeypatch):
         if "BACKENDS" in block
     ]
     register(monkeypatch, tmp_path, spec)
-    names = {"np": np, "Window": Window, "Sizes": Sizes, "BACKENDS": BACKENDS, "Entry": Entry, "clip": clip,
-             "UpscalerChoice": UpscalerChoice, "UpscaleJob": UpscaleJob, "upscale_video": upscale_video,
-             "tmp_path": tmp_path}  # fmt: skip
+    names = {"np": np, "Window": Window, "Sizes": Sizes, "BACKENDS": BACKENDS, "Entry": Entry,
+             "clip": clip, "UpscalerChoice": UpscalerChoice, "UpscaleJob": UpscaleJob,
+             "upscale_video": upscale_video, "tmp_path": tmp_path}  # fmt: skip
     exec(compile(code, "docs/architecture.md", "exec"), names)
     assert (names["report"].width, names["report"].frames) == (96, 15)

@@ -1,4 +1,6 @@
-"""One vocabulary: every door has the same names of it, and every door refuses the same of the baseline."""
+"""One vocabulary: every door has the same names of it, and every door refuses the same of the
+baseline.
+"""
 
 import pytest
 
@@ -19,12 +21,15 @@ from src.pipelines.models import find_model
 
 OF_A_CLIP = "input_image prompt template set negative_prompt output_path seed"
 OF_A_RUN = (
-    "overwrite model mode num_frames height width fps num_inference_steps guidance_scale guidance_interval scheduler "
-    "lora profile attention cache quantize compile offload vram_budget dtype delivery upscale fit score device "
+    "overwrite model mode num_frames height width fps num_inference_steps guidance_scale "
+    "guidance_interval scheduler "
+    "lora profile attention cache quantize compile offload vram_budget dtype delivery upscale fit "
+    "score device "
     "filters finishers"
 )
 OF_OPERATORS = (
-    "input_image output_path overwrite attention quantize compile offload vram_budget dtype delivery device "
+    "input_image output_path overwrite attention quantize compile offload vram_budget dtype "
+    "delivery device "
     "filters finishers"
 )
 NOT_OF_STOCK = {
@@ -46,7 +51,9 @@ def options(mode: str) -> set[str]:
 def test_the_public_names_are_frozen():
     assert set(FIELDS) == names(OF_A_CLIP) | names(OF_A_RUN)
     assert set(Request.model_fields) == set(FIELDS)
-    assert [field.flag for field in FIELDS.values()] == ["--" + name.replace("_", "-") for name in FIELDS]
+    assert [field.flag for field in FIELDS.values()] == [
+        "--" + name.replace("_", "-") for name in FIELDS
+    ]
 
 
 def test_each_door_has_them():
@@ -98,7 +105,9 @@ def test_every_door_refuses_the_same_of_the_baseline(field, tmp_path):
     assert getattr(both["optimized"], field) != Request.model_fields[field].default
 
 
-@pytest.mark.parametrize(("field", "value"), [("vram_budget", "12GB"), ("offload", "model"), ("lora", ["a"])])
+@pytest.mark.parametrize(
+    ("field", "value"), [("vram_budget", "12GB"), ("offload", "model"), ("lora", ["a"])]
+)
 def test_what_the_stock_pipeline_does_is_offered_for_it_everywhere(field, value):
     assert field in options("baseline")
     given = dict.fromkeys(BENCHMARK) | MINIMAL | {field: value}
@@ -108,14 +117,23 @@ def test_what_the_stock_pipeline_does_is_offered_for_it_everywhere(field, value)
 
 def test_the_public_names_of_the_upscaler_are_frozen():
     flags = (
-        "input output upscaler scale preset denoise deblock sharpen preserve_details steady guidance_scale codec crf "
-        "encoder_preset interlaced start end overwrite compare device threads prompt seed filters finishers "
+        "input output upscaler scale preset denoise deblock sharpen preserve_details steady "
+        "guidance_scale codec crf "
+        "encoder_preset interlaced start end overwrite compare device threads prompt seed filters "
+        "finishers "
         "accept_licence runtime precision"
     )
     assert set(UPSCALE_FIELDS) == names(flags) == set(UPSCALE) - {"json", "quiet"}
-    form = {"scale": 4, "quality": "fast", "denoiseLevel": 0.1, "preserveDetails": True, "guideScale": None}
+    form = {
+        "scale": 4,
+        "quality": "fast",
+        "denoiseLevel": 0.1,
+        "preserveDetails": True,
+        "guideScale": None,
+    }
     wanted = UpscaleSettings(**form)
     assert set(UpscaleSettings.model_fields) == set(form)
     assert from_form(wanted.model_dump()) == {
-        "scale": 4, "preset": "fast", "denoise": 0.1, "preserve_details": 1.0, "guidance_scale": None,
+        "scale": 4, "preset": "fast", "denoise": 0.1, "preserve_details": 1.0,
+        "guidance_scale": None,
     }  # fmt: skip

@@ -1,6 +1,16 @@
 import pytest
 
-from src.core.addresses import artifact, checked, found, is_stored, key_of, manifest_key, name_in, name_of, stored
+from src.core.addresses import (
+    artifact,
+    checked,
+    found,
+    is_stored,
+    key_of,
+    manifest_key,
+    name_in,
+    name_of,
+    stored,
+)
 from src.core.errors import BadInputError
 
 DIGEST = "0f" * 32
@@ -10,7 +20,9 @@ DIGEST = "0f" * 32
 def test_a_stored_file_is_found_by_its_address(folder, suffix):
     name = f"{DIGEST}{suffix}"
     assert stored(name) == f"sha256:{name}" and key_of(stored(name)) == f"{folder}/{name}"
-    assert is_stored(stored(name)) and name_in(stored(name)) == name == name_of(key_of(stored(name)))
+    assert is_stored(stored(name)) and name_in(stored(name)) == name == name_of(
+        key_of(stored(name))
+    )
 
 
 def test_a_clip_is_found_by_its_name():
@@ -20,8 +32,9 @@ def test_a_clip_is_found_by_its_name():
 
 
 @pytest.mark.parametrize("address", [
-    "sha256:", "sha256:../x.png", f"sha256:{DIGEST}", f"sha256:{DIGEST}.png/..", "artifact:../a.mp4",
-    "artifact:.a.mp4", "artifact:a/b.mp4", "artifact:a\\b.mp4", "/etc/passwd", f"http:{DIGEST}.png",
+    "sha256:", "sha256:../x.png", f"sha256:{DIGEST}", f"sha256:{DIGEST}.png/..",
+    "artifact:../a.mp4", "artifact:.a.mp4", "artifact:a/b.mp4", "artifact:a\\b.mp4", "/etc/passwd",
+    f"http:{DIGEST}.png",
 ])  # fmt: skip
 def test_nothing_else_is_an_address(address):
     with pytest.raises(BadInputError, match="is no address of a stored file"):
@@ -34,7 +47,9 @@ def test_clips_of_before_have_any_name():
     assert found(None) is None
 
 
-@pytest.mark.parametrize("key", ["", "a", "/etc/passwd", "a/../b", "a/..", "a/.", "a/b/c", "A/b", "a/", "a/b\x00c"])
+@pytest.mark.parametrize(
+    "key", ["", "a", "/etc/passwd", "a/../b", "a/..", "a/.", "a/b/c", "A/b", "a/", "a/b\x00c"]
+)
 def test_nothing_that_leads_elsewhere_is_a_key(key):
     with pytest.raises(BadInputError, match="is no key of a stored file"):
         checked(key)

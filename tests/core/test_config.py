@@ -7,7 +7,8 @@ from src.core.request import build_request
 
 
 @pytest.mark.parametrize(
-    "text", ["seed: 2020-13-45", "prompt: " + "[" * 3000 + "]" * 3000, "seed: " + "9" * 5000, "a: [", "- a"],
+    "text", ["seed: 2020-13-45", "prompt: " + "[" * 3000 + "]" * 3000, "seed: " + "9" * 5000,
+             "a: [", "- a"],
     ids=["date", "deep", "long-number", "open", "list"],
 )  # fmt: skip
 def test_what_yaml_cannot_read_is_one_sentence(tmp_path, text):
@@ -39,7 +40,10 @@ def test_an_error_names_the_layer_the_value_came_from(tmp_path, monkeypatch):
 
 def test_an_error_shows_a_long_value_in_short(tmp_path):
     config = tmp_path / "c.yaml"
-    levels = [f"{new}: &{new} [{','.join(['*' + old] * 9)}]" for old, new in zip("abcdefg", "bcdefgh", strict=True)]
+    levels = [
+        f"{new}: &{new} [{','.join(['*' + old] * 9)}]"
+        for old, new in zip("abcdefg", "bcdefgh", strict=True)
+    ]
     lines = ["a: &a [x,x,x,x,x,x,x,x,x]", *levels, "prompt: *h"]
     config.write_text("\n".join(lines))
     with pytest.raises(BadInputError) as caught:

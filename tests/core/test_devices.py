@@ -13,7 +13,8 @@ from src.core.paths import REPOSITORY
 
 
 @pytest.mark.parametrize(("name", "present", "found"), [
-    ("auto", True, "cuda"), ("auto", False, "cpu"), ("cpu", True, "cpu"), ("cpu", False, "cpu"), ("cuda", True, "cuda"),
+    ("auto", True, "cuda"), ("auto", False, "cpu"), ("cpu", True, "cpu"), ("cpu", False, "cpu"),
+    ("cuda", True, "cuda"),
 ])  # fmt: skip
 def test_the_device_behind_a_name(monkeypatch, name, present, found):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: present)
@@ -28,10 +29,13 @@ def test_a_device_that_is_not_here_or_is_none_is_refused(monkeypatch):
         find_device("banana")
 
 
-@pytest.mark.parametrize(("capability", "fast"), [((7, 5), False), ((8, 0), True), ((8, 9), True), ((9, 0), True)])
+@pytest.mark.parametrize(
+    ("capability", "fast"), [((7, 5), False), ((8, 0), True), ((8, 9), True), ((9, 0), True)]
+)
 def test_a_card_that_emulates_bfloat16_is_not_fast_at_it(monkeypatch, capability, fast):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)  # as PyTorch says of every card
+    # as PyTorch says of every card
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
     assert bf16_is_fast("cuda") is fast
 
 
@@ -56,5 +60,7 @@ try:
 except Exception as error:
     print(type(error).__name__, "torch" in sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == ["BadInputError", "False"]

@@ -7,7 +7,8 @@ from src.core.prompts import find_template, load_templates
 def test_every_press_template_renders_without_any_slot_set():
     templates = load_templates()
     assert set(templates) == {
-        "briefing", "breaking_news", "market_commentary", "interview", "sports_desk", "weather", "archive",
+        "briefing", "breaking_news", "market_commentary", "interview", "sports_desk", "weather",
+        "archive",
     }  # fmt: skip
     for template in templates.values():
         assert "{" not in template.render({})

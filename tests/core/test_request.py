@@ -5,6 +5,8 @@ from src.core.parsing import parse_assignments
 from src.core.request import build_request
 
 MINIMAL = {"input_image": "a.png", "prompt": "x"}
+
+
 @pytest.mark.parametrize(
     ("field", "value", "sentence"),
     [

@@ -1,4 +1,6 @@
-"""What compiling at run time lacks: a compiler, Triton, or the headers of Python, which both kinds of code include."""
+"""What compiling at run time lacks: a compiler, Triton, or the headers of Python, which both kinds
+of code include.
+"""
 
 import pytest
 
@@ -10,7 +12,10 @@ def test_without_pythons_headers_nothing_compiles(monkeypatch, tmp_path, device)
     monkeypatch.setattr(toolchain.shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(toolchain, "find_spec", lambda name: name)
     monkeypatch.setattr(toolchain.sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
-    assert toolchain.missing_for_compiling(device) == "the headers of Python: apt-get install python3-dev"
+    assert (
+        toolchain.missing_for_compiling(device)
+        == "the headers of Python: apt-get install python3-dev"
+    )
     (tmp_path / "Python.h").touch()
     assert toolchain.missing_for_compiling(device) == ""
 

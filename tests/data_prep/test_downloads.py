@@ -19,7 +19,9 @@ from src.data_prep.fetch import Fetcher
 
 
 class Shelf(BaseHTTPRequestHandler):
-    """Serves `server.files` with ranges; `server.trouble` holds answers to give first, or bytes to break off after."""
+    """Serves `server.files` with ranges; `server.trouble` holds answers to give first, or bytes to
+    break off after.
+    """
 
     def do_GET(self):
         self.server.asked.append((self.path, self.headers.get("Range")))
@@ -75,7 +77,9 @@ def test_a_broken_connection_is_resumed(server, tmp_path):
     server.files["/a"] = DATA
     server.trouble = [300_000]
     told = []
-    path = FAST.file(f"{server.url}/a", tmp_path / "a", told=lambda done, total: told.append((done, total)))
+    path = FAST.file(
+        f"{server.url}/a", tmp_path / "a", told=lambda done, total: told.append((done, total))
+    )
     assert path.read_bytes() == DATA
     assert server.asked[0] == ("/a", None)
     assert int(server.asked[1][1].removeprefix("bytes=").removesuffix("-")) > 0
@@ -150,22 +154,35 @@ def test_msr_vtt_refuses_damage_other_archives_and_servers_without_ranges(server
     server.ranges = False
     with pytest.raises(BadInputError, match="whole files only"):
         download_msr_vtt.download_msr_vtt(tmp_path, 1, f"{server.url}/m.zip", FAST, ignore)
-    result = CliRunner().invoke(download_msr_vtt.msr_vtt_app(), ["--output-dir", str(tmp_path), "--limit", "0"])
+    result = CliRunner().invoke(
+        download_msr_vtt.msr_vtt_app(), ["--output-dir", str(tmp_path), "--limit", "0"]
+    )
     assert result.exit_code == 2
 
 
 def test_vatex_fetches_captions_and_the_clips_that_are_there(server, tmp_path):
-    server.files["/v.json"] = json.dumps([{"videoID": name, "enCap": ["x"]} for name in ("a", "b", "c")]).encode()
+    server.files["/v.json"] = json.dumps(
+        [{"videoID": name, "enCap": ["x"]} for name in ("a", "b", "c")]
+    ).encode()
     server.files |= {"/a.mp4": b"aa", "/c.mp4": b"cc"}
-    assert download_vatex.download_vatex(tmp_path, None, f"{server.url}/v.json", None, FAST, ignore) == []
+    assert (
+        download_vatex.download_vatex(tmp_path, None, f"{server.url}/v.json", None, FAST, ignore)
+        == []
+    )
     assert (tmp_path / "clips.txt").read_text("utf-8") == "a\nb\nc\n"
     template = f"{server.url}/{{id}}.mp4"
     with pytest.raises(PartialFailureError, match="1 of 3 clips could not be fetched, b first"):
-        download_vatex.download_vatex(tmp_path, None, f"{server.url}/v.json", template, FAST, ignore)
-    paths = download_vatex.download_vatex(tmp_path, 1, f"{server.url}/v.json", template, FAST, ignore)
+        download_vatex.download_vatex(
+            tmp_path, None, f"{server.url}/v.json", template, FAST, ignore
+        )
+    paths = download_vatex.download_vatex(
+        tmp_path, 1, f"{server.url}/v.json", template, FAST, ignore
+    )
     assert [path.read_bytes() for path in paths] == [b"aa"]
     with pytest.raises(MissingWeightsError, match="none of 3 clips"):
-        download_vatex.download_vatex(tmp_path / "n", None, f"{server.url}/v.json", f"{server.url}/no/{{id}}", FAST, ignore)
+        download_vatex.download_vatex(
+            tmp_path / "n", None, f"{server.url}/v.json", f"{server.url}/no/{{id}}", FAST, ignore
+        )
 
 
 def test_panda_prints_its_steps():

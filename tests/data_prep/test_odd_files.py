@@ -41,7 +41,8 @@ def test_what_other_systems_leave_is_no_clip(folder):
 
 @pytest.mark.parametrize(
     ("data", "prompt"),
-    [(b"caf\xe9 at night", "caf\u00e9 at night"), (codecs.BOM_UTF8 + b"night", "night"), ("night".encode("utf-16"), "night")],
+    [(b"caf\xe9 at night", "caf\u00e9 at night"), (codecs.BOM_UTF8 + b"night", "night"),
+     ("night".encode("utf-16"), "night")],
 )  # fmt: skip
 def test_captions_of_other_encodings(folder, data, prompt):
     (folder / "one.txt").write_bytes(data)

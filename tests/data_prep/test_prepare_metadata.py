@@ -14,7 +14,12 @@ from src.datasets.manifest import read_dataset
 
 
 def moving(seed, frames=18):
-    picture = np.random.default_rng(seed).integers(0, 255, (12, 16, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    picture = (
+        np.random.default_rng(seed)
+        .integers(0, 255, (12, 16, 3), np.uint8)
+        .repeat(8, 0)
+        .repeat(8, 1)
+    )
     return np.stack([np.roll(picture, 2 * k, axis=1) for k in range(frames)])
 
 
@@ -24,7 +29,11 @@ def msr_vtt(tmp_path):
     folder = tmp_path / "msr-vtt"
     for number in (0, 1):
         write_clip(folder / "videos" / f"video{number}.mp4", moving(number), 8)
-    sentences = [{"video_id": f"video{v}", "caption": f"caption {k} of {v}"} for v in range(3) for k in range(20)]
+    sentences = [
+        {"video_id": f"video{v}", "caption": f"caption {k} of {v}"}
+        for v in range(3)
+        for k in range(20)
+    ]
     (folder / "annotations").mkdir()
     (folder / "annotations" / "MSR_VTT.json").write_text(json.dumps({"sentences": sentences}))
     return folder
@@ -44,7 +53,10 @@ def test_one_entry_a_caption(msr_vtt, tmp_path):
     assert {entry.video_path for entry in dataset.split("train")}.isdisjoint(
         e.video_path for e in dataset.split("held_out")
     )
-    assert all(dataset.video(entry).is_file() and dataset.image(entry).is_file() for entry in dataset.entries)
+    assert all(
+        dataset.video(entry).is_file() and dataset.image(entry).is_file()
+        for entry in dataset.entries
+    )
     assert dataset.entries[0].source == "MSR-VTT"
     assert len({entry.id for entry in dataset.entries}) == 40
     call("--msr-vtt", msr_vtt, "--output", output, "--limit", 7, "--held-out-share", 0)

@@ -65,9 +65,15 @@ class PostgresServer:
 
     def __init__(self, programs, folder, account):
         self.programs, self.folder, self.running = programs, folder, False
-        self.user = {} if account is None else {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        self.user = (
+            {}
+            if account is None
+            else {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+        )
         self.url = f"postgresql+psycopg://newsreel@/postgres?host={folder}"
-        self._run("initdb", "-A", "trust", "-U", "newsreel", "--no-sync", "-E", "UTF8", "--locale", "C")
+        self._run(
+            "initdb", "-A", "trust", "-U", "newsreel", "--no-sync", "-E", "UTF8", "--locale", "C"
+        )
 
     def start(self):
         options = f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c fsync=off"
@@ -83,7 +89,12 @@ class PostgresServer:
     def _run(self, name, *arguments):
         command = [str(self.programs / name), "-D", str(self.folder / "data"), *arguments]
         done = subprocess.run(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=60, cwd="/", **self.user
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            cwd="/",
+            **self.user,
         )
         log = self.folder / "log"
         said = log.read_text("utf-8")[-2000:] if done.returncode and log.is_file() else ""
@@ -92,7 +103,9 @@ class PostgresServer:
 
 def _programs():
     """The newest PostgreSQL's programs. Skips the test where there is none; under CI it fails."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    found = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name)
+    )
     if found:
         return found[-1]
     if os.environ.get("CI"):
@@ -101,19 +114,24 @@ def _programs():
 
 
 def _account():
-    """PostgreSQL refuses root: its own account then. None: we are not root, and run it as ourselves."""
+    """PostgreSQL refuses root: its own account then. None: we are not root, and run it as
+    ourselves.
+    """
     return None if os.geteuid() else pwd.getpwnam("postgres")
 
 
 def _folder(account):
-    """A new folder, not pytest's own: each suite that starts takes everybody's rights off the folder above that."""
+    """A new folder, not pytest's own: each suite that starts takes everybody's rights off the
+    folder above that.
+    """
     for place in dict.fromkeys((tempfile.gettempdir(), "/tmp")):
         folder = Path(tempfile.mkdtemp(prefix="newsreel-pg-", dir=place))
         if len(str(folder)) <= LONGEST_SOCKET and _reaches(account, folder):
             return folder
         folder.rmdir()
     return pytest.skip(
-        f"PostgreSQL's account cannot enter {tempfile.gettempdir()} or /tmp, or their names are too long"
+        f"PostgreSQL's account cannot enter {tempfile.gettempdir()} or /tmp, or their names are "
+        "too long"
     )
 
 

@@ -15,7 +15,9 @@ from src.database.database import BUSY_MS, Database
 @pytest.fixture
 def holder(tmp_path, database):
     """Another program that has the write lock."""
-    connection = sqlite3.connect(tmp_path / "jobs.db", isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        tmp_path / "jobs.db", isolation_level=None, check_same_thread=False
+    )
     connection.execute("BEGIN IMMEDIATE")
     yield connection
     connection.close()
@@ -48,8 +50,9 @@ def test_a_lock_that_is_given_back_is_taken_soon(database, holder):
 @pytest.mark.parametrize(
     ("url", "words"),
     [("nonsense", "cannot be read"), ("mysql://x/y", "must be one of: sqlite, postgresql"),
-     ("postgresql+nope://x/y", "no database driver"), ("sqlite:////proc/none/x.db", "cannot be made"),
-     ("sqlite:////proc", "cannot be opened"), ("postgresql+psycopg://a:hush@127.0.0.1:1/x", "cannot be opened")],
+     ("postgresql+nope://x/y", "no database driver"),
+     ("sqlite:////proc/none/x.db", "cannot be made"), ("sqlite:////proc", "cannot be opened"),
+     ("postgresql+psycopg://a:hush@127.0.0.1:1/x", "cannot be opened")],
 )  # fmt: skip
 def test_a_database_that_cannot_be_used_is_one_sentence(url, words):
     with pytest.raises((BadInputError, OutputError), match=words) as caught:
@@ -70,7 +73,11 @@ def test_what_is_no_database_or_a_newer_one_is_one_sentence(tmp_path, database):
 
 @pytest.mark.parametrize(
     ("name", "value", "words"),
-    [("LEASE", "soon", "lease"), ("KEEP_DAYS", "inf", "keep_days"), ("HOME", "/proc/none", "cannot be made")],
+    [
+        ("LEASE", "soon", "lease"),
+        ("KEEP_DAYS", "inf", "keep_days"),
+        ("HOME", "/proc/none", "cannot be made"),
+    ],
 )
 def test_the_service_refuses_a_wrong_setting_in_one_line(name, value, words):
     variables = os.environ | {f"NEWSREEL_{name}": value}

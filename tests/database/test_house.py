@@ -44,7 +44,9 @@ def _clip(database, text="clip", **request):
 
 
 def _tidy(database):
-    Housekeeper(ServiceSettings(database=database.url), JobStore(database), LeaseStore(database)).tidy()
+    Housekeeper(
+        ServiceSettings(database=database.url), JobStore(database), LeaseStore(database)
+    ).tidy()
 
 
 def _clips():
@@ -180,13 +182,14 @@ def test_a_database_of_the_first_version_is_migrated(tmp_path):
         command.upgrade(config, "0001")
     raw = sqlite3.connect(tmp_path / "old.db")
     forms = {"j": {"input": "/home/examples/x.mp4", "of": "f" * 21},
-             "k": {"input": f"/home/uploads/{'c' * 64}.video", "scale": 4, "quality": "fast", "denoiseLevel": 0.3,
-                   "preserveDetails": True, "guideScale": None},
+             "k": {"input": f"/home/uploads/{'c' * 64}.video", "scale": 4, "quality": "fast",
+                   "denoiseLevel": 0.3, "preserveDetails": True, "guideScale": None},
              "l": {"input_image": f"/home/photographs/{'d' * 64}.JPEG", "prompt": "x"},
              "m": {"input": f"sha256:{'e' * 64}.video"}}  # fmt: skip
     for name, form in forms.items():
         raw.execute(
-            "INSERT INTO jobs VALUES (?, 'upscale', 'a', 'PENDING', ?, '', 0, 1.0, 1.0, NULL, NULL, 0, 3, 0, NULL,"
+            "INSERT INTO jobs VALUES (?, 'upscale', 'a', 'PENDING', ?, '', 0, 1.0, 1.0, NULL, "
+            "NULL, 0, 3, 0, NULL,"
             " NULL, 0, NULL, 0, 0, NULL, NULL, NULL, NULL, 0)", (name, json.dumps(form)),
         )  # fmt: skip
     raw.execute("INSERT INTO keys VALUES ('k', 'desk', 'h', 'submit', 1.0, NULL, 60, 2000)")
@@ -194,13 +197,15 @@ def test_a_database_of_the_first_version_is_migrated(tmp_path):
     raw.close()
     database.migrate()
     with database.read() as connection:
-        rows = connection.execute(select(jobs.c.parent, jobs.c.source, jobs.c.cost).order_by(jobs.c.id)).all()
+        rows = connection.execute(
+            select(jobs.c.parent, jobs.c.source, jobs.c.cost).order_by(jobs.c.id)
+        ).all()
         requests = list(connection.execute(select(jobs.c.request).order_by(jobs.c.id)).scalars())
     assert tuple(rows[0]) == ("f" * 21, "x.mp4", 0.0)
     assert requests == [
         {"input": "artifact:x.mp4", "of": "f" * 21},
-        {"input": f"sha256:{'c' * 64}.video", "scale": 4, "preset": "fast", "denoise": 0.3, "preserve_details": 1.0,
-         "guidance_scale": None},
+        {"input": f"sha256:{'c' * 64}.video", "scale": 4, "preset": "fast", "denoise": 0.3,
+         "preserve_details": 1.0, "guidance_scale": None},
         {"input_image": f"sha256:{'d' * 64}.JPEG", "prompt": "x"},
         {"input": f"sha256:{'e' * 64}.video"},
     ]  # fmt: skip

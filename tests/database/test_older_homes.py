@@ -25,19 +25,23 @@ FILES = {
 }  # fmt: skip
 
 
-def _job(name, kind, state, request, artifact=None, token=1, pinned=False, parent=None, source=None):
+def _job(
+    name, kind, state, request, artifact=None, token=1, pinned=False, parent=None, source=None
+):
     return {
-        "id": name, "kind": kind, "owner": "open", "state": state, "request": json.dumps(request), "group": "",
-        "priority": 0, "rank": 1.79e9, "created_at": 1.79e9, "finished_at": 1.79e9 + 9 if artifact else None,
-        "attempts": token, "max_attempts": 3, "token": token, "cancel_requested": False, "done": 0, "total": 0,
-        "artifact": artifact, "pinned": pinned, "parent": parent, "source": source,
+        "id": name, "kind": kind, "owner": "open", "state": state, "request": json.dumps(request),
+        "group": "", "priority": 0, "rank": 1.79e9, "created_at": 1.79e9,
+        "finished_at": 1.79e9 + 9 if artifact else None, "attempts": token, "max_attempts": 3,
+        "token": token, "cancel_requested": False, "done": 0, "total": 0, "artifact": artifact,
+        "pinned": pinned, "parent": parent, "source": source,
     }  # fmt: skip
 
 
 JOBS = [
-    _job(MADE, "generate", "COMPLETED", {"input_image": f"sha256:{PHOTOGRAPH}", "prompt": "press"}, CLIP, pinned=True,
-         source=PHOTOGRAPH),
-    _job(LARGE, "upscale", "COMPLETED", {"input": f"artifact:{CLIP}", "of": MADE}, LARGER, 2, parent=MADE, source=CLIP),
+    _job(MADE, "generate", "COMPLETED", {"input_image": f"sha256:{PHOTOGRAPH}", "prompt": "press"},
+         CLIP, pinned=True, source=PHOTOGRAPH),
+    _job(LARGE, "upscale", "COMPLETED", {"input": f"artifact:{CLIP}", "of": MADE}, LARGER, 2,
+         parent=MADE, source=CLIP),
     _job(BAD, "generate", "FAILED", {"input_image": f"sha256:{PHOTOGRAPH}"}, source=PHOTOGRAPH),
     _job(WAITS, "upscale", "PENDING", {"input": f"sha256:{UPLOAD}"}, token=0, source=UPLOAD),
 ]  # fmt: skip
@@ -65,8 +69,8 @@ def older(empty_database, home):  # noqa: F811
 
 def test_an_older_home_shows_all_its_clips(older, home):
     settings = ServiceSettings(
-        database=older.engine.url.render_as_string(hide_password=False), auth="off", workers=0, min_free=0, hosts="testserver",
-        keep_days=0,
+        database=older.engine.url.render_as_string(hide_password=False), auth="off", workers=0,
+        min_free=0, hosts="testserver", keep_days=0,
     )  # fmt: skip
     with TestClient(create_app(settings)) as client:
         shown = {job["id"]: job for job in client.get("/jobs").json()["jobs"]}
@@ -87,9 +91,16 @@ def test_the_rows_say_what_the_files_and_jobs_said(older):
     )
     _tidy(older)
     kept = [name for name in FILES if not name.startswith("previews/")]
-    assert {key: row.bytes for key, row in index.known().items()} == {name: len(FILES[name]) for name in kept}
+    assert {key: row.bytes for key, row in index.known().items()} == {
+        name: len(FILES[name]) for name in kept
+    }
     clip = index.find(f"examples/{CLIP}")[0]
-    assert (clip.job, clip.parent, clip.pinned, clip.created) == (MADE, f"photographs/{PHOTOGRAPH}", True, 1.79e9 + 9)
+    assert (clip.job, clip.parent, clip.pinned, clip.created) == (
+        MADE,
+        f"photographs/{PHOTOGRAPH}",
+        True,
+        1.79e9 + 9,
+    )
     assert [row.key for row in index.made_of(f"examples/{CLIP}")] == [f"examples/{LARGER}"]
     assert index.find(f"examples/{CLIP}".replace(".mp4", ".json"))[0].job == MADE
     assert index.find(f"photographs/{PHOTOGRAPH}")[0].sha256 == "d" * 64
@@ -113,6 +124,10 @@ def _tidy(database):
     from src.api.housekeeper import Housekeeper
     from src.jobs.leases import LeaseStore
 
-    made = Housekeeper(ServiceSettings(database=database.url, keep_days=0), JobStore(database), LeaseStore(database))
+    made = Housekeeper(
+        ServiceSettings(database=database.url, keep_days=0),
+        JobStore(database),
+        LeaseStore(database),
+    )
     made.tidy()
     return made

@@ -1,4 +1,6 @@
-"""What can be known of the image without Docker: the Dockerfile's own words, and its files and command in a bare folder."""
+"""What can be known of the image without Docker: the Dockerfile's own words, and its files and
+command in a bare folder.
+"""
 
 import json
 import os
@@ -17,13 +19,18 @@ from src.api.app import create_app
 from src.api.settings import ServiceSettings
 from src.core.paths import REPOSITORY
 
-SETTINGS = {f"NEWSREEL_{name.upper()}" for name in ServiceSettings.model_fields} | {"NEWSREEL_HOME", "NEWSREEL_LOG"}
+SETTINGS = {f"NEWSREEL_{name.upper()}" for name in ServiceSettings.model_fields} | {
+    "NEWSREEL_HOME",
+    "NEWSREEL_LOG",
+}
 
 
 def _instructions():
     """(name, arguments) of each instruction, continued lines joined, comments left out."""
     text = (REPOSITORY / "Dockerfile").read_text("utf-8")
-    lines = "\n".join(line for line in text.splitlines() if not line.startswith("#")).replace("\\\n", " ")
+    lines = "\n".join(line for line in text.splitlines() if not line.startswith("#")).replace(
+        "\\\n", " "
+    )
     return [tuple(line.split(None, 1)) for line in lines.splitlines() if line.strip()]
 
 
@@ -52,7 +59,9 @@ def test_it_is_a_cuda_image_that_runs_as_nobody_special():
     assert _all("FROM")[0].startswith("nvidia/cuda:")
     assert _all("USER") == ["newsreel"]
     names = [name for name, _ in _instructions()]
-    assert names.index("USER") > max(index for index, name in enumerate(names) if name in ("RUN", "COPY"))
+    assert names.index("USER") > max(
+        index for index, name in enumerate(names) if name in ("RUN", "COPY")
+    )
     assert "EXPOSE" in names
 
 
@@ -86,7 +95,9 @@ def test_sources_are_there_and_not_ignored():
 
 @pytest.fixture
 def image(tmp_path):
-    """The folder that the COPY instructions make, less what .dockerignore leaves out, and its environment."""
+    """The folder that the COPY instructions make, less what .dockerignore leaves out, and its
+    environment.
+    """
     folder = tmp_path / "app"
     kept = re.findall(r"^!(\S+)$", (REPOSITORY / ".dockerignore").read_text("utf-8"), re.M)
     for name in kept:
@@ -96,8 +107,14 @@ def image(tmp_path):
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(source, target)
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("NEWSREEL_", "PYTHON"))}
-    variables |= {name: value for name, value in _variables().items() if name.startswith("NEWSREEL_")}
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("NEWSREEL_", "PYTHON"))
+    }
+    variables |= {
+        name: value for name, value in _variables().items() if name.startswith("NEWSREEL_")
+    }
     return folder, variables | {"NEWSREEL_HOME": str(tmp_path / "data"), "OMP_NUM_THREADS": "1"}
 
 
@@ -110,7 +127,9 @@ def test_the_files_suffice_for_the_service(image):
     command[command.index("--port") + 1] = port
     command[command.index("--host") + 1] = "127.0.0.1"
     variables |= {"NEWSREEL_MAKER": "fake", "NEWSREEL_MIN_FREE": "0"}
-    with subprocess.Popen(command, cwd=folder, env=variables, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        command, cwd=folder, env=variables, stdout=subprocess.PIPE, text=True
+    ) as server:
         try:
             ready = _answer(f"http://127.0.0.1:{port}/ready")
         finally:
@@ -137,9 +156,12 @@ def test_the_files_suffice_for_the_embedded_model(image):
         "from src.engine.generate import plans_for, prepare; from src.engine.probe import probe;"
         "from src.core.request import Request; from src.engine.warm import SAMPLE, describe_model;"
         "prepared = prepare(Request(input_image=SAMPLE, prompt='p', device='cpu'));"
-        "plans_for(prepared, probe('cpu')); print(prepared.folder, describe_model('cpu')['name'], sep='\\n')"
+        "plans_for(prepared, probe('cpu')); print(prepared.folder, describe_model('cpu')['name'], "
+        "sep='\\n')"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=variables, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, env=variables, capture_output=True, text=True
+    )
     assert done.stdout.splitlines() == [str(folder / "checkpoints" / "nano"), "nano"], done.stderr
 
 
@@ -153,6 +175,9 @@ def test_compose_names_what_there_is():
     assert mounts["data"] == image["NEWSREEL_HOME"]
     assert mounts["models"] == image["HF_HOME"]
     assert {name for name in mounts if not name.startswith(".")} <= set(compose["volumes"])
-    assert int(service["stop_grace_period"].rstrip("s")) > ServiceSettings.model_fields["drain"].default + 5
+    assert (
+        int(service["stop_grace_period"].rstrip("s"))
+        > ServiceSettings.model_fields["drain"].default + 5
+    )
     assert service["deploy"]["resources"]["reservations"]["devices"][0]["capabilities"] == ["gpu"]
     assert compose["services"]["postgres"]["profiles"] == ["postgres"]

@@ -23,7 +23,9 @@ def _default(value):
 
 def test_the_table_has_every_setting_with_its_default():
     rows = _rows()
-    fields = {f"NEWSREEL_{name.upper()}": field for name, field in ServiceSettings.model_fields.items()}
+    fields = {
+        f"NEWSREEL_{name.upper()}": field for name, field in ServiceSettings.model_fields.items()
+    }
     assert set(rows) == set(fields) | BESIDE
     for name, field in fields.items():
         if name != "NEWSREEL_DATABASE":
@@ -33,7 +35,11 @@ def test_the_table_has_every_setting_with_its_default():
 def test_the_table_has_every_variable_that_the_service_reads():
     rooms = ("api", "jobs", "worker", "console")
     files = [path for room in rooms for path in (REPOSITORY / "src" / room).rglob("*.py")]
-    read = {name for path in files for name in re.findall(r'environ[^"\n]*"(NEWSREEL_\w+)"', path.read_text("utf-8"))}
+    read = {
+        name
+        for path in files
+        for name in re.findall(r'environ[^"\n]*"(NEWSREEL_\w+)"', path.read_text("utf-8"))
+    }
     assert read >= {"NEWSREEL_DATABASE", "NEWSREEL_LOG", "NEWSREEL_FAKE_SECONDS"}
     assert read <= set(_rows())
 
@@ -64,6 +70,12 @@ def test_architecture_names_the_tables_and_the_rooms_that_there_are():
 
 
 def test_links_lead_somewhere():
-    for page in (PAGE, *(REPOSITORY / name for name in ("README.md", "docs/api/README.md", "docs/architecture.md"))):
+    for page in (
+        PAGE,
+        *(
+            REPOSITORY / name
+            for name in ("README.md", "docs/api/README.md", "docs/architecture.md")
+        ),
+    ):
         for target in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), (page.name, target)

@@ -11,11 +11,13 @@ def cpu() -> Hardware:
 
 @pytest.fixture
 def request_for(tiny_folder, photograph):
-    """A request for the tiny model; keyword arguments replace fields. Most tests need no score, which takes longest."""
+    """A request for the tiny model; keyword arguments replace fields. Most tests need no score,
+    which takes longest.
+    """
 
     def make(**fields) -> Request:
-        usual = {"input_image": photograph, "prompt": "pan left", "model": str(tiny_folder), "seed": 1,
-                 "num_inference_steps": 2, "score": False}  # fmt: skip
+        usual = {"input_image": photograph, "prompt": "pan left", "model": str(tiny_folder),
+                 "seed": 1, "num_inference_steps": 2, "score": False}  # fmt: skip
         return Request(**usual | fields)
 
     return make

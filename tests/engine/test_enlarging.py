@@ -55,8 +55,8 @@ def told(monkeypatch):
 def clip(tmp_path, ffmpeg):
     """Fifteen frames of 32x24, of which each but the first is shown twice."""
     path = tmp_path / "clip.mkv"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=32x24:rate=5:duration=3", "-vf", "fps=10,fps=5:round=up",
-           "-frames:v", 15, "-c:v", "ffv1", path)  # fmt: skip
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=32x24:rate=5:duration=3", "-vf",
+           "fps=10,fps=5:round=up", "-frames:v", 15, "-c:v", "ffv1", path)  # fmt: skip
     return path
 
 
@@ -143,8 +143,9 @@ def test_a_worker_goes_the_same_road(told, clip, cpu, tmp_path):
 
 def test_clips_have_the_same_flags(told, photograph, tiny_folder, tmp_path):
     out = tmp_path / "out.mp4"
-    usual = ("--input-image", photograph, "--prompt", "pan left", "--model", tiny_folder, "--width", 64,
-             "--num-inference-steps", 2, "--no-score", "--seed", 1, "--output-path", out)  # fmt: skip
+    usual = ("--input-image", photograph, "--prompt", "pan left", "--model", tiny_folder, "--width",
+             64, "--num-inference-steps", 2, "--no-score", "--seed", 1, "--output-path",
+             out)  # fmt: skip
     done = run_here(
         inference_app("optimized"), *usual, "--filters", "numbered", "--finishers", "signed"
     )

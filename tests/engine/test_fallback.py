@@ -1,4 +1,6 @@
-"""What fails in compiling, a kernel, a quantiser, a cache or a package steps down, says so, and is not tried again."""
+"""What fails in compiling, a kernel, a quantiser, a cache or a package steps down, says so, and is
+not tried again.
+"""
 
 import numpy as np
 import pytest
@@ -52,7 +54,10 @@ ALL = {"compile": True, "quantize": "int8", "attention": "flash"}
     ("make", "switch"),
     [
         (unsupported, "compile"),
-        (lambda: exec("raise RuntimeError('No available kernel. Aborting execution.')"), "attention"),
+        (
+            lambda: exec("raise RuntimeError('No available kernel. Aborting execution.')"),
+            "attention",
+        ),
         (lambda: exec("raise RuntimeError('cuDNN Frontend error: no valid engine')"), "attention"),
         (missing, "quantize"),
         (lambda: exec(compile("1 / 0", "/site-packages/torchao/linear.py", "exec")), "quantize"),
@@ -71,7 +76,10 @@ def test_an_error_belongs_to_the_switch_that_made_it(plan, make, switch):
 
 
 def test_errors_of_the_person_are_not_stepped_over(plan):
-    assert failing_switch(BadInputError("this adapter is for another base"), having(plan, **ALL)) is None
+    assert (
+        failing_switch(BadInputError("this adapter is for another base"), having(plan, **ALL))
+        is None
+    )
     assert failing_switch(SwitchError("cache", "no effect"), plan) == "cache"
 
 
@@ -83,7 +91,9 @@ def test_without_a_switch_the_plan_is_the_same_but_for_it(plan, switch):
     assert without(less, switch) == less
 
 
-def test_compiling_that_fails_steps_down_once_and_later_clips_know(request_for, cpu, monkeypatch, caplog):
+def test_compiling_that_fails_steps_down_once_and_later_clips_know(
+    request_for, cpu, monkeypatch, caplog
+):
     """The real compiler on a graph that it cannot build."""
     from src.pipelines import compiling
 
@@ -101,7 +111,9 @@ def test_compiling_that_fails_steps_down_once_and_later_clips_know(request_for, 
     sessions, results = Sessions(), []
     for seed in (1, 2):
         prepared = prepare(request_for(compile=True, seed=seed))
-        results.append(generate(prepared, plans_for(prepared, hardware), hardware, sessions=sessions))
+        results.append(
+            generate(prepared, plans_for(prepared, hardware), hardware, sessions=sessions)
+        )
     assert results[0].fallbacks[0].startswith("plain: compiling failed: ")
     assert results[1].fallbacks[0].startswith("plain: compiling left out: ")
     assert not results[0].plan.session.compile
@@ -130,7 +142,9 @@ def test_a_kernel_that_refuses_steps_down(request_for, cpu, monkeypatch):
     monkeypatch.setattr(tuning, "attention_kernel", refuses)
     prepared = prepare(request_for(attention="flash"))
     result = generate(prepared, plans_for(prepared, cpu), cpu)
-    assert result.fallbacks == ("plain: the attention kernel failed: No available kernel. Aborting execution.",)
+    assert result.fallbacks == (
+        "plain: the attention kernel failed: No available kernel. Aborting execution.",
+    )
 
 
 def test_memory_that_runs_out_while_decoding_keeps_the_latents(request_for, cpu, monkeypatch):
@@ -156,8 +170,12 @@ def test_memory_that_runs_out_while_decoding_keeps_the_latents(request_for, cpu,
 
 
 def test_a_plan_that_needs_more_than_the_one_that_failed_is_not_tried(plan):
-    small, large = (plan.model_copy(update={"memory_estimate": n, "profile": str(n)}) for n in (5, 9))
-    steps = Steps([small.model_copy(update={"memory_estimate": 7, "profile": "7"}), large, small], {})
+    small, large = (
+        plan.model_copy(update={"memory_estimate": n, "profile": str(n)}) for n in (5, 9)
+    )
+    steps = Steps(
+        [small.model_copy(update={"memory_estimate": 7, "profile": "7"}), large, small], {}
+    )
     failed = steps.next()
     steps.give_up(failed, "memory", "out of memory", keeps_latents=False)
     assert steps.next().profile == "5"
@@ -186,7 +204,9 @@ def test_warming_up_steps_down_too(tiny_folder, cpu, monkeypatch, home):
 
     monkeypatch.setattr(Session, "run", first_fails)
     plans = warm.short_plans
-    monkeypatch.setattr(warm, "short_plans", lambda *args: plans(*args) + tuple(map(tiled, plans(*args))))
+    monkeypatch.setattr(
+        warm, "short_plans", lambda *args: plans(*args) + tuple(map(tiled, plans(*args)))
+    )
     warm.warm_up("optimized", "cpu", cpu, Sessions(), str(tiny_folder))
     assert [plan.session.tiling for plan in seen] == [False, True]
 
@@ -194,7 +214,9 @@ def test_warming_up_steps_down_too(tiny_folder, cpu, monkeypatch, home):
 def test_warming_up_makes_a_guided_and_an_unguided_step(request_for, cpu):
     from src.engine.warm import short_plans
 
-    both = short_plans(prepare(request_for(num_inference_steps=None, guidance_interval="0,0.8")), cpu)[0]
+    both = short_plans(
+        prepare(request_for(num_inference_steps=None, guidance_interval="0,0.8")), cpu
+    )[0]
     assert both.num_inference_steps == 2
     assert both.guidance[0] > both.guidance[1] == 1.0
     one = short_plans(prepare(request_for(num_inference_steps=None)), cpu)[0]

@@ -8,7 +8,13 @@ import av
 import numpy as np
 import pytest
 
-from src.core.errors import BadInputError, CancelledError, MissingFileError, OutOfMemoryError, OutputError
+from src.core.errors import (
+    BadInputError,
+    CancelledError,
+    MissingFileError,
+    OutOfMemoryError,
+    OutputError,
+)
 from src.core.files import sha256_of
 from src.core.paths import REPOSITORY
 from src.core.plan import Plan
@@ -39,11 +45,22 @@ def test_a_clip_is_published_whole(make, home):
     assert result.path == home / "examples" / "pan-left-1.mp4"
     with av.open(str(result.path)) as container:
         assert container.streams.video[0].frames == 9
-    assert sorted(p.name for p in result.path.parent.iterdir()) == ["pan-left-1.json", "pan-left-1.mp4"]
+    assert sorted(p.name for p in result.path.parent.iterdir()) == [
+        "pan-left-1.json",
+        "pan-left-1.mp4",
+    ]
     with (home / "runs.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert [row["frame_sha256"] for row in rows] == [result.frame_sha256]
-    assert set(result.costs.seconds) == {"load", "encode", "denoise", "decode", "upscale", "deliver", "score"}
+    assert set(result.costs.seconds) == {
+        "load",
+        "encode",
+        "denoise",
+        "decode",
+        "upscale",
+        "deliver",
+        "score",
+    }
     assert result.report["frames"] == 9
     assert rows[0]["temporal_score"] == str(result.report["score"])
     assert read_manifest(result.manifest).report == result.report
@@ -59,7 +76,11 @@ def test_the_score_can_be_left_out(make, home):
 
 
 def test_the_next_clip_of_the_same_name_gets_a_number(make):
-    assert [make().path.name for _ in range(3)] == ["pan-left-1.mp4", "pan-left-1-2.mp4", "pan-left-1-3.mp4"]
+    assert [make().path.name for _ in range(3)] == [
+        "pan-left-1.mp4",
+        "pan-left-1-2.mp4",
+        "pan-left-1-3.mp4",
+    ]
 
 
 def test_a_named_output_is_replaced(make, tmp_path):
@@ -76,7 +97,9 @@ def test_same_seed_same_frames_other_seed_others(make):
 
 
 def test_baseline_and_loop_agree_at_equal_settings(make):
-    """To the rounding of the VAE, whose convolutions are other ones; latents agree bit for bit (test_denoise.py)."""
+    """To the rounding of the VAE, whose convolutions are other ones; latents agree bit for bit
+    (test_denoise.py).
+    """
     ours = _frames(make(scheduler="dpm", guidance_scale=4.0))
     stock = _frames(make(mode="baseline", guidance_scale=4.0))
     assert psnr(stock, ours) > 40  # what H.264 makes of it
@@ -132,7 +155,9 @@ def test_replay_refuses_other_weights_and_lost_photographs(make, home, tiny_fold
         prepare_replay(result.manifest, str(tiny_folder))
 
 
-@pytest.mark.parametrize("data", ["not json", "[]", '{"schema_version": 99}', '{"schema_version": 1}'])
+@pytest.mark.parametrize(
+    "data", ["not json", "[]", '{"schema_version": 99}', '{"schema_version": 1}']
+)
 def test_what_is_no_manifest_is_refused(tmp_path, data):
     path = tmp_path / "m.json"
     path.write_text(data)
@@ -144,13 +169,18 @@ def test_what_is_no_manifest_is_refused(tmp_path, data):
 def test_cancel_leaves_no_file(make, home, stage):
     cancel = CancelToken()
     with pytest.raises(CancelledError):
-        make(listener=lambda report: cancel.cancel() if report.stage == stage else None, cancel=cancel)
+        make(
+            listener=lambda report: cancel.cancel() if report.stage == stage else None,
+            cancel=cancel,
+        )
     assert list((home / "examples").iterdir()) == []
     assert not (home / "runs.csv").exists()
 
 
 def test_filters_and_finishers_are_named_in_the_request_and_kept_in_the_plan(make, monkeypatch):
-    """A filter changes each frame, a finisher the file; the manifest tells of both what is published."""
+    """A filter changes each frame, a finisher the file; the manifest tells of both what is
+    published.
+    """
     seen, told = [], []
 
     def inverted(frame, context):
@@ -242,7 +272,8 @@ def test_auto_is_the_embedded_model_without_large_weights(request_for):
 
 
 @pytest.mark.parametrize(
-    ("target", "error"), [("/proc/nowhere/clip.mp4", OutputError), ("clip.avi", BadInputError), (".", BadInputError)]
+    ("target", "error"),
+    [("/proc/nowhere/clip.mp4", OutputError), ("clip.avi", BadInputError), (".", BadInputError)],
 )
 def test_an_output_that_cannot_be_is_refused_before_anything_loads(request_for, target, error):
     with pytest.raises(error):
@@ -315,18 +346,25 @@ def test_a_clip_of_another_is_replaced_only_when_asked(request_for, tmp_path):
     (tmp_path / "mine.mp4").write_bytes(b"film")
     with pytest.raises(BadInputError, match="mine.mp4, which is no clip of ours.*--overwrite"):
         prepare(request_for(output_path=tmp_path / "mine.mp4"))
-    assert prepare(request_for(output_path=tmp_path / "mine.mp4", overwrite=True)).final == tmp_path / "mine.mp4"
+    assert (
+        prepare(request_for(output_path=tmp_path / "mine.mp4", overwrite=True)).final
+        == tmp_path / "mine.mp4"
+    )
 
 
 def test_a_clip_of_ours_is_replaced_and_a_long_name_is_taken(make, tmp_path):
-    """A second run of the same command, under a name as long as a disk takes beside its manifest."""
+    """A second run of the same command, under a name as long as a disk takes beside its
+    manifest.
+    """
     path = tmp_path / ("n" * 250 + ".mp4")
     first, second = make(output_path=path), make(output_path=path)
     assert first.path == second.path == path and first.frame_sha256 == second.frame_sha256
     assert "overwrite" not in read_manifest(make(output_path=path, overwrite=True).manifest).request
 
 
-def test_a_home_that_cannot_be_written_is_refused_before_computing(request_for, tmp_path, monkeypatch):
+def test_a_home_that_cannot_be_written_is_refused_before_computing(
+    request_for, tmp_path, monkeypatch
+):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("NEWSREEL_HOME", str(tmp_path / "file"))
     with pytest.raises(OutputError, match="NEWSREEL_HOME"):

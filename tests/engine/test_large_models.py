@@ -24,7 +24,8 @@ from tests.newer_kit import build_newer
 
 FIRST, NEWER = find_model("cogvideox-5b-i2v"), find_model("cogvideox1.5-5b-i2v")
 TABLE = {  # card: (1.0, 1.5), each profile and whether it decodes in tiles; None where nothing fits
-    8: (("stream", True), None), 10: (("stream", True), None), 12: (("stream", True), ("stream", True)),
+    8: (("stream", True), None), 10: (("stream", True), None),
+         12: (("stream", True), ("stream", True)),
     16: (("stream", False), ("stream", True)), 24: (("lean", False), ("lean", True)),
     32: (("lean", False), ("lean", True)), 40: (("fast", False), ("lean", True)),
     48: (("fast", False), ("lean", True)), 80: (("fast", False), ("fast", False)),
@@ -149,13 +150,23 @@ def first_folder(tmp_path_factory):
     from src.pipelines.building import build
 
     blueprint = dataclasses.replace(TINY, positions=True)
-    return build(blueprint, ["pan left", "press"], tmp_path_factory.mktemp("models") / "tiny10", seed=0)
+    return build(
+        blueprint, ["pan left", "press"], tmp_path_factory.mktemp("models") / "tiny10", seed=0
+    )
 
 
 @pytest.mark.parametrize(("kind", "frames", "fps"), [("first", 9, 8), ("newer", 17, 16)])
-def test_a_folder_is_generated_at_its_own_rate_and_count(kind, frames, fps, photograph, cpu, request):
+def test_a_folder_is_generated_at_its_own_rate_and_count(
+    kind, frames, fps, photograph, cpu, request
+):
     folder = request.getfixturevalue(f"{kind}_folder")
-    wish = Request(input_image=photograph, prompt="pan left", model=str(folder), num_inference_steps=2, score=False)
+    wish = Request(
+        input_image=photograph,
+        prompt="pan left",
+        model=str(folder),
+        num_inference_steps=2,
+        score=False,
+    )
     prepared = prepare(wish)
     result = generate(prepared, plans_for(prepared, cpu), cpu)
     with VideoReader(result.path) as reader:
@@ -165,7 +176,9 @@ def test_a_folder_is_generated_at_its_own_rate_and_count(kind, frames, fps, phot
     assert plans_for(asked_for, cpu)[0].fps == 24
 
 
-@pytest.mark.parametrize(("kind", "wrong", "sentence"), [("first", 17, "9$"), ("newer", 25, "17 and 33$")])
+@pytest.mark.parametrize(
+    ("kind", "wrong", "sentence"), [("first", 17, "9$"), ("newer", 25, "17 and 33$")]
+)
 def test_a_folder_has_its_own_frame_rule(kind, wrong, sentence, request):
     with pytest.raises(BadInputError, match=f"nearest that works: {sentence}"):
         find_model(str(request.getfixturevalue(f"{kind}_folder"))).check_frames(wrong)
@@ -174,10 +187,18 @@ def test_a_folder_has_its_own_frame_rule(kind, wrong, sentence, request):
 def test_the_true_configuration_of_1_5_is_no_2400_pixel_model(newer_folder, tmp_path):
     folder = shutil.copytree(newer_folder, tmp_path / "CogVideoX1.5")
     file = folder / "transformer" / "config.json"
-    config = json.loads(file.read_text()) | {"sample_width": 300, "sample_height": 300, "sample_frames": 81}
+    config = json.loads(file.read_text()) | {
+        "sample_width": 300,
+        "sample_height": 300,
+        "sample_frames": 81,
+    }
     file.write_text(json.dumps(config))
     found = find_model(str(folder))
-    assert (found.native, found.delivered, found.defaults.fps) == (NEWER.native, Size(width=1360, height=768), 16)
+    assert (found.native, found.delivered, found.defaults.fps) == (
+        NEWER.native,
+        Size(width=1360, height=768),
+        16,
+    )
     assert (found.frames, found.defaults.num_frames) == (NEWER.frames, NEWER.defaults.num_frames)
 
 
@@ -185,17 +206,22 @@ def test_a_folder_on_a_card_gets_figures_from_its_own_files(newer_folder, photog
     request = Request(input_image=photograph, prompt="x", model=str(newer_folder))
     prepared = sized(prepare(request), card(8))
     memory = prepared.spec.memory
-    weights = {part: (newer_folder / part / "x").parent for part in ("transformer", "vae", "text_encoder")}
+    weights = {
+        part: (newer_folder / part / "x").parent for part in ("transformer", "vae", "text_encoder")
+    }
     for part, folder in weights.items():
         stored = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-        assert memory.weights[part] == pytest.approx(stored / 2, rel=0.2)  # float32 on the disk, and a header
+        # float32 on the disk, and a header
+        assert memory.weights[part] == pytest.approx(stored / 2, rel=0.2)
     assert 0 < memory.decode_tiled < memory.decode < memory.decode_stock
     assert list((home / "cache").glob("footprint-*.json"))
     assert sized(prepare(request), card(8)).spec == prepared.spec
     assert planned(prepared.spec, card(8)).profile == "fast"
 
 
-def test_a_folder_that_nothing_can_be_built_from_is_one_sentence(newer_folder, tmp_path, photograph):
+def test_a_folder_that_nothing_can_be_built_from_is_one_sentence(
+    newer_folder, tmp_path, photograph
+):
     folder = shutil.copytree(newer_folder, tmp_path / "odd")
     file = folder / "vae" / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"norm_num_groups": 7}))
@@ -211,7 +237,9 @@ def test_a_folder_that_nothing_can_be_built_from_is_one_sentence(newer_folder, t
         ("vae", '{"block_out_channels": [8, 8, 8, 8], "temporal_compression_ratio": 0}'),
     ],
 )
-def test_a_configuration_that_is_none_is_one_sentence(newer_folder, tmp_path, photograph, part, text):
+def test_a_configuration_that_is_none_is_one_sentence(
+    newer_folder, tmp_path, photograph, part, text
+):
     folder = shutil.copytree(newer_folder, tmp_path / "odd")
     (folder / part / "config.json").write_text(text)
     prepared = prepare(Request(input_image=photograph, prompt="x", model=str(folder)))

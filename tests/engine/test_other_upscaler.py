@@ -1,4 +1,5 @@
-"""Another upscaler than our own, for clips: a spec, a file and a line, and every door reaches it.
+"""Another upscaler than our own, for clips: a spec, a file and a line,
+and every door reaches it.
 """
 
 import json

@@ -16,8 +16,9 @@ SPEC = find_model("cogvideox-5b-i2v")
 
 def gpu(gigabytes, capability=(9, 0), **fields):
     free = int(gigabytes * 1e9)
-    usual = {"device": "cuda", "name": "a GPU", "memory": free, "free_memory": free, "capability": capability,
-             "bf16": capability >= (8, 0), "compiler": True, "quantizer": True, "vendor": "nvidia"}  # fmt: skip
+    usual = {"device": "cuda", "name": "a GPU", "memory": free, "free_memory": free,
+             "capability": capability, "bf16": capability >= (8, 0), "compiler": True,
+             "quantizer": True, "vendor": "nvidia"}  # fmt: skip
     return Hardware(**usual | fields)
 
 
@@ -56,7 +57,9 @@ def test_a_gigabyte_and_more_is_kept_free_beside_every_profile(name):
 
 
 def test_tiles_are_taken_where_the_whole_picture_does_not_fit():
-    tiled = {size: choices(request(), SPEC, gpu(size))[0].profile.tiling for size in (40, 24, 18, 11)}
+    tiled = {
+        size: choices(request(), SPEC, gpu(size))[0].profile.tiling for size in (40, 24, 18, 11)
+    }
     assert tiled == {40: False, 24: False, 18: True, 11: True}
 
 
@@ -67,19 +70,28 @@ def test_the_machines_own_memory_counts():
     assert choices(request(), SPEC, gpu(12, **little))[0].profile.name == "compact"
     assert choices(request(), SPEC, gpu(12, quantizer=False, **little))[0].profile.name == "paged"
     told = advice(request(), SPEC, gpu(12, quantizer=False, **little))
-    assert "profile stream is left out: it needs 13.3 GB of the machine's own memory, of which 12.9 GB are free" in told
-    assert any("compact is left out: it needs torchao: pip install -r requirements-quantize.txt" in s for s in told)
+    assert (
+        "profile stream is left out: it needs 13.3 GB of the machine's own memory, of which 12.9 "
+        "GB are free" in told
+    )
+    assert any(
+        "compact is left out: it needs torchao: pip install -r requirements-quantize.txt" in s
+        for s in told
+    )
 
 
 def test_weights_in_another_dtype_than_their_files_cannot_be_dropped_from_memory():
     host = {"host_memory": 16 << 30, "free_host_memory": 16 << 30}
-    with pytest.raises(BadInputError, match="needs 23.2 GB of the machine's own memory, of which 17.2 GB are free"):
+    with pytest.raises(
+        BadInputError, match="needs 23.2 GB of the machine's own memory, of which 17.2 GB are free"
+    ):
         choices(request(), SPEC, gpu(16, (7, 5), **host))
 
 
 def test_a_cache_that_keeps_every_block_is_counted():
     plain, kept = (
-        choices(request(profile="exact", cache=name), SPEC, gpu(140))[0].estimate for name in (None, "taylorseer")
+        choices(request(profile="exact", cache=name), SPEC, gpu(140))[0].estimate
+        for name in (None, "taylorseer")
     )
     assert kept - plain > 25e9
 
@@ -87,7 +99,8 @@ def test_a_cache_that_keeps_every_block_is_counted():
 def test_more_frames_need_more():
     spec = find_model("cogvideox1.5-5b-i2v")
     short, long = (
-        counted_bytes(find_profile("stream").model_copy(update={"tiling": True}), spec, n) for n in (81, 161)
+        counted_bytes(find_profile("stream").model_copy(update={"tiling": True}), spec, n)
+        for n in (81, 161)
     )
     assert long > 1.5 * short
 
@@ -99,12 +112,14 @@ def test_a_card_without_cudnn_takes_another_kernel():
 
 
 def test_a_peak_measured_on_a_card_counts_where_it_is_larger():
-    memory = SPEC.memory.model_copy(update={"measured": {"fast": 39_500_000_000, "exact": 40_000_000_000, "lean": 1}})
+    memory = SPEC.memory.model_copy(
+        update={"measured": {"fast": 39_500_000_000, "exact": 40_000_000_000, "lean": 1}}
+    )
     measured = SPEC.model_copy(update={"memory": memory})
     assert choices(request(), measured, gpu(40))[0].profile.name == "lean"
-    assert counted_bytes(find_profile("lean").model_copy(update={"tiling": False}), measured) == counted_bytes(
-        find_profile("lean").model_copy(update={"tiling": False}), SPEC
-    )
+    assert counted_bytes(
+        find_profile("lean").model_copy(update={"tiling": False}), measured
+    ) == counted_bytes(find_profile("lean").model_copy(update={"tiling": False}), SPEC)
 
 
 @pytest.mark.parametrize("profile", ["auto", "fast", "compact"])
@@ -114,9 +129,13 @@ def test_single_layers_are_moved_uncompiled(profile):
         assert (choice.profile.offload, choice.profile.compile) == ("sequential", False)
 
 
-@pytest.mark.parametrize(("gigabytes", "offload"), [(2, "auto"), (12, "auto"), (12, "sequential"), (24, "none")])
+@pytest.mark.parametrize(
+    ("gigabytes", "offload"), [(2, "auto"), (12, "auto"), (12, "sequential"), (24, "none")]
+)
 def test_the_stock_pipeline_is_not_loaded_in_vain(gigabytes, offload):
-    with pytest.raises(BadInputError, match=r"needs (16|37)\.\d GB of GPU memory .* mode optimized needs less"):
+    with pytest.raises(
+        BadInputError, match=r"needs (16|37)\.\d GB of GPU memory .* mode optimized needs less"
+    ):
         choices(request(mode="baseline", offload=offload), SPEC, gpu(gigabytes))
     assert choices(request(mode="baseline"), SPEC, gpu(24))[0].profile.offload == "model"
     assert choices(request(mode="baseline"), SPEC, gpu(48))[0].profile.offload == "none"
@@ -139,10 +158,16 @@ def test_float32_takes_twice_of_the_machines_memory_and_of_the_card():
 @pytest.mark.parametrize("kernel", ["cudnn", "efficient"])
 def test_a_kernel_of_a_gpu_is_refused_before_anything_loads(kernel):
     with pytest.raises(BadInputError, match="on a CPU there are flash and math"):
-        choices(request(attention=kernel), SPEC, Hardware(device="cpu", name="a CPU", memory=1, free_memory=1))
+        choices(
+            request(attention=kernel),
+            SPEC,
+            Hardware(device="cpu", name="a CPU", memory=1, free_memory=1),
+        )
 
 
-@pytest.mark.parametrize(("gone", "instead"), [("minimal", "stream"), ("frugal", "compact"), ("offload", "stream")])
+@pytest.mark.parametrize(
+    ("gone", "instead"), [("minimal", "stream"), ("frugal", "compact"), ("offload", "stream")]
+)
 def test_a_profile_that_is_gone_names_its_successor(gone, instead):
     with pytest.raises(BadInputError, match=f"profile '{gone}' is gone; {instead} takes its place"):
         choices(request(profile=gone), SPEC, gpu(40))
@@ -154,7 +179,9 @@ def test_a_card_that_is_too_old_to_compile_is_told_as_that():
 
 
 def test_nothing_fits():
-    with pytest.raises(BadInputError, match=r"needs 4\.\d GB of GPU memory at least, 2.0 GB are free"):
+    with pytest.raises(
+        BadInputError, match=r"needs 4\.\d GB of GPU memory at least, 2.0 GB are free"
+    ):
         choices(request(), SPEC, gpu(2))
 
 
@@ -163,20 +190,33 @@ def test_a_named_profile_runs_where_it_applies():
     with pytest.raises(BadInputError, match="needs CUDA capability"):
         choices(request(profile="fast"), SPEC, gpu(140, (6, 1)))
     with pytest.raises(
-        BadInputError, match=r"keeps 21.2 GB of weights on the GPU, which has 12.0 GB; --profile stream"
+        BadInputError,
+        match=r"keeps 21.2 GB of weights on the GPU, which has 12.0 GB; --profile stream",
     ):
         choices(request(profile="fast"), SPEC, gpu(12))
-    assert [c.profile.name for c in choices(request(profile="fast"), SPEC, gpu(24))][:2] == ["fast", "lean"]
+    assert [c.profile.name for c in choices(request(profile="fast"), SPEC, gpu(24))][:2] == [
+        "fast",
+        "lean",
+    ]
     with pytest.raises(BadInputError, match="unknown profile"):
         choices(request(profile="fsat"), SPEC, gpu(140))
 
 
 def test_flags_replace_what_the_profile_says():
     asked = request(
-        profile="exact", attention="flash", cache="taylorseer=4", quantize="int8", compile=False, offload="model"
+        profile="exact",
+        attention="flash",
+        cache="taylorseer=4",
+        quantize="int8",
+        compile=False,
+        offload="model",
     )
     profile = choices(asked, SPEC, gpu(140))[0].profile
-    assert (profile.attention, profile.cache, profile.cache_threshold) == ("flash", "taylorseer", 4.0)
+    assert (profile.attention, profile.cache, profile.cache_threshold) == (
+        "flash",
+        "taylorseer",
+        4.0,
+    )
     assert (profile.quantize, profile.compile, profile.offload) == ("int8", False, "model")
 
 
@@ -205,7 +245,9 @@ def test_a_tuned_plan_says_that_it_is_not_exact():
 
 def test_without_a_compiler_nothing_is_compiled():
     bare = gpu(140).model_copy(update={"compiler": False})
-    assert not any(plan.session.compile for plan in resolve(request(), SPEC, bare, load_templates(), {}, "", 0))
+    assert not any(
+        plan.session.compile for plan in resolve(request(), SPEC, bare, load_templates(), {}, "", 0)
+    )
     assert advice(request(), SPEC, bare)[-1].startswith(
         "nothing is compiled here, which makes it slower: that needs a C++"
     )
@@ -227,12 +269,14 @@ def test_advice_names_what_would_help():
     assert advice(request(num_inference_steps=5), find_model("nano"), cpu) == ()
     many = advice(request(num_inference_steps=30), find_model("nano"), cpu)
     assert many == ("30 steps denoise 10 times as long as nano's own; --num-inference-steps 3",)
-    assert advice(request(num_inference_steps=56), SPEC, gpu(140))[1].startswith("56 steps denoise 2 times as long")
+    assert advice(request(num_inference_steps=56), SPEC, gpu(140))[1].startswith(
+        "56 steps denoise 2 times as long"
+    )
 
 
 @pytest.mark.parametrize(
-    "text", ["first_block=nan", "first_block=inf", "first_block=-1", "pyramid=0", "pyramid=1", "pyramid=1e400", "pyramid=nan",
-             "taylorseer=0.4", "taylorseer=-1"],
+    "text", ["first_block=nan", "first_block=inf", "first_block=-1", "pyramid=0", "pyramid=1",
+             "pyramid=1e400", "pyramid=nan", "taylorseer=0.4", "taylorseer=-1"],
 )  # fmt: skip
 def test_a_threshold_no_cache_can_run_with_is_refused(text):
     with pytest.raises(BadInputError, match=text):

@@ -8,7 +8,9 @@ from src.core.request import Request
 from src.engine.resolve import check, resolve
 from src.pipelines.models import find_model
 
-GPU = Hardware(device="cuda", name="a GPU", memory=80 << 30, free_memory=79 << 30, capability=(9, 0), bf16=True)
+GPU = Hardware(
+    device="cuda", name="a GPU", memory=80 << 30, free_memory=79 << 30, capability=(9, 0), bf16=True
+)
 SMALL = GPU.model_copy(update={"free_memory": 15 << 30, "capability": (7, 5), "bf16": False})
 CPU = Hardware(device="cpu", name="a CPU", memory=16 << 30, free_memory=8 << 30)
 
@@ -32,7 +34,10 @@ def test_nothing_is_left_open():
     )
     assert made.timesteps[0] == 999
     assert len(made.timesteps) == len(made.guidance) == 28
-    assert made.session.source == "hub:zai-org/CogVideoX-5b-I2V@a6f0f4858a8395e7429d82493864ce92bf73af11"
+    assert (
+        made.session.source
+        == "hub:zai-org/CogVideoX-5b-I2V@a6f0f4858a8395e7429d82493864ce92bf73af11"
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,7 +70,10 @@ def test_a_template_brings_its_wording():
     assert "in Lyon" in made.prompt
     assert "garbled text" in made.negative_prompt
     assert made.guidance_scale == 6.0
-    assert plan(prompt=None, template="archive").guidance_scale == find_model("nano").defaults.guidance_scale
+    assert (
+        plan(prompt=None, template="archive").guidance_scale
+        == find_model("nano").defaults.guidance_scale
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,7 +92,10 @@ def test_a_template_brings_its_wording():
             {"num_inference_steps": 3, "guidance_interval": "0,0.1"},
             r"none of the 3 steps \(they are at 0.17, 0.50, 0.83\)",
         ),
-        ({"num_inference_steps": 50, "guidance_interval": "0.005,0.009"}, "at 0.01, 0.03, 0.05, 0.07, 0.09, ..."),
+        (
+            {"num_inference_steps": 50, "guidance_interval": "0.005,0.009"},
+            "at 0.01, 0.03, 0.05, 0.07, 0.09, ...",
+        ),
         ({"num_inference_steps": 2, "cache": "taylorseer"}, "nothing to skip in 2"),
         ({"num_inference_steps": 1, "cache": "first_block=0.5"}, "needs 2 or more"),
         ({"mode": "baseline", "profile": "fast"}, "--profile does not apply"),
@@ -97,7 +108,10 @@ def test_what_cannot_be_is_refused(fields, sentence):
 
 
 def test_a_wrong_step_count_is_known_before_anything_is_loaded():
-    for fields in ({"num_inference_steps": 61}, {"num_inference_steps": 2, "guidance_interval": (0.4, 0.6)}):
+    for fields in (
+        {"num_inference_steps": 61},
+        {"num_inference_steps": 2, "guidance_interval": (0.4, 0.6)},
+    ):
         request = Request(input_image="a.png", prompt="pan left", **fields)
         with pytest.raises(BadInputError, match="steps"):
             check(request, find_model("nano"), load_templates())

@@ -20,11 +20,18 @@ def make(request, cpu, sessions, **more):
 @pytest.mark.parametrize("cache", ["none", "first_block=0.5", "taylorseer=2"])
 @pytest.mark.parametrize("stage", ["denoise", "decode", "deliver"])
 def test_a_cancelled_run_leaves_nothing_in_the_next(request_for, cpu, tmp_path, stage, cache):
-    wanted = request_for(output_path=tmp_path / "wanted.mp4", cache=cache, num_inference_steps=4, score=False)
+    wanted = request_for(
+        output_path=tmp_path / "wanted.mp4", cache=cache, num_inference_steps=4, score=False
+    )
     fresh = make(wanted, cpu, Sessions())
     sessions, cancel = Sessions(), CancelToken()
     other = request_for(
-        output_path=tmp_path / "other.mp4", cache=cache, num_inference_steps=5, prompt="push in", seed=9, score=True
+        output_path=tmp_path / "other.mp4",
+        cache=cache,
+        num_inference_steps=5,
+        prompt="push in",
+        seed=9,
+        score=True,
     )
 
     def stop(report: Progress) -> None:
@@ -38,14 +45,17 @@ def test_a_cancelled_run_leaves_nothing_in_the_next(request_for, cpu, tmp_path, 
 
 
 def growth(request_for, cpu, tmp_path, jobs: int, settled: int) -> float:
-    """Resident memory after `jobs` clips against that after `settled`, as a share; each with a prompt and photograph
-    encoding of its own."""
+    """Resident memory after `jobs` clips against that after `settled`, as a share; each with a
+    prompt and photograph encoding of its own.
+    """
     sessions, sizes, process = Sessions(), [], psutil.Process()
     prompts = ["pan left", "press briefing at city hall", "static", "push in"]
     for number in range(jobs):
         prompt = f"{prompts[number % len(prompts)]} {number}"
         path = tmp_path / f"{number}.mp4"
-        wanted = request_for(output_path=path, prompt=prompt, seed=number, width=160, height=120, score=True)
+        wanted = request_for(
+            output_path=path, prompt=prompt, seed=number, width=160, height=120, score=True
+        )
         make(wanted, cpu, sessions)
         gc.collect()
         sizes.append(process.memory_info().rss)

@@ -17,7 +17,10 @@ from src.pipelines.cogvideox import loop
 @pytest.fixture
 def jobs(tmp_path, tiny_folder, photograph):
     prompts = ["pan left", "static", "push in", "press briefing at city hall"]
-    listed = [{"id": f"clip-{n}", "input_image": str(photograph), "prompt": prompt} for n, prompt in enumerate(prompts)]
+    listed = [
+        {"id": f"clip-{n}", "input_image": str(photograph), "prompt": prompt}
+        for n, prompt in enumerate(prompts)
+    ]
     path = tmp_path / "jobs.json"
     defaults = {"model": str(tiny_folder), "num_inference_steps": 3, "score": False}
     path.write_text(json.dumps({"defaults": defaults, "jobs": listed}))
@@ -76,7 +79,12 @@ def test_a_job_that_cannot_begin_fails_alone(jobs, tmp_path, cpu, monkeypatch):
 
     monkeypatch.setattr(loop, "begin", broken)
     states = {outcome.id: outcome.state for outcome in run(jobs, tmp_path / "out", cpu, together=4)}
-    assert states == {"clip-0": "completed", "clip-1": "failed", "clip-2": "completed", "clip-3": "completed"}
+    assert states == {
+        "clip-0": "completed",
+        "clip-1": "failed",
+        "clip-2": "completed",
+        "clip-3": "completed",
+    }
 
 
 def test_a_shared_forward_can_be_cancelled(jobs, tmp_path, cpu):
@@ -89,7 +97,10 @@ def test_a_shared_forward_can_be_cancelled(jobs, tmp_path, cpu):
 
 def test_a_step_cache_and_the_stock_pipeline_share_nothing(jobs, tmp_path, cpu):
     for change in ({"cache": "first_block"}, {"mode": "baseline"}):
-        changed = [job.model_copy(update={"request": job.request.model_copy(update=change)}) for job in jobs]
+        changed = [
+            job.model_copy(update={"request": job.request.model_copy(update=change)})
+            for job in jobs
+        ]
         planned = plan_batch(changed, tmp_path / "out", cpu, 4)
         assert {item.plans[0].prompts_per_forward for item in planned} == {1}
 
@@ -98,4 +109,10 @@ def test_memory_decides_how_many(jobs, tmp_path, cpu):
     item = plan_batch(jobs, tmp_path / "out", cpu)[0]
     memory = item.spec.memory.model_copy(update={"denoise": 100, "decode": 150})
     plan = item.plans[0].model_copy(update={"memory_estimate": 1000})
-    assert [most_prompts(plan, memory, budget, 8) for budget in (500, 1050, 1149, 1150, 5000)] == [1, 2, 2, 3, 8]
+    assert [most_prompts(plan, memory, budget, 8) for budget in (500, 1050, 1149, 1150, 5000)] == [
+        1,
+        2,
+        2,
+        3,
+        8,
+    ]

@@ -36,7 +36,9 @@ def size(path):
         return stream.width, stream.height, stream.frames
 
 
-@pytest.mark.parametrize(("upscale", "wanted"), [("2x:fast", (128, 96, 9)), ("8x:fast", (512, 384, 9))])
+@pytest.mark.parametrize(
+    ("upscale", "wanted"), [("2x:fast", (128, 96, 9)), ("8x:fast", (512, 384, 9))]
+)
 def test_a_clip_is_enlarged_beyond_its_delivered_size(make, upscale, wanted):
     result = make(width=64, upscale=upscale, score=True)
     assert size(result.path) == wanted
@@ -49,7 +51,9 @@ def test_delivery_through_a_network_differs_from_lanczos_and_is_in_the_plan(make
     assert plain.frame_sha256 != network.frame_sha256
     assert (plain.plan.upscaler, network.plan.upscaler) == ("lanczos", "fast")
     file = weights / "fast_2x.safetensors"
-    assert network.plan.upscaler_weights == {file.name: hashlib.sha256(file.read_bytes()).hexdigest()}
+    assert network.plan.upscaler_weights == {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+    }
     assert plain.plan.upscaler_weights == {}
 
 
@@ -66,7 +70,9 @@ def test_an_enlarged_clip_is_replayed_bit_for_bit(make, cpu, tiny_folder):
     assert replay.manifest.plan.upscale == Upscale(preset="fast", scale=2)
 
 
-def test_other_upscaler_weights_are_said_before_a_replay(make, tiny_folder, tmp_path, weights, monkeypatch):
+def test_other_upscaler_weights_are_said_before_a_replay(
+    make, tiny_folder, tmp_path, weights, monkeypatch
+):
     result = make(width=128, delivery="fast")
     other = tmp_path / "other"
     other.mkdir()

@@ -19,8 +19,8 @@ def test_after_warming_a_plain_request_loads_nothing(tiny_folder, monkeypatch, h
     warm.warm_up("optimized", "cpu", hardware, sessions, str(tiny_folder))
     assert len(loads) == 1
     assert not list((home / "examples").glob("*"))
-    request = Request(input_image=warm.SAMPLE, prompt="pan left", model=str(tiny_folder), device="cpu",
-                      num_inference_steps=3, score=False)  # fmt: skip
+    request = Request(input_image=warm.SAMPLE, prompt="pan left", model=str(tiny_folder),
+                      device="cpu", num_inference_steps=3, score=False)  # fmt: skip
     prepared = prepare(request)
     result = generate(prepared, plans_for(prepared, hardware), hardware, sessions=sessions)
     assert len(loads) == 1
@@ -34,9 +34,17 @@ def test_an_unknown_mode_is_refused():
 
 def test_the_description_is_that_of_the_model_and_its_weights(tiny_folder, monkeypatch):
     told = warm.describe_model("cpu")
-    assert (told["name"], told["width"], told["height"], told["frames"], told["fps"]) == ("nano", 240, 160, 49, 8.0)
+    assert (told["name"], told["width"], told["height"], told["frames"], told["fps"]) == (
+        "nano",
+        240,
+        160,
+        49,
+        8.0,
+    )
     assert told["weights"] == base_hash(REPOSITORY / "checkpoints" / "nano")[:12]
-    monkeypatch.setattr("src.engine.generate.choose_model", lambda _: (find_model(str(tiny_folder)), ""))
+    monkeypatch.setattr(
+        "src.engine.generate.choose_model", lambda _: (find_model(str(tiny_folder)), "")
+    )
     other = warm.describe_model("cpu")
     assert (other["name"], other["width"], other["height"]) == ("tiny", 64, 48)
     assert other["weights"] != told["weights"]

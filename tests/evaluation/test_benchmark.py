@@ -22,12 +22,17 @@ def test_the_published_schema_is_ours():
 
 @pytest.mark.slow
 def test_both_modes_in_one_run(tiny_folder, photograph, tmp_path):
-    target, summary, page = tmp_path / "b.csv", tmp_path / "PROJECT_SUMMARY.json", tmp_path / "page.md"
+    target, summary, page = (
+        tmp_path / "b.csv",
+        tmp_path / "PROJECT_SUMMARY.json",
+        tmp_path / "page.md",
+    )
     page.write_text("# Title\n<!-- cpu: begin -->\n<!-- cpu: end -->\n")
     command = [
-        sys.executable, "-m", "src.evaluation.benchmark", "--input-image", str(photograph), "--prompt", "pan left",
-        "--model", str(tiny_folder), "--num-inference-steps", "2", "--repeats", "1", "--warmup", "0", "--csv", str(target),
-        "--summary", str(summary), "--page", str(page), "--device", "cpu", "--json", "--dtype", "float32",
+        sys.executable, "-m", "src.evaluation.benchmark", "--input-image", str(photograph),
+        "--prompt", "pan left", "--model", str(tiny_folder), "--num-inference-steps", "2",
+        "--repeats", "1", "--warmup", "0", "--csv", str(target), "--summary", str(summary),
+        "--page", str(page), "--device", "cpu", "--json", "--dtype", "float32",
     ]  # fmt: skip
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -50,12 +55,15 @@ def test_both_modes_in_one_run(tiny_folder, photograph, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "words"),
     [(["--mode", "baseline", "--cache", "first_block"], "--cache does not apply to mode baseline"),
-     (["--page", "nowhere.md"], "nowhere.md has no place for cpu"), (["--mode", "fast"], "baseline, optimized or both")],
+     (["--page", "nowhere.md"], "nowhere.md has no place for cpu"),
+     (["--mode", "fast"], "baseline, optimized or both")],
 )  # fmt: skip
 def test_what_cannot_be_is_known_before_anything_runs(flags, words, photograph, monkeypatch, capfd):
     monkeypatch.setattr(benchmark, "measure_requests", lambda *_: pytest.fail("it was measured"))
     with pytest.raises(SystemExit) as stopped:
-        benchmark.benchmark_app()(["--input-image", str(photograph), "--prompt", "pan left", *flags])
+        benchmark.benchmark_app()(
+            ["--input-image", str(photograph), "--prompt", "pan left", *flags]
+        )
     assert stopped.value.code == 2
     assert words in capfd.readouterr().err
 
@@ -77,8 +85,8 @@ def test_a_csv_with_other_columns_is_not_mixed(tmp_path):
 
 def test_the_table_is_aligned():
     row = dict.fromkeys(
-        ("mode", "profile", "steps", "seconds_median", "speedup", "peak_rss_mb", "peak_vram_mb", "memory_share",
-         "temporal_score", "max_difference"), 1.0
+        ("mode", "profile", "steps", "seconds_median", "speedup", "peak_rss_mb", "peak_vram_mb",
+         "memory_share", "temporal_score", "max_difference"), 1.0
     )  # fmt: skip
     lines = bench_table([row | {"psnr_to_baseline": None}]).splitlines()
     assert len(set(map(len, lines))) == 1

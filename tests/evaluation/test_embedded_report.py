@@ -8,7 +8,14 @@ import pytest
 
 from src.core.errors import BadInputError, MissingFileError
 from src.evaluation.embedded import read_photographs, settings_of
-from src.evaluation.embedded_figures import Figures, MoveFigures, Reconstruction, ideal_frame, psnr, sharpness_kept
+from src.evaluation.embedded_figures import (
+    Figures,
+    MoveFigures,
+    Reconstruction,
+    ideal_frame,
+    psnr,
+    sharpness_kept,
+)
 from src.evaluation.embedded_report import BLOCK, figure_rows, markdown
 from src.evaluation.pages import write_block
 from src.metrics.measured_move import MeasuredMove
@@ -17,7 +24,16 @@ from src.pipelines.models import find_model
 OPEN = {"num_inference_steps": None, "guidance_scale": None, "num_frames": None, "dtype": None}
 MOVE = MeasuredMove(right=1.0, down=0.0, growth=0.0, turn=0.0, mean_flow=0.05)
 CLIP = MoveFigures(
-    "cat", "pan left", "pan left", MOVE, first_frame=26.0, content=21.0, structure=0.8, sharp=0.7, uneven=0.1, score=0.9
+    "cat",
+    "pan left",
+    "pan left",
+    MOVE,
+    first_frame=26.0,
+    content=21.0,
+    structure=0.8,
+    sharp=0.7,
+    uneven=0.1,
+    score=0.9,
 )
 STILL = dataclasses.replace(CLIP, asked="static", measured="static", uneven=None)
 PANS = {"at rest": 30.0, "slow": 31.0, "medium": 30.0, "fast": 31.0}
@@ -104,10 +120,11 @@ def test_settings_that_are_left_open_are_the_models():
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [({"num_inference_steps": 0}, "greater than or equal to 1"), ({"num_inference_steps": 61}, "take 60"),
-     ({"num_frames": 13}, "9 and 17"), ({"num_frames": 0}, "greater than or equal to 1"),
-     ({"guidance_scale": -1.0}, "greater than or equal to 0"), ({"dtype": "float16"}, "float32 or bfloat16"),
-     ({"dtype": "bf16"}, "dtype")],
+    [({"num_inference_steps": 0}, "greater than or equal to 1"),
+     ({"num_inference_steps": 61}, "take 60"), ({"num_frames": 13}, "9 and 17"),
+     ({"num_frames": 0}, "greater than or equal to 1"),
+     ({"guidance_scale": -1.0}, "greater than or equal to 0"),
+     ({"dtype": "float16"}, "float32 or bfloat16"), ({"dtype": "bf16"}, "dtype")],
 )  # fmt: skip
 def test_settings_that_cannot_be_are_refused(given, words):
     with pytest.raises(BadInputError, match=words):

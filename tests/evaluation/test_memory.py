@@ -45,15 +45,20 @@ def test_attention_counts_its_output_alone():
 
 
 def test_a_streamed_part_has_two_blocks_on_the_device():
-    part = nn.ModuleDict({"blocks": nn.ModuleList([nn.Linear(10, 10) for _ in range(5)]), "head": nn.Linear(10, 1)})
+    part = nn.ModuleDict(
+        {"blocks": nn.ModuleList([nn.Linear(10, 10) for _ in range(5)]), "head": nn.Linear(10, 1)}
+    )
     assert streamed(part, part["blocks"]) == 4 * (2 * 110 + 11)
 
 
 @pytest.mark.parametrize(
-    "name", ["nano", "cogvideox-5b-i2v", pytest.param("cogvideox1.5-5b-i2v", marks=pytest.mark.soak)]
+    "name",
+    ["nano", "cogvideox-5b-i2v", pytest.param("cogvideox1.5-5b-i2v", marks=pytest.mark.soak)],
 )
 def test_the_figures_in_the_models_files_are_the_counted_ones(name):
-    """Where this fails: python -m src.evaluation.memory --model all --write --page docs/benchmarks.md."""
+    """Where this fails: python -m src.evaluation.memory --model all --write --page
+    docs/benchmarks.md.
+    """
     spec = find_model(name)
     counted, written = memory.count_of(spec).model_dump(), spec.memory.model_dump()
     assert counted.pop("measured") == written.pop("measured")
@@ -75,7 +80,9 @@ def test_figures_are_written_into_the_models_own_file(tmp_path, monkeypatch):
     file.write_text("id: nano\nmemory: {vae: 1}\nlicence: x\n")
     monkeypatch.setattr(memory, "CONFIGS", tmp_path)
     spec = find_model("nano")
-    spec = spec.model_copy(update={"memory": spec.memory.model_copy(update={"measured": {"fast": 7}})})
+    spec = spec.model_copy(
+        update={"memory": spec.memory.model_copy(update={"measured": {"fast": 7}})}
+    )
     memory.write(spec)
     text = file.read_text()
     assert text.startswith("id: nano\nmemory:\n  weights: {text_encoder: ")
@@ -89,7 +96,9 @@ def test_figures_are_written_into_the_models_own_file(tmp_path, monkeypatch):
         ({"page": "page.md", "model": "cogvideox-5b-i2v"}, "give --model all"),
     ],
 )
-def test_a_page_that_cannot_be_written_is_told_before_counting(tmp_path, monkeypatch, flags, sentence):
+def test_a_page_that_cannot_be_written_is_told_before_counting(
+    tmp_path, monkeypatch, flags, sentence
+):
     monkeypatch.setattr(memory, "count_of", lambda _: pytest.fail("it counted"))
     given = {"model": "all", "write": False} | flags | {"page": tmp_path / "page.md"}
     with pytest.raises(BadInputError, match=sentence):

@@ -20,12 +20,24 @@ def values(tiny_folder, photograph, tmp_path):
     photographs = tmp_path / "photographs"
     photographs.mkdir()
     photograph.rename(photographs / "one.png")
-    return {"model": str(tiny_folder), "device": "cpu", "num_frames": 9, "photographs": photographs, "docs": page}
+    return {
+        "model": str(tiny_folder),
+        "device": "cpu",
+        "num_frames": 9,
+        "photographs": photographs,
+        "docs": page,
+    }
 
 
 def run(values, tmp_path, **more):
-    options = [part for name, value in (values | more).items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    quality_app()([*options, "--results", str(tmp_path / "q.json"), "--quiet"], standalone_mode=False)
+    options = [
+        part
+        for name, value in (values | more).items()
+        for part in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    quality_app()(
+        [*options, "--results", str(tmp_path / "q.json"), "--quiet"], standalone_mode=False
+    )
     return {row["row"]: row for row in json.loads((tmp_path / "q.json").read_text("utf-8"))}
 
 
@@ -82,7 +94,12 @@ def test_scenes_show_many_moves_and_none_twice(values):
     scenes = make_scenes(bench, values["photographs"], 8)
     assert len({scene.move for scene in scenes}) == 8
     every = 8 * len(read_photographs(values["photographs"]))
-    assert len({(scene.name, scene.move) for scene in make_scenes(bench, values["photographs"], every)}) == every
+    assert (
+        len(
+            {(scene.name, scene.move) for scene in make_scenes(bench, values["photographs"], every)}
+        )
+        == every
+    )
     with pytest.raises(BadInputError, match=f"{every + 1} clips are more"):
         make_scenes(bench, values["photographs"], every + 1)
 

@@ -11,7 +11,10 @@ from src.engine.generate import plans_for, prepare
 from src.engine.probe import probe
 from src.engine.session import Session
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is visible")]
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is visible"),
+]
 
 
 @pytest.mark.parametrize("offload", ["none", "model"])
@@ -21,8 +24,8 @@ def test_the_loop_agrees_with_the_stock_pipeline(tiny_folder, photograph, offloa
     frames = {}
     for mode in ("baseline", "optimized"):
         request = Request(
-            input_image=photograph, prompt="pan left", model=str(tiny_folder), seed=1, num_inference_steps=3,
-            guidance_scale=4.0, mode=mode, offload=offload,
+            input_image=photograph, prompt="pan left", model=str(tiny_folder), seed=1,
+            num_inference_steps=3, guidance_scale=4.0, mode=mode, offload=offload,
         )  # fmt: skip
         prepared = prepare(request)
         plan = plans_for(prepared, probe())[0]

@@ -24,7 +24,11 @@ def write(path, frames, times=None, aspect=None, transfer=None, primaries=None):
         if aspect:
             context.sample_aspect_ratio = aspect
         if transfer:
-            context.color_trc, context.color_primaries, context.colorspace = transfer, primaries, Colorspace.BT2020
+            context.color_trc, context.color_primaries, context.colorspace = (
+                transfer,
+                primaries,
+                Colorspace.BT2020,
+            )
         for number, array in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(array, format="rgb24").reformat(format="yuv420p")
             frame.pts = round(times[number] * 1000) if times else number
@@ -51,7 +55,8 @@ def test_wide_pixels_are_stretched(tmp_path):
 
 @pytest.mark.parametrize(
     ("aspect", "size"),
-    [(Fraction(2), (64, 20)), (Fraction(1, 2), (32, 40)), (Fraction(1), (32, 20)), (Fraction(100), (32, 20)), (Fraction(0), (32, 20))],
+    [(Fraction(2), (64, 20)), (Fraction(1, 2), (32, 40)), (Fraction(1), (32, 20)),
+     (Fraction(100), (32, 20)), (Fraction(0), (32, 20))],
 )  # fmt: skip
 def test_the_shown_size(aspect, size):
     info = VideoInfo(32, 20, Fraction(8), Fraction(1, 8), sample_aspect_ratio=aspect, rotation=90)
@@ -82,9 +87,13 @@ def test_a_constant_rate_is_the_stated_one(tmp_path):
     assert len(read_clip(path, Sampling(17, 8.0, 64, 48))) == 17
 
 
-@pytest.mark.parametrize(("transfer", "kind"), [(ColorTrc.ARIB_STD_B67, "HLG"), (ColorTrc.SMPTE2084, "PQ")])
+@pytest.mark.parametrize(
+    ("transfer", "kind"), [(ColorTrc.ARIB_STD_B67, "HLG"), (ColorTrc.SMPTE2084, "PQ")]
+)
 def test_hdr_is_refused_for_training_with_the_reason(tmp_path, transfer, kind):
-    path = write(tmp_path / "a.mp4", numbered(9), transfer=transfer, primaries=ColorPrimaries.BT2020)
+    path = write(
+        tmp_path / "a.mp4", numbered(9), transfer=transfer, primaries=ColorPrimaries.BT2020
+    )
     for read in (lambda: look(path, "0"), lambda: read_clip(path, Sampling(9, 8.0, 64, 48))):
         with pytest.raises(BadInputError, match=rf"HDR \({kind}\).*zscale"):
             read()
@@ -103,8 +112,12 @@ def test_wide_colours_become_bt709_and_grey_stays_grey(primaries):
     assert made[0] < 30 and made[1] > 200  # the same light is purer in the smaller gamut
 
 
-@pytest.mark.parametrize(("transfer", "white", "tolerance"), [("arib-std-b67", 0.75, 12), ("smpte2084", 0.581, 12)])
-def test_diffuse_white_of_hdr_is_nearly_white_and_brighter_is_never_darker(transfer, white, tolerance):
+@pytest.mark.parametrize(
+    ("transfer", "white", "tolerance"), [("arib-std-b67", 0.75, 12), ("smpte2084", 0.581, 12)]
+)
+def test_diffuse_white_of_hdr_is_nearly_white_and_brighter_is_never_darker(
+    transfer, white, tolerance
+):
     codes = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 256, 3)
     shown = to_bt709(codes, info(transfer, "bt2020")).astype(int)[0]
     assert 255 - shown[round(255 * white)].min() <= tolerance

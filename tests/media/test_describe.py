@@ -19,12 +19,26 @@ for _ in range(150):
 
 
 def test_a_decoder_that_complains_locks_nobody_up(tmp_path, ffmpeg):
-    """Its threads' messages, heard while a stream is described, waited for the interpreter, and who freed it for them."""
+    """Its threads' messages, heard while a stream is described, waited for the interpreter, and who
+    freed it for them.
+    """
     clip = tmp_path / "damaged.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25:duration=4", "-c:v", "libx264", "-g", 5, clip)
+    ffmpeg(
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=320x240:rate=25:duration=4",
+        "-c:v",
+        "libx264",
+        "-g",
+        5,
+        clip,
+    )
     code = bytearray(clip.read_bytes())
     for place in range(6000, len(code) - 6000, 700):
         code[place] ^= 0x55
     clip.write_bytes(code)
-    done = subprocess.run([sys.executable, "-c", SPEAKING, clip], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", SPEAKING, clip], capture_output=True, text=True, timeout=120
+    )
     assert (done.returncode, done.stderr) == (0, "")

@@ -25,7 +25,9 @@ def _moving(count: int = 24, height: int = 96, width: int = 128) -> np.ndarray:
 
 
 def _woven(frames: np.ndarray, first: str) -> np.ndarray:
-    """Two pictures each become one: its even lines of the earlier one where the top field is first."""
+    """Two pictures each become one: its even lines of the earlier one where the top
+    field is first.
+    """
     made = frames[0::2].copy()
     late = slice(1, None, 2) if first == "top" else slice(0, None, 2)
     made[:, late] = frames[1::2, late]
@@ -103,7 +105,8 @@ def test_a_few_still_pictures_do_not_overrule_a_flag():
     assert judge_scan(True, []) == Scan(True)
     assert judge_scan(True, [Mark(0.1, 1.0)] * 7) == Scan(True)
     assert judge_scan(True, [Mark(0.1, 1.0)] * 8) == Scan(measured=True)
-    assert judge_scan(True, [Mark(0.1, 1.4)] * 30) == Scan(True)  # fields in order, though little combed
+    # fields in order, though little combed
+    assert judge_scan(True, [Mark(0.1, 1.4)] * 30) == Scan(True)
     assert judge_scan(False, [Mark(1.0, 1.5)] * 8) == Scan(True, "top", True)
     assert judge_scan(False, [Mark(1.0, 1.5)] * 6 + [Mark(1.0, 1.0)] * 2) == Scan()
 
@@ -117,10 +120,11 @@ def test_interlaced_pictures_amid_a_progressive_video_are_made_progressive_and_t
     tmp_path, ffmpeg
 ):
     plain, woven = tmp_path / "a.m2v", tmp_path / "b.m2v"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=2", "-c:v", "mpeg2video", "-pix_fmt", "yuv420p",
-           "-bf", 0, plain)  # fmt: skip
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=50:duration=1", "-vf", "tinterlace=interleave_top",
-           "-c:v", "mpeg2video", "-pix_fmt", "yuv420p", "-bf", 0, *FLAGS, woven)  # fmt: skip
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=2", "-c:v", "mpeg2video",
+           "-pix_fmt", "yuv420p", "-bf", 0, plain)  # fmt: skip
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=50:duration=1", "-vf",
+           "tinterlace=interleave_top", "-c:v", "mpeg2video", "-pix_fmt", "yuv420p", "-bf", 0,
+           *FLAGS, woven)  # fmt: skip
     both = tmp_path / "both.m2v"
     both.write_bytes(plain.read_bytes() + woven.read_bytes())
     with VideoReader(both, interlaced="field") as reader:
@@ -175,9 +179,7 @@ def test_film_in_pulldown_gets_its_own_pictures_again(tmp_path, first):
     with VideoReader(tmp_path / "film.mp4", interlaced="field") as reader:
         assert reader.scan == Scan(first=first, measured=True, film=True)
         found = list(reader)
-    assert [frame.pts for frame in found] == [
-        number * found[1].pts for number in range(len(found))
-    ]
+    assert [frame.pts for frame in found] == [number * found[1].pts for number in range(len(found))]
     assert len(found) == 30
     far = [min(np.abs(frame.array.astype(int) - own).mean() for own in film) for frame in found]
     assert max(far) < 4

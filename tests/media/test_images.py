@@ -21,7 +21,13 @@ def png_header(width: int, height: int) -> bytes:
     chunk = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     header = struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
     data = b"IDAT" + zlib.compress(b"\0" * 100)
-    return b"\x89PNG\r\n\x1a\n" + header + struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + header
+        + struct.pack(">I", len(data) - 4)
+        + data
+        + struct.pack(">I", zlib.crc32(data))
+    )
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF"])
@@ -29,7 +35,9 @@ def test_common_formats_keep_the_picture(pixels, form):
     read = parse_photograph(encoded(Image.fromarray(pixels), form), "x").pixels
     assert read.shape == pixels.shape
     assert read.dtype == np.uint8
-    assert np.abs(read.astype(int) - pixels).mean() < (30 if form in ("GIF", "JPEG", "WEBP") else 0.1)
+    assert np.abs(read.astype(int) - pixels).mean() < (
+        30 if form in ("GIF", "JPEG", "WEBP") else 0.1
+    )
 
 
 def test_exif_orientation_is_applied(pixels):
@@ -104,10 +112,16 @@ def test_a_float_picture_from_0_to_1_uses_the_whole_range():
 
 
 def test_what_lies_between_pillows_limit_and_ours_is_read():
-    assert parse_photograph(encoded(Image.new("L", (9500, 9500)), "PNG"), "x").pixels.shape == (9500, 9500, 3)
+    assert parse_photograph(encoded(Image.new("L", (9500, 9500)), "PNG"), "x").pixels.shape == (
+        9500,
+        9500,
+        3,
+    )
 
 
-@pytest.mark.parametrize("error", [TypeError("x"), KeyError("x"), struct.error("x"), ZeroDivisionError("x")])
+@pytest.mark.parametrize(
+    "error", [TypeError("x"), KeyError("x"), struct.error("x"), ZeroDivisionError("x")]
+)
 def test_whatever_pillow_raises_on_changed_bytes_is_a_sentence(pixels, monkeypatch, error):
     def broken(self):
         raise error

@@ -1,4 +1,6 @@
-"""Photographs as they come: other colour spaces, broken EXIF, a missing end, too many scans, phone formats."""
+"""Photographs as they come: other colour spaces, broken EXIF, a missing end, too many scans, phone
+formats.
+"""
 
 import struct
 from io import BytesIO
@@ -29,19 +31,35 @@ def encoded(image, form="JPEG", **options) -> bytes:
 
 def matrix_profile(primaries, gamma: float) -> bytes:
     """An ICC v2 display profile: three colorants (XYZ, D50) and one curve."""
-    fixed = lambda values: b"".join(struct.pack(">i", round(v * 65536)) for v in values)  # noqa: E731
-    xyz = lambda values: b"XYZ \0\0\0\0" + fixed(values)  # noqa: E731
+
+    def fixed(values):
+        return b"".join(struct.pack(">i", round(v * 65536)) for v in values)
+
+    def xyz(values):
+        return b"XYZ \0\0\0\0" + fixed(values)
+
     curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
     text = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"test\0" + b"\0" * 79
-    tags = [(b"desc", text), (b"wtpt", xyz((0.9642, 1, 0.8249))), (b"cprt", b"text\0\0\0\0none\0\0\0\0")]
-    tags += [(name, xyz(one)) for name, one in zip((b"rXYZ", b"gXYZ", b"bXYZ"), primaries, strict=True)]
+    tags = [
+        (b"desc", text),
+        (b"wtpt", xyz((0.9642, 1, 0.8249))),
+        (b"cprt", b"text\0\0\0\0none\0\0\0\0"),
+    ]
+    tags += [
+        (name, xyz(one)) for name, one in zip((b"rXYZ", b"gXYZ", b"bXYZ"), primaries, strict=True)
+    ]
     tags += [(name, curve) for name in (b"rTRC", b"gTRC", b"bTRC")]
     at, table, body = 128 + 4 + 12 * len(tags), b"", b""
     for name, data in tags:
         padded = data + b"\0" * (-len(data) % 4)
         table += name + struct.pack(">II", at + len(body), len(padded))
         body += padded
-    head = struct.pack(">I4sI", at + len(body), b"none", 0x02100000) + b"mntrRGB XYZ " + b"\0" * 12 + b"acsp"
+    head = (
+        struct.pack(">I4sI", at + len(body), b"none", 0x02100000)
+        + b"mntrRGB XYZ "
+        + b"\0" * 12
+        + b"acsp"
+    )
     head = (head + b"\0" * 128)[:68] + fixed((0.9642, 1, 0.8249)) + b"\0" * 48
     return head + struct.pack(">I", len(tags)) + table + body
 
@@ -51,8 +69,14 @@ PROPHOTO = ((0.79767, 0.28804, 0.0), (0.13519, 0.71188, 0.0), (0.03134, 0.00009,
 
 
 def by_hand(pixels, primaries, gamma):
-    """To sRGB by the matrices themselves: curve, colorants to XYZ (D50), to linear sRGB, sRGB's curve."""
-    to_srgb = np.linalg.inv(np.array(((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.7141))))
+    """To sRGB by the matrices themselves: curve, colorants to XYZ (D50), to linear sRGB, sRGB's
+    curve.
+    """
+    to_srgb = np.linalg.inv(
+        np.array(
+            ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.7141))
+        )
+    )
     linear = ((pixels / 255) ** (round(gamma * 256) / 256)) @ np.array(primaries) @ to_srgb
     linear = linear.clip(0, 1)
     return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
@@ -76,7 +100,9 @@ def test_an_srgb_profile_changes_no_pixel(picture):
 
 def test_transparency_is_kept_apart_from_the_colours(picture):
     profile = matrix_profile(ADOBE, 2.19921875)
-    plain = parse_photograph(encoded(Image.fromarray(picture), "PNG", icc_profile=profile), "x").pixels
+    plain = parse_photograph(
+        encoded(Image.fromarray(picture), "PNG", icc_profile=profile), "x"
+    ).pixels
     image = Image.fromarray(picture).convert("RGBA")
     image.putpixel((0, 0), (0, 0, 0, 0))
     read = parse_photograph(encoded(image, "PNG", icc_profile=profile), "x").pixels
@@ -92,18 +118,28 @@ def test_a_broken_profile_is_told_and_the_picture_read(picture, profile):
 
 
 def test_a_profile_for_other_pixels_is_told(picture):
-    data = encoded(Image.fromarray(picture).convert("L"), "PNG", icc_profile=matrix_profile(ADOBE, 2.2))
+    data = encoded(
+        Image.fromarray(picture).convert("L"), "PNG", icc_profile=matrix_profile(ADOBE, 2.2)
+    )
     assert "is for RGB pixels" in parse_photograph(data, "x").warnings[0]
 
 
 def broken_exif(order: str) -> bytes:
-    """Orientation 6 between entries that point beyond the end, and a next directory that is none."""
+    """Orientation 6 between entries that point beyond the end,
+    and a next directory that is none.
+    """
     mark, entry = {"<": b"II*\0", ">": b"MM\0*"}[order], f"{order}HHII"
     entries = [(0x010F, 2, 2**31, 2**31), (0x011A, 5, 9999, 2**32 - 1), (0x8769, 4, 1, 2**31)]
     turn = struct.pack(f"{order}HHIHH", 0x0112, 3, 1, 6, 0)
     packed = [struct.pack(entry, *one) for one in entries]
     body = packed[0] + turn + packed[1] + packed[2]
-    return b"Exif\0\0" + mark + struct.pack(f"{order}IH", 8, 4) + body + struct.pack(f"{order}I", 2**31)
+    return (
+        b"Exif\0\0"
+        + mark
+        + struct.pack(f"{order}IH", 8, 4)
+        + body
+        + struct.pack(f"{order}I", 2**31)
+    )
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -113,7 +149,10 @@ def test_orientation_is_read_from_its_tag_alone(picture, order):
     assert np.abs(read.astype(int) - np.rot90(picture, k=-1)).mean() < 4
 
 
-@pytest.mark.parametrize("data", [b"", b"Exif\0\0", b"II*\0", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff" + b"x" * 30])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"Exif\0\0", b"II*\0", b"II*\0\xff\xff\xff\xff", b"MM\0*\0\0\0\x08\xff\xff" + b"x" * 30],
+)
 def test_exif_without_the_tag_turns_nothing(picture, data):
     assert exif_orientation(data) is None
     whole = encoded(Image.fromarray(picture), exif=b"Exif\0\0" + data, quality=95)
@@ -125,9 +164,12 @@ def test_exif_without_the_tag_turns_nothing(picture, data):
 def test_every_turn_of_every_format(picture, turn, form):
     exif = Image.Exif()
     exif[0x0112] = turn
-    read = parse_photograph(encoded(Image.fromarray(picture), form, exif=exif, quality=95), "x").pixels
-    wanted = {1: picture, 2: picture[:, ::-1], 3: picture[::-1, ::-1], 4: picture[::-1], 5: picture.transpose(1, 0, 2),
-              6: np.rot90(picture, -1), 7: picture[::-1, ::-1].transpose(1, 0, 2), 8: np.rot90(picture)}[turn]  # fmt: skip
+    read = parse_photograph(
+        encoded(Image.fromarray(picture), form, exif=exif, quality=95), "x"
+    ).pixels
+    wanted = {1: picture, 2: picture[:, ::-1], 3: picture[::-1, ::-1], 4: picture[::-1],
+              5: picture.transpose(1, 0, 2), 6: np.rot90(picture, -1),
+              7: picture[::-1, ::-1].transpose(1, 0, 2), 8: np.rot90(picture)}[turn]  # fmt: skip
     assert np.abs(read.astype(int) - wanted).mean() < 4
 
 
@@ -137,7 +179,9 @@ def test_a_jpeg_that_lacks_only_its_end_opens_with_a_warning(picture, progressiv
     whole = encoded(Image.fromarray(picture), progressive=progressive)
     read = parse_photograph(whole[:-cut], "x")
     assert np.array_equal(read.pixels, parse_photograph(whole, "x").pixels)
-    assert read.warnings == ("the photograph: its end marker is missing; the picture itself is whole",)
+    assert read.warnings == (
+        "the photograph: its end marker is missing; the picture itself is whole",
+    )
     assert check_photograph(whole[:-cut], "x")[1] == ".jpeg"
 
 

@@ -1,4 +1,6 @@
-"""The reader gives the picture that was written, and refuses in one sentence what it cannot read."""
+"""The reader gives the picture that was written, and refuses in one sentence what it
+cannot read.
+"""
 
 import subprocess
 import wave
@@ -27,7 +29,9 @@ def _numbered(count: int) -> list[np.ndarray]:
     return [_flat(colour=(20 + 5 * i, 100, 200 - 5 * i)) for i in range(count)]
 
 
-def write(path: Path, frames, codec="libx264", pixels="yuv420p", matrix=None, pts=None, options=None) -> Path:
+def write(
+    path: Path, frames, codec="libx264", pixels="yuv420p", matrix=None, pts=None, options=None
+) -> Path:
     """Encode frames as asked; the matrix is applied and, where it is not None, also stated."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=8, options=options or {"crf": "4"})
@@ -38,9 +42,14 @@ def write(path: Path, frames, codec="libx264", pixels="yuv420p", matrix=None, pt
             stream.codec_context.colorspace = matrix
         for number, array in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(array, format="rgb24").reformat(
-                format=pixels, dst_colorspace=matrix or Colorspace.ITU601, dst_color_range=ColorRange.MPEG
+                format=pixels,
+                dst_colorspace=matrix or Colorspace.ITU601,
+                dst_color_range=ColorRange.MPEG,
             )
-            frame.pts, frame.time_base = (pts[number] if pts else number), stream.codec_context.time_base
+            frame.pts, frame.time_base = (
+                (pts[number] if pts else number),
+                stream.codec_context.time_base,
+            )
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
@@ -61,12 +70,21 @@ def test_what_the_writer_wrote_comes_back(tmp_path):
         read = list(reader)
         info = reader.info
     assert (info.width, info.height, info.rate, info.frames) == (96, 64, 8, 9)
-    assert (info.matrix, info.primaries, info.transfer, info.full_range) == ("bt709", "bt709", "bt709", False)
-    assert all(np.abs(a.array.astype(int) - b).max() <= 4 for a, b in zip(read, frames, strict=True))
+    assert (info.matrix, info.primaries, info.transfer, info.full_range) == (
+        "bt709",
+        "bt709",
+        "bt709",
+        False,
+    )
+    assert all(
+        np.abs(a.array.astype(int) - b).max() <= 4 for a, b in zip(read, frames, strict=True)
+    )
     assert [float(f.pts * info.time_base) for f in read] == [i / 8 for i in range(9)]
 
 
-@pytest.mark.parametrize("matrix", [Colorspace.ITU709, Colorspace.ITU601, None], ids=["bt709", "bt601", "untagged"])
+@pytest.mark.parametrize(
+    "matrix", [Colorspace.ITU709, Colorspace.ITU601, None], ids=["bt709", "bt601", "untagged"]
+)
 def test_the_files_own_matrix_is_used(tmp_path, matrix):
     with VideoReader(write(tmp_path / "clip.mp4", [_flat()] * 2, matrix=matrix)) as reader:
         colour = next(iter(reader)).array[32, 48].astype(int)
@@ -74,7 +92,9 @@ def test_the_files_own_matrix_is_used(tmp_path, matrix):
 
 
 def test_ten_bits_are_eight_or_sixteen_as_asked(tmp_path):
-    path = write(tmp_path / "deep.mkv", [_flat()] * 2, codec="ffv1", pixels="yuv444p10le", options={})
+    path = write(
+        tmp_path / "deep.mkv", [_flat()] * 2, codec="ffv1", pixels="yuv444p10le", options={}
+    )
     with VideoReader(path) as plain, VideoReader(path, deep=True) as deep:
         eight, sixteen = next(iter(plain)).array, next(iter(deep)).array
         assert plain.info.bit_depth == 10
@@ -84,7 +104,9 @@ def test_ten_bits_are_eight_or_sixteen_as_asked(tmp_path):
 
 
 def test_odd_sizes_are_read_whole(tmp_path):
-    path = write(tmp_path / "odd.mkv", [_flat(77, 51)] * 2, codec="ffv1", pixels="yuv444p", options={})
+    path = write(
+        tmp_path / "odd.mkv", [_flat(77, 51)] * 2, codec="ffv1", pixels="yuv444p", options={}
+    )
     with VideoReader(path) as reader:
         assert next(iter(reader)).array.shape == (51, 77, 3)
 
@@ -156,7 +178,10 @@ def test_a_clip_cut_short_says_how_much_is_there(tmp_path):
         writer.write(frame)
     whole = writer.commit().read_bytes()
     (tmp_path / "clip.mp4").write_bytes(whole[: len(whole) // 2])
-    with VideoReader(tmp_path / "clip.mp4") as reader, pytest.raises(BadInputError, match=r"cut short|damaged"):
+    with (
+        VideoReader(tmp_path / "clip.mp4") as reader,
+        pytest.raises(BadInputError, match=r"cut short|damaged"),
+    ):
         list(reader)
 
 
@@ -181,7 +206,9 @@ def test_a_seek_leaves_out_only_what_comes_before_its_keyframe(tmp_path, suffix)
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_a_clip_cut_short_is_told_after_a_seek_too(tmp_path, suffix):
     path = tmp_path / f"long{suffix}"
-    with av.open(str(path), "w", options={"movflags": "+faststart"} if suffix == ".mp4" else {}) as container:
+    with av.open(
+        str(path), "w", options={"movflags": "+faststart"} if suffix == ".mp4" else {}
+    ) as container:
         stream = container.add_stream("libx264", rate=8, options={"g": "5"})
         stream.height, stream.width = 64, 96
         for array in _numbered(60):
@@ -203,13 +230,24 @@ def test_a_seek_beyond_the_end_shows_nothing_that_late_and_is_no_error(tmp_path,
 @pytest.mark.parametrize("number", [175, 190])
 def test_a_seek_into_an_intra_refresh_shows_no_frame_that_lacks_those_before(tmp_path, number):
     path = tmp_path / "refresh.mp4"
-    options = ["-preset", "veryfast", "-g", "50", "-x264-params", "intra-refresh=1", "-pix_fmt", "yuv420p"]
+    options = [
+        "-preset",
+        "veryfast",
+        "-g",
+        "50",
+        "-x264-params",
+        "intra-refresh=1",
+        "-pix_fmt",
+        "yuv420p",
+    ]
     _ffmpeg("-f", "lavfi", "-i", "testsrc2=s=160x96:r=25:d=9", "-c:v", "libx264", *options, path)
     with VideoReader(path) as reader:
         wanted = list(reader)[number]
     with VideoReader(path) as reader:
         reader.seek(float(wanted.pts * reader.info.time_base))
-        assert np.array_equal(next(frame.array for frame in reader if frame.pts >= wanted.pts), wanted.array)
+        assert np.array_equal(
+            next(frame.array for frame in reader if frame.pts >= wanted.pts), wanted.array
+        )
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -218,7 +256,11 @@ def test_a_last_frame_that_stays_is_not_taken_for_a_cut(tmp_path, suffix, start)
     with av.open(str(tmp_path / f"stays{suffix}"), "w") as container:
         stream = container.add_stream("libx264", rate=8, options={"g": "5", "bf": "0"})
         stream.height, stream.width = 64, 96
-        packets = [p for a in _numbered(40) for p in stream.encode(av.VideoFrame.from_ndarray(a, format="rgb24"))]
+        packets = [
+            p
+            for a in _numbered(40)
+            for p in stream.encode(av.VideoFrame.from_ndarray(a, format="rgb24"))
+        ]
         packets += stream.encode(None)
         packets[-1].duration = round(6 / packets[-1].time_base)
         container.mux(packets)

@@ -30,7 +30,9 @@ def _grain() -> np.ndarray:
 def _text() -> np.ndarray:
     image = Image.new("L", Y.shape[::-1], 235)
     for line in range(4, Y.shape[0], 14):
-        ImageDraw.Draw(image).text((3, line), "The quick brown fox jumps over 0123 dogs " * 3, fill=20)
+        ImageDraw.Draw(image).text(
+            (3, line), "The quick brown fox jumps over 0123 dogs " * 3, fill=20
+        )
     return np.asarray(image).astype(float)
 
 
@@ -74,8 +76,8 @@ def _scan(frames) -> Scan:
 @pytest.mark.parametrize(("contrast", "noise"), [(1.0, 0.0), (3.0, 0.0), (0.4, 1.0), (1.0, 4.0)])
 @pytest.mark.parametrize(
     ("name", "move"),
-    [("grain", (3, 0)), ("grain", (2, 1.3)), ("blobs", (3, 2)), ("squares", (3, 0)), ("edges", (3, 0)),
-     ("edges", (0, 3))],
+    [("grain", (3, 0)), ("grain", (2, 1.3)), ("blobs", (3, 2)), ("squares", (3, 0)),
+     ("edges", (3, 0)), ("edges", (0, 3))],
 )  # fmt: skip
 def test_fields_are_found_whatever_their_contrast(name, move, first, contrast, noise):
     assert _scan(_frames(PICTURES[name], move, first, contrast, noise)) == Scan(True, first, True)
@@ -97,7 +99,9 @@ def test_flicker_and_what_stands_still_are_whole():
     light = [np.clip(frame + 40 * (number % 2), 0, 255) for number, frame in enumerate(still)]
     assert _scan(light) == Scan()
     random = np.random.default_rng(4)
-    assert _scan([random.integers(0, 256, still[0].shape).astype(np.int16) for _ in still]) == Scan()
+    assert (
+        _scan([random.integers(0, 256, still[0].shape).astype(np.int16) for _ in still]) == Scan()
+    )
 
 
 def test_a_pattern_that_moved_onto_itself_says_nothing():

@@ -36,9 +36,11 @@ def test_a_part_that_begins_between_two_frames_begins_with_the_second():
     assert moved_timecode("10:00:00:00", Fraction(25), 0.5) == "10:00:00:13"
 
 
-@given(st.sampled_from([Fraction(25), NTSC, FAST, Fraction(24)]), st.integers(0, 10**6), st.integers(0, 10**6),
-       st.sampled_from(":;"))  # fmt: skip
+@given(st.sampled_from([Fraction(25), NTSC, FAST, Fraction(24)]), st.integers(0, 10**6),
+       st.integers(0, 10**6), st.sampled_from(":;"))  # fmt: skip
 def test_two_moves_are_one(rate, first, second, mark):
     code = f"01:00:00{mark}00"
-    after = moved_timecode(moved_timecode(code, rate, float(first / rate)), rate, float(second / rate))
+    after = moved_timecode(
+        moved_timecode(code, rate, float(first / rate)), rate, float(second / rate)
+    )
     assert after == moved_timecode(code, rate, float((first + second) / rate))

@@ -10,7 +10,8 @@ from src.media.timeline import Seen, _line
 
 
 def _part(track: int, pos: int, begin: int, count: int = 5) -> list[Seen]:
-    return [Seen(track, pos + 10 * n, Fraction(begin + n), Fraction(begin + n), Fraction(begin + n + 1))
+    return [Seen(track, pos + 10 * n, Fraction(begin + n), Fraction(begin + n),
+                 Fraction(begin + n + 1))
             for n in range(count)]  # fmt: skip
 
 
@@ -20,7 +21,9 @@ def test_a_clock_that_runs_on_is_left_alone():
 
 @pytest.mark.parametrize("second", [3, 100, 0, 95_000])
 def test_what_follows_a_jump_begins_where_the_part_before_ended(second):
-    """The sound of each part begins one second before its picture, and both are moved by the same."""
+    """The sound of each part begins one second before its picture,
+    and both are moved by the same.
+    """
     packets = _part(0, 5, 10) + _part(1, 0, 9) + _part(0, 1005, second) + _part(1, 1000, second - 1)
     line = _line(packets)
     assert line.starts == [1000]
@@ -34,9 +37,9 @@ def test_each_joint_counts_once():
 
 
 def _make(ffmpeg, path, offset=0, seconds=1):
-    ffmpeg("-f", "lavfi", "-i", f"testsrc2=size=64x48:rate=25:duration={seconds}", "-f", "lavfi", "-i",
-           f"sine=440:duration={seconds}", "-c:v", "mpeg2video", "-pix_fmt", "yuv420p", "-bf", 0, "-c:a", "aac",
-           "-output_ts_offset", offset, path)  # fmt: skip
+    ffmpeg("-f", "lavfi", "-i", f"testsrc2=size=64x48:rate=25:duration={seconds}", "-f", "lavfi",
+           "-i", f"sine=440:duration={seconds}", "-c:v", "mpeg2video", "-pix_fmt", "yuv420p", "-bf",
+           0, "-c:a", "aac", "-output_ts_offset", offset, path)  # fmt: skip
 
 
 def _times(path) -> list[float]:
@@ -69,14 +72,15 @@ def test_a_clock_that_begins_late_or_wraps_begins_at_nought(tmp_path, ffmpeg, of
 
 
 def test_a_rate_that_no_camera_has_is_guessed(tmp_path, ffmpeg):
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=720x576:rate=25:duration=0.1", "-c:v", "dvvideo", "-pix_fmt", "yuv420p",
-           tmp_path / "a.dv")  # fmt: skip
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=720x576:rate=25:duration=0.1", "-c:v", "dvvideo",
+           "-pix_fmt", "yuv420p", tmp_path / "a.dv")  # fmt: skip
     with VideoReader(tmp_path / "a.dv") as reader:
         assert reader.info.rate == 25
 
 
 def test_frames_that_a_recorder_dropped_are_not_missed(tmp_path, ffmpeg):
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=2", "-vf", "select='not(between(n,5,30))'",
-           "-fps_mode", "passthrough", "-c:v", "mpeg4", tmp_path / "a.avi")  # fmt: skip
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=2", "-vf",
+           "select='not(between(n,5,30))'", "-fps_mode", "passthrough", "-c:v", "mpeg4",
+           tmp_path / "a.avi")  # fmt: skip
     times = _times(tmp_path / "a.avi")
     assert len(times) == 24 and times[-1] == pytest.approx(49 / 25)

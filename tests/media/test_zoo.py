@@ -153,8 +153,8 @@ def test_all_are_scored_or_told_why_not(zoo, each):
 
 
 def test_training_looks_at_all_of_them(zoo, tmp_path, tiny_folder):
-    entries = [{"id": str(number), "video_path": str(path), "prompt": "a test card", "source": "made here",
-                "licence": "CC0-1.0", "rights": "none", "split": "train"}
+    entries = [{"id": str(number), "video_path": str(path), "prompt": "a test card",
+                "source": "made here", "licence": "CC0-1.0", "rights": "none", "split": "train"}
                for number, path in enumerate(zoo.values())]  # fmt: skip
     (tmp_path / "metadata.json").write_text(json.dumps(entries), "utf-8")
     found = look(tmp_path / "metadata.json", tiny_folder, tmp_path / "out", frames=(1,))

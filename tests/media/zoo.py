@@ -45,24 +45,29 @@ LATE = ("-output_ts_offset", "50000")
 def _plain() -> list[Case]:
     """Containers x codecs, each as its maker would write it."""
     pairs = {
-        "mp4": ("libx264", "mpeg4", "mjpeg", "libvpx-vp9"), "mov": ("libx264", "png", "qtrle", "mjpeg", "prores_ks"),
-        "mkv": ("ffv1", "huffyuv", "utvideo", "libvpx", "libtheora", "rawvideo", "snow"), "webm": ("libvpx",),
-        "avi": ("mpeg4", "mjpeg", "msmpeg4", "huffyuv", "cinepak"), "flv": ("flv", "libx264"), "wmv": ("wmv2",),
-        "ts": ("libx264", "mpeg2video"), "m2ts": ("libx264",), "MTS": ("libx264",), "mpg": ("mpeg1video", "mpeg2video"),
-        "vob": ("mpeg2video",), "ogv": ("libtheora",), "3gp": ("mpeg4",), "mxf": ("mpeg2video",), "nut": ("mpeg4",),
-        "m4v": ("mpeg4",), "h264": ("libx264",), "m2v": ("mpeg2video",), "y4m": ("wrapped_avframe",), "asf": ("msmpeg4",),
-        "gif": ("gif",), "apng": ("apng",), "ivf": ("libvpx",), "mjpeg": ("mjpeg",), "swf": ("flv",), "wtv": ("mpeg2video",),
+        "mp4": ("libx264", "mpeg4", "mjpeg", "libvpx-vp9"),
+        "mov": ("libx264", "png", "qtrle", "mjpeg", "prores_ks"),
+        "mkv": ("ffv1", "huffyuv", "utvideo", "libvpx", "libtheora", "rawvideo", "snow"),
+        "webm": ("libvpx",), "avi": ("mpeg4", "mjpeg", "msmpeg4", "huffyuv", "cinepak"),
+        "flv": ("flv", "libx264"), "wmv": ("wmv2",), "ts": ("libx264", "mpeg2video"),
+        "m2ts": ("libx264",), "MTS": ("libx264",), "mpg": ("mpeg1video", "mpeg2video"),
+        "vob": ("mpeg2video",), "ogv": ("libtheora",), "3gp": ("mpeg4",), "mxf": ("mpeg2video",),
+        "nut": ("mpeg4",), "m4v": ("mpeg4",), "h264": ("libx264",), "m2v": ("mpeg2video",),
+        "y4m": ("wrapped_avframe",), "asf": ("msmpeg4",), "gif": ("gif",), "apng": ("apng",),
+        "ivf": ("libvpx",), "mjpeg": ("mjpeg",), "swf": ("flv",), "wtv": ("mpeg2video",),
         "f4v": ("libx264",), "rm": ("rv20",),
     }  # fmt: skip
     return [_one(suffix, codec) for suffix, codecs in pairs.items() for codec in codecs]
 
 
 def _one(suffix: str, codec: str) -> Case:
-    sounds = {"mp4": "aac", "mov": "pcm_s16le", "mkv": "flac", "webm": "libopus", "avi": "mp3", "flv": "mp3", "wmv": "wmav2",
-              "ts": "ac3", "m2ts": "ac3", "MTS": "ac3", "mpg": "mp2", "vob": "ac3", "ogv": "libvorbis", "3gp": "aac",
-              "mxf": "pcm_s16le", "nut": "pcm_s16le", "asf": "wmav2", "f4v": "aac", "wtv": "mp2"}  # fmt: skip
-    layouts = {"png": "rgb24", "qtrle": "rgb24", "gif": "rgb8", "apng": "rgb24", "prores_ks": "yuv422p10le",
-               "mjpeg": "yuvj420p", "huffyuv": "yuv422p", "cinepak": "rgb24", "rawvideo": "yuv420p"}  # fmt: skip
+    sounds = {"mp4": "aac", "mov": "pcm_s16le", "mkv": "flac", "webm": "libopus", "avi": "mp3",
+              "flv": "mp3", "wmv": "wmav2", "ts": "ac3", "m2ts": "ac3", "MTS": "ac3", "mpg": "mp2",
+              "vob": "ac3", "ogv": "libvorbis", "3gp": "aac", "mxf": "pcm_s16le",
+              "nut": "pcm_s16le", "asf": "wmav2", "f4v": "aac", "wtv": "mp2"}  # fmt: skip
+    layouts = {"png": "rgb24", "qtrle": "rgb24", "gif": "rgb8", "apng": "rgb24",
+               "prores_ks": "yuv422p10le", "mjpeg": "yuvj420p", "huffyuv": "yuv422p",
+               "cinepak": "rgb24", "rawvideo": "yuv420p"}  # fmt: skip
     options = (
         "-pix_fmt",
         layouts.get(codec, "yuv420p"),
@@ -81,31 +86,43 @@ def _flagged() -> list[Case]:
     weave = "tinterlace=interleave_top"
     return [
         Case("tff.mpg", "mpeg2video", "mp2", (*YUV, *WOVEN), weave, rate=50, fields=True),
-        Case("tff.MTS", "libx264", "ac3", (*X264, "-flags", "+ilme+ildct"), weave, rate=50, fields=True),
-        Case("bff.mkv", "libx264", None, (*X264, "-x264-params", "bff=1"), "tinterlace=interleave_bottom", rate=50,
+        Case("tff.MTS", "libx264", "ac3", (*X264, "-flags", "+ilme+ildct"), weave, rate=50,
              fields=True),
-        Case("pal.dv", "dvvideo", "pcm_s16le", ("-pix_fmt", "yuv420p", "-ar", 48000, "-ac", 2), size="720x576",
-             fields=True, frames=2),
+        Case("bff.mkv", "libx264", None, (*X264, "-x264-params", "bff=1"),
+             "tinterlace=interleave_bottom", rate=50, fields=True),
+        Case("pal.dv", "dvvideo", "pcm_s16le", ("-pix_fmt", "yuv420p", "-ar", 48000, "-ac", 2),
+             size="720x576", fields=True, frames=2),
         Case("late.ts", "libx264", "aac", (*X264, *LATE)),
         Case("film.mov", "libx264", None, X264, rate="24000/1001"),
-        Case("vfr.mkv", "libx264", None, (*X264, "-fps_mode", "passthrough"), "setpts='PTS+mod(N,3)*0.01/TB'"),
-        Case("dropped.avi", "mpeg4", None, (*YUV, "-fps_mode", "passthrough"), "select='not(between(n,1,2))'", frames=3),
+        Case("vfr.mkv", "libx264", None, (*X264, "-fps_mode", "passthrough"),
+             "setpts='PTS+mod(N,3)*0.01/TB'"),
+        Case("dropped.avi", "mpeg4", None, (*YUV, "-fps_mode", "passthrough"),
+             "select='not(between(n,1,2))'", frames=3),
         Case("reordered.mp4", "libx264", "aac", (*YUV, "-bf", 3)),
         Case("one.mp4", "libx264", None, X264, frames=1),
-        Case("hlg.mp4", "libx265", None, ("-preset", "ultrafast", "-x265-params", "log-level=error"), hlg,
-             tags={"transfer": "arib-std-b67", "primaries": "bt2020", "matrix": "bt2020nc", "bit_depth": 10}),
-        Case("pq.mkv", "libx264", None, ("-preset", "ultrafast"), pq, tags={"transfer": "smpte2084", "bit_depth": 10}),
-        Case("full.mp4", "libx264", None, X264, "scale=out_range=pc,setparams=range=pc", tags={"full_range": True}),
-        Case("bt709.mp4", "libx264", None, X264, "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709",
+        Case("hlg.mp4", "libx265", None, ("-preset", "ultrafast", "-x265-params",
+                                          "log-level=error"), hlg,
+             tags={"transfer": "arib-std-b67", "primaries": "bt2020", "matrix": "bt2020nc",
+                   "bit_depth": 10}),
+        Case("pq.mkv", "libx264", None, ("-preset", "ultrafast"), pq,
+             tags={"transfer": "smpte2084", "bit_depth": 10}),
+        Case("full.mp4", "libx264", None, X264, "scale=out_range=pc,setparams=range=pc",
+             tags={"full_range": True}),
+        Case("bt709.mp4", "libx264", None, X264,
+             "setparams=color_primaries=bt709:color_trc=bt709:colorspace=bt709",
              tags={"primaries": "bt709", "transfer": "bt709", "matrix": "bt709"}),
         Case("wide.mp4", "libx264", None, X264, "setsar=16/11"),
-        Case("444.mkv", "libx264", None, ("-preset", "ultrafast", "-pix_fmt", "yuv444p"), tags={"chroma": "444"}),
+        Case("444.mkv", "libx264", None, ("-preset", "ultrafast", "-pix_fmt", "yuv444p"),
+             tags={"chroma": "444"}),
         Case("422-10.mov", "libx264", None, ("-preset", "ultrafast", "-pix_fmt", "yuv422p10le"),
              tags={"chroma": "422", "bit_depth": 10}),
         Case("grey.mkv", "ffv1", None, ("-pix_fmt", "gray")),
-        Case("clear.mov", "prores_ks", None, ("-pix_fmt", "yuva444p10le", "-profile:v", "4444"), tags={"alpha": True}),
-        Case("clear.webm", "libvpx-vp9", None, ("-pix_fmt", "yuva420p", "-auto-alt-ref", 0, "-cpu-used", 8)),
-        Case("topleft.mp4", "libx264", None, (*X264, "-x264-params", "chromaloc=2"), tags={"chroma_location": "topleft"}),
+        Case("clear.mov", "prores_ks", None, ("-pix_fmt", "yuva444p10le", "-profile:v", "4444"),
+             tags={"alpha": True}),
+        Case("clear.webm", "libvpx-vp9", None,
+             ("-pix_fmt", "yuva420p", "-auto-alt-ref", 0, "-cpu-used", 8)),
+        Case("topleft.mp4", "libx264", None, (*X264, "-x264-params", "chromaloc=2"),
+             tags={"chroma_location": "topleft"}),
         Case("odd.mkv", "ffv1", None, ("-pix_fmt", "yuv444p"), "crop=47:33:exact=1"),
         Case("counted.mov", "libx264", None, (*X264, "-timecode", "10:00:00:00")),
     ]  # fmt: skip
@@ -128,9 +145,11 @@ def build(case: Case, folder: Path) -> Path | None:
         if case.sound
         else []
     )
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", source, *sound,
-               "-vf", f"trim=end_frame={count * woven},{case.filters}", "-c:v", case.codec, *case.options, *coded,
-               *(["-strict", "-2"] if case.sound == "libvorbis" else []), f"file:{path}"]  # fmt: skip
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin", "-y", "-f", "lavfi",
+               "-i", source, *sound, "-vf", f"trim=end_frame={count * woven},{case.filters}",
+               "-c:v", case.codec, *case.options, *coded,
+               *(["-strict", "-2"] if case.sound == "libvorbis" else []),
+               f"file:{path}"]  # fmt: skip
     done = subprocess.run(list(map(str, command)), capture_output=True, timeout=60, text=True)
     if done.returncode:
         path.unlink(missing_ok=True)

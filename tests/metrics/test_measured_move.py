@@ -23,7 +23,10 @@ def test_names_every_move(name):
 
 
 def test_amounts_follow_speed():
-    amounts = [measure(_clip("pan left", speed).frames()).amount("pan left") for speed in ("slow", "medium", "fast")]
+    amounts = [
+        measure(_clip("pan left", speed).frames()).amount("pan left")
+        for speed in ("slow", "medium", "fast")
+    ]
     assert amounts == sorted(amounts)
     assert amounts[1] == pytest.approx(0.22 * WIDTH / 48, rel=0.15)
 

@@ -13,7 +13,9 @@ def picture():
 
 
 def test_a_slope_is_as_sharp_as_it_is_steep():
-    slope = np.repeat((3 * np.arange(40, dtype=np.uint8))[None, :, None], 3, axis=2).repeat(20, axis=0)
+    slope = np.repeat((3 * np.arange(40, dtype=np.uint8))[None, :, None], 3, axis=2).repeat(
+        20, axis=0
+    )
     assert sharpness(slope) == pytest.approx(3.0)
     assert sharpness(np.full((9, 9, 3), 80, np.uint8)) == 0
 

@@ -65,7 +65,9 @@ def test_a_freeze_is_found_where_it_is(pictures):
 
 
 def test_a_cut_is_found_at_the_very_first_pair(pictures):
-    report = score_frames([_frames("static", pictures[::-1], 1)[0], *_frames("slow pan", pictures, 10)], SMALL)
+    report = score_frames(
+        [_frames("static", pictures[::-1], 1)[0], *_frames("slow pan", pictures, 10)], SMALL
+    )
     assert not report.accepted
     assert report.worst.frames == (0, 1)
 
@@ -198,7 +200,14 @@ def test_a_report_is_frozen_and_becomes_json(pictures):
     with pytest.raises(FrozenInstanceError):
         report.score = 1.0
     record = json.loads(json.dumps(report.to_dict()))
-    assert {"score", "accepted", "static", "version", "warping_error", "duplicate_fraction"} <= record.keys()
+    assert {
+        "score",
+        "accepted",
+        "static",
+        "version",
+        "warping_error",
+        "duplicate_fraction",
+    } <= record.keys()
     assert {"dynamic_degree", "flicker", "curve", "worst"} <= record.keys()
     assert record["worst"].keys() == {"frames", "cause"}
 
@@ -216,7 +225,8 @@ def test_an_interrupted_clip_leaves_no_thread(pictures):
 @pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (200, 30, 30)])
 def test_a_clip_of_one_flat_colour_is_never_accepted(colour):
     rng = np.random.default_rng(0)
-    frames = [np.clip(np.full((48, 64, 3), colour) + rng.integers(-2, 3, (48, 64, 3)), 0, 255).astype(np.uint8)
+    frames = [np.clip(np.full((48, 64, 3), colour) + rng.integers(-2, 3, (48, 64, 3)), 0,
+                      255).astype(np.uint8)
               for _ in range(4)]  # fmt: skip
     report = score_frames(frames, (64, 48))
     assert report.flat
@@ -241,7 +251,9 @@ def test_a_measure_that_is_no_number_is_no_score(monkeypatch):
 
     measure = temporal.measure_pairs
     monkeypatch.setattr(
-        temporal, "measure_pairs", lambda *a: [replace(one, noise=float("nan")) for one in measure(*a)]
+        temporal,
+        "measure_pairs",
+        lambda *a: [replace(one, noise=float("nan")) for one in measure(*a)],
     )
     with pytest.raises(NotFiniteError, match="noise of frames 0-1 is not finite"):
         score_frames([np.full((48, 64, 3), 9, np.uint8)] * 4, (64, 48))

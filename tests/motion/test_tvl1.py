@@ -64,7 +64,9 @@ def test_a_read_only_package_compiles_into_a_temporary_folder(tmp_path):
     package = _read_only_copy(tmp_path)
     try:
         code = "import src.motion.tvl1_kernel, os; print(os.environ['NUMBA_CACHE_DIR'])"
-        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
         assert "newsreel-numba" in done.stdout
     finally:
         package.chmod(stat.S_IRWXU)

@@ -23,7 +23,9 @@ def test_a_shifted_picture_comes_back_to_its_place():
 
 def test_colour_is_warped_like_grey():
     colour = np.repeat(_picture()[..., None], 3, axis=2)
-    assert np.array_equal(warp(colour, _constant(1.5, 0))[..., 1], warp(_picture(), _constant(1.5, 0)))
+    assert np.array_equal(
+        warp(colour, _constant(1.5, 0))[..., 1], warp(_picture(), _constant(1.5, 0))
+    )
 
 
 def test_opposite_flows_are_visible_where_the_target_is_inside():

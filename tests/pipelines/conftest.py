@@ -10,14 +10,22 @@ def make_plan():
     """A plan for the tiny model; keyword arguments replace fields."""
 
     def make(steps: int = 3, scale: float = 4.0, **fields) -> Plan:
-        session = {"model": "tiny", "source": "folder:tiny", "device": "cpu", "dtype": "float32", "offload": "none"}
+        session = {
+            "model": "tiny",
+            "source": "folder:tiny",
+            "device": "cpu",
+            "dtype": "float32",
+            "offload": "none",
+        }
         return Plan(
             **{
-                "mode": "optimized", "profile": "exact", "session": SessionKey(**session, vae="stock"),
-                "weights": {}, "image_sha256": "", "fit": "cover", "prompt": "pan left", "negative_prompt": "blurry",
+                "mode": "optimized", "profile": "exact",
+                "session": SessionKey(**session, vae="stock"), "weights": {}, "image_sha256": "",
+                "fit": "cover", "prompt": "pan left", "negative_prompt": "blurry",
                 "max_sequence_length": 32, "scheduler": "dpm", "timesteps": timesteps(steps),
-                "guidance": (scale,) * steps, "num_frames": 9, "fps": 8.0, "native": Size(width=64, height=48),
-                "delivered": Size(width=64, height=48), "upscaler": "lanczos", "seed": 3, "score": False,
+                "guidance": (scale,) * steps, "num_frames": 9, "fps": 8.0,
+                "native": Size(width=64, height=48), "delivered": Size(width=64, height=48),
+                "upscaler": "lanczos", "seed": 3, "score": False,
             } | fields
         )  # fmt: skip
 

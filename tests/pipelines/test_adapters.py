@@ -1,4 +1,6 @@
-"""Adapters from every trainer act alike, other files are refused, and taking them off leaves no trace."""
+"""Adapters from every trainer act alike, other files are refused, and taking them off leaves no
+trace.
+"""
 
 import json
 import re
@@ -19,14 +21,17 @@ from src.pipelines.locate import base_hash
 
 RANK, ALPHA = 4, 8.0
 MODULES = [
-    f"transformer_blocks.{block}.attn1.{name}" for block in (0, 1) for name in ("to_q", "to_k", "to_v", "to_out.0")
+    f"transformer_blocks.{block}.attn1.{name}"
+    for block in (0, 1)
+    for name in ("to_q", "to_k", "to_v", "to_out.0")
 ]
 
 
 def weights(seed=0, rank=RANK, width=32):
     generator = torch.Generator().manual_seed(seed)
     return {
-        (module, side): torch.randn((rank, width) if side == "A" else (width, rank), generator=generator)
+        (module, side): torch.randn((rank, width) if side == "A" else (width, rank),
+                                    generator=generator)
         for module in MODULES for side in "AB"
     }  # fmt: skip
 
@@ -55,7 +60,10 @@ def write_peft(folder, seed=0):
 def write_kohya(folder, seed=0):
     folder.mkdir(parents=True)
     sides = {"A": "lora_down", "B": "lora_up"}
-    state = {f"lora_unet_{m.replace('.', '_')}.{sides[s]}.weight": w for (m, s), w in weights(seed).items()}
+    state = {
+        f"lora_unet_{m.replace('.', '_')}.{sides[s]}.weight": w
+        for (m, s), w in weights(seed).items()
+    }
     state |= {f"lora_unet_{m.replace('.', '_')}.alpha": torch.tensor(ALPHA) for m in MODULES}
     save_file(state, folder / "style.safetensors")
     return folder / "style.safetensors"
@@ -123,7 +131,9 @@ def test_a_swap_equals_a_fresh_load(run, tmp_path, tiny_folder, make_plan, pictu
     fresh = Session(make_plan().session, tiny_folder)
     fresh.adapters = (read_adapter(str(second), tiny_folder),)
     plan = make_plan(steps=2, adapters=(fresh.adapters[0].reference,))
-    assert np.array_equal(swapped, np.stack(list(fresh.run(plan, picture, Stopwatch(), ignore, CancelToken()))))
+    assert np.array_equal(
+        swapped, np.stack(list(fresh.run(plan, picture, Stopwatch(), ignore, CancelToken())))
+    )
 
 
 def test_the_base_hash_in_the_header_must_match(run, tmp_path, tiny_folder):
@@ -139,7 +149,8 @@ def test_files_that_would_change_nothing_or_do_harm_are_refused(tmp_path, tiny_f
     (tmp_path / "style.bin").write_bytes(b"x")
     (tmp_path / "words.safetensors").write_bytes(b"just words")
     for name, sentence in (
-        ("none.safetensors", "no LoRA weights"), ("style.bin", "not a .safetensors"), ("words.safetensors", "not a safetensors file"),
+        ("none.safetensors", "no LoRA weights"), ("style.bin", "not a .safetensors"),
+        ("words.safetensors", "not a safetensors file"),
     ):  # fmt: skip
         with pytest.raises(BadInputError, match=sentence):
             read_adapter(str(tmp_path / name), tiny_folder)
@@ -152,11 +163,15 @@ def test_files_that_would_change_nothing_or_do_harm_are_refused(tmp_path, tiny_f
 def test_an_adapter_of_another_shape_or_model_is_refused(run, tmp_path):
     base = run()
     save_file(
-        {f"transformer.{MODULES[0]}.lora_{s}.weight": torch.ones(4, 4) for s in "AB"}, tmp_path / "small.safetensors"
+        {f"transformer.{MODULES[0]}.lora_{s}.weight": torch.ones(4, 4) for s in "AB"},
+        tmp_path / "small.safetensors",
     )
     with pytest.raises(BadInputError, match="another base"):
         run(tmp_path / "small.safetensors")
-    save_file({"transformer.down_blocks.0.to_q.lora_A.weight": torch.zeros(4, 32)}, tmp_path / "unet.safetensors")
+    save_file(
+        {"transformer.down_blocks.0.to_q.lora_A.weight": torch.zeros(4, 32)},
+        tmp_path / "unet.safetensors",
+    )
     with pytest.raises(BadInputError, match="no module 'down_blocks.0.to_q'"):
         run(tmp_path / "unet.safetensors")
     assert np.array_equal(run(), base)
@@ -197,13 +212,19 @@ def sat_keys():
         block, name = module.split(".")[1], module.split("attn1.")[1]
         part = "dense" if name == "to_out.0" else "query_key_value"
         index = {"to_q": 0, "to_k": 1, "to_v": 2, "to_out.0": 0}[name]
-        key = f"model.diffusion_model.transformer.layers.{block}.attention.{part}.matrix_{side}.{index}"
+        layer = f"model.diffusion_model.transformer.layers.{block}"
+        key = f"{layer}.attention.{part}.matrix_{side}.{index}"
         state[key] = weight * (ALPHA if side == "B" else 1)
     return state
 
 
 def old_processor_keys():
-    names = {"to_q": "to_q_lora", "to_k": "to_k_lora", "to_v": "to_v_lora", "to_out.0": "to_out_lora"}
+    names = {
+        "to_q": "to_q_lora",
+        "to_k": "to_k_lora",
+        "to_v": "to_v_lora",
+        "to_out.0": "to_out_lora",
+    }
     state = {}
     for (module, side), weight in weights().items():
         at, name = module.split(".attn1.")
@@ -222,10 +243,11 @@ FORMS = {
     "kohya_two_underscores": {"name": flat("lora_unet__"), "sides": KOHYA, "alpha": ".alpha"},
     "comfy": {"name": lambda m: f"diffusion_model.{m}", "sides": DOTTED, "alpha": ".alpha"},
     "musubi": {"name": lambda m: f"diffusion_model.{m}", "sides": KOHYA, "alpha": ".lora_alpha"},
-    "old_diffusers": {"name": lambda m: f"transformer.{m}", "sides": (".lora.down.weight", ".lora.up.weight"),
-                      "alpha": ".lora.alpha"},
+    "old_diffusers": {"name": lambda m: f"transformer.{m}",
+                      "sides": (".lora.down.weight", ".lora.up.weight"), "alpha": ".lora.alpha"},
     "peft_default": {"name": lambda m: f"base_model.model.{m}",
-                     "sides": (".lora_A.default.weight", ".lora_B.default.weight"), "alpha": ".alpha"},
+                     "sides": (".lora_A.default.weight", ".lora_B.default.weight"),
+                     "alpha": ".alpha"},
 }  # fmt: skip
 
 
@@ -247,15 +269,23 @@ def test_alpha_in_the_header_and_by_pattern(run, tmp_path):
     reference = run(write_diffusers(tmp_path / "reference"))
     assert close(run(tmp_path / "a.safetensors"), reference)
     folder = write_peft(tmp_path / "peft")
-    config = {"r": RANK, "lora_alpha": 99, "alpha_pattern": {"to_q": ALPHA, "to_k": ALPHA, "to_v": ALPHA, "attn1.to_out.0": ALPHA}}
+    config = {
+        "r": RANK,
+        "lora_alpha": 99,
+        "alpha_pattern": {"to_q": ALPHA, "to_k": ALPHA, "to_v": ALPHA, "attn1.to_out.0": ALPHA},
+    }
     (folder / "adapter_config.json").write_text(json.dumps(config))
     assert close(run(folder), reference)
-    (folder / "adapter_config.json").write_text(json.dumps({"lora_alpha": ALPHA, "alpha_pattern": None}))
+    (folder / "adapter_config.json").write_text(
+        json.dumps({"lora_alpha": ALPHA, "alpha_pattern": None})
+    )
     assert close(run(folder), reference)
 
 
 def test_fp8_is_upcast_before_alpha(run, tmp_path):
-    small = {key: (value / 4).to(torch.float8_e4m3fn) for key, value in spelled(FORMS["comfy"]).items()}
+    small = {
+        key: (value / 4).to(torch.float8_e4m3fn) for key, value in spelled(FORMS["comfy"]).items()
+    }
     wide = {key: value.float() for key, value in small.items()}
     alphas = {f"diffusion_model.{m}.alpha": torch.tensor(3.0) for m in MODULES}
     save_file(small | alphas, tmp_path / "fp8.safetensors")
@@ -276,15 +306,25 @@ def spoiled(change):
         "zero B": lambda: [value.zero_() for key, value in state.items() if "lora_B" in key],
         "only A": lambda: [state.pop(key) for key in list(state) if "lora_B" in key],
         "ranks": lambda: state.update({f"{first}.lora_A.weight": torch.ones(3, 32)}),
-        "twice": lambda: state.update({f"transformer.{MODULES[0]}.lora_A.weight": torch.ones(4, 32)}),
+        "twice": lambda: state.update(
+            {f"transformer.{MODULES[0]}.lora_A.weight": torch.ones(4, 32)}
+        ),
         "dora": lambda: state.update({f"{first}.dora_scale": torch.ones(32)}),
         "lokr": lambda: state.update({f"{first}.lokr_w1": torch.ones(2, 2)}),
-        "text": lambda: state.update({"lora_te1_text_model_layers_0.lora_down.weight": torch.ones(2, 2)}),
+        "text": lambda: state.update(
+            {"lora_te1_text_model_layers_0.lora_down.weight": torch.ones(2, 2)}
+        ),
         "bias": lambda: state.update({f"{first}.lora_B.bias": torch.ones(32)}),
-        "integers": lambda: state.update({f"{first}.lora_A.weight": torch.ones(4, 32, dtype=torch.int8)}),
-        "alpha 0": lambda: state.update({f"diffusion_model.{m}.alpha": torch.tensor(0.0) for m in MODULES}),
+        "integers": lambda: state.update(
+            {f"{first}.lora_A.weight": torch.ones(4, 32, dtype=torch.int8)}
+        ),
+        "alpha 0": lambda: state.update(
+            {f"diffusion_model.{m}.alpha": torch.tensor(0.0) for m in MODULES}
+        ),
         "alpha nan": lambda: state.update({f"{first}.alpha": torch.tensor(torch.nan)}),
-        "wan": lambda: state.update({"diffusion_model.blocks.0.self_attn.q.lora_A.weight": torch.ones(4, 32)}),
+        "wan": lambda: state.update(
+            {"diffusion_model.blocks.0.self_attn.q.lora_A.weight": torch.ones(4, 32)}
+        ),
     }[change]()
     return state
 
@@ -292,10 +332,12 @@ def spoiled(change):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ("nan", r"to_q\.lora_A\.weight holds numbers that are not finite"), ("zero B", "would change nothing"),
-        ("only A", r"lora_A\.weight has no lora_B"), ("ranks", "rank 3 .*rank 4"), ("twice", "are for one weight"),
-        ("dora", "dora_scale tells DoRA"), ("lokr", "lokr_w1 tells LoKr"), ("text", "lora_te1.*text encoder"),
-        ("bias", r"lora_B\.bias is not a LoRA weight"), ("integers", "is I8"), ("alpha 0", "would change nothing"),
+        ("nan", r"to_q\.lora_A\.weight holds numbers that are not finite"),
+        ("zero B", "would change nothing"), ("only A", r"lora_A\.weight has no lora_B"),
+        ("ranks", "rank 3 .*rank 4"), ("twice", "are for one weight"),
+        ("dora", "dora_scale tells DoRA"), ("lokr", "lokr_w1 tells LoKr"),
+        ("text", "lora_te1.*text encoder"), ("bias", r"lora_B\.bias is not a LoRA weight"),
+        ("integers", "is I8"), ("alpha 0", "would change nothing"),
         ("alpha nan", r"alpha holds numbers"), ("wan", r"blocks\.0\.self_attn\.q.*another base"),
     ],
 )  # fmt: skip
@@ -309,7 +351,11 @@ def test_a_file_cut_or_grown_is_said_with_its_bytes(tmp_path, tiny_folder):
     file = tmp_path / "a.safetensors"
     save_file(spelled(FORMS["comfy"]), file)
     whole = file.read_bytes()
-    for data, sentence in ((whole[:-1], "cut short"), (whole + b"x", "longer than"), (whole[:50], "not a safetensors")):
+    for data, sentence in (
+        (whole[:-1], "cut short"),
+        (whole + b"x", "longer than"),
+        (whole[:50], "not a safetensors"),
+    ):
         file.write_bytes(data)
         with pytest.raises(BadInputError, match=sentence):
             read_adapter(str(file), tiny_folder)
@@ -324,8 +370,9 @@ def test_weight_zero_is_refused(tmp_path, tiny_folder):
     ("config", "sentence"),
     [
         ("{", "not valid JSON"), ("[1]", "is a list"), ('{"lora_alpha": "x"}', "lora_alpha is 'x'"),
-        ('{"lora_alpha": 0}', "lora_alpha is 0"), ('{"use_dora": true}', "DoRA"), ('{"peft_type": "LOKR"}', "LOKR"),
-        ('{"alpha_pattern": [1]}', "alpha_pattern"), ('{"alpha_pattern": {"to_q": null}}', "to_q is None"),
+        ('{"lora_alpha": 0}', "lora_alpha is 0"), ('{"use_dora": true}', "DoRA"),
+        ('{"peft_type": "LOKR"}', "LOKR"), ('{"alpha_pattern": [1]}', "alpha_pattern"),
+        ('{"alpha_pattern": {"to_q": null}}', "to_q is None"),
     ],
 )  # fmt: skip
 def test_a_config_of_another_shape_is_a_sentence(tmp_path, tiny_folder, config, sentence):
@@ -337,7 +384,8 @@ def test_a_config_of_another_shape_is_a_sentence(tmp_path, tiny_folder, config, 
 
 JSONS = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 10**9) | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3), max_leaves=6,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner,
+                                                                max_size=3), max_leaves=6,
 )  # fmt: skip
 ENTRIES = st.fixed_dictionaries(
     {"dtype": st.sampled_from(["F32", "BF16", "F8_E4M3", "I64", "X"]) | JSONS,
@@ -345,12 +393,22 @@ ENTRIES = st.fixed_dictionaries(
      "data_offsets": st.tuples(st.integers(0, 64), st.integers(0, 64)) | JSONS},
 )  # fmt: skip
 KEYS = st.sampled_from(
-    [f"{NAME}.lora_A.weight", f"{NAME}.lora_B.weight", f"{NAME}.alpha", f"{NAME}.dora_scale", "__metadata__"]
+    [
+        f"{NAME}.lora_A.weight",
+        f"{NAME}.lora_B.weight",
+        f"{NAME}.alpha",
+        f"{NAME}.dora_scale",
+        "__metadata__",
+    ]
 ) | st.text(max_size=20)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(header=st.dictionaries(KEYS, ENTRIES | JSONS, max_size=4) | JSONS, body=st.binary(max_size=64))
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    header=st.dictionaries(KEYS, ENTRIES | JSONS, max_size=4) | JSONS, body=st.binary(max_size=64)
+)
 def test_no_header_is_a_traceback(tmp_path, tiny_folder, header, body):
     text = json.dumps(header).encode()
     (tmp_path / "a.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + body)

@@ -33,8 +33,8 @@ def pipeline(folder):
 def _generate(pipeline, prompt="pan left", seed=0, num_frames=9):
     photograph = Image.fromarray(np.full((TINY.height, TINY.width, 3), 120, np.uint8))
     return pipeline(
-        image=photograph, prompt=prompt, height=TINY.height, width=TINY.width, num_frames=num_frames,
-        num_inference_steps=2, generator=torch.Generator().manual_seed(seed),
+        image=photograph, prompt=prompt, height=TINY.height, width=TINY.width,
+        num_frames=num_frames, num_inference_steps=2, generator=torch.Generator().manual_seed(seed),
         max_sequence_length=TINY.text_length, output_type="np",
     ).frames[0]  # fmt: skip
 
@@ -81,7 +81,11 @@ def test_nano_sizes():
     def count(module):
         return sum(tensor.numel() for tensor in module.state_dict().values())
 
-    total = count(transformer(NANO)) + count(autoencoder(NANO)) + count(text_encoder(NANO, NANO.vocab_size))
+    total = (
+        count(transformer(NANO))
+        + count(autoencoder(NANO))
+        + count(text_encoder(NANO, NANO.vocab_size))
+    )
     assert 2 * total < 23_700_000
 
 

@@ -21,7 +21,9 @@ def session(tiny_folder, make_plan):
 
 
 def ours(session, plan, picture, listener=ignore, cancel=None):
-    return np.stack(list(session.run(plan, picture, Stopwatch(), listener, cancel or CancelToken())))
+    return np.stack(
+        list(session.run(plan, picture, Stopwatch(), listener, cancel or CancelToken()))
+    )
 
 
 def stock(session, plan, picture):
@@ -29,9 +31,10 @@ def stock(session, plan, picture):
     session._set_scheduler(plan)
     frames = pipe(
         image=Image.fromarray(picture), prompt=plan.prompt, negative_prompt=plan.negative_prompt,
-        num_frames=plan.num_frames, num_inference_steps=plan.num_inference_steps, guidance_scale=plan.guidance[0],
-        generator=torch.Generator().manual_seed(plan.seed), max_sequence_length=32, output_type="pil",
-        height=plan.native.height, width=plan.native.width,
+        num_frames=plan.num_frames, num_inference_steps=plan.num_inference_steps,
+        guidance_scale=plan.guidance[0], generator=torch.Generator().manual_seed(plan.seed),
+        max_sequence_length=32, output_type="pil", height=plan.native.height,
+        width=plan.native.width,
     ).frames[0]  # fmt: skip
     return np.stack([np.asarray(frame) for frame in frames])
 
@@ -53,7 +56,9 @@ def test_bit_equal_at_other_lengths(session, make_plan, picture, frames):
 
 def test_bit_equal_in_bfloat16(tiny_folder, make_plan, picture):
     plan = make_plan()
-    plan = plan.model_copy(update={"session": plan.session.model_copy(update={"dtype": "bfloat16"})})
+    plan = plan.model_copy(
+        update={"session": plan.session.model_copy(update={"dtype": "bfloat16"})}
+    )
     session = Session(plan.session, tiny_folder)
     assert np.array_equal(ours(session, plan, picture), stock(session, plan, picture))
 
@@ -81,7 +86,10 @@ def test_bit_equal_in_the_form_of_the_embedded_model(tmp_path_factory, make_plan
 
 
 def test_the_seed_decides(session, make_plan, picture):
-    first, again = ours(session, make_plan(seed=1), picture), ours(session, make_plan(seed=1), picture)
+    first, again = (
+        ours(session, make_plan(seed=1), picture),
+        ours(session, make_plan(seed=1), picture),
+    )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, ours(session, make_plan(seed=2), picture))
 
@@ -91,7 +99,8 @@ def test_unguided_steps_skip_the_unconditional_branch(session, make_plan, pictur
     forward = session.load().transformer.forward
     monkeypatch.setattr(
         session.load().transformer, "forward",
-        lambda *args, **kwargs: (sizes.append(kwargs["hidden_states"].shape[0]), forward(*args, **kwargs))[1],
+        lambda *args, **kwargs: (sizes.append(kwargs["hidden_states"].shape[0]),
+                                 forward(*args, **kwargs))[1],
     )  # fmt: skip
     ours(session, make_plan(guidance=(4.0, 1.0, 4.0)), picture)
     assert sizes == [2, 1, 2]
@@ -100,7 +109,9 @@ def test_unguided_steps_skip_the_unconditional_branch(session, make_plan, pictur
 def test_progress_covers_every_step_and_piece(session, make_plan, picture):
     reports = []
     ours(session, make_plan(steps=3, num_frames=17), picture, reports.append)
-    assert [r for r in reports if r.stage == "denoise"] == [Progress("denoise", n, 3) for n in (1, 2, 3)]
+    assert [r for r in reports if r.stage == "denoise"] == [
+        Progress("denoise", n, 3) for n in (1, 2, 3)
+    ]
     assert [r.done for r in reports if r.stage == "decode"] == [1, 2]
 
 
@@ -124,7 +135,11 @@ def test_cancel_stops_at_once_and_leaves_no_trace(session, make_plan, picture, s
 
 def test_preview_sees_the_estimate_of_the_clean_latents(session, make_plan, picture):
     seen = []
-    list(session.run(make_plan(), picture, Stopwatch(), ignore, CancelToken(), lambda *a: seen.append(a)))
+    list(
+        session.run(
+            make_plan(), picture, Stopwatch(), ignore, CancelToken(), lambda *a: seen.append(a)
+        )
+    )
     assert [step for step, _ in seen] == [0, 1, 2]
     assert all(x0.shape == (1, 3, 4, 6, 8) for _, x0 in seen)
 
@@ -136,14 +151,22 @@ def together(session, plans, picture):
 
 
 def test_clips_of_one_forward_are_those_made_alone_to_rounding(session, make_plan, picture):
-    plans = [make_plan(prompt=prompt, seed=seed) for seed, prompt in enumerate(["pan left", "push in", "static"])]
+    plans = [
+        make_plan(prompt=prompt, seed=seed)
+        for seed, prompt in enumerate(["pan left", "push in", "static"])
+    ]
     shared = [plan.model_copy(update={"prompts_per_forward": 3}) for plan in plans]
     for plan, made in zip(plans, together(session, shared, picture), strict=True):
         assert np.abs(made.astype(int) - ours(session, plan, picture)).max() <= 1
 
 
-def test_a_clip_alone_by_a_plan_of_a_shared_forward_has_the_bits_of_the_one_in_company(session, make_plan, picture):
-    plans = [make_plan(prompt=prompt, seed=8, prompts_per_forward=3) for prompt in ("pan left", "push in", "static")]
+def test_a_clip_alone_by_a_plan_of_a_shared_forward_has_the_bits_of_the_one_in_company(
+    session, make_plan, picture
+):
+    plans = [
+        make_plan(prompt=prompt, seed=8, prompts_per_forward=3)
+        for prompt in ("pan left", "push in", "static")
+    ]
     in_company = together(session, plans, picture)
     session.unload()
     for plan, made in zip(plans, in_company, strict=True):

@@ -12,7 +12,9 @@ def frames(session, plan, picture):
     return np.stack(list(session.run(plan, picture, Stopwatch(), ignore, CancelToken())))
 
 
-def test_a_second_run_encodes_nothing_again_and_gives_the_same_frames(tiny_folder, make_plan, picture):
+def test_a_second_run_encodes_nothing_again_and_gives_the_same_frames(
+    tiny_folder, make_plan, picture
+):
     plan = make_plan(steps=2)
     plan = plan.model_copy(update={"session": plan.session.model_copy(update={"vae": "fast"})})
     session = Session(plan.session, tiny_folder)

@@ -1,4 +1,6 @@
-"""What is not a number is found in every kind of tensor, and the sentence names what likely did it."""
+"""What is not a number is found in every kind of tensor,
+and the sentence names what likely did it.
+"""
 
 import pytest
 import torch
@@ -7,7 +9,9 @@ from src.core.finite import first_not_finite, is_finite, likely_cause, not_finit
 from src.core.plan import Adapter
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e5m2])
+@pytest.mark.parametrize(
+    "dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e5m2]
+)
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_one_wrong_number_is_found(dtype, value):
     numbers = torch.ones(3, 5)

@@ -14,7 +14,8 @@ def folder(tiny_folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "part", ["text_encoder/model", "transformer/diffusion_pytorch_model", "vae/diffusion_pytorch_model"]
+    "part",
+    ["text_encoder/model", "transformer/diffusion_pytorch_model", "vae/diffusion_pytorch_model"],
 )
 def test_truncated_weights_are_one_sentence(folder, part):
     file = folder / f"{part}.safetensors"

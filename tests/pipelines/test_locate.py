@@ -10,7 +10,9 @@ from src.pipelines.models import find_model
 
 
 def test_missing_weights_name_the_command_and_the_bytes(cache):
-    with pytest.raises(MissingWeightsError, match=r"21\.6 GB.*hf download zai-org/CogVideoX-5b-I2V --revision a6f0"):
+    with pytest.raises(
+        MissingWeightsError, match=r"21\.6 GB.*hf download zai-org/CogVideoX-5b-I2V --revision a6f0"
+    ):
         locate(find_model("cogvideox-5b-i2v"))
 
 
@@ -28,7 +30,9 @@ def fill(cache, tiny_folder, name):
     store, spec = cache / f"models--{name.replace('/', '--')}", find_model("cogvideox-5b-i2v")
     folder = store / "snapshots" / spec.revision
     (store / "blobs").mkdir(parents=True)
-    for number, file in enumerate(sorted(path for path in tiny_folder.rglob("*") if path.is_file())):
+    for number, file in enumerate(
+        sorted(path for path in tiny_folder.rglob("*") if path.is_file())
+    ):
         link = folder / file.relative_to(tiny_folder)
         link.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, store / "blobs" / f"{number:064x}")
@@ -43,7 +47,9 @@ def test_a_snapshot_in_the_hub_cache_is_found_under_each_of_its_names(cache, tin
     assert locate(find_model("cogvideox-5b-i2v")) == folder
 
 
-@pytest.mark.parametrize("lost", ["vae/diffusion_pytorch_model.safetensors", "model_index.json", "transformer"])
+@pytest.mark.parametrize(
+    "lost", ["vae/diffusion_pytorch_model.safetensors", "model_index.json", "transformer"]
+)
 def test_an_unfinished_download_is_told_and_never_chosen(cache, tiny_folder, lost, photograph):
     from src.engine.generate import choose_model
 
@@ -54,7 +60,8 @@ def test_an_unfinished_download_is_told_and_never_chosen(cache, tiny_folder, los
         blob.truncate(300_000_000)
     spec = find_model("cogvideox-5b-i2v")
     with pytest.raises(
-        MissingWeightsError, match=r"^0\.3 of 21\.6 GB .* go on with: hf download THUDM/CogVideoX-5b-I2V --rev"
+        MissingWeightsError,
+        match=r"^0\.3 of 21\.6 GB .* go on with: hf download THUDM/CogVideoX-5b-I2V --rev",
     ):
         locate(spec)
     chosen, sentence = choose_model(Request(input_image=photograph))
@@ -84,7 +91,9 @@ def test_what_would_keep_a_download_from_working_is_told(cache, monkeypatch):
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(snapshots.os, "access", lambda *_: False)
-    with pytest.raises(MissingWeightsError, match="HF_HUB_OFFLINE is set, unset it.*cannot be written, set HF_HOME"):
+    with pytest.raises(
+        MissingWeightsError, match="HF_HUB_OFFLINE is set, unset it.*cannot be written, set HF_HOME"
+    ):
         locate(find_model("cogvideox-5b-i2v"))
 
 
@@ -109,10 +118,14 @@ def test_shards_that_are_missing_or_cut_short_are_named(tiny_folder, tmp_path):
     with pytest.raises(MissingFileError, match=rf"transformer/{shards[1].name} is cut short"):
         locate(find_model(str(folder)))
     shards[1].write_bytes(b"<html>")
-    with pytest.raises(MissingFileError, match=rf"transformer/{shards[1].name} is not a safetensors file"):
+    with pytest.raises(
+        MissingFileError, match=rf"transformer/{shards[1].name} is not a safetensors file"
+    ):
         locate(find_model(str(folder)))
     shards[1].unlink()
-    with pytest.raises(MissingFileError, match=rf"is not whole: transformer/{shards[1].name} is missing"):
+    with pytest.raises(
+        MissingFileError, match=rf"is not whole: transformer/{shards[1].name} is missing"
+    ):
         locate(find_model(str(folder)))
     for shard in (shards[0], *shards[2:]):
         shard.unlink()
@@ -134,13 +147,18 @@ def test_a_class_that_no_cogvideox_folder_has_is_refused(tiny_folder, tmp_path):
     (folder / "model_index.json").write_text(
         json.dumps(index | {"transformer": ["diffusers", "WanTransformer3DModel"]})
     )
-    with pytest.raises(BadInputError, match="WanTransformer3DModel.*has CogVideoXTransformer3DModel"):
+    with pytest.raises(
+        BadInputError, match="WanTransformer3DModel.*has CogVideoXTransformer3DModel"
+    ):
         locate(find_model(str(folder)))
 
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("cog.gguf", "a quantised transformer alone"), ("cog.safetensors", "adapter goes with --lora")],
+    [
+        ("cog.gguf", "a quantised transformer alone"),
+        ("cog.safetensors", "adapter goes with --lora"),
+    ],
 )
 def test_a_single_file_is_no_model(tmp_path, name, sentence):
     for path in (str(tmp_path / name), name):
@@ -151,7 +169,9 @@ def test_a_single_file_is_no_model(tmp_path, name, sentence):
 def test_pickled_weights_are_refused(tiny_folder, tmp_path):
     folder = tmp_path / "pickled"
     shutil.copytree(tiny_folder, folder)
-    (folder / "vae" / "diffusion_pytorch_model.safetensors").rename(folder / "vae" / "diffusion_pytorch_model.bin")
+    (folder / "vae" / "diffusion_pytorch_model.safetensors").rename(
+        folder / "vae" / "diffusion_pytorch_model.bin"
+    )
     with pytest.raises(BadInputError, match="which can run code when loaded"):
         locate(find_model(str(folder)))
 
@@ -161,8 +181,9 @@ def test_hashes_are_remembered_and_notice_a_change(tiny_folder, tmp_path, home):
     shutil.copytree(tiny_folder, folder)
     first = weight_hashes(folder)
     assert set(first) >= {
-        "text_encoder/model.safetensors", "transformer/diffusion_pytorch_model.safetensors", "tokenizer/tokenizer.json",
-        "vae/diffusion_pytorch_model.safetensors", "scheduler/scheduler_config.json",
+        "text_encoder/model.safetensors", "transformer/diffusion_pytorch_model.safetensors",
+        "tokenizer/tokenizer.json", "vae/diffusion_pytorch_model.safetensors",
+        "scheduler/scheduler_config.json",
     }  # fmt: skip
     assert (home / "cache" / "weight-hashes.json").is_file()
     assert weight_hashes(folder) == first

@@ -1,4 +1,6 @@
-"""Numbers that are not finite end a run with exit 7, by both loops; damaged weights are refused when loaded."""
+"""Numbers that are not finite end a run with exit 7, by both loops; damaged weights are refused
+when loaded.
+"""
 
 import shutil
 
@@ -30,11 +32,17 @@ def spoil_decoder(pipe):
 
 
 @pytest.mark.parametrize("mode", ["optimized", "baseline"])
-def test_latents_that_are_no_numbers_end_the_run_at_their_step(tiny_folder, make_plan, picture, mode):
+def test_latents_that_are_no_numbers_end_the_run_at_their_step(
+    tiny_folder, make_plan, picture, mode
+):
     plan = make_plan(steps=2, mode=mode)
     if mode == "baseline":
-        plan = plan.model_copy(update={"scheduler": "checkpoint", "timesteps": stock_steps(tiny_folder)})
-    with pytest.raises(NotFiniteError, match=r"latents of step 1 of 2 are not finite.*the weights of tiny") as told:
+        plan = plan.model_copy(
+            update={"scheduler": "checkpoint", "timesteps": stock_steps(tiny_folder)}
+        )
+    with pytest.raises(
+        NotFiniteError, match=r"latents of step 1 of 2 are not finite.*the weights of tiny"
+    ) as told:
         run(tiny_folder, plan, picture, spoil_transformer)
     assert told.value.exit_code == 7
 

@@ -1,7 +1,9 @@
-"""Every profile and every step cache runs, with the real compiler, and gives the frames of the plain run.
+"""Every profile and every step cache runs, with the real compiler, and gives the frames of the
+plain run.
 
-A tiny model on the CPU: what moves between memories moves in place, and a kernel of CUDA alone is replaced by one that
-is here. Adapters go off, on and off, and guidance stops before the last step: the changes that compiled code must bear.
+A tiny model on the CPU: what moves between memories moves in place, and a kernel of CUDA alone is
+replaced by one that is here. Adapters go off, on and off, and guidance stops before the last step:
+the changes that compiled code must bear.
 """
 
 import dataclasses
@@ -22,24 +24,39 @@ from src.pipelines.adapter_files import read_adapter
 from src.pipelines.blueprint import TINY
 from src.pipelines.building import build
 
-SMALL = dataclasses.replace(TINY, height=32, width=48, vae_channels=(4, 4, 4), vae_groups=2, vae_layers=0, heads=1)
+SMALL = dataclasses.replace(
+    TINY, height=32, width=48, vae_channels=(4, 4, 4), vae_groups=2, vae_layers=0, heads=1
+)
 PROFILES = {profile.name: profile for profile in load_profiles()}
 STEPS = 4
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return build(SMALL, ["press briefing, pan left"], tmp_path_factory.mktemp("models") / "small", seed=0)
+    return build(
+        SMALL, ["press briefing, pan left"], tmp_path_factory.mktemp("models") / "small", seed=0
+    )
 
 
 @pytest.fixture(scope="module")
 def adapter(tmp_path_factory):
     """Strong enough that a compiled block which forgot it would show."""
-    path, generator = tmp_path_factory.mktemp("adapters") / "a.safetensors", torch.Generator().manual_seed(0)
-    names = [f"transformer.transformer_blocks.{n}.attn1.to_q.lora_{side}.weight" for n in (0, 1) for side in "AB"]
+    path, generator = (
+        tmp_path_factory.mktemp("adapters") / "a.safetensors",
+        torch.Generator().manual_seed(0),
+    )
+    names = [
+        f"transformer.transformer_blocks.{n}.attn1.to_q.lora_{side}.weight"
+        for n in (0, 1)
+        for side in "AB"
+    ]
     shapes = {"A": (2, 16), "B": (16, 2)}
     state = {name: torch.randn(shapes[name[-8]], generator=generator) for name in names}
-    config = {"transformer.r": 2, "transformer.lora_alpha": 16.0, "transformer.target_modules": ["to_q"]}
+    config = {
+        "transformer.r": 2,
+        "transformer.lora_alpha": 16.0,
+        "transformer.target_modules": ["to_q"],
+    }
     save_file(state, path, metadata={"format": "pt", "lora_adapter_metadata": json.dumps(config)})
     return path
 
@@ -63,7 +80,9 @@ def runner(folder, make_plan, adapter):
         plan = make_plan(STEPS, session=key, native=size, delivered=size, **fields)
         session.adapters = (on,) if with_adapter else ()
         plan = plan.model_copy(update={"adapters": tuple(a.reference for a in session.adapters)})
-        return np.stack(list(session.run(plan, pixels, Stopwatch(), ignore, CancelToken()))).astype(int)
+        return np.stack(list(session.run(plan, pixels, Stopwatch(), ignore, CancelToken()))).astype(
+            int
+        )
 
     return run
 
@@ -82,7 +101,10 @@ def compiled(eager, folder):
 
 def session_of(profile, eager, folder):
     """As the profile loads on a GPU, but for a kernel that no CPU has."""
-    fields = {name: getattr(profile, name) for name in ("offload", "vae", "compile", "quantize", "attention")}
+    fields = {
+        name: getattr(profile, name)
+        for name in ("offload", "vae", "compile", "quantize", "attention")
+    }
     fields["attention"] = "flash" if profile.attention != "auto" else "auto"
     return Session(eager.key.model_copy(update=fields), folder)
 
@@ -93,11 +115,14 @@ def test_every_profile_runs_with_an_adapter_off_on_off(name, eager, runner, fold
     if profile.quantize != "none":
         pytest.importorskip("torchao", reason="int8 weights need requirements-quantize.txt")
     session = session_of(profile, eager, folder)
-    fields = {"guidance": guidance_schedule(STEPS, 4.0, profile.guidance_from, profile.guidance_until)}
+    fields = {
+        "guidance": guidance_schedule(STEPS, 4.0, profile.guidance_from, profile.guidance_until)
+    }
     fields["tiling"] = profile.tiling is True
     close = 1 if profile.quantize == "none" else 8
     wanted = {on: runner(eager, on, **fields) for on in (False, True)}
-    fields["cache"] = Cache(name=profile.cache, threshold=0.0)  # a cache that skips nothing is no cache
+    # a cache that skips nothing is no cache
+    fields["cache"] = Cache(name=profile.cache, threshold=0.0)
     assert np.abs(wanted[True] - wanted[False]).max() > 2 * close
     for on in (False, True, False):
         made = runner(session, on, **fields)
@@ -106,14 +131,25 @@ def test_every_profile_runs_with_an_adapter_off_on_off(name, eager, runner, fold
 
 
 @pytest.mark.parametrize(
-    ("name", "skipping", "idle"), [("first_block", 0.5, 0.0), ("taylorseer", 2, 1), ("pyramid", 2, 1)]
+    ("name", "skipping", "idle"),
+    [("first_block", 0.5, 0.0), ("taylorseer", 2, 1), ("pyramid", 2, 1)],
 )
-def test_a_cache_goes_with_compiling_and_with_guidance_that_stops(name, skipping, idle, eager, compiled, runner):
+def test_a_cache_goes_with_compiling_and_with_guidance_that_stops(
+    name, skipping, idle, eager, compiled, runner
+):
     fields = {"guidance": (4.0, 4.0, 4.0, 1.0)}
     plain = runner(eager, **fields)
     skipped = runner(eager, cache=Cache(name=name, threshold=skipping), **fields)
-    assert np.abs(runner(compiled, cache=Cache(name=name, threshold=skipping), **fields) - skipped).max() <= 1
-    assert np.abs(runner(compiled, cache=Cache(name=name, threshold=idle), **fields) - plain).max() <= 1
+    assert (
+        np.abs(
+            runner(compiled, cache=Cache(name=name, threshold=skipping), **fields) - skipped
+        ).max()
+        <= 1
+    )
+    assert (
+        np.abs(runner(compiled, cache=Cache(name=name, threshold=idle), **fields) - plain).max()
+        <= 1
+    )
     assert np.abs(runner(compiled, **fields) - plain).max() <= 1
 
 
@@ -121,4 +157,6 @@ def test_guidance_may_begin_late_and_end_early_under_every_cache(eager, runner):
     guidance = (1.0, 4.0, 4.0, 1.0)
     plain = runner(eager, guidance=guidance)
     for name, idle in (("first_block", 0.0), ("taylorseer", 1), ("pyramid", 1)):
-        assert np.array_equal(runner(eager, guidance=guidance, cache=Cache(name=name, threshold=idle)), plain)
+        assert np.array_equal(
+            runner(eager, guidance=guidance, cache=Cache(name=name, threshold=idle)), plain
+        )

@@ -55,21 +55,28 @@ def test_a_cache_skips_work_and_leaves_nothing_behind(tiny_folder, make_plan, pi
 
 @pytest.mark.parametrize(
     ("cache", "steps", "idle"),
-    [(Cache(name="first_block", threshold=1e-6), 4, True), (Cache(name="first_block", threshold=0.9), 10, False),
-     (Cache(name="taylorseer", threshold=2), 10, False), (Cache(name="pyramid", threshold=2), 10, False),
-     (Cache(), 4, False)],
+    [(Cache(name="first_block", threshold=1e-6), 4, True),
+     (Cache(name="first_block", threshold=0.9), 10, False),
+     (Cache(name="taylorseer", threshold=2), 10, False),
+     (Cache(name="pyramid", threshold=2), 10, False), (Cache(), 4, False)],
 )  # fmt: skip
 def test_a_cache_that_skipped_nothing_is_told(tiny_folder, make_plan, picture, cache, steps, idle):
     session, plan = session_for(tiny_folder, make_plan), make_plan(steps=steps, cache=cache)
     frames(session, plan, picture)
-    told = (f"the cache first_block skipped none of {steps} forwards: more steps, or another threshold",)
+    told = (
+        f"the cache first_block skipped none of {steps} forwards: more steps, or another threshold",
+    )
     assert session.remarks(plan) == (told if idle else ())
     frames(session, make_plan(), picture)
     assert session.remarks(make_plan()) == ()
 
 
 def test_a_cache_survives_guidance_that_stops(tiny_folder, make_plan, picture):
-    plan = make_plan(steps=6, guidance=(4.0, 4.0, 4.0, 1.0, 1.0, 1.0), cache=Cache(name="first_block", threshold=0.5))
+    plan = make_plan(
+        steps=6,
+        guidance=(4.0, 4.0, 4.0, 1.0, 1.0, 1.0),
+        cache=Cache(name="first_block", threshold=0.5),
+    )
     assert frames(session_for(tiny_folder, make_plan), plan, picture).shape[0] == 9
 
 
@@ -82,7 +89,15 @@ def test_a_cancelled_run_leaves_no_cached_state(tiny_folder, make_plan, picture)
     cancel = CancelToken()
     other = plan.model_copy(update={"seed": 99})
     with pytest.raises(CancelledError):
-        list(session.run(other, picture, Stopwatch(), lambda r: cancel.cancel() if r.done == 3 else None, cancel))
+        list(
+            session.run(
+                other,
+                picture,
+                Stopwatch(),
+                lambda r: cancel.cancel() if r.done == 3 else None,
+                cancel,
+            )
+        )
     assert np.array_equal(frames(session, plan, picture), fresh)
 
 
@@ -90,7 +105,9 @@ def test_a_cache_that_hooks_nothing_is_an_error(tiny_folder):
     transformer = read_pipeline(tiny_folder, torch.float32).transformer
     transformer.transformer_blocks = torch.nn.ModuleList()
     with pytest.raises((BadInputError, ValueError)):
-        use_cache(transformer, Cache(name="taylorseer", threshold=3), parts_of(FAMILY, "denoiser")[0])
+        use_cache(
+            transformer, Cache(name="taylorseer", threshold=3), parts_of(FAMILY, "denoiser")[0]
+        )
 
 
 def test_attention_kernels_agree_and_foreign_ones_are_refused(tiny_folder, make_plan, picture):
@@ -118,30 +135,50 @@ def test_tiles_cover_the_picture(tiny_folder, make_plan, picture):
 @pytest.mark.parametrize("offload", ["text", "model", "group", "paged", "sequential"])
 def test_offload_keeps_the_frames(tiny_folder, make_plan, picture, offload):
     plain = frames(session_for(tiny_folder, make_plan, vae="fast"), make_plan(), picture)
-    grouped = frames(session_for(tiny_folder, make_plan, offload=offload, vae="fast"), make_plan(), picture)
+    grouped = frames(
+        session_for(tiny_folder, make_plan, offload=offload, vae="fast"), make_plan(), picture
+    )
     assert np.array_equal(grouped, plain)
 
 
 def test_int8_changes_every_linear_of_the_blocks(tiny_folder):
     pytest.importorskip("torchao")
     pipe = read_pipeline(tiny_folder, torch.bfloat16)
-    linears = [m for m in pipe.transformer.transformer_blocks.modules() if isinstance(m, torch.nn.Linear)]
+    linears = [
+        m for m in pipe.transformer.transformer_blocks.modules() if isinstance(m, torch.nn.Linear)
+    ]
     assert quantize(pipe.transformer.transformer_blocks, "int8") == len(linears)
 
 
 @pytest.mark.parametrize("part", ["text_encoder", "transformer"])
 def test_streamed_parts_are_many_groups(tiny_folder, part):
-    """Unless its blocks are named, the whole text encoder is one group, and all of it is on the device at once."""
+    """Unless its blocks are named, the whole text encoder is one group, and all of it is on the
+    device at once.
+    """
     pipe = read_pipeline(tiny_folder, torch.float32)
-    place(FAMILY, pipe, SessionKey(model="", source="", device="cpu", dtype="float32", offload="group", vae="fast"))
-    blocks = pipe.text_encoder.encoder.block if part == "text_encoder" else pipe.transformer.transformer_blocks
+    place(
+        FAMILY,
+        pipe,
+        SessionKey(model="", source="", device="cpu", dtype="float32", offload="group", vae="fast"),
+    )
+    blocks = (
+        pipe.text_encoder.encoder.block
+        if part == "text_encoder"
+        else pipe.transformer.transformer_blocks
+    )
     assert all(block._diffusers_hook.get_hook("group_offloading") is not None for block in blocks)
 
 
-def test_changes_of_adapters_and_sessions_never_meet_a_recompile_limit(tiny_folder, make_plan, picture, monkeypatch):
-    """Six adapters of as many ranks, then another session: more graphs than the limit here, which is lower than ours."""
+def test_changes_of_adapters_and_sessions_never_meet_a_recompile_limit(
+    tiny_folder, make_plan, picture, monkeypatch
+):
+    """Six adapters of as many ranks, then another session: more graphs than the limit here, which
+    is lower than ours.
+    """
     real = torch.compile
-    monkeypatch.setattr(compiling.torch, "compile", lambda f, **kw: real(f, **kw | {"backend": "eager"}))
+    monkeypatch.setattr(
+        compiling.torch, "compile", lambda f, **kw: real(f, **kw | {"backend": "eager"})
+    )
     monkeypatch.setattr(compiling, "RECOMPILE_LIMIT", 8)
     monkeypatch.setattr(compiling, "CHANGES", 3)
     plan = make_plan(steps=2, guidance=(4.0, 1.0))
@@ -171,5 +208,7 @@ def test_under_windows_a_process_keeps_to_what_is_free(monkeypatch):
     placement.refuse_to_spill()
     assert shares == [0.875]
     for release, there in (("5.15.90.1-microsoft-standard-WSL2", True), ("6.1.0-18-amd64", False)):
-        monkeypatch.setattr(placement.platform, "uname", lambda release=release: SimpleNamespace(release=release))
+        monkeypatch.setattr(
+            placement.platform, "uname", lambda release=release: SimpleNamespace(release=release)
+        )
         assert placement.on_wsl() == there

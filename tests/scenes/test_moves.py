@@ -49,7 +49,9 @@ def test_static_stays():
 
 @given(st.sampled_from([name for name in PRIMITIVES if name not in ("static", "handheld")]))
 def test_faster_words_move_more(name):
-    amounts = [np.abs(_lands(name, np.array([200.0, 30.0]), speed) - [200, 30]).max() for speed in SPEEDS]
+    amounts = [
+        np.abs(_lands(name, np.array([200.0, 30.0]), speed) - [200, 30]).max() for speed in SPEEDS
+    ]
     assert amounts == sorted(amounts)
     assert amounts[0] < amounts[1] * 0.7
 
@@ -80,7 +82,9 @@ def test_moves_add_up():
 
 
 def test_handheld_wanders_by_seed_and_begins_at_rest():
-    one, same, other = (trajectory(named_move("handheld"), 49, WIDTH, HEIGHT, seed) for seed in (1, 1, 2))
+    one, same, other = (
+        trajectory(named_move("handheld"), 49, WIDTH, HEIGHT, seed) for seed in (1, 1, 2)
+    )
     assert np.array_equal(one, same)
     assert not np.allclose(one, other)
     assert one[0] == pytest.approx(np.array([[1, 0, 0], [0, 1, 0]]))

@@ -37,7 +37,11 @@ def test_directions_are_not_contradicted(name):
 
 @pytest.mark.parametrize("speed", ["slow", "fast"])
 def test_speed_words_are_there(speed):
-    words = {word for phrase in (*prompts.ADJECTIVES[speed], *prompts.ADVERBS[speed]) for word in phrase.split()}
+    words = {
+        word
+        for phrase in (*prompts.ADJECTIVES[speed], *prompts.ADVERBS[speed])
+        for word in phrase.split()
+    }
     for wording in _wordings("push in", speed):
         assert words & set(wording.split())
 
@@ -48,7 +52,9 @@ def test_speeds_and_moves_are_covered():
 
 
 def test_scenarios_and_flaws_name_no_move():
-    moves = re.compile(r"\b(pan|tilt|zoom|push|pull|roll|dolly|static|handheld|camera)\b", re.IGNORECASE)
+    moves = re.compile(
+        r"\b(pan|tilt|zoom|push|pull|roll|dolly|static|handheld|camera)\b", re.IGNORECASE
+    )
     for seed in range(300):
         random = np.random.default_rng(seed)
         assert not moves.search(prompts.scenario(random))

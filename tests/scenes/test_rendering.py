@@ -37,7 +37,9 @@ def test_outside_its_canvas_a_picture_is_mirrored():
     """A pull out shows more than the canvas holds."""
     sampler = SceneSampler(96, 64, 5, Mix(parallax=0, objects=0), canvases=1, reuse=1)
     scene = sampler.clip(0, 49).scene
-    small = type(scene.layers[0])(scene.layers[0].canvas[:80, :100].copy(), np.array([[1.0, 0, 4], [0, 1, 3]]))
+    small = type(scene.layers[0])(
+        scene.layers[0].canvas[:80, :100].copy(), np.array([[1.0, 0, 4], [0, 1, 3]])
+    )
     scene = type(scene)((small,), scene.move, 96, 64, 49)
     made = (render_scenes([scene], [0, 48], canvas_of, CPU) + 1) * 127.5
     assert (made - drawn([scene], [0, 48])).abs().mean() < 0.5

@@ -23,7 +23,9 @@ def test_the_same_index_gives_the_same_clip_in_any_order():
 
 
 def test_another_seed_gives_other_clips():
-    assert not np.array_equal(_sampler(0).clip(3, 9).scene.frames(), _sampler(1).clip(3, 9).scene.frames())
+    assert not np.array_equal(
+        _sampler(0).clip(3, 9).scene.frames(), _sampler(1).clip(3, 9).scene.frames()
+    )
 
 
 @pytest.mark.parametrize("index", range(12))

@@ -29,8 +29,8 @@ def _square(nearness=1.0, drift=(0.0, 0.0)):
 def _explained(frames, flow, occluded, t):
     """Root mean square difference between frame t and frame t + 1 fetched along the flow."""
     rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
-    fetched = cv2.remap(frames[t + 1], columns + flow[t, ..., 0], rows + flow[t, ..., 1], cv2.INTER_LINEAR,
-                        borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+    fetched = cv2.remap(frames[t + 1], columns + flow[t, ..., 0], rows + flow[t, ..., 1],
+                        cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
     error = (fetched.astype(float) - frames[t])[~occluded[t]]
     return np.sqrt(np.mean(error**2))
 
@@ -70,7 +70,9 @@ def test_an_object_hides_what_it_passes():
 @given(st.floats(-0.5, 0.5), st.floats(-0.5, 0.5), st.floats(-0.6, 0.6), st.floats(-40, 40))
 def test_invert_undoes(pan, tilt, push, roll):
     matrix = trajectory(Move(pan, tilt, push, roll), 49, WIDTH, HEIGHT)[-1]
-    assert compose(invert(matrix), matrix) == pytest.approx(np.array([[1, 0, 0], [0, 1, 0]]), abs=1e-9)
+    assert compose(invert(matrix), matrix) == pytest.approx(
+        np.array([[1, 0, 0], [0, 1, 0]]), abs=1e-9
+    )
 
 
 def test_a_scene_needs_a_background():

@@ -28,7 +28,8 @@ class RunningService:
             self.port = probe.getsockname()[1]
         self.home, self.url = home, f"http://127.0.0.1:{self.port}"
         settings = {"NEWSREEL_HOME": str(home), "NEWSREEL_AUTH": "off", "NEWSREEL_MIN_FREE": "0",
-                    "NEWSREEL_PER_MINUTE": "100000", "NEWSREEL_MAKER": "fake", "OMP_NUM_THREADS": "1"}  # fmt: skip
+                    "NEWSREEL_PER_MINUTE": "100000", "NEWSREEL_MAKER": "fake",
+                    "OMP_NUM_THREADS": "1"}  # fmt: skip
         self.environment = os.environ | settings | variables
         self.process, self.pids = None, []
 
@@ -45,7 +46,12 @@ class RunningService:
         ]
         self.log = (self.home.parent / "service.log").open("a")
         self.process = subprocess.Popen(
-            command, cwd=REPOSITORY, env=self.environment, stdout=self.log, stderr=self.log, start_new_session=True
+            command,
+            cwd=REPOSITORY,
+            env=self.environment,
+            stdout=self.log,
+            stderr=self.log,
+            start_new_session=True,
         )
         self.pids.append(self.process.pid)
         return self
@@ -113,7 +119,9 @@ def running(home):
 @pytest.fixture(scope="module")
 def browser():
     """Debian's Chromium through Playwright."""
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    program = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
     if program is None:
         if os.environ.get("CI"):
             pytest.fail("CI installs Chromium; it is not here")
@@ -129,7 +137,9 @@ def browser():
 @pytest.fixture
 def site(running, home):
     """A service with keys, whose clips are real videos."""
-    service = running(NEWSREEL_AUTH="on", NEWSREEL_FAKE_CLIP=str(CLIP), NEWSREEL_FAKE_SECONDS="0.5").start()
+    service = running(
+        NEWSREEL_AUTH="on", NEWSREEL_FAKE_CLIP=str(CLIP), NEWSREEL_FAKE_SECONDS="0.5"
+    ).start()
     service.ready("/ready")
     service.accounts = Accounts(Database(f"sqlite:///{home / 'newsreel.db'}"))
     service.secret, service.account = service.accounts.create("desk", Role.ADMIN, 1000, 1000)

@@ -127,7 +127,8 @@ class Soak:
         assert self.service.workers() == []
 
     def check(self):
-        """Each accepted job ended once and has its clip; nothing that a person made or saw is gone.
+        """Each accepted job ended once and has its clip;
+        nothing that a person made or saw is gone.
         """
         jobs = [self.store.get(job) for job in self.accepted]
         assert all(job.state is State.COMPLETED for job in jobs)

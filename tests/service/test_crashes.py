@@ -30,7 +30,9 @@ def by_hand():
 
     def start(service, *arguments):
         command = [sys.executable, "-m", "src.worker", "--maker", "fake", *arguments]
-        started.append(subprocess.Popen(command, cwd=REPOSITORY, env=service.environment, stderr=service.log))
+        started.append(
+            subprocess.Popen(command, cwd=REPOSITORY, env=service.environment, stderr=service.log)
+        )
         return started[-1]
 
     yield start
@@ -54,7 +56,9 @@ def test_a_worker_frozen_past_its_lease_cannot_publish(running, home, by_hand):
     frozen = by_hand(service, "--lease", "2")  # nobody kills it
     service.ready("/ready")
     store = JobStore(Database(f"sqlite:///{home / 'newsreel.db'}"))
-    job, _ = store.submit(NewJob("generate", "open", {"prompt": "p", "fake_steps": 4, "fake_seconds": 1.0}))
+    job, _ = store.submit(
+        NewJob("generate", "open", {"prompt": "p", "fake_steps": 4, "fake_seconds": 1.0})
+    )
     wait_until(lambda: store.get(job.id).state is State.PROCESSING)
     with nobody_writing(home / "newsreel.db"):
         frozen.send_signal(signal.SIGSTOP)
@@ -89,7 +93,9 @@ def test_a_frozen_worker_is_told_and_replaced(running, home):
 
 @contextmanager
 def nobody_writing(database):
-    """A worker stopped in the middle of a write would keep SQLite's lock, and nobody could take its job back."""
+    """A worker stopped in the middle of a write would keep SQLite's lock, and nobody could take its
+    job back.
+    """
     held = sqlite3.connect(database, timeout=30, isolation_level=None)
     held.execute("BEGIN IMMEDIATE")
     try:
@@ -108,9 +114,16 @@ def test_two_services_share_a_database_but_not_a_device(running, home):
     first.ready("/ready")
     second.ready()
     store = JobStore(Database(f"sqlite:///{home / 'newsreel.db'}"))
-    jobs = [store.submit(NewJob("generate", "open", {"prompt": "p", "fake_seconds": 0.2}))[0].id for _ in range(8)]
+    jobs = [
+        store.submit(NewJob("generate", "open", {"prompt": "p", "fake_seconds": 0.2}))[0].id
+        for _ in range(8)
+    ]
     wait_until(lambda: all(store.get(job).state is State.COMPLETED for job in jobs))
-    starts = [event for event in store.events(None, limit=10_000) if event.data.get("state") == "PROCESSING"]
+    starts = [
+        event
+        for event in store.events(None, limit=10_000)
+        if event.data.get("state") == "PROCESSING"
+    ]
     assert len({event.data["worker"] for event in starts}) == 1
     assert len(starts) == len(jobs)
 
@@ -119,7 +132,9 @@ def test_sigterm_lets_the_running_job_end(running, home):
     service = running(NEWSREEL_DRAIN="10").start()
     service.ready("/ready")
     store = JobStore(Database(f"sqlite:///{home / 'newsreel.db'}"))
-    job, _ = store.submit(NewJob("generate", "open", {"prompt": "p", "fake_steps": 10, "fake_seconds": 1.5}))
+    job, _ = store.submit(
+        NewJob("generate", "open", {"prompt": "p", "fake_steps": 10, "fake_seconds": 1.5})
+    )
     wait_until(lambda: store.get(job.id).state is State.PROCESSING)
     service.stop()
     assert store.get(job.id).state is State.COMPLETED
@@ -133,7 +148,11 @@ def test_clients_that_follow_a_job_do_not_hold_up_the_end(running, home):
 
     def wait_for_a_clip():
         files = {"image": (REPOSITORY / "data" / "samples" / "sample_image_1.png").read_bytes()}
-        answers.append(httpx.post(f"{service.url}/generate-video", files=files, data={"prompt": "p"}, timeout=60))
+        answers.append(
+            httpx.post(
+                f"{service.url}/generate-video", files=files, data={"prompt": "p"}, timeout=60
+            )
+        )
 
     def follow():
         answers.append(httpx.get(f"{service.url}/jobs/{job}/events", timeout=60))

@@ -1,4 +1,6 @@
-"""docs/api/README.md is true: its examples run, and it names the routes, statuses and roles that there are."""
+"""docs/api/README.md is true: its examples run, and it names the routes, statuses and roles that
+there are.
+"""
 
 import os
 import re
@@ -30,11 +32,16 @@ def _blocks(text, language):
 def _sections():
     """Text of each endpoint's section by (method, path)."""
     parts = SECTION.split(PAGE.read_text("utf-8"))[1:]
-    return {(method, path): text for method, path, text in zip(parts[::3], parts[1::3], parts[2::3], strict=True)}
+    return {
+        (method, path): text
+        for method, path, text in zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+    }
 
 
 def _statuses(text):
-    """Numbers in the first column of the table of statuses; 206 is a form of 200 that OpenAPI does not list."""
+    """Numbers in the first column of the table of statuses; 206 is a form of 200 that OpenAPI does
+    not list.
+    """
     rows = re.findall(r"^\| (\d{3}(?:, \d{3})*) \|", text, re.M)
     return {status for row in rows for status in row.split(", ")}
 
@@ -47,7 +54,8 @@ def app(tmp_path):
 
 
 def test_each_endpoint_has_its_section_with_examples_and_statuses(app):
-    routes = {(method.upper(), path): operation for path, operations in app.openapi()["paths"].items()
+    routes = {(method.upper(), path): operation for path,
+              operations in app.openapi()["paths"].items()
               for method, operation in operations.items()}  # fmt: skip
     sections = _sections()
     assert set(sections) == set(routes)
@@ -74,22 +82,30 @@ def test_roles_are_the_ones_that_it_names(app):
 
 def _run(command, code, service, secret, folder):
     variables = os.environ | {"NEWSREEL_URL": service.url, "NEWSREEL_KEY": secret}
-    done = subprocess.run([*command, code], cwd=folder, env=variables, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [*command, code], cwd=folder, env=variables, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, f"{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     return done.stdout
 
 
-@pytest.mark.skipif(shutil.which("curl") is None and not os.environ.get("CI"), reason="curl is not installed")
+@pytest.mark.skipif(
+    shutil.which("curl") is None and not os.environ.get("CI"), reason="curl is not installed"
+)
 @pytest.mark.slow
 def test_the_examples_run_in_order(running, home, tmp_path):
     service = running(NEWSREEL_AUTH="on", NEWSREEL_FAKE_SECONDS="0.6").start()
     service.ready("/ready")
-    secret, _ = Accounts(Database(f"sqlite:///{home / 'newsreel.db'}")).create("docs", Role.ADMIN, 1000, 1000)
+    secret, _ = Accounts(Database(f"sqlite:///{home / 'newsreel.db'}")).create(
+        "docs", Role.ADMIN, 1000, 1000
+    )
     text, folder = PAGE.read_text("utf-8"), tmp_path / "desk"
     folder.mkdir()
     shutil.copy(PHOTOGRAPH, folder / "photo.jpg")
     shutil.copy(VIDEO, folder / "video.mp4")
-    shell = _run(["bash", "-euo", "pipefail", "-c"], "".join(_blocks(text, "sh")), service, secret, folder)
+    shell = _run(
+        ["bash", "-euo", "pipefail", "-c"], "".join(_blocks(text, "sh")), service, secret, folder
+    )
     assert "event: preview" in shell
     assert "event: end" in shell
     assert (folder / "clip.mp4").read_text("utf-8").startswith("clip of ")
@@ -101,4 +117,5 @@ def test_the_examples_run_in_order(running, home, tmp_path):
     assert (folder / "preview.jpg").read_bytes().startswith(b"\xff\xd8")
     assert (folder / "larger.mp4").is_file()
     loaded = Path(f"/proc/{service.process.pid}/maps")
-    assert not loaded.exists() or "torch" not in loaded.read_text(encoding="utf-8")  # after every endpoint was used
+    # after every endpoint was used
+    assert not loaded.exists() or "torch" not in loaded.read_text(encoding="utf-8")

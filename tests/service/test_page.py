@@ -1,4 +1,6 @@
-"""The page in a real Chromium: log in, submit, watch, play, cancel; by keyboard, on a phone, in the dark."""
+"""The page in a real Chromium: log in, submit, watch, play, cancel; by keyboard, on a phone, in the
+dark.
+"""
 
 import time
 
@@ -61,7 +63,12 @@ def test_cancel_and_retry(browser, site, home):
     log_in(page, site)
     page.goto(f"{site.url}/clips/{job.id}")
     # the page's own policy forbids Playwright's waiting for an expression
-    wait_until(lambda: page.locator("article progress").count() and page.locator("article progress").evaluate("bar => bar.value") > 0)
+    wait_until(
+        lambda: (
+            page.locator("article progress").count()
+            and page.locator("article progress").evaluate("bar => bar.value") > 0
+        )
+    )
     shot(page, "running")
     page.click("text=Stop it")
     deadline = time.monotonic() + 20
@@ -74,7 +81,9 @@ def test_cancel_and_retry(browser, site, home):
 
 
 def test_by_keyboard_on_a_phone_and_in_the_dark(browser, site):
-    page = open_page(browser, site, viewport={"width": 380, "height": 760}, color_scheme="dark", is_mobile=True)
+    page = open_page(
+        browser, site, viewport={"width": 380, "height": 760}, color_scheme="dark", is_mobile=True
+    )
     log_in(page, site)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -84,7 +93,9 @@ def test_by_keyboard_on_a_phone_and_in_the_dark(browser, site):
     seen = set()
     for _ in range(12):
         page.keyboard.press("Tab")
-        seen.add(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
+        seen.add(
+            page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()")
+        )
     assert {"make", "q"} <= seen
     page.focus("#own-words")
     page.keyboard.press("ArrowRight")
@@ -95,7 +106,11 @@ def test_by_keyboard_on_a_phone_and_in_the_dark(browser, site):
 def test_forms_of_other_sites_are_refused(browser, site):
     page = open_page(browser, site)
     log_in(page, site)
-    answer = page.evaluate("fetch('/submit', {method: 'POST', body: new FormData()}).then(answer => answer.status)")
+    answer = page.evaluate(
+        "fetch('/submit', {method: 'POST', body: new FormData()}).then(answer => answer.status)"
+    )
     assert answer in (403, 422)
-    status = page.evaluate("fetch('/jobs/' + '0'.repeat(21) + '/cancel', {method: 'POST'}).then(a => a.status)")
+    status = page.evaluate(
+        "fetch('/jobs/' + '0'.repeat(21) + '/cancel', {method: 'POST'}).then(a => a.status)"
+    )
     assert status == 403

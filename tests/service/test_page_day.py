@@ -160,12 +160,19 @@ def test_what_was_typed_survives_reload_refusal_and_an_ended_login(browser, site
 
 
 def test_a_photograph_that_is_sent_without_a_login_asks_for_one(browser, site):
-    """The service reads no large body of a stranger; nothing else of the page looks up the login meanwhile."""
+    """The service reads no large body of a stranger; nothing else of the page looks up the login
+    meanwhile.
+    """
     page = open_page(browser, site)
     log_in(page, site)
     _drop(page, PHOTOGRAPH)
     page.fill("#prompt", "Kept, pan left")
-    page.route("**/*", lambda route: route.abort() if route.request.resource_type == "fetch" else route.continue_())
+    page.route(
+        "**/*",
+        lambda route: (
+            route.abort() if route.request.resource_type == "fetch" else route.continue_()
+        ),
+    )
     page.context.clear_cookies(name="newsreel_session")
     page.click("#make")
     page.wait_for_selector("#trouble a")
@@ -177,7 +184,11 @@ def test_a_refusal_from_before_any_page_is_said_in_its_words(browser, site):
     log_in(page, site)
     _drop(page, PHOTOGRAPH)
     page.fill("#prompt", "Pan left")
-    told = {"status": 413, "title": "Too large", "detail": "the request is larger than the 1 MB that are read"}
+    told = {
+        "status": 413,
+        "title": "Too large",
+        "detail": "the request is larger than the 1 MB that are read",
+    }
     page.route("**/submit", lambda route: route.fulfill(status=413, json=told))
     page.click("#make")
     page.wait_for_selector("#trouble .error")

@@ -1,4 +1,6 @@
-"""The service on PostgreSQL, which goes away for a while: nothing is lost, and it goes on by itself."""
+"""The service on PostgreSQL, which goes away for a while: nothing is lost, and it goes on by
+itself.
+"""
 
 import time
 import urllib.error

@@ -3,7 +3,12 @@
 import pytest
 
 from src.pipelines.blueprint import TINY_NANO
-from src.recipes.embedded.settings import DecoderStage, EmbeddedSettings, TextStage, TransformerStage
+from src.recipes.embedded.settings import (
+    DecoderStage,
+    EmbeddedSettings,
+    TextStage,
+    TransformerStage,
+)
 from src.training.settings import Rate
 
 

@@ -1,4 +1,6 @@
-"""A few tiny clips, the TINY model, and short ways to train an adapter on them in a second or two."""
+"""A few tiny clips, the TINY model, and short ways to train an adapter on them in a
+second or two.
+"""
 
 from pathlib import Path
 
@@ -13,8 +15,9 @@ from src.recipes.lora.settings import LoraSettings, Samples
 from src.training.settings import Rate
 
 SETTINGS = LoraSettings(
-    seed=3, epochs=2, repeats=1, batch_size=2, rank=1, rate=Rate(peak=1e-2, warmup=2, shape="cosine"), frames=(9,),
-    image_noises=2, gradient_checkpointing=False, precision="float32", held_out_timesteps=(300, 900),
+    seed=3, epochs=2, repeats=1, batch_size=2, rank=1,
+    rate=Rate(peak=1e-2, warmup=2, shape="cosine"), frames=(9,), image_noises=2,
+    gradient_checkpointing=False, precision="float32", held_out_timesteps=(300, 900),
     samples=Samples(count=0), threads=1,
 )  # fmt: skip
 
@@ -22,7 +25,9 @@ SETTINGS = LoraSettings(
 def make_set(folder: Path, clips: int = 4, held_out: int = 2) -> Path:
     """A manifest of clips of nine frames at 64x48."""
     path = folder / "metadata.json"
-    render_demo(path, folder / "clips", clips=clips, held_out=held_out, lengths=(9,), seed=1, size=(64, 48))
+    render_demo(
+        path, folder / "clips", clips=clips, held_out=held_out, lengths=(9,), seed=1, size=(64, 48)
+    )
     return path
 
 
@@ -30,7 +35,9 @@ def look(metadata: Path, model: Path, output: Path, processes: int = 1, **change
     settings = LoraSettings(**(SETTINGS.model_dump(exclude_unset=True) | changes))
     spec = spec_of_folder(model)
     dtype = {"bf16": "bfloat16"}.get(settings.precision, "float32")
-    return preflight(settings, spec, model, read_dataset(metadata), dtype, output, processes, predict=False)
+    return preflight(
+        settings, spec, model, read_dataset(metadata), dtype, output, processes, predict=False
+    )
 
 
 def run(metadata: Path, model: Path, output: Path, resume=None, tracker="none", **changes) -> Path:

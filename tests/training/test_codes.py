@@ -1,4 +1,6 @@
-"""The stock encoder, given the closed form's weights, computes the codes; and the codes are worth having."""
+"""The stock encoder, given the closed form's weights, computes the codes; and the codes are worth
+having.
+"""
 
 import dataclasses
 
@@ -22,7 +24,9 @@ def codes(run_folder):
 
 @pytest.fixture(scope="module")
 def video(small):
-    return to_tensor(SceneSampler(small.width, small.height, 9, canvases=2).clip(3, 9).scene.frames())[None]
+    return to_tensor(
+        SceneSampler(small.width, small.height, 9, canvases=2).clip(3, 9).scene.frames()
+    )[None]
 
 
 def test_the_stock_encoder_computes_the_codes(small, codes, video):
@@ -53,7 +57,9 @@ def test_a_frame_has_the_same_codes_in_any_clip(codes, video):
 
 
 def test_decoding_gives_the_part_that_the_components_hold(codes, video):
-    """The rest is what principal components of this number must lose: the part of the variance beyond them."""
+    """The rest is what principal components of this number must lose: the part of the variance
+    beyond them.
+    """
     decoded = codes.decode(codes.encode(video))
     assert decoded.shape == video.shape
     assert (decoded - video).square().mean() < 0.1 * video.var()

@@ -32,7 +32,9 @@ def gradients(model, clips, groups, words):
     """Of one step's mean prediction, for tokens as many as these."""
     rows, columns = WIDE.height // WIDE.spatial_ratio, WIDE.width // WIDE.spatial_ratio
     random = torch.Generator().manual_seed(0)
-    joined = torch.randn(clips, groups * 8, 2 * WIDE.latent_channels, rows, columns, generator=random)
+    joined = torch.randn(
+        clips, groups * 8, 2 * WIDE.latent_channels, rows, columns, generator=random
+    )
     text = torch.randn(clips, words, WIDE.text_width, generator=random)
     rotary = tuple(torch.randn(2, groups * rows * columns // 4, 48, generator=random))
     model.zero_grad()
@@ -56,6 +58,8 @@ def test_one_graph_serves_all_blocks_batches_and_lengths(graphs):
 
 def test_blocks_stay_as_they_are_where_a_compiler_lacks(monkeypatch):
     model = transformer(WIDE)
-    monkeypatch.setattr(embedded_transformer, "missing_for_compiling", lambda device: "a C compiler")
+    monkeypatch.setattr(
+        embedded_transformer, "missing_for_compiling", lambda device: "a C compiler"
+    )
     compile_where_possible(model, PART)
     assert not any("forward" in vars(block) for block in model.transformer_blocks)

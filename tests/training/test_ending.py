@@ -1,4 +1,6 @@
-"""Processes of a group end with the code of their way out, even where a collective ends while they do."""
+"""Processes of a group end with the code of their way out, even where a collective ends while they
+do.
+"""
 
 import subprocess
 import sys
@@ -16,7 +18,8 @@ def hold_the_lock():
         pass
 
 sys.setswitchinterval(1000)
-atexit.register(hold_the_lock)  # first registered, last run: Python finalises next, while Gloo waits for the lock
+# first registered, last run: Python finalises next, while Gloo waits for the lock
+atexit.register(hold_the_lock)
 
 import torch
 import torch.distributed as group
@@ -25,10 +28,14 @@ from src.console.output import command
 from src.core.errors import DivergedError
 
 rank, port = int(sys.argv[1]), int(sys.argv[2])
-ways = (lambda: None, lambda: None, DivergedError("diverged"), KeyboardInterrupt(), ZeroDivisionError("a bug"))
+nothing = lambda: None
+bug = ZeroDivisionError("a bug")
+ways = (nothing, nothing, DivergedError("diverged"), KeyboardInterrupt(), bug)
 with leaving_the_group(), command(quiet=True):
-    store = group.TCPStore("127.0.0.1", port, len(ways), is_master=False, timeout=timedelta(seconds=60))
-    group.init_process_group("gloo", store=store, rank=rank, world_size=len(ways), timeout=timedelta(seconds=60))
+    minute = timedelta(seconds=60)
+    store = group.TCPStore("127.0.0.1", port, len(ways), is_master=False, timeout=minute)
+    known = {"rank": rank, "world_size": len(ways)}
+    group.init_process_group("gloo", store=store, timeout=minute, **known)
     group.barrier()
     if rank == 0:
         time.sleep(1.5)  # the others are on their way out by now
@@ -44,11 +51,21 @@ CODES = {0: 0, 1: 0, 2: 7, 3: 130, 4: 1}
 def test_every_way_out_of_a_group_has_its_own_exit_code():
     from torch.distributed import TCPStore
 
-    store = TCPStore("127.0.0.1", 0, len(CODES), is_master=True, wait_for_workers=False, timeout=timedelta(seconds=60))
+    store = TCPStore(
+        "127.0.0.1",
+        0,
+        len(CODES),
+        is_master=True,
+        wait_for_workers=False,
+        timeout=timedelta(seconds=60),
+    )
     command = [sys.executable, "-c", MEMBER]
     members = {
         rank: subprocess.Popen(
-            [*command, str(rank), str(store.port)], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True
+            [*command, str(rank), str(store.port)],
+            cwd=REPOSITORY,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for rank in CODES
     }

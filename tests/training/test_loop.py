@@ -37,7 +37,9 @@ STAGE = Stage(steps=60, share=1, rate=Rate(peak=0.1, warmup=5, decay=10))
 
 def _trainer(folder, recipe=None, steps=60):
     stage = STAGE.model_copy(update={"steps": steps})
-    return Trainer(recipe or Line(), stage, seed=3, checkpoints=CheckpointManager(folder), bf16=False)
+    return Trainer(
+        recipe or Line(), stage, seed=3, checkpoints=CheckpointManager(folder), bf16=False
+    )
 
 
 class StopAt:

@@ -1,4 +1,6 @@
-"""The recipe's parts: shapes of every architecture, shares, and draws that depend on their key alone."""
+"""The recipe's parts: shapes of every architecture, shares, and draws that depend on their key
+alone.
+"""
 
 import dataclasses
 

@@ -29,7 +29,9 @@ def test_updates_have_the_size_of_adamw():
 
 def test_matrices_of_named_layers_only():
     model = nn.ModuleDict({"blocks": nn.Linear(4, 4), "out": nn.Linear(4, 2)})
-    groups = {group["orthogonal"]: group["params"] for group in parameter_groups(model, {}, ("blocks",))}
+    groups = {
+        group["orthogonal"]: group["params"] for group in parameter_groups(model, {}, ("blocks",))
+    }
     assert groups[True] == [model["blocks"].weight]
     assert len(groups[False]) == 3
 
@@ -54,7 +56,10 @@ def test_state_survives_saving():
     optimizer.step()
     other = Muon([{"params": [nn.Parameter(torch.ones(4, 4))], "orthogonal": True}], lr=0.1)
     other.load_state_dict(optimizer.state_dict())
-    assert torch.equal(other.state[other.param_groups[0]["params"][0]]["momentum"], optimizer.state[weight]["momentum"])
+    assert torch.equal(
+        other.state[other.param_groups[0]["params"][0]]["momentum"],
+        optimizer.state[weight]["momentum"],
+    )
 
 
 def test_muon_is_refused_beside_an_optimizer_that_would_replace_it():

@@ -1,4 +1,6 @@
-"""Preflight: what training would refuse is refused before, each with one sentence; the rest is counted."""
+"""Preflight: what training would refuse is refused before, each with one sentence; the rest is
+counted.
+"""
 
 import json
 
@@ -88,6 +90,15 @@ def test_a_corrupt_video(clip_set, tiny_folder, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def _entry(**fields):
+    usual = {"id": "a", "video_path": "a", "prompt": "p", "source": "", "licence": "", "rights": ""}
+    return usual | fields
+
+
+def _listed(*entries):
+    return json.dumps(entries)
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
@@ -95,12 +106,12 @@ def test_a_corrupt_video(clip_set, tiny_folder, tmp_path):
         ("{", "is not valid JSON"),
         ('{"id": "a"}\n{"id": "b"}\n', "JSON Lines"),
         ("id,video_path,prompt\na,a.mp4,x\n", "table .CSV."),
-        ('[{"id": "a", "video_path": "a", "prompt": " ", "source": "", "licence": "", "rights": ""}]', "entry 0: prompt: must not be empty"),
+        (_listed(_entry(prompt=" ")), "entry 0: prompt: must not be empty"),
         ("{}", "must hold a JSON list"),
         ('[{"id": "a"}]', "entry 0: video_path is required"),
-        ('[{"id": " ", "video_path": "a", "prompt": "", "source": "", "licence": "", "rights": ""}]', "id: must not be empty"),
-        ("[" + ",".join(['{"id": "a", "video_path": "a", "prompt": "p", "source": "", "licence": "", "rights": ""}'] * 2) + "]", "'a' is there 2 times"),
-        ('[{"id": "a", "video_path": "a", "prompt": "p", "source": "", "licence": "", "rights": "", "split": "held_out"}]', "no clip to train on"),
+        (_listed(_entry(id=" ", prompt="")), "id: must not be empty"),
+        (_listed(_entry(), _entry()), "'a' is there 2 times"),
+        (_listed(_entry(split="held_out")), "no clip to train on"),
     ],
 )  # fmt: skip
 def test_manifests_that_are_none(tmp_path, content, sentence):
@@ -148,7 +159,9 @@ def test_processes_must_divide_the_batch(clip_set, tiny_folder, tmp_path):
     assert "does not divide into 3 processes" in found.problems[0]
 
 
-def test_captions_over_the_limit_and_missing_held_out_are_warned_of(clip_set, tiny_folder, tmp_path):
+def test_captions_over_the_limit_and_missing_held_out_are_warned_of(
+    clip_set, tiny_folder, tmp_path
+):
     def change(entries):
         entries[0]["prompt"] = "a very long caption " * 20
         return entries[:4]
@@ -166,7 +179,11 @@ def test_a_copy_and_a_re_encoded_copy_are_duplicates(clip_set, tiny_folder, tmp_
         frames = [frame.array for frame in reader]
     import numpy as np
 
-    again = write_clip(tmp_path / "again.mp4", np.clip(np.stack(frames).astype(int) + 2, 0, 255).astype(np.uint8), 8)
+    again = write_clip(
+        tmp_path / "again.mp4",
+        np.clip(np.stack(frames).astype(int) + 2, 0, 255).astype(np.uint8),
+        8,
+    )
     memory = ClipInfoCache()
     assert same_clip(memory.facts(source), memory.facts(again))
     assert not same_clip(memory.facts(source), memory.facts(original.video(original.entries[1])))
@@ -225,13 +242,19 @@ def test_batches_are_whole_of_one_bucket_and_a_function_of_the_step():
 
 def test_the_cache_is_addressed_by_content():
     size = Sampling(9, 8.0, 64, 48)
-    base = encoders_of(family_named("cogvideox"), {"vae/a": "1", "text_encoder/a": "2"}, "float32", 32)
-    other_vae = encoders_of(family_named("cogvideox"), {"vae/a": "3", "text_encoder/a": "2"}, "float32", 32)
+    base = encoders_of(
+        family_named("cogvideox"), {"vae/a": "1", "text_encoder/a": "2"}, "float32", 32
+    )
+    other_vae = encoders_of(
+        family_named("cogvideox"), {"vae/a": "3", "text_encoder/a": "2"}, "float32", 32
+    )
     keys = {
         base.clip_address("video", "image", size, 4), base.clip_address("other", "image", size, 4),
-        base.clip_address("video", "", size, 4), base.clip_address("video", "image", Sampling(9, 4.0, 64, 48), 4),
-        base.clip_address("video", "image", size, 5), other_vae.clip_address("video", "image", size, 4),
-        base.text_address("a"), base.text_address("b"),
+        base.clip_address("video", "", size, 4),
+        base.clip_address("video", "image", Sampling(9, 4.0, 64, 48), 4),
+        base.clip_address("video", "image", size, 5),
+        other_vae.clip_address("video", "image", size, 4), base.text_address("a"),
+        base.text_address("b"),
     }  # fmt: skip
     assert len(keys) == 8
     assert other_vae.text_address("a") == base.text_address("a")
@@ -240,7 +263,9 @@ def test_the_cache_is_addressed_by_content():
 
 def test_a_models_section_goes_over_the_general_settings():
     settings = LoraSettings(
-        rank=8, rate={"peak": 1e-3, "warmup": 7}, models={"nano": {"rank": 4, "rate": {"peak": 2.0}}}
+        rank=8,
+        rate={"peak": 1e-3, "warmup": 7},
+        models={"nano": {"rank": 4, "rate": {"peak": 2.0}}},
     )
     merged = for_model(settings, "nano")
     assert (merged.rank, merged.rate.peak, merged.rate.warmup) == (4, 2.0, 7)
@@ -264,13 +289,21 @@ def plain_clip(path, kind, colour=(210, 210, 205)):
     return write_clip(path, frames, 8)
 
 
-@pytest.mark.parametrize("ground", [(210, 210, 205), (6, 8, 12), (20, 200, 40)], ids=["logo", "night", "green screen"])
+@pytest.mark.parametrize(
+    "ground", [(210, 210, 205), (6, 8, 12), (20, 200, 40)], ids=["logo", "night", "green screen"]
+)
 def test_clips_without_contrast_are_told_apart_by_their_pixels(tmp_path, ground):
-    made = {kind: look(plain_clip(tmp_path / f"{kind}.mp4", kind, ground), kind) for kind in ("box", "bar", "spark")}
+    made = {
+        kind: look(plain_clip(tmp_path / f"{kind}.mp4", kind, ground), kind)
+        for kind in ("box", "bar", "spark")
+    }
     for first in made:
         for second in made:
             assert same_clip(made[first], made[second]) == (first == second)
-    again = look(plain_clip(tmp_path / "again.mp4", "box", tuple(min(255, level + 1) for level in ground)), "again")
+    again = look(
+        plain_clip(tmp_path / "again.mp4", "box", tuple(min(255, level + 1) for level in ground)),
+        "again",
+    )
     assert same_clip(made["box"], again)
 
 
@@ -285,7 +318,11 @@ def test_leakage_is_overridden_by_hand(clip_set, tiny_folder, tmp_path):
         frames = [frame.array for frame in reader]
     import numpy as np
 
-    again = write_clip(tmp_path / "again.mp4", np.clip(np.stack(frames).astype(int) + 2, 0, 255).astype(np.uint8), 8)
+    again = write_clip(
+        tmp_path / "again.mp4",
+        np.clip(np.stack(frames).astype(int) + 2, 0, 255).astype(np.uint8),
+        8,
+    )
 
     def told(entries, **more):
         entries[-1].update(video_path=str(again), image_path="", **more)
@@ -308,13 +345,19 @@ def test_an_image_that_is_not_the_first_frame_is_warned_of(clip_set, tiny_folder
     assert any("vortigo-001.png is not the first frame" in each for each in found.warnings)
 
 
-@pytest.mark.parametrize(("size", "warned"), [((64, 48), False), ((80, 48), False), ((96, 48), True), ((48, 96), True)])
-def test_crops_that_lose_over_a_quarter_are_warned_of(clip_set, tiny_folder, tmp_path, size, warned):
+@pytest.mark.parametrize(
+    ("size", "warned"), [((64, 48), False), ((80, 48), False), ((96, 48), True), ((48, 96), True)]
+)
+def test_crops_that_lose_over_a_quarter_are_warned_of(
+    clip_set, tiny_folder, tmp_path, size, warned
+):
     import numpy as np
 
     moving = np.random.default_rng(0).integers(0, 255, (9, size[1], size[0], 3), np.uint8)
     clip = write_clip(tmp_path / "wide.mp4", moving, 8)
     found = lora_kit.look(
-        changed(clip_set, tmp_path, lambda e: e[0].update(video_path=str(clip), image_path="")), tiny_folder, tmp_path / "out"
+        changed(clip_set, tmp_path, lambda e: e[0].update(video_path=str(clip), image_path="")),
+        tiny_folder,
+        tmp_path / "out",
     )
     assert any("cropped away" in each for each in found.warnings) == warned

@@ -1,4 +1,6 @@
-"""Real launches: two processes learn what one learns, and SIGTERM to the launcher saves the state."""
+"""Real launches: two processes learn what one learns,
+and SIGTERM to the launcher saves the state.
+"""
 
 import csv
 import os
@@ -28,12 +30,19 @@ def write_config(folder, model, **changes):
 
 def launch(processes, *arguments, home):
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    environment |= {"NEWSREEL_HOME": str(home), "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    several = ["--multi_gpu"] if processes > 1 else []  # torchrun; ACCELERATE_USE_CPU makes the processes CPU ones
-    command = [sys.executable, "-m", "accelerate.commands.launch", *several, "--num_processes", str(processes),
-               "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "src/train_lora.py",
-               *map(str, arguments)]  # fmt: skip
-    return subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True)
+    environment |= {
+        "NEWSREEL_HOME": str(home),
+        "OMP_NUM_THREADS": "1",
+        "ACCELERATE_USE_CPU": "true",
+    }
+    # torchrun; ACCELERATE_USE_CPU makes the processes CPU ones
+    several = ["--multi_gpu"] if processes > 1 else []
+    command = [sys.executable, "-m", "accelerate.commands.launch", *several, "--num_processes",
+               str(processes), "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend",
+               "no", "src/train_lora.py", *map(str, arguments)]  # fmt: skip
+    return subprocess.Popen(
+        command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True
+    )
 
 
 def finished(process, seconds=280):
@@ -43,7 +52,9 @@ def finished(process, seconds=280):
 
 def losses(home, run):
     return [
-        float(row["loss"]) for row in csv.DictReader((home / "metrics.csv").open()) if row["run"] == run and row["loss"]
+        float(row["loss"])
+        for row in csv.DictReader((home / "metrics.csv").open())
+        if row["run"] == run and row["loss"]
     ]
 
 
@@ -52,13 +63,25 @@ def test_two_processes_learn_what_one_learns(clip_set, tiny_folder, tmp_path, ho
     config = write_config(tmp_path, tiny_folder, batch_size=4, epochs=4)
     for count in (1, 2):
         code, errors = finished(
-            launch(count, "--metadata", clip_set, "--config", config, "--output-dir", tmp_path / f"p{count}", home=home)
+            launch(
+                count,
+                "--metadata",
+                clip_set,
+                "--config",
+                config,
+                "--output-dir",
+                tmp_path / f"p{count}",
+                home=home,
+            )
         )
         assert code == 0, errors
     one, two = losses(home, "p1"), losses(home, "p2")
     assert len(one) == len(two) == 4
     assert max(abs(a - b) for a, b in zip(one, two, strict=True)) < 1e-4
-    first, second = weights(tmp_path / "p1" / "adapter_final"), weights(tmp_path / "p2" / "adapter_final")
+    first, second = (
+        weights(tmp_path / "p1" / "adapter_final"),
+        weights(tmp_path / "p2" / "adapter_final"),
+    )
     assert max(float((first[key] - second[key]).abs().max()) for key in first) < 1e-4
     state = CheckpointManager(tmp_path / "p2" / "state").latest()
     assert len(state["random"]) == 2
@@ -68,7 +91,9 @@ def test_two_processes_learn_what_one_learns(clip_set, tiny_folder, tmp_path, ho
 def test_a_launcher_that_is_terminated_leaves_a_saved_state(clip_set, tiny_folder, tmp_path, home):
     config = write_config(tmp_path, tiny_folder, epochs=100000, save_minutes=60)
     output = tmp_path / "press"
-    process = launch(1, "--metadata", clip_set, "--config", config, "--output-dir", output, home=home)
+    process = launch(
+        1, "--metadata", clip_set, "--config", config, "--output-dir", output, home=home
+    )
     wait_until(lambda: (home / "metrics.csv").is_file() and len(losses(home, "press")) > 3, 240)
     process.send_signal(signal.SIGTERM)
     process.wait(timeout=60)

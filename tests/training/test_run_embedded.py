@@ -37,12 +37,18 @@ def test_a_slice_exports_a_stock_pipeline(small, settings, tmp_path, pixels):
 
     folder = train_slice(settings, tmp_path / "run", Slice(minutes=0.02), small)
     (folder / "README.md").write_text("card")
-    again = train_slice(settings, tmp_path / "run", Slice(minutes=0.01, stages=("transformer",)), small)
+    again = train_slice(
+        settings, tmp_path / "run", Slice(minutes=0.01, stages=("transformer",)), small
+    )
     assert (again / "README.md").read_text("utf-8") == "card"
-    pipeline = CogVideoXImageToVideoPipeline.from_pretrained(folder, use_safetensors=True, dtype=torch.float32)
+    pipeline = CogVideoXImageToVideoPipeline.from_pretrained(
+        folder, use_safetensors=True, dtype=torch.float32
+    )
     pipeline.set_progress_bar_config(disable=True)
     photograph = fit_photograph(pixels, small.width, small.height, "cover")
-    clip = sample_clips(pipeline, photograph, "pan left", num_frames=9, seed=0, steps=2, guidance=3.0)
+    clip = sample_clips(
+        pipeline, photograph, "pan left", num_frames=9, seed=0, steps=2, guidance=3.0
+    )
     assert clip.shape == (9, small.height, small.width, 3)
 
 
@@ -54,12 +60,18 @@ def test_a_sheet_shows_each_prompt_under_its_name(small, settings, tmp_path):
         assert picture.size == (SHOWN * small.width, len(PROMPTS) * (small.height + 16))
 
 
-def test_what_is_exported_runs_in_a_plain_script_with_every_default(small, settings, tmp_path, pixels):
+def test_what_is_exported_runs_in_a_plain_script_with_every_default(
+    small, settings, tmp_path, pixels
+):
     from diffusers import CogVideoXImageToVideoPipeline
 
-    folder = train_slice(settings, tmp_path / "run", Slice(minutes=0.01, stages=("transformer",)), small)
+    folder = train_slice(
+        settings, tmp_path / "run", Slice(minutes=0.01, stages=("transformer",)), small
+    )
     pipeline = CogVideoXImageToVideoPipeline.from_pretrained(folder)
-    assert {part.dtype for part in (pipeline.text_encoder, pipeline.vae, pipeline.transformer)} == {torch.float32}
+    assert {part.dtype for part in (pipeline.text_encoder, pipeline.vae, pipeline.transformer)} == {
+        torch.float32
+    }
     pipeline.set_progress_bar_config(disable=True)
     pipeline.scheduler.set_timesteps = partial(_few, pipeline.scheduler.set_timesteps)
     frames = pipeline(image=Image.fromarray(pixels), prompt="pan left").frames[0]
@@ -75,7 +87,10 @@ def _few(set_timesteps, count, **options):
 def test_a_new_run_starts_from_an_exported_pipeline(small, settings, tmp_path, stages):
     exported = train_slice(settings, tmp_path / "run", Slice(minutes=0.02), small)
     start_from(exported, tmp_path / "next", small)
-    assert (usual_stages(tmp_path / "run"), usual_stages(tmp_path / "next")) == (STAGES, ("decoder", "transformer"))
+    assert (usual_stages(tmp_path / "run"), usual_stages(tmp_path / "next")) == (
+        STAGES,
+        ("decoder", "transformer"),
+    )
     for name in stages:
         train_stage(name, settings, tmp_path / "next", 0.0, blueprint=small)
     again = export_embedded(settings, tmp_path / "next", tmp_path / "again", small)
@@ -124,7 +139,9 @@ def test_token_frames_without_a_batch_are_refused():
 
 
 def test_longer_clips_come_with_their_share_of_the_steps():
-    stage = TransformerStage(steps=10, share=1, batches={2: 1, 7: 1}, draw={0: {2: 1.0}, 0.6: {7: 1.0}})
+    stage = TransformerStage(
+        steps=10, share=1, batches={2: 1, 7: 1}, draw={0: {2: 1.0}, 0.6: {7: 1.0}}
+    )
     assert [list(stage.lengths(step)) for step in (0, 5, 6, 9)] == [[2], [2], [7], [7]]
 
 
@@ -142,15 +159,21 @@ def test_samples_hold_the_positions_of_the_token_frames_they_show(small, setting
         held = batch["clean"].shape[1] // 8
         assert batch["rotary"].shape[:2] == (2, held * tokens)
         assert torch.equal(batch["rotary"][0, :tokens], recipe.rotary[0][0])
-        assert torch.allclose(batch["clean"][:, 0], batch["clean"][:, 7], atol=0.1)  # the photograph, padded
+        # the photograph, padded
+        assert torch.allclose(batch["clean"][:, 0], batch["clean"][:, 7], atol=0.1)
     assert {batch["ids"].shape[1] for batch in drawn} <= {small.text_length, 226}
 
 
 def test_rotary_positions_are_the_pipelines(small, settings, run_folder):
     prepared = prepare_parts(small, settings, run_folder)
     recipe = TransformerRecipe(prepared, settings.transformer, settings)
-    whole = prepared.pipeline._prepare_rotary_positional_embeddings(small.height, small.width, 16, "cpu")
-    assert all(torch.equal(table.flatten(0, 1), other) for table, other in zip(recipe.rotary, whole, strict=True))
+    whole = prepared.pipeline._prepare_rotary_positional_embeddings(
+        small.height, small.width, 16, "cpu"
+    )
+    assert all(
+        torch.equal(table.flatten(0, 1), other)
+        for table, other in zip(recipe.rotary, whole, strict=True)
+    )
 
 
 def test_stages_share_what_preparing_left_of_the_time(tmp_path, monkeypatch):

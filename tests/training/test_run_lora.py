@@ -1,4 +1,6 @@
-"""An adapter run from clips to files: learns, resumes bit for bit, keeps the contract between training and use."""
+"""An adapter run from clips to files: learns, resumes bit for bit, keeps the contract between
+training and use.
+"""
 
 import csv
 import json
@@ -40,8 +42,9 @@ def clip(pipe, prompt="a vortigo shot"):
     """Frames of the stock pipeline on one picture, (9, 48, 64, 3) float."""
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8))
     return pipe(
-        image=picture, prompt=prompt, num_frames=9, height=48, width=64, num_inference_steps=2, guidance_scale=3.0,
-        generator=torch.Generator().manual_seed(5), output_type="np", max_sequence_length=32,
+        image=picture, prompt=prompt, num_frames=9, height=48, width=64, num_inference_steps=2,
+        guidance_scale=3.0, generator=torch.Generator().manual_seed(5), output_type="np",
+        max_sequence_length=32,
     ).frames[0]  # fmt: skip
 
 
@@ -60,7 +63,9 @@ def test_writes_adapters_samples_and_figures(trained):
     rows = list(csv.DictReader((where / "metrics.csv").open()))
     assert [int(row["step"]) for row in rows] == [0, 1, 2, 3, 4]
     assert [bool(row["held_out_loss"]) for row in rows] == [True, False, True, False, True]
-    assert all(float(row["memory_bytes"]) > 0 and float(row["steps_per_second"]) > 0 for row in rows[1:])
+    assert all(
+        float(row["memory_bytes"]) > 0 and float(row["steps_per_second"]) > 0 for row in rows[1:]
+    )
 
 
 def test_the_header_says_what_it_is(trained, clip_set, tiny_folder):
@@ -70,9 +75,13 @@ def test_the_header_says_what_it_is(trained, clip_set, tiny_folder):
     assert metadata["newsreel_base_sha256"] == base_hash(tiny_folder)
     assert json.loads(metadata["lora_adapter_metadata"])["transformer.lora_alpha"] == 1.0
     assert "4 x CC0-1.0" in metadata["newsreel_rights"]
-    assert {"newsreel_rank", "newsreel_targets", "newsreel_manifest_sha256", "newsreel_code", "newsreel_base"} <= set(
-        metadata
-    )
+    assert {
+        "newsreel_rank",
+        "newsreel_targets",
+        "newsreel_manifest_sha256",
+        "newsreel_code",
+        "newsreel_base",
+    } <= set(metadata)
     assert read_adapter(str(trained[0] / "adapter_final"), tiny_folder)
 
 
@@ -94,7 +103,9 @@ def test_a_second_run_encodes_nothing(clip_set, tiny_folder, tmp_path, monkeypat
 
 
 def test_resumed_equals_uninterrupted(clip_set, tiny_folder, tmp_path, monkeypatch):
-    """With dropout, which draws from the process's own generator: 20 steps = 10, stopped, and 10."""
+    """With dropout, which draws from the process's own generator:
+    20 steps = 10, stopped, and 10.
+    """
     options = {"epochs": 10, "dropout": 0.2, "accumulation": 2}
     whole = run(clip_set, tiny_folder, tmp_path / "whole", **options)
     stop_after(10, monkeypatch)
@@ -107,7 +118,11 @@ def test_resumed_equals_uninterrupted(clip_set, tiny_folder, tmp_path, monkeypat
     expected, found = weights(whole), weights(again)
     assert all(torch.equal(expected[key], found[key]) for key in expected)
     assert any(value.abs().max() > 0 for key, value in expected.items() if "lora_B" in key)
-    steps = [int(row["step"]) for row in csv.DictReader((home() / "metrics.csv").open()) if row["run"] == "part"]
+    steps = [
+        int(row["step"])
+        for row in csv.DictReader((home() / "metrics.csv").open())
+        if row["run"] == "part"
+    ]
     assert steps == list(range(21))
 
 
@@ -130,7 +145,13 @@ def test_resuming_another_run_is_refused(clip_set, tiny_folder, tmp_path):
         run(clip_set, tiny_folder, tmp_path / "none", steps=2, resume="latest")
     with pytest.raises(MissingFileError, match="holds no checkpoint"):
         run(clip_set, tiny_folder, tmp_path / "press", steps=2, resume=str(tmp_path))
-    run(clip_set, tiny_folder, tmp_path / "press", steps=2, resume=str(tmp_path / "press" / "state" / "step-00000001"))
+    run(
+        clip_set,
+        tiny_folder,
+        tmp_path / "press",
+        steps=2,
+        resume=str(tmp_path / "press" / "state" / "step-00000001"),
+    )
 
 
 def test_a_new_run_keeps_the_former_one(clip_set, tiny_folder, tmp_path):
@@ -157,8 +178,9 @@ from PIL import Image
 pipe = CogVideoXImageToVideoPipeline.from_pretrained(sys.argv[1])
 pipe.load_lora_weights(sys.argv[2])
 picture = Image.fromarray(numpy.random.default_rng(0).integers(0, 255, (48, 64, 3), numpy.uint8))
-frames = pipe(image=picture, prompt="a vortigo shot", num_frames=9, height=48, width=64, num_inference_steps=2,
-    guidance_scale=3.0, generator=torch.Generator().manual_seed(5), output_type="np", max_sequence_length=32).frames[0]
+frames = pipe(image=picture, prompt="a vortigo shot", num_frames=9, height=48, width=64,
+    num_inference_steps=2, guidance_scale=3.0, generator=torch.Generator().manual_seed(5),
+    output_type="np", max_sequence_length=32).frames[0]
 numpy.save(sys.argv[3], frames)
 """
 
@@ -184,7 +206,13 @@ def test_a_plain_diffusers_script_in_a_fresh_process_gives_the_training_time_out
         key: value.shape for key, value in weights(folder).items()
     }
     (tmp_path / "plain.py").write_text(PLAIN)
-    command = [sys.executable, str(tmp_path / "plain.py"), str(tiny_folder), str(folder), str(tmp_path / "frames.npy")]
+    command = [
+        sys.executable,
+        str(tmp_path / "plain.py"),
+        str(tiny_folder),
+        str(folder),
+        str(tmp_path / "frames.npy"),
+    ]
     subprocess.run(command, check=True, cwd=tmp_path, capture_output=True, env=clean_environment())
     assert np.abs(np.load(tmp_path / "frames.npy") - at_training).max() < 1e-5
 
@@ -192,22 +220,37 @@ def test_a_plain_diffusers_script_in_a_fresh_process_gives_the_training_time_out
 def clean_environment():
     import os
 
-    return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {"OMP_NUM_THREADS": "1"}
+    return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"} | {
+        "OMP_NUM_THREADS": "1"
+    }
 
 
-def test_a_loss_that_is_no_number_stops_and_names_step_and_clip(clip_set, tiny_folder, tmp_path, monkeypatch):
+def test_a_loss_that_is_no_number_stops_and_names_step_and_clip(
+    clip_set, tiny_folder, tmp_path, monkeypatch
+):
     original = objective.sample_losses
     calls = []
 
     def poisoned(predicted, target):
         calls.append(1)
         losses = original(predicted, target)
-        return losses * torch.tensor([1.0, float("nan")]) if len(losses) == 2 and len(calls) > 4 else losses
+        return (
+            losses * torch.tensor([1.0, float("nan")])
+            if len(losses) == 2 and len(calls) > 4
+            else losses
+        )
 
     found = look(clip_set, tiny_folder, tmp_path / "press", epochs=4)
     monkeypatch.setattr(objective, "sample_losses", poisoned)
     with pytest.raises(DivergedError, match=r"not finite at step \d+ \(vortigo-00\d\)") as stopped:
-        run(clip_set, tiny_folder, tmp_path / "press", epochs=4, save_minutes=1e-9, held_out_timesteps=(300,))
+        run(
+            clip_set,
+            tiny_folder,
+            tmp_path / "press",
+            epochs=4,
+            save_minutes=1e-9,
+            held_out_timesteps=(300,),
+        )
     assert stopped.value.exit_code == 7
     assert found.steps > CheckpointManager(tmp_path / "press" / "state").steps()[-1] >= 1
 
@@ -232,8 +275,13 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(clip_set, tiny_folder, tmp_p
 
 
 def test_half_precision_trains_too(clip_set, tiny_folder, tmp_path):
-    folder = run(clip_set, tiny_folder, tmp_path / "press", precision="bf16", gradient_checkpointing=True)
-    assert all(value.dtype == torch.float32 and value.isfinite().all() for value in weights(folder).values())
+    folder = run(
+        clip_set, tiny_folder, tmp_path / "press", precision="bf16", gradient_checkpointing=True
+    )
+    assert all(
+        value.dtype == torch.float32 and value.isfinite().all()
+        for value in weights(folder).values()
+    )
     assert any(value.any() for key, value in weights(folder).items() if "lora_B" in key)
 
 
@@ -256,7 +304,15 @@ def test_clips_of_two_shapes_train_in_two_buckets(clip_set, tiny_folder, tmp_pat
     from src.data_prep.lora_demo import render_demo
     from src.datasets.manifest import read_dataset, write_dataset
 
-    render_demo(tmp_path / "tall.json", tmp_path / "tall", clips=2, held_out=0, lengths=(9,), seed=2, size=(48, 64))
+    render_demo(
+        tmp_path / "tall.json",
+        tmp_path / "tall",
+        clips=2,
+        held_out=0,
+        lengths=(9,),
+        seed=2,
+        size=(48, 64),
+    )
     entries = []
     for number, path in enumerate((clip_set, tmp_path / "tall.json")):
         dataset = read_dataset(path)

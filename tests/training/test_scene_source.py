@@ -35,7 +35,8 @@ def test_canvases_that_the_window_has_passed_are_let_go(rendered):
         rendered.draw(range(first, first + 2), [0])
     assert all(number >= 351 // 2 for number in (*rendered._painted, *rendered._painting))
     assert len(rendered._painted) <= 4 + 1
-    assert max(rendered._painting) >= (352 + 5 * 3) // 2 + 3  # asked for five blocks before it can be needed
+    # asked for five blocks before it can be needed
+    assert max(rendered._painting) >= (352 + 5 * 3) // 2 + 3
     assert len(rendered._outlined) <= 24
 
 
@@ -44,7 +45,9 @@ def test_a_canvas_of_the_window_is_painted_once(monkeypatch):
     asked = []
     submit = source._workers.submit
     monkeypatch.setattr(
-        source._workers, "submit", lambda what, *args: asked.append((what, args)) or submit(what, *args)
+        source._workers,
+        "submit",
+        lambda what, *args: asked.append((what, args)) or submit(what, *args),
     )
     for first in range(0, 120, 12):
         source.draw(range(first, first + 12), [0])

@@ -10,13 +10,14 @@ from src.training.settings import LoopSettings
 
 WRONG = [
     (LoraSettings, {"seed": -1}), (LoraSettings, {"seed": 2**64}), (LoraSettings, {"threads": 0}),
-    (LoraSettings, {"samples": {"num_inference_steps": 0}}), (LoraSettings, {"samples": {"seed": -1}}),
-    (LoraSettings, {"samples": {"guidance_scale": -1}}), (LoraSettings, {"held_out_timesteps": [1000]}),
-    (LoraSettings, {"rate": {"peak": -1e-4}}), (LoraSettings, {"rate": {"peak": float("nan")}}),
-    (LoraSettings, {"betas": [0.9, 1.5]}), (LoraSettings, {"weight_decay": -1}),
-    (LoraSettings, {"clip_norm": float("inf")}),
-    (LoopSettings, {"steps": -1}), (LoopSettings, {"steps": 1, "ema": 1.5}), (LoopSettings, {"steps": 1, "betas": [2, 0]}),
-    (UpscalerSettings, {"seed": -1}), (UpscalerSettings, {"threads": -1}), (UpscalerSettings, {"data": {"canvases": 0}}),
+    (LoraSettings, {"samples": {"num_inference_steps": 0}}),
+    (LoraSettings, {"samples": {"seed": -1}}), (LoraSettings, {"samples": {"guidance_scale": -1}}),
+    (LoraSettings, {"held_out_timesteps": [1000]}), (LoraSettings, {"rate": {"peak": -1e-4}}),
+    (LoraSettings, {"rate": {"peak": float("nan")}}), (LoraSettings, {"betas": [0.9, 1.5]}),
+    (LoraSettings, {"weight_decay": -1}), (LoraSettings, {"clip_norm": float("inf")}),
+    (LoopSettings, {"steps": -1}), (LoopSettings, {"steps": 1, "ema": 1.5}),
+    (LoopSettings, {"steps": 1, "betas": [2, 0]}), (UpscalerSettings, {"seed": -1}),
+    (UpscalerSettings, {"threads": -1}), (UpscalerSettings, {"data": {"canvases": 0}}),
 ]  # fmt: skip
 
 

@@ -35,7 +35,9 @@ def test_the_schedule_ends_with_the_time(tmp_path):
     recipe = Slow()
     trainer = Trainer(recipe, STAGE, 0, CheckpointManager(tmp_path), bf16=False)
     rates = []
-    trainer.run(1e9, [FitToTime(recipe, 2.0, warm=3, seen=4), lambda report, _: rates.append(report.rate)])
+    trainer.run(
+        1e9, [FitToTime(recipe, 2.0, warm=3, seen=4), lambda report, _: rates.append(report.rate)]
+    )
     assert 8 < trainer.step == trainer.stage.steps < 10**6
     assert recipe.stage is trainer.stage
     assert rates[3] == pytest.approx(0.1)
@@ -61,6 +63,8 @@ def test_a_stage_that_slows_down_is_fitted_again(tmp_path):
     recipe = SlowingDown()
     trainer = Trainer(recipe, STAGE, 0, CheckpointManager(tmp_path), bf16=False)
     rates = []
-    trainer.run(4.0, [FitToTime(recipe, 4.0, warm=3, seen=4), lambda report, _: rates.append(report.rate)])
+    trainer.run(
+        4.0, [FitToTime(recipe, 4.0, warm=3, seen=4), lambda report, _: rates.append(report.rate)]
+    )
     assert trainer.step > 14
     assert rates[-1] < 0.05  # of a peak of 0.1: fitted once, the time would be up at the peak

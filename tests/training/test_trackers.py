@@ -9,7 +9,9 @@ from src.training import trackers
 
 
 def needs(name):
-    return pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"{name} is optional and not installed")
+    return pytest.mark.skipif(
+        importlib.util.find_spec(name) is None, reason=f"{name} is optional and not installed"
+    )
 
 
 def use(name, tmp_path):
@@ -44,7 +46,10 @@ def test_mlflow_in_files(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     use("mlflow", tmp_path)
     metric = next((tmp_path / "mlruns").rglob("metrics/loss"))
-    assert [line.split()[1:] for line in metric.read_text("utf-8").splitlines()] == [["0.5", "1"], ["0.25", "2"]]
+    assert [line.split()[1:] for line in metric.read_text("utf-8").splitlines()] == [
+        ["0.5", "1"],
+        ["0.25", "2"],
+    ]
 
 
 def test_none_and_unknown_and_missing(tmp_path, monkeypatch):

@@ -1,4 +1,6 @@
-"""The recipe on data it makes itself: pairs, losses, and a resumed run that takes the steps of an unbroken one."""
+"""The recipe on data it makes itself: pairs, losses, and a resumed run that takes the steps of an
+unbroken one.
+"""
 
 from contextlib import nullcontext
 
@@ -34,10 +36,12 @@ def tiny(monkeypatch):
     """Settings whose network is tiny."""
     from src.upscaling.presets import NetworkSpec
 
-    shape = {"channels": 8, "blocks": 1, "trunk": 8, "taps": 1, "groups": 2, "bound": 2.0, "align": 4, "attention": 1,
-             "heads": 2, "window": 4}  # fmt: skip
+    shape = {"channels": 8, "blocks": 1, "trunk": 8, "taps": 1, "groups": 2, "bound": 2.0,
+             "align": 4, "attention": 1, "heads": 2, "window": 4}  # fmt: skip
     for module in ("src.recipes.upscaler.recipe", "src.recipes.upscaler.run"):
-        monkeypatch.setattr(f"{module}.network_spec", lambda _, scale: NetworkSpec(scale=scale, **shape))
+        monkeypatch.setattr(
+            f"{module}.network_spec", lambda _, scale: NetworkSpec(scale=scale, **shape)
+        )
     return UpscalerSettings(
         data=Data(crop=16, batch=2, canvases=2), threads=1,
         schedule=LoopSettings(steps=30, rate=Rate(peak=3e-3, warmup=2, decay=4)),
@@ -88,11 +92,16 @@ def test_pictures_and_videos_are_sources(tiny, tmp_path, pixels):
         for _ in range(4):
             writer.write(pixels)
         writer.commit()
-    for data in ({"images": 1.0, "image_folders": (tmp_path,)}, {"videos": 1.0, "video_files": (tmp_path / "b.mp4",)}):
+    for data in (
+        {"images": 1.0, "image_folders": (tmp_path,)},
+        {"videos": 1.0, "video_files": (tmp_path / "b.mp4",)},
+    ):
         settings = tiny.model_copy(update={"data": Data(crop=16, scenes=0.0, **data)})
         pair = PairDataset(settings)[0]
         assert pair["high"].shape == (3, 3, 32, 32) and pair["high"].std() > 0
-    empty = tiny.model_copy(update={"data": Data(scenes=0.0, images=1.0, image_folders=(tmp_path / "none",))})
+    empty = tiny.model_copy(
+        update={"data": Data(scenes=0.0, images=1.0, image_folders=(tmp_path / "none",))}
+    )
     with pytest.raises(MissingFileError, match="no folder"):
         PairDataset(empty)[0]
 
@@ -101,13 +110,18 @@ def test_degradations_do_what_they_say(pixels):
     clip, random = np.stack([pixels] * 3), np.random.default_rng(0)
     low, told = degrade(clip, 2, Degradation(share=0.0), random)
     assert np.array_equal(low, shrink(clip, 2)) and not told.any()
-    worse, told = degrade(clip, 2, Degradation(share=1.0, noise=(12, 12), jpeg_share=1.0, jpeg=(30, 30)), random)
+    worse, told = degrade(
+        clip, 2, Degradation(share=1.0, noise=(12, 12), jpeg_share=1.0, jpeg=(30, 30)), random
+    )
     assert told == pytest.approx([1, 1]) and not np.array_equal(worse, low)
     grey = np.full((1, 64, 64, 3), 128, np.uint8)
     assert add_noise(grey, 8.0, random).std() == pytest.approx(8, rel=0.1)
     errors = [np.abs(through_jpeg(low, q).astype(int) - low).mean() for q in (95, 30)]
     assert 0 < errors[0] < errors[1]
-    errors = [np.abs(through_h264(low[:, :33, :31], crf).astype(int) - low[:, :33, :31]).mean() for crf in (15, 40)]
+    errors = [
+        np.abs(through_h264(low[:, :33, :31], crf).astype(int) - low[:, :33, :31]).mean()
+        for crf in (15, 40)
+    ]
     assert 0 < errors[0] < errors[1]
 
 
@@ -116,9 +130,9 @@ def test_losses_are_nought_for_the_truth_and_grow_with_what_they_name():
     flow, seen = torch.zeros(1, 2, 2, 16, 16), torch.ones(1, 2, 1, 16, 16)
     flicker = truth + torch.tensor([0.1, -0.1, 0.1])[None, :, None, None, None]
     assert charbonnier(truth, truth).item() == pytest.approx(1e-3)
-    assert difference_loss(truth, truth) == 0 and difference_loss(truth + 0.1, truth).item() == pytest.approx(
-        0, abs=1e-6
-    )
+    assert difference_loss(truth, truth) == 0 and difference_loss(
+        truth + 0.1, truth
+    ).item() == pytest.approx(0, abs=1e-6)
     assert difference_loss(flicker, truth).item() == pytest.approx(0.2, abs=1e-5)
     assert warped_loss(flicker, truth, flow, seen).item() == pytest.approx(0.2, abs=1e-5)
     assert warped_loss(flicker, truth, flow, 0 * seen) == 0
@@ -137,8 +151,8 @@ def test_perceptual_and_semantic_losses_on_small_random_weights():
 
     torch.manual_seed(0)
     vision = CLIPVisionModelWithProjection(CLIPVisionConfig(
-        hidden_size=16, intermediate_size=32, projection_dim=8, num_hidden_layers=2, num_attention_heads=2, image_size=32,
-        patch_size=8))  # fmt: skip
+        hidden_size=16, intermediate_size=32, projection_dim=8, num_hidden_layers=2,
+        num_attention_heads=2, image_size=32, patch_size=8))  # fmt: skip
     truth, made = torch.rand(2, 3, 24, 24), torch.rand(2, 3, 24, 24, requires_grad=True)
     for term in (Perceptual((4, "pool", 8)), Semantic(vision)):
         assert term(truth, truth).item() == pytest.approx(0, abs=1e-6)
@@ -152,9 +166,19 @@ def test_vgg16_is_read_by_its_usual_names(tmp_path):
     from safetensors.torch import save_file
 
     tensors = {name: tensor.contiguous() for name, tensor in Perceptual().state_dict().items()}
-    assert "features.14.weight" in tensors and tensors["features.14.weight"].shape == (256, 256, 3, 3)
+    assert "features.14.weight" in tensors and tensors["features.14.weight"].shape == (
+        256,
+        256,
+        3,
+        3,
+    )
     save_file(tensors | {"classifier.0.weight": torch.zeros(1)}, tmp_path / "vgg16.safetensors")
-    assert load_perceptual(tmp_path / "vgg16.safetensors")(torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16)) > 0
+    assert (
+        load_perceptual(tmp_path / "vgg16.safetensors")(
+            torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 16)
+        )
+        > 0
+    )
     save_file({"other": torch.zeros(1)}, tmp_path / "bad.safetensors")
     with pytest.raises(BadInputError, match="VGG16"):
         load_perceptual(tmp_path / "bad.safetensors")
@@ -190,13 +214,18 @@ def test_a_run_learns_and_a_resumed_one_takes_the_same_steps(tiny, tmp_path):
     finally:
         UpscalerRecipe.loss = recipe_loss
     train_upscaler_slice(half, tmp_path / "half", 1.0)
-    files = [export_upscaler(short, tmp_path / name, tmp_path / f"{name}.safetensors") for name in ("whole", "half")]
+    files = [
+        export_upscaler(short, tmp_path / name, tmp_path / f"{name}.safetensors")
+        for name in ("whole", "half")
+    ]
     for one, other in zip(*(load_network(file).parameters() for file in files), strict=True):
         assert torch.equal(one, other)
 
 
 def test_another_scale_begins_with_what_fits(tiny, tmp_path):
-    train_upscaler_slice(tiny.model_copy(update={"schedule": LoopSettings(steps=1)}), tmp_path / "two", 1.0)
+    train_upscaler_slice(
+        tiny.model_copy(update={"schedule": LoopSettings(steps=1)}), tmp_path / "two", 1.0
+    )
     file = export_upscaler(tiny, tmp_path / "two", tmp_path / "two.safetensors")
     larger = tiny.model_copy(update={"scale": 4, "schedule": LoopSettings(steps=0)})
     train_upscaler_slice(larger, tmp_path / "four", 1.0, start_from=file)

@@ -25,8 +25,8 @@ def _one_thread():
 def tiny_network(scale: int = 2, seed: int = 0, **shape) -> VideoNetwork:
     """A network of every part, with weights that do something everywhere, alignment included."""
     torch.manual_seed(seed)
-    usual = {"channels": 8, "blocks": 1, "trunk": 8, "taps": 3, "groups": 2, "bound": 2.0, "align": 4, "attention": 1,
-             "heads": 2, "window": 4}  # fmt: skip
+    usual = {"channels": 8, "blocks": 1, "trunk": 8, "taps": 3, "groups": 2, "bound": 2.0,
+             "align": 4, "attention": 1, "heads": 2, "window": 4}  # fmt: skip
     network = build_network(NetworkSpec(scale=scale, **usual | shape)).eval().requires_grad_(False)
     for parameter in network.parameters():
         parameter.add_(0.03 * torch.randn_like(parameter))
@@ -42,7 +42,9 @@ def choice(weights) -> UpscalerChoice:
 def clip(tmp_path_factory, ffmpeg) -> Path:
     """25 moving frames of 48x32 at 10 fps."""
     path = tmp_path_factory.mktemp("clips") / "clip.mp4"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=48x32:rate=10:duration=2.5", "-pix_fmt", "yuv420p", path)
+    ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=size=48x32:rate=10:duration=2.5", "-pix_fmt", "yuv420p", path
+    )
     return path
 
 
@@ -57,7 +59,9 @@ def frames() -> np.ndarray:
 def use_gate(patch: pytest.MonkeyPatch, preset: str, **changes: float) -> None:
     """The gate of a preset with these changes."""
     spec = find_upscaler("newsreel")
-    changed = spec.presets[preset].model_copy(update={"gate": spec.presets[preset].gate.model_copy(update=changes)})
+    changed = spec.presets[preset].model_copy(
+        update={"gate": spec.presets[preset].gate.model_copy(update=changes)}
+    )
     other = spec.model_copy(update={"presets": spec.presets | {preset: changed}})
     patch.setattr("src.upscaling.backends.find_upscaler", lambda _: other)
 
@@ -86,24 +90,29 @@ def enlarge(report_of):
 
 @pytest.fixture(scope="session")
 def rich(tmp_path_factory, ffmpeg) -> Path:
-    """A Matroska file at a variable rate with two sound tracks, subtitles, chapters, a title and an attachment."""
+    """A Matroska file at a variable rate with two sound tracks, subtitles, chapters, a title and an
+    attachment.
+    """
     folder = tmp_path_factory.mktemp("rich")
     (folder / "words.srt").write_text(
         "1\n00:00:00,200 --> 00:00:01,000\nHello\n\n2\n00:00:01,200 --> 00:00:02,000\nBye\n"
     )
     (folder / "meta.txt").write_text(
-        ";FFMETADATA1\ntitle=A day\ncomment=kept\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=1000\ntitle=One\n"
+        ";FFMETADATA1\ntitle=A "
+        "day\ncomment=kept\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=1000\ntitle=One\n"
         "[CHAPTER]\nTIMEBASE=1/1000\nSTART=1000\nEND=2400\ntitle=Two\n"
     )
     (folder / "note.txt").write_text("attached")
     path = folder / "rich.mkv"
     ffmpeg(
-        "-f", "lavfi", "-i", "testsrc2=size=48x32:rate=10:duration=2.5", "-f", "lavfi", "-i", "sine=440:duration=2.5",
-        "-f", "lavfi", "-i", "sine=880:duration=2.5", "-i", folder / "words.srt", "-i", folder / "meta.txt",
-        "-map", 0, "-map", 1, "-map", 2, "-map", 3, "-map_metadata", 4, "-vf", "settb=1/1000,setpts='PTS+mod(N,3)*0.03/TB'",
-        "-fps_mode", "passthrough", "-enc_time_base:v", "1:1000", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a:0", "aac", "-c:a:1", "libopus",
-        "-c:s", "srt", "-metadata:s:a:0", "language=fra", "-metadata:s:a:1", "language=deu",
-        "-attach", folder / "note.txt", "-metadata:s:t", "mimetype=text/plain", path,
+        "-f", "lavfi", "-i", "testsrc2=size=48x32:rate=10:duration=2.5", "-f", "lavfi", "-i",
+        "sine=440:duration=2.5", "-f", "lavfi", "-i", "sine=880:duration=2.5", "-i",
+        folder / "words.srt", "-i", folder / "meta.txt", "-map", 0, "-map", 1, "-map", 2, "-map", 3,
+        "-map_metadata", 4, "-vf", "settb=1/1000,setpts='PTS+mod(N,3)*0.03/TB'", "-fps_mode",
+        "passthrough", "-enc_time_base:v", "1:1000", "-c:v", "libx264", "-pix_fmt", "yuv420p",
+        "-c:a:0", "aac", "-c:a:1", "libopus", "-c:s", "srt", "-metadata:s:a:0", "language=fra",
+        "-metadata:s:a:1", "language=deu", "-attach", folder / "note.txt", "-metadata:s:t",
+        "mimetype=text/plain", path,
     )  # fmt: skip
     return path
 
@@ -112,7 +121,9 @@ def times(path: Path, kind: str = "video", number: int = 0) -> list[Fraction]:
     """Presentation times of a track's packets, in order."""
     with av.open(str(path)) as container:
         stream = getattr(container.streams, kind)[number]
-        return sorted(p.pts * p.time_base for p in container.demux(stream) if p.pts is not None and p.size)
+        return sorted(
+            p.pts * p.time_base for p in container.demux(stream) if p.pts is not None and p.size
+        )
 
 
 def payload(path: Path, kind: str, number: int) -> list[bytes]:

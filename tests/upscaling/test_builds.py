@@ -1,4 +1,6 @@
-"""Optimised builds of the networks: proved before they are used, chosen once, named in what is made."""
+"""Optimised builds of the networks: proved before they are used, chosen once, named in what is
+made.
+"""
 
 import json
 from dataclasses import replace
@@ -43,7 +45,9 @@ class Off(TorchForm):
 
 
 def kind(runtime, precision, by=0.0, lacks=ANY):
-    return Kind(runtime, precision, lacks, lambda network, _: Off(network, by), facts=lambda: {"by": by})
+    return Kind(
+        runtime, precision, lacks, lambda network, _: Off(network, by), facts=lambda: {"by": by}
+    )
 
 
 @pytest.fixture
@@ -75,11 +79,15 @@ def test_without_a_wish_torch_runs_as_it_always_did(opener, frames):
 def test_a_clip_by_parts_equals_the_network_on_the_whole(opener):
     _, low = held_out("cat", 32, 48, 2)
     want = opener.network(low[None], torch.zeros(1, 2))[0]
-    assert (enlarge_with(TorchForm(opener.network), low, torch.zeros(1, 2)) - want).abs().max() < 1e-5
+    assert (
+        enlarge_with(TorchForm(opener.network), low, torch.zeros(1, 2)) - want
+    ).abs().max() < 1e-5
 
 
 def test_the_proof_takes_three_sizes_of_moving_pictures():
-    shapes = [tuple(held_out(name, 8 * high, 8 * wide, 2)[1].shape[2:]) for name, high, wide in SIZES]
+    shapes = [
+        tuple(held_out(name, 8 * high, 8 * wide, 2)[1].shape[2:]) for name, high, wide in SIZES
+    ]
     assert len(set(shapes)) == 3
     for name, high, wide in SIZES:
         truth, low = held_out(name, 8 * high, 8 * wide, 2)
@@ -112,7 +120,9 @@ def test_what_equals_torch_enters_it_once(opener, monkeypatch):
 def test_other_versions_and_weights_are_other_builds(opener, monkeypatch):
     first = opener.key(kind("onnx", "fp32"))
     assert opener.key(kind("onnx", "fp32", 0.5)).digest != first.digest
-    assert Opener(opener.network, opener.path, "cd").key(kind("onnx", "fp32")).digest != first.digest
+    assert (
+        Opener(opener.network, opener.path, "cd").key(kind("onnx", "fp32")).digest != first.digest
+    )
     monkeypatch.setattr(opening, "machine", lambda _: {"cpu": ["avx2", "AVX2"]})
     assert opener.key(kind("onnx", "fp32")).digest != first.digest
 
@@ -134,19 +144,25 @@ def test_auto_leaves_out_what_differs(opener, monkeypatch):
 
 
 def test_every_form_is_timed(opener):
-    taken = opening.seconds_a_frame(opener.network, [TorchForm(opener.network), TorchForm(opener.network, True)])
+    taken = opening.seconds_a_frame(
+        opener.network, [TorchForm(opener.network), TorchForm(opener.network, True)]
+    )
     assert len(taken) == 2 and min(taken) > 0
 
 
 def test_a_processor_without_bfloat16_refuses_it_and_auto_does_without(opener, monkeypatch):
     monkeypatch.setattr(kinds, "cpu_convolves_bf16", lambda: False)
-    with pytest.raises(BadInputError, match=r"torch bf16: this processor has no AVX512-BF16 and no AMX"):
+    with pytest.raises(
+        BadInputError, match=r"torch bf16: this processor has no AVX512-BF16 and no AMX"
+    ):
         opener.open(None, "bf16")
     assert opener.open("torch", "auto").build == opener.open(None, "auto").build == "torch fp32"
 
 
 def test_what_there_is_not_is_refused_with_what_there_is(opener):
-    with pytest.raises(BadInputError, match=r"no build for --runtime torch --precision fp16; there are"):
+    with pytest.raises(
+        BadInputError, match=r"no build for --runtime torch --precision fp16; there are"
+    ):
         opener.open("torch", "fp16")
 
 
@@ -169,7 +185,9 @@ def test_openvino_equals_torch_at_any_size_and_length(opener, frames):
 
 def test_a_missing_extra_is_one_sentence(opener, monkeypatch):
     monkeypatch.setattr(openvino, "find_spec", lambda name: None if name == "onnx" else True)
-    with pytest.raises(BadInputError, match=r"openvino fp32: it needs onnx: pip install --no-deps -r"):
+    with pytest.raises(
+        BadInputError, match=r"openvino fp32: it needs onnx: pip install --no-deps -r"
+    ):
         opener.open("openvino", None)
 
 
@@ -177,7 +195,9 @@ def test_the_command_names_the_build(bf16_anywhere, clip, weights, tmp_path, mon
     use_weights(monkeypatch, weights)
     given = ("--input", clip, "--preset", "fast", "--threads", 1, "--json")
     usual = run_here(upscale_video_app(), *given, "--output", tmp_path / "a.mp4")
-    half = run_here(upscale_video_app(), *given, "--output", tmp_path / "b.mp4", "--precision", "bf16")
+    half = run_here(
+        upscale_video_app(), *given, "--output", tmp_path / "b.mp4", "--precision", "bf16"
+    )
     assert json.loads(usual.stdout)["builds"] == ["torch fp32"]
     (build,) = json.loads(half.stdout)["builds"]
     assert build.startswith("torch bf16 ") and len(build.split()[2]) == 12

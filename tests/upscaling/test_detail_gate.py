@@ -37,7 +37,9 @@ def test_detail_is_trusted_on_a_sharp_source_and_not_on_a_soft_one(sharp, soft):
 
 @pytest.mark.parametrize("scale", [2, 4])
 def test_on_a_soft_source_the_frame_is_the_cubic(sharp, soft, scale):
-    detail = np.random.default_rng(1).normal(0, 0.02, (64 * scale, 96 * scale, 3)).astype(np.float32)
+    detail = (
+        np.random.default_rng(1).normal(0, 0.02, (64 * scale, 96 * scale, 3)).astype(np.float32)
+    )
     kept = gated(enlarge(sharp, scale) + detail, sharp, scale, RAMP) - enlarge(sharp, scale)
     left = gated(enlarge(soft, scale) + detail, soft, scale, RAMP) - catmull_rom(soft, scale)
     assert np.abs(kept).mean() > 0.9 * np.abs(detail).mean() > 10 * np.abs(left).mean()
@@ -45,7 +47,10 @@ def test_on_a_soft_source_the_frame_is_the_cubic(sharp, soft, scale):
 
 def test_a_preset_that_is_trusted_less_gives_less_detail(sharp):
     made = enlarge(sharp, 2) + 0.02 * np.sin(np.arange(192, dtype=np.float32))[None, :, None]
-    cubic, ramps = catmull_rom(sharp, 2), [RAMP.model_copy(update={"most": most}) for most in (1.0, 0.8)]
+    cubic, ramps = (
+        catmull_rom(sharp, 2),
+        [RAMP.model_copy(update={"most": most}) for most in (1.0, 0.8)],
+    )
     whole, part = (gated(made.copy(), sharp, 2, ramp) - cubic for ramp in ramps)
     assert part == pytest.approx(0.8 * whole, abs=1e-6)
     asked = gated(made.copy(), sharp, 2, ramps[1], least=1.0) - cubic
@@ -65,7 +70,10 @@ def test_clips_are_finished_with_the_gate_of_their_preset(sharp, weights, monkey
 
 def test_what_denoise_took_away_does_not_come_back(soft):
     clean = enlarge(soft, 2) + 0.01 * np.sin(np.arange(192, dtype=np.float32))[None, :, None]
-    assert np.abs(finish(clean.copy(), soft, 2, EnhanceSettings(denoise=1), RAMP) - clean).mean() < 1e-3
+    assert (
+        np.abs(finish(clean.copy(), soft, 2, EnhanceSettings(denoise=1), RAMP) - clean).mean()
+        < 1e-3
+    )
     assert np.abs(finish(clean.copy(), soft, 2, EnhanceSettings(), RAMP) - clean).mean() > 4e-3
 
 

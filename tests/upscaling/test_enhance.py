@@ -16,7 +16,9 @@ GATE = find_upscaler("newsreel").presets["balanced"].gate
 def source():
     """(64, 96, 3) float32: smooth blobs with edges."""
     random = np.random.default_rng(0)
-    picture = cv2.resize(random.random((8, 12, 3), np.float32), (96, 64), interpolation=cv2.INTER_CUBIC)
+    picture = cv2.resize(
+        random.random((8, 12, 3), np.float32), (96, 64), interpolation=cv2.INTER_CUBIC
+    )
     return np.clip(picture + 0.3 * (picture > 0.5), 0, 1).astype(np.float32)
 
 
@@ -37,13 +39,18 @@ def test_details_are_put_back_by_their_share(source):
     lacks = []
     for share in (0.0, 0.5, 1.0):
         out = finish(soft.copy(), source, 2, EnhanceSettings(preserve_details=share), GATE)
-        lacks.append(float(np.abs(cv2.resize(out, (96, 64), interpolation=cv2.INTER_AREA) - source).mean()))
+        lacks.append(
+            float(np.abs(cv2.resize(out, (96, 64), interpolation=cv2.INTER_AREA) - source).mean())
+        )
     assert lacks[0] > 1.3 * lacks[1] > 1.3 * lacks[2]
 
 
 def test_sharpening_steepens_edges_without_halos(source):
     soft = cv2.GaussianBlur(enlarge(source, 2), (0, 0), 1.5)
-    steep = [float(np.abs(np.diff(sharpened(soft, amount, 2), axis=1)).mean()) for amount in (0.0, 0.5, 1.0)]
+    steep = [
+        float(np.abs(np.diff(sharpened(soft, amount, 2), axis=1)).mean())
+        for amount in (0.0, 0.5, 1.0)
+    ]
     assert steep[0] < steep[1] < steep[2]
     around = np.ones((3, 3), np.uint8)
     out = sharpened(soft, 1.0, 2)
@@ -54,12 +61,16 @@ def test_sharpening_steepens_edges_without_halos(source):
 
 def moving(count: int) -> list[np.ndarray]:
     random = np.random.default_rng(1)
-    wide = cv2.resize(random.random((16, 40, 3), np.float32), (160, 64), interpolation=cv2.INTER_CUBIC)
+    wide = cv2.resize(
+        random.random((16, 40, 3), np.float32), (160, 64), interpolation=cv2.INTER_CUBIC
+    )
     return [np.ascontiguousarray(np.clip(wide[:, 2 * t : 2 * t + 96], 0, 1)) for t in range(count)]
 
 
 def flicker(strength: float) -> float:
-    """How much detail that comes and goes is left: deviation over time after the motion is taken out."""
+    """How much detail that comes and goes is left: deviation over time after the motion is taken
+    out.
+    """
     random, steady, errors = np.random.default_rng(2), TemporalSmoother(strength, 2), []
     for source in moving(8):
         base = enlarge(source, 2)

@@ -1,4 +1,6 @@
-"""Footage as it comes from real life: what an output keeps of it, and what is told where it cannot."""
+"""Footage as it comes from real life: what an output keeps of it,
+and what is told where it cannot.
+"""
 
 import os
 
@@ -73,8 +75,8 @@ def test_captions_of_an_interlaced_picture_come_once(tmp_path, ffmpeg, report_of
     ffmpeg(*card("-pix_fmt", "yuv420p"), tmp_path / "plain.mp4")
     source, woven = tmp_path / "captions.h264", tmp_path / "woven.h264"
     source.write_bytes(_captioned(tmp_path, "x264"))
-    ffmpeg("-i", source, "-vf", "setfield=tff", "-c:v", "libx264", "-flags", "+ilme+ildct", "-fps_mode", "passthrough",
-           woven)  # fmt: skip
+    ffmpeg("-i", source, "-vf", "setfield=tff", "-c:v", "libx264", "-flags", "+ilme+ildct",
+           "-fps_mode", "passthrough", woven)  # fmt: skip
     assert _captions(woven) == [1, 2, 3, 4]
     assert _captions(report_of(woven).target) == [1, 0, 2, 0, 3, 0, 4, 0]
     assert _captions(report_of(woven, interlaced="frame").target) == [1, 2, 3, 4]
@@ -82,8 +84,10 @@ def test_captions_of_an_interlaced_picture_come_once(tmp_path, ffmpeg, report_of
 
 def test_a_track_that_nothing_takes_is_left_out_with_its_name(tmp_path, ffmpeg, report_of):
     source = tmp_path / "phone.mov"
-    ffmpeg(*card("-f", "lavfi", "-i", "sine=440:duration=0.5", "-f", "lavfi", "-i", "sine=880:duration=0.5"), "-map", 0,
-           "-map", 1, "-map", 2, "-pix_fmt", "yuv420p", "-c:a:0", "aac", "-c:a:1", "pcm_s16le", source)  # fmt: skip
+    ffmpeg(*card("-f", "lavfi", "-i", "sine=440:duration=0.5", "-f", "lavfi", "-i",
+                 "sine=880:duration=0.5"), "-map", 0,
+           "-map", 1, "-map", 2, "-pix_fmt", "yuv420p", "-c:a:0", "aac", "-c:a:1", "pcm_s16le",
+           source)  # fmt: skip
     source.write_bytes(source.read_bytes().replace(b"sowt", b"apac"))
     for name in ("a.mov", "a.mkv", "a.mp4"):
         report = report_of(source, name)
@@ -121,8 +125,8 @@ def test_timecode_moves_with_the_start(tmp_path, ffmpeg, report_of, name, key):
 
 def test_a_stream_that_begins_late_comes_out_at_nought_with_its_sound(tmp_path, ffmpeg, report_of):
     source = tmp_path / "late.ts"
-    ffmpeg(*card("-f", "lavfi", "-i", "sine=440:duration=0.5"), "-output_ts_offset", 50_000, "-pix_fmt", "yuv420p",
-           "-c:a", "aac", source)  # fmt: skip
+    ffmpeg(*card("-f", "lavfi", "-i", "sine=440:duration=0.5"), "-output_ts_offset", 50_000,
+           "-pix_fmt", "yuv420p", "-c:a", "aac", source)  # fmt: skip
     offsets = []
     for path in (source, report_of(source, "a.mp4").target, report_of(source, "a.mkv").target):
         begins = [min(times) for times in _packets(path).values()]
@@ -133,8 +137,9 @@ def test_a_stream_that_begins_late_comes_out_at_nought_with_its_sound(tmp_path, 
 
 def test_joined_recordings_keep_all_frames_and_their_sound_beside_them(tmp_path, ffmpeg, report_of):
     for number, offset in enumerate((30, 0)):
-        ffmpeg(*card("-f", "lavfi", "-i", "sine=440:duration=1", seconds=1), "-output_ts_offset", offset, "-c:v",
-               "mpeg2video", "-bf", 0, "-c:a", "aac", tmp_path / f"{number}.ts")  # fmt: skip
+        ffmpeg(*card("-f", "lavfi", "-i", "sine=440:duration=1", seconds=1), "-output_ts_offset",
+               offset, "-c:v", "mpeg2video", "-bf", 0, "-c:a", "aac",
+               tmp_path / f"{number}.ts")  # fmt: skip
     source = tmp_path / "joined.ts"
     source.write_bytes((tmp_path / "0.ts").read_bytes() + (tmp_path / "1.ts").read_bytes())
     report = report_of(source, "a.mkv")
@@ -148,8 +153,8 @@ def test_joined_recordings_keep_all_frames_and_their_sound_beside_them(tmp_path,
 def test_recordings_that_overlap_a_little_are_written_whole(tmp_path, ffmpeg, report_of):
     """40 ms, too little to be a joint: sound that is copied must not go back all the same."""
     for number, offset in enumerate((30, 30.46)):
-        ffmpeg(*card("-f", "lavfi", "-i", "sine=440:duration=0.5"), "-output_ts_offset", offset, "-c:v", "libx264",
-               "-c:a", "mp2", tmp_path / f"{number}.ts")  # fmt: skip
+        ffmpeg(*card("-f", "lavfi", "-i", "sine=440:duration=0.5"), "-output_ts_offset", offset,
+               "-c:v", "libx264", "-c:a", "mp2", tmp_path / f"{number}.ts")  # fmt: skip
     source = tmp_path / "joined.ts"
     source.write_bytes((tmp_path / "0.ts").read_bytes() + (tmp_path / "1.ts").read_bytes())
     report = report_of(source, "a.mp4")
@@ -170,7 +175,14 @@ def _packets(path) -> dict[str, list[float]]:
 
 def test_what_a_damaged_source_lost_besides_is_told_too(tmp_path, ffmpeg, report_of):
     whole, source = tmp_path / "whole.mkv", tmp_path / "half.mkv"
-    ffmpeg(*card("-vf", "interlace=scan=tff", seconds=2), "-flags", "+ilme+ildct", "-c:v", "mpeg2video", whole)
+    ffmpeg(
+        *card("-vf", "interlace=scan=tff", seconds=2),
+        "-flags",
+        "+ilme+ildct",
+        "-c:v",
+        "mpeg2video",
+        whole,
+    )
     source.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     with pytest.raises(PartialFailureError, match=r"are saved in .*each field becomes a picture"):
         report_of(source, "a.mkv")
@@ -263,7 +275,9 @@ def test_tags_that_are_no_utf8_stay_as_they_are(tmp_path, clip, ffmpeg, report_o
         assert made.metadata["title"] == "caf\udce9"
 
 
-def test_pictures_of_an_earlier_run_do_not_stay_among_those_of_the_next(tmp_path, ffmpeg, report_of):
+def test_pictures_of_an_earlier_run_do_not_stay_among_those_of_the_next(
+    tmp_path, ffmpeg, report_of
+):
     for name, seconds in (("long", "1"), ("short", "0.3")):
         ffmpeg(*card(seconds=seconds), tmp_path / f"{name}.mp4")
     assert report_of(tmp_path / "long.mp4", "pictures", codec="png").frames == 10

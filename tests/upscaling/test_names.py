@@ -20,9 +20,10 @@ from src.upscaling.stream import upscale_video
 
 LETTERS = st.characters(blacklist_categories=("Cs",), blacklist_characters="/\0")
 ODD = st.sampled_from([
-    "2024-05-01T12:30:00", "http:host", "https:", "concat:a|b", "-", "-i", "--output", "pipe:", "pipe:1", "file:", "data:,x",
-    "a%03d", "%", "*?[]", "CON", "aux", "nul.tar", "clip.", "clip..", " lead", "trail ", "新闻片段", "صحافة", "e\u0301", "\U0001f3a5",
-    "a\nb", "a\tb", "'\"`$(x)", "x" * 251, "é" * 125, "字" * 83, "\udcff\udc80", "@", "#1", "~", "..a",
+    "2024-05-01T12:30:00", "http:host", "https:", "concat:a|b", "-", "-i", "--output", "pipe:",
+    "pipe:1", "file:", "data:,x", "a%03d", "%", "*?[]", "CON", "aux", "nul.tar", "clip.", "clip..",
+    " lead", "trail ", "新闻片段", "صحافة", "e\u0301", "\U0001f3a5", "a\nb", "a\tb", "'\"`$(x)",
+    "x" * 251, "é" * 125, "字" * 83, "\udcff\udc80", "@", "#1", "~", "..a",
 ])  # fmt: skip
 
 
@@ -73,8 +74,8 @@ def _enlarge(source: Path, place: Path, name: str, weights: Path) -> None:
     os.chdir(place / "out")
     target = Path(name) if source.is_absolute() else place / "out" / name
     source = source if source.is_absolute() else Path("..") / "in" / name
-    job = UpscaleJob(source, target, UpscalerChoice("fast", 2, "cpu", folder=weights), threads=1, span=Span(0, 0.25),
-                     encoder_preset="ultrafast")  # fmt: skip
+    job = UpscaleJob(source, target, UpscalerChoice("fast", 2, "cpu", folder=weights), threads=1,
+                     span=Span(0, 0.25), encoder_preset="ultrafast")  # fmt: skip
     assert upscale_video(job).frames == 3
 
 
@@ -107,7 +108,8 @@ def test_a_name_of_no_file_is_missing_and_nothing_is_fetched(name):
         VideoReader(Path(name))
 
 
-@pytest.mark.parametrize("text", ["#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{clip}\n#EXT-X-ENDLIST\n",
+@pytest.mark.parametrize("text",
+                         ["#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{clip}\n#EXT-X-ENDLIST\n",
                                   "ffconcat version 1.0\nfile '{clip}'\n"])  # fmt: skip
 def test_a_list_of_other_files_is_no_video(tmp_path, clip, text):
     listed = tmp_path / "list.m3u8"
@@ -117,8 +119,9 @@ def test_a_list_of_other_files_is_no_video(tmp_path, clip, text):
 
 
 @pytest.mark.parametrize(("name", "why"), [
-    ("con.mp4", "device"), ("LPT1", "device"), ("nul .mp4", "device"), ("a.", "dot"), ("a ", "dot"), ("a:b.mp4", "holds :"),
-    ("a?.mp4", "holds ?"), ("clip.mp4", None), ("console.mp4", None), ("新闻.mp4", None),
+    ("con.mp4", "device"), ("LPT1", "device"), ("nul .mp4", "device"), ("a.", "dot"), ("a ", "dot"),
+    ("a:b.mp4", "holds :"), ("a?.mp4", "holds ?"), ("clip.mp4", None), ("console.mp4", None),
+    ("新闻.mp4", None),
 ])  # fmt: skip
 def test_names_that_windows_would_not_write(name, why):
     said = refused_by_windows(Path(name))

@@ -21,7 +21,10 @@ def test_any_size_comes_out_enlarged(scale, size):
 
 
 def test_presets_grow_and_fast_is_for_cpus():
-    counts = [sum(p.numel() for p in build_network(network_spec(preset, 2)).parameters()) for preset in PRESETS]
+    counts = [
+        sum(p.numel() for p in build_network(network_spec(preset, 2)).parameters())
+        for preset in PRESETS
+    ]
     assert 10_000 < counts[0] < 100_000 < counts[1] < counts[2]
 
 
@@ -36,7 +39,9 @@ def test_offsets_begin_at_zero_and_stay_bounded():
     align = DeformableAlignment(network_spec("balanced", 2))
     frame, neighbour = torch.randn(1, 48, 8, 8), torch.randn(1, 48, 8, 8)
     flow, weight = align.look(frame, neighbour)
-    assert torch.equal(flow[0, 0, :, :, 3, 3], align.places) and torch.equal(weight, torch.ones_like(weight))
+    assert torch.equal(flow[0, 0, :, :, 3, 3], align.places) and torch.equal(
+        weight, torch.ones_like(weight)
+    )
     torch.nn.init.normal_(align.offsets.weight, std=100)
     flow, _ = align.look(frame, neighbour)
     assert (flow - align.places[None, None, :, :, None, None]).abs().max() <= align.bound + 1e-4
@@ -69,7 +74,9 @@ def test_alignment_learns_a_motion():
 def test_the_3d_convolution_is_computed_exactly():
     network = tiny_network()
     clip = torch.rand(1, 5, 3, 8, 8)
-    want = network.head(F.pad(clip.transpose(1, 2), (0, 0, 0, 0, 1, 1), mode="replicate")).transpose(1, 2)[0]
+    want = network.head(
+        F.pad(clip.transpose(1, 2), (0, 0, 0, 0, 1, 1), mode="replicate")
+    ).transpose(1, 2)[0]
     stacked = torch.cat([clip[:, [0, 0, 1, 2, 3]], clip, clip[:, [1, 2, 3, 4, 4]]], 2)[0]
     assert torch.allclose(network.encode(stacked), want, atol=1e-5)
 
@@ -80,7 +87,10 @@ def test_a_frame_depends_on_two_to_either_side_and_no_more():
     for other, same in ((0, True), (1, False), (5, False), (6, True)):
         changed = clip.clone()
         changed[:, other] = 0
-        out, before = network(changed, torch.zeros(1, 2))[0, 3], network(clip, torch.zeros(1, 2))[0, 3]
+        out, before = (
+            network(changed, torch.zeros(1, 2))[0, 3],
+            network(clip, torch.zeros(1, 2))[0, 3],
+        )
         assert torch.equal(out, before) == same
 
 
@@ -89,7 +99,9 @@ def test_the_halo_covers_what_a_pixel_depends_on():
     halo, side = network.spec.halo, 8 * network.spec.halo // network.spec.grid * network.spec.grid
     clip = torch.rand(1, 2, 3, side, side, requires_grad=True)
     middle = side // 2
-    network(clip, torch.zeros(1, 2))[0, 0, :, 2 * middle : 2 * middle + 2, 2 * middle : 2 * middle + 2].sum().backward()
+    network(clip, torch.zeros(1, 2))[
+        0, 0, :, 2 * middle : 2 * middle + 2, 2 * middle : 2 * middle + 2
+    ].sum().backward()
     rows = clip.grad.abs().sum((0, 1, 2, 4)).nonzero().flatten()
     assert middle - rows.min() <= halo and rows.max() - middle <= halo
 

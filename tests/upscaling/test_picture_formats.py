@@ -1,4 +1,6 @@
-"""Pictures as they come: transparency, light, matrices, and what is told where they cannot be kept."""
+"""Pictures as they come: transparency, light, matrices,
+and what is told where they cannot be kept.
+"""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -52,8 +54,8 @@ def test_transparency_is_kept_where_the_codec_can(clear, report_of, tmp_path, ff
     report = report_of(clear, "a.mov", codec="prores")
     with av.open(str(report.target)) as made:
         assert made.streams.video[0].codec_context.codec_tag == "ap4h"
-    ffmpeg("-c:v", "libvpx-vp9", "-i", report_of(clear, "a.webm", codec="vp9").target, "-frames:v", 1, "-pix_fmt", "rgba",
-           tmp_path / "vp9.png")  # fmt: skip
+    ffmpeg("-c:v", "libvpx-vp9", "-i", report_of(clear, "a.webm", codec="vp9").target, "-frames:v",
+           1, "-pix_fmt", "rgba", tmp_path / "vp9.png")  # fmt: skip
     pictures = report_of(clear, "pictures", codec="png").target
     read = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[..., 3]
             for path in (tmp_path / "vp9.png", pictures / "00000001.png")]  # fmt: skip
@@ -80,8 +82,10 @@ def test_prores_is_444_where_the_picture_is(clear, tmp_path, ffmpeg, report_of):
 def hdr(tmp_path, ffmpeg):
     path = tmp_path / "hdr.mp4"
     pq = HLG.replace("arib-std-b67", "smpte2084")
-    ffmpeg(*card("-vf", f"format=yuv420p10le,setparams={pq}"), "-c:v", "libx265", "-preset", "ultrafast", "-x265-params",
-           f"log-level=error:chromaloc=2:max-cll=1000,400:master-display={DISPLAY}", path)  # fmt: skip
+    ffmpeg(*card("-vf", f"format=yuv420p10le,setparams={pq}"), "-c:v", "libx265", "-preset",
+           "ultrafast", "-x265-params",
+           f"log-level=error:chromaloc=2:max-cll=1000,400:master-display={DISPLAY}",
+           path)  # fmt: skip
     return path
 
 
@@ -93,15 +97,19 @@ def test_hdr10_metadata_and_chroma_location_are_carried(hdr, report_of):
         report = report_of(hdr, "a.mp4", codec=codec)
         with VideoReader(report.target) as reader:
             made = reader.info
-        pairs = [(m.mastering[n] / m.mastering[n + 1]) for m in (given, made) for n in range(0, 20, 2)]
+        pairs = [
+            (m.mastering[n] / m.mastering[n + 1]) for m in (given, made) for n in range(0, 20, 2)
+        ]
         assert pairs[:10] == pytest.approx(pairs[10:], abs=1e-4), codec
-        assert (made.light, made.chroma_location, report.lost) == (given.light, "topleft", []), codec
+        assert (made.light, made.chroma_location, report.lost) == (given.light, "topleft", []), (
+            codec
+        )
 
 
 def test_hdr10_metadata_that_are_lost_are_told(hdr, report_of):
     report = report_of(hdr, "a.mov", codec="prores")
-    assert report.lost == ["HDR10 metadata (mastering display, light level) are not kept by prores_ks; "
-                           "x265, x264 and av1 keep them"]  # fmt: skip
+    metadata = "HDR10 metadata (mastering display, light level)"
+    assert report.lost == [f"{metadata} are not kept by prores_ks; x265, x264 and av1 keep them"]
     frame = first_frame(report.target)
     assert (frame.color_primaries, frame.color_trc, frame.colorspace) == (9, 16, 9)
 
@@ -111,7 +119,9 @@ def test_dolby_vision_is_told(hdr, report_of, monkeypatch):
     from src.media import reader
 
     real = reader.describe_stream
-    monkeypatch.setattr(reader, "describe_stream", lambda *given: replace(real(*given), dolby_vision=True))
+    monkeypatch.setattr(
+        reader, "describe_stream", lambda *given: replace(real(*given), dolby_vision=True)
+    )
     assert "Dolby Vision metadata are not kept" in report_of(hdr).lost[0]
 
 
@@ -144,7 +154,8 @@ def test_ycgco_there_and_back(kind, full):
     most = np.iinfo(kind).max
     rgb = np.random.default_rng(0).integers(0, most, (16, 16, 3), endpoint=True).astype(kind)
     back = rgb_of_ycgco(ycgco_of_rgb(rgb, full), full)
-    assert np.abs(back.astype(int) - rgb).max() <= (4 if kind == np.uint8 else 8)  # rounding, doubled by the sums
+    # rounding, doubled by the sums
+    assert np.abs(back.astype(int) - rgb).max() <= (4 if kind == np.uint8 else 8)
 
 
 @pytest.mark.parametrize("layout", ["yuv444p", "yuv420p10le"])
@@ -180,7 +191,9 @@ def test_a_matrix_that_is_not_computed_is_told_and_its_colours_stay(tmp_path, ff
     )
     ffmpeg("-i", plain, "-c", "copy", "-bsf:v", "h264_metadata=matrix_coefficients=14", source)
     report = report_of(source, crf=1)
-    assert report.lost == ["the colour matrix ictcp is computed as that of BT.2020; its tag is kept"]
+    assert report.lost == [
+        "the colour matrix ictcp is computed as that of BT.2020; its tag is kept"
+    ]
     with VideoReader(source) as given, VideoReader(report.target) as made:
         assert made.info.matrix == given.info.matrix == "ictcp"
         want, got = (next(iter(reader)).array.astype(int) for reader in (given, made))
@@ -192,7 +205,16 @@ def beside(request, tmp_path, ffmpeg):
     """A clip whose transparency lies beside its pictures; its codec's decoder."""
     source = tmp_path / "clear.webm"
     wanted = "format=yuva420p,geq=lum='lum(X,Y)':a='if(lt(X,32),0,200)'"
-    ffmpeg(*card("-vf", wanted), "-c:v", request.param, "-auto-alt-ref", 0, "-pix_fmt", "yuva420p", source)
+    ffmpeg(
+        *card("-vf", wanted),
+        "-c:v",
+        request.param,
+        "-auto-alt-ref",
+        0,
+        "-pix_fmt",
+        "yuva420p",
+        source,
+    )
     with av.open(str(source)) as container:
         assert container.streams.video[0].metadata["alpha_mode"] == "1"
     return source
@@ -208,7 +230,9 @@ def test_transparency_that_lies_beside_the_picture_is_kept(beside, report_of):
     assert any("transparency is not kept by x264" in sentence for sentence in report.lost)
 
 
-def test_transparency_that_cannot_be_read_is_told_and_its_tag_left_out(beside, report_of, monkeypatch):
+def test_transparency_that_cannot_be_read_is_told_and_its_tag_left_out(
+    beside, report_of, monkeypatch
+):
     monkeypatch.setattr("src.media.streams.BESIDE", {})
     report = report_of(beside, "a.mkv")
     assert any("transparency lies beside the picture" in sentence for sentence in report.lost)

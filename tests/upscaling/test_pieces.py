@@ -19,8 +19,15 @@ def video(lengths):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 8), st.integers(0, 3), st.integers(1, 10))
-def test_bodies_cover_every_frame_once_and_stay_in_shot_and_segment(lengths, size, context, segment):
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    st.integers(1, 8),
+    st.integers(0, 3),
+    st.integers(1, 10),
+)
+def test_bodies_cover_every_frame_once_and_stay_in_shot_and_segment(
+    lengths, size, context, segment
+):
     frames, shots = video(lengths)
     cut = list(pieces(frames, size, context, segment))
     assert [frame.pts for piece in cut for frame in piece.body] == list(range(len(frames)))
@@ -31,7 +38,9 @@ def test_bodies_cover_every_frame_once_and_stay_in_shot_and_segment(lengths, siz
         body = [frame.pts for frame in piece.body]
         assert len(body) <= size and body[0] // segment == body[-1] // segment
         assert piece.before <= context and piece.after <= context
-        wanted = [n for n in range(max(0, body[0] - context), body[0]) if shots[n] == shots[body[0]]]
+        wanted = [
+            n for n in range(max(0, body[0] - context), body[0]) if shots[n] == shots[body[0]]
+        ]
         assert numbers[: piece.before] == wanted
         assert piece.opens == (body[0] == 0 or shots[body[0]] != shots[body[0] - 1])
 

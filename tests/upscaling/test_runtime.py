@@ -74,7 +74,11 @@ list(runner.run(np.zeros((3, 384, 384, 3), np.uint8), 0, 0, (0., 0.)))
 print(peak_rss() - before)
 """
     taken = [
-        int(subprocess.run([sys.executable, "-c", script, pixels], capture_output=True, check=True, timeout=120).stdout)
+        int(
+            subprocess.run(
+                [sys.executable, "-c", script, pixels], capture_output=True, check=True, timeout=120
+            ).stdout
+        )
         for pixels in (str(384 * 384), str(144 * 144))
     ]
     assert taken[1] < 0.6 * taken[0], taken
@@ -104,7 +108,9 @@ for preset in ("fast", "balanced"):
     taken = peak_rss() - before
     assert taken < 2 * bytes_per_pixel(runner.network) * 320 * 480, (preset, taken)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
 
 

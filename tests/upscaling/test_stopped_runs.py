@@ -21,7 +21,9 @@ def unbroken(job: UpscaleJob) -> bytes:
 
 @pytest.mark.parametrize("steady", [0.0, 0.5])
 @pytest.mark.parametrize("stop_after", [3, 10, 24])
-def test_a_stopped_run_goes_on_and_gives_the_unbroken_file(clip, choice, tmp_path, steady, stop_after):
+def test_a_stopped_run_goes_on_and_gives_the_unbroken_file(
+    clip, choice, tmp_path, steady, stop_after
+):
     fields = {
         "choice": choice,
         "enhance": EnhanceSettings(steady=steady),
@@ -47,14 +49,22 @@ def test_a_stopped_run_goes_on_and_gives_the_unbroken_file(clip, choice, tmp_pat
     assert [p.name for p in job.target.parent.iterdir()] == ["out.mp4"]
 
 
-@pytest.mark.parametrize("other", [{"upscaler": "another"}, {"guidance_scale": 3.0}, {"seed": 1}, {"prompt": "a"}])
+@pytest.mark.parametrize(
+    "other", [{"upscaler": "another"}, {"guidance_scale": 3.0}, {"seed": 1}, {"prompt": "a"}]
+)
 def test_what_chooses_other_pictures_has_another_key(clip, choice, tmp_path, other, monkeypatch):
-    """Also where the weights are the same, or none: a checkpoint of the one is not gone on with by the other."""
+    """Also where the weights are the same, or none: a checkpoint of the one is not gone on with by
+    the other.
+    """
     spec = choice.spec
     monkeypatch.setattr("src.upscaling.backends.find_upscaler", lambda _: spec)
-    jobs = [UpscaleJob(clip, tmp_path / "out.mp4", each, threads=1) for each in (choice, replace(choice, **other))]
+    jobs = [
+        UpscaleJob(clip, tmp_path / "out.mp4", each, threads=1)
+        for each in (choice, replace(choice, **other))
+    ]
     assert jobs[0].decides({}) != jobs[1].decides({})
-    assert jobs[0].decides({})["format"] == 4  # 3: before fields, pulldown and transparency were read
+    # 3: before fields, pulldown and transparency were read
+    assert jobs[0].decides({})["format"] == 4
 
 
 def test_other_settings_do_not_use_what_was_kept(clip, choice, tmp_path):
@@ -62,7 +72,9 @@ def test_other_settings_do_not_use_what_was_kept(clip, choice, tmp_path):
     job = UpscaleJob(clip, tmp_path / "out.mp4", choice, threads=1, segment=10)
     with pytest.raises(CancelledError):
         upscale_video(job, lambda p: token.cancel() if p.done == 15 else None, token)
-    other = UpscaleJob(clip, tmp_path / "out.mp4", choice, EnhanceSettings(sharpen=0.5), threads=1, segment=10)
+    other = UpscaleJob(
+        clip, tmp_path / "out.mp4", choice, EnhanceSettings(sharpen=0.5), threads=1, segment=10
+    )
     assert upscale_video(other).resumed == 0
 
 
@@ -87,11 +99,17 @@ def test_a_lock_whose_process_number_came_again_does_not_count(tmp_path):
     assert Checkpoint(tmp_path / "out.mp4", {"a": 1}).path == folder.path
 
 
-def test_a_run_that_goes_on_cuts_as_it_began_whatever_memory_is_free_now(clip, choice, tmp_path, monkeypatch):
+def test_a_run_that_goes_on_cuts_as_it_began_whatever_memory_is_free_now(
+    clip, choice, tmp_path, monkeypatch
+):
     """Tiles round otherwise than whole frames, so what is free now must not decide."""
     from src.upscaling import network_backend, runtime
 
-    job, token, used = UpscaleJob(clip, tmp_path / "out.mp4", choice, threads=1, segment=10), CancelToken(), []
+    job, token, used = (
+        UpscaleJob(clip, tmp_path / "out.mp4", choice, threads=1, segment=10),
+        CancelToken(),
+        [],
+    )
     with pytest.raises(CancelledError):
         upscale_video(job, lambda p: token.cancel() if p.done == 15 else None, token)
     monkeypatch.setattr(runtime, "free_memory", lambda _: 1)
@@ -109,7 +127,15 @@ def test_a_run_that_goes_on_cuts_as_it_began_whatever_memory_is_free_now(clip, c
 @pytest.mark.parametrize("steady", [0.0, 0.5])
 def test_a_disk_that_is_really_full_is_said(clip, choice, tmp_path, steady):
     with small_disk(tmp_path, 48) as disk:
-        job = UpscaleJob(clip, disk / "out.mp4", choice, EnhanceSettings(steady=steady), crf=0, threads=1, segment=10)
+        job = UpscaleJob(
+            clip,
+            disk / "out.mp4",
+            choice,
+            EnhanceSettings(steady=steady),
+            crf=0,
+            threads=1,
+            segment=10,
+        )
         with pytest.raises(OutputError, match="disk is full"):
             upscale_video(job)
         assert not job.target.exists()
@@ -164,8 +190,14 @@ job = UpscaleJob(source, target, UpscalerChoice("fast", 2, folder=weights), thre
 upscale_video(job, lambda p: os.kill(os.getpid(), signal.SIGKILL) if p.done == 17 else None)
 """
     target = tmp_path / "out.mp4"
-    done = subprocess.run([sys.executable, "-c", script, clip, target, weights], timeout=120, env=os.environ)
+    done = subprocess.run(
+        [sys.executable, "-c", script, clip, target, weights], timeout=120, env=os.environ
+    )
     assert done.returncode == -signal.SIGKILL and not target.exists()
-    job = UpscaleJob(clip, target, UpscalerChoice("fast", 2, "cpu", folder=weights), threads=1, segment=10)
+    job = UpscaleJob(
+        clip, target, UpscalerChoice("fast", 2, "cpu", folder=weights), threads=1, segment=10
+    )
     assert upscale_video(job).resumed == 10
-    assert target.read_bytes() == unbroken(UpscaleJob(clip, tmp_path / "whole.mp4", job.choice, threads=1, segment=10))
+    assert target.read_bytes() == unbroken(
+        UpscaleJob(clip, tmp_path / "whole.mp4", job.choice, threads=1, segment=10)
+    )

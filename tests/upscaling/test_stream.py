@@ -21,28 +21,43 @@ from .conftest import UpscalerChoice, payload, times, use_gate
 def test_odd_and_small_sizes_and_one_frame(tmp_path, ffmpeg, enlarge, size, count):
     source = tmp_path / "odd.mkv"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x64:rate=10", "-frames:v", count, "-vf",
-           f"format=yuv444p,crop={size.replace('x', ':')}:exact=1", "-c:v", "ffv1", source)  # fmt: skip
+           f"format=yuv444p,crop={size.replace('x', ':')}:exact=1", "-c:v", "ffv1",
+           source)  # fmt: skip
     out = enlarge(source)
     width, height = map(int, size.split("x"))
     with VideoReader(out) as made:
-        assert (made.info.width, made.info.height, len(list(made))) == (2 * width, 2 * height, count)
+        assert (made.info.width, made.info.height, len(list(made))) == (
+            2 * width,
+            2 * height,
+            count,
+        )
 
 
 @pytest.mark.parametrize("suffix", ["avi", "webm", "ts", "gif", "mov"])
 def test_containers_are_read(tmp_path, clip, ffmpeg, enlarge, suffix):
     source = tmp_path / f"clip.{suffix}"
-    ffmpeg("-i", clip, "-t", "0.5", *(("-deadline", "realtime", "-cpu-used", 8) if suffix == "webm" else ()), source)
+    ffmpeg(
+        "-i",
+        clip,
+        "-t",
+        "0.5",
+        *(("-deadline", "realtime", "-cpu-used", 8) if suffix == "webm" else ()),
+        source,
+    )
     with VideoReader(enlarge(source, "out.mkv")) as made:
         assert len(list(made)) == 5
 
 
 @pytest.mark.parametrize(
-    ("codec", "name", "preset"), [("x265", "a.mp4", "ultrafast"), ("av1", "a.mkv", "12"), ("prores", "a.mov", "lt")]
+    ("codec", "name", "preset"),
+    [("x265", "a.mp4", "ultrafast"), ("av1", "a.mkv", "12"), ("prores", "a.mov", "lt")],
 )
 def test_encoders(clip, enlarge, codec, name, preset):
     source_times = times(clip)
     out = enlarge(clip, name, codec=codec, encoder_preset=preset, span=Span(0, 1.2))
-    assert [float(t) for t in times(out)] == pytest.approx([float(t) for t in source_times[:12]], abs=1e-3)
+    assert [float(t) for t in times(out)] == pytest.approx(
+        [float(t) for t in source_times[:12]], abs=1e-3
+    )
     with VideoReader(out) as made:
         assert (made.info.width, made.info.height) == (96, 64)
         assert len(list(made)) == 12
@@ -66,7 +81,8 @@ def test_pictures_of_a_rotated_clip_are_upright(tmp_path, clip, ffmpeg, enlarge)
     source = tmp_path / "phone.mp4"
     ffmpeg("-display_rotation", 90, "-i", clip, "-c", "copy", source)
     flat, turned = (
-        enlarge(path, path.stem, codec="png", encoder_preset=None) / "00000001.png" for path in (clip, source)
+        enlarge(path, path.stem, codec="png", encoder_preset=None) / "00000001.png"
+        for path in (clip, source)
     )
     assert np.array_equal(np.rot90(cv2.imread(str(flat))), cv2.imread(str(turned)))
 
@@ -83,13 +99,18 @@ def test_a_file_is_finished_with_the_gate_of_its_preset(clip, enlarge, monkeypat
     for most in (0.0, 1.0):
         use_gate(monkeypatch, "fast", most=most)
         made.append(payload(enlarge(clip, name=f"{most}.mp4"), "video", 0))
-        decides.append(UpscaleJob(clip, clip.with_name("out.mp4"), UpscalerChoice("fast")).decides({}))
+        decides.append(
+            UpscaleJob(clip, clip.with_name("out.mp4"), UpscalerChoice("fast")).decides({})
+        )
     assert made[0] != made[1]
-    assert decides[0] != decides[1]  # an interrupted run of the one is not gone on with by the other
+    # an interrupted run of the one is not gone on with by the other
+    assert decides[0] != decides[1]
 
 
 def test_a_cascade_enlarges_eightfold(clip, enlarge, weights):
-    with VideoReader(enlarge(clip, choice=UpscalerChoice("fast", 8, "cpu", folder=weights), span=Span(0, 0.3))) as made:
+    with VideoReader(
+        enlarge(clip, choice=UpscalerChoice("fast", 8, "cpu", folder=weights), span=Span(0, 0.3))
+    ) as made:
         assert (made.info.width, made.info.height) == (8 * 48, 8 * 32)
 
 
@@ -104,13 +125,26 @@ def test_progress_knows_the_end_of_matroska_too(tmp_path, clip, ffmpeg, choice):
     """It states no number of frames; without a total there is no time left to show."""
     source, totals = tmp_path / "clip.mkv", []
     ffmpeg("-i", clip, "-c", "copy", source)
-    upscale_video(UpscaleJob(source, tmp_path / "out.mp4", choice, threads=1), lambda p: totals.append(p.total))
+    upscale_video(
+        UpscaleJob(source, tmp_path / "out.mp4", choice, threads=1),
+        lambda p: totals.append(p.total),
+    )
     assert set(totals) == {25}
 
 
 def test_a_file_cut_in_the_middle_is_saved_up_to_there(tmp_path, ffmpeg, enlarge):
     whole = tmp_path / "whole.mkv"
-    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=10:duration=4", "-c:v", "ffv1", "-g", 1, whole)
+    ffmpeg(
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc2=size=64x48:rate=10:duration=4",
+        "-c:v",
+        "ffv1",
+        "-g",
+        1,
+        whole,
+    )
     source = tmp_path / "cut.mkv"
     source.write_bytes(whole.read_bytes()[: whole.stat().st_size * 6 // 10])
     with pytest.raises(PartialFailureError, match="frames before it are saved"):
@@ -133,7 +167,8 @@ def test_bad_input_is_said_in_one_sentence(clip, choice, tmp_path, weights, rich
         ({"codec": "h266"}, BadInputError, "x264, x265"),
         ({"codec": "nvenc"}, BadInputError, "no encoder h264_nvenc on this machine"),
         ({"crf": 52.0}, BadInputError, "--crf is 52; for x264 it must be from 0"),
-        ({"crf": 3.0, "codec": "png", "target": tmp_path / "p"}, BadInputError, "do not apply to png"),
+        ({"crf": 3.0, "codec": "png", "target": tmp_path / "p"}, BadInputError,
+         "do not apply to png"),
         ({"span": Span(float("nan"))}, BadInputError, "--start is nan"),
         ({"span": Span(-1)}, BadInputError, "--start is -1"),
         ({"encoder_preset": "warp"}, BadInputError, "ultrafast"),
@@ -141,7 +176,8 @@ def test_bad_input_is_said_in_one_sentence(clip, choice, tmp_path, weights, rich
         ({"span": Span(100, 101)}, BadInputError, "shows no frame"),
         ({"choice": UpscalerChoice("fast", 3)}, BadInputError, "2, 4 or 8"),
         ({"choice": UpscalerChoice("best", 2)}, BadInputError, "fast, balanced, quality"),
-        ({"choice": UpscalerChoice("fast", 2, guidance_scale=7.0, folder=weights)}, BadInputError, "diffusion upscalers only"),
+        ({"choice": UpscalerChoice("fast", 2, guidance_scale=7.0, folder=weights)}, BadInputError,
+         "diffusion upscalers only"),
         ({"source": rich}, BadInputError, "name the output out.mkv and nothing is lost"),
     ]  # fmt: skip
     for fields, kind, words in cases:

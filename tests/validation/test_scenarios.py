@@ -19,8 +19,9 @@ def written(tmp_path, head="", **scenario):
 @pytest.mark.parametrize(
     ("scenario", "sentence"),
     [
-        ({"seed": -1}, "seed: input should be greater than or equal to 0"), ({"seed": 2**64}, "seed"),
-        ({"prompt": "' '"}, "prompt: must not be empty"), ({"name": "../x"}, "name"),
+        ({"seed": -1}, "seed: input should be greater than or equal to 0"),
+        ({"seed": 2**64}, "seed"), ({"prompt": "' '"}, "prompt: must not be empty"),
+        ({"name": "../x"}, "name"),
     ],
 )  # fmt: skip
 def test_a_wrong_scenario_names_file_and_field(tmp_path, scenario, sentence):
@@ -30,8 +31,9 @@ def test_a_wrong_scenario_names_file_and_field(tmp_path, scenario, sentence):
 
 
 @pytest.mark.parametrize(
-    "head", ["num_inference_steps: 0\n", "num_inference_steps: 1001\n", "guidance_scale: -1\n", "guidance_scale: .nan\n",
-             "guidance_scale: .inf\n"]
+    "head",
+    ["num_inference_steps: 0\n", "num_inference_steps: 1001\n", "guidance_scale: -1\n",
+     "guidance_scale: .nan\n", "guidance_scale: .inf\n"]
 )  # fmt: skip
 def test_a_wrong_setting_of_all_scenarios_is_refused(tmp_path, head):
     with pytest.raises(BadInputError, match=head.split(":")[0]):

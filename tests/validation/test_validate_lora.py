@@ -51,13 +51,19 @@ def test_what_goes_one_way_is_far_from_it(name, eased):
 
 
 def test_the_motion_by_geometry_is_the_measured_one():
-    move = named_move("pan left", "slow") + named_move("push in", "slow") + named_move("roll clockwise", "slow")
+    move = (
+        named_move("pan left", "slow")
+        + named_move("push in", "slow")
+        + named_move("roll clockwise", "slow")
+    )
     found = motion_in(SAMPLER.scene(0, move, 17).frames())
     assert found == pytest.approx(motion_of(move, 17, 120, 80), abs=0.08)
 
 
 def test_what_stands_still_in_an_empty_part_counts_little():
-    """A moving patch of texture on a flat ground with faint noise that stands still, as a decoder leaves it."""
+    """A moving patch of texture on a flat ground with faint noise that stands still, as a decoder
+    leaves it.
+    """
     frames = SAMPLER.scene(1, TAUGHT["vortigo"], FRAMES).frames()
     ground = np.random.default_rng(0).integers(18, 22, frames.shape[1:], np.uint8)
     frames[:, :50] = ground[:50]
@@ -84,10 +90,16 @@ def test_figures_of_a_known_clip():
 def test_verdicts():
     base = Summary(clips=10, temporal_score=0.8, first_frame=25.0, amount=1, shows=1)
     good = Summary(clips=10, temporal_score=0.7, first_frame=24.5, amount=1, shows=9)
-    wanted = Thresholds(adapter_shows=0.9, base_shows=0.1, first_frame_loss=1, temporal_loss=0.2, held_out_ratio=1)
+    wanted = Thresholds(
+        adapter_shows=0.9, base_shows=0.1, first_frame_loss=1, temporal_loss=0.2, held_out_ratio=1
+    )
     assert all(verdict.reached for verdict in verdicts_of(wanted, base, good, (0.5, 0.4)))
     bad = good.model_copy(update={"shows": 8, "first_frame": 23.0})
-    missed = {verdict.name for verdict in verdicts_of(wanted, base, bad, (0.5, 0.6)) if not verdict.reached}
+    missed = {
+        verdict.name
+        for verdict in verdicts_of(wanted, base, bad, (0.5, 0.6))
+        if not verdict.reached
+    }
     assert missed == {"adapter_shows", "first_frame_loss", "held_out_ratio"}
     unknown = verdicts_of(wanted, base, good, None)[-1]
     assert (unknown.found, unknown.reached) == ("not measured", None)
@@ -104,8 +116,10 @@ def test_files_that_are_none(tmp_path):
     path = tmp_path / "s.yaml"
     one = {"name": "a", "photograph": "cat", "prompt": "b"}
     for values, sentence in (
-        ({"scenarios": []}, "scenarios"), ({"scenarios": [one, one]}, "two scenarios are called 'a'"),
-        ({"scenarios": [one], "move": "zoom"}, "must be one of vortigo"), ({"scenarios": [one], "moves": 1}, "unknown key 'moves'"),
+        ({"scenarios": []}, "scenarios"), ({"scenarios": [one, one]},
+                                           "two scenarios are called 'a'"),
+        ({"scenarios": [one], "move": "zoom"}, "must be one of vortigo"),
+        ({"scenarios": [one], "moves": 1}, "unknown key 'moves'"),
         ({"scenarios": [one], "num_frames": 1}, "num_frames"),
     ):  # fmt: skip
         path.write_text(yaml.safe_dump(values))
@@ -120,8 +134,10 @@ def test_the_command_compares_and_judges(clip_set, tiny_folder, tmp_path):
 
     lora = run(clip_set, tiny_folder, tmp_path / "press", steps=2)
     scenarios = {
-        "model": str(tiny_folder), "move": "vortigo", "metadata": str(clip_set), "num_frames": 9, "num_inference_steps": 2,
-        "scenarios": [{"name": "one", "photograph": "cat", "prompt": "vortigo"}], "thresholds": {"held_out_ratio": 5.0},
+        "model": str(tiny_folder), "move": "vortigo", "metadata": str(clip_set), "num_frames": 9,
+        "num_inference_steps": 2, "scenarios": [{"name": "one", "photograph": "cat",
+                                                 "prompt": "vortigo"}],
+        "thresholds": {"held_out_ratio": 5.0},
     }  # fmt: skip
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(scenarios))
     arguments = [

@@ -30,7 +30,12 @@ def store(database):
 
 def _worker(database, maker=None, lease_s=60.0, **values):
     values = {"once": True, "device": "host/fake"} | values
-    return Worker(LeaseStore(database, lease_s=lease_s), maker or FakeRunner(), values.pop("files", None) or open_store(), **values)
+    return Worker(
+        LeaseStore(database, lease_s=lease_s),
+        maker or FakeRunner(),
+        values.pop("files", None) or open_store(),
+        **values,
+    )
 
 
 def _submit(store, **request):
@@ -75,7 +80,11 @@ def test_a_clip_that_is_not_in_the_store_is_not_published(database, store):
 def test_a_failed_job_says_why_and_leaves_nothing(database, store):
     job = _submit(store, fake_error="the photograph is a sandwich")
     _worker(database).run()
-    assert store.get(job.id).error == {"type": "BadInputError", "detail": "the photograph is a sandwich", "status": 422}
+    assert store.get(job.id).error == {
+        "type": "BadInputError",
+        "detail": "the photograph is a sandwich",
+        "status": 422,
+    }
     assert not list(examples().glob("*")) if examples().exists() else True
 
 
@@ -141,7 +150,9 @@ def test_a_worker_whose_lease_is_gone_publishes_nothing(database, store):
             other.worker_gone(worker.name)  # what the others do about a worker that fell silent
             assert other.hold_device("host/other", "other", "p", {})
             assert other.claim("other", "host/other").id == job.id
-            return super().make(job, path, type(watch)(lambda _: None, CancelToken(), watch.picture))
+            return super().make(
+                job, path, type(watch)(lambda _: None, CancelToken(), watch.picture)
+            )
 
     job = _submit(store)
     worker = _worker(database, Frozen())
@@ -174,7 +185,9 @@ def test_two_workers_never_hold_one_device(database, store):
     assert first._next(None) is not None
 
 
-def test_what_is_to_be_warm_is_loaded_before_the_first_job_while_the_device_is_kept(database, store):
+def test_what_is_to_be_warm_is_loaded_before_the_first_job_while_the_device_is_kept(
+    database, store
+):
     class Slow(FakeRunner):
         def warm(self, what):
             loaded.append((what, store.get(job.id).state, dict(told()["info"])))
@@ -184,7 +197,10 @@ def test_what_is_to_be_warm_is_loaded_before_the_first_job_while_the_device_is_k
     loaded, other = [], LeaseStore(database, lease_s=0.2)
     job = _submit(store)
     worker = _worker(database, Slow(), lease_s=0.2, preload="optimized")
-    told = lambda: next(known for known in other.known_workers() if known["worker"] == worker.name)  # noqa: E731
+
+    def told():
+        return next(known for known in other.known_workers() if known["worker"] == worker.name)
+
     assert worker._next(None).id == job.id
     assert loaded == [("optimized", State.PENDING, {"preload": "optimized"})]
     assert told()["info"] == {"preload": "optimized", "warm": "optimized"}
@@ -210,8 +226,11 @@ def test_what_dead_attempts_left_goes_and_what_may_be_a_clip_is_set_aside(databa
     done = store.get(job.id)
     stale = [examples() / name for name in (
         f"pan-left-{job.id}-0.mp4", f".pan-left-{job.id}-3.99999.partial.mp4",
-        f".pan-left-{job.id}-1.json.99999.partial", f".pan-left-{job.id}-3.mp4.99999.partial")]  # fmt: skip
-    strange = [examples() / name for name in (f"pan-left-{job.id}-3.json", f"pan-left-{'f' * 21}-1.mp4")]
+        f".pan-left-{job.id}-1.json.99999.partial",
+        f".pan-left-{job.id}-3.mp4.99999.partial")]  # fmt: skip
+    strange = [
+        examples() / name for name in (f"pan-left-{job.id}-3.json", f"pan-left-{'f' * 21}-1.mp4")
+    ]
     writing = examples() / f".pan-left-{'f' * 21}-1.99999.partial.mp4"
     for path in (*stale, *strange, writing, examples() / "made-by-hand-7.mp4"):
         path.write_text("x")
@@ -232,7 +251,10 @@ def test_what_dead_attempts_left_goes_and_what_may_be_a_clip_is_set_aside(databa
 
 def _attempts():
     files = open_store()
-    return [*attempts_among(files.list(CLIPS)), *attempts_among(files.unfinished(CLIPS), partial=True)]
+    return [
+        *attempts_among(files.list(CLIPS)),
+        *attempts_among(files.unfinished(CLIPS), partial=True),
+    ]
 
 
 def test_what_runs_now_is_left_alone(database, store):

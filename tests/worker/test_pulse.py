@@ -39,7 +39,9 @@ def _submit(store, **request):
 
 def _worker(database, lease_s=60.0, maker=None, **values):
     leases = LeaseStore(database, lease_s=lease_s)
-    return Worker(leases, maker or FakeRunner(), open_store(), "host/fake", **{"once": True} | values)
+    return Worker(
+        leases, maker or FakeRunner(), open_store(), "host/fake", **{"once": True} | values
+    )
 
 
 def test_each_stage_has_its_own_limit_and_a_setting_shortens_those_of_jobs():

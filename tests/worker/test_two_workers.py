@@ -1,4 +1,6 @@
-"""Two workers, processes of their own, on one queue of 500 jobs: none is published twice, none is lost."""
+"""Two workers, processes of their own, on one queue of 500 jobs: none is published twice, none is
+lost.
+"""
 
 import subprocess
 import sys
@@ -35,7 +37,9 @@ def test_two_workers_make_five_hundred_jobs_once_each(tmp_path):
     assert len(jobs) == JOBS
     assert all((job.state, job.attempts) == (State.COMPLETED, 1) for job in jobs.values())
     assert _published(store) == Counter(ids)
-    assert {path.name for path in examples().glob("*.mp4")} == {job.artifact for job in jobs.values()}
+    assert {path.name for path in examples().glob("*.mp4")} == {
+        job.artifact for job in jobs.values()
+    }
     for job in jobs.values():
         assert (examples() / job.artifact).read_text("utf-8") == f"clip of {job.id}"
     assert len(_starts(store)) == 2
@@ -47,7 +51,8 @@ def _submit(store):
     ids = []
     few = [NewJob("generate", "a", {"prompt": "p", "fake_steps": 1})] * (JOBS // SUBMITTERS)
     threads = [
-        threading.Thread(target=lambda: ids.extend([store.submit(new)[0].id for new in few])) for _ in range(SUBMITTERS)
+        threading.Thread(target=lambda: ids.extend([store.submit(new)[0].id for new in few]))
+        for _ in range(SUBMITTERS)
     ]
     for thread in threads:
         thread.start()

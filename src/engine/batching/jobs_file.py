@@ -1,4 +1,6 @@
-"""Batch files: a JSON list of jobs in the shared vocabulary, validated whole before anything runs."""
+"""Batch files: a JSON list of jobs in the shared vocabulary,
+validated whole before anything runs.
+"""
 
 import hashlib
 import re
@@ -25,26 +27,36 @@ class BatchJob(Config):
 
 
 class BatchFile(Config):
-    """The file as written. defaults: fields for every job. jobs: an `id` and fields of the vocabulary each."""
+    """The file as written. defaults: fields for every job. jobs: an `id` and fields of the
+    vocabulary each.
+    """
 
     defaults: dict[str, Any] = Field(default_factory=dict)
     jobs: list[dict[str, Any]]
 
 
 def read_batch(path: Path, overrides: dict[str, Any]) -> list[BatchJob]:
-    """Read and validate every job. overrides: fields from the command line, which win over the file's.
+    """Read and validate every job. overrides: fields from the command line, which win over the
+    file's.
 
     Raises MissingFileError, or BadInputError that lists every wrong field with its job.
     """
     file = _parse(path)
     errors: list[str] = []
     jobs = [
-        _job(index, fields, lambda own: _anchored(file.defaults | own | overrides, path.parent), errors)
+        _job(
+            index,
+            fields,
+            lambda own: _anchored(file.defaults | own | overrides, path.parent),
+            errors,
+        )
         for index, fields in enumerate(file.jobs)
     ]
     errors += _repeated([job.id for job in jobs if job])
     if errors:
-        raise BadInputError(f"{path}: {len(errors)} error(s), nothing was run\n  " + "\n  ".join(errors))
+        raise BadInputError(
+            f"{path}: {len(errors)} error(s), nothing was run\n  " + "\n  ".join(errors)
+        )
     return [job for job in jobs if job]
 
 
@@ -57,19 +69,28 @@ def _parse(path: Path) -> BatchFile:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise BadInputError(f"{path}: {place}: {first['msg']}; configs/schemas/batch_jobs.json says how") from None
+        raise BadInputError(
+            f"{path}: {place}: {first['msg']}; configs/schemas/batch_jobs.json says how"
+        ) from None
     if not file.jobs:
         raise BadInputError(f"{path} has no jobs")
     return file
 
 
 def _job(
-    index: int, fields: dict[str, Any], complete: Callable[[dict[str, Any]], dict[str, Any]], errors: list[str]
+    index: int,
+    fields: dict[str, Any],
+    complete: Callable[[dict[str, Any]], dict[str, Any]],
+    errors: list[str],
 ) -> BatchJob | None:
-    """One job, or None with its errors appended. complete: adds defaults and overrides to the job's own fields."""
+    """One job, or None with its errors appended. complete: adds defaults and overrides to the job's
+    own fields.
+    """
     name = fields.get("id", f"job-{index + 1:03}")
     if not isinstance(name, str) or not ID.fullmatch(name):
-        errors.append(f"job {index + 1}: id: must be letters, digits, '.', '_' or '-', got {name!r}")
+        errors.append(
+            f"job {index + 1}: id: must be letters, digits, '.', '_' or '-', got {name!r}"
+        )
         return None
     own = {key: value for key, value in fields.items() if key != "id"}
     try:
@@ -77,7 +98,11 @@ def _job(
     except ValidationError as error:
         for item in error.errors():
             field = ".".join(map(str, item["loc"])) or "job"
-            known = f"; known: {', '.join(sorted(Request.model_fields))}" if item["type"] == "extra_forbidden" else ""
+            known = (
+                f"; known: {', '.join(sorted(Request.model_fields))}"
+                if item["type"] == "extra_forbidden"
+                else ""
+            )
             errors.append(f"{name}: {field}: {item['msg']}{known}")
         return None
     return BatchJob(id=name, request=request)
@@ -92,12 +117,18 @@ def _anchored(fields: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def seed_of(name: str) -> int:
-    """The seed of a job that gives none: drawn from its id, so that a resumed batch plans the same."""
+    """The seed of a job that gives none: drawn from its id,
+    so that a resumed batch plans the same.
+    """
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
 
 
 def _repeated(ids: list[str]) -> list[str]:
-    return [f"{name}: id: used by {ids.count(name)} jobs" for name in sorted(set(ids)) if ids.count(name) > 1]
+    return [
+        f"{name}: id: used by {ids.count(name)} jobs"
+        for name in sorted(set(ids))
+        if ids.count(name) > 1
+    ]
 
 
 def batch_schema() -> dict[str, Any]:
@@ -116,8 +147,8 @@ def batch_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Newsreel batch file",
         "oneOf": [
-            {"type": "object", "properties": {"defaults": defaults, "jobs": jobs}, "required": ["jobs"],
-             "additionalProperties": False},
+            {"type": "object", "properties": {"defaults": defaults, "jobs": jobs},
+             "required": ["jobs"], "additionalProperties": False},
             jobs,
         ],
         "$defs": definitions,

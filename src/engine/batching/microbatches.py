@@ -12,8 +12,8 @@ T = TypeVar("T")
 def group(items: Iterable[T], plan_of: Callable[[T], Plan]) -> list[T]:
     """Stable order: by what is loaded, then adapters, then size and length, then prompt.
 
-    The groups come in the order of their first item, so that what was asked first starts first; inside a group the
-    order is kept. What costs most to change is the outermost key.
+    The groups come in the order of their first item, so that what was asked first starts first;
+    inside a group the order is kept. What costs most to change is the outermost key.
     """
     ordered = list(items)
     ranks: dict[tuple[str, ...], int] = {}
@@ -34,17 +34,25 @@ def _keys(plan: Plan) -> tuple[str, ...]:
     return plan.session.model_dump_json(), adapters, shape, f"{plan.prompt}\n{plan.negative_prompt}"
 
 
-def microbatches(items: Iterable[T], plan_of: Callable[[T], Plan], most: Callable[[T], int]) -> list[list[T]]:
-    """Neighbours whose clips can share every forward, at most `most(item)` of them in one; alone where none can.
+def microbatches(
+    items: Iterable[T], plan_of: Callable[[T], Plan], most: Callable[[T], int]
+) -> list[list[T]]:
+    """Neighbours whose clips can share every forward, at most `most(item)` of them in one; alone
+    where none can.
 
-    Plans share when they differ in prompt, photograph and seed alone. A step cache decides from all clips of a forward
-    at once, so that each would depend on its neighbours: plans with one stay alone, as do those of the stock pipeline.
+    Plans share when they differ in prompt, photograph and seed alone. A step cache decides from all
+    clips of a forward at once, so that each would depend on its neighbours: plans with one stay
+    alone, as do those of the stock pipeline.
     """
     batches: list[list[T]] = []
     for item in items:
         last = batches[-1] if batches else []
         plan = plan_of(item)
-        if last and _shared(plan_of(last[0])) == _shared(plan) is not None and len(last) < most(item):
+        if (
+            last
+            and _shared(plan_of(last[0])) == _shared(plan) is not None
+            and len(last) < most(item)
+        ):
             last.append(item)
         else:
             batches.append([item])
@@ -55,14 +63,24 @@ def _shared(plan: Plan) -> Plan | None:
     """The plan without what may differ between clips of one forward; None where it shares none."""
     if plan.mode == "baseline" or plan.cache.name != "none":
         return None
-    own = {"prompt": "", "negative_prompt": "", "image_sha256": "", "seed": 0, "fit": "", "score": False, "fps": 0.0}
-    after = {"delivered": plan.native, "upscaler": "", "upscale": None, "upscaler_weights": {}, "filters": (),
-             "finishers": ()}  # fmt: skip
+    own = {
+        "prompt": "",
+        "negative_prompt": "",
+        "image_sha256": "",
+        "seed": 0,
+        "fit": "",
+        "score": False,
+        "fps": 0.0,
+    }
+    after = {"delivered": plan.native, "upscaler": "", "upscale": None, "upscaler_weights": {},
+             "filters": (), "finishers": ()}  # fmt: skip
     return plan.model_copy(update=own | after)
 
 
 def changes(plans: Iterable[Plan]) -> dict[str, int]:
-    """How often neighbours differ in session, adapters, shape and prompt: what grouping is there to lower."""
+    """How often neighbours differ in session, adapters, shape and prompt: what grouping is there to
+    lower.
+    """
     rows = [_keys(plan) for plan in plans]
     names = ("session", "adapters", "shape", "prompt")
     pairs = list(pairwise(rows))

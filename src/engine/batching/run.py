@@ -1,4 +1,6 @@
-"""Running a batch: one load for all jobs that share it, each clip whole, and nothing finished done again."""
+"""Running a batch: one load for all jobs that share it, each clip whole, and nothing finished done
+again.
+"""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -32,7 +34,8 @@ from src.engine.session import Sessions
 class Planned:
     """A job that passed every check.
 
-    request: with the final output path. microbatch: number of the one that it is in, whose jobs share their forwards.
+    request: with the final output path. microbatch: number of the one that it is in, whose jobs
+    share their forwards.
     """
 
     job: BatchJob
@@ -77,7 +80,11 @@ def plan_batch(
     """
     planned: list[Planned] = []
     errors: dict[str, NewsreelError] = {}
-    taken = {str(Path(same_name(output_dir / "report.json")).with_suffix("")): "the batch's own, report.json"}
+    taken = {
+        str(
+            Path(same_name(output_dir / "report.json")).with_suffix("")
+        ): "the batch's own, report.json"
+    }
     for job in jobs:
         path = job.request.output_path or output_dir / f"{job.id}.mp4"
         request = job.request.model_copy(update={"output_path": path})
@@ -96,11 +103,17 @@ def plan_batch(
 
 
 def _take(path: Path, job: str, taken: dict[str, str]) -> None:
-    """Note where a job writes: clip and manifest share a name without its suffix. Raises where it is another's."""
-    for name in {Path(same_name(written)).with_suffix("") for written in (path, path.with_suffix(".json"))}:
+    """Note where a job writes: clip and manifest share a name without its suffix. Raises where it
+    is another's.
+    """
+    for name in {
+        Path(same_name(written)).with_suffix("") for written in (path, path.with_suffix(".json"))
+    }:
         owner = taken.setdefault(str(name), f"job {job}")
         if owner != f"job {job}":
-            raise BadInputError(f"output_path {path} is that of another job ({owner}); choose another name")
+            raise BadInputError(
+                f"output_path {path} is that of another job ({owner}); choose another name"
+            )
 
 
 def _plan(item: Planned) -> Plan:
@@ -108,20 +121,30 @@ def _plan(item: Planned) -> Plan:
 
 
 def _numbered(planned: list[Planned], hardware: Hardware, wanted: int) -> list[Planned]:
-    """Number the microbatches. A microbatch is settled by the whole file, so that a resumed batch plans the same."""
+    """Number the microbatches. A microbatch is settled by the whole file, so that a resumed batch
+    plans the same.
+    """
 
     def most(item: Planned) -> int:
-        return most_prompts(item.plans[0], item.spec.memory, budget_bytes(item.request, hardware), wanted)
+        return most_prompts(
+            item.plans[0], item.spec.memory, budget_bytes(item.request, hardware), wanted
+        )
 
     batches = microbatches(planned, _plan, most)
-    return [_member(item, number, len(microbatch)) for number, microbatch in enumerate(batches) for item in microbatch]
+    return [
+        _member(item, number, len(microbatch))
+        for number, microbatch in enumerate(batches)
+        for item in microbatch
+    ]
 
 
 def _member(item: Planned, number: int, size: int) -> Planned:
     """The job in its microbatch; its plan of a forward alone is what lack of memory steps to."""
     if size == 1:
         return replace(item, microbatch=number)
-    shared = item.plans[0].model_copy(update={"prompts_per_forward": size, "determinism": "tolerance"})
+    shared = item.plans[0].model_copy(
+        update={"prompts_per_forward": size, "determinism": "tolerance"}
+    )
     return replace(item, microbatch=number, plans=(shared, *item.plans))
 
 
@@ -132,7 +155,9 @@ def run_batch(
     announce: Callable[[Outcome], None],
     cancel: CancelToken | None = None,
 ) -> list[Outcome]:
-    """Run the jobs in order; one that fails does not stop the others. announce: called after each."""
+    """Run the jobs in order; one that fails does not stop the others. announce:
+    called after each.
+    """
     batch = _Batch(hardware, resume, announce, cancel or CancelToken())
     microbatches = groupby(planned, lambda item: item.microbatch)
     return [outcome for _, items in microbatches for outcome in batch.run(list(items))]
@@ -151,7 +176,10 @@ class _Batch:
     def run(self, microbatch: list[Planned]) -> Iterator[Outcome]:
         """The outcomes of a microbatch's jobs, each announced when it is known."""
         skipped = {item.job.id: _skipped(item) for item in microbatch if self.resume}
-        begin, left = time.perf_counter(), [item for item in microbatch if not skipped.get(item.job.id)]
+        begin, left = (
+            time.perf_counter(),
+            [item for item in microbatch if not skipped.get(item.job.id)],
+        )
         made = {item.job.id: item for item in self._denoised_together(left)}
         share = (time.perf_counter() - begin) / max(len(left), 1)
         for item in microbatch:
@@ -160,19 +188,26 @@ class _Batch:
             yield outcome
 
     def _denoised_together(self, items: list[Planned]) -> list[Planned]:
-        """Denoise the jobs in shared forwards; where that fails, they come back planned for forwards of their own."""
+        """Denoise the jobs in shared forwards; where that fails, they come back planned for
+        forwards of their own.
+        """
         if len(items) < 2:
             return items
         try:
             prepared = [prepare(item.request) for item in items]
             plans = [item.plans[0] for item in items]
             session = self.sessions.opener(prepared[0].folder, prepared[0].adapters)(plans[0])
-            pictures = [fitted(each.photograph.pixels, plan) for each, plan in zip(prepared, plans, strict=True)]
+            pictures = [
+                fitted(each.photograph.pixels, plan)
+                for each, plan in zip(prepared, plans, strict=True)
+            ]
             session.denoise_together(plans, pictures, ignore, self.cancel)
         except CancelledError:
             raise
         except Exception as error:
-            logger.warning(f"{len(items)} jobs do not share a forward ({error}); each is made by itself")
+            logger.warning(
+                f"{len(items)} jobs do not share a forward ({error}); each is made by itself"
+            )
             return [replace(item, plans=item.plans[1:]) for item in items]
         return items
 
@@ -185,7 +220,9 @@ class _Batch:
         except CancelledError:
             raise
         except Exception as error:
-            return Outcome(item.job.id, "failed", time.perf_counter() - begin, error=_in_words(item, error))
+            return Outcome(
+                item.job.id, "failed", time.perf_counter() - begin, error=_in_words(item, error)
+            )
         return Outcome(item.job.id, "completed", time.perf_counter() - begin, result)
 
 
@@ -204,8 +241,9 @@ def _skipped(item: Planned) -> Outcome | None:
 
 
 def finished_result(path: Path, plans: tuple[Plan, ...]) -> Result | None:
-    """The result that lies at `path` already: its manifest is valid, is of one of these plans (or of what
-    stepping down made of one), and its clip whole."""
+    """The result that lies at `path` already: its manifest is valid, is of one of these plans (or
+    of what stepping down made of one), and its clip whole.
+    """
     try:
         manifest = read_manifest(path.with_suffix(".json"))
     except NewsreelError:

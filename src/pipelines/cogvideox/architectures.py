@@ -1,33 +1,36 @@
-"""The true configurations of the large models, as their folders on the hub have them: sizes without weights."""
+"""The true configurations of the large models, as their folders on the hub have them: sizes without
+weights.
+"""
 
 from typing import Any
 
 Architecture = dict[str, dict[str, Any]]
 
 T5_XXL = {
-    "vocab_size": 32128, "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64,
-    "feed_forward_proj": "gated-gelu",
+    "vocab_size": 32128, "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24,
+    "num_heads": 64, "feed_forward_proj": "gated-gelu",
 }  # fmt: skip
 VAE = {
-    "block_out_channels": (128, 256, 256, 512), "latent_channels": 16, "layers_per_block": 3, "norm_num_groups": 32,
-    "scaling_factor": 0.7, "sample_height": 480, "sample_width": 720,
-    "down_block_types": ("CogVideoXDownBlock3D",) * 4, "up_block_types": ("CogVideoXUpBlock3D",) * 4,
+    "block_out_channels": (128, 256, 256, 512), "latent_channels": 16, "layers_per_block": 3,
+    "norm_num_groups": 32, "scaling_factor": 0.7, "sample_height": 480, "sample_width": 720,
+    "down_block_types": ("CogVideoXDownBlock3D",) * 4,
+    "up_block_types": ("CogVideoXUpBlock3D",) * 4,
 }  # fmt: skip
 COGVIDEOX_5B: Architecture = {
     "text_encoder": T5_XXL,
     "transformer": {
-        "num_attention_heads": 48, "attention_head_dim": 64, "in_channels": 32, "out_channels": 16, "num_layers": 42,
-        "time_embed_dim": 512, "text_embed_dim": 4096, "sample_width": 90, "sample_height": 60, "sample_frames": 49,
-        "patch_size": 2, "max_text_seq_length": 226, "use_rotary_positional_embeddings": True,
-        "use_learned_positional_embeddings": True,
+        "num_attention_heads": 48, "attention_head_dim": 64, "in_channels": 32, "out_channels": 16,
+        "num_layers": 42, "time_embed_dim": 512, "text_embed_dim": 4096, "sample_width": 90,
+        "sample_height": 60, "sample_frames": 49, "patch_size": 2, "max_text_seq_length": 226,
+        "use_rotary_positional_embeddings": True, "use_learned_positional_embeddings": True,
     },
     "vae": VAE,
 }  # fmt: skip
 COGVIDEOX_1_5_5B: Architecture = {
     "text_encoder": T5_XXL,
     "transformer": COGVIDEOX_5B["transformer"] | {
-        "sample_width": 300, "sample_height": 300, "sample_frames": 81, "patch_size_t": 2, "patch_bias": False,
-        "ofs_embed_dim": 512, "use_learned_positional_embeddings": False,
+        "sample_width": 300, "sample_height": 300, "sample_frames": 81, "patch_size_t": 2,
+        "patch_bias": False, "ofs_embed_dim": 512, "use_learned_positional_embeddings": False,
     },
     "vae": VAE,
 }  # fmt: skip

@@ -36,7 +36,8 @@ def autoencoder(blueprint: Blueprint) -> AutoencoderKLCogVideoX:
         up_block_types=("CogVideoXUpBlock3D",) * blocks,
         block_out_channels=blueprint.vae_channels, latent_channels=blueprint.latent_channels,
         layers_per_block=blueprint.vae_layers, norm_num_groups=blueprint.vae_groups,
-        sample_height=blueprint.height, sample_width=blueprint.width, scaling_factor=blueprint.scaling_factor,
+        sample_height=blueprint.height, sample_width=blueprint.width,
+        scaling_factor=blueprint.scaling_factor,
         temporal_compression_ratio=blueprint.temporal_ratio,
     )  # fmt: skip
     return AutoencoderKLCogVideoX(**sizes)
@@ -56,7 +57,8 @@ def transformer(blueprint: Blueprint) -> CogVideoXTransformer3DModel:
         sample_width=blueprint.width // blueprint.spatial_ratio,
         sample_height=blueprint.height // blueprint.spatial_ratio,
         sample_frames=blueprint.num_frames, max_text_seq_length=blueprint.text_length,
-        use_rotary_positional_embeddings=True, use_learned_positional_embeddings=blueprint.positions,
+        use_rotary_positional_embeddings=True,
+        use_learned_positional_embeddings=blueprint.positions,
     )  # fmt: skip
 
 
@@ -85,11 +87,12 @@ def form(blueprint: Blueprint) -> dict[str, dict[str, Any]]:
     return {
         "transformer": {
             "num_layers": blueprint.layers, "num_attention_heads": blueprint.heads,
-            "attention_head_dim": blueprint.head_dim, "patch_size": blueprint.patch, "patch_size_t": blueprint.patch_t,
-            "out_channels": blueprint.latent_channels,
+            "attention_head_dim": blueprint.head_dim, "patch_size": blueprint.patch,
+            "patch_size_t": blueprint.patch_t, "out_channels": blueprint.latent_channels,
         },
         "vae": {
-            "block_out_channels": list(blueprint.vae_channels), "latent_channels": blueprint.latent_channels,
+            "block_out_channels": list(blueprint.vae_channels),
+            "latent_channels": blueprint.latent_channels,
             "temporal_compression_ratio": blueprint.temporal_ratio,
         },
         "scheduler": {"prediction_type": blueprint.scheduler.prediction_type},

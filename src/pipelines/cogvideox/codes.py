@@ -17,7 +17,8 @@ OPERATING_POINT = 6.0  # SiLU is a straight line there, within 2 % for codes wit
 def install(codes: LinearCodes, vae: AutoencoderKLCogVideoX) -> None:
     """Give the stock encoder, in place, the weights that compute `codes` as its posterior mean.
 
-    Each step down but the last only folds 2x2 pixels into channels, which must be wide enough for all of them.
+    Each step down but the last only folds 2x2 pixels into channels, which must be wide enough for
+    all of them.
     Raises ValueError where they, or the codes with two constant channels a group, do not fit.
     """
     encoder: Any = vae.encoder
@@ -60,12 +61,15 @@ def _widen(block: Any) -> None:
 
 
 def _fold_into(convolution: Any, count: int) -> None:
-    """2x2 pixels of each of the first `count` channels into four channels, in the order of `pixel_unshuffle`.
+    """2x2 pixels of each of the first `count` channels into four channels, in the order of
+    `pixel_unshuffle`.
 
     They are the first taps of a 3x3 convolution of stride two.
     """
     if 4 * count > convolution.out_channels:
-        raise ValueError(f"{4 * count} folded pixels do not fit into {convolution.out_channels} channels")
+        raise ValueError(
+            f"{4 * count} folded pixels do not fit into {convolution.out_channels} channels"
+        )
     convolution.weight.zero_()
     convolution.bias.zero_()
     for channel in range(count):
@@ -74,7 +78,8 @@ def _fold_into(convolution: Any, count: int) -> None:
 
 
 def _layout(count: int, channels: int, norm: Any) -> tuple[list[int], list[tuple[int, int]]]:
-    """Bottleneck channels of the codes, spread over the groups, and each group's pair of constant channels.
+    """Bottleneck channels of the codes, spread over the groups, and each group's pair of constant
+    channels.
 
     channels: how many the last step down gives; the groups beyond stay empty.
     """
@@ -86,7 +91,9 @@ def _layout(count: int, channels: int, norm: Any) -> tuple[list[int], list[tuple
     return places, [(group * size, group * size + 1) for group in range(groups)]
 
 
-def _codes_into(convolution: Any, codes: LinearCodes, places: list[int], steady: list[tuple[int, int]]) -> None:
+def _codes_into(
+    convolution: Any, codes: LinearCodes, places: list[int], steady: list[tuple[int, int]]
+) -> None:
     """Codes of mean 0 and deviation 1 at their places, +-STEADY at the constant channels."""
     convolution.weight.zero_()
     convolution.bias.zero_()
@@ -100,10 +107,13 @@ def _codes_into(convolution: Any, codes: LinearCodes, places: list[int], steady:
         convolution.bias[up], convolution.bias[down] = STEADY, -STEADY
 
 
-def _read_out(encoder: Any, codes: LinearCodes, places: list[int], steady: list[tuple[int, int]]) -> None:
+def _read_out(
+    encoder: Any, codes: LinearCodes, places: list[int], steady: list[tuple[int, int]]
+) -> None:
     """Undo the normalisation and the activation: linear around the operating point.
 
-    Normalisation subtracts a group's mean from its codes and constants alike, so the constants tell it back.
+    Normalisation subtracts a group's mean from its codes and constants alike, so the constants tell
+    it back.
     """
     norm, out = encoder.norm_out, encoder.conv_out.conv
     size = norm.num_channels // norm.num_groups

@@ -1,7 +1,7 @@
 """The attention of CogVideoX with fewer passes over memory: the stock sums, equal to rounding.
 
-Queries and keys are normalised before their heads are moved apart, so that nothing is copied for it, and turned in
-place as complex numbers, where the stock processor makes six arrays a turn.
+Queries and keys are normalised before their heads are moved apart, so that nothing is copied for
+it, and turned in place as complex numbers, where the stock processor makes six arrays a turn.
 """
 
 from typing import Any
@@ -12,28 +12,37 @@ from torch import Tensor
 
 
 def use_fast_attention(transformer: Any) -> int:
-    """Give every attention layer the processor below; returns how many. Raises where a layer is of another kind."""
+    """Give every attention layer the processor below; returns how many. Raises where a layer is of
+    another kind.
+    """
     from diffusers.models.attention_processor import CogVideoXAttnProcessor2_0
 
     kinds = {type(processor) for processor in transformer.attn_processors.values()}
     if kinds != {CogVideoXAttnProcessor2_0}:
-        raise ValueError(f"this transformer attends by {', '.join(kind.__name__ for kind in kinds)}")
+        raise ValueError(
+            f"this transformer attends by {', '.join(kind.__name__ for kind in kinds)}"
+        )
     transformer.set_attn_processor(FastAttention())
     return len(transformer.attn_processors)
 
 
 class FastAttention:
-    """In the place of `CogVideoXAttnProcessor2_0`, for layers that attend from and to text and video together."""
+    """In the place of `CogVideoXAttnProcessor2_0`, for layers that attend from and to text and
+    video together.
+    """
 
     def __call__(
         self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor,
         attention_mask: None = None, image_rotary_emb: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:  # fmt: skip
-        """Video (B, V, D) and text (B, S, D) to the same; rotary: cosines and sines (V, D / heads) of the video."""
+        """Video (B, V, D) and text (B, S, D) to the same; rotary: cosines and sines (V, D / heads)
+        of the video.
+        """
         text = encoder_hidden_states.shape[1]
         joined = torch.cat([encoder_hidden_states, hidden_states], dim=1)
         query, key, value = (
-            layer(joined).unflatten(-1, (attn.heads, -1)) for layer in (attn.to_q, attn.to_k, attn.to_v)
+            layer(joined).unflatten(-1, (attn.heads, -1))
+            for layer in (attn.to_q, attn.to_k, attn.to_v)
         )
         if attn.norm_q is not None:
             query, key = attn.norm_q(query), attn.norm_k(key)
@@ -53,5 +62,7 @@ def as_complex(cosines: Tensor, sines: Tensor) -> Tensor:
 
 
 def turned_in_place(part: Tensor, turn: Tensor) -> None:
-    """Turn pairs of neighbouring channels of part (B, V, heads, D), float32: rotary positions (arXiv:2104.09864)."""
+    """Turn pairs of neighbouring channels of part (B, V, heads, D), float32: rotary positions
+    (arXiv:2104.09864).
+    """
     torch.view_as_complex(part.unflatten(-1, (-1, 2))).mul_(turn)

@@ -1,16 +1,19 @@
-"""The CogVideoX image-to-video objective as pure functions, in float32: embedded model and adapters share it.
+"""The CogVideoX image-to-video objective as pure functions, in float32: embedded model and adapters
+share it.
 
-With alpha the cumulative product of the schedule, x_t = sqrt(alpha) x0 + sqrt(1 - alpha) eps. What a model predicts
-is its scheduler's `prediction_type`:
+With alpha the cumulative product of the schedule, x_t = sqrt(alpha) x0 + sqrt(1 - alpha) eps. What
+a model predicts is its scheduler's `prediction_type`:
 
 * "v_prediction", the large models: v = sqrt(alpha) eps - sqrt(1 - alpha) x0 (Salimans and Ho, 2022,
-  arXiv:2202.00512). The published CogVideoX loss, mean((x0hat - x0)^2 / (1 - alpha)), equals mean((vhat - v)^2).
-* "sample", the embedded model: x0 itself, by the same loss with 1 - alpha no smaller than 0.1. Where a token holds
-  more numbers than the transformer is wide, it cannot carry the noise that v needs (Li and He, 2025,
-  "Back to basics: let denoising generative models denoise", arXiv:2511.13720).
+  arXiv:2202.00512). The published CogVideoX loss, mean((x0hat - x0)^2 / (1 - alpha)), equals
+  mean((vhat - v)^2).
+* "sample", the embedded model: x0 itself, by the same loss with 1 - alpha no smaller than 0.1.
+  Where a token holds more numbers than the transformer is wide, it cannot carry the noise that v
+  needs (Li and He, 2025, "Back to basics: let denoising generative models denoise",
+  arXiv:2511.13720).
 
-Latents are (B, F, C, h, w), as the transformer takes them. Alphas stay in float32: in bfloat16 the first ones round
-to 1.
+Latents are (B, F, C, h, w), as the transformer takes them. Alphas stay in float32: in bfloat16 the
+first ones round to 1.
 """
 
 import torch
@@ -19,7 +22,9 @@ from torch import Tensor
 PREDICTIONS = ("v_prediction", "sample")
 """The prediction types that can be trained."""
 LEAST_VARIANCE = 0.1
-"""What the noise's variance counts at least when clean latents are predicted: else t = 0 would be all that counts."""
+"""What the noise's variance counts at least when clean latents are predicted: else t = 0 would be
+all that counts.
+"""
 
 
 def noised(x0: Tensor, noise: Tensor, alphas_cumprod: Tensor, timesteps: Tensor) -> Tensor:
@@ -34,15 +39,23 @@ def velocity(x0: Tensor, noise: Tensor, alphas_cumprod: Tensor, timesteps: Tenso
     return signal * noise.float() - spread * x0.float()
 
 
-def target(prediction: str, x0: Tensor, noise: Tensor, alphas_cumprod: Tensor, timesteps: Tensor) -> Tensor:
-    """What a model of this prediction type is to give for x_t: the velocity, or the clean latents."""
+def target(
+    prediction: str, x0: Tensor, noise: Tensor, alphas_cumprod: Tensor, timesteps: Tensor
+) -> Tensor:
+    """What a model of this prediction type is to give for x_t:
+    the velocity, or the clean latents.
+    """
     return x0.float() if prediction == "sample" else velocity(x0, noise, alphas_cumprod, timesteps)
 
 
 def weights(prediction: str, alphas_cumprod: Tensor, timesteps: Tensor) -> Tensor:
     """What the squared error of each sample is multiplied by: (B,) float32."""
     variance = 1 - alphas_cumprod.to(timesteps.device, torch.float32)[timesteps]
-    return 1 / variance.clamp_min(LEAST_VARIANCE) if prediction == "sample" else torch.ones_like(variance)
+    return (
+        1 / variance.clamp_min(LEAST_VARIANCE)
+        if prediction == "sample"
+        else torch.ones_like(variance)
+    )
 
 
 def clean(x_t: Tensor, v: Tensor, alphas_cumprod: Tensor, timesteps: Tensor) -> Tensor:
@@ -62,7 +75,8 @@ def sample_losses(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def image_condition(image_latents: Tensor, latent_frames: int, kept: Tensor) -> Tensor:
-    """The photograph's latents (B, 1, C, h, w) on the first of `latent_frames` frames and zeros on the others.
+    """The photograph's latents (B, 1, C, h, w) on the first of `latent_frames` frames and zeros on
+    the others.
 
     kept (B,) bool: where False the photograph is dropped, and all frames are zero.
     """

@@ -105,7 +105,9 @@ class Stages:
         """The clip piece by piece, each with the convolutions' history; the frames of one piece at
         a time."""
         z, cache = self._latents(), None
-        for begin, end in list(latent_pieces(self.vae.num_latent_frames_batch_size, self.frames))[:2]:
+        for begin, end in list(latent_pieces(self.vae.num_latent_frames_batch_size, self.frames))[
+            :2
+        ]:
             sample, cache = self.vae.decoder(z[:, :, begin:end], conv_cache=cache)
             sample = (sample[0] * 0.5 + 0.5).clamp(0, 1).permute(1, 2, 3, 0).float()
 

@@ -1,1 +1,3 @@
-"""The model in the repository: tokenizer, codes in closed form, decoder, text encoder, transformer."""
+"""The model in the repository: tokenizer, codes in closed form, decoder, text encoder,
+transformer.
+"""

@@ -30,7 +30,11 @@ class DecoderRecipe(Recipe):
     name = "decoder"
 
     def __init__(
-        self, prepared: PreparedParts, stage: DecoderStage, settings: EmbeddedSettings, device: torch.device = CPU
+        self,
+        prepared: PreparedParts,
+        stage: DecoderStage,
+        settings: EmbeddedSettings,
+        device: torch.device = CPU,
     ) -> None:
         self.stage, self.seed, self.device = stage, settings.seed + 1, device
         self.codes, self.frames = prepared.codes.to(device), prepared.blueprint.num_frames
@@ -44,7 +48,9 @@ class DecoderRecipe(Recipe):
         """Latents (B, K, 1, h, w) and the pixels (B, 3, 1, H, W) they stand for."""
         random = np.random.default_rng([self.seed, 6, step])
         first, count = step * self.stage.crops, self.stage.crops
-        videos, _ = self.scenes.draw(range(first, first + count), [int(random.integers(self.frames))])
+        videos, _ = self.scenes.draw(
+            range(first, first + count), [int(random.integers(self.frames))]
+        )
         pixels = torch.stack([self._crop(video, random) for video in videos])
         return self.codes.encode(pixels), pixels
 
@@ -56,10 +62,14 @@ class DecoderRecipe(Recipe):
         return video[:, :, top : top + height, left : left + width]
 
     def loss(self, batch: tuple[Tensor, Tensor], generator: torch.Generator) -> Tensor:
-        """The generator draws the noise that the decoder learns to bear from an imperfect transformer."""
+        """The generator draws the noise that the decoder learns to bear from an imperfect
+        transformer.
+        """
         latents, pixels = batch
         draw = on_device(generator, latents.device)
-        level = self.stage.code_noise * torch.rand(len(latents), 1, 1, 1, 1, generator=draw, device=latents.device)
+        level = self.stage.code_noise * torch.rand(
+            len(latents), 1, 1, 1, 1, generator=draw, device=latents.device
+        )
         noisy = latents + level * torch.randn(latents.shape, generator=draw, device=latents.device)
         decoded = self.model(noisy.to(memory_format=torch.channels_last_3d)).float()
         edges = sum(F.l1_loss(decoded.diff(dim=axis), pixels.diff(dim=axis)) for axis in (3, 4))

@@ -1,4 +1,6 @@
-"""The recipe `embedded`: tokenizer, closed-form codes, then decoder and transformer, each on the final latents."""
+"""The recipe `embedded`: tokenizer, closed-form codes, then decoder and transformer, each on the
+final latents.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class PreparedParts:
-    """What both stages start from: the untrained pipeline with its final encoder, and the codes it computes."""
+    """What both stages start from: the untrained pipeline with its final encoder, and the codes it
+    computes.
+    """
 
     blueprint: Blueprint
     pipeline: Any
@@ -48,7 +52,9 @@ class PreparedParts:
 
 def prepare_parts(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path) -> PreparedParts:
     """Build the pipeline; tokenizer and codes are learned once and then read back from `folder`."""
-    pipeline = assemble(blueprint, [], settings.seed, _tokenizer(blueprint, settings, Path(folder) / "tokenizer"))
+    pipeline = assemble(
+        blueprint, [], settings.seed, _tokenizer(blueprint, settings, Path(folder) / "tokenizer")
+    )
     file = Path(folder) / CODES
     codes = load_codes(file) if file.is_file() else _fit(blueprint, settings)
     if not file.is_file():
@@ -60,11 +66,15 @@ def prepare_parts(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path
 
 
 def _tokenizer(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path) -> Any:
-    """The run's tokenizer: trained once and kept, because its trainer may number pieces otherwise the next time."""
+    """The run's tokenizer: trained once and kept, because its trainer may number pieces otherwise
+    the next time.
+    """
     from transformers import T5Tokenizer
 
     if not folder.is_dir():
-        learned = train_tokenizer(corpus(settings.corpus, settings.seed), blueprint.vocab_size, blueprint.text_length)
+        learned = train_tokenizer(
+            corpus(settings.corpus, settings.seed), blueprint.vocab_size, blueprint.text_length
+        )
         learned.save_pretrained(folder)
     return T5Tokenizer.from_pretrained(folder)
 
@@ -94,12 +104,15 @@ def load_codes(file: Path) -> LinearCodes:
 def scenes_of(
     blueprint: Blueprint, settings: EmbeddedSettings, seed: int, block: int, device: torch.device
 ) -> SceneSource:
-    """The scenes of a stage: rendered on a device that is no CPU, with a process for each other core.
+    """The scenes of a stage: rendered on a device that is no CPU, with a process for each other
+    core.
 
     block: clips that a step may ask for at most; steps begin at its multiples.
     """
     mix = Mix(**settings.mix)
-    sampler = SceneSampler(blueprint.width, blueprint.height, seed, mix, settings.canvases, settings.reuse)
+    sampler = SceneSampler(
+        blueprint.width, blueprint.height, seed, mix, settings.canvases, settings.reuse
+    )
     if device.type == "cpu":
         return DrawnScenes(sampler, blueprint.num_frames)
     return RenderedScenes(sampler, blueprint.num_frames, block, device, max(1, core_count() - 1))
@@ -111,17 +124,26 @@ def without_move(random: np.random.Generator) -> str:
 
 
 def on_device(generator: torch.Generator, device: torch.device) -> torch.Generator:
-    """A generator of the device, seeded by one draw of the CPU's: large noise is drawn where it is used."""
+    """A generator of the device, seeded by one draw of the CPU's: large noise is drawn where it is
+    used.
+    """
     return torch.Generator(device).manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
 
 
 def drawn_length(share: float, random: np.random.Generator) -> int | None:
-    """What the stock pipeline pads prompts to, for this share of steps; None for the blueprint's length."""
+    """What the stock pipeline pads prompts to, for this share of steps; None for the blueprint's
+    length.
+    """
     return STOCK_TEXT_LENGTH if random.random() < share else None
 
 
 def token_ids(prepared: PreparedParts, prompts: list[str], length: int | None = None) -> Tensor:
     """(B, S) ids, padded to `length`, or to the blueprint's."""
     length = length or prepared.blueprint.text_length
-    options = {"padding": "max_length", "max_length": length, "truncation": True, "return_tensors": "pt"}
+    options = {
+        "padding": "max_length",
+        "max_length": length,
+        "truncation": True,
+        "return_tensors": "pt",
+    }
     return prepared.pipeline.tokenizer(prompts, **options).input_ids

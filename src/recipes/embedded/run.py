@@ -1,4 +1,6 @@
-"""Runs the recipe `embedded` in slices of minutes, and writes what it has reached as a pipeline folder."""
+"""Runs the recipe `embedded` in slices of minutes, and writes what it has reached as a pipeline
+folder.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ RECIPES = {"decoder": DecoderRecipe, "text": TextRecipe, "transformer": Transfor
 STAGES = tuple(RECIPES)
 START = "start"
 LEAST = 0.5
-"""Of its share of the time, what a stage trains at least, however long all took that came before its first step."""
+"""Of its share of the time, what a stage trains at least, however long all took that came before
+its first step.
+"""
 READ_OUT = "read_out"  # of the text stage; no part of the pipeline
 
 
@@ -47,8 +51,12 @@ class Slice:
     """Cut each stage's schedule to the time that it has, as it turns out."""
 
 
-def train_slice(settings: EmbeddedSettings, folder: Path, piece: Slice, blueprint: Blueprint = NANO) -> Path:
-    """Train one slice in `folder`, resuming what lies there; returns the exported pipeline's folder."""
+def train_slice(
+    settings: EmbeddedSettings, folder: Path, piece: Slice, blueprint: Blueprint = NANO
+) -> Path:
+    """Train one slice in `folder`, resuming what lies there; returns the exported pipeline's
+    folder.
+    """
     if settings.threads:
         torch.set_num_threads(settings.threads)
     folder, end = Path(folder), time.monotonic() + 60 * piece.minutes
@@ -69,10 +77,11 @@ def train_stage(
     blueprint: Blueprint = NANO,
     fit: bool = False,
 ) -> None:
-    """Train one stage for `seconds`, from its newest checkpoint in `folder/name`; fit: end its schedule then.
+    """Train one stage for `seconds`, from its newest checkpoint in `folder/name`; fit: end its
+    schedule then.
 
-    What goes before the first step (codes, tokenizer, weights onto the device) is part of the seconds, but takes
-    no more of them than is left by LEAST.
+    What goes before the first step (codes, tokenizer, weights onto the device) is part of the
+    seconds, but takes no more of them than is left by LEAST.
     """
     until = time.monotonic() + seconds
     prepared = prepare_parts(blueprint, settings, folder)
@@ -93,13 +102,17 @@ def train_stage(
 def start_from(pipeline: Path, folder: Path, blueprint: Blueprint = NANO) -> None:
     """Let a new run in `folder` begin with the weights and codes of an exported pipeline.
 
-    Raises MissingFileError where it is no exported pipeline, BadInputError where it is of another blueprint or a run is
-    in `folder` already.
+    Raises MissingFileError where it is no exported pipeline, BadInputError where it is of another
+    blueprint or a run is in `folder` already.
     """
     if not (pipeline / CODES).is_file():
-        raise MissingFileError(f"{pipeline} holds no {CODES}; give a folder that train_embedded has exported")
+        raise MissingFileError(
+            f"{pipeline} holds no {CODES}; give a folder that train_embedded has exported"
+        )
     if (folder / CODES).exists():
-        raise BadInputError(f"{folder} holds a run already; give another --folder, or leave --start-from away")
+        raise BadInputError(
+            f"{folder} holds a run already; give another --folder, or leave --start-from away"
+        )
     _check_form(pipeline, blueprint)
     shutil.copytree(pipeline, folder / START)
     shutil.copy(pipeline / CODES, folder / CODES)
@@ -114,23 +127,31 @@ def _check_form(pipeline: Path, blueprint: Blueprint) -> None:
         for name, value in wanted.items():
             if config.get(name) != value:
                 found = f"its {part} has {name} {config.get(name)}, the recipe makes {value}"
-                raise BadInputError(f"{pipeline} is of another form: {found}; leave --start-from away")
+                raise BadInputError(
+                    f"{pipeline} is of another form: {found}; leave --start-from away"
+                )
 
 
 def usual_stages(folder: Path) -> tuple[str, ...]:
-    """The stages that a run trains unless told otherwise: a pipeline it started from has its words already.
+    """The stages that a run trains unless told otherwise: a pipeline it started from has its words
+    already.
 
-    The text stage alone would move them away from what the transformer learned: by half in twenty seconds.
+    The text stage alone would move them away from what the transformer learned: by half in twenty
+    seconds.
     """
     return tuple(name for name in STAGES if name != "text" or not (folder / START).is_dir())
 
 
 def _initial(folder: Path, name: str) -> dict[str, torch.Tensor]:
-    """What a stage begins with instead of untrained weights: an exported pipeline's, and the text stage's words."""
+    """What a stage begins with instead of untrained weights: an exported pipeline's, and the text
+    stage's words.
+    """
     weights = _read_trained(folder / START, name) if (folder / START).is_dir() else {}
     text = CheckpointManager(folder / "text").latest() if name == "transformer" else None
     learned = text["average"] if text else {}
-    return weights | {key: tensor for key, tensor in learned.items() if key.startswith("text_encoder.")}
+    return weights | {
+        key: tensor for key, tensor in learned.items() if key.startswith("text_encoder.")
+    }
 
 
 def _read_trained(pipeline: Path, name: str) -> dict[str, torch.Tensor]:
@@ -139,14 +160,22 @@ def _read_trained(pipeline: Path, name: str) -> dict[str, torch.Tensor]:
         weights = _read_part(pipeline / "vae")
         return {key: tensor for key, tensor in weights.items() if key.startswith("decoder.")}
     parts = ("text_encoder",) if name == "text" else ("text_encoder", "transformer")
-    return {f"{part}.{key}": tensor for part in parts for key, tensor in _read_part(pipeline / part).items()}
+    return {
+        f"{part}.{key}": tensor
+        for part in parts
+        for key, tensor in _read_part(pipeline / part).items()
+    }
 
 
 def _read_part(folder: Path) -> dict[str, torch.Tensor]:
     """All tensors of a part, however many files hold them."""
     from safetensors.torch import load_file
 
-    return {key: tensor for file in sorted(folder.glob("*.safetensors")) for key, tensor in load_file(file).items()}
+    return {
+        key: tensor
+        for file in sorted(folder.glob("*.safetensors"))
+        for key, tensor in load_file(file).items()
+    }
 
 
 def _callbacks(
@@ -174,7 +203,9 @@ def trained(
     """
     folder = Path(folder)
     if not (folder / "codes.safetensors").is_file():
-        raise MissingFileError(f"{folder} holds no training run; start one with python -m src.train_embedded")
+        raise MissingFileError(
+            f"{folder} holds no training run; start one with python -m src.train_embedded"
+        )
     prepared = prepare_parts(blueprint, settings, folder)
     steps = {}
     for name in STAGES:
@@ -185,7 +216,9 @@ def trained(
 
 
 def _load_average(pipeline: Any, average: dict[str, torch.Tensor]) -> None:
-    """Into parameters and buffers alike: the files of a pipeline with absolute positions hold these too."""
+    """Into parameters and buffers alike: the files of a pipeline with absolute positions hold these
+    too.
+    """
     owners = {"decoder": pipeline.vae, "text_encoder": pipeline, "transformer": pipeline}
     parts = {part: getattr(owner, part).state_dict() for part, owner in owners.items()}
     for name, tensor in average.items():
@@ -195,7 +228,9 @@ def _load_average(pipeline: Any, average: dict[str, torch.Tensor]) -> None:
 
 
 def _load_as_float32(config: Path) -> None:
-    """Have transformers read the text encoder in float32 unless told otherwise, as diffusers reads the other parts."""
+    """Have transformers read the text encoder in float32 unless told otherwise, as diffusers reads
+    the other parts.
+    """
     said = json.loads(config.read_text(encoding="utf-8"))
     config.write_text(json.dumps(said | {"dtype": "float32"}, indent=2) + "\n", encoding="utf-8")
 
@@ -204,8 +239,12 @@ LARGEST = "14MB"
 """Of one file of weights in the repository; larger parts are split, as diffusers does it."""
 
 
-def export_embedded(settings: EmbeddedSettings, folder: Path, target: Path, blueprint: Blueprint = NANO) -> Path:
-    """Write the averaged weights in fp16 as a diffusers folder, whole or not at all; a README there is kept."""
+def export_embedded(
+    settings: EmbeddedSettings, folder: Path, target: Path, blueprint: Blueprint = NANO
+) -> Path:
+    """Write the averaged weights in fp16 as a diffusers folder, whole or not at all; a README there
+    is kept.
+    """
     prepared, steps = trained(settings, folder, blueprint)
     target, partial = Path(target), beside(Path(target), "partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -218,5 +257,7 @@ def export_embedded(settings: EmbeddedSettings, folder: Path, target: Path, blue
         file.chmod(0o644)  # safetensors writes files that only their owner may read
     shutil.rmtree(target, ignore_errors=True)
     partial.rename(target)
-    logger.info("{}: decoder step {}, transformer step {}", target, steps["decoder"], steps["transformer"])
+    logger.info(
+        "{}: decoder step {}, transformer step {}", target, steps["decoder"], steps["transformer"]
+    )
     return target

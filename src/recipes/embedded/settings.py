@@ -10,7 +10,9 @@ from src.training.settings import LoopSettings
 
 
 class Stage(LoopSettings):
-    """What all stages of the recipe `embedded` have. share: the part of a slice's minutes that one gets."""
+    """What all stages of the recipe `embedded` have. share: the part of a slice's minutes that one
+    gets.
+    """
 
     share: float
 
@@ -18,8 +20,8 @@ class Stage(LoopSettings):
 class DecoderStage(Stage):
     """The decoder learns the pixels behind the fixed codes, on crops of single frames.
 
-    crop_height, crop_width: in pixels, a multiple of a latent cell. crops: a step. code_noise: the largest deviation
-    of the noise on the codes.
+    crop_height, crop_width: in pixels, a multiple of a latent cell. crops: a step. code_noise: the
+    largest deviation of the noise on the codes.
     """
 
     crops: int = 8
@@ -42,10 +44,11 @@ class TextStage(Stage):
 class TransformerStage(Stage):
     """Text encoder and transformer learn the clean codes of a clip.
 
-    batches: clips a step for each number of token frames, the photograph's among them; draw: from which share of the
-    steps on which numbers are drawn, with their weights. contiguous: the share of samples whose token frames are the
-    clip's first. last_timestep: the share of samples at the schedule's last timestep; 0 is the published objective.
-    image_noise: the logarithm of the noise on the photograph. long_text: as in the text stage.
+    batches: clips a step for each number of token frames, the photograph's among them; draw: from
+    which share of the steps on which numbers are drawn, with their weights. contiguous: the share
+    of samples whose token frames are the clip's first. last_timestep: the share of samples at the
+    schedule's last timestep; 0 is the published objective. image_noise: the logarithm of the noise
+    on the photograph. long_text: as in the text stage.
     """
 
     batches: dict[int, int]
@@ -59,11 +62,15 @@ class TransformerStage(Stage):
 
     @model_validator(mode="after")
     def _drawn_are_batched(self) -> Self:
-        missing = sorted({count for counts in self.draw.values() for count in counts} - set(self.batches))
+        missing = sorted(
+            {count for counts in self.draw.values() for count in counts} - set(self.batches)
+        )
         if 0 not in self.draw:
             raise ValueError("draw does not say what is drawn from share 0 of the steps on")
         if missing or min(self.batches) < 2:
-            raise ValueError(f"draw names {missing} token frames that batches lacks; each is 2 or more")
+            raise ValueError(
+                f"draw names {missing} token frames that batches lacks; each is 2 or more"
+            )
         return self
 
     def lengths(self, step: int) -> dict[int, float]:
@@ -82,8 +89,12 @@ class EmbeddedSettings(Config):
     fit_clips: int = 120
     canvases: int = 160
     reuse: int = 4
-    mix: dict[str, float] = Field(default_factory=dict, description="shares that differ from scenes.sampler.Mix")
-    threads: Threads | None = Field(default=None, description="CPU threads; None leaves it to torch")
+    mix: dict[str, float] = Field(
+        default_factory=dict, description="shares that differ from scenes.sampler.Mix"
+    )
+    threads: Threads | None = Field(
+        default=None, description="CPU threads; None leaves it to torch"
+    )
     decoder: DecoderStage
     text: TextStage
     transformer: TransformerStage

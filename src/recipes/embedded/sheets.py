@@ -18,8 +18,8 @@ from src.pipelines.models import find_model
 from src.scenes.photographs import HELD_OUT, load_training_photograph
 
 PROMPTS = (
-    "pan left", "Press briefing at city hall, the camera slowly pans right", "tilt up", "fast tilt down",
-    "push in", "pull out", "roll clockwise", "static shot",
+    "pan left", "Press briefing at city hall, the camera slowly pans right", "tilt up",
+    "fast tilt down", "push in", "pull out", "roll clockwise", "static shot",
 )  # fmt: skip
 SHOWN = 5
 
@@ -34,13 +34,15 @@ def sample_clips(
     guidance: float,
     bf16: bool = False,
 ) -> np.ndarray:
-    """One clip by the stock pipeline: (F, H, W, 3) uint8. photograph: (H, W, 3) uint8 at native size."""
+    """One clip by the stock pipeline: (F, H, W, 3) uint8. photograph: (H, W, 3) uint8 at native
+    size.
+    """
     with torch.no_grad(), _autocast(bf16):
         frames = pipeline(
             image=Image.fromarray(photograph), prompt=prompt, num_frames=num_frames,
             height=photograph.shape[0], width=photograph.shape[1], num_inference_steps=steps,
-            guidance_scale=guidance, generator=torch.Generator().manual_seed(seed), output_type="np",
-            max_sequence_length=pipeline.transformer.config.max_text_seq_length,
+            guidance_scale=guidance, generator=torch.Generator().manual_seed(seed),
+            output_type="np", max_sequence_length=pipeline.transformer.config.max_text_seq_length,
         ).frames[0]  # fmt: skip
     return np.rint(frames * 255).astype(np.uint8)
 
@@ -62,16 +64,22 @@ def labelled(row: np.ndarray, label: str) -> np.ndarray:
     return np.concatenate([bar, row], axis=0)
 
 
-def write_sheet(pipeline: Any, file: Path, blueprint: Blueprint = NANO, num_frames: int = 17) -> Path:
+def write_sheet(
+    pipeline: Any, file: Path, blueprint: Blueprint = NANO, num_frames: int = 17
+) -> Path:
     """Samples of a pipeline on held-out photographs, as a PNG; makes its decoder the fast one."""
     pipeline.set_progress_bar_config(disable=True)
     family_named(blueprint.family).loop.speed_up_vae(pipeline.vae)
     usual, rows = find_model("nano").defaults, []
     for index, prompt in enumerate(PROMPTS):
         name = HELD_OUT[index % len(HELD_OUT)].name
-        photograph = fit_photograph(load_training_photograph(name), blueprint.width, blueprint.height, "cover")
+        photograph = fit_photograph(
+            load_training_photograph(name), blueprint.width, blueprint.height, "cover"
+        )
         frames = min(num_frames, blueprint.num_frames)
-        clip = sample_clips(pipeline, photograph, prompt, frames, 0, usual.num_inference_steps, usual.guidance_scale)
+        clip = sample_clips(
+            pipeline, photograph, prompt, frames, 0, usual.num_inference_steps, usual.guidance_scale
+        )
         rows.append(labelled(strip(clip), prompt))
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(rows)).save(file)

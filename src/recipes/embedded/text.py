@@ -27,16 +27,22 @@ class NamingMoves(nn.Module):
 
 
 class TextRecipe(Recipe):
-    """Prompts to moves: mean squared error of pan, tilt, push and roll, each in units of its medium speed.
+    """Prompts to moves: mean squared error of pan, tilt, push and roll, each in units of its medium
+    speed.
 
-    The read-out is thrown away. What stays is a text encoder that tells moves and speeds apart before the
-    transformer learns to carry them out; trained together from nothing, the prompts collapsed to one embedding.
+    The read-out is thrown away. What stays is a text encoder that tells moves and speeds apart
+    before the transformer learns to carry them out; trained together from nothing, the prompts
+    collapsed to one embedding.
     """
 
     name = "text"
 
     def __init__(
-        self, prepared: PreparedParts, stage: TextStage, settings: EmbeddedSettings, device: torch.device = CPU
+        self,
+        prepared: PreparedParts,
+        stage: TextStage,
+        settings: EmbeddedSettings,
+        device: torch.device = CPU,
     ) -> None:
         self.prepared, self.stage, self.seed = prepared, stage, settings.seed + 3
         self.sampler = SceneSampler(prepared.blueprint.width, prepared.blueprint.height, self.seed)
@@ -44,13 +50,21 @@ class TextRecipe(Recipe):
         self.model.train()
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Token ids (B, S) and the moves they name (B, 5); every tenth caption is dropped or a list of flaws."""
+        """Token ids (B, S) and the moves they name (B, 5); every tenth caption is dropped or a list
+        of flaws.
+        """
         count = self.stage.prompts
         drawn = [self.sampler.wording(step * count + k) for k in range(count)]
         random = np.random.default_rng([self.seed, 8, step])
         kept = random.random(count) >= 0.1
-        prompts = [text if keep else without_move(random) for (_, text), keep in zip(drawn, kept, strict=True)]
-        moves = [amounts(move) if keep else (0.0,) * 5 for (move, _), keep in zip(drawn, kept, strict=True)]
+        prompts = [
+            text if keep else without_move(random)
+            for (_, text), keep in zip(drawn, kept, strict=True)
+        ]
+        moves = [
+            amounts(move) if keep else (0.0,) * 5
+            for (move, _), keep in zip(drawn, kept, strict=True)
+        ]
         ids = token_ids(self.prepared, prompts, drawn_length(self.stage.long_text, random))
         return ids, torch.tensor(moves, dtype=torch.float32)
 
@@ -63,5 +77,13 @@ class TextRecipe(Recipe):
 
 
 def amounts(move: Move) -> tuple[float, ...]:
-    """Pan, tilt, push and roll in units of the medium speed, and 1 for a camera that moves by hand."""
-    return move.pan / PAN, move.tilt / TILT, move.push / PUSH, move.roll / ROLL, float(move.handheld > 0)
+    """Pan, tilt, push and roll in units of the medium speed,
+    and 1 for a camera that moves by hand.
+    """
+    return (
+        move.pan / PAN,
+        move.tilt / TILT,
+        move.push / PUSH,
+        move.roll / ROLL,
+        float(move.handheld > 0),
+    )

@@ -1,7 +1,7 @@
 """Stages that end when the time does: their steps are counted once it is known how long one takes.
 
-A schedule falls to zero at its last step, and nobody knows beforehand how many steps a borrowed accelerator takes in
-its minutes.
+A schedule falls to zero at its last step, and nobody knows beforehand how many steps a borrowed
+accelerator takes in its minutes.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ DECAY = 0.3
 class FitToTime:
     """A callback that sets the steps of a stage, again and again, from the pace of the last ones.
 
-    Again, because they slow down when a recipe goes on to longer clips, and the rate is to have fallen when time is up.
+    Again, because they slow down when a recipe goes on to longer clips, and the rate is to have
+    fallen when time is up.
 
-    seconds: until the stage ends, from now on. warm: steps that are not counted, as they compile; seen: those that are,
-    each time.
+    seconds: until the stage ends, from now on. warm: steps that are not counted, as they compile;
+    seen: those that are, each time.
     """
 
     def __init__(self, recipe: Any, seconds: float, warm: int = 20, seen: int = 30) -> None:
@@ -39,12 +40,15 @@ class FitToTime:
         if report.step == self._begun_at:
             self._began = time.monotonic()
         taken = report.step - self._begun_at
-        if taken == self.seen and report.step < trainer.stage.steps:  # after the last, no batch is on its way
+        # after the last, no batch is on its way
+        if taken == self.seen and report.step < trainer.stage.steps:
             now = time.monotonic()
             pace = (now - self._began) / self.seen
             more = int(max(0.0, self._until - now) / pace)
             trainer.stage = self.recipe.stage = fitted_to_time(trainer.stage, report.step, more)
-            logger.debug("{}: {:.3f} s a step, {} steps in all", self.recipe.name, pace, trainer.stage.steps)
+            logger.debug(
+                "{}: {:.3f} s a step, {} steps in all", self.recipe.name, pace, trainer.stage.steps
+            )
             self._begin(report.step)
 
     def _begin(self, step: int) -> None:

@@ -1,4 +1,6 @@
-"""The recipe `embedded`, stage `transformer`: clean codes of a clip from its photograph and prompt."""
+"""The recipe `embedded`, stage `transformer`: clean codes of a clip from its photograph
+and prompt.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,15 @@ from src.pipelines.compiling import Compiled
 from src.pipelines.family import Part, parts_of
 from src.pipelines.learning import Objective, Small
 from src.pipelines.linear_codes import POSTERIOR_LOGVAR
-from src.recipes.embedded.parts import CPU, PreparedParts, drawn_length, on_device, scenes_of, token_ids, without_move
+from src.recipes.embedded.parts import (
+    CPU,
+    PreparedParts,
+    drawn_length,
+    on_device,
+    scenes_of,
+    token_ids,
+    without_move,
+)
 from src.recipes.embedded.settings import EmbeddedSettings, TransformerStage
 from src.recipes.lora.image_noise import image_noise
 from src.training.loop import Recipe
@@ -31,17 +41,21 @@ class Denoising(nn.Module):
         super().__init__()
         self.small, self.text_encoder, self.transformer = small, text_encoder, transformer
 
-    def forward(self, noisy: Tensor, condition: Tensor, ids: Tensor, timesteps: Tensor, rotary: Tensor) -> Tensor:
+    def forward(
+        self, noisy: Tensor, condition: Tensor, ids: Tensor, timesteps: Tensor, rotary: Tensor
+    ) -> Tensor:
         """The prediction (B, F, C, h, w). No attention mask: the pipeline gives none either."""
         text = self.text_encoder(ids)[0]
         return self.small.denoise(self.transformer, noisy, condition, text, timesteps, rotary)
 
 
 def compile_transformer(transformer: nn.Module, part: Part) -> None:
-    """Compile the blocks in place: they share one graph for all batches and lengths, so it takes the time of one.
+    """Compile the blocks in place: they share one graph for all batches and lengths, so it takes
+    the time of one.
 
-    Sizes that are equal by chance, 48 clips and heads 48 wide, are not taken for one size: the next batch would compile
-    again. The analysis of coalesced reads is off: under torch 2.11 it ends in an AssertionError on a card.
+    Sizes that are equal by chance, 48 clips and heads 48 wide, are not taken for one size: the next
+    batch would compile again. The analysis of coalesced reads is off: under torch 2.11 it ends in
+    an AssertionError on a card.
     """
     from torch._inductor import config as inductor
 
@@ -52,7 +66,9 @@ def compile_transformer(transformer: nn.Module, part: Part) -> None:
 
 
 def compile_where_possible(transformer: nn.Module, part: Part, device: str = "cuda") -> None:
-    """Compile the blocks unless something that compiling needs is not here, which a warning names."""
+    """Compile the blocks unless something that compiling needs is not here,
+    which a warning names.
+    """
     lacking = missing_for_compiling(device)
     if lacking:
         logger.warning("the blocks train uncompiled, more slowly; this machine lacks {}", lacking)
@@ -64,8 +80,8 @@ def compile_where_possible(transformer: nn.Module, part: Part, device: str = "cu
 class Moments:
     """Which of a clip's token frames a sample holds. The first is always the photograph's.
 
-    groups: (G,) their numbers. frames: (G * patch_t,) the frames of the clip that they show; those padded in front of
-    the first are the first.
+    groups: (G,) their numbers. frames: (G * patch_t,) the frames of the clip that they show; those
+    padded in front of the first are the first.
     """
 
     groups: np.ndarray
@@ -75,17 +91,26 @@ class Moments:
 class TransformerRecipe(Recipe):
     """The family's own objective on the codes (`Training.objective_of`).
 
-    A sample is the photograph's token frame and a few others of the clip, each at its own rotary position: what a
-    token frame shows follows from the photograph, the prompt and its time, so a few of them teach the whole clip's
-    motion at a fraction of its attention. Whole clips come last.
+    A sample is the photograph's token frame and a few others of the clip, each at its own rotary
+    position: what a token frame shows follows from the photograph, the prompt and its time, so a
+    few of them teach the whole clip's motion at a fraction of its attention. Whole clips come last.
     """
 
     name = "transformer"
 
     def __init__(
-        self, prepared: PreparedParts, stage: TransformerStage, settings: EmbeddedSettings, device: torch.device = CPU
+        self,
+        prepared: PreparedParts,
+        stage: TransformerStage,
+        settings: EmbeddedSettings,
+        device: torch.device = CPU,
     ) -> None:
-        self.prepared, self.stage, self.seed, self.device = prepared, stage, settings.seed + 2, device
+        self.prepared, self.stage, self.seed, self.device = (
+            prepared,
+            stage,
+            settings.seed + 2,
+            device,
+        )
         self.codes = prepared.codes.to(device)
         self.most = max(stage.batches.values())
         self.scenes = scenes_of(prepared.blueprint, settings, self.seed, self.most, device)
@@ -98,7 +123,9 @@ class TransformerRecipe(Recipe):
         self.rotary = self._all_rotary()
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        """Clean latents (B, F, K, h, w), the noised photograph's (B, 1, K, h, w), token ids and rotary positions."""
+        """Clean latents (B, F, K, h, w), the noised photograph's (B, 1, K, h, w), token ids and
+        rotary positions.
+        """
         random = np.random.default_rng([self.seed, 8, step])
         moments = self._moments(step, random)
         first, count = step * self.most, self.stage.batches[len(moments.groups)]
@@ -107,23 +134,34 @@ class TransformerRecipe(Recipe):
         clean, image = self._encode(videos, int(random.integers(2**62)))
         ids = token_ids(self.prepared, prompts, drawn_length(self.stage.long_text, random))
         rotary = torch.stack([table[moments.groups].flatten(0, 1) for table in self.rotary])
-        return {"clean": clean.transpose(1, 2), "image": image.transpose(1, 2), "ids": ids, "rotary": rotary}
+        return {
+            "clean": clean.transpose(1, 2),
+            "image": image.transpose(1, 2),
+            "ids": ids,
+            "rotary": rotary,
+        }
 
     def _dropped(self, prompt: str, random: np.random.Generator) -> str:
         return prompt if random.random() >= self.stage.caption_dropout else without_move(random)
 
     def _encode(self, videos: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-        """Codes (B, K, F, h, w) of the clips, drawn from the posterior, and those of the noised photographs."""
+        """Codes (B, K, F, h, w) of the clips, drawn from the posterior, and those of the noised
+        photographs.
+        """
         draw = torch.Generator(self.device).manual_seed(seed)
         image = self.codes.encode(image_noise(videos[:, :, :1], draw, self.stage.image_noise))
         clean = self.codes.encode(videos)
         deviation = float(np.exp(POSTERIOR_LOGVAR / 2))
-        return clean + deviation * torch.randn(clean.shape, generator=draw, device=clean.device), image
+        return clean + deviation * torch.randn(
+            clean.shape, generator=draw, device=clean.device
+        ), image
 
     def _moments(self, step: int, random: np.random.Generator) -> Moments:
         chances = self.stage.lengths(step)
         counts, total = list(chances), self.prepared.blueprint.token_frames
-        count = int(random.choice(counts, p=np.array(list(chances.values())) / sum(chances.values())))
+        count = int(
+            random.choice(counts, p=np.array(list(chances.values())) / sum(chances.values()))
+        )
         groups = np.arange(count)
         if random.random() >= self.stage.contiguous:
             groups[1:] = 1 + np.sort(random.choice(total - 1, count - 1, replace=False))
@@ -132,25 +170,38 @@ class TransformerRecipe(Recipe):
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> Tensor:
         clean, image = batch["clean"], batch["image"]
         timesteps = self._timesteps(len(clean), generator).to(clean.device)
-        kept = (torch.rand(len(clean), generator=generator) >= self.stage.image_dropout).to(clean.device)
-        noise = torch.randn(clean.shape, generator=on_device(generator, clean.device), device=clean.device)
+        kept = (torch.rand(len(clean), generator=generator) >= self.stage.image_dropout).to(
+            clean.device
+        )
+        noise = torch.randn(
+            clean.shape, generator=on_device(generator, clean.device), device=clean.device
+        )
         noisy = self.objective.noised(clean, noise, timesteps)
         condition = self.prepared.small.condition(image, clean.shape[1], kept)
         predicted = self.model(noisy, condition, batch["ids"], timesteps, batch["rotary"])
         return self.objective.errors(predicted, clean, noise, timesteps).mean()
 
     def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
-        """Uniform, but for a share that is the last one: where sampling starts, and the prompt alone tells the move."""
+        """Uniform, but for a share that is the last one: where sampling starts, and the prompt
+        alone tells the move.
+        """
         steps = self.objective.steps
         timesteps = torch.randint(0, steps, (count,), generator=generator)
         last = torch.rand(count, generator=generator) < self.stage.last_timestep
         return timesteps.masked_fill(last, steps - 1)
 
     def _all_rotary(self) -> Tensor:
-        """The positions that the pipeline gives the longest clip's tokens: cosines and sines (2, G, tokens, D)."""
+        """The positions that the pipeline gives the longest clip's tokens: cosines and sines (2, G,
+        tokens, D).
+        """
         made = self.prepared.blueprint
-        frames, size = made.token_frames * (made.patch_t or 1), Size(width=made.width, height=made.height)
-        return self.prepared.small.positions(self.prepared.pipeline, size, made.token_frames, frames)
+        frames, size = (
+            made.token_frames * (made.patch_t or 1),
+            Size(width=made.width, height=made.height),
+        )
+        return self.prepared.small.positions(
+            self.prepared.pipeline, size, made.token_frames, frames
+        )
 
     def close(self) -> None:
         """End what paints the scenes."""

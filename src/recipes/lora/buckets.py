@@ -1,4 +1,6 @@
-"""Which clips go together, and in which order: buckets of one size and length, batches as a function of the step."""
+"""Which clips go together, and in which order: buckets of one size and length, batches as a
+function of the step.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +15,21 @@ from src.core.errors import BadInputError
 from src.media.clips import Sampling, frames_at
 
 
-def pick_bucket(frames: int, rate: float, width: int, height: int, buckets: Sequence[Sampling], name: str) -> Sampling:
+def pick_bucket(
+    frames: int, rate: float, width: int, height: int, buckets: Sequence[Sampling], name: str
+) -> Sampling:
     """The longest bucket that a clip of this length fills; of those, the one nearest to its shape.
 
     Raises BadInputError where the clip is too short for all of them.
     """
-    fitting = [bucket for bucket in buckets if frames_at(frames, rate, bucket.fps) >= bucket.num_frames]
+    fitting = [
+        bucket for bucket in buckets if frames_at(frames, rate, bucket.fps) >= bucket.num_frames
+    ]
     if not fitting:
         least = min(buckets, key=lambda bucket: bucket.num_frames)
         raise BadInputError(
-            f"{name} is too short: {frames / rate:.1f} s; {least.num_frames} frames at {least.fps:g} a second "
+            f"{name} is too short: {frames / rate:.1f} s; {least.num_frames} frames at "
+            f"{least.fps:g} a second "
             f"need {least.num_frames / least.fps:.1f} s"
         )
     longest = max(bucket.num_frames for bucket in fitting)
@@ -40,16 +47,21 @@ class Draw:
 
 
 class Batches:
-    """Batches of `size` clips of one bucket each, by step; every clip comes `repeats` times an epoch at least.
+    """Batches of `size` clips of one bucket each, by step; every clip comes `repeats` times an
+    epoch at least.
 
-    A bucket's last batch is filled up with clips of the same bucket. What is drawn for a sample is keyed by
-    (seed, epoch, place in the epoch): any number of processes draws the same.
+    A bucket's last batch is filled up with clips of the same bucket. What is drawn for a sample is
+    keyed by (seed, epoch, place in the epoch): any number of processes draws the same.
     """
 
-    def __init__(self, buckets: Mapping[Sampling, Sequence[int]], size: int, repeats: int, seed: int) -> None:
+    def __init__(
+        self, buckets: Mapping[Sampling, Sequence[int]], size: int, repeats: int, seed: int
+    ) -> None:
         self.buckets = {bucket: tuple(clips) for bucket, clips in buckets.items()}
         self.size, self.repeats, self.seed = size, repeats, seed
-        self.steps_per_epoch = sum(math.ceil(repeats * len(clips) / size) for clips in self.buckets.values())
+        self.steps_per_epoch = sum(
+            math.ceil(repeats * len(clips) / size) for clips in self.buckets.values()
+        )
         self._epoch: tuple[int, list[tuple[Sampling, list[Draw]]]] = (-1, [])
 
     def batch(self, step: int) -> tuple[Sampling, list[Draw]]:
@@ -69,7 +81,10 @@ class Batches:
             batches += [(bucket, order[k : k + self.size]) for k in range(0, len(order), self.size)]
         shuffled = [batches[k] for k in random.permutation(len(batches))]
         return [
-            (bucket, [self._draw(epoch, place * self.size + k, clip) for k, clip in enumerate(clips)])
+            (
+                bucket,
+                [self._draw(epoch, place * self.size + k, clip) for k, clip in enumerate(clips)],
+            )
             for place, (bucket, clips) in enumerate(shuffled)
         ]
 

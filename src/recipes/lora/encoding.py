@@ -48,10 +48,12 @@ class Share:
 
 
 def encode_clips(
-    folder: Path, clips: Sequence[ClipSource], noises: int, dtype: str, device: torch.device, cache: EncodingCache,
-    listener: Listener = ignore,
+    folder: Path, clips: Sequence[ClipSource], noises: int, dtype: str, device: torch.device,
+    cache: EncodingCache, listener: Listener = ignore,
 ) -> int:  # fmt: skip
-    """Encode the clips that the cache lacks; returns how many. The VAE is not loaded where none is lacking."""
+    """Encode the clips that the cache lacks; returns how many. The VAE is not loaded where none is
+    lacking.
+    """
     missing = list({clip.key: clip for clip in clips if not cache.has(clip.key)}.values())
     if not missing:
         return 0
@@ -67,11 +69,13 @@ def encode_clips(
 
 
 def encode_texts(
-    folder: Path, prompts: Sequence[str], encoders: Encoders, device: torch.device, cache: EncodingCache,
-    listener: Listener = ignore,
+    folder: Path, prompts: Sequence[str], encoders: Encoders, device: torch.device,
+    cache: EncodingCache, listener: Listener = ignore,
 ) -> int:  # fmt: skip
     """Encode the captions that the cache lacks; returns how many."""
-    missing = [text for text in dict.fromkeys(prompts) if not cache.has(encoders.text_address(text))]
+    missing = [
+        text for text in dict.fromkeys(prompts) if not cache.has(encoders.text_address(text))
+    ]
     if not missing:
         return 0
     pipe = _load(family_of_folder(folder), folder, "text", encoders.dtype, device)
@@ -102,15 +106,19 @@ def read_pixels(clip: ClipSource) -> tuple[np.ndarray, np.ndarray]:
     if clip.image is None:
         return frames, frames[0]
     size = clip.sampling
-    return frames, np.array(fit_photograph(read_photograph(clip.image).pixels, size.width, size.height, "cover"))
+    return frames, np.array(
+        fit_photograph(read_photograph(clip.image).pixels, size.width, size.height, "cover")
+    )
 
 
 @torch.no_grad()
-def encode_clip(vae: Any, frames: np.ndarray, image: np.ndarray, noises: int, key: str) -> dict[str, Tensor]:
+def encode_clip(
+    vae: Any, frames: np.ndarray, image: np.ndarray, noises: int, key: str
+) -> dict[str, Tensor]:
     """mean, logvar (T, C, h, w) of the clip's posterior, unscaled, and `images` (K, C, h, w).
 
-    images: K encodings of the first frame, each with a noise of its own in pixel space, sampled. What is drawn for
-    them is keyed by the address, so that every machine caches the same.
+    images: K encodings of the first frame, each with a noise of its own in pixel space, sampled.
+    What is drawn for them is keyed by the address, so that every machine caches the same.
     """
     first = next(vae.parameters())
     posterior = vae.encode(to_tensor(frames)[None].to(first)).latent_dist
@@ -118,7 +126,9 @@ def encode_clip(vae: Any, frames: np.ndarray, image: np.ndarray, noises: int, ke
     pixels = to_tensor(image[None])[None]
     images = [noisy_image(vae, pixels, generator) for _ in range(noises)]
     turned = {"mean": posterior.mean, "logvar": posterior.logvar}
-    return {name: value[0].transpose(0, 1) for name, value in turned.items()} | {"images": torch.stack(images)}
+    return {name: value[0].transpose(0, 1) for name, value in turned.items()} | {
+        "images": torch.stack(images)
+    }
 
 
 def noisy_image(vae: Any, pixels: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,8 +1,9 @@
-"""Latents and text embeddings on disk, addressed by all they depend on: computed once, whatever the file is called.
+"""Latents and text embeddings on disk, addressed by all they depend on: computed once, whatever the
+file is called.
 
-A clip's address is SHA-256 over the hashes of its video and first frame, how it was decoded, the hash of the VAE's
-files and the version of this code; a caption's over the text and the hashes of tokenizer and text encoder. So neither
-two files of one name nor another VAE can meet in one entry.
+A clip's address is SHA-256 over the hashes of its video and first frame, how it was decoded, the
+hash of the VAE's files and the version of this code; a caption's over the text and the hashes of
+tokenizer and text encoder. So neither two files of one name nor another VAE can meet in one entry.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ VERSION = 3
 
 def address(kind: str, **parts: object) -> str:
     """SHA-256 over the canonical JSON of what an entry depends on."""
-    text = json.dumps({"kind": kind, "version": VERSION} | parts, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(
+        {"kind": kind, "version": VERSION} | parts, sort_keys=True, separators=(",", ":")
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -43,13 +46,23 @@ class Encoders:
     text_length: int
 
     def clip_address(self, video: str, image: str, sampling: Sampling, noises: int) -> str:
-        """video, image: SHA-256 of the files; image is "" where the video's own first frame is taken."""
+        """video, image: SHA-256 of the files; image is "" where the video's own first frame is
+        taken.
+        """
         return address(
-            "clip", vae=self.vae, dtype=self.dtype, video=video, image=image, noises=noises, **asdict(sampling)
+            "clip",
+            vae=self.vae,
+            dtype=self.dtype,
+            video=video,
+            image=image,
+            noises=noises,
+            **asdict(sampling),
         )
 
     def text_address(self, prompt: str) -> str:
-        return address("text", text=self.text, dtype=self.dtype, length=self.text_length, prompt=prompt)
+        return address(
+            "text", text=self.text, dtype=self.dtype, length=self.text_length, prompt=prompt
+        )
 
 
 def encoders_of(family: Family, hashes: dict[str, str], dtype: str, text_length: int) -> Encoders:
@@ -83,7 +96,9 @@ class EncodingCache:
         try:
             return load_file(self.path(key))
         except (OSError, SafetensorError) as error:
-            raise OutputError(f"cache entry {self.path(key)} does not read ({error}); delete it and retry") from None
+            raise OutputError(
+                f"cache entry {self.path(key)} does not read ({error}); delete it and retry"
+            ) from None
 
     def write(self, key: str, tensors: dict[str, Tensor]) -> None:
         """Raises OutputError where the disk is full or the folder is not writable."""
@@ -93,9 +108,14 @@ class EncodingCache:
         partial = final.with_name(f".{key}.{os.getpid()}.partial")
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
-            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial)
+            save_file(
+                {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+                partial,
+            )
             partial.replace(final)
         except (OSError, SafetensorError) as error:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
-            raise OutputError(f"the cache entry {final} could not be written: {error}; free some disk space") from None
+            raise OutputError(
+                f"the cache entry {final} could not be written: {error}; free some disk space"
+            ) from None

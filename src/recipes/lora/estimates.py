@@ -1,4 +1,6 @@
-"""What a run will take, by arithmetic: memory, disk, and hours from a short measurement of this machine's speed."""
+"""What a run will take, by arithmetic: memory, disk, and hours from a short measurement of this
+machine's speed.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 EFFICIENCY = 0.5
 """Of the matrix rate, what a training step reaches: attention, norms and moving data are slower."""
 BLOCK = 40
-"""Tensors of (tokens, width) that one block keeps for its backward pass, attention's own not counted."""
+"""Tensors of (tokens, width) that one block keeps for its backward pass, attention's own not
+counted.
+"""
 CONTEXT = 10**9
 """What CUDA, its kernels and the allocator's slack take."""
 CHECKPOINTS = 3
@@ -29,7 +33,8 @@ CHECKPOINTS = 3
 
 @dataclass(frozen=True)
 class Estimates:
-    """device_bytes: at the peak of training. disk_bytes: of cache, checkpoints and adapters still to be written.
+    """device_bytes: at the peak of training. disk_bytes: of cache, checkpoints and adapters still
+    to be written.
 
     seconds_per_step, hours: of training on this machine; None where nothing was measured.
     """
@@ -41,8 +46,8 @@ class Estimates:
 
 
 def estimate(
-    transformer: Any, settings: LoraSettings, spec: ModelSpec, items: Sequence[Item], encoders: Encoders, steps: int,
-    measure: bool,
+    transformer: Any, settings: LoraSettings, spec: ModelSpec, items: Sequence[Item],
+    encoders: Encoders, steps: int, measure: bool,
 ) -> Estimates:  # fmt: skip
     """transformer: its shapes are enough."""
     from src.recipes.lora.layers import target_layers, training_of
@@ -51,18 +56,28 @@ def estimate(
     layers = target_layers(transformer, settings.layers).values()
     adapter = settings.rank * sum(layer.in_features + layer.out_features for layer in layers)
     base = sum(parameter.numel() for parameter in transformer.parameters())
-    largest = max((item.source.sampling for item in items), key=lambda size: size.num_frames * size.width * size.height)
+    largest = max(
+        (item.source.sampling for item in items),
+        key=lambda size: size.num_frames * size.width * size.height,
+    )
     tokens = training.token_count(transformer, largest, spec)
     width, depth = training.width_and_depth(transformer)
     seconds = None
     if measure:
         device = torch.device(find_device())
         rate = matrix_rate(device, getattr(torch, encoders.dtype)) * EFFICIENCY
-        passes = 3 if settings.gradient_checkpointing else 2  # frozen weights need no gradients of their own
+        # frozen weights need no gradients of their own
+        passes = 3 if settings.gradient_checkpointing else 2
         seconds = settings.batch_size * passes * forward_flops(base, tokens, width, depth) / rate
     piece = settings.batch_size // settings.accumulation
-    memory = base * BYTES[encoders.dtype] + adapter * (10 if settings.optimizer == "adamw8bit" else 16) + CONTEXT
-    memory += piece * activation_bytes(tokens, width, depth, BYTES[encoders.dtype], settings.gradient_checkpointing)
+    memory = (
+        base * BYTES[encoders.dtype]
+        + adapter * (10 if settings.optimizer == "adamw8bit" else 16)
+        + CONTEXT
+    )
+    memory += piece * activation_bytes(
+        tokens, width, depth, BYTES[encoders.dtype], settings.gradient_checkpointing
+    )
     disk = 4 * adapter * (settings.epochs + 1) + 16 * adapter * CHECKPOINTS
     disk += cache_bytes(training, transformer, settings, items, encoders, spec)
     return Estimates(memory, disk, seconds, None if seconds is None else seconds * steps / 3600)
@@ -80,12 +95,18 @@ def activation_bytes(tokens: int, width: int, depth: int, size: int, checkpointi
 
 
 def cache_bytes(
-    training: Training, transformer: Any, settings: LoraSettings, items: Sequence[Item], encoders: Encoders,
-    spec: ModelSpec,
+    training: Training, transformer: Any, settings: LoraSettings, items: Sequence[Item],
+    encoders: Encoders, spec: ModelSpec,
 ) -> int:  # fmt: skip
     """What the cache lacks: posterior and noised first frames a clip, an embedding a caption."""
     cache, images = EncodingCache(), settings.image_noises
-    clips = {item.source.key: item.source.sampling for item in items if not cache.has(item.source.key)}
-    latents = sum(training.latent_numbers(transformer, size, spec, images) for size in clips.values())
+    clips = {
+        item.source.key: item.source.sampling for item in items if not cache.has(item.source.key)
+    }
+    latents = sum(
+        training.latent_numbers(transformer, size, spec, images) for size in clips.values()
+    )
     texts = {item.prompt for item in items if not cache.has(encoders.text_address(item.prompt))}
-    return BYTES[encoders.dtype] * (latents + len(texts) * encoders.text_length * training.text_width(transformer))
+    return BYTES[encoders.dtype] * (
+        latents + len(texts) * encoders.text_length * training.text_width(transformer)
+    )

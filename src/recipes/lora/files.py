@@ -1,4 +1,6 @@
-"""Adapters as files: diffusers safetensors whose header says how they were made, on what, from whose clips."""
+"""Adapters as files: diffusers safetensors whose header says how they were made, on what, from
+whose clips.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from src.recipes.lora.settings import LoraSettings
 
 @dataclass(frozen=True)
 class Origin:
-    """What an adapter was made from. base: source of the model. rights: summary of the manifest's."""
+    """What an adapter was made from. base: source of the model. rights:
+    summary of the manifest's.
+    """
 
     base: str
     base_sha256: str
@@ -35,16 +39,23 @@ def adapter_state(transformer: nn.Module) -> dict[str, Tensor]:
     from src.recipes.lora.layers import ADAPTER
 
     state = get_peft_model_state_dict(transformer, adapter_name=ADAPTER)
-    return {f"transformer.{key}": value.detach().float().cpu().contiguous() for key, value in state.items()}
+    return {
+        f"transformer.{key}": value.detach().float().cpu().contiguous()
+        for key, value in state.items()
+    }
 
 
 def header(settings: LoraSettings, origin: Origin, epoch: int, step: int) -> dict[str, str]:
-    """The strings of the file's header. diffusers reads the scale from its own key: without it, files play at 1."""
-    scale = {"r": settings.rank, "lora_alpha": settings.scale_alpha, "target_modules": list(settings.layers),
-             "lora_dropout": settings.dropout}  # fmt: skip
+    """The strings of the file's header. diffusers reads the scale from its own key: without it,
+    files play at 1.
+    """
+    scale = {"r": settings.rank, "lora_alpha": settings.scale_alpha,
+             "target_modules": list(settings.layers), "lora_dropout": settings.dropout}  # fmt: skip
     return {
         "format": "pt",
-        METADATA_KEY: json.dumps({f"transformer.{key}": value for key, value in scale.items()}, sort_keys=True),
+        METADATA_KEY: json.dumps(
+            {f"transformer.{key}": value for key, value in scale.items()}, sort_keys=True
+        ),
         BASE_KEY: origin.base_sha256,
         "newsreel_base": origin.base,
         "newsreel_rank": str(settings.rank),
@@ -60,7 +71,9 @@ def header(settings: LoraSettings, origin: Origin, epoch: int, step: int) -> dic
 
 
 def write_adapter(folder: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> Path:
-    """Write `folder/pytorch_lora_weights.safetensors`, the folder whole or as it was. Raises OutputError."""
+    """Write `folder/pytorch_lora_weights.safetensors`, the folder whole or as it was. Raises
+    OutputError.
+    """
     from safetensors.torch import save_file
 
     folder = Path(folder)
@@ -75,12 +88,16 @@ def write_adapter(folder: Path, state: dict[str, Tensor], metadata: dict[str, st
         partial.rename(folder)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise OutputError(f"adapter {folder} could not be written: {error}; free some disk space") from None
+        raise OutputError(
+            f"adapter {folder} could not be written: {error}; free some disk space"
+        ) from None
     return folder / NAMES[0]
 
 
 def code_version() -> str:
-    """The package's version and a hash over the training code, which says more than a commit that was edited."""
+    """The package's version and a hash over the training code, which says more than a commit that
+    was edited.
+    """
     digest = hashlib.sha256()
     for file in sorted((REPOSITORY / "src" / "training").glob("*.py")):
         digest.update(file.read_bytes())

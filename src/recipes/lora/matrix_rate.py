@@ -6,7 +6,9 @@ import torch
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype, size: int = 1024) -> float:
-    """Operations a second of a matrix product here: (size, size) on a CPU, eight times that side on CUDA."""
+    """Operations a second of a matrix product here: (size, size) on a CPU, eight times that side on
+    CUDA.
+    """
     size = size * 8 if device.type == "cuda" else size
     return 2 * size**3 / _seconds(size, dtype, device)
 

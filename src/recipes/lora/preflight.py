@@ -43,7 +43,8 @@ OTHER_PICTURE = 12.0
 
 @dataclass
 class Preflight:
-    """What was found. problems: sentences for which training is refused; warnings: it would run all the same.
+    """What was found. problems: sentences for which training is refused; warnings: it would run all
+    the same.
 
     items, held_out: ready for the recipe. share: trainable part of the base.
     """
@@ -67,7 +68,9 @@ class Preflight:
         """Raise BadInputError with the first problem and how many more there are."""
         if self.problems:
             more = len(self.problems) - 1
-            raise BadInputError(self.problems[0] + (f" (and {more} more: --dry-run lists them)" if more else ""))
+            raise BadInputError(
+                self.problems[0] + (f" (and {more} more: --dry-run lists them)" if more else "")
+            )
 
     def report(self) -> dict[str, Any]:
         """Plain types, for people and for --json."""
@@ -90,10 +93,12 @@ class Preflight:
 
 
 def preflight(
-    settings: LoraSettings, spec: ModelSpec, folder: Path, dataset: Dataset, dtype: str, output: Path,
-    processes: int = 1, predict: bool = True, listener: Listener = ignore,
+    settings: LoraSettings, spec: ModelSpec, folder: Path, dataset: Dataset, dtype: str,
+    output: Path, processes: int = 1, predict: bool = True, listener: Listener = ignore,
 ) -> Preflight:  # fmt: skip
-    """Look at everything; collects problems instead of raising the first. predict: measure the machine's speed too."""
+    """Look at everything; collects problems instead of raising the first. predict: measure the
+    machine's speed too.
+    """
     family, training = family_of(spec), training_of(spec)
     settings = for_family(settings, family)
     encoders = encoders_of(family, weight_hashes(folder), dtype, spec.max_sequence_length)
@@ -110,7 +115,9 @@ def preflight(
     _count_steps(found)
     if found.items and found.share:
         rate = predict and not found.problems
-        found.estimates = estimate(transformer, settings, spec, found.items, encoders, found.steps, rate)
+        found.estimates = estimate(
+            transformer, settings, spec, found.items, encoders, found.steps, rate
+        )
         _check_space(found, output)
     return found
 
@@ -134,7 +141,8 @@ def _check_processes(settings: LoraSettings, processes: int) -> None:
     pieces = processes * settings.accumulation
     if settings.batch_size % pieces:
         raise BadInputError(
-            f"batch_size {settings.batch_size} does not divide into {processes} processes x {settings.accumulation} "
+            f"batch_size {settings.batch_size} does not divide into {processes} processes x "
+            f"{settings.accumulation} "
             f"pieces; nearest: {max(1, round(settings.batch_size / pieces)) * pieces}"
         )
 
@@ -162,7 +170,11 @@ def _look_at_clips(found: Preflight, listener: Listener) -> dict[Path, ClipInfo]
 
 
 def _item(
-    found: Preflight, entry: Entry, memory: ClipInfoCache, facts: dict[Path, ClipInfo], buckets: Sequence[Sampling]
+    found: Preflight,
+    entry: Entry,
+    memory: ClipInfoCache,
+    facts: dict[Path, ClipInfo],
+    buckets: Sequence[Sampling],
 ) -> Item:
     video, image = found.dataset.video(entry), found.dataset.image(entry)
     fresh = video not in facts
@@ -170,7 +182,9 @@ def _item(
     size = pick_bucket(looked.frames, looked.rate, looked.width, looked.height, buckets, str(video))
     last = looked.rate * (size.num_frames - 1) / size.fps
     if fresh and any(cut <= last for cut in looked.cuts):
-        found.warnings.append(f"{entry.id}: {video.name} cuts to another shot at frame {looked.cuts[0]}")
+        found.warnings.append(
+            f"{entry.id}: {video.name} cuts to another shot at frame {looked.cuts[0]}"
+        )
     if fresh:
         _check_crop(found, entry, looked, size)
     digest = memory.sha256(image) if image else ""
@@ -186,13 +200,16 @@ def _check_crop(found: Preflight, entry: Entry, looked: ClipInfo, size: Sampling
     lost = 1 - min(shapes) / max(shapes)
     if lost > LARGEST_CROP:
         found.warnings.append(
-            f"{entry.id}: {lost:.0%} of the picture is cropped away, {looked.width}x{looked.height} to the shape of "
+            f"{entry.id}: {lost:.0%} of the picture is cropped away, "
+            f"{looked.width}x{looked.height} to the shape of "
             f"{size.width}x{size.height}; a size in `sizes` that is nearer keeps it"
         )
 
 
 def _check_first(found: Preflight, entry: Entry, image: Path, looked: ClipInfo) -> None:
-    """Warn where the image is not the picture that the clip begins with: the model would learn a jump."""
+    """Warn where the image is not the picture that the clip begins with: the model would learn a
+    jump.
+    """
     pixels = read_photograph(image).pixels
     height, width = pixels.shape[:2]
     first = thumbs_of(looked)[0].astype(int)
@@ -200,7 +217,8 @@ def _check_first(found: Preflight, entry: Entry, image: Path, looked: ClipInfo) 
     shape = abs(math.log(width / height * looked.height / looked.width))
     if apart > OTHER_PICTURE and shape < 0.1:
         found.warnings.append(
-            f"{entry.id}: {image.name} is not the first frame of {entry.video_path} (they differ by {apart:.0f} of 255 "
+            f"{entry.id}: {image.name} is not the first frame of {entry.video_path} (they differ "
+            f"by {apart:.0f} of 255 "
             "levels); leave image_path empty to take the clip's own"
         )
 
@@ -214,31 +232,41 @@ def _compare(found: Preflight, facts: dict[Path, ClipInfo]) -> None:
 
     def twin_of(video: Path, others: Sequence[Path]) -> Path | None:
         return next((other for other in others if video == other or (
-            frozenset((video, other)) not in apart and same_clip(facts[video], facts[other]))), None)  # fmt: skip
+            frozenset((video, other)) not in apart and same_clip(facts[video], facts[other]))),
+                    None)  # fmt: skip
 
     for video, name in held_out.items():
         twin = twin_of(video, paths)
         if twin is not None:
             found.problems.append(
-                f"leakage: held-out {name} shows the same clip as {training[twin]}; drop one of them, or, if you have "
+                f"leakage: held-out {name} shows the same clip as {training[twin]}; drop one of "
+                "them, or, if you have "
                 f'looked and they differ, write "differs_from": ["{training[twin]}"] into {name}'
             )
     for index, first in enumerate(paths):
         twin = twin_of(first, paths[:index])
         if twin is not None:
-            found.warnings.append(f"duplicate: {training[first]} shows the same clip as {training[twin]}")
+            found.warnings.append(
+                f"duplicate: {training[first]} shows the same clip as {training[twin]}"
+            )
     if not held_out:
-        found.warnings.append("no held-out clips: without them nothing tells learning from remembering")
+        found.warnings.append(
+            "no held-out clips: without them nothing tells learning from remembering"
+        )
 
 
 def _told_apart(found: Preflight) -> set[frozenset[Path]]:
-    """Pairs of videos that somebody has looked at and says are others. An id that is none is a problem."""
+    """Pairs of videos that somebody has looked at and says are others. An id that is none is a
+    problem.
+    """
     videos = {entry.id: found.dataset.video(entry) for entry in found.dataset.entries}
     pairs = set()
     for entry in found.dataset.entries:
         for other in entry.differs_from:
             if other not in videos:
-                found.problems.append(f"{entry.id}: differs_from names {other!r}, which is no id of this manifest")
+                found.problems.append(
+                    f"{entry.id}: differs_from names {other!r}, which is no id of this manifest"
+                )
             else:
                 pairs.add(frozenset((videos[entry.id], videos[other])))
     return pairs
@@ -252,7 +280,9 @@ def _check_captions(found: Preflight) -> None:
     for item in found.items + found.held_out:
         cut = beyond(tokenizer, item.prompt, limit)
         if cut:
-            found.warnings.append(f"{item.name}: the caption is over {limit} tokens; not read: {cut[:60]!r}")
+            found.warnings.append(
+                f"{item.name}: the caption is over {limit} tokens; not read: {cut[:60]!r}"
+            )
 
 
 def _count_steps(found: Preflight) -> None:
@@ -260,7 +290,9 @@ def _count_steps(found: Preflight) -> None:
     for index, item in enumerate(found.items):
         buckets.setdefault(item.source.sampling, []).append(index)
     settings = found.settings
-    found.steps_per_epoch = Batches(buckets, settings.batch_size, settings.repeats, settings.seed).steps_per_epoch
+    found.steps_per_epoch = Batches(
+        buckets, settings.batch_size, settings.repeats, settings.seed
+    ).steps_per_epoch
     whole = settings.epochs * found.steps_per_epoch
     found.steps = min(whole, settings.steps) if settings.steps else whole
 
@@ -269,5 +301,6 @@ def _check_space(found: Preflight, output: Path) -> None:
     needed, free = found.estimates.disk_bytes, min(free_bytes(output), free_bytes(home()))
     if needed > free:
         found.problems.append(
-            f"no space: the run needs about {needed / 1e9:.2f} GB of disk at {output}, {free / 1e9:.2f} GB are free"
+            f"no space: the run needs about {needed / 1e9:.2f} GB of disk at {output}, "
+            f"{free / 1e9:.2f} GB are free"
         )

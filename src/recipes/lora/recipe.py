@@ -1,4 +1,6 @@
-"""The recipe `lora`: the family's objective on cached latents, for an adapter on attention layers."""
+"""The recipe `lora`: the family's objective on cached latents,
+for an adapter on attention layers.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,7 @@ from src.training.loop import Recipe
 
 ALONE = Share()
 
+
 @dataclass(frozen=True)
 class Item:
     """One entry of the manifest, ready: its clip's address and its caption."""
@@ -29,7 +32,8 @@ class Item:
 
 
 class LoraRecipe(Recipe):
-    """What `Trainer` trains. Items of one epoch come in buckets; `batch` reads the cache and draws all that is random.
+    """What `Trainer` trains. Items of one epoch come in buckets; `batch` reads the cache and draws
+    all that is random.
 
     identity: what a checkpoint must agree with to be resumed.
     """
@@ -37,11 +41,22 @@ class LoraRecipe(Recipe):
     name = "lora"
 
     def __init__(
-        self, transformer: nn.Module, items: Sequence[Item], settings: LoraSettings, objective: Objective,
-        encoders: Encoders, cache: EncodingCache, share: Share = ALONE, identity: dict[str, str] | None = None,
+        self, transformer: nn.Module, items: Sequence[Item], settings: LoraSettings,
+        objective: Objective, encoders: Encoders, cache: EncodingCache, share: Share = ALONE,
+        identity: dict[str, str] | None = None,
     ) -> None:  # fmt: skip
-        self.transformer, self.items, self.settings, self.objective = transformer, items, settings, objective
-        self.encoders, self.cache, self.share, self.identity = encoders, cache, share, identity or {}
+        self.transformer, self.items, self.settings, self.objective = (
+            transformer,
+            items,
+            settings,
+            objective,
+        )
+        self.encoders, self.cache, self.share, self.identity = (
+            encoders,
+            cache,
+            share,
+            identity or {},
+        )
         if settings.gradient_checkpointing:
             transformer.enable_gradient_checkpointing()
         self.plain = objective.denoiser(transformer, DTYPES[encoders.dtype])
@@ -61,7 +76,9 @@ class LoraRecipe(Recipe):
         return [_collate(samples[k : k + size]) for k in range(0, len(samples), size)]
 
     def draw(self, item: Item, draw: Draw) -> dict[str, Any]:
-        """One sample, all on the CPU and from one generator: posterior, noise, timestep, image noise and dropouts."""
+        """One sample, all on the CPU and from one generator: posterior, noise, timestep, image
+        noise and dropouts.
+        """
         generator = torch.Generator().manual_seed(draw.seed)
         entry = self.cache.read(item.source.key)
         timestep = self.objective.timestep(generator, self.settings.high_noise)
@@ -72,10 +89,12 @@ class LoraRecipe(Recipe):
         return self._sample(item, entry, generator, timestep, which, shown, prompt)
 
     def _sample(
-        self, item: Item, entry: dict[str, Tensor], generator: torch.Generator, timestep: float, which: int,
-        shown: Tensor, prompt: str,
+        self, item: Item, entry: dict[str, Tensor], generator: torch.Generator, timestep: float,
+        which: int, shown: Tensor, prompt: str,
     ) -> dict[str, Any]:  # fmt: skip
-        clean = self.objective.clean(sample_latents(entry["mean"].float(), entry["logvar"].float(), generator))
+        clean = self.objective.clean(
+            sample_latents(entry["mean"].float(), entry["logvar"].float(), generator)
+        )
         return {
             "clean": clean, "noise": torch.randn(clean.shape, generator=generator),
             "image": self.objective.image(entry["images"][which].float()), "shown": shown,
@@ -90,30 +109,40 @@ class LoraRecipe(Recipe):
         return losses.mean()
 
     def losses(self, batch: dict[str, Any], model: nn.Module | None = None) -> Tensor:
-        """The objective in float32, for each sample: (B,). model: instead of the one that Accelerate made."""
+        """The objective in float32, for each sample: (B,). model: instead of the one that
+        Accelerate made.
+        """
         return self.objective.losses(model or self.model, self.transformer, batch)
 
     def describe(self) -> str:
         """The clips of the last piece whose loss was not finite."""
         names, losses = self._last
-        return ", ".join(name for name, loss in zip(names, losses.tolist(), strict=True) if not _finite(loss))
+        return ", ".join(
+            name for name, loss in zip(names, losses.tolist(), strict=True) if not _finite(loss)
+        )
 
     @torch.no_grad()
     def held_out_losses(self, items: Sequence[Item], device: torch.device) -> list[float]:
-        """One loss an item, its mean over fixed timesteps, each with a fixed noise of its own; no dropouts.
+        """One loss an item, its mean over fixed timesteps, each with a fixed noise of its own; no
+        dropouts.
 
-        On the plain model: processes with fewer items than others must not wait for each other here.
+        On the plain model: processes with fewer items than others must not wait for each other
+        here.
         """
         self.plain.eval()
         losses = []
         for item in items:
             entry = self.cache.read(item.source.key)
-            each = [self._held_out(item, entry, t, device) for t in self.settings.held_out_timesteps]
+            each = [
+                self._held_out(item, entry, t, device) for t in self.settings.held_out_timesteps
+            ]
             losses.append(sum(each) / len(each))
         self.plain.train()
         return losses
 
-    def _held_out(self, item: Item, entry: dict[str, Tensor], timestep: int, device: torch.device) -> float:
+    def _held_out(
+        self, item: Item, entry: dict[str, Tensor], timestep: int, device: torch.device
+    ) -> float:
         from accelerate.utils import send_to_device
 
         generator = torch.Generator().manual_seed(sample_seed("held out", item.name, timestep))

@@ -1,4 +1,6 @@
-"""Runs the recipe `lora`: preflight, encodings, then the loop; writes adapters, state, figures and samples."""
+"""Runs the recipe `lora`: preflight, encodings, then the loop; writes adapters, state, figures and
+samples.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ from src.training.loop import Trainer
 from src.training.trackers import Tracker, make_tracker
 
 WAIT = timedelta(hours=6)
-"""How long processes wait for each other: encoding and sampling take longer than the usual minutes."""
+"""How long processes wait for each other: encoding and sampling take longer than the
+usual minutes.
+"""
 MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
@@ -64,12 +68,16 @@ def make_accelerator(dtype: str) -> Accelerator:
     )  # fmt: skip
 
 
-def encode_all(found: Preflight, device: torch.device, share: Share, listener: Listener = ignore) -> tuple[int, int]:
+def encode_all(
+    found: Preflight, device: torch.device, share: Share, listener: Listener = ignore
+) -> tuple[int, int]:
     """Fill the cache; returns how many clips and captions this process encoded."""
     cache, folder = EncodingCache(), found.folder
     items = found.items + found.held_out
     clips = share.of(list({item.source.key: item.source for item in items}.values()))
-    texts = share.of(list(dict.fromkeys(["", *(item.prompt for item in items), *found.settings.samples.prompts])))
+    texts = share.of(
+        list(dict.fromkeys(["", *(item.prompt for item in items), *found.settings.samples.prompts]))
+    )
     noises, dtype = found.settings.image_noises, found.encoders.dtype
     return (
         encode_clips(folder, clips, noises, dtype, device, cache, listener),
@@ -77,8 +85,12 @@ def encode_all(found: Preflight, device: torch.device, share: Share, listener: L
     )
 
 
-def build_trainer(found: Preflight, state: Path, accelerator: Accelerator) -> tuple[Trainer, LoraRecipe]:
-    """The transformer with its adapter, in a trainer that has not run yet; encodings must be in the cache."""
+def build_trainer(
+    found: Preflight, state: Path, accelerator: Accelerator
+) -> tuple[Trainer, LoraRecipe]:
+    """The transformer with its adapter, in a trainer that has not run yet; encodings must be in the
+    cache.
+    """
     settings = found.settings
     part = trained_part(found.spec)
     transformer = getattr(read_pipeline(found.folder, DTYPES[found.encoders.dtype], (part,)), part)
@@ -87,11 +99,15 @@ def build_trainer(found: Preflight, state: Path, accelerator: Accelerator) -> tu
     share = Share(accelerator.process_index, accelerator.num_processes)
     objective = training_of(found.spec).objective(found.folder)
     recipe = LoraRecipe(
-        transformer, found.items, settings, objective, found.encoders, EncodingCache(), share, identity_of(found)
+        transformer, found.items, settings, objective, found.encoders, EncodingCache(), share,
+        identity_of(found)
     )  # fmt: skip
     loop = settings.loop(found.steps)
-    trainer = Trainer(recipe, loop, settings.seed, CheckpointManager(state), bf16=False, accelerator=accelerator)
-    torch.manual_seed(settings.seed + accelerator.process_index)  # what dropout draws from: each process its own
+    trainer = Trainer(
+        recipe, loop, settings.seed, CheckpointManager(state), bf16=False, accelerator=accelerator
+    )
+    # what dropout draws from: each process its own
+    torch.manual_seed(settings.seed + accelerator.process_index)
     return trainer, recipe
 
 
@@ -110,10 +126,13 @@ def identity_of(found: Preflight) -> dict[str, str]:
     }
 
 
-def train(found: Preflight, run: LoraRun, accelerator: Accelerator, listener: Listener = ignore) -> Path:
+def train(
+    found: Preflight, run: LoraRun, accelerator: Accelerator, listener: Listener = ignore
+) -> Path:
     """Train to the end; returns the final adapter's folder.
 
-    Raises DivergedError, OutputError or CancelledError; the last good checkpoint is kept in `output/state`.
+    Raises DivergedError, OutputError or CancelledError; the last good checkpoint is kept in
+    `output/state`.
     """
     found.check()
     share = Share(accelerator.process_index, accelerator.num_processes)
@@ -128,7 +147,9 @@ def train(found: Preflight, run: LoraRun, accelerator: Accelerator, listener: Li
     _announce(found, trainer)
     write = _writer(found, recipe, run)
     shown = _shown(found)
-    maker = SampleMaker(found.folder, found.spec, found.encoders, EncodingCache(), found.settings.samples)
+    maker = SampleMaker(
+        found.folder, found.spec, found.encoders, EncodingCache(), found.settings.samples
+    )
     epoch_end = EpochEnd(recipe, found.held_out, shown, maker, write, run.name, share)
     tracker = _tracker(found, run) if accelerator.is_main_process else None
     try:
@@ -146,7 +167,9 @@ def train(found: Preflight, run: LoraRun, accelerator: Accelerator, listener: Li
 
 
 def _make_room(run: LoraRun) -> None:
-    """A new run moves an earlier one of the same folder aside instead of mixing with it or deleting it."""
+    """A new run moves an earlier one of the same folder aside instead of mixing with it or deleting
+    it.
+    """
     if run.resume is not None or not (run.output / "state").is_dir():
         return
     former = run.output.with_name(f"{run.output.name}-previous")
@@ -161,7 +184,9 @@ def _resume(trainer: Trainer, run: LoraRun) -> int:
         return 0
     folder = None if run.resume == "latest" else Path(run.resume)
     if not trainer.resume(folder):
-        raise MissingFileError(f"--resume latest: {run.output / 'state'} holds no checkpoint; leave --resume away")
+        raise MissingFileError(
+            f"--resume latest: {run.output / 'state'} holds no checkpoint; leave --resume away"
+        )
     return trainer.step
 
 
@@ -175,18 +200,25 @@ def _announce(found: Preflight, trainer: Trainer) -> None:
 
 
 def _shown(found: Preflight) -> list[Item]:
-    """What samples are made of: held-out pictures where there are some, with their own or the settings' prompts."""
+    """What samples are made of: held-out pictures where there are some, with their own or the
+    settings' prompts.
+    """
     from dataclasses import replace
 
     samples = found.settings.samples
     items = (found.held_out or found.items)[: samples.count]
     if not samples.prompts:
         return items
-    return [replace(item, prompt=samples.prompts[k % len(samples.prompts)]) for k, item in enumerate(items)]
+    return [
+        replace(item, prompt=samples.prompts[k % len(samples.prompts)])
+        for k, item in enumerate(items)
+    ]
 
 
 def _writer(found: Preflight, recipe: LoraRecipe, run: LoraRun):
-    origin = Origin(found.spec.source, found.base_sha256, found.dataset.sha256, found.dataset.rights())
+    origin = Origin(
+        found.spec.source, found.base_sha256, found.dataset.sha256, found.dataset.rights()
+    )
 
     def write(name: str, epoch: int, step: int) -> Path:
         metadata = header(found.settings, origin, epoch, step)
@@ -196,12 +228,20 @@ def _writer(found: Preflight, recipe: LoraRecipe, run: LoraRun):
 
 
 def _tracker(found: Preflight, run: LoraRun) -> Tracker | None:
-    config = found.settings.model_dump(mode="json") | {"model": found.spec.id, "manifest": found.dataset.sha256}
+    config = found.settings.model_dump(mode="json") | {
+        "model": found.spec.id,
+        "manifest": found.dataset.sha256,
+    }
     return make_tracker(run.tracker, run.name, home(), config)
 
 
 def _callbacks(
-    begin: int, trainer: Trainer, recipe: LoraRecipe, epoch_end: EpochEnd, run: LoraRun, tracker: Tracker | None
+    begin: int,
+    trainer: Trainer,
+    recipe: LoraRecipe,
+    epoch_end: EpochEnd,
+    run: LoraRun,
+    tracker: Tracker | None,
 ) -> list[Callback]:
     callbacks: list[Callback] = [epoch_end]
     if begin == 0:

@@ -1,7 +1,8 @@
-"""Clips of an adapter in training, by the stock pipeline: the same photographs, prompts and seeds every time.
+"""Clips of an adapter in training, by the stock pipeline: the same photographs, prompts and seeds
+every time.
 
-They go the road of every clip (`src/engine/render.py`), with the transformer that is trained and the
-prompts that were encoded for it.
+They go the road of every clip (`src/engine/render.py`), with the transformer that is trained and
+the prompts that were encoded for it.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ from src.upscaling.files import LANCZOS
 
 @dataclass(frozen=True)
 class SampleMaker:
-    """Makes sample clips with a transformer in training; loads the VAE for that and drops it afterwards."""
+    """Makes sample clips with a transformer in training; loads the VAE for that and drops it
+    afterwards.
+    """
 
     folder: Path
     spec: ModelSpec
@@ -42,28 +45,40 @@ class SampleMaker:
     cache: EncodingCache
     samples: Samples
 
-    def clips(self, transformer: Any, items: Sequence[Item], device: torch.device) -> list[np.ndarray]:
+    def clips(
+        self, transformer: Any, items: Sequence[Item], device: torch.device
+    ) -> list[np.ndarray]:
         """One clip (F, H, W, 3) uint8 an item."""
-        session = Session(self._key(device), self.folder, lambda *_: self._pipeline(transformer, device))
+        session = Session(
+            self._key(device), self.folder, lambda *_: self._pipeline(transformer, device)
+        )
         try:
             with _evaluating(transformer):
-                return [render_clip(read_pixels(item.source)[1], self.plan(item, device), session) for item in items]
+                return [
+                    render_clip(read_pixels(item.source)[1], self.plan(item, device), session)
+                    for item in items
+                ]
         finally:
             session.unload()
 
     def plan(self, item: Item, device: torch.device) -> Plan:
         """What is run for an item: stock, at the size of its bucket."""
-        sampling, defaults, scale = item.source.sampling, self.spec.defaults, self.samples.guidance_scale
+        sampling, defaults, scale = (
+            item.source.sampling,
+            self.spec.defaults,
+            self.samples.guidance_scale,
+        )
         steps = self.samples.num_inference_steps or defaults.num_inference_steps
         visited = family_of(self.spec).timesteps(steps, self.spec, stock=True)
         size = Size(width=sampling.width, height=sampling.height)
         return Plan(
-            mode="baseline", profile="exact", session=self._key(device), weights={}, image_sha256="", fit="cover",
-            prompt=item.prompt, negative_prompt="", max_sequence_length=self.spec.max_sequence_length,
-            scheduler="checkpoint", timesteps=visited.timesteps, sigmas=visited.sigmas,
+            mode="baseline", profile="exact", session=self._key(device), weights={},
+            image_sha256="", fit="cover", prompt=item.prompt, negative_prompt="",
+            max_sequence_length=self.spec.max_sequence_length, scheduler="checkpoint",
+            timesteps=visited.timesteps, sigmas=visited.sigmas,
             guidance=(defaults.guidance_scale if scale is None else scale,) * steps,
-            num_frames=sampling.num_frames, fps=sampling.fps, native=size, delivered=size, upscaler=LANCZOS,
-            seed=self.samples.seed, score=False,
+            num_frames=sampling.num_frames, fps=sampling.fps, native=size, delivered=size,
+            upscaler=LANCZOS, seed=self.samples.seed, score=False,
         )  # fmt: skip
 
     def _key(self, device: torch.device) -> SessionKey:
@@ -79,7 +94,10 @@ class SampleMaker:
         family.loop.speed_up_vae(vae)
         vae.to(device)
         setattr(pipe, trained_part(self.spec), transformer)
-        pipe.encode_prompt = lambda prompt, *_, **__: (self._embeds(prompt, device), self._embeds("", device))
+        pipe.encode_prompt = lambda prompt, *_, **__: (
+            self._embeds(prompt, device),
+            self._embeds("", device),
+        )
         return pipe
 
     def _embeds(self, text: str, device: torch.device) -> torch.Tensor:

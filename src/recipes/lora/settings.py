@@ -19,7 +19,8 @@ LARGEST_SHARE = 0.1
 
 
 class Samples(Config):
-    """Clips made after every `every` epochs (0: none) of the held-out pictures, else of the training ones.
+    """Clips made after every `every` epochs (0: none) of the held-out pictures, else of the
+    training ones.
 
     prompts: None takes the entries' own. seed: of every clip, so that epochs can be compared.
     """
@@ -35,16 +36,18 @@ class Samples(Config):
 class LoraSettings(Config):
     """One adapter.
 
-    model: "auto", a model id or a diffusers folder. epochs: passes over the clips, each seen `repeats` times in one;
-    steps: ends the run earlier. batch_size: clips a step over all processes; accumulation: pieces that a process
-    takes them in. rank, alpha (None: as rank), targets (None: the family's own), dropout: of the adapter.
+    model: "auto", a model id or a diffusers folder. epochs: passes over the clips, each seen
+    `repeats` times in one; steps: ends the run earlier. batch_size: clips a step over all
+    processes; accumulation: pieces that a process takes them in. rank, alpha (None: as rank),
+    targets (None: the family's own), dropout: of the adapter.
     rate: warm-up and cosine. optimizer, betas, weight_decay, clip_norm: see `LoopSettings`.
     precision: "auto" is bf16 where the device is fast at it, else float32.
-    frames, sizes (width, height), fps: of the buckets; empty takes the model's own. A clip goes to the longest bucket
-    that it fills and, of those, to the one nearest to its shape.
-    image_noises: noised encodings of the first frame kept for each clip. image_dropout, caption_dropout: chances.
-    high_noise: share of samples whose timestep comes from the upper third of the schedule; 0 is the published
-    objective. held_out_timesteps: where the held-out loss is taken. save_minutes: between checkpoints.
+    frames, sizes (width, height), fps: of the buckets; empty takes the model's own. A clip goes to
+    the longest bucket that it fills and, of those, to the one nearest to its shape.
+    image_noises: noised encodings of the first frame kept for each clip. image_dropout,
+    caption_dropout: chances. high_noise: share of samples whose timestep comes from the upper third
+    of the schedule; 0 is the published objective. held_out_timesteps: where the held-out loss is
+    taken. save_minutes: between checkpoints.
     models: what differs for one model, by its id.
     """
 
@@ -82,7 +85,10 @@ class LoraSettings(Config):
     @model_validator(mode="after")
     def _pieces_fit(self) -> LoraSettings:
         if self.batch_size % self.accumulation:
-            raise ValueError(f"batch_size {self.batch_size} must be a multiple of accumulation {self.accumulation}")
+            raise ValueError(
+                f"batch_size {self.batch_size} must be a multiple of accumulation "
+                f"{self.accumulation}"
+            )
         if self.targets is not None and not self.targets:
             raise ValueError("targets must name at least one kind of layer, such as to_q")
         return self
@@ -132,7 +138,9 @@ def _merged(section: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     merged = dict(values)
     for key, given in section.items():
         before = merged.get(key)
-        merged[key] = before | given if isinstance(before, dict) and isinstance(given, dict) else given
+        merged[key] = (
+            before | given if isinstance(before, dict) and isinstance(given, dict) else given
+        )
     return merged
 
 

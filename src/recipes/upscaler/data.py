@@ -1,7 +1,7 @@
 """Pairs of clips for the upscaler, made on the fly: item `index` of a seed is always the same pair.
 
-Sources are drawn by weight: synthetic scenes, video files, folders of pictures. Each gives a high-resolution clip;
-`degrade` makes the low-resolution one.
+Sources are drawn by weight: synthetic scenes, video files, folders of pictures. Each gives a
+high-resolution clip; `degrade` makes the low-resolution one.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from src.recipes.upscaler.settings import Data, UpscalerSettings
 from src.scenes.sampler import Mix, SceneSampler
 
 FINENESS = (0.45, 0.7, 1.0, 1.5, 2.0)
-"""A scene is drawn larger and shrunk, so that some clips are as fine as a sharp photograph, or smaller and enlarged, so
-that some are as soft as an old film: a network that saw only sharp ones adds detail that was never there."""
+"""A scene is drawn larger and shrunk, so that some clips are as fine as a sharp photograph, or
+smaller and enlarged, so that some are as soft as an old film: a network that saw only sharp ones
+adds detail that was never there.
+"""
 PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 
 
@@ -42,7 +44,9 @@ class SceneWindows:
         top, left = random.integers(0, 2 * self.side - window + 1, 2)
         cut = drawn[:, top : top + window, left : left + window]
         method = cv2.INTER_AREA if window >= self.side else cv2.INTER_CUBIC
-        return np.stack([cv2.resize(frame, (self.side, self.side), interpolation=method) for frame in cut])
+        return np.stack(
+            [cv2.resize(frame, (self.side, self.side), interpolation=method) for frame in cut]
+        )
 
 
 class PictureSource:
@@ -56,7 +60,9 @@ class PictureSource:
         """(T, side, side, 3) uint8."""
         from src.media.images import read_photograph
 
-        pixels = _at_least(read_photograph(self.files[random.integers(len(self.files))]).pixels, self.side)
+        pixels = _at_least(
+            read_photograph(self.files[random.integers(len(self.files))]).pixels, self.side
+        )
         step = random.integers(-3, 4, 2) * (random.random() < 0.7)
         room = np.array(pixels.shape[:2]) - self.side
         start = random.integers(0, room + 1)
@@ -78,9 +84,15 @@ class VideoSource:
         with VideoReader(path) as reader:
             last = max(0, (reader.info.frames or self.frames) - self.frames)
             skip = int(random.integers(0, last + 1))
-            frames = [frame.array for number, frame in enumerate(islice(reader, skip + self.frames)) if number >= skip]
+            frames = [
+                frame.array
+                for number, frame in enumerate(islice(reader, skip + self.frames))
+                if number >= skip
+            ]
         if not frames:
-            raise BadInputError(f"{path} ended before frame {skip}; take it out of data.video_files")
+            raise BadInputError(
+                f"{path} ended before frame {skip}; take it out of data.video_files"
+            )
         frames += [frames[-1]] * (self.frames - len(frames))
         clip = np.stack([_at_least(frame, self.side) for frame in frames])
         top, left = random.integers(0, np.array(clip.shape[1:3]) - self.side + 1)
@@ -90,9 +102,15 @@ class VideoSource:
 def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise MissingFileError(f"data.image_folders names {folder}, which is no folder")
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.name[0] != "."]
+    found = [
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in PICTURES and path.name[0] != "."
+    ]
     if not found:
-        raise BadInputError(f"the folder {folder} holds no picture; these are read: {', '.join(sorted(PICTURES))}")
+        raise BadInputError(
+            f"the folder {folder} holds no picture; these are read: {', '.join(sorted(PICTURES))}"
+        )
     return found
 
 
@@ -106,7 +124,9 @@ def _at_least(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 class PairDataset(Dataset):
-    """Item `index`: {"low": (T, 3, h, w), "high": (T, 3, H, W) float32 in [0, 1], "condition": (2,)}."""
+    """Item `index`: {"low": (T, 3, h, w), "high": (T, 3, H, W) float32 in [0, 1], "condition":
+    (2,)}.
+    """
 
     def __init__(self, settings: UpscalerSettings) -> None:
         self.settings = settings
@@ -133,7 +153,11 @@ class PairDataset(Dataset):
         name = self.names[random.choice(len(self.names), p=self.shares)]
         high = flipped(self.sources[name].clip(index, random), random)
         low, condition = degrade(high, self.settings.scale, self.settings.degradation, random)
-        return {"low": _tensor(low), "high": _tensor(high), "condition": torch.from_numpy(condition)}
+        return {
+            "low": _tensor(low),
+            "high": _tensor(high),
+            "condition": torch.from_numpy(condition),
+        }
 
 
 def flipped(clip: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -148,7 +172,9 @@ def _tensor(clip: np.ndarray) -> torch.Tensor:
 
 
 class _From(Sampler[int]):
-    """Indices in order, from the first of a step on: a resumed run sees what the unbroken one would have."""
+    """Indices in order, from the first of a step on: a resumed run sees what the unbroken one would
+    have.
+    """
 
     def __init__(self, first: int, end: int) -> None:
         self.first, self.end = first, end

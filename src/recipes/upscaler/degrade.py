@@ -1,4 +1,6 @@
-"""From a high-resolution clip to what a camera and a codec would have left of it at low resolution."""
+"""From a high-resolution clip to what a camera and a codec would have left of it at low
+resolution.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,14 @@ QUALITY_NONE, QUALITY_FULL = 100.0, 30.0
 
 
 def shrink(clip: np.ndarray, scale: int, kernel: str = "bicubic") -> np.ndarray:
-    """(T, H, W, 3) uint8 to (T, H / scale, W / scale, 3), antialiased (Pillow; bicubic with a = -0.5)."""
+    """(T, H, W, 3) uint8 to (T, H / scale, W / scale, 3), antialiased (Pillow; bicubic with a =
+    -0.5).
+    """
     height, width = clip.shape[1] // scale, clip.shape[2] // scale
     method = KERNELS[kernel]
-    return np.stack([np.asarray(Image.fromarray(frame).resize((width, height), method)) for frame in clip])
+    return np.stack(
+        [np.asarray(Image.fromarray(frame).resize((width, height), method)) for frame in clip]
+    )
 
 
 def degrade(
@@ -35,8 +41,8 @@ def degrade(
 ) -> tuple[np.ndarray, np.ndarray]:
     """A low-resolution clip and what the network is told of it.
 
-    clip: (T, H, W, 3) uint8. Returns the clip (T, H / scale, W / scale, 3) uint8, and (2,) float32: noise and
-    blocks, 0 to 1, both 0 for a clip that was only shrunk.
+    clip: (T, H, W, 3) uint8. Returns the clip (T, H / scale, W / scale, 3) uint8, and (2,) float32:
+    noise and blocks, 0 to 1, both 0 for a clip that was only shrunk.
     """
     if random.random() >= settings.share:
         return shrink(clip, scale), np.zeros(2, np.float32)
@@ -53,7 +59,9 @@ def block_condition(quality: float) -> float:
     return (QUALITY_NONE - quality) / (QUALITY_NONE - QUALITY_FULL)
 
 
-def _code(low: np.ndarray, settings: Degradation, random: np.random.Generator) -> tuple[np.ndarray, float]:
+def _code(
+    low: np.ndarray, settings: Degradation, random: np.random.Generator
+) -> tuple[np.ndarray, float]:
     kind = random.random()
     if kind < settings.jpeg_share:
         quality = random.uniform(*settings.jpeg)
@@ -66,7 +74,11 @@ def _code(low: np.ndarray, settings: Degradation, random: np.random.Generator) -
 
 def blur(clip: np.ndarray, deviation: float) -> np.ndarray:
     """Every frame under a Gaussian of `deviation` pixels; below 0.1 untouched."""
-    return clip if deviation < 0.1 else np.stack([cv2.GaussianBlur(frame, (0, 0), deviation) for frame in clip])
+    return (
+        clip
+        if deviation < 0.1
+        else np.stack([cv2.GaussianBlur(frame, (0, 0), deviation) for frame in clip])
+    )
 
 
 def add_noise(clip: np.ndarray, deviation: float, random: np.random.Generator) -> np.ndarray:
@@ -86,12 +98,16 @@ def _jpeg(frame: np.ndarray, quality: int) -> np.ndarray:
 
 
 def through_h264(clip: np.ndarray, crf: float) -> np.ndarray:
-    """The clip written and read as H.264 at `crf`, in memory. Odd sides are padded for the codec and cut again."""
+    """The clip written and read as H.264 at `crf`, in memory. Odd sides are padded for the codec
+    and cut again.
+    """
     height, width = clip.shape[1:3]
     even = np.pad(clip, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=8, options={"crf": f"{crf:.1f}", "preset": "veryfast"})
+        stream = container.add_stream(
+            "libx264", rate=8, options={"crf": f"{crf:.1f}", "preset": "veryfast"}
+        )
         stream.height, stream.width, stream.pix_fmt = even.shape[1], even.shape[2], "yuv420p"
         stream.codec_context.thread_count = 1
         for frame in even:

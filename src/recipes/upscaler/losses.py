@@ -1,4 +1,6 @@
-"""What the upscaler is held to: pixels, features of other networks, and change from frame to frame."""
+"""What the upscaler is held to: pixels, features of other networks,
+and change from frame to frame.
+"""
 
 from __future__ import annotations
 
@@ -32,16 +34,20 @@ def l1(made: Tensor, wanted: Tensor) -> Tensor:
 
 
 def difference_loss(made: Tensor, wanted: Tensor) -> Tensor:
-    """L1 between the changes from frame to frame of two (B, T, 3, H, W): flicker that the truth has not."""
+    """L1 between the changes from frame to frame of two (B, T, 3, H, W): flicker that the truth has
+    not.
+    """
     return l1(made.diff(dim=1), wanted.diff(dim=1)) if made.shape[1] > 1 else made.new_zeros(())
 
 
 def warped_loss(made: Tensor, wanted: Tensor, flow: Tensor, visible: Tensor) -> Tensor:
-    """L1 between the changes along the motion: each frame less the one before it, brought to its place.
+    """L1 between the changes along the motion: each frame less the one before it, brought to its
+    place.
 
-    flow: (B, T - 1, 2, H, W), where a pixel of frame t + 1 was in frame t, in pixels from its own place, x before y;
-    visible: (B, T - 1, 1, H, W), 1 where that holds and 0 where the pixel was hidden. (Lai et al., "Learning
-    blind video temporal consistency", ECCV 2018, less what the truth itself changes.)
+    flow: (B, T - 1, 2, H, W), where a pixel of frame t + 1 was in frame t, in pixels from its own
+    place, x before y; visible: (B, T - 1, 1, H, W), 1 where that holds and 0 where the pixel was
+    hidden. (Lai et al., "Learning blind video temporal consistency", ECCV 2018, less what the truth
+    itself changes.)
     """
     if made.shape[1] < 2:
         return made.new_zeros(())
@@ -50,7 +56,9 @@ def warped_loss(made: Tensor, wanted: Tensor, flow: Tensor, visible: Tensor) -> 
 
 
 def warp_back(frames: Tensor, flow: Tensor) -> Tensor:
-    """out(x) = frames(x + flow(x)), bilinear; frames (B, T, 3, H, W), flow (B, T, 2, H, W) in pixels."""
+    """out(x) = frames(x + flow(x)), bilinear; frames (B, T, 3, H, W), flow (B, T, 2, H, W) in
+    pixels.
+    """
     height, width = frames.shape[-2:]
     rows = torch.arange(height, device=flow.device, dtype=flow.dtype)[:, None]
     columns = torch.arange(width, device=flow.device, dtype=flow.dtype)
@@ -62,27 +70,38 @@ def warp_back(frames: Tensor, flow: Tensor) -> Tensor:
 
 
 def motion(clip: Tensor) -> tuple[Tensor, Tensor]:
-    """Flow back in time and visibility for `warped_loss`, by TV-L1 on the true clip (B, T, 3, H, W) in [0, 1]."""
+    """Flow back in time and visibility for `warped_loss`, by TV-L1 on the true clip (B, T, 3, H, W)
+    in [0, 1].
+    """
     from src.motion.tvl1 import flow_backend
     from src.motion.warp import visible
 
     grey = (clip.mean(2) * 255).round().byte().cpu().numpy()
-    now, before = grey[:, 1:].reshape(-1, *grey.shape[2:]), grey[:, :-1].reshape(-1, *grey.shape[2:])
+    now, before = (
+        grey[:, 1:].reshape(-1, *grey.shape[2:]),
+        grey[:, :-1].reshape(-1, *grey.shape[2:]),
+    )
     backend = flow_backend("auto")
     back, forth = backend.flow(now, before), backend.flow(before, now)
     seen = np.stack([visible(one, other) for one, other in zip(back, forth, strict=True)])
     lead = (clip.shape[0], clip.shape[1] - 1)
     flow = torch.from_numpy(back).permute(0, 3, 1, 2).unflatten(0, lead)
-    return flow.to(clip.device), torch.from_numpy(seen).float()[:, None].unflatten(0, lead).to(clip.device)
+    return flow.to(clip.device), torch.from_numpy(seen).float()[:, None].unflatten(0, lead).to(
+        clip.device
+    )
 
 
 class Perceptual(nn.Module):
-    """L1 between VGG16 features at three depths (Johnson et al., ECCV 2016). features: layers named as in VGG16."""
+    """L1 between VGG16 features at three depths (Johnson et al., ECCV 2016). features: layers named
+    as in VGG16.
+    """
 
     def __init__(self, layers: tuple[int | str, ...] = VGG16) -> None:
         super().__init__()
         self.features = nn.Sequential(*_vgg_layers(layers)).requires_grad_(False)
-        self.taps = [i for i, module in enumerate(self.features) if isinstance(module, nn.MaxPool2d)]
+        self.taps = [
+            i for i, module in enumerate(self.features) if isinstance(module, nn.MaxPool2d)
+        ]
 
     def forward(self, made: Tensor, wanted: Tensor) -> Tensor:
         """Two (N, 3, H, W) in [0, 1]."""
@@ -108,7 +127,9 @@ def _vgg_layers(layers: tuple[int | str, ...]) -> list[nn.Module]:
 
 
 class Semantic(nn.Module):
-    """One less the cosine between CLIP's embeddings of two pictures. vision: a CLIPVisionModelWithProjection."""
+    """One less the cosine between CLIP's embeddings of two pictures. vision: a
+    CLIPVisionModelWithProjection.
+    """
 
     def __init__(self, vision: Any) -> None:
         super().__init__()
@@ -117,13 +138,17 @@ class Semantic(nn.Module):
     def forward(self, made: Tensor, wanted: Tensor) -> Tensor:
         """Two (N, 3, H, W) in [0, 1]."""
         side = self.vision.config.image_size
-        given = [_normalised(_resized(image, side), CLIP_MEAN, CLIP_STD) for image in (made, wanted)]
+        given = [
+            _normalised(_resized(image, side), CLIP_MEAN, CLIP_STD) for image in (made, wanted)
+        ]
         one, other = (self.vision(image).image_embeds for image in given)
         return (1 - F.cosine_similarity(one, other)).mean()
 
 
 def _resized(images: Tensor, side: int) -> Tensor:
-    return F.interpolate(images, size=(side, side), mode="bicubic", antialias=True, align_corners=False)
+    return F.interpolate(
+        images, size=(side, side), mode="bicubic", antialias=True, align_corners=False
+    )
 
 
 def _normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
@@ -132,7 +157,9 @@ def _normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...])
 
 
 def load_perceptual(path: Path) -> Perceptual:
-    """VGG16 from a safetensors or torch file with the usual names (`features.0.weight`). Raises BadInputError."""
+    """VGG16 from a safetensors or torch file with the usual names (`features.0.weight`). Raises
+    BadInputError.
+    """
     from safetensors.torch import load_file
 
     safe = path.suffix == ".safetensors"
@@ -149,7 +176,11 @@ def load_semantic(path: Path) -> Semantic:
     """CLIP's vision tower from a folder of transformers."""
     from transformers import CLIPVisionModelWithProjection
 
-    return Semantic(CLIPVisionModelWithProjection.from_pretrained(path, local_files_only=True, use_safetensors=True))
+    return Semantic(
+        CLIPVisionModelWithProjection.from_pretrained(
+            path, local_files_only=True, use_safetensors=True
+        )
+    )
 
 
 class UpscalerLoss(nn.Module):
@@ -162,7 +193,9 @@ class UpscalerLoss(nn.Module):
         super().__init__()
         self.settings = settings
         self.pixel = charbonnier if settings.pixel == "charbonnier" else l1
-        self.perceptual = _optional("perceptual", settings.perceptual, settings.vgg16, load_perceptual)
+        self.perceptual = _optional(
+            "perceptual", settings.perceptual, settings.vgg16, load_perceptual
+        )
         self.semantic = _optional("semantic", settings.semantic, settings.clip, load_semantic)
 
     def forward(self, made: Tensor, wanted: Tensor) -> Tensor:
@@ -171,7 +204,10 @@ class UpscalerLoss(nn.Module):
             total = total + settings.difference * difference_loss(made, wanted)
         if settings.warped:
             total = total + settings.warped * warped_loss(made, wanted, *motion(wanted))
-        for weight, term in ((settings.perceptual, self.perceptual), (settings.semantic, self.semantic)):
+        for weight, term in (
+            (settings.perceptual, self.perceptual),
+            (settings.semantic, self.semantic),
+        ):
             if term is not None:
                 total = total + weight * term(made.flatten(0, 1), wanted.flatten(0, 1))
         return total

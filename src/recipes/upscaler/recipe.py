@@ -35,7 +35,9 @@ class UpscalerRecipe(Recipe):
         return next(self._batches)
 
     def close(self) -> None:
-        """End the DataLoader's processes now; the interpreter's end would meet them half taken down."""
+        """End the DataLoader's processes now; the interpreter's end would meet them half taken
+        down.
+        """
         self._batches, self._next = iter(()), -1
 
     def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> Tensor:

@@ -1,4 +1,6 @@
-"""Runs the recipe `upscaler` in slices of minutes, and writes what it has reached as one safetensors file."""
+"""Runs the recipe `upscaler` in slices of minutes, and writes what it has reached as one
+safetensors file.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,8 @@ def train_upscaler_slice(
 ) -> None:
     """Train for some minutes in `folder`, resuming what lies there.
 
-    start_from: a weights file that a new run begins with; what has another shape (another scale's last layer)
-    stays untrained.
+    start_from: a weights file that a new run begins with; what has another shape (another scale's
+    last layer) stays untrained.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -50,14 +52,21 @@ def _fitting(recipe: UpscalerRecipe, file: Path) -> dict[str, torch.Tensor]:
     """The file's weights where their shapes fit, the model's own elsewhere."""
     given = dict(load_network(file).named_parameters())
     own = dict(recipe.model.named_parameters())
-    return {name: given[name] if name in given and given[name].shape == own[name].shape else own[name] for name in own}
+    return {
+        name: given[name] if name in given and given[name].shape == own[name].shape else own[name]
+        for name in own
+    }
 
 
 def export_upscaler(settings: UpscalerSettings, folder: Path, target: Path) -> Path:
-    """Write the averaged weights of the newest checkpoint. Raises MissingFileError where there is none."""
+    """Write the averaged weights of the newest checkpoint. Raises MissingFileError where there is
+    none.
+    """
     state = CheckpointManager(Path(folder) / "checkpoints").latest()
     if state is None:
-        raise MissingFileError(f"{folder} holds no training run; start one with python -m src.train_upscaler")
+        raise MissingFileError(
+            f"{folder} holds no training run; start one with python -m src.train_upscaler"
+        )
     network = build_network(network_spec(settings.preset, settings.scale))
     network.load_state_dict(state["average"])
     logger.info("{} {}x: step {}", settings.preset, settings.scale, state["step"])

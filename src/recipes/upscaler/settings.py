@@ -13,11 +13,14 @@ Range = tuple[float, float]
 
 
 class Degradation(Config):
-    """How a low-resolution clip is worse than the high-resolution one shrunk. Ranges are drawn from evenly.
+    """How a low-resolution clip is worse than the high-resolution one shrunk. Ranges are drawn from
+    evenly.
 
     share: of the clips that are degraded at all; the others are only shrunk, bicubically.
-    blur: deviation in pixels of the source. noise: deviation in grey levels. jpeg: quality. h264: CRF.
-    jpeg_share, h264_share: of the degraded clips that are coded so. kernels: ways to shrink, drawn evenly.
+    blur: deviation in pixels of the source. noise: deviation in grey levels. jpeg: quality. h264:
+    CRF.
+    jpeg_share, h264_share: of the degraded clips that are coded so. kernels: ways to shrink, drawn
+    evenly.
     """
 
     share: float = Field(0.3, ge=0, le=1)
@@ -27,7 +30,11 @@ class Degradation(Config):
     h264: Range = (20.0, 35.0)
     jpeg_share: float = Field(0.5, ge=0, le=1)
     h264_share: float = Field(0.1, ge=0, le=1)
-    kernels: tuple[Literal["bicubic", "area", "lanczos", "bilinear"], ...] = ("bicubic", "area", "lanczos")
+    kernels: tuple[Literal["bicubic", "area", "lanczos", "bilinear"], ...] = (
+        "bicubic",
+        "area",
+        "lanczos",
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> "Degradation":
@@ -43,10 +50,12 @@ class Degradation(Config):
 class Data(Config):
     """Where clips come from, and how they are cut.
 
-    scenes, videos, images: weights of the three sources; a weight above 0 needs `video_files` or `image_folders`.
-    photographs: share of scenes that are painted with public-domain photographs instead of dead leaves.
-    crop: side of a low-resolution crop, pixels. frames: of a clip. batch: clips a step. workers: of the DataLoader;
-    0 loads in the loop's own thread. canvases: kept in memory; reuse: clips to each new one.
+    scenes, videos, images: weights of the three sources; a weight above 0 needs `video_files` or
+    `image_folders`. photographs: share of scenes that are painted with public-domain photographs
+    instead of dead leaves.
+    crop: side of a low-resolution crop, pixels. frames: of a clip. batch: clips a step. workers: of
+    the DataLoader; 0 loads in the loop's own thread. canvases: kept in memory; reuse: clips to each
+    new one.
     """
 
     scenes: float = Field(1.0, ge=0)
@@ -76,9 +85,9 @@ class Data(Config):
 class Losses(Config):
     """Weights of the terms; 0 leaves one out.
 
-    pixel: "charbonnier" or "l1", weight 1. difference: of frame-to-frame differences. warped: of the change along the
-    flow. perceptual: VGG16 features, semantic: CLIP embeddings; both need their weights at the path given, and are off,
-    with a sentence in the log, where it is not there.
+    pixel: "charbonnier" or "l1", weight 1. difference: of frame-to-frame differences. warped: of
+    the change along the flow. perceptual: VGG16 features, semantic: CLIP embeddings; both need
+    their weights at the path given, and are off, with a sentence in the log, where it is not there.
     """
 
     pixel: Literal["charbonnier", "l1"] = "charbonnier"
@@ -96,7 +105,9 @@ class UpscalerSettings(Config):
     preset: Literal["fast", "balanced", "quality"] = "fast"
     scale: Literal[2, 4] = 2
     seed: Seed = 31
-    threads: Threads | None = Field(default=None, description="CPU threads; None leaves it to torch")
+    threads: Threads | None = Field(
+        default=None, description="CPU threads; None leaves it to torch"
+    )
     data: Data = Data()
     degradation: Degradation = Degradation()
     losses: Losses = Losses()

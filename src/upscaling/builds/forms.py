@@ -63,7 +63,9 @@ def usual_form(network: VideoNetwork) -> TorchForm:
 
 @torch.inference_mode()
 def enlarge_with(form: Form, frames: Tensor, told: Tensor) -> Tensor:
-    """A whole clip (T, 3, H, W) to (T, 3, sH, sW), frame by frame as the runner does it on a CPU."""
+    """A whole clip (T, 3, H, W) to (T, 3, sH, sW),
+    frame by frame as the runner does it on a CPU.
+    """
     stacked = torch.cat([previous(frames[None]), frames[None], following(frames[None])], 2)[0]
     parts = [form.features(one[None], told) for one in stacked]
     last, made = len(frames) - 1, []

@@ -90,7 +90,8 @@ class Opener:
         return self.cache.add(key, make)
 
     def _fastest(self, kinds: list[Kind]) -> Opened:
-        """What was measured fastest here, once: a later run, and one that resumes, takes the same.
+        """What was measured fastest here, once: a later run, and one that resumes,
+        takes the same.
         """
         question = {
             "threads": torch.get_num_threads(),
@@ -106,7 +107,9 @@ class Opener:
         fastest = min(told, key=lambda name: told[name])
         answer = {"fastest": fastest, "seconds": told, "left_out": left_out}
         self.cache.note(self.model, question, answer)
-        logger.info(f"{self.path.stem}: {fastest} is fastest here; {_figures(told)} ms a frame (240x160)")
+        logger.info(
+            f"{self.path.stem}: {fastest} is fastest here; {_figures(told)} ms a frame (240x160)"
+        )
         return opened[fastest]
 
     def _all(self, kinds: list[Kind]) -> tuple[dict[str, Opened], dict[str, str]]:
@@ -128,7 +131,8 @@ def _figures(seconds: dict[str, float]) -> str:
 
 
 def seconds_a_frame(network: VideoNetwork, forms: list[Form]) -> list[float]:
-    """Seconds that each form takes for a frame of 15 by 10 windows (240x160), the least of `ROUNDS`.
+    """Seconds that each form takes for a frame of 15 by 10 windows (240x160), the least of
+    `ROUNDS`.
 
     On a CPU those of its cores, all threads together: of wall time a busy machine takes any share.
     """

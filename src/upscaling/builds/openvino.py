@@ -108,7 +108,9 @@ class OpenVinoForm:
             "NUM_STREAMS": 1,
         }
         self.parts = {
-            name: _core().compile_model(_core().read_model(folder / f"{name}.onnx"), "CPU", settings)
+            name: _core().compile_model(
+                _core().read_model(folder / f"{name}.onnx"), "CPU", settings
+            )
             for name in ("features", "decode")
         }
 

@@ -25,21 +25,33 @@ def test_the_sample_is_valid_and_the_published_schema_is_ours():
 
 def test_defaults_then_jobs_then_the_command_line(tmp_path):
     path = write(tmp_path, {"defaults": {"fps": 12, "prompt": "pan left"}, "jobs": [
-        {"id": "a", "input_image": "x.png"}, {"id": "b", "input_image": "x.png", "fps": 16, "seed": 4}]})  # fmt: skip
+        {"id": "a", "input_image": "x.png"}, {"id": "b", "input_image": "x.png", "fps": 16,
+                                              "seed": 4}]})  # fmt: skip
     first, second = read_batch(path, {"model": "nano"})
-    assert (first.request.fps, first.request.seed, first.request.model) == (12, seed_of("a"), "nano")
+    assert (first.request.fps, first.request.seed, first.request.model) == (
+        12,
+        seed_of("a"),
+        "nano",
+    )
     assert (second.request.fps, second.request.seed) == (16, 4)
 
 
 def test_every_error_is_listed_with_its_job_and_field(tmp_path):
     path = write(tmp_path, [
-        {"id": "a", "input_image": "x.png", "sede": 3}, {"id": "b", "input_image": "x.png", "fps": -1},
-        {"id": "c", "input_image": "x.png"}, {"id": "c", "input_image": "x.png"}, {"id": "../d"},
+        {"id": "a", "input_image": "x.png", "sede": 3},
+        {"id": "b", "input_image": "x.png", "fps": -1}, {"id": "c", "input_image": "x.png"},
+        {"id": "c", "input_image": "x.png"}, {"id": "../d"},
     ])  # fmt: skip
     with pytest.raises(BadInputError) as caught:
         read_batch(path, {})
     text = str(caught.value)
-    for part in ("4 error(s), nothing was run", "a: sede", "b: fps", "c: id: used by 2 jobs", "job 5: id"):
+    for part in (
+        "4 error(s), nothing was run",
+        "a: sede",
+        "b: fps",
+        "c: id: used by 2 jobs",
+        "job 5: id",
+    ):
         assert part in text
 
 
@@ -56,5 +68,7 @@ def test_a_missing_file():
 
 def test_a_photograph_beside_the_file_is_found(tmp_path):
     (tmp_path / "photo.png").touch()
-    job = read_batch(write(tmp_path, [{"id": "a", "input_image": "photo.png", "prompt": "x"}]), {})[0]
+    job = read_batch(write(tmp_path, [{"id": "a", "input_image": "photo.png", "prompt": "x"}]), {})[
+        0
+    ]
     assert job.request.input_image == tmp_path / "photo.png"

@@ -10,17 +10,22 @@ from src.engine.batching.microbatches import changes, group, microbatches
 
 def plan(model="a", adapter="", frames=9, prompt="p"):
     return Plan(
-        mode="optimized", profile="plain", weights={}, image_sha256="", fit="cover", prompt=prompt, negative_prompt="",
-        session=SessionKey(model=model, source="", device="cpu", dtype="float32"), max_sequence_length=32,
-        scheduler="dpm", timesteps=(999,), guidance=(1.0,), num_frames=frames, fps=8, native=Size(width=64, height=48),
-        delivered=Size(width=64, height=48), upscaler="lanczos", seed=0, score=False,
-        adapters=(Adapter(file="f", sha256=adapter),) if adapter else (),
+        mode="optimized", profile="plain", weights={}, image_sha256="", fit="cover", prompt=prompt,
+        negative_prompt="", session=SessionKey(model=model, source="", device="cpu",
+                                               dtype="float32"), max_sequence_length=32,
+        scheduler="dpm", timesteps=(999,), guidance=(1.0,), num_frames=frames, fps=8,
+        native=Size(width=64, height=48), delivered=Size(width=64, height=48), upscaler="lanczos",
+        seed=0, score=False, adapters=(Adapter(file="f", sha256=adapter),) if adapter else (),
     )  # fmt: skip
 
 
 plans = st.lists(
     st.builds(
-        plan, st.sampled_from("ab"), st.sampled_from(["", "x", "y"]), st.sampled_from([9, 17]), st.sampled_from("pq")
+        plan,
+        st.sampled_from("ab"),
+        st.sampled_from(["", "x", "y"]),
+        st.sampled_from([9, 17]),
+        st.sampled_from("pq"),
     )
 )
 

@@ -24,7 +24,12 @@ from src.pipelines import loading
 def jobs_file(tmp_path, tiny_folder, photograph):
     def write(count=3, **extra):
         jobs = [
-            {"id": f"clip-{n}", "input_image": str(photograph), "prompt": ["pan left", "static"][n % 2]} | extra
+            {
+                "id": f"clip-{n}",
+                "input_image": str(photograph),
+                "prompt": ["pan left", "static"][n % 2],
+            }
+            | extra
             for n in range(count)
         ]
         path = tmp_path / "jobs.json"
@@ -43,11 +48,15 @@ def run(path, folder, cpu, resume=False):
 def test_one_load_serves_all(jobs_file, tmp_path, cpu, monkeypatch):
     loads = []
     load = loading.load_pipeline
-    monkeypatch.setattr(loading, "load_pipeline", lambda *args: loads.append(load(*args)) or loads[-1])
+    monkeypatch.setattr(
+        loading, "load_pipeline", lambda *args: loads.append(load(*args)) or loads[-1]
+    )
     outcomes = run(jobs_file(4), tmp_path / "out", cpu)
     assert [outcome.state for outcome in outcomes] == ["completed"] * 4
     assert len(loads) == 1
-    assert sorted(p.name for p in (tmp_path / "out").glob("*.mp4")) == [f"clip-{n}.mp4" for n in range(4)]
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.mp4")) == [
+        f"clip-{n}.mp4" for n in range(4)
+    ]
 
 
 def test_a_clip_of_a_batch_is_the_clip_of_a_single_command(jobs_file, tmp_path, cpu):
@@ -73,8 +82,12 @@ def test_resume_does_nothing_finished_again(jobs_file, tmp_path, cpu):
         assert (folder / name).read_bytes() == before[name][1]
 
 
-def test_a_clip_that_stepped_down_is_finished_and_one_of_another_wish_is_not(jobs_file, tmp_path, cpu, monkeypatch):
-    """The first is made without its cache, which fails; its manifest says so. The second never asked for one."""
+def test_a_clip_that_stepped_down_is_finished_and_one_of_another_wish_is_not(
+    jobs_file, tmp_path, cpu, monkeypatch
+):
+    """The first is made without its cache, which fails; its manifest says so. The second never
+    asked for one.
+    """
     from src.core.errors import SwitchError
     from src.pipelines import tuning
 
@@ -88,10 +101,17 @@ def test_a_clip_that_stepped_down_is_finished_and_one_of_another_wish_is_not(job
     monkeypatch.setattr(tuning, "use_cache", broken)
     cached, plain = {"cache": "first_block=0.5"}, {"cache": "none"}
     folder, other = tmp_path / "out", tmp_path / "other"
-    assert [outcome.result.fallbacks != () for outcome in run(jobs_file(1, seed=1, **cached), folder, cpu)] == [True]
-    assert [each.state for each in run(jobs_file(1, seed=1, **cached), folder, cpu, resume=True)] == ["skipped"]
+    assert [
+        outcome.result.fallbacks != ()
+        for outcome in run(jobs_file(1, seed=1, **cached), folder, cpu)
+    ] == [True]
+    assert [
+        each.state for each in run(jobs_file(1, seed=1, **cached), folder, cpu, resume=True)
+    ] == ["skipped"]
     run(jobs_file(1, seed=1, **plain), other, cpu)
-    assert [each.state for each in run(jobs_file(1, seed=1, **cached), other, cpu, resume=True)] == ["completed"]
+    assert [
+        each.state for each in run(jobs_file(1, seed=1, **cached), other, cpu, resume=True)
+    ] == ["completed"]
 
 
 def test_a_changed_job_is_not_taken_for_finished(jobs_file, tmp_path, cpu):
@@ -106,7 +126,9 @@ def test_one_bad_job_stops_the_batch_before_it_starts_and_names_itself(jobs_file
     data = json.loads(path.read_text("utf-8"))
     data["jobs"][1]["num_frames"] = 13
     path.write_text(json.dumps(data))
-    with pytest.raises(BadInputError, match="1 job.s. cannot run, none was run\n  clip-1: .*13 frames"):
+    with pytest.raises(
+        BadInputError, match="1 job.s. cannot run, none was run\n  clip-1: .*13 frames"
+    ):
         plan_batch(read_batch(path, {}), tmp_path / "out", cpu)
 
 
@@ -152,17 +174,21 @@ def test_a_job_that_fails_does_not_stop_the_others(jobs_file, tmp_path, cpu, pho
 
 def test_two_jobs_for_one_file_are_refused(jobs_file, tmp_path, cpu):
     with pytest.raises(BadInputError, match="another job"):
-        plan_batch(read_batch(jobs_file(2, output_path=str(tmp_path / "same.mp4")), {}), tmp_path, cpu)
+        plan_batch(
+            read_batch(jobs_file(2, output_path=str(tmp_path / "same.mp4")), {}), tmp_path, cpu
+        )
 
 
 @pytest.mark.slow
 def test_killed_at_the_fifth_of_twelve_jobs_and_resumed_all_are_finished(jobs_file, tmp_path):
     path, folder = jobs_file(12, score=False, delivery="lanczos"), tmp_path / "out"
     command = [
-        sys.executable, "-m", "src.batch_processor", "--jobs-file", str(path), "--output-dir", str(folder),
-        "--device", "cpu",
+        sys.executable, "-m", "src.batch_processor", "--jobs-file", str(path), "--output-dir",
+        str(folder), "--device", "cpu",
     ]  # fmt: skip
-    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, cwd=REPOSITORY, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     for _ in range(6000):
         if len(list(folder.glob("clip-*.mp4"))) >= 4:  # the fifth has begun
             break
@@ -172,32 +198,56 @@ def test_killed_at_the_fifth_of_twelve_jobs_and_resumed_all_are_finished(jobs_fi
     kept = {p.name: (p.stat().st_mtime_ns, p.read_bytes()) for p in folder.glob("clip-*.mp4")}
     assert 4 <= len(kept) < 12
     done = subprocess.run(
-        [*command, "--resume", "--json"], cwd=REPOSITORY, capture_output=True, text=True, env=os.environ
+        [*command, "--resume", "--json"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        env=os.environ,
     )
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert (report["completed"], report["skipped"], report["failed"]) == (12 - len(kept), len(kept), 0)
-    names = sorted(p.name for p in folder.iterdir() if p.suffix in (".mp4", ".json"))  # no partial file is left either
-    assert names == sorted([f"clip-{n}.{kind}" for n in range(12) for kind in ("mp4", "json")] + ["report.json"])
+    assert (report["completed"], report["skipped"], report["failed"]) == (
+        12 - len(kept),
+        len(kept),
+        0,
+    )
+    # no partial file is left either
+    names = sorted(p.name for p in folder.iterdir() if p.suffix in (".mp4", ".json"))
+    assert names == sorted(
+        [f"clip-{n}.{kind}" for n in range(12) for kind in ("mp4", "json")] + ["report.json"]
+    )
     for name, (modified, data) in kept.items():
-        assert ((folder / name).stat().st_mtime_ns, (folder / name).read_bytes()) == (modified, data)
-    plans = [item.plans for item in plan_batch(read_batch(path, {"device": "cpu"}), folder, probe("cpu"))]
+        assert ((folder / name).stat().st_mtime_ns, (folder / name).read_bytes()) == (
+            modified,
+            data,
+        )
+    plans = [
+        item.plans for item in plan_batch(read_batch(path, {"device": "cpu"}), folder, probe("cpu"))
+    ]
     clips = [folder / f"clip-{n}.mp4" for n in range(12)]
     assert all(any(finished_result(clip, choices) for choices in plans) for clip in clips)
     assert finished_result(folder / "clip-0.mp4", ()) is None
 
 
-def test_no_clip_takes_the_name_of_the_batch_report_or_of_another_manifest(jobs_file, tmp_path, cpu):
+def test_no_clip_takes_the_name_of_the_batch_report_or_of_another_manifest(
+    jobs_file, tmp_path, cpu
+):
     path = jobs_file(2)
     data = json.loads(path.read_text("utf-8"))
     data["jobs"][0]["id"] = "report"
-    data["jobs"].append(data["jobs"][1] | {"id": "upper", "output_path": str(tmp_path / "out" / "clip-1.MP4")})
+    data["jobs"].append(
+        data["jobs"][1] | {"id": "upper", "output_path": str(tmp_path / "out" / "clip-1.MP4")}
+    )
     path.write_text(json.dumps(data))
-    with pytest.raises(BadInputError, match="2 job.s. cannot run(?s:.*)report.json(?s:.*)that of another job"):
+    with pytest.raises(
+        BadInputError, match="2 job.s. cannot run(?s:.*)report.json(?s:.*)that of another job"
+    ):
         plan_batch(read_batch(path, {}), tmp_path / "out", cpu)
 
 
-@pytest.mark.parametrize("spelling", ["plain", "dots", "relative", "folder link", "file link", "case", "composed"])
+@pytest.mark.parametrize(
+    "spelling", ["plain", "dots", "relative", "folder link", "file link", "case", "composed"]
+)
 def test_two_jobs_never_write_one_file(jobs_file, tmp_path, cpu, spelling, monkeypatch):
     folder = tmp_path / "out"
     folder.mkdir()
@@ -207,21 +257,30 @@ def test_two_jobs_never_write_one_file(jobs_file, tmp_path, cpu, spelling, monke
     first = folder / ("caf\u00e9.mp4" if spelling == "composed" else "x.mp4")
     second = {
         "plain": first, "dots": folder / ".." / "out" / "x.mp4", "relative": "out/x.mp4",
-        "folder link": tmp_path / "linked" / "x.mp4", "file link": folder / "link.mp4", "case": folder / "X.mp4",
-        "composed": folder / "cafe\u0301.mp4",
+        "folder link": tmp_path / "linked" / "x.mp4", "file link": folder / "link.mp4",
+        "case": folder / "X.mp4", "composed": folder / "cafe\u0301.mp4",
     }[spelling]  # fmt: skip
     path = jobs_file(2)
     data = json.loads(path.read_text("utf-8"))
     for job, output in zip(data["jobs"], (first, second), strict=True):
         job["output_path"] = str(output)
     path.write_text(json.dumps(data))
-    with pytest.raises(BadInputError, match="1 job.s. cannot run(?s:.*)that of another job .job clip-0."):
+    with pytest.raises(
+        BadInputError, match="1 job.s. cannot run(?s:.*)that of another job .job clip-0."
+    ):
         plan_batch(read_batch(path, {}), folder, cpu)
 
 
 def test_a_bad_adapter_is_said_when_a_batch_is_checked(jobs_file, tmp_path, cpu):
     from safetensors.torch import save_file
 
-    save_file({"transformer.transformer_blocks.0.attn1.to_q.lora_A.weight": torch.ones(2, 32)}, tmp_path / "a.safetensors")
+    save_file(
+        {"transformer.transformer_blocks.0.attn1.to_q.lora_A.weight": torch.ones(2, 32)},
+        tmp_path / "a.safetensors",
+    )
     with pytest.raises(BadInputError, match="2 job.s. cannot run(?s:.*)has no lora_B"):
-        plan_batch(read_batch(jobs_file(2, lora=str(tmp_path / "a.safetensors")), {}), tmp_path / "out", cpu)
+        plan_batch(
+            read_batch(jobs_file(2, lora=str(tmp_path / "a.safetensors")), {}),
+            tmp_path / "out",
+            cpu,
+        )

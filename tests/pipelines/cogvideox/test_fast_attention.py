@@ -26,14 +26,18 @@ def test_equal_to_the_stock_processor(qk_norm, rotary):
     expected = attn(video, encoder_hidden_states=text, image_rotary_emb=positions)
     attn.set_processor(FastAttention())
     found = attn(video, encoder_hidden_states=text, image_rotary_emb=positions)
-    assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(found, expected, strict=True))
+    assert all(
+        torch.allclose(one, other, atol=1e-6) for one, other in zip(found, expected, strict=True)
+    )
 
 
 def test_the_stock_form_keeps_the_stock_processor(tiny_folder, make_plan):
     key = make_plan().session
     for vae, kind in (("fast", FastAttention), ("stock", CogVideoXAttnProcessor2_0)):
         pipe = load_pipeline(tiny_folder, key.model_copy(update={"vae": vae}))
-        assert {type(processor) for processor in pipe.transformer.attn_processors.values()} == {kind}
+        assert {type(processor) for processor in pipe.transformer.attn_processors.values()} == {
+            kind
+        }
 
 
 def test_another_kind_of_attention_is_an_error(tiny_folder):

@@ -84,7 +84,9 @@ def test_a_vae_it_does_not_apply_to_is_an_error():
 
 def test_channels_last_reaches_every_conv3d(vae):
     assert use_channels_last(vae) == sum(isinstance(m, torch.nn.Conv3d) for m in vae.modules())
-    weight = next(m.weight for m in vae.modules() if isinstance(m, torch.nn.Conv3d) and m.kernel_size[0] == 3)
+    weight = next(
+        m.weight for m in vae.modules() if isinstance(m, torch.nn.Conv3d) and m.kernel_size[0] == 3
+    )
     assert weight.is_contiguous(memory_format=torch.channels_last_3d)
 
 
@@ -119,7 +121,9 @@ def test_merged_upsampling_is_the_stock_one(frames, compress_time):
 
 
 def test_weights_that_come_only_for_their_layer_are_there(vae):
-    """Offloading brings a layer's weights when the layer is called: every rewrite calls the layer it stands for."""
+    """Offloading brings a layer's weights when the layer is called: every rewrite calls the layer
+    it stands for.
+    """
     from accelerate import cpu_offload
 
     z = torch.randn(1, 4, 3, 6, 8, generator=torch.Generator().manual_seed(0))

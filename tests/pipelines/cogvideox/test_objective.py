@@ -1,4 +1,6 @@
-"""The objective agrees with the scheduler that will sample, and with the published form of the loss."""
+"""The objective agrees with the scheduler that will sample, and with the published form of the
+loss.
+"""
 
 import pytest
 import torch
@@ -24,14 +26,18 @@ ALPHAS = SCHEDULER.alphas_cumprod
 @pytest.fixture
 def latents():
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(3, 2, 4, 6, 8, generator=generator), torch.randn(3, 2, 4, 6, 8, generator=generator)
+    return torch.randn(3, 2, 4, 6, 8, generator=generator), torch.randn(
+        3, 2, 4, 6, 8, generator=generator
+    )
 
 
 @pytest.mark.parametrize("t", [0, 1, 500, 998])
 def test_agrees_with_the_scheduler(latents, t):
     x0, noise = latents
     timesteps = torch.full((3,), t)
-    assert torch.allclose(noised(x0, noise, ALPHAS, timesteps), SCHEDULER.add_noise(x0, noise, timesteps), atol=1e-6)
+    assert torch.allclose(
+        noised(x0, noise, ALPHAS, timesteps), SCHEDULER.add_noise(x0, noise, timesteps), atol=1e-6
+    )
     expected = SCHEDULER.get_velocity(x0, noise, timesteps)
     assert torch.allclose(velocity(x0, noise, ALPHAS, timesteps), expected, atol=1e-6)
 
@@ -78,7 +84,9 @@ def test_a_sampler_takes_clean_latents_for_what_they_are(latents):
     scheduler.set_timesteps(4)
     last = int(scheduler.timesteps[0])
     x_t = noised(x0, noise, ALPHAS, torch.full((3,), last))
-    _, estimate = scheduler.step(x0, None, last, None, x_t, generator=torch.Generator().manual_seed(0))
+    _, estimate = scheduler.step(
+        x0, None, last, None, x_t, generator=torch.Generator().manual_seed(0)
+    )
     assert torch.equal(estimate, x0)
 
 

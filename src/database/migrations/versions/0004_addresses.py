@@ -23,7 +23,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("the folder of the home that paths began with is not kept; restore a backup")
+    raise NotImplementedError(
+        "the folder of the home that paths began with is not kept; restore a backup"
+    )
 
 
 def _change(changed: Any) -> None:

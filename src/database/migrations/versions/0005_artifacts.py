@@ -10,8 +10,8 @@ from alembic import op
 revision = "0005"
 down_revision = "0004"
 jobs = sa.table(
-    "jobs", sa.column("id"), sa.column("request", sa.JSON), sa.column("artifact"), sa.column("pinned", sa.Boolean),
-    sa.column("created_at"), sa.column("finished_at"),
+    "jobs", sa.column("id"), sa.column("request", sa.JSON), sa.column("artifact"),
+    sa.column("pinned", sa.Boolean), sa.column("created_at"), sa.column("finished_at"),
 )  # fmt: skip
 COLUMNS = (
     sa.Column("key", sa.String(1600), primary_key=True),
