@@ -25,23 +25,28 @@ class EnhanceSettings(Config):
 
     denoise: Annotated[
         Share,
-        Option("0 to 1: how noisy the source is taken to be; 1 is a deviation of 12 grey levels",
-               form="denoiseLevel"),
-    ] = 0.0  # fmt: skip
+        Option(
+            "0 to 1: how noisy the source is taken to be; 1 is a deviation of 12 grey levels",
+            form="denoiseLevel",
+        ),
+    ] = 0.0
     deblock: Annotated[
         Share,
-        Option("0 to 1: how strongly coded the source is taken to be; 1 is JPEG quality 30",
-               form=False),
-    ] = 0.0  # fmt: skip
+        Option(
+            "0 to 1: how strongly coded the source is taken to be; 1 is JPEG quality 30", form=False
+        ),
+    ] = 0.0
     sharpen: Annotated[
         Share,
         Option("0 to 1: sharpen edges, without halos", form=False),
     ] = 0.0
     preserve_details: Annotated[
         Share,
-        Option("0 to 1: put back what the output, shrunk again, lacks against the source",
-               form="preserveDetails"),
-    ] = 0.0  # fmt: skip
+        Option(
+            "0 to 1: put back what the output, shrunk again, lacks against the source",
+            form="preserveDetails",
+        ),
+    ] = 0.0
     steady: Annotated[
         Share,
         Option("0 to 1: let detail follow the motion, against flicker", form=False),
@@ -54,11 +59,11 @@ class UpscaleRequest(EnhanceSettings):
     input: Annotated[Path, Option("Video to enlarge, or a folder of them.", form=False)]
     output: Annotated[
         Path,
-        Option((
-            "File to write (.mp4, .mkv, .mov, .webm); a folder for a folder and for --codec png."
+        Option(
+            "File to write (.mp4, .mkv, .mov, .webm); a folder for a folder and for --codec png.",
+            form=False,
         ),
-               form=False),
-    ]  # fmt: skip
+    ]
     upscaler: Annotated[
         str,
         Option("An id of configs/upscalers, or a file or folder with weights", form=False),
@@ -88,11 +93,11 @@ class UpscaleRequest(EnhanceSettings):
     ] = 0
     codec: Annotated[
         str | None,
-        Option((
-            "x264, x265, av1, vp9, prores, nvenc, nvenc-hevc or png [x264; nvenc where it works]."
+        Option(
+            "x264, x265, av1, vp9, prores, nvenc, nvenc-hevc or png [x264; nvenc where it works].",
+            form=False,
         ),
-               form=False),
-    ] = None  # fmt: skip
+    ] = None
     crf: Annotated[
         float | None,
         Option("Quality of the encoder: lower is better and larger.", form=False),
@@ -118,12 +123,12 @@ class UpscaleRequest(EnhanceSettings):
     device: Annotated[str, Option("auto, cpu or cuda", form=False)] = "auto"
     runtime: Annotated[
         Literal["auto", "torch", "openvino"] | None,
-        Option((
+        Option(
             "What computes the networks; auto is what is measured fastest here [as torch always "
-            "did]"
+            "did]",
+            form=False,
         ),
-               form=False),
-    ] = None  # fmt: skip
+    ] = None
     precision: Annotated[
         Literal["auto", "fp32", "bf16"] | None,
         Option(
@@ -137,9 +142,12 @@ class UpscaleRequest(EnhanceSettings):
     filters: Filters = ()
     finishers: Annotated[
         tuple[str, ...],
-        Option("A finisher that works on the finished file; repeat for more.", metavar="NAME",
-               form=False),
-    ] = ()  # fmt: skip
+        Option(
+            "A finisher that works on the finished file; repeat for more.",
+            metavar="NAME",
+            form=False,
+        ),
+    ] = ()
 
     @field_validator("filters", "finishers", mode="before")
     @classmethod
