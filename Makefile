@@ -38,6 +38,7 @@ $(LINTERS): requirements-dev.txt $(STAMP)
 
 lint: $(LINTERS) ## style, floors, circles and types, without the tests
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports
 	PYRIGHT_PYTHON_GLOBAL_NODE=0 $(VENV)/bin/pyright
 

@@ -63,11 +63,11 @@ def shortened(name: str, most: int = LONGEST) -> str:
     """The name where it has at most `most` bytes; else its begin, and a hash by which others of
     that begin differ.
     """
-    data = os.fsencode(name)
+    data = name.encode("utf-8", "surrogateescape")
     if len(data) <= most:
         return name
     digest = hashlib.sha256(data).hexdigest()[:12]
-    return os.fsencode(name)[: most - 13].decode("utf-8", "ignore") + "-" + digest
+    return data[: most - 13].decode("utf-8", "ignore") + "-" + digest
 
 
 def exists(path: Path) -> bool:

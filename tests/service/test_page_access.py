@@ -7,6 +7,7 @@ import re
 import pytest
 
 from src.core.paths import REPOSITORY
+from tests.locales import needs_utf8_text
 from tests.service.browser_kit import log_in, make, open_page, shot
 from tests.waiting import wait_until
 
@@ -23,6 +24,7 @@ def _check(page):
     assert found.violations_count == 0, found.generate_report()
 
 
+@needs_utf8_text
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(browser, site, scheme):
     page = open_page(browser, site, color_scheme=scheme, reduced_motion="reduce")

@@ -21,10 +21,11 @@ WIDE = replace(TINY_NANO, head_dim=48, time_embed=48)
 def graphs(monkeypatch):
     """The graphs that were made; duck shapes and compiled code are as before afterwards."""
     made = []
-    monkeypatch.setattr(torch.fx.experimental._config, "use_duck_shape", True)
     monkeypatch.setattr(compiling, "BACKEND", lambda graph, _: made.append(graph) or graph)
     torch._dynamo.reset()
-    yield made
+    # monkeypatch would delete the option afterwards, and whatever compiles later would miss it
+    with torch.fx.experimental._config.patch(use_duck_shape=True):
+        yield made
     torch._dynamo.reset()
 
 

@@ -17,6 +17,7 @@ from src.media.reader import VideoReader
 from src.media.writer import VideoWriter, sweep
 from src.upscaling.job import UpscaleJob
 from src.upscaling.stream import upscale_video
+from tests.locales import needs_utf8_names
 
 LETTERS = st.characters(blacklist_categories=("Cs",), blacklist_characters="/\0")
 ODD = st.sampled_from([
@@ -45,6 +46,7 @@ def _cut(stem: str) -> str:
 
 
 @settings(max_examples=40, deadline=None)
+@needs_utf8_names
 @given(stem=st.one_of(ODD, st.text(LETTERS, min_size=1, max_size=120)), relative=st.booleans())
 @example("2024-05-01T12:30:00", True)
 @example("x" * 251, True)
@@ -79,6 +81,7 @@ def _enlarge(source: Path, place: Path, name: str, weights: Path) -> None:
     assert upscale_video(job).frames == 3
 
 
+@needs_utf8_names
 @given(st.one_of(ODD, st.text(min_size=1, max_size=300)), st.integers(14, LONGEST))
 def test_a_shortened_name_fits_and_tells_others_apart(name, most):
     name = name.encode("utf-8", "replace").decode()
@@ -87,6 +90,7 @@ def test_a_shortened_name_fits_and_tells_others_apart(name, most):
     assert short == name or (len(name.encode()) > most and short != shortened(name + "x", most))
 
 
+@needs_utf8_names
 @pytest.mark.parametrize("name", ["a" * 251 + ".mp4", "新" * 83 + ".mp4", "a.mp4"])
 def test_what_lies_beside_a_long_name_fits_too(tmp_path, name, pixels):
     for ending in ("4194304.partial.mp4", "0123456789abcdef.partial"):

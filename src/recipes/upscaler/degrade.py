@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from src.media.encoders import ENCODERS, encoder_options
 from src.recipes.upscaler.settings import Degradation
 
 KERNELS = {
@@ -105,9 +106,9 @@ def through_h264(clip: np.ndarray, crf: float) -> np.ndarray:
     even = np.pad(clip, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream(
-            "libx264", rate=8, options={"crf": f"{crf:.1f}", "preset": "veryfast"}
-        )
+        x264 = ENCODERS["x264"]
+        options = encoder_options(x264, round(crf, 1), "veryfast")
+        stream = container.add_stream(x264.codec, rate=8, options=options)
         stream.height, stream.width, stream.pix_fmt = even.shape[1], even.shape[2], "yuv420p"
         stream.codec_context.thread_count = 1
         for frame in even:

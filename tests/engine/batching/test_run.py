@@ -18,6 +18,7 @@ from src.engine.batching.jobs_file import read_batch
 from src.engine.batching.run import finished_result, plan_batch, run_batch
 from src.engine.probe import probe
 from src.pipelines import loading
+from tests.locales import needs_utf8_names
 
 
 @pytest.fixture
@@ -246,8 +247,10 @@ def test_no_clip_takes_the_name_of_the_batch_report_or_of_another_manifest(
 
 
 @pytest.mark.parametrize(
-    "spelling", ["plain", "dots", "relative", "folder link", "file link", "case", "composed"]
-)
+    "spelling",
+    ["plain", "dots", "relative", "folder link", "file link", "case",
+     pytest.param("composed", marks=needs_utf8_names)],
+)  # fmt: skip
 def test_two_jobs_never_write_one_file(jobs_file, tmp_path, cpu, spelling, monkeypatch):
     folder = tmp_path / "out"
     folder.mkdir()
