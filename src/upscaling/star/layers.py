@@ -85,7 +85,9 @@ class Attention(nn.Module):
     def forward(self, tokens: Tensor, context: Tensor | None = None) -> Tensor:
         """tokens: (B, N, C); context: (1 or B, M, K)."""
         told = tokens if context is None else context.expand(len(tokens), -1, -1)
-        query, key, value = (self._heads(x) for x in (self.to_q(tokens), self.to_k(told), self.to_v(told)))
+        query, key, value = (
+            self._heads(x) for x in (self.to_q(tokens), self.to_k(told), self.to_v(told))
+        )
         made = F.scaled_dot_product_attention(query, key, value)
         return self.to_out(made.transpose(1, 2).flatten(2))
 

@@ -26,9 +26,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.spec = spec
         told = 4 * spec.dim
-        self.time_embed = nn.Sequential(
-            nn.Linear(spec.dim, told), nn.SiLU(), nn.Linear(told, told)
-        )
+        self.time_embed = nn.Sequential(nn.Linear(spec.dim, told), nn.SiLU(), nn.Linear(told, told))
         first = nn.Conv2d(spec.channels, spec.dim, 3, padding=1)
         time = TimeTransformer(spec, spec.dim, spec.heads * spec.head)
         self.input_blocks = nn.ModuleList([nn.ModuleList([first, time]), *_way_down(spec)])

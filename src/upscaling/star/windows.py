@@ -37,7 +37,10 @@ def joined(parts: Sequence[Tensor]) -> Tensor:
     half, last = OVERLAP // 2, len(parts) - 1
     ends = [len(part) if place == last else len(part) - half for place, part in enumerate(parts)]
     return torch.cat(
-        [part[half if place else 0 : end] for place, (part, end) in enumerate(zip(parts, ends, strict=True))]
+        [
+            part[half if place else 0 : end]
+            for place, (part, end) in enumerate(zip(parts, ends, strict=True))
+        ]
     )
 
 
@@ -103,9 +106,14 @@ class Blend:
             shape = (self.scale * self.parts.rows[-1][1], self.scale * self.parts.columns[-1][1])
             self._sum = made.new_zeros((*made.shape[:-2], *shape), dtype=torch.float32)
             self._weight = torch.zeros(shape, device=made.device)
-        weight = self._fade(rows, self.parts.rows)[:, None] * self._fade(columns, self.parts.columns)
+        weight = self._fade(rows, self.parts.rows)[:, None] * self._fade(
+            columns, self.parts.columns
+        )
         weight = weight.to(made.device)
-        place = (slice(*(self.scale * end for end in rows)), slice(*(self.scale * end for end in columns)))
+        place = (
+            slice(*(self.scale * end for end in rows)),
+            slice(*(self.scale * end for end in columns)),
+        )
         self._sum[(..., *place)] += weight * made
         self._weight[place] += weight
 
