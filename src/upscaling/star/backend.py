@@ -1,5 +1,4 @@
-"""STAR as a backend: 4x by diffusion over time; 2x is that made smaller, 8x that and our 2x network.
-"""
+"""STAR as a backend: 4x by diffusion over time; 2x is that made smaller, 8x that and our 2x network."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ from src.upscaling.star.codec import SCALE, Codec, canvas, enlarged, load_codec
 from src.upscaling.star.colour import coloured
 from src.upscaling.star.denoiser import GUIDANCE, Asked, Denoiser, restored, start_for
 from src.upscaling.star.files import load_star
-from src.upscaling.star.memory import SHARE, Cut, count, plan
+from src.upscaling.star.memory import SHARE, Cut, figures_of, plan
 from src.upscaling.star.spec import FRAME_FACTOR
 from src.upscaling.star.text import UNWANTED, TextEncoder, caption
 from src.upscaling.star.windows import OVERLAP
@@ -62,6 +61,7 @@ class StarBackend:
         self.dtype = torch.float16 if self.device.type == "cuda" else torch.float32
         self.network: Any = load_star(file, self.dtype)
         self.vae = load_codec(self.folder / "vae")
+        self.figures = figures_of(self.network, self.vae)
         self.text = TextEncoder(self.folder, version, self.device)
 
     def measured(self) -> list[int]:
@@ -77,7 +77,9 @@ class StarBackend:
     ) -> Iterator[np.ndarray]:
         """See `Backend.enlarge`: frames come as they are decoded, three at a time."""
         if settings.denoise >= NOISY and not self.noisy:
-            raise AssertionError("a choice for a noisy source names its files: UpscalerChoice.noisy")
+            raise AssertionError(
+                "a choice for a noisy source names its files: UpscalerChoice.noisy"
+            )
         kept = self._context(piece)
         large = self._enlarged(piece, kept, settings, run)
         if not self.further:
@@ -100,7 +102,9 @@ class StarBackend:
     def _context(self, piece: Stretch) -> slice:
         """The frames that are decoded: the body, and what our own network looks at around it."""
         end = len(piece.frames) - piece.after
-        return slice(max(0, piece.before - self._reach()), min(len(piece.frames), end + self._reach()))
+        return slice(
+            max(0, piece.before - self._reach()), min(len(piece.frames), end + self._reach())
+        )
 
     def _runner(self) -> NetworkRunner:
         return NetworkRunner(self.further[0], self.device.type, int(FURTHER * self.budget))
@@ -114,15 +118,20 @@ class StarBackend:
         cut = self._cut(len(source), canvas(height, width))
         latents = self._latents(source, piece, settings, run, cut)[kept]
         place = kept.start
-        for frames in self._decoded(latents, cut, run):
-            frames = frames[:, :, : SCALE * height, : SCALE * width].permute(0, 2, 3, 1)
+        for pictures in self._decoded(latents, cut, run):
+            frames = pictures[:, :, : SCALE * height, : SCALE * width].permute(0, 2, 3, 1)
             each = zip(frames.cpu().numpy().clip(0, 1), source[place:], strict=False)
             yield np.stack([coloured(made, own) for made, own in each])
             place += len(frames)
 
     @torch.inference_mode()
     def _latents(
-        self, source: np.ndarray, piece: Stretch, settings: EnhanceSettings, run: UpscaleRun, cut: Cut
+        self,
+        source: np.ndarray,
+        piece: Stretch,
+        settings: EnhanceSettings,
+        run: UpscaleRun,
+        cut: Cut,
     ) -> Tensor:
         texts = self.text([caption(run.prompt), UNWANTED])
         asked = Asked(self.evaluations, start_for(settings.denoise), self.guidance)
@@ -151,10 +160,8 @@ class StarBackend:
                 torch.cuda.empty_cache()
 
     def _cut(self, frames: int, pixels: tuple[int, int]) -> Cut:
-        config = (self.folder / "vae" / "config.json").read_text("utf-8")
         places = pixels[0] * pixels[1] // FRAME_FACTOR**2
-        figures = count(self.network.spec, config, self.dtype)
-        cut = plan(figures, frames, places, self.budget)
+        cut = plan(self.figures, frames, places, self.budget)
         logger.debug("star goes through {}: {} places of latents, {}", cut.mode, places, cut)
         return cut
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from src.core.errors import BadInputError
+from src.upscaling.star.files import whole
 from src.upscaling.star.spec import COLUMNS, FRAME_FACTOR, ROWS, fitting
 from src.upscaling.star.windows import Blend, tiles
 
@@ -24,14 +24,7 @@ def load_codec(folder: Path) -> Any:
     """The VAE of a folder with its `config.json`, on the CPU. Raises BadInputError."""
     from diffusers import AutoencoderKLTemporalDecoder
 
-    try:
-        codec = AutoencoderKLTemporalDecoder.from_pretrained(
-            folder, torch_dtype=torch.float32, local_files_only=True
-        )
-    except (OSError, RuntimeError, ValueError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise BadInputError(f"{folder} is no VAE of Stable Video Diffusion: {said}") from None
-    return codec.eval().requires_grad_(False)
+    return whole(AutoencoderKLTemporalDecoder, folder, torch_dtype=torch.float32)
 
 
 def canvas(height: int, width: int) -> tuple[int, int]:

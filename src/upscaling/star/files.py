@@ -82,6 +82,28 @@ def _on_meta(spec: StarSpec) -> Any:
         return StarNetwork(spec)
 
 
+def whole(kind: Any, folder: Path, **asked: Any) -> Any:
+    """A model of diffusers or transformers from a folder of this machine, on the CPU, ready to run.
+
+    Raises BadInputError where the folder is another model's, or lacks weights: both libraries would
+    make up what is missing.
+    """
+    try:
+        model, told = kind.from_pretrained(
+            folder, local_files_only=True, output_loading_info=True, **asked
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise BadInputError(f"{folder} holds no {kind.__name__}: {said}") from None
+    lacking = [*told["missing_keys"], *map(str, told["mismatched_keys"])]
+    if lacking:
+        raise BadInputError(
+            f"{folder} holds no whole {kind.__name__}: {lacking[0]} is missing or of another shape; "
+            "fetch it again"
+        )
+    return model.eval().requires_grad_(False)
+
+
 def detect_star(path: Path) -> UpscalerSpec | None:
     """The spec of a folder that `src.fetch_upscaler` wrote, or of the network in it."""
     folder = path if is_folder(path) else path.parent

@@ -7,10 +7,8 @@ tiled       as offloaded, and pictures go through in tiles that overlap
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -23,10 +21,8 @@ from src.upscaling.star.windows import LENGTH, SHARED, STRETCHED
 
 SHARE = 0.9
 """Of the free memory that a run may take; the rest is for workspaces, fragments and encoders."""
-SAMPLES = ((34, 32), (66, 64))
-"""Rows and columns of latents at which activations are counted; between and beyond them they are
-taken to grow evenly.
-"""
+SAMPLES = ((34, 32), (90, 160), (122, 184))
+"""Rows and columns of latents at which activations are counted."""
 LEAST = fitting(2 * SHARED + 1, ROWS) * fitting(2 * SHARED + 1, COLUMNS)
 """Places of the smallest tile."""
 
@@ -42,9 +38,9 @@ class Grows:
         """Bytes at so many places."""
         return int(self.fixed + self.each * places)
 
-    def times(self, factor: float) -> Grows:
-        """So many times the part that grows."""
-        return Grows(self.fixed, self.each * factor)
+    def times(self, factor: float, fixed: float = 1.0) -> Grows:
+        """So many times the part that grows, and the one that does not."""
+        return Grows(self.fixed * fixed, self.each * factor)
 
     def most(self, budget: int) -> int:
         """Places that fit into a budget."""
@@ -101,11 +97,30 @@ def _tile(weights: int, grows: Grows, places: int, budget: int) -> int | None:
     return most
 
 
-@lru_cache(maxsize=4)
-def count(spec: StarSpec, codec_config: str, dtype: torch.dtype) -> Figures:
-    """The figures of a network and a VAE; takes some seconds, once.
+DENOISING = Grows(504_260_172, 311_570)
+"""Activations of the published network on a window of LENGTH frames in 16 bit, as `count` finds
+them.
+"""
+CODING = Grows(16, 786_432)
+"""Activations of the published VAE in float32."""
+PUBLISHED = 320, 128
+"""Channels that the two have at full size."""
 
-    codec_config: the VAE's `config.json`. dtype: of the network; the VAE runs in float32.
+
+def figures_of(network: Any, codec: Any) -> Figures:
+    """What was counted of the published ones, in proportion to channels and to bytes of a number."""
+    wide, broad = PUBLISHED
+    told = network.spec.dim / wide * next(network.parameters()).element_size() / 2
+    coded = codec.config.block_out_channels[0] / broad
+    return Figures(
+        bytes_of(network), bytes_of(codec), DENOISING.times(told, told), CODING.times(coded, coded)
+    )
+
+
+def count(spec: StarSpec, codec_config: Mapping[str, Any], dtype: torch.dtype) -> Figures:
+    """The figures of a network and a VAE, by running both on the meta device; takes some seconds.
+
+    dtype: of the network; the VAE runs in float32.
     """
     from diffusers import AutoencoderKLTemporalDecoder
 
@@ -113,7 +128,7 @@ def count(spec: StarSpec, codec_config: str, dtype: torch.dtype) -> Figures:
 
     with torch.device("meta"):
         network = StarNetwork(spec).to(dtype).eval()
-        codec = AutoencoderKLTemporalDecoder.from_config(json.loads(codec_config)).eval()
+        codec = AutoencoderKLTemporalDecoder.from_config(dict(codec_config)).eval()
     codec.to("meta")  # some of its parameters are made on the CPU whatever is asked
     return Figures(
         bytes_of(network),
@@ -124,15 +139,14 @@ def count(spec: StarSpec, codec_config: str, dtype: torch.dtype) -> Figures:
 
 
 def _grows(measure: Callable[[int, int], int]) -> Grows:
-    """A line through what is counted at two sizes, not below the larger one's share."""
-    (small, low), (large, high) = ((h * w, measure(h, w)) for h, w in SAMPLES)
+    """As the two largest samples grow, and below none of them."""
+    counted = [(height * width, measure(height, width)) for height, width in SAMPLES]
+    (small, low), (large, high) = counted[-2:]
     each = (high - low) / (large - small)
-    return Grows(max(0.0, high - each * large), each)
+    return Grows(max(made - each * places for places, made in counted), each)
 
 
-def _denoising(
-    network: Any, spec: StarSpec, height: int, width: int, dtype: torch.dtype
-) -> int:
+def _denoising(network: Any, spec: StarSpec, height: int, width: int, dtype: torch.dtype) -> int:
     def latents() -> torch.Tensor:
         shape = (LENGTH, spec.channels, height, width)
         return torch.empty(shape, dtype=dtype, device="meta")

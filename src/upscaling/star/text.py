@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from src.core.errors import BadInputError
-from src.core.paths import beside, home
+from src.core.paths import home
+from src.upscaling.saving import write_tensors
+from src.upscaling.star.files import whole
 
 TOKENS = 77
 WANTED = (
@@ -59,23 +61,15 @@ class TextEncoder:
         return load_file(self._file(text))["embedding"].to(self.device)
 
     def _keep(self, text: str, made: Tensor) -> None:
-        from safetensors.torch import save_file
-
-        file = self._file(text)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial = beside(file, "partial")
-        save_file({"embedding": made.contiguous()}, partial)
-        partial.replace(file)
+        write_tensors({"embedding": made.contiguous()}, self._file(text), {}, "NEWSREEL_HOME")
 
     def _made(self, texts: list[str]) -> list[Tensor]:
         """By the encoder, which is dropped afterwards."""
         from transformers import CLIPTextModel
 
         tokenizer = self._tokenizer()
-        model = CLIPTextModel.from_pretrained(
-            self.folder / "text_encoder", local_files_only=True, dtype=torch.float32
-        )
-        return [penultimate(model.eval(), token_numbers(tokenizer, text)) for text in texts]
+        model = whole(CLIPTextModel, self.folder / "text_encoder", dtype=torch.float32)
+        return [penultimate(model, token_numbers(tokenizer, text)) for text in texts]
 
     def _tokenizer(self) -> Any:
         from transformers import CLIPTokenizer

@@ -38,7 +38,9 @@ def narrow_star(folder: Path, heavy: bool = False) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for seed, name in enumerate(["light", "heavy"][: 1 + heavy], start=1):
         about = {"format": FORMAT, "spec": NARROW.model_dump_json()}
-        save_file(seeded(expected(NARROW), seed), folder / f"{name}_deg.safetensors", metadata=about)
+        save_file(
+            seeded(expected(NARROW), seed), folder / f"{name}_deg.safetensors", metadata=about
+        )
     narrow_vae(folder / "vae")
     narrow_text(folder / "text_encoder", folder / "tokenizer")
     ours = folder.parent / "upscaler"
@@ -61,7 +63,13 @@ def narrow_text(folder: Path, tokenizer: Path) -> None:
     from transformers import CLIPTextConfig, CLIPTextModel
 
     letters = [chr(code) for code in range(33, 127)]
-    words = [*letters, "ab", *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    words = [
+        *letters,
+        "ab",
+        *(letter + "</w>" for letter in letters),
+        "<|startoftext|>",
+        "<|endoftext|>",
+    ]
     tokenizer.mkdir(parents=True)
     (tokenizer / "vocab.json").write_text(json.dumps({word: n for n, word in enumerate(words)}))
     (tokenizer / "merges.txt").write_text("#version: 0.2\na b\n")
