@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +19,8 @@ import typer
 
 from src.console.options import QUIET, make_app, switch, value
 from src.console.output import command
-from src.core.errors import BadInputError, MissingFileError, MissingWeightsError, OutputError
+from src.core.errors import BadInputError, MissingFileError, MissingWeightsError
+from src.media.writer import output_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,12 +42,14 @@ class Part:
     """Files of an upscaler that come from one place.
 
     repository: on the hub. files: in it. make: writes the part's files into a folder, from a folder
-    with the last names of `files`. usual: whether a run needs them whatever is asked.
+    with the last names of `files`. made: those files, as the spec knows them. usual: whether a run
+    needs them whatever is asked.
     """
 
     repository: str
     files: tuple[str, ...]
     make: Callable[[Path, Path], None]
+    made: tuple[str, ...]
     usual: bool = True
 
 
@@ -59,17 +62,26 @@ class Published:
 
 
 def _star() -> Published:
-    from src.upscaling.star.published import network, text, vae
+    from src.upscaling.star.published import TEXT, VAE, network, text, vae
 
     star, clip = "SherryX/STAR", "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
     svd = "stabilityai/stable-video-diffusion-img2vid"
     weights = "vae/diffusion_pytorch_model.fp16.safetensors"
     words = ("model.safetensors", "config.json", "vocab.json", "merges.txt")
+    light, heavy = "light_deg", "heavy_deg"
     parts = {
-        "light": Part(star, ("I2VGen-XL-based/light_deg.pt",), network("light_deg")),
-        "heavy": Part(star, ("I2VGen-XL-based/heavy_deg.pt",), network("heavy_deg"), usual=False),
-        "vae": Part(svd, ("vae/config.json", weights), vae),
-        "text": Part(clip, words, text),
+        "light": Part(
+            star, (f"I2VGen-XL-based/{light}.pt",), network(light), (f"{light}.safetensors",)
+        ),
+        "heavy": Part(
+            star,
+            (f"I2VGen-XL-based/{heavy}.pt",),
+            network(heavy),
+            (f"{heavy}.safetensors",),
+            usual=False,
+        ),
+        "vae": Part(svd, ("vae/config.json", weights), vae, VAE),
+        "text": Part(clip, words, text, TEXT),
     }
     licence = (
         "the network's and the text encoder's licence is MIT, the VAE's is the Stability AI "
@@ -98,7 +110,10 @@ def _main(values: dict[str, Any]) -> None:
         if not values["accept_licence"]:
             raise BadInputError(f"{published.licence}; say --accept-licence to take {name}")
         folder = values["output"] or _folder(name)
-        for part in _asked(published, values["part"]):
+        parts = _asked(published, values["part"])
+        if values["input"] and len(parts) != 1:
+            raise BadInputError("--input is of one part; name it as --part NAME")
+        for part in parts:
             fetching = Fetching(folder, Fetcher(), lambda *d: bar(Progress("fetch", *d)))
             fetching.part(part, published.parts[part], values["input"])
         print(folder)
@@ -134,7 +149,8 @@ class Fetching:
         self.folder, self.fetcher, self.told = folder, fetcher, told
 
     def part(self, name: str, part: Part, given: Path | None = None) -> list[Path]:
-        """The files of a part. given: a file or folder that a person has; else the hub's.
+        """The files of a part; what is there as it was written is left alone. given: a file or
+        folder that a person has; else the hub's.
 
         Raises MissingWeightsError where the network does not give it, BadInputError for what is not
         the part, OutputError where the disk is full; nothing of the part is left then.
@@ -142,6 +158,9 @@ class Fetching:
         from src.data_prep.fetch import DownloadLedger
 
         ledger = DownloadLedger(self.folder)
+        there = [self.folder / file for file in part.made]
+        if given is None and all(ledger.holds(file) for file in there):
+            return there
         with self._staged(name) as (published, made):
             source = (
                 self._given(part, given, published) if given else self._hub(part, name, published)
@@ -168,12 +187,18 @@ class Fetching:
         except MissingWeightsError:
             raise
         except OSError as error:
-            shutil.rmtree(stage, ignore_errors=True)
-            raise OutputError(f"{self.folder} cannot be written: {error.strerror}") from None
+            self._sweep(stage)
+            raise output_error(self.folder, error, "--output") from None
         except BaseException:
-            shutil.rmtree(stage, ignore_errors=True)
+            self._sweep(stage)
             raise
+        self._sweep(stage)
+
+    def _sweep(self, stage: Path) -> None:
+        """Remove the stage, and the folder where nothing else is in it."""
         shutil.rmtree(stage, ignore_errors=True)
+        with suppress(OSError):
+            self.folder.rmdir()
 
     def _hub(self, part: Part, name: str, folder: Path) -> Path:
         from huggingface_hub import hf_hub_url

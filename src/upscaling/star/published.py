@@ -21,6 +21,13 @@ PREFIX = "text_model."
 DERIVED = PREFIX + "embeddings.position_ids"
 """Counts from 0; old files have it."""
 FLAG = "--output"
+VAE = ("vae/config.json", "vae/diffusion_pytorch_model.safetensors")
+TEXT = (
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "tokenizer/merges.txt",
+    "tokenizer/vocab.json",
+)
 Maker = Callable[[Path, Path], None]
 """Makes files of a part in a folder out of a folder with what was published."""
 
