@@ -175,7 +175,7 @@ class UpscalerSpec(Named):
         files = [self._file(self.noisy.get(n, n) if noisy else n, folder) for n in names]
         for file in files:
             if not is_file(file.path):
-                raise MissingWeightsError(self._missing(preset, file.path))
+                raise MissingWeightsError(self._missing(preset, file.path, scale))
         return files
 
     def _file(self, name: str, folder: Path | None) -> WeightFile:
@@ -185,12 +185,11 @@ class UpscalerSpec(Named):
             self.known_as(name), path, pin and pin.sha256, f"configs/upscalers/{self.id}.yaml"
         )
 
-    def _missing(self, preset: str, path: Path) -> str:
-        """How to get a file, by the scale that it alone is the pass of."""
+    def _missing(self, preset: str, path: Path, asked: int) -> str:
+        """How to get a file, by the scale that it alone is the pass of, or the one that is asked.
+        """
         passes = self.presets[preset].passes
-        scale = next(
-            (scale for scale, names in passes.items() if names == (path.name,)), max(passes)
-        )
+        scale = next((scale for scale, names in passes.items() if names == (path.name,)), asked)
         command = self.how_to_get.format(preset=preset, scale=scale, path=path)
         lacking = f"there are no weights for preset {preset} at {scale}x in {path.parent}"
         return f"{lacking}; get them with {command}"
