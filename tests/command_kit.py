@@ -24,4 +24,4 @@ def run_here(app: typer.Typer, *arguments: object) -> subprocess.CompletedProces
 
 def use_weights(patch: pytest.MonkeyPatch, folder: Path) -> None:
     """Every upscaler finds its files there, and takes them as they are."""
-    patch.setattr(UpscalerSpec, "weights", lambda self, preset, scale, _=None: WEIGHTS(self, preset, scale, folder))
+    patch.setattr(UpscalerSpec, "weights", lambda self, preset, scale, _=None, noisy=False: WEIGHTS(self, preset, scale, folder, noisy))
