@@ -29,5 +29,7 @@ def use_weights(patch: pytest.MonkeyPatch, folder: Path) -> None:
     patch.setattr(
         UpscalerSpec,
         "weights",
-        lambda self, preset, scale, _=None: WEIGHTS(self, preset, scale, folder),
+        lambda self, preset, scale, _=None, noisy=False: WEIGHTS(
+            self, preset, scale, folder, noisy
+        ),
     )

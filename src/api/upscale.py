@@ -16,7 +16,7 @@ from src.api.security import Reader, ServiceDep, Submitter
 from src.api.service import Service
 from src.api.serving import serve
 from src.api.uploads import Video, parse_json_field
-from src.catalog.upscalers import find_preset, find_upscaler
+from src.catalog.upscalers import NOISY, find_preset, find_upscaler
 from src.core.addresses import stored
 from src.core.config import Config, validate
 from src.core.upscale_request import FORM, UPSCALER, UpscaleRequest, from_form
@@ -122,10 +122,11 @@ def _receive(
 def check_settings(wanted: UpscaleSettings) -> None:
     """Raise what a worker would raise whatever the video."""
     upscaler, preset = find_preset(wanted.quality, "quality")
-    upscaler.check(asked(wanted), {name: form for form, name in FORM.items()})
+    request = asked(wanted)
+    upscaler.check(request, {name: form for form, name in FORM.items()})
     upscaler.check_licence()
     upscaler.check_scale(preset, wanted.scale, "scale")
-    upscaler.weights(preset, wanted.scale)
+    upscaler.weights(preset, wanted.scale, noisy=request["denoise"] >= NOISY)
 
 
 def asked(wanted: UpscaleSettings) -> dict[str, Any]:

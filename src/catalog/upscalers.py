@@ -13,9 +13,11 @@ from src.core.option import listed
 from src.core.paths import CONFIGS, REPOSITORY, is_file
 from src.core.upscale_request import FIELDS, UPSCALER
 
-UPSCALERS = (UPSCALER,)
+UPSCALERS = (UPSCALER, "star")
 USUAL = "balanced"
 """The preset that is taken where nobody names one, of an upscaler that has it."""
+NOISY = 0.5
+"""The denoise from which on the files for noisy sources are taken, of an upscaler that has such."""
 
 
 class DetailGate(Config):
@@ -108,7 +110,7 @@ class UpscalerSpec(Named):
 
     backend: what runs it, a name in `src/upscaling/registry.py`. folder: of its files, inside this
     repository. presets: by name. files: what is known of the weight files, by name; one that is not
-    listed is taken as it is.
+    listed is taken as it is. noisy: the file that takes another's place for a noisy source.
     licence: of the weights. restricted: whether it restricts what their pictures may be used for.
     how_to_get: the command that makes or fetches a file, with {preset}, {scale} and {path}.
     """
@@ -119,6 +121,7 @@ class UpscalerSpec(Named):
     capabilities: Capabilities = Capabilities()
     presets: dict[str, PresetSpec]
     files: dict[str, FileSpec] = Field(default_factory=dict)
+    noisy: dict[str, str] = Field(default_factory=dict)
     licence: str
     restricted: bool = False
     how_to_get: str
@@ -160,17 +163,20 @@ class UpscalerSpec(Named):
                 f"{flag} is {scale}; for preset {preset} of {self.id} it must be {known}"
             )
 
-    def weights(self, preset: str, scale: int, folder: Path | None = None) -> list[WeightFile]:
+    def weights(
+        self, preset: str, scale: int, folder: Path | None = None, noisy: bool = False
+    ) -> list[WeightFile]:
         """The files of all passes. Raises MissingWeightsError with the way to get one that is not
         here.
 
-        folder: where other weights lie, None for the spec's own.
+        folder: where other weights lie, None for the spec's own. noisy: whether the source is.
         """
         self.check_scale(preset, scale)
-        files = [self._file(name, folder) for name in self.preset(preset).passes[scale]]
+        names = self.preset(preset).passes[scale]
+        files = [self._file(self.noisy.get(n, n) if noisy else n, folder) for n in names]
         for file in files:
             if not is_file(file.path):
-                raise MissingWeightsError(self._missing(preset, file.path))
+                raise MissingWeightsError(self._missing(preset, file.path, scale))
         return files
 
     def _file(self, name: str, folder: Path | None) -> WeightFile:
@@ -180,12 +186,12 @@ class UpscalerSpec(Named):
             self.known_as(name), path, pin and pin.sha256, f"configs/upscalers/{self.id}.yaml"
         )
 
-    def _missing(self, preset: str, path: Path) -> str:
-        """How to get a file, by the scale that it alone is the pass of."""
+    def _missing(self, preset: str, path: Path, asked: int) -> str:
+        """How to get a file, by the scale that it alone is the pass of,
+        or the one that is asked.
+        """
         passes = self.presets[preset].passes
-        scale = next(
-            (scale for scale, names in passes.items() if names == (path.name,)), max(passes)
-        )
+        scale = next((scale for scale, names in passes.items() if names == (path.name,)), asked)
         command = self.how_to_get.format(preset=preset, scale=scale, path=path)
         lacking = f"there are no weights for preset {preset} at {scale}x in {path.parent}"
         return f"{lacking}; get them with {command}"

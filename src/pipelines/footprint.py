@@ -2,81 +2,25 @@
 up.
 
 What is not in the counts: cuDNN's workspaces, fragmentation, the CUDA context; the planner keeps a
-reserve for them. Attention counts its output alone, as fused kernels need no more.
+reserve for them. How the bytes are added up: `src/core/live_bytes.py`.
 """
 
 import json
-import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch import nn
 
 from src.catalog.spec import Memory, ModelSpec
+from src.core.live_bytes import bytes_of, peak_of
 from src.pipelines.families import family_of
 from src.pipelines.family import Family, Part, parts_of
 from src.pipelines.sides import Architecture
 
 DTYPE = torch.bfloat16
 STAGES = ("encode_text", "encode_image", "denoise", "decode", "decode_tiled")
-
-
-class LiveBytes(TorchDispatchMode):
-    """Adds up the storages that operators make while they live, but for those of `modules`. now,
-    peak: bytes.
-    """
-
-    def __init__(self, modules: Iterable[nn.Module] = ()) -> None:
-        super().__init__()
-        self.now = self.peak = 0
-        held = (
-            tensor for module in modules for tensor in (*module.parameters(), *module.buffers())
-        )
-        self._known = {tensor.untyped_storage()._cdata for tensor in held}
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        for leaf in tree_leaves(made):
-            if isinstance(leaf, Tensor) and leaf.device.type == "meta":
-                self._add(leaf.untyped_storage())
-        return made
-
-    def _add(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key in self._known:
-            return
-        self._known.add(key)
-        self.now += size
-        self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._drop, key, size)
-
-    def _drop(self, key: int, size: int) -> None:
-        self._known.discard(key)
-        self.now -= size
-
-
-class FusedAttention(TorchFunctionMode):
-    """Scaled dot-product attention that makes its output and nothing else."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is F.scaled_dot_product_attention:
-            return torch.empty_like(args[0] if args else kwargs["query"])
-        return func(*args, **(kwargs or {}))
-
-
-def peak_of(stage: Callable[[], Any], modules: Iterable[nn.Module]) -> int:
-    """The most bytes that tensors made by `stage` take at once, beside the weights of `modules`."""
-    live = LiveBytes(modules)
-    with torch.no_grad(), FusedAttention(), live:
-        stage()
-    return live.peak
 
 
 def architecture_of(family: Family, spec: ModelSpec, folder: Path | None) -> Architecture:
@@ -107,11 +51,6 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
-
-
-def bytes_of(module: nn.Module) -> int:
-    """Weights and buffers."""
-    return sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
 
 
 def count(spec: ModelSpec, folder: Path | None = None) -> Memory:

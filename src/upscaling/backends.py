@@ -22,7 +22,8 @@ class Window:
     """How many frames a backend takes at once, context included.
 
     least: where there are fewer, the last one is repeated. most: None takes any number. overlap:
-    frames to either side that a result depends on: the context of each piece.
+    frames to either side that a result depends on: the context of each piece. Where all frames of
+    a piece look at each other, as in diffusion over time, it is what hides the seam.
     """
 
     least: int = 1
@@ -88,8 +89,11 @@ class UpscaleRun:
         """Standard normal float32 of a frame of the video: of the seed and its number alone, so
         that a run that goes on where another stopped draws what that would have drawn.
         """
-        random = np.random.Generator(np.random.Philox(key=[self.seed, number]))
-        return random.standard_normal(tuple(shape), np.float32)
+        return self.random(number).standard_normal(tuple(shape), np.float32)
+
+    def random(self, number: int) -> np.random.Generator:
+        """What `noise` draws from, for a backend that draws more than once a frame."""
+        return np.random.Generator(np.random.Philox(key=[self.seed, number]))
 
 
 class Backend(Protocol):
@@ -138,6 +142,7 @@ class UpscalerChoice:
     """Which upscaler, with which of its presets, at which scale, on a device; guidance_scale only
     where it takes one.
 
+    noisy: whether the source is taken to be, so that other files are taken where there are such.
     runtime, precision: of its networks; where neither is given, what they always were.
     folder: where other weights lie, None for the spec's own. detected: the spec of a file or folder
     that the catalog does not know. accepted: a licence that restricts.
@@ -155,6 +160,7 @@ class UpscalerChoice:
     accepted: bool = False
     runtime: str | None = None
     precision: str | None = None
+    noisy: bool = False
 
     @property
     def spec(self) -> UpscalerSpec:
@@ -163,7 +169,7 @@ class UpscalerChoice:
 
     def files(self) -> list[WeightFile]:
         """Of all passes. Raises BadInputError or MissingWeightsError where the choice cannot be."""
-        return self.spec.weights(self.preset, self.scale, self.folder)
+        return self.spec.weights(self.preset, self.scale, self.folder, self.noisy)
 
     def hashes(self) -> dict[str, str]:
         """SHA-256 of the files by name. Raises as `files` and `file_hashes` do."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from src.core.errors import BadInputError, MissingFileError
 from src.core.files import sha256_of
-from src.core.paths import beside, is_file
-from src.media.writer import output_error
+from src.core.paths import is_file
+from src.upscaling.saving import write_tensors
 
 WRAPPED = ("params_ema", "params", "state_dict", "model")
 """Keys under which trainers keep the weights, the better ones first."""
@@ -24,9 +24,17 @@ def convert(source: Path, target: Path) -> Path:
         raise MissingFileError(f"there is no file at {source}")
     if target.suffix != ".safetensors":
         raise BadInputError(f"--output is {target.name}; its name must end in .safetensors")
-    tensors = _weights(_read(source), source)
+    held = {name: value.clone() for name, value in read_weights(source).items()}
     about = {"converted_from": source.name, "converted_sha256": sha256_of(source)}
-    return _write(tensors, target, about)
+    return write_tensors(held, target, about, "--output")
+
+
+def read_weights(source: Path) -> dict[str, Any]:
+    """The tensors of a pickled file by name, on the CPU; nothing that it holds is run.
+
+    Raises BadInputError for a file that holds more than weights, or none.
+    """
+    return _weights(_read(source), source)
 
 
 def _read(source: Path) -> Any:
@@ -52,24 +60,8 @@ def _weights(held: Any, source: Path) -> dict[str, Any]:
             held = held[key]
     items = held.items() if isinstance(held, dict) else ()
     tensors = {
-        str(name): value.contiguous().clone()
-        for name, value in items
-        if isinstance(value, torch.Tensor)
+        str(name): value.contiguous() for name, value in items if isinstance(value, torch.Tensor)
     }
     if not tensors:
         raise BadInputError(f"{source} holds no weights by name")
     return tensors
-
-
-def _write(tensors: dict[str, Any], target: Path, about: dict[str, str]) -> Path:
-    from safetensors.torch import save_file
-
-    partial = beside(target, "partial")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, partial, metadata=about)
-        return partial.replace(target)
-    except OSError as error:
-        raise output_error(target, error, "--output") from None
-    finally:
-        partial.unlink(missing_ok=True)

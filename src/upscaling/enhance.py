@@ -40,14 +40,14 @@ def finish(
     """
     if gate:
         made = gated(made, source, scale, gate, least=max(asked.denoise, asked.deblock))
-    made += _lacking_low(made, source)
+    made += lacking_low(made, source)
     if asked.preserve_details:
         lacking = source - _shrunk(made, source.shape)
         made += asked.preserve_details * cv2.resize(lacking, made.shape[1::-1])
     return sharpened(made, asked.sharpen, scale) if asked.sharpen else made
 
 
-def _lacking_low(made: np.ndarray, source: np.ndarray) -> np.ndarray:
+def lacking_low(made: np.ndarray, source: np.ndarray) -> np.ndarray:
     """What `made` lacks of the low frequencies of the source, as large as `made`; found on a
     quarter of the size.
     """

@@ -12,12 +12,19 @@ from src.core.paths import exists
 from src.upscaling.backends import Backend, UpscalerChoice
 from src.upscaling.community import CommunityBackend, detect_community
 from src.upscaling.network_files import detect_network
+from src.upscaling.star.files import detect_star
 
 
 def _network(choice: UpscalerChoice) -> Backend:
     from src.upscaling.network_backend import NetworkBackend
 
     return NetworkBackend(choice)
+
+
+def _star(choice: UpscalerChoice) -> Backend:
+    from src.upscaling.star.backend import StarBackend
+
+    return StarBackend(choice)
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,7 @@ class Entry:
 
 BACKENDS: dict[str, Entry] = {
     "network": Entry(_network, detect_network),
+    "star": Entry(_star, detect_star),
     "community": Entry(CommunityBackend, detect_community),
 }
 """What runs an upscaler, by the name that its spec has for it."""

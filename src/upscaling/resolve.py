@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from src.catalog.upscalers import load_upscalers
+from src.catalog.upscalers import NOISY, load_upscalers
 from src.core.devices import find_device
 from src.core.upscale_request import EnhanceSettings, UpscaleRequest
 from src.media.encoders import ENCODERS, works
@@ -41,6 +41,7 @@ def resolve_job(request: UpscaleRequest, device: str | None = None) -> UpscaleJo
             accepted=request.accept_licence,
             runtime=request.runtime,
             precision=request.precision,
+            noisy=request.denoise >= NOISY,
         ),
         EnhanceSettings(**{name: getattr(request, name) for name in EnhanceSettings.model_fields}),
         codec=request.codec or usual_codec(request, device),

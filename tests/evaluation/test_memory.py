@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from src.core.errors import BadInputError
+from src.core.live_bytes import LiveBytes, peak_of
 from src.core.paths import REPOSITORY
 from src.evaluation import memory
 from src.evaluation.pages import around_block
-from src.pipelines.footprint import LiveBytes, peak_of, streamed
+from src.pipelines.footprint import streamed
 from src.pipelines.models import find_model
 
 
