@@ -11,6 +11,7 @@ from src.core.errors import BadInputError
 from src.core.paths import exists
 from src.upscaling.backends import Backend, UpscalerChoice
 from src.upscaling.community import CommunityBackend, detect_community
+from src.upscaling.dove.folder import detect_dove
 from src.upscaling.network_files import detect_network
 
 
@@ -18,6 +19,12 @@ def _network(choice: UpscalerChoice) -> Backend:
     from src.upscaling.network_backend import NetworkBackend
 
     return NetworkBackend(choice)
+
+
+def _dove(choice: UpscalerChoice) -> Backend:
+    from src.upscaling.dove.backend import DoveBackend
+
+    return DoveBackend(choice)
 
 
 @dataclass(frozen=True)
@@ -33,6 +40,7 @@ class Entry:
 BACKENDS: dict[str, Entry] = {
     "network": Entry(_network, detect_network),
     "community": Entry(CommunityBackend, detect_community),
+    "dove": Entry(_dove, detect_dove),
 }
 """What runs an upscaler, by the name that its spec has for it."""
 
