@@ -48,7 +48,9 @@ def use_folder(patch: pytest.MonkeyPatch, configs: Path, upscaler: str, folder: 
     target.mkdir(parents=True, exist_ok=True)
     for name in upscalers.UPSCALERS:
         if not (target / f"{name}.yaml").exists():
-            (target / f"{name}.yaml").write_bytes((CONFIGS / "upscalers" / f"{name}.yaml").read_bytes())
+            (target / f"{name}.yaml").write_bytes(
+                (CONFIGS / "upscalers" / f"{name}.yaml").read_bytes()
+            )
     text = (CONFIGS / "upscalers" / f"{upscaler}.yaml").read_text("utf-8").partition("\nfiles:")[0]
     text = text.replace(f"folder: checkpoints/{upscaler}", f"folder: {folder}")
     (target / f"{upscaler}.yaml").write_text(text + "\n", encoding="utf-8")

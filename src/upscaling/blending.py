@@ -4,7 +4,6 @@ windows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,9 +26,15 @@ class Part:
         """(height, width)."""
         return self.bottom - self.top, self.right - self.left
 
-    def times(self, factor: int) -> Part:
-        """The same tile where everything is so many times as large."""
-        return Part(*(factor * side for side in (self.top, self.bottom, self.left, self.right)))
+    def times(self, factor: int, divisor: int = 1) -> Part:
+        """The same tile where everything is `factor / divisor` times as large."""
+        sides = (self.top, self.bottom, self.left, self.right)
+        return Part(*(factor * side // divisor for side in sides))
+
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Of the tile in a picture: rows and columns."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
 
 
 def starts(length: int, side: int, grid: int) -> list[int]:
@@ -59,32 +64,27 @@ def hann(side: int) -> np.ndarray:
 
 
 class Canvas:
-    """Frames of which tiles are the parts. frames: how many; size: (height, width); every: all
+    """Frames of which tiles are the parts. shape: (frames, height, width, channels); every: all
     tiles that will come.
 
     Weights are shared out beforehand, so that tiles may come in any order and only sums are held.
     """
 
-    def __init__(self, frames: int, size: tuple[int, int], every: list[Part]) -> None:
-        self.made = np.zeros((frames, *size, 3), np.float32)
+    def __init__(self, shape: tuple[int, ...], every: list[Part]) -> None:
+        self.made = np.zeros(shape, np.float32)
         self._alone = len(every) == 1
-        self._total = np.zeros(size)
+        self._total = np.zeros(shape[1:3])
         for part in every:
-            self._total[part.top : part.bottom, part.left : part.right] += _window(part)
+            self._total[part.place] += _window(part)
 
-    def add(self, part: Part, first: int, frames: np.ndarray) -> None:
-        """Frames (n, h, w, 3) of a tile, from frame `first` on."""
-        place = (slice(part.top, part.bottom), slice(part.left, part.right))
-        into = self.made[(slice(first, first + len(frames)), *place)]
+    def add(self, part: Part, frames: np.ndarray, first: int = 0) -> None:
+        """Frames (n, h, w, C) of a tile, from frame `first` on."""
+        into = self.made[(slice(first, first + len(frames)), *part.place)]
         if self._alone:
             into[:] = frames
             return
-        share = (_window(part) / self._total[place]).astype(np.float32)
+        share = (_window(part) / self._total[part.place]).astype(np.float32)
         into += frames * share[None, ..., None]
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        """Each frame, (H, W, 3) float32."""
-        return iter(self.made)
 
 
 def _window(part: Part) -> np.ndarray:

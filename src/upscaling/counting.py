@@ -1,12 +1,11 @@
-"""Bytes that the stages of a backend take, counted on the meta device as the planner counts."""
+"""What the parts of a backend take, as the planner counts: without weights, on the meta device."""
 
-from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import nn
 
-from src.pipelines.footprint import bytes_of, peak_of, streamed
+from src.pipelines.footprint import bytes_of, streamed
 from src.upscaling.fitting import Weights
 
 
@@ -15,11 +14,6 @@ def on_meta(module: Any) -> Any:
     with torch.device("meta"):
         made = type(module).from_config(module.config)
     return nn.Module.to(made, module.dtype).eval()
-
-
-def most_of(stages: Iterable[Callable[[], Any]], modules: list[nn.Module]) -> int:
-    """The largest peak of stages that run one after the other."""
-    return max(peak_of(stage, modules) for stage in stages)
 
 
 def weights_of(denoiser: nn.Module, blocks: list[nn.Module], vae: nn.Module) -> Weights:

@@ -4,7 +4,7 @@ machine's memory, or on tiles as well. Decided from counted bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -26,14 +26,28 @@ class Weights:
     streamed: int = 0
 
 
+Tile = tuple[int, int]
+"""(height, width) in pixels."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One kind of forward. peak: bytes beside the weights for a tile. tile: the largest one that is
+    wanted, of multiples of the grid.
+    """
+
+    peak: Callable[[Tile], int]
+    tile: Tile
+
+
 @dataclass(frozen=True)
 class Fit:
-    """tile: (height, width) of what goes through at once. offload: whether weights stream.
+    """tiles: what goes through each stage at once. offload: whether weights stream.
 
     needs: bytes in all, as counted.
     """
 
-    tile: tuple[int, int]
+    tiles: dict[str, Tile]
     offload: bool
     needs: int
 
@@ -43,33 +57,35 @@ def budget_on(device: str) -> int:
     return int(SHARE[torch.device(device).type] * free_memory(torch.device(device)))
 
 
-def fit(
-    weights: Weights,
-    peak: Callable[[tuple[int, int]], int],
-    tile: tuple[int, int],
-    budget: int,
-    grid: int,
-) -> Fit:
-    """Weights whole where that fits; else streamed; else streamed on ever smaller tiles.
+def fit(weights: Weights, stages: Mapping[str, Stage], budget: int, grid: int) -> Fit:
+    """Weights whole where every stage fits untiled; else streamed, and each stage on the largest
+    tiles that fit: streaming costs time alone, tiles cost seams too.
 
-    peak: bytes beside the weights for a tile. tile: the largest that is wanted, of multiples of
-    grid. Streaming comes before tiles: it costs time alone, and tiles cost seams too.
     Raises OutOfMemoryError where not even the smallest tile fits.
     """
-    first = weights.whole + peak(tile)
-    if first <= budget:
-        return Fit(tile, False, first)
-    while (needs := weights.streamed + peak(tile)) > budget:
-        if (smaller := _halved(tile, grid)) == tile:
+    whole = weights.whole + max(stage.peak(stage.tile) for stage in stages.values())
+    if whole <= budget:
+        return Fit({name: stage.tile for name, stage in stages.items()}, False, whole)
+    left = budget - weights.streamed
+    tiles = {name: _largest(name, stage, left, grid) for name, stage in stages.items()}
+    needs = weights.streamed + max(stage.peak(tiles[name]) for name, stage in stages.items())
+    return Fit(tiles, weights.streamed < weights.whole, needs)
+
+
+def _largest(name: str, stage: Stage, left: int, grid: int) -> Tile:
+    tile = stage.tile
+    while (needs := stage.peak(tile)) > left:
+        if (smaller := halved(tile, grid)) == tile:
             raise OutOfMemoryError(
-                f"the smallest tile, {tile[1]}x{tile[0]} pixels, takes {needs / 1e9:.2f} GB, and "
-                f"{budget / 1e9:.2f} GB may be taken; free memory, or take another --upscaler"
+                f"the smallest tile to {name}, {tile[1]}x{tile[0]} pixels, takes {needs / 1e9:.2f} "
+                f"GB, and {max(left, 0) / 1e9:.2f} GB are left for it; free memory, or take another "
+                "--upscaler"
             )
         tile = smaller
-    return Fit(tile, weights.streamed < weights.whole, needs)
+    return tile
 
 
-def _halved(tile: tuple[int, int], grid: int) -> tuple[int, int]:
+def halved(tile: Tile, grid: int) -> Tile:
     """With half of its longer side, at least four of the grid."""
     height, width = tile
     half = -(-max(tile) // (2 * grid)) * grid

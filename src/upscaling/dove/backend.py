@@ -1,9 +1,10 @@
-"""DOVE as a backend: pieces enlarged bilinearly, restored in one step, on tiles where they must."""
+"""DOVE as a backend: pieces enlarged bilinearly and restored in one step; the VAE, and where it
+must the transformer, on tiles that Hann windows join.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 import torch
@@ -14,15 +15,18 @@ from src.core.errors import NotFiniteError
 from src.core.finite import is_finite
 from src.core.memory import keep_freed_memory
 from src.core.paths import REPOSITORY
+from src.core.progress import ignore
 from src.core.upscale_request import EnhanceSettings
+from src.pipelines.cogvideox.decoding import decoded, encoded
+from src.pipelines.cogvideox.describe import spatial_ratio
 from src.pipelines.placement import stream
 from src.upscaling.backends import Sizes, Stretch, UpscalerChoice, UpscaleRun, Window
 from src.upscaling.blending import Canvas, Part, tiles
 from src.upscaling.dove.counting import Counted
 from src.upscaling.dove.parts import load_parts
-from src.upscaling.dove.restoring import restored, whole_groups
+from src.upscaling.dove.restoring import one_step, whole_groups
 from src.upscaling.enhance import finish
-from src.upscaling.fitting import Fit, budget_on, fit
+from src.upscaling.fitting import Fit, budget_on
 
 GRID = 16
 """Sides of what goes in are multiples of it, in pixels of the source."""
@@ -40,13 +44,13 @@ class DoveBackend:
         self.hashes, self.scale = choice.hashes(), choice.scale
         self.name = f"{choice.spec.id} {choice.scale}x"
         self.device = torch.device(choice.device)
+        self.dtype = DTYPES[self.device.type]
         keep_freed_memory()
-        kind = self.device.type
         folder = choice.folder or REPOSITORY / choice.spec.folder
-        self.parts = load_parts(folder, DTYPES[kind], kind)
-        self.counted = Counted(self.parts, kind, self.scale)
+        self.parts = load_parts(folder, self.dtype, self.device.type)
+        self.counted = Counted(self.parts, self.device.type, self.scale, GRID)
         self.budget = budget_on(choice.device)
-        self._placed: bool | None = None
+        self._streams: bool | None = None
 
     def measured(self) -> list[int]:
         """See `Backend.measured`."""
@@ -62,60 +66,89 @@ class DoveBackend:
         """See `Backend.enlarge`. Raises NotFiniteError, OutOfMemoryError."""
         run.cancel.check()
         frames = _whole(piece.frames)
-        fitted = self.fitted(len(frames), frames.shape[1:3])
+        size = (frames.shape[1], frames.shape[2])
+        fitted = self.counted.fit(len(frames), size, self.budget)
         self._place(fitted)
-        yield from self._joined(piece, frames, fitted, run)
-
-    def _joined(
-        self, piece: Stretch, frames: np.ndarray, fitted: Fit, run: UpscaleRun
-    ) -> Iterator[np.ndarray]:
-        """The body of a piece, frame by frame. frames: 8k + 1 of them."""
-        size = frames.shape[1:3]
-        every = tiles((size[0], size[1]), fitted.tile, GRID)
-        large = [part.times(self.scale) for part in every]
-        canvas = Canvas(len(piece), (self.scale * size[0], self.scale * size[1]), large)
-        for part, place in zip(every, large, strict=True):
-            done = -piece.before
-            for made in self._restored(frames, part, run):
-                body = made[max(0, -done) : max(0, len(piece) - done)]
-                canvas.add(place, max(0, done), body)
-                done += len(made)
-        for frame in canvas:
+        latents = self._encoded(frames, tiles(size, fitted.tiles["encode"], GRID), run)
+        latents = self._restored(latents, tiles(size, fitted.tiles["denoise"], GRID), run)
+        every = tiles(size, fitted.tiles["decode"], GRID)
+        for frame in self._decoded(latents, every, piece, run):
             yield frame[None]
 
-    def _restored(self, frames: np.ndarray, part: Part, run: UpscaleRun) -> Iterator[np.ndarray]:
-        """(n, sh, sw, 3) float32 in about [0, 1] of a tile, in order."""
-        video = enlarged_part(frames, part, self.scale)
-        video = video.to(self.device, DTYPES[self.device.type])
-        for sample in restored(self.parts, video, run.cancel):
-            if not is_finite(sample):
-                raise NotFiniteError(
-                    f"{self.name} made frames that are not finite; the weights are likely damaged"
-                )
-            unit = (sample[0] * 0.5 + 0.5).float().clamp(0, 1)
-            yield unit.permute(1, 2, 3, 0).cpu().numpy()
+    def _encoded(self, frames: np.ndarray, every: list[Part], run: UpscaleRun) -> np.ndarray:
+        """Scaled mean latents (f, h, w, C) of 8k + 1 frames."""
+        config = self.parts.vae.config
+        count = (len(frames) - 1) // config.temporal_compression_ratio + 1
+        whole = self._cells(Part(0, frames.shape[1], 0, frames.shape[2]))
+        cells = [self._cells(part) for part in every]
+        canvas = Canvas((count, *whole.size, config.latent_channels), cells)
+        for part, place in zip(every, cells, strict=True):
+            video = enlarged_part(frames, part, self.scale).to(self.device, self.dtype)
+            made = config.scaling_factor * encoded(self.parts.vae, video, run.cancel)
+            canvas.add(place, made[0].permute(1, 2, 3, 0).float().cpu().numpy())
+        return canvas.made
 
-    def fitted(self, frames: int, size: tuple[int, ...]) -> Fit:
-        """How a clip of so many frames of a size (height, width) goes through."""
-        widest = self.counted.widest // GRID * GRID
-        tile = min(size[0], widest), min(size[1], widest)
-        peak = partial(self.counted.peak, frames)
-        return fit(self.counted.weights, peak, tile, self.budget, GRID)
+    def _restored(self, latents: np.ndarray, every: list[Part], run: UpscaleRun) -> np.ndarray:
+        """The clean latents (f, h, w, C)."""
+        cells = [self._cells(part) for part in every]
+        canvas = Canvas(latents.shape, cells)
+        for part in cells:
+            run.cancel.check()
+            z = self._tensor(latents[(slice(None), *part.place)])
+            made = one_step(self.parts, z.movedim(-1, 1)[None])
+            self._check(made)
+            canvas.add(part, made[0].movedim(1, -1).cpu().numpy())
+        return canvas.made
+
+    def _decoded(
+        self, latents: np.ndarray, every: list[Part], piece: Stretch, run: UpscaleRun
+    ) -> np.ndarray:
+        """(n, sH, sW, 3) float32 in [0, 1], the body of a piece."""
+        size = tuple(self.scale * side for side in piece.frames.shape[1:3])
+        large = [part.times(self.scale) for part in every]
+        canvas = Canvas((len(piece), *size, 3), large)
+        for part, place in zip(every, large, strict=True):
+            z = self._tensor(latents[(slice(None), *self._cells(part).place)]).movedim(-1, 0)
+            z = z[None] / self.parts.vae.config.scaling_factor
+            done = -piece.before
+            for sample in decoded(self.parts.vae, z, ignore, run.cancel):
+                body = self._pixels(sample)[max(0, -done) : max(0, len(piece) - done)]
+                canvas.add(place, body, max(0, done))
+                done += sample.shape[2]
+        return canvas.made
+
+    def _pixels(self, sample: Tensor) -> np.ndarray:
+        """(1, 3, n, H, W) in [-1, 1] to (n, H, W, 3) float32 in [0, 1]."""
+        self._check(sample)
+        unit = (sample[0] * 0.5 + 0.5).float().clamp(0, 1)
+        return unit.permute(1, 2, 3, 0).cpu().numpy()
+
+    def _check(self, made: Tensor) -> None:
+        if not is_finite(made):
+            raise NotFiniteError(
+                f"{self.name} made numbers that are not finite; the weights are likely damaged"
+            )
+
+    def _tensor(self, latents: np.ndarray) -> Tensor:
+        return torch.from_numpy(latents).to(self.device, self.dtype)
+
+    def _cells(self, part: Part) -> Part:
+        """A tile of the source among the latents."""
+        return part.times(self.scale, spatial_ratio(self.parts.vae.config))
 
     def _place(self, fitted: Fit) -> None:
         """Have the weights where they are needed; once they stream, they go on streaming."""
-        if self._placed or self._placed == fitted.offload:
+        if self._streams or self._streams == fitted.offload:
             return
         self.parts.vae.to(self.device)
         if fitted.offload:
             stream(self.parts.transformer, self.device, "block_level")
         else:
             self.parts.transformer.to(self.device)
-        self._placed = fitted.offload
+        self._streams = fitted.offload
 
     def finish(self, made: np.ndarray, source: np.ndarray, asked: EnhanceSettings) -> np.ndarray:
-        """See `Backend.finish`: low frequencies come from the source, and what was asked is done.
-        """
+        """See `Backend.finish`: low frequencies come from the source, and what was asked is done."""
         return finish(np.array(made), source, self.scale, asked, None)
 
 

@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from src.core.progress import CancelToken
+from src.core.progress import CancelToken, ignore
 from src.pipelines.cogvideox.decoding import decoded, encoded, pieces
 from src.pipelines.cogvideox.describe import spatial_ratio
 from src.pipelines.cogvideox.fast_vae import make_fast
-from src.upscaling.counting import most_of, on_meta, weights_of
+from src.pipelines.footprint import peak_of
+from src.upscaling.counting import on_meta, weights_of
 from src.upscaling.dove.parts import Parts
-from src.upscaling.dove.restoring import one_step, silent
-from src.upscaling.fitting import Weights
+from src.upscaling.dove.restoring import one_step
+from src.upscaling.fitting import Fit, Stage, Tile, Weights, fit, halved
+
+STAGES = ("encode", "denoise", "decode")
+CHUNKED = 2 << 30
+"""diffusers cuts what a 3D convolution takes into parts of so many bytes, along the frames alone;
+parts of less than three frames are fewer than the kernel has.
+"""
+MOST_PARTS, PIECE = 4, 10
+"""So that ten frames, the VAE's eight and two of history, stay parts of three."""
 
 
 class Counted:
     """device: "cpu" or "cuda", whose free memory was measured with or without the weights."""
 
-    def __init__(self, parts: Parts, device: str, scale: int) -> None:
-        self.parts, self.device, self.scale = parts, device, scale
-        self._known: dict[tuple[int, ...], int] = {}
+    def __init__(self, parts: Parts, device: str, scale: int, grid: int) -> None:
+        self.parts, self.device, self.scale, self.grid = parts, device, scale, grid
+        self._known: dict[Any, int] = {}
+
+    def fit(self, frames: int, size: Tile, budget: int) -> Fit:
+        """How 8k + 1 frames of a size go through, in pixels of the source."""
+        stages = {
+            name: Stage(partial(self._peak, name, frames), self._largest(name, size))
+            for name in STAGES
+        }
+        return fit(self.weights, stages, budget, self.grid)
 
     @cached_property
     def weights(self) -> Weights:
@@ -34,21 +51,25 @@ class Counted:
         transformer = self.parts.transformer
         return weights_of(transformer, list(transformer.transformer_blocks), self.parts.vae)
 
-    @property
-    def widest(self) -> int:
-        """The longest side that the transformer's positions cover, in pixels of the source."""
-        config, ratio = self.parts.transformer.config, spatial_ratio(self.parts.vae.config)
-        return min(config.sample_height, config.sample_width) * ratio // self.scale
+    def _largest(self, stage: str, size: Tile) -> Tile:
+        """The largest tile that a stage takes, whatever memory there is."""
+        config, vae = self.parts.transformer.config, self.parts.vae.config
+        if stage == "denoise":
+            cells = min(config.sample_height, config.sample_width)
+            widest = cells * spatial_ratio(vae) // self.scale // self.grid * self.grid
+            return min(size[0], widest), min(size[1], widest)
+        bytes_of_pixel = 2 * max(vae.block_out_channels[:2]) * PIECE
+        while size[0] * size[1] * self.scale**2 * bytes_of_pixel >= MOST_PARTS * CHUNKED:
+            size = halved(size, self.grid)
+        return size
 
-    def peak(self, frames: int, tile: tuple[int, int]) -> int:
-        """Bytes beside the weights for 8k + 1 frames of a tile (height, width) in pixels of the
-        source.
-        """
-        key = (frames, *tile)
+    def _peak(self, stage: str, frames: int, tile: Tile) -> int:
+        """Bytes beside the weights for a tile in pixels of the source."""
+        key = (stage, frames, tile)
         if key not in self._known:
             stages = Stages(self._shadow, frames, *(self.scale * side for side in tile))
             modules = [self._shadow.transformer, self._shadow.vae]
-            self._known[key] = most_of([stages.encode, stages.denoise, stages.decode], modules)
+            self._known[key] = peak_of(getattr(stages, stage), modules)
         return self._known[key]
 
     @cached_property
@@ -78,14 +99,14 @@ class Stages:
     def denoise(self) -> Any:
         """The one forward."""
         channels = self.parts.vae.config.latent_channels
-        return one_step(self.parts, self._empty(1, self.latents, channels, *self.cells), self.size)
+        return one_step(self.parts, self._empty(1, self.latents, channels, *self.cells))
 
     def decode(self) -> None:
         """Two of the VAE's pieces."""
         vae = self.parts.vae
         two = list(pieces(vae.num_latent_frames_batch_size, self.latents))[:2][-1][1]
         z = self._empty(1, vae.config.latent_channels, two, *self.cells)
-        for sample in decoded(vae, z, silent, CancelToken()):
+        for sample in decoded(vae, z, ignore, CancelToken()):
             sample.float()
 
     def _empty(self, *shape: int) -> Tensor:
