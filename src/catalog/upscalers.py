@@ -13,7 +13,7 @@ from src.core.option import listed
 from src.core.paths import CONFIGS, REPOSITORY, is_file
 from src.core.upscale_request import FIELDS, UPSCALER
 
-UPSCALERS = (UPSCALER, "dove")
+UPSCALERS = (UPSCALER, "dove", "sdxl")
 USUAL = "balanced"
 """The preset that is taken where nobody names one, of an upscaler that has it."""
 

@@ -69,7 +69,7 @@ class EnlargedManifest(Config):
     """What finishers are told of a video that was enlarged; it is not written to a file.
 
     source: the name of the video. upscaler, preset, scale, weights: what enlarged it, and SHA-256 of
-    the files by name. builds: what computed each pass. enhance: what was asked of the picture.
+    the files by name. builds: what computed each pass. refined: by what. enhance: what was asked of the picture.
     filters, finishers: by name. lost, damaged: what it lacks of the source.
     """
 
@@ -81,6 +81,7 @@ class EnlargedManifest(Config):
     scale: int
     weights: dict[str, str]
     builds: tuple[str, ...] = ()
+    refined: str = ""
     enhance: EnhanceSettings
     filters: tuple[str, ...]
     finishers: tuple[str, ...]
@@ -104,6 +105,7 @@ def of_enlarged(
         scale=job.choice.scale,
         weights=job.choice.hashes(),
         builds=report.builds,
+        refined=report.refined,
         enhance=job.enhance,
         filters=job.filters,
         finishers=job.finishers,

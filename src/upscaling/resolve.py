@@ -37,6 +37,7 @@ def resolve_job(request: UpscaleRequest, device: str | None = None) -> UpscaleJo
             accepted=request.accept_licence,
             runtime=request.runtime,
             precision=request.precision,
+            refine=request.refine,
         ),
         EnhanceSettings(**{name: getattr(request, name) for name in EnhanceSettings.model_fields}),
         codec=request.codec or usual_codec(request, device),
