@@ -55,3 +55,31 @@ def use_folder(patch: pytest.MonkeyPatch, configs: Path, upscaler: str, folder: 
     text = text.replace(f"folder: checkpoints/{upscaler}", f"folder: {folder}")
     (target / f"{upscaler}.yaml").write_text(text + "\n", encoding="utf-8")
     patch.setattr(upscalers, "CONFIGS", configs)
+
+
+def build_sdxl(folder: Path) -> Path:
+    """SDXL's classes, a thousandth as wide, with embeddings drawn from a seed."""
+    import diffusers
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        unet = diffusers.UNet2DConditionModel(
+            block_out_channels=(2, 4), layers_per_block=1, norm_num_groups=1, cross_attention_dim=64,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), attention_head_dim=(1, 2),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"), addition_embed_type="text_time",
+            addition_time_embed_dim=8, projection_class_embeddings_input_dim=80,
+        )  # fmt: skip
+        vae = diffusers.AutoencoderKL(
+            block_out_channels=(4,) * 4, layers_per_block=1, norm_num_groups=1, latent_channels=4,
+            down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
+        )  # fmt: skip
+        prompt, pooled = torch.randn(1, 7, 64), torch.randn(1, 32)
+    unet.save_pretrained(folder / "unet", variant="fp16")
+    vae.save_pretrained(folder / "vae")
+    diffusers.EulerDiscreteScheduler(
+        **SCHEDULE, timestep_spacing="leading", steps_offset=1
+    ).save_pretrained(folder / "scheduler")
+    (folder / "prompt").mkdir()
+    tensors = {"prompt_embeds": prompt, "pooled": pooled}
+    save_file(tensors, folder / "prompt" / "refine.safetensors")
+    return folder

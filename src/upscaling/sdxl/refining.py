@@ -148,7 +148,7 @@ def _peak(refiner: Refiner, unet: nn.Module, vae: nn.Module, tile: Tile) -> int:
     z = torch.empty(1, channels, *(side // refiner.ratio for side in tile), device="meta")
     time = torch.zeros((), device="meta")
     stages = (
-        lambda: vae.encode(pixels).latent_dist.mode(),
+        lambda: vae.encode(pixels),
         lambda: other.predicted(z, time, (0,) * 6),
         lambda: vae.decode(z).sample,
     )
