@@ -19,9 +19,10 @@ from src.api.uploads import Video, parse_json_field
 from src.catalog.upscalers import NOISY, find_preset, find_upscaler
 from src.core.addresses import stored
 from src.core.config import Config, validate
-from src.core.upscale_request import FORM, UPSCALER, UpscaleRequest, from_form
+from src.core.upscale_request import FORM, UPSCALER, EnhanceSettings, UpscaleRequest, from_form
 from src.jobs.model import Job, NewJob, State
 from src.media.videos import VideoFacts
+from src.upscaling.backends import UpscalerChoice
 
 router = APIRouter(prefix="/api", tags=["upscale"])
 TaskId = Annotated[str, Path(pattern="^[0-9a-f]{21}$", description="The task's id")]
@@ -127,6 +128,10 @@ def check_settings(wanted: UpscaleSettings) -> None:
     upscaler.check_licence()
     upscaler.check_scale(preset, wanted.scale, "scale")
     upscaler.weights(preset, wanted.scale, noisy=request["denoise"] >= NOISY)
+    if wanted.refine:
+        UpscalerChoice(preset, wanted.scale, upscaler=upscaler.id, refine=wanted.refine).check(
+            EnhanceSettings()
+        )
 
 
 def asked(wanted: UpscaleSettings) -> dict[str, Any]:

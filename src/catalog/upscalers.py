@@ -13,7 +13,7 @@ from src.core.option import listed
 from src.core.paths import CONFIGS, REPOSITORY, is_file
 from src.core.upscale_request import FIELDS, UPSCALER
 
-UPSCALERS = (UPSCALER, "star")
+UPSCALERS = (UPSCALER, "star", "dove", "sdxl")
 USUAL = "balanced"
 """The preset that is taken where nobody names one, of an upscaler that has it."""
 NOISY = 0.5
@@ -33,8 +33,8 @@ class DetailGate(Config):
 
 
 class PresetSpec(Config):
-    """passes: the files behind each scale, in the order they run. gate: of the detail; None takes
-    all of it.
+    """passes: the files behind each scale, in the order they run; a name with a `*` is of every
+    file that it matches. gate: of the detail; None takes all of it.
     """
 
     passes: dict[int, tuple[str, ...]]
@@ -173,11 +173,19 @@ class UpscalerSpec(Named):
         """
         self.check_scale(preset, scale)
         names = self.preset(preset).passes[scale]
-        files = [self._file(self.noisy.get(n, n) if noisy else n, folder) for n in names]
+        names = [self.noisy.get(name, name) if noisy else name for name in names]
+        files = [file for name in names for file in self._files(name, folder)]
         for file in files:
             if not is_file(file.path):
                 raise MissingWeightsError(self._missing(preset, file.path, scale))
         return files
+
+    def _files(self, name: str, folder: Path | None) -> list[WeightFile]:
+        """The file of a name; of one with a `*` every file that it matches, in order."""
+        place = folder or REPOSITORY / self.folder
+        found = sorted(place.glob(name)) if "*" in name else []
+        names = [file.relative_to(place).as_posix() for file in found] or [name]
+        return [self._file(each, folder) for each in names]
 
     def _file(self, name: str, folder: Path | None) -> WeightFile:
         pin = self.files.get(name) if folder is None else None

@@ -176,6 +176,7 @@ def _say(report: "UpscaleReport", values: dict[str, Any]) -> None:
         + (f"; {report.resumed} were there already" if report.resumed else "")
         + (f"; {repeated} repeat the frame before" if repeated > 0 else "")
         + (f"; computed by {', '.join(report.builds)}" if report.builds else "")
+        + (f"; refined by {report.refined}" if report.refined else "")
     )
     if not values["json"]:
         print(report.target)

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 
 from src.core.config import Config
 from src.core.option import Option, fields_of
+from src.core.refinement import Refine
 from src.core.request import Filters, Seed
 
 UPSCALER = "newsreel"
@@ -91,6 +92,10 @@ class UpscaleRequest(EnhanceSettings):
         Seed,
         Option("Of the noise that diffusion upscalers draw", form=False),
     ] = 0
+    refine: Annotated[
+        Refine | None,
+        Option("Run sdxl, or sdxl:STRENGTH (0.1 to 0.25), over the enlarged frames", form="refine"),
+    ] = None
     codec: Annotated[
         str | None,
         Option(

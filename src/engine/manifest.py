@@ -76,8 +76,8 @@ class EnlargedManifest(Config):
     """What finishers are told of a video that was enlarged; it is not written to a file.
 
     source: the name of the video. upscaler, preset, scale, weights: what enlarged it, and SHA-256
-    of the files by name. builds: what computed each pass. enhance: what was asked of the picture.
-    filters, finishers: by name. lost, damaged: what it lacks of the source.
+    of the files by name. builds: what computed each pass. refined: by what. enhance: what was asked
+    of the picture. filters, finishers: by name. lost, damaged: what it lacks of the source.
     """
 
     created: str
@@ -88,6 +88,7 @@ class EnlargedManifest(Config):
     scale: int
     weights: dict[str, str]
     builds: tuple[str, ...] = ()
+    refined: str = ""
     enhance: EnhanceSettings
     filters: tuple[str, ...]
     finishers: tuple[str, ...]
@@ -111,6 +112,7 @@ def of_enlarged(
         scale=job.choice.scale,
         weights=job.choice.hashes(),
         builds=report.builds,
+        refined=report.refined,
         enhance=job.enhance,
         filters=job.filters,
         finishers=job.finishers,

@@ -81,6 +81,26 @@ def read_pipeline(folder: Path, dtype: torch.dtype, parts: Sequence[str] | None 
     return pipe
 
 
+def read_part(kind: Any, folder: Path, dtype: torch.dtype, **options: Any) -> Any:
+    """One part of diffusers' class `kind` from its own folder, on the CPU.
+
+    options: of `from_pretrained`. Raises BadInputError where it does not load whole and finite.
+    """
+    from safetensors import SafetensorError
+
+    usual = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True}
+    try:
+        part = kind.from_pretrained(folder, **usual | options)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        reason = " ".join(str(error).split())[:300]
+        raise BadInputError(f"{folder} does not load as a {kind.__name__}: {reason}") from error
+    _check_filled(part, folder)
+    _check_finite(part, folder)
+    return part.eval().requires_grad_(False)
+
+
 def read_tokenizer(folder: Path) -> Any:
     """The tokenizer of a model folder alone, of the class that its index names."""
     import transformers

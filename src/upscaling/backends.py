@@ -12,7 +12,9 @@ from typing import Protocol
 import numpy as np
 
 from src.catalog.upscalers import UpscalerSpec, WeightFile, find_upscaler
+from src.core.errors import BadInputError
 from src.core.progress import CancelToken, Listener, ignore
+from src.core.refinement import REFINERS, Refinement, parse
 from src.core.upscale_request import UPSCALER, EnhanceSettings
 from src.upscaling.files import file_hashes
 
@@ -137,6 +139,10 @@ class Backend(Protocol):
         ...
 
 
+CARRIED = 0.8
+"""How far the detail of refined frames follows the motion, at the least."""
+
+
 @dataclass(frozen=True)
 class UpscalerChoice:
     """Which upscaler, with which of its presets, at which scale, on a device; guidance_scale only
@@ -146,6 +152,8 @@ class UpscalerChoice:
     runtime, precision: of its networks; where neither is given, what they always were.
     folder: where other weights lie, None for the spec's own. detected: the spec of a file or folder
     that the catalog does not know. accepted: a licence that restricts.
+    refine: `NAME` or `NAME:STRENGTH`, what the frames are refined by. refiner_folder: where its
+    files lie, None for the spec's own.
     """
 
     preset: str = "fast"
@@ -161,6 +169,30 @@ class UpscalerChoice:
     runtime: str | None = None
     precision: str | None = None
     noisy: bool = False
+    refine: str | None = None
+    refiner_folder: Path | None = None
+
+    @property
+    def refinement(self) -> Refinement | None:
+        """What the frames are refined by; by itself an upscaler that does nothing else.
+
+        Raises BadInputError where there is none of this name and strength.
+        """
+        if self.refine is None:
+            return Refinement(self.spec.backend) if self.spec.backend in REFINERS else None
+        try:
+            return parse(self.refine)
+        except ValueError as error:
+            raise BadInputError(f"{error}, got {self.refine!r}") from None
+
+    @property
+    def refiner(self) -> UpscalerSpec:
+        """The spec of what refines."""
+        return find_upscaler(self.refinement.name if self.refinement else REFINERS[0])
+
+    def carried(self, asked: EnhanceSettings) -> float:
+        """How far detail follows the motion, 0 to 1."""
+        return max(asked.steady, CARRIED if self.refinement else 0.0)
 
     @property
     def spec(self) -> UpscalerSpec:
@@ -172,8 +204,16 @@ class UpscalerChoice:
         return self.spec.weights(self.preset, self.scale, self.folder, self.noisy)
 
     def hashes(self) -> dict[str, str]:
-        """SHA-256 of the files by name. Raises as `files` and `file_hashes` do."""
-        return file_hashes(self.files())
+        """SHA-256 of the files by name, of what refines too. Raises as `files` and `file_hashes`
+        do.
+        """
+        return file_hashes({*self.files(), *self._refiner_files()})
+
+    def _refiner_files(self) -> list[WeightFile]:
+        if self.refinement is None or self.spec.backend == self.refinement.name:
+            return []
+        spec = self.refiner
+        return spec.weights(spec.usual, spec.scales(spec.usual)[0], self.refiner_folder)
 
     def check(self, asked: EnhanceSettings) -> None:
         """Raise as `files` does, and for what is asked and the upscaler does not do;
@@ -181,9 +221,13 @@ class UpscalerChoice:
         """
         names = ("guidance_scale", "seed", "prompt", "runtime", "precision")
         own = {name: getattr(self, name) for name in names}
+        if self.refinement:
+            own["seed"] = 0  # it draws noise, whatever the upscaler does
+            self.refiner.check_licence(self.accepted)
         self.spec.check(asked.model_dump() | own)
         self.spec.check_licence(self.accepted)
         self.files()
+        self._refiner_files()
 
     def run(self, cancel: CancelToken, listener: Listener = ignore) -> UpscaleRun:
         """What a run of this choice gives its backend."""

@@ -18,6 +18,7 @@ from src.upscaling.files import LANCZOS, scale_towards
 from src.upscaling.lanczos import LanczosUpscaler
 from src.upscaling.pieces import pieces
 from src.upscaling.registry import load_backend
+from src.upscaling.smoothing import TemporalSmoother
 
 PIECE = 60
 """Frames of a piece, as in files: a clip made here and a file enlarged later are treated alike."""
@@ -66,18 +67,20 @@ class PresetUpscaler:
         yield from LanczosUpscaler().upscale(every, target)
 
     def _enlarged(self, frames: Iterable[np.ndarray], scale: int) -> Iterator[np.ndarray]:
-        backend = load_backend(
-            UpscalerChoice(self.preset, scale, self.device, upscaler=self.spec.id)
-        )
+        backend_choice = UpscalerChoice(self.preset, scale, self.device, upscaler=self.spec.id)
+        backend = load_backend(backend_choice)
+        smoother = TemporalSmoother(backend_choice.carried(EnhanceSettings()), backend.scale)
         stream, asked = (Frame(array, pts) for pts, array in enumerate(frames)), EnhanceSettings()
         context = backend.window.overlap
         for piece in pieces(stream, backend.window.body(PIECE + 2 * context), context, PIECE):
             arrays = np.stack([frame.array for frame in piece.frames])
             numbers = [piece.index - piece.before + place for place in range(len(arrays))]
             stretch = Stretch(arrays, piece.before, piece.after, numbers)
+            if piece.opens:
+                smoother.reset()
             for frame, large in zip(
                 piece.body, enlarged(backend, stretch, asked, self.run), strict=True
             ):
                 source = frame.array.astype(np.float32) * np.float32(1 / 255)
-                finished = backend.finish(large, source, asked)
+                finished = backend.finish(smoother(large, source), source, asked)
                 yield np.clip(np.rint(finished * 255), 0, 255).astype(np.uint8)

@@ -199,4 +199,6 @@ class UpscaleJob:
         }
         if any(asked := [self.choice.runtime, self.choice.precision]):
             since |= {"asked": asked, "builds": list(builds)}
+        if self.choice.refine:
+            since["refine"] = str(self.choice.refinement)
         return {name: value for name, value in since.items() if value}

@@ -11,6 +11,7 @@ from src.core.errors import BadInputError
 from src.core.paths import exists
 from src.upscaling.backends import Backend, UpscalerChoice
 from src.upscaling.community import CommunityBackend, detect_community
+from src.upscaling.dove.folder import detect_dove
 from src.upscaling.network_files import detect_network
 from src.upscaling.star.files import detect_star
 
@@ -27,6 +28,22 @@ def _star(choice: UpscalerChoice) -> Backend:
     return StarBackend(choice)
 
 
+def _dove(choice: UpscalerChoice) -> Backend:
+    from src.upscaling.dove.backend import DoveBackend
+
+    return DoveBackend(choice)
+
+
+def _bicubic(choice: UpscalerChoice) -> Backend:
+    from src.upscaling.sdxl.backend import BicubicBackend
+
+    return BicubicBackend(choice)
+
+
+def _no_file(path: Path) -> UpscalerSpec | None:
+    """Of what is known by its id alone."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """load: the backend of a choice; imports its network when it is called. detect: the spec of a
@@ -41,15 +58,24 @@ BACKENDS: dict[str, Entry] = {
     "network": Entry(_network, detect_network),
     "star": Entry(_star, detect_star),
     "community": Entry(CommunityBackend, detect_community),
+    "dove": Entry(_dove, detect_dove),
+    "sdxl": Entry(_bicubic, _no_file),
 }
 """What runs an upscaler, by the name that its spec has for it."""
 
 
 def load_backend(choice: UpscalerChoice) -> Backend:
-    """The backend of a choice, loaded. Raises as `UpscalerChoice.hashes` does."""
+    """The backend of a choice, loaded, and what refines its frames. Raises as
+    `UpscalerChoice.hashes` does.
+    """
     choice.spec.check_licence(choice.accepted)
     choice.hashes()
-    return BACKENDS[choice.spec.backend].load(choice)
+    backend = BACKENDS[choice.spec.backend].load(choice)
+    if choice.refinement is None:
+        return backend
+    from src.upscaling.sdxl.backend import RefinedBackend
+
+    return RefinedBackend(backend, choice)
 
 
 def detect(path: Path) -> UpscalerSpec:

@@ -12,6 +12,7 @@ class UpscaleReport:
     resumed: frames that an earlier run had finished. damaged: how the source broke off, None where
     it is whole. lost: tracks that the container does not hold. seconds: of wall time, loading
     included. sha256: of the file as published, "" for pictures. builds: what computed each pass.
+    refined: by what, "" where by nothing.
     """
 
     target: Path
@@ -26,6 +27,7 @@ class UpscaleReport:
     lost: list[str] = field(default_factory=list)
     sha256: str = ""
     builds: tuple[str, ...] = ()
+    refined: str = ""
 
     @property
     def fps(self) -> float:

@@ -42,6 +42,7 @@ def resolve_job(request: UpscaleRequest, device: str | None = None) -> UpscaleJo
             runtime=request.runtime,
             precision=request.precision,
             noisy=request.denoise >= NOISY,
+            refine=request.refine,
         ),
         EnhanceSettings(**{name: getattr(request, name) for name in EnhanceSettings.model_fields}),
         codec=request.codec or usual_codec(request, device),

@@ -100,9 +100,14 @@ class _Run:
         self.job, self.backend, self.listener, self.cancel = job, backend, listener, cancel
         self.source, self.info, self.ending = source, source.info, ending
         self.video: VideoFormat | None = source.video
-        self.report = UpscaleReport(job.target, *job.shown_size(self.info), builds=backend.builds)
+        self.report = UpscaleReport(
+            job.target,
+            *job.shown_size(self.info),
+            builds=backend.builds,
+            refined=str(job.choice.refinement or ""),
+        )
         self.kept = Kept(job, self.video)
-        self.smoother = TemporalSmoother(job.enhance.steady, backend.scale)
+        self.smoother = TemporalSmoother(job.choice.carried(job.enhance), backend.scale)
         self.checkpoint = Checkpoint(job.target, job.decides(backend.hashes, backend.builds))
         self.checkpoint.sweep(list(source.state))
         if "measured" in (facts := self.checkpoint.facts()):
@@ -284,4 +289,4 @@ class _Run:
 
 def job_is_stateful(job: UpscaleJob) -> bool:
     """Whether a frame of the output depends on the one before it."""
-    return job.enhance.steady > 0
+    return job.choice.carried(job.enhance) > 0

@@ -121,7 +121,7 @@ def test_the_public_names_of_the_upscaler_are_frozen():
         "guidance_scale codec crf "
         "encoder_preset interlaced start end overwrite compare device threads prompt seed filters "
         "finishers "
-        "accept_licence runtime precision"
+        "accept_licence runtime precision refine"
     )
     assert set(UPSCALE_FIELDS) == names(flags) == set(UPSCALE) - {"json", "quiet"}
     form = {
@@ -130,10 +130,11 @@ def test_the_public_names_of_the_upscaler_are_frozen():
         "denoiseLevel": 0.1,
         "preserveDetails": True,
         "guideScale": None,
+        "refine": "sdxl:0.1",
     }
     wanted = UpscaleSettings(**form)
     assert set(UpscaleSettings.model_fields) == set(form)
     assert from_form(wanted.model_dump()) == {
         "scale": 4, "preset": "fast", "denoise": 0.1, "preserve_details": 1.0,
-        "guidance_scale": None,
+        "guidance_scale": None, "refine": "sdxl:0.1",
     }  # fmt: skip

@@ -1,5 +1,5 @@
 """From clean latents to frames, by the VAE: in the stock pieces, in tiles, or one frame for a
-preview."""
+preview; and from frames to latents."""
 
 import math
 from collections.abc import Iterator
@@ -30,19 +30,41 @@ def decode(
     if tiling:
         yield decode_tiled(vae, z)
         return
-    cache, spans = None, list(latent_pieces(vae.num_latent_frames_batch_size, z.shape[2]))
+    for sample in decoded(vae, z, listener, cancel):
+        yield to_uint8(sample)
+
+
+@torch.no_grad()
+def decoded(vae: Any, z: Tensor, listener: Listener, cancel: CancelToken) -> Iterator[Tensor]:
+    """The pieces of `decode` as the VAE gives them, (1, 3, n, H, W) in about [-1, 1], of latents
+    z (1, C, F, h, w) without their scaling."""
+    cache, spans = None, list(pieces(vae.num_latent_frames_batch_size, z.shape[2]))
     for number, (begin, end) in enumerate(spans, start=1):
         cancel.check()
         part = z[:, :, begin:end]
         part = part if vae.post_quant_conv is None else vae.post_quant_conv(part)
         sample, cache = vae.decoder(part, conv_cache=cache)
         listener(Progress("decode", number, len(spans)))
-        yield to_uint8(sample)
+        yield sample
 
 
-def latent_pieces(size: int, count: int) -> Iterator[tuple[int, int]]:
-    """Where each piece of `count` latent frames begins and ends: the first has what `size` leaves
-    over too."""
+@torch.no_grad()
+def encoded(vae: Any, video: Tensor, cancel: CancelToken) -> Tensor:
+    """The mean latents (1, C, f, h, w), not scaled, of a video (1, 3, F, H, W) in [-1, 1].
+
+    In the pieces of `AutoencoderKLCogVideoX._encode`, and so its latents; cancelled between them.
+    """
+    cache, made = None, []
+    for begin, end in pieces(vae.num_sample_frames_batch_size, video.shape[2]):
+        cancel.check()
+        part, cache = vae.encoder(video[:, :, begin:end], conv_cache=cache)
+        made.append(part if vae.quant_conv is None else vae.quant_conv(part))
+    return torch.cat(made, dim=2).chunk(2, dim=1)[0]
+
+
+def pieces(size: int, count: int) -> Iterator[tuple[int, int]]:
+    """Where each piece of `count` frames begins and ends: the first has what `size` leaves over
+    too."""
     begin = 0
     for piece in range(max(count // size, 1)):
         end = size * (piece + 1) + count % size

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from src.catalog.spec import ModelSpec
-from src.pipelines.cogvideox.decoding import enable_tiling, latent_pieces
+from src.pipelines.cogvideox.decoding import enable_tiling, pieces
 from src.pipelines.cogvideox.describe import spatial_ratio
 from src.pipelines.cogvideox.rotary import joined, offset
 from src.pipelines.sides import Architecture
@@ -105,9 +105,7 @@ class Stages:
         """The clip piece by piece, each with the convolutions' history; the frames of one piece at
         a time."""
         z, cache = self._latents(), None
-        for begin, end in list(latent_pieces(self.vae.num_latent_frames_batch_size, self.frames))[
-            :2
-        ]:
+        for begin, end in list(pieces(self.vae.num_latent_frames_batch_size, self.frames))[:2]:
             sample, cache = self.vae.decoder(z[:, :, begin:end], conv_cache=cache)
             sample = (sample[0] * 0.5 + 0.5).clamp(0, 1).permute(1, 2, 3, 0).float()
 

@@ -1,0 +1,1 @@
+"""SDXL over enlarged frames at low noise."""

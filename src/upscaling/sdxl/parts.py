@@ -1,0 +1,98 @@
+"""The parts of SDXL that refining takes, loaded: UNet, VAE, schedule, and the stored embeddings of
+one prompt in the place of both text encoders.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from src.core.errors import BadInputError
+from src.core.finite import is_finite
+from src.core.text import read_json
+from src.pipelines.loading import read_part
+
+PROMPT = "sharp, detailed press photograph, natural light, fine texture"
+EMBEDDINGS = "prompt/refine.safetensors"
+NAMES = ("prompt_embeds", "pooled")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """vae: in float32, for that of SDXL 1.0 overflows in float16. prompt: (1, S, D), pooled:
+    (1, P). schedule: the configuration of the scheduler.
+    """
+
+    unet: Any
+    vae: Any
+    schedule: dict[str, Any]
+    prompt: Tensor
+    pooled: Tensor
+
+
+def load_parts(folder: Path, dtype: torch.dtype) -> Parts:
+    """On the CPU. Raises BadInputError for what does not load or does not belong together."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+
+    unet = read_part(UNet2DConditionModel, folder / "unet", dtype, variant="fp16")
+    vae = read_part(AutoencoderKL, folder / "vae", torch.float32)
+    prompt, pooled = read_embeddings(folder)
+    config = unet.config
+    wide = config.projection_class_embeddings_input_dim - 6 * (config.addition_time_embed_dim or 0)
+    if (prompt.shape[-1], pooled.shape[-1]) != (config.cross_attention_dim, wide):
+        raise BadInputError(
+            f"{folder / EMBEDDINGS} is {prompt.shape[-1]} and {pooled.shape[-1]} wide, and the "
+            "UNet "
+            f"reads {config.cross_attention_dim} and {wide}; make it again with "
+            "python -m src.prepare_refiner"
+        )
+    schedule = read_json(folder / "scheduler" / "scheduler_config.json")
+    return Parts(unet, vae, schedule, prompt, pooled)
+
+
+def read_embeddings(folder: Path) -> tuple[Tensor, Tensor]:
+    """(1, S, D) and (1, P). Raises BadInputError."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        found = load_file(folder / EMBEDDINGS)
+        prompt, pooled = (found[name] for name in NAMES)
+    except (OSError, KeyError, SafetensorError) as error:
+        raise BadInputError(f"{folder / EMBEDDINGS} holds no embeddings: {error}") from None
+    if not (is_finite(prompt) and is_finite(pooled)):
+        raise BadInputError(f"{folder / EMBEDDINGS} holds numbers that are not finite")
+    return prompt, pooled
+
+
+@torch.no_grad()
+def prepare(folder: Path) -> Path:
+    """Encode `PROMPT` by the folder's two text encoders, once, and keep that in `EMBEDDINGS`.
+
+    Raises BadInputError where they do not load.
+    """
+    from safetensors.torch import save_file
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+    hidden, pooled = [], None
+    for place, kind in (("", CLIPTextModel), ("_2", CLIPTextModelWithProjection)):
+        try:
+            tokens = CLIPTokenizer.from_pretrained(folder / f"tokenizer{place}")
+            encoder = kind.from_pretrained(folder / f"text_encoder{place}", dtype=torch.float32)
+        except (OSError, ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise BadInputError(f"{folder}: text encoder{place} does not load: {reason}") from None
+        read = tokens(PROMPT, padding="max_length", max_length=tokens.model_max_length,
+                      truncation=True, return_tensors="pt")  # fmt: skip
+        made = encoder.eval()(read.input_ids, output_hidden_states=True)
+        hidden.append(made.hidden_states[-2])
+        pooled = made[0]
+    target = folder / EMBEDDINGS
+    target.parent.mkdir(exist_ok=True)
+    tensors = dict(zip(NAMES, (torch.cat(hidden, -1).contiguous(), pooled), strict=True))
+    save_file(tensors, target, metadata={"prompt": PROMPT})
+    return target

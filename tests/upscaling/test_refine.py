@@ -1,0 +1,78 @@
+"""SDXL's refinement on a tiny seeded checkpoint of the true classes."""
+
+import numpy as np
+import pytest
+
+from src.core.errors import BadInputError, CancelledError
+from src.core.progress import CancelToken
+from src.core.refinement import Refinement, parse
+from src.core.upscale_request import EnhanceSettings
+from src.upscaling.backends import Stretch, UpscalerChoice, UpscaleRun
+from src.upscaling.feeding import enlarged
+from src.upscaling.job import UpscaleJob
+from src.upscaling.registry import load_backend
+from src.upscaling.stream import upscale_video
+from tests.diffusion_kit import build_sdxl, use_folder
+
+
+@pytest.fixture
+def choice(tmp_path, monkeypatch):
+    folder = build_sdxl(tmp_path / "sdxl")
+    use_folder(monkeypatch, tmp_path / "configs", "sdxl", folder)
+    return UpscalerChoice("balanced", 2, upscaler="sdxl", seed=3)
+
+
+def run(backend, frames, token=None):
+    made = enlarged(
+        backend, Stretch(frames), EnhanceSettings(), UpscaleRun(token or CancelToken(), seed=3)
+    )
+    return np.stack(list(made))
+
+
+def test_equal_frames_stay_equal(choice):
+    frame = np.random.default_rng(0).integers(0, 256, (1, 40, 48, 3)).astype(np.uint8)
+    made = run(load_backend(choice), frame.repeat(3, 0))
+    assert np.abs(made - made[0]).max() == 0.0 and np.isfinite(made).all()
+
+
+@pytest.mark.parametrize("size", [(2, 2), (1000, 17)])
+def test_any_size_comes_back_exactly(choice, size):
+    made = run(load_backend(choice), np.full((1, *size, 3), 90, np.uint8))
+    assert made.shape == (1, 2 * size[0], 2 * size[1], 3)
+
+
+def test_it_is_cancelled_before_the_next_forward(choice):
+    backend, token, forwards = load_backend(choice), CancelToken(), []
+    hook = backend.refiner.parts.unet.register_forward_hook
+    hook(lambda *_: forwards.append(1) or token.cancel())
+    with pytest.raises(CancelledError):
+        run(backend, np.zeros((2, 8, 8, 3), np.uint8), token)
+    assert len(forwards) == 1
+
+
+def test_a_resumed_run_equals_an_unbroken_one(choice, clip, tmp_path):
+    usual = {"threads": 1, "segment": 5, "encoder_preset": "ultrafast"}
+    whole = upscale_video(UpscaleJob(clip, tmp_path / "whole.mp4", choice, **usual))
+    job, token = UpscaleJob(clip, tmp_path / "out.mp4", choice, **usual), CancelToken()
+    with pytest.raises(CancelledError):
+        upscale_video(job, lambda p: token.cancel() if p.done == 11 else None, token)
+    again = upscale_video(job)
+    assert again.resumed >= 10 and again.refined == "sdxl:0.2"
+    assert job.target.read_bytes() == whole.target.read_bytes()
+
+
+def test_after_another_upscaler_it_decides_the_bytes(choice, weights, clip, tmp_path):
+    plain = UpscalerChoice("fast", 2, folder=weights)
+    refined = UpscalerChoice("fast", 2, folder=weights, refine="sdxl:0.1", seed=3)
+    keys = [UpscaleJob(clip, tmp_path / "o.mp4", each).decides({}) for each in (plain, refined)]
+    assert keys[0] != keys[1] and len(refined.hashes()) > len(plain.hashes())
+    refined.check(EnhanceSettings())
+    frames = np.random.default_rng(0).integers(0, 256, (2, 24, 32, 3)).astype(np.uint8)
+    assert run(load_backend(refined), frames).shape == (2, 48, 64, 3)
+
+
+def test_strengths_are_checked():
+    assert [parse(t).steps for t in ("sdxl:0.1", "sdxl", "sdxl:0.25")] == [3, 6, 7]
+    assert str(Refinement()) == "sdxl:0.2"
+    with pytest.raises(BadInputError, match="0.1 to 0.25: 0 steps are too few, got 'sdxl:0.03'"):
+        _ = UpscalerChoice(refine="sdxl:0.03").refinement
