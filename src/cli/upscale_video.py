@@ -185,4 +185,5 @@ def _say(report: "UpscaleReport", values: dict[str, Any]) -> None:
 def _as_dict(report: "UpscaleReport") -> dict[str, Any]:
     from dataclasses import asdict
 
-    return asdict(report) | {"target": str(report.target), "fps": round(report.fps, 3)}
+    paths = {"target": str(report.target), "manifest": report.manifest and str(report.manifest)}
+    return asdict(report) | paths | {"fps": round(report.fps, 3)}

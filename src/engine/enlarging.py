@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from src.artifacts.local import LocalStore
+from src.core.durable import write_whole
 from src.core.hardware import Hardware
 from src.core.upscale_request import UpscaleRequest
+from src.engine.enlarged_manifest import EnlargedManifest, of_enlarged, place_beside
 from src.engine.finishing import FrameContext, check_names, filtered, finished
-from src.engine.manifest import EnlargedManifest, describe_clip, of_enlarged
+from src.engine.manifest import describe_clip, to_json
 from src.upscaling.ending import Ending
 from src.upscaling.job import UpscaleJob
 from src.upscaling.report import UpscaleReport
@@ -38,8 +40,9 @@ class Enlarging(Ending):
         return filtered(array.copy(), FrameContext(self.job, index)) if self.job.filters else array
 
     def publish(self, temporary: Path, target: Path, report: UpscaleReport) -> None:
-        """See `Ending.publish`."""
+        """See `Ending.publish`; the manifest is there first, so that no clip lacks one."""
         manifest = of_enlarged(self.job, self.hardware, describe_clip(temporary, target), report)
         made: EnlargedManifest = finished(self.job.finishers, temporary, target, manifest)
-        report.sha256 = made.clip.sha256
+        report.sha256, report.manifest = made.clip.sha256, place_beside(target)
+        write_whole(report.manifest, to_json(made))
         self.store.publish(temporary, target)

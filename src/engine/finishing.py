@@ -12,7 +12,8 @@ import numpy as np
 
 from src.core.errors import BadInputError
 from src.core.plan import Plan
-from src.engine.manifest import EnlargedManifest, Manifest, describe_clip
+from src.engine.enlarged_manifest import EnlargedManifest
+from src.engine.manifest import Manifest, describe_clip
 from src.upscaling.job import UpscaleJob
 
 

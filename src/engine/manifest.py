@@ -21,10 +21,7 @@ from src.core.plan import Plan
 from src.core.request import Request
 from src.core.result import Costs
 from src.core.text import read_json
-from src.core.upscale_request import EnhanceSettings
 from src.pipelines.adapter_files import split_weight
-from src.upscaling.job import UpscaleJob
-from src.upscaling.report import UpscaleReport
 
 SCHEMA_VERSION = 3
 """2 added `upscale` and `upscaler_weights` to the plan; a manifest of version 1 reads as one that
@@ -72,59 +69,7 @@ class Manifest(Config):
     encoded_sha256: str | None = None
 
 
-class EnlargedManifest(Config):
-    """What finishers are told of a video that was enlarged; it is not written to a file.
-
-    source: the name of the video. upscaler, preset, scale, weights: what enlarged it, and SHA-256
-    of the files by name. builds: what computed each pass. refined: by what. enhance: what was asked
-    of the picture. filters, finishers: by name. lost, damaged: what it lacks of the source.
-    """
-
-    created: str
-    newsreel: str
-    source: str
-    upscaler: str
-    preset: str
-    scale: int
-    weights: dict[str, str]
-    builds: tuple[str, ...] = ()
-    refined: str = ""
-    enhance: EnhanceSettings
-    filters: tuple[str, ...]
-    finishers: tuple[str, ...]
-    clip: PublishedClip
-    hardware: str
-    versions: dict[str, str]
-    lost: tuple[str, ...] = ()
-    damaged: str | None = None
-
-
-def of_enlarged(
-    job: UpscaleJob, hardware: Hardware, clip: PublishedClip, report: UpscaleReport
-) -> EnlargedManifest:
-    """The manifest of a job's output."""
-    return EnlargedManifest(
-        created=_now(),
-        newsreel=src.__version__,
-        source=job.source.name,
-        upscaler=job.choice.upscaler,
-        preset=job.choice.preset,
-        scale=job.choice.scale,
-        weights=job.choice.hashes(),
-        builds=report.builds,
-        refined=report.refined,
-        enhance=job.enhance,
-        filters=job.filters,
-        finishers=job.finishers,
-        clip=clip,
-        hardware=hardware.name,
-        versions=versions(),
-        lost=tuple(report.lost),
-        damaged=report.damaged,
-    )
-
-
-def _now() -> str:
+def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -140,7 +85,7 @@ def build_manifest(
     fallbacks.
     """
     return Manifest(
-        created=_now(),
+        created=now(),
         newsreel=src.__version__,
         request=portable_request(request),
         plan=plan,
@@ -177,7 +122,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def to_json(manifest: Manifest) -> bytes:
+def to_json(manifest: Config) -> bytes:
     """As UTF-8; a byte of a file name that is no UTF-8 becomes a JSON escape, which reads back as
     it was.
     """

@@ -28,7 +28,7 @@ from src.engine.enlarging import Enlarging
 from src.engine.finishing import FrameContext, filtered, finished
 from src.engine.manifest import Manifest, build_manifest, describe_clip, to_json
 from src.engine.render import render
-from src.engine.runs import append_run
+from src.engine.runs import append_enlarged, append_run
 from src.engine.session import Session
 from src.media.images import Photograph
 from src.media.writer import VideoWriter
@@ -134,6 +134,7 @@ class Publisher:
             _record(ledger, job, DAMAGED)
             raise
         _record(ledger, job, key)
+        self._list(append_enlarged, job, self.hardware.device, report)
         return report
 
     def _encode(
@@ -239,11 +240,15 @@ class Publisher:
             write_whole(path, to_json(manifest))
             self.store.publish(writer.temporary, final)
         result = Result(path=final, manifest=path, plan=job.plan, **outcome)
+        self._list(append_run, result)
+        return result
+
+    @staticmethod
+    def _list(append: Callable[..., None], *what: Any) -> None:
         try:
-            append_run(home() / "runs.csv", result)
+            append(home() / "runs.csv", *what)
         except OutputError as error:
             logger.warning(f"the clip is published, but {error}")
-        return result
 
     def _finished(
         self, job: Render, temporary: Path, final: Path, photograph: str, outcome: dict[str, Any]

@@ -12,7 +12,7 @@ class UpscaleReport:
     resumed: frames that an earlier run had finished. damaged: how the source broke off, None where
     it is whole. lost: tracks that the container does not hold. seconds: of wall time, loading
     included. sha256: of the file as published, "" for pictures. builds: what computed each pass.
-    refined: by what, "" where by nothing.
+    refined: by what, "" where by nothing. manifest: the file beside it, None for pictures.
     """
 
     target: Path
@@ -28,6 +28,7 @@ class UpscaleReport:
     sha256: str = ""
     builds: tuple[str, ...] = ()
     refined: str = ""
+    manifest: Path | None = None
 
     @property
     def fps(self) -> float:

@@ -79,7 +79,9 @@ def test_a_folder_is_a_batch_and_one_bad_file_does_not_stop_it(clip, tmp_path, w
         weights=weights,
     )
     assert done.returncode == 5 and "1 of 2 videos failed" in done.stderr
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [".newsreel.json", "clip.mp4"]
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        ".newsreel.json", "clip.json", "clip.mp4",
+    ]  # fmt: skip
 
 
 def test_a_folder_that_is_finished_is_not_done_again(clip, tmp_path, weights):

@@ -1,5 +1,6 @@
 """Videos that are enlarged go the road of clips: filters, finishers, hash, publication, record."""
 
+import csv
 import json
 
 import numpy as np
@@ -82,7 +83,35 @@ def test_filters_and_finishers_are_switched_on_by_flags(told, clip, tmp_path):
     assert (manifest.source, manifest.upscaler, manifest.preset) == ("clip.mkv", "newsreel", "fast")
     assert (manifest.filters, list(manifest.weights)) == (("numbered",), ["fast_2x.safetensors"])
     assert Ledger(tmp_path).knows(out)
-    assert sorted(path.name for path in tmp_path.glob("*out*")) == ["out.mp4"]
+    assert sorted(path.name for path in tmp_path.glob("*out*")) == ["out.json", "out.mp4"]
+
+
+def test_manifest_and_row_say_how_it_was_enlarged(clip, tmp_path):
+    out = tmp_path / "out.mp4"
+    usual = ("--input", clip, "--output", out, "--preset", "fast", "--json")
+    report = json.loads(run_here(upscale_video_app(), *usual).stdout)
+    said = json.loads((tmp_path / "out.json").read_text("utf-8"))
+    assert report["manifest"] == str(tmp_path / "out.json")
+    assert said["clip"] == {
+        "file": "out.mp4", "sha256": sha256_of(out), "bytes": out.stat().st_size,
+    }  # fmt: skip
+    assert (said["source"], said["upscaler"], said["scale"]) == ("clip.mkv", "newsreel", 2)
+    assert str(tmp_path) not in (tmp_path / "out.json").read_text("utf-8")
+    (row,) = csv.DictReader((home() / "runs.csv").open(encoding="utf-8", newline=""))
+    assert (row["clip"], row["mode"], row["profile"]) == ("out.mp4", "upscale", "2x:fast")
+    assert (row["frames"], row["size"], row["model"]) == ("15", "64x48", "newsreel")
+
+
+def test_a_manifest_takes_nobody_elses_place(clip, tmp_path):
+    theirs = {"out.json": '{"clip": {"file": "out.mov"}, "upscaler": "newsreel"}',
+              "out.mp4.json": "mine"}  # fmt: skip
+    for name, text in theirs.items():
+        (tmp_path / name).write_text(text)
+    usual = ("--input", clip, "--output", tmp_path / "out.mp4", "--preset", "fast", "--json")
+    for _ in range(2):
+        report = json.loads(run_here(upscale_video_app(), *usual, "--overwrite").stdout)
+        assert report["manifest"] == str(tmp_path / "out.mp4.2.json")
+    assert {name: (tmp_path / name).read_text() for name in theirs} == theirs
 
 
 def test_without_them_the_file_is_the_one_of_the_stream_alone(clip, cpu, tmp_path):
