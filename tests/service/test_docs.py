@@ -22,7 +22,7 @@ PAGE = REPOSITORY / "docs" / "api" / "README.md"
 PHOTOGRAPH = REPOSITORY / "data" / "samples" / "sample_image_1.png"
 VIDEO = REPOSITORY / "outputs" / "examples" / "baseline_cityhall.mp4"
 SECTION = re.compile(r"^### `([A-Z]+) (/\S*)`$", re.M)
-NEEDS = re.compile(r"Needs: (nothing|`(\w+)`)")
+NEEDS = re.compile(r"Needs:\s+(nothing|`(\w+)`)")
 
 
 def _blocks(text, language):
