@@ -30,7 +30,7 @@ def publish(file: Path, page: Path) -> None:
     peaks = measured(found["rows"])
     spec = find_model(MODEL)
     if peaks:
-        memory.write(
+        memory.write_memory(
             spec.model_copy(update={"memory": spec.memory.model_copy(update={"measured": peaks})})
         )
     write_block(page, "card", table(found))

@@ -90,12 +90,14 @@ class Accounts:
         )
         values = {name: getattr(account, name) for name in Account.__dataclass_fields__}
         with self.database.write() as connection:
-            connection.execute(insert(keys).values(hash=digest(secret), **values))
+            connection.execute(insert(keys).values(hash=secret_digest(secret), **values))
         return secret, account
 
     def find(self, secret: str) -> Account | None:
         """The account of a key that is not revoked."""
-        query = select(keys).where(keys.c.hash == digest(secret), keys.c.revoked_at.is_(None))
+        query = select(keys).where(
+            keys.c.hash == secret_digest(secret), keys.c.revoked_at.is_(None)
+        )
         with self.database.read() as connection:
             row = connection.execute(query).one_or_none()
         return _account(row) if row else None
@@ -135,7 +137,7 @@ class Accounts:
             connection.execute(delete(logins).where(logins.c.expires < self.clock()))
             connection.execute(
                 insert(logins).values(
-                    hash=digest(cookie),
+                    hash=secret_digest(cookie),
                     key_id=account.id,
                     csrf=csrf,
                     expires=self.clock() + LOGIN_S,
@@ -147,7 +149,7 @@ class Accounts:
         """The login of a cookie, while it lasts and its key is not revoked."""
         query = select(keys, logins.c.csrf).join_from(logins, keys, logins.c.key_id == keys.c.id)
         live = (
-            (logins.c.hash == digest(cookie))
+            (logins.c.hash == secret_digest(cookie))
             & (logins.c.expires > self.clock())
             & keys.c.revoked_at.is_(None)
         )
@@ -158,7 +160,7 @@ class Accounts:
     def log_out(self, cookie: str) -> None:
         """End a browser's session."""
         with self.database.write() as connection:
-            connection.execute(delete(logins).where(logins.c.hash == digest(cookie)))
+            connection.execute(delete(logins).where(logins.c.hash == secret_digest(cookie)))
 
 
 def _check_desk(desk: str) -> None:
@@ -166,7 +168,7 @@ def _check_desk(desk: str) -> None:
         raise BadInputError("a desk is a name of at most 100 characters, such as sports")
 
 
-def digest(secret: str) -> str:
+def secret_digest(secret: str) -> str:
     """SHA-256 of a secret, hexadecimal."""
     return hashlib.sha256(secret.encode()).hexdigest()
 

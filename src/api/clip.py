@@ -14,7 +14,7 @@ from src.api.problems import ApiError
 from src.api.security import ServiceDep
 from src.api.service import Service
 from src.api.site import Editor, PageRoute, Viewer, render_page
-from src.api.upscale import UpscaleSettings, asked, check_settings
+from src.api.upscale import UpscaleSettings, check_settings, upscale_settings
 from src.catalog.upscalers import offered
 from src.core.addresses import artifact, clip_key
 from src.core.errors import BadInputError
@@ -98,7 +98,7 @@ def act(
         raise ApiError(404, "there is no such button")
     service.own(login.account, job_id)
     if action == "upscale":
-        enlarge(service, login, service.store.get(job_id), quality)
+        enlarge_clip(service, login, service.store.get(job_id), quality)
         return RedirectResponse(f"/clips/{job_id}", 303)
     then = ACTIONS[action](service, login, job_id)
     return RedirectResponse(then or f"/clips/{job_id}", 303)
@@ -137,7 +137,7 @@ ACTIONS: dict[str, Callable[[Service, Login, str], str | None]] = {
 """Each returns where to go then; None for the clip's page."""
 
 
-def enlarge(service: Service, login: Login, job: Job, quality: str = QUICK) -> None:
+def enlarge_clip(service: Service, login: Login, job: Job, quality: str = QUICK) -> None:
     """Enlarge a finished clip twice. Pressed again it is the same job; one that failed or was
     cancelled runs again.
     """
@@ -152,7 +152,11 @@ def enlarge(service: Service, login: Login, job: Job, quality: str = QUICK) -> N
     service.admit(login.account)
     source = {"input": artifact(job.artifact), "name": "enlarged", "of": job.id}
     new = NewJob(
-        "upscale", job.owner, source | asked(wanted), f"upscale {quality}", idempotency_key=key
+        "upscale",
+        job.owner,
+        source | upscale_settings(wanted),
+        f"upscale {quality}",
+        idempotency_key=key,
     )
     made = service.submit(replace(new, cost=job.cost * wanted.scale**2), login.account)
     if made.state in (State.FAILED, State.CANCELLED):

@@ -4,7 +4,7 @@ upload.
 
 from src.artifacts.index import ArtifactIndex
 from src.artifacts.store import ArtifactStore
-from src.core.addresses import clip_key, found, is_stored, name_of
+from src.core.addresses import clip_key, is_stored, known_key, name_of
 from src.jobs import references
 from src.jobs.model import Job
 from src.jobs.store import JobStore, address_in
@@ -57,4 +57,4 @@ class Forgetter:
 def kept_for(job: Job) -> str | None:
     """The photograph or upload that a job reads; None for a clip, which another job owns."""
     address = address_in(job.request)
-    return found(address) if address and is_stored(address) else None
+    return known_key(address) if address and is_stored(address) else None

@@ -160,7 +160,7 @@ def _store(service: Service, account: Account, wanted: Admitted, name: str) -> J
 def answer(job: Job, service: Service) -> Response:
     """200 with the clip, 202 while it is made, or the problem that the job ended with."""
     if job.state is State.COMPLETED:
-        return JSONResponse(finished(job, service).model_dump(mode="json"))
+        return JSONResponse(finished_clip(job, service).model_dump(mode="json"))
     if job.state is State.CANCELLED:
         raise ApiError(409, f"job {job.id} was cancelled")
     if job.state is State.FAILED:
@@ -176,7 +176,7 @@ def accepted(job: Job, service: Service) -> Response:
     )
 
 
-def finished(job: Job, service: Service) -> Generated:
+def finished_clip(job: Job, service: Service) -> Generated:
     """The answer to a completed job."""
     report = (job.result or {}).get("report") or {}
     path = portable(examples() / str(job.artifact))

@@ -15,7 +15,7 @@ from src.jobs import references
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job
 from src.jobs.store import FINAL, JobStore, UnknownJobError, WrongStateError
-from src.worker.leftovers import is_older, set_aside
+from src.worker.leftovers import is_older, quarantine
 
 LEASES_S = 2.0
 FILES_S = 60.0
@@ -104,7 +104,7 @@ class Housekeeper:
         uploads = list(self.files.list(UPLOADS))
         named = references.named(self.store.database, map(name_of, uploads)) if uploads else set()
         orphans = [key for key in uploads if name_of(key) not in named and self._is_late(key)]
-        set_aside(self.files, orphans)
+        quarantine(self.files, orphans)
         self.index.forget(orphans)
         parts = [
             key

@@ -13,7 +13,7 @@ from src.api.security import Reader, ServiceDep
 from src.api.service import Service
 from src.api.serving import serve
 from src.artifacts.store import ArtifactStore
-from src.core.addresses import clip_key, found
+from src.core.addresses import clip_key, known_key
 from src.core.errors import BadInputError, MissingFileError
 from src.jobs.model import Job
 from src.jobs.store import address_in
@@ -80,7 +80,7 @@ async def _made(service: Service, account: Account, job: Job, what: str) -> str 
 
 def _source(job: Job, what: str) -> str | None:
     """What the picture is made of. An enlargement has no photograph: its video stands for it."""
-    return clip_key(str(job.artifact)) if what == "poster" else found(address_in(job.request))
+    return clip_key(str(job.artifact)) if what == "poster" else known_key(address_in(job.request))
 
 
 def _make(wall: Wall, files: ArtifactStore, source: str, key: str) -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 from src.api.problems import ApiError
 from src.api.recent import Recent
 from src.artifacts.store import ArtifactStore
-from src.core.addresses import found
+from src.core.addresses import known_key
 from src.core.config import validate
 from src.core.hardware import Hardware
 from src.core.paths import CHECKPOINTS, REPOSITORY
@@ -93,7 +93,7 @@ def check_source(files: ArtifactStore, request: dict[str, Any]) -> None:
     fail.
     """
     address = address_in(request)
-    key = found(address)
+    key = known_key(address)
     if address and (key is None or files.look(key) is None):
         raise ApiError(
             409, "the photograph or video of this job is not stored any more; submit it again"

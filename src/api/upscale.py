@@ -102,7 +102,7 @@ async def upload(
     try:
         async with service.decoding.turn(account.id) as turn:
             check = turn.wall.check_upscale
-            facts = await run_in_threadpool(check, kept.partial, asked(wanted))
+            facts = await run_in_threadpool(check, kept.partial, upscale_settings(wanted))
         job = await run_in_threadpool(_store, service, account, wanted, kept, facts)
     finally:
         kept.drop()
@@ -123,7 +123,7 @@ def _receive(
 def check_settings(wanted: UpscaleSettings) -> None:
     """Raise what a worker would raise whatever the video."""
     upscaler, preset = find_preset(wanted.quality, "quality")
-    request = asked(wanted)
+    request = upscale_settings(wanted)
     upscaler.check(request, {name: form for form, name in FORM.items()})
     upscaler.check_licence()
     upscaler.check_scale(preset, wanted.scale, "scale")
@@ -134,7 +134,7 @@ def check_settings(wanted: UpscaleSettings) -> None:
         )
 
 
-def asked(wanted: UpscaleSettings) -> dict[str, Any]:
+def upscale_settings(wanted: UpscaleSettings) -> dict[str, Any]:
     """What the client said, by the names of an `UpscaleRequest`. Raises BadInputError for no
     preset.
     """
@@ -147,7 +147,7 @@ def _store(
     service: Service, account: Account, wanted: UpscaleSettings, kept: Video, facts: VideoFacts
 ) -> Job:
     cost = service.planning.upscale(facts, wanted.scale)
-    request = asked(wanted) | {
+    request = upscale_settings(wanted) | {
         "input": stored(kept.keep()),
         "name": safe_name(kept.upload.filename),
     }

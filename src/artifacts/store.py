@@ -71,7 +71,7 @@ class ArtifactStore(Protocol):
         ...
 
 
-def measured(files: ArtifactStore, key: str) -> StoredFile:
+def measured_file(files: ArtifactStore, key: str) -> StoredFile:
     """The file with its size and hash. Raises MissingFileError."""
     if (known := files.look(key)) is None:
         raise MissingFileError(f"{key} is not in the store")
@@ -92,7 +92,9 @@ def holds(files: ArtifactStore, key: str, size: int, sha256: str) -> bool:
     """
     known = files.look(key)
     try:
-        return known is not None and known.bytes == size and measured(files, key).sha256 == sha256
+        return (
+            known is not None and known.bytes == size and measured_file(files, key).sha256 == sha256
+        )
     except (MissingFileError, OSError):
         return False
 

@@ -78,12 +78,12 @@ def _restore(
 ) -> None:
     from src.core.paths import home
     from src.database import house
-    from src.database.backup import find, restore, set_aside
+    from src.database.backup import find_backup, restore, set_aside
     from src.database.settings import database_url
 
     with command(json):
         with house.alone(home()):
-            find(folder)  # before anything is set aside
+            find_backup(folder)  # before anything is set aside
             aside = set_aside(database_url()) if replace else None
             jobs, files = restore(folder, _database(), home())
         kept = f"; the database of before is {aside}" if aside else ""

@@ -59,7 +59,7 @@ def _run(values: dict[str, Any]) -> None:
     settings = load_settings(path, changes)
     check_tracker(values["tracker"] or "none")
     with ProgressBar(values["quiet"] or not _is_first()) as bar:
-        found = find(settings, values, bar)
+        found = examine(settings, values, bar)
         if values["dry_run"]:
             _tell(found, values["json"])
             found.check()
@@ -70,7 +70,7 @@ def _run(values: dict[str, Any]) -> None:
         print_json({"adapter": str(final)} | found.report())
 
 
-def find(settings: Any, values: dict[str, Any], listener: Any) -> Any:
+def examine(settings: Any, values: dict[str, Any], listener: Any) -> Any:
     """The preflight of these settings and flags."""
     import torch
 

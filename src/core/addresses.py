@@ -59,7 +59,7 @@ def is_stored(address: str) -> bool:
     return address.startswith(CONTENT)
 
 
-def key_of(address: str) -> str:
+def address_key(address: str) -> str:
     """Where the file lies in a store. Raises BadInputError for what is no address."""
     name = name_in(address)
     if is_stored(address) and STORED.fullmatch(name):
@@ -69,10 +69,10 @@ def key_of(address: str) -> str:
     raise BadInputError(f"{address[:80]!r} is no address of a stored file")
 
 
-def found(address: str | None) -> str | None:
+def known_key(address: str | None) -> str | None:
     """`key_of`, or None where there is no address, or what stands there is none."""
     try:
-        return key_of(address) if address else None
+        return address_key(address) if address else None
     except BadInputError:
         return None
 

@@ -44,7 +44,7 @@ def restore(folder: Path, database: Database, home: Path) -> tuple[int, int]:
     No file of the home is overwritten or removed; clips that the backup does not know go into
     quarantine at the next start. Raises MissingFileError where the folder is no backup.
     """
-    saved = Database(f"sqlite:///{find(folder).absolute()}")
+    saved = Database(f"sqlite:///{find_backup(folder).absolute()}")
     saved.migrate()
     jobs = copy_rows(saved, database)
     saved.engine.dispose()
@@ -53,7 +53,7 @@ def restore(folder: Path, database: Database, home: Path) -> tuple[int, int]:
     return jobs, copied
 
 
-def find(folder: Path) -> Path:
+def find_backup(folder: Path) -> Path:
     """The database of a backup. Raises MissingFileError where the folder is none."""
     if not (folder / NAME).is_file():
         raise MissingFileError(f"{folder} holds no {NAME}; name a folder that backup has written")

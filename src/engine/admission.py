@@ -21,7 +21,7 @@ from src.engine.generate import LARGE, choose_model
 from src.engine.planner import parse_cache
 from src.engine.resolve import check, resolve
 from src.pipelines.adapter_files import find_file, read_adapter, split_weight
-from src.pipelines.locate import find, locate
+from src.pipelines.locate import find_weights, locate
 from src.pipelines.models import find_model
 
 UNIT = 720 * 480
@@ -53,7 +53,10 @@ def _cases(
     if request.model != "auto":
         return [(find_model(request.model), None)]
     large = find_model(LARGE)
-    return [(find_model("nano"), None), *([(large, None)] if find(large) is not None else [])]
+    return [
+        (find_model("nano"), None),
+        *([(large, None)] if find_weights(large) is not None else []),
+    ]
 
 
 def _check(request: Request, spec: ModelSpec, hardware: Hardware | None) -> None:

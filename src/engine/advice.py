@@ -16,7 +16,7 @@ from src.engine.planner import (
     choice_of,
     choices,
     compiling_lacks,
-    lacks,
+    profile_lacks,
     short_of_host,
     width,
 )
@@ -67,7 +67,9 @@ def _left_out(
         if profile.name == chosen.profile.name:
             break
         choice = choice_of(apply_switches(profile, request), request, spec, hardware)
-        short = lacks(profile, hardware) or short_of_host(choice.profile, request, spec, hardware)
+        short = profile_lacks(profile, hardware) or short_of_host(
+            choice.profile, request, spec, hardware
+        )
         if (
             short
             and choice.needed <= budget_bytes(request, hardware)

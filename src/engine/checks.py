@@ -19,7 +19,7 @@ from src.engine.manifest import versions
 from src.engine.render import render
 from src.engine.resolve import resolve
 from src.engine.session import Session
-from src.pipelines.locate import find, how_to_fetch, locate, weight_hashes
+from src.pipelines.locate import find_weights, how_to_fetch, locate, weight_hashes
 
 CODECS = ("libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc")
 
@@ -122,7 +122,7 @@ def model(spec: ModelSpec, hardware: Hardware) -> Check:
     """Load the model as it will run and make its shortest clip in two steps; or say how to fetch
     it.
     """
-    if find(spec) is None:
+    if find_weights(spec) is None:
         return Check(spec.id, "failed" if spec.repository else "missing", how_to_fetch(spec))
     try:
         plan = _short_plan(spec, hardware)

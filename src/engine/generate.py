@@ -22,7 +22,7 @@ from src.engine.planner import choices
 from src.engine.resolve import check, draw_seed, resolve, upscaler_files, wording
 from src.media.images import Photograph, read_photograph
 from src.pipelines.adapter_files import AdapterFile, read_adapter
-from src.pipelines.locate import find, how_to_fetch, locate, weight_hashes
+from src.pipelines.locate import find_weights, how_to_fetch, locate, weight_hashes
 from src.pipelines.models import find_model
 from src.upscaling.files import file_hashes
 
@@ -107,7 +107,7 @@ def choose_model(request: Request, hardware: Hardware | None = None) -> tuple[Mo
         spec = find_model(request.model)
         return spec, f"model {spec.id}: {spec.description}"
     large, nano = find_model(LARGE), find_model("nano")
-    if find(large) is None:
+    if find_weights(large) is None:
         return nano, f"model nano, the embedded one: {how_to_fetch(large)}"
     if hardware is None:
         from src.engine.probe import probe

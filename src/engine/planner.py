@@ -81,7 +81,7 @@ def budget_bytes(request: Request, hardware: Hardware) -> int:
 
 def _candidates(request: Request, spec: ModelSpec, hardware: Hardware) -> Iterator[ProfileChoice]:
     for profile in load_profiles():
-        if not lacks(profile, hardware):
+        if not profile_lacks(profile, hardware):
             yield choice_of(apply_switches(profile, request), request, spec, hardware)
 
 
@@ -144,7 +144,7 @@ def capability(hardware: Hardware) -> float:
     return major + minor / 10
 
 
-def lacks(profile: Profile, hardware: Hardware) -> str:
+def profile_lacks(profile: Profile, hardware: Hardware) -> str:
     """What the profile needs and this machine has not; "" where it applies."""
     if hardware.device not in profile.devices:
         needs = "a CUDA device" if profile.devices == ("cuda",) else " or ".join(profile.devices)
@@ -193,7 +193,7 @@ def _named(
     whole of its memory.
     """
     profile = find_profile(request.profile)
-    if missing := lacks(profile, hardware):
+    if missing := profile_lacks(profile, hardware):
         raise BadInputError(
             f"--profile {profile.name} needs {missing}; this machine runs on {hardware.name}"
         )

@@ -32,12 +32,12 @@ LARGE = ("cogvideox-5b-i2v", "cogvideox1.5-5b-i2v")
 
 
 def main() -> None:
-    arguments = parse()
+    arguments = parse_arguments()
     with command(as_json=False, quiet=False):
         run(arguments)
 
 
-def parse() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="all", help="a model's name, a diffusers folder, or all")
     parser.add_argument(
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
         print(f"{spec.id}\n{figures(spec.memory)}\n")
     if arguments.write:
         for spec in counted:
-            print(write(spec))
+            print(write_memory(spec))
     large = [spec for spec in counted if spec.id in LARGE]
     if large:
         print(cards(large))
@@ -107,7 +107,7 @@ def figures(memory: Memory) -> str:
     )
 
 
-def write(spec: ModelSpec) -> Path:
+def write_memory(spec: ModelSpec) -> Path:
     """Put the figures into the model's own file. Raises BadInputError for a model that has none."""
     path = _file_of(spec)
     values = spec.memory.model_dump(exclude_defaults=True)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from src.core.addresses import StoredFile, clip_key, found
+from src.core.addresses import StoredFile, clip_key, known_key
 from src.database import artifact_rows
 from src.database.database import Clock, Database
 from src.database.tables import devices, jobs, workers
@@ -231,7 +231,7 @@ class LeaseStore:
     def _add_rows(connection: Connection, job: Job, made: Sequence[StoredFile], now: float) -> None:
         """Of the job's files; it may have been pinned since it was claimed."""
         pinned = connection.execute(select(jobs.c.pinned).where(jobs.c.id == job.id)).scalar_one()
-        told = {"job": job.id, "parent": found(address_in(job.request)), "pinned": pinned}
+        told = {"job": job.id, "parent": known_key(address_in(job.request)), "pinned": pinned}
         artifact_rows.add(connection, [artifact_rows.row(file, now, **told) for file in made])
 
     def _mine(self, connection: Connection, job: Job, **values: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from src.core.addresses import StoredFile, found, is_stored, name_in
+from src.core.addresses import StoredFile, is_stored, known_key, name_in
 from src.core.errors import BadInputError, NewsreelError
 from src.database import artifact_rows
 from src.database.database import Clock, Database, batches
@@ -69,7 +69,7 @@ class _Submission:
 
 def _reads(new: NewJob, now: float) -> dict[str, Any] | None:
     address = address_in(new.request)
-    if not address or not is_stored(address) or (key := found(address)) is None:
+    if not address or not is_stored(address) or (key := known_key(address)) is None:
         return None
     return artifact_rows.row(StoredFile(key, new.input_bytes), now)
 

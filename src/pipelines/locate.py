@@ -23,7 +23,7 @@ def locate(spec: ModelSpec) -> Path:
 
     Raises MissingWeightsError with the command that fetches it and the bytes it takes.
     """
-    folder = find(spec)
+    folder = find_weights(spec)
     if folder is None:
         raise MissingWeightsError(how_to_fetch(spec))
     family = family_of(spec)
@@ -33,7 +33,7 @@ def locate(spec: ModelSpec) -> Path:
     return folder
 
 
-def find(spec: ModelSpec) -> Path | None:
+def find_weights(spec: ModelSpec) -> Path | None:
     """The folder, or None when nothing is on this machine; never touches the network."""
     if spec.repository:
         folder = REPOSITORY / spec.repository

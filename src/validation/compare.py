@@ -56,7 +56,7 @@ class Verdict:
     reached: bool | None
 
 
-def compare(
+def compare_clips(
     scenarios: Scenarios, lora: Path, folder: Path, listener: Listener = ignore
 ) -> dict[str, dict[str, ClipFigures]]:
     """Make and measure every clip; figures by scenario, then by kind. Clips and photographs go into
@@ -101,12 +101,12 @@ def _clip(
         for frame in frames:
             writer.write(frame)
         writer.commit()
-    return measured(
+    return measure_clip(
         frames, fitted(prepared.photograph.pixels, plan), plan.fps, scenarios.move, path.name
     )
 
 
-def measured(
+def measure_clip(
     frames: np.ndarray, photograph: np.ndarray, fps: float, move: str | None, file: str
 ) -> ClipFigures:
     """The figures of frames (F, H, W, 3) uint8 made from photograph (H, W, 3)."""

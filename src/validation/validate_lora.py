@@ -51,7 +51,7 @@ def validate_adapter(values: dict[str, Any], listener: Any) -> tuple[dict[str, A
     folder.
     """
     from src.core.durable import write_whole
-    from src.validation.compare import compare, summarise, to_dict, verdicts_of
+    from src.validation.compare import compare_clips, summarise, to_dict, verdicts_of
     from src.validation.held_out import held_out_losses
     from src.validation.scenarios import load_scenarios
 
@@ -64,7 +64,7 @@ def validate_adapter(values: dict[str, Any], listener: Any) -> tuple[dict[str, A
     name = f"{lora.resolve().parent.name}-{lora.resolve().name}"
     folder = values["output_dir"] or home() / "validation" / name
     spec, adapter, base_folder = open_adapter(scenarios.model, lora)
-    figures = compare(
+    figures = compare_clips(
         scenarios.model_copy(update={"model": model_name(spec)}), lora, folder, listener
     )
     held_out = None

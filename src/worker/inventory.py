@@ -16,7 +16,7 @@ from src.core.addresses import (
     STORED,
     UPLOADS,
     StoredFile,
-    found,
+    known_key,
     manifest_key,
     stored_key,
 )
@@ -66,7 +66,7 @@ class Inventory:
             if job is not None and is_needed(attempt, job) and job.artifact == attempt.artifact:
                 told = {
                     "job": job.id,
-                    "parent": found(address_in(job.request)),
+                    "parent": known_key(address_in(job.request)),
                     "pinned": job.pinned,
                 }
                 file = self.files.look(attempt.key) or StoredFile(attempt.key)

@@ -32,7 +32,7 @@ def sort_out(
             files.delete(attempt.key)
             removed.append(attempt.key)
         elif not attempt.partial and not is_needed(attempt, job):
-            aside += set_aside(files, [attempt.key])
+            aside += quarantine(files, [attempt.key])
     return removed, aside
 
 
@@ -63,7 +63,7 @@ def is_older(files: ArtifactStore, key: str, seconds: float) -> bool:
     return told is not None and (told.modified or 0.0) < time.time() - seconds
 
 
-def set_aside(files: ArtifactStore, keys: Iterable[str]) -> list[str]:
+def quarantine(files: ArtifactStore, keys: Iterable[str]) -> list[str]:
     """Put files into quarantine, under free names; returns where they lie now. One that cannot be
     moved stays where it is.
     """

@@ -13,7 +13,7 @@ from typing import Any
 
 from loguru import logger
 
-from src.artifacts.store import ArtifactStore, measured
+from src.artifacts.store import ArtifactStore, measured_file
 from src.core.addresses import StoredFile, manifest_key, name_of
 from src.core.errors import CancelledError, NewsreelError
 from src.database.trouble import UnavailableError
@@ -181,8 +181,8 @@ class Worker:
     def _made(self, clip: str) -> list[StoredFile]:
         """The clip and its manifest, measured: nothing is published that is not in the store."""
         manifest = manifest_key(clip)
-        beside = [measured(self.files, manifest)] if self.files.look(manifest) else []
-        return [measured(self.files, clip), *beside]
+        beside = [measured_file(self.files, manifest)] if self.files.look(manifest) else []
+        return [measured_file(self.files, clip), *beside]
 
     def _persist(self, write: Callable[[], object]) -> None:
         """Write an outcome, waiting for a database that is locked or away. Raises UnavailableError

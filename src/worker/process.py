@@ -14,7 +14,7 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 def identity(pid: int | None = None) -> str:
     """Such as "host/4fb0.../1234/8812345"; a pid that is used again has another start time."""
     pid = os.getpid() if pid is None else pid
-    return f"{machine()}/{pid}/{_started(pid)}"
+    return f"{machine_name()}/{pid}/{_started(pid)}"
 
 
 def _started(pid: int) -> str:
@@ -28,7 +28,7 @@ def _started(pid: int) -> str:
         return f"{process.create_time():.2f}"
 
 
-def machine() -> str:
+def machine_name() -> str:
     """This machine since its last start."""
     boot = (
         BOOT.read_text(encoding="utf-8").strip() if BOOT.is_file() else f"{psutil.boot_time():.0f}"
@@ -52,7 +52,7 @@ def is_dead(process: str) -> bool:
     it.
     """
     host, boot, pid, _ = process.split("/")
-    here_host, here_boot = machine().split("/")
+    here_host, here_boot = machine_name().split("/")
     if host != here_host:
         return False
     if boot != here_boot:

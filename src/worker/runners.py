@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from src.artifacts.store import ArtifactStore
-from src.core.addresses import key_of
+from src.core.addresses import address_key
 from src.core.durable import write_whole
 from src.core.errors import BadInputError, NewsreelError
 from src.core.progress import CancelToken, Listener, Progress
@@ -169,7 +169,7 @@ class EngineRunner:
             "generate": (self._generate, "input_image"),
             "upscale": (self._upscale, "input"),
         }[job.kind]
-        with self.files.local(key_of(job.request[field])) as source:
+        with self.files.local(address_key(job.request[field])) as source:
             return make(job.request | {field: source}, path, watch)
 
     def _generate(self, asked: dict[str, Any], path: Path, watch: RunContext) -> dict[str, Any]:

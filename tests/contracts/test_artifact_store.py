@@ -12,7 +12,7 @@ import pytest
 
 from src.artifacts.folder import FolderStore
 from src.artifacts.memory import MemoryStore
-from src.artifacts.store import holds, keep, measured
+from src.artifacts.store import holds, keep, measured_file
 from src.core.errors import BadInputError, MissingFileError, OutputError
 
 STORES = {
@@ -47,7 +47,7 @@ def test_what_was_put_is_read_listed_and_looked_at(files, durable):
     assert (told.key, told.bytes) == (CLIP, 7)
     assert told.modified == pytest.approx(begun, abs=60)
     assert list(files.list("examples/")) == [CLIP]
-    assert measured(files, CLIP).sha256 == hashlib.sha256(b"second!").hexdigest()
+    assert measured_file(files, CLIP).sha256 == hashlib.sha256(b"second!").hexdigest()
 
 
 def test_large_files_are_streamed_and_read_from_any_place(files):
@@ -82,7 +82,7 @@ def test_what_is_not_there_is_said(files):
     assert files.look(CLIP) is None
     for ask in (
         files.open,
-        lambda key: measured(files, key),
+        lambda key: measured_file(files, key),
         lambda key: files.local(key).__enter__(),
     ):
         with pytest.raises(MissingFileError, match=r"examples/a-1.mp4 is not in the store"):

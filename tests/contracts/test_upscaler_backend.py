@@ -243,11 +243,14 @@ def test_a_bare_name_in_the_folder_where_one_stands_is_a_path(clip, weights, tmp
 
 
 def test_the_service_takes_it_as_a_quality(registered, weights, monkeypatch):
-    from src.api.upscale import UpscaleSettings, asked, check_settings
+    from src.api.upscale import UpscaleSettings, check_settings, upscale_settings
 
     settings = UpscaleSettings(quality="nearest/plain", scale=3)
     check_settings(settings)
-    assert (asked(settings)["upscaler"], asked(settings)["preset"]) == ("nearest", "plain")
+    assert (upscale_settings(settings)["upscaler"], upscale_settings(settings)["preset"]) == (
+        "nearest",
+        "plain",
+    )
     for fields, words in (
         (
             {"quality": "nearest/plain", "denoiseLevel": 0.5},
@@ -266,7 +269,7 @@ def test_the_service_takes_it_as_a_quality(registered, weights, monkeypatch):
         with pytest.raises(BadInputError, match=re.escape(words)):
             check_settings(UpscaleSettings(**fields))
     use_weights(monkeypatch, weights)
-    assert "upscaler" not in asked(UpscaleSettings(quality="fast"))
+    assert "upscaler" not in upscale_settings(UpscaleSettings(quality="fast"))
 
 
 def test_the_example_of_the_architecture_page_runs(clip, tmp_path, monkeypatch):

@@ -1,11 +1,11 @@
 import pytest
 
 from src.core.addresses import (
+    address_key,
     artifact,
     checked,
-    found,
     is_stored,
-    key_of,
+    known_key,
     manifest_key,
     name_in,
     name_of,
@@ -19,14 +19,14 @@ DIGEST = "0f" * 32
 @pytest.mark.parametrize(("folder", "suffix"), [("photographs", ".png"), ("uploads", ".video")])
 def test_a_stored_file_is_found_by_its_address(folder, suffix):
     name = f"{DIGEST}{suffix}"
-    assert stored(name) == f"sha256:{name}" and key_of(stored(name)) == f"{folder}/{name}"
+    assert stored(name) == f"sha256:{name}" and address_key(stored(name)) == f"{folder}/{name}"
     assert is_stored(stored(name)) and name_in(stored(name)) == name == name_of(
-        key_of(stored(name))
+        address_key(stored(name))
     )
 
 
 def test_a_clip_is_found_by_its_name():
-    assert key_of(artifact("a-1.mp4")) == "examples/a-1.mp4"
+    assert address_key(artifact("a-1.mp4")) == "examples/a-1.mp4"
     assert manifest_key("examples/a-1.mp4") == "examples/a-1.json"
     assert not is_stored(artifact("a-1.mp4"))
 
@@ -38,13 +38,13 @@ def test_a_clip_is_found_by_its_name():
 ])  # fmt: skip
 def test_nothing_else_is_an_address(address):
     with pytest.raises(BadInputError, match="is no address of a stored file"):
-        key_of(address)
-    assert found(address) is None
+        address_key(address)
+    assert known_key(address) is None
 
 
 def test_clips_of_before_have_any_name():
-    assert key_of("artifact:My Clip.mp4") == "examples/My Clip.mp4"
-    assert found(None) is None
+    assert address_key("artifact:My Clip.mp4") == "examples/My Clip.mp4"
+    assert known_key(None) is None
 
 
 @pytest.mark.parametrize(

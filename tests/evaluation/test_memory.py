@@ -84,7 +84,7 @@ def test_figures_are_written_into_the_models_own_file(tmp_path, monkeypatch):
     spec = spec.model_copy(
         update={"memory": spec.memory.model_copy(update={"measured": {"fast": 7}})}
     )
-    memory.write(spec)
+    memory.write_memory(spec)
     text = file.read_text()
     assert text.startswith("id: nano\nmemory:\n  weights: {text_encoder: ")
     assert text.endswith("  measured: {fast: 7}\nlicence: x\n")

@@ -5,7 +5,7 @@ import pytest
 
 from src.core.errors import BadInputError, MissingFileError, MissingWeightsError
 from src.core.request import Request
-from src.pipelines.locate import find, locate, weight_hashes
+from src.pipelines.locate import find_weights, locate, weight_hashes
 from src.pipelines.models import find_model
 
 
@@ -43,7 +43,7 @@ def fill(cache, tiny_folder, name):
 @pytest.mark.parametrize("name", ["zai-org/CogVideoX-5b-I2V", "THUDM/CogVideoX-5b-I2V"])
 def test_a_snapshot_in_the_hub_cache_is_found_under_each_of_its_names(cache, tiny_folder, name):
     folder = fill(cache, tiny_folder, name)
-    assert find(find_model("cogvideox-5b-i2v")) == folder
+    assert find_weights(find_model("cogvideox-5b-i2v")) == folder
     assert locate(find_model("cogvideox-5b-i2v")) == folder
 
 
@@ -73,7 +73,7 @@ def test_a_snapshot_whose_index_cannot_be_read_is_unfinished(cache, tiny_folder,
     folder = fill(cache, tiny_folder, "zai-org/CogVideoX-5b-I2V")
     (folder / "transformer" / "diffusion_pytorch_model.safetensors.index.json").write_text("")
     spec = find_model("cogvideox-5b-i2v")
-    assert find(spec) is None
+    assert find_weights(spec) is None
     with pytest.raises(MissingWeightsError, match="go on with: hf download"):
         locate(spec)
 
@@ -81,7 +81,7 @@ def test_a_snapshot_whose_index_cannot_be_read_is_unfinished(cache, tiny_folder,
 def test_an_empty_snapshot_is_no_model(cache):
     spec = find_model("cogvideox-5b-i2v")
     (cache / "models--zai-org--CogVideoX-5b-I2V" / "snapshots" / spec.revision).mkdir(parents=True)
-    assert find(spec) is None
+    assert find_weights(spec) is None
 
 
 def test_what_would_keep_a_download_from_working_is_told(cache, monkeypatch):

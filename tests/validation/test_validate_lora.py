@@ -14,7 +14,7 @@ from src.core.paths import CONFIGS
 from src.metrics.trained_motion import certainty, likeness, motion_in, motion_of
 from src.scenes.moves import PRIMITIVES, TAUGHT, named_move
 from src.scenes.sampler import SceneSampler
-from src.validation.compare import Summary, measured, summarise, verdicts_of
+from src.validation.compare import Summary, measure_clip, summarise, verdicts_of
 from src.validation.scenarios import Scenarios, Thresholds, load_scenarios
 from src.validation.validate_lora import validate_app
 
@@ -79,11 +79,11 @@ def test_the_base_has_no_such_move():
 
 def test_figures_of_a_known_clip():
     frames = SAMPLER.scene(1, TAUGHT["vortigo"], FRAMES).frames()
-    figures = measured(frames, frames[0], 8, "vortigo", "a.mp4")
+    figures = measure_clip(frames, frames[0], 8, "vortigo", "a.mp4")
     assert figures.shown
     assert figures.first_frame > 60
     assert figures.temporal_score > 0.5
-    assert measured(frames, frames[0], 8, None, "a.mp4").cosine is None
+    assert measure_clip(frames, frames[0], 8, None, "a.mp4").cosine is None
     assert summarise([figures, figures]).shows == 2
 
 
