@@ -1,5 +1,7 @@
 """STAR as a backend, whole, on a narrow network of the true build."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from src.core.errors import BadInputError, CancelledError, MissingWeightsError, 
 from src.core.live_bytes import peak_of
 from src.core.progress import CancelToken
 from src.core.upscale_request import EnhanceSettings, UpscaleRequest
+from src.data_prep.fetch import DownloadLedger
 from src.upscaling.backends import Stretch, UpscalerChoice, UpscaleRun
 from src.upscaling.feeding import enlarged
 from src.upscaling.job import UpscaleJob
@@ -156,6 +159,31 @@ def test_a_folder_says_that_it_holds_star(star, tmp_path):
     spec = detect(star)
     assert (spec.backend, spec.scales("quality"), spec.usual) == ("star", (2, 4, 8), "balanced")
     assert detect(star / "light_deg.safetensors").folder == spec.folder
+
+
+@pytest.mark.parametrize("name", ["light_deg.safetensors", "vae/config.json"])
+def test_a_file_that_changed_since_it_was_fetched_is_one_sentence(star, tmp_path, name):
+    folder = shutil.copytree(star, tmp_path / "star")
+    shutil.copytree(star.parent / "upscaler", tmp_path / "upscaler")
+    ledger = DownloadLedger(folder)
+    ledger.add(folder / name)
+    by_path = UpscalerChoice("fast", 4, upscaler="x", detected=detect(folder))
+    choices = (UpscalerChoice("fast", 4, upscaler="star", folder=folder), by_path)
+    assert all(choice.hashes() for choice in choices)
+    data = (folder / name).read_bytes()
+    (folder / name).write_bytes(data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
+    sentence = rf"{name} is not the file that .*hashes.json names .* changed or damaged since"
+    for choice in choices:
+        with pytest.raises(BadInputError, match=sentence):
+            load_backend(choice)
+
+
+@pytest.mark.parametrize("record", ["[1]", "{"])
+def test_a_record_of_hashes_that_is_none_is_one_sentence(star, tmp_path, record):
+    folder = shutil.copytree(star, tmp_path / "star")
+    (folder / "hashes.json").write_text(record)
+    with pytest.raises(BadInputError, match=r"hashes.json is (no|not)"):
+        UpscalerChoice("fast", 4, upscaler="star", folder=folder).hashes()
 
 
 def test_missing_weights_are_one_sentence(tmp_path):
