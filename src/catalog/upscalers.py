@@ -11,6 +11,7 @@ from src.core.config import Config, Named, load_named
 from src.core.errors import BadInputError, MissingWeightsError
 from src.core.option import listed
 from src.core.paths import CONFIGS, REPOSITORY, is_file
+from src.core.text import read_json
 from src.core.upscale_request import FIELDS, UPSCALER
 
 UPSCALERS = (UPSCALER, "star", "dove", "sdxl")
@@ -18,6 +19,9 @@ USUAL = "balanced"
 """The preset that is taken where nobody names one, of an upscaler that has it."""
 NOISY = 0.5
 """The denoise from which on the files for noisy sources are taken, of an upscaler that has such."""
+FETCHED = "hashes.json"
+"""What a folder of fetched files holds beside them: their SHA-256 as they were written."""
+CHANGED = "it was changed or damaged since it was fetched; fetch it again"
 
 
 class DetailGate(Config):
@@ -96,13 +100,15 @@ LACKING = {
 @dataclass(frozen=True)
 class WeightFile:
     """A file of weights. name: that plans and checkpoints know it by. pin: the SHA-256 that the
-    spec says, None where it says none. spec: the file that says so.
+    spec says, else the one that was written down when it was fetched; None where nobody says one.
+    spec: the file that says so. cure: what to do where the file is another one.
     """
 
     name: str
     path: Path
     pin: str | None = None
     spec: str = ""
+    cure: str = "restore it, and give weights of your own as --upscaler PATH"
 
 
 class UpscalerSpec(Named):
@@ -189,10 +195,12 @@ class UpscalerSpec(Named):
 
     def _file(self, name: str, folder: Path | None) -> WeightFile:
         pin = self.files.get(name) if folder is None else None
-        path = (folder or REPOSITORY / self.folder) / name
-        return WeightFile(
-            self.known_as(name), path, pin and pin.sha256, f"configs/upscalers/{self.id}.yaml"
-        )
+        place = folder or REPOSITORY / self.folder
+        known, path = self.known_as(name), place / name
+        if pin:
+            return WeightFile(known, path, pin.sha256, f"configs/upscalers/{self.id}.yaml")
+        fetched = fetched_hashes(place).get(name)
+        return WeightFile(known, path, fetched, str(place / FETCHED), CHANGED)
 
     def _missing(self, preset: str, path: Path, asked: int) -> str:
         """How to get a file, by the scale that it alone is the pass of,
@@ -225,6 +233,19 @@ class UpscalerSpec(Named):
             ):
                 said = (names or {}).get(name, FIELDS[name].flag)
                 raise BadInputError(f"{said} does not apply to upscaler {self.id}: {why}")
+
+
+def fetched_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 by name of what `src.fetch_upscaler` wrote into a folder; empty where it wrote
+    nothing.
+
+    Raises BadInputError where its record is none.
+    """
+    record = folder / FETCHED
+    held = read_json(record) if is_file(record) else {}
+    if not isinstance(held, dict):
+        raise BadInputError(f"{record} is no record of hashes; fetch the files again")
+    return held
 
 
 def load_upscalers() -> dict[str, UpscalerSpec]:

@@ -82,21 +82,23 @@ def read_pipeline(folder: Path, dtype: torch.dtype, parts: Sequence[str] | None 
 
 
 def read_part(kind: Any, folder: Path, dtype: torch.dtype, **options: Any) -> Any:
-    """One part of diffusers' class `kind` from its own folder, on the CPU.
+    """One part, of a class `kind` of diffusers or transformers, from its own folder, on the CPU.
 
     options: of `from_pretrained`. Raises BadInputError where it does not load whole and finite.
     """
+    import transformers
     from safetensors import SafetensorError
 
+    transformers.utils.logging.disable_progress_bar()
     usual = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True}
     try:
-        part = kind.from_pretrained(folder, **usual | options)
+        part, told = kind.from_pretrained(folder, output_loading_info=True, **usual | options)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         reason = " ".join(str(error).split())[:300]
         raise BadInputError(f"{folder} does not load as a {kind.__name__}: {reason}") from error
-    _check_filled(part, folder)
+    _check_lacking(sorted(told["missing_keys"]), folder)
     _check_finite(part, folder)
     return part.eval().requires_grad_(False)
 
@@ -114,9 +116,15 @@ def _check_filled(module: torch.nn.Module, folder: Path) -> None:
     """Raise BadInputError where the files lack weights that the configuration asks for: they stay
     on "meta".
     """
-    empty = [name for name, value in module.named_parameters() if value.is_meta]
-    if empty:
-        raise BadInputError(f"{folder} has no weights for {len(empty)} tensors, such as {empty[0]}")
+    _check_lacking([name for name, value in module.named_parameters() if value.is_meta], folder)
+
+
+def _check_lacking(names: Sequence[str], folder: Path) -> None:
+    """Raise BadInputError where there are names of weights that a folder has not: transformers
+    would make them up.
+    """
+    if names:
+        raise BadInputError(f"{folder} has no weights for {len(names)} tensors, such as {names[0]}")
 
 
 def _check_finite(module: torch.nn.Module, folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from src.core.errors import BadInputError, MissingFileError
 from src.core.files import sha256_of
 from src.core.paths import is_file
-from src.upscaling.saving import write_tensors
+from src.pipelines.saving import write_tensors
 
 WRAPPED = ("params_ema", "params", "state_dict", "model")
 """Keys under which trainers keep the weights, the better ones first."""

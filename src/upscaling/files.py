@@ -58,8 +58,7 @@ def file_hashes(files: Iterable[WeightFile]) -> dict[str, str]:
         if file.pin not in (None, sha256):
             raise BadInputError(
                 f"{file.path} is not the file that {file.spec} names "
-                f"(SHA-256 {sha256[:12]}, there {file.pin[:12]}); restore it, "
-                "and give weights of your own as --upscaler PATH"
+                f"(SHA-256 {sha256[:12]}, there {file.pin[:12]}); {file.cure}"
             )
     return {file.name: sha256 for file, sha256 in found.items()}
 

@@ -6,26 +6,23 @@ from pathlib import Path
 from src.core.config import validate
 from src.core.errors import BadInputError
 from src.core.finite import first_not_finite
-from src.core.paths import beside
+from src.pipelines.saving import write_tensors
 from src.upscaling.network import VideoNetwork, build_network
 from src.upscaling.network_files import FORMAT
 from src.upscaling.presets import NetworkSpec
 
 
 def save_network(network: VideoNetwork, path: Path, step: int) -> Path:
-    """Write a network's weights in float32 with its spec; the file appears whole or not at all."""
-    from safetensors.torch import save_file
+    """Write a network's weights in float32 with its spec; the file appears whole or not at all.
 
+    Raises OutputError.
+    """
     tensors = {
         name: tensor.detach().float().cpu().contiguous()
         for name, tensor in network.named_parameters()
     }
     about = {"format": FORMAT, "spec": network.spec.model_dump_json(), "step": str(step)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = beside(path, "partial")
-    save_file(tensors, partial, metadata=about)
-    partial.chmod(0o644)  # safetensors writes files that only their owner may read
-    return partial.replace(path)
+    return write_tensors(tensors, path, about, "--export")
 
 
 def load_network(path: Path) -> VideoNetwork:

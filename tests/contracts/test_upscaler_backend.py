@@ -18,6 +18,7 @@ from src.core.progress import CancelToken
 from src.core.upscale_request import EnhanceSettings
 from src.media.reader import VideoReader
 from src.upscaling.backends import Sizes, Stretch, UpscalerChoice, UpscaleRun, Window
+from src.upscaling.dove.backend import DoveBackend
 from src.upscaling.feeding import enlarged as feed
 from src.upscaling.job import UpscaleJob
 from src.upscaling.network_backend import NetworkBackend
@@ -26,6 +27,7 @@ from src.upscaling.star.backend import StarBackend
 from src.upscaling.stream import upscale_video
 from tests.command_kit import run_here, use_weights
 from tests.contracts.fake_upscaler import NearestBackend, register
+from tests.diffusion_kit import build_dove, build_sdxl
 from tests.upscaling.star.kit import narrow_star
 
 ASKED = EnhanceSettings()
@@ -42,21 +44,47 @@ def star(tmp_path_factory):
     return narrow_star(tmp_path_factory.mktemp("contract") / "star")
 
 
-@pytest.fixture(params=["network", "plain", "noisy", "star"])
+@pytest.fixture(scope="session")
+def dove(tmp_path_factory):
+    """The folder of a tiny DOVE."""
+    return build_dove(tmp_path_factory.mktemp("contract") / "dove")
+
+
+@pytest.fixture(scope="session")
+def sdxl(tmp_path_factory):
+    """The folder of a tiny SDXL."""
+    return build_sdxl(tmp_path_factory.mktemp("contract") / "sdxl")
+
+
+@pytest.fixture(params=["network", "plain", "noisy", "star", "dove", "refined"])
 def backend(request, weights, registered, monkeypatch):
     if request.param == "star":
         return quick_star(request.getfixturevalue("star"), monkeypatch)
+    if request.param in ("dove", "refined"):
+        know(monkeypatch, "newsreel", "dove", "sdxl")
+    if request.param == "dove":
+        folder = request.getfixturevalue("dove")
+        return load_backend(UpscalerChoice("quality", 2, folder=folder, detected=detect(folder)))
+    if request.param == "refined":
+        folder = request.getfixturevalue("sdxl")
+        given = {"folder": weights, "refine": "sdxl:0.1", "refiner_folder": folder}
+        return load_backend(UpscalerChoice("fast", 2, "cpu", **given))
     if request.param == "network":
         return NetworkBackend(UpscalerChoice("fast", 2, "cpu", folder=weights))
     return NearestBackend(UpscalerChoice(request.param, 2, upscaler="nearest"))
 
 
+def know(patch, *ids):
+    """The catalog's own specs of these upscalers."""
+    patch.setattr(upscalers, "CONFIGS", CONFIGS)
+    patch.setattr(upscalers, "UPSCALERS", ids)
+    torch.set_num_threads(1)
+
+
 def quick_star(folder, patch):
     """With one evaluation of its network, and the catalog's own spec."""
-    patch.setattr(upscalers, "CONFIGS", CONFIGS)
-    patch.setattr(upscalers, "UPSCALERS", ("newsreel", "star"))
+    know(patch, "newsreel", "star")
     patch.setenv("NEWSREEL_HOME", str(folder / "home"))
-    torch.set_num_threads(1)
     backend = load_backend(UpscalerChoice("fast", 4, upscaler="star", folder=folder))
     backend.evaluations = 1
     return backend
@@ -99,7 +127,7 @@ def test_any_size_and_length_goes(backend, size, count):
 
 
 def test_context_makes_pieces_equal_the_whole(backend, frames):
-    if isinstance(backend, StarBackend):
+    if isinstance(backend, StarBackend | DoveBackend):
         pytest.skip("all frames of a piece look at each other; pieces are cut alike in every run")
     context = backend.window.overlap
     whole = enlarged(backend, frames)

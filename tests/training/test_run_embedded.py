@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from src.core.config import load_config, validate
-from src.core.errors import BadInputError, MissingFileError
+from src.core.errors import BadInputError, MissingFileError, OutputError
 from src.core.paths import CONFIGS
 from src.media.images import fit_photograph
 from src.pipelines.blueprint import NANO
@@ -30,6 +30,7 @@ from src.recipes.embedded.settings import EmbeddedSettings, TransformerStage
 from src.recipes.embedded.sheets import PROMPTS, SHOWN, sample_clips, write_sheet
 from src.recipes.embedded.transformer import TransformerRecipe, moments_of
 from src.training.checkpoints import CheckpointManager
+from tests.small_disk import small_disk
 
 
 def test_a_slice_exports_a_stock_pipeline(small, settings, tmp_path, pixels):
@@ -194,3 +195,13 @@ def test_stages_share_what_preparing_left_of_the_time(tmp_path, monkeypatch):
     given.clear()
     train_slice(settings, tmp_path, Slice(minutes=1))
     assert given[-1] == pytest.approx(0.5 * 0.72 * 60, abs=0.1)
+
+
+def test_a_full_disk_is_a_sentence_and_the_former_export_stays(small, settings, tmp_path):
+    train_stage("text", settings, tmp_path / "run", 0.0, blueprint=small)
+    with small_disk(tmp_path, 64) as disk:
+        (disk / "out").mkdir()
+        (disk / "out" / "former").write_text("kept")
+        with pytest.raises(OutputError, match=r"the disk is full: .*--export"):
+            export_embedded(settings, tmp_path / "run", disk / "out", small)
+        assert [path.name for path in disk.rglob("*")] == ["out", "former"]

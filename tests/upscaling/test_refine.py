@@ -11,6 +11,7 @@ from src.upscaling.backends import Stretch, UpscalerChoice, UpscaleRun
 from src.upscaling.feeding import enlarged
 from src.upscaling.job import UpscaleJob
 from src.upscaling.registry import load_backend
+from src.upscaling.smoothing import TemporalSmoother
 from src.upscaling.stream import upscale_video
 from tests.diffusion_kit import build_sdxl, use_folder
 
@@ -41,13 +42,60 @@ def test_any_size_comes_back_exactly(choice, size):
     assert made.shape == (1, 2 * size[0], 2 * size[1], 3)
 
 
+def test_equal_frames_stay_equal_where_detail_is_carried_along_the_motion(choice):
+    """As the stream does it: carried, and finished with the source's low frequencies."""
+    frame = np.random.default_rng(0).integers(0, 256, (1, 40, 48, 3)).astype(np.uint8)
+    backend, source = load_backend(choice), frame[0].astype(np.float32) / 255
+    carry = TemporalSmoother(choice.carried(EnhanceSettings()), backend.scale)
+    raw = run(backend, frame.repeat(4, 0))
+    made = np.stack(
+        [backend.finish(carry(each, source), source, EnhanceSettings()) for each in raw]
+    )
+    assert choice.carried(EnhanceSettings()) == 0.8 and carry.state()
+    assert np.abs(made - made[0]).max() == 0.0
+
+
+def test_carried_detail_follows_what_moves(choice):
+    """Where a textured picture slides by whole pixels, refined detail differs less along it."""
+    picture = np.random.default_rng(1).integers(0, 256, (20, 40, 3)).repeat(4, 0).repeat(4, 1)
+    frames = np.stack([picture[:64, 2 * t : 2 * t + 96] for t in range(5)]).astype(np.uint8)
+    backend = load_backend(choice)
+    carry = TemporalSmoother(choice.carried(EnhanceSettings()), backend.scale)
+    raw = run(backend, frames)
+    made = np.stack(
+        [carry(each, f.astype(np.float32) / 255) for each, f in zip(raw, frames, strict=True)]
+    )
+    change = [np.abs(x[1:, 8:-8, 8:-12] - x[:-1, 8:-8, 12:-8]).mean() for x in (made, raw)]
+    assert change[0] < 0.8 * change[1]
+
+
 def test_it_is_cancelled_before_the_next_forward(choice):
-    backend, token, forwards = load_backend(choice), CancelToken(), []
-    hook = backend.refiner.parts.unet.register_forward_hook
-    hook(lambda *_: forwards.append(1) or token.cancel())
-    with pytest.raises(CancelledError):
-        run(backend, np.zeros((2, 8, 8, 3), np.uint8), token)
-    assert len(forwards) == 1
+    """Whichever is under way: a block of the VAE, or the UNet."""
+    backend, forwards, limit = load_backend(choice), [], [0]
+    parts = backend.refiner.parts
+    blocks = (*parts.vae.encoder.down_blocks, parts.vae.encoder.mid_block, parts.unet,
+              parts.vae.decoder.mid_block, *parts.vae.decoder.up_blocks)  # fmt: skip
+    token = CancelToken()
+
+    def count(*_):
+        forwards.append(1)
+        if len(forwards) == limit[0]:
+            token.cancel()
+
+    for block in blocks:
+        block.register_forward_hook(count)
+    frames = np.zeros((1, 8, 8, 3), np.uint8)
+    run(backend, frames)
+    every = len(forwards)
+    assert every == len(blocks) - 1 + choice.refinement.steps
+    for limit[0] in range(1, every):
+        token, forwards[:] = CancelToken(), []
+        with pytest.raises(CancelledError):
+            run(backend, frames, token)
+        assert len(forwards) == limit[0]
+    token, limit[0], forwards[:] = CancelToken(), 0, []
+    run(backend, frames, token)
+    assert len(forwards) == every and not any(b._forward_pre_hooks for b in blocks)
 
 
 def test_a_resumed_run_equals_an_unbroken_one(choice, clip, tmp_path):

@@ -19,6 +19,7 @@ from src.pipelines.families import family_named
 from src.pipelines.family import Family
 from src.pipelines.learning import Small
 from src.pipelines.linear_codes import LinearCodes, fit
+from src.pipelines.saving import write_tensors, writing
 from src.recipes.embedded.settings import EmbeddedSettings
 from src.recipes.scene_source import DrawnScenes, RenderedScenes, SceneSource, to_tensor
 from src.scenes.prompts import flaws
@@ -75,7 +76,8 @@ def _tokenizer(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path) -
         learned = train_tokenizer(
             corpus(settings.corpus, settings.seed), blueprint.vocab_size, blueprint.text_length
         )
-        learned.save_pretrained(folder)
+        with writing(folder, "--folder"):
+            learned.save_pretrained(folder)
     return T5Tokenizer.from_pretrained(folder)
 
 
@@ -87,11 +89,9 @@ def _fit(blueprint: Blueprint, settings: EmbeddedSettings) -> LinearCodes:
 
 
 def save_codes(codes: LinearCodes, file: Path) -> None:
-    """Write the codes as safetensors."""
-    from safetensors.torch import save_file
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    save_file({"basis": codes.basis, "mean": codes.mean, "deviation": codes.deviation}, file)
+    """Write the codes as safetensors. Raises OutputError."""
+    held = {"basis": codes.basis, "mean": codes.mean, "deviation": codes.deviation}
+    write_tensors(held, file, {}, "--folder")
 
 
 def load_codes(file: Path) -> LinearCodes:

@@ -19,6 +19,7 @@ from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import beside
 from src.pipelines.blueprint import NANO, Blueprint
 from src.pipelines.building import small_of
+from src.pipelines.saving import writing
 from src.recipes.embedded.decoder import DecoderRecipe
 from src.recipes.embedded.parts import CODES, PreparedParts, prepare_parts, save_codes
 from src.recipes.embedded.settings import EmbeddedSettings
@@ -239,14 +240,8 @@ LARGEST = "14MB"
 """Of one file of weights in the repository; larger parts are split, as diffusers does it."""
 
 
-def export_embedded(
-    settings: EmbeddedSettings, folder: Path, target: Path, blueprint: Blueprint = NANO
-) -> Path:
-    """Write the averaged weights in fp16 as a diffusers folder, whole or not at all; a README there
-    is kept.
-    """
-    prepared, steps = trained(settings, folder, blueprint)
-    target, partial = Path(target), beside(Path(target), "partial")
+def _write(prepared: PreparedParts, target: Path, partial: Path) -> None:
+    """The folder as it is to be, in `partial`."""
     shutil.rmtree(partial, ignore_errors=True)
     save_codes(prepared.codes, partial / CODES)
     prepared.pipeline.to(dtype=torch.float16).save_pretrained(partial, max_shard_size=LARGEST)
@@ -255,8 +250,23 @@ def export_embedded(
         shutil.copy(target / "README.md", partial)
     for file in partial.rglob("*.safetensors"):
         file.chmod(0o644)  # safetensors writes files that only their owner may read
-    shutil.rmtree(target, ignore_errors=True)
-    partial.rename(target)
+
+
+def export_embedded(
+    settings: EmbeddedSettings, folder: Path, target: Path, blueprint: Blueprint = NANO
+) -> Path:
+    """Write the averaged weights in fp16 as a diffusers folder, whole or not at all; a README there
+    is kept. Raises OutputError, and what was there before stays then.
+    """
+    prepared, steps = trained(settings, folder, blueprint)
+    target, partial = Path(target), beside(Path(target), "partial")
+    try:
+        with writing(target, "--export"):
+            _write(prepared, target, partial)
+            shutil.rmtree(target, ignore_errors=True)
+            partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     logger.info(
         "{}: decoder step {}, transformer step {}", target, steps["decoder"], steps["transformer"]
     )

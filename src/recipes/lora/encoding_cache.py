@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +21,7 @@ from src.core.errors import OutputError
 from src.core.paths import home
 from src.media.clips import Sampling
 from src.pipelines.family import Family, parts_of
+from src.pipelines.saving import write_tensors
 
 VERSION = 3
 """To be raised where the same inputs would be encoded to other values."""
@@ -102,20 +101,5 @@ class EncodingCache:
 
     def write(self, key: str, tensors: dict[str, Tensor]) -> None:
         """Raises OutputError where the disk is full or the folder is not writable."""
-        from safetensors.torch import save_file
-
-        final = self.path(key)
-        partial = final.with_name(f".{key}.{os.getpid()}.partial")
-        try:
-            final.parent.mkdir(parents=True, exist_ok=True)
-            save_file(
-                {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
-                partial,
-            )
-            partial.replace(final)
-        except (OSError, SafetensorError) as error:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise OutputError(
-                f"the cache entry {final} could not be written: {error}; free some disk space"
-            ) from None
+        held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        write_tensors(held, self.path(key), {}, "NEWSREEL_HOME")

@@ -10,13 +10,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 import src
-from src.core.errors import OutputError
 from src.core.paths import REPOSITORY, beside
 from src.pipelines.adapter_files import BASE_KEY, METADATA_KEY, NAMES
+from src.pipelines.saving import writing
 from src.recipes.lora.settings import LoraSettings
 
 
@@ -79,18 +78,16 @@ def write_adapter(folder: Path, state: dict[str, Tensor], metadata: dict[str, st
     folder = Path(folder)
     partial = beside(folder, "partial")
     try:
+        with writing(folder, "--output-dir"):
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            save_file(state, partial / NAMES[0], metadata=metadata)
+            (partial / NAMES[0]).chmod(0o644)  # else only their owner may read them
+            if folder.exists():
+                shutil.rmtree(folder)
+            partial.rename(folder)
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        save_file(state, partial / NAMES[0], metadata=metadata)
-        (partial / NAMES[0]).chmod(0o644)  # safetensors writes files that only their owner may read
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise OutputError(
-            f"adapter {folder} could not be written: {error}; free some disk space"
-        ) from None
     return folder / NAMES[0]
 
 

@@ -73,6 +73,7 @@ class DoveBackend:
         latents = self._restored(latents, tiles(size, fitted.tiles["denoise"], GRID), run)
         every = tiles(size, fitted.tiles["decode"], GRID)
         for frame in self._decoded(latents, every, piece, run):
+            run.cancel.check()
             yield frame[None]
 
     def _encoded(self, frames: np.ndarray, every: list[Part], run: UpscaleRun) -> np.ndarray:

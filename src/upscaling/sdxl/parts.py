@@ -11,10 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from src.core.errors import BadInputError
+from src.core.errors import BadInputError, MissingFileError
 from src.core.finite import is_finite
+from src.core.paths import is_folder
 from src.core.text import read_json
 from src.pipelines.loading import read_part
+from src.pipelines.saving import write_tensors
 
 PROMPT = "sharp, detailed press photograph, natural light, fine texture"
 EMBEDDINGS = "prompt/refine.safetensors"
@@ -73,26 +75,32 @@ def read_embeddings(folder: Path) -> tuple[Tensor, Tensor]:
 def prepare(folder: Path) -> Path:
     """Encode `PROMPT` by the folder's two text encoders, once, and keep that in `EMBEDDINGS`.
 
-    Raises BadInputError where they do not load.
+    Raises BadInputError where they do not load whole, OutputError.
     """
-    from safetensors.torch import save_file
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-    hidden, pooled = [], None
-    for place, kind in (("", CLIPTextModel), ("_2", CLIPTextModelWithProjection)):
-        try:
-            tokens = CLIPTokenizer.from_pretrained(folder / f"tokenizer{place}")
-            encoder = kind.from_pretrained(folder / f"text_encoder{place}", dtype=torch.float32)
-        except (OSError, ValueError, TypeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise BadInputError(f"{folder}: text encoder{place} does not load: {reason}") from None
-        read = tokens(PROMPT, padding="max_length", max_length=tokens.model_max_length,
-                      truncation=True, return_tensors="pt")  # fmt: skip
-        made = encoder.eval()(read.input_ids, output_hidden_states=True)
-        hidden.append(made.hidden_states[-2])
-        pooled = made[0]
-    target = folder / EMBEDDINGS
-    target.parent.mkdir(exist_ok=True)
-    tensors = dict(zip(NAMES, (torch.cat(hidden, -1).contiguous(), pooled), strict=True))
-    save_file(tensors, target, metadata={"prompt": PROMPT})
-    return target
+    if not is_folder(folder):
+        raise MissingFileError(f"there is no folder {folder}; it would be that of SDXL's files")
+    first, _ = _encoded(folder, "", CLIPTextModel)
+    second, pooled = _encoded(folder, "_2", CLIPTextModelWithProjection)
+    tensors = dict(zip(NAMES, (torch.cat([first, second], -1).contiguous(), pooled), strict=True))
+    return write_tensors(tensors, folder / EMBEDDINGS, {"prompt": PROMPT}, "--folder")
+
+
+def _encoded(folder: Path, place: str, kind: Any) -> tuple[Tensor, Tensor]:
+    """The last layer but one of an encoder, (1, S, D), and what it gives first."""
+    tokens, encoder = _tokenizer(folder / f"tokenizer{place}"), folder / f"text_encoder{place}"
+    read = tokens(PROMPT, padding="max_length", max_length=tokens.model_max_length,
+                  truncation=True, return_tensors="pt")  # fmt: skip
+    made = read_part(kind, encoder, torch.float32)(read.input_ids, output_hidden_states=True)
+    return made.hidden_states[-2], made[0]
+
+
+def _tokenizer(folder: Path) -> Any:
+    from transformers import CLIPTokenizer
+
+    try:
+        return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BadInputError(f"{folder} does not load as a CLIPTokenizer: {reason}") from None

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,7 +47,8 @@ class Refiner:
     def frame(self, picture: np.ndarray, noise: np.ndarray, cancel: CancelToken) -> np.ndarray:
         """(H, W, 3) float32 in [0, 1] to the same, refined. noise: of `noise_shape`.
 
-        Raises NotFiniteError, OutOfMemoryError, and CancelledError before each forward.
+        Raises NotFiniteError, OutOfMemoryError, and CancelledError before each forward of the UNet
+        and of each block of the VAE.
         """
         height, width = picture.shape[:2]
         size = self.filled(height), self.filled(width)
@@ -66,12 +70,11 @@ class Refiner:
         """(1, h, w, 3) of a tile (h, w, 3) of a frame of a size."""
         vae, factor = self.parts.vae, self.parts.vae.config.scaling_factor
         given = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(self.device) * 2 - 1
-        cancel.check()
-        latents = vae.encode(given).latent_dist.mode() * factor
         told = (*size, part.top, part.left, *part.size)
-        latents = self.denoised(latents, noise.to(self.device), told, cancel)
-        cancel.check()
-        made = (vae.decode(latents / factor).sample * 0.5 + 0.5).clamp(0, 1)
+        with _cancelled_inside(vae, cancel):
+            latents = vae.encode(given).latent_dist.mode() * factor
+            latents = self.denoised(latents, noise.to(self.device), told, cancel)
+            made = (vae.decode(latents / factor).sample * 0.5 + 0.5).clamp(0, 1)
         if not is_finite(made):
             raise NotFiniteError(
                 f"{self.asked} made a frame that is not finite; the weights are likely damaged"
@@ -137,6 +140,21 @@ class Refiner:
         else:
             self.parts.unet.to(self.device)
         self._streams = fitted.offload
+
+
+@contextmanager
+def _cancelled_inside(vae: Any, cancel: CancelToken) -> Iterator[None]:
+    """The wish to stop is looked at before each block of the VAE, which of large frames takes
+    seconds.
+    """
+    every = (*vae.encoder.down_blocks, vae.encoder.mid_block, vae.decoder.mid_block,
+             *vae.decoder.up_blocks)  # fmt: skip
+    hooks = [block.register_forward_pre_hook(lambda *_: cancel.check()) for block in every]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _peak(refiner: Refiner, unet: nn.Module, vae: nn.Module, tile: Tile) -> int:

@@ -11,8 +11,8 @@ from typing import Any
 from src.core.errors import BadInputError, MissingFileError
 from src.core.files import sha256_of
 from src.core.paths import is_file
+from src.pipelines.saving import write_tensors
 from src.upscaling.convert import read_weights
-from src.upscaling.saving import write_tensors
 from src.upscaling.star.files import FORMAT, check_shapes, whole
 from src.upscaling.star.spec import StarSpec
 

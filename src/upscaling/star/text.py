@@ -15,7 +15,7 @@ from torch import Tensor
 
 from src.core.errors import BadInputError
 from src.core.paths import home
-from src.upscaling.saving import write_tensors
+from src.pipelines.saving import write_tensors
 from src.upscaling.star.files import whole
 
 TOKENS = 77

@@ -1,5 +1,7 @@
 """STAR as a backend, whole, on a narrow network of the true build."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from src.core.errors import BadInputError, CancelledError, MissingWeightsError, 
 from src.core.live_bytes import peak_of
 from src.core.progress import CancelToken
 from src.core.upscale_request import EnhanceSettings, UpscaleRequest
+from src.data_prep.fetch import DownloadLedger
 from src.upscaling.backends import Stretch, UpscalerChoice, UpscaleRun
 from src.upscaling.feeding import enlarged
 from src.upscaling.job import UpscaleJob
@@ -45,6 +48,14 @@ def frames():
     return np.random.default_rng(0).integers(0, 256, (4, 12, 20, 3)).astype(np.uint8)
 
 
+@pytest.fixture
+def single(backend, monkeypatch):
+    """The backend with one forward of its network: one evaluation without guidance."""
+    monkeypatch.setattr(backend, "evaluations", 1)
+    monkeypatch.setattr(backend, "guidance", 1.0)
+    return backend
+
+
 def made_by(backend, frames, asked=None, run=None, before=0, after=0, first=0):
     stretch = Stretch(frames, before, after, range(first, first + len(frames)))
     given = (backend, stretch, asked or EnhanceSettings(), run or UpscaleRun(seed=5))
@@ -52,8 +63,8 @@ def made_by(backend, frames, asked=None, run=None, before=0, after=0, first=0):
 
 
 @pytest.mark.parametrize("size", [(2, 2), (1, 5), (17, 33), (1000, 17)])
-def test_any_size_comes_out_exact(backend, size):
-    made = made_by(backend, np.full((1, *size, 3), 128, np.uint8))
+def test_any_size_comes_out_exact(single, size):
+    made = made_by(single, np.full((1, *size, 3), 128, np.uint8))
     assert made.shape == (1, 4 * size[0], 4 * size[1], 3) and np.isfinite(made).all()
 
 
@@ -88,6 +99,7 @@ def test_a_run_is_cancelled_within_one_forward(backend, frames, stop):
 
 
 def test_seed_and_prompt_and_guidance_count(backend, frames, monkeypatch):
+    frames = frames[:1]
     usual = made_by(backend, frames)
     assert np.array_equal(usual, made_by(backend, frames))
     assert not np.array_equal(usual, made_by(backend, frames, run=UpscaleRun(seed=6)))
@@ -158,6 +170,31 @@ def test_a_folder_says_that_it_holds_star(star, tmp_path):
     assert detect(star / "light_deg.safetensors").folder == spec.folder
 
 
+@pytest.mark.parametrize("name", ["light_deg.safetensors", "vae/config.json"])
+def test_a_file_that_changed_since_it_was_fetched_is_one_sentence(star, tmp_path, name):
+    folder = shutil.copytree(star, tmp_path / "star")
+    shutil.copytree(star.parent / "upscaler", tmp_path / "upscaler")
+    ledger = DownloadLedger(folder)
+    ledger.add(folder / name)
+    by_path = UpscalerChoice("fast", 4, upscaler="x", detected=detect(folder))
+    choices = (UpscalerChoice("fast", 4, upscaler="star", folder=folder), by_path)
+    assert all(choice.hashes() for choice in choices)
+    data = (folder / name).read_bytes()
+    (folder / name).write_bytes(data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
+    sentence = rf"{name} is not the file that .*hashes.json names .* changed or damaged since"
+    for choice in choices:
+        with pytest.raises(BadInputError, match=sentence):
+            load_backend(choice)
+
+
+@pytest.mark.parametrize("record", ["[1]", "{"])
+def test_a_record_of_hashes_that_is_none_is_one_sentence(star, tmp_path, record):
+    folder = shutil.copytree(star, tmp_path / "star")
+    (folder / "hashes.json").write_text(record)
+    with pytest.raises(BadInputError, match=r"hashes.json is (no|not)"):
+        UpscalerChoice("fast", 4, upscaler="star", folder=folder).hashes()
+
+
 def test_missing_weights_are_one_sentence(tmp_path):
     sentence = r"fast at 4x .* get them with python -m src.fetch_upscaler star .*GB.*licence"
     with pytest.raises(MissingWeightsError, match=sentence):
@@ -174,7 +211,8 @@ def test_what_it_cannot_do_is_refused(star, asked, sentence):
         UpscalerChoice("fast", 4, upscaler="star", folder=star).check(EnhanceSettings(**asked))
 
 
-def test_tiles_where_memory_is_short(backend, frames, monkeypatch):
+def test_tiles_where_memory_is_short(single, frames):
+    backend = single
     large = np.tile(frames[:1], (1, 5, 8, 1))  # 60x160, 34x80 places
     whole = made_by(backend, large)
     figures = backend.figures
@@ -230,10 +268,13 @@ def test_what_was_counted_is_what_runs():
 
 
 @pytest.mark.parametrize("stop_after", [3])
-def test_a_resumed_run_equals_an_unbroken_one(star, home, tmp_path, ffmpeg, stop_after):
+def test_a_resumed_run_equals_an_unbroken_one(
+    star, home, tmp_path, ffmpeg, stop_after, monkeypatch
+):
+    monkeypatch.setattr("src.upscaling.star.backend.EVALUATIONS", {"fast": 1})
     clip = tmp_path / "clip.mkv"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=size=16x16:rate=5:duration=1", "-c:v", "ffv1", clip)
-    choice = UpscalerChoice("fast", 4, upscaler="star", folder=star, seed=3)
+    choice = UpscalerChoice("fast", 4, guidance_scale=1.0, upscaler="star", folder=star, seed=3)
     usual = {"codec": "x264", "crf": 0, "threads": 1, "segment": 2}
     whole = upscale_video(UpscaleJob(clip, tmp_path / "whole.mp4", choice, **usual))
     job, token = UpscaleJob(clip, tmp_path / "out.mp4", choice, **usual), CancelToken()
