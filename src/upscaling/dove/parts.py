@@ -55,7 +55,7 @@ def read_scheduler(folder: Path) -> Any:
 
     try:
         scheduler = solver("dpm", read_json(folder / SCHEDULER))
-    except (TypeError, ValueError, NotImplementedError) as error:
+    except (OSError, TypeError, ValueError, NotImplementedError) as error:
         raise BadInputError(f"{folder / SCHEDULER} is no scheduler's: {error}") from None
     if float(scheduler.alphas_cumprod[-1]) > 1e-6:
         raise BadInputError(

@@ -52,8 +52,21 @@ def load_parts(folder: Path, dtype: torch.dtype) -> Parts:
             f"reads {config.cross_attention_dim} and {wide}; make it again with "
             "python -m src.prepare_refiner"
         )
-    schedule = read_json(folder / "scheduler" / "scheduler_config.json")
-    return Parts(unet, vae, schedule, prompt, pooled)
+    return Parts(unet, vae, read_schedule(folder), prompt, pooled)
+
+
+def read_schedule(folder: Path) -> dict[str, Any]:
+    """The configuration of the scheduler. Raises BadInputError where none can be made of it."""
+    from diffusers import EulerDiscreteScheduler
+
+    path = folder / "scheduler" / "scheduler_config.json"
+    schedule = read_json(path)
+    try:
+        EulerDiscreteScheduler.from_config(schedule)
+    except (OSError, TypeError, ValueError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BadInputError(f"{path} is no scheduler's: {reason}") from None
+    return schedule
 
 
 def read_embeddings(folder: Path) -> tuple[Tensor, Tensor]:

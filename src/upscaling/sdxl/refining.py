@@ -126,8 +126,8 @@ class Refiner:
             return Weights()
         held = bytes_of(self.parts.vae)
         unet = self.parts.unet
-        blocks = [*unet.down_blocks, unet.mid_block, *unet.up_blocks]
-        largest = sorted((bytes_of(block) for block in blocks), reverse=True)[:2]
+        leaves = [part for part in unet.modules() if not any(True for _ in part.children())]
+        largest = sorted(map(bytes_of, leaves), reverse=True)[:2]
         return Weights(held + bytes_of(unet), held + sum(largest))
 
     def _place(self, fitted: Fit) -> None:
@@ -136,7 +136,7 @@ class Refiner:
             return
         self.parts.vae.to(self.device)
         if fitted.offload:
-            stream(self.parts.unet, self.device, "block_level")
+            stream(self.parts.unet, self.device, "leaf_level")
         else:
             self.parts.unet.to(self.device)
         self._streams = fitted.offload

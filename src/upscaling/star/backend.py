@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,17 @@ from loguru import logger
 from torch import Tensor
 
 from src.catalog.upscalers import NOISY
+from src.core.errors import BadInputError
 from src.core.upscale_request import EnhanceSettings
 from src.upscaling.backends import Sizes, Stretch, UpscalerChoice, UpscaleRun, Window
 from src.upscaling.enhance import lacking_low
-from src.upscaling.runtime import NetworkRunner, free_memory
+from src.upscaling.fitting import budget_on
+from src.upscaling.runtime import NetworkRunner
 from src.upscaling.star.codec import SCALE, Codec, canvas, enlarged, load_codec
 from src.upscaling.star.colour import coloured
 from src.upscaling.star.denoiser import GUIDANCE, Asked, Denoiser, restored, start_for
 from src.upscaling.star.files import load_star
-from src.upscaling.star.memory import SHARE, Cut, figures_of, plan
+from src.upscaling.star.memory import Cut, figures_of, plan
 from src.upscaling.star.spec import FRAME_FACTOR
 from src.upscaling.star.text import UNWANTED, TextEncoder, caption
 from src.upscaling.star.windows import OVERLAP
@@ -49,13 +52,12 @@ class StarBackend:
         self.name, self.scale = f"{choice.spec.id} {choice.preset} {choice.scale}x", choice.scale
         self.hashes, self.device = choice.hashes(), torch.device(choice.device)
         self.evaluations = EVALUATIONS[choice.preset]
-        guidance = choice.guidance_scale
-        self.guidance = GUIDANCE if guidance is None else guidance
+        self.guidance = _guidance(choice)
         self.noisy = choice.noisy
         first, *others = choice.files()
         self._load(first.path)
         self.further = [load_network(f.path) for f in others if f.path.name.endswith(OURS)]
-        self.budget = int(SHARE * free_memory(self.device))
+        self.budget = budget_on(choice.device)
 
     def _load(self, file: Path) -> None:
         version = next(sha256 for name, sha256 in self.hashes.items() if name.endswith(TEXT))
@@ -64,6 +66,8 @@ class StarBackend:
         self.network: Any = load_star(file, self.dtype)
         self.vae = load_codec(self.folder / "vae")
         self.figures = figures_of(self.network, self.vae)
+        if self.device.type == "cpu":  # the weights lie in the memory that is measured
+            self.figures = replace(self.figures, network=0, codec=0)
         self.text = TextEncoder(self.folder, version, self.device)
 
     def measured(self) -> list[int]:
@@ -182,3 +186,15 @@ class StarBackend:
         if not asked.preserve_details:
             return made
         return made + asked.preserve_details * lacking_low(made, source)
+
+
+def _guidance(choice: UpscalerChoice) -> float:
+    """How strongly the prompt is followed. Raises BadInputError below 1, where the text of what is
+    unwanted would be.
+    """
+    asked = GUIDANCE if choice.guidance_scale is None else choice.guidance_scale
+    if asked < 1:
+        raise BadInputError(
+            f"--guidance-scale is {asked:g}; for {choice.spec.id} it must be 1 or more"
+        )
+    return asked

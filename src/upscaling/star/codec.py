@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from src.upscaling.star.files import whole
+from src.pipelines.loading import read_part
 from src.upscaling.star.spec import COLUMNS, FRAME_FACTOR, ROWS, fitting
 from src.upscaling.star.windows import Blend, tiles
 
@@ -26,7 +26,7 @@ def load_codec(folder: Path) -> Any:
     """The VAE of a folder with its `config.json`, on the CPU. Raises BadInputError."""
     from diffusers import AutoencoderKLTemporalDecoder
 
-    return whole(AutoencoderKLTemporalDecoder, folder, torch_dtype=torch.float32)
+    return read_part(AutoencoderKLTemporalDecoder, folder, torch.float32)
 
 
 def canvas(height: int, width: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from src.catalog.upscalers import UpscalerSpec, find_upscaler
+from src.catalog.upscalers import PresetSpec, UpscalerSpec, find_upscaler
 from src.core.config import validate
 from src.core.errors import BadInputError
 from src.core.finite import first_not_finite
@@ -50,7 +50,13 @@ def spec_of(path: Path) -> StarSpec:
     about = header(path)
     if about is None:
         raise BadInputError(f"{path} is no safetensors file; fetch it again")
-    return validate(json.loads(about.get("spec", "{}")), StarSpec, str(path))
+    try:
+        spec = validate(json.loads(about.get("spec", "{}")), StarSpec, str(path))
+        _on_meta(spec)
+    except ValueError as error:
+        reason = f"{path} tells widths that no network of STAR has: {error}"
+        raise BadInputError(reason) from None
+    return spec
 
 
 def load_star(path: Path, dtype: Any) -> Any:
@@ -84,29 +90,6 @@ def _on_meta(spec: StarSpec) -> Any:
         return StarNetwork(spec)
 
 
-def whole(kind: Any, folder: Path, **asked: Any) -> Any:
-    """A model of diffusers or transformers from a folder of this machine, on the CPU, ready to run.
-
-    Raises BadInputError where the folder is another model's, or lacks weights: both libraries would
-    make up what is missing.
-    """
-    try:
-        model, told = kind.from_pretrained(
-            folder, local_files_only=True, output_loading_info=True, **asked
-        )
-    except (OSError, RuntimeError, ValueError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise BadInputError(f"{folder} holds no {kind.__name__}: {said}") from None
-    lacking = [*told["missing_keys"], *map(str, told["mismatched_keys"])]
-    if lacking:
-        raise BadInputError(
-            f"{folder} holds no whole {kind.__name__}: {lacking[0]} is missing or of another "
-            "shape; "
-            "fetch it again"
-        )
-    return model.eval().requires_grad_(False)
-
-
 def detect_star(path: Path) -> UpscalerSpec | None:
     """The spec of a folder that `src.fetch_upscaler` wrote, or of the network in it."""
     folder = path if is_folder(path) else path.parent
@@ -114,5 +97,18 @@ def detect_star(path: Path) -> UpscalerSpec | None:
     about = header(file) if file.suffix == ".safetensors" else None
     if not about or about.get("format") != FORMAT:
         return None
+    known = find_upscaler(STAR)
     changes = {"id": folder.name, "folder": str(folder.resolve()), "files": {}}
-    return find_upscaler(STAR).model_copy(update=changes)
+    if file is path:  # the one that was named is meant, whatever the source is like
+        presets = {name: _with(preset, path.name) for name, preset in known.presets.items()}
+        changes |= {"presets": presets, "noisy": {}}
+    return known.model_copy(update=changes)
+
+
+def _with(preset: PresetSpec, network: str) -> PresetSpec:
+    """The preset with another file of the network."""
+    passes = {
+        scale: tuple(network if name == LIGHT else name for name in names)
+        for scale, names in preset.passes.items()
+    }
+    return preset.model_copy(update={"passes": passes})

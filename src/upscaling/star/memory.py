@@ -19,8 +19,6 @@ from src.upscaling.star.codec import TOGETHER
 from src.upscaling.star.spec import COLUMNS, FRAME_FACTOR, ROWS, StarSpec, fitting
 from src.upscaling.star.windows import LENGTH, SHARED, STRETCHED
 
-SHARE = 0.9
-"""Of the free memory that a run may take; the rest is for workspaces, fragments and encoders."""
 SAMPLES = ((34, 32), (90, 160), (122, 184))
 """Rows and columns of latents at which activations are counted."""
 LEAST = fitting(2 * SHARED + 1, ROWS) * fitting(2 * SHARED + 1, COLUMNS)
@@ -89,9 +87,9 @@ def _tile(weights: int, grows: Grows, places: int, budget: int) -> int | None:
     if most >= places:
         return None
     if most < LEAST:
-        needed = (weights + grows.at(LEAST)) / SHARE / 1e9
+        needed = (weights + grows.at(LEAST)) / 1e9
         raise OutOfMemoryError(
-            f"star needs {needed:.1f} GB of free memory for its smallest tiles, and may take "
+            f"star needs {needed:.1f} GB for its smallest tiles, and may take "
             f"{budget / 1e9:.1f} GB here; close what else uses the memory"
         )
     return most

@@ -11,9 +11,10 @@ from typing import Any
 from src.core.errors import BadInputError, MissingFileError
 from src.core.files import sha256_of
 from src.core.paths import is_file
+from src.pipelines.loading import read_part
 from src.pipelines.saving import write_tensors
 from src.upscaling.convert import read_weights
-from src.upscaling.star.files import FORMAT, check_shapes, whole
+from src.upscaling.star.files import FORMAT, check_shapes
 from src.upscaling.star.spec import StarSpec
 
 PREFIX = "text_model."
@@ -61,6 +62,7 @@ def vae(published: Path, folder: Path) -> None:
 
 def text(published: Path, folder: Path) -> None:
     """The text half of a CLIP in 16 bit, and its tokenizer's two files."""
+    import torch
     from transformers import CLIPTextModel
 
     for name in ("vocab.json", "merges.txt"):
@@ -71,7 +73,7 @@ def text(published: Path, folder: Path) -> None:
     write_tensors(_text_tensors(weights), there / "model.safetensors", {"format": "pt"}, FLAG)
     config = _text_config(found(published, "config.json"))
     (there / "config.json").write_text(json.dumps(config, indent=1), "utf-8")
-    whole(CLIPTextModel, there)
+    read_part(CLIPTextModel, there, torch.float32)
 
 
 def _text_tensors(source: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from src.upscaling.star.schedule import Level
 
 RESCALE = 0.2
-"""How far guided predictions are brought back to the deviation of the unguided one."""
+"""How far guided predictions are brought back to the deviation of the one under the prompt."""
 Denoise = Callable[[Tensor, Level], Tensor]
 """Noised latents (F, 4, h, w) and their level to clean ones."""
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from src.core.errors import BadInputError
 from src.core.paths import home
+from src.pipelines.loading import read_part
 from src.pipelines.saving import write_tensors
-from src.upscaling.star.files import whole
 
 TOKENS = 77
 WANTED = (
@@ -70,7 +70,7 @@ class TextEncoder:
         from transformers import CLIPTextModel
 
         tokenizer = self._tokenizer()
-        model = whole(CLIPTextModel, self.folder / "text_encoder", dtype=torch.float32)
+        model = read_part(CLIPTextModel, self.folder / "text_encoder", torch.float32)
         return [penultimate(model, token_numbers(tokenizer, text)) for text in texts]
 
     def _tokenizer(self) -> Any:
