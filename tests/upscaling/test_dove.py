@@ -202,6 +202,13 @@ def test_what_is_not_a_dove_checkpoint_is_one_sentence(folder, tmp_path, name, f
         load(changed(folder, tmp_path / "other", name, **fields))
 
 
+def test_a_schedule_that_is_none_is_one_sentence(folder, tmp_path):
+    other = changed(folder, tmp_path / "other", "vae/config.json")
+    (other / "scheduler" / "scheduler_config.json").write_text("[]")
+    with pytest.raises(BadInputError, match=r"scheduler_config\.json is no scheduler's"):
+        load(other)
+
+
 def test_another_embedding_is_one_sentence(folder, tmp_path):
     from safetensors.torch import save_file
 

@@ -124,3 +124,10 @@ def test_strengths_are_checked():
     assert str(Refinement()) == "sdxl:0.2"
     with pytest.raises(BadInputError, match="0.1 to 0.25: 0 steps are too few, got 'sdxl:0.03'"):
         _ = UpscalerChoice(refine="sdxl:0.03").refinement
+
+
+@pytest.mark.parametrize("told", ["[]", '{"beta_schedule": "foo"}'])
+def test_a_schedule_that_is_none_is_one_sentence(choice, tmp_path, told):
+    (tmp_path / "sdxl" / "scheduler" / "scheduler_config.json").write_text(told)
+    with pytest.raises(BadInputError, match=r"scheduler_config\.json is no scheduler's"):
+        load_backend(choice)

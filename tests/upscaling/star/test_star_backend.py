@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from src.core.errors import BadInputError, CancelledError, MissingWeightsError, OutOfMemoryError
 from src.core.live_bytes import peak_of
@@ -19,6 +20,7 @@ from src.upscaling.resolve import resolve_job
 from src.upscaling.star import codec as coding
 from src.upscaling.star.backend import EVALUATIONS
 from src.upscaling.star.colour import coloured
+from src.upscaling.star.files import FORMAT, spec_of
 from src.upscaling.star.memory import CODING, DENOISING, LEAST, Figures, figures_of, plan
 from src.upscaling.star.network import StarNetwork
 from src.upscaling.star.spec import StarSpec
@@ -250,7 +252,7 @@ def test_the_plan_is_the_least_that_fits(gigabytes, places, mode):
 
 
 def test_too_little_memory_is_a_sentence():
-    with pytest.raises(OutOfMemoryError, match=r"star needs .* GB of free memory for its smallest"):
+    with pytest.raises(OutOfMemoryError, match=r"star needs .* GB for its smallest tiles"):
         plan(PUBLISHED, 49, 122 * 184, 3 * GIB)
 
 
@@ -288,3 +290,23 @@ def test_a_resumed_run_equals_an_unbroken_one(
     again = upscale_video(job)
     assert again.resumed >= 2 and again.frames == whole.frames == 5
     assert job.target.read_bytes() == whole.target.read_bytes()
+
+
+def test_the_file_that_is_named_is_the_one_that_runs(star):
+    path = star / "heavy_deg.safetensors"
+    for noisy in (False, True):
+        choice = UpscalerChoice("fast", 4, upscaler="x", detected=detect(path), noisy=noisy)
+        assert choice.files()[0].path == path
+
+
+@pytest.mark.parametrize("spec", ["no json", '{"dim": 7}', "[]"])
+def test_widths_of_no_network_are_one_sentence(tmp_path, spec):
+    path = tmp_path / "light_deg.safetensors"
+    save_file({"a": torch.zeros(1)}, path, {"format": FORMAT, "spec": spec})
+    with pytest.raises(BadInputError, match=r"light_deg\.safetensors"):
+        spec_of(path)
+
+
+def test_a_prompt_that_is_followed_less_than_not_at_all_is_refused(star, home):
+    with pytest.raises(BadInputError, match="--guidance-scale is 0.5; .* must be 1 or more"):
+        load_backend(UpscalerChoice("fast", 4, upscaler="star", folder=star, guidance_scale=0.5))
