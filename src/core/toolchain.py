@@ -2,6 +2,7 @@
 
 import shutil
 import sysconfig
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,7 +20,17 @@ def missing_for_compiling(device: str) -> str:
 
 
 def _missing_cxx() -> str:
-    return "" if any(map(shutil.which, CXX)) else "a C++ compiler: apt-get install g++ python3-dev"
+    if not any(map(shutil.which, CXX)):
+        return "a C++ compiler: apt-get install g++ python3-dev"
+    return _missing_folder()
+
+
+def _missing_folder() -> str:
+    """torch hands the compiler its paths unquoted (2.13)."""
+    folder = tempfile.gettempdir()
+    if not any(map(str.isspace, folder)):
+        return ""
+    return f"a folder for temporary files without a space in its path, {folder}: set TMPDIR"
 
 
 def _missing_triton() -> str:

@@ -7,6 +7,11 @@ import pytest
 from src.core import toolchain
 
 
+@pytest.fixture(autouse=True)
+def _usual_folder(monkeypatch):
+    monkeypatch.setattr(toolchain.tempfile, "gettempdir", lambda: "/tmp")
+
+
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_without_pythons_headers_nothing_compiles(monkeypatch, tmp_path, device):
     monkeypatch.setattr(toolchain.shutil, "which", lambda name: f"/usr/bin/{name}")
@@ -25,3 +30,11 @@ def test_without_a_compiler_the_package_is_named(monkeypatch, device, told):
     monkeypatch.setattr(toolchain, "find_spec", lambda name: name)
     monkeypatch.setattr(toolchain.shutil, "which", lambda name: None)
     assert toolchain.missing_for_compiling(device).startswith(told)
+
+
+def test_a_folder_with_a_space_is_told_before_torch_stumbles_over_it(monkeypatch):
+    monkeypatch.setattr(toolchain.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(toolchain.tempfile, "gettempdir", lambda: "/tmp/a b")
+    assert "without a space in its path, /tmp/a b: set TMPDIR" in (
+        toolchain.missing_for_compiling("cpu")
+    )
