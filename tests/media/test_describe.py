@@ -8,7 +8,7 @@ import faulthandler, sys
 from pathlib import Path
 from src.media.describe import stream_line
 from src.media.reader import VideoReader
-faulthandler.dump_traceback_later(90, exit=True)
+faulthandler.dump_traceback_later(300, exit=True)
 for _ in range(150):
     with VideoReader(Path(sys.argv[1])) as reader:
         pictures = iter(reader)
@@ -39,6 +39,6 @@ def test_a_decoder_that_complains_locks_nobody_up(tmp_path, ffmpeg):
         code[place] ^= 0x55
     clip.write_bytes(code)
     done = subprocess.run(
-        [sys.executable, "-c", SPEAKING, clip], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", SPEAKING, clip], capture_output=True, text=True, timeout=400
     )
     assert (done.returncode, done.stderr) == (0, "")
