@@ -20,7 +20,7 @@ import typer
 from src.console.options import QUIET, make_app, switch, value
 from src.console.output import command
 from src.core.errors import BadInputError, MissingFileError, MissingWeightsError
-from src.media.writer import output_error
+from src.core.output_errors import output_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

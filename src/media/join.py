@@ -17,6 +17,7 @@ from av.error import FFmpegError
 from av.packet import PacketSideData
 from av.stream import Stream
 
+from src.core.output_errors import output_error
 from src.core.paths import beside
 from src.media.copied import copied, merged_packets
 from src.media.describe import rate_of
@@ -35,7 +36,6 @@ from src.media.tracks import (
     is_cover,
     timecode_of,
 )
-from src.media.writer import output_error
 
 BLOCK_ADDITIONAL = 15
 """FFmpeg's AV_PKT_DATA_MATROSKA_BLOCKADDITIONAL."""

@@ -10,6 +10,7 @@ from av.error import FFmpegError
 from av.stream import Disposition
 
 from src.core.errors import BadInputError, MissingFileError
+from src.core.output_errors import words
 
 READS = {"protocol_whitelist": "file,crypto,data"}
 """A playlist may name what lies on the network; nothing here is meant to fetch it."""
@@ -76,11 +77,6 @@ def undecodable(path: Path) -> str | None:
             "magick IN.webp OUT.gif"
         )
     return None
-
-
-def words(error: BaseException) -> str:
-    """What an error of FFmpeg or of the system means, without its number or the file's name."""
-    return getattr(error, "strerror", None) or str(error)
 
 
 def _check_file(path: Path) -> None:

@@ -6,8 +6,8 @@ from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
 from src.core.errors import BadInputError
+from src.core.output_errors import words
 from src.media.matrices import YCGCO, matrix_name, rgb_of_ycgco, swscale_matrix
-from src.media.opening import words
 
 FORMATS = {
     (False, False): "rgb24",

@@ -9,10 +9,11 @@ import av
 from av.error import FFmpegError
 
 from src.core.errors import BadInputError
+from src.core.output_errors import words
 from src.media.describe import describe_stream, pts_of, side_data
 from src.media.fields import FIELD, FRAME, REFUSE, SECOND, Fields
 from src.media.frames import Frame, VideoInfo
-from src.media.opening import open_file, undecodable, words
+from src.media.opening import open_file, undecodable
 from src.media.pixels import rgb_of
 from src.media.places import scan_of_file
 from src.media.streams import decoded, video_stream

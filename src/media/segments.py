@@ -19,14 +19,13 @@ from av.codec.context import Flags
 from av.error import FFmpegError
 
 from src.core.errors import BadInputError
+from src.core.output_errors import output_error, words
 from src.media.captions import CODES, with_captions
 from src.media.colour import tag, to_yuv
 from src.media.encoders import Encoder
 from src.media.frames import Frame, VideoInfo
-from src.media.opening import words
 from src.media.pixels import has_alpha
 from src.media.priority import kept_priority
-from src.media.writer import output_error
 
 CLEAR = "matroska_block_additional"
 """What FFmpeg calls the coded transparency beside a VP9 frame."""

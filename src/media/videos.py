@@ -30,7 +30,8 @@ def check_video(path: Path) -> VideoFacts:
     import av
     from av.error import FFmpegError
 
-    from src.media.opening import main_video, media_url, words
+    from src.core.output_errors import words
+    from src.media.opening import main_video, media_url
 
     try:
         with av.open(media_url(path), options=READS) as container:

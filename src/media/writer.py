@@ -2,7 +2,6 @@
 a file appears whole or not at all.
 """
 
-import errno
 import os
 import re
 from contextlib import suppress
@@ -16,10 +15,10 @@ import psutil
 from av.error import FFmpegError
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation
 
-from src.core.errors import OutputError
+from src.core.output_errors import output_error
 from src.core.paths import beside
 from src.media.encoders import ENCODERS, encoder_options
-from src.media.opening import open_output, words
+from src.media.opening import open_output
 
 CRF = 16
 PRESET = "medium"
@@ -125,21 +124,3 @@ def sweep(path: Path) -> None:
         match = pattern.fullmatch(file.name)
         if match and not psutil.pid_exists(int(match[1])):
             file.unlink(missing_ok=True)
-
-
-def output_error(path: Path, error: Exception, flag: str = "--output-path") -> OutputError:
-    """The error a person should read when writing `path` failed with `error`; flag: names the place
-    to write to.
-    """
-    number = getattr(error, "errno", None)
-    if number == errno.ENOSPC:
-        return OutputError(
-            f"the disk is full: {path} was not written; free some space or set {flag}"
-        )
-    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return OutputError(f"{path} is not writable: permission denied; choose another {flag}")
-    if number == errno.ENAMETOOLONG:
-        return OutputError(
-            f"{path.name} is too long for a name on this disk; choose a shorter {flag}"
-        )
-    return OutputError(f"{path} cannot be written: {words(error)}")

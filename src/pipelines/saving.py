@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from src.core.output_errors import output_error
 from src.core.paths import beside
-from src.media.writer import output_error
 
 
 def write_tensors(

@@ -22,9 +22,9 @@ import numpy as np
 import psutil
 
 from src.core.errors import BadInputError
+from src.core.output_errors import output_error
 from src.core.paths import beside
 from src.media.segments import finished_segments
-from src.media.writer import output_error
 
 LOCK, FACTS, STATE = "pid", "facts.json", "state-{:06d}.npz"
 

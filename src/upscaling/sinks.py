@@ -9,11 +9,11 @@ from typing import Protocol
 import numpy as np
 
 from src.core.errors import OutputError
+from src.core.output_errors import output_error
 from src.media.clips import turned
 from src.media.frames import Frame, VideoInfo
 from src.media.pictures import as_png
 from src.media.segments import SegmentWriter, VideoFormat
-from src.media.writer import output_error
 
 
 class Sink(Protocol):

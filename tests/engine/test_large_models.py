@@ -90,7 +90,7 @@ def test_a_plan_written_when_every_model_played_at_eight_keeps_its_rate():
 
 
 def test_auto_is_the_large_model_where_it_fits(monkeypatch, photograph):
-    monkeypatch.setattr(engine, "find", lambda spec: spec)
+    monkeypatch.setattr(engine, "find_weights", lambda spec: spec)
     request = Request(input_image=photograph)
     for size, name in ((2, "nano"), (8, FIRST.id), (141, FIRST.id)):
         monkeypatch.setattr("src.engine.probe.probe", lambda _, size=size: card(size))
@@ -101,7 +101,7 @@ def test_auto_is_the_large_model_where_it_fits(monkeypatch, photograph):
 
 def test_training_and_validation_take_the_base_that_a_clip_would(monkeypatch, tmp_path):
     """They had a rule of their own, by which a card of 2 GB got the 5B."""
-    monkeypatch.setattr(engine, "find", lambda spec: spec)
+    monkeypatch.setattr(engine, "find_weights", lambda spec: spec)
     monkeypatch.setattr("src.pipelines.locate.locate", lambda spec: tmp_path)
     monkeypatch.setattr("src.pipelines.adapter_files.read_adapter", lambda *_: None)
     for size, name in ((2, "nano"), (24, FIRST.id)):
@@ -112,7 +112,7 @@ def test_training_and_validation_take_the_base_that_a_clip_would(monkeypatch, tm
 
 def test_auto_stays_with_the_large_model_while_it_fills_the_card(monkeypatch, photograph):
     """The second clip of a process, and a service that tells its model while a worker holds it."""
-    monkeypatch.setattr(engine, "find", lambda spec: spec)
+    monkeypatch.setattr(engine, "find_weights", lambda spec: spec)
     held = card(24).model_copy(update={"free_memory": 10**9, "free_host_memory": 10**9})
     monkeypatch.setattr("src.engine.probe.probe", lambda _: held)
     assert choose_model(Request(input_image=photograph))[0].id == FIRST.id

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from src.core.errors import OutputError
-from src.media.writer import VideoWriter, output_error
+from src.core.output_errors import output_error
+from src.media.writer import VideoWriter
 from tests.small_disk import small_disk
 
 
