@@ -86,11 +86,11 @@ class UpscaleRequest(EnhanceSettings):
     ] = None
     prompt: Annotated[
         str,
-        Option("What the video shows; for diffusion upscalers only.", form=False),
+        Option("What the video shows; for diffusion upscalers only.", form="prompt"),
     ] = ""
     seed: Annotated[
         Seed,
-        Option("Of the noise that diffusion upscalers draw", form=False),
+        Option("Of the noise that diffusion upscalers draw", form="seed"),
     ] = 0
     refine: Annotated[
         Refine | None,

@@ -185,6 +185,8 @@ class Fetching:
             made.mkdir()
             yield fetched, made
         except MissingWeightsError:
+            if not any(fetched.iterdir()):
+                self._sweep(stage)
             raise
         except OSError as error:
             self._sweep(stage)

@@ -247,6 +247,12 @@ class Sessions:
         """
         return lambda plan: self._open(plan.session, folder, adapters)
 
+    def close(self) -> None:
+        """Unload the warm session: another kind of work wants the memory."""
+        if self._session is not None:
+            self._session.unload()
+            self._session = None
+
     def _open(self, key: SessionKey, folder: Path, adapters: tuple[AdapterFile, ...]) -> Session:
         if self._session is None or (_loaded(self._session.key), self._session.folder) != (
             _loaded(key),

@@ -50,14 +50,11 @@ def read_pipeline(folder: Path, dtype: torch.dtype, parts: Sequence[str] | None 
 
     Raises BadInputError when a part does not load.
     """
-    import diffusers
-    import transformers
     from safetensors import SafetensorError
 
     family = family_of_folder(folder)
     wanted = [part.name for part in family.parts if parts is None or part.name in parts]
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
+    _quieten()
     try:
         pipe = family.loop.load(folder, dtype, wanted)
     except (
@@ -86,10 +83,9 @@ def read_part(kind: Any, folder: Path, dtype: torch.dtype, **options: Any) -> An
 
     options: of `from_pretrained`. Raises BadInputError where it does not load whole and finite.
     """
-    import transformers
     from safetensors import SafetensorError
 
-    transformers.utils.logging.disable_progress_bar()
+    _quieten()
     usual = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True}
     try:
         part, told = kind.from_pretrained(folder, output_loading_info=True, **usual | options)
@@ -101,6 +97,16 @@ def read_part(kind: Any, folder: Path, dtype: torch.dtype, **options: Any) -> An
     _check_lacking(sorted(told["missing_keys"]), folder)
     _check_finite(part, folder)
     return part.eval().requires_grad_(False)
+
+
+def _quieten() -> None:
+    """What the libraries would say of loading: bars, and reports of what is judged here."""
+    import diffusers
+    import transformers
+
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
 
 
 def read_tokenizer(folder: Path) -> Any:

@@ -33,8 +33,11 @@ class Window:
     overlap: int = 0
 
     def body(self, most: int) -> int:
-        """Frames of a piece without its context, where the machine holds `most` frames at once."""
-        return max(1, min(most, self.most or most) - 2 * self.overlap)
+        """Frames of a piece without its context, where the machine holds `most` frames at once; at
+        least as many as the context, so that no more than half of the work is for seams.
+        """
+        held = max(most, 4 * self.overlap)
+        return max(1, (min(held, self.most) if self.most else held) - 2 * self.overlap)
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,20 @@ class Backend(Protocol):
         ...
 
 
+class Measured:
+    """`measured` and `keep_to` of a backend that cuts by one number of bytes, or by none."""
+
+    budget: int | None = None
+
+    def measured(self) -> list[int]:
+        """See `Backend.measured`."""
+        return [] if self.budget is None else [self.budget]
+
+    def keep_to(self, measured: list[int]) -> None:
+        """See `Backend.keep_to`."""
+        self.budget = measured[0] if measured else None
+
+
 CARRIED = 0.8
 """How far the detail of refined frames follows the motion, at the least."""
 
@@ -207,7 +224,11 @@ class UpscalerChoice:
         """SHA-256 of the files by name, of what refines too. Raises as `files` and `file_hashes`
         do.
         """
-        return file_hashes({*self.files(), *self._refiner_files()})
+        return file_hashes({*self.weight_files()})
+
+    def weight_files(self) -> list[WeightFile]:
+        """Of the upscaler and of what refines. Raises as `files` does."""
+        return [*self.files(), *self._refiner_files()]
 
     def _refiner_files(self) -> list[WeightFile]:
         if self.refinement is None or self.spec.backend == self.refinement.name:

@@ -25,7 +25,7 @@ from src.core.finite import first_not_finite, is_finite
 from src.core.option import listed
 from src.core.paths import is_file
 from src.core.upscale_request import EnhanceSettings
-from src.upscaling.backends import Sizes, Stretch, UpscalerChoice, UpscaleRun, Window
+from src.upscaling.backends import Measured, Sizes, Stretch, UpscalerChoice, UpscaleRun, Window
 from src.upscaling.enhance import finish
 from src.upscaling.network_files import header
 
@@ -147,7 +147,7 @@ def _spec(path: Path, found: Any) -> UpscalerSpec:
     )
 
 
-class CommunityBackend:
+class CommunityBackend(Measured):
     """See `Backend`: each frame by itself, whole; what follows the motion is `--steady`."""
 
     window, builds = Window(), ()
@@ -162,13 +162,6 @@ class CommunityBackend:
         needs = self.model.size_requirements
         self.sizes = Sizes(max(needs.minimum, 1), needs.multiple_of)
         logger.info(f"{self.name}; licence: {choice.spec.licence}")
-
-    def measured(self) -> list[int]:
-        """See `Backend.measured`: frames are not cut."""
-        return []
-
-    def keep_to(self, measured: list[int]) -> None:
-        """See `Backend.keep_to`."""
 
     def enlarge(
         self, piece: Stretch, settings: EnhanceSettings, run: UpscaleRun

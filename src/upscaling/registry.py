@@ -4,11 +4,13 @@ here where it needs code of its own.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 from src.catalog.upscalers import UpscalerSpec, find_upscaler, load_upscalers
-from src.core.errors import BadInputError
-from src.core.paths import exists
+from src.core.errors import BadInputError, OutOfMemoryError
+from src.core.paths import exists, is_file
+from src.pipelines.tensor_files import read_tensor_file
 from src.upscaling.backends import Backend, UpscalerChoice
 from src.upscaling.community import CommunityBackend, detect_community
 from src.upscaling.dove.folder import detect_dove
@@ -70,6 +72,7 @@ def load_backend(choice: UpscalerChoice) -> Backend:
     """
     choice.spec.check_licence(choice.accepted)
     choice.hashes()
+    check_memory(choice)
     backend = BACKENDS[choice.spec.backend].load(choice)
     if choice.refinement is None:
         return backend
@@ -78,8 +81,30 @@ def load_backend(choice: UpscalerChoice) -> Backend:
     return RefinedBackend(backend, choice)
 
 
+def check_memory(choice: UpscalerChoice) -> None:
+    """Raise OutOfMemoryError where a CPU has not the memory for the weights in float32: the system
+    would end the process without a word.
+    """
+    import psutil
+
+    if choice.device != "cpu":
+        return
+    files = [file.path for file in choice.weight_files() if file.path.suffix == ".safetensors"]
+    needed = 4 * sum(
+        prod(tensor.shape) for file in files for tensor in read_tensor_file(file).tensors.values()
+    )
+    if needed > (free := psutil.virtual_memory().available):
+        raise OutOfMemoryError(
+            f"the weights of {choice.spec.id} take {needed / 1e9:.1f} GB in float32, and "
+            f"{free / 1e9:.1f} GB are free; close what else uses the memory, or take another "
+            "--upscaler"
+        )
+
+
 def detect(path: Path) -> UpscalerSpec:
     """Which upscaler a file or folder holds. Raises BadInputError where it holds none."""
+    if path.suffix == ".safetensors" and is_file(path):
+        read_tensor_file(path)  # a damaged file is told as that, not as another's
     found = (entry.detect(path) for entry in BACKENDS.values())
     spec = next((spec for spec in found if spec is not None), None)
     if spec is None:

@@ -114,6 +114,7 @@ class _Run:
             backend.keep_to(facts["measured"])
         else:
             self.checkpoint.remember({"measured": backend.measured(), "source": list(source.state)})
+        self.measured = backend.measured()
 
     def run(self) -> UpscaleReport:
         done = self.checkpoint.finished(stateful=job_is_stateful(self.job))
@@ -228,6 +229,13 @@ class _Run:
             before = showing
             yield _Enlarged(piece.index + offset, frame, result, piece.opens and offset == 0)
         self._count(piece, kept, lead, end)
+        self._remember_what_fits()
+
+    def _remember_what_fits(self) -> None:
+        """So that a run that goes on does not run out of memory again."""
+        if (measured := self.backend.measured()) != self.measured:
+            self.measured = measured
+            self.checkpoint.remember({"measured": measured, "source": list(self.source.state)})
 
     def _count(self, piece: Piece, kept: list[int], lead: int, end: int) -> None:
         self.report.computed += end - lead + 1

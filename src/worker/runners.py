@@ -211,8 +211,12 @@ class EngineRunner:
         return photograph
 
     def _upscale(self, asked: dict[str, Any], path: Path, watch: RunContext) -> dict[str, Any]:
+        from src.core.upscale_request import UPSCALER
         from src.worker.upscale import run_upscale
 
+        if asked.get("upscaler", UPSCALER) != UPSCALER or asked.get("refine"):
+            self.sessions.close()  # what enlarges by diffusion wants the memory of a generator
+            self.release()
         return run_upscale(asked, path, self.hardware, watch.listener, watch.cancel)
 
 

@@ -131,10 +131,13 @@ def test_the_public_names_of_the_upscaler_are_frozen():
         "preserveDetails": True,
         "guideScale": None,
         "refine": "sdxl:0.1",
+        "prompt": "a flooded street",
+        "seed": 3,
     }
     wanted = UpscaleSettings(**form)
     assert set(UpscaleSettings.model_fields) == set(form)
     assert from_form(wanted.model_dump()) == {
         "scale": 4, "preset": "fast", "denoise": 0.1, "preserve_details": 1.0,
         "guidance_scale": None, "refine": "sdxl:0.1",
+        "prompt": "a flooded street", "seed": 3,
     }  # fmt: skip

@@ -19,21 +19,21 @@ from src.core.progress import ignore
 from src.core.upscale_request import EnhanceSettings
 from src.pipelines.cogvideox.decoding import decoded, encoded
 from src.pipelines.cogvideox.describe import spatial_ratio
-from src.pipelines.placement import stream
-from src.upscaling.backends import Sizes, Stretch, UpscalerChoice, UpscaleRun, Window
+from src.upscaling.backends import Measured, Sizes, Stretch, UpscalerChoice, UpscaleRun, Window
 from src.upscaling.blending import Canvas, Part, tiles
+from src.upscaling.diffusion import Placement
 from src.upscaling.dove.counting import Counted
 from src.upscaling.dove.parts import load_parts
 from src.upscaling.dove.restoring import one_step, whole_groups
 from src.upscaling.enhance import finish
-from src.upscaling.fitting import Fit, budget_on
+from src.upscaling.fitting import budget_on
 
 GRID = 16
 """Sides of what goes in are multiples of it, in pixels of the source."""
 DTYPES = {"cpu": torch.float32, "cuda": torch.bfloat16}
 
 
-class DoveBackend:
+class DoveBackend(Measured):
     """See `Backend`. Every frame depends on the whole window, so that pieces are cut alike in every
     run. Raises as `UpscalerChoice.hashes` and `load_parts` do.
     """
@@ -50,15 +50,9 @@ class DoveBackend:
         self.parts = load_parts(folder, self.dtype, self.device.type)
         self.counted = Counted(self.parts, self.device.type, self.scale, GRID)
         self.budget = budget_on(choice.device)
-        self._streams: bool | None = None
-
-    def measured(self) -> list[int]:
-        """See `Backend.measured`."""
-        return [self.budget]
-
-    def keep_to(self, measured: list[int]) -> None:
-        """See `Backend.keep_to`."""
-        (self.budget,) = measured
+        self._placement = Placement(
+            self.parts.vae, self.parts.transformer, self.device, "block_level"
+        )
 
     def enlarge(
         self, piece: Stretch, settings: EnhanceSettings, run: UpscaleRun
@@ -68,7 +62,7 @@ class DoveBackend:
         frames = _whole(piece.frames)
         size = (frames.shape[1], frames.shape[2])
         fitted = self.counted.fit(len(frames), size, self.budget)
-        self._place(fitted)
+        self._placement.place(fitted)
         latents = self._encoded(frames, tiles(size, fitted.tiles["encode"], GRID), run)
         latents = self._restored(latents, tiles(size, fitted.tiles["denoise"], GRID), run)
         every = tiles(size, fitted.tiles["decode"], GRID)
@@ -136,17 +130,6 @@ class DoveBackend:
     def _cells(self, part: Part) -> Part:
         """A tile of the source among the latents."""
         return part.times(self.scale, spatial_ratio(self.parts.vae.config))
-
-    def _place(self, fitted: Fit) -> None:
-        """Have the weights where they are needed; once they stream, they go on streaming."""
-        if self._streams or self._streams == fitted.offload:
-            return
-        self.parts.vae.to(self.device)
-        if fitted.offload:
-            stream(self.parts.transformer, self.device, "block_level")
-        else:
-            self.parts.transformer.to(self.device)
-        self._streams = fitted.offload
 
     def finish(self, made: np.ndarray, source: np.ndarray, asked: EnhanceSettings) -> np.ndarray:
         """See `Backend.finish`: low frequencies come from the source,

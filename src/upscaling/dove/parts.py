@@ -3,6 +3,7 @@ embedding in the place of T5.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from src.pipelines.cogvideox.fast_attention import use_fast_attention
 from src.pipelines.cogvideox.fast_vae import make_fast
 from src.pipelines.cogvideox.schedulers import solver
 from src.pipelines.loading import read_part
+from src.upscaling.diffusion import read_scheduler
 from src.upscaling.dove.folder import PROMPT, SCHEDULER, check_folder
 
 KEY = "prompt_embedding"
@@ -40,7 +42,7 @@ def load_parts(folder: Path, dtype: torch.dtype, device: str) -> Parts:
     from diffusers import AutoencoderKLCogVideoX, CogVideoXTransformer3DModel
 
     check_folder(folder)
-    scheduler = read_scheduler(folder)
+    scheduler = read_schedule(folder)
     transformer = read_part(CogVideoXTransformer3DModel, folder / "transformer", dtype)
     vae = read_part(AutoencoderKLCogVideoX, folder / "vae", dtype)
     make_fast(vae)
@@ -49,14 +51,9 @@ def load_parts(folder: Path, dtype: torch.dtype, device: str) -> Parts:
     return Parts(transformer, vae, scheduler, read_prompt(folder, transformer.config).to(dtype))
 
 
-def read_scheduler(folder: Path) -> Any:
+def read_schedule(folder: Path) -> Any:
     """The checkpoint's schedule. Raises BadInputError for one that does not end in noise alone."""
-    from src.core.text import read_json
-
-    try:
-        scheduler = solver("dpm", read_json(folder / SCHEDULER))
-    except (OSError, TypeError, ValueError, NotImplementedError) as error:
-        raise BadInputError(f"{folder / SCHEDULER} is no scheduler's: {error}") from None
+    scheduler = read_scheduler(folder / SCHEDULER, partial(solver, "dpm"))
     if float(scheduler.alphas_cumprod[-1]) > 1e-6:
         raise BadInputError(
             f"{folder / SCHEDULER} leaves a signal in the last step; DOVE's has "

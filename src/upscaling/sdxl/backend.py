@@ -11,7 +11,15 @@ import torch
 
 from src.core.paths import REPOSITORY
 from src.core.upscale_request import EnhanceSettings
-from src.upscaling.backends import Backend, Sizes, Stretch, UpscalerChoice, UpscaleRun, Window
+from src.upscaling.backends import (
+    Backend,
+    Measured,
+    Sizes,
+    Stretch,
+    UpscalerChoice,
+    UpscaleRun,
+    Window,
+)
 from src.upscaling.enhance import enlarge, finish
 from src.upscaling.fitting import budget_on
 from src.upscaling.sdxl.parts import load_parts
@@ -20,20 +28,13 @@ from src.upscaling.sdxl.refining import Refiner
 DTYPES = {"cpu": torch.float32, "cuda": torch.float16}
 
 
-class BicubicBackend:
+class BicubicBackend(Measured):
     """See `Backend`: the enlargement alone."""
 
     window, sizes, builds = Window(), Sizes(), ()
 
     def __init__(self, choice: UpscalerChoice) -> None:
         self.name, self.scale, self.hashes = "bicubic", choice.scale, choice.hashes()
-
-    def measured(self) -> list[int]:
-        """See `Backend.measured`."""
-        return []
-
-    def keep_to(self, measured: list[int]) -> None:
-        """See `Backend.keep_to`."""
 
     def enlarge(
         self, piece: Stretch, settings: EnhanceSettings, run: UpscaleRun
@@ -62,7 +63,8 @@ class RefinedBackend:
         folder = choice.refiner_folder or REPOSITORY / choice.refiner.folder
         kind = torch.device(choice.device).type
         parts = load_parts(folder, DTYPES[kind])
-        self.refiner = Refiner(parts, asked, choice.device, budget_on(choice.device))
+        self.refiner = Refiner(parts, asked, choice.device, budget_on(choice.device) // 2)
+        base.keep_to([bytes_ // 2 for bytes_ in base.measured()])  # the two take turns
 
     def measured(self) -> list[int]:
         """See `Backend.measured`: the refiner's last."""

@@ -14,9 +14,9 @@ from torch import Tensor
 from src.core.errors import BadInputError, MissingFileError
 from src.core.finite import is_finite
 from src.core.paths import is_folder
-from src.core.text import read_json
 from src.pipelines.loading import read_part
 from src.pipelines.saving import write_tensors
+from src.upscaling.diffusion import read_scheduler
 
 PROMPT = "sharp, detailed press photograph, natural light, fine texture"
 EMBEDDINGS = "prompt/refine.safetensors"
@@ -26,19 +26,19 @@ NAMES = ("prompt_embeds", "pooled")
 @dataclass(frozen=True)
 class Parts:
     """vae: in float32, for that of SDXL 1.0 overflows in float16. prompt: (1, S, D), pooled:
-    (1, P). schedule: the configuration of the scheduler.
+    (1, P). scheduler: Euler's, its steps not set.
     """
 
     unet: Any
     vae: Any
-    schedule: dict[str, Any]
+    scheduler: Any
     prompt: Tensor
     pooled: Tensor
 
 
 def load_parts(folder: Path, dtype: torch.dtype) -> Parts:
     """On the CPU. Raises BadInputError for what does not load or does not belong together."""
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from diffusers import AutoencoderKL, EulerDiscreteScheduler, UNet2DConditionModel
 
     unet = read_part(UNet2DConditionModel, folder / "unet", dtype, variant="fp16")
     vae = read_part(AutoencoderKL, folder / "vae", torch.float32)
@@ -52,21 +52,9 @@ def load_parts(folder: Path, dtype: torch.dtype) -> Parts:
             f"reads {config.cross_attention_dim} and {wide}; make it again with "
             "python -m src.prepare_refiner"
         )
-    return Parts(unet, vae, read_schedule(folder), prompt, pooled)
-
-
-def read_schedule(folder: Path) -> dict[str, Any]:
-    """The configuration of the scheduler. Raises BadInputError where none can be made of it."""
-    from diffusers import EulerDiscreteScheduler
-
-    path = folder / "scheduler" / "scheduler_config.json"
-    schedule = read_json(path)
-    try:
-        EulerDiscreteScheduler.from_config(schedule)
-    except (OSError, TypeError, ValueError, NotImplementedError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BadInputError(f"{path} is no scheduler's: {reason}") from None
-    return schedule
+    schedule = folder / "scheduler" / "scheduler_config.json"
+    scheduler = read_scheduler(schedule, EulerDiscreteScheduler.from_config)
+    return Parts(unet, vae, scheduler, prompt, pooled)
 
 
 def read_embeddings(folder: Path) -> tuple[Tensor, Tensor]:

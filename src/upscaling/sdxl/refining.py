@@ -16,9 +16,9 @@ from src.core.finite import is_finite
 from src.core.progress import CancelToken
 from src.core.refinement import SCHEDULE, Refinement
 from src.pipelines.footprint import bytes_of, peak_of
-from src.pipelines.placement import stream
 from src.upscaling.blending import Canvas, Part, tiles
 from src.upscaling.counting import on_meta
+from src.upscaling.diffusion import Placement
 from src.upscaling.fitting import Fit, Stage, Tile, Weights, fit
 from src.upscaling.sdxl.parts import Parts
 
@@ -31,8 +31,8 @@ class Refiner:
         self.device = torch.device(device)
         self.ratio = 2 ** (len(parts.vae.config.block_out_channels) - 1)
         self.grid = self.ratio * 2 ** (len(parts.unet.config.block_out_channels) - 1)
-        self._fits: dict[Tile, Fit] = {}
-        self._streams: bool | None = None
+        self._fits: dict[tuple[Tile, int], Fit] = {}
+        self._placement = Placement(parts.vae, parts.unet, self.device, "leaf_level")
 
     def filled(self, side: int) -> int:
         """The smallest side that the networks take."""
@@ -55,7 +55,7 @@ class Refiner:
         edges = ((0, size[0] - height), (0, size[1] - width), (0, 0))
         filled = np.pad(picture, edges, mode="edge")
         fitted = self.fitted(size)
-        self._place(fitted)
+        self._placement.place(fitted)
         every = tiles(size, fitted.tiles["refine"], self.grid)
         canvas = Canvas((1, *size, 3), every)
         for part in every:
@@ -87,9 +87,7 @@ class Refiner:
         """Latents (1, C, h, w) noised and denoised again in the asked steps, with a schedule of its
         own. told: original height and width, place and size of the crop, in pixels.
         """
-        from diffusers import EulerDiscreteScheduler
-
-        scheduler = EulerDiscreteScheduler.from_config(self.parts.schedule)
+        scheduler = self.parts.scheduler
         scheduler.set_timesteps(SCHEDULE, device=self.device)
         begin = SCHEDULE - self.asked.steps
         scheduler.set_begin_index(begin)
@@ -114,11 +112,12 @@ class Refiner:
 
     def fitted(self, size: Tile) -> Fit:
         """How frames of a size, of multiples of the grid, go through."""
-        if size not in self._fits:
+        key = size, self.budget
+        if key not in self._fits:
             stages = {"refine": Stage(partial(_peak, self, on_meta(self.parts.unet),
                                               on_meta(self.parts.vae)), size)}  # fmt: skip
-            self._fits[size] = fit(self._weights(), stages, self.budget, self.grid)
-        return self._fits[size]
+            self._fits[key] = fit(self._weights(), stages, self.budget, self.grid)
+        return self._fits[key]
 
     def _weights(self) -> Weights:
         """None on a CPU, where they lie in the memory that was measured."""
@@ -129,17 +128,6 @@ class Refiner:
         leaves = [part for part in unet.modules() if not any(True for _ in part.children())]
         largest = sorted(map(bytes_of, leaves), reverse=True)[:2]
         return Weights(held + bytes_of(unet), held + sum(largest))
-
-    def _place(self, fitted: Fit) -> None:
-        """Have the weights where they are needed; once they stream, they go on streaming."""
-        if self._streams or self._streams == fitted.offload:
-            return
-        self.parts.vae.to(self.device)
-        if fitted.offload:
-            stream(self.parts.unet, self.device, "leaf_level")
-        else:
-            self.parts.unet.to(self.device)
-        self._streams = fitted.offload
 
 
 @contextmanager
@@ -160,7 +148,7 @@ def _cancelled_inside(vae: Any, cancel: CancelToken) -> Iterator[None]:
 def _peak(refiner: Refiner, unet: nn.Module, vae: nn.Module, tile: Tile) -> int:
     """Bytes beside the weights for a tile, counted on the meta device."""
     parts, channels = refiner.parts, refiner.parts.vae.config.latent_channels
-    shadow = Parts(unet, vae, {}, parts.prompt.to("meta"), parts.pooled.to("meta"))
+    shadow = Parts(unet, vae, None, parts.prompt.to("meta"), parts.pooled.to("meta"))
     other = Refiner(shadow, refiner.asked, "cpu", 0)
     pixels = torch.empty(1, 3, *tile, device="meta")
     z = torch.empty(1, channels, *(side // refiner.ratio for side in tile), device="meta")

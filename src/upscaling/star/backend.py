@@ -19,7 +19,7 @@ from torch import Tensor
 from src.catalog.upscalers import NOISY
 from src.core.errors import BadInputError
 from src.core.upscale_request import EnhanceSettings
-from src.upscaling.backends import Sizes, Stretch, UpscalerChoice, UpscaleRun, Window
+from src.upscaling.backends import Measured, Sizes, Stretch, UpscalerChoice, UpscaleRun, Window
 from src.upscaling.enhance import lacking_low
 from src.upscaling.fitting import budget_on
 from src.upscaling.runtime import NetworkRunner
@@ -38,11 +38,13 @@ EVALUATIONS = {"fast": 14, "balanced": 25, "quality": 50}
 TEXT = "text_encoder/model.safetensors"
 OURS = "_2x.safetensors"
 """How the file of our own network ends, which 8x goes on with."""
+GATHERED = 4
+"""Frames of 4x that our own network takes at once."""
 FURTHER = 0.3
 """Of the budget, for our own network."""
 
 
-class StarBackend:
+class StarBackend(Measured):
     """See `Backend`. Raises as `UpscalerChoice.hashes`, `load_star` and `load_codec` do."""
 
     sizes, builds = Sizes(), ()
@@ -70,14 +72,6 @@ class StarBackend:
             self.figures = replace(self.figures, network=0, codec=0)
         self.text = TextEncoder(self.folder, version, self.device)
 
-    def measured(self) -> list[int]:
-        """See `Backend.measured`."""
-        return [self.budget]
-
-    def keep_to(self, measured: list[int]) -> None:
-        """See `Backend.keep_to`."""
-        (self.budget,) = measured
-
     def enlarge(
         self, piece: Stretch, settings: EnhanceSettings, run: UpscaleRun
     ) -> Iterator[np.ndarray]:
@@ -92,10 +86,11 @@ class StarBackend:
             yield from (self._reduced(frames) for frames in large)
             return
         lead, trail = (min(len(range(*part)), self._reach()) for part in self._around(piece))
-        middle = np.concatenate(list(large))
-        for frames in self._runner().run(middle, lead, trail, (0.0, 0.0)):
-            run.cancel.check()
-            yield frames
+        each, runner = (frame for frames in large for frame in frames), self._runner()
+        for part, before, after in gathered(each, lead, trail, self._reach()):
+            for frames in runner.run(part, before, after, (0.0, 0.0)):
+                run.cancel.check()
+                yield frames
 
     def _around(self, piece: Stretch) -> tuple[tuple[int, int], tuple[int, int]]:
         """The frames of context before and after the body."""
@@ -186,6 +181,25 @@ class StarBackend:
         if not asked.preserve_details:
             return made
         return made + asked.preserve_details * lacking_low(made, source)
+
+
+def gathered(
+    frames: Iterator[np.ndarray], before: int, after: int, reach: int
+) -> Iterator[tuple[np.ndarray, int, int]]:
+    """A stream of frames (H, W, 3), a few at a time with `reach` of those around them: so few are
+    held at once. before, after: how many of the whole stream are context.
+
+    Yields (T, H, W, 3), and how many of those are context before and after.
+    """
+    held, lead = [], before
+    for frame in frames:
+        held.append(frame)
+        if len(held) == (end := lead + GATHERED) + max(reach, after):
+            yield np.stack(held[: end + reach]), lead, reach
+            lead = min(reach, end)
+            held = held[end - lead :]
+    if len(held) > lead + after:
+        yield np.stack(held), lead, after
 
 
 def _guidance(choice: UpscalerChoice) -> float:

@@ -102,7 +102,7 @@ def found(folder: Path, name: str) -> Path:
     """A file of what was published. Raises MissingFileError."""
     if not is_file(folder / name):
         raise MissingFileError(f"there is no {name} in {folder}")
-    return folder / name
+    return (folder / name).resolve()  # a person's own file under its own name
 
 
 def _about(source: Path) -> dict[str, str]:
