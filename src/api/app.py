@@ -45,6 +45,7 @@ from src.api.settings import ServiceSettings, read_settings
 from src.api.site import problem_page
 from src.artifacts.registry import open_store
 from src.artifacts.store import ArtifactStore
+from src.console.error_tracking import track_errors
 from src.console.logs import setup_logs
 from src.core.paths import home
 from src.database.database import Database
@@ -80,6 +81,7 @@ def create_app(
     files: another store than the home's.
     """
     setup_logs()
+    track_errors()
     settings = settings or read_settings()
     # src/api/reference.py has them
     closed = {"docs_url": None, "redoc_url": None, "openapi_url": None}

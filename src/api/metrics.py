@@ -3,14 +3,15 @@ their own.
 """
 
 import threading
-import time
 from typing import Any
 
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from src.api.fleet_metrics import FleetGauges
 from src.artifacts.store import ArtifactStore
 from src.core.addresses import QUARANTINE
+from src.core.paths import home
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Event, State
 from src.jobs.store import JobStore, UnknownJobError
@@ -50,9 +51,7 @@ class ServiceMetrics:
         self.age = self._gauge(
             "newsreel_queue_oldest_seconds", "How long the longest-waiting job has waited.", []
         )
-        self.workers = self._gauge(
-            "newsreel_workers", "Workers that told something within a lease.", ["device"]
-        )
+        self.fleet = FleetGauges(self.registry, store, leases, home())
         self.memory = self._gauge(
             "newsreel_memory_bytes", "Peak memory of the last job, and of this process.", ["of"]
         )
@@ -89,17 +88,11 @@ class ServiceMetrics:
                 self._ended(event)
         for state, count in self.store.counts().items():
             self.depth.labels(state).set(count)
-        self.age.set(self.store.oldest_waiting())
-        self._of_workers()
+        self.age.set(max(self.store.oldest_waiting().values(), default=0.0))
+        self.fleet.update()
         self.aside.set(sum(1 for _ in self.files.list(QUARANTINE)))
         self.memory.labels("api").set(psutil.Process().memory_info().rss)
         return generate_latest(self.registry)
-
-    def _of_workers(self) -> None:
-        self.workers.clear()
-        for worker in self.leases.known_workers():
-            if worker["seen_at"] > time.time() - self.leases.lease_s:
-                self.workers.labels(worker["device"]).inc()
 
     def _ended(self, event: Event) -> None:
         state = State(event.data["state"])

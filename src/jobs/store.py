@@ -291,12 +291,14 @@ class JobStore:
             }
         return {state: found.get(state, 0) for state in (State.PENDING, State.PROCESSING)}
 
-    def oldest_waiting(self) -> float:
-        """Seconds that the longest-waiting job has waited; 0 for an empty queue."""
-        query = select(func.min(jobs.c.created_at)).where(jobs.c.state == State.PENDING)
+    def oldest_waiting(self) -> dict[int, float]:
+        """Seconds that the longest-waiting job of each priority has waited; empty for an empty
+        queue.
+        """
+        query = select(jobs.c.priority, func.min(jobs.c.created_at)).group_by(jobs.c.priority)
         with self.database.read() as connection:
-            first = connection.execute(query).scalar()
-        return max(0.0, self.clock() - first) if first is not None else 0.0
+            rows = connection.execute(query.where(jobs.c.state == State.PENDING)).all()
+        return {priority: max(0.0, self.clock() - first) for priority, first in rows}
 
     def submitted_since(self, owner: str, since: float) -> int:
         """How many jobs this owner has submitted since that time: what quotas count."""

@@ -6,7 +6,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import typer
+from loguru import logger
 
+from src.console.error_tracking import track_errors
 from src.console.options import make_app, switch, value
 from src.console.output import command
 from src.core.paths import home
@@ -56,6 +58,7 @@ def worker_app() -> typer.Typer:
 
 def _main(values: dict[str, Any]) -> None:
     with command():
+        track_errors()
         if values["supervisor"] is not None:
             os.nice(5)  # beside the service that answers clients
         pulse = Pulse(stall=values["stall"] or 0.0)
@@ -63,6 +66,7 @@ def _main(values: dict[str, Any]) -> None:
         heart.start()  # before torch is imported and weights are hashed, which takes long
         with occupy(home()):
             worker = make_worker(values, pulse)
+            logger.configure(extra={"worker": worker.name})
             _stop_on_signals(worker, 30.0 if values["drain"] is None else values["drain"])
             worker.run()
         heart.stop()

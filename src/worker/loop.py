@@ -21,6 +21,7 @@ from src.jobs.leases import LeaseStore
 from src.jobs.model import Job
 from src.jobs.store import LostLeaseError
 from src.worker.attempt import BEATS, Attempt
+from src.worker.gpu import gpu_reading
 from src.worker.names import attempt_clip, remove_attempt
 from src.worker.process import identity
 from src.worker.pulse import WAITING, Pulse
@@ -111,6 +112,7 @@ class Worker:
             return True
         trouble = self.runner.trouble()
         told = self.info | {"preload": self.preload} | ({"trouble": trouble} if trouble else {})
+        told |= {"gpu": gpu} if (gpu := gpu_reading(self.info.get("device", ""))) else {}
         held = self.leases.hold_device(self.device, self.name, identity(), told)
         self._held = time.monotonic() if held else -math.inf
         return held

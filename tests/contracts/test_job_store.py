@@ -311,7 +311,7 @@ def test_pages_filters_and_counts(store, leases, time):
     leases.claim("w1", "host/cpu")
     assert [job.id for job in store.page(state=State.PROCESSING)] == [ids[0]]
     assert store.counts() == {"PENDING": 4, "PROCESSING": 1}
-    assert store.oldest_waiting() == pytest.approx(3)
+    assert store.oldest_waiting() == {0: pytest.approx(3)}
     assert store.submitted_since("a", time.now - 2.5) == 2
 
 

@@ -8,7 +8,13 @@ from src.core.paths import REPOSITORY
 from src.database.tables import metadata
 
 PAGE = REPOSITORY / "docs" / "operations.md"
-BESIDE = {"NEWSREEL_HOME", "NEWSREEL_LOG", "NEWSREEL_FAKE_SECONDS", "NEWSREEL_FAKE_CLIP"}
+BESIDE = {
+    "NEWSREEL_HOME",
+    "NEWSREEL_LOG",
+    "NEWSREEL_SENTRY_DSN",
+    "NEWSREEL_FAKE_SECONDS",
+    "NEWSREEL_FAKE_CLIP",
+}
 """Read by the service, but not by ServiceSettings."""
 
 

@@ -1,0 +1,65 @@
+"""Gauges of what the service watches over: what waits, by priority; workers and their GPUs; the
+disk.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from src.api.forms import PRIORITIES
+from src.core.files import free_bytes
+from src.jobs.leases import LeaseStore
+from src.jobs.store import JobStore
+
+GPU = {
+    "busy": ("newsreel_gpu_busy_ratio", "How busy a worker's GPU is, 0 to 1."),
+    "memory_used": ("newsreel_gpu_memory_used_bytes", "What is taken of its memory."),
+    "memory": ("newsreel_gpu_memory_bytes", "All of its memory."),
+    "celsius": ("newsreel_gpu_celsius", "Its temperature."),
+}
+"""What a worker tells of its GPU (`src/worker/gpu.py`), and as which metric that is shown."""
+
+
+class FleetGauges:
+    """Set when they are asked for. home: the folder whose disk is watched."""
+
+    def __init__(
+        self, registry: CollectorRegistry, store: JobStore, leases: LeaseStore, home: Path
+    ) -> None:
+        self.store, self.leases, self.home = store, leases, home
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(name, text, labels, registry=registry)
+
+        self.waiting = gauge(
+            "newsreel_queue_waiting_seconds", "How long the oldest has waited.", "priority"
+        )
+        self.workers = gauge(
+            "newsreel_workers", "Workers that told something within a lease.", "device"
+        )
+        self.silent = gauge(
+            "newsreel_worker_silent_seconds", "Since a worker told something.", "worker"
+        )
+        self.gpu = {key: gauge(*told, "worker") for key, told in GPU.items()}
+        self.disk = gauge("newsreel_disk_free_bytes", "Free where the home lies.")
+
+    def update(self) -> None:
+        """As it is now."""
+        oldest = self.store.oldest_waiting()
+        for name, priority in PRIORITIES.items():
+            self.waiting.labels(name).set(oldest.get(priority, 0.0))
+        self.disk.set(free_bytes(self.home))
+        for each in (self.workers, self.silent, *self.gpu.values()):
+            each.clear()
+        for worker in self.leases.known_workers():
+            self._worker(worker)
+
+    def _worker(self, worker: dict[str, Any]) -> None:
+        silent = max(0.0, time.time() - worker["seen_at"])
+        self.silent.labels(worker["worker"]).set(silent)
+        if silent < self.leases.lease_s:
+            self.workers.labels(worker["device"]).inc()
+            for key, value in (worker["info"].get("gpu") or {}).items():
+                self.gpu[key].labels(worker["worker"]).set(value)
