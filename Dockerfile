@@ -3,6 +3,7 @@
 FROM nvidia/cuda:13.0.1-base-ubuntu24.04
 
 # g++ and Python's headers: torch.compile and Triton build their launchers with them.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends software-properties-common g++ \
     && add-apt-repository -y ppa:deadsnakes/ppa \
@@ -14,8 +15,8 @@ RUN python3.11 -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 
 WORKDIR /app
-COPY requirements.txt ./
-RUN pip install --no-cache-dir -r requirements.txt
+COPY requirements.txt requirements-worker.txt requirements-watch.txt ./
+RUN pip install --no-cache-dir -r requirements-worker.txt -r requirements-watch.txt
 
 COPY checkpoints ./checkpoints
 COPY data/samples ./data/samples

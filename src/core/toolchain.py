@@ -1,6 +1,8 @@
 """What compiling at run time needs of this machine beside torch. Imports no torch."""
 
+import locale
 import shutil
+import sys
 import sysconfig
 import tempfile
 from importlib.util import find_spec
@@ -16,7 +18,8 @@ def missing_for_compiling(device: str) -> str:
     On a CPU it builds C++; on a GPU Triton builds a launcher in C for each kernel; both against the
     headers of Python.
     """
-    return (_missing_cxx() if device == "cpu" else _missing_triton()) or _missing_headers()
+    tools = _missing_cxx() if device == "cpu" else _missing_triton()
+    return tools or _missing_headers() or _missing_encoding()
 
 
 def _missing_cxx() -> str:
@@ -41,6 +44,14 @@ def _missing_triton() -> str:
 
 def _missing_headers() -> str:
     return "" if has_headers() else "the headers of Python: apt-get install python3-dev"
+
+
+def _missing_encoding() -> str:
+    """torch reads templates of its own in the locale's encoding (2.13)."""
+    found = locale.getencoding()
+    if found.lower().replace("-", "") == "utf8" or sys.flags.utf8_mode:
+        return ""
+    return f"a locale of UTF-8, not {found}: set PYTHONUTF8=1"
 
 
 def has_headers() -> bool:

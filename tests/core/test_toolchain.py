@@ -8,8 +8,9 @@ from src.core import toolchain
 
 
 @pytest.fixture(autouse=True)
-def _usual_folder(monkeypatch):
+def _usual_place(monkeypatch):
     monkeypatch.setattr(toolchain.tempfile, "gettempdir", lambda: "/tmp")
+    monkeypatch.setattr(toolchain.locale, "getencoding", lambda: "UTF-8")
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -38,3 +39,13 @@ def test_a_folder_with_a_space_is_told_before_torch_stumbles_over_it(monkeypatch
     assert "without a space in its path, /tmp/a b: set TMPDIR" in (
         toolchain.missing_for_compiling("cpu")
     )
+
+
+def test_a_locale_that_is_not_utf8_is_told_too(monkeypatch):
+    monkeypatch.setattr(toolchain.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(toolchain, "has_headers", lambda: True)
+    monkeypatch.setattr(toolchain.tempfile, "gettempdir", lambda: "/tmp")
+    monkeypatch.setattr(toolchain.locale, "getencoding", lambda: "ANSI_X3.4-1968")
+    monkeypatch.setattr(toolchain.sys, "flags", type("Flags", (), {"utf8_mode": 0}))
+    told = toolchain.missing_for_compiling("cpu")
+    assert told == "a locale of UTF-8, not ANSI_X3.4-1968: set PYTHONUTF8=1"

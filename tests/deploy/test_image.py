@@ -51,8 +51,9 @@ def _compose():
 
 
 def _sources():
-    """(source, target) of each COPY."""
-    return [tuple(rest.split()) for rest in _all("COPY")]
+    """(source, target) of what each COPY takes."""
+    return [(source, target) for rest in _all("COPY") for *sources, target in [rest.split()]
+            for source in sources]  # fmt: skip
 
 
 def test_it_is_a_cuda_image_that_runs_as_nobody_special():
