@@ -4,7 +4,9 @@ bit.
 
 from __future__ import annotations
 
+import os
 import pickle
+import platform
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,7 +45,7 @@ class CheckpointManager:
                 "lower rate.peak"
             )
         final = self.folder / f"step-{step:08d}"
-        partial = self.folder / f".step-{step:08d}.partial"
+        partial = self.folder / f".step-{step:08d}-{platform.node()}-{os.getpid()}.partial"
         try:
             partial.mkdir(parents=True, exist_ok=True)
             torch.save(dict(state), partial / STATE)

@@ -23,8 +23,9 @@ from accelerate.utils import gather_object, send_to_device
 from loguru import logger
 from torch import Tensor, nn
 
-from src.core.errors import BadInputError, CancelledError, DivergedError
-from src.training.checkpoints import CheckpointManager, read_state
+from src.core.errors import BadInputError, CancelledError, DivergedError, PartialFailureError
+from src.training.checkpoints import STATE, CheckpointManager, read_state
+from src.training.nodes import is_lost_peer, newest_of_all
 from src.training.optimizers import make_optimizer
 from src.training.random_state import random_state, set_random_state
 from src.training.settings import LoopSettings
@@ -107,12 +108,14 @@ class Trainer:
 
     def resume(self, folder: Path | None = None) -> bool:
         """Continue from the newest checkpoint, or from the one in `folder`; False where there is
-        none.
+        none. On several machines it is enough that one of them has it.
 
-        Raises BadInputError where the checkpoint was made for something else than this recipe says
-        it is.
+        Raises MissingFileError where no process has `folder`, BadInputError where the checkpoint
+        was made for something else than this recipe says it is.
         """
-        state = self.checkpoints.latest() if folder is None else read_state(folder)
+        state = newest_of_all(self.accelerator, self._own_state(folder))
+        if state is None and folder is not None:
+            read_state(folder)  # which says what is missing
         if state is None:
             return False
         self._check_identity(state.get("identity", {}))
@@ -127,6 +130,12 @@ class Trainer:
         self.step = state["step"]
         self._restore_random(state)
         return True
+
+    def _own_state(self, folder: Path | None) -> dict[str, Any] | None:
+        """What lies on the disk of this process."""
+        if folder is None:
+            return self.checkpoints.latest()
+        return read_state(folder) if (folder / STATE).is_file() else None
 
     def _check_identity(self, saved: Mapping[str, Any]) -> None:
         now = self.recipe.identity
@@ -186,7 +195,8 @@ class Trainer:
         """Train until the stage's last step or until the time is up, then save.
 
         SIGTERM and Ctrl-C let the step end, save, and raise CancelledError. Raises DivergedError on
-        a loss that is not finite; the last checkpoint is from before it.
+        a loss that is not finite; the last checkpoint is from before it. Raises PartialFailureError
+        where another process is gone, after this machine has saved.
         """
         try:
             with self._stop:
@@ -194,6 +204,10 @@ class Trainer:
         except KeyboardInterrupt:
             self.save()
             raise
+        except RuntimeError as error:
+            if self.accelerator.num_processes == 1 or not is_lost_peer(error):
+                raise
+            raise self._left_alone(error) from None
         finally:
             self.recipe.close()
         self.save()
@@ -202,6 +216,19 @@ class Trainer:
                 f"stopped after step {self.step} of {self.stage.steps}; the state is saved, resume "
                 "it"
             )
+
+    def _left_alone(self, error: RuntimeError) -> PartialFailureError:
+        """Keep the last step, once on each machine, for whoever writes usually may be gone."""
+        where = "another process of this machine"
+        if self.accelerator.is_local_main_process:
+            where = str(
+                self.checkpoints.save(self.step, self._state() | {"random": [random_state()]})
+            )
+        reason = " ".join(str(error).split())[:120]
+        return PartialFailureError(
+            f"another process of this run is gone ({reason}); the state after step {self.step} is "
+            f"kept by {where}: start all processes again with --resume latest"
+        )
 
     def _steps(self, seconds: float, callbacks: Sequence[Callback]) -> None:
         began = saved = time.monotonic()

@@ -31,6 +31,7 @@ from src.recipes.lora.settings import LoraSettings
 from src.training.callbacks import Callback, ConsoleLog
 from src.training.checkpoints import CheckpointManager
 from src.training.loop import Trainer
+from src.training.nodes import local_count, sees_one_disk
 from src.training.trackers import Tracker, make_tracker
 
 WAIT = timedelta(hours=6)
@@ -136,7 +137,8 @@ def train(
     """
     found.check()
     share = Share(accelerator.process_index, accelerator.num_processes)
-    encoded = encode_all(found, accelerator.device, share, listener)
+    mine = share if sees_one_disk(accelerator, home()) else _share_of_machine(accelerator)
+    encoded = encode_all(found, accelerator.device, mine, listener)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         logger.info("encoded {} clips and {} captions; the others were in the cache", *encoded)
@@ -164,6 +166,11 @@ def train(
         logger.info("{}", final)
     accelerator.wait_for_everyone()
     return final
+
+
+def _share_of_machine(accelerator: Accelerator) -> Share:
+    """Of what this machine's own cache lacks: no other one fills it."""
+    return Share(accelerator.local_process_index, local_count())
 
 
 def _make_room(run: LoraRun) -> None:

@@ -1,0 +1,141 @@
+"""Two machines that train one adapter: here two launchers on one, each with a home and an output of
+its own.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from src.core.paths import REPOSITORY
+from src.training.checkpoints import CheckpointManager
+from src.training.nodes import is_lost_peer
+from tests.training.lora_kit import weights
+from tests.training.test_processes import finished, launch, losses, write_config
+from tests.waiting import wait_until
+
+COMMAND = ["accelerate.commands.launch", "--multi_gpu", "--num_machines", "2", "--num_processes",
+           "2", "--mixed_precision", "no", "--dynamo_backend", "no",
+           "--main_process_ip", "127.0.0.1"]  # fmt: skip
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Machines:
+    """Both launchers, and where each writes."""
+
+    def __init__(self, folder, *arguments):
+        self.folder, port = folder, free_port()
+        self.launchers = [self._start(rank, port, arguments) for rank in (0, 1)]
+
+    def home(self, rank):
+        return self.folder / f"home{rank}"
+
+    def output(self, rank):
+        return self.folder / f"machine{rank}" / "press"
+
+    def _start(self, rank, port, arguments):
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        environment |= {"NEWSREEL_HOME": str(self.home(rank)), "OMP_NUM_THREADS": "1",
+                        "ACCELERATE_USE_CPU": "true"}  # fmt: skip
+        where = ["--machine_rank", str(rank), "--main_process_port", str(port)]
+        own = ["src/train_lora.py", *map(str, arguments), "--output-dir", str(self.output(rank))]
+        return subprocess.Popen(
+            [sys.executable, "-m", *COMMAND, *where, *own], cwd=REPOSITORY, env=environment,
+            stderr=self._log(rank).open("w"),
+        )  # fmt: skip
+
+    def _log(self, rank):
+        return self.folder / f"machine{rank}.log"
+
+    def ended(self, rank, seconds=280):
+        """Exit code of a launcher, and what was said."""
+        code = self.launchers[rank].wait(seconds)
+        return code, self._log(rank).read_text("utf-8")
+
+    def kill(self, rank):
+        """The launcher and what it started, which is in a session of its own, as where the power
+        fails.
+        """
+        launcher = psutil.Process(self.launchers[rank].pid)
+        for each in (*launcher.children(recursive=True), launcher):
+            each.kill()
+
+
+@pytest.fixture
+def machines(tmp_path):
+    made = []
+
+    def start(*arguments):
+        made.append(Machines(tmp_path, *arguments))
+        return made[-1]
+
+    yield start
+    for each in made:
+        for rank in (0, 1):
+            if each.launchers[rank].poll() is None:
+                each.kill(rank)
+
+
+@pytest.mark.slow
+def test_two_machines_with_homes_of_their_own_learn_what_one_process_learns(
+    machines, clip_set, tiny_folder, tmp_path, home
+):
+    config = write_config(tmp_path, tiny_folder, batch_size=4, epochs=4)
+    given = ("--metadata", clip_set, "--config", config)
+    code, errors = finished(launch(1, *given, "--output-dir", tmp_path / "one", home=home))
+    assert code == 0, errors
+    both = machines(*given)
+    for rank in (0, 1):
+        code, errors = both.ended(rank)
+        assert code == 0, errors
+    one, two = losses(home, "one"), losses(both.home(0), "press")
+    assert len(one) == len(two) == 4
+    assert max(abs(a - b) for a, b in zip(one, two, strict=True)) < 1e-4
+    first, second = (
+        weights(tmp_path / "one" / "adapter_final"),
+        weights(both.output(0) / "adapter_final"),
+    )
+    assert max(float((first[key] - second[key]).abs().max()) for key in first) < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gone", [0, 1])
+def test_a_machine_that_dies_ends_the_other_with_a_sentence_and_its_state_goes_on(
+    machines, clip_set, tiny_folder, tmp_path, gone
+):
+    config = write_config(tmp_path, tiny_folder, epochs=100000, save_minutes=60)
+    given = ("--metadata", clip_set, "--config", config)
+    both = machines(*given)
+    metrics = both.home(0) / "metrics.csv"
+    wait_until(lambda: metrics.is_file() and len(losses(both.home(0), "press")) > 3, 240)
+    both.kill(gone)
+    code, errors = both.ended(1 - gone, 120)
+    assert code != 0
+    assert "another process of this run is gone" in errors, errors
+    assert "start all processes again with --resume latest" in errors
+    kept = CheckpointManager(both.output(1 - gone) / "state").latest()
+    assert kept["step"] >= 4
+    again = machines(*given, "--resume", "latest", "--steps", kept["step"] + 2)
+    for rank in (0, 1):
+        code, errors = again.ended(rank)
+        assert code == 0, errors
+    assert CheckpointManager(again.output(0) / "state").latest()["step"] == kept["step"] + 2
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [(RuntimeError("[gloo/transport/tcp/pair.cc:534] Connection closed by peer"), True),
+     (RuntimeError("NCCL communicator was aborted on rank 1"), True),
+     (RuntimeError("shape '[2]' is invalid for input of size 3"), False),
+     (ValueError("connection closed"), False)],
+)  # fmt: skip
+def test_what_is_a_lost_process_and_what_is_a_fault(error, lost):
+    assert is_lost_peer(error) is lost
