@@ -33,7 +33,7 @@ class StillApi(litserve.LitAPI):
 
     def decode_request(self, request):  # LitServe reads the kind of body off an annotation
         """(H, W, 3) uint8. Answers 422 for what is no picture, or one that is too large."""
-        sent = request["image"] if "image" in request else None
+        sent = request.get("image")
         if not hasattr(sent, "file"):
             raise HTTPException(422, "send the picture as the file `image` of a form")
         try:
