@@ -43,12 +43,12 @@ from src.api.security import is_known
 from src.api.service import Service
 from src.api.settings import ServiceSettings, read_settings
 from src.api.site import problem_page
-from src.artifacts.registry import open_store
+from src.artifacts.registry import bind_store, open_store
 from src.artifacts.store import ArtifactStore
 from src.console.logs import setup_logs
 from src.core.paths import home
 from src.database.database import Database
-from src.database.house import bind, occupy
+from src.database.house import occupy
 from src.jobs.leases import LeaseStore
 from src.jobs.store import JobStore
 from src.worker.supervise import Supervisor
@@ -109,7 +109,7 @@ def create_app(
     app.add_middleware(
         RequestMiddleware, limit=settings.max_upload, observe=_observer(app.state.service.metrics),
         known=lambda scope: is_known(HTTPConnection(scope), app.state.service),
-        origins=app.state.service.origins, page=problem_page,
+        origins=app.state.service.origins, page=problem_page, links=app.state.service.files.origin,
     )  # fmt: skip
     return app
 
@@ -118,7 +118,7 @@ def make_service(settings: ServiceSettings, files: ArtifactStore) -> Service:
     """Everything that the routes need, on a database of this version."""
     database = Database(settings.database)
     database.migrate()
-    bind(database, home())
+    bind_store(database, files)
     store, leases = JobStore(database), LeaseStore(database, lease_s=settings.lease)
     arguments = ["--maker", settings.maker, "--device", settings.device,
                  "--lease", str(settings.lease), "--drain", str(settings.drain),

@@ -74,6 +74,7 @@ artifacts = Table(
     Column("created", Float, nullable=False),
     Column("pinned", Boolean, nullable=False),  # its job's
     Column("release", String(16)),  # state of its release; none: nobody asked for one
+    Column("version", String(1024)),  # of the bytes, where the store keeps versions
     Index("artifacts_of_job", "job"),
     Index("artifacts_by_parent", "parent"),
 )
