@@ -153,8 +153,8 @@ def s3_url(seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 class Line:
-    """A port that leads to the server. cut: nobody gets through. flip: one byte in each body that
-    is `flip` bytes behind its head changes, on the way "up" or "down".
+    """A port that leads to the server. cut: nobody gets through from now on. flip: "up" or "down",
+    the way on which bytes of `zzzz` are damaged. pause: seconds before each packet goes on.
     """
 
     def __init__(self, target: str) -> None:
@@ -162,7 +162,7 @@ class Line:
         self.target = (str(parts.hostname), int(parts.port or 80))
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.cut, self.flip, self.passed = False, "", 0
+        self.cut, self.flip, self.passed, self.pause = False, "", 0, 0.0
         self.open: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -195,6 +195,7 @@ class Line:
         with suppress(OSError), closing(sink):
             while data := source.recv(65536):
                 self.passed += len(data)
+                time.sleep(self.pause)
                 sink.sendall(self._damaged(data) if self.flip == way else data)
 
     @staticmethod

@@ -2,6 +2,7 @@
 
 import io
 import os
+from pathlib import Path
 
 from src.artifacts.folder import FolderStore
 from src.artifacts.store import ArtifactStore, Patience
@@ -46,9 +47,12 @@ def _cache() -> int:
 
 def bind_store(database: Database, files: ArtifactStore, adopt: bool = False) -> str:
     """`house.bind` of the database with where its files lie: the home, or the store elsewhere."""
-    if isinstance(files, FolderStore):
-        return house.bind(database, files.root, adopt)
-    return house.bind_note(database, StoreNote(files), adopt)
+    return house.bind(database, place_of(files), adopt)
+
+
+def place_of(files: ArtifactStore) -> Path | house.Note:
+    """Where the id of a store's database is noted."""
+    return files.root if isinstance(files, FolderStore) else StoreNote(files)
 
 
 class StoreNote:

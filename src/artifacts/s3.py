@@ -51,6 +51,7 @@ class S3Store:
         second writer replace a file that is to be written once.
         """
         try:
+            self._ask(PROBE, lambda: next(iter(obstore.list(self._client, "house")), None))
             self._ask(PROBE, lambda: obstore.put(self._client, PROBE, b"", mode="overwrite"))
             self._ask(PROBE, lambda: obstore.put(self._client, PROBE, b"", mode="create"))
         except TakenError:

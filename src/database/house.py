@@ -42,18 +42,14 @@ class Note(Protocol):
         ...
 
 
-def bind(database: Database, home: Path, adopt: bool = False) -> str:
-    """`bind_note` for files that lie in the home."""
-    return bind_note(database, HomeNote(home), adopt)
-
-
-def bind_note(database: Database, note: Note, adopt: bool = False) -> str:
-    """The id that a place of files and the database share; both get one where neither has. adopt:
-    the place takes the database's.
+def bind(database: Database, place: Path | Note, adopt: bool = False) -> str:
+    """The id that a place of files and the database share; both get one where neither has. place: a
+    home, or the note of another place. adopt: the place takes the database's.
 
     Raises BadInputError where the place belongs to another database, or the database to another
     place.
     """
+    note = HomeNote(place) if isinstance(place, Path) else place
     here, known = note.read(), _of_database(database)
     if here != known and not adopt and not (here is None and note.holds(database)):
         raise BadInputError(_mismatch(database, note, here, known))
