@@ -27,6 +27,8 @@ from src.api import (
     health,
     jobs,
     login,
+    notices,
+    notices_page,
     page,
     pictures,
     problems,
@@ -38,6 +40,7 @@ from src.api.broadcaster import EventBroadcaster
 from src.api.housekeeper import Housekeeper
 from src.api.metrics import ServiceMetrics
 from src.api.middleware import RequestMiddleware
+from src.api.notifying import Notifying
 from src.api.origins import names
 from src.api.security import is_known
 from src.api.service import Service
@@ -99,6 +102,8 @@ def create_app(
         login,
         page,
         clip,
+        notices,
+        notices_page,
         reference,
     ):
         app.include_router(module.router)
@@ -126,13 +131,15 @@ def make_service(settings: ServiceSettings, files: ArtifactStore) -> Service:
                  str(settings.stall)]  # fmt: skip
     if settings.warm:
         arguments += ["--warm", settings.warm]
+    accounts = Accounts(database)
     return Service(
         settings=settings,
         database=database,
         files=files,
         store=store,
         leases=leases,
-        accounts=Accounts(database),
+        accounts=accounts,
+        notifying=Notifying(settings, database, accounts),
         broadcaster=EventBroadcaster(store),
         metrics=ServiceMetrics(store, leases, files),
         supervisor=Supervisor(leases, arguments, settings.workers, settings.drain),
@@ -154,6 +161,7 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(_put_in_order, service, housekeeper)
         await _begin(started, service.supervisor.start, service.supervisor.stop)
         await _begin(started, housekeeper.start, housekeeper.stop)
+        await _begin(started, service.notifying.postman.start, service.notifying.postman.stop)
         await service.broadcaster.start()
         started.push_async_callback(service.broadcaster.stop)
         started.callback(_say_that_it_stops, service)
@@ -186,6 +194,7 @@ def _put_in_order(service: Service, housekeeper: Housekeeper) -> None:
     """
     service.supervisor.recover()
     service.leases.expire()
+    service.notifying.sync()
     housekeeper.tidy()
 
 
