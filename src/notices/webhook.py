@@ -18,6 +18,8 @@ from src.notices.notifier import GoneError, NotDeliveredError, Notice, Target
 
 PREFIX = "whsec_"
 TIMEOUT_S = 10.0
+TYPES = {"stuck": "queue.stuck", "off": "notices.off"}
+"""What is about no job."""
 
 
 def new_secret() -> str:
@@ -67,7 +69,8 @@ class WebHook:
 
     def send(self, notice: Notice, target: Target) -> None:
         at = datetime.fromtimestamp(notice.at, UTC).isoformat()
-        told = {"type": f"job.{notice.kind}", "timestamp": at, "data": notice.data}
+        kind = TYPES.get(notice.kind) or f"job.{notice.kind}"
+        told = {"type": kind, "timestamp": at, "data": notice.data}
         status = self._post(notice.id, json.dumps(told).encode(), target)
         if status == 410:
             raise GoneError("the target says that it is gone (410)")

@@ -2,6 +2,7 @@
 fail or are gone. With SQLite and PostgreSQL.
 """
 
+import itertools
 import threading
 import time
 
@@ -188,7 +189,7 @@ def test_what_could_not_be_sent_is_tried_again_after_1_5_and_25_minutes(house):
         house.work()
         tried += [second] * (before - len(house.channel.errors))
         house.clock.now += 20
-    steps = [after - before for before, after in zip(tried, tried[1:], strict=False)]
+    steps = [after - before for before, after in itertools.pairwise(tried)]
     assert steps == list(RETRIES) == [60, 300, 1500]
     (row,) = house.rows()
     assert (row.state, row.attempts, row.problem) == (FAILED, 4, "the mail server is away")
