@@ -27,7 +27,7 @@ class Notifying:
         server = read_server(settings.smtp) if settings.smtp else None
         private = settings.private_hooks == "on"
         self.notifiers = make_notifiers(server, settings.mail_from, private)
-        retries, site = read_retries(settings.notice_retry), settings.url.rstrip("/")
+        retries, site = read_retries(settings.notice_retry), settings.site.rstrip("/")
         self.outbox = Outbox(database, retries, site, jsonable)
         self.rules = self.outbox.rules
         collector = Collector(self.outbox, settings.stuck)

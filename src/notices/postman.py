@@ -25,15 +25,15 @@ class Postman:
     ) -> None:
         self.outbox, self.collector, self.notifiers = outbox, collector, notifiers
         self._over = threading.Event()
-        work = [self._collect, *(self._sender(name) for name in notifiers)]
-        self._threads = [
-            threading.Thread(target=self._keep, args=(each,), daemon=True, name="postman")
-            for each in work
-        ]
+        self._threads: list[threading.Thread] = []
         self._looks = 0
 
     def start(self) -> None:
-        for thread in self._threads:
+        """A thread that collects, and one for each channel; after `stop` again too."""
+        self._over.clear()
+        for work in (self._collect, *map(self._sender, self.notifiers)):
+            thread = threading.Thread(target=self._keep, args=(work,), daemon=True, name="postman")
+            self._threads.append(thread)
             thread.start()
 
     def stop(self) -> None:
@@ -41,6 +41,7 @@ class Postman:
         self._over.set()
         for thread in self._threads:
             thread.join()
+        self._threads.clear()
 
     def _keep(self, work: Callable[[], None]) -> None:
         while not self._over.wait(LOOK_S):

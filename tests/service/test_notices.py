@@ -74,7 +74,7 @@ def test_each_event_reaches_each_target_once(running, mail, slack, photograph, h
 
 
 def test_a_target_that_is_gone_is_shown_on_the_page(running, slack, photograph, home):  # noqa: F811
-    service = running(NEWSREEL_PRIVATE_HOOKS="on", NEWSREEL_URL="https://news.example.org").start()
+    service = running(NEWSREEL_PRIVATE_HOOKS="on", NEWSREEL_SITE="https://news.example.org").start()
     service.ready("/ready")
     rule = _rule(service, "slack", slack.url, "done")
     told = _rule(service, "webhook", f"{slack.url}-hook", "failed")
