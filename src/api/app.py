@@ -27,6 +27,8 @@ from src.api import (
     health,
     jobs,
     login,
+    notices,
+    notices_page,
     page,
     pictures,
     problems,
@@ -38,18 +40,19 @@ from src.api.broadcaster import EventBroadcaster
 from src.api.housekeeper import Housekeeper
 from src.api.metrics import ServiceMetrics
 from src.api.middleware import RequestMiddleware
+from src.api.notifying import Notifying
 from src.api.origins import names
 from src.api.security import is_known
 from src.api.service import Service
 from src.api.settings import ServiceSettings, read_settings
 from src.api.site import problem_page
-from src.artifacts.registry import open_store
+from src.artifacts.registry import bind_store, open_store
 from src.artifacts.store import ArtifactStore
 from src.console.error_tracking import track_errors
 from src.console.logs import setup_logs
 from src.core.paths import home
 from src.database.database import Database
-from src.database.house import bind, occupy
+from src.database.house import occupy
 from src.jobs.leases import LeaseStore
 from src.jobs.store import JobStore
 from src.worker.supervise import Supervisor
@@ -101,6 +104,8 @@ def create_app(
         login,
         page,
         clip,
+        notices,
+        notices_page,
         reference,
     ):
         app.include_router(module.router)
@@ -111,7 +116,7 @@ def create_app(
     app.add_middleware(
         RequestMiddleware, limit=settings.max_upload, observe=_observer(app.state.service.metrics),
         known=lambda scope: is_known(HTTPConnection(scope), app.state.service),
-        origins=app.state.service.origins, page=problem_page,
+        origins=app.state.service.origins, page=problem_page, links=app.state.service.files.origin,
     )  # fmt: skip
     return app
 
@@ -120,7 +125,7 @@ def make_service(settings: ServiceSettings, files: ArtifactStore) -> Service:
     """Everything that the routes need, on a database of this version."""
     database = Database(settings.database)
     database.migrate()
-    bind(database, home())
+    bind_store(database, files)
     store, leases = JobStore(database), LeaseStore(database, lease_s=settings.lease)
     arguments = ["--maker", settings.maker, "--device", settings.device,
                  "--lease", str(settings.lease), "--drain", str(settings.drain),
@@ -128,13 +133,15 @@ def make_service(settings: ServiceSettings, files: ArtifactStore) -> Service:
                  str(settings.stall)]  # fmt: skip
     if settings.warm:
         arguments += ["--warm", settings.warm]
+    accounts = Accounts(database)
     return Service(
         settings=settings,
         database=database,
         files=files,
         store=store,
         leases=leases,
-        accounts=Accounts(database),
+        accounts=accounts,
+        notifying=Notifying(settings, database, accounts),
         broadcaster=EventBroadcaster(store),
         metrics=ServiceMetrics(store, leases, files),
         supervisor=Supervisor(leases, arguments, settings.workers, settings.drain),
@@ -156,6 +163,7 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(_put_in_order, service, housekeeper)
         await _begin(started, service.supervisor.start, service.supervisor.stop)
         await _begin(started, housekeeper.start, housekeeper.stop)
+        await _begin(started, service.notifying.postman.start, service.notifying.postman.stop)
         await service.broadcaster.start()
         started.push_async_callback(service.broadcaster.stop)
         started.callback(_say_that_it_stops, service)
@@ -188,6 +196,7 @@ def _put_in_order(service: Service, housekeeper: Housekeeper) -> None:
     """
     service.supervisor.recover()
     service.leases.expire()
+    service.notifying.sync()
     housekeeper.tidy()
 
 

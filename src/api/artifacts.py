@@ -12,6 +12,7 @@ from src.api.problems import ApiError, responses
 from src.api.security import Reader, ServiceDep
 from src.api.service import Service
 from src.api.serving import serve
+from src.artifacts.index import Artifact
 from src.core.addresses import clip_key, manifest_key
 from src.jobs.search import is_among
 from src.worker.names import is_attempt
@@ -35,34 +36,41 @@ def artifact(
     ] = "",
 ) -> Response:
     """Range requests (206, 416), `If-Range` and `If-None-Match` (304) are understood."""
-    key = find_artifact(service, account, filename)
+    key, version = find_artifact(service, account, filename)
     headers = {"Cache-Control": "private, no-cache"}
     etags = frozenset(each.strip().removeprefix("W/") for each in if_none_match.split(","))
-    return serve(service.files, key, TYPES[PurePosixPath(key).suffix], headers, etags=etags)
+    kind = TYPES[PurePosixPath(key).suffix]
+    return serve(service.files, key, kind, headers, etags=etags, version=version)
 
 
 @router.get("/{filename}/manifest", summary="How a clip was made", responses=Errors)
 def manifest(service: ServiceDep, account: Reader, filename: FileName) -> Response:
-    key = manifest_key(find_artifact(service, account, filename))
-    if service.files.look(key) is None:
+    key = manifest_key(find_artifact(service, account, filename)[0])
+    found = service.index.find(key)
+    version = found[0].version if found else None
+    if service.files.look(key, version) is None:
         raise ApiError(404, f"{filename} has no manifest")
-    return serve(service.files, key, "application/json")
+    return serve(service.files, key, "application/json", version=version)
 
 
-def find_artifact(service: Service, account: Account, filename: str) -> str:
-    """The file's key, if the account may have it. Files of no job (made by a command) are
-    everybody's who may read.
+def find_artifact(service: Service, account: Account, filename: str) -> tuple[str, str | None]:
+    """The file's key, if the account may have it, and the version that was published. Files of no
+    job (made by a command) are everybody's who may read.
     """
     key = clip_key(filename)
     known = NAME.fullmatch(filename) and PurePosixPath(key).suffix in TYPES
-    if not known or not _may_have(service, account, key) or service.files.look(key) is None:
+    found = service.index.find(key) if known else None
+    version = found[0].version if found else None
+    may_have = known and _may_have(service, account, key, found)
+    if not may_have or service.files.look(key, version) is None:
         raise ApiError(404, "there is no such artifact")
-    return key
+    return key, version
 
 
-def _may_have(service: Service, account: Account, key: str) -> bool:
+def _may_have(
+    service: Service, account: Account, key: str, found: tuple[Artifact, str | None] | None
+) -> bool:
     """By the row. One of a command may have none yet."""
-    found = service.index.find(key)
     if found is None or found[0].job is None:
         return not is_attempt(key)
     owner = found[1]

@@ -19,12 +19,12 @@ from src.api.problems import bug, problem, retry_of
 from src.core.errors import NewsreelError
 
 POLICY = (
-    "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; object-src 'none'; "
-    "base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
+    "default-src 'self'; img-src 'self' blob: data:{links}; media-src 'self' blob:{links}; "
+    "object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 )
 HEADERS = {
     "X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin", "Content-Security-Policy": POLICY,
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
 }  # fmt: skip
@@ -69,8 +69,9 @@ class RequestMiddleware:
 
     def __init__(
         self, app: ASGIApp, limit: int, observe: Callable[[str, int, float], None],
-        known: Callable[[Scope], bool], origins: Origins, page: Page,
+        known: Callable[[Scope], bool], origins: Origins, page: Page, links: str | None = None,
     ) -> None:  # fmt: skip
+        """links: where files are served from besides this service."""
         self.app, self.limit, self.observe, self.known, self.origins = (
             app,
             limit,
@@ -79,6 +80,8 @@ class RequestMiddleware:
             origins,
         )
         self.page = page
+        policy = POLICY.format(links=f" {links}" if links else "")
+        self.headers = HEADERS | {"Content-Security-Policy": policy}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -111,11 +114,10 @@ class RequestMiddleware:
                     "{} {} {} {:.1f} ms", scope["method"], scope["path"], status, 1000 * seconds
                 )
 
-    @staticmethod
-    def _add_headers(message: Message, request_id: str) -> None:
+    def _add_headers(self, message: Message, request_id: str) -> None:
         headers = MutableHeaders(scope=message)
         headers["X-Request-Id"] = request_id
-        for name, value in HEADERS.items():
+        for name, value in self.headers.items():
             headers.setdefault(name, value)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from src.api.answers import without_paths
+from src.artifacts.store import StoreAwayError
 from src.core.errors import NewsreelError
 from src.database.trouble import UnavailableError
 
@@ -88,7 +89,7 @@ def bug(error: Exception, method: str, path: str) -> JSONResponse:
 
 def retry_of(error: NewsreelError) -> dict[str, str]:
     """Headers that say when to try again."""
-    return {"Retry-After": "10"} if isinstance(error, UnavailableError) else {}
+    return {"Retry-After": "10"} if isinstance(error, UnavailableError | StoreAwayError) else {}
 
 
 FULL = "the disk is full: the request was not kept"

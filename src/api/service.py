@@ -13,6 +13,7 @@ from src.api.decoding import DecodingQueue
 from src.api.forgetting import Forgetter
 from src.api.limits import SubmissionLimits
 from src.api.metrics import ServiceMetrics
+from src.api.notifying import Notifying
 from src.api.origins import Origins
 from src.api.outlook import Outlook
 from src.api.people import People
@@ -42,6 +43,7 @@ class Service:
     broadcaster: EventBroadcaster
     metrics: ServiceMetrics
     supervisor: Supervisor
+    notifying: Notifying
     started_at: float = field(default_factory=time.time)
     draining: bool = False
     decoding: DecodingQueue = field(default_factory=DecodingQueue)

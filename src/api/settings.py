@@ -23,7 +23,11 @@ class ServiceSettings(Config):
     before 507. hosts: names by which the service is reached, besides addresses and this machine's
     own. origins: other sites whose pages may use it, such as https://cms.example.org; both are
     lists with commas between. keep_days, keep_bytes: finished artifacts beyond are removed, oldest
-    first; pinned ones stay; 0 keeps all. per_minute, per_day: submissions of the key that the first
+    first; pinned ones stay; 0 keeps all. site: its own address, for links in notices. smtp,
+    mail_from: the mail server and whom notices come from. notices: a file of rules. notice_retry:
+    seconds until each further attempt. private_hooks: on lets notices go to hosts inside, and by
+    http. stuck: seconds that a job may wait before the queue is stuck; 0: for ever. per_minute,
+    per_day: submissions of the key that the first
     start makes, and of an open service. wait: seconds a plain POST waits for its clip before it
     answers 202.
     """
@@ -52,6 +56,13 @@ class ServiceSettings(Config):
     wait: Annotated[float, Field(ge=0)] = 3600.0
     hosts: str = ""
     origins: str = ""
+    site: Annotated[str, Field(pattern=r"^(https?://[^\s/]+.*)?$")] = ""
+    smtp: str = ""
+    mail_from: str = ""
+    notices: str = ""
+    notice_retry: str = "60,300,1500"
+    private_hooks: Literal["on", "off"] = "off"
+    stuck: Annotated[float, Field(ge=0)] = 900.0
 
     @property
     def reserved(self) -> int:

@@ -203,8 +203,8 @@ def download(service: ServiceDep, account: Reader, task_id: TaskId) -> Response:
     job = _task(service, account, task_id)
     if job.state is not State.COMPLETED or job.artifact is None:
         raise ApiError(409, f"task {job.id} is {job.state}; there is nothing to download")
-    key = find_artifact(service, account, job.artifact)
-    return serve(service.files, key, "video/mp4", filename=job.artifact)
+    key, version = find_artifact(service, account, job.artifact)
+    return serve(service.files, key, "video/mp4", filename=job.artifact, version=version)
 
 
 @router.post(

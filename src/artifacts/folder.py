@@ -1,7 +1,9 @@
 """The artifact store of one machine: a folder."""
 
+import filecmp
 import os
 import re
+import secrets
 import shutil
 import stat
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from src.artifacts.store import TakenError
 from src.core.addresses import StoredFile, checked
 from src.core.durable import make_folder, sync_folder, write_stream
 from src.core.errors import MissingFileError, OutputError
@@ -18,21 +21,40 @@ ESCAPE = re.compile(r"\\x5c|\\udc([0-9a-f]{2})")
 
 
 class FolderStore:
-    """Files under `root`: the key is the path. Links are no files of the store."""
+    """Files under `root`: the key is the path. Links are no files of the store. No versions are
+    kept.
+    """
+
+    origin = None
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def put(self, key: str, data: BinaryIO, durable: bool = True) -> None:
-        write_stream(self._path(key), data, durable)
+    def put(self, key: str, data: BinaryIO, durable: bool = True, once: bool = False) -> None:
+        if not once:
+            write_stream(self._path(key), data, durable)
+            return
+        aside = self._path(key).with_name(f".{secrets.token_hex(8)}{PART}")
+        write_stream(aside, data, durable)
+        try:
+            os.link(aside, self._path(key))
+        except FileExistsError:
+            self._same(key, aside)
+        finally:
+            aside.unlink()
 
-    def open(self, key: str) -> BinaryIO:
+    def _same(self, key: str, aside: Path) -> None:
+        """Raise TakenError where the key's file has other bytes."""
+        if not filecmp.cmp(aside, self._path(key), shallow=False):
+            raise TakenError(f"{key} is in the store with other bytes")
+
+    def open(self, key: str, version: str | None = None) -> BinaryIO:
         try:
             return self._file(key).open("rb")
         except FileNotFoundError:
             raise MissingFileError(f"{key} is not in the store") from None
 
-    def look(self, key: str) -> StoredFile | None:
+    def look(self, key: str, version: str | None = None) -> StoredFile | None:
         path = self._path(key)
         try:
             state = path.lstat()
@@ -41,7 +63,7 @@ class FolderStore:
         whole = stat.S_ISREG(state.st_mode)
         return StoredFile(key, state.st_size, state.st_mtime) if whole else None
 
-    def url(self, key: str, seconds: int) -> str | None:
+    def url(self, key: str, seconds: int, version: str | None = None) -> str | None:
         return None
 
     def list(self, prefix: str) -> Iterator[str]:
@@ -87,9 +109,11 @@ class FolderStore:
         yield self._file(key)
 
     @contextmanager
-    def making(self, key: str) -> Iterator[Path]:
+    def making(self, key: str, once: bool = False) -> Iterator[Path]:
         """Its final place: what is written whole there is in the store."""
         path = self._path(key)
+        if once and os.path.lexists(path):
+            raise TakenError(f"{key} is in the store already")
         try:
             make_folder(path.parent)
         except OSError as error:

@@ -19,6 +19,7 @@ class Artifact:
     of commands. parent: key of what it was made of. kind: clip, manifest, photograph, upload.
     bytes: None until it is measured. created: seconds since the epoch; of a command's file, when it
     was written. pinned: its job is. release: state of its release; None where nobody asked for one.
+    version: as `StoredFile` has it.
     """
 
     key: str
@@ -30,6 +31,7 @@ class Artifact:
     created: float
     pinned: bool
     release: str | None
+    version: str | None = None
 
 
 class Known(NamedTuple):

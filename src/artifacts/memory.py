@@ -10,41 +10,56 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 from src.artifacts.folder import PART
+from src.artifacts.store import TakenError
 from src.core.addresses import StoredFile, checked, name_of
 from src.core.errors import MissingFileError
 
+Content = tuple[bytes, StoredFile]
+
 
 class MemoryStore:
-    """Files in memory, gone with the process. links: an address under which `url` says that clients
-    find them; None: they go through the service.
+    """Files in memory with all their versions, gone with the process. links: an address under which
+    `url` says that clients find them; None: they go through the service.
     """
 
     def __init__(self, links: str | None = None) -> None:
         self.links = links
-        self._files: dict[str, tuple[bytes, StoredFile]] = {}
+        self._files: dict[str, Content] = {}
+        self._versions: dict[tuple[str, str], Content] = {}
         self._turn = threading.Lock()
 
-    def put(self, key: str, data: BinaryIO, durable: bool = True) -> None:
+    @property
+    def origin(self) -> str | None:
+        return "/".join(self.links.split("/")[:3]) if self.links else None
+
+    def put(self, key: str, data: BinaryIO, durable: bool = True, once: bool = False) -> None:
         content = data.read()
-        told = StoredFile(
-            checked(key), len(content), time.time(), hashlib.sha256(content).hexdigest()
-        )
+        digest = hashlib.sha256(content).hexdigest()
         with self._turn:
-            self._files[key] = content, told
+            if once and (there := self._files.get(checked(key))):
+                if there[1].sha256 != digest:
+                    raise TakenError(f"{key} is in the store with other bytes")
+                return
+            version = str(len(self._versions))
+            told = StoredFile(checked(key), len(content), time.time(), digest, version)
+            self._files[key] = self._versions[key, version] = content, told
 
-    def open(self, key: str) -> BinaryIO:
-        return io.BytesIO(self._found(key)[0])
+    def open(self, key: str, version: str | None = None) -> BinaryIO:
+        return io.BytesIO(self._found(key, version)[0])
 
-    def look(self, key: str) -> StoredFile | None:
-        found = self._files.get(checked(key))
+    def look(self, key: str, version: str | None = None) -> StoredFile | None:
+        found = self._get(key, version)
         return found[1] if found else None
 
-    def url(self, key: str, seconds: int) -> str | None:
-        return f"{self.links}/{self._found(key)[1].key}?seconds={seconds}" if self.links else None
+    def url(self, key: str, seconds: int, version: str | None = None) -> str | None:
+        if self.links is None or self._found(key, version) != self._get(key):
+            return None
+        return f"{self.links}/{key}?seconds={seconds}"
 
     def list(self, prefix: str) -> Iterator[str]:
         checked(f"{prefix}x")
@@ -65,8 +80,8 @@ class MemoryStore:
             if key not in self._files or checked(wanted) in self._files:
                 return False
             content, told = self._files.pop(key)
-            moved = StoredFile(wanted, told.bytes, told.modified, told.sha256)
-            self._files[wanted] = content, moved
+            moved = replace(told, key=wanted)
+            self._files[wanted] = self._versions[wanted, str(told.version)] = content, moved
         return True
 
     @contextmanager
@@ -80,7 +95,7 @@ class MemoryStore:
             yield path
 
     @contextmanager
-    def making(self, key: str) -> Iterator[Path]:
+    def making(self, key: str, once: bool = False) -> Iterator[Path]:
         """In a folder that goes; the file itself is stored last."""
         with tempfile.TemporaryDirectory(prefix="newsreel-") as folder:
             path = Path(folder) / name_of(checked(key))
@@ -88,9 +103,14 @@ class MemoryStore:
             for made in sorted(Path(folder).iterdir(), key=lambda made: made == path):
                 if made.name.startswith(f"{path.stem}.") and not made.name.endswith(PART):
                     with made.open("rb") as stream:
-                        self.put(key.removesuffix(path.name) + made.name, stream)
+                        self.put(key.removesuffix(path.name) + made.name, stream, once=once)
 
-    def _found(self, key: str) -> tuple[bytes, StoredFile]:
-        if (found := self._files.get(checked(key))) is None:
+    def _get(self, key: str, version: str | None = None) -> Content | None:
+        if version is None:
+            return self._files.get(checked(key))
+        return self._versions.get((checked(key), version))
+
+    def _found(self, key: str, version: str | None = None) -> Content:
+        if (found := self._get(key, version)) is None:
             raise MissingFileError(f"{key} is not in the store")
         return found

@@ -4,41 +4,70 @@ there.
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from src.core.addresses import StoredFile
-from src.core.errors import MissingFileError
+from src.core.errors import MissingFileError, OutputError
 
 CHUNK = 1 << 20
+
+
+class StoreAwayError(OutputError):
+    """The store cannot be used at the moment; the same call works again once it can."""
+
+    http_status = 503
+
+
+class TakenError(OutputError):
+    """The key has a file with other bytes, and was to be written once only."""
+
+    http_status = 409
+
+
+Patience = Callable[[StoreAwayError, float], bool]
+"""Asked while a store is away, with the seconds waited so far: True after a pause, where it is to
+be tried again.
+"""
 
 
 class ArtifactStore(Protocol):
     """Files by key, `FOLDER/NAME` (`src/core/addresses.py`). `tests/contracts/` says what each
     store must do; `registry.py` says which one is used.
 
-    Raises OutputError where something cannot be written, and BadInputError for what is no key.
+    version: as `StoredFile` has it: these bytes, even if the key has others now or none; None: what
+    is there now. A store that keeps no versions passes it over.
+
+    Raises OutputError where something cannot be written, StoreAwayError where the store cannot be
+    reached, and BadInputError for what is no key.
     """
 
-    def put(self, key: str, data: BinaryIO, durable: bool = True) -> None:
+    @property
+    def origin(self) -> str | None:
+        """Scheme, host and port that `url` leads to; None where it leads nowhere."""
+        ...
+
+    def put(self, key: str, data: BinaryIO, durable: bool = True, once: bool = False) -> None:
         """Store the stream's bytes; a file of before is replaced in one step.
 
-        durable: wait until they would survive a power cut; not needed for what may be lost.
+        durable: wait until they would survive a power cut, and for a store that is away; not needed
+        for what may be lost. once: one writer wins a key, and the same bytes again are welcome.
+        Raises TakenError for others.
         """
         ...
 
-    def open(self, key: str) -> BinaryIO:
-        """The file's bytes as they are now. Raises MissingFileError."""
+    def open(self, key: str, version: str | None = None) -> BinaryIO:
+        """The file's bytes as they are now, from any place. Raises MissingFileError."""
         ...
 
-    def look(self, key: str) -> StoredFile | None:
+    def look(self, key: str, version: str | None = None) -> StoredFile | None:
         """Its size and time, and its hash where the store keeps one; None where it is not there."""
         ...
 
-    def url(self, key: str, seconds: int) -> str | None:
+    def url(self, key: str, seconds: int, version: str | None = None) -> str | None:
         """Where a client may fetch it itself for so long; None: only through the service."""
         ...
 
@@ -64,9 +93,9 @@ class ArtifactStore(Protocol):
         """
         ...
 
-    def making(self, key: str) -> AbstractContextManager[Path]:
+    def making(self, key: str, once: bool = False) -> AbstractContextManager[Path]:
         """Where a program that writes to paths makes the file, and others of its stem, whole and
-        synced. When the context ends well, what lies there is in the store.
+        synced. When the context ends well, what lies there is in the store. once: as for `put`.
         """
         ...
 

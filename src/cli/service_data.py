@@ -43,28 +43,29 @@ def _check(
     ] = False,
     json: Json = False,
 ) -> None:
-    from src.core.paths import home
-    from src.database import house
+    from src.artifacts.registry import bind_store, open_store
+    from src.core.addresses import QUARANTINE, name_of
 
     with command(json):
-        shared = house.bind(_database(), home(), adopt)
-        aside = [path.name for path in house.quarantined(home())]
+        files = open_store()
+        shared = bind_store(_database(), files, adopt)
+        aside = sorted(name_of(key) for key in files.list(QUARANTINE))
         if json:
             print_json({"id": shared, "quarantine": aside})
             return
-        print(f"home and database belong together ({shared}); {len(aside)} file(s) in quarantine")
+        print(f"files and database belong together ({shared}); {len(aside)} file(s) in quarantine")
         for name in aside:
             print(name)
 
 
 def _backup(folder: Folder, json: Json = False) -> None:
+    from src.artifacts.registry import bind_store, open_store
     from src.core.paths import home
-    from src.database import house
     from src.database.backup import back_up
 
     with command(json):
         database = _database()
-        house.bind(database, home())
+        bind_store(database, open_store())
         jobs, files = back_up(database, home(), folder)
         _say(json, f"{jobs} job(s) and {files} file(s) are in {folder}", jobs=jobs, files=files)
 
@@ -76,6 +77,7 @@ def _restore(
     ] = False,
     json: Json = False,
 ) -> None:
+    from src.artifacts.registry import open_store, place_of
     from src.core.paths import home
     from src.database import house
     from src.database.backup import find_backup, restore, set_aside
@@ -85,7 +87,9 @@ def _restore(
         with house.alone(home()):
             find_backup(folder)  # before anything is set aside
             aside = set_aside(database_url()) if replace else None
-            jobs, files = restore(folder, _database(), home())
+            place = place_of(open_store())
+            note = None if isinstance(place, Path) else place
+            jobs, files = restore(folder, _database(), home(), note)
         kept = f"; the database of before is {aside}" if aside else ""
         _say(json, f"{jobs} job(s) and {files} file(s) are back{kept}", jobs=jobs, files=files)
 
@@ -99,13 +103,14 @@ def _move(
     ],
     json: Json = False,
 ) -> None:
+    from src.artifacts.registry import open_store, place_of
     from src.core.paths import home
     from src.database import house
     from src.database.backup import move
 
     with command(json):
         with house.alone(home()):
-            jobs = move(_database(), home(), _database(url))
+            jobs = move(_database(), place_of(open_store()), _database(url))
         _say(
             json,
             f"{jobs} job(s) moved; start the service with NEWSREEL_DATABASE set to that URL",

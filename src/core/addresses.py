@@ -23,13 +23,15 @@ CLIP = re.compile(r"[^/\\\x00-\x1f.][^/\\\x00-\x1f]{0,250}")
 @dataclass(frozen=True)
 class StoredFile:
     """A file of an artifact store. bytes, sha256: None where they were not looked at. modified:
-    seconds since the epoch.
+    seconds since the epoch. version: the store's name for just these bytes, where it keeps
+    versions.
     """
 
     key: str
     bytes: int | None = None
     modified: float | None = None
     sha256: str | None = None
+    version: str | None = None
 
 
 def checked(key: str) -> str:

@@ -21,7 +21,8 @@ def row(file: StoredFile, created: float, **told: Any) -> dict[str, Any]:
     """The row of a file. told: job, parent, pinned, where there is something to tell."""
     empty = {"job": None, "parent": None, "pinned": False, "release": None}
     sha256 = file.sha256 or hash_in(file.key)
-    own = {"key": file.key, "kind": kind_of(file.key), "sha256": sha256, "bytes": file.bytes}
+    own = {"key": file.key, "kind": kind_of(file.key), "sha256": sha256, "bytes": file.bytes,
+           "version": file.version}  # fmt: skip
     return empty | own | {"created": created} | told
 
 

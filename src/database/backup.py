@@ -37,9 +37,11 @@ def back_up(database: Database, home: Path, folder: Path) -> tuple[int, int]:
     return jobs, _copy_files(home, folder)
 
 
-def restore(folder: Path, database: Database, home: Path) -> tuple[int, int]:
+def restore(
+    folder: Path, database: Database, home: Path, place: house.Note | None = None
+) -> tuple[int, int]:
     """Fill an empty database from a backup and put back the files that are missing; returns jobs
-    and files.
+    and files. place: of the files, where that is not the home.
 
     No file of the home is overwritten or removed; clips that the backup does not know go into
     quarantine at the next start. Raises MissingFileError where the folder is no backup.
@@ -49,7 +51,7 @@ def restore(folder: Path, database: Database, home: Path) -> tuple[int, int]:
     jobs = copy_rows(saved, database)
     saved.engine.dispose()
     copied = _copy_files(folder, home)
-    house.bind(database, home, adopt=True)
+    house.bind(database, place or home, adopt=True)
     return jobs, copied
 
 
@@ -82,14 +84,14 @@ def set_aside(url: str) -> Path | None:
     return aside
 
 
-def move(database: Database, home: Path, target: Database) -> int:
-    """Copy everything into another, empty database, which the home belongs to from now on; returns
-    how many jobs.
+def move(database: Database, place: Path | house.Note, target: Database) -> int:
+    """Copy everything into another, empty database, which the files belong to from now on; returns
+    how many jobs. place: of the files, as for `house.bind`.
 
     The old one keeps its rows under another id: a service that is started on it by mistake is
     refused.
     """
-    shared = house.bind(database, home)
+    shared = house.bind(database, place)
     jobs = copy_rows(database, target)
     with database.write() as connection:
         moved = update(facts).where(facts.c.name == house.FACT).values(value=f"moved-{shared}")

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from sqlalchemy import insert, select
 from sqlalchemy.exc import IntegrityError
@@ -24,39 +24,66 @@ QUARANTINE = "quarantine"
 SETTLE = "python -m src.service_data check --adopt"
 
 
-def bind(database: Database, home: Path, adopt: bool = False) -> str:
-    """The id that home and database share; both get one where neither has. adopt: the home takes
-    the database's.
-
-    Raises BadInputError where the home belongs to another database, or the database to another
-    home.
+class Note(Protocol):
+    """Where files lie, and what is noted there: the id of the database that they belong to. As
+    text, what a sentence calls the place.
     """
-    here, known = _of_home(home), _of_database(database)
-    if here != known and not adopt and not _lies_in(database, home, here):
-        raise BadInputError(_mismatch(database, home, here, known))
+
+    def read(self) -> str | None:
+        """The id; None where nothing is noted. Raises BadInputError for what cannot be read."""
+        ...
+
+    def write(self, shared: str) -> None:
+        """Note the id in place of another."""
+        ...
+
+    def holds(self, database: Database) -> bool:
+        """Whether the database is a file in this very place."""
+        ...
+
+
+def bind(database: Database, place: Path | Note, adopt: bool = False) -> str:
+    """The id that a place of files and the database share; both get one where neither has. place: a
+    home, or the note of another place. adopt: the place takes the database's.
+
+    Raises BadInputError where the place belongs to another database, or the database to another
+    place.
+    """
+    note = HomeNote(place) if isinstance(place, Path) else place
+    here, known = note.read(), _of_database(database)
+    if here != known and not adopt and not (here is None and note.holds(database)):
+        raise BadInputError(_mismatch(database, note, here, known))
     shared = known or _give(database, secrets.token_hex(8))
     if here != shared:
-        write_whole(home / FILE, f"{shared}\n".encode())
+        note.write(shared)
     return shared
 
 
-def _lies_in(database: Database, home: Path, here: str | None) -> bool:
-    """Whether the home only lost its own note: the database is a file in it."""
-    file = database.engine.url.database
-    return (
-        here is None
-        and database.is_sqlite
-        and Path(file or "/").resolve().is_relative_to(home.resolve())
-    )
+class HomeNote:
+    """A file of the home. One that was only lost is written again where the database lies there."""
 
+    def __init__(self, home: Path) -> None:
+        self.home = home
 
-def _of_home(home: Path) -> str | None:
-    try:
-        return (home / FILE).read_text(encoding="ascii").strip() or None
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError):
-        raise BadInputError(f"{home / FILE} cannot be read; settle it with: {SETTLE}") from None
+    def __str__(self) -> str:
+        return f"the home {self.home}"
+
+    def read(self) -> str | None:
+        try:
+            return (self.home / FILE).read_text(encoding="ascii").strip() or None
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            raise BadInputError(
+                f"{self.home / FILE} cannot be read; settle it with: {SETTLE}"
+            ) from None
+
+    def write(self, shared: str) -> None:
+        write_whole(self.home / FILE, f"{shared}\n".encode())
+
+    def holds(self, database: Database) -> bool:
+        file = Path(database.engine.url.database or "/").resolve()
+        return database.is_sqlite and file.is_relative_to(self.home.resolve())
 
 
 def _of_database(database: Database) -> str | None:
@@ -74,14 +101,13 @@ def _give(database: Database, wanted: str) -> str:
     return wanted
 
 
-def _mismatch(database: Database, home: Path, here: str | None, known: str | None) -> str:
+def _mismatch(database: Database, note: Note, here: str | None, known: str | None) -> str:
     shown = database.engine.url.render_as_string(hide_password=True)
     one = f"belongs to database {here}" if here else "belongs to no database yet"
-    other = f"belongs to home {known}" if known else "belongs to no home yet"
+    other = f"belongs to files elsewhere ({known})" if known else "belongs to no files yet"
     return (
-        f"the home {home} {one}, and {shown} {other}: put NEWSREEL_HOME or NEWSREEL_DATABASE "
-        "right, "
-        f"or settle it with: {SETTLE}"
+        f"{note} {one}, and {shown} {other}: put NEWSREEL_HOME, NEWSREEL_STORE or "
+        f"NEWSREEL_DATABASE right, or settle it with: {SETTLE}"
     )
 
 

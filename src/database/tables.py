@@ -74,6 +74,7 @@ artifacts = Table(
     Column("created", Float, nullable=False),
     Column("pinned", Boolean, nullable=False),  # its job's
     Column("release", String(16)),  # state of its release; none: nobody asked for one
+    Column("version", String(1024)),  # of the bytes, where the store keeps versions
     Index("artifacts_of_job", "job"),
     Index("artifacts_by_parent", "parent"),
 )
@@ -140,6 +141,42 @@ turns = Table(
     Column("owner", String(32), primary_key=True),
     Column("priority", Integer, primary_key=True, autoincrement=False),
     Column("served_at", Float, nullable=False),  # when a worker last took such a job of this owner
+)
+
+notice_rules = Table(
+    "notice_rules",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("owner", String(32), nullable=False),  # the key whose jobs are meant; "": everybody's
+    Column("events", JSON, nullable=False),  # done, failed, approval, stuck
+    Column("channel", String(16), nullable=False),
+    Column("target", Text, nullable=False),  # an address; of Slack and web hooks it is a secret
+    Column("digest", String(64), nullable=False),  # of the target
+    Column("secret", Text),  # that web hooks are signed with
+    Column("source", String(16), nullable=False),  # settings, or api
+    Column("active", Boolean, nullable=False),
+    Column("why", Text),  # it was switched off
+    Column("created_at", Float, nullable=False),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("event", String(80), nullable=False),  # the number of an event, or what else happened
+    Column("kind", String(16), nullable=False),
+    Column("channel", String(16), nullable=False),
+    Column("digest", String(64), nullable=False),  # of the target
+    Column("data", JSON, nullable=False),
+    Column("state", String(16), nullable=False),  # waiting, sent, failed
+    Column("attempts", Integer, nullable=False),
+    Column("due", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("ended_at", Float),
+    Column("problem", Text),  # of the last attempt
+    UniqueConstraint("event", "channel", "digest", name="one_notice_a_target"),
+    Index("notices_due", "state", "channel", "due"),
+    Index("notices_to", "channel", "digest", "created_at"),
 )
 
 facts = Table(

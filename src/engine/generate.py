@@ -201,16 +201,19 @@ def generate(
     cancel: CancelToken | None = None,
     sessions: "Sessions | None" = None,
     show: Callable[[bytes], None] | None = None,
+    keep: Path | None = None,
 ) -> Result:
     """Make the clip. sessions: pass the same object again to keep the pipeline warm between calls.
 
-    show: gets pictures of the clip (JPEG) while it is made.
+    show: gets pictures of the clip (JPEG) while it is made. keep: the folder in whose `photographs`
+    the photograph is kept; None: the home.
     """
     from src.engine.fallback import step_down
     from src.engine.publisher import Publisher, Render
     from src.engine.session import Sessions
 
-    publisher = Publisher(LocalStore(home()), hardware, listener, cancel or CancelToken(), show)
+    store = LocalStore(keep or home())
+    publisher = Publisher(store, hardware, listener, cancel or CancelToken(), show)
     job = Render(prepared.request, plans[0], prepared.photograph, prepared.final)
     warm = sessions or Sessions()
 

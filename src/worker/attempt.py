@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from loguru import logger
 
-from src.artifacts.store import ArtifactStore
+from src.artifacts.store import ArtifactStore, StoreAwayError
 from src.core.addresses import name_of
 from src.core.errors import NewsreelError
 from src.core.progress import CancelToken, Progress
@@ -112,7 +112,11 @@ class Attempt:
 
     def _show(self, files: ArtifactStore, picture: bytes) -> None:
         key = preview_key(self.job)
-        files.put(key, io.BytesIO(picture), durable=False)
+        try:
+            files.put(key, io.BytesIO(picture), durable=False)
+        except StoreAwayError as error:
+            logger.warning("a picture is not shown: {}", error)
+            return
         self._tell(lambda: self.leases.preview(self.job, name_of(key)))
 
     @staticmethod

@@ -12,7 +12,7 @@ from src.console.error_tracking import track_errors
 from src.console.options import make_app, switch, value
 from src.console.output import command
 from src.core.paths import home
-from src.database.house import bind, occupy
+from src.database.house import occupy
 from src.jobs.leases import LEASE_S
 from src.worker.pulse import Heart, Pulse
 
@@ -74,26 +74,30 @@ def _main(values: dict[str, Any]) -> None:
 
 def make_worker(values: dict[str, Any], pulse: Pulse) -> "Worker":
     """The worker that the flags describe."""
-    from src.artifacts.registry import open_store
+    from src.artifacts.registry import bind_store, open_store
     from src.database.database import Database
     from src.database.settings import database_url
     from src.jobs.leases import LeaseStore
     from src.worker.loop import Worker
+    from src.worker.patience import WorkerPatience
     from src.worker.process import device_name
     from src.worker.runners import make_runner
 
     database = Database(values["database"] or database_url())
     database.migrate()
-    bind(database, home())
-    files = open_store()
+    patience = WorkerPatience(pulse)
+    files = open_store(patience)
+    bind_store(database, files)
     runner, info = make_runner(values["maker"] or "engine", values["device"] or "auto", files)
     leases = LeaseStore(database, lease_s=values["lease"] or LEASE_S)
     named = {"name": values["name"]} if values["name"] else {}
-    return Worker(
+    worker = Worker(
         leases, runner, files, device_name(info["device"]), info=info, once=bool(values["once"]),
         parent=values["supervisor"], limit_s=values["job_limit"] or JOB_LIMIT_S, pulse=pulse,
         preload=values["warm"] or os.environ.get("NEWSREEL_WARM") or None, **named,
     )  # fmt: skip
+    patience.over = worker.is_to_stop
+    return worker
 
 
 def _stop_on_signals(worker: "Worker", drain: float) -> None:

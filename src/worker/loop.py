@@ -13,7 +13,7 @@ from typing import Any
 
 from loguru import logger
 
-from src.artifacts.store import ArtifactStore, measured_file
+from src.artifacts.store import ArtifactStore, StoreAwayError, measured_file
 from src.core.addresses import StoredFile, manifest_key, name_of
 from src.core.errors import CancelledError, NewsreelError
 from src.database.trouble import UnavailableError
@@ -55,6 +55,7 @@ class Worker:
     limit_s: float = math.inf
     pulse: Pulse = field(default_factory=Pulse)
     _held: float = -math.inf
+    _running: Attempt | None = None
 
     def run(self) -> None:
         """Work until `stopping` is set: then the running job may end, unless `giving_back` is set
@@ -156,6 +157,7 @@ class Worker:
             attempt = Attempt(
                 self.leases, job, self.pulse, self._hold, self.giving_back, self.limit_s
             )
+            self._running = attempt
             self._make(job, attempt, attempt_clip(job))
 
     def _make(self, job: Job, attempt: Attempt, clip: str) -> None:
@@ -163,22 +165,40 @@ class Worker:
         name = name_of(clip)
         try:
             with attempt.watched(self.files) as watch:
-                with self.files.making(clip) as path:
+                with self.files.making(clip, once=True) as path:
                     result = self.runner.make(job, path, watch)
                 made = self._made(clip)
             self._persist(lambda: self.leases.complete(job, name, result, made))
             logger.info("job {} completed: {}", job.id, name)
         except LostLeaseError as error:
-            remove_attempt(self.files, clip)
+            self._remove(clip)
             logger.warning("{}; its file was removed", error)
-        except CancelledError:
-            remove_attempt(self.files, clip)
+        except (CancelledError, StoreAwayError):
+            self._remove(clip)
             self._stopped(job, attempt)
         except UnavailableError as error:  # we are to stop, and cannot wait longer
             logger.warning("job {} is left to its lease: {}", job.id, error)
         except Exception as error:
-            remove_attempt(self.files, clip)
+            self._remove(clip)
             self._failed(job, error)
+        finally:
+            self._running = None
+
+    def _remove(self, clip: str) -> None:
+        """What the attempt wrote. Housekeeping does it later where the store is away."""
+        try:
+            remove_attempt(self.files, clip)
+        except StoreAwayError as error:
+            logger.warning("what is left of {} stays for housekeeping: {}", name_of(clip), error)
+
+    def is_to_stop(self) -> bool:
+        """Whether nothing is to be waited for any more: neither for the run of now, nor without
+        one.
+        """
+        running = self._running
+        if running is None:
+            return self.stopping.is_set()
+        return self.giving_back.is_set() or running.cancel.cancelled
 
     def _made(self, clip: str) -> list[StoredFile]:
         """The clip and its manifest, measured: nothing is published that is not in the store."""

@@ -17,7 +17,7 @@ from loguru import logger
 
 BEATS = 8  # in the time of a lease
 STALLED = 70  # exit code of a worker that ended itself
-WAITING = "waiting for the database"
+WAITING = "waiting for the database or the store"
 USUAL_S = 900.0
 LIMITS = {"start": 1800.0, "load": 1800.0, "claim": 300.0, WAITING: float("inf")}
 """Seconds in which a stage must report something, where they are not USUAL_S: a first step may

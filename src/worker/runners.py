@@ -6,12 +6,15 @@ import base64
 import math
 import os
 import re
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from src.artifacts.folder import FolderStore
 from src.artifacts.store import ArtifactStore
 from src.core.addresses import address_key
 from src.core.durable import write_whole
@@ -181,15 +184,11 @@ class EngineRunner:
         request = validate(asked | own, Request, "job")
         prepared = prepare(request, self._stored_photograph)
         plans = plans_for(prepared, self.hardware)
-        result = generate(
-            prepared,
-            plans,
-            self.hardware,
-            watch.listener,
-            watch.cancel,
-            self.sessions,
-            watch.picture,
-        )
+        with self._kept() as keep:
+            result = generate(
+                prepared, plans, self.hardware, watch.listener, watch.cancel, self.sessions,
+                watch.picture, keep,
+            )  # fmt: skip
         return {
             "report": result.report, "seconds": result.costs.seconds,
             "peak_rss": result.costs.peak_rss, "peak_vram": result.costs.peak_vram,
@@ -198,6 +197,15 @@ class EngineRunner:
             "profile": result.plan.profile, "model": result.plan.session.model,
             "frames": result.plan.num_frames, "fps": result.plan.fps,
         }  # fmt: skip
+
+    @contextmanager
+    def _kept(self) -> Iterator[Path | None]:
+        """Where the run keeps its photograph: a store elsewhere has it already."""
+        if isinstance(self.files, FolderStore):
+            yield None
+            return
+        with tempfile.TemporaryDirectory(prefix="newsreel-") as folder:
+            yield Path(folder)
 
     def _stored_photograph(self, path: Path) -> "Photograph":
         """Decoded behind the wall. Raises BadInputError where its bytes are not those that its name

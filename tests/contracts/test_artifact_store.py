@@ -1,10 +1,12 @@
-"""What every artifact store keeps: one suite for the home's folder and for the stand-in. One more
-store is one more line in `STORES`.
+"""What every artifact store keeps: one suite for the home's folder, a bucket of an S3 server, and
+the stand-in. One more store is one more line in `STORES`.
 """
 
+import contextlib
 import hashlib
 import io
 import os
+import threading
 import time
 import urllib.parse
 
@@ -12,20 +14,31 @@ import pytest
 
 from src.artifacts.folder import FolderStore
 from src.artifacts.memory import MemoryStore
-from src.artifacts.store import holds, keep, measured_file
+from src.artifacts.s3_place import read_place
+from src.artifacts.store import TakenError, holds, keep, measured_file
 from src.core.errors import BadInputError, MissingFileError, OutputError
+from tests.s3_kit import s3_url, seaweed  # noqa: F401
 
 STORES = {
-    "folder": FolderStore,
-    "memory": lambda root: MemoryStore(),
-    "memory with links": lambda root: MemoryStore(links="https://files.example.org/newsreel"),
+    "folder": lambda root, request: FolderStore(root),
+    "memory": lambda root, request: MemoryStore(),
+    "memory with links": lambda root, request: MemoryStore(links="https://files.example.org/n"),
+    "s3": lambda root, request: _bucket(root, request, ""),
+    "s3 with links": lambda root, request: _bucket(root, request, "&links=on"),
 }
 CLIP, MANIFEST = "examples/a-1.mp4", "examples/a-1.json"
 
 
+def _bucket(root, request, links):
+    url = request.getfixturevalue("s3_url")
+    from src.artifacts.s3 import S3Store
+
+    return S3Store(read_place(f"{url}{links}"), root, 1 << 30)
+
+
 @pytest.fixture(params=STORES)
 def files(request, tmp_path):
-    return STORES[request.param](tmp_path / "store")
+    return STORES[request.param](tmp_path / "store", request)
 
 
 def _put(files, key, data=b"data", durable=True):
@@ -76,6 +89,46 @@ def test_a_stream_that_breaks_leaves_what_was_there(files):
         files.put(CLIP, Broken())
     assert _read(files, CLIP) == b"whole"
     assert list(files.unfinished("examples/")) == []
+
+
+def test_a_key_that_is_written_once_has_one_winner(files):
+    """Twelve at once, each with bytes of its own."""
+    wins, begin = [], threading.Barrier(12)
+
+    def race(number):
+        begin.wait()
+        with contextlib.suppress(TakenError):
+            files.put(CLIP, io.BytesIO(b"clip %d" % number), once=True)
+            wins.append(b"clip %d" % number)
+
+    threads = [threading.Thread(target=race, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wins == [_read(files, CLIP)]
+    files.put(CLIP, io.BytesIO(wins[0]), once=True)  # the same bytes again
+    with pytest.raises(TakenError), files.making(CLIP, once=True) as path:
+        path.write_bytes(b"another")
+    assert _read(files, CLIP) == wins[0]
+    assert list(files.list("examples/")) == [CLIP]
+    assert list(files.unfinished("examples/")) == []
+
+
+def test_an_older_version_comes_back_where_versions_are_kept(files):
+    _put(files, CLIP, b"published")
+    version = files.look(CLIP).version
+    if version is None:
+        pytest.skip("this store keeps no versions")
+    _put(files, CLIP, b"replaced by hand")
+    assert _read(files, CLIP) == b"replaced by hand"
+    for _ in range(2):
+        with files.open(CLIP, version) as stream:
+            assert stream.read() == b"published"
+        assert files.look(CLIP, version).bytes == 9
+        assert files.url(CLIP, 60, version) is None
+        files.delete(CLIP)
+    assert files.look(CLIP) is None
 
 
 def test_what_is_not_there_is_said(files):
@@ -159,8 +212,10 @@ def test_an_address_for_clients_is_none_or_one_for_this_file(files):
     _put(files, CLIP)
     url = files.url(CLIP, 60)
     if url is not None:
-        assert urllib.parse.urlsplit(url).scheme == "https"
+        assert url.startswith(f"{files.origin}/")
         assert urllib.parse.urlsplit(url).path.endswith(CLIP)
+    else:
+        assert files.origin is None
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,9 @@ BESIDE = {
     "NEWSREEL_SENTRY_DSN",
     "NEWSREEL_FAKE_SECONDS",
     "NEWSREEL_FAKE_CLIP",
+    "NEWSREEL_STORE",
+    "NEWSREEL_STORE_CACHE",
+    "NEWSREEL_SMTP_PASSWORD",
 }
 """Read by the service, but not by ServiceSettings."""
 
@@ -39,7 +42,7 @@ def test_the_table_has_every_setting_with_its_default():
 
 
 def test_the_table_has_every_variable_that_the_service_reads():
-    rooms = ("api", "jobs", "worker", "console")
+    rooms = ("api", "jobs", "worker", "console", "artifacts", "notices")
     files = [path for room in rooms for path in (REPOSITORY / "src" / room).rglob("*.py")]
     read = {
         name
@@ -60,7 +63,9 @@ def test_the_table_has_every_metric(tmp_path):
 
 def test_the_tests_that_hold_it_are_there():
     code = "\n".join(path.read_text("utf-8") for path in (REPOSITORY / "tests").rglob("test_*.py"))
-    named = set(re.findall(r"`(test_\w+)`", PAGE.read_text("utf-8")))
+    pages = (PAGE, PAGE.with_name("storage.md"), PAGE.with_name("notices.md"))
+    named = {name for page in pages
+             for name in re.findall(r"`(test_\w+)`", page.read_text("utf-8"))}  # fmt: skip
     assert named
     assert {name for name in named if f"def {name}(" not in code} == set()
 
@@ -76,12 +81,8 @@ def test_architecture_names_the_tables_and_the_rooms_that_there_are():
 
 
 def test_links_lead_somewhere():
-    for page in (
-        PAGE,
-        *(
-            REPOSITORY / name
-            for name in ("README.md", "docs/api/README.md", "docs/architecture.md")
-        ),
-    ):
+    names = ("README.md", "docs/api/README.md", "docs/architecture.md", "docs/storage.md",
+             "docs/notices.md")  # fmt: skip
+    for page in (PAGE, *(REPOSITORY / name for name in names)):
         for target in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), (page.name, target)

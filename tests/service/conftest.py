@@ -16,6 +16,7 @@ import pytest
 from src.accounts.accounts import Accounts, Role
 from src.core.paths import REPOSITORY
 from src.database.database import Database
+from tests.s3_kit import s3_line, s3_url, seaweed  # noqa: F401
 from tests.service.browser_kit import CLIP
 
 

@@ -94,7 +94,10 @@ def _run(command, code, service, secret, folder):
 )
 @pytest.mark.slow
 def test_the_examples_run_in_order(running, home, tmp_path):
-    service = running(NEWSREEL_AUTH="on", NEWSREEL_FAKE_SECONDS="0.6").start()
+    service = running(
+        NEWSREEL_AUTH="on", NEWSREEL_FAKE_SECONDS="0.6", NEWSREEL_SMTP="smtp://127.0.0.1",
+        NEWSREEL_MAIL_FROM="newsreel@example.org",
+    ).start()  # fmt: skip
     service.ready("/ready")
     secret, _ = Accounts(Database(f"sqlite:///{home / 'newsreel.db'}")).create(
         "docs", Role.ADMIN, 1000, 1000
