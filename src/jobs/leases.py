@@ -9,10 +9,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Select, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from src.core.addresses import StoredFile, clip_key, known_key
+from src.core.kinds import KINDS
 from src.database import artifact_rows
 from src.database.database import Clock, Database
 from src.database.tables import devices, jobs, workers
@@ -58,25 +59,32 @@ class LeaseStore:
         ).rowcount:
             connection.execute(insert(workers).values(worker=worker, **values))
 
-    def claim(self, worker: str, device: str, warm: str | None = None) -> Job | None:
-        """The next job for this worker, which must hold the device; None where nothing waits.
+    def claim(
+        self,
+        worker: str,
+        device: str,
+        warm: str | None = None,
+        kinds: Sequence[str] = KINDS,
+    ) -> Job | None:
+        """The next job of these kinds for this worker, which must hold the device; None where none
+        waits.
 
         Owners take turns (src/jobs/turns.py). warm: the group whose model is loaded. A job of that
         group is taken first if its turn is at most two minutes after the next one's, so that
         breaking news never waits for company.
         """
         while True:
-            chosen = self._look(worker, device, warm)
+            chosen = self._look(worker, device, warm, kinds)
             if chosen is None:
                 return None
             with self.database.write() as connection:
                 self._check_device(connection, worker, device, self.clock())
-                taken = chosen or self._next(connection, warm)
+                taken = chosen or self._next(connection, warm, kinds)
                 job = None if taken is None else self._take(connection, worker, taken)
             if job is not None or taken is None:
                 return job
 
-    def _look(self, worker: str, device: str, warm: str | None) -> str | None:
+    def _look(self, worker: str, device: str, warm: str | None, kinds: Sequence[str]) -> str | None:
         """Who is next; "" where that is to be asked while the row is held.
 
         SQLite has one lock for all, and to look among thousands of jobs would keep others from
@@ -87,7 +95,7 @@ class LeaseStore:
             return ""
         with self.database.read() as connection:
             self._check_device(connection, worker, device, self.clock())
-            return self._next(connection, warm)
+            return self._next(connection, warm, kinds)
 
     def _take(self, connection: Connection, worker: str, chosen: str) -> Job | None:
         """Give the job to the worker; None where it does not wait any more."""
@@ -111,27 +119,34 @@ class LeaseStore:
         if row is None or row.worker != worker or row.expires < now:
             raise LostLeaseError(f"worker {worker} does not hold {device} any more")
 
-    def _next(self, connection: Connection, warm: str | None) -> str | None:
+    def _next(self, connection: Connection, warm: str | None, kinds: Sequence[str]) -> str | None:
         """The first job of the line whose turn it is, or one of the warm group that is due soon
         after.
         """
-        waiting, lock = turns.lines(connection), not self.database.is_sqlite
-        if waiting and warm is not None and (alike := self._alike(connection, warm, waiting, lock)):
-            return alike
-        heads = (turns.head(connection, line, lock) for line in waiting)
+        waiting, lock = turns.lines(connection, kinds), not self.database.is_sqlite
+        if waiting and warm is not None:
+            query = self._alike(warm, waiting[0].at + TOGETHER_S, kinds)
+            if alike := self._due(connection, query, waiting, lock):
+                return alike
+        heads = (turns.head(connection, line, lock, kinds) for line in waiting)
         return next((job for job in heads if job is not None), None)
 
     @staticmethod
-    def _alike(
-        connection: Connection, warm: str, waiting: list[turns.Line], lock: bool
+    def _alike(warm: str, until: float, kinds: Sequence[str]) -> Select[Any]:
+        """The longest-waiting job of the group."""
+        query = select(jobs.c.id, jobs.c.owner, jobs.c.priority).order_by(jobs.c.rank).limit(1)
+        alike = (jobs.c.group == warm) & (jobs.c.rank <= until)
+        return query.where(turns.WAITING, alike, *turns.of_kinds(kinds))
+
+    @staticmethod
+    def _due(
+        connection: Connection, query: Select[Any], waiting: list[turns.Line], lock: bool
     ) -> str | None:
-        """The longest-waiting job of the group, where its own turn is at most two minutes after the
-        next one's.
+        """The job that the query finds, where its own turn is at most two minutes after the next
+        one's.
         """
         until = waiting[0].at + TOGETHER_S
         due = {(line.owner, line.priority) for line in waiting if line.at <= until}
-        query = select(jobs.c.id, jobs.c.owner, jobs.c.priority).order_by(jobs.c.rank).limit(1)
-        query = query.where(turns.WAITING, jobs.c.group == warm, jobs.c.rank <= until)
         found = connection.execute(
             query.with_for_update(skip_locked=True) if lock else query
         ).one_or_none()
