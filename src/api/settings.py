@@ -25,7 +25,8 @@ class ServiceSettings(Config):
     lists with commas between. keep_days, keep_bytes: finished artifacts beyond are removed, oldest
     first; pinned ones stay; 0 keeps all. per_minute, per_day: submissions of the key that the first
     start makes, and of an open service. wait: seconds a plain POST waits for its clip before it
-    answers 202.
+    answers 202. broker: address of RabbitMQ, which brings permits to workers; none: they look at
+    the database themselves.
     """
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -52,6 +53,7 @@ class ServiceSettings(Config):
     wait: Annotated[float, Field(ge=0)] = 3600.0
     hosts: str = ""
     origins: str = ""
+    broker: str = ""
 
     @property
     def reserved(self) -> int:

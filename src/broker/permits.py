@@ -13,7 +13,7 @@ from loguru import logger
 from src.broker.celery_app import ANSWER_S, TASK, check_broker, make_celery, queue_of, shown
 
 if TYPE_CHECKING:
-    from kombu.transport.base import StdChannel
+    from amqp import Channel
 
 MOST_WAITING = 1000  # permits in this process; what comes beyond, the reaper publishes
 AGAIN_S = 1.0  # after the broker could not be used
@@ -107,13 +107,14 @@ class BrokerPermits:
             self._note(error)
             return None
 
-    def _count(self, channel: "StdChannel", name: str) -> int:
+    def _count(self, channel: "Channel", name: str) -> int:
         from amqp.exceptions import NotFound
 
         try:
-            return channel.queue_declare(name, passive=True).message_count
+            told = channel.queue_declare(name, passive=True)
         except NotFound:
             return 0  # wiped, or never made: publishing makes it
+        return told.message_count if told is not None else 0
 
     def _note(self, error: Exception | None) -> None:
         """Say once that the broker is away, and once that it is back."""

@@ -142,6 +142,14 @@ turns = Table(
     Column("served_at", Float, nullable=False),  # when a worker last took such a job of this owner
 )
 
+totals = Table(
+    "totals",
+    metadata,
+    Column("name", String(64), primary_key=True),  # of a metric
+    Column("labels", String(255), primary_key=True),  # as JSON, names in order
+    Column("value", Float, nullable=False),
+)
+
 facts = Table(
     "facts",
     metadata,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 JOB_LIMIT_S = 6 * 3600.0
 PATIENCE_S = 3600.0
+POOL = (2, 2)  # connections: the job's thread and the one that renews, of a hundred that there are
 OPTIONS: dict[str, Any] = {
     "database": value(
         str, "Database URL. Default NEWSREEL_DATABASE, or newsreel.db under NEWSREEL_HOME."
@@ -100,11 +101,12 @@ def make_worker(values: dict[str, Any], pulse: Pulse) -> "Worker":
     from src.database.settings import database_url
     from src.jobs.leases import LeaseStore
     from src.worker.loop import Worker
+    from src.worker.patience import wait_for
     from src.worker.process import device_name
     from src.worker.runners import make_runner
 
-    database = Database(values["database"] or database_url())
-    database.migrate()
+    database = Database(values["database"] or database_url(), POOL)
+    wait_for(database, _patience(values), pulse)
     bind(database, home())
     files = open_store()
     runner, info = make_runner(values["maker"] or "engine", values["device"] or "auto", files)

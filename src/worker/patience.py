@@ -1,0 +1,32 @@
+"""A worker's start while its database is away."""
+
+import time
+
+from loguru import logger
+
+from src.core.errors import OutputError
+from src.database.database import Database
+from src.worker.pulse import WAITING, Pulse
+
+AGAIN_S = 2.0
+
+
+def wait_for(database: Database, patience_s: float, pulse: Pulse) -> None:
+    """Open the database and bring it up to this version, waiting for a server that is away. Raises
+    OutputError where it stays away for longer, and at once for a file that cannot be opened.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            database.migrate()
+            break
+        except OutputError as error:
+            trouble = database.trouble
+            is_away = trouble is not None and trouble.kind == "away" and not database.is_sqlite
+            if not is_away or time.monotonic() > deadline:
+                raise
+            if pulse.stage != WAITING:
+                logger.warning("waiting for up to {:.0f} s: {}", patience_s, error)
+        pulse.beat(WAITING)
+        time.sleep(AGAIN_S)
+    pulse.beat("start")
