@@ -8,7 +8,13 @@ from src.core.paths import REPOSITORY
 from src.database.tables import metadata
 
 PAGE = REPOSITORY / "docs" / "operations.md"
-BESIDE = {"NEWSREEL_HOME", "NEWSREEL_LOG", "NEWSREEL_FAKE_SECONDS", "NEWSREEL_FAKE_CLIP"}
+BESIDE = {
+    "NEWSREEL_HOME",
+    "NEWSREEL_LOG",
+    "NEWSREEL_FAKE_SECONDS",
+    "NEWSREEL_FAKE_CLIP",
+    "NEWSREEL_FAKE_DEVICE",
+}
 """Read by the service, but not by ServiceSettings."""
 
 
