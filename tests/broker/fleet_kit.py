@@ -17,12 +17,13 @@ class Fleet:
         self.home, self.database, self.broker, self.log = home, database, broker, log
         self.workers = {}
 
-    def start(self, name="w0", *arguments, **variables):
-        """One more worker, or one again that died."""
+    def start(self, name="w0", *arguments, before=(), **variables):
+        """One more worker, or one again that died. before: a command that starts it."""
         own = {"NEWSREEL_HOME": str(self.home), "NEWSREEL_DATABASE": self.database,
                "NEWSREEL_BROKER": self.broker, "NEWSREEL_FAKE_DEVICE": name,
                "OMP_NUM_THREADS": "1"}  # fmt: skip
-        command = [sys.executable, "-m", "src.worker", "--broker", "--maker", "fake", *arguments]
+        command = [*before, sys.executable, "-m", "src.worker", "--broker", "--maker", "fake"]
+        command += arguments
         with self.log.open("a") as log:
             self.workers[name] = subprocess.Popen(
                 command, cwd=REPOSITORY, env=os.environ | own | variables, stdout=log, stderr=log

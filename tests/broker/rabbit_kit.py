@@ -17,7 +17,6 @@ from tests.waiting import wait_until
 
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # the one on the path changes the user
 CONFIGURATION = """listeners.tcp.1 = 127.0.0.1:{port}
-loopback_users.guest = true
 log.console = false
 consumer_timeout = {timeout_ms}
 vm_memory_high_watermark.absolute = 1GB
@@ -47,10 +46,15 @@ def skip_without_rabbit() -> None:
 
 
 @contextmanager
-def rabbit_server(consumer_timeout_s: float = 1800.0) -> Iterator["RabbitServer"]:
-    """A started server; it and its folder are gone afterwards, whatever happened."""
+def rabbit_server(
+    consumer_timeout_s: float = 1800.0, address: str = ""
+) -> Iterator["RabbitServer"]:
+    """A started server; it and its folder are gone afterwards, whatever happened. address: of this
+    machine, on which it listens too; everybody who reaches it may use the server.
+    """
     skip_without_rabbit()
-    made = RabbitServer(Path(tempfile.mkdtemp(prefix="newsreel-mq-")), consumer_timeout_s)
+    folder = Path(tempfile.mkdtemp(prefix="newsreel-mq-"))
+    made = RabbitServer(folder, consumer_timeout_s, address)
     try:
         made.start()
         yield made
@@ -68,10 +72,12 @@ def rabbit() -> Iterator["RabbitServer"]:
 class RabbitServer:
     """Lies in `folder`; what it holds survives `kill` and `start`."""
 
-    def __init__(self, folder: Path, consumer_timeout_s: float) -> None:
+    def __init__(self, folder: Path, consumer_timeout_s: float, address: str = "") -> None:
         self.folder, self.port, self.mapper_port = folder, free_port(), free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
         text = CONFIGURATION.format(port=self.port, timeout_ms=int(consumer_timeout_s * 1000))
+        if address:
+            text += f"listeners.tcp.2 = {address}:{self.port}\nloopback_users.guest = false\n"
         (folder / "rabbitmq.conf").write_text(text)
         (folder / "plugins").write_text("[].")
         self.mapper = subprocess.Popen(

@@ -7,6 +7,7 @@ NEWSREEL_SOAK_JOBS (10000) and NEWSREEL_SOAK_KILL (60, seconds) make the long on
 import itertools
 import os
 import signal
+import subprocess
 import threading
 import time
 import urllib.request
@@ -175,6 +176,63 @@ def _quick(store, permits):
             return True
         time.sleep(0.1)
     return False
+
+
+@pytest.fixture
+def elsewhere():
+    """A network namespace with a cable to this one: its name, our address, and our end's name."""
+    if os.geteuid():
+        pytest.skip("network namespaces need root")
+    name, ours, theirs = "nrsoak", "nrsoak0", "nrsoak1"
+    steps = [f"netns add {name}", f"link add {ours} type veth peer name {theirs}",
+             f"link set {theirs} netns {name}", f"addr add 10.77.0.1/24 dev {ours}",
+             f"link set {ours} up", f"-n {name} addr add 10.77.0.2/24 dev {theirs}",
+             f"-n {name} link set {theirs} up", f"-n {name} link set lo up"]  # fmt: skip
+    for step in steps:
+        subprocess.run(["ip", *step.split()], check=True)
+    yield name, "10.77.0.1", ours
+    subprocess.run(["ip", "link", "del", ours], check=True)
+    subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+def test_a_worker_that_is_cut_off_publishes_nothing_and_goes_on(elsewhere, home, running):
+    name, address, link = elsewhere
+    with (
+        postgres_server(address) as server,
+        rabbit_server(address=address) as broker,
+        fleet(home, server.url, broker.url) as workers,
+    ):
+        database = Database(server.url)
+        database.migrate()
+        store, permits = JobStore(database), BrokerPermits(broker.url)
+        running(NEWSREEL_DATABASE=server.url, NEWSREEL_BROKER=broker.url, NEWSREEL_WORKERS="0",
+                NEWSREEL_LEASE="10").start().ready()  # fmt: skip
+        far = {"NEWSREEL_DATABASE": f"postgresql+psycopg://newsreel@{address}/postgres",
+               "NEWSREEL_BROKER": broker.url.replace("127.0.0.1", address)}  # fmt: skip
+        inside = ("ip", "netns", "exec", name)
+        workers.start("far", "--lease", "10", before=inside, **far)
+        _are_there(database, 1)
+        job = submit(store, fake_seconds=100.0, fake_steps=200)
+        permits.publish("generate", job.id)
+        wait_until(lambda: store.get(job.id).state is State.PROCESSING)
+        first = store.get(job.id).worker
+        workers.start("near", "--lease", "10")
+        _are_there(database, 2)
+        subprocess.run(["ip", "link", "set", link, "down"], check=True)
+        cut = time.time()
+        wait_until(lambda: store.get(job.id).worker not in (None, first), 60)
+        print(f"\ntaken over {time.time() - cut:.1f} s after the cut")
+        time.sleep(max(0.0, 75 - (time.time() - cut)))
+        subprocess.run(["ip", "link", "set", link, "up"], check=True)
+        healed = time.time()
+        after = submit(store)
+        permits.publish("generate", after.id)
+        wait_until(lambda: store.get(after.id).state is State.COMPLETED, 60)
+        print(f"\nnext job done {time.time() - healed:.1f} s after the link was back")
+        wait_until(lambda: store.get(job.id).state is State.COMPLETED, 120)
+        permits.stop()
+        assert (completions(store, job.id), store.get(job.id).attempts) == (1, 2)
+        database.engine.dispose()
 
 
 class Storm:
