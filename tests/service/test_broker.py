@@ -1,4 +1,4 @@
-"""The service with a broker: its own workers wait for permits, and it goes on without the broker."""
+"""The service with a broker: its workers wait for permits, and it goes on without the broker."""
 
 from src.database.database import Database
 from src.jobs.model import State
