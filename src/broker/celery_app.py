@@ -3,7 +3,8 @@
 The package is an extra and is imported where it is used.
 """
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from src.core.errors import BadInputError, OutputError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 EXTRA = "pip install -r requirements-fleet.txt"
 TASK = "newsreel.permit"
 HEARTBEAT_S = 10
+PAUSES = {"interval_start": 1, "interval_step": 1, "interval_max": 5}
 ANSWER_S = 3.0
 """How long a broker may take to answer whoever publishes, or looks."""
 
@@ -49,7 +51,7 @@ def make_celery(url: str, publishing: bool = False) -> "Celery":
         from kombu import Queue
     except ImportError:
         raise BadInputError(f"NEWSREEL_BROKER needs Celery: {EXTRA}") from None
-    app = Celery("newsreel", broker=url, set_as_current=False)
+    app = _connecting_soon(Celery)("newsreel", broker=url, set_as_current=False)
     quorum = {"x-queue-type": "quorum"}
     app.conf.update(
         task_queues=[Queue(queue_of(kind), queue_arguments=quorum) for kind in KINDS],
@@ -62,6 +64,18 @@ def make_celery(url: str, publishing: bool = False) -> "Celery":
         worker_enable_remote_control=False, worker_send_task_events=False,
     )  # fmt: skip
     return app
+
+
+def _connecting_soon(celery: type["Celery"]) -> type["Celery"]:
+    """Connects again within seconds: Celery's own pauses grow to half a minute."""
+
+    class Soon(celery):
+        def connection_for_read(self, *args: Any, **values: Any) -> Any:
+            made = super().connection_for_read(*args, **values)
+            made.ensure_connection = partial(made.ensure_connection, **PAUSES)
+            return made
+
+    return Soon
 
 
 def _options(publishing: bool) -> dict[str, object]:

@@ -13,7 +13,6 @@ from loguru import logger
 from src.broker.celery_app import TASK, check_broker, make_celery, queue_of
 from src.broker.logs import pass_on
 from src.broker.permits import Permits
-from src.core.errors import OutputError
 from src.database.trouble import UnavailableError
 from src.jobs.model import Job
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from src.worker.loop import Worker
 
+AGAIN_S = 1.0
 LOOK_S = 0.5  # Celery looks so often whether it is to stop
 STARTS = {"pool": "threads", "concurrency": 1, "without_gossip": True, "without_mingle": True}
 
@@ -42,11 +42,15 @@ class PermitLoop:
         self.permits.publish(job.kind, job.id)
 
     def run(self) -> None:
-        """Work until SIGTERM or Ctrl-C. Raises what ended it otherwise."""
+        """Work until SIGTERM or Ctrl-C. Raises what else ends it, such as a database that is away
+        for too long.
+        """
         keeper = threading.Thread(target=self._keep, daemon=True, name="keeper")
         keeper.start()
         try:
-            self._consume()
+            while self.worker.goes_on():
+                self._consume()
+                self._again()
         finally:
             self._over.set()
             keeper.join()
@@ -54,15 +58,22 @@ class PermitLoop:
             self.permits.stop()
         if self._error is not None:
             raise self._error
+
+    def _again(self) -> None:
+        """Celery gives up where the broker closes its channel, as after `consumer_timeout`. Our
+        model stays loaded: a new one takes its place.
+        """
         if self.worker.goes_on():
-            raise OutputError("the broker closed the connection for good; start the worker again")
+            logger.warning("the broker closed the channel; waiting for permits again")
+            self.worker.stopping.wait(AGAIN_S)
 
     def _consume(self) -> None:
         """Until Celery is told to stop, or gives up by itself."""
         from celery.worker import state
 
         pass_on()
-        state.should_stop = None
+        state.reset_state()
+        state.should_stop = state.should_terminate = None
         queues = [queue_of(kind) for kind in self.worker.kinds]
         _celery_worker(self.app, queues, self.worker.name).start()
 
@@ -99,8 +110,7 @@ class PermitLoop:
         while not self._over.wait(self.worker.poll_s):
             if not self.worker.goes_on():
                 _stop_celery()
-                return
-            if self._busy.acquire(blocking=False):
+            elif self._busy.acquire(blocking=False):
                 try:
                     self._hold()
                 finally:

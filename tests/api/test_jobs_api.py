@@ -253,13 +253,14 @@ def test_a_bug_answers_500_without_its_inside(client, monkeypatch):
     assert "division" not in answer.text
 
 
-def test_the_service_imports_no_torch():
+def test_the_service_imports_no_torch_and_no_extra():
     import subprocess
     import sys
 
     code = (
         "import src.api_server, src.worker.supervise, sys;"
-        "sys.exit(any(name in sys.modules for name in ('torch', 'diffusers', 'cv2')))"
+        "heavy = ('torch', 'diffusers', 'cv2', 'celery', 'kombu');"
+        "sys.exit(any(name in sys.modules for name in heavy))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
