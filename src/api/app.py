@@ -42,12 +42,14 @@ from src.api.metrics import ServiceMetrics
 from src.api.middleware import RequestMiddleware
 from src.api.notifying import Notifying
 from src.api.origins import names
+from src.api.reaper import PermitReaper
 from src.api.security import is_known
 from src.api.service import Service
 from src.api.settings import ServiceSettings, read_settings
 from src.api.site import problem_page
 from src.artifacts.registry import bind_store, open_store
 from src.artifacts.store import ArtifactStore
+from src.broker.permits import BrokerPermits, open_permits
 from src.console.error_tracking import track_errors
 from src.console.logs import setup_logs
 from src.core.paths import home
@@ -131,8 +133,8 @@ def make_service(settings: ServiceSettings, files: ArtifactStore) -> Service:
                  "--lease", str(settings.lease), "--drain", str(settings.drain),
                  "--job-limit", str(settings.job_limit), "--stall",
                  str(settings.stall)]  # fmt: skip
-    if settings.warm:
-        arguments += ["--warm", settings.warm]
+    arguments += ["--warm", settings.warm] if settings.warm else []
+    arguments += ["--broker"] if settings.broker else []
     accounts = Accounts(database)
     return Service(
         settings=settings,
@@ -145,6 +147,7 @@ def make_service(settings: ServiceSettings, files: ArtifactStore) -> Service:
         broadcaster=EventBroadcaster(store),
         metrics=ServiceMetrics(store, leases, files),
         supervisor=Supervisor(leases, arguments, settings.workers, settings.drain),
+        permits=open_permits(settings.broker),
     )
 
 
@@ -161,6 +164,9 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
         started.callback(service.database.engine.dispose)
         started.callback(service.decoding.wall.close)
         await asyncio.to_thread(_put_in_order, service, housekeeper)
+        if isinstance(service.permits, BrokerPermits):
+            reaper = PermitReaper(service.store, service.permits)
+            await _begin(started, reaper.start, reaper.stop)
         await _begin(started, service.supervisor.start, service.supervisor.stop)
         await _begin(started, housekeeper.start, housekeeper.stop)
         await _begin(started, service.notifying.postman.start, service.notifying.postman.stop)

@@ -160,7 +160,7 @@ def enlarge_clip(service: Service, login: Login, job: Job, quality: str = QUICK)
     )
     made = service.submit(replace(new, cost=job.cost * wanted.scale**2), login.account)
     if made.state in (State.FAILED, State.CANCELLED):
-        service.store.retry(made.id)
+        service.retry(made.id)
     if service.store.many([job.id]).get(job.id) is None:  # deleted while this one was stored
         service.forgetter.forget(service.store.cancel(made.id).id)
         raise ApiError(409, "this clip was deleted a moment ago; there is nothing to enlarge")

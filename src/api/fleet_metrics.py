@@ -2,7 +2,6 @@
 disk.
 """
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +56,7 @@ class FleetGauges:
             self._worker(worker)
 
     def _worker(self, worker: dict[str, Any]) -> None:
-        silent = max(0.0, time.time() - worker["seen_at"])
+        silent = max(0.0, worker["silent_s"])
         self.silent.labels(worker["worker"]).set(silent)
         if silent < self.leases.lease_s:
             self.workers.labels(worker["device"]).inc()

@@ -124,18 +124,16 @@ def metrics(service: ServiceDep, account: Admin) -> Response:
 
 def _fresh(service: Service, workers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Workers that told something within a lease, the ablest first."""
-    since = time.time() - service.settings.lease
-    found = [worker for worker in workers if worker["seen_at"] > since]
+    found = [worker for worker in workers if worker["silent_s"] < service.settings.lease]
     return sorted(found, key=lambda worker: (_lacks(worker), not _is_warm(worker)))
 
 
 def _silent(service: Service, workers: list[dict[str, Any]]) -> list[str]:
     """Workers that told nothing for a lease, and are not known to be gone."""
-    now = time.time()
     return sorted(
         worker["worker"]
         for worker in workers
-        if now - DAY_S < worker["seen_at"] <= now - service.settings.lease
+        if service.settings.lease <= worker["silent_s"] < DAY_S
     )
 
 

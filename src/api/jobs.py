@@ -91,7 +91,7 @@ def retry(service: Service, account: Account, job_id: str) -> Job:
     job = service.own(account, job_id)
     check_source(service.files, job.request)
     service.admit(account, job.priority)
-    return service.store.retry(job.id)
+    return service.retry(job.id)
 
 
 @router.put(

@@ -1,60 +1,101 @@
-"""Metrics for Prometheus. Jobs' figures are read from the events, so that workers need no port of
-their own.
+"""Metrics for Prometheus. Jobs' figures are counted from the events into the database, so that
+workers need no port of their own, and all replicas tell the same.
 """
 
 import threading
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterator
 
 import psutil
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 
 from src.api.fleet_metrics import FleetGauges
 from src.artifacts.store import ArtifactStore
 from src.core.addresses import QUARANTINE
 from src.core.paths import home
 from src.jobs.leases import LeaseStore
-from src.jobs.model import Event, State
-from src.jobs.store import JobStore, UnknownJobError
+from src.jobs.store import JobStore
+from src.jobs.tally import Labels, Tally
 
-BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 20, 40, 80, 160, 320, 640)
+COUNTERS = {
+    "newsreel_jobs_submitted": ("Jobs accepted.", ["kind"]),
+    "newsreel_jobs_finished": ("Jobs that ended.", ["kind", "state"]),
+    "newsreel_job_failures": ("Failed jobs by class of error.", ["error"]),
+}
+HISTOGRAMS = {
+    "newsreel_stage_seconds": ("Seconds of each stage of a job.", ["stage"]),
+    "newsreel_job_seconds": ("From submission to the end.", ["kind"]),
+}
+GAUGES = {
+    "newsreel_frames_per_second": ("Delivered frames a second of the last job.", ["kind"]),
+    "newsreel_memory_bytes": ("Peak memory of the last job, and of this process.", ["of"]),
+}
+
+
+class JobTotals:
+    """The database's totals as a collector."""
+
+    def __init__(self, tally: Tally) -> None:
+        self.tally = tally
+
+    def collect(self) -> Iterator[Metric]:
+        found = self.tally.totals()
+        found["newsreel_memory_bytes", (("of", "api"),)] = psutil.Process().memory_info().rss
+        for name, (text, labels) in COUNTERS.items():
+            yield _filled(CounterMetricFamily(name, text, labels=labels), name, found)
+        for name, (text, labels) in GAUGES.items():
+            yield _filled(GaugeMetricFamily(name, text, labels=labels), name, found)
+        for name, (text, labels) in HISTOGRAMS.items():
+            yield _histogram(HistogramMetricFamily(name, text, labels=labels), name, found)
+
+
+def _filled(
+    family: CounterMetricFamily | GaugeMetricFamily,
+    name: str,
+    found: dict[tuple[str, Labels], float],
+) -> Metric:
+    for (metric, labels), value in sorted(found.items()):
+        if metric == name:
+            family.add_metric([text for _, text in labels], value)
+    return family
+
+
+def _histogram(
+    family: HistogramMetricFamily, name: str, found: dict[tuple[str, Labels], float]
+) -> Metric:
+    buckets: dict[Labels, dict[str, float]] = defaultdict(dict)
+    for (metric, labels), value in found.items():
+        if metric == f"{name}_bucket":
+            buckets[labels[:-1]][labels[-1][1]] = value
+    for labels, counts in sorted(buckets.items()):
+        ordered = sorted(counts.items(), key=lambda bucket: float(bucket[0]))
+        values = [text for _, text in labels]
+        family.add_metric(values, ordered, found.get((f"{name}_sum", labels), 0.0))
+    return family
 
 
 class ServiceMetrics:
-    """Counters of this process, and figures of the queue when they are asked for."""
+    """Totals of the database, figures of the queue when they are asked for, and this process's
+    answers.
+    """
 
     def __init__(self, store: JobStore, leases: LeaseStore, files: ArtifactStore) -> None:
         self.store, self.leases, self.files = store, leases, files
-        self._seen = self._newest(store)
         self.registry, self._turn = CollectorRegistry(), threading.Lock()
-        self.submitted = self._counter("newsreel_jobs_submitted_total", "Jobs accepted.", ["kind"])
-        self.finished = self._counter(
-            "newsreel_jobs_finished_total", "Jobs that ended.", ["kind", "state"]
-        )
-        self.failures = self._counter(
-            "newsreel_job_failures_total", "Failed jobs by class of error.", ["error"]
-        )
-        self.stage = Histogram(
-            "newsreel_stage_seconds", "Seconds of each stage of a job.", ["stage"], buckets=BUCKETS,
-            registry=self.registry,
-        )  # fmt: skip
-        self.total = Histogram(
-            "newsreel_job_seconds",
-            "From submission to the end.",
-            ["kind"],
-            buckets=BUCKETS,
-            registry=self.registry,
-        )
-        self.fps = self._gauge(
-            "newsreel_frames_per_second", "Delivered frames a second of the last job.", ["kind"]
-        )
+        self.tally = Tally(store)
+        self.tally.begin()
+        self.registry.register(JobTotals(self.tally))
         self.depth = self._gauge("newsreel_queue_jobs", "Jobs that wait or run.", ["state"])
         self.age = self._gauge(
             "newsreel_queue_oldest_seconds", "How long the longest-waiting job has waited.", []
         )
         self.fleet = FleetGauges(self.registry, store, leases, home())
-        self.memory = self._gauge(
-            "newsreel_memory_bytes", "Peak memory of the last job, and of this process.", ["of"]
-        )
         self.aside = self._gauge(
             "newsreel_quarantined_files", "Files that no job of this database names.", []
         )
@@ -65,56 +106,19 @@ class ServiceMetrics:
             registry=self.registry,
         )
 
-    def _counter(self, name: str, text: str, labels: list[str]) -> Counter:
-        return Counter(name, text, labels, registry=self.registry)
-
     def _gauge(self, name: str, text: str, labels: list[str]) -> Gauge:
         return Gauge(name, text, labels, registry=self.registry)
 
-    @staticmethod
-    def _newest(store: JobStore) -> int:
-        """Count from the service's start: what came before was counted by the process before."""
-        return store.last_event()
-
     def text(self) -> bytes:
-        """The exposition format. Each event counts once, however many ask at a time."""
+        """The exposition format."""
         with self._turn:
             return self._text()
 
     def _text(self) -> bytes:
-        for event in self.store.events(None, self._seen, 10_000):
-            self._seen = event.id
-            if event.kind == "state":
-                self._ended(event)
+        self.tally.count()
         for state, count in self.store.counts().items():
             self.depth.labels(state).set(count)
         self.age.set(max(self.store.oldest_waiting().values(), default=0.0))
         self.fleet.update()
         self.aside.set(sum(1 for _ in self.files.list(QUARANTINE)))
-        self.memory.labels("api").set(psutil.Process().memory_info().rss)
         return generate_latest(self.registry)
-
-    def _ended(self, event: Event) -> None:
-        state = State(event.data["state"])
-        if not state.final:
-            return
-        try:
-            job = self.store.get(event.job_id)
-        except UnknownJobError:
-            return
-        self.finished.labels(job.kind, state).inc()
-        if state is State.FAILED and job.error:
-            self.failures.labels(job.error["type"]).inc()
-        if state is State.COMPLETED and job.result and job.finished_at:
-            self.total.labels(job.kind).observe(job.finished_at - job.created_at)
-            self._costs(job.kind, job.result)
-
-    def _costs(self, kind: str, result: dict[str, Any]) -> None:
-        seconds = result.get("seconds") or {}
-        for stage, value in seconds.items():
-            self.stage.labels(stage).observe(value)
-        if result.get("frames") and sum(seconds.values()):
-            self.fps.labels(kind).set(result["frames"] / sum(seconds.values()))
-        for name in ("peak_rss", "peak_vram"):
-            if result.get(name):
-                self.memory.labels(name).set(result[name])

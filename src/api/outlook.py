@@ -2,8 +2,6 @@
 often where thousands of jobs wait.
 """
 
-import time
-
 from src.api.recent import Recent
 from src.jobs.forecast import Forecast, forecasts
 from src.jobs.leases import LeaseStore
@@ -27,8 +25,7 @@ class Outlook:
         return None if job.state.final else self._found.get().get(job.id)
 
     def _reckon(self) -> dict[str, Forecast]:
-        now = time.time()
-        told = [worker["seen_at"] for worker in self.leases.known_workers()]
-        workers = sum(seen > now - self.lease_s for seen in told)
+        silent = [worker["silent_s"] for worker in self.leases.known_workers()]
+        workers = sum(seconds < self.lease_s for seconds in silent)
         with self.leases.database.read() as connection:
-            return forecasts(connection, now, workers)
+            return forecasts(connection, self.leases.database.now(connection), workers)

@@ -23,6 +23,7 @@ from src.api.schemas import JobView, view
 from src.api.settings import ServiceSettings
 from src.artifacts.index import ArtifactIndex
 from src.artifacts.store import ArtifactStore
+from src.broker.permits import NoPermits, Permits
 from src.database.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job, NewJob
@@ -44,6 +45,7 @@ class Service:
     metrics: ServiceMetrics
     supervisor: Supervisor
     notifying: Notifying
+    permits: Permits = field(default_factory=NoPermits)
     started_at: float = field(default_factory=time.time)
     draining: bool = False
     decoding: DecodingQueue = field(default_factory=DecodingQueue)
@@ -72,8 +74,14 @@ class Service:
         job, fresh = self.store.submit(new)
         if fresh:
             self.limits.stored(job)
-            self.metrics.submitted.labels(new.kind).inc()
+            self.permits.publish(job.kind, job.id)
             logger.info("job {} submitted by {}", job.id, account.name)
+        return job
+
+    def retry(self, job_id: str) -> Job:
+        """Put a FAILED or CANCELLED job back into the queue. Raises WrongStateError."""
+        job = self.store.retry(job_id)
+        self.permits.publish(job.kind, job.id)
         return job
 
     def admit(self, account: Account, priority: int = 0) -> None:

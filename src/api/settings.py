@@ -29,7 +29,8 @@ class ServiceSettings(Config):
     http. stuck: seconds that a job may wait before the queue is stuck; 0: for ever. per_minute,
     per_day: submissions of the key that the first
     start makes, and of an open service. wait: seconds a plain POST waits for its clip before it
-    answers 202.
+    answers 202. broker: address of RabbitMQ, which brings permits to workers; none: they look at
+    the database themselves.
     """
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -63,6 +64,7 @@ class ServiceSettings(Config):
     notice_retry: str = "60,300,1500"
     private_hooks: Literal["on", "off"] = "off"
     stuck: Annotated[float, Field(ge=0)] = 900.0
+    broker: str = ""
 
     @property
     def reserved(self) -> int:

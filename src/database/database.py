@@ -16,7 +16,7 @@ from src.core.errors import BadInputError, NewsreelError, OutputError
 from src.database.trouble import UnavailableError, trouble_of
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0008"
+HEAD = "0009"
 BACKENDS = ("sqlite", "postgresql")
 BUSY_MS = 20_000
 STILL_BUSY_MS = 500
@@ -24,6 +24,14 @@ STILL_BUSY_MS = 500
 behind it.
 """
 LOOK_S = 0.002
+CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float8"
+TCP_LIMITS = {
+    "connect_timeout": "5", "tcp_user_timeout": "8000", "keepalives_idle": "5",
+    "keepalives_interval": "2", "keepalives_count": "3",
+}  # fmt: skip
+"""Seconds, and tcp_user_timeout in milliseconds: libpq's own take two hours to notice that a server
+is cut off.
+"""
 REOPENED = ("read-only", "damaged", "away")
 """Troubles after which connections are opened again: the file may be another one by then."""
 
@@ -33,10 +41,11 @@ class Database:
     postgresql+psycopg://user@host/name.
 
     SQLite takes the write lock when a transaction begins (waiting up to 20 s), writes ahead, and
-    syncs each commit to the disk. Network file systems are no place for it.
+    syncs each commit to the disk. Network file systems are no place for it. pool: connections that
+    are kept, and how many more there may be at need.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, pool: tuple[int, int] = (16, 32)) -> None:
         try:
             parsed = make_url(url)
         except Exception:
@@ -52,7 +61,7 @@ class Database:
         self.url = url
         self.trouble: UnavailableError | None = None
         """Why the last transaction failed; None once one works again."""
-        self.engine = _engine(parsed)
+        self.engine = _engine(within_limits(parsed), pool)
         # SQLite has one writer; waiting here costs less than its own polling for the lock.
         self._turn = threading.Lock()
         if self.is_sqlite:
@@ -129,6 +138,14 @@ class Database:
         else:
             _take_the_write_lock(connection.connection.driver_connection, self._patience())
 
+    def now(self, connection: Connection) -> float:
+        """Seconds since the epoch by the one clock that all who share the database go by: on
+        PostgreSQL the server's, for machines' own clocks differ.
+        """
+        if self.is_sqlite:
+            return time.time()
+        return connection.exec_driver_sql(CLOCK).scalar_one()
+
     def migrate(self) -> None:
         """Bring the schema up to this version; does nothing where it is. Raises OutputError where
         it cannot be opened, and BadInputError for a database of a newer version.
@@ -161,13 +178,18 @@ def _make_folder(folder: Path) -> None:
         ) from None
 
 
-def _engine(url: URL) -> Engine:
-    """16 connections, and 32 more at need. Raises BadInputError where the driver is not
-    installed.
-    """
+def within_limits(url: URL) -> URL:
+    """With `TCP_LIMITS` where the URL does not say otherwise."""
+    if url.get_backend_name() == "sqlite":
+        return url
+    return url.update_query_dict({k: v for k, v in TCP_LIMITS.items() if k not in url.query})
+
+
+def _engine(url: URL, pool: tuple[int, int]) -> Engine:
+    """Raises BadInputError where the driver is not installed."""
     try:
-        local = url.get_backend_name() == "sqlite"
-        return create_engine(url, pool_size=16, max_overflow=32, pool_pre_ping=not local)
+        local, (kept, more) = url.get_backend_name() == "sqlite", pool
+        return create_engine(url, pool_size=kept, max_overflow=more, pool_pre_ping=not local)
     except (ImportError, ArgumentError):
         raise BadInputError(
             f"there is no database driver {url.drivername!r}; such as postgresql+psycopg"

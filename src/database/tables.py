@@ -179,6 +179,14 @@ notices = Table(
     Index("notices_to", "channel", "digest", "created_at"),
 )
 
+totals = Table(
+    "totals",
+    metadata,
+    Column("name", String(64), primary_key=True),  # of a metric
+    Column("labels", String(255), primary_key=True),  # as JSON, names in order
+    Column("value", Float, nullable=False),
+)
+
 facts = Table(
     "facts",
     metadata,

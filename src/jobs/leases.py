@@ -5,14 +5,14 @@ somebody else, is refused: a worker that froze past its lease cannot publish whe
 Publication is the commit in `complete`.
 """
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from src.core.addresses import StoredFile, clip_key, known_key
+from src.core.kinds import KINDS
 from src.database import artifact_rows
 from src.database.database import Clock, Database
 from src.database.tables import devices, jobs, workers
@@ -25,20 +25,25 @@ TOGETHER_S = 120.0  # a job of the warm group may overtake others that came so m
 
 
 class LeaseStore:
-    """Claims, heartbeats and outcomes. lease_s: how long a silent worker keeps what it has."""
+    """Claims, heartbeats and outcomes. lease_s: how long a silent worker keeps what it has. clock:
+    None for the one that all who share the database go by.
+    """
 
     def __init__(
-        self, database: Database, clock: Clock = time.time, lease_s: float = LEASE_S
+        self, database: Database, clock: Clock | None = None, lease_s: float = LEASE_S
     ) -> None:
         self.database, self.clock, self.lease_s = database, clock, lease_s
 
+    def _now(self, connection: Connection) -> float:
+        return self.clock() if self.clock else self.database.now(connection)
+
     def hold_device(self, device: str, worker: str, process: str, info: dict[str, Any]) -> bool:
         """Take or keep the device; False while another worker has it."""
-        now = self.clock()
-        mine = (devices.c.worker == worker) | (devices.c.expires < now)
-        values = {"worker": worker, "expires": now + self.lease_s}
         try:
             with self.database.write() as connection:
+                now = self._now(connection)
+                mine = (devices.c.worker == worker) | (devices.c.expires < now)
+                values = {"worker": worker, "expires": now + self.lease_s}
                 held = connection.execute(
                     update(devices).where(devices.c.device == device, mine).values(values)
                 )
@@ -52,31 +57,43 @@ class LeaseStore:
     def _seen(
         self, connection: Connection, worker: str, process: str, device: str, info: dict[str, Any]
     ) -> None:
-        values = {"process": process, "device": device, "info": info, "seen_at": self.clock()}
+        values = {
+            "process": process,
+            "device": device,
+            "info": info,
+            "seen_at": self._now(connection),
+        }
         if not connection.execute(
             update(workers).where(workers.c.worker == worker).values(values)
         ).rowcount:
             connection.execute(insert(workers).values(worker=worker, **values))
 
-    def claim(self, worker: str, device: str, warm: str | None = None) -> Job | None:
-        """The next job for this worker, which must hold the device; None where nothing waits.
+    def claim(
+        self,
+        worker: str,
+        device: str,
+        warm: str | None = None,
+        kinds: Sequence[str] = KINDS,
+    ) -> Job | None:
+        """The next job of these kinds for this worker, which must hold the device; None where none
+        waits.
 
         Owners take turns (src/jobs/turns.py). warm: the group whose model is loaded. A job of that
         group is taken first if its turn is at most two minutes after the next one's, so that
         breaking news never waits for company.
         """
         while True:
-            chosen = self._look(worker, device, warm)
+            chosen = self._look(worker, device, warm, kinds)
             if chosen is None:
                 return None
             with self.database.write() as connection:
-                self._check_device(connection, worker, device, self.clock())
-                taken = chosen or self._next(connection, warm)
+                self._check_device(connection, worker, device)
+                taken = chosen or self._next(connection, warm, kinds)
                 job = None if taken is None else self._take(connection, worker, taken)
             if job is not None or taken is None:
                 return job
 
-    def _look(self, worker: str, device: str, warm: str | None) -> str | None:
+    def _look(self, worker: str, device: str, warm: str | None, kinds: Sequence[str]) -> str | None:
         """Who is next; "" where that is to be asked while the row is held.
 
         SQLite has one lock for all, and to look among thousands of jobs would keep others from
@@ -86,12 +103,12 @@ class LeaseStore:
         if not self.database.is_sqlite:
             return ""
         with self.database.read() as connection:
-            self._check_device(connection, worker, device, self.clock())
-            return self._next(connection, warm)
+            self._check_device(connection, worker, device)
+            return self._next(connection, warm, kinds)
 
     def _take(self, connection: Connection, worker: str, chosen: str) -> Job | None:
         """Give the job to the worker; None where it does not wait any more."""
-        now = self.clock()
+        now = self._now(connection)
         values = {
             "state": State.PROCESSING, "worker": worker, "lease_expires": now + self.lease_s,
             "token": jobs.c.token + 1, "attempts": jobs.c.attempts + 1, "started_at": now,
@@ -106,32 +123,39 @@ class LeaseStore:
         turns.take(connection, job.owner, job.priority, now)
         return job
 
-    def _check_device(self, connection: Connection, worker: str, device: str, now: float) -> None:
+    def _check_device(self, connection: Connection, worker: str, device: str) -> None:
         row = connection.execute(select(devices).where(devices.c.device == device)).one_or_none()
-        if row is None or row.worker != worker or row.expires < now:
+        if row is None or row.worker != worker or row.expires < self._now(connection):
             raise LostLeaseError(f"worker {worker} does not hold {device} any more")
 
-    def _next(self, connection: Connection, warm: str | None) -> str | None:
+    def _next(self, connection: Connection, warm: str | None, kinds: Sequence[str]) -> str | None:
         """The first job of the line whose turn it is, or one of the warm group that is due soon
         after.
         """
-        waiting, lock = turns.lines(connection), not self.database.is_sqlite
-        if waiting and warm is not None and (alike := self._alike(connection, warm, waiting, lock)):
-            return alike
-        heads = (turns.head(connection, line, lock) for line in waiting)
+        waiting, lock = turns.lines(connection, kinds), not self.database.is_sqlite
+        if waiting and warm is not None:
+            query = self._alike(warm, waiting[0].at + TOGETHER_S, kinds)
+            if alike := self._due(connection, query, waiting, lock):
+                return alike
+        heads = (turns.head(connection, line, lock, kinds) for line in waiting)
         return next((job for job in heads if job is not None), None)
 
     @staticmethod
-    def _alike(
-        connection: Connection, warm: str, waiting: list[turns.Line], lock: bool
+    def _alike(warm: str, until: float, kinds: Sequence[str]) -> Select[Any, Any, Any]:
+        """The longest-waiting job of the group."""
+        query = select(jobs.c.id, jobs.c.owner, jobs.c.priority).order_by(jobs.c.rank).limit(1)
+        alike = (jobs.c.group == warm) & (jobs.c.rank <= until)
+        return query.where(turns.WAITING, alike, *turns.of_kinds(kinds))
+
+    @staticmethod
+    def _due(
+        connection: Connection, query: Select[Any, Any, Any], waiting: list[turns.Line], lock: bool
     ) -> str | None:
-        """The longest-waiting job of the group, where its own turn is at most two minutes after the
-        next one's.
+        """The job that the query finds, where its own turn is at most two minutes after the next
+        one's.
         """
         until = waiting[0].at + TOGETHER_S
         due = {(line.owner, line.priority) for line in waiting if line.at <= until}
-        query = select(jobs.c.id, jobs.c.owner, jobs.c.priority).order_by(jobs.c.rank).limit(1)
-        query = query.where(turns.WAITING, jobs.c.group == warm, jobs.c.rank <= until)
         found = connection.execute(
             query.with_for_update(skip_locked=True) if lock else query
         ).one_or_none()
@@ -140,7 +164,7 @@ class LeaseStore:
     def heartbeat(self, job: Job) -> bool:
         """Renew the lease; returns whether the job is to stop. Raises LostLeaseError."""
         with self.database.write() as connection:
-            self._mine(connection, job, lease_expires=self.clock() + self.lease_s)
+            self._mine(connection, job, lease_expires=self._now(connection) + self.lease_s)
             query = select(jobs.c.cancel_requested).where(jobs.c.id == job.id)
             return bool(connection.execute(query).scalar_one())
 
@@ -159,8 +183,8 @@ class LeaseStore:
 
     def progress(self, job: Job, stage: str, done: int, total: int) -> None:
         """Where the job is. Raises LostLeaseError."""
-        now = self.clock()
         with self.database.write() as connection:
+            now = self._now(connection)
             self._mine(
                 connection,
                 job,
@@ -176,8 +200,8 @@ class LeaseStore:
     def preview(self, job: Job, name: str) -> None:
         """Tell that the preview picture called `name` is new."""
         with self.database.write() as connection:
-            self._mine(connection, job, lease_expires=self.clock() + self.lease_s)
-            record(connection, job.id, self.clock(), "preview", {"picture": name})
+            self._mine(connection, job, lease_expires=self._now(connection) + self.lease_s)
+            record(connection, job.id, self._now(connection), "preview", {"picture": name})
 
     def complete(
         self, job: Job, artifact: str, result: dict[str, Any], files: Sequence[StoredFile] = ()
@@ -209,11 +233,11 @@ class LeaseStore:
                 lease_expires=None,
                 attempts=job.attempts - 1,
             )
-            record(connection, job.id, self.clock(), "state", {"state": State.PENDING})
+            record(connection, job.id, self._now(connection), "state", {"state": State.PENDING})
 
     def _end(self, job: Job, state: State, made: Sequence[StoredFile] = (), **values: Any) -> None:
-        now = self.clock()
         with self.database.write() as connection:
+            now = self._now(connection)
             self._mine(
                 connection,
                 job,
@@ -246,24 +270,22 @@ class LeaseStore:
 
     def expire(self) -> list[str]:
         """Put jobs whose lease has run out back into the queue; returns their ids."""
-        now = self.clock()
-        late = (jobs.c.state == State.PROCESSING) & (jobs.c.lease_expires < now)
-        return self._recover(late, "its worker fell silent")
+        return self._recover(lambda now: jobs.c.lease_expires < now, "its worker fell silent")
 
     def worker_gone(self, worker: str) -> list[str]:
         """The same at once for a worker that is known to be dead; frees its device too."""
-        recovered = self._recover(
-            (jobs.c.state == State.PROCESSING) & (jobs.c.worker == worker), "its worker died"
-        )
+        recovered = self._recover(lambda _: jobs.c.worker == worker, "its worker died")
         with self.database.write() as connection:
             connection.execute(delete(devices).where(devices.c.worker == worker))
             connection.execute(delete(workers).where(workers.c.worker == worker))
         return recovered
 
-    def _recover(self, which: Any, why: str) -> list[str]:
-        now = self.clock()
+    def _recover(self, which: Callable[[float], ColumnElement[bool]], why: str) -> list[str]:
+        """which: of the jobs that run, given the time."""
         with self.database.write() as connection:
-            rows = [as_job(row) for row in connection.execute(select(*COLUMNS).where(which))]
+            now = self._now(connection)
+            query = select(*COLUMNS).where(jobs.c.state == State.PROCESSING, which(now))
+            rows = [as_job(row) for row in connection.execute(query)]
             for job in rows:
                 self._put_back(connection, job, why, now)
         return [job.id for job in rows]
@@ -292,9 +314,12 @@ class LeaseStore:
             record(connection, job.id, now, "state", {"state": values["state"], "why": why})
 
     def known_workers(self) -> list[dict[str, Any]]:
-        """Workers as they last reported: worker, process, device, info, seen_at."""
+        """Workers as they last reported: worker, process, device, info, seen_at, and silent_s, how
+        long ago that was.
+        """
         with self.database.read() as connection:
-            return [dict(row._mapping) for row in connection.execute(select(workers))]
+            rows, now = connection.execute(select(workers)).all(), self._now(connection)
+        return [dict(row._mapping) | {"silent_s": now - row.seen_at} for row in rows]
 
 
 def _event_data(values: dict[str, Any]) -> dict[str, Any]:

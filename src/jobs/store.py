@@ -14,6 +14,7 @@ from src.core.errors import BadInputError, NewsreelError
 from src.database import artifact_rows
 from src.database.database import Clock, Database, batches
 from src.database.group_commit import GroupCommit
+from src.database.horizon import Horizon
 from src.database.tables import artifacts, events, jobs
 from src.jobs import references
 from src.jobs.model import Event, Job, NewJob, State
@@ -81,7 +82,7 @@ class JobStore:
 
     def __init__(self, database: Database, clock: Clock = time.time) -> None:
         self.database, self.clock = database, clock
-        self._new = GroupCommit(self._insert)
+        self._new, self._horizon = GroupCommit(self._insert), Horizon(database)
 
     def submit(self, new: NewJob) -> tuple[Job, bool]:
         """Store a job; returns it, and False where its idempotency key was there before."""
@@ -258,10 +259,14 @@ class JobStore:
         return self.get(job_id)
 
     def events(self, job_id: str | None, after: int = 0, limit: int = 500) -> Sequence[Event]:
-        """What happened after event `after`, oldest first; of one job, or of all."""
+        """What happened after event `after`, oldest first; of one job, or of all. Who goes on after
+        the last one misses none: of one job they are written one after the other.
+        """
         query = select(events).where(events.c.id > after).order_by(events.c.id).limit(limit)
         if job_id is not None:
             query = query.where(events.c.job_id == job_id)
+        else:
+            query = query.where(events.c.id <= self._horizon.upto())
         with self.database.read() as connection:
             return [Event(**row._mapping) for row in connection.execute(query)]
 
@@ -276,9 +281,10 @@ class JobStore:
             return [Event(**row._mapping) for row in connection.execute(query)]
 
     def last_event(self) -> int:
-        """The number of the newest event; 0 where there is none."""
-        with self.database.read() as connection:
-            return connection.execute(select(func.max(events.c.id))).scalar() or 0
+        """The number of the newest event; 0 where there is none. None comes later with a lower
+        one.
+        """
+        return self._horizon.upto()
 
     def counts(self) -> dict[str, int]:
         """How many jobs wait and run (finished ones are not counted: they may be many)."""
@@ -290,6 +296,12 @@ class JobStore:
                 state: count for state, count in connection.execute(query.group_by(jobs.c.state))
             }
         return {state: found.get(state, 0) for state in (State.PENDING, State.PROCESSING)}
+
+    def waiting_by_kind(self) -> dict[str, int]:
+        """How many jobs wait, by kind; kinds of which none waits are left out."""
+        query = select(jobs.c.kind, func.count()).where(jobs.c.state == State.PENDING)
+        with self.database.read() as connection:
+            return {kind: count for kind, count in connection.execute(query.group_by(jobs.c.kind))}
 
     def oldest_waiting(self) -> dict[int, float]:
         """Seconds that the longest-waiting job of each priority has waited; empty for an empty

@@ -7,12 +7,14 @@ breaking news goes before everybody's normal jobs; and who was not served for lo
 breaking news.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from src.core.kinds import KINDS
 from src.database.tables import jobs, turns
 from src.jobs.model import State
 
@@ -31,11 +33,11 @@ class Line:
     at: float
 
 
-def lines(connection: Connection) -> list[Line]:
-    """Every line with a waiting job, the next one first."""
+def lines(connection: Connection, kinds: Sequence[str] = KINDS) -> list[Line]:
+    """Every line with a waiting job of these kinds, the next one first."""
     heads = (
         select(jobs.c.owner, jobs.c.priority, func.min(jobs.c.rank).label("rank"))
-        .where(WAITING)
+        .where(WAITING, *of_kinds(kinds))
         .group_by(jobs.c.owner, jobs.c.priority)
         .subquery()
     )
@@ -50,10 +52,19 @@ def _time(row: Any) -> float:
     return max(row.rank, served)
 
 
-def head(connection: Connection, line: Line, lock: bool) -> str | None:
-    """The id of a line's first job that no other worker is taking. lock: as PostgreSQL does."""
+def of_kinds(kinds: Sequence[str]) -> list[ColumnElement[bool]]:
+    """What a job of these kinds meets: nothing where all are meant, which an index answers."""
+    return [] if set(kinds) == set(KINDS) else [jobs.c.kind.in_(sorted(kinds))]
+
+
+def head(
+    connection: Connection, line: Line, lock: bool, kinds: Sequence[str] = KINDS
+) -> str | None:
+    """The id of a line's first job of these kinds that no other worker is taking. lock: as
+    PostgreSQL does.
+    """
     mine = (jobs.c.owner == line.owner) & (jobs.c.priority == line.priority)
-    query = select(jobs.c.id).where(WAITING, mine).order_by(jobs.c.rank).limit(1)
+    query = select(jobs.c.id).where(WAITING, mine, *of_kinds(kinds)).order_by(jobs.c.rank).limit(1)
     return connection.execute(query.with_for_update(skip_locked=True) if lock else query).scalar()
 
 

@@ -77,7 +77,7 @@ class Attempt:
             )
 
     def _beat(self, over: threading.Event) -> None:
-        renewed = time.monotonic()
+        renewed = heard = time.monotonic()
         while not over.wait(min(LOOK_S, self.leases.lease_s / BEATS)):
             self._look_at_the_clock()
             if self.pulse.overdue():
@@ -88,12 +88,24 @@ class Attempt:
                 if self.leases.heartbeat(self.job) if due else self.leases.is_cancelled(self.job):
                     self.cancel.cancel()
                 self.hold()
+                heard = time.monotonic()
             except LostLeaseError:
                 self.cancel.cancel()
                 return
             except UnavailableError as error:
-                logger.warning("job {} goes on, but {}", self.job.id, error)
+                self._is_cut_off(error, time.monotonic() - heard)
                 over.wait(1.0)
+
+    def _is_cut_off(self, error: UnavailableError, silent_s: float) -> None:
+        """Whoever has not reached PostgreSQL for a lease stops: others take it for dead, and may
+        have given its job to somebody else. SQLite is on this machine.
+        """
+        far = error.kind == "away" and not self.leases.database.is_sqlite
+        if far and silent_s > self.leases.lease_s:
+            logger.warning("job {} stops: cut off for {:.0f} s; {}", self.job.id, silent_s, error)
+            self.cancel.cancel()
+        else:
+            logger.warning("job {} goes on, but {}", self.job.id, error)
 
     def _look_at_the_clock(self) -> None:
         if time.monotonic() - self._begun > self.limit_s:

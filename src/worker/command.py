@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -11,6 +12,8 @@ from loguru import logger
 from src.console.error_tracking import track_errors
 from src.console.options import make_app, switch, value
 from src.console.output import command
+from src.core.errors import BadInputError
+from src.core.kinds import kinds_among
 from src.core.paths import home
 from src.database.house import occupy
 from src.jobs.leases import LEASE_S
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from src.worker.loop import Worker
 
 JOB_LIMIT_S = 6 * 3600.0
+PATIENCE_S = 3600.0
+POOL = (2, 2)  # connections: the job's thread and the one that renews, of a hundred that there are
 OPTIONS: dict[str, Any] = {
     "database": value(
         str, "Database URL. Default NEWSREEL_DATABASE, or newsreel.db under NEWSREEL_HOME."
@@ -44,6 +49,11 @@ OPTIONS: dict[str, Any] = {
         int, "File descriptor to which a sign of life is written; the service gives one."
     ),
     "name": value(str, "Of this worker in the store; the service gives one."),
+    "kinds": value(str, "Kinds of jobs to take, commas between: generate, upscale. Default: all."),
+    "broker": switch("Wait for permits of the broker that NEWSREEL_BROKER names.", "--broker"),
+    "patience": value(
+        float, "Seconds to wait for a database that is away before giving up. Default 3600."
+    ),
     "once": switch("Stop when the queue is empty.", "--once"),
     "supervisor": value(
         int, "Pid of the process that watches this one: without it, the worker stops after its job."
@@ -68,8 +78,24 @@ def _main(values: dict[str, Any]) -> None:
             worker = make_worker(values, pulse)
             logger.configure(extra={"worker": worker.name})
             _stop_on_signals(worker, 30.0 if values["drain"] is None else values["drain"])
-            worker.run()
+            _road(worker, values)()
         heart.stop()
+
+
+def _road(worker: "Worker", values: dict[str, Any]) -> Callable[[], None]:
+    """How it hears of jobs: it looks at the database, or waits for permits."""
+    if not values["broker"]:
+        return worker.run
+    if values["once"]:
+        raise BadInputError("--once is for a worker without --broker, which sees an empty queue")
+    from src.broker.permits import BrokerPermits
+    from src.broker.settings import broker_url
+    from src.worker.permit_loop import PermitLoop
+
+    url = broker_url()
+    if url is None:
+        raise BadInputError("--broker needs NEWSREEL_BROKER, such as amqp://user:password@host/")
+    return PermitLoop(worker, url, BrokerPermits(url)).run
 
 
 def make_worker(values: dict[str, Any], pulse: Pulse) -> "Worker":
@@ -79,12 +105,12 @@ def make_worker(values: dict[str, Any], pulse: Pulse) -> "Worker":
     from src.database.settings import database_url
     from src.jobs.leases import LeaseStore
     from src.worker.loop import Worker
-    from src.worker.patience import WorkerPatience
+    from src.worker.patience import WorkerPatience, wait_for
     from src.worker.process import device_name
     from src.worker.runners import make_runner
 
-    database = Database(values["database"] or database_url())
-    database.migrate()
+    database = Database(values["database"] or database_url(), POOL)
+    wait_for(database, _patience(values), pulse)
     patience = WorkerPatience(pulse)
     files = open_store(patience)
     bind_store(database, files)
@@ -94,10 +120,15 @@ def make_worker(values: dict[str, Any], pulse: Pulse) -> "Worker":
     worker = Worker(
         leases, runner, files, device_name(info["device"]), info=info, once=bool(values["once"]),
         parent=values["supervisor"], limit_s=values["job_limit"] or JOB_LIMIT_S, pulse=pulse,
-        preload=values["warm"] or os.environ.get("NEWSREEL_WARM") or None, **named,
+        preload=values["warm"] or os.environ.get("NEWSREEL_WARM") or None,
+        kinds=kinds_among(values["kinds"]), patience_s=_patience(values), **named,
     )  # fmt: skip
     patience.over = worker.is_to_stop
     return worker
+
+
+def _patience(values: dict[str, Any]) -> float:
+    return PATIENCE_S if values["patience"] is None else values["patience"]
 
 
 def _stop_on_signals(worker: "Worker", drain: float) -> None:

@@ -6,7 +6,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,7 @@ from loguru import logger
 from src.artifacts.store import ArtifactStore, StoreAwayError, measured_file
 from src.core.addresses import StoredFile, manifest_key, name_of
 from src.core.errors import CancelledError, NewsreelError
+from src.core.kinds import KINDS
 from src.database.trouble import UnavailableError
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job
@@ -37,7 +38,9 @@ class Worker:
     files: where finished files go. device: what it computes on, such as "host/cpu"; one worker
     holds it. name: of this worker in the store. preload: the mode that the runner loads before the
     first job. once: stop when the queue is empty, for tests. limit_s: how long a job may run.
-    pulse: tells that the work gets on.
+    pulse: tells that the work gets on. kinds: of the jobs that it takes. given_back: is told of a
+    job that waits again because this worker stops. patience_s: how long it waits for a database
+    that is away before it ends.
     """
 
     leases: LeaseStore
@@ -54,8 +57,13 @@ class Worker:
     parent: int | None = None
     limit_s: float = math.inf
     pulse: Pulse = field(default_factory=Pulse)
+    kinds: Sequence[str] = KINDS
+    given_back: Callable[[Job], None] = lambda _: None
+    patience_s: float = math.inf
     _held: float = -math.inf
     _running: Attempt | None = None
+    _warm: str | None = None
+    _away_since: float | None = None
 
     def run(self) -> None:
         """Work until `stopping` is set: then the running job may end, unless `giving_back` is set
@@ -65,42 +73,55 @@ class Worker:
         after its job.
         """
         try:
-            self._loop()
+            while self.goes_on() and self._turn():
+                pass
         finally:
-            with suppress(UnavailableError):  # then its lease runs out
-                self.leases.worker_gone(self.name)
+            self.close()
 
-    def _loop(self) -> None:
-        warm: str | None = None
-        while not self.stopping.is_set() and self.parent in (None, os.getppid()):
-            self.pulse.beat("claim")
-            try:
-                job = self._next(warm)
-            except UnavailableError as error:
-                self._wait(error)
-                continue
-            if job is None:
-                if self.once:
-                    return
-                self.stopping.wait(self.poll_s)
-                continue
-            self._work(job)
-            warm = job.group
+    def close(self) -> None:
+        """Give device and name back; without the database, their leases run out."""
+        with suppress(UnavailableError):
+            self.leases.worker_gone(self.name)
 
-    def _wait(self, error: UnavailableError) -> None:
-        """Until the database may be usable again."""
+    def goes_on(self) -> bool:
+        """Whether nobody has asked it to stop, and whoever watches it is there still."""
+        return not self.stopping.is_set() and self.parent in (None, os.getppid())
+
+    def _turn(self) -> bool:
+        """Look for a job once and make it; False where there is none and we stop then."""
+        self.pulse.beat("claim")
+        try:
+            job = self.claim() if self.is_able() else None
+        except UnavailableError as error:
+            self.wait(error)
+            return True
+        if job is None:
+            self.stopping.wait(0.0 if self.once else self.poll_s)
+            return not self.once
+        self.work(job)
+        return True
+
+    def wait(self, error: UnavailableError) -> None:
+        """Until the database may be usable again. Raises the error once it was away for too
+        long.
+        """
         if self.pulse.stage != WAITING:
             logger.warning("waiting: {}", error)
+            self._away_since = time.monotonic()
         self.pulse.beat(WAITING)
         self._held = -math.inf
+        if time.monotonic() - (self._away_since or 0.0) > self.patience_s:
+            raise error
         self.stopping.wait(AGAIN_S)
 
-    def _next(self, warm: str | None) -> Job | None:
-        """Keep the device and claim; None while another worker has it or nothing waits."""
-        if not self._hold() or not self._loaded():
-            return None
+    def is_able(self) -> bool:
+        """Whether it holds its device and has loaded what is to be warm: takes, renews, loads."""
+        return self._hold() and self._loaded()
+
+    def claim(self) -> Job | None:
+        """The next job; None where nothing waits, or another worker has the device by now."""
         try:
-            return self.leases.claim(self.name, self.device, warm)
+            return self.leases.claim(self.name, self.device, self._warm, self.kinds)
         except LostLeaseError:
             self._held = -math.inf
             return None
@@ -112,7 +133,8 @@ class Worker:
         if time.monotonic() - self._held < self.leases.lease_s / BEATS:
             return True
         trouble = self.runner.trouble()
-        told = self.info | {"preload": self.preload} | ({"trouble": trouble} if trouble else {})
+        told = self.info | {"preload": self.preload, "group": self._warm}
+        told |= {"kinds": list(self.kinds)} | ({"trouble": trouble} if trouble else {})
         told |= {"gpu": gpu} if (gpu := gpu_reading(self.info.get("device", ""))) else {}
         held = self.leases.hold_device(self.device, self.name, identity(), told)
         self._held = time.monotonic() if held else -math.inf
@@ -152,13 +174,15 @@ class Worker:
             over.set()
             thread.join()
 
-    def _work(self, job: Job) -> None:
+    def work(self, job: Job) -> None:
+        """Make a job that was claimed, to its end whatever that is."""
         with logger.contextualize(job=job.id):
             attempt = Attempt(
                 self.leases, job, self.pulse, self._hold, self.giving_back, self.limit_s
             )
             self._running = attempt
             self._make(job, attempt, attempt_clip(job))
+        self._warm = job.group
 
     def _make(self, job: Job, attempt: Attempt, clip: str) -> None:
         """clip: its key."""
@@ -218,7 +242,7 @@ class Worker:
             except UnavailableError as error:
                 if self.giving_back.is_set():
                     raise
-                self._wait(error)
+                self.wait(error)
                 self.giving_back.wait(AGAIN_S)
 
     def _stopped(self, job: Job, attempt: Attempt) -> None:
@@ -239,6 +263,7 @@ class Worker:
             logger.info("job {} cancelled", job.id)
         else:
             self.leases.give_back(job)
+            self.given_back(job)
             logger.info("job {} given back to the queue", job.id)
 
     def _failed(self, job: Job, error: Exception) -> None:

@@ -253,7 +253,8 @@ def make_runner(name: str, device: str, files: ArtifactStore) -> tuple[JobRunner
     """
     if name == "fake":
         seconds = _fake_seconds()
-        info = {"device": "fake", "name": "fake", "pid": os.getpid(), "model": NO_MODEL}
+        device = os.environ.get("NEWSREEL_FAKE_DEVICE") or "fake"
+        info = {"device": device, "name": "fake", "pid": os.getpid(), "model": NO_MODEL}
         return FakeRunner(seconds, _fake_clip()), info
     if name != "engine":
         raise BadInputError(f"--maker is {name!r}; it must be engine or fake")

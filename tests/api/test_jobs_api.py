@@ -7,6 +7,7 @@ from starlette.requests import HTTPConnection
 
 from src.api.security import is_known
 from src.api.stream import _of_one, last_event
+from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob
 
 
@@ -252,13 +253,14 @@ def test_a_bug_answers_500_without_its_inside(client, monkeypatch):
     assert "division" not in answer.text
 
 
-def test_the_service_imports_no_torch():
+def test_the_service_imports_no_torch_and_no_extra():
     import subprocess
     import sys
 
     code = (
         "import src.api_server, src.worker.supervise, sys;"
-        "sys.exit(any(name in sys.modules for name in ('torch', 'diffusers', 'cv2')))"
+        "heavy = ('torch', 'diffusers', 'cv2', 'celery', 'kombu');"
+        "sys.exit(any(name in sys.modules for name in heavy))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
@@ -312,13 +314,14 @@ def test_ready_says_what_a_worker_lacks(make_client):
 def test_a_worker_that_is_silent_for_a_lease_is_not_ready(make_client):
     client = make_client(work=False, auth="off", lease=60)
     leases = client.app.state.service.leases
-    now = leases.clock()
-    leases.clock = lambda: now - 61
-    leases.hold_device("host/x", "w", "p", {"name": "x"})
+    LeaseStore(leases.database, lambda: time.time() - 61).hold_device(
+        "host/x", "w", "p", {"name": "x"}
+    )
     body = client.get("/health").json()
     assert (body["silent"], body["device"], client.get("/ready").status_code) == (["w"], None, 503)
-    leases.clock = lambda: now - 59
-    leases.hold_device("host/x", "w", "p", {"name": "x"})
+    LeaseStore(leases.database, lambda: time.time() - 50).hold_device(
+        "host/x", "w", "p", {"name": "x"}
+    )
     assert client.get("/health").json()["silent"] == []
     assert client.get("/ready").status_code == 200
 

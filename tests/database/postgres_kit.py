@@ -17,12 +17,14 @@ LONGEST_SOCKET = 107 - len("/.s.PGSQL.5432")  # what a Unix socket's address may
 
 
 @contextmanager
-def postgres_server() -> Iterator["PostgresServer"]:
-    """A started server; it and its folder are gone afterwards, whatever happened."""
+def postgres_server(address: str = "") -> Iterator["PostgresServer"]:
+    """A started server; it and its folder are gone afterwards, whatever happened. address: of this
+    machine, on which it listens too; everybody who reaches it may use the server.
+    """
     programs, account = _programs(), _account()
     folder = _folder(account)
     try:
-        made = PostgresServer(programs, folder, account)
+        made = PostgresServer(programs, folder, account, address)
         made.start()
         try:
             yield made
@@ -63,8 +65,9 @@ def any_database(empty_database: Database) -> Database:
 class PostgresServer:
     """Lies in `folder`, which `account` owns."""
 
-    def __init__(self, programs, folder, account):
+    def __init__(self, programs, folder, account, address=""):
         self.programs, self.folder, self.running = programs, folder, False
+        self.address = address
         self.user = (
             {}
             if account is None
@@ -74,9 +77,13 @@ class PostgresServer:
         self._run(
             "initdb", "-A", "trust", "-U", "newsreel", "--no-sync", "-E", "UTF8", "--locale", "C"
         )
+        if address:
+            with (folder / "data" / "pg_hba.conf").open("a") as rules:
+                rules.write("host all all 0.0.0.0/0 trust\n")
 
     def start(self):
-        options = f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c fsync=off"
+        options = f"-c listen_addresses='{self.address}' -c fsync=off"
+        options += f" -c unix_socket_directories={self.folder}"
         self._run("pg_ctl", "-o", options, "-l", str(self.folder / "log"), "-w", "start")
         self.running = True
 

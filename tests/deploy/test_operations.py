@@ -17,6 +17,7 @@ BESIDE = {
     "NEWSREEL_STORE",
     "NEWSREEL_STORE_CACHE",
     "NEWSREEL_SMTP_PASSWORD",
+    "NEWSREEL_FAKE_DEVICE",
 }
 """Read by the service, but not by ServiceSettings."""
 

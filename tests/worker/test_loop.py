@@ -38,6 +38,10 @@ def _worker(database, maker=None, lease_s=60.0, **values):
     )
 
 
+def _next(worker):
+    return worker.claim() if worker.is_able() else None
+
+
 def _submit(store, **request):
     return store.submit(NewJob("generate", "a", {"prompt": "Pan left!"} | request))[0]
 
@@ -131,12 +135,12 @@ def test_what_an_upscaler_keeps_to_go_on_from_goes_with_its_attempt(database, st
     job = _submit(store)
     store.submit(NewJob("generate", "a", {"prompt": "next"}))
     worker = _worker(database, Upscaler())
-    first = worker._next(None)
+    first = _next(worker)
     store.cancel(first.id)
-    worker._work(first)
+    worker.work(first)
     assert store.get(job.id).state is State.CANCELLED
     assert list(examples().iterdir()) == []
-    dead = worker._next(None)
+    dead = _next(worker)
     Upscaler._segments(examples() / artifact_name(dead))
     worker.leases.worker_gone(worker.name)
     sort_out(open_store(), store.many([dead.id]), _attempts())
@@ -179,10 +183,10 @@ def test_draining_lets_the_job_end_and_hurry_gives_it_back(database, store):
 
 def test_two_workers_never_hold_one_device(database, store):
     first, second = _worker(database), _worker(database, name="second")
-    assert first._next(None) is None
+    assert _next(first) is None
     _submit(store)
-    assert second._next(None) is None
-    assert first._next(None) is not None
+    assert _next(second) is None
+    assert _next(first) is not None
 
 
 def test_what_is_to_be_warm_is_loaded_before_the_first_job_while_the_device_is_kept(
@@ -201,10 +205,11 @@ def test_what_is_to_be_warm_is_loaded_before_the_first_job_while_the_device_is_k
     def told():
         return next(known for known in other.known_workers() if known["worker"] == worker.name)
 
-    assert worker._next(None).id == job.id
-    assert loaded == [("optimized", State.PENDING, {"preload": "optimized"})]
-    assert told()["info"] == {"preload": "optimized", "warm": "optimized"}
-    assert worker._next(None) is None
+    assert _next(worker).id == job.id
+    own = {"preload": "optimized", "group": None, "kinds": ["generate", "upscale"]}
+    assert loaded == [("optimized", State.PENDING, own)]
+    assert told()["info"] == own | {"warm": "optimized"}
+    assert _next(worker) is None
     assert len(loaded) == 1
 
 
