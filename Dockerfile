@@ -15,8 +15,8 @@ RUN python3.11 -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 
 WORKDIR /app
-COPY requirements.txt requirements-worker.txt requirements-watch.txt ./
-RUN pip install --no-cache-dir -r requirements-worker.txt -r requirements-watch.txt
+COPY requirements.txt requirements-worker.txt requirements-fleet.txt ./
+RUN pip install --no-cache-dir -r requirements-worker.txt -r requirements-fleet.txt
 
 COPY checkpoints ./checkpoints
 COPY data/samples ./data/samples

@@ -55,7 +55,7 @@ class FakeSlack:
 @pytest.fixture
 def slack() -> Iterator[FakeSlack]:
     """A host that speaks as Slack does; web hooks may be posted to it too."""
-    pytest.importorskip("slack_sdk", reason="pip install -r requirements-notices.txt")
+    pytest.importorskip("slack_sdk", reason="pip install -r requirements-fleet.txt")
     made = FakeSlack()
     yield made
     made.close()

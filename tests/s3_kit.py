@@ -137,7 +137,7 @@ def _program() -> str:
 @pytest.fixture(scope="session")
 def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
     """A server for the whole session."""
-    pytest.importorskip("obstore", reason="pip install -r requirements-store.txt")
+    pytest.importorskip("obstore", reason="pip install -r requirements-fleet.txt")
     server = Seaweed(tmp_path_factory.mktemp("seaweed"), _program())
     server.start()
     yield server

@@ -12,7 +12,7 @@ FORM = "s3://BUCKET/PREFIX?endpoint=https://HOST&links=on"
 KNOWN = {"endpoint", "region", "links"}
 MISSING = (
     "NEWSREEL_STORE names an S3 store, and the package obstore is not here; install it with: "
-    "pip install -r requirements-store.txt"
+    "pip install -r requirements-fleet.txt"
 )
 TRIES: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=5)}
 TIMES: Any = {"connect_timeout": "5s", "timeout": "60s"}

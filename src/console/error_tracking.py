@@ -27,7 +27,7 @@ def track_errors() -> None:
         from sentry_sdk.utils import BadDsn
     except ImportError:
         raise BadInputError(
-            f"{VARIABLE} needs sentry-sdk: pip install -r requirements-watch.txt"
+            f"{VARIABLE} needs sentry-sdk: pip install -r requirements-fleet.txt"
         ) from None
     quiet = AtexitIntegration(callback=lambda *_: None)
     try:

@@ -11,7 +11,7 @@ from src.notices.notifier import GoneError, NotDeliveredError, Notice, Target
 HOSTS = ("hooks.slack.com", "hooks.slack-gov.com")
 MISSING = (
     "notices to Slack need the package slack_sdk; install it with: "
-    "pip install -r requirements-notices.txt"
+    "pip install -r requirements-fleet.txt"
 )
 GONE = {404, 410}
 TIMEOUT_S = 10

@@ -6,7 +6,7 @@ from typing import Any
 
 def gpu_reading(device: str) -> dict[str, float]:
     """busy (0 to 1), memory_used, memory (bytes) and celsius of this process's CUDA device; empty
-    for a device of another kind, and where nvidia-ml-py (`requirements-watch.txt`) is not installed
+    for a device of another kind, and where nvidia-ml-py (`requirements-fleet.txt`) is not installed
     or the driver tells nothing.
     """
     if device != "cuda":

@@ -195,7 +195,7 @@ def test_what_is_no_address_of_a_store_is_told_without_its_secret(url, told):
 def test_a_missing_package_is_one_sentence_with_its_command(monkeypatch):
     monkeypatch.setenv("NEWSREEL_STORE", "s3://bucket/x")
     monkeypatch.setitem(sys.modules, "obstore", None)
-    with pytest.raises(BadInputError, match="pip install -r requirements-store.txt"):
+    with pytest.raises(BadInputError, match="pip install -r requirements-fleet.txt"):
         open_store()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from src.core.paths import REPOSITORY
 
-pytest.importorskip("sentry_sdk", reason="sentry-sdk is an extra (requirements-watch.txt)")
+pytest.importorskip("sentry_sdk", reason="sentry-sdk is an extra (requirements-fleet.txt)")
 FAILS = """
 from loguru import logger
 from src.console.error_tracking import track_errors

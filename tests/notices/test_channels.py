@@ -121,7 +121,7 @@ def test_only_slack_is_slack_and_its_address_is_shown_without_its_secret():
 
 def test_a_missing_package_is_one_sentence_with_its_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "slack_sdk", None)
-    with pytest.raises(BadInputError, match="pip install -r requirements-notices.txt"):
+    with pytest.raises(BadInputError, match="pip install -r requirements-fleet.txt"):
         Slack().check("https://hooks.slack.com/services/T0/B0/x")
 
 
