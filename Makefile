@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed-$(shell cksum < requirements.txt | cut -d' ' -f1)
 LINTERS := $(VENV)/.linters-$(shell cksum < requirements-dev.txt | cut -d' ' -f1)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup clip serve test test-everywhere lint nano upscaler lora-demo lora-train lora-validate
+.PHONY: help setup clip serve fleet test test-everywhere lint nano upscaler lora-demo lora-train lora-validate
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-15s %s\n", $$1, $$2}'
@@ -44,6 +44,16 @@ lint: $(LINTERS) ## style, floors, circles and types, without the tests
 
 serve: $(STAMP) ## the HTTP service and the page for editors on port 8000 (HOST=127.0.0.1)
 	$(VENV)/bin/uvicorn src.api_server:app --host $(or $(HOST),0.0.0.0) --port $(or $(PORT),8000)
+
+FLEET := $(VENV)/.fleet-$(shell cat requirements-fleet.txt requirements-fleet-tests.txt | cksum | cut -d' ' -f1)
+
+$(FLEET): requirements-fleet.txt requirements-fleet-tests.txt $(STAMP)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-fleet.txt -r requirements-fleet-tests.txt
+	@rm -f $(VENV)/.fleet-*
+	@touch $@
+
+fleet: $(FLEET) ## a whole fleet on this machine for a trial, without Docker (PORT=8000 MAKER=fake)
+	@exec $(RUN) -m deploy.trial --port $(or $(PORT),8000) --maker $(or $(MAKER),engine)
 
 nano: $(STAMP) ## train the embedded model, in slices that resume (MINUTES=30)
 	$(RUN) -m src.train_embedded --minutes $(or $(MINUTES),30)

@@ -124,7 +124,7 @@ def _free_ports(count: int) -> list[int]:
     return found
 
 
-def _program() -> str:
+def weed_program() -> str:
     """Skips the test where there is none; under CI it fails."""
     beside = Path(sys.executable).with_name("weed")
     if found := str(beside) if beside.exists() else shutil.which("weed"):
@@ -138,7 +138,7 @@ def _program() -> str:
 def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
     """A server for the whole session."""
     pytest.importorskip("obstore", reason="pip install -r requirements-fleet.txt")
-    server = Seaweed(tmp_path_factory.mktemp("seaweed"), _program())
+    server = Seaweed(tmp_path_factory.mktemp("seaweed"), weed_program())
     server.start()
     yield server
     server.stop()
