@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from src.artifacts.store import ArtifactStore
+from src.artifacts.store import ArtifactStore, StoreAwayError
 from src.core.addresses import QUARANTINE
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Event, State
@@ -59,6 +59,9 @@ class ServiceMetrics:
         self.aside = self._gauge(
             "newsreel_quarantined_files", "Files that no job of this database names.", []
         )
+        self.store_up = self._gauge(
+            "newsreel_store_up", "Whether the store of files can be reached.", []
+        )
         self.requests = Histogram(
             "newsreel_http_seconds",
             "Seconds of HTTP answers.",
@@ -91,9 +94,17 @@ class ServiceMetrics:
             self.depth.labels(state).set(count)
         self.age.set(self.store.oldest_waiting())
         self._of_workers()
-        self.aside.set(sum(1 for _ in self.files.list(QUARANTINE)))
+        self._of_store()
         self.memory.labels("api").set(psutil.Process().memory_info().rss)
         return generate_latest(self.registry)
+
+    def _of_store(self) -> None:
+        """A store that is away is told, and hides none of the other figures."""
+        try:
+            self.aside.set(sum(1 for _ in self.files.list(QUARANTINE)))
+            self.store_up.set(1)
+        except StoreAwayError:
+            self.store_up.set(0)
 
     def _of_workers(self) -> None:
         self.workers.clear()
