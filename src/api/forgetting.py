@@ -4,7 +4,7 @@ upload.
 
 from src.artifacts.index import ArtifactIndex
 from src.artifacts.store import ArtifactStore
-from src.core.addresses import clip_key, is_stored, known_key, name_of
+from src.core.addresses import PREVIEWS, clip_key, is_stored, known_key, name_of
 from src.jobs import references
 from src.jobs.model import Job
 from src.jobs.store import JobStore, address_in
@@ -23,7 +23,10 @@ class Forgetter:
         self.inventory = Inventory(files, self.index, store)
 
     def forget(self, job_id: str, owner: str | None = None, even_pinned: bool = True) -> Job:
-        """Delete the job and its files. Raises as `JobStore.delete`."""
+        """Delete the job and its files. Raises as `JobStore.delete`; a job whose files cannot be
+        reached stays.
+        """
+        self.files.look(f"{PREVIEWS}{job_id}.jpg")  # raises while the store is away
         job = self.store.delete(job_id, owner, even_pinned)
         if job.artifact:
             remove_attempt(self.files, clip_key(job.artifact))

@@ -8,7 +8,7 @@ from loguru import logger
 from src.api.forgetting import Forgetter, kept_for
 from src.api.settings import ServiceSettings
 from src.artifacts.registry import open_store
-from src.artifacts.store import ArtifactStore
+from src.artifacts.store import ArtifactStore, StoreAwayError
 from src.core.addresses import PHOTOGRAPHS, PREVIEWS, UPLOADS, name_of
 from src.database.trouble import UnavailableError
 from src.jobs import references
@@ -56,7 +56,7 @@ class Housekeeper:
                 if time.monotonic() - last > FILES_S:
                     self.tidy()
                     last = time.monotonic()
-            except UnavailableError as error:
+            except (UnavailableError, StoreAwayError) as error:
                 logger.warning("housekeeping waits: {}", error)
             except Exception:
                 logger.exception("housekeeping failed; it goes on in {} s", LEASES_S)

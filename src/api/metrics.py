@@ -16,7 +16,7 @@ from prometheus_client.core import (
 )
 
 from src.api.fleet_metrics import FleetGauges
-from src.artifacts.store import ArtifactStore
+from src.artifacts.store import ArtifactStore, StoreAwayError
 from src.core.addresses import QUARANTINE
 from src.core.paths import home
 from src.jobs.leases import LeaseStore
@@ -99,6 +99,9 @@ class ServiceMetrics:
         self.aside = self._gauge(
             "newsreel_quarantined_files", "Files that no job of this database names.", []
         )
+        self.store_up = self._gauge(
+            "newsreel_store_up", "Whether the store of files can be reached.", []
+        )
         self.requests = Histogram(
             "newsreel_http_seconds",
             "Seconds of HTTP answers.",
@@ -120,5 +123,13 @@ class ServiceMetrics:
             self.depth.labels(state).set(count)
         self.age.set(max(self.store.oldest_waiting().values(), default=0.0))
         self.fleet.update()
-        self.aside.set(sum(1 for _ in self.files.list(QUARANTINE)))
+        self._of_store()
         return generate_latest(self.registry)
+
+    def _of_store(self) -> None:
+        """A store that is away is told, and hides none of the other figures."""
+        try:
+            self.aside.set(sum(1 for _ in self.files.list(QUARANTINE)))
+            self.store_up.set(1)
+        except StoreAwayError:
+            self.store_up.set(0)

@@ -40,6 +40,8 @@ class FolderStore:
             os.link(aside, self._path(key))
         except FileExistsError:
             self._same(key, aside)
+        except OSError as error:
+            raise OutputError(f"{key} cannot be written: {error.strerror}") from None
         finally:
             aside.unlink()
 

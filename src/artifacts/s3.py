@@ -52,8 +52,8 @@ class S3Store:
         """
         try:
             self._ask(PROBE, lambda: next(iter(obstore.list(self._client, "house")), None))
-            self._ask(PROBE, lambda: obstore.put(self._client, PROBE, b"", mode="overwrite"))
-            self._ask(PROBE, lambda: obstore.put(self._client, PROBE, b"", mode="create"))
+            for _ in range(2):
+                self._ask(PROBE, lambda: obstore.put(self._client, PROBE, b"", mode="create"))
         except TakenError:
             return
         except RefusedKeyError as error:
@@ -231,7 +231,10 @@ def _place(key: str) -> str:
 
 def _digest(stream: BinaryIO) -> str:
     """SHA-256 of the rest of a stream."""
-    return hashlib.file_digest(cast(Any, stream), "sha256").hexdigest()
+    digest = hashlib.sha256()
+    while chunk := stream.read(CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _is_long(stream: BinaryIO, begin: int) -> bool:

@@ -144,9 +144,3 @@ def alone(home: Path) -> Iterator[None]:
 def _lock_file(home: Path) -> IO[str]:
     make_folder(home)
     return (home / "service.lock").open("a", encoding="ascii")
-
-
-def quarantined(home: Path) -> list[Path]:
-    """What lies in quarantine."""
-    folder = home / QUARANTINE
-    return sorted(folder.iterdir()) if folder.is_dir() else []

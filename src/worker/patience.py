@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from loguru import logger
 
-from src.artifacts.store import Patience, StoreAwayError
+from src.artifacts.store import StoreAwayError
 from src.core.errors import OutputError
 from src.database.database import Database
 from src.worker.pulse import WAITING, Pulse
@@ -53,15 +53,3 @@ class WorkerPatience:
         self.pulse.beat(WAITING)
         time.sleep(AGAIN_S)
         return True
-
-
-def stops_for(seconds: float) -> Patience:
-    """A patience that ends after so long; with 0 at once."""
-
-    def patience(error: StoreAwayError, waited: float) -> bool:
-        if waited > seconds:
-            return False
-        time.sleep(min(AGAIN_S, seconds))
-        return True
-
-    return patience

@@ -54,6 +54,9 @@ def test_a_store_that_serves_itself_is_where_clients_are_sent(make_client, jpeg)
     assert (answer.status_code, answer.headers["cache-control"]) == (307, "no-store")
     assert answer.headers["location"] == f"{LINKS}/examples/{job['artifact']}?seconds=60"
     assert client.get("/artifacts/none.mp4").status_code == 404
+    policy = answer.headers["content-security-policy"]
+    assert "media-src 'self' blob: https://files.example.org;" in policy
+    assert "img-src 'self' blob: data: https://files.example.org;" in policy
 
 
 def test_a_local_copy_is_gone_after_the_answer(make_client, jpeg, tmp_path, monkeypatch):

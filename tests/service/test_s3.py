@@ -98,12 +98,16 @@ def test_jobs_wait_for_a_store_that_is_away_and_go_on(fleet, s3_url, s3_line, se
     states = [service.get(f"/jobs/{job}")["state"] for job in jobs]
     assert states == ["PROCESSING", "PENDING", "PENDING"]
     assert service.get("/health")["status"] == "ok"
+    metrics = f"{service.url}/metrics"
+    assert "newsreel_store_up 0.0" in httpx.get(metrics, timeout=60).text
+    assert httpx.delete(f"{service.url}/jobs/{jobs[2]}", timeout=60).status_code in (409, 503)
     s3_line.cut, begin = False, time.monotonic()
     told = [_done(service, job) for job in jobs]
     print(f"3 jobs done {time.monotonic() - begin:.1f} s after {away_s:.0f} s without the store")
     assert [job["attempts"] for job in told] == [1, 1, 1]
     for job in told:
         assert httpx.get(service.url + job["artifact_url"]).text == f"clip of {job['id']}"
+    assert "newsreel_store_up 1.0" in httpx.get(metrics, timeout=60).text
 
 
 def test_what_was_published_is_served_through_whatever_becomes_of_the_key(
