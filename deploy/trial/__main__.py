@@ -111,7 +111,7 @@ class Fleet:
         lines = [f"page        {url}", f"key         {self.key}",
                  f"prometheus  {self.prometheus.url}", f"logs        {self.folder}/*.log",
                  f'try         curl -H "X-API-Key: {self.key}" -F image=@PHOTOGRAPH '
-                 f"-F prompt='pan left' {url}/generate-video > clip.mp4"]  # fmt: skip
+                 f"-F prompt='pan left' {url}/generate-video"]  # fmt: skip
         if self.maker == "engine" and not _cards():
             lines.append("one processor: the second worker takes over where the first ends")
         return "\n".join([*lines, "Ctrl-C ends all of it and removes the folder."])

@@ -1,4 +1,4 @@
-"""Housekeeping: expired leases, leftovers of dead attempts, retention by age and size."""
+"""Housekeeping: expired leases, counting, leftovers of dead attempts, retention by age and size."""
 
 import threading
 import time
@@ -15,6 +15,7 @@ from src.jobs import references
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job
 from src.jobs.store import FINAL, JobStore, UnknownJobError, WrongStateError
+from src.jobs.tally import Tally
 from src.worker.leftovers import is_older, quarantine
 
 LEASES_S = 2.0
@@ -35,7 +36,7 @@ class Housekeeper:
     ) -> None:
         self.settings, self.store, self.leases = settings, store, leases
         self.files = files or open_store()
-        self.forgetter = Forgetter(store, self.files)
+        self.forgetter, self.tally = Forgetter(store, self.files), Tally(store)
         self.index, self.inventory = self.forgetter.index, self.forgetter.inventory
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, daemon=True, name="housekeeper")
@@ -53,6 +54,7 @@ class Housekeeper:
             try:
                 for job in self.leases.expire():
                     logger.warning("job {}: its worker fell silent", job)
+                self.tally.count()
                 if time.monotonic() - last > FILES_S:
                     self.tidy()
                     last = time.monotonic()

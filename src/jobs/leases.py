@@ -8,7 +8,7 @@ Publication is the commit in `complete`.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from src.core.addresses import StoredFile, clip_key, known_key
@@ -17,11 +17,11 @@ from src.database import artifact_rows
 from src.database.database import Clock, Database
 from src.database.tables import devices, jobs, workers
 from src.jobs import turns
+from src.jobs.choice import next_job
 from src.jobs.model import Job, State
 from src.jobs.store import COLUMNS, LostLeaseError, address_in, as_job, record
 
 LEASE_S = 60.0
-TOGETHER_S = 120.0  # a job of the warm group may overtake others that came so much earlier
 
 
 class LeaseStore:
@@ -88,7 +88,7 @@ class LeaseStore:
                 return None
             with self.database.write() as connection:
                 self._check_device(connection, worker, device)
-                taken = chosen or self._next(connection, warm, kinds)
+                taken = chosen or next_job(connection, warm, kinds)
                 job = None if taken is None else self._take(connection, worker, taken)
             if job is not None or taken is None:
                 return job
@@ -104,7 +104,7 @@ class LeaseStore:
             return ""
         with self.database.read() as connection:
             self._check_device(connection, worker, device)
-            return self._next(connection, warm, kinds)
+            return next_job(connection, warm, kinds)
 
     def _take(self, connection: Connection, worker: str, chosen: str) -> Job | None:
         """Give the job to the worker; None where it does not wait any more."""
@@ -127,39 +127,6 @@ class LeaseStore:
         row = connection.execute(select(devices).where(devices.c.device == device)).one_or_none()
         if row is None or row.worker != worker or row.expires < self._now(connection):
             raise LostLeaseError(f"worker {worker} does not hold {device} any more")
-
-    def _next(self, connection: Connection, warm: str | None, kinds: Sequence[str]) -> str | None:
-        """The first job of the line whose turn it is, or one of the warm group that is due soon
-        after.
-        """
-        waiting, lock = turns.lines(connection, kinds), not self.database.is_sqlite
-        if waiting and warm is not None:
-            query = self._alike(warm, waiting[0].at + TOGETHER_S, kinds)
-            if alike := self._due(connection, query, waiting, lock):
-                return alike
-        heads = (turns.head(connection, line, lock, kinds) for line in waiting)
-        return next((job for job in heads if job is not None), None)
-
-    @staticmethod
-    def _alike(warm: str, until: float, kinds: Sequence[str]) -> Select[Any, Any, Any]:
-        """The longest-waiting job of the group."""
-        query = select(jobs.c.id, jobs.c.owner, jobs.c.priority).order_by(jobs.c.rank).limit(1)
-        alike = (jobs.c.group == warm) & (jobs.c.rank <= until)
-        return query.where(turns.WAITING, alike, *turns.of_kinds(kinds))
-
-    @staticmethod
-    def _due(
-        connection: Connection, query: Select[Any, Any, Any], waiting: list[turns.Line], lock: bool
-    ) -> str | None:
-        """The job that the query finds, where its own turn is at most two minutes after the next
-        one's.
-        """
-        until = waiting[0].at + TOGETHER_S
-        due = {(line.owner, line.priority) for line in waiting if line.at <= until}
-        found = connection.execute(
-            query.with_for_update(skip_locked=True) if lock else query
-        ).one_or_none()
-        return found.id if found is not None and (found.owner, found.priority) in due else None
 
     def heartbeat(self, job: Job) -> bool:
         """Renew the lease; returns whether the job is to stop. Raises LostLeaseError."""
