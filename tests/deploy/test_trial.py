@@ -67,7 +67,7 @@ def test_it_makes_a_clip_shows_its_figures_and_leaves_nothing(trial, photograph,
         headers={"X-API-Key": said["key"]},
         data={"prompt": "pan left"}, files={"image": ("a.png", photograph.read_bytes())},
     )  # fmt: skip
-    assert (answer.status_code, answer.json()["temporal_consistency"]["score"]) == (200, 1.0)
+    assert (answer.status_code, answer.json()["temporal_score"]) == (200, 1.0)
     query = {"query": 'newsreel_jobs_finished_total{state="COMPLETED"} == 1'}
     found = lambda: httpx.get(f"{said['prometheus']}/api/v1/query", params=query).json()  # noqa: E731
     wait_until(lambda: found()["data"]["result"])
