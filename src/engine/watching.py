@@ -1,0 +1,129 @@
+"""A folder into which photographs are put: which of them are to become clips, and what of them is
+done.
+
+All that is known lies in the folder, so that a run which is stopped anywhere goes on: a clip
+`NAME.mp4` with its manifest beside `NAME.jpg` is done, unless photograph or words have changed
+since. What cannot become a clip is moved into `rejected/` with a sentence.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from src.core.config import read_yaml, validate
+from src.core.durable import write_whole
+from src.core.errors import BadInputError
+from src.core.files import sha256_of
+from src.core.request import Request
+from src.engine.manifest import read_manifest
+from src.media.press_caption import press_caption
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".avif")
+WORDS, FIELDS = ".txt", (".yaml", ".yml")
+REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A photograph that became quiet. said: fields of a request, from its sidecar or its caption;
+    empty where nobody said what happens.
+    """
+
+    photograph: Path
+    said: dict[str, Any]
+
+    @property
+    def clip(self) -> Path:
+        """Where its clip belongs."""
+        return self.photograph.with_suffix(".mp4")
+
+    def request(self, usual: Request) -> Request:
+        """What is asked of the engine. Raises BadInputError for a wrong field."""
+        own = {"input_image": self.photograph, "output_path": self.clip, "overwrite": False}
+        given = usual.model_dump(exclude_unset=True) | self.said | own
+        return validate(given, Request, f"the sidecar of {self.photograph.name}")
+
+    def is_done(self) -> bool:
+        """Whether its clip is there, of this photograph and these words."""
+        try:
+            made = read_manifest(self.clip.with_suffix(".json"))
+        except BadInputError:
+            return False
+        same = made.photograph.startswith(sha256_of(self.photograph))
+        said = {name: self.said[name] for name in self.said if name in ("prompt", "template")}
+        return same and self.clip.is_file() and said.items() <= made.request.items()
+
+
+class WatchedFolder:
+    """settle: seconds in which neither a photograph nor its sidecar may have changed. patience:
+    seconds that a photograph without words waits for a sidecar before it is rejected.
+    """
+
+    def __init__(self, folder: Path, settle: float = 2.0, patience: float = 60.0) -> None:
+        self.folder, self.settle, self.patience = folder, settle, patience
+
+    def ready(self) -> Iterator[Watched]:
+        """Photographs that are to become clips now, the oldest first."""
+        now = time.time()
+        for path in sorted(self._photographs(), key=lambda each: each.stat().st_mtime):
+            quiet = now - max(each.stat().st_mtime for each in (path, *self._sidecars(path)))
+            if quiet < self.settle:
+                continue
+            try:
+                watched = Watched(path, self._said(path))
+            except BadInputError as error:
+                self.reject(path, str(error))
+                continue
+            if not watched.said and quiet >= self.patience:
+                self.reject(path, self._wordless(path))
+            elif watched.said and not watched.is_done():
+                yield watched
+
+    def reject(self, photograph: Path, reason: str) -> None:
+        """Move it aside with its sidecars, and say why beside it."""
+        aside = self.folder / REJECTED
+        aside.mkdir(exist_ok=True)
+        for path in (*self._sidecars(photograph), photograph):
+            path.replace(aside / path.name)
+        write_whole(aside / f"{photograph.name}.why.txt", f"{reason}\n".encode())
+
+    def _photographs(self) -> list[Path]:
+        return [
+            path
+            for path in self.folder.iterdir()
+            if path.suffix.lower() in PICTURES and not path.name.startswith(".") and path.is_file()
+        ]
+
+    @staticmethod
+    def _sidecars(photograph: Path) -> list[Path]:
+        every = (photograph.with_suffix(suffix) for suffix in (WORDS, *FIELDS))
+        return [path for path in every if path.is_file()]
+
+    def _said(self, photograph: Path) -> dict[str, Any]:
+        """Raises BadInputError for a sidecar that is none."""
+        said: dict[str, Any] = {}
+        for path in self._sidecars(photograph):
+            said |= read_yaml(path) if path.suffix in FIELDS else _prompt(path)
+        if not said.keys() & {"prompt", "template"} and (caption := press_caption(photograph)):
+            said["prompt"] = caption
+        return said if said.keys() & {"prompt", "template"} else {}
+
+    @staticmethod
+    def _wordless(photograph: Path) -> str:
+        stem = photograph.stem
+        return (
+            f"nobody said what happens in it: put the prompt into {stem}.txt, fields of a request "
+            f"into {stem}.yaml, or a caption into the photograph (IPTC)"
+        )
+
+
+def _prompt(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text("utf-8").strip()
+    except UnicodeDecodeError:
+        raise BadInputError(f"{path.name} is not text in UTF-8") from None
+    return {"prompt": text} if text else {}
