@@ -48,6 +48,6 @@ def make_server(url: str, key: str, folder: Path) -> Any:
 
 INSTRUCTIONS = (
     "Newsreel makes a six-second clip of a press photograph and a sentence that says how camera "
-    "and scene move. Clips are generated pictures: say so wherever one is shown. A job takes from half "
-    "a minute to minutes: submit it, then ask for its status until it is COMPLETED, then fetch it."
+    "and scene move. Clips are generated pictures: say so wherever one is shown. A job takes half "
+    "a minute or more: submit it, ask for its status until it is COMPLETED, then fetch it."
 )

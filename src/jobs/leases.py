@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects import postgresql, sqlite
 
 from src.core.addresses import StoredFile, clip_key, known_key
 from src.core.kinds import KINDS
@@ -22,6 +22,12 @@ from src.jobs.model import Job, State
 from src.jobs.store import COLUMNS, LostLeaseError, address_in, as_job, record
 
 LEASE_S = 60.0
+
+
+NEW_DEVICE = {
+    "sqlite": sqlite.insert(devices).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(devices).on_conflict_do_nothing(),
+}
 
 
 class LeaseStore:
@@ -39,20 +45,18 @@ class LeaseStore:
 
     def hold_device(self, device: str, worker: str, process: str, info: dict[str, Any]) -> bool:
         """Take or keep the device; False while another worker has it."""
-        try:
-            with self.database.write() as connection:
-                now = self._now(connection)
-                mine = (devices.c.worker == worker) | (devices.c.expires < now)
-                values = {"worker": worker, "expires": now + self.lease_s}
-                held = connection.execute(
-                    update(devices).where(devices.c.device == device, mine).values(values)
-                )
-                if not held.rowcount:
-                    connection.execute(insert(devices).values(device=device, **values))
+        with self.database.write() as connection:
+            now = self._now(connection)
+            mine = (devices.c.worker == worker) | (devices.c.expires < now)
+            values = {"worker": worker, "expires": now + self.lease_s}
+            kept = update(devices).where(devices.c.device == device, mine).values(values)
+            held = bool(connection.execute(kept).rowcount)
+            if not held:  # a row that is there is somebody else's
+                new = NEW_DEVICE[self.database.engine.dialect.name].returning(devices.c.device)
+                held = connection.execute(new.values(device=device, **values)).first() is not None
+            if held:
                 self._seen(connection, worker, process, device, info)
-        except IntegrityError:  # the row is there and somebody else's
-            return False
-        return True
+        return held
 
     def _seen(
         self, connection: Connection, worker: str, process: str, device: str, info: dict[str, Any]

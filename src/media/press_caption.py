@@ -7,7 +7,7 @@ photoshop:Headline (IPTC Photo Metadata Standard 2024.1, "Description" and "Head
 from pathlib import Path
 from xml.etree import ElementTree
 
-from PIL import Image, IptcImagePlugin
+from PIL import Image, ImageFile, IptcImagePlugin
 
 CAPTION, HEADLINE, CHARSET = (2, 120), (2, 105), (1, 90)
 UTF8 = b"\x1b%G"
@@ -32,7 +32,7 @@ def press_caption(path: Path) -> str:
     return " ".join(found.split())
 
 
-def _iim(image: Image.Image) -> str:
+def _iim(image: ImageFile.ImageFile) -> str:
     told = IptcImagePlugin.getiptcinfo(image) or {}
     encoding = "utf-8" if told.get(CHARSET) == UTF8 else "latin-1"
     for record in (CAPTION, HEADLINE):
