@@ -52,6 +52,7 @@ from src.artifacts.store import ArtifactStore
 from src.broker.permits import BrokerPermits, open_permits
 from src.console.error_tracking import track_errors
 from src.console.logs import setup_logs
+from src.console.tracing import start_tracing
 from src.core.paths import home
 from src.database.database import Database
 from src.database.house import occupy
@@ -87,6 +88,7 @@ def create_app(
     """
     setup_logs()
     track_errors()
+    start_tracing("api")
     settings = settings or read_settings()
     # src/api/reference.py has them
     closed = {"docs_url": None, "redoc_url": None, "openapi_url": None}

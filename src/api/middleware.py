@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from src.api.framed import Page, framed
 from src.api.origins import Origins
 from src.api.problems import bug, problem, retry_of
+from src.console.tracing import span
 from src.core.errors import NewsreelError
 
 POLICY = (
@@ -88,7 +89,8 @@ class RequestMiddleware:
             await self.app(scope, receive, send)
             return
         begin, status, started = time.perf_counter(), 500, False
-        asked = Headers(scope=scope).get("x-request-id", "")
+        asked_by = Headers(scope=scope)
+        asked = asked_by.get("x-request-id", "")
         request_id = asked if REQUEST_ID.fullmatch(asked) else secrets.token_hex(8)
 
         async def sending(message: Message) -> None:
@@ -101,7 +103,8 @@ class RequestMiddleware:
         shown = framed(scope, sending, self.page)
         with logger.contextualize(request=request_id):
             try:
-                await self._answer(scope, receive, shown)
+                with span(f"{scope['method']} {scope['path']}", asked_by.get("traceparent")):
+                    await self._answer(scope, receive, shown)
             except Exception as error:
                 answer = answer_of(error, scope["method"], scope["path"])
                 if started:

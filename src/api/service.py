@@ -1,7 +1,7 @@
 """What the routes share: the stores, the settings, and who watches."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from anyio import CapacityLimiter
 from fastapi import Request
@@ -24,6 +24,7 @@ from src.api.settings import ServiceSettings
 from src.artifacts.index import ArtifactIndex
 from src.artifacts.store import ArtifactStore
 from src.broker.permits import NoPermits, Permits
+from src.console.tracing import traceparent
 from src.database.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job, NewJob
@@ -71,7 +72,7 @@ class Service:
 
     def submit(self, new: NewJob, account: Account) -> Job:
         """Store a job that was admitted, or find the one that its idempotency key made."""
-        job, fresh = self.store.submit(new)
+        job, fresh = self.store.submit(replace(new, traceparent=traceparent()))
         if fresh:
             self.limits.stored(job)
             self.permits.publish(job.kind, job.id)

@@ -50,6 +50,7 @@ jobs = Table(
     Column("source", String(255)),  # name of the stored photograph or video that it reads
     # frames of 720x480 that it writes, as estimated
     Column("cost", Float, nullable=False, server_default="0"),
+    Column("traceparent", String(64)),  # W3C Trace Context of the request that made it
     # of the request, lower case: what a search looks at
     Column("words", Text, nullable=False, server_default=""),
     UniqueConstraint("owner", "idempotency_key", name="one_job_a_key"),

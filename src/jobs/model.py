@@ -34,8 +34,8 @@ class NewJob:
     one group share what is loaded. priority: 0 normal, 1 urgent, 2 breaking news; -1 when there is
     time. idempotency_key: a second submission of one owner with the same key is the first one's
     job. cost: frames of 720x480 that it is reckoned to write. input_bytes: of the photograph or
-    upload that it reads, where known. What it reads (`source`) and enlarges (`parent`) is taken
-    from the request.
+    upload that it reads, where known. traceparent: of the request's trace. What it reads (`source`)
+    and enlarges (`parent`) is taken from the request.
     """
 
     kind: str
@@ -47,6 +47,7 @@ class NewJob:
     max_attempts: int = 3
     cost: float = 0.0
     input_bytes: int | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Job:
     parent: str | None = None
     source: str | None = None
     cost: float = 0.0
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ class JobStore:
             "attempts": 0, "max_attempts": new.max_attempts, "token": 0, "cancel_requested": False,
             "done": 0, "total": 0, "idempotency_key": new.idempotency_key, "pinned": False,
             "parent": new.request.get("of"), "source": name_in(address) if address else None,
-            "cost": new.cost, "words": words_of(new.request),
+            "cost": new.cost, "traceparent": new.traceparent, "words": words_of(new.request),
         }  # fmt: skip
         try:
             self._store(_Submission(values, _reads(new, now)))

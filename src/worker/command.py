@@ -12,6 +12,7 @@ from loguru import logger
 from src.console.error_tracking import track_errors
 from src.console.options import make_app, switch, value
 from src.console.output import command
+from src.console.tracing import start_tracing
 from src.core.errors import BadInputError
 from src.core.kinds import kinds_among
 from src.core.paths import home
@@ -69,6 +70,7 @@ def worker_app() -> typer.Typer:
 def _main(values: dict[str, Any]) -> None:
     with command():
         track_errors()
+        start_tracing("worker")
         if values["supervisor"] is not None:
             os.nice(5)  # beside the service that answers clients
         pulse = Pulse(stall=values["stall"] or 0.0)

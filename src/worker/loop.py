@@ -14,6 +14,7 @@ from typing import Any
 from loguru import logger
 
 from src.artifacts.store import ArtifactStore, StoreAwayError, measured_file
+from src.console.tracing import span, stages
 from src.core.addresses import StoredFile, manifest_key, name_of
 from src.core.errors import CancelledError, NewsreelError
 from src.core.kinds import KINDS
@@ -189,8 +190,12 @@ class Worker:
         name = name_of(clip)
         try:
             with attempt.watched(self.files) as watch:
-                with self.files.making(clip, once=True) as path:
+                with (
+                    span(f"job {job.kind}", job.traceparent, job=job.id, attempt=job.attempts),
+                    self.files.making(clip, once=True) as path,
+                ):
                     result = self.runner.make(job, path, watch)
+                    stages(result.get("seconds") or {})
                 made = self._made(clip)
             self._persist(lambda: self.leases.complete(job, name, result, made))
             logger.info("job {} completed: {}", job.id, name)

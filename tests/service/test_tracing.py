@@ -1,0 +1,89 @@
+"""One trace from the request to each stage of its job, by a receiver of our own that speaks OTLP."""
+
+import gzip
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+import pytest
+
+from tests.service.browser_kit import CLIP
+from tests.waiting import wait_until
+
+pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="requirements-fleet.txt")
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.fixture
+def receiver():
+    """A URL, and (service, span) of all that came."""
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    spans = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            data = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                data = gzip.decompress(data)
+            told = ExportTraceServiceRequest.FromString(data)
+            for one in told.resource_spans:
+                named = {each.key: each.value.string_value for each in one.resource.attributes}
+                for scope in one.scope_spans:
+                    spans.extend((named["service.name"], each) for each in scope.spans)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", spans
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_request_its_job_and_the_stages_are_one_trace(running, receiver, photograph):
+    url, spans = receiver
+    service = running(OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_BSP_SCHEDULE_DELAY="200",
+                      NEWSREEL_FAKE_CLIP=str(CLIP), NEWSREEL_FAKE_SECONDS="0.2").start()  # fmt: skip
+    service.ready("/ready")
+    answer = httpx.post(
+        f"{service.url}/generate-video", timeout=60, data={"prompt": "pan left"},
+        files={"image": ("a.png", photograph.read_bytes())},
+        headers={"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"},
+    )  # fmt: skip
+    assert answer.status_code == 200
+
+    def ours():
+        return {each.name: (part, each) for part, each in spans if each.trace_id.hex() == TRACE}
+
+    wait_until(lambda: {"POST /generate-video", "job generate", "denoise"} <= set(ours()))
+    found = ours()
+    (api, request), (worker, job), (_, stage) = (
+        found[name] for name in ("POST /generate-video", "job generate", "denoise")
+    )
+    assert (api, worker) == ("newsreel-api", "newsreel-worker")
+    assert request.parent_span_id.hex() == "b7ad6b7169203331"
+    assert (job.parent_span_id, stage.parent_span_id) == (request.span_id, job.span_id)
+    assert stage.end_time_unix_nano - stage.start_time_unix_nano >= 0.15e9
+    assert "pan left" not in str(found)
+
+
+def test_without_an_endpoint_nothing_is_imported(running):
+    import subprocess
+    import sys
+
+    from src.core.paths import REPOSITORY
+
+    code = (
+        "import sys; from src.console.tracing import span, stages, start_tracing, traceparent\n"
+        "start_tracing('api')\n"
+        "with span('a'): stages({'b': 1.0})\n"
+        "print(traceparent(), any('opentelemetry' in name for name in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["None", "False"], done.stderr
