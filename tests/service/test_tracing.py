@@ -1,4 +1,4 @@
-"""One trace from the request to each stage of its job, by a receiver of our own that speaks OTLP."""
+"""One trace from the request to each stage of its job; a receiver of our own speaks OTLP."""
 
 import gzip
 import threading
@@ -46,9 +46,13 @@ def receiver():
 
 def test_a_request_its_job_and_the_stages_are_one_trace(running, receiver, photograph):
     url, spans = receiver
-    service = running(OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_BSP_SCHEDULE_DELAY="200",
-                      NEWSREEL_FAKE_CLIP=str(CLIP), NEWSREEL_FAKE_SECONDS="0.2").start()  # fmt: skip
-    service.ready("/ready")
+    service = running(
+        OTEL_EXPORTER_OTLP_ENDPOINT=url,
+        OTEL_BSP_SCHEDULE_DELAY="200",
+        NEWSREEL_FAKE_CLIP=str(CLIP),
+        NEWSREEL_FAKE_SECONDS="0.2",
+    )
+    service.start().ready("/ready")
     answer = httpx.post(
         f"{service.url}/generate-video", timeout=60, data={"prompt": "pan left"},
         files={"image": ("a.png", photograph.read_bytes())},
