@@ -42,31 +42,39 @@ def forecasts(connection: Connection, now: float, workers: int) -> dict[str, For
 
 
 def _finished() -> Any:
-    query = select(jobs.c.kind, jobs.c.cost, jobs.c.started_at, jobs.c.finished_at)
+    query = select(jobs.c.kind, jobs.c.group, jobs.c.cost, jobs.c.started_at, jobs.c.finished_at)
     done = jobs.c.state == State.COMPLETED
     return query.where(done).order_by(jobs.c.id.desc()).limit(LATELY)
 
 
 class Usual:
-    """How long jobs of a kind take: the median of the last ones, scaled by their cost where that
-    is known.
+    """How long jobs take: the median of the last ones of their group (the same model, the same
+    upscaler), else of their kind, scaled by their cost where that is known.
     """
 
     def __init__(self, rows: Sequence[Any]) -> None:
         times, rates = defaultdict(list), defaultdict(list)
         for row in rows:
-            if row.started_at is not None:
-                times[row.kind].append(row.finished_at - row.started_at)
+            for name in _names(row) if row.started_at is not None else ():
+                times[name].append(row.finished_at - row.started_at)
                 if row.cost:
-                    rates[row.kind].append(times[row.kind][-1] / row.cost)
-        self._times = {kind: median(seconds) for kind, seconds in times.items()}
-        self._rates = {kind: median(seconds) for kind, seconds in rates.items()}
+                    rates[name].append(times[name][-1] / row.cost)
+        self._times = {name: median(seconds) for name, seconds in times.items()}
+        self._rates = {name: median(seconds) for name, seconds in rates.items()}
 
     def seconds(self, row: Any) -> float | None:
         """Of the job in this row, from its start to its end."""
-        if row.cost and row.kind in self._rates:
-            return row.cost * self._rates[row.kind]
-        return self._times.get(row.kind)
+        for name in _names(row):
+            if row.cost and name in self._rates:
+                return row.cost * self._rates[name]
+            if name in self._times:
+                return self._times[name]
+        return None
+
+
+def _names(row: Any) -> tuple[tuple[str, ...], ...]:
+    """What a job's times are kept by, the narrowest first."""
+    return (row.kind, row.group), (row.kind,)
 
 
 def _free(left: list[float], workers: int) -> list[float]:
@@ -92,7 +100,10 @@ def _in_turn(
     connection: Connection, now: float, workers: int, usual: Usual
 ) -> Iterator[tuple[str, float | None]]:
     """Ids of waiting jobs in the order in which they are taken, and how long each takes."""
-    columns = (jobs.c.id, jobs.c.owner, jobs.c.priority, jobs.c.rank, jobs.c.kind, jobs.c.cost)
+    columns = (
+        jobs.c.id, jobs.c.owner, jobs.c.priority, jobs.c.rank, jobs.c.kind, jobs.c.group,
+        jobs.c.cost,
+    )  # fmt: skip
     query = select(*columns).where(WAITING).order_by(jobs.c.rank).limit(MOST)
     lines: dict[tuple[str, int], deque] = defaultdict(deque)
     for row in connection.execute(query).all():

@@ -27,14 +27,15 @@ def stores(database, clock):
     return store, leases
 
 
-def _submit(store, clock, owner, priority=0, cost=0.0):
+def _submit(store, clock, owner, priority=0, cost=0.0, group=""):
     clock.now += 0.01
-    return store.submit(NewJob("generate", owner, {"prompt": "p"}, priority=priority, cost=cost))[0]
+    new = NewJob("generate", owner, {"prompt": "p"}, group, priority=priority, cost=cost)
+    return store.submit(new)[0]
 
 
-def _finish(stores, clock, seconds, cost=0.0):
+def _finish(stores, clock, seconds, cost=0.0, group=""):
     store, leases = stores
-    job = _submit(store, clock, "earlier", cost=cost)
+    job = _submit(store, clock, "earlier", cost=cost, group=group)
     taken = leases.claim("w", "d")
     assert taken.id == job.id
     clock.now += seconds
@@ -84,3 +85,18 @@ def test_a_dearer_job_takes_longer(database, stores, clock):
     _finish(stores, clock, 10.0, cost=49.0)
     job = _submit(store, clock, "a", cost=98.0)
     assert _ahead(database, clock)[job.id].seconds == pytest.approx(20.0)
+
+
+def test_an_upscaler_that_is_slow_is_known_by_its_group(database, stores, clock):
+    store, _ = stores
+    _finish(stores, clock, 10.0, cost=50.0, group="upscale fast")
+    _finish(stores, clock, 900.0, cost=50.0, group="upscale star/quality")
+    asked = {
+        name: _submit(store, clock, "a", cost=50.0, group=name)
+        for name in ("upscale fast", "upscale star/quality", "upscale dove/one-step")
+    }
+    found, before, seconds = _ahead(database, clock), 0.0, []
+    for name in asked:
+        seconds.append(found[asked[name].id].seconds - before)
+        before = found[asked[name].id].seconds
+    assert seconds == [pytest.approx(10.0), pytest.approx(900.0), pytest.approx(455.0)]
