@@ -1,6 +1,7 @@
 """The extra packages of signing and verification; where one is missing, one sentence."""
 
 import importlib
+import importlib.util
 from types import ModuleType
 
 from src.core.errors import BadInputError
@@ -20,6 +21,11 @@ def load(module: str) -> ModuleType:
         if error.name is None or error.name.split(".")[0] != root:
             raise
         raise BadInputError(f"signed provenance needs {PACKAGES[root]}: {HOW}") from None
+
+
+def is_here() -> bool:
+    """Whether the packages are installed; loads nothing."""
+    return all(importlib.util.find_spec(name) is not None for name in PACKAGES)
 
 
 def check() -> None:

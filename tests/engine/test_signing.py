@@ -1,6 +1,7 @@
 """The finisher `c2pa` on the road of clips and of videos that are enlarged."""
 
 import json
+import sys
 
 import pytest
 
@@ -9,7 +10,7 @@ from src.cli.upscale_video import upscale_video_app
 from src.core.files import sha256_of
 from src.engine import finishing
 from src.engine.manifest import read_manifest
-from src.trust import extra, settings
+from src.trust import settings
 from src.trust.claim import hash_of
 from src.trust.signing import sidecar_of
 from src.trust.verdict import verify
@@ -96,7 +97,7 @@ def _record(path):
 def test_what_cannot_sign_is_told_before_anything_runs(
     photograph, tiny_folder, tmp_path, monkeypatch
 ):
-    monkeypatch.setitem(extra.PACKAGES, "no_such_package", "no-such-package")
+    monkeypatch.setitem(sys.modules, "c2pa", None)  # as if it were not installed
     usual = ("--input-image", photograph, "--prompt", "pan left", "--model", tiny_folder,
              "--output-path", tmp_path / "x.mp4")  # fmt: skip
     done = run_here(inference_app("optimized"), *usual, "--sign")

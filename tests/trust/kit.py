@@ -1,5 +1,8 @@
 """Signed clips for tests, and certificates that must be refused."""
 
+import importlib
+import os
+import random
 import shutil
 import struct
 from datetime import UTC, datetime, timedelta
@@ -13,9 +16,12 @@ from src.trust.signing import sign_file
 EXTRA = "signed provenance is an extra (requirements-trust.txt)"
 
 
-def need_packages():
-    pytest.importorskip("c2pa", reason=EXTRA)
-    pytest.importorskip("cryptography", reason=EXTRA)
+def need_packages() -> None:
+    """Skip where the extra is not here, but in CI, which installs it."""
+    for name in ("c2pa", "cryptography"):
+        if os.environ.get("CI"):
+            importlib.import_module(name)
+        pytest.importorskip(name, reason=EXTRA)
 
 
 def claim(photograph: Path, kind: str = GENERATED) -> Claim:
@@ -98,3 +104,21 @@ def write_leaf(folder: Path, target: Path, ends: timedelta, purpose: str | None)
         )
     )
     return target
+
+
+def broken(data: bytes, chance: random.Random) -> bytes:
+    """Bytes changed, most of them where boxes and the record are; pieces lost, doubled, or cut."""
+    head = next(begin for name, begin, _ in boxes(data) if name == "mdat")
+    changed = bytearray(data)
+    for _ in range(chance.choice((1, 3, 30, 300))):
+        changed[chance.randrange(head if chance.random() < 0.8 else len(data))] = chance.randrange(
+            256
+        )
+    kind, place = chance.randrange(5), chance.randrange(len(data))
+    if kind == 0:
+        del changed[place : place + chance.randrange(1, 5000)]
+    if kind == 1:
+        changed[place:place] = changed[: chance.randrange(1, 5000)]
+    if kind == 2:
+        del changed[place:]
+    return bytes(changed)
