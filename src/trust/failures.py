@@ -61,7 +61,7 @@ def _codes(found: Any) -> Iterator[str]:
     if isinstance(found, dict):
         for name, value in found.items():
             if name == "failure":
-                yield from (each["code"] for each in value)
+                yield from (str(each.get("code")) for each in value)
             elif name in CARRIERS:
                 yield from _codes(value)
 

@@ -20,6 +20,9 @@ TRACES = (
     bytes.fromhex("d8fec3d61b0e483c92975828877ec481"),  # the box that holds it in an MP4 (A.5.1)
 )
 CHUNK = 1 << 20
+SOURCE = "digitalSourceType"
+LONGEST, MOST, MOST_BYTES = 200, 50, 10_000
+"""Letters of a name, ingredients, and bytes of our assertion that are shown of any file."""
 
 
 @dataclass(frozen=True)
@@ -101,20 +104,28 @@ def _has_trace(path: Path) -> bool:
 
 
 def _found(told: dict[str, Any], state: str, sidecar: str) -> Provenance:
+    """Whoever made the file chose what it holds: what is shown of it is bounded."""
     failures = tuple(all_failures(told))
-    manifest = told["manifests"].get(told.get("active_manifest"), {})
+    manifest = told.get("manifests", {}).get(told.get("active_manifest"), {})
     signature = manifest.get("signature_info") or {}
-    assertions = {each["label"]: each["data"] for each in manifest.get("assertions", ())}
+    assertions = {each.get("label"): each.get("data") for each in manifest.get("assertions", ())}
+    titles = [each.get("title") or "" for each in manifest.get("ingredients", ())]
     return Provenance(
         _state(state, failures),
-        signature.get("common_name") or signature.get("issuer") or "",
+        (signature.get("common_name") or signature.get("issuer") or "")[:LONGEST],
         _stamped(told, signature),
         _source_type(assertions),
-        assertions.get(GENERATION) or {},
-        tuple(each.get("title") or "" for each in manifest.get("ingredients", ())),
+        _generation(assertions.get(GENERATION)),
+        tuple(title[:LONGEST] for title in titles[:MOST]),
         failures,
         sidecar=sidecar,
     )
+
+
+def _generation(data: Any) -> dict[str, Any]:
+    """Our own assertion, unless somebody filled it with what is none of ours."""
+    small = isinstance(data, dict) and len(json.dumps(data)) <= MOST_BYTES
+    return data if small else {}
 
 
 def _stamped(told: dict[str, Any], signature: dict[str, Any]) -> str:
@@ -132,13 +143,10 @@ def _state(told: str, failures: tuple[Failure, ...]) -> str:
     return {"Trusted": TRUSTED, "Valid": UNKNOWN}.get(told, CHANGED)
 
 
-def _source_type(assertions: dict[str, Any]) -> str:
+def _source_type(assertions: dict[Any, Any]) -> str:
     """The last term that an action gives: what a file is made of after all of them."""
-    actions = [
-        action
-        for label, data in assertions.items()
-        if label.startswith("c2pa.actions")
-        for action in data.get("actions", ())
-    ]
-    terms = [action["digitalSourceType"] for action in actions if "digitalSourceType" in action]
-    return terms[-1].rsplit("/", 1)[-1] if terms else ""
+    data = [assertions.get(label) for label in ("c2pa.actions", "c2pa.actions.v2")]
+    listed = [each.get("actions") for each in data if isinstance(each, dict)]
+    actions = [action for each in listed for action in each or () if isinstance(action, dict)]
+    terms = [str(action[SOURCE]) for action in actions if action.get(SOURCE)]
+    return terms[-1].rsplit("/", 1)[-1][:LONGEST] if terms else ""

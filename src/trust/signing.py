@@ -3,6 +3,7 @@ file.
 """
 
 import io
+import threading
 import time
 import zlib
 from collections.abc import Callable
@@ -44,14 +45,17 @@ def check_signing() -> None:
 
 
 def sign_file(file: Path, final: Path, claim: Claim) -> None:
-    """Sign `file`, which will be `final`; it is replaced whole, or left as it was. A sidecar is
-    written where the container takes no manifest. Raises BadInputError or OutputError.
+    """Sign `file`, which will be `final` in the same folder; where this raises, `file` is not to be
+    published. A sidecar is written where the container takes no manifest. Raises BadInputError or
+    OutputError.
     """
     who, suffix = signatory(), final.suffix.lower()
     try:
         if suffix in FORMATS:
             append_xmp(file, claim)
-            _embed(who, claim, file, FORMATS[suffix])
+            # a name that housekeeping knows as unfinished
+            temporary = beside(final, f"{threading.get_native_id()}.partial")
+            _embed(who, claim, file, temporary, FORMATS[suffix])
         else:
             manifest = _detached(who, claim, file, OTHERS.get(suffix, "application/octet-stream"))
             write_whole(sidecar_of(final), manifest)
@@ -59,9 +63,7 @@ def sign_file(file: Path, final: Path, claim: Claim) -> None:
         raise OutputError(f"{final} cannot be signed: {error.strerror}") from None
 
 
-def _embed(who: Signatory, claim: Claim, file: Path, form: str) -> None:
-    temporary = beside(file, "signed")
-
+def _embed(who: Signatory, claim: Claim, file: Path, temporary: Path, form: str) -> None:
     def sign(stamped: bool) -> None:
         with file.open("rb") as source, temporary.open("w+b") as target:
             _builder(claim).sign(who.signer(stamped), form, source, target)

@@ -42,7 +42,12 @@ def verify(path: Path, anchors: str | None = None) -> dict[str, Any]:
 def _layer(found: Provenance) -> dict[str, Any]:
     told = asdict(found)
     there = {reading.NONE: False, reading.UNREADABLE: None}.get(found.state, True)
-    return {"found": there, "built": True, "sentence": _sentence(found)} | told
+    return {"found": there, "built": True, "sentence": _printable(_sentence(found))} | told
+
+
+def _printable(text: str) -> str:
+    """Names in certificates are anybody's: none of them moves a terminal's cursor."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _sentence(found: Provenance) -> str:

@@ -2,13 +2,18 @@
 
 import json
 import random
+import shutil
 import socket
+from dataclasses import replace
 
 import pytest
 from PIL import Image
 
 from src.cli.verify import verify_app
-from src.trust import settings
+from src.trust import settings, signing
+from src.trust.authority import make_authority
+from src.trust.claim import GENERATION, definition
+from src.trust.signing import sign_file
 from src.trust.verdict import verify
 from tests.command_kit import run_here
 from tests.trust.kit import boxes, broken, claim, flipped, signed, signed_photograph
@@ -172,6 +177,33 @@ def test_an_address_in_a_file_is_not_visited(plain_clip, photograph, tmp_path):
         with pytest.raises(BlockingIOError):
             server.accept()
     assert found["layers"]["c2pa"]["state"] == "elsewhere" and "not visited" in found["sentence"]
+
+
+def test_what_strangers_write_is_bounded_and_moves_no_cursor(
+    plain_clip, photograph, tmp_path, monkeypatch
+):
+    own = make_authority(tmp_path / "own", "Evil\x1b[2J")
+    monkeypatch.setenv(settings.KEY, str(own / "leaf.key"))
+    monkeypatch.setenv(settings.CERTIFICATE, str(own / "chain.pem"))
+    path = tmp_path / "clip.mp4"
+    shutil.copy(plain_clip, path)
+    filled = replace(claim(photograph), facts={"a": "x" * 20_000}, title="t" * 5000)
+    sign_file(path, path, filled)
+    done = run_here(verify_app(), path)
+    assert "Evil?[2J" in done.stdout and "\x1b" not in done.stdout
+    layer = verify(path)["layers"]["c2pa"]
+    assert layer["generation"] == {} and len(layer["ingredients"][0]) == 200
+
+
+@pytest.mark.parametrize("data", [[1, 2], "text", 3, None])
+def test_assertions_of_any_form_are_read(plain_clip, photograph, tmp_path, monkeypatch, data):
+    """c2pa checks the form of those that it knows; ours anybody fills."""
+    usual = definition(claim(photograph))
+    usual["assertions"] = [usual["assertions"][0], {"label": GENERATION, "data": data}]
+    monkeypatch.setattr(signing, "definition", lambda _: usual)
+    made = signed(plain_clip, tmp_path / "clip.mp4", photograph)
+    layer = verify(made)["layers"]["c2pa"]
+    assert (layer["state"], layer["generation"]) == ("valid", {})
 
 
 def test_several_files_and_one_that_is_not_there(clip, plain_clip, tmp_path):
