@@ -20,8 +20,8 @@ class Claim:
 
     source_type: a term of IPTC's digital source types. version: of Newsreel. facts: JSON of our own
     assertion. input: the photograph, or the video that was enlarged. title: what the input is
-    called.
-    model: what made it, for the IPTC field "AI System Used".
+    called. enlarged: whether the input is a video that was enlarged. model: what made it, for the
+    IPTC field "AI System Used".
     """
 
     source_type: str
@@ -30,10 +30,7 @@ class Claim:
     facts: dict[str, Any]
     input: Path
     title: str
-
-    @property
-    def enlarged(self) -> bool:
-        return self.source_type == ENHANCED
+    enlarged: bool = False
 
 
 def definition(claim: Claim) -> dict[str, Any]:

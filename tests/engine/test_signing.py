@@ -71,22 +71,27 @@ def test_the_claim_says_what_the_manifest_says_and_nothing_private(command, tmp_
     assert b"pan left" not in data and str(tmp_path).encode() not in data
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_an_enlarged_video_names_its_source_as_parent(
-    weights, monkeypatch, command, tmp_path, suffix
+@pytest.mark.parametrize(("suffix", "flags", "kind"), [
+    (".mp4", (), "algorithmicallyEnhanced"),
+    (".mp4", ("--sign",), "trainedAlgorithmicMedia"),
+    (".mkv", ("--sign",), "trainedAlgorithmicMedia"),
+])  # fmt: skip
+def test_an_enlarged_video_names_its_source_as_parent_and_keeps_its_kind(
+    weights, monkeypatch, command, tmp_path, suffix, flags, kind
 ):
     use_weights(monkeypatch, weights)
-    command("made.mp4", "--sign")
+    command("made.mp4", *flags)
     out = tmp_path / f"large{suffix}"
     usual = ("--input", tmp_path / "made.mp4", "--output", out, "--preset", "fast")
     done = run_here(upscale_video_app(), *usual, "--sign")
     assert done.returncode == 0, done.stderr
     told = layer(out)
-    assert (told["state"], told["source_type"]) == ("trusted", "algorithmicallyEnhanced")
+    assert (told["state"], told["source_type"]) == ("trusted", kind)
     assert told["ingredients"] == ("video.mp4",) and told["generation"]["scale"] == 2
-    assert (b"trainedAlgorithmicMedia" in _record(out)) and sidecar_of(out).exists() == (
+    assert (b"org.newsreel.generation" in _record(out)) and sidecar_of(out).exists() == (
         suffix == ".mkv"
     )
+    assert (b"c2pa.created" in _record(out)) == bool(flags), "the source's own claim is kept"
 
 
 def _record(path):
