@@ -35,6 +35,7 @@ from src.api import (
     reference,
     stream,
     upscale,
+    verify,
 )
 from src.api.broadcaster import EventBroadcaster
 from src.api.housekeeper import Housekeeper
@@ -104,6 +105,7 @@ def create_app(
         pictures,
         artifacts,
         upscale,
+        verify,
         health,
         login,
         page,

@@ -16,6 +16,7 @@ from src.jobs.model import Job
 from src.jobs.store import JobStore
 
 DAY_S = 86400.0
+MINUTE_S = 60.0
 LOOK_S = 1.0
 BREAKING = 2
 LATER = {"Retry-After": "30"}
@@ -29,6 +30,7 @@ class SubmissionLimits:
     def __init__(self, settings: ServiceSettings, store: JobStore) -> None:
         self.settings, self.store = settings, store
         self._recent: dict[str, deque[float]] = defaultdict(deque)
+        self._checked: dict[str, deque[float]] = defaultdict(deque)
         self._waiting: dict[tuple[str, int], int] = {}
         self._looked = -LOOK_S
         self._lock = threading.Lock()
@@ -44,13 +46,34 @@ class SubmissionLimits:
                 403,
                 "this key may not submit breaking news; ask for priority urgent, or for the right",
             )
+        self._check_disk()
+        self._check_queue(account, priority)
+        self._count(account)
+
+    def admit_check(self, account: Account) -> None:
+        """May this account have a file verified now? Counted beside its submissions, by the same
+        number a minute. Raises ApiError 429 or 507.
+        """
+        self._check_disk()
+        now = time.time()
+        with self._lock:
+            times = self._checked[account.id]
+            while times and times[0] < now - MINUTE_S:
+                times.popleft()
+            if len(times) >= account.per_minute:
+                raise ApiError(
+                    429,
+                    f"this key may have {account.per_minute} files verified a minute",
+                    {"Retry-After": "20"},
+                )
+            times.append(now)
+
+    def _check_disk(self) -> None:
         free = free_bytes(home())
         if free < self.settings.min_free:
             raise ApiError(
                 507, f"only {free // 10**6} MB of disk are free; new jobs wait until there is more"
             )
-        self._check_queue(account, priority)
-        self._count(account)
 
     def stored(self, job: Job) -> None:
         """A job was added to the queue."""

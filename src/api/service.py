@@ -87,11 +87,19 @@ class Service:
 
     def admit(self, account: Account, priority: int = 0) -> None:
         """May this account submit now? Raises ApiError 403, 429, 503 or 507."""
+        self._check_running()
+        self.limits.admit(account, priority)
+
+    def admit_check(self, account: Account) -> None:
+        """May this account have a file verified now? Raises ApiError 429, 503 or 507."""
+        self._check_running()
+        self.limits.admit_check(account)
+
+    def _check_running(self) -> None:
         if self.draining:
             raise ApiError(
                 503, "the service is stopping; try again in a minute", {"Retry-After": "60"}
             )
-        self.limits.admit(account, priority)
 
     def account_of(self, secret: str) -> Account | None:
         """The account of a key; looked up again after two seconds,

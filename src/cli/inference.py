@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from src.console.options import CONFIG, JSON, QUIET, make_app, options_for, switch, value
+from src.console.options import CONFIG, JSON, QUIET, SIGN, make_app, options_for, switch, value
 from src.console.output import command, print_json
 from src.core.errors import BadInputError, NewsreelError
 from src.core.request import Mode, Request, build_request
@@ -26,6 +26,7 @@ SWITCHES: dict[str, Any] = {
     "config": CONFIG,
     "replay": value(Path, "Make the clip of this manifest again and compare its frames."),
     "dry_run": switch("Show the plan and run nothing.", "--dry-run"),
+    "sign": SIGN,
     "json": JSON,
     "quiet": QUIET,
 }
@@ -42,18 +43,23 @@ def inference_app(mode: Mode) -> typer.Typer:
 
 def _main(mode: Mode, values: dict[str, Any]) -> None:
     as_json, quiet = values.pop("json"), values.pop("quiet")
-    replay, dry_run = values.pop("replay"), values.pop("dry_run")
+    replay, dry_run, sign = (values.pop(name) for name in ("replay", "dry_run", "sign"))
     with command(as_json, quiet):
         if replay is not None:
-            _only_replay(values | {"dry_run": dry_run or None})
+            _only_replay(values | {"dry_run": dry_run or None, "sign": sign or None})
             _replay(replay, values, as_json, quiet)
         else:
-            _generate(_request(mode, values), dry_run, as_json, quiet)
+            _generate(_request(mode, values, sign), dry_run, as_json, quiet)
 
 
-def _request(mode: Mode, values: dict[str, Any]) -> Request:
+def _request(mode: Mode, values: dict[str, Any], sign: bool) -> Request:
     config = values.pop("config")
-    return build_request(values | {"mode": mode}, config)
+    request = build_request(values | {"mode": mode}, config)
+    if not sign:
+        return request
+    from src.engine.signing import with_signature
+
+    return request.model_copy(update={"finishers": with_signature(request.finishers)})
 
 
 def _generate(request: Request, dry_run: bool, as_json: bool, quiet: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from src.console.options import JSON, QUIET, make_app, option_of
+from src.console.options import JSON, QUIET, SIGN, make_app, option_of
 from src.console.output import command, print_json
 from src.core.config import validate
 from src.core.errors import (
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 OPTIONS: dict[str, Any] = {
     **{name: option_of(field) for name, field in FIELDS.items()},
+    "sign": SIGN,
     "json": JSON,
     "quiet": QUIET,
 }
@@ -74,8 +75,11 @@ def _one(values: dict[str, Any], job: "UpscaleJob", ledger: "Ledger") -> "Upscal
 
 def _job(values: dict[str, Any], source: Path, target: Path) -> "UpscaleJob":
     from src.engine.enlarging import enlarging_job
+    from src.engine.signing import with_signature
 
     given = {name: values[name] for name in FIELDS if values[name] not in (None, [])}
+    if values["sign"]:
+        given["finishers"] = with_signature(tuple(given.get("finishers", ())))
     request = given | {"input": source, "output": target}
     return enlarging_job(validate(request, UpscaleRequest, "the flags"))
 

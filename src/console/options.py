@@ -60,6 +60,7 @@ VOCABULARY: dict[str, Any] = options_for(lambda _: True)
 CONFIG = value(Path, "YAML file with any of these as keys.")
 JSON = switch("One JSON object on standard output, all else on standard error.", "--json")
 QUIET = switch("Warnings and errors only.", "--quiet")
+SIGN = switch("Sign the finished file (C2PA): --finishers c2pa, after all others.", "--sign")
 
 
 def make_command(

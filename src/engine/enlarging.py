@@ -42,7 +42,9 @@ class Enlarging(Ending):
     def publish(self, temporary: Path, target: Path, report: UpscaleReport) -> None:
         """See `Ending.publish`; the manifest is there first, so that no clip lacks one."""
         manifest = of_enlarged(self.job, self.hardware, describe_clip(temporary, target), report)
-        made: EnlargedManifest = finished(self.job.finishers, temporary, target, manifest)
+        made: EnlargedManifest = finished(
+            self.job.finishers, temporary, target, manifest, self.job.source
+        )
         report.sha256, report.manifest = made.clip.sha256, place_beside(target)
         write_whole(report.manifest, to_json(made))
         self.store.publish(temporary, target)

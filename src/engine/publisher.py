@@ -235,7 +235,7 @@ class Publisher:
             job.photograph.data, job.photograph.sha256, job.photograph.suffix
         )
         with self.store.claim(job.final, replace=job.request.output_path is not None) as final:
-            manifest = self._finished(job, writer.temporary, final, kept.name, outcome)
+            manifest = self._finished(job, writer.temporary, final, kept, outcome)
             path = final.with_suffix(".json")
             write_whole(path, to_json(manifest))
             self.store.publish(writer.temporary, final)
@@ -251,12 +251,14 @@ class Publisher:
             logger.warning(f"the clip is published, but {error}")
 
     def _finished(
-        self, job: Render, temporary: Path, final: Path, photograph: str, outcome: dict[str, Any]
+        self, job: Render, temporary: Path, final: Path, photograph: Path, outcome: dict[str, Any]
     ) -> Manifest:
         """Run the finishers; the manifest of what they leave."""
         clip = describe_clip(temporary, final)
-        manifest = build_manifest(job.request, job.plan, self.hardware, photograph, clip, **outcome)
-        return finished(job.plan.finishers, temporary, final, manifest)
+        manifest = build_manifest(
+            job.request, job.plan, self.hardware, photograph.name, clip, **outcome
+        )
+        return finished(job.plan.finishers, temporary, final, manifest, photograph)
 
 
 def _record(ledger: Ledger | None, job: UpscaleJob, key: str) -> None:

@@ -88,6 +88,12 @@ class Wall:
         question = {"what": "video", "name": "video", "path": str(path), "request": dict(request)}
         return VideoFacts(**self._ask(question)[0])
 
+    def verify(self, path: Path, anchors: str | None) -> dict[str, Any]:
+        """As `src.trust.verdict.verify`. anchors: roots to trust, as PEM."""
+        return self._ask(
+            {"what": "verify", "name": "the file", "path": str(path), "anchors": anchors}
+        )[0]
+
     def start(self, count: int = 1) -> None:
         """Start a process unless there are so many, so that no file waits for one."""
         if sum(child.poll() is None for child in self._started) < count:

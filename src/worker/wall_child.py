@@ -79,7 +79,20 @@ def _video(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes
     return facts._asdict(), b""
 
 
-ANSWERS = {"check": _check, "read": _read, "video": _video, "small": _small, "frame": _frame}
+def _verify(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    from src.trust.verdict import verify
+
+    return verify(Path(question["path"]), question["anchors"]), b""
+
+
+ANSWERS = {
+    "check": _check,
+    "read": _read,
+    "video": _video,
+    "small": _small,
+    "frame": _frame,
+    "verify": _verify,
+}
 
 
 def _write(out: BinaryIO, answer: dict[str, Any], body: bytes) -> None:

@@ -57,7 +57,7 @@ def test_the_public_names_are_frozen():
 
 
 def test_each_door_has_them():
-    beside = {"config", "replay", "dry_run", "json", "quiet"}
+    beside = {"config", "replay", "dry_run", "sign", "json", "quiet"}
     assert options("optimized") - beside == set(FIELDS) - {"mode"}
     assert options("baseline") - beside == set(FIELDS) - {"mode"} - set(NOT_OF_STOCK) | {"offload"}
     assert set(BATCH) & set(FIELDS) == names(OF_A_RUN)
@@ -123,7 +123,7 @@ def test_the_public_names_of_the_upscaler_are_frozen():
         "finishers "
         "accept_licence runtime precision refine"
     )
-    assert set(UPSCALE_FIELDS) == names(flags) == set(UPSCALE) - {"json", "quiet"}
+    assert set(UPSCALE_FIELDS) == names(flags) == set(UPSCALE) - {"sign", "json", "quiet"}
     form = {
         "scale": 4,
         "quality": "fast",

@@ -42,8 +42,8 @@ def told(monkeypatch):
         frame[:SIDE, :SIDE] = np.iinfo(frame.dtype).max * (context.index + 1) // 32
         return frame
 
-    def signed(file, manifest):
-        seen.append(manifest)
+    def signed(file, context):
+        seen.append(context.manifest)
         with file.open("ab") as stream:
             stream.write(TRAILER)
 
@@ -134,7 +134,7 @@ def test_a_resumed_run_with_a_filter_equals_an_unbroken_one(told, clip, cpu, tmp
 
 
 def test_a_finisher_that_fails_publishes_nothing(told, clip, cpu, tmp_path, monkeypatch):
-    def broken(file, manifest):
+    def broken(file, context):
         raise ValueError("no key")
 
     monkeypatch.setitem(FINISHERS, "signed", broken)

@@ -187,8 +187,8 @@ def test_filters_and_finishers_are_named_in_the_request_and_kept_in_the_plan(mak
         seen.append(context.index)
         return np.subtract(255, frame, out=frame) if frame.flags.writeable else 255 - frame
 
-    def marked(file, manifest):
-        told.append((file.stat().st_size, manifest.clip.bytes))
+    def marked(file, context):
+        told.append((file.stat().st_size, context.manifest.clip.bytes))
         with file.open("ab") as stream:
             stream.write(b"\x00\x00\x00\x08free")
 

@@ -17,6 +17,7 @@ from src.api.app import create_app
 from src.api.settings import ServiceSettings
 from src.core.paths import REPOSITORY
 from src.database.database import Database
+from tests.trust.kit import need_packages
 
 PAGE = REPOSITORY / "docs" / "api" / "README.md"
 PHOTOGRAPH = REPOSITORY / "data" / "samples" / "sample_image_1.png"
@@ -94,6 +95,7 @@ def _run(command, code, service, secret, folder):
 )
 @pytest.mark.slow
 def test_the_examples_run_in_order(running, home, tmp_path):
+    need_packages()
     service = running(
         NEWSREEL_AUTH="on", NEWSREEL_FAKE_SECONDS="0.6", NEWSREEL_SMTP="smtp://127.0.0.1",
         NEWSREEL_MAIL_FROM="newsreel@example.org",

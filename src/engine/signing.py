@@ -1,0 +1,66 @@
+"""The finisher `c2pa`: what a manifest says of a clip, as a signed claim in it."""
+
+from pathlib import Path
+from typing import Any
+
+from src.engine.enlarged_manifest import EnlargedManifest
+from src.engine.finisher import FileContext
+from src.engine.manifest import Manifest
+from src.trust.claim import ENHANCED, GENERATED, Claim, hash_of, hash_of_files
+from src.trust.reading import read_provenance
+from src.trust.signing import sign_file
+
+NAME = "c2pa"
+
+
+def sign_clip(file: Path, context: FileContext) -> None:
+    """A finisher. Raises BadInputError where a certificate or package is wrong."""
+    sign_file(file, context.final, claim_of(context))
+
+
+def claim_of(context: FileContext) -> Claim:
+    """What a clip says of itself in public; of prompts only a hash."""
+    manifest = context.manifest
+    if isinstance(manifest, Manifest):
+        facts, model, kind = _generated(manifest), manifest.plan.session.model, GENERATED
+        title = manifest.photograph
+    else:
+        facts, kind = _enlarged(manifest), _kind_of(context.source)
+        model, title = manifest.upscaler, f"video{context.source.suffix.lower()}"
+    enlarged = not isinstance(manifest, Manifest)
+    return Claim(kind, manifest.newsreel, model, facts, context.source, title, enlarged)
+
+
+def _kind_of(video: Path) -> str:
+    """What an enlarged video is: a generated one stays generated, where it says so."""
+    return GENERATED if read_provenance(video).source_type == GENERATED else ENHANCED
+
+
+def _generated(manifest: Manifest) -> dict[str, Any]:
+    plan = manifest.plan
+    return {
+        "model": plan.session.model,
+        "weights_sha256": hash_of_files(plan.weights),
+        "adapters_sha256": [adapter.sha256 for adapter in plan.adapters],
+        "version": manifest.newsreel,
+        "prompt_sha256": hash_of(plan.prompt),
+        "photograph_sha256": plan.image_sha256,
+        "seed": str(plan.seed),
+        "plan_sha256": manifest.plan_sha256,
+        "frame_sha256": manifest.frame_sha256,
+    }
+
+
+def _enlarged(manifest: EnlargedManifest) -> dict[str, Any]:
+    return {
+        "model": manifest.upscaler,
+        "weights_sha256": hash_of_files(manifest.weights),
+        "version": manifest.newsreel,
+        "preset": manifest.preset,
+        "scale": manifest.scale,
+    }
+
+
+def with_signature(finishers: tuple[str, ...]) -> tuple[str, ...]:
+    """Finishers with `c2pa` as the last: what works on the file after it would break it."""
+    return (*(name for name in finishers if name != NAME), NAME)
