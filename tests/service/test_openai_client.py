@@ -5,10 +5,8 @@ own service has ended.
 import io
 import os
 import re
-import socket
 import subprocess
 import sys
-import threading
 import time
 from importlib import import_module
 
@@ -18,6 +16,7 @@ from PIL import Image
 from src.accounts.accounts import Accounts, Role
 from src.core.paths import REPOSITORY
 from src.database.database import Database
+from tests.door import Door
 from tests.service.browser_kit import CLIP, PHOTOGRAPH
 from tests.service.conftest import RunningService
 
@@ -216,52 +215,12 @@ def test_what_is_not_ready_is_not_asked_again(slow, photograph):
     assert caught.value.code == "video_not_ready"
 
 
-class _Losing:
-    """A door before the service that loses its first answer: the request arrives, and the
-    connection breaks.
-    """
-
-    def __init__(self, service):
-        self.port, self.requests = service.port, 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/v1"
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self):
-        while True:
-            try:
-                peer, _ = self.listener.accept()
-            except OSError:
-                return
-            self.requests += 1
-            threading.Thread(target=self._carry, args=(peer, self.requests == 1)).start()
-
-    def _carry(self, peer, lost):
-        with peer, socket.create_connection(("127.0.0.1", self.port)) as inner:
-            up = threading.Thread(target=self._copy, args=(peer, inner))
-            up.start()
-            answer = inner.recv(1 << 16)
-            if not lost:
-                peer.sendall(answer)
-                self._copy(inner, peer)
-            peer.shutdown(socket.SHUT_RDWR)
-            up.join()
-
-    @staticmethod
-    def _copy(source, target):
-        try:
-            while data := source.recv(1 << 16):
-                target.sendall(data)
-        except OSError:
-            return
-
-
 def test_a_retried_post_makes_one_job(quick, photograph):
-    door, client = _Losing(quick), _client(quick)
-    lossy = client.with_options(base_url=door.url, timeout=20)
+    door, client = Door(quick.port, [0]), _client(quick)
+    lossy = client.with_options(base_url=f"{door.url}/v1", timeout=20)
     video = lossy.videos.create(prompt="once", input_reference=photograph)
-    door.listener.close()
-    assert door.requests == 2
+    door.close()
+    assert door.connections == 2
     assert [each.id for each in client.videos.list()] == [video.id]
 
 
