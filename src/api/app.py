@@ -42,6 +42,8 @@ from src.api.housekeeper import Housekeeper
 from src.api.metrics import ServiceMetrics
 from src.api.middleware import RequestMiddleware
 from src.api.notifying import Notifying
+from src.api.openai import content as openai_content
+from src.api.openai import description as openai_description
 from src.api.origins import names
 from src.api.reaper import PermitReaper
 from src.api.security import is_known
@@ -115,6 +117,8 @@ def create_app(
         reference,
     ):
         app.include_router(module.router)
+    app.include_router(openai_description.router)
+    app.include_router(openai_content.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     problems.install_handlers(app)
     if origins := names(settings.origins):

@@ -30,12 +30,18 @@ from src.api.uploads import read_upload
 from src.artifacts.store import keep
 from src.core.addresses import stored, stored_key
 from src.core.paths import examples, portable
-from src.jobs.model import Job, NewJob, State
+from src.jobs.model import REMIX_OF, Job, NewJob, State
+from src.jobs.search import JobFilter
 from src.jobs.store import WrongStateError
 
 T = TypeVar("T")
 router = APIRouter(tags=["generate"])
 KEY_LONGEST = 200
+RESENT_S = 900.0
+"""How long after a submission the same one may be a retry: clients give up on an answer after ten
+minutes.
+"""
+MOST_LATELY = 1000
 
 
 @router.post(
@@ -69,14 +75,16 @@ async def generate_video(
 
 async def submit(
     service: Service, account: Account, image: UploadFile, form: GenerateForm, key: str | None,
-    then: Callable[[Job], T] = lambda job: job,
+    then: Callable[[Job], T] = lambda job: job, resent: bool = False, remix_of: str | None = None,
 ) -> T:  # fmt: skip
     """Check everything, keep the photograph, store the job; a retry by its idempotency key finds
     the first one's.
 
-    then: what is made of the job, in the thread that stored it; by default the job itself.
+    then: what is made of the job, in the thread that stored it; by default the job itself. resent:
+    the client says that it sends the same once more: without a key, what it asked for lately counts
+    as this. remix_of: the job whose clip this is another one of.
     """
-    wanted = await run_in_threadpool(_wanted, service, account, image, form, key)
+    wanted = await run_in_threadpool(_wanted, service, account, image, form, key, resent, remix_of)
     if isinstance(wanted, Job):
         return await run_in_threadpool(then, wanted)
     async with service.decoding.turn(account.id) as turn:
@@ -100,14 +108,18 @@ class Admitted:
 
 
 def _wanted(
-    service: Service, account: Account, image: UploadFile, form: GenerateForm, key: str | None
-) -> "Admitted | Job":
+    service: Service, account: Account, image: UploadFile, form: GenerateForm, key: str | None,
+    resent: bool, remix_of: str | None,
+) -> "Admitted | Job":  # fmt: skip
     """Judge the form, then look whether this is a retry, then whether the account may submit."""
     asked, priority = request_from(form), priority_from(form)
     request = asked.model_dump(mode="json", include=given_fields(form))
+    request |= {REMIX_OF: remix_of} if remix_of else {}
     data = read_upload(image)
     new = NewJob("generate", account.id, request, group_of(request), priority, key)
     if key is not None and (job := _earlier(service, new, data)) is not None:
+        return job
+    if key is None and resent and (job := _lately(service, new, data)) is not None:
         return job
     new = replace(new, cost=service.planning.generate(asked))
     service.admit(account, priority)
@@ -123,14 +135,25 @@ def _earlier(service: Service, new: NewJob, data: bytes) -> Job | None:
     job = service.store.with_key(new.owner, str(new.idempotency_key))
     if job is None:
         return None
-    same = (
-        job.kind == new.kind and PurePath(str(job.source)).stem == hashlib.sha256(data).hexdigest()
-    )
-    if not same or without_source(job.request) != new.request:
+    if not _asks_the_same(job, new, hashlib.sha256(data).hexdigest()):
         raise WrongStateError(
             f"idempotency key {new.idempotency_key!r} was used for another request"
         )
     return job
+
+
+def _lately(service: Service, new: NewJob, data: bytes) -> Job | None:
+    """The newest job that this owner submitted lately with the same form and photograph."""
+    wanted = JobFilter(new.owner, since=service.store.clock() - RESENT_S, kind=new.kind)
+    digest = hashlib.sha256(data).hexdigest()
+    found = service.store.find(wanted, MOST_LATELY)
+    return next((job for job in found if _asks_the_same(job, new, digest)), None)
+
+
+def _asks_the_same(job: Job, new: NewJob, digest: str) -> bool:
+    """digest: SHA-256 of the new one's photograph."""
+    same = job.kind == new.kind and PurePath(str(job.source)).stem == digest
+    return same and without_source(job.request) == new.request
 
 
 def without_source(request: dict[str, Any]) -> dict[str, Any]:

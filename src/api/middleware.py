@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src.api.framed import Page, framed
+from src.api.openai.errors import in_their_shape, is_theirs
 from src.api.origins import Origins
 from src.api.problems import bug, problem, retry_of
 from src.console.tracing import span
@@ -100,7 +101,10 @@ class RequestMiddleware:
                 self._add_headers(message, request_id)
             await send(message)
 
-        shown = framed(scope, sending, self.page)
+        if is_theirs(scope):
+            shown = in_their_shape(sending)
+        else:
+            shown = framed(scope, sending, self.page)
         with logger.contextualize(request=request_id):
             try:
                 with span(f"{scope['method']} {scope['path']}", asked_by.get("traceparent")):

@@ -7,6 +7,7 @@ from typing import Any
 from src.api.problems import ApiError
 from src.api.recent import Recent
 from src.artifacts.store import ArtifactStore
+from src.catalog.spec import ModelSpec
 from src.core.addresses import known_key
 from src.core.config import validate
 from src.core.hardware import Hardware
@@ -33,6 +34,7 @@ class Planning:
     def __init__(self, leases: LeaseStore, most: float) -> None:
         self.leases, self.most = leases, most
         self._known: dict[str, Recent[float]] = {}
+        self._models: dict[str, Recent[list[ModelSpec]]] = {}
         self._machines = Recent(self._known_machines, SAME_S)
 
     def generate(self, request: Request) -> float:
@@ -49,6 +51,19 @@ class Planning:
         from src.engine.admission import check_generate
 
         return check_generate(_from_anywhere(request), self.machines())
+
+    def models(self, request: Request) -> list[ModelSpec]:
+        """What it may run on. Raises BadInputError where the model asked for is not there."""
+        key = request.model_dump_json(include={"model", "mode", "profile"})
+        if key not in self._models and len(self._models) > MOST_KNOWN:
+            self._models.clear()
+        found = self._models.setdefault(key, Recent(lambda: self._models_for(request), SAME_S))
+        return found.get()
+
+    def _models_for(self, request: Request) -> list[ModelSpec]:
+        from src.engine.admission import models_for
+
+        return models_for(_from_anywhere(request), self.machines())
 
     def upscale(self, facts: VideoFacts, scale: int) -> float:
         """The cost of enlarging a video that was checked behind the wall."""

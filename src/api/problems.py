@@ -30,15 +30,19 @@ class Problem(BaseModel):
 class ApiError(Exception):
     """An error that only the service has: authentication, quotas, limits."""
 
+    members: Mapping[str, Any] = {}
+    """What the answer holds besides, for clients that look for more than the sentence."""
+
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status, self.detail, self.headers = status, detail, headers
 
 
 def problem(
-    status: int, detail: str, title: str = "", headers: Mapping[str, str] | None = None
-) -> JSONResponse:
-    """The response."""
+    status: int, detail: str, title: str = "", headers: Mapping[str, str] | None = None,
+    members: Mapping[str, Any] | None = None,
+) -> JSONResponse:  # fmt: skip
+    """The response. members: what its JSON holds besides."""
     told = without_paths(detail)
     body = {
         "type": "about:blank",
@@ -46,6 +50,7 @@ def problem(
         "status": status,
         "detail": told,
     }
+    body |= dict(members or {})
     return JSONResponse(body, status, dict(headers or {}), "application/problem+json")
 
 
@@ -60,7 +65,7 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(ApiError)
     async def refused(request: Request, error: ApiError) -> JSONResponse:
-        return problem(error.status, error.detail, headers=error.headers)
+        return problem(error.status, error.detail, headers=error.headers, members=error.members)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

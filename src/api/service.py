@@ -19,8 +19,10 @@ from src.api.outlook import Outlook
 from src.api.people import People
 from src.api.planning import Planning
 from src.api.problems import ApiError
+from src.api.progresses import Progresses
 from src.api.schemas import JobView, view
 from src.api.settings import ServiceSettings
+from src.api.turns import OneAtATime
 from src.artifacts.index import ArtifactIndex
 from src.artifacts.store import ArtifactStore
 from src.broker.permits import NoPermits, Permits
@@ -57,6 +59,8 @@ class Service:
     origins: Origins = field(init=False)
     people: People = field(init=False)
     outlook: Outlook = field(init=False)
+    same: OneAtATime = field(default_factory=OneAtATime)
+    progresses: Progresses = field(default_factory=Progresses)
     # health never waits behind uploads
     lookout: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(4))
     _known: dict[str, tuple[float, Account | None]] = field(default_factory=dict)
@@ -116,11 +120,15 @@ class Service:
         """The owners whose jobs the account may see; None for all."""
         return self.people.seen_by(account)
 
+    def seen(self, account: Account, job_id: str) -> Job:
+        """A job that the account may look at. Raises UnknownJobError."""
+        return self.store.get(job_id, self.visible_to(account))
+
     def own(self, account: Account, job_id: str) -> Job:
         """A job that the account may change. Raises UnknownJobError, and ApiError 403 for a
         colleague's.
         """
-        job = self.store.get(job_id, self.visible_to(account))
+        job = self.seen(account, job_id)
         self.people.check_may_change(account, job)
         return job
 

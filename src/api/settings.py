@@ -29,8 +29,9 @@ class ServiceSettings(Config):
     http. stuck: seconds that a job may wait before the queue is stuck; 0: for ever. per_minute,
     per_day: submissions of the key that the first
     start makes, and of an open service. wait: seconds a plain POST waits for its clip before it
-    answers 202. broker: address of RabbitMQ, which brings permits to workers; none: they look at
-    the database themselves.
+    answers 202. aliases: names of models that /v1/videos takes for others, such as
+    sora-2=auto,sora-2-pro=auto. broker: address of RabbitMQ, which brings permits to workers;
+    none: they look at the database themselves.
     """
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -65,6 +66,7 @@ class ServiceSettings(Config):
     private_hooks: Literal["on", "off"] = "off"
     stuck: Annotated[float, Field(ge=0)] = 900.0
     broker: str = ""
+    aliases: Annotated[str, Field(pattern=r"^([^=,\s]+=[^=,\s]+(,|$))*$")] = ""
 
     @property
     def reserved(self) -> int:

@@ -44,6 +44,14 @@ def check_generate(request: Request, machines: Sequence[Hardware]) -> float:
     raise refused[0]
 
 
+def models_for(request: Request, machines: Sequence[Hardware]) -> list[ModelSpec]:
+    """The models that the request may run on, each once; which it is depends on who takes it.
+
+    Raises BadInputError where the model asked for is not there.
+    """
+    return list({spec.id: spec for spec, _ in _cases(request, machines)}.values())
+
+
 def _cases(
     request: Request, machines: Sequence[Hardware]
 ) -> list[tuple[ModelSpec, Hardware | None]]:

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+REMIX_OF = "remix_of"
+"""Key of a request that names the job whose clip it is another one of; no worker reads it."""
+
 
 class State(StrEnum):
     """Where a job is. The last three are final: only `retry` leaves FAILED and CANCELLED."""

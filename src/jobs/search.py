@@ -24,7 +24,8 @@ def is_among(owner: Owner, value: str) -> bool:
 @dataclass(frozen=True)
 class JobFilter:
     """Which jobs. words: each must occur in what was asked. since, until: seconds since the epoch,
-    of the submission; until is not included. before: the last id of the page before.
+    of the submission; until is not included. before: the last id of the page before; after: the
+    same where the oldest come first. kind: None for all.
     """
 
     owner: Owner = None
@@ -33,10 +34,18 @@ class JobFilter:
     words: str = ""
     since: float | None = None
     until: float | None = None
+    after: str | None = None
+    kind: str | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """What a row must meet."""
-        given = [self._of_owner(), self._in_state(), *self._with_words(), *self._in_time()]
+        given = [
+            self._of_owner(),
+            self._in_state(),
+            self._of_kind(),
+            *self._with_words(),
+            *self._in_time(),
+        ]
         return [condition for condition in given if condition is not None]
 
     def _of_owner(self) -> ColumnElement[bool] | None:
@@ -49,6 +58,9 @@ class JobFilter:
     def _in_state(self) -> ColumnElement[bool] | None:
         return None if self.state is None else jobs.c.state == self.state
 
+    def _of_kind(self) -> ColumnElement[bool] | None:
+        return None if self.kind is None else jobs.c.kind == self.kind
+
     def _with_words(self) -> list[ColumnElement[bool]]:
         found = self.words.casefold().split()[:MOST_WORDS]
         return [jobs.c.words.contains(word, autoescape=True) for word in found]
@@ -57,6 +69,7 @@ class JobFilter:
         """Ids begin with the time of submission, so their index finds times."""
         return [
             None if self.before is None else jobs.c.id < self.before,
+            None if self.after is None else jobs.c.id > self.after,
             None if self.since is None else jobs.c.id >= first_id(self.since),
             None if self.until is None else jobs.c.id < first_id(self.until),
         ]

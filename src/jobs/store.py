@@ -163,14 +163,12 @@ class JobStore:
         """Newest first; before: the last id of the page before."""
         return self.find(JobFilter(owner, state, before), limit)
 
-    def find(self, wanted: JobFilter, limit: int = 50) -> list[Job]:
-        """Those that are wanted, newest first."""
-        query = select(*COLUMNS).where(*wanted.conditions())
+    def find(self, wanted: JobFilter, limit: int = 50, oldest_first: bool = False) -> list[Job]:
+        """Those that are wanted, newest first unless told otherwise."""
+        order = jobs.c.id.asc() if oldest_first else jobs.c.id.desc()
+        query = select(*COLUMNS).where(*wanted.conditions()).order_by(order).limit(limit)
         with self.database.read() as connection:
-            return [
-                as_job(row)
-                for row in connection.execute(query.order_by(jobs.c.id.desc()).limit(limit))
-            ]
+            return [as_job(row) for row in connection.execute(query)]
 
     def many(self, ids: Collection[str]) -> dict[str, Job]:
         """Those of these jobs that there are, by id."""

@@ -20,7 +20,7 @@ from src.core.addresses import address_key
 from src.core.durable import write_whole
 from src.core.errors import BadInputError, NewsreelError
 from src.core.progress import CancelToken, Listener, Progress
-from src.jobs.model import Job
+from src.jobs.model import REMIX_OF, Job
 from src.worker.wall import DecodeLimits, Wall
 
 if TYPE_CHECKING:
@@ -181,7 +181,8 @@ class EngineRunner:
         from src.engine.generate import generate, plans_for, prepare
 
         own = {"output_path": path, "device": self.device}
-        request = validate(asked | own, Request, "job")
+        told = {name: value for name, value in asked.items() if name != REMIX_OF}
+        request = validate(told | own, Request, "job")
         prepared = prepare(request, self._stored_photograph)
         plans = plans_for(prepared, self.hardware)
         with self._kept() as keep:

@@ -81,6 +81,14 @@ class Wall:
         """As `src.media.small.small_frame`."""
         return self._ask({"what": "frame", "name": "the clip", "path": str(path)})[1]
 
+    def first_frame(self, path: Path) -> bytes:
+        """As `src.media.small.first_frame`."""
+        return self._ask({"what": "first", "name": "the clip", "path": str(path)})[1]
+
+    def contact_sheet(self, path: Path) -> bytes:
+        """As `src.media.small.contact_sheet`."""
+        return self._ask({"what": "sheet", "name": "the clip", "path": str(path)})[1]
+
     def check_upscale(self, path: Path, request: Mapping[str, Any]) -> VideoFacts:
         """Whether the video may be enlarged as the request says. Raises what `check_video` or a
         worker would raise.

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from src.core.errors import BadInputError, NewsreelError
 from src.media.images import check_photograph, parse_photograph
-from src.media.small import small_frame, small_photograph
+from src.media.small import contact_sheet, first_frame, small_frame, small_photograph
 from src.media.videos import check_video
 
 
@@ -59,6 +59,14 @@ def _frame(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes
     return {}, small_frame(Path(question["path"]))
 
 
+def _first(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    return {}, first_frame(Path(question["path"]))
+
+
+def _sheet(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    return {}, contact_sheet(Path(question["path"]))
+
+
 def _read(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
     found = parse_photograph(data, question["name"])
     told = {"sha256": found.sha256, "suffix": found.suffix, "warnings": found.warnings}
@@ -86,13 +94,9 @@ def _verify(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], byte
 
 
 ANSWERS = {
-    "check": _check,
-    "read": _read,
-    "video": _video,
-    "small": _small,
-    "frame": _frame,
-    "verify": _verify,
-}
+    "check": _check, "read": _read, "video": _video, "small": _small, "frame": _frame,
+    "first": _first, "sheet": _sheet, "verify": _verify,
+}  # fmt: skip
 
 
 def _write(out: BinaryIO, answer: dict[str, Any], body: bytes) -> None:

@@ -8,11 +8,11 @@ from schemathesis.checks import not_a_server_error
 QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
 
 
-def _fuzz(client, examples):
+def _fuzz(client, examples, description="/openapi.json"):
     """Every operation with so many generated requests (schemathesis' own pytest plugin wants an
     older pytest).
     """
-    schema, names = schemathesis.openapi.from_asgi("/openapi.json", client.app), []
+    schema, names = schemathesis.openapi.from_asgi(description, client.app), []
     for result in schema.get_all_operations():
         operation = result.ok()
         names.append(operation.label)
@@ -34,9 +34,14 @@ def test_no_server_error(client):
     assert len(_fuzz(client, 6)) >= 16
 
 
+def test_no_server_error_in_the_words_of_openai(client):
+    assert len(_fuzz(client, 12, "/v1/openapi.json")) == 10
+
+
 @pytest.mark.soak
 def test_no_server_error_for_long(client):
     assert len(_fuzz(client, 300)) >= 16
+    assert len(_fuzz(client, 300, "/v1/openapi.json")) == 10
 
 
 def test_the_openapi_names_every_route_and_its_errors(client):

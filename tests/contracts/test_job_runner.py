@@ -13,13 +13,13 @@ from src.artifacts.store import keep
 from src.core.addresses import stored, stored_key
 from src.core.errors import BadInputError, CancelledError, NewsreelError
 from src.core.progress import CancelToken
-from src.jobs.model import Job, State
+from src.jobs.model import REMIX_OF, Job, State
 from src.worker.runners import EngineRunner, FakeRunner, RunContext
 
 JPEG = b"\xff\xd8\xff"
 ASKED = {
     "fake": {"fake_steps": 2},
-    "engine": {"seed": 1, "num_inference_steps": 2, "score": False},
+    "engine": {"seed": 1, "num_inference_steps": 2, "score": False, REMIX_OF: "b" * 21},
 }
 REFUSED = {"fake": {"fake_error": "num_inference_steps is 0"}, "engine": {"num_inference_steps": 0}}
 

@@ -1,0 +1,16 @@
+"""A client of the Newsreel service, for threads (`Newsreel`) and for asyncio (`AsyncNewsreel`)."""
+
+from newsreel_client.client import AsyncNewsreel, Newsreel
+from newsreel_client.errors import JobFailedError, NewsreelError, RefusedError, WaitedTooLongError
+from newsreel_client.models import Job, Progress
+
+__all__ = [
+    "AsyncNewsreel",
+    "Job",
+    "JobFailedError",
+    "Newsreel",
+    "NewsreelError",
+    "Progress",
+    "RefusedError",
+    "WaitedTooLongError",
+]
