@@ -15,8 +15,9 @@ RUN python3.11 -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
 
 WORKDIR /app
-COPY requirements.txt requirements-worker.txt requirements-fleet.txt ./
-RUN pip install --no-cache-dir -r requirements-worker.txt -r requirements-fleet.txt
+COPY requirements.txt requirements-worker.txt requirements-fleet.txt requirements-trust.txt ./
+RUN pip install --no-cache-dir -r requirements-worker.txt -r requirements-fleet.txt \
+        -r requirements-trust.txt
 
 COPY checkpoints ./checkpoints
 COPY data/samples ./data/samples
