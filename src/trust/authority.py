@@ -1,7 +1,7 @@
 """An own certificate authority, for a trial: a root, an intermediate, and the certificate that
 signs clips.
 
-Readers trust it only where its root is configured. Profile of C2PA 2.2, section 14.5: X.509 v3,
+Readers trust it only where its root is configured. As the C2PA specification asks: X.509 v3,
 ECDSA P-256 with SHA-256, digitalSignature, an extended key usage that is not "any".
 """
 

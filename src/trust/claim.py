@@ -52,7 +52,7 @@ def ingredient(claim: Claim) -> dict[str, Any]:
 
 
 def _actions(claim: Claim) -> list[dict[str, Any]]:
-    """The first action must be "created" or "opened" (C2PA 2.2, section 18.15.4.7)."""
+    """The first action must be "created" or "opened" (C2PA specification, on actions)."""
     tied = {"ingredientIds": [INPUT]}
     source = {"digitalSourceType": TERMS + claim.source_type}
     if not claim.enlarged:

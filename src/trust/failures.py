@@ -26,8 +26,8 @@ REST = (RECORD, "it was changed, or a part of it is missing")
 
 @dataclass(frozen=True)
 class Failure:
-    """code: of C2PA 2.2, section 15.2. where: "the file", "the signed record", "the signer", or "an
-    ingredient" (the photograph, or the video that was enlarged). what: in words.
+    """code: of the C2PA specification, on validation. where: "the file", "the signed record", "the
+    signer", or "an ingredient" (the photograph, or the video that was enlarged). what: in words.
     """
 
     code: str

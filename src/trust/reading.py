@@ -16,8 +16,8 @@ from src.trust.signing import sidecar_of
 TRUSTED, UNKNOWN, EXPIRED_STATE = "trusted", "valid", "expired"
 CHANGED, NONE, ELSEWHERE, UNREADABLE = "changed", "none", "elsewhere", "unreadable"
 TRACES = (
-    bytes.fromhex("6332706100110010800000aa00389b71"),  # the type of a record (C2PA 2.2, 11.1.4.2)
-    bytes.fromhex("d8fec3d61b0e483c92975828877ec481"),  # the box that holds it in an MP4 (A.5.1)
+    bytes.fromhex("6332706100110010800000aa00389b71"),  # the JUMBF type of a record
+    bytes.fromhex("d8fec3d61b0e483c92975828877ec481"),  # the uuid box of an MP4 that holds it
 )
 CHUNK = 1 << 20
 SOURCE = "digitalSourceType"

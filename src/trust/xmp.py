@@ -1,8 +1,7 @@
 """IPTC's fields on generated media as XMP, in the box where MP4 and MOV keep it. Pure, but for
 `append_xmp`.
 
-Box: XMP specification, part 3, section 1.2.5. Fields: IPTC Photo Metadata 2025.1 and Video Metadata
-Hub 1.7.
+Box: XMP specification, part 3, on MPEG-4. Fields: IPTC Video Metadata Hub 1.7.
 """
 
 import struct
