@@ -11,7 +11,7 @@ STAGES = {"load": (1, 5), "encode": (5, 10), "denoise": (10, 85), "decode": (85,
 
 
 class Progresses:
-    """The furthest that each running job was seen: a second attempt begins at its first stage."""
+    """The furthest that each job was seen: a second attempt begins at its first stage."""
 
     MOST = 1000
 
@@ -23,9 +23,10 @@ class Progresses:
         """0 to 99 until it is completed, 100 then; never less than before, unless it was retried
         by hand.
         """
-        if job.state.final:
-            return 100 if job.state is State.COMPLETED else self._seen.pop(job.id, 0)
         with self._lock:
+            if job.state is State.COMPLETED:
+                self._seen.pop(job.id, None)
+                return 100
             before = self._seen.pop(job.id, 0) if job.attempts else 0
             self._seen[job.id] = now = max(before, _per_cent(job))
             if len(self._seen) > self.MOST:

@@ -1,9 +1,13 @@
 """/v1/videos without a client of theirs: old ones, errors of every place, who sees what."""
 
 import base64
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from src.api import generate
 from src.api.openai.errors import VideoError
 from src.api.openai.lengths import frames_for, seconds_of, size_for
 from src.api.progresses import Progresses
@@ -60,6 +64,8 @@ def test_the_whole_vocabulary_passes(make_client, jpeg):
     ({"seconds": "long"}, "seconds", "invalid_value"),
     ({"size": "720x1280"}, "size", "invalid_value"),
     ({"size": "large"}, "size", "invalid_value"),
+        ({"seconds": "6", "num_frames": "49"}, "seconds", "invalid_value"),
+        ({"size": "720x480", "height": "480"}, "size", "invalid_value"),
     ({"model": "sora-2"}, "model", "model_not_found"),
     ({"seed": "x"}, "seed", "invalid_value"),
     ({"prompt": "x" * 4001}, "prompt", "invalid_value"),
@@ -154,6 +160,24 @@ def test_a_retry_finds_what_its_first_try_made(make_client, jpeg):
     assert _error(_create(client, jpeg, key, seed="8"), 400)["code"] == "conflict"
 
 
+def test_a_retry_waits_for_its_first_try(make_client, jpeg, monkeypatch):
+    client = make_client(work=False, auth="off")
+    store, begun = generate._store, threading.Event()
+
+    def slow(*values):
+        begun.set()
+        time.sleep(0.5)
+        return store(*values)
+
+    monkeypatch.setattr(generate, "_store", slow)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(_create, client, jpeg)
+        assert begun.wait(20)
+        second = _create(client, jpeg, {"x-stainless-retry-count": "1"})
+        assert second.json()["id"] == first.result().json()["id"]
+    assert client.app.state.service.same._lines == {}
+
+
 def test_an_old_submission_is_no_first_try(make_client, jpeg, monkeypatch):
     client = make_client(work=False, auth="off")
     first = _create(client, jpeg).json()
@@ -207,6 +231,7 @@ def test_progress_never_goes_back():
     told = [seen.of(_job(stage=stage, done=done, total=total)) for stage, done, total in steps]
     assert told == [1, 48, 48, 99]
     assert seen.of(_job(state=State.PENDING)) == 99
+    assert [seen.of(_job(state=State.FAILED)) for _ in range(2)] == [99, 99]
     assert seen.of(_job(state=State.PENDING, attempts=0)) == 0
     assert seen.of(_job(state=State.COMPLETED)) == 100
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, UploadFile
+from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile as SentFile
 
 from src.api.openai.errors import VideoError
@@ -49,7 +50,7 @@ class Sent:
 async def _read(request: Request) -> AsyncIterator[Sent]:
     """Old clients send JSON where there is no file, new ones always a form."""
     if "json" in request.headers.get("content-type", ""):
-        yield _of_json(await request.body())
+        yield await run_in_threadpool(_of_json, await request.body())
         return
     async with request.form(max_files=4, max_fields=MOST_FIELDS, max_part_size=LARGEST) as form:
         sent = Sent()

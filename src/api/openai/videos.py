@@ -138,8 +138,10 @@ async def _submit(
 ) -> Response:  # fmt: skip
     """Store the job, from the photograph that was sent or the source's; answers the video."""
     base = settings_of(source) if source else {}
-    image = await run_in_threadpool(photograph_of, service, source) if source else None
-    image = image or take_photograph(sent)
+    if source is None:
+        image = await run_in_threadpool(take_photograph, sent)
+    else:
+        image = await run_in_threadpool(photograph_of, service, source)
     form: GenerateForm = await run_in_threadpool(form_of, sent, service, base)
 
     def told(job: Job) -> Response:

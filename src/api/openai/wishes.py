@@ -34,7 +34,10 @@ def form_of(sent: Sent, service: Service, base: dict[str, Any] | None = None) ->
     """
     values: dict[str, Any] = dict(base or {})
     seconds, size = sent.take("seconds"), sent.take("size")
-    values |= _vocabulary(sent)
+    told = _vocabulary(sent)
+    _check_once("seconds", seconds, told, "num_frames")
+    _check_once("size", size, told, "width", "height")
+    values |= told
     values["model"] = _model(values.get("model"), service)
     models = service.planning.models(_only_model(values["model"]))
     if seconds is not None:
@@ -65,6 +68,12 @@ def _vocabulary(sent: Sent) -> dict[str, Any]:
         name = next(iter(sent.files))
         raise VideoError(400, _unknown(name), "unknown_parameter", name)
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _check_once(name: str, value: str | None, told: dict[str, Any], *others: str) -> None:
+    """Raise VideoError where two names say the same thing."""
+    if value is not None and (both := [other for other in others if other in told]):
+        raise VideoError(400, f"give {name} or {both[0]}, not both", "invalid_value", name)
 
 
 def _slots(sent: Sent) -> dict[str, str]:
