@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from src.core.errors import BadInputError
+from src.core.urls import split_url
 
 FORM = "s3://BUCKET/PREFIX?endpoint=https://HOST&links=on"
 KNOWN = {"endpoint", "region", "links"}
@@ -67,7 +68,7 @@ def needed() -> None:
 
 def read_place(url: str) -> S3Place:
     """Of `NEWSREEL_STORE`. Raises BadInputError, which repeats no secret."""
-    parts = urllib.parse.urlsplit(url)
+    parts = split_url(url, "NEWSREEL_STORE")
     if parts.username or parts.password:
         raise BadInputError(
             "NEWSREEL_STORE holds a key; put it into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"

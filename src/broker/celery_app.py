@@ -5,10 +5,10 @@ The package is an extra and is imported where it is used.
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from src.core.errors import BadInputError, OutputError
 from src.core.kinds import KINDS
+from src.core.urls import split_url
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -28,7 +28,7 @@ def queue_of(kind: str) -> str:
 
 def check_url(url: str) -> None:
     """Raises BadInputError where the URL is none of RabbitMQ's."""
-    parts = urlsplit(url)
+    parts = split_url(url, "NEWSREEL_BROKER")
     if parts.scheme not in ("amqp", "amqps") or not parts.hostname:
         raise BadInputError(
             "NEWSREEL_BROKER is no address of RabbitMQ; such as amqp://user:password@host:5672/"
@@ -37,7 +37,7 @@ def check_url(url: str) -> None:
 
 def shown(url: str) -> str:
     """The URL without its password."""
-    parts = urlsplit(url)
+    parts = split_url(url, "NEWSREEL_BROKER")
     return f"{parts.scheme}://{parts.hostname}:{parts.port or 5672}{parts.path}"
 
 

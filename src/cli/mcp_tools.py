@@ -18,7 +18,8 @@ class Tools:
     """url, key: of the service. folder: the only place that is written to."""
 
     def __init__(self, url: str, key: str, folder: Path) -> None:
-        headers = {"X-API-Key": key} if key else {}
+        # httpx takes this header, and no other, off a request that is led to another host
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.client = httpx.Client(base_url=url, headers=headers, timeout=SECONDS)
         self.folder = folder
 

@@ -10,6 +10,7 @@ from email.message import EmailMessage
 from email.utils import format_datetime, localtime
 
 from src.core.errors import BadInputError
+from src.core.urls import split_url
 from src.notices.notifier import NotDeliveredError, Notice, Target
 
 ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*")
@@ -31,7 +32,7 @@ class Server:
 
 def read_server(url: str) -> Server:
     """Raises BadInputError, which repeats nothing of it."""
-    parts = urllib.parse.urlsplit(url)
+    parts = split_url(url, "NEWSREEL_SMTP")
     asked = dict(urllib.parse.parse_qsl(parts.query))
     if parts.password is not None:
         raise BadInputError("NEWSREEL_SMTP holds a password; put it into NEWSREEL_SMTP_PASSWORD")
