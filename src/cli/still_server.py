@@ -17,6 +17,8 @@ from src.core.upscale_request import EnhanceSettings
 if TYPE_CHECKING:
     from src.upscaling.backends import UpscalerChoice
 
+MOST_SENT = 50_000_000
+"""Bytes of a request."""
 OPTIONS: dict[str, Any] = {
     "preset": value(str, "fast, balanced or quality [fast]."),
     "scale": value(int, "2, 4 or 8 [2]."),
@@ -70,16 +72,20 @@ def make_server(choice: UpscalerChoice, values: dict[str, Any]) -> Any:
     """Raises BadInputError where LitServe is not here."""
     try:
         import litserve
+        import litserve.server
     except ImportError:
         raise BadInputError(
             "src.still_server needs LitServe: pip install -r requirements-stills.txt"
         ) from None
     from src.cli.still_api import StillApi
 
+    # 0.2.19 starts an MCP server of its own where that package is, and knows only its version 1
+    litserve.server._MCP_AVAILABLE = False
     batch, wait = values["batch"] or 8, 0.02 if values["wait"] is None else values["wait"]
     batching = {"max_batch_size": batch, "batch_timeout": wait} if batch > 1 else {}
     api = StillApi(choice, api_path="/upscale", **batching)
     return litserve.LitServer(
         api, accelerator=choice.device, devices="auto" if choice.device == "cuda" else 1,
         workers_per_device=values["processes"] or 1, restart_workers=True,
+        max_payload_size=MOST_SENT,
     )  # fmt: skip

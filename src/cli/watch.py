@@ -120,13 +120,14 @@ class Maker:
         """
         from loguru import logger
 
-        from src.core.errors import CancelledError, MissingFileError
+        from src.core.errors import CancelledError
 
         try:
             path = self._clip(item)
-        except MissingFileError:  # taken away again
-            logger.warning("{} went away", item.photograph.name)
         except BadInputError as error:
+            if not item.photograph.is_file():
+                logger.warning("{} was taken away", item.photograph.name)
+                return
             folder.reject(item.photograph, str(error))
             logger.warning("{} is set aside: {}", item.photograph.name, error)
         except CancelledError:

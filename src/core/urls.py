@@ -14,7 +14,7 @@ def split_url(text: str, variable: str) -> SplitResult:
         _ = parts.hostname, parts.port
     except ValueError:
         raise BadInputError(
-            f"{variable} is no URL: write /, ?, #, @ and % in names and passwords as %2F, %3F, %23, "
-            "%40 and %25"
+            f"{variable} is no URL: write /, ?, #, @ and % in names and passwords as %2F, %3F, "
+            "%23, %40 and %25"
         ) from None
     return parts

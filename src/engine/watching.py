@@ -10,7 +10,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from glob import escape
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -68,35 +71,56 @@ class WatchedFolder:
 
     def ready(self) -> Iterator[Watched]:
         """Photographs that are to become clips now, the oldest first."""
-        now = time.time()
-        for path in sorted(self._photographs(), key=lambda each: each.stat().st_mtime):
-            quiet = now - max(each.stat().st_mtime for each in (path, *self._sidecars(path)))
-            if quiet < self.settle:
-                continue
-            try:
-                watched = Watched(path, self._said(path))
-            except BadInputError as error:
-                self.reject(path, str(error))
-                continue
-            if not watched.said and quiet >= self.patience:
-                self.reject(path, self._wordless(path))
-            elif watched.said and not watched.is_done():
-                yield watched
+        for path in self._photographs():
+            with suppress(FileNotFoundError):  # taken away meanwhile
+                if (watched := self._judged(path)) is not None:
+                    yield watched
 
-    def reject(self, photograph: Path, reason: str) -> None:
-        """Move it aside with its sidecars, and say why beside it."""
+    def _judged(self, path: Path) -> Watched | None:
+        """The photograph where it is to become a clip; what cannot is rejected."""
+        changed = max(each.stat().st_mtime for each in (path, *self._sidecars(path)))
+        if (quiet := time.time() - changed) < self.settle:
+            return None
+        try:
+            watched = Watched(path, self._said(path))
+        except BadInputError as error:
+            self.reject(path, str(error))
+            return None
+        if not watched.said and quiet >= self.patience:
+            self.reject(path, self._wordless(path))
+        return watched if watched.said and not watched.is_done() else None
+
+    def reject(self, photograph: Path, reason: str, alone: bool = False) -> None:
+        """Move it aside under a name that is free there, and say why beside it. alone: its sidecars
+        stay, for they are another one's too.
+        """
         aside = self.folder / REJECTED
         aside.mkdir(exist_ok=True)
-        for path in (*self._sidecars(photograph), photograph):
-            path.replace(aside / path.name)
-        write_whole(aside / f"{photograph.name}.why.txt", f"{reason}\n".encode())
+        stem = self._free_stem(aside, photograph)
+        for path in (*(() if alone else self._sidecars(photograph)), photograph):
+            path.replace(aside / f"{stem}{path.suffix}")
+        why = aside / f"{stem}{photograph.suffix}.why.txt"
+        write_whole(why, f"{reason}\n".encode())
+
+    @staticmethod
+    def _free_stem(aside: Path, photograph: Path) -> str:
+        """Cameras use names again: what was rejected before stays."""
+        numbered = (f"{photograph.stem}-{number}" for number in count(2))
+        stems = chain([photograph.stem], numbered)
+        return next(stem for stem in stems if not any(aside.glob(f"{escape(stem)}.*")))
 
     def _photographs(self) -> list[Path]:
-        return [
-            path
-            for path in self.folder.iterdir()
-            if path.suffix.lower() in PICTURES and not path.name.startswith(".") and path.is_file()
-        ]
+        """The oldest first. Of several with one stem, whose clip would be the same file, the first
+        by name stays; the others are rejected.
+        """
+        named: dict[str, Path] = {}
+        for path in sorted(self.folder.iterdir()):
+            if path.suffix.lower() not in PICTURES or path.name.startswith("."):
+                continue
+            owner = named.setdefault(path.stem, path)
+            if owner is not path:
+                self.reject(path, f"its clip would be that of {owner.name}; rename it", alone=True)
+        return sorted(named.values(), key=_age)
 
     @staticmethod
     def _sidecars(photograph: Path) -> list[Path]:
@@ -119,6 +143,14 @@ class WatchedFolder:
             f"nobody said what happens in it: put the prompt into {stem}.txt, fields of a request "
             f"into {stem}.yaml, or a caption into the photograph (IPTC)"
         )
+
+
+def _age(path: Path) -> float:
+    """0 for one that is gone."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _prompt(path: Path) -> dict[str, Any]:

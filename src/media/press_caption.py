@@ -17,17 +17,24 @@ SPACES = {
     "photoshop": "http://ns.adobe.com/photoshop/1.0/",
 }
 MOST_XMP = 1 << 20
+DAMAGED = (
+    OSError, RuntimeError, SyntaxError, ValueError, LookupError, Image.DecompressionBombError,
+)  # fmt: skip
+"""What Pillow and its plugins raise for damaged pictures, OSError without a number too."""
 
 
 def press_caption(path: Path) -> str:
     """The caption, else the headline, in one line; "" where the file has neither.
 
-    Raises OSError where it cannot be read; a picture of another kind, or damaged, has no caption.
+    Raises OSError where the system cannot read it; a picture of another kind, or damaged, has no
+    caption.
     """
     try:
         with Image.open(path) as image:
             found = _iim(image) or _xmp(image.info.get("xmp") or b"")
-    except (Image.UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError):
+    except DAMAGED as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         return ""
     return " ".join(found.split())
 

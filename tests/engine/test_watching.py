@@ -170,3 +170,58 @@ def test_a_folder_is_watched_once_and_must_be_one(desk, tmp_path):
     assert (done.returncode, "is watched by another process already" in done.stderr) == (2, True)
     done = run_here(watch_app(), tmp_path / "none", "--once")
     assert (done.returncode, "is not a folder" in done.stderr) == (2, True)
+
+
+def test_two_photographs_of_one_name_are_no_two_clips(desk):
+    for name in ("a.jpg", "a.png"):
+        aged(jpeg(desk / name, ((2, 120), b"pan left")))
+    (desk / "a.txt").write_text("pan left")
+    aged(desk / "a.txt")
+    for _ in range(2):
+        (item,) = WatchedFolder(desk).ready()
+        assert item.photograph.name == "a.jpg"
+    assert (desk / "a.txt").is_file()
+    assert "that of a.jpg" in (desk / REJECTED / "a.png.why.txt").read_text()
+
+
+def test_what_was_rejected_before_stays(desk):
+    for number in range(3):
+        (desk / "IMG_1.jpg").write_bytes(b"%d" % number)
+        aged(desk / "IMG_1.jpg")
+        assert list(WatchedFolder(desk).ready()) == []
+    kept = {path.name: path.read_bytes() for path in (desk / REJECTED).glob("*.jpg")}
+    assert kept == {"IMG_1.jpg": b"0", "IMG_1-2.jpg": b"1", "IMG_1-3.jpg": b"2"}
+    assert (desk / REJECTED / "IMG_1-3.jpg.why.txt").is_file()
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tiff", ".avif"])
+def test_a_damaged_photograph_has_no_caption_and_ends_nothing(tmp_path, suffix):
+    whole = tmp_path / f"whole{suffix}"
+    Image.new("RGB", (64, 48), (90, 120, 60)).save(whole)
+    data = whole.read_bytes()
+    for length in range(0, len(data), 7):
+        short = tmp_path / f"short{suffix}"
+        short.write_bytes(data[:length])
+        assert press_caption(short) == ""
+    with pytest.raises(FileNotFoundError):
+        press_caption(tmp_path / "none.jpg")
+
+
+def test_a_photograph_that_is_taken_away_meanwhile_is_passed_over(desk):
+    for name in ("a", "b"):
+        aged(jpeg(desk / f"{name}.jpg", ((2, 120), b"pan left")))
+    found = WatchedFolder(desk).ready()
+    assert next(found).photograph.name == "a.jpg"
+    (desk / "b.jpg").unlink()
+    assert list(found) == []
+
+
+def test_what_a_sidecar_names_and_is_not_there_rejects_its_photograph(desk, tiny_folder):
+    from src.cli.watch import watch_app
+
+    aged(jpeg(desk / "a.jpg"))
+    (desk / "a.yaml").write_text("prompt: pan left\nlora: [/nope/x.safetensors]\n")
+    aged(desk / "a.yaml")
+    done = run_here(watch_app(), desk, "--model", tiny_folder, *FLAGS)
+    assert done.returncode == 0, done.stderr
+    assert "/nope/x.safetensors" in (desk / REJECTED / "a.jpg.why.txt").read_text()

@@ -112,6 +112,35 @@ def test_what_is_no_picture_is_one_sentence(endpoint, sent, words):
     assert (answer.status_code, words in answer.json()["detail"]) == (422, True)
 
 
+def test_a_small_file_that_would_become_a_huge_picture_is_refused(endpoint):
+    stream = io.BytesIO()
+    Image.new("1", (5000, 5000)).save(stream, "PNG")
+    answer = httpx.post(
+        f"{endpoint}/upscale", files={"image": ("a.png", stream.getvalue())}, timeout=60
+    )
+    assert (answer.status_code, "more than 16777216" in answer.json()["detail"]) == (422, True)
+
+
+def test_a_batch_without_memory_is_tried_in_halves(pictures, monkeypatch):
+    pytest.importorskip("litserve", reason="LitServe is an extra (requirements-stills.txt)")
+    from src.cli import still_api
+
+    asked = []
+
+    def enlarge(_, batch):
+        asked.append(len(batch))
+        if len(batch) > 1:
+            raise RuntimeError("CUDA error: out of memory")
+        return batch
+
+    monkeypatch.setattr(still_api, "enlarge_stills", enlarge)
+    api = still_api.StillApi(UpscalerChoice("fast", 2), max_batch_size=8)
+    api.backend = None
+    made = api.predict(pictures)
+    assert all(np.array_equal(a, b) for a, b in zip(made, pictures, strict=True))
+    assert asked == [4, 2, 1, 1, 2, 1, 1]
+
+
 def test_the_api_never_imports_it():
     code = "import sys, src.api_server; print('litserve' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True,
