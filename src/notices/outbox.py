@@ -57,7 +57,7 @@ class Outbox:
             (each.event, rule.channel, rule.digest): self._row(each, rule)
             for each in told
             for rule in rules
-            if rule.wants(each.kind, each.owner)
+            if rule.wants(each.kind, each.owner, each.at)
         }
         self._insert(connection, rows)
 

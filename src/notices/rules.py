@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, case, delete, func, insert, select, update
 
 from src.core.errors import BadInputError, MissingFileError
 from src.database.database import Clock, Database
@@ -23,7 +23,8 @@ API, SETTINGS = "api", "settings"
 @dataclass(frozen=True)
 class Rule:
     """owner: the key whose jobs are meant; "" for everybody's. why: it was switched off; None while
-    it is active.
+    it is active. created_at: seconds since the epoch; the time at which it was switched on again,
+    where it was.
     """
 
     id: str
@@ -38,9 +39,11 @@ class Rule:
     why: str | None
     created_at: float
 
-    def wants(self, kind: str, owner: str) -> bool:
-        """Whether it is to be told of this, which happened to that key's job."""
-        return kind in self.events and self.owner in ("", owner)
+    def wants(self, kind: str, owner: str, at: float) -> bool:
+        """Whether it is to be told of this, which happened then to that key's job: not of what
+        was before it.
+        """
+        return kind in self.events and self.owner in ("", owner) and at >= self.created_at
 
 
 def digest_of(target: str) -> str:
@@ -86,10 +89,13 @@ class Rules:
             self._own(connection, delete(notice_rules), identity, owner)
 
     def switch_on(self, identity: str, owner: str | None) -> None:
-        """After it was switched off. Raises as `remove` does."""
+        """After it was switched off: it begins anew. One that is active stays as it is. Raises as
+        `remove` does.
+        """
+        begun = case((notice_rules.c.active, notice_rules.c.created_at), else_=self.clock())
         with self.database.write() as connection:
             self._begin(connection)
-            change = update(notice_rules).values(active=True, why=None)
+            change = update(notice_rules).values(active=True, why=None, created_at=begun)
             self._own(connection, change, identity, owner)
 
     def switch_off(self, connection: Connection, channel: str, digest: str, why: str) -> list[Rule]:
@@ -115,7 +121,7 @@ class Rules:
                 connection.execute(insert(notice_rules), new)
 
     def _begin(self, connection: Connection) -> None:
-        """With the first rule that is active: nobody is told of what was before."""
+        """With the first rule that is active: what was before is not even read."""
         active = select(notice_rules.c.id).where(notice_rules.c.active).limit(1)
         if connection.execute(active).scalar() is None:
             last = connection.execute(select(func.max(events.c.id))).scalar() or 0

@@ -104,6 +104,28 @@ def test_who_wants_it_hears_of_it_once_and_of_nothing_from_before(house):
     assert next(each for each in data.values() if each["job"] == second.id)["detail"] == "no memory"
 
 
+def test_a_later_rule_and_one_that_is_switched_on_again_hear_of_nothing_from_before(house):
+    def told():
+        return [address for _, address, _ in house.channel.sent]
+
+    house.rules.add("desk", ["done"], "email", "first@x.org")
+    gone = house.rules.add("desk", ["done"], "email", "gone@x.org")
+    with house.database.write() as connection:
+        house.rules.switch_off(connection, "email", gone.digest, "it is gone")
+    house.job()
+    house.work()
+    house.clock.now += 1
+    house.rules.add("desk", ["done"], "email", "late@x.org")
+    house.rules.switch_on(gone.id, "desk")
+    house.work()
+    assert told() == ["first@x.org"]
+    house.job()
+    house.clock.now += 1
+    house.rules.switch_on(gone.id, "desk")  # it is on: what it has not heard of yet stays its own
+    house.work()
+    assert sorted(told()) == ["first@x.org", "first@x.org", "gone@x.org", "late@x.org"]
+
+
 def test_two_rules_of_one_target_tell_it_once(house):
     for owner in ("desk", ""):
         house.rules.add(owner, ["done"], "email", "editor@x.org")
