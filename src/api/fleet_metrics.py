@@ -20,6 +20,11 @@ GPU = {
 }
 """What a worker tells of its GPU (`src/worker/gpu.py`), and as which metric that is shown."""
 
+SHOWN_S = 600.0
+"""A worker that is silent for longer has no series: an alert on its silence ends, for a worker that
+was killed never comes back by its name.
+"""
+
 
 class FleetGauges:
     """Set when they are asked for. home: the folder whose disk is watched."""
@@ -39,7 +44,9 @@ class FleetGauges:
             "newsreel_workers", "Workers that told something within a lease.", "device"
         )
         self.silent = gauge(
-            "newsreel_worker_silent_seconds", "Since a worker told something.", "worker"
+            "newsreel_worker_silent_seconds",
+            "Since a worker told something, for ten minutes.",
+            "worker",
         )
         self.gpu = {key: gauge(*told, "worker") for key, told in GPU.items()}
         self.disk = gauge("newsreel_disk_free_bytes", "Free where the home lies.")
@@ -57,7 +64,8 @@ class FleetGauges:
 
     def _worker(self, worker: dict[str, Any]) -> None:
         silent = max(0.0, worker["silent_s"])
-        self.silent.labels(worker["worker"]).set(silent)
+        if silent < SHOWN_S:
+            self.silent.labels(worker["worker"]).set(silent)
         if silent < self.leases.lease_s:
             self.workers.labels(worker["device"]).inc()
             for key, value in (worker["info"].get("gpu") or {}).items():

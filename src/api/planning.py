@@ -4,17 +4,20 @@ by the worker's own checks.
 
 from typing import Any
 
+from loguru import logger
+
 from src.api.problems import ApiError
 from src.api.recent import Recent
 from src.artifacts.store import ArtifactStore
 from src.catalog.spec import ModelSpec
 from src.core.addresses import known_key
 from src.core.config import validate
+from src.core.errors import BadInputError
 from src.core.hardware import Hardware
 from src.core.paths import CHECKPOINTS, REPOSITORY
 from src.core.plan import Size
 from src.core.request import Request
-from src.jobs.leases import LeaseStore
+from src.jobs.leases import FORGOTTEN_S, LeaseStore
 from src.jobs.store import address_in
 from src.media.videos import VideoFacts
 
@@ -84,12 +87,31 @@ class Planning:
         return cost
 
     def machines(self) -> list[Hardware]:
-        """Of the workers that are known, as they told it; looked up every two seconds."""
+        """Of the workers that tell something within their lease, as they told it; looked up every
+        two seconds. Where none does, of those of the last day, so that a fleet that starts again
+        refuses nothing and takes nothing that it could not make before. Empty where nobody is
+        known: then only what no machine could make is refused.
+        """
         return self._machines.get()
 
     def _known_machines(self) -> list[Hardware]:
-        told = [worker["info"].get("hardware") for worker in self.leases.known_workers()]
-        return [validate(each, Hardware, "worker") for each in told if each]
+        known = [each for each in self.leases.known_workers() if each["silent_s"] < FORGOTTEN_S]
+        alive = [each for each in known if each["silent_s"] < self.leases.lease_s]
+        told = [_hardware(worker) for worker in alive or known]
+        return [each for each in told if each is not None]
+
+
+def _hardware(worker: dict[str, Any]) -> Hardware | None:
+    """None where it told of none, or as another version does: while a fleet is brought to a new
+    version, workers of both run.
+    """
+    if not (told := worker["info"].get("hardware")):
+        return None
+    try:
+        return validate(told, Hardware, f"worker {worker['worker']}")
+    except BadInputError as error:
+        logger.warning("{}; plans are made without this machine", error)
+        return None
 
 
 def _from_anywhere(request: Request) -> Request:

@@ -16,8 +16,9 @@ MISSING = (
     "pip install -r requirements-fleet.txt"
 )
 TRIES: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=5)}
-TIMES: Any = {"connect_timeout": "5s", "timeout": "60s"}
-"""Of one request: a part of an upload, or a range."""
+REQUEST_S = 60
+"""Of one request: a part of an upload, or a range. What is sent whole gets more by its size."""
+CONNECT_S = 5
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class S3Place:
         at = f" at {self.endpoint}" if self.endpoint else ""
         return f"s3://{self.bucket}/{self.prefix}{at}"
 
-    def client(self) -> Any:
-        """obstore's store. Keys come from `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or from
+    def client(self, seconds: int = REQUEST_S) -> Any:
+        """obstore's store; a request of it may take so many seconds. Keys come from `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or from
         where AWS gives them to its machines.
         """
         from obstore.store import S3Store
@@ -47,10 +48,11 @@ class S3Place:
         config: Any = {"region": self.region, "checksum_algorithm": "SHA256",
                   "copy_if_not_exists": "multipart"}  # fmt: skip
         config |= {"endpoint": self.endpoint} if self.endpoint else {}
+        times: Any = {"connect_timeout": f"{CONNECT_S}s", "timeout": f"{seconds}s"}
         plain = bool(self.endpoint) and str(self.endpoint).startswith("http://")
         return S3Store(
             self.bucket, prefix=self.prefix or None, config=config,
-            client_options=TIMES | {"allow_http": plain}, retry_config=TRIES,
+            client_options=times | {"allow_http": plain}, retry_config=TRIES,
         )  # fmt: skip
 
     def for_clients(self) -> "S3Place | None":

@@ -22,6 +22,8 @@ from src.jobs.model import Job, State
 from src.jobs.store import COLUMNS, LostLeaseError, address_in, as_job, record
 
 LEASE_S = 60.0
+FORGOTTEN_S = 86400.0
+"""A worker that told nothing for so long is not known any more."""
 
 
 NEW_DEVICE = {
@@ -240,8 +242,18 @@ class LeaseStore:
             )
 
     def expire(self) -> list[str]:
-        """Put jobs whose lease has run out back into the queue; returns their ids."""
+        """Put jobs whose lease has run out back into the queue; returns their ids. Forgets workers
+        that were silent for a day, and the devices they had.
+        """
+        self._forget_silent()
         return self._recover(lambda now: jobs.c.lease_expires < now, "its worker fell silent")
+
+    def _forget_silent(self) -> None:
+        """Of a worker that was killed nobody else deletes the row: its name never comes back."""
+        with self.database.write() as connection:
+            since = self._now(connection) - FORGOTTEN_S
+            connection.execute(delete(workers).where(workers.c.seen_at < since))
+            connection.execute(delete(devices).where(devices.c.expires < since))
 
     def worker_gone(self, worker: str) -> list[str]:
         """The same at once for a worker that is known to be dead; frees its device too."""

@@ -9,9 +9,12 @@ import pytest
 from safetensors.numpy import save_file
 
 from src.api import forms
+from src.api.planning import Planning
 from src.core.hardware import Hardware
 from src.core.paths import CHECKPOINTS
 from src.core.request import Request
+from src.database.database import Database
+from src.jobs.leases import FORGOTTEN_S, LeaseStore
 from src.jobs.model import NewJob
 from tests.waiting import wait_until
 
@@ -157,3 +160,54 @@ def test_a_rush_of_requests_is_checked_once(make_client, monkeypatch):
         free.set()
         assert [cost.result(60) for cost in costs] == [49.0] * 8
     assert len(checked) == 1
+
+
+class Workers:
+    """Workers that told something so many seconds ago, and who asks them to plan."""
+
+    def __init__(self, database: Database) -> None:
+        self.now = 1_790_000_000.0
+        self.leases = LeaseStore(database, lambda: self.now)
+
+    def tell(self, worker, ago, hardware):
+        at = self.now
+        self.now = at - ago
+        self.leases.hold_device(f"{worker}/x", worker, "p", {"hardware": hardware})
+        self.now = at
+
+    def machines(self):
+        return Planning(self.leases, 0.0).machines()
+
+
+CPU_TOLD, CARD_TOLD = CPU.model_dump(mode="json"), CARD.model_dump(mode="json")
+
+
+@pytest.fixture
+def workers(database):
+    return Workers(database)
+
+
+def test_a_machine_that_fell_silent_plans_nothing_while_another_lives(workers):
+    workers.tell("gone", 61, CARD_TOLD)
+    workers.tell("here", 1, CPU_TOLD)
+    assert workers.machines() == [CPU]
+
+
+def test_while_nobody_lives_those_of_the_last_day_are_planned_for(workers):
+    workers.tell("long gone", FORGOTTEN_S + 1, CPU_TOLD)
+    assert workers.machines() == []
+    workers.tell("restarts", 300, CARD_TOLD)
+    assert workers.machines() == [CARD]
+
+
+def test_a_machine_of_another_version_is_left_out_and_no_job_is_refused_for_it(
+    make_client, jpeg, workers
+):
+    newer = CARD_TOLD | {"tomorrow": 1}
+    workers.tell("newer", 1, newer)
+    assert workers.machines() == []
+    workers.tell("here", 1, CPU_TOLD)
+    assert workers.machines() == [CPU]
+    client = make_client(work=False, auth="off")
+    client.app.state.service.leases.hold_device("d", "newer too", "p", {"hardware": newer})
+    assert _post(client, jpeg).status_code == 202

@@ -4,15 +4,15 @@ import threading
 import time
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from src.api.metrics import ServiceMetrics
 from src.artifacts.memory import MemoryStore
 from src.core.errors import BadInputError, OutputError
 from src.core.kinds import kinds_among
 from src.database.database import TCP_LIMITS, Database, within_limits
-from src.database.tables import events, facts
-from src.jobs.leases import LeaseStore
+from src.database.tables import devices, events, facts
+from src.jobs.leases import FORGOTTEN_S, LeaseStore
 from src.jobs.model import NewJob
 from src.jobs.store import JobStore
 from src.worker.patience import wait_for
@@ -63,6 +63,31 @@ def test_a_machine_whose_clock_is_wrong_takes_nothing_and_loses_nothing(shared, 
     leases.complete(job, "x.mp4", {})
     assert all(abs(worker["silent_s"]) < 60 for worker in leases.known_workers())
     assert abs(store.get(job.id).finished_at - here) < 60
+
+
+def test_a_worker_that_was_silent_for_a_day_is_forgotten_with_its_device(database):
+    now = [1_790_000_000.0]
+    leases = LeaseStore(database, lambda: now[0])
+    leases.hold_device("pod-a/cuda:0", "killed", "p", {})
+    now[0] += FORGOTTEN_S / 2
+    leases.hold_device("pod-b/cuda:0", "alive", "p", {})
+    leases.expire()
+    assert {each["worker"] for each in leases.known_workers()} == {"killed", "alive"}
+    now[0] += FORGOTTEN_S / 2 + leases.lease_s + 1
+    leases.expire()
+    assert [each["worker"] for each in leases.known_workers()] == ["alive"]
+    with database.read() as connection:
+        assert [row.device for row in connection.execute(select(devices))] == ["pod-b/cuda:0"]
+    assert leases.hold_device("pod-a/cuda:0", "killed", "p", {})  # it only slept
+
+
+def test_whom_to_forget_is_told_by_the_clock_of_the_database(shared, monkeypatch):
+    leases = LeaseStore(shared)
+    leases.hold_device("host/x", "here", "p", {})
+    here = time.time()
+    monkeypatch.setattr("time.time", lambda: here + 3 * FORGOTTEN_S)
+    leases.expire()
+    assert [each["worker"] for each in leases.known_workers()] == ["here"]
 
 
 def test_an_event_that_is_committed_late_is_read(shared):
