@@ -40,8 +40,9 @@ class S3Place:
         return f"s3://{self.bucket}/{self.prefix}{at}"
 
     def client(self, seconds: int = REQUEST_S) -> Any:
-        """obstore's store; a request of it may take so many seconds. Keys come from `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or from
-        where AWS gives them to its machines.
+        """obstore's store; a request of it may take so many seconds. Keys come from
+        `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or from where AWS gives them to its
+        machines.
         """
         from obstore.store import S3Store
 
