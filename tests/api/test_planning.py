@@ -30,7 +30,7 @@ def client(request, make_client):
     made = make_client(work=False, auth="off")
     if request.param is not None:
         info = {"hardware": request.param.model_dump(mode="json")}
-        made.app.state.service.leases.hold_device("d", "w", "p", info)
+        made.app.state.service.leases.hold_device("d", "w", "elsewhere/boot/1/0", info)
     return made
 
 
@@ -172,7 +172,7 @@ class Workers:
     def tell(self, worker, ago, hardware):
         at = self.now
         self.now = at - ago
-        self.leases.hold_device(f"{worker}/x", worker, "p", {"hardware": hardware})
+        self.leases.hold_device(f"{worker}/x", worker, "elsewhere/boot/1/0", {"hardware": hardware})
         self.now = at
 
     def machines(self):
@@ -209,5 +209,7 @@ def test_a_machine_of_another_version_is_left_out_and_no_job_is_refused_for_it(
     workers.tell("here", 1, CPU_TOLD)
     assert workers.machines() == [CPU]
     client = make_client(work=False, auth="off")
-    client.app.state.service.leases.hold_device("d", "newer too", "p", {"hardware": newer})
+    client.app.state.service.leases.hold_device(
+        "d", "newer too", "elsewhere/boot/1/0", {"hardware": newer}
+    )
     assert _post(client, jpeg).status_code == 202
