@@ -13,6 +13,7 @@ from src.notices.notifier import GoneError, NotDeliveredError, Notifier
 from src.notices.outbox import Outbox, Parcel
 
 LOOK_S = 1.0
+ENDING_S = 20.0
 TIDY = 3600
 """Looks between two clearings."""
 
@@ -37,10 +38,12 @@ class Postman:
             thread.start()
 
     def stop(self) -> None:
-        """What is being sent ends first."""
+        """What is being sent ends first, if it does within `ENDING_S`; what does not is sent again
+        later.
+        """
         self._over.set()
         for thread in self._threads:
-            thread.join()
+            thread.join(ENDING_S)
         self._threads.clear()
 
     def _keep(self, work: Callable[[], None]) -> None:
@@ -81,6 +84,11 @@ class Postman:
         except NotDeliveredError as error:
             again = self.outbox.not_sent(parcel, error)
             logger.warning("{}: {}; {}", told, error, "again later" if again else "given up")
+        except UnavailableError:
+            raise
+        except Exception as error:  # a fault of ours is an attempt, or it would go on for ever
+            self.outbox.not_sent(parcel, NotDeliveredError(f"a fault: {type(error).__name__}"))
+            logger.exception("{} failed", told)
         else:
             self.outbox.sent(parcel)
             logger.info("{} is sent", told)

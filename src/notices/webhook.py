@@ -9,7 +9,10 @@ import json
 import secrets
 import socket
 import ssl
+import threading
 import time
+import urllib.parse
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from src.core.errors import BadInputError
@@ -18,6 +21,8 @@ from src.notices.notifier import GoneError, NotDeliveredError, Notice, Target
 
 PREFIX = "whsec_"
 TIMEOUT_S = 10.0
+WHOLE_S = 30.0
+"""Of one read, and of the whole exchange, however slowly it drips."""
 TYPES = {"stuck": "queue.stuck", "off": "notices.off"}
 """What is about no job."""
 
@@ -78,8 +83,8 @@ class WebHook:
             raise NotDeliveredError(f"the target answered {status}")
 
     def _post(self, identity: str, body: bytes, target: Target) -> int:
-        """The status; redirects are not followed."""
-        parts, now = checked_url(target.address, self.private), int(time.time())
+        """The status; redirects are not followed. The whole exchange takes `WHOLE_S` at most."""
+        parts, now = self._allowed(target.address), int(time.time())
         headers = {
             "Content-Type": "application/json", "webhook-id": identity,
             "webhook-timestamp": str(now),
@@ -87,13 +92,23 @@ class WebHook:
         }  # fmt: skip
         line = _Line(parts.scheme, str(parts.hostname), address_of(parts, self.private))
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        clock = threading.Timer(WHOLE_S, line.shut)
+        clock.start()
         try:
             line.request("POST", path, body, headers | {"Host": parts.netloc})
             return line.getresponse().status
         except (OSError, http.client.HTTPException) as error:
             raise NotDeliveredError(f"the target cannot be reached: {_why(error)}") from None
         finally:
+            clock.cancel()
             line.close()
+
+    def _allowed(self, address: str) -> urllib.parse.SplitResult:
+        """Raises NotDeliveredError where the settings do not allow the target any more."""
+        try:
+            return checked_url(address, self.private)
+        except BadInputError as error:
+            raise NotDeliveredError(str(error)) from None
 
 
 class _Line(http.client.HTTPConnection):
@@ -102,6 +117,11 @@ class _Line(http.client.HTTPConnection):
     def __init__(self, scheme: str, host: str, address: tuple[str, int]) -> None:
         super().__init__(host, address[1], timeout=TIMEOUT_S)
         self.scheme, self.address = scheme, address
+
+    def shut(self) -> None:
+        """From another thread: whoever reads hears that it is over."""
+        with suppress(OSError, AttributeError):
+            self.sock.shutdown(socket.SHUT_RDWR)
 
     def connect(self) -> None:
         self.sock = socket.create_connection(self.address, TIMEOUT_S)

@@ -4,6 +4,9 @@ import base64
 import hmac
 import socket
 import sys
+import threading
+import time
+from contextlib import suppress
 
 import pytest
 
@@ -215,3 +218,32 @@ def test_one_more_channel_is_a_class_and_a_line():
     assert list(channels) == ["email", "slack", "webhook", "pager"]
     with pytest.raises(ValueError, match="two channels are called pager"):
         by_name([Pager(), Pager()])
+
+
+def test_a_target_that_drips_is_given_up_and_one_not_allowed_any_more_counts_as_an_attempt(
+    monkeypatch,
+):
+    from src.notices import webhook
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    over = threading.Event()
+
+    def drip():
+        client, _ = listener.accept()
+        with client, suppress(OSError):
+            client.sendall(b"HTTP/1.1 ")
+            while not over.wait(0.1):
+                client.sendall(b"a")
+
+    threading.Thread(target=drip, daemon=True).start()
+    monkeypatch.setattr(webhook, "WHOLE_S", 0.5)
+    target = Target(f"http://127.0.0.1:{listener.getsockname()[1]}/hook", "whsec_c2VjcmV0")
+    notice = Notice("1", "done", 1.0, "s", "t", None, {})
+    began = time.monotonic()
+    with pytest.raises(NotDeliveredError):
+        webhook.WebHook(private=True).send(notice, target)
+    assert time.monotonic() - began < 8
+    over.set()
+    listener.close()
+    with pytest.raises(NotDeliveredError):
+        webhook.WebHook(private=False).send(notice, target)
