@@ -3,6 +3,7 @@ that is away keeps nobody else waiting.
 """
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 
 from loguru import logger
@@ -38,12 +39,13 @@ class Postman:
             thread.start()
 
     def stop(self) -> None:
-        """What is being sent ends first, if it does within `ENDING_S`; what does not is sent again
-        later.
+        """What is being sent ends first, if all of it does within `ENDING_S`; what does not is sent
+        again later.
         """
         self._over.set()
+        deadline = time.monotonic() + ENDING_S
         for thread in self._threads:
-            thread.join(ENDING_S)
+            thread.join(max(0.0, deadline - time.monotonic()))
         self._threads.clear()
 
     def _keep(self, work: Callable[[], None]) -> None:

@@ -93,6 +93,7 @@ class WebHook:
         line = _Line(parts.scheme, str(parts.hostname), address_of(parts, self.private))
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         clock = threading.Timer(WHOLE_S, line.shut)
+        clock.daemon = True
         clock.start()
         try:
             line.request("POST", path, body, headers | {"Host": parts.netloc})
