@@ -113,6 +113,36 @@ def test_an_upload_that_was_killed_shows_nothing_and_takes_no_name(
         assert stream.read() == b"the next attempt"
 
 
+def test_a_large_file_that_is_created_once_has_time_by_its_size(
+    s3_url,  # noqa: F811
+    s3_line,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+):
+    """Whole and over a slow line it takes longer than one request may; a small one has no more."""
+    from src.artifacts import s3, s3_place
+
+    files = _store(s3_url, tmp_path, s3_line)
+    part = s3_place.REQUEST_S
+    assert s3.whole_s(1) == s3.whole_s(s3.PIECE * s3.TOGETHER) == part
+    assert s3.whole_s(s3.PIECE * s3.TOGETHER + 1) == 2 * part
+    asked, client = [], s3_place.S3Place.client
+    monkeypatch.setattr(
+        s3_place.S3Place, "client", lambda self, *given: asked.append(given) or client(self, *given)
+    )
+    _put(files, b"small", once=True)
+    files.delete(CLIP)
+    assert asked == []
+    files._client = client(files.place, 1)
+    s3_line.pause = 0.01  # 20 MB in 3 s or more
+    begun = time.monotonic()
+    _put(files, BODY, once=True)
+    assert time.monotonic() - begun > 1
+    assert asked == [(part,)]
+    s3_line.pause = 0.0
+    assert files.look(CLIP).bytes == len(BODY)
+
+
 def test_a_server_that_is_away_is_waited_for_as_long_as_patience_lasts(
     s3_url,  # noqa: F811
     s3_line,  # noqa: F811
