@@ -135,6 +135,26 @@ def _programs() -> Path:
     return found[-1]
 
 
+def rabbit_environment(folder: Path, port: int, mapper: int) -> dict[str, str]:
+    """Variables of a RabbitMQ that lies in `folder` and is reached from this machine alone. mapper:
+    the port of its own epmd.
+    """
+    own = {
+        "HOME": folder,
+        "RABBITMQ_NODENAME": f"newsreel{port}@localhost",
+        "RABBITMQ_MNESIA_BASE": folder / "data",
+        "RABBITMQ_LOG_BASE": folder / "logs",
+        "RABBITMQ_CONFIG_FILE": folder / "rabbitmq",
+        "RABBITMQ_ENABLED_PLUGINS_FILE": folder / "plugins",
+        "RABBITMQ_PID_FILE": folder / "pid",
+        "RABBITMQ_DIST_PORT": free_port(),
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        "ERL_EPMD_PORT": mapper,
+        "ERL_EPMD_ADDRESS": LOCAL,
+    }
+    return {name: str(value) for name, value in own.items()}
+
+
 class Rabbit(Server):
     """url: for NEWSREEL_BROKER."""
 
@@ -152,24 +172,9 @@ class Rabbit(Server):
             ["epmd", "-address", LOCAL, "-port", str(mapper)], start_new_session=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        process = self.run([str(RABBIT)], **self._environment(mapper))
+        process = self.run([str(RABBIT)], **rabbit_environment(self.folder, self.port, mapper))
         wait_for(lambda: listens(self.port), "RabbitMQ", process, self.log)
         self.url = f"amqp://guest:guest@{LOCAL}:{self.port}//"
-
-    def _environment(self, mapper: int) -> dict[str, str]:
-        own = {
-            "HOME": self.folder,
-            "RABBITMQ_NODENAME": f"newsreel{self.port}@localhost",
-            "RABBITMQ_MNESIA_BASE": self.folder / "data",
-            "RABBITMQ_LOG_BASE": self.folder / "logs",
-            "RABBITMQ_CONFIG_FILE": self.folder / "rabbitmq",
-            "RABBITMQ_ENABLED_PLUGINS_FILE": self.folder / "plugins",
-            "RABBITMQ_DIST_PORT": free_port(),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
-            "ERL_EPMD_PORT": mapper,
-            "ERL_EPMD_ADDRESS": LOCAL,
-        }
-        return {name: str(value) for name, value in own.items()}
 
     def stop(self, seconds: float = 20.0) -> None:
         super().stop(seconds)

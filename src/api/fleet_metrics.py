@@ -40,6 +40,9 @@ class FleetGauges:
         self.waiting = gauge(
             "newsreel_queue_waiting_seconds", "How long the oldest has waited.", "priority"
         )
+        self.oldest = gauge(
+            "newsreel_queue_oldest_seconds", "How long the longest-waiting job has waited."
+        )
         self.workers = gauge(
             "newsreel_workers", "Workers that told something within a lease.", "device"
         )
@@ -54,6 +57,7 @@ class FleetGauges:
     def update(self) -> None:
         """As it is now."""
         oldest = self.store.oldest_waiting()
+        self.oldest.set(max(oldest.values(), default=0.0))
         for name, priority in PRIORITIES.items():
             self.waiting.labels(name).set(oldest.get(priority, 0.0))
         self.disk.set(free_bytes(self.home))

@@ -92,9 +92,6 @@ class ServiceMetrics:
         self.tally.begin()
         self.registry.register(JobTotals(self.tally))
         self.depth = self._gauge("newsreel_queue_jobs", "Jobs that wait or run.", ["state"])
-        self.age = self._gauge(
-            "newsreel_queue_oldest_seconds", "How long the longest-waiting job has waited.", []
-        )
         self.fleet = FleetGauges(self.registry, store, leases, home())
         self.aside = self._gauge(
             "newsreel_quarantined_files", "Files that no job of this database names.", []
@@ -121,7 +118,6 @@ class ServiceMetrics:
         self.tally.count()
         for state, count in self.store.counts().items():
             self.depth.labels(state).set(count)
-        self.age.set(max(self.store.oldest_waiting().values(), default=0.0))
         self.fleet.update()
         self._of_store()
         return generate_latest(self.registry)

@@ -63,8 +63,7 @@ def _choice(values: dict[str, Any]) -> UpscalerChoice:
     from src.core.devices import find_device
     from src.upscaling.backends import UpscalerChoice
 
-    device = values["device"] or "auto"
-    device = find_device() if device == "auto" else device
+    device = find_device(values["device"] or "auto")
     return UpscalerChoice(values["preset"] or "fast", values["scale"] or 2, device)
 
 

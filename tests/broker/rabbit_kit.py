@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,9 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from deploy.trial.servers import RABBIT as SERVER
+from deploy.trial.servers import free_port, rabbit_environment
 from tests.waiting import wait_until
 
-SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # the one on the path changes the user
 CONFIGURATION = """listeners.tcp.1 = 127.0.0.1:{port}
 log.console = false
 consumer_timeout = {timeout_ms}
@@ -23,13 +23,6 @@ vm_memory_high_watermark.absolute = 1GB
 disk_free_limit.absolute = 50MB
 """
 STARTING_S = 120.0
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def skip_without_rabbit() -> None:
@@ -96,20 +89,7 @@ class RabbitServer:
         wait_until(self._answers, STARTING_S)
 
     def _environment(self) -> dict[str, str]:
-        own = {
-            "HOME": self.folder,
-            "RABBITMQ_NODENAME": f"newsreel{self.port}@localhost",
-            "RABBITMQ_MNESIA_BASE": self.folder / "data",
-            "RABBITMQ_LOG_BASE": self.folder / "logs",
-            "RABBITMQ_CONFIG_FILE": self.folder / "rabbitmq",
-            "RABBITMQ_ENABLED_PLUGINS_FILE": self.folder / "plugins",
-            "RABBITMQ_PID_FILE": self.folder / "pid",
-            "RABBITMQ_DIST_PORT": free_port(),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
-            "ERL_EPMD_PORT": self.mapper_port,
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
-        }
-        return os.environ | {name: str(value) for name, value in own.items()}
+        return os.environ | rabbit_environment(self.folder, self.port, self.mapper_port)
 
     def _answers(self) -> bool:
         from kombu import Connection

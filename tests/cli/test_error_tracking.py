@@ -1,16 +1,14 @@
 """Errors reach a tracker that speaks Sentry's protocol: a server of our own stands for it."""
 
-import gzip
 import json
 import os
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from src.core.paths import REPOSITORY
+from tests.receiver import receiver
 
 pytest.importorskip("sentry_sdk", reason="sentry-sdk is an extra (requirements-fleet.txt)")
 FAILS = """
@@ -35,23 +33,11 @@ def tracker():
     """A URL with a key, and the events that came."""
     events = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            data = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.headers.get("Content-Encoding") == "gzip":
-                data = gzip.decompress(data)
-            events.extend(json.loads(line) for line in data.splitlines()[2::2] if line)
-            self.send_response(200)
-            self.end_headers()
+    def take(data):
+        events.extend(json.loads(line) for line in data.splitlines()[2::2] if line)
 
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://key@127.0.0.1:{server.server_port}/1", events
-    server.shutdown()
-    server.server_close()
+    with receiver(take) as host:
+        yield f"http://key@{host}/1", events
 
 
 def run(dsn, code=FAILS):

@@ -1,12 +1,9 @@
 """One trace from the request to each stage of its job; a receiver of our own speaks OTLP."""
 
-import gzip
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import httpx
 import pytest
 
+from tests.receiver import receiver
 from tests.service.browser_kit import CLIP
 from tests.waiting import wait_until
 
@@ -15,37 +12,24 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 @pytest.fixture
-def receiver():
+def collector():
     """A URL, and (service, span) of all that came."""
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     spans = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            data = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.headers.get("Content-Encoding") == "gzip":
-                data = gzip.decompress(data)
-            told = ExportTraceServiceRequest.FromString(data)
-            for one in told.resource_spans:
-                named = {each.key: each.value.string_value for each in one.resource.attributes}
-                for scope in one.scope_spans:
-                    spans.extend((named["service.name"], each) for each in scope.spans)
-            self.send_response(200)
-            self.end_headers()
+    def take(data):
+        for one in ExportTraceServiceRequest.FromString(data).resource_spans:
+            named = {each.key: each.value.string_value for each in one.resource.attributes}
+            for scope in one.scope_spans:
+                spans.extend((named["service.name"], each) for each in scope.spans)
 
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", spans
-    server.shutdown()
-    server.server_close()
+    with receiver(take) as host:
+        yield f"http://{host}", spans
 
 
-def test_a_request_its_job_and_the_stages_are_one_trace(running, receiver, photograph):
-    url, spans = receiver
+def test_a_request_its_job_and_the_stages_are_one_trace(running, collector, photograph):
+    url, spans = collector
     service = running(
         OTEL_EXPORTER_OTLP_ENDPOINT=url,
         OTEL_BSP_SCHEDULE_DELAY="200",

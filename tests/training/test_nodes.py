@@ -3,13 +3,13 @@ its own.
 """
 
 import os
-import socket
 import subprocess
 import sys
 
 import psutil
 import pytest
 
+from deploy.trial.servers import free_port
 from src.core.paths import REPOSITORY
 from src.training.checkpoints import CheckpointManager
 from src.training.nodes import is_lost_peer
@@ -20,12 +20,6 @@ from tests.waiting import wait_until
 COMMAND = ["accelerate.commands.launch", "--multi_gpu", "--num_machines", "2", "--num_processes",
            "2", "--mixed_precision", "no", "--dynamo_backend", "no",
            "--main_process_ip", "127.0.0.1"]  # fmt: skip
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Machines:
