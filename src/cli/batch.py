@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 OVERRIDES = options_for(lambda field: not field.option.clip, usual=False)
 """For all jobs of the file."""
-MOST_TOGETHER = 64
 OPTIONS: dict[str, Any] = {
     "jobs_file": value(Path, "JSON file of jobs (configs/schemas/batch_jobs.json)."),
     "output_dir": value(Path, "Where clips and reports go."),
@@ -49,6 +48,7 @@ def _main(values: dict[str, Any]) -> None:
 
 def _run(values: dict[str, Any]) -> None:
     from src.engine.batching.jobs_file import read_batch
+    from src.engine.batching.microbatches import clips_per_forward
     from src.engine.batching.run import plan_batch, run_batch
     from src.engine.probe import probe
 
@@ -56,7 +56,7 @@ def _run(values: dict[str, Any]) -> None:
     jobs = read_batch(values["jobs_file"], overrides)
     hardware = probe(values["device"] or "auto")
     planned = plan_batch(
-        jobs, values["output_dir"], hardware, _together(values["prompts_per_forward"])
+        jobs, values["output_dir"], hardware, clips_per_forward(values["prompts_per_forward"])
     )
     if values["dry_run"]:
         print_json({"order": [item.job.id for item in planned]})
@@ -66,12 +66,6 @@ def _run(values: dict[str, Any]) -> None:
         planned, hardware, values["resume"], _announcer(len(planned), values["quiet"])
     )
     _answer(outcomes, time.perf_counter() - begin, values)
-
-
-def _together(count: int | None) -> int:
-    if count is not None and not 1 <= count <= MOST_TOGETHER:
-        raise BadInputError(f"--prompts-per-forward is {count}; it must be 1 to {MOST_TOGETHER}")
-    return count or 1
 
 
 def _announcer(total: int, quiet: bool) -> Any:

@@ -16,7 +16,7 @@ from src.core.kinds import KINDS
 from src.database import artifact_rows
 from src.database.database import Clock, Database
 from src.database.tables import devices, jobs, workers
-from src.jobs import turns
+from src.jobs import company, turns
 from src.jobs.choice import next_job
 from src.jobs.model import Job, State
 from src.jobs.store import COLUMNS, LostLeaseError, address_in, as_job, record
@@ -98,6 +98,24 @@ class LeaseStore:
                 job = None if taken is None else self._take(connection, worker, taken)
             if job is not None or taken is None:
                 return job
+
+    def waiting_company(self, job: Job, most: int) -> list[Job]:
+        """At most `most` waiting jobs that could share the forwards of `job`, as far as requests
+        tell.
+        """
+        with self.database.read() as connection:
+            return company.waiting_company(connection, job, most)
+
+    def claim_also(self, worker: str, device: str, chosen: Sequence[Job]) -> list[Job]:
+        """Those of the chosen jobs that wait still, now this worker's, which must hold the
+        device.
+        """
+        if not chosen:
+            return []
+        with self.database.write() as connection:
+            self._check_device(connection, worker, device)
+            taken = [self._take(connection, worker, job.id) for job in chosen]
+        return [job for job in taken if job is not None]
 
     def _look(self, worker: str, device: str, warm: str | None, kinds: Sequence[str]) -> str | None:
         """Who is next; "" where that is to be asked while the row is held.

@@ -35,7 +35,7 @@ class TimeLimitError(NewsreelError):
 @dataclass
 class Attempt:
     """limit_s: how long it may take. hold: renews the device's lease. giving_back: set when the job
-    is to be given back.
+    is to be given back. ended: whether its outcome is being written, or is.
     """
 
     leases: LeaseStore
@@ -45,6 +45,7 @@ class Attempt:
     giving_back: threading.Event
     limit_s: float
     timed_out: bool = False
+    ended: bool = False
 
     def __post_init__(self) -> None:
         self.cancel, self._begun, self._reported_at = (
@@ -52,21 +53,31 @@ class Attempt:
             time.monotonic(),
             time.monotonic(),
         )
+        self._over = threading.Event()
+        self._heart: threading.Thread | None = None
+
+    def start(self) -> None:
+        """A thread renews the leases from now on, until `end`."""
+        if self._heart is None:
+            self.pulse.beat("load")
+            self._heart = threading.Thread(target=self._beat, args=(self._over,), daemon=True)
+            self._heart.start()
+
+    def end(self) -> None:
+        """Whatever became of it, its lease is not renewed any more."""
+        self.ended = True
+        self._over.set()
+        if self._heart is not None:
+            self._heart.join()
 
     @contextmanager
     def watched(self, files: ArtifactStore) -> Iterator[RunContext]:
-        """What the runner is given; a thread renews the leases meanwhile. files: where pictures
-        go.
-        """
-        over = threading.Event()
-        beat = threading.Thread(target=self._beat, args=(over,), daemon=True)
-        self.pulse.beat("load")
-        beat.start()
+        """What the runner is given, until the attempt ends. files: where pictures go."""
+        self.start()
         try:
-            yield RunContext(self._report, self.cancel, lambda picture: self._show(files, picture))
+            yield RunContext(self.report, self.cancel, lambda picture: self._show(files, picture))
         finally:
-            over.set()
-            beat.join()
+            self.end()
 
     def check_time(self) -> None:
         """Raise TimeLimitError where that is why the run was stopped."""
@@ -113,7 +124,7 @@ class Attempt:
         if self.timed_out or self.giving_back.is_set():
             self.cancel.cancel()
 
-    def _report(self, report: Progress) -> None:
+    def report(self, report: Progress) -> None:
         """Progress is written at most every quarter of a second, and each stage's last step."""
         self.pulse.beat(report.stage)
         if report.done == report.total or time.monotonic() - self._reported_at > REPORT_S:

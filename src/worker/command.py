@@ -52,6 +52,11 @@ OPTIONS: dict[str, Any] = {
     "name": value(str, "Of this worker in the store; the service gives one."),
     "kinds": value(str, "Kinds of jobs to take, commas between: generate, upscale. Default: all."),
     "broker": switch("Wait for permits of the broker that NEWSREEL_BROKER names.", "--broker"),
+    "prompts_per_forward": value(
+        int,
+        "Jobs that may share their forwards, where memory allows. Default "
+        "NEWSREEL_PROMPTS_PER_FORWARD, or 1.",
+    ),
     "patience": value(
         float, "Seconds to wait for a database that is away before giving up. Default 3600."
     ),
@@ -107,9 +112,9 @@ def make_worker(values: dict[str, Any], pulse: Pulse) -> "Worker":
     from src.database.settings import database_url
     from src.jobs.leases import LeaseStore
     from src.worker.loop import Worker
+    from src.worker.make_runner import make_runner
     from src.worker.patience import WorkerPatience, wait_for
     from src.worker.process import device_name
-    from src.worker.runners import make_runner
 
     database = Database(values["database"] or database_url(), POOL)
     wait_for(database, _patience(values), pulse)
@@ -123,10 +128,21 @@ def make_worker(values: dict[str, Any], pulse: Pulse) -> "Worker":
         leases, runner, files, device_name(info["device"]), info=info, once=bool(values["once"]),
         parent=values["supervisor"], limit_s=values["job_limit"] or JOB_LIMIT_S, pulse=pulse,
         preload=values["warm"] or os.environ.get("NEWSREEL_WARM") or None,
-        kinds=kinds_among(values["kinds"]), patience_s=_patience(values), **named,
+        kinds=kinds_among(values["kinds"]), patience_s=_patience(values),
+        prompts_per_forward=_prompts_per_forward(values), **named,
     )  # fmt: skip
     patience.over = worker.is_to_stop
     return worker
+
+
+def _prompts_per_forward(values: dict[str, Any]) -> int:
+    from src.engine.batching.microbatches import clips_per_forward
+
+    told = os.environ.get("NEWSREEL_PROMPTS_PER_FORWARD") or "1"
+    if not told.isdecimal():
+        raise BadInputError(f"NEWSREEL_PROMPTS_PER_FORWARD is {told!r}; it must be 1 to 64")
+    asked = values["prompts_per_forward"]
+    return clips_per_forward(int(told) if asked is None else asked)
 
 
 def _patience(values: dict[str, Any]) -> float:

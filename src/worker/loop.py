@@ -23,6 +23,7 @@ from src.jobs.leases import LeaseStore
 from src.jobs.model import Job
 from src.jobs.store import LostLeaseError
 from src.worker.attempt import BEATS, Attempt
+from src.worker.company import Company
 from src.worker.gpu import gpu_reading
 from src.worker.names import attempt_clip, remove_attempt
 from src.worker.process import identity
@@ -41,7 +42,7 @@ class Worker:
     first job. once: stop when the queue is empty, for tests. limit_s: how long a job may run.
     pulse: tells that the work gets on. kinds: of the jobs that it takes. given_back: is told of a
     job that waits again because this worker stops. patience_s: how long it waits for a database
-    that is away before it ends.
+    that is away before it ends. prompts_per_forward: how many jobs may share their forwards.
     """
 
     leases: LeaseStore
@@ -61,6 +62,7 @@ class Worker:
     kinds: Sequence[str] = KINDS
     given_back: Callable[[Job], None] = lambda _: None
     patience_s: float = math.inf
+    prompts_per_forward: int = 1
     _held: float = -math.inf
     _running: Attempt | None = None
     _warm: str | None = None
@@ -177,17 +179,48 @@ class Worker:
 
     def work(self, job: Job) -> None:
         """Make a job that was claimed, to its end whatever that is."""
-        with logger.contextualize(job=job.id):
-            attempt = Attempt(
-                self.leases, job, self.pulse, self._hold, self.giving_back, self.limit_s
-            )
-            self._running = attempt
-            self._make(job, attempt, attempt_clip(job))
+        attempts = [self._attempt(each) for each in (job, *self._company(job))]
+        if len(attempts) > 1:
+            self._denoise_together(attempts)
+        for attempt in attempts:
+            if not attempt.ended:
+                with logger.contextualize(job=attempt.job.id):
+                    self._make(attempt, attempt_clip(attempt.job))
         self._warm = job.group
 
-    def _make(self, job: Job, attempt: Attempt, clip: str) -> None:
+    def _attempt(self, job: Job) -> Attempt:
+        return Attempt(self.leases, job, self.pulse, self._hold, self.giving_back, self.limit_s)
+
+    def _company(self, job: Job) -> list[Job]:
+        """Further jobs, claimed, that may share the forwards of this one."""
+        if self.prompts_per_forward < 2 or job.attempts > 1:
+            return []
+        try:
+            waiting = self.leases.waiting_company(job, self.prompts_per_forward - 1)
+            chosen = self.runner.company(job, waiting) if waiting else []
+            return self.leases.claim_also(self.name, self.device, chosen)
+        except (NewsreelError, LostLeaseError) as error:  # the job itself says what is wrong
+            logger.warning("job {} goes alone: {}", job.id, error)
+            return []
+
+    def _denoise_together(self, attempts: list[Attempt]) -> None:
+        logger.info("{} jobs share their forwards", len(attempts))
+        self._running = attempts[0]
+        for attempt in attempts:
+            attempt.start()
+        Company(attempts, self._end_early).denoise(self.runner)
+        self._running = None
+
+    def _end_early(self, attempt: Attempt) -> None:
+        """It was to stop before its own turn to be made came."""
+        attempt.end()
+        with logger.contextualize(job=attempt.job.id):
+            self._stopped(attempt.job, attempt)
+
+    def _make(self, attempt: Attempt, clip: str) -> None:
         """clip: its key."""
-        name = name_of(clip)
+        job, name = attempt.job, name_of(clip)
+        self._running = attempt
         try:
             with attempt.watched(self.files) as watch:
                 with (

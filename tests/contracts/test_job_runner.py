@@ -4,6 +4,7 @@ model and both kinds of store.
 
 import hashlib
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,8 @@ from src.core.addresses import stored, stored_key
 from src.core.errors import BadInputError, CancelledError, NewsreelError
 from src.core.progress import CancelToken
 from src.jobs.model import REMIX_OF, Job, State
-from src.worker.runners import EngineRunner, FakeRunner, RunContext
+from src.worker.engine_runner import EngineRunner
+from src.worker.runners import FakeRunner, RunContext
 
 JPEG = b"\xff\xd8\xff"
 ASKED = {
@@ -126,3 +128,38 @@ def test_what_the_engine_reads_must_be_there_and_whole(files, job, watch, tmp_pa
     with pytest.raises(NewsreelError):
         runner.make(asked, tmp_path / "p-1.mp4", watch[0])
     assert not (tmp_path / "p-1.mp4").exists()
+
+
+def test_jobs_that_share_a_forward_are_each_made_whole(runner, name, job, watch, tmp_path):
+    context, reports, _ = watch
+    asked = {"prompt": "pan right", "seed": 2}
+    jobs = [
+        replace(job(ASKED[name] | more), id=id) for id, more in (("a" * 21, {}), ("b" * 21, asked))
+    ]
+    assert runner.company(jobs[0], jobs[1:]) == jobs[1:]
+    runner.share(jobs, reports.append, context.cancel)
+    assert [each.done for each in reports if each.stage == "denoise"][-1] == 2
+    for each in jobs:
+        runner.make(each, tmp_path / f"{each.id}.mp4", context)
+    manifests = [json.loads((tmp_path / f"{each.id}.json").read_bytes()) for each in jobs]
+    if name == "engine":
+        assert [manifest["plan"]["prompts_per_forward"] for manifest in manifests] == [2, 2]
+        assert [manifest["plan"]["prompt"] for manifest in manifests] == ["pan left", "pan right"]
+        assert len({manifest["frame_sha256"] for manifest in manifests}) == 2
+        assert len([each for each in reports if each.stage == "denoise"]) == 2
+
+
+def test_what_cannot_share_a_forward_is_not_company(files, job, tmp_path):
+    runner = EngineRunner(files, "cpu")
+    cached = job(ASKED["engine"] | {"cache": "first_block"})
+    assert runner.company(cached, [replace(cached, id="b" * 21)]) == []
+    other = job(ASKED["engine"] | {"num_inference_steps": 3})
+    with pytest.raises(BadInputError, match="differ in more than"):
+        runner.share([job(ASKED["engine"]), other], lambda _: None, CancelToken())
+
+
+def test_a_wish_to_stop_is_heard_in_a_shared_forward(runner, name, job):
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(CancelledError):
+        runner.share([job(ASKED[name]), job(ASKED[name])], lambda _: None, cancel)

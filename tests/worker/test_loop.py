@@ -18,8 +18,9 @@ from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
 from src.worker.leftovers import sort_out
 from src.worker.loop import Worker
+from src.worker.make_runner import make_runner
 from src.worker.names import artifact_name, attempts_among
-from src.worker.runners import FakeRunner, make_runner
+from src.worker.runners import FakeRunner
 from tests.waiting import wait_until
 
 

@@ -20,9 +20,10 @@ from src.database.trouble import UnavailableError
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
+from src.worker.engine_runner import EngineRunner
 from src.worker.loop import Worker
 from src.worker.pulse import STALLED, WAITING, Heart, Pulse
-from src.worker.runners import EngineRunner, FakeRunner
+from src.worker.runners import FakeRunner
 from src.worker.supervise import Supervisor
 from src.worker.wall import Wall
 from tests.waiting import wait_until

@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import TypeVar
 
+from src.core.errors import BadInputError
 from src.core.plan import Plan
 
 T = TypeVar("T")
+MOST = 64  # clips in one forward
 
 
 def group(items: Iterable[T], plan_of: Callable[[T], Plan]) -> list[T]:
@@ -48,18 +50,21 @@ def microbatches(
     for item in items:
         last = batches[-1] if batches else []
         plan = plan_of(item)
-        if (
-            last
-            and _shared(plan_of(last[0])) == _shared(plan) is not None
-            and len(last) < most(item)
-        ):
+        if last and shared(plan_of(last[0])) == shared(plan) is not None and len(last) < most(item):
             last.append(item)
         else:
             batches.append([item])
     return batches
 
 
-def _shared(plan: Plan) -> Plan | None:
+def clips_per_forward(count: int | None) -> int:
+    """As asked for, 1 without. Raises BadInputError."""
+    if count is not None and not 1 <= count <= MOST:
+        raise BadInputError(f"--prompts-per-forward is {count}; it must be 1 to {MOST}")
+    return count or 1
+
+
+def shared(plan: Plan) -> Plan | None:
     """The plan without what may differ between clips of one forward; None where it shares none."""
     if plan.mode == "baseline" or plan.cache.name != "none":
         return None

@@ -17,16 +17,16 @@ from src.core.files import sha256_of
 from src.core.hardware import Hardware
 from src.core.paths import same_name
 from src.core.plan import Plan
-from src.core.progress import CancelToken, ignore
+from src.core.progress import CancelToken
 from src.core.request import Request
 from src.core.result import Result
 from src.engine.batching.jobs_file import BatchJob
 from src.engine.batching.microbatches import group, microbatches
+from src.engine.batching.together import denoise_together, shared_plan
 from src.engine.fallback import became
 from src.engine.generate import generate, plans_for, prepare, sized
 from src.engine.manifest import read_manifest
 from src.engine.planner import budget_bytes, most_prompts
-from src.engine.render import fitted
 from src.engine.session import Sessions
 
 
@@ -142,10 +142,8 @@ def _member(item: Planned, number: int, size: int) -> Planned:
     """The job in its microbatch; its plan of a forward alone is what lack of memory steps to."""
     if size == 1:
         return replace(item, microbatch=number)
-    shared = item.plans[0].model_copy(
-        update={"prompts_per_forward": size, "determinism": "tolerance"}
-    )
-    return replace(item, microbatch=number, plans=(shared, *item.plans))
+    plans = (shared_plan(item.plans[0], size), *item.plans)
+    return replace(item, microbatch=number, plans=plans)
 
 
 def run_batch(
@@ -196,12 +194,7 @@ class _Batch:
         try:
             prepared = [prepare(item.request) for item in items]
             plans = [item.plans[0] for item in items]
-            session = self.sessions.opener(prepared[0].folder, prepared[0].adapters)(plans[0])
-            pictures = [
-                fitted(each.photograph.pixels, plan)
-                for each, plan in zip(prepared, plans, strict=True)
-            ]
-            session.denoise_together(plans, pictures, ignore, self.cancel)
+            denoise_together(prepared, plans, self.sessions, cancel=self.cancel)
         except CancelledError:
             raise
         except Exception as error:
