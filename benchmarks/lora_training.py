@@ -119,9 +119,10 @@ def start(arguments: argparse.Namespace) -> tuple[float, tuple[Any, Any]]:
 def trainer_of(found: Any, accelerator: Any, state: Path, inside: bool) -> Any:
     """A trainer that reads the cache, or one with both encoders inside its batches."""
     from src.recipes.lora.run import build_trainer
+    from src.training.checkpoints import CheckpointManager
 
     found.steps = 10**6
-    trainer, recipe = build_trainer(found, state, accelerator)
+    trainer, recipe = build_trainer(found, CheckpointManager(state), accelerator)
     if inside:
         recipe.draw = InsideTheLoop(recipe, found).draw
     return trainer

@@ -143,7 +143,7 @@ def make_service(settings: ServiceSettings, files: ArtifactStore) -> Service:
                  str(settings.stall)]  # fmt: skip
     arguments += ["--warm", settings.warm] if settings.warm else []
     arguments += ["--broker"] if settings.broker else []
-    accounts = Accounts(database)
+    accounts, permits = Accounts(database), open_permits(settings.broker)
     return Service(
         settings=settings,
         database=database,
@@ -153,9 +153,9 @@ def make_service(settings: ServiceSettings, files: ArtifactStore) -> Service:
         accounts=accounts,
         notifying=Notifying(settings, database, accounts),
         broadcaster=EventBroadcaster(store),
-        metrics=ServiceMetrics(store, leases, files),
+        metrics=ServiceMetrics(store, leases, files, permits),
         supervisor=Supervisor(leases, arguments, settings.workers, settings.drain),
-        permits=open_permits(settings.broker),
+        permits=permits,
     )
 
 

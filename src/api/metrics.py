@@ -17,6 +17,7 @@ from prometheus_client.core import (
 
 from src.api.fleet_metrics import FleetGauges
 from src.artifacts.store import ArtifactStore, StoreAwayError
+from src.broker.permits import NoPermits, Permits
 from src.core.addresses import QUARANTINE
 from src.core.paths import home
 from src.jobs.leases import LeaseStore
@@ -85,8 +86,12 @@ class ServiceMetrics:
     answers.
     """
 
-    def __init__(self, store: JobStore, leases: LeaseStore, files: ArtifactStore) -> None:
+    def __init__(
+        self, store: JobStore, leases: LeaseStore, files: ArtifactStore,
+        permits: Permits | None = None,
+    ) -> None:  # fmt: skip
         self.store, self.leases, self.files = store, leases, files
+        self.permits = permits or NoPermits()
         self.registry, self._turn = CollectorRegistry(), threading.Lock()
         self.tally = Tally(store)
         self.tally.begin()
@@ -99,6 +104,10 @@ class ServiceMetrics:
         self.store_up = self._gauge(
             "newsreel_store_up", "Whether the store of files can be reached.", []
         )
+        if self.permits.answers is not None:
+            self._gauge(
+                "newsreel_broker_up", "Whether the broker answered when it was last asked.", []
+            ).set_function(lambda: float(bool(self.permits.answers)))
         self.requests = Histogram(
             "newsreel_http_seconds",
             "Seconds of HTTP answers.",

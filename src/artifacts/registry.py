@@ -23,10 +23,11 @@ def open_store(patience: Patience | None = None) -> ArtifactStore:
     patience: who decides whether to wait while the store is away; None: nobody waits.
     """
     url = os.environ.get("NEWSREEL_STORE") or ""
-    return _open_s3(url, patience) if url else FolderStore(home())
+    return open_s3(url, patience) if url else FolderStore(home())
 
 
-def _open_s3(url: str, patience: Patience | None) -> ArtifactStore:
+def open_s3(url: str, patience: Patience | None = None) -> ArtifactStore:
+    """The bucket of a URL `s3://BUCKET/PREFIX?endpoint=...`; `open_store` says what is raised."""
     from src.artifacts.s3_place import needed, read_place
 
     place = read_place(url)

@@ -30,6 +30,11 @@ class Permits(Protocol):
         """Tell no more."""
         ...
 
+    @property
+    def answers(self) -> bool | None:
+        """Whether the broker did when it was last asked; None where there is none."""
+        ...
+
 
 class NoPermits:
     """Where there is no broker: workers look at the database themselves."""
@@ -39,6 +44,10 @@ class NoPermits:
 
     def stop(self) -> None:
         """Nothing to stop."""
+
+    @property
+    def answers(self) -> None:
+        """There is no broker."""
 
 
 class BrokerPermits:
@@ -62,6 +71,11 @@ class BrokerPermits:
         """Publish what waits, where the broker is at hand, for at most some seconds."""
         self._over.set()
         self._thread.join(2 * ANSWER_S)
+
+    @property
+    def answers(self) -> bool:
+        """As in `Permits`; it is asked while jobs wait."""
+        return not self._away
 
     def check(self) -> None:
         """Raises OutputError where the broker cannot be used now."""

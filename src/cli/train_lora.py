@@ -26,6 +26,10 @@ OPTIONS: dict[str, Any] = {
     "rank": value(int, "Of the adapter."),
     "threads": value(int, "CPU threads. Default: all cores."),
     "resume": value(str, "Go on where a run stopped.", metavar="latest|FOLDER"),
+    "state_store": value(
+        str,
+        "A bucket that gets each state too, and --resume latest looks into; s3://BUCKET/PREFIX.",
+    ),
     "tracker": value(str, "none, tensorboard, wandb or mlflow [none]."),
     "dry_run": switch(
         "Check everything, predict memory, disk and hours, train nothing.", "--dry-run"
@@ -114,7 +118,9 @@ def output_dir(values: dict[str, Any]) -> Path:
 def _train(found: Any, values: dict[str, Any], listener: Any) -> Path:
     from src.recipes.lora.run import LoraRun, make_accelerator, train
 
-    run = LoraRun(output_dir(values), values["resume"], values["tracker"] or "none")
+    run = LoraRun(
+        output_dir(values), values["resume"], values["tracker"] or "none", values["state_store"]
+    )
     return train(found, run, make_accelerator(found.encoders.dtype), listener)
 
 

@@ -22,6 +22,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object, send_to_device
 from loguru import logger
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from src.core.errors import BadInputError, CancelledError, DivergedError, PartialFailureError
 from src.training.checkpoints import STATE, CheckpointManager, read_state
@@ -29,6 +30,7 @@ from src.training.nodes import is_lost_peer, newest_of_all
 from src.training.optimizers import make_optimizer
 from src.training.random_state import random_state, set_random_state
 from src.training.settings import LoopSettings
+from src.training.sharding import sharded_names
 from src.training.signals import StopFlag
 
 
@@ -95,6 +97,9 @@ class Trainer:
         self.recipe, self.stage, self.seed, self.checkpoints = recipe, stage, seed, checkpoints
         self.accelerator = accelerator or Accelerator(mixed_precision="bf16" if bf16 else "no")
         optimizer = make_optimizer(parameter_groups(recipe.model, stage.rates, stage.muon), stage)
+        if sharded := sharded_names(recipe.model):
+            leave_alone = DistributedDataParallel._set_params_and_buffers_to_ignore_for_model
+            leave_alone(recipe.model, sharded)
         self.model, self.optimizer = self.accelerator.prepare(recipe.model, optimizer)
         recipe.model = self.model
         self.average = {name: tensor.detach().clone() for name, tensor in self._trained()}

@@ -10,12 +10,15 @@ import time
 
 import pytest
 
+from src.api.metrics import ServiceMetrics
 from src.api.reaper import PermitReaper
+from src.artifacts.memory import MemoryStore
 from src.broker.celery_app import ANSWER_S, make_celery
 from src.broker.permits import BrokerPermits
 from src.core.errors import BadInputError
 from src.core.kinds import KINDS
 from src.core.paths import REPOSITORY
+from src.jobs.leases import LeaseStore
 from src.jobs.model import State
 from src.jobs.store import JobStore
 from tests.broker.fleet_kit import completions, fleet, submit
@@ -142,6 +145,17 @@ def test_nobody_waits_for_a_frozen_broker_and_nothing_is_lost(rabbit, store, per
     _done(store, *jobs)
     reaper.stop()
     assert all(completions(store, job.id) == 1 for job in jobs)
+
+
+def test_a_broker_that_does_not_answer_is_shown_as_down(database, store):
+    nobody = BrokerPermits(f"amqp://guest:guest@127.0.0.1:{free_port()}//")
+    metrics = ServiceMetrics(store, LeaseStore(database), MemoryStore(), nobody)
+    assert b"newsreel_broker_up 1.0" in metrics.text()
+    assert nobody.ready("generate") is None
+    assert b"newsreel_broker_up 0.0" in metrics.text()
+    without = ServiceMetrics(store, LeaseStore(database), MemoryStore())
+    assert b"newsreel_broker_up" not in without.text()
+    nobody.stop()
 
 
 def test_what_is_missing_is_one_sentence(monkeypatch):

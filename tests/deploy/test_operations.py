@@ -18,6 +18,7 @@ BESIDE = {
     "NEWSREEL_STORE_CACHE",
     "NEWSREEL_SMTP_PASSWORD",
     "NEWSREEL_FAKE_DEVICE",
+    "NEWSREEL_PROMPTS_PER_FORWARD",
 }
 """Read by the service, but not by ServiceSettings."""
 

@@ -40,10 +40,12 @@ def look(metadata: Path, model: Path, output: Path, processes: int = 1, **change
     )
 
 
-def run(metadata: Path, model: Path, output: Path, resume=None, tracker="none", **changes) -> Path:
+def run(
+    metadata: Path, model: Path, output: Path, resume=None, tracker="none", store=None, **changes
+) -> Path:
     torch.set_num_threads(1)
-    found = look(metadata, model, output, **changes)
-    return train(found, LoraRun(output, resume, tracker), make_accelerator(found.encoders.dtype))
+    found, asked = look(metadata, model, output, **changes), LoraRun(output, resume, tracker, store)
+    return train(found, asked, make_accelerator(found.encoders.dtype))
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -28,7 +28,8 @@ COLUMNS = ("run", "step", "epoch", "loss", "held_out_loss", "learning_rate", "gr
 class EpochEnd:
     """At the end of every epoch, and of the run: an adapter, the held-out loss, and sample clips.
 
-    The processes share the work, so that none waits for another that samples alone. `held_out_loss`
+    The processes share the work, so that none waits for another that samples alone; where each
+    holds a part of the base, all of them do all of it, and the first one writes. `held_out_loss`
     is the last one measured, None in between.
     """
 
@@ -84,6 +85,8 @@ class EpochEnd:
         clips = self.maker.clips(
             self.recipe.transformer, [item for _, item in numbered], trainer.accelerator.device
         )
+        if self.share.count == 1 and not trainer.accelerator.is_main_process:
+            return
         for (number, item), frames in zip(numbered, clips, strict=True):
             path = examples() / f"{self.run}-epoch-{epoch:02d}-{number}.mp4"
             write_sample(path, frames, item.source.sampling.fps)

@@ -47,10 +47,10 @@ class Estimates:
 
 def estimate(
     transformer: Any, settings: LoraSettings, spec: ModelSpec, items: Sequence[Item],
-    encoders: Encoders, steps: int, measure: bool,
+    encoders: Encoders, steps: int, measure: bool, processes: int = 1,
 ) -> Estimates:  # fmt: skip
     """transformer: its shapes are enough."""
-    from src.recipes.lora.layers import target_layers, training_of
+    from src.recipes.lora.layers import block_list, target_layers, training_of
 
     training = training_of(spec)
     layers = target_layers(transformer, settings.layers).values()
@@ -71,7 +71,7 @@ def estimate(
         seconds = settings.batch_size * passes * forward_flops(base, tokens, width, depth) / rate
     piece = settings.batch_size // settings.accumulation
     memory = (
-        base * BYTES[encoders.dtype]
+        base_held(block_list(spec, transformer), base, settings, processes) * BYTES[encoders.dtype]
         + adapter * (10 if settings.optimizer == "adamw8bit" else 16)
         + CONTEXT
     )
@@ -81,6 +81,17 @@ def estimate(
     disk = 4 * adapter * (settings.epochs + 1) + 16 * adapter * CHECKPOINTS
     disk += cache_bytes(training, transformer, settings, items, encoders, spec)
     return Estimates(memory, disk, seconds, None if seconds is None else seconds * steps / 3600)
+
+
+def base_held(blocks: Any, base: int, settings: LoraSettings, processes: int) -> int:
+    """Numbers of the frozen base that a process holds while a block computes: all of them, or its
+    part, beside the largest block whole.
+    """
+    if not settings.shard_base or processes == 1:
+        return base
+    sizes = [sum(parameter.numel() for parameter in block.parameters()) for block in blocks]
+    outside = base - sum(sizes)  # gathered for the whole forward
+    return base // processes + outside + max(sizes, default=0)
 
 
 def forward_flops(parameters: int, tokens: int, width: int, depth: int) -> float:

@@ -33,6 +33,11 @@ def trained_part(spec: ModelSpec) -> str:
     return parts_of(family_of(spec), "denoiser")[0].name
 
 
+def block_list(spec: ModelSpec, transformer: nn.Module) -> nn.ModuleList:
+    """The transformer's repeated blocks."""
+    return parts_of(family_of(spec), "denoiser")[0].blocks_of(transformer)
+
+
 def add_adapter(transformer: nn.Module, settings: LoraSettings) -> float:
     """Freeze the transformer and give it a trainable adapter in float32; returns the trainable
     share of the base.

@@ -116,7 +116,7 @@ def preflight(
     if found.items and found.share:
         rate = predict and not found.problems
         found.estimates = estimate(
-            transformer, settings, spec, found.items, encoders, found.steps, rate
+            transformer, settings, spec, found.items, encoders, found.steps, rate, processes
         )
         _check_space(found, output)
     return found

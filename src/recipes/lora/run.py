@@ -23,7 +23,7 @@ from src.recipes.lora.callbacks import EpochEnd, Metrics
 from src.recipes.lora.encoding import Share, encode_clips, encode_texts
 from src.recipes.lora.encoding_cache import EncodingCache
 from src.recipes.lora.files import Origin, adapter_state, header, write_adapter
-from src.recipes.lora.layers import add_adapter, trained_part, training_of
+from src.recipes.lora.layers import add_adapter, block_list, trained_part, training_of
 from src.recipes.lora.preflight import Preflight
 from src.recipes.lora.recipe import Item, LoraRecipe
 from src.recipes.lora.samples import SampleMaker
@@ -32,6 +32,7 @@ from src.training.callbacks import Callback, ConsoleLog
 from src.training.checkpoints import CheckpointManager
 from src.training.loop import Trainer
 from src.training.nodes import local_count, sees_one_disk
+from src.training.sharding import held_bytes, shard_frozen
 from src.training.trackers import Tracker, make_tracker
 
 WAIT = timedelta(hours=6)
@@ -43,11 +44,14 @@ MIXED = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 @dataclass(frozen=True)
 class LoraRun:
-    """Where a run writes and how it goes on. resume: None, "latest", or a checkpoint's folder."""
+    """Where a run writes and how it goes on. resume: None, "latest", or a checkpoint's folder.
+    store: URL of a bucket that gets each state too; None: only the disk.
+    """
 
     output: Path
     resume: str | None = None
     tracker: str = "none"
+    store: str | None = None
 
     @property
     def name(self) -> str:
@@ -87,7 +91,7 @@ def encode_all(
 
 
 def build_trainer(
-    found: Preflight, state: Path, accelerator: Accelerator
+    found: Preflight, checkpoints: CheckpointManager, accelerator: Accelerator
 ) -> tuple[Trainer, LoraRecipe]:
     """The transformer with its adapter, in a trainer that has not run yet; encodings must be in the
     cache.
@@ -97,6 +101,8 @@ def build_trainer(
     transformer = getattr(read_pipeline(found.folder, DTYPES[found.encoders.dtype], (part,)), part)
     torch.manual_seed(settings.seed)  # the adapter's A is drawn from it: the same in every process
     add_adapter(transformer, settings)
+    if is_sharded(found, accelerator):
+        shard_frozen(transformer, block_list(found.spec, transformer), accelerator.device)
     share = Share(accelerator.process_index, accelerator.num_processes)
     objective = training_of(found.spec).objective(found.folder)
     recipe = LoraRecipe(
@@ -104,12 +110,15 @@ def build_trainer(
         identity_of(found)
     )  # fmt: skip
     loop = settings.loop(found.steps)
-    trainer = Trainer(
-        recipe, loop, settings.seed, CheckpointManager(state), bf16=False, accelerator=accelerator
-    )
+    trainer = Trainer(recipe, loop, settings.seed, checkpoints, bf16=False, accelerator=accelerator)
     # what dropout draws from: each process its own
     torch.manual_seed(settings.seed + accelerator.process_index)
     return trainer, recipe
+
+
+def is_sharded(found: Preflight, accelerator: Accelerator) -> bool:
+    """Whether each process holds a part of the base; alone it holds all."""
+    return found.settings.shard_base and accelerator.num_processes > 1
 
 
 def identity_of(found: Preflight) -> dict[str, str]:
@@ -136,6 +145,7 @@ def train(
     `output/state`.
     """
     found.check()
+    checkpoints = _checkpoints(run, accelerator)
     share = Share(accelerator.process_index, accelerator.num_processes)
     mine = share if sees_one_disk(accelerator, home()) else _share_of_machine(accelerator)
     encoded = encode_all(found, accelerator.device, mine, listener)
@@ -144,7 +154,7 @@ def train(
         logger.info("encoded {} clips and {} captions; the others were in the cache", *encoded)
         _make_room(run)
     accelerator.wait_for_everyone()
-    trainer, recipe = build_trainer(found, run.output / "state", accelerator)
+    trainer, recipe = build_trainer(found, checkpoints, accelerator)
     begin = _resume(trainer, run)
     _announce(found, trainer)
     write = _writer(found, recipe, run)
@@ -152,7 +162,8 @@ def train(
     maker = SampleMaker(
         found.folder, found.spec, found.encoders, EncodingCache(), found.settings.samples
     )
-    epoch_end = EpochEnd(recipe, found.held_out, shown, maker, write, run.name, share)
+    measured = Share() if is_sharded(found, accelerator) else share
+    epoch_end = EpochEnd(recipe, found.held_out, shown, maker, write, run.name, measured)
     tracker = _tracker(found, run) if accelerator.is_main_process else None
     try:
         trainer.run(float("inf"), _callbacks(begin, trainer, recipe, epoch_end, run, tracker))
@@ -185,6 +196,19 @@ def _make_room(run: LoraRun) -> None:
     logger.warning("{} held a run; it is kept as {}", run.output, former)
 
 
+def _checkpoints(run: LoraRun, accelerator: Accelerator) -> CheckpointManager:
+    """The first process has the store, which the others hear from. Raises BadInputError where it
+    cannot be used as it is set.
+    """
+    state = run.output / "state"
+    if run.store is None or not accelerator.is_main_process:
+        return CheckpointManager(state)
+    from src.artifacts.registry import open_s3
+    from src.training.stored_checkpoints import StoredCheckpoints
+
+    return StoredCheckpoints(state, open_s3(run.store), run.name)
+
+
 def _resume(trainer: Trainer, run: LoraRun) -> int:
     """The step to begin at. Raises MissingFileError where there is nothing to resume."""
     if run.resume is None:
@@ -204,6 +228,9 @@ def _announce(found: Preflight, trainer: Trainer) -> None:
             "lora on {}: {:.2%} of the parameters train, {} clips, {} steps, {}; {}",
             found.spec.id, found.share, len(found.items), found.steps, found.encoders.dtype, where,
         )  # fmt: skip
+        if is_sharded(found, trainer.accelerator):
+            own = held_bytes(trainer.recipe.model) / 1e6
+            logger.info("the base is sharded: this process holds {:.3f} MB of weights", own)
 
 
 def _shown(found: Preflight) -> list[Item]:

@@ -47,7 +47,8 @@ class LoraSettings(Config):
     image_noises: noised encodings of the first frame kept for each clip. image_dropout,
     caption_dropout: chances. high_noise: share of samples whose timestep comes from the upper third
     of the schedule; 0 is the published objective. held_out_timesteps: where the held-out loss is
-    taken. save_minutes: between checkpoints.
+    taken. save_minutes: between checkpoints. shard_base: each process holds a part of the frozen
+    base.
     models: what differs for one model, by its id.
     """
 
@@ -69,6 +70,7 @@ class LoraSettings(Config):
     clip_norm: float = Field(1.0, gt=0)
     precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
     gradient_checkpointing: bool = True
+    shard_base: bool = False
     frames: tuple[int, ...] = ()
     sizes: tuple[tuple[int, int], ...] = ()
     fps: float | None = Field(None, gt=0)
