@@ -19,7 +19,7 @@ from src.catalog.upscalers import offered
 from src.core.addresses import artifact, clip_key
 from src.core.errors import BadInputError
 from src.jobs import references
-from src.jobs.model import Job, NewJob, State
+from src.jobs.model import PARENT, Job, NewJob, State
 from src.jobs.store import UnknownJobError
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -150,7 +150,7 @@ def enlarge_clip(service: Service, login: Login, job: Job, quality: str = QUICK)
         return
     check_settings(wanted)
     service.admit(login.account)
-    source = {"input": artifact(job.artifact), "name": "enlarged", "of": job.id}
+    source = {"input": artifact(job.artifact), "name": "enlarged", PARENT: job.id}
     new = NewJob(
         "upscale",
         job.owner,

@@ -144,10 +144,14 @@ def _earlier(service: Service, new: NewJob, data: bytes) -> Job | None:
 
 def _lately(service: Service, new: NewJob, data: bytes) -> Job | None:
     """The newest job that this owner submitted lately with the same form and photograph."""
-    wanted = JobFilter(new.owner, since=service.store.clock() - RESENT_S, kind=new.kind)
     digest = hashlib.sha256(data).hexdigest()
-    found = service.store.find(wanted, MOST_LATELY)
-    return next((job for job in found if _asks_the_same(job, new, digest)), None)
+    return lately(service, new, lambda job: _asks_the_same(job, new, digest))
+
+
+def lately(service: Service, new: NewJob, is_same: Callable[[Job], bool]) -> Job | None:
+    """The newest job that this owner submitted lately and that is the same."""
+    wanted = JobFilter(new.owner, since=service.store.clock() - RESENT_S, kind=new.kind)
+    return next((job for job in service.store.find(wanted, MOST_LATELY) if is_same(job)), None)
 
 
 def _asks_the_same(job: Job, new: NewJob, digest: str) -> bool:

@@ -73,7 +73,8 @@ class Upscale(Config):
     scale: int
 
 
-LATER = ("upscale", "upscaler_weights", "prompts_per_forward", "filters", "finishers", "sigmas")
+LATER = ("upscale", "upscaler_weights", "prompts_per_forward", "filters", "finishers", "sigmas",
+         "extends")  # fmt: skip
 LATER_IN_SESSION = ("family",)
 """Fields that older plans had not; where they hold their defaults, the digest leaves them out, so
 that the digest of an older plan is still its own.
@@ -98,6 +99,8 @@ class Plan(Config):
     prompts_per_forward: clips in one forward of the transformer; a clip made alone by such a plan
     fills the forward with copies of itself.
     filters, finishers: what works on each frame and on the finished file, by name, in order.
+    extends: SHA-256 of the clip whose frames come first; "" for none. num_frames is of the new
+    part, whose first frame shows the other one's last again and is not written.
     """
 
     mode: str
@@ -129,6 +132,7 @@ class Plan(Config):
     filters: tuple[str, ...] = ()
     finishers: tuple[str, ...] = ()
     sigmas: tuple[float, ...] | None = None
+    extends: str = ""
 
     @property
     def written(self) -> Size:

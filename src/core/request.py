@@ -150,6 +150,12 @@ class Request(Config):
     device: Annotated[Literal["auto", "cpu", "cuda"], Option("Where to compute", form=False)] = (
         "auto"
     )
+    extend: Annotated[
+        bool,
+        Option(
+            "The input is a clip: go on from its last frame, in one file.", clip=True, form=False
+        ),
+    ] = False
     filters: Filters = ()
     finishers: Annotated[
         tuple[str, ...],

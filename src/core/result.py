@@ -25,7 +25,8 @@ class Result(Config):
     path: the MP4. manifest: its JSON. frame_sha256: over the RGB frames as the model and the
     upscaler made them. encoded_sha256: over those that were encoded, where filters changed them.
     warnings: sentences a person should read. fallbacks: plans that were left, and why.
-    report: the temporal report, None when it was not taken.
+    report: the temporal report, None when it was not taken. before: frames of the clip that is gone
+    on with, 0 for none.
     """
 
     path: Path
@@ -37,3 +38,9 @@ class Result(Config):
     fallbacks: tuple[str, ...] = ()
     report: dict[str, Any] | None = None
     encoded_sha256: str | None = None
+    before: int = 0
+
+    @property
+    def frames(self) -> int:
+        """Of the file; what comes before shares one with what was made."""
+        return self.plan.num_frames + (self.before - 1 if self.before else 0)

@@ -27,6 +27,7 @@ from src.pipelines.models import find_model
 from src.upscaling.files import file_hashes
 
 if TYPE_CHECKING:
+    from src.engine.extending import Before
     from src.engine.session import Session, Sessions
 
 LARGE = "cogvideox-5b-i2v"
@@ -37,7 +38,7 @@ LONGEST_NAME = LONGEST - 1  # the manifest's name is a byte longer than the clip
 class Prepared:
     """A request that passed every check which needs neither torch nor weights in memory.
 
-    choice: the sentence that says which model runs and why.
+    choice: the sentence that says which model runs and why. before: the clip that is gone on with.
     """
 
     request: Request
@@ -49,6 +50,7 @@ class Prepared:
     seed: int
     final: Path
     adapters: tuple[AdapterFile, ...] = ()
+    before: "Before | None" = None
 
 
 def prepare(request: Request, read: Callable[[Path], Photograph] = read_photograph) -> Prepared:
@@ -56,7 +58,8 @@ def prepare(request: Request, read: Callable[[Path], Photograph] = read_photogra
 
     read: how the photograph is decoded, where it is a stranger's.
     """
-    photograph = read(request.input_image)
+    before = _clip_before(request)
+    photograph = before.photograph() if before else read(request.input_image)
     templates = load_templates()
     spec, choice = choose_model(request)
     check(request, spec, templates)
@@ -64,14 +67,24 @@ def prepare(request: Request, read: Callable[[Path], Photograph] = read_photogra
     final = output_path(request, wording(request, templates)[0], seed)
     folder = locate(spec)
     adapters = tuple(read_adapter(item, folder) for item in request.lora)
-    return Prepared(request, spec, choice, photograph, templates, folder, seed, final, adapters)
+    return Prepared(
+        request, spec, choice, photograph, templates, folder, seed, final, adapters, before
+    )
+
+
+def _clip_before(request: Request) -> "Before | None":
+    if not request.extend:
+        return None
+    from src.engine.extending import read_before
+
+    return read_before(request.input_image)
 
 
 def plans_for(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
     """Resolve a prepared request for this machine:
     the plan, then the more frugal ones to step to.
     """
-    return resolve(
+    plans = resolve(
         prepared.request,
         sized(prepared, hardware).spec,
         hardware,
@@ -82,6 +95,14 @@ def plans_for(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
         tuple(adapter.reference for adapter in prepared.adapters),
         file_hashes(upscaler_files(prepared.request, prepared.spec)),
     )
+    return plans if prepared.before is None else _extending(prepared.before, plans)
+
+
+def _extending(before: "Before", plans: tuple[Plan, ...]) -> tuple[Plan, ...]:
+    from src.engine.extending import check_join
+
+    check_join(before, plans[0])
+    return tuple(plan.model_copy(update={"extends": before.sha256}) for plan in plans)
 
 
 def sized(prepared: Prepared, hardware: Hardware) -> Prepared:
@@ -214,7 +235,9 @@ def generate(
 
     store = LocalStore(keep or home())
     publisher = Publisher(store, hardware, listener, cancel or CancelToken(), show)
-    job = Render(prepared.request, plans[0], prepared.photograph, prepared.final)
+    job = Render(
+        prepared.request, plans[0], prepared.photograph, prepared.final, before=prepared.before
+    )
     warm = sessions or Sessions()
 
     def run(plan: Plan, session: "Session", left: tuple[str, ...]) -> Result:

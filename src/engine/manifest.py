@@ -48,7 +48,8 @@ class Manifest(Config):
     its hash. frame_sha256: over the RGB frames as the model and the upscaler made them;
     encoded_sha256: over those that were encoded, where filters changed them. versions: of what
     computed.
-    report: the temporal report, or None. fallbacks: plans left for lack of memory.
+    report: the temporal report, or None. fallbacks: plans left for lack of memory. before: frames
+    of the clip that is gone on with, which `plan.extends` names.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -67,6 +68,7 @@ class Manifest(Config):
     warnings: tuple[str, ...] = ()
     fallbacks: tuple[str, ...] = Field(default=())
     encoded_sha256: str | None = None
+    before: int = 0
 
 
 def now() -> str:

@@ -25,6 +25,7 @@ from src.core.request import Request
 from src.core.result import Result
 from src.engine.costs import Stopwatch
 from src.engine.enlarging import Enlarging
+from src.engine.extending import Before, seam_of
 from src.engine.finishing import FrameContext, filtered, finished
 from src.engine.manifest import Manifest, build_manifest, describe_clip, to_json
 from src.engine.render import render
@@ -43,8 +44,8 @@ from src.upscaling.stream import upscale_video
 
 @dataclass
 class Render:
-    """One clip on its way: request, plan, photograph, the final name of the MP4, and plans left
-    before.
+    """One clip on its way: request, plan, photograph, the final name of the MP4, plans left before,
+    and the clip that is gone on with.
     """
 
     request: Request
@@ -52,6 +53,7 @@ class Render:
     photograph: Photograph
     final: Path
     fallbacks: tuple[str, ...] = ()
+    before: Before | None = None
 
 
 class FrameHashes:
@@ -110,13 +112,14 @@ class Publisher:
             hashes = self._encode(job, session, writer, scoring, watch)
             with watch.stage("deliver"):
                 writer.finish()
-            report = self._score(scoring, watch)
+            report = self._score(scoring, watch, job.before)
             warnings += self._remarks(job, session)
             outcome = {
                 "costs": watch.costs(),
                 "warnings": warnings,
                 "fallbacks": job.fallbacks,
                 "report": report,
+                "before": job.before.frames if job.before else 0,
             }
             return self._publish(job, writer, hashes | outcome)
 
@@ -149,12 +152,16 @@ class Publisher:
         frames.
         """
         plan, hashes, done = job.plan, FrameHashes(job.plan), 0
+        if job.before is not None:
+            _begin_with(job.before, plan, writer, scoring, watch)
         native = render(job.photograph.pixels, plan, session, watch, self.listener, self.cancel,
                         self._preview(job, session))  # fmt: skip
         for frame in self._enlarged(plan, native, scoring, watch):
             self.cancel.check()
             with watch.stage("deliver"):
-                writer.write(hashes.filtered(frame, done))
+                made = hashes.filtered(frame, done)
+                if done or job.before is None:
+                    writer.write(made)
             done += 1
             self.listener(Progress("deliver", done, plan.num_frames))
         if done != plan.num_frames:
@@ -177,7 +184,7 @@ class Publisher:
         upscaler = make_upscaler(plan.upscaler, plan.session.device, run)
         frames = watch.drain("upscale", upscaler.upscale(native, plan.delivered))
         if scoring is not None:
-            frames = _scored(frames, scoring, watch)
+            frames = _scored(frames, scoring, watch, skip=1 if plan.extends else 0)
         if plan.upscale is None:
             return frames
         further = make_upscaler(plan.upscale.preset, plan.session.device, run)
@@ -195,14 +202,17 @@ class Publisher:
         return Previewer(session.family, session.load(), self.show)
 
     @staticmethod
-    def _score(scoring: TemporalScorer | None, watch: Stopwatch) -> dict[str, Any] | None:
+    def _score(
+        scoring: TemporalScorer | None, watch: Stopwatch, before: Before | None
+    ) -> dict[str, Any] | None:
         """The temporal report, and the sentence that a person reads."""
         if scoring is None:
             return None
         with watch.stage("score"):
             report = scoring.finish()
         logger.info(report.sentence())
-        return report.to_dict()
+        told = report.to_dict()
+        return told | {"seam": seam_of(before, told["curve"])} if before else told
 
     @staticmethod
     def _warnings(job: Render, session: Session, watch: Stopwatch) -> tuple[str, ...]:
@@ -258,7 +268,8 @@ class Publisher:
         manifest = build_manifest(
             job.request, job.plan, self.hardware, photograph.name, clip, **outcome
         )
-        return finished(job.plan.finishers, temporary, final, manifest, photograph)
+        source = job.before.path if job.before else photograph
+        return finished(job.plan.finishers, temporary, final, manifest, source)
 
 
 def _record(ledger: Ledger | None, job: UpscaleJob, key: str) -> None:
@@ -266,10 +277,23 @@ def _record(ledger: Ledger | None, job: UpscaleJob, key: str) -> None:
         ledger.add(job.target, key)
 
 
+def _begin_with(
+    before: Before, plan: Plan, writer: VideoWriter, scoring: TemporalScorer | None,
+    watch: Stopwatch,
+) -> None:  # fmt: skip
+    """The frames of the clip that is gone on with, into file and scorer."""
+    with watch.stage("deliver"):
+        writer.begin_with(before.path, before.pictures)
+        for picture in before.scored(plan.delivered) if scoring else ():
+            scoring.update(picture)
+
+
 def _scored(
-    frames: Iterator[np.ndarray], scoring: TemporalScorer, watch: Stopwatch
+    frames: Iterator[np.ndarray], scoring: TemporalScorer, watch: Stopwatch, skip: int = 0
 ) -> Iterator[np.ndarray]:
-    for frame in frames:
-        with watch.stage("deliver"):
-            scoring.update(frame)
+    """skip: how many of the first are scored already."""
+    for index, frame in enumerate(frames):
+        if index >= skip:
+            with watch.stage("deliver"):
+                scoring.update(frame)
         yield frame

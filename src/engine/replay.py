@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from src.artifacts.local import LocalStore
 from src.catalog.models import MODELS
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, MissingFileError
+from src.core.files import sha256_of
 from src.core.hardware import Hardware
-from src.core.paths import home
+from src.core.paths import examples, home
 from src.core.prompts import load_templates
 from src.core.request import Request
 from src.core.result import Result
@@ -21,6 +23,9 @@ from src.pipelines.adapter_files import read_adapter
 from src.pipelines.locate import locate, weight_hashes
 from src.pipelines.models import find_model
 from src.upscaling.files import file_hashes, plan_files
+
+if TYPE_CHECKING:
+    from src.engine.extending import Before
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ def prepare_replay(
     enlarging = plan_files(plan)
     places = ", ".join(sorted({str(file.path.parent) for file in enlarging}))
     _check_weights(plan.upscaler_weights, file_hashes(enlarging), places)
-    photograph = find_photograph(manifest)
+    photograph, before = find_photograph(manifest), find_before(manifest)
     request = Request(input_image=Path(manifest.photograph), prompt=plan.prompt, output_path=target,
                       overwrite=overwrite)  # fmt: skip
     final = output_path(request, plan.prompt, plan.seed)
@@ -65,8 +70,9 @@ def prepare_replay(
         read_adapter(item, folder) for item in lora or manifest.request.get("lora", ())
     )
     prepared = Prepared(
-        request, spec, choice, photograph, load_templates(), folder, plan.seed, final, adapters
-    )
+        request, spec, choice, photograph, load_templates(), folder, plan.seed, final, adapters,
+        before,
+    )  # fmt: skip
     return Replay(manifest, prepared)
 
 
@@ -95,6 +101,24 @@ def find_photograph(manifest: Manifest) -> Photograph:
             f"{path} was changed: its hash is {photograph.sha256[:12]}, not {digest[:12]}"
         )
     return photograph
+
+
+def find_before(manifest: Manifest) -> "Before | None":
+    """The clip that was gone on with, where its request says, or under the same name among the
+    clips.
+    """
+    if not manifest.plan.extends:
+        return None
+    from src.engine.extending import read_before
+
+    asked = Path(str(manifest.request.get("input_image")))
+    for path in (asked, home() / asked, examples() / asked.name):
+        if path.is_file() and sha256_of(path) == manifest.plan.extends:
+            return read_before(path)
+    raise MissingFileError(
+        f"the clip that was gone on with, {asked.name} ({manifest.plan.extends[:12]}), is not in "
+        f"{examples()}; put the file there"
+    )
 
 
 def check_hardware(manifest: Manifest, hardware: Hardware) -> None:

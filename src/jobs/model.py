@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+PARENT = "of"
+"""Key of a request that names the job whose clip it reads; no worker reads it."""
 REMIX_OF = "remix_of"
 """Key of a request that names the job whose clip it is another one of; no worker reads it."""
 

@@ -17,7 +17,7 @@ from src.database.group_commit import GroupCommit
 from src.database.horizon import Horizon
 from src.database.tables import artifacts, events, jobs
 from src.jobs import references
-from src.jobs.model import Event, Job, NewJob, State
+from src.jobs.model import PARENT, Event, Job, NewJob, State
 from src.jobs.search import JobFilter, Owner, first_id, is_among, words_of
 from src.jobs.turns import AGEING_S
 
@@ -93,7 +93,7 @@ class JobStore:
             "priority": new.priority, "rank": now - AGEING_S * new.priority, "created_at": now,
             "attempts": 0, "max_attempts": new.max_attempts, "token": 0, "cancel_requested": False,
             "done": 0, "total": 0, "idempotency_key": new.idempotency_key, "pinned": False,
-            "parent": new.request.get("of"), "source": name_in(address) if address else None,
+            "parent": new.request.get(PARENT), "source": name_in(address) if address else None,
             "cost": new.cost, "traceparent": new.traceparent, "words": words_of(new.request),
         }  # fmt: skip
         try:

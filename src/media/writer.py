@@ -4,6 +4,7 @@ a file appears whole or not at all.
 
 import os
 import re
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +18,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from src.core.output_errors import output_error
 from src.core.paths import beside
+from src.media.continued import is_alike, packets_for
 from src.media.encoders import ENCODERS, encoder_options
 from src.media.opening import open_output
 
@@ -39,7 +41,7 @@ class VideoWriter:
     ) -> None:
         self.path, self.flag = Path(path), flag
         self.temporary = beside(self.path, f"{os.getpid()}.partial.mp4")
-        self._open = False
+        self._open, self._begun = False, 0
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             sweep(self.path)
@@ -51,7 +53,7 @@ class VideoWriter:
             raise output_error(self.path, error, self.flag) from None
 
     def _add_stream(self, width: int, height: int, fps: float) -> av.VideoStream:
-        rate = Fraction(fps).limit_denominator(1001)
+        rate = self._rate = Fraction(fps).limit_denominator(1001)
         x264 = ENCODERS["x264"]
         stream = self._container.add_stream(
             x264.codec, rate=rate, options=encoder_options(x264, CRF, PRESET)
@@ -62,6 +64,21 @@ class VideoWriter:
         context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
         return stream
 
+    def begin_with(self, clip: Path, pictures: Callable[[], Iterable[np.ndarray]]) -> bool:
+        """Put a clip's frames first, before any `write`: its very packets where it was encoded as
+        this file is, which loses nothing; else `pictures`, its frames, encoded anew. Returns
+        whether the packets were taken.
+        """
+        self._guarded(self._container.start_encoding)
+        if not is_alike(clip, self._stream, self._rate):
+            for picture in pictures():
+                self.write(picture)
+            return False
+        for packet in packets_for(self._stream, clip):
+            self._guarded(lambda packet=packet: self._container.mux(packet))
+            self._begun += 1
+        return True
+
     def write(self, array: np.ndarray) -> None:
         """Append one frame: (H, W, 3) uint8 RGB."""
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), format="rgb24")
@@ -71,11 +88,17 @@ class VideoWriter:
             dst_color_range=ColorRange.MPEG,
             interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
         )
+        if self._begun:  # frames are counted on from those whose packets came first
+            frame.pts, frame.time_base = self._begun, 1 / self._rate
+            self._begun += 1
         self._mux(frame)
 
     def _mux(self, frame: av.VideoFrame | None) -> None:
+        self._guarded(lambda: self._container.mux(self._stream.encode(frame)))
+
+    def _guarded(self, act: Callable[[], object]) -> None:
         try:
-            self._container.mux(self._stream.encode(frame))
+            act()
         except (OSError, FFmpegError) as error:
             self.abort()
             raise output_error(self.path, error, self.flag) from None

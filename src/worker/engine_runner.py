@@ -12,7 +12,7 @@ from src.artifacts.store import ArtifactStore
 from src.core.addresses import address_key
 from src.core.errors import BadInputError, NewsreelError
 from src.core.progress import CancelToken, Listener
-from src.jobs.model import REMIX_OF, Job
+from src.jobs.model import PARENT, REMIX_OF, Job
 from src.worker.runners import RunContext
 from src.worker.wall import DecodeLimits, Wall
 
@@ -117,7 +117,9 @@ class EngineRunner:
 
         with self.files.local(address_key(job.request["input_image"])) as source:
             own = {"output_path": path, "device": self.device, "input_image": source}
-            told = {name: value for name, value in job.request.items() if name != REMIX_OF}
+            told = {
+                name: value for name, value in job.request.items() if name not in (PARENT, REMIX_OF)
+            }
             request = validate(told | own, Request, "job")
             yield prepare(request, self._stored_photograph)
 
@@ -141,7 +143,7 @@ class EngineRunner:
             "warnings": list(result.warnings), "fallbacks": list(result.fallbacks),
             "frame_sha256": result.frame_sha256, "seed": result.plan.seed,
             "profile": result.plan.profile, "model": result.plan.session.model,
-            "frames": result.plan.num_frames, "fps": result.plan.fps,
+            "frames": result.frames, "fps": result.plan.fps,
         }  # fmt: skip
 
     @contextmanager

@@ -14,6 +14,7 @@ from src.api.progresses import Progresses
 from src.catalog.models import load_models
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
+from tests.waiting import wait_until
 
 NANO = [load_models()["nano"]]
 
@@ -272,11 +273,64 @@ def test_states_have_their_words(make_client, jpeg):
 
 
 def test_what_is_not_offered_says_so(client, jpeg):
-    for path in ("extensions", "characters"):
+    for path in ("characters",):
         error = _error(client.post(f"/v1/videos/{path}", data={"prompt": "p"}), 400)
         assert error["code"] == "unsupported"
-    edit = client.post("/v1/videos/edits", data={"prompt": "p"}, files={"video": jpeg})
-    assert _error(edit, 400)["code"] == "unsupported"
+    for path in ("edits", "extensions"):
+        sent = client.post(f"/v1/videos/{path}", data={"prompt": "p"}, files={"video": jpeg})
+        assert _error(sent, 400)["code"] == "unsupported"
+
+
+def _finished(client, jpeg, **values):
+    video = _create(client, jpeg, **values).json()
+    wait_until(lambda: client.get(f"/v1/videos/{video['id']}").json()["status"] == "completed")
+    return video["id"]
+
+
+def test_an_extension_is_one_job_that_reads_the_clip(make_client, jpeg):
+    client = make_client(auth="off")
+    source = _finished(client, jpeg, seconds="2", seed="7", num_inference_steps="4")
+    body = {"prompt": "and on", "video": {"id": source}, "seconds": "4"}
+    video = client.post("/v1/videos/extensions", json=body).json()
+    made = client.get(f"/v1/videos/{source}").json()["frames"]
+    assert (video["extended_from_video_id"], video["frames"]) == (source, made + 33 - 1)
+    job = client.get(f"/jobs/{video['id'].removeprefix('video_')}").json()
+    asked = job["request"]
+    assert (asked["extend"], asked["num_frames"], asked["num_inference_steps"]) == (True, 33, 4)
+    assert asked["of"] == source.removeprefix("video_") and "seed" not in asked
+    again = client.post(
+        "/v1/videos/extensions", json=body, headers={"x-stainless-retry-count": "1"}
+    )
+    assert again.json()["id"] == video["id"]
+    other = client.post("/v1/videos/extensions", json=body)
+    assert other.json()["id"] != video["id"]
+
+
+def test_an_extension_by_key_is_made_once_and_other_wishes_are_refused(make_client, jpeg):
+    client = make_client(auth="off")
+    source, head = _finished(client, jpeg), {"idempotency-key": "k1"}
+    body = {"prompt": "and on", "video": {"id": source}}
+    ids = {client.post("/v1/videos/extensions", json=body, headers=head).json()["id"]
+           for _ in range(2)}  # fmt: skip
+    assert len(ids) == 1
+    other = client.post("/v1/videos/extensions", json=body | {"prompt": "q"}, headers=head)
+    assert _error(other, 400)["code"] == "conflict"
+    assert (
+        _error(client.post("/v1/videos/extensions", json={"video": {"id": source}}), 400)["param"]
+        == "prompt"
+    )
+
+
+def test_a_clip_that_is_being_gone_on_with_is_not_deleted_and_a_gone_one_is_told(make_client, jpeg):
+    client = make_client(auth="off")
+    source = _finished(client, jpeg)
+    slow = client.post(
+        "/v1/videos/extensions", json={"prompt": "and on", "video": {"id": source}}
+    ).json()
+    wait_until(lambda: client.get(f"/v1/videos/{slow['id']}").json()["status"] == "completed")
+    assert client.delete(f"/v1/videos/{source}").json()["deleted"]
+    gone = client.post(f"/v1/videos/{slow['id']}/remix", json={"prompt": "q"})
+    assert _error(gone, 400)["code"] == "video_gone"
 
 
 def test_the_description_is_served(client):

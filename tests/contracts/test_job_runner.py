@@ -6,15 +6,17 @@ import hashlib
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from src.artifacts.memory import MemoryStore
 from src.artifacts.registry import open_store
-from src.artifacts.store import keep
-from src.core.addresses import stored, stored_key
+from src.artifacts.store import keep, measured_file
+from src.core.addresses import artifact, stored, stored_key
 from src.core.errors import BadInputError, CancelledError, NewsreelError
 from src.core.progress import CancelToken
 from src.jobs.model import REMIX_OF, Job, State
+from src.media.reader import VideoReader
 from src.worker.engine_runner import EngineRunner
 from src.worker.runners import FakeRunner, RunContext
 
@@ -128,6 +130,36 @@ def test_what_the_engine_reads_must_be_there_and_whole(files, job, watch, tmp_pa
     with pytest.raises(NewsreelError):
         runner.make(asked, tmp_path / "p-1.mp4", watch[0])
     assert not (tmp_path / "p-1.mp4").exists()
+
+
+def test_a_clip_is_gone_on_with_in_one_file(files, job, watch, tmp_path):
+    runner, first, longer = EngineRunner(files, "cpu"), job(ASKED["engine"]), "examples/first.mp4"
+    with files.making(longer) as path:
+        made = runner.make(first, path, watch[0])
+    asked = ASKED["engine"] | {"input_image": artifact("first.mp4"), "of": "c" * 21,
+                               "extend": True, "prompt": "pan right", "score": True}  # fmt: skip
+    target = tmp_path / "p-2.mp4"
+    result = runner.make(job(asked), target, watch[0])
+    with files.local(longer) as before, VideoReader(before) as reader:
+        given = [frame.array.copy() for frame in reader]
+    with VideoReader(target) as reader:
+        frames = [frame.array.copy() for frame in reader]
+    assert result["frames"] == len(frames) == 2 * made["frames"] - 1
+    assert all(np.array_equal(a, b) for a, b in zip(frames, given, strict=False))
+    assert result["report"]["seam"]["frames"] == [len(given) - 1, len(given)]
+    manifest = json.loads(target.with_suffix(".json").read_bytes())
+    assert manifest["before"] == len(given)
+    assert manifest["plan"]["extends"] == measured_file(files, longer).sha256
+
+
+def test_a_clip_of_another_size_is_not_gone_on_with(files, job, watch, tmp_path):
+    runner = EngineRunner(files, "cpu")
+    with files.making("examples/first.mp4") as path:
+        runner.make(job(ASKED["engine"]), path, watch[0])
+    asked = ASKED["engine"] | {"input_image": artifact("first.mp4"), "extend": True}
+    for other, sentence in (({"fps": 24}, "ask for --fps 8"), ({"width": 96}, "ask for --width")):
+        with pytest.raises(BadInputError, match=sentence):
+            runner.make(job(asked | other), tmp_path / "p.mp4", watch[0])
 
 
 def test_jobs_that_share_a_forward_are_each_made_whole(runner, name, job, watch, tmp_path):

@@ -19,7 +19,7 @@ from src.evaluation.benchmark import OPTIONS as BENCHMARK
 from src.evaluation.benchmark import build_requests
 from src.pipelines.models import find_model
 
-OF_A_CLIP = "input_image prompt template set negative_prompt output_path seed"
+OF_A_CLIP = "input_image prompt template set negative_prompt output_path seed extend"
 OF_A_RUN = (
     "overwrite model mode num_frames height width fps num_inference_steps guidance_scale "
     "guidance_interval scheduler "
@@ -30,7 +30,7 @@ OF_A_RUN = (
 OF_OPERATORS = (
     "input_image output_path overwrite attention quantize compile offload vram_budget dtype "
     "delivery device "
-    "filters finishers"
+    "extend filters finishers"
 )
 NOT_OF_STOCK = {
     "guidance_interval": "0,0.8", "scheduler": "ddim", "profile": "lean", "attention": "math",

@@ -34,6 +34,7 @@ def test_an_older_plan_has_the_digest_it_had(written):
 def test_it_is_written_as_it_was_but_for_what_is_new(written):
     again = Plan.model_validate(written["plan"]).model_dump(mode="json")
     assert (again.pop("filters"), again.pop("finishers"), again.pop("sigmas")) == ([], [], None)
+    assert again.pop("extends") == ""
     assert again["session"].pop("family") == "cogvideox"
     assert again == written["plan"]
     assert all(type(timestep) is int for timestep in again["timesteps"])
@@ -47,11 +48,12 @@ def test_what_is_new_changes_the_digest_where_it_says_something():
         for changes in (
             {},
             {"sigmas": (1.0, 0.5, 0.25)},
+            {"extends": "0" * 64},
             {"session": other},
             {"timesteps": (999.0, 666.5, 332.0)},
         )
     }
-    assert len(digests) == 4
+    assert len(digests) == 5
 
 
 def test_timesteps_between_integers_come_back_as_they_were():

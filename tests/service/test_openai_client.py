@@ -155,6 +155,21 @@ def test_delete_of_a_running_and_a_waiting_one(slow, photograph):
     assert [name for name in files if running.id.removeprefix("video_") in name] == []
 
 
+def test_a_video_is_gone_on_with(client, photograph):
+    source = client.videos.create_and_poll(
+        prompt="Market", input_reference=photograph, seconds="2", extra_body={"seed": 5}
+    )
+    longer = _by_id(client.videos.extend, source.id, prompt="Rain sets in", seconds="2")
+    assert longer.extended_from_video_id == source.id
+    assert longer.status == "queued"
+    done = _wait(client, longer, "completed")
+    assert done.prompt == "Rain sets in"
+    assert client.videos.download_content(done.id).read().startswith(b"\0\0\0")
+    again = client.videos.remix(done.id, prompt="Snow instead")
+    assert (again.extended_from_video_id, again.remixed_from_video_id) == (source.id, done.id)
+    _wait(client, again, "completed")
+
+
 def _asks(photograph):
     """What is wrong, its class, and param and code of the answer."""
     unknown = "video_" + "0" * 21
@@ -179,7 +194,7 @@ def _asks(photograph):
                          "after", "video_not_found"),
         "extension": (
             lambda client: _by_id(client.videos.extend, unknown, prompt="p", seconds="4"),
-            bad, "video", "unsupported"),
+            bad, "video", "video_not_found"),
     }  # fmt: skip
 
 

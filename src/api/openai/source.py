@@ -38,13 +38,13 @@ def find(
         ) from None
 
 
-def completed(service: Service, account: Account, video_id: str) -> Job:
+def completed(service: Service, account: Account, video_id: str, param: str = "video_id") -> Job:
     """The same, once its clip is there. Raises VideoError 400 before, and where there is none."""
-    job = find(service, account, video_id)
+    job = find(service, account, video_id, param=param)
     if job.state in (State.PENDING, State.PROCESSING):
-        raise VideoError(400, "the video is not ready yet", "video_not_ready", "video_id")
+        raise VideoError(400, "the video is not ready yet", "video_not_ready", param)
     if job.state is not State.COMPLETED:
-        raise VideoError(400, "the video failed: there is no clip", "video_failed", "video_id")
+        raise VideoError(400, "the video failed: there is no clip", "video_failed", param)
     return job
 
 

@@ -11,7 +11,7 @@ from src.api.service import Service
 from src.catalog.spec import ModelSpec
 from src.core.parsing import parse_upscale
 from src.core.plan import Size
-from src.jobs.model import REMIX_OF, Job, State
+from src.jobs.model import PARENT, REMIX_OF, Job, State
 
 STATUSES = {
     State.PENDING: "queued", State.PROCESSING: "in_progress", State.COMPLETED: "completed",
@@ -45,6 +45,7 @@ class Video(BaseModel):
     size: str
     error: VideoFailure | None
     remixed_from_video_id: str | None
+    extended_from_video_id: str | None
     frames: int
     fps: float
     seed: int | None
@@ -78,7 +79,7 @@ def public_id(job_id: str) -> str:
 def video_of(job: Job, service: Service) -> Video:
     """The job as these clients see it."""
     spec, result, request = models_of(service, job.request)[0], job.result or {}, job.request
-    frames, fps = _length(request, result, spec)
+    frames, fps = _length(request, result, spec, _frames_before(service, job))
     source, completed = request.get(REMIX_OF), job.state is State.COMPLETED
     ahead = service.outlook.of(job)
     return Video(
@@ -88,19 +89,36 @@ def video_of(job: Job, service: Service) -> Video:
         model=without_paths(str(result.get("model") or request.get("model") or "auto")),
         prompt=request.get("prompt"), seconds=seconds_of(frames, fps),
         size=str(_size(request, spec)), error=_failure(job),
-        remixed_from_video_id=public_id(source) if source else None, frames=frames, fps=fps,
+        remixed_from_video_id=public_id(source) if source else None,
+        extended_from_video_id=_extended(request), frames=frames, fps=fps,
         seed=result.get("seed", request.get("seed")),
         temporal_score=(result.get("report") or {}).get("score"),
         queue_place=ahead.place if ahead else None,
     )  # fmt: skip
 
 
-def _length(request: dict[str, Any], result: dict[str, Any], spec: ModelSpec) -> tuple[int, float]:
+def _extended(request: dict[str, Any]) -> str | None:
+    return public_id(request[PARENT]) if request.get("extend") and request.get(PARENT) else None
+
+
+def _frames_before(service: Service, job: Job) -> int:
+    """Frames of the clip that a job goes on with, while it is there; 0 for none."""
+    parent = service.store.many([str(job.parent)]).get(str(job.parent))
+    if not job.request.get("extend") or parent is None:
+        return 0
+    spec = models_of(service, parent.request)[0]
+    return _length(parent.request, parent.result or {}, spec, _frames_before(service, parent))[0]
+
+
+def _length(
+    request: dict[str, Any], result: dict[str, Any], spec: ModelSpec, before: int
+) -> tuple[int, float]:
     """Frames and rate: of the clip, once there is one, else as planned."""
     if result.get("frames") and result.get("fps"):
         return result["frames"], result["fps"]
     fps = request.get("fps") or spec.defaults.fps
-    return request.get("num_frames") or spec.defaults.num_frames, fps
+    made = request.get("num_frames") or spec.defaults.num_frames
+    return made + (before - 1 if before else 0), fps
 
 
 def _size(request: dict[str, Any], spec: ModelSpec) -> Size:

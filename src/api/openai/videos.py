@@ -1,6 +1,6 @@
 """/v1/videos: make, look, list, delete, remix. Their bytes: src/api/openai/content.py."""
 
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.concurrency import run_in_threadpool
@@ -11,13 +11,14 @@ from src.accounts.accounts import Account
 from src.api.forms import GenerateForm
 from src.api.generate import KEY_LONGEST, submit
 from src.api.openai.errors import VideoError
+from src.api.openai.extending import same_source, source_of, submit_extension
 from src.api.openai.sent import Sent, SentBody, take_photograph
 from src.api.openai.source import completed, find, photograph_of
 from src.api.openai.video import Video, VideoDeleted, VideoList, public_id, video_of
 from src.api.openai.wishes import OWN_WORDING, form_of, naming_the_field, settings_of
 from src.api.security import Reader, ServiceDep, Submitter
 from src.api.service import Service
-from src.jobs.model import Job, State
+from src.jobs.model import REMIX_OF, Job, State
 from src.jobs.search import JobFilter
 from src.jobs.store import WrongStateError
 
@@ -74,9 +75,22 @@ async def edit(
     return await _remix(service, account, source, sent, idempotency_key, again)
 
 
-@router.post("/extensions", summary="Not offered: a longer clip from a video's last frame")
-def extend(account: Submitter) -> Response:
-    _unsupported("videos are not extended here; make another clip from a photograph", "video")
+@router.post("/extensions", response_model=Video, summary="Go on from a video's last frame")
+async def extend(
+    service: ServiceDep, account: Submitter, sent: SentBody, idempotency_key: Key = None,
+    again: Count = 0,
+) -> Response:  # fmt: skip
+    """One file with both: the video's frames as they are, and new ones from its last. By id alone:
+    `video[id]`. `seconds` is of the new part.
+    """
+    source = sent.take("video[id]") or sent.take("video")
+    if source is None:
+        _unsupported("videos are extended by their id alone, as video[id]", "video")
+    job = await run_in_threadpool(completed, service, account, source, "video")
+    _check_wording(sent)
+    base = {name: value for name, value in settings_of(job).items() if name != "seed"}
+    told = await run_in_threadpool(source_of, service, job)
+    return await _extend(service, account, sent, idempotency_key or None, again > 0, base, told)
 
 
 @router.post("/characters", summary="Not offered: characters")
@@ -123,13 +137,38 @@ async def _remix(
     service: Service, account: Account, video_id: str, sent: Sent, key: str | None, again: int
 ) -> Response:
     job = await run_in_threadpool(completed, service, account, video_id)
+    _check_wording(sent)
+    if job.request.get("extend"):
+        told = await run_in_threadpool(same_source, service, job) | {REMIX_OF: job.id}
+        return await _extend(service, account, sent, key or None, again > 0, settings_of(job), told)
+    async with service.same.turn((account.id, job.id, await run_in_threadpool(sent.digest))):
+        return await _submit(service, account, sent, key or None, again > 0, job)
+
+
+def _check_wording(sent: Sent) -> None:
     if not OWN_WORDING & set(sent.texts):
         raise VideoError(
             400, "prompt is required: what is to be different", "missing_required_parameter",
             "prompt",
         )  # fmt: skip
-    async with service.same.turn((account.id, job.id, await run_in_threadpool(sent.digest))):
-        return await _submit(service, account, sent, key or None, again > 0, job)
+
+
+async def _extend(
+    service: Service, account: Account, sent: Sent, key: str | None, resent: bool,
+    base: dict[str, Any], source: dict[str, Any],
+) -> Response:  # fmt: skip
+    """base: settings of the job that the client named. source: the clip that is gone on with."""
+    digest = await run_in_threadpool(sent.digest)
+    async with service.same.turn((account.id, source["input_image"], digest)):
+        form = await run_in_threadpool(form_of, sent, service, base)
+
+        def told(job: Job) -> Response:
+            return JSONResponse(jsonable_encoder(video_of(job, service)))
+
+        with naming_the_field():
+            return await run_in_threadpool(
+                submit_extension, service, account, source, form, key, resent, told
+            )
 
 
 async def _submit(

@@ -18,7 +18,7 @@ from src.catalog.models import MODELS
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, MissingFileError
 from src.core.request import Request
-from src.jobs.model import REMIX_OF, Job
+from src.jobs.model import PARENT, REMIX_OF, Job
 
 SLOT = re.compile(r"set\[(.{1,80})\]", re.S)
 ADAPTERS = ("lora", "lora[]", "loras", "loras[]")
@@ -147,7 +147,7 @@ def settings_of(job: Job) -> dict[str, Any]:
     """What a job was asked with, as a form has it, but for its wording and photograph. The seed is
     the one that was drawn.
     """
-    left = {"input_image", REMIX_OF} | OWN_WORDING
+    left = {"input_image", "extend", PARENT, REMIX_OF} | OWN_WORDING
     values = {name: _as_sent(value) for name, value in job.request.items() if name not in left}
     seed = (job.result or {}).get("seed", job.request.get("seed"))
     return values | ({"seed": str(seed)} if seed is not None else {})

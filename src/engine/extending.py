@@ -1,0 +1,83 @@
+"""A clip that is gone on with: the new one begins with its last frame, and one file has both."""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from src.core.errors import BadInputError
+from src.core.files import sha256_of
+from src.core.plan import Plan, Size
+from src.media.clips import upright_frame
+from src.media.images import Photograph
+from src.media.reader import VideoReader
+
+
+@dataclass(frozen=True)
+class Before:
+    """The clip that comes first. size: of its frames as shown. fps: frames a second."""
+
+    path: Path
+    sha256: str
+    frames: int
+    size: Size
+    fps: float
+    last: np.ndarray
+
+    def photograph(self) -> Photograph:
+        """Its last frame, as the photograph that the new clip is made from."""
+        file = io.BytesIO()
+        Image.fromarray(self.last).save(file, "PNG")
+        data = file.getvalue()
+        return Photograph(self.last, hashlib.sha256(data).hexdigest(), data, ".png")
+
+    def pictures(self) -> Iterator[np.ndarray]:
+        """Its frames (H, W, 3) uint8."""
+        with VideoReader(self.path) as reader:
+            for frame in reader:
+                yield np.ascontiguousarray(upright_frame(frame.array, reader.info))
+
+    def scored(self, size: Size) -> Iterator[np.ndarray]:
+        """Its frames at the size at which a clip is scored."""
+        for picture in self.pictures():
+            if size == self.size:
+                yield picture
+            else:
+                yield cv2.resize(picture, (size.width, size.height), interpolation=cv2.INTER_AREA)
+
+
+def read_before(path: Path) -> Before:
+    """Read a clip to its end. Raises MissingFileError or BadInputError."""
+    count, last = 0, None
+    with VideoReader(path) as reader:
+        for frame in reader:
+            count, last = count + 1, frame.array
+        shown = np.ascontiguousarray(upright_frame(last, reader.info))
+        rate = float(reader.info.rate)
+    size = Size(width=shown.shape[1], height=shown.shape[0])
+    return Before(path, sha256_of(path), count, size, rate, shown)
+
+
+def check_join(before: Before, plan: Plan) -> None:
+    """Raise BadInputError where the new frames would have another size or rate than the clip."""
+    if before.size != plan.written:
+        raise BadInputError(
+            f"extend: {before.path.name} is {before.size}, and the new frames would be "
+            f"{plan.written}; ask for --width {before.size.width} --height {before.size.height}"
+        )
+    if abs(before.fps - plan.fps) > 1e-3:
+        raise BadInputError(
+            f"extend: {before.path.name} has {before.fps:g} frames a second, and the new ones "
+            f"would have {plan.fps:g}; ask for --fps {before.fps:g}"
+        )
+
+
+def seam_of(before: Before, curve: list[float]) -> dict[str, object]:
+    """Where the new frames begin, and the local score of the pair that meets there."""
+    first = before.frames
+    return {"frames": [first - 1, first], "score": curve[first - 1]}
