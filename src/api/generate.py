@@ -33,6 +33,7 @@ from src.core.paths import examples, portable
 from src.jobs.model import REMIX_OF, Job, NewJob, State
 from src.jobs.search import JobFilter
 from src.jobs.store import WrongStateError
+from src.media.press_metadata import check_rights
 
 T = TypeVar("T")
 router = APIRouter(tags=["generate"])
@@ -94,9 +95,10 @@ async def submit(
 def _decode_and_store(
     service: Service, account: Account, wanted: "Admitted", turn: Turn, then: Callable[[Job], T]
 ) -> T:
-    digest, suffix = turn.wall.check_photograph(wanted.data, "image")
+    found = turn.wall.check_photograph(wanted.data, "image")
     turn.done()
-    return then(_store(service, account, wanted, f"{digest}{suffix}"))
+    check_rights(found.press, wanted.new.request.get("rights_reason"))
+    return then(_store(service, account, wanted, f"{found.sha256}{found.suffix}"))
 
 
 @dataclass(frozen=True)

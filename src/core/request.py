@@ -150,6 +150,11 @@ class Request(Config):
     device: Annotated[Literal["auto", "cpu", "cuda"], Option("Where to compute", form=False)] = (
         "auto"
     )
+    rights_reason: Annotated[
+        str | None,
+        Option("Why a photograph whose rights forbid use by AI is used all the same.", clip=True,
+               metavar="TEXT"),
+    ] = None  # fmt: skip
     extend: Annotated[
         bool,
         Option(

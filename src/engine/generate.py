@@ -21,6 +21,7 @@ from src.engine.manifest import read_manifest
 from src.engine.planner import choices
 from src.engine.resolve import check, draw_seed, resolve, upscaler_files, wording
 from src.media.images import Photograph, read_photograph
+from src.media.press_metadata import check_rights
 from src.pipelines.adapter_files import AdapterFile, read_adapter
 from src.pipelines.locate import find_weights, how_to_fetch, locate, weight_hashes
 from src.pipelines.models import find_model
@@ -60,6 +61,7 @@ def prepare(request: Request, read: Callable[[Path], Photograph] = read_photogra
     """
     before = _clip_before(request)
     photograph = before.photograph() if before else read(request.input_image)
+    check_rights(photograph.press, request.rights_reason)
     templates = load_templates()
     spec, choice = choose_model(request)
     check(request, spec, templates)

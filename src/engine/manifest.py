@@ -49,7 +49,8 @@ class Manifest(Config):
     encoded_sha256: over those that were encoded, where filters changed them. versions: of what
     computed.
     report: the temporal report, or None. fallbacks: plans left for lack of memory. before: frames
-    of the clip that is gone on with, which `plan.extends` names.
+    of the clip that is gone on with, which `plan.extends` names. press: what the photograph's
+    file says of itself (IPTC).
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -69,6 +70,7 @@ class Manifest(Config):
     fallbacks: tuple[str, ...] = Field(default=())
     encoded_sha256: str | None = None
     before: int = 0
+    press: dict[str, str] = Field(default_factory=dict)
 
 
 def now() -> str:

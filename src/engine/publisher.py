@@ -266,8 +266,9 @@ class Publisher:
         """Run the finishers; the manifest of what they leave."""
         clip = describe_clip(temporary, final)
         manifest = build_manifest(
-            job.request, job.plan, self.hardware, photograph.name, clip, **outcome
-        )
+            job.request, job.plan, self.hardware, photograph.name, clip,
+            press=job.photograph.press.told, **outcome,
+        )  # fmt: skip
         source = job.before.path if job.before else photograph
         return finished(job.plan.finishers, temporary, final, manifest, source)
 

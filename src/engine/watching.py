@@ -23,7 +23,7 @@ from src.core.errors import BadInputError
 from src.core.files import sha256_of
 from src.core.request import Request
 from src.engine.manifest import read_manifest
-from src.media.press_caption import press_caption
+from src.media.press_metadata import press_caption
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".avif")
 WORDS, FIELDS = ".txt", (".yaml", ".yml")

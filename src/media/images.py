@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from loguru import logger
@@ -20,6 +21,7 @@ from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import is_file, is_folder
 from src.media.jpeg import ended, is_jpeg, scans
 from src.media.orientation import upright
+from src.media.press_metadata import NOTHING, PressMetadata, of_image
 from src.media.profiles import to_srgb
 
 FORMATS = (
@@ -53,7 +55,7 @@ DAMAGED = (
 class Photograph:
     """pixels: (H, W, 3) uint8 sRGB, upright. sha256: of the file as given. data, suffix: that file.
 
-    warnings: what of the file could not be read as it says.
+    warnings: what of the file could not be read as it says. press: what it says of itself.
     """
 
     pixels: np.ndarray
@@ -61,6 +63,15 @@ class Photograph:
     data: bytes
     suffix: str
     warnings: tuple[str, ...] = ()
+    press: PressMetadata = NOTHING
+
+
+class CheckedPhotograph(NamedTuple):
+    """A file that can be decoded. sha256: of the file. press: what it says of itself."""
+
+    sha256: str
+    suffix: str
+    press: PressMetadata
 
 
 class _Timed(BytesIO):
@@ -96,11 +107,12 @@ def parse_photograph(data: bytes, name: str) -> Photograph:
     )
     for warning in told:  # a manifest holds them too, which names no path
         logger.warning("{}: {}", name, warning)
-    return Photograph(pixels, hashlib.sha256(data).hexdigest(), data, _suffix(image), told)
+    digest, press = hashlib.sha256(data).hexdigest(), of_image(image)
+    return Photograph(pixels, digest, data, _suffix(image), told, press)
 
 
-def check_photograph(data: bytes, name: str) -> tuple[str, str]:
-    """Check bytes as `parse_photograph` does, at less cost: returns SHA-256 and suffix.
+def check_photograph(data: bytes, name: str) -> CheckedPhotograph:
+    """Check bytes as `parse_photograph` does, at less cost.
 
     A JPEG is decoded whole but at an eighth of its size, so that truncated data is found. Raises
     BadInputError.
@@ -108,7 +120,7 @@ def check_photograph(data: bytes, name: str) -> tuple[str, str]:
     _check_container(data, name)
     with _picture_errors(name):
         image, _ = _loaded(data, name, quick=True)
-        return hashlib.sha256(data).hexdigest(), _suffix(image)
+        return CheckedPhotograph(hashlib.sha256(data).hexdigest(), _suffix(image), of_image(image))
 
 
 def _loaded(data: bytes, name: str, quick: bool = False) -> tuple[Image.Image, str | None]:

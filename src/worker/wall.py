@@ -25,7 +25,8 @@ import numpy as np
 from src.core import errors
 from src.core.errors import BadInputError
 from src.core.paths import REPOSITORY
-from src.media.images import Photograph, read_bytes
+from src.media.images import CheckedPhotograph, Photograph, read_bytes
+from src.media.press_metadata import PressMetadata
 from src.media.videos import VideoFacts
 
 KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT", "TMPDIR")
@@ -59,19 +60,21 @@ class Wall:
     _started: list[subprocess.Popen] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def check_photograph(self, data: bytes, name: str) -> tuple[str, str]:
+    def check_photograph(self, data: bytes, name: str) -> CheckedPhotograph:
         """As `src.media.images.check_photograph`;
         BadInputError too where the limits are reached.
         """
         found, _ = self._ask({"what": "check", "name": name}, data)
-        return found["sha256"], found["suffix"]
+        press = PressMetadata(**found["press"])
+        return CheckedPhotograph(found["sha256"], found["suffix"], press)
 
     def read_photograph(self, path: Path) -> Photograph:
         """As `src.media.images.read_photograph`."""
         data = read_bytes(Path(path))
         found, pixels = self._ask({"what": "read", "name": str(path)}, data)
         image = np.frombuffer(pixels, np.uint8).reshape(found["shape"])
-        return Photograph(image, found["sha256"], data, found["suffix"], tuple(found["warnings"]))
+        warnings, press = tuple(found["warnings"]), PressMetadata(**found["press"])
+        return Photograph(image, found["sha256"], data, found["suffix"], warnings, press)
 
     def small_photograph(self, path: Path) -> bytes:
         """As `src.media.small.small_photograph`, of a file."""

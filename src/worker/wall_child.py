@@ -47,8 +47,8 @@ def _refused(sentence: str) -> tuple[dict[str, Any], bytes]:
 
 
 def _check(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
-    digest, suffix = check_photograph(data, question["name"])
-    return {"sha256": digest, "suffix": suffix}, b""
+    found = check_photograph(data, question["name"])
+    return {"sha256": found.sha256, "suffix": found.suffix, "press": found.press.told}, b""
 
 
 def _small(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
@@ -70,7 +70,8 @@ def _sheet(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes
 def _read(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
     found = parse_photograph(data, question["name"])
     told = {"sha256": found.sha256, "suffix": found.suffix, "warnings": found.warnings}
-    return told | {"shape": found.pixels.shape}, found.pixels.tobytes()
+    told |= {"shape": found.pixels.shape, "press": found.press.told}
+    return told, found.pixels.tobytes()
 
 
 def _video(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:

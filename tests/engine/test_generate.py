@@ -384,3 +384,17 @@ def test_unloading_lets_go_of_the_pipeline(request_for, cpu):
     session.unload()
     gc.collect()
     assert pipe() is None
+
+
+def test_a_photograph_that_forbids_use_by_ai_needs_a_reason(make, home, tmp_path):
+    from tests.engine.test_watching import jpeg
+    from tests.media.test_press_metadata import xmp
+
+    path = jpeg(tmp_path / "a.jpg", xmp=xmp("DMI-PROHIBITED"))
+    with pytest.raises(BadInputError, match="forbids use by AI"):
+        make(input_image=path, score=False)
+    assert not list((home / "examples").glob("*.mp4"))
+    manifest = read_manifest(make(input_image=path, score=False, rights_reason="asked").manifest)
+    assert manifest.request["rights_reason"] == "asked"
+    assert manifest.press["credit"] == "Agency/AG"
+    assert manifest.press["data_mining"] == "DMI-PROHIBITED"

@@ -10,7 +10,7 @@ from PIL import Image
 
 from src.engine.manifest import read_manifest
 from src.engine.watching import REJECTED, WatchedFolder
-from src.media.press_caption import press_caption
+from src.media.press_metadata import press_caption
 from tests.command_kit import run_here
 
 XMP = """<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
