@@ -19,7 +19,7 @@ from src.evaluation.benchmark import OPTIONS as BENCHMARK
 from src.evaluation.benchmark import build_requests
 from src.pipelines.models import find_model
 
-OF_A_CLIP = "input_image prompt template set negative_prompt output_path seed extend"
+OF_A_CLIP = "input_image prompt template set negative_prompt output_path seed extend rights_reason"
 OF_A_RUN = (
     "overwrite model mode num_frames height width fps num_inference_steps guidance_scale "
     "guidance_interval scheduler "
