@@ -19,7 +19,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 
 import src
-from src.accounts.accounts import Accounts, Role
+from src.accounts.accounts import Accounts
+from src.accounts.rights import Role
 from src.api import (
     artifacts,
     clip,
@@ -61,6 +62,7 @@ from src.database.database import Database
 from src.database.house import occupy
 from src.jobs.leases import LeaseStore
 from src.jobs.store import JobStore
+from src.journal.entries import SERVICE
 from src.worker.supervise import Supervisor
 
 ABOUT = """One photograph and a prompt become a six-second clip. Every request is a durable
@@ -262,7 +264,7 @@ def greet(service: Service) -> None:
         )
     elif not service.accounts.all():
         secret, account = service.accounts.create(
-            "first", Role.ADMIN, settings.per_minute, settings.per_day
+            "first", Role.ADMIN, settings.per_minute, settings.per_day, by=SERVICE
         )
         print(
             f"Newsreel: the first API key (admin, id {account.id}), shown this once:\n\n    "

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from src.accounts.accounts import Account, Login, Role
+from src.accounts.accounts import Account, Login
+from src.accounts.rights import Right
 from src.api.curve import curve
 from src.api.jobs import JobId, retry
 from src.api.problems import ApiError
@@ -42,8 +43,8 @@ def clip_page(request: Request, service: ServiceDep, login: Viewer, job_id: JobI
 
 
 def _may_change(account: Account, job: Job) -> bool:
-    own = account.role is Role.ADMIN or job.owner == account.id
-    return own and account.role.allows(Role.SUBMIT)
+    own = account.may(Right.ADMIN) or job.owner == account.id
+    return own and account.may(Right.SUBMIT)
 
 
 def _larger(service: Service, login: Login, job: Job) -> Any:

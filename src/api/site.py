@@ -14,7 +14,8 @@ from fastapi.routing import APIRoute
 from fastapi.templating import Jinja2Templates
 from starlette.types import Scope
 
-from src.accounts.accounts import Login, Role
+from src.accounts.accounts import Login
+from src.accounts.rights import Right
 from src.api import plain
 from src.api.answers import without_paths
 from src.api.origins import SAFE, local_path
@@ -124,13 +125,20 @@ def _form_login(request: Request, service: ServiceDep, csrf: Annotated[str, Form
     """The login of a form, which carries the page's token."""
     login = find_login(request, service)
     check_csrf(request, login, csrf)
-    if request.method not in SAFE and not login.account.role.allows(Role.SUBMIT):
-        raise ApiError(403, "this key may look, but not submit")
     return login
 
 
 Viewer = Annotated[Login, Depends(find_login)]
-Editor = Annotated[Login, Depends(_form_login)]
+Sender = Annotated[Login, Depends(_form_login)]
+
+
+def _editor(request: Request, login: Sender) -> Login:
+    if request.method not in SAFE and not login.account.may(Right.SUBMIT):
+        raise ApiError(403, "this key may look, but not submit")
+    return login
+
+
+Editor = Annotated[Login, Depends(_editor)]
 
 
 def render_page(

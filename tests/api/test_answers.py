@@ -7,7 +7,7 @@ import json
 import pytest
 from loguru import logger
 
-from src.accounts.accounts import Role
+from src.accounts.rights import Role
 from src.api.answers import without_paths
 from src.core.errors import BadInputError, OutputError
 from src.core.paths import CHECKPOINTS

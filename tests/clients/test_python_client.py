@@ -20,7 +20,8 @@ from newsreel_client import (
     WaitedTooLongError,
 )
 
-from src.accounts.accounts import Accounts, Role
+from src.accounts.accounts import Accounts
+from src.accounts.rights import Role
 from src.api.schemas import JobView, ProgressView
 from src.core.paths import REPOSITORY
 from src.database.database import Database

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from src.accounts.accounts import Accounts, Role
+from src.accounts.accounts import Accounts
+from src.accounts.rights import Role
 from src.api.app import create_app
 from src.api.settings import ServiceSettings
 from src.core.paths import REPOSITORY
