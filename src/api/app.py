@@ -34,6 +34,7 @@ from src.api import (
     pictures,
     problems,
     reference,
+    releases,
     stream,
     upscale,
     verify,
@@ -47,6 +48,7 @@ from src.api.openai import content as openai_content
 from src.api.openai import description as openai_description
 from src.api.origins import names
 from src.api.reaper import PermitReaper
+from src.api.releasing import Releasing
 from src.api.security import is_known
 from src.api.service import Service
 from src.api.settings import ServiceSettings, read_settings
@@ -108,6 +110,7 @@ def create_app(
         jobs,
         pictures,
         artifacts,
+        releases,
         upscale,
         verify,
         health,
@@ -154,6 +157,7 @@ def make_service(settings: ServiceSettings, files: ArtifactStore) -> Service:
         leases=leases,
         accounts=accounts,
         notifying=Notifying(settings, database, accounts),
+        releasing=Releasing(settings, database, files, accounts),
         broadcaster=EventBroadcaster(store),
         metrics=ServiceMetrics(store, leases, files),
         supervisor=Supervisor(leases, arguments, settings.workers, settings.drain),
@@ -213,6 +217,7 @@ def _put_in_order(service: Service, housekeeper: Housekeeper) -> None:
     service.supervisor.recover()
     service.leases.expire()
     service.notifying.sync()
+    service.releasing.recording.settings(service.settings.told())
     housekeeper.tidy()
 
 

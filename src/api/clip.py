@@ -128,7 +128,7 @@ def _unpin(service: Service, login: Login, job_id: str) -> None:
 
 
 def _delete(service: Service, login: Login, job_id: str) -> str:
-    service.forgetter.forget(job_id)
+    service.forgetter.forget(job_id, login.account.id)
     return "/"
 
 
@@ -163,5 +163,5 @@ def enlarge_clip(service: Service, login: Login, job: Job, quality: str = QUICK)
     if made.state in (State.FAILED, State.CANCELLED):
         service.retry(made.id)
     if service.store.many([job.id]).get(job.id) is None:  # deleted while this one was stored
-        service.forgetter.forget(service.store.cancel(made.id).id)
+        service.forgetter.forget(service.store.cancel(made.id).id, login.account.id)
         raise ApiError(409, "this clip was deleted a moment ago; there is nothing to enlarge")

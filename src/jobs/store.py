@@ -259,6 +259,7 @@ class JobStore:
                 )
             if (state := references.under_release(connection, job_id)) is not None:
                 raise WrongStateError(_HELD[state].format(job_id))
+            told = {"sha256": references.clip_hash(connection, job)}
             done = delete(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(FINAL))
             done = done if even_pinned else done.where(jobs.c.pinned.is_(False))
             if not connection.execute(done).rowcount:
@@ -267,7 +268,7 @@ class JobStore:
             connection.execute(delete(artifacts).where(artifacts.c.job == job_id))
             drafts = (releases.c.job == job_id) & (releases.c.state == "draft")
             connection.execute(delete(releases).where(drafts))
-            append(connection, [Act(by, "job.delete", job_id, {"artifact": job.artifact})])
+            append(connection, [Act(by, "job.delete", job_id, told)])
         return job
 
     def pin(self, job_id: str, pinned: bool, owner: Owner = None) -> Job:

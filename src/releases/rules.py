@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from src.accounts.accounts import Account
 from src.accounts.rights import Right
 from src.releases.model import RefusedReleaseError, Release, ReleaseStateError, Wish
-from src.releases.states import TRANSITIONS, Transition, Who
+from src.releases.states import TRANSITIONS, ReleaseState, Transition, Who
 
 Persons = Mapping[str, str]
 """The person of a key, by its id; "" or none for a service's."""
@@ -67,7 +67,8 @@ def _second(step: Transition, release: Release, account: Account, persons: Perso
 def _check_bytes(step: Transition, release: Release, wish: Wish) -> None:
     if not step.reads:
         return
-    known = {each for each in (release.sha256, wish.seen) if each} - {wish.sha256}
+    submitted = None if release.state is ReleaseState.DRAFT else release.sha256
+    known = {each for each in (submitted, wish.seen) if each} - {wish.sha256}
     if wish.sha256 is None or known:
         raise ReleaseStateError(
             f"the clip of release {release.id} does not have the bytes that were submitted; "
