@@ -12,6 +12,7 @@ from src.database.tables import audit
 from src.journal.entries import BEGINNING, digest
 
 AT_ONCE = 2000
+LOWEST = -(2**31)
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Finding:
     problems: list[str]
 
 
-def entries(database: Database, after: int = 0) -> Iterator[Entry]:
+def entries(database: Database, after: int = LOWEST) -> Iterator[Entry]:
     """Entries in order, read some at a time; those that come meanwhile too."""
     while True:
         query = select(audit).where(audit.c.number > after).order_by(audit.c.number).limit(AT_ONCE)
@@ -53,6 +54,9 @@ def check(database: Database, anchors: dict[int, str] | None = None) -> Finding:
     number, last, problems = 0, BEGINNING, []
     known = dict(anchors or {})
     for entry in entries(database):
+        if entry.number < 1:
+            problems.append(f"entry {entry.number} is none of the chain, which begins with 1")
+            continue
         problems += _wrong(entry, number, last)
         wanted = known.pop(entry.number, entry.hash)
         if wanted != entry.hash:
@@ -83,9 +87,9 @@ def _wrong(entry: Entry, before: int, last: str) -> list[str]:
 
 
 def _gap(first: int, last: int) -> str:
-    if first == last:
-        return f"entry {first} is missing"
-    return f"entries {first} to {last} are missing" if first < last else f"{last + 1} is no number"
+    return (
+        f"entry {first} is missing" if first == last else f"entries {first} to {last} are missing"
+    )
 
 
 def read(entry: Entry) -> dict[str, Any]:
