@@ -22,7 +22,9 @@ import src
 from src.accounts.accounts import Accounts
 from src.accounts.rights import Role
 from src.api import (
+    approvals,
     artifacts,
+    check_page,
     clip,
     generate,
     health,
@@ -119,6 +121,8 @@ def create_app(
         clip,
         notices,
         notices_page,
+        approvals,
+        check_page,
         reference,
     ):
         app.include_router(module.router)

@@ -12,6 +12,7 @@ from src.accounts.rights import Right
 from src.api.curve import curve
 from src.api.jobs import JobId, retry
 from src.api.problems import ApiError
+from src.api.release_words import STATES
 from src.api.security import ServiceDep
 from src.api.service import Service
 from src.api.site import Editor, PageRoute, Viewer, render_page
@@ -38,7 +39,9 @@ def clip_page(request: Request, service: ServiceDep, login: Viewer, job_id: JobI
     return render_page(
         request, "clip.html", login, job=service.show(job), report=report, curve=line,
         larger=_larger(service, login, job), smaller=_smaller(service, login, job),
-        may_change=_may_change(login.account, job), qualities=offered(UpscaleSettings().scale),
+        may_change=_may_change(login.account, job), mark=service.releasing.state_of(job.artifact),
+        release=service.releasing.newest(job.id), states=STATES,
+        qualities=offered(UpscaleSettings().scale),
     )  # fmt: skip
 
 
@@ -87,7 +90,11 @@ def compare_page(
     jobs = [service.store.get(each, owner) for each in clip]
     if len(jobs) == 1 and (smaller := _smaller(service, login, jobs[0])) is not None:
         jobs = [smaller, *jobs]
-    return render_page(request, "compare.html", login, jobs=[service.show(job) for job in jobs])
+    marks = {service.releasing.state_of(job.artifact) for job in jobs if job.artifact}
+    return render_page(
+        request, "compare.html", login, jobs=[service.show(job) for job in jobs],
+        drafts=bool(marks - {None, "released"}),
+    )  # fmt: skip
 
 
 @router.post("/clips/{job_id}/{action}")

@@ -3,6 +3,7 @@ and after it.
 """
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from fastapi import Response
@@ -88,6 +89,18 @@ class Releasing:
         if not self.on or artifact is None:
             return None
         return _shown(self.store.of_key(clip_key(artifact)))
+
+    def newest(self, job_id: str) -> Release | None:
+        """The newest release of this job's clip; None where there is no approval here."""
+        return self.store.of_job(job_id) if self.on else None
+
+    def marks(self, jobs: Iterable[Job]) -> dict[str, str]:
+        """As `state_of`, of many: by the job's id."""
+        if not self.on:
+            return {}
+        done = [job for job in jobs if job.artifact]
+        found = self.store.newest({job.id for job in done})
+        return {job.id: _shown(found.get(job.id)) for job in done}
 
     def check_bytes(self, release: Release) -> None:
         """Raise ApiError 409 where they are not those that were approved."""

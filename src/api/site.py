@@ -30,7 +30,8 @@ TITLES = {
     401: "Log in first",
     403: "That is not allowed",
     404: "That is not here",
-    409: "That came too late",
+    409: "That cannot be done now",
+    410: "That was withdrawn",
     413: "That is too large",
     429: "Too much at once",
     503: "Not available right now",
@@ -145,8 +146,9 @@ def render_page(
     request: Request, name: str, login: Login | None, status: int = 200, **values: Any
 ) -> HTMLResponse:
     """A page with what every page shows."""
-    open_service = request.app.state.service.settings.auth == "off"
-    context = {"login": login, "open_service": open_service} | values
+    settings = request.app.state.service.settings
+    context = {"login": login, "open_service": settings.auth == "off",
+               "approval": settings.approval == "on"} | values  # fmt: skip
     response = pages.TemplateResponse(request, name, context, status)
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from src.accounts.accounts import Account
-from src.database.database import Clock, Database
+from src.database.database import Clock, Database, batches
 from src.database.tables import artifacts, jobs, releases
 from src.jobs.model import Job
 from src.jobs.search import Owner, first_id, is_among
@@ -79,6 +79,15 @@ class ReleaseStore:
         with self.database.read() as connection:
             row = connection.execute(query.limit(1)).one_or_none()
         return as_release(row) if row else None
+
+    def newest(self, ids: Collection[str]) -> dict[str, Release]:
+        """The newest one of each of these jobs that has one."""
+        found: dict[str, Release] = {}
+        with self.database.read() as connection:
+            for some in batches(sorted(ids)):
+                query = select(releases).where(releases.c.job.in_(some)).order_by(releases.c.id)
+                found |= {row.job: as_release(row) for row in connection.execute(query)}
+        return found
 
     def of_key(self, key: str) -> Release | None:
         """The newest one of the clip at this key."""
