@@ -34,4 +34,4 @@ async def check(
     except (NewsreelError, ApiError) as error:
         words = error_in_words(error)
         return render_page(request, "check.html", login, status_of(error), error=words)
-    return render_page(request, "check.html", login, verdict=verdict, name=name)
+    return render_page(request, "check.html", login, verdict=verdict, file_name=name)

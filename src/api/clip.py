@@ -41,6 +41,7 @@ def clip_page(request: Request, service: ServiceDep, login: Viewer, job_id: JobI
         larger=_larger(service, login, job), smaller=_smaller(service, login, job),
         may_change=_may_change(login.account, job), mark=service.releasing.state_of(job.artifact),
         release=service.releasing.newest(job.id), states=STATES,
+        correctable=service.releasing.correctable(service.visible_to(login.account)),
         qualities=offered(UpscaleSettings().scale),
     )  # fmt: skip
 

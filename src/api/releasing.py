@@ -19,12 +19,13 @@ from src.core.addresses import clip_key, name_of
 from src.core.errors import BadInputError
 from src.database.database import Database
 from src.jobs.model import Job, State
+from src.jobs.search import Owner
 from src.journal.entries import digest
 from src.releases.digests import Digests
 from src.releases.model import Release, Wish
 from src.releases.rules import allowed
 from src.releases.states import TRANSITIONS, ReleaseState, Transition
-from src.releases.store import ReleaseStore
+from src.releases.store import CORRECTED, ReleaseStore
 
 OFF = "approval is not switched on in this service; NEWSREEL_APPROVAL=on does that"
 STATE_HEADER = "X-Newsreel-Release"
@@ -93,6 +94,16 @@ class Releasing:
     def newest(self, job_id: str) -> Release | None:
         """The newest release of this job's clip; None where there is no approval here."""
         return self.store.of_job(job_id) if self.on else None
+
+    def correctable(self, owner: Owner) -> list[Release]:
+        """What a new release may correct, newest first: of these owners, out or withdrawn, and not
+        corrected yet.
+        """
+        if not self.on:
+            return []
+        found = [each for state in CORRECTED for each in self.store.page(owner, state)]
+        open_ones = [each for each in found if each.successor is None]
+        return sorted(open_ones, key=lambda each: each.id, reverse=True)
 
     def marks(self, jobs: Iterable[Job]) -> dict[str, str]:
         """As `state_of`, of many: by the job's id."""
