@@ -74,7 +74,7 @@ class Accounts:
         """
         _check_name(name)
         _check_desk(desk)
-        granted = role.rights | frozenset(rights)
+        granted = Role(role).rights | frozenset(rights)
         _check_person(person, granted)
         secret = PREFIX + secrets.token_urlsafe(32)
         urgent = role == Role.ADMIN if breaking is None else breaking

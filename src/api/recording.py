@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from sqlalchemy import delete, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from src.accounts.accounts import Account
 from src.database.database import Database
@@ -46,7 +47,12 @@ class Recording:
 
     def settings(self, told: dict[str, Any]) -> None:
         """At a start; an entry only where they are others than before."""
-        new = digest_of(told)
+        try:
+            self._change_settings(told, digest_of(told))
+        except IntegrityError:
+            return  # another replica, which starts at the same time, was first
+
+    def _change_settings(self, told: dict[str, Any], new: str) -> None:
         with self.database.write() as connection:
             query = select(facts.c.value).where(facts.c.name == SETTINGS)
             if connection.execute(query.with_for_update()).scalar() == new:

@@ -34,7 +34,7 @@ def copy_rows(source: Database, target: Database) -> int:
     if not is_empty(target):
         shown = target.engine.url.render_as_string(hide_password=True)
         raise BadInputError(
-            f"{shown} holds jobs, keys or audited acts already; name an empty database"
+            f"{shown} holds jobs or keys already, or an audit log; name an empty database"
         )
     with source.read() as origin, target.write() as connection:
         for table in metadata.sorted_tables:

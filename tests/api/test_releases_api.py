@@ -4,13 +4,17 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import select
 
 from src.accounts.rights import Right, Role
 from src.core.addresses import clip_key
 from src.core.errors import BadInputError
 from src.core.paths import home
+from src.database.tables import notices
 from src.jobs.model import State
 from src.journal.checking import check, entries, read
+from src.notices.collecting import Collector
+from src.notices.wording import worded
 from tests.waiting import wait_until
 
 
@@ -312,3 +316,21 @@ def test_approvers_are_told_and_the_audit_log_has_all_of_it(house, clip):
     events = client.app.state.service.store.events(clip["id"])
     states = [each.data["state"] for each in events if each.kind == "approval"]
     assert states == ["WAITING", "APPROVED", "RELEASED"]
+
+
+def test_who_asked_hears_of_it(house, clip):
+    client, _ = house
+    notifying = client.app.state.service.notifying
+    target = "https://hooks.example.org/x"
+    own = next(e for e in client.app.state.service.accounts.all() if e.name == "anna")
+    notifying.rules.add("", ["approval"], "webhook", target)
+    notifying.rules.add(own.id, ["decided"], "email", "anna@example.org")
+    released(house, clip)
+    Collector(notifying.outbox, 0).collect()
+    with client.app.state.service.database.read() as connection:
+        rows = connection.execute(select(notices)).mappings().all()
+    told = sorted((row["kind"], row["data"].get("state")) for row in rows)
+    assert told == [("approval", "waiting"), ("decided", "approved"), ("decided", "released")]
+    said = worded("x", "decided", 0.0, rows[-1]["data"], "https://news.example.org")
+    assert said.subject.startswith("Clip ") and "pan left" in said.subject
+    assert "/approvals/" in str(said.link)

@@ -8,8 +8,12 @@ from sqlalchemy.exc import DBAPIError
 
 from src.accounts.accounts import Accounts
 from src.accounts.rights import Role
+from src.api.recording import Recording
+from src.api.settings import ServiceSettings
 from src.core.errors import NewsreelError
 from src.database.tables import audit
+from src.jobs.model import NewJob
+from src.jobs.store import JobStore
 from src.journal.checking import check, entries, read
 from src.journal.entries import BEGINNING, Act, append, canonical, digest
 from tests.database.postgres_kit import any_database, empty_database, postgres  # noqa: F401
@@ -174,3 +178,34 @@ def test_keys_and_their_rights_are_in_it_without_names(any_database):  # noqa: F
     assert {each["subject"] for each in told} == {key.id}
     assert "Anna" not in "".join(each.text for each in entries(any_database))
     assert (accounts.all()[0].name, accounts.all()[0].person) == ("erased", "")
+
+
+def test_submissions_that_share_a_commit_have_an_entry_each(any_database):  # noqa: F811
+    store = JobStore(any_database)
+
+    def work(who):
+        for number in range(8):
+            key = "same" if number % 4 == 0 else f"{who}{number}"
+            store.submit(NewJob("generate", "a", {"prompt": "p"}, idempotency_key=key))
+
+    threads = [threading.Thread(target=work, args=(f"t{n}",)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    told = [read(each) for each in entries(any_database)]
+    assert check(any_database).problems == []
+    assert sorted(each["subject"] for each in told) == sorted(
+        job.id for job in store.page(limit=200)
+    )
+    assert len(told) == 8 * 6 + 1
+
+
+def test_settings_are_told_once_while_they_stay_and_never_their_secrets(any_database):  # noqa: F811
+    first = ServiceSettings(database="postgresql://u:hush@h/n", smtp="smtp://u@h", keep_days=3)
+    for settings in (first, first, ServiceSettings(database="x", keep_days=4)):
+        Recording(any_database).settings(settings.told())
+    told = [read(each)["data"] for each in entries(any_database)]
+    assert [each["keep_days"] for each in told] == [3, 4]
+    assert told[0]["smtp"] == "set" and told[1]["smtp"] == ""
+    assert "hush" not in "".join(each.text for each in entries(any_database))
