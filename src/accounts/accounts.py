@@ -5,35 +5,24 @@ so one SHA-256 is enough.
 import hashlib
 import secrets
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
+from src.accounts.rights import Right, Role, as_text, from_text
 from src.core.errors import BadInputError
 from src.database.database import Clock, Database
 from src.database.tables import keys, logins
+from src.journal.entries import COMMAND, Act, append
 
 PREFIX = "nr_"
 OPEN = "open"
 """The id of everybody, where the service asks for no keys."""
 LOGIN_S = 12 * 3600.0
 PER_MINUTE, PER_DAY = 60, 2000
-
-
-class Role(StrEnum):
-    """read: look at one's own jobs and those of one's desk. submit: make jobs too. admin: see and
-    change everybody's.
-    """
-
-    READ = "read"
-    SUBMIT = "submit"
-    ADMIN = "admin"
-
-    def allows(self, needed: "Role") -> bool:
-        order = list(Role)
-        return order.index(self) >= order.index(needed)
+ERASED = "erased"
 
 
 @dataclass(frozen=True)
@@ -41,18 +30,23 @@ class Account:
     """One API key, without its secret. per_minute, per_day: how many submissions it may make.
 
     breaking: whether it may submit jobs of priority `breaking`. desk: keys of one desk see each
-    other's jobs; "" is no desk.
+    other's jobs; "" is no desk. person: whose key it is; "" for a service's.
     """
 
     id: str
     name: str
-    role: Role
+    rights: frozenset[Right]
     created_at: float
     revoked_at: float | None = None
     per_minute: int = PER_MINUTE
     per_day: int = PER_DAY
     breaking: bool = False
     desk: str = ""
+    person: str = ""
+
+    def may(self, right: str) -> bool:
+        """Whether it has this right; none stands for another."""
+        return right in self.rights
 
 
 @dataclass(frozen=True)
@@ -71,26 +65,29 @@ class Accounts:
 
     def create(
         self, name: str, role: Role, per_minute: int = PER_MINUTE, per_day: int = PER_DAY,
-        breaking: bool | None = None, desk: str = "",
+        breaking: bool | None = None, desk: str = "", rights: Collection[Right] = (),
+        person: str = "", by: str = COMMAND,
     ) -> tuple[str, Account]:  # fmt: skip
-        """A new key: its secret, shown this once, and its account. breaking: None gives the right
-        to admins.
+        """A new key: its secret, shown this once, and its account. rights: besides those of the
+        role. breaking: None gives it to admins. person: whose it is. by: who makes it, for the
+        audit log. Raises BadInputError, also where a key that approves is nobody's.
         """
-        if not name.strip() or len(name) > 100:
-            raise BadInputError("a key needs a name of 1 to 100 characters, such as its newsroom")
-        if not name.isprintable():
-            raise BadInputError(
-                "a key's name is one line of plain text, without control characters"
-            )
+        _check_name(name)
         _check_desk(desk)
+        granted = Role(role).rights | frozenset(rights)
+        _check_person(person, granted)
         secret = PREFIX + secrets.token_urlsafe(32)
         urgent = role == Role.ADMIN if breaking is None else breaking
         account = Account(
-            secrets.token_hex(6), name, role, self.clock(), None, per_minute, per_day, urgent, desk
-        )
+            secrets.token_hex(6), name, granted, self.clock(), None, per_minute, per_day, urgent,
+            desk, person,
+        )  # fmt: skip
         values = {name: getattr(account, name) for name in Account.__dataclass_fields__}
+        values |= {"hash": secret_digest(secret), "rights": as_text(granted)}
+        told = {"rights": sorted(granted), "person": bool(person), "breaking": urgent}
         with self.database.write() as connection:
-            connection.execute(insert(keys).values(hash=secret_digest(secret), **values))
+            connection.execute(insert(keys).values(values))
+            append(connection, [Act(by, "key.create", account.id, told)])
         return secret, account
 
     def find(self, secret: str) -> Account | None:
@@ -110,7 +107,7 @@ class Accounts:
                 for row in connection.execute(select(keys).order_by(keys.c.created_at))
             ]
 
-    def revoke(self, key_id: str) -> None:
+    def revoke(self, key_id: str, by: str = COMMAND) -> None:
         """End a key and its logins. Raises BadInputError where there is no such key in use."""
         live = update(keys).where(keys.c.id == key_id, keys.c.revoked_at.is_(None))
         with self.database.write() as connection:
@@ -119,16 +116,35 @@ class Accounts:
                     f"no key in use has the id {key_id!r}; python -m src.api_keys list shows them"
                 )
             connection.execute(delete(logins).where(logins.c.key_id == key_id))
+            append(connection, [Act(by, "key.revoke", key_id)])
 
-    def assign(self, key_id: str, desk: str) -> None:
+    def assign(self, key_id: str, desk: str, by: str = COMMAND) -> None:
         """Put a key at a desk; "" takes it away from any. Raises BadInputError."""
         _check_desk(desk)
         with self.database.write() as connection:
-            change = update(keys).where(keys.c.id == key_id).values(desk=desk)
-            if not connection.execute(change).rowcount:
+            _change(connection, key_id, {"desk": desk})
+            append(connection, [Act(by, "key.desk", key_id, {"desk": desk})])
+
+    def grant(self, key_id: str, rights: Collection[Right], person: str, by: str = COMMAND) -> None:
+        """Give a key just these rights, and say whose it is. Raises BadInputError."""
+        _check_person(person, frozenset(rights))
+        with self.database.write() as connection:
+            _change(connection, key_id, {"rights": as_text(rights), "person": person})
+            told = {"rights": sorted(rights), "person": bool(person)}
+            append(connection, [Act(by, "key.rights", key_id, told)])
+
+    def erase(self, key_id: str, by: str = COMMAND) -> None:
+        """Forget the names that a revoked key had: the audit log keeps its id alone. Raises
+        BadInputError for a key in use.
+        """
+        with self.database.write() as connection:
+            row = connection.execute(select(keys).where(keys.c.id == key_id)).one_or_none()
+            if row is not None and row.revoked_at is None:
                 raise BadInputError(
-                    f"no key has the id {key_id!r}; python -m src.api_keys list shows them"
+                    f"the key {key_id} is in use; python -m src.api_keys revoke it first"
                 )
+            _change(connection, key_id, {"name": ERASED, "person": ""})
+            append(connection, [Act(by, "key.erase", key_id)])
 
     def log_in(self, account: Account) -> tuple[str, Login]:
         """A session for a browser: the cookie's value, and the login."""
@@ -163,6 +179,26 @@ class Accounts:
             connection.execute(delete(logins).where(logins.c.hash == secret_digest(cookie)))
 
 
+def _change(connection: Connection, key_id: str, values: dict[str, Any]) -> None:
+    """Raises BadInputError where there is no such key."""
+    if not connection.execute(update(keys).where(keys.c.id == key_id).values(values)).rowcount:
+        raise BadInputError(f"no key has the id {key_id!r}; python -m src.api_keys list shows them")
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or len(name) > 100:
+        raise BadInputError("a key needs a name of 1 to 100 characters, such as its newsroom")
+    if not name.isprintable():
+        raise BadInputError("a key's name is one line of plain text, without control characters")
+
+
+def _check_person(person: str, rights: Collection[Right]) -> None:
+    if len(person) > 100 or not person.isprintable() or person != person.strip():
+        raise BadInputError("a person is a name of at most 100 characters, such as Anna Berg")
+    if Right.APPROVE in rights and not person:
+        raise BadInputError("a key that may approve belongs to a person: say whose, with --person")
+
+
 def _check_desk(desk: str) -> None:
     if len(desk) > 100 or not desk.isprintable() or desk != desk.strip():
         raise BadInputError("a desk is a name of at most 100 characters, such as sports")
@@ -175,5 +211,5 @@ def secret_digest(secret: str) -> str:
 
 def _account(row: object) -> Account:
     values: dict[str, Any] = {name: getattr(row, name) for name in Account.__dataclass_fields__}
-    values["role"] = Role(values["role"])
+    values["rights"] = from_text(values["rights"])
     return Account(**values)

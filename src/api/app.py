@@ -19,9 +19,12 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
 
 import src
-from src.accounts.accounts import Accounts, Role
+from src.accounts.accounts import Accounts
+from src.accounts.rights import Role
 from src.api import (
+    approvals,
     artifacts,
+    check_page,
     clip,
     generate,
     health,
@@ -33,6 +36,7 @@ from src.api import (
     pictures,
     problems,
     reference,
+    releases,
     stream,
     upscale,
     verify,
@@ -46,6 +50,7 @@ from src.api.openai import content as openai_content
 from src.api.openai import description as openai_description
 from src.api.origins import names
 from src.api.reaper import PermitReaper
+from src.api.releasing import Releasing
 from src.api.security import is_known
 from src.api.service import Service
 from src.api.settings import ServiceSettings, read_settings
@@ -61,6 +66,7 @@ from src.database.database import Database
 from src.database.house import occupy
 from src.jobs.leases import LeaseStore
 from src.jobs.store import JobStore
+from src.journal.entries import SERVICE
 from src.worker.supervise import Supervisor
 
 ABOUT = """One photograph and a prompt become a six-second clip. Every request is a durable
@@ -106,6 +112,7 @@ def create_app(
         jobs,
         pictures,
         artifacts,
+        releases,
         upscale,
         verify,
         health,
@@ -114,6 +121,8 @@ def create_app(
         clip,
         notices,
         notices_page,
+        approvals,
+        check_page,
         reference,
     ):
         app.include_router(module.router)
@@ -152,6 +161,7 @@ def make_service(settings: ServiceSettings, files: ArtifactStore) -> Service:
         leases=leases,
         accounts=accounts,
         notifying=Notifying(settings, database, accounts),
+        releasing=Releasing(settings, database, files, accounts),
         broadcaster=EventBroadcaster(store),
         metrics=ServiceMetrics(store, leases, files, permits),
         supervisor=Supervisor(leases, arguments, settings.workers, settings.drain),
@@ -211,6 +221,7 @@ def _put_in_order(service: Service, housekeeper: Housekeeper) -> None:
     service.supervisor.recover()
     service.leases.expire()
     service.notifying.sync()
+    service.releasing.recording.settings(service.settings.told())
     housekeeper.tidy()
 
 
@@ -262,7 +273,7 @@ def greet(service: Service) -> None:
         )
     elif not service.accounts.all():
         secret, account = service.accounts.create(
-            "first", Role.ADMIN, settings.per_minute, settings.per_day
+            "first", Role.ADMIN, settings.per_minute, settings.per_day, by=SERVICE
         )
         print(
             f"Newsreel: the first API key (admin, id {account.id}), shown this once:\n\n    "

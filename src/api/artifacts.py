@@ -37,10 +37,9 @@ def artifact(
 ) -> Response:
     """Range requests (206, 416), `If-Range` and `If-None-Match` (304) are understood."""
     key, version = find_artifact(service, account, filename)
-    headers = {"Cache-Control": "private, no-cache"}
     etags = frozenset(each.strip().removeprefix("W/") for each in if_none_match.split(","))
     kind = TYPES[PurePosixPath(key).suffix]
-    return serve(service.files, key, kind, headers, etags=etags, version=version)
+    return service.releasing.deliver(account, key, version, kind, etags=etags)
 
 
 @router.get("/{filename}/manifest", summary="How a clip was made", responses=Errors)

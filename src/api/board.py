@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, ClassVar
 from urllib.parse import urlencode
 
 from fastapi import Query
 
 from src.accounts.accounts import Account
 from src.api.problems import ApiError
+from src.api.release_words import MARKS
 from src.api.schemas import JobView
 from src.api.service import Service
 from src.jobs.model import State
@@ -63,12 +64,17 @@ def _day(text: str, later: int = 0) -> float:
 
 @dataclass(frozen=True)
 class Board:
-    """A page of the list. following: the address of the next one, or None."""
+    """A page of the list. following: the address of the next one, or None. marks: how finished
+    clips are marked, by job, where there is approval.
+    """
+
+    words: ClassVar = MARKS
 
     jobs: list[JobView]
     filters: Filters
     following: str | None
     shared: bool
+    marks: dict[str, str]
 
     @property
     def waiting(self) -> bool:
@@ -84,4 +90,5 @@ def board(service: Service, account: Account, filters: Filters) -> Board:
     shared = (seen is None and service.settings.auth == "on") or (
         seen is not None and len(seen) > 1
     )
-    return Board([service.show(job) for job in jobs], filters, following, shared)
+    marks = service.releasing.marks(jobs)
+    return Board([service.show(job) for job in jobs], filters, following, shared, marks)

@@ -7,10 +7,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from src.accounts.accounts import Account, Login, Role
+from src.accounts.accounts import Account, Login
+from src.accounts.rights import Right
 from src.api.curve import curve
 from src.api.jobs import JobId, retry
 from src.api.problems import ApiError
+from src.api.release_words import STATES
 from src.api.security import ServiceDep
 from src.api.service import Service
 from src.api.site import Editor, PageRoute, Viewer, render_page
@@ -37,13 +39,16 @@ def clip_page(request: Request, service: ServiceDep, login: Viewer, job_id: JobI
     return render_page(
         request, "clip.html", login, job=service.show(job), report=report, curve=line,
         larger=_larger(service, login, job), smaller=_smaller(service, login, job),
-        may_change=_may_change(login.account, job), qualities=offered(UpscaleSettings().scale),
+        may_change=_may_change(login.account, job), mark=service.releasing.state_of(job.artifact),
+        release=service.releasing.newest(job.id), states=STATES,
+        correctable=service.releasing.correctable(service.visible_to(login.account)),
+        qualities=offered(UpscaleSettings().scale),
     )  # fmt: skip
 
 
 def _may_change(account: Account, job: Job) -> bool:
-    own = account.role is Role.ADMIN or job.owner == account.id
-    return own and account.role.allows(Role.SUBMIT)
+    own = account.may(Right.ADMIN) or job.owner == account.id
+    return own and account.may(Right.SUBMIT)
 
 
 def _larger(service: Service, login: Login, job: Job) -> Any:
@@ -86,7 +91,11 @@ def compare_page(
     jobs = [service.store.get(each, owner) for each in clip]
     if len(jobs) == 1 and (smaller := _smaller(service, login, jobs[0])) is not None:
         jobs = [smaller, *jobs]
-    return render_page(request, "compare.html", login, jobs=[service.show(job) for job in jobs])
+    marks = {service.releasing.state_of(job.artifact) for job in jobs if job.artifact}
+    return render_page(
+        request, "compare.html", login, jobs=[service.show(job) for job in jobs],
+        drafts=bool(marks - {None, "released"}),
+    )  # fmt: skip
 
 
 @router.post("/clips/{job_id}/{action}")
@@ -127,7 +136,7 @@ def _unpin(service: Service, login: Login, job_id: str) -> None:
 
 
 def _delete(service: Service, login: Login, job_id: str) -> str:
-    service.forgetter.forget(job_id)
+    service.forgetter.forget(job_id, login.account.id)
     return "/"
 
 
@@ -162,5 +171,5 @@ def enlarge_clip(service: Service, login: Login, job: Job, quality: str = QUICK)
     if made.state in (State.FAILED, State.CANCELLED):
         service.retry(made.id)
     if service.store.many([job.id]).get(job.id) is None:  # deleted while this one was stored
-        service.forgetter.forget(service.store.cancel(made.id).id)
+        service.forgetter.forget(service.store.cancel(made.id).id, login.account.id)
         raise ApiError(409, "this clip was deleted a moment ago; there is nothing to enlarge")

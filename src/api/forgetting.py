@@ -8,6 +8,7 @@ from src.core.addresses import PREVIEWS, clip_key, is_stored, known_key, name_of
 from src.jobs import references
 from src.jobs.model import Job
 from src.jobs.store import JobStore, address_in
+from src.journal.entries import SERVICE
 from src.worker.inventory import Inventory
 from src.worker.names import remove_attempt, remove_pictures
 
@@ -22,12 +23,12 @@ class Forgetter:
         self.index = ArtifactIndex(store.database)
         self.inventory = Inventory(files, self.index, store)
 
-    def forget(self, job_id: str, owner: str | None = None, even_pinned: bool = True) -> Job:
-        """Delete the job and its files. Raises as `JobStore.delete`; a job whose files cannot be
-        reached stays.
+    def forget(self, job_id: str, by: str = SERVICE, even_pinned: bool = True) -> Job:
+        """Delete the job and its files. by: the key that wants it. Raises as `JobStore.delete`; a
+        job whose files cannot be reached stays.
         """
         self.files.look(f"{PREVIEWS}{job_id}.jpg")  # raises while the store is away
-        job = self.store.delete(job_id, owner, even_pinned)
+        job = self.store.delete(job_id, None, even_pinned, by)
         if job.artifact:
             remove_attempt(self.files, clip_key(job.artifact))
         remove_pictures(self.files, job)

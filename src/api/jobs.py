@@ -64,7 +64,7 @@ def get_job(service: ServiceDep, account: Reader, job_id: JobId) -> JobView:
     responses=Wrong,
 )
 def delete_job(service: ServiceDep, account: Submitter, job_id: JobId) -> Response:
-    service.forgetter.forget(service.own(account, job_id).id)
+    service.forgetter.forget(service.own(account, job_id).id, account.id)
     return Response(status_code=204)
 
 

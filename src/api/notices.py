@@ -12,7 +12,7 @@ from src.core.config import Config
 
 router = APIRouter(prefix="/notices", tags=["notices"])
 RuleId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", description="The rule's id")]
-Happening = Literal["done", "failed", "approval", "stuck"]
+Happening = Literal["done", "failed", "approval", "decided", "stuck"]
 Channel = Literal["email", "slack", "webhook"]
 
 
@@ -21,7 +21,7 @@ class NewRule(Config):
     https://. everybody: of all keys' jobs, for admins.
     """
 
-    events: list[Happening] = Field(min_length=1, max_length=4)
+    events: list[Happening] = Field(min_length=1, max_length=5)
     channel: Channel
     target: str = Field(max_length=1000)
     everybody: bool = False

@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from src.accounts.accounts import Login, Role
+from src.accounts.accounts import Login
+from src.accounts.rights import Right
 from src.api.notifying import owner_for
 from src.api.problems import ApiError
 from src.api.security import ServiceDep
@@ -27,13 +28,13 @@ def notices_page(request: Request, service: ServiceDep, login: Viewer) -> Respon
 def _page(
     request: Request, service: Service, login: Login, status: int = 200, **more: object
 ) -> Response:
-    if not login.account.role.allows(Role.SUBMIT):
+    if not login.account.may(Right.SUBMIT):
         raise ApiError(403, "this key may look, but not submit")
     notifying = service.notifying
     rules = [notifying.shown(rule) for rule in notifying.of(login.account)]
     return render_page(
         request, "told.html", login, status, rules=rules, channels=list(notifying.notifiers),
-        admin=login.account.role is Role.ADMIN, **more,
+        admin=login.account.may(Right.ADMIN), **more,
     )  # fmt: skip
 
 

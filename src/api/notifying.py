@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from src.accounts.accounts import Account, Accounts, Role
+from src.accounts.accounts import Account, Accounts
+from src.accounts.rights import Right
 from src.api.answers import jsonable
 from src.api.problems import ApiError
 from src.api.settings import ServiceSettings
@@ -46,7 +47,7 @@ class Notifying:
         self, account: Account, events: list[str], channel: str, target: str, everybody: bool
     ) -> Rule:
         """A rule of this key; everybody: for the jobs of all keys, which only admins may have."""
-        if everybody and account.role is not Role.ADMIN:
+        if everybody and not account.may(Right.ADMIN):
             raise ApiError(403, "only an admin's key may hear of everybody's jobs")
         checked = notifier_of(self.notifiers, channel).check(target.strip())
         secret = new_secret() if channel == "webhook" else None
@@ -69,7 +70,7 @@ class Notifying:
 
 def owner_for(account: Account) -> str | None:
     """Whose rules the account may change; None for all."""
-    return None if account.role is Role.ADMIN else account.id
+    return None if account.may(Right.ADMIN) else account.id
 
 
 def _told(row: dict[str, Any]) -> dict[str, Any]:

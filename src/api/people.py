@@ -1,6 +1,7 @@
 """Who made a job, by name, and whose jobs a key may see: its own, its desk's, or everybody's."""
 
-from src.accounts.accounts import OPEN, Account, Accounts, Role
+from src.accounts.accounts import OPEN, Account, Accounts
+from src.accounts.rights import Right
 from src.api.problems import ApiError
 from src.api.recent import Recent
 from src.jobs.model import Job
@@ -24,10 +25,10 @@ class People:
         return known[owner].name if owner in known else None
 
     def seen_by(self, account: Account) -> frozenset[str] | None:
-        """Owners whose jobs the account may see; None for all. Keys of before count too: what a
-        desk made stays the desk's.
+        """Owners whose jobs the account may see; None for all, which admins do, and who decides
+        about clips and is at no desk. Keys of before count too: what a desk made stays the desk's.
         """
-        if account.role is Role.ADMIN:
+        if account.may(Right.ADMIN) or (_decides(account) and not account.desk):
             return None
         desk = {
             key.id
@@ -38,8 +39,12 @@ class People:
 
     def check_may_change(self, account: Account, job: Job) -> None:
         """Raise ApiError 403 where the job is a colleague's: seeing is not changing."""
-        if account.role is not Role.ADMIN and job.owner != account.id:
+        if not account.may(Right.ADMIN) and job.owner != account.id:
             owner = self.name_of(job.owner) or "another key"
             raise ApiError(
                 403, f"this job belongs to {owner}; only that key or an admin changes it"
             )
+
+
+def _decides(account: Account) -> bool:
+    return account.may(Right.APPROVE) or account.may(Right.RELEASE)

@@ -1,6 +1,7 @@
 """Pictures that stand for a job: its photograph, and the best one that there is of its clip."""
 
 import io
+from functools import partial
 
 from fastapi import APIRouter, Response
 from fastapi.concurrency import run_in_threadpool
@@ -52,7 +53,8 @@ async def picture(service: ServiceDep, account: Reader, job_id: JobId) -> Respon
     key = await _best(service, account, job)
     if key is None:
         raise ApiError(404, "there is no picture of this job")
-    return await run_in_threadpool(serve, service.files, key, "image/jpeg", CHANGING)
+    told = await run_in_threadpool(service.releasing.picture_headers, job.artifact, CHANGING)
+    return await run_in_threadpool(partial(serve, service.files, key, "image/jpeg", **told))
 
 
 async def _best(service: Service, account: Account, job: Job) -> str | None:

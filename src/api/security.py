@@ -11,7 +11,8 @@ from fastapi.security.http import HTTPAuthorizationCredentials
 from fastapi.security.utils import get_authorization_scheme_param
 from starlette.requests import HTTPConnection
 
-from src.accounts.accounts import OPEN, Account, Login, Role
+from src.accounts.accounts import OPEN, Account, Login
+from src.accounts.rights import Right, Role
 from src.api.origins import SAFE
 from src.api.problems import ApiError
 from src.api.service import Service, service_of
@@ -30,7 +31,7 @@ def open_account(service: Service) -> Account:
     return Account(
         OPEN,
         OPEN,
-        Role.ADMIN,
+        Role.ADMIN.rights,
         0.0,
         None,
         service.settings.per_minute,
@@ -106,17 +107,28 @@ def check_login_token(request: Request, sent: str) -> None:
         )
 
 
-def needs(role: Role) -> object:
-    """A dependency: an account of at least this role."""
+def check_right(account: Account, right: Right) -> None:
+    """Raises ApiError 403 for a key that does not have it."""
+    if not account.may(right):
+        has = ", ".join(sorted(account.rights)) or "nothing"
+        raise ApiError(403, f"this key may {has}; it needs the right to {WORDS[right]}")
+
+
+WORDS = {right: right.value for right in Right} | {Right.ADMIN: "see and change everybody's jobs"}
+
+
+def needs(right: Right) -> object:
+    """A dependency: an account that has this right."""
 
     async def check(account: Annotated[Account, Depends(_account)]) -> Account:
-        if not account.role.allows(role):
-            raise ApiError(403, f"this key has the role {account.role}; {role} is needed")
+        check_right(account, right)
         return account
 
     return Depends(check)
 
 
-Reader = Annotated[Account, needs(Role.READ)]
-Submitter = Annotated[Account, needs(Role.SUBMIT)]
-Admin = Annotated[Account, needs(Role.ADMIN)]
+Reader = Annotated[Account, needs(Right.READ)]
+Submitter = Annotated[Account, needs(Right.SUBMIT)]
+Approver = Annotated[Account, needs(Right.APPROVE)]
+Releaser = Annotated[Account, needs(Right.RELEASE)]
+Admin = Annotated[Account, needs(Right.ADMIN)]

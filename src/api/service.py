@@ -20,6 +20,7 @@ from src.api.people import People
 from src.api.planning import Planning
 from src.api.problems import ApiError
 from src.api.progresses import Progresses
+from src.api.releasing import Releasing
 from src.api.schemas import JobView, view
 from src.api.settings import ServiceSettings
 from src.api.turns import OneAtATime
@@ -48,6 +49,7 @@ class Service:
     metrics: ServiceMetrics
     supervisor: Supervisor
     notifying: Notifying
+    releasing: Releasing
     permits: Permits = field(default_factory=NoPermits)
     started_at: float = field(default_factory=time.time)
     draining: bool = False

@@ -23,16 +23,19 @@ LINK_S = 60
 def serve(
     files: ArtifactStore, key: str, media_type: str, headers: dict[str, str] | None = None,
     filename: str | None = None, etags: frozenset[str] = frozenset(), version: str | None = None,
+    inside: bool = False,
 ) -> Response:  # fmt: skip
     """The file, or 307 to where the client may fetch it. Range requests are understood. etags: what
-    the client has; 304 where it is still that. version: that was published. Raises
+    the client has; 304 where it is still that. version: that was published. inside: from here
+    alone, so that our headers are the ones that hold, and shown rather than saved. Raises
     MissingFileError.
     """
-    if (url := files.url(key, LINK_S, version)) is not None:
+    if not inside and (url := files.url(key, LINK_S, version)) is not None:
         return RedirectResponse(url, 307, {"Cache-Control": "no-store"})
     answer = StoredResponse(
-        files, key, version, media_type=media_type, headers=headers, filename=filename
-    )
+        files, key, version, media_type=media_type, headers=headers, filename=filename,
+        content_disposition_type="inline" if inside else "attachment",
+    )  # fmt: skip
     tag = answer.headers["etag"]
     if not etags & {tag, "*"}:
         return answer

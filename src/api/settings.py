@@ -1,7 +1,7 @@
 """How the service runs: `NEWSREEL_<NAME>` variables, checked at the start."""
 
 import os
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -12,7 +12,8 @@ Amount = Annotated[int, Field(ge=0)]
 
 
 class ServiceSettings(Config):
-    """auth: off opens the service to everybody. workers: processes that the service starts; 0
+    """auth: off opens the service to everybody. approval: on lets clips out only after somebody
+    else has approved them. workers: processes that the service starts; 0
     leaves them to you.
 
     maker: engine, or fake for load tests. warm: mode that workers load before the first job. lease,
@@ -38,6 +39,7 @@ class ServiceSettings(Config):
 
     database: str
     auth: Literal["on", "off"] = "on"
+    approval: Literal["on", "off"] = "off"
     workers: Annotated[int, Field(ge=0, le=64)] = 1
     maker: Literal["engine", "fake"] = "engine"
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -77,6 +79,16 @@ class ServiceSettings(Config):
     def share_of_a_key(self) -> int:
         """How many jobs of one key may wait."""
         return max(1, int(self.max_queue * self.share))
+
+    def told(self) -> dict[str, Any]:
+        """For the audit log: all values, but of those that may hold a secret or an address only
+        whether they are set.
+        """
+        values = self.model_dump()
+        return values | {name: "set" if values[name] else "" for name in PRIVATE}
+
+
+PRIVATE = ("database", "smtp", "mail_from", "notices", "broker")
 
 
 def read_settings() -> ServiceSettings:

@@ -14,7 +14,8 @@ from fastapi.routing import APIRoute
 from fastapi.templating import Jinja2Templates
 from starlette.types import Scope
 
-from src.accounts.accounts import Login, Role
+from src.accounts.accounts import Login
+from src.accounts.rights import Right
 from src.api import plain
 from src.api.answers import without_paths
 from src.api.origins import SAFE, local_path
@@ -29,7 +30,8 @@ TITLES = {
     401: "Log in first",
     403: "That is not allowed",
     404: "That is not here",
-    409: "That came too late",
+    409: "That cannot be done now",
+    410: "That was withdrawn",
     413: "That is too large",
     429: "Too much at once",
     503: "Not available right now",
@@ -124,21 +126,29 @@ def _form_login(request: Request, service: ServiceDep, csrf: Annotated[str, Form
     """The login of a form, which carries the page's token."""
     login = find_login(request, service)
     check_csrf(request, login, csrf)
-    if request.method not in SAFE and not login.account.role.allows(Role.SUBMIT):
-        raise ApiError(403, "this key may look, but not submit")
     return login
 
 
 Viewer = Annotated[Login, Depends(find_login)]
-Editor = Annotated[Login, Depends(_form_login)]
+Sender = Annotated[Login, Depends(_form_login)]
+
+
+def _editor(request: Request, login: Sender) -> Login:
+    if request.method not in SAFE and not login.account.may(Right.SUBMIT):
+        raise ApiError(403, "this key may look, but not submit")
+    return login
+
+
+Editor = Annotated[Login, Depends(_editor)]
 
 
 def render_page(
     request: Request, name: str, login: Login | None, status: int = 200, **values: Any
 ) -> HTMLResponse:
     """A page with what every page shows."""
-    open_service = request.app.state.service.settings.auth == "off"
-    context = {"login": login, "open_service": open_service} | values
+    settings = request.app.state.service.settings
+    context = {"login": login, "open_service": settings.auth == "off",
+               "approval": settings.approval == "on"} | values  # fmt: skip
     response = pages.TemplateResponse(request, name, context, status)
     response.headers["Cache-Control"] = "no-store"
     return response

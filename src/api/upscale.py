@@ -14,7 +14,6 @@ from src.api.artifacts import find_artifact
 from src.api.problems import ApiError, responses
 from src.api.security import Reader, ServiceDep, Submitter
 from src.api.service import Service
-from src.api.serving import serve
 from src.api.uploads import Video, parse_json_field
 from src.catalog.upscalers import NOISY, find_preset, find_upscaler
 from src.core.addresses import stored
@@ -204,7 +203,7 @@ def download(service: ServiceDep, account: Reader, task_id: TaskId) -> Response:
     if job.state is not State.COMPLETED or job.artifact is None:
         raise ApiError(409, f"task {job.id} is {job.state}; there is nothing to download")
     key, version = find_artifact(service, account, job.artifact)
-    return serve(service.files, key, "video/mp4", filename=job.artifact, version=version)
+    return service.releasing.deliver(account, key, version, "video/mp4", job.artifact)
 
 
 @router.post(

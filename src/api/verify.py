@@ -2,6 +2,10 @@
 nowhere.
 """
 
+import shutil
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, UploadFile
@@ -13,6 +17,7 @@ from src.api.problems import ApiError, responses
 from src.api.security import Reader, ServiceDep
 from src.api.service import Service
 from src.api.uploads import Video
+from src.artifacts.store import ArtifactStore
 from src.core.errors import BadInputError
 from src.trust.extra import is_here
 from src.trust.settings import anchors
@@ -39,15 +44,54 @@ async def verify(
     account: Reader,
     file: Annotated[UploadFile, File(description="A clip, or a photograph")],
 ) -> Verdict:
+    return await verified(service, account, file)
+
+
+async def verified(service: Service, account: Account, file: UploadFile) -> Verdict:
+    """What an upload says of itself; noted in the audit log, by its hash."""
     roots = await run_in_threadpool(_anchors)
     kept = await run_in_threadpool(_receive, service, account, file)
     try:
-        async with service.decoding.turn(account.id) as turn:
-            check = turn.wall.verify
-            found = await run_in_threadpool(check, kept.partial, roots)
+        found = await _asked(service, account, kept.partial, roots)
     finally:
         kept.drop()
+    sha256 = kept.name.partition(".")[0]
+    await run_in_threadpool(service.releasing.recording.verified, account, sha256, found)
     return Verdict(**{name: found[name] for name in Verdict.model_fields})
+
+
+async def stored_verdict(
+    service: Service, account: Account, key: str, version: str | None
+) -> Verdict | None:
+    """The same of a stored clip, for pages; None where verification is not installed here. Raises
+    MissingFileError, and BadInputError for what no reader gets through.
+    """
+    if not is_here():
+        return None
+    roots = await run_in_threadpool(_anchors)
+    with ExitStack() as lent:
+        path = await run_in_threadpool(_lent, lent, service.files, key, version)
+        found = await _asked(service, account, path, roots)
+    return Verdict(**{name: found[name] for name in Verdict.model_fields})
+
+
+def _lent(lent: ExitStack, files: ArtifactStore, key: str, version: str | None) -> Path:
+    """The file, for as long as `lent` is open; of a store with versions a copy of this one."""
+    if version is None:
+        return lent.enter_context(files.local(key))
+    suffix = Path(key).suffix
+    copy = lent.enter_context(tempfile.NamedTemporaryFile(suffix=suffix))  # noqa: SIM115
+    shutil.copyfileobj(lent.enter_context(files.open(key, version)), copy)
+    copy.flush()
+    return Path(copy.name)
+
+
+async def _asked(
+    service: Service, account: Account, path: Path, roots: str | None
+) -> dict[str, Any]:
+    """Read behind the wall, in this key's turn."""
+    async with service.decoding.turn(account.id) as turn:
+        return await run_in_threadpool(turn.wall.verify, path, roots)
 
 
 def _receive(service: Service, account: Account, file: UploadFile) -> Video:

@@ -89,8 +89,10 @@ class ArtifactIndex:
         return self._sizes(artifacts.c.key, keys)
 
     def released(self, ids: Collection[str]) -> set[str]:
-        """Those of these jobs whose clips are out: retention leaves them."""
-        out = artifacts.c.release == artifact_rows.RELEASED
+        """Those of these jobs whose clips are out, were, or are to be approved: retention leaves
+        them.
+        """
+        out = artifacts.c.release.in_(artifact_rows.KEPT)
         found: set[str] = set()
         with self.database.read() as connection:
             for some in batches(sorted(ids)):

@@ -20,6 +20,7 @@ def api_keys_app() -> typer.Typer:
     app.command("create", help="Make a key and print it, this once.")(_create)
     app.command("list", help="Show all keys, without their secrets.")(_list)
     app.command("revoke", help="End a key and its logins at once.")(_revoke)
+    app.command("grant", help="Give a key just these rights, and say whose it is.")(_grant)
     app.command("desk", help="Put a key at a desk, whose keys see each other's jobs.")(_desk)
     return app
 
@@ -43,28 +44,61 @@ def _create(
         bool, typer.Option("--breaking", help="May submit breaking news; an admin may.")
     ] = False,
     desk: Annotated[str, typer.Option(help="Keys of one desk see each other's jobs.")] = "",
+    right: Annotated[
+        list[str] | None,
+        typer.Option(help="Besides the role's: approve, release. Repeat for both."),
+    ] = None,
+    person: Annotated[str, typer.Option(help="Whose key it is; none: a service's.")] = "",
     json: Json = False,
 ) -> None:
-    from src.accounts.accounts import Role
-    from src.core.errors import BadInputError
+    from src.accounts.rights import Role, as_text
 
     with command(json):
-        if role not in list(Role):
-            raise BadInputError(f"--role is {role!r}; it must be one of: {', '.join(Role)}")
         secret, account = _accounts().create(
-            name, Role(role), per_minute, per_day, breaking or None, desk
-        )
+            name, _one_of(Role, role, "--role"), per_minute, per_day, breaking or None, desk,
+            _rights(right or []), person,
+        )  # fmt: skip
         if json:
-            print_json({"id": account.id, "key": secret, "role": account.role})
+            print_json({"id": account.id, "key": secret, "rights": sorted(account.rights)})
         else:
-            print(f"{secret}\n(id {account.id}, {account.role}; it is not shown again)")
+            print(f"{secret}\n(id {account.id}, {as_text(account.rights)}; it is not shown again)")
+
+
+def _one_of(kind: Any, value: str, flag: str) -> Any:
+    from src.core.errors import BadInputError
+
+    if value not in list(kind):
+        raise BadInputError(f"{flag} is {value!r}; it must be one of: {', '.join(kind)}")
+    return kind(value)
+
+
+def _rights(names: list[str]) -> list[Any]:
+    from src.accounts.rights import Right
+
+    return [_one_of(Right, name, "--right") for name in names]
+
+
+def _grant(
+    key_id: Annotated[str, typer.Argument(help="The key's id, as list shows it.")],
+    right: Annotated[list[str], typer.Argument(help="All that it may from now on.")],
+    person: Annotated[str, typer.Option(help="Whose key it is; none: a service's.")] = "",
+    json: Json = False,
+) -> None:
+    with command(json):
+        _accounts().grant(key_id, _rights(right), person)
+        if json:
+            print_json({"id": key_id, "rights": sorted(set(right)), "person": person})
+        else:
+            print(f"key {key_id} may {' '.join(sorted(set(right)))}")
 
 
 def _list(json: Json = False) -> None:
     from dataclasses import asdict
 
     with command(json):
-        accounts = [asdict(account) for account in _accounts().all()]
+        accounts = [
+            asdict(account) | {"rights": sorted(account.rights)} for account in _accounts().all()
+        ]
         if json:
             print_json({"keys": accounts})
         for account in () if json else accounts:
@@ -78,9 +112,13 @@ def _line(account: dict[str, Any]) -> str:
         f"{account['per_day']}/day{' breaking' if account['breaking'] else ''}"
     )
     return (
-        f"{account['id']}  {account['role']:<6}  {state:<7}  {limits:<27}  "
-        f"{account['name']}{_at(account)}"
+        f"{account['id']}  {' '.join(account['rights']):<12}  {state:<7}  {limits:<27}  "
+        f"{account['name']}{_of(account)}{_at(account)}"
     )
+
+
+def _of(account: dict[str, Any]) -> str:
+    return f", {account['person']}'s" if account["person"] else ""
 
 
 def _at(account: dict[str, Any]) -> str:

@@ -40,7 +40,7 @@ def make_server(url: str, key: str, folder: Path) -> Any:
     from src.cli.mcp_tools import Tools
 
     server, tools = MCPServer("newsreel", instructions=INSTRUCTIONS), Tools(url, key, folder)
-    for tool in (tools.generate, tools.fetch, tools.upscale):
+    for tool in (tools.generate, tools.fetch, tools.upscale, tools.verify):
         server.tool()(tool)
     server.tool(structured_output=False)(tools.status)  # words and a picture
     return server

@@ -71,6 +71,13 @@ class Tools:
                                files={"video": (Path(video).name, file)}).json()  # fmt: skip
         return {"id": told["taskId"], "state": told["status"]}
 
+    def verify(self, file: str) -> dict[str, Any]:
+        """What a clip or a photograph says of itself: who signed it, and whether it was changed
+        since. file: its path on this machine. Returns `changed`, a sentence, and each layer.
+        """
+        with _opened(file) as opened:
+            return self._asked("POST", "/verify", files={"file": (Path(file).name, opened)}).json()
+
     def _asked(self, method: str, path: str, **what: Any) -> httpx.Response:
         """Raises ToolError with the service's own sentence, which the assistant reads."""
         try:

@@ -11,6 +11,10 @@ from src.database.tables import artifacts
 
 CLIP, MANIFEST, PHOTOGRAPH, UPLOAD = "clip", "manifest", "photograph", "upload"
 RELEASED = "released"
+HELD = ("submitted", "approved", RELEASED)
+"""States of a release in which nobody deletes its clip."""
+KEPT = (*HELD, "withdrawn", "superseded")
+"""States in which retention leaves it: what was out once can be asked for later."""
 ADD = {
     "sqlite": sqlite.insert(artifacts).on_conflict_do_nothing(),
     "postgresql": postgresql.insert(artifacts).on_conflict_do_nothing(),

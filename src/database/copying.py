@@ -10,17 +10,17 @@ from sqlalchemy import Connection, Table, func, insert, select, text
 
 from src.core.errors import BadInputError
 from src.database.database import Database
-from src.database.tables import events, jobs, keys, metadata
+from src.database.tables import audit, events, jobs, keys, metadata
 
 BATCH = 1000
 
 
 def is_empty(database: Database) -> bool:
-    """Whether nobody has used it: it has neither jobs nor keys."""
+    """Whether nobody has used it: it has neither jobs nor keys, and nothing was audited."""
     with database.read() as connection:
         counts = [
             connection.execute(select(func.count()).select_from(table)).scalar_one()
-            for table in (jobs, keys)
+            for table in (jobs, keys, audit)
         ]
     return not any(counts)
 
@@ -33,7 +33,9 @@ def copy_rows(source: Database, target: Database) -> int:
     """
     if not is_empty(target):
         shown = target.engine.url.render_as_string(hide_password=True)
-        raise BadInputError(f"{shown} holds jobs or keys already; name an empty database")
+        raise BadInputError(
+            f"{shown} holds jobs or keys already, or an audit log; name an empty database"
+        )
     with source.read() as origin, target.write() as connection:
         for table in metadata.sorted_tables:
             connection.execute(table.delete())

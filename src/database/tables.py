@@ -117,7 +117,6 @@ keys = Table(
     Column("id", String(32), primary_key=True),
     Column("name", String(100), nullable=False),
     Column("hash", String(64), nullable=False, unique=True),
-    Column("role", String(16), nullable=False),
     Column("created_at", Float, nullable=False),
     Column("revoked_at", Float),
     Column("per_minute", Integer, nullable=False),
@@ -125,6 +124,11 @@ keys = Table(
     Column("breaking", Boolean, nullable=False, server_default=false()),
     # keys of one desk see each other's jobs
     Column("desk", String(100), nullable=False, server_default=""),
+    # read, submit, approve, release, admin: their names in order, with spaces between
+    Column("rights", String(100), nullable=False, server_default=""),
+    Column(
+        "person", String(100), nullable=False, server_default=""
+    ),  # whose it is; "": a service's
 )
 
 logins = Table(
@@ -178,6 +182,44 @@ notices = Table(
     UniqueConstraint("event", "channel", "digest", name="one_notice_a_target"),
     Index("notices_due", "state", "channel", "due"),
     Index("notices_to", "channel", "digest", "created_at"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),  # from 1, without gaps
+    Column("entry", Text, nullable=False),  # canonical JSON, with the hash of the one before
+    Column("hash", String(64), nullable=False),  # SHA-256 of the entry
+)
+
+releases = Table(
+    "releases",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("job", String(32), nullable=False),
+    Column("open_job", String(32), unique=True),  # the job, while the release has not ended
+    Column("owner", String(32), nullable=False),  # of the job
+    Column("title", Text, nullable=False),
+    Column("key", String(1600), nullable=False),  # of the clip, in the artifact store
+    Column("version", String(1024)),
+    Column("state", String(16), nullable=False),
+    Column("revision", Integer, nullable=False),  # grows with each change
+    Column("sha256", String(64)),  # of the bytes that were submitted
+    Column("note", Text, nullable=False),
+    Column("reason", Text, nullable=False),  # of a rejection or a withdrawal
+    Column("embargo", Float),  # not served before
+    Column("supersedes", String(32)),  # the release that this one corrects
+    Column("successor", String(32)),  # the release that corrects this one
+    Column("submitter", String(32)),  # keys' ids
+    Column("approver", String(32)),
+    Column("releaser", String(32)),
+    Column("created_at", Float, nullable=False),
+    Column("submitted_at", Float),
+    Column("decided_at", Float),
+    Column("released_at", Float),
+    Column("ended_at", Float),
+    Index("releases_by_state", "state", "id"),
+    Index("releases_of_job", "job"),
 )
 
 totals = Table(

@@ -4,21 +4,38 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, exists, select
 
+from src.core.addresses import clip_key
 from src.database import artifact_rows
 from src.database.database import Database, batches
 from src.database.tables import artifacts, jobs
-from src.jobs.model import State
+from src.jobs.model import Job, State
 
 UNDER_WAY = (State.PENDING, State.PROCESSING)
-RELEASED = exists().where(
-    artifacts.c.job == jobs.c.id, artifacts.c.release == artifact_rows.RELEASED
-)
-"""Whether a clip of the job is out: retention leaves it."""
+RELEASED = exists().where(artifacts.c.job == jobs.c.id, artifacts.c.release.in_(artifact_rows.KEPT))
+"""Whether a clip of the job is out, was, or is to be approved: retention leaves it."""
 
 
 def held_by(connection: Connection, job_id: str) -> str | None:
     """The job under way that enlarges this job's clip, if there is one."""
     query = select(jobs.c.id).where(jobs.c.parent == job_id, jobs.c.state.in_(UNDER_WAY)).limit(1)
+    return connection.execute(query).scalar()
+
+
+def under_release(connection: Connection, job_id: str) -> str | None:
+    """The state of its clip's release, where that holds the clip. Waits for whoever changes the
+    release of this job at the moment.
+    """
+    connection.execute(select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
+    held = artifacts.c.release.in_(artifact_rows.HELD)
+    query = select(artifacts.c.release).where(artifacts.c.job == job_id, held).limit(1)
+    return connection.execute(query).scalar()
+
+
+def clip_hash(connection: Connection, job: Job) -> str | None:
+    """SHA-256 of its clip, where there is one."""
+    if job.artifact is None:
+        return None
+    query = select(artifacts.c.sha256).where(artifacts.c.key == clip_key(job.artifact))
     return connection.execute(query).scalar()
 
 

@@ -15,11 +15,12 @@ from src.database import artifact_rows
 from src.database.database import Clock, Database, batches
 from src.database.group_commit import GroupCommit
 from src.database.horizon import Horizon
-from src.database.tables import artifacts, events, jobs
+from src.database.tables import artifacts, events, jobs, releases
 from src.jobs import references
 from src.jobs.model import PARENT, Event, Job, NewJob, State
 from src.jobs.search import JobFilter, Owner, first_id, is_among, words_of
 from src.jobs.turns import AGEING_S
+from src.journal.entries import SERVICE, Act, append, digest_of
 
 FINAL = [state for state in State if state.final]
 COLUMNS = [column for column in jobs.columns if column.name not in ("rank", "words")]
@@ -58,6 +59,20 @@ def address_in(request: dict[str, Any]) -> str | None:
 def record(connection: Connection, job_id: str, at: float, kind: str, data: dict[str, Any]) -> None:
     """Add an event, in the transaction of what it tells."""
     connection.execute(insert(events).values(job_id=job_id, at=at, kind=kind, data=data))
+
+
+_HELD = {
+    "submitted": "the clip of job {} waits for approval; take it back, or let it be decided, first",
+    "approved": "the clip of job {} is approved for release; take it back first",
+    "released": "the clip of job {} is released; withdraw it first",
+}
+"""Why a clip is not deleted, by the state of its release."""
+
+
+def _submitted(row: dict[str, Any]) -> Act:
+    """The audit log's entry of a new job: of what was asked only a hash."""
+    data = {"kind": row["kind"], "request_sha256": digest_of(row["request"])}
+    return Act(row["owner"], "job.submit", row["id"], data)
 
 
 @dataclass(frozen=True)
@@ -126,6 +141,7 @@ class JobStore:
                 [first | {"job_id": row["id"], "at": row["created_at"]} for row in rows],
             )
             artifact_rows.add(connection, [each.reads for each in submissions if each.reads])
+            append(connection, [_submitted(row) for row in rows])
 
     def _first_with(self, new: NewJob) -> Job:
         """The job that this idempotency key made. Raises WrongStateError where it asked for
@@ -226,11 +242,14 @@ class JobStore:
             record(connection, job_id, now, "state", {"state": State.PENDING})
         return self.get(job_id)
 
-    def delete(self, job_id: str, owner: Owner = None, even_pinned: bool = True) -> Job:
+    def delete(
+        self, job_id: str, owner: Owner = None, even_pinned: bool = True, by: str = SERVICE
+    ) -> Job:
         """Forget a finished job and its events; returns what it was, so that its files can go too.
 
-        even_pinned: False spares a job that is pinned by now. Raises WrongStateError, also while
-        another job is to enlarge its clip.
+        even_pinned: False spares a job that is pinned by now. by: the key that wants it, for the
+        audit log. Raises WrongStateError, also while another job is to enlarge its clip, and while
+        its clip is released or under approval.
         """
         job = self.get(job_id, owner)
         with self.database.write() as connection:
@@ -238,12 +257,18 @@ class JobStore:
                 raise WrongStateError(
                     f"job {job_id} is being enlarged by job {needing}; cancel that one first"
                 )
+            if (state := references.under_release(connection, job_id)) is not None:
+                raise WrongStateError(_HELD[state].format(job_id))
+            told = {"sha256": references.clip_hash(connection, job)}
             done = delete(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(FINAL))
             done = done if even_pinned else done.where(jobs.c.pinned.is_(False))
             if not connection.execute(done).rowcount:
                 raise WrongStateError(f"job {job_id} is {job.state}; cancel it first")
             connection.execute(delete(events).where(events.c.job_id == job_id))
             connection.execute(delete(artifacts).where(artifacts.c.job == job_id))
+            drafts = (releases.c.job == job_id) & (releases.c.state == "draft")
+            connection.execute(delete(releases).where(drafts))
+            append(connection, [Act(by, "job.delete", job_id, told)])
         return job
 
     def pin(self, job_id: str, pinned: bool, owner: Owner = None) -> Job:

@@ -16,6 +16,10 @@ KINDS = {
     ("state", "COMPLETED"): "done",
     ("state", "FAILED"): "failed",
     ("approval", "WAITING"): "approval",
+    ("approval", "APPROVED"): "decided",
+    ("approval", "REJECTED"): "decided",
+    ("approval", "RELEASED"): "decided",
+    ("approval", "WITHDRAWN"): "decided",
 }
 """By an event's kind and the state that it tells."""
 LATE_S = 60.0
@@ -128,5 +132,7 @@ def _happened(row: Any) -> Happened | None:
     data = {"job": row.job_id, "kind": row.job_kind, "title": title_of(row.job_kind, row.request)}
     more = {"artifact": row.data.get("artifact"), "detail": error.get("detail") or
             row.data.get("why"), "error": error.get("type")}  # fmt: skip
+    if row.kind == "approval":
+        more |= {"release": row.data.get("release"), "state": str(row.data["state"]).lower()}
     told = {name: value for name, value in more.items() if value}
     return Happened(str(row.id), kind, row.at, row.owner, data | told)

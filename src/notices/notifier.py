@@ -11,8 +11,9 @@ from src.core.errors import NewsreelError
 @dataclass(frozen=True)
 class Notice:
     """What is told. id: the same for each attempt, so that who receives it twice can tell. kind:
-    done, failed, approval, stuck or off. at: seconds since the epoch. subject, text: plain words.
-    link: the clip's page; None where the service knows no address of its own. data: for machines.
+    done, failed, approval, decided, stuck or off. at: seconds since the epoch. subject, text: plain
+    words. link: the clip's page; None where the service knows no address of its own. data: for
+    machines.
     """
 
     id: str

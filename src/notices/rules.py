@@ -13,7 +13,7 @@ from src.core.errors import BadInputError, MissingFileError
 from src.database.database import Clock, Database
 from src.database.tables import events, facts, notice_rules
 
-KINDS = ("done", "failed", "approval", "stuck")
+KINDS = ("done", "failed", "approval", "decided", "stuck")
 MOST = 20
 """Rules of one key."""
 CURSOR = "notices"

@@ -1,5 +1,6 @@
 """What notices say of jobs, in plain words, and to machines."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ SUBJECTS = {
     "done": "Clip ready: {title}",
     "failed": "Clip failed: {title}",
     "approval": "Clip waits for approval: {title}",
+    "decided": "Clip {state}: {title}",
     "stuck": "The queue is stuck",
     "off": "Notices by {channel} were switched off",
 }
@@ -30,8 +32,9 @@ class Happened:
 
 def worded(identity: str, kind: str, at: float, data: dict[str, Any], site: str) -> Notice:
     """site: the service's own address; "" where it knows none."""
-    subject = one_line(SUBJECTS[kind].format(title=data.get("title"), channel=data.get("channel")))
-    link = f"{site}/clips/{data['job']}" if site and "job" in data else None
+    subject = one_line(SUBJECTS[kind].format_map(defaultdict(str, data)))
+    place = f"/approvals/{data['release']}" if "release" in data else f"/clips/{data.get('job')}"
+    link = f"{site}{place}" if site and "job" in data else None
     return Notice(identity, kind, at, subject, one_line(_text(kind, data), 1000), link, data)
 
 

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from src.accounts.accounts import Role
+from src.accounts.rights import Role
 from src.api.app import create_app
 from src.api.settings import ServiceSettings
 from src.jobs.leases import LeaseStore

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from src.accounts.accounts import Role
+from src.accounts.rights import Role
 from src.api.decoding import DecodingQueue
 from src.core.errors import BadInputError
 from src.worker.wall import DecodeLimits, Wall

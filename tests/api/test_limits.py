@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from src.accounts.accounts import Role
+from src.accounts.rights import Role
 from src.jobs.model import NewJob, State
 from src.worker.loop import Worker
 from src.worker.runners import FakeRunner

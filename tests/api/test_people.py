@@ -2,7 +2,7 @@
 
 import pytest
 
-from src.accounts.accounts import Role
+from src.accounts.rights import Role
 from src.api import people
 from src.jobs.model import NewJob
 

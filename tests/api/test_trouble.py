@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from src.accounts.accounts import Accounts, Role
+from src.accounts.accounts import Accounts
+from src.accounts.rights import Role
 from src.database import database as module
 from src.database.database import Database
 from src.database.trouble import UnavailableError

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from src.accounts.accounts import Role
+from src.accounts.rights import Role
 from src.api import verify
 from src.core.paths import home
 from src.trust.settings import ANCHORS

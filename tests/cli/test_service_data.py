@@ -5,7 +5,8 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from src.accounts.accounts import Accounts, Role
+from src.accounts.accounts import Accounts
+from src.accounts.rights import Role
 from src.cli.service_data import service_data_app
 from src.core.errors import BadInputError
 from src.database import house

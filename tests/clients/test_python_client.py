@@ -17,16 +17,22 @@ from newsreel_client import (
     Newsreel,
     Progress,
     RefusedError,
+    Release,
+    Verdict,
     WaitedTooLongError,
 )
 
-from src.accounts.accounts import Accounts, Role
+from src.accounts.accounts import Accounts
+from src.accounts.rights import Right, Role
+from src.api.releases import ReleaseView
 from src.api.schemas import JobView, ProgressView
+from src.api.verify import Verdict as Answer
 from src.core.paths import REPOSITORY
 from src.database.database import Database
 from tests.door import Door
 from tests.service.browser_kit import CLIP, PHOTOGRAPH
 from tests.service.conftest import RunningService
+from tests.trust.kit import need_packages
 
 FOLDER = REPOSITORY / "clients" / "python"
 
@@ -36,7 +42,7 @@ def service(tmp_path_factory):
     home = tmp_path_factory.mktemp("service") / "home"
     home.mkdir()
     made = RunningService(home, NEWSREEL_AUTH="on", NEWSREEL_FAKE_CLIP=str(CLIP),
-                          NEWSREEL_FAKE_SECONDS="0.4")  # fmt: skip
+                          NEWSREEL_FAKE_SECONDS="0.4", NEWSREEL_APPROVAL="on")  # fmt: skip
     made.start().ready("/ready")
     made.accounts = Accounts(Database(f"sqlite:///{home / 'newsreel.db'}"))
     made.key, _ = made.accounts.create("desk", Role.SUBMIT, 1000, 1000)
@@ -51,7 +57,9 @@ def newsreel(service):
 
 
 def test_its_types_are_those_of_the_openapi_document():
-    for ours, theirs in ((Job, JobView), (Progress, ProgressView)):
+    for ours, theirs in (
+        (Job, JobView), (Progress, ProgressView), (Release, ReleaseView), (Verdict, Answer),
+    ):  # fmt: skip
         assert [each.name for each in dataclasses.fields(ours)] == list(theirs.model_fields)
     for field in dataclasses.fields(Job):
         schema = JobView.model_json_schema()["properties"][field.name]
@@ -202,3 +210,46 @@ def test_the_wheel_is_small_and_needs_httpx_alone(tmp_path):
     loads = "import sys, newsreel_client; sys.exit(any(n in sys.modules for n in ('torch', 'src')))"
     paths = {"PYTHONPATH": str(wheel)}
     subprocess.run([sys.executable, "-c", loads], cwd=tmp_path, env=os.environ | paths, check=True)
+
+
+def test_a_clip_is_asked_for_approved_released_and_withdrawn(newsreel, service):
+    make = service.accounts.create
+    chief, _ = make("chief", Role.READ, rights=[Right.APPROVE], person="Anna Berg")
+    cms, _ = make("cms", Role.READ, rights=[Right.RELEASE])
+    job = newsreel.wait(newsreel.submit(PHOTOGRAPH, "Harbour, pan left"), timeout_s=60)
+    asked = newsreel.ask_approval(job, note="for tonight")
+    with Newsreel(service.url, chief) as approver, Newsreel(service.url, cms) as output:
+        with pytest.raises(RefusedError, match="may read, submit") as refused:
+            newsreel.approve(asked)
+        assert refused.value.status == 403
+        found = next(iter(approver.releases(state="submitted", limit=1)))
+        assert (found.id, found.may, found.note) == (asked.id, ["approve", "reject"], "for tonight")
+        with pytest.raises(RefusedError, match="bytes"):
+            approver.approve(dataclasses.replace(found, sha256="0" * 64))
+        done = approver.approve(found)
+        with pytest.raises(RefusedError, match="is approved"):
+            approver.approve(found)
+        out = output.release(done.id)
+        assert newsreel.look_at_release(out).state == "released"
+        assert output.withdraw(out, "wrong harbour").reason == "wrong harbour"
+
+
+def test_the_same_for_asyncio_and_a_rejection(service):
+    key, _ = service.accounts.create("chief2", Role.READ, rights=[Right.APPROVE], person="Bo")
+
+    async def steps():
+        async with (AsyncNewsreel(service.url, service.key) as mine,
+                    AsyncNewsreel(service.url, key) as chief):  # fmt: skip
+            job = await mine.wait(await mine.submit(PHOTOGRAPH, "Pan up"), timeout_s=60)
+            asked = await mine.ask_approval(job)
+            assert [each.id async for each in chief.releases(state="submitted")] == [asked.id]
+            return await chief.reject(asked, "the sign is wrong")
+
+    done = asyncio.run(steps())
+    assert (done.state, done.reason) == ("rejected", "the sign is wrong")
+
+
+def test_what_a_file_says_of_itself(newsreel):
+    need_packages()
+    told = newsreel.verify(CLIP)
+    assert (told.changed, told.layers["c2pa"]["state"]) == (False, "none")

@@ -7,7 +7,8 @@ import threading
 
 import pytest
 
-from src.accounts.accounts import Accounts, Role
+from src.accounts.accounts import Accounts
+from src.accounts.rights import Role
 from src.artifacts.index import ArtifactIndex
 from src.database.database import Database
 from src.jobs import references

@@ -6,7 +6,8 @@ import sqlite3
 import pytest
 from sqlalchemy import select
 
-from src.accounts.accounts import Accounts, Role
+from src.accounts.accounts import Accounts
+from src.accounts.rights import Role
 from src.api.app import create_app
 from src.api.housekeeper import Housekeeper
 from src.api.settings import ServiceSettings

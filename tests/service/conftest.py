@@ -13,7 +13,8 @@ import urllib.request
 
 import pytest
 
-from src.accounts.accounts import Accounts, Role
+from src.accounts.accounts import Accounts
+from src.accounts.rights import Role
 from src.core.paths import REPOSITORY
 from src.database.database import Database
 from tests.s3_kit import s3_line, s3_url, seaweed  # noqa: F401

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from src.accounts.accounts import Accounts, Role
+from src.accounts.accounts import Accounts
+from src.accounts.rights import Right, Role
 from src.api.app import create_app
 from src.api.settings import ServiceSettings
 from src.core.paths import REPOSITORY
@@ -66,23 +67,33 @@ def test_each_endpoint_has_its_section_with_examples_and_statuses(app):
         assert _statuses(text) == set(routes[route]["responses"]), route
 
 
-def test_roles_are_the_ones_that_it_names(app):
+def test_rights_are_the_ones_that_it_names(app):
+    """Each endpoint answers a key that has but the right it names, and no key that lacks it."""
     client, accounts = TestClient(app), app.state.service.accounts
-    heads = {role: {"X-API-Key": accounts.create(role, role)[0]} for role in Role}
-    roles = [None, *Role]
+
+    def head(*rights):
+        secret, _ = accounts.create("k", Role.READ, person="Anna")
+        account = accounts.find(secret)
+        accounts.grant(account.id, rights, "Anna")
+        return {"X-API-Key": secret}
+
+    only = {right: head(right) for right in Right}
+    without = {right: head(*(set(Right) - {right})) for right in Right}
     for (method, path), text in _sections().items():
-        needed = Role(NEEDS.search(text)[2]) if NEEDS.search(text)[2] else None
+        needed = Right(NEEDS.search(text)[2]) if NEEDS.search(text)[2] else None
         asked = path + ("?seconds=0" if path == "/jobs/events" else "")
         url = re.sub(r"\{filename\}", "x.mp4", re.sub(r"\{\w+_id\}", "0" * 21, asked))
-        for role in roles[: roles.index(needed)]:
-            status = client.request(method, url, headers=heads[role] if role else {}).status_code
-            assert status == (403 if role else 401), (method, path, role)
-        allowed = client.request(method, url, headers=heads[needed] if needed else {}).status_code
+        if needed:
+            assert client.request(method, url).status_code == 401, (method, path)
+            refused = client.request(method, url, headers=without[needed]).status_code
+            assert refused == 403, (method, path)
+        allowed = client.request(method, url, headers=only[needed] if needed else {}).status_code
         assert allowed not in (401, 403), (method, path, needed)
 
 
-def _run(command, code, service, secret, folder):
-    variables = os.environ | {"NEWSREEL_URL": service.url, "NEWSREEL_KEY": secret}
+def _run(command, code, service, keys, folder):
+    named = dict(zip(("NEWSREEL_KEY", "NEWSREEL_APPROVER"), keys, strict=True))
+    variables = os.environ | {"NEWSREEL_URL": service.url} | named
     done = subprocess.run(
         [*command, code], cwd=folder, env=variables, capture_output=True, text=True, timeout=60
     )
@@ -98,18 +109,19 @@ def test_the_examples_run_in_order(running, home, tmp_path):
     need_packages()
     service = running(
         NEWSREEL_AUTH="on", NEWSREEL_FAKE_SECONDS="0.6", NEWSREEL_SMTP="smtp://127.0.0.1",
-        NEWSREEL_MAIL_FROM="newsreel@example.org",
+        NEWSREEL_MAIL_FROM="newsreel@example.org", NEWSREEL_APPROVAL="on",
     ).start()  # fmt: skip
     service.ready("/ready")
-    secret, _ = Accounts(Database(f"sqlite:///{home / 'newsreel.db'}")).create(
-        "docs", Role.ADMIN, 1000, 1000
-    )
+    accounts = Accounts(Database(f"sqlite:///{home / 'newsreel.db'}"))
+    secret, _ = accounts.create("docs", Role.ADMIN, 1000, 1000, rights=[Right.RELEASE])
+    other, _ = accounts.create("chief", Role.READ, rights=[Right.APPROVE], person="Anna Berg")
+    keys = (secret, other)
     text, folder = PAGE.read_text("utf-8"), tmp_path / "desk"
     folder.mkdir()
     shutil.copy(PHOTOGRAPH, folder / "photo.jpg")
     shutil.copy(VIDEO, folder / "video.mp4")
     shell = _run(
-        ["bash", "-euo", "pipefail", "-c"], "".join(_blocks(text, "sh")), service, secret, folder
+        ["bash", "-euo", "pipefail", "-c"], "".join(_blocks(text, "sh")), service, keys, folder
     )
     assert "event: preview" in shell
     assert "event: end" in shell
@@ -117,7 +129,7 @@ def test_the_examples_run_in_order(running, home, tmp_path):
     assert (folder / "beginning.bin").stat().st_size == 16
     for name in ("clip.mp4", "preview.jpg", "larger.mp4"):
         (folder / name).unlink()
-    python = _run([sys.executable, "-c"], "".join(_blocks(text, "python")), service, secret, folder)
+    python = _run([sys.executable, "-c"], "".join(_blocks(text, "python")), service, keys, folder)
     assert "newsreel_jobs_finished_total" in python
     assert (folder / "preview.jpg").read_bytes().startswith(b"\xff\xd8")
     assert (folder / "larger.mp4").is_file()

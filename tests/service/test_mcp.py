@@ -45,7 +45,9 @@ async def result(client, name, **arguments):
 def test_an_assistant_makes_looks_at_and_saves_a_clip(service, photograph, tmp_path):
     async def steps(client):
         tools = (await client.list_tools()).tools
-        assert {tool.name for tool in tools} == {"generate", "status", "fetch", "upscale"}
+        assert {tool.name for tool in tools} == {
+            "generate", "status", "fetch", "upscale", "verify",
+        }  # fmt: skip
         made = await result(client, "generate", photograph=str(photograph), prompt="pan left")
         with anyio.fail_after(30):
             while True:
@@ -56,12 +58,14 @@ def test_an_assistant_makes_looks_at_and_saves_a_clip(service, photograph, tmp_p
         kinds = {each.type for each in answer.content}
         saved = await result(client, "fetch", job=made["id"])
         larger = await result(client, "upscale", video=saved["clip"])
-        return kinds, saved, larger
+        told = await result(client, "verify", file=saved["clip"])
+        return kinds, saved, larger, told
 
-    kinds, saved, larger = conversation(service, tmp_path / "clips", steps)
+    kinds, saved, larger, told = conversation(service, tmp_path / "clips", steps)
     assert "image" in kinds
     assert saved["clip"].startswith(str(tmp_path / "clips")) and saved["url"].startswith("http")
     assert (tmp_path / "clips" / Path(saved["clip"]).name).read_bytes() == CLIP.read_bytes()
+    assert (told["changed"], told["layers"]["c2pa"]["found"]) == (False, False)
     assert larger["state"] in ("PENDING", "PROCESSING")
 
 

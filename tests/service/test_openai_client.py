@@ -13,7 +13,8 @@ from importlib import import_module
 import pytest
 from PIL import Image
 
-from src.accounts.accounts import Accounts, Role
+from src.accounts.accounts import Accounts
+from src.accounts.rights import Role
 from src.core.paths import REPOSITORY
 from src.database.database import Database
 from tests.door import Door

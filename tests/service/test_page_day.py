@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from src.accounts.accounts import Role
+from src.accounts.rights import Role
 from src.database.database import Database
 from src.jobs.model import NewJob
 from src.jobs.store import JobStore

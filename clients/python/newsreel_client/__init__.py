@@ -2,7 +2,7 @@
 
 from newsreel_client.client import AsyncNewsreel, Newsreel
 from newsreel_client.errors import JobFailedError, NewsreelError, RefusedError, WaitedTooLongError
-from newsreel_client.models import Job, Progress
+from newsreel_client.models import Job, Progress, Release, Verdict
 
 __all__ = [
     "AsyncNewsreel",
@@ -12,5 +12,7 @@ __all__ = [
     "NewsreelError",
     "Progress",
     "RefusedError",
+    "Release",
+    "Verdict",
     "WaitedTooLongError",
 ]

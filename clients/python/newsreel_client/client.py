@@ -11,7 +11,7 @@ import httpx
 
 from newsreel_client import flows
 from newsreel_client.flows import Ask, Flow, Listener, Pause, Save
-from newsreel_client.models import Job
+from newsreel_client.models import Job, Release, Verdict
 
 T = TypeVar("T")
 TIMEOUT_S = 60.0
@@ -34,8 +34,12 @@ def _source(video: Path | str | bytes) -> Path | bytes:
     return Path(video) if isinstance(video, str) else video
 
 
-def _id(job: Job | str) -> str:
-    return job if isinstance(job, str) else job.id
+def _id(one: Job | Release | str) -> str:
+    return one if isinstance(one, str) else one.id
+
+
+def _name(release: Release | str | None) -> str | None:
+    return None if release is None else _id(release)
 
 
 def _settings(scale: int, quality: str, others: dict[str, Any]) -> dict[str, Any]:
@@ -114,6 +118,48 @@ class Newsreel:
     def delete(self, job: Job | str) -> None:
         """Forget a finished job and its files. Raises RefusedError 409."""
         self._run(flows.delete(_id(job)))
+
+    def verify(self, file: Path | str | bytes) -> Verdict:
+        """What a clip or a photograph says of itself. Raises RefusedError."""
+        return self._run(flows.verify(_source(file)))
+
+    def ask_approval(
+        self, job: Job | str, note: str = "", embargo: str | None = None,
+        supersedes: Release | str | None = None,
+    ) -> Release:  # fmt: skip
+        """Submit the clip for approval. embargo: a time with its zone, such as
+        2026-12-01T06:00:00Z. supersedes: the release that it corrects. Raises RefusedError.
+        """
+        told = {"note": note, "embargo": embargo}
+        return self._run(flows.ask_approval(_id(job), _name(supersedes), told))
+
+    def look_at_release(self, release: Release | str) -> Release:
+        """The release as it is now. Raises RefusedError 404."""
+        return self._run(flows.look_at_release(_id(release)))
+
+    def releases(self, **wanted: Any) -> Iterator[Release]:
+        """All releases that the key may see, newest first; `state`, `limit` (of a page)."""
+        after: str | None = ""
+        while after is not None:
+            more = {"before": after} if after else {}
+            found, after = self._run(flows.releases(wanted | more))
+            yield from found
+
+    def approve(self, release: Release | str) -> Release:
+        """Of a Release, just what it shows: RefusedError 409 where it is another by now."""
+        return self._run(flows.decide(release, "approve", {}))
+
+    def reject(self, release: Release | str, reason: str) -> Release:
+        """Raises RefusedError."""
+        return self._run(flows.decide(release, "reject", {"note": reason}))
+
+    def release(self, release: Release | str, embargo: str | None = None) -> Release:
+        """Let out what is approved. Raises RefusedError."""
+        return self._run(flows.decide(release, "release", {"embargo": embargo}))
+
+    def withdraw(self, release: Release | str, reason: str) -> Release:
+        """Whoever asks for the clip is told the reason. Raises RefusedError."""
+        return self._run(flows.decide(release, "withdraw", {"note": reason}))
 
     def _run(self, flow: Flow[T]) -> T:
         try:
@@ -211,6 +257,47 @@ class AsyncNewsreel:
     async def delete(self, job: Job | str) -> None:
         """As `Newsreel.delete`."""
         await self._run(flows.delete(_id(job)))
+
+    async def verify(self, file: Path | str | bytes) -> Verdict:
+        """As `Newsreel.verify`."""
+        return await self._run(flows.verify(_source(file)))
+
+    async def ask_approval(
+        self, job: Job | str, note: str = "", embargo: str | None = None,
+        supersedes: Release | str | None = None,
+    ) -> Release:  # fmt: skip
+        """As `Newsreel.ask_approval`."""
+        told = {"note": note, "embargo": embargo}
+        return await self._run(flows.ask_approval(_id(job), _name(supersedes), told))
+
+    async def look_at_release(self, release: Release | str) -> Release:
+        """As `Newsreel.look_at_release`."""
+        return await self._run(flows.look_at_release(_id(release)))
+
+    async def releases(self, **wanted: Any) -> AsyncIterator[Release]:
+        """As `Newsreel.releases`."""
+        after: str | None = ""
+        while after is not None:
+            more = {"before": after} if after else {}
+            found, after = await self._run(flows.releases(wanted | more))
+            for each in found:
+                yield each
+
+    async def approve(self, release: Release | str) -> Release:
+        """As `Newsreel.approve`."""
+        return await self._run(flows.decide(release, "approve", {}))
+
+    async def reject(self, release: Release | str, reason: str) -> Release:
+        """As `Newsreel.reject`."""
+        return await self._run(flows.decide(release, "reject", {"note": reason}))
+
+    async def release(self, release: Release | str, embargo: str | None = None) -> Release:
+        """As `Newsreel.release`."""
+        return await self._run(flows.decide(release, "release", {"embargo": embargo}))
+
+    async def withdraw(self, release: Release | str, reason: str) -> Release:
+        """As `Newsreel.withdraw`."""
+        return await self._run(flows.decide(release, "withdraw", {"note": reason}))
 
     async def _run(self, flow: Flow[T]) -> T:
         try:

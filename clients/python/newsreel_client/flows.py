@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 import httpx
 
 from newsreel_client.errors import JobFailedError, RefusedError, WaitedTooLongError
-from newsreel_client.models import Job
+from newsreel_client.models import Job, Release, Verdict
 
 T = TypeVar("T")
 TRIES = 4
@@ -206,3 +206,44 @@ def _is_whole(answer: httpx.Response, target: Path) -> bool:
     """Whether the service has nothing after what is there: 416 with `bytes */SIZE`."""
     size = answer.headers.get("content-range", "").rpartition("/")[2]
     return answer.status_code == 416 and size == str(target.stat().st_size)
+
+
+def verify(file: Path | bytes) -> Flow[Verdict]:
+    """What a clip or a photograph says of itself."""
+    data = file if isinstance(file, bytes) else file.read_bytes()
+    answer = yield from asked(Ask("POST", "/verify", {"files": {"file": data}}))
+    told = answer.json()
+    return Verdict(told["changed"], told["sentence"], told["layers"])
+
+
+def ask_approval(job_id: str, supersedes: str | None, told: dict[str, Any]) -> Flow[Release]:
+    """A draft, submitted at once."""
+    body = {"job": job_id, "supersedes": supersedes}
+    answer = yield from asked(Ask("POST", "/releases", {"json": body}, again=False))
+    return (yield from decide(Release.of(answer.json()), "submit", told))
+
+
+def look_at_release(release_id: str) -> Flow[Release]:
+    """The release as it is now."""
+    answer = yield from asked(Ask("GET", f"/releases/{release_id}"))
+    return Release.of(answer.json())
+
+
+def releases(wanted: dict[str, Any]) -> Flow[tuple[list[Release], str | None]]:
+    """A page of releases, and what the next one begins before."""
+    params = {name: value for name, value in wanted.items() if value is not None}
+    told = (yield from asked(Ask("GET", "/releases", {"params": params}))).json()
+    return [Release.of(each) for each in told["releases"]], told["next"]
+
+
+def decide(release: Release | str, action: str, told: dict[str, Any]) -> Flow[Release]:
+    """One transition. Of a Release, the one that was looked at and no other: it is not done where
+    revision or bytes are others by now. It is sent once.
+    """
+    name = release if isinstance(release, str) else release.id
+    seen = (
+        {} if isinstance(release, str) else {"revision": release.revision, "sha256": release.sha256}
+    )
+    body = {name: value for name, value in (seen | told).items() if value is not None}
+    step = Ask("POST", f"/releases/{name}/{action}", {"json": body}, again=False)
+    return Release.of((yield from asked(step)).json())

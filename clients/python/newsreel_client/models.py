@@ -58,3 +58,56 @@ class Job:
         values = {name: value for name, value in answer.items() if name in known}
         told = cast(dict[str, Any], answer["progress"])
         return cls(progress=Progress(told["stage"], told["done"], told["total"]), **values)
+
+
+ReleaseState = Literal[
+    "draft", "submitted", "approved", "rejected", "released", "withdrawn", "superseded"
+]
+
+
+@dataclass(frozen=True)
+class Release:
+    """A clip on its way out. owner, submitter, approver, releaser: names of keys. sha256: of the
+    bytes that were submitted. embargo: UTC. may: what this key may do with it.
+    """
+
+    id: str
+    job: str
+    title: str
+    state: ReleaseState
+    revision: int
+    sha256: str | None
+    note: str
+    reason: str
+    embargo: str | None
+    supersedes: str | None
+    successor: str | None
+    owner: str | None
+    submitter: str | None
+    approver: str | None
+    releaser: str | None
+    created_at: float
+    submitted_at: float | None
+    decided_at: float | None
+    released_at: float | None
+    ended_at: float | None
+    clip_url: str
+    draft_url: str
+    may: list[str]
+
+    @classmethod
+    def of(cls, answer: dict[str, Any]) -> Self:
+        """From JSON; fields of a newer service are left out."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in answer.items() if name in known})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a file says of itself. changed: whether a layer contradicts the file. layers: by name,
+    each with `found` (None: not looked for) and `sentence`.
+    """
+
+    changed: bool
+    sentence: str
+    layers: dict[str, dict[str, Any]]

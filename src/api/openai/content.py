@@ -1,6 +1,7 @@
 """The bytes of a video: the clip, its first frame, a contact sheet."""
 
 import io
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import Header, Query, Response
@@ -24,7 +25,6 @@ from src.worker.names import picture_key
 from src.worker.wall import Wall
 
 Variant = Literal["video", "thumbnail", "spritesheet"]
-CLIP = {"Cache-Control": "private, no-cache"}
 
 
 @router.get("/{video_id}/content", summary="A video's bytes", response_class=FileResponse)
@@ -41,10 +41,14 @@ async def content(
     etags = frozenset(each.strip().removeprefix("W/") for each in if_none_match.split(","))
     if variant == "video":
         return await run_in_threadpool(
-            serve, service.files, key, "video/mp4", CLIP, f"{job.id}.mp4", etags, version
+            service.releasing.deliver, account, key, version, "video/mp4", f"{job.id}.mp4", etags
         )
     made = await _picture(service, account, job, key, variant)
-    return await run_in_threadpool(serve, service.files, made, "image/jpeg", KEPT, None, etags)
+    told = await run_in_threadpool(service.releasing.picture_headers, job.artifact, KEPT)
+    etags = etags if told["headers"] is KEPT else frozenset()
+    return await run_in_threadpool(
+        partial(serve, service.files, made, "image/jpeg", etags=etags, **told)
+    )
 
 
 def _clip(service: Service, account: Account, job: Job) -> tuple[str, str | None]:

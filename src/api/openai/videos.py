@@ -120,7 +120,7 @@ async def delete(service: ServiceDep, account: Submitter, video_id: VideoId) -> 
         job = await service.broadcaster.finished(job.id, STOPPING_S)
     if not job.state.final:
         raise VideoError(503, "the job is still stopping; delete it again", "still_running")
-    await run_in_threadpool(service.forgetter.forget, job.id)
+    await run_in_threadpool(service.forgetter.forget, job.id, account.id)
     return VideoDeleted(id=public_id(job.id))
 
 

@@ -61,7 +61,9 @@ function hear({ kind, data }) {
     if (before !== streaming) soon();
   } else if (kind === "progress") showProgress(data);
   else if (kind === "preview") showPicture(data.job);
-  else if (kind === "state") {
+  else if (kind === "approval") {
+    if (concerns(data)) soon();
+  } else if (kind === "state") {
     noticeOf(data);
     if (concerns(data)) soon();
   }

@@ -1,6 +1,7 @@
 // What the pages do besides forms and links, which work without this.
 import { watchBoard } from "./board.js";
 import { playInStep } from "./compare.js";
+import { watchCheck, watchDecision } from "./decide.js";
 import { watchKeys } from "./keys.js";
 import { follow } from "./live.js";
 import { offerNotices } from "./notices.js";
@@ -13,5 +14,7 @@ watchStudio();
 watchBoard();
 playInStep();
 watchKeys();
+watchDecision();
+watchCheck();
 offerNotices();
 follow();

@@ -2,7 +2,7 @@
 "use strict";
 
 const AGAIN_MS = 5000;
-const KINDS = ["state", "progress", "preview"];
+const KINDS = ["state", "progress", "preview", "approval"];
 const ports = new Set();
 let source = null,
   open = false,

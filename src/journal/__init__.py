@@ -1,0 +1,1 @@
+"""The audit log: what was decided, by whom, in a chain of hashes."""

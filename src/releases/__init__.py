@@ -1,0 +1,1 @@
+"""Releases: clips that are submitted, approved by somebody else, and let out or withdrawn."""

@@ -1,0 +1,94 @@
+"""A release, as stored, and what one is told to do with it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from src.core.errors import BadInputError
+from src.releases.states import ReleaseState
+
+LONGEST = 2000
+
+
+class UnknownReleaseError(BadInputError):
+    """There is no release with this id, or it is not the caller's to see."""
+
+    http_status = 404
+
+
+class RefusedReleaseError(BadInputError):
+    """This key may not do that with this release."""
+
+    http_status = 403
+
+
+class ReleaseStateError(BadInputError):
+    """The release is in a state, or was changed, so that this cannot be done."""
+
+    http_status = 409
+
+
+@dataclass(frozen=True)
+class Release:
+    """A row. key, version: of the clip, in the artifact store. sha256: of the bytes that were
+    submitted. owner, submitter, approver, releaser: ids of keys. embargo and times: seconds since
+    the epoch, UTC. reason: of a rejection or a withdrawal. revision: grows with each change.
+    """
+
+    id: str
+    job: str
+    open_job: str | None
+    owner: str
+    title: str
+    key: str
+    version: str | None
+    state: ReleaseState
+    revision: int
+    sha256: str | None
+    note: str
+    reason: str
+    embargo: float | None
+    supersedes: str | None
+    successor: str | None
+    submitter: str | None
+    approver: str | None
+    releaser: str | None
+    created_at: float
+    submitted_at: float | None
+    decided_at: float | None
+    released_at: float | None
+    ended_at: float | None
+
+    def is_out(self, now: float) -> bool:
+        """Whether its clip is served to everybody who may read, at this time."""
+        return self.state is ReleaseState.RELEASED and (self.embargo or 0.0) <= now
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What somebody wants done. revision: the one that was looked at; None for whichever it is.
+    sha256: of the clip's bytes as they are now, where the transition reads them. seen: the hash
+    that the caller looked at, where one is told.
+    """
+
+    action: str
+    revision: int | None = None
+    text: str = ""
+    embargo: float | None = None
+    sha256: str | None = None
+    seen: str | None = None
+
+
+def as_release(row: Any) -> Release:
+    values: dict[str, Any] = dict(row._mapping)
+    values["state"] = ReleaseState(values["state"])
+    return Release(**values)
+
+
+def checked_text(text: str, name: str) -> str:
+    """What a person wrote: at most 2000 characters, lines of plain text. Raises BadInputError."""
+    plain = text.strip()
+    if len(plain) > LONGEST:
+        raise BadInputError(f"the {name} has {len(plain)} characters; {LONGEST} are kept")
+    if not all(letter.isprintable() or letter in "\n\r\t" for letter in plain):
+        raise BadInputError(f"the {name} is plain text, without control characters")
+    return plain

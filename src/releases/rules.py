@@ -1,0 +1,76 @@
+"""Who may do what with a release: one function, that all doors ask."""
+
+from collections.abc import Mapping
+
+from src.accounts.accounts import Account
+from src.accounts.rights import Right
+from src.releases.model import RefusedReleaseError, Release, ReleaseStateError, Wish
+from src.releases.states import TRANSITIONS, ReleaseState, Transition, Who
+
+Persons = Mapping[str, str]
+"""The person of a key, by its id; "" or none for a service's."""
+
+
+def allowed(release: Release, account: Account, persons: Persons) -> list[Transition]:
+    """What this account may do with it now, in the table's order."""
+    return [each for each in TRANSITIONS.values() if why_not(each, release, account, persons) == ""]
+
+
+def why_not(step: Transition, release: Release, account: Account, persons: Persons) -> str:
+    """A sentence why this account may not; "" where it may."""
+    if (refused := _refused(step, release, account, persons)) != "":
+        return refused
+    if release.state not in step.sources:
+        wanted = " or ".join(sorted(step.sources))
+        return f"release {release.id} is {release.state}; {step.action} needs one that is {wanted}"
+    return ""
+
+
+def check(wish: Wish, release: Release, account: Account, persons: Persons) -> Transition:
+    """The transition. Raises RefusedReleaseError for a right that lacks, and ReleaseStateError for
+    a state, a revision or bytes that are others by now.
+    """
+    step = TRANSITIONS[wish.action]
+    if (refused := _refused(step, release, account, persons)) != "":
+        raise RefusedReleaseError(refused)
+    if (late := why_not(step, release, account, persons)) != "":
+        raise ReleaseStateError(late)
+    if wish.revision not in (None, release.revision):
+        raise ReleaseStateError(
+            f"release {release.id} was changed since you looked at it; look at it again"
+        )
+    if step.reasoned and not wish.text:
+        raise ReleaseStateError(f"to {step.action} needs a reason; say in a sentence why")
+    _check_bytes(step, release, wish)
+    return step
+
+
+def _refused(step: Transition, release: Release, account: Account, persons: Persons) -> str:
+    if not account.may(step.right):
+        return f"this key may not {step.right} clips"
+    if step.who is Who.OWN and account.id != release.owner and not account.may(Right.ADMIN):
+        return f"only the key that made the clip, or an admin's, may {step.action} it"
+    return _second(step, release, account, persons) if step.who is Who.OTHERS else ""
+
+
+def _second(step: Transition, release: Release, account: Account, persons: Persons) -> str:
+    """Four eyes: by key, and by person, for one person may have several keys."""
+    if not account.person:
+        return f"only a person's key may {step.action}; this one is a service's"
+    involved = {release.owner, release.submitter}
+    people = {persons.get(each or "", "") for each in involved} - {""}
+    if account.id in involved or account.person in people:
+        return f"somebody else must {step.action}: this clip was made or submitted by you"
+    return ""
+
+
+def _check_bytes(step: Transition, release: Release, wish: Wish) -> None:
+    if not step.reads:
+        return
+    submitted = None if release.state is ReleaseState.DRAFT else release.sha256
+    known = {each for each in (submitted, wish.seen) if each} - {wish.sha256}
+    if wish.sha256 is None or known:
+        raise ReleaseStateError(
+            f"the clip of release {release.id} does not have the bytes that were submitted; "
+            "take it back and submit it again"
+        )

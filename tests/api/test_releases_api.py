@@ -1,0 +1,336 @@
+"""Approval by the API: four eyes, bytes, embargo, corrections, and what is served meanwhile."""
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+
+from src.accounts.rights import Right, Role
+from src.core.addresses import clip_key
+from src.core.errors import BadInputError
+from src.core.paths import home
+from src.database.tables import notices
+from src.jobs.model import State
+from src.journal.checking import check, entries, read
+from src.notices.collecting import Collector
+from src.notices.wording import worded
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def house(make_client):
+    """A service with approval: its client, and headers by name."""
+    client = make_client(approval="on")
+    accounts, heads = client.app.state.service.accounts, {}
+    for name, role, rights, person in [
+        ("anna", Role.SUBMIT, (), "Anna"), ("other", Role.SUBMIT, (), "Otto"),
+        ("chief", Role.READ, (Right.APPROVE,), "Chief"),
+        ("deputy", Role.READ, (Right.APPROVE,), "Deputy"),
+        ("cms", Role.READ, (Right.RELEASE,), ""), ("boss", Role.ADMIN, (Right.APPROVE,), "Boss"),
+        ("anna2", Role.READ, (Right.APPROVE,), "Anna"), ("looks", Role.READ, (), ""),
+    ]:  # fmt: skip
+        secret, _ = accounts.create(name, role, 1000, 100_000, rights=rights, person=person)
+        heads[name] = {"Authorization": f"Bearer {secret}"}
+    return client, heads
+
+
+@pytest.fixture
+def clip(house, jpeg):
+    """A finished job of anna's."""
+    return make(*house, jpeg)
+
+
+def make(client, heads, jpeg, who="anna"):
+    sent = client.post(
+        "/generate-video", headers={**heads[who], "Prefer": "respond-async"},
+        files={"image": ("a.jpg", jpeg)}, data={"prompt": "pan left"},
+    ).json()  # fmt: skip
+    store = client.app.state.service.store
+    wait_until(lambda: store.get(sent["id"]).state is State.COMPLETED)
+    return client.get(f"/jobs/{sent['id']}", headers=heads[who]).json()
+
+
+def do(house, release, action, who, **told):
+    client, heads = house
+    return client.post(f"/releases/{release}/{action}", headers=heads[who], json=told)
+
+
+def draft(house, clip, **more):
+    client, heads = house
+    sent = client.post("/releases", headers=heads["anna"], json={"job": clip["id"]} | more)
+    assert sent.status_code == 201, sent.text
+    return sent.json()["id"]
+
+
+def released(house, clip, embargo=None, **more):
+    made = draft(house, clip, **more)
+    assert do(house, made, "submit", "anna").status_code == 200
+    assert do(house, made, "approve", "chief").status_code == 200
+    told = {} if embargo is None else {"embargo": embargo.isoformat()}
+    assert do(house, made, "release", "cms", **told).status_code == 200
+    return made
+
+
+def test_a_clip_goes_the_whole_way(house, clip):
+    client, heads = house
+    made = draft(house, clip)
+    asked = do(house, made, "submit", "anna", note="for the evening").json()
+    data = client.get(clip["artifact_url"], headers=heads["anna"]).content
+    assert asked["state"] == "submitted" and asked["note"] == "for the evening"
+    assert asked["sha256"] == hashlib.sha256(data).hexdigest() and asked["submitter"] == "anna"
+    assert client.get(asked["clip_url"], headers=heads["anna"]).status_code == 409
+    queue = client.get("/releases?state=submitted", headers=heads["chief"]).json()["releases"]
+    assert [each["may"] for each in queue] == [["approve", "reject"]]
+    done = do(house, made, "approve", "chief", revision=asked["revision"], sha256=asked["sha256"])
+    assert (done.json()["state"], done.json()["approver"]) == ("approved", "chief")
+    assert do(house, made, "release", "cms").json()["state"] == "released"
+    out = client.get(asked["clip_url"], headers=heads["looks"])
+    assert (out.status_code, out.content) == (200, data)
+    assert out.headers["etag"] == f'"{asked["sha256"]}"'
+    again = client.get(
+        asked["clip_url"], headers=heads["looks"] | {"If-None-Match": out.headers["etag"]}
+    )
+    assert again.status_code == 304
+
+
+@pytest.mark.parametrize("who", ["anna", "anna2"])
+def test_nobody_approves_what_is_their_own(house, clip, who):
+    made = draft(house, clip)
+    do(house, made, "submit", "anna")
+    client = house[0]
+    accounts = client.app.state.service.accounts
+    if who == "anna":
+        own = next(each for each in accounts.all() if each.name == "anna")
+        accounts.grant(own.id, [*own.rights, Right.APPROVE], "Anna")
+        client.app.state.service._known.clear()
+    refused = do(house, made, "approve", who)
+    assert refused.status_code == 403 and "somebody else" in refused.text
+    assert do(house, made, "approve", "chief").status_code == 200
+
+
+def test_an_admin_is_no_exception(house, clip):
+    made = draft(house, clip)
+    assert do(house, made, "submit", "boss").status_code == 200  # an admin may submit for others
+    assert do(house, made, "approve", "boss").status_code == 403
+    assert do(house, made, "approve", "chief").status_code == 200
+    assert do(house, made, "release", "boss").status_code == 403, "admin is not release"
+
+
+def test_a_services_key_approves_nothing(house, clip):
+    made = draft(house, clip)
+    do(house, made, "submit", "anna")
+    service = house[0].app.state.service
+    cms = next(each for each in service.accounts.all() if each.name == "cms")
+    with service.database.write() as connection:  # no door gives this right without a person
+        connection.exec_driver_sql(
+            "UPDATE keys SET rights = 'approve read' WHERE id = ?", (cms.id,)
+        )
+    service._known.clear()
+    refused = do(house, made, "approve", "cms")
+    assert refused.status_code == 403 and "a person's key" in refused.text
+
+
+def test_others_see_a_release_only_once_it_is_out(house, clip):
+    client, heads = house
+    made = draft(house, clip)
+    assert client.get(f"/releases/{made}", headers=heads["looks"]).status_code == 404
+    assert client.get(f"/releases/{made}/clip", headers=heads["looks"]).status_code == 404
+    assert do(house, made, "submit", "other").status_code == 404
+    do(house, made, "submit", "anna"), do(house, made, "approve", "chief")
+    assert client.get(f"/releases/{made}/clip", headers=heads["looks"]).status_code == 404
+    do(house, made, "release", "cms")
+    assert client.get(f"/releases/{made}", headers=heads["looks"]).status_code == 200
+
+
+def test_changed_bytes_are_neither_approved_nor_served(house, clip):
+    client, heads = house
+    made, path = draft(house, clip), home() / clip_key(clip["artifact"])
+    sent, data = do(house, made, "submit", "anna").json(), path.read_bytes()
+    assert do(house, made, "approve", "chief", sha256="0" * 64).status_code == 409
+    path.chmod(0o644), path.write_bytes(data[:-1] + b"!")
+    assert "bytes" in do(house, made, "approve", "chief").json()["detail"]
+    path.write_bytes(data)
+    do(house, made, "approve", "chief"), do(house, made, "release", "cms")
+    assert client.get(sent["clip_url"], headers=heads["looks"]).status_code == 200
+    path.write_bytes(data[:-1] + b"!")
+    for url in (sent["clip_url"], sent["draft_url"]):
+        assert client.get(url, headers=heads["anna"]).status_code == 409
+
+
+def test_a_release_that_was_changed_meanwhile_is_looked_at_again(house, clip):
+    made = draft(house, clip)
+    old = do(house, made, "submit", "anna").json()["revision"]
+    do(house, made, "recall", "anna"), do(house, made, "submit", "anna")
+    late = do(house, made, "approve", "chief", revision=old)
+    assert late.status_code == 409 and "changed since" in late.text
+    assert do(house, made, "approve", "chief", revision=old + 2).status_code == 200
+    assert do(house, made, "approve", "deputy").status_code == 409
+
+
+def test_reasons_are_needed_and_told(house, clip):
+    made = draft(house, clip)
+    do(house, made, "submit", "anna")
+    assert "a reason" in do(house, made, "reject", "chief").json()["detail"]
+    done = do(house, made, "reject", "chief", note="the flag is wrong").json()
+    assert (done["state"], done["reason"]) == ("rejected", "the flag is wrong")
+    assert draft(house, clip) != made, "a rejected clip may be submitted anew"
+    assert do(house, made, "approve", "chief").status_code == 409
+
+
+def test_an_embargo_is_judged_when_it_is_served(house, clip, monkeypatch):
+    client, heads = house
+    soon = datetime.now(UTC) + timedelta(hours=2)
+    made = released(house, clip, soon)
+    for who in ("anna", "chief"):
+        answer = client.get(f"/releases/{made}/clip", headers=heads[who])
+        assert answer.status_code == 409 and "embargo" in answer.text
+        assert 7000 < int(answer.headers["retry-after"]) <= 7200
+    assert client.get(f"/releases/{made}/clip", headers=heads["looks"]).status_code == 404
+    own = client.get(clip["artifact_url"], headers=heads["anna"])
+    assert own.headers["x-newsreel-release"] == "embargoed"
+    from src.api import releases
+
+    monkeypatch.setattr(releases.time, "time", lambda: soon.timestamp() + 1)
+    assert client.get(f"/releases/{made}/clip", headers=heads["looks"]).status_code == 200
+
+
+def test_what_is_withdrawn_is_gone_and_says_why(house, clip, jpeg):
+    client, heads = house
+    made = released(house, clip)
+    assert do(house, made, "withdraw", "anna", note="x").status_code == 403
+    do(house, made, "withdraw", "cms", note="wrong place")
+    gone = client.get(f"/releases/{made}/clip", headers=heads["looks"])
+    assert gone.status_code == 410 and "wrong place" in gone.json()["detail"]
+    assert gone.json()["successor"] is None
+    after = released(house, make(*house, jpeg), supersedes=made)
+    gone = client.get(f"/releases/{made}/clip", headers=heads["looks"])
+    assert gone.json()["successor"] == f"/releases/{after}/clip"
+    assert f"</releases/{after}/clip>" in gone.headers["link"]
+
+
+def test_a_correction_takes_the_place_of_what_it_corrects(house, clip, jpeg):
+    client, heads = house
+    old = released(house, clip)
+    second, third = make(*house, jpeg), make(*house, jpeg)
+    one, two = draft(house, second, supersedes=old), draft(house, third, supersedes=old)
+    for made in (one, two):
+        do(house, made, "submit", "anna"), do(house, made, "approve", "chief")
+    assert client.get(f"/releases/{old}/clip", headers=heads["looks"]).status_code == 200
+    assert do(house, one, "release", "cms").status_code == 200
+    gone = client.get(f"/releases/{old}/clip", headers=heads["looks"])
+    assert (gone.status_code, gone.json()["state"]) == (410, "superseded")
+    assert gone.json()["successor"] == f"/releases/{one}/clip"
+    assert do(house, two, "release", "cms").status_code == 409, "it was corrected already"
+    assert client.get(f"/releases/{two}", headers=heads["anna"]).json()["state"] == "approved"
+
+
+def test_every_download_before_is_marked_and_kept_by_no_cache(house, clip):
+    client, heads = house
+    urls = [clip["artifact_url"], clip["picture_url"], f"/v1/videos/video_{clip['id']}/content"]
+    for url in urls:
+        got = client.get(url, headers=heads["anna"])
+        if url == clip["picture_url"] and got.status_code == 404:
+            continue  # the fake maker's clips have no frames
+        assert got.headers["cache-control"] == "no-store", url
+    got = client.get(clip["artifact_url"], headers=heads["anna"])
+    assert got.headers["x-newsreel-release"] == "draft"
+    assert f"DRAFT-{clip['artifact']}" in got.headers["content-disposition"]
+    made = released(house, clip)
+    got = client.get(clip["artifact_url"], headers=heads["anna"])
+    assert got.headers["x-newsreel-release"] == "released"
+    assert got.headers["cache-control"] == "private, no-cache"
+    do(house, made, "withdraw", "cms", note="why")
+    got = client.get(clip["artifact_url"], headers=heads["anna"])
+    assert got.headers["cache-control"] == "no-store"
+    assert "WITHDRAWN-" in got.headers["content-disposition"]
+
+
+def test_nobody_deletes_what_is_under_approval_or_out(house, clip):
+    client, heads = house
+    service = client.app.state.service
+    made, url = draft(house, clip), f"/jobs/{clip['id']}"
+    for action, who in (("submit", "anna"), ("approve", "chief"), ("release", "cms")):
+        do(house, made, action, who)
+        refused = client.delete(url, headers=heads["anna"])
+        assert refused.status_code == 409 and "first" in refused.text, action
+        theirs = client.delete(f"/v1/videos/video_{clip['id']}", headers=heads["boss"])
+        assert theirs.status_code == 400 and "first" in theirs.text  # their word for 409
+        assert client.get(url, headers=heads["anna"]).status_code == 200
+        assert service.store.finished_before(2e9) == [], "retention leaves it"
+    do(house, made, "withdraw", "cms", note="why")
+    assert service.store.finished_before(2e9) == [], "what was out once is kept by retention"
+    assert client.delete(url, headers=heads["anna"]).status_code == 204
+    assert client.get(f"/releases/{made}/clip", headers=heads["looks"]).status_code == 410
+
+
+def test_without_approval_everything_is_as_before(make_client, jpeg):
+    client = make_client(auth="off")
+    job = make(client, {"all": {}}, jpeg, "all")
+    got = client.get(job["artifact_url"])
+    assert "x-newsreel-release" not in got.headers
+    assert "content-disposition" not in got.headers
+    refused = client.post("/releases", json={"job": job["id"]})
+    assert refused.status_code == 409 and "NEWSREEL_APPROVAL" in refused.text
+    assert client.get("/releases").json() == {"releases": [], "next": None}
+
+
+def test_approval_without_keys_is_refused_at_the_start(make_client):
+    with pytest.raises(BadInputError, match="needs NEWSREEL_AUTH=on"):
+        make_client(auth="off", approval="on")
+
+
+def test_odd_texts_and_times_are_sentences(house, clip):
+    made = draft(house, clip)
+    for told in ({"note": "a\0b"}, {"note": "x" * 2001}, {"embargo": "tomorrow"},
+                 {"embargo": "2026-12-01T06:00:00"}, {"revision": 0}, {"other": 1}):  # fmt: skip
+        assert do(house, made, "submit", "anna", **told).status_code == 422, told
+    late = do(house, made, "recall", "anna", embargo="2026-12-01T06:00:00Z")
+    assert late.status_code == 422
+
+
+def test_a_decision_that_cannot_be_noted_is_not_made(house, clip):
+    client, heads = house
+    made = draft(house, clip)
+    with client.app.state.service.database.write() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END"
+        )
+    assert do(house, made, "submit", "anna").status_code >= 500
+    assert client.get(f"/releases/{made}", headers=heads["anna"]).json()["state"] == "draft"
+    assert client.get(clip["artifact_url"], headers=heads["anna"]).status_code >= 500
+
+
+def test_approvers_are_told_and_the_audit_log_has_all_of_it(house, clip):
+    client, heads = house
+    released(house, clip)
+    client.get(clip["artifact_url"], headers=heads["anna"])
+    database = client.app.state.service.database
+    told = [read(each) for each in entries(database)]
+    actions = [each["action"] for each in told if not each["action"].startswith("key.")]
+    assert actions == ["settings.change", "job.submit", "release.create", "release.submit",
+                       "release.approve", "release.release"]  # fmt: skip
+    assert check(database).problems == []
+    names = {"anna", "Anna", "chief", "Chief", "pan left"}
+    assert not any(name in each.text for each in entries(database) for name in names)
+    events = client.app.state.service.store.events(clip["id"])
+    states = [each.data["state"] for each in events if each.kind == "approval"]
+    assert states == ["WAITING", "APPROVED", "RELEASED"]
+
+
+def test_who_asked_hears_of_it(house, clip):
+    client, _ = house
+    notifying = client.app.state.service.notifying
+    target = "https://hooks.example.org/x"
+    own = next(e for e in client.app.state.service.accounts.all() if e.name == "anna")
+    notifying.rules.add("", ["approval"], "webhook", target)
+    notifying.rules.add(own.id, ["decided"], "email", "anna@example.org")
+    released(house, clip)
+    Collector(notifying.outbox, 0).collect()
+    with client.app.state.service.database.read() as connection:
+        rows = connection.execute(select(notices)).mappings().all()
+    told = sorted((row["kind"], row["data"].get("state")) for row in rows)
+    assert told == [("approval", "waiting"), ("decided", "approved"), ("decided", "released")]
+    said = worded("x", "decided", 0.0, rows[-1]["data"], "https://news.example.org")
+    assert said.subject.startswith("Clip ") and "pan left" in said.subject
+    assert "/approvals/" in str(said.link)
