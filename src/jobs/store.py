@@ -70,8 +70,11 @@ _HELD = {
 
 
 def _submitted(row: dict[str, Any]) -> Act:
-    """The audit log's entry of a new job: of what was asked only a hash."""
+    """The audit log's entry of a new job: of what was asked only a hash, and why a photograph is
+    used whose rights forbid it.
+    """
     data = {"kind": row["kind"], "request_sha256": digest_of(row["request"])}
+    data |= {"rights_reason": why} if (why := row["request"].get("rights_reason")) else {}
     return Act(row["owner"], "job.submit", row["id"], data)
 
 
