@@ -8,8 +8,8 @@ from .service import SERVICE
 
 
 class NewsreelScore:
-    """score: temporal consistency, 0 to 1; accepted: whether it is good enough to publish; sentence:
-    what is wrong, and where.
+    """score: temporal consistency, 0 to 1; accepted: whether it may be published; sentence: what is
+    wrong, and where.
     """
 
     CATEGORY = "Newsreel"
