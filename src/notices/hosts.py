@@ -43,7 +43,18 @@ def address_of(parts: urllib.parse.SplitResult, private: bool) -> tuple[str, int
     return addresses[0], port
 
 
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
+"""The well-known prefix (RFC 6052): the last 32 bits are the IPv4 address that is reached."""
+
+
 def _is_public(address: str) -> bool:
     ip = ipaddress.ip_address(address.partition("%")[0])
-    mapped = getattr(ip, "ipv4_mapped", None) or ip
-    return mapped.is_global and not mapped.is_multicast
+    reached = _embedded(ip) if isinstance(ip, ipaddress.IPv6Address) else ip
+    return reached.is_global and not reached.is_multicast
+
+
+def _embedded(ip: ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IPv4 address that an IPv6 one leads to, where it does: mapped, by 6to4, by NAT64."""
+    if ip in NAT64:
+        return ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour or ip

@@ -51,7 +51,10 @@ def is_dead(process: str) -> bool:
     """True where it is certain: a process of this machine that is gone, or of an earlier boot of
     it.
     """
-    host, boot, pid, _ = process.split("/")
+    parts = process.split("/")
+    if len(parts) != 4 or not parts[2].isdecimal():
+        return False  # whoever wrote that is none of ours
+    host, boot, pid, _ = parts
     here_host, here_boot = machine_name().split("/")
     if host != here_host:
         return False

@@ -182,7 +182,8 @@ def test_what_is_no_address_of_a_web_hook_is_refused(url):
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "10.0.0.8", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
-     "::1", "fd00::1", "fe80::1%eth0", "::ffff:127.0.0.1", "224.0.0.1"],
+     "::1", "fd00::1", "fe80::1%eth0", "::ffff:127.0.0.1", "224.0.0.1",
+     "64:ff9b::a00:8", "64:ff9b::7f00:1", "2002:a00:8::1", "2002:7f00:1::1"],
 )  # fmt: skip
 def test_hosts_inside_are_refused_whatever_name_leads_there(monkeypatch, address):
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443))]
@@ -192,6 +193,13 @@ def test_hosts_inside_are_refused_whatever_name_leads_there(monkeypatch, address
     with pytest.raises(NotDeliveredError, match="inside this network"):
         WebHook().send(_notice(), Target("https://hooks.example.org/x", new_secret()))
     assert address_of(checked_url("https://a.example.org/", True), True)[0] == address
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1", "64:ff9b::808:808"])
+def test_hosts_outside_are_taken(monkeypatch, address):
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 443))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    assert address_of(checked_url("https://a.example.org/", False), False) == (address, 443)
 
 
 def test_one_more_channel_is_a_class_and_a_line():

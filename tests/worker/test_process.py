@@ -23,6 +23,7 @@ def test_the_living_and_the_dead():
     assert is_dead(f"{host}/another-boot/{os.getpid()}/{started}")
     assert is_dead(f"{host}/{boot}/{os.getpid()}/1.00")
     assert not is_dead(f"elsewhere/{boot}/1/1.00")
+    assert not any(map(is_dead, ("", "p", f"{host}/{boot}", f"{host}/{boot}/x/1", "a/b/c/d/e")))
 
 
 def test_who_a_process_is_does_not_change_with_the_clock(monkeypatch):
