@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from src.core.errors import NewsreelError
 
 BEGINNING = "0" * 64
 """What the first entry names as the hash of the one before it."""
@@ -24,6 +27,12 @@ ADD = {
 }
 """Written out, for every submission pays for them: half of what building them costs each time."""
 ALONE = "SELECT pg_advisory_xact_lock(726474)"
+
+
+class AuditError(NewsreelError):
+    """An entry cannot be written, and so what it tells is not done."""
+
+    http_status = 503
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,8 @@ class Act:
 
 def append(connection: Connection, acts: Sequence[Act]) -> None:
     """Add entries, in order, to a transaction: as its last step, for on PostgreSQL it keeps all
-    other writers of entries waiting until the commit. SQLite's writers are alone anyway.
+    other writers of entries waiting until the commit. SQLite's writers are alone anyway. Raises
+    AuditError.
     """
     if not acts:
         return
@@ -55,7 +65,10 @@ def append(connection: Connection, acts: Sequence[Act]) -> None:
         text = entry_text(number, at, act, last)
         last = digest(text)
         rows.append((number, text, last))
-    connection.exec_driver_sql(ADD[connection.dialect.name], rows)
+    try:
+        connection.exec_driver_sql(ADD[connection.dialect.name], rows)
+    except IntegrityError as error:
+        raise AuditError("the audit log takes no entry, so nothing was done") from error
 
 
 def head(connection: Connection) -> tuple[int, str]:

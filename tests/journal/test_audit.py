@@ -32,7 +32,7 @@ def log(any_database):  # noqa: F811
 
 def unguarded(database, *statements):
     """As somebody who owns the database may: the triggers off."""
-    off = ["DROP TRIGGER audit_no_update", "DROP TRIGGER audit_no_delete"]
+    off = [f"DROP TRIGGER audit_no_{each}" for each in ("update", "delete", "replace")]
     if not database.is_sqlite:
         off = ["ALTER TABLE audit DISABLE TRIGGER ALL"]
     with database.write() as connection:
@@ -55,6 +55,15 @@ def test_entries_follow_each_other(log):
 def test_the_database_itself_refuses(log, what):
     with pytest.raises((DBAPIError, NewsreelError), match="never changed|audit"), log.write() as c:
         c.execute(text(what))
+    assert check(log).problems == []
+
+
+def test_nobody_replaces_an_entry(log):
+    how = "INSERT OR REPLACE INTO audit VALUES (3, '{}', 'x')"
+    if not log.is_sqlite:
+        how = "INSERT INTO audit VALUES (3, '{}', 'x') ON CONFLICT (number) DO UPDATE SET hash='x'"
+    with pytest.raises((DBAPIError, NewsreelError), match="never changed"), log.write() as c:
+        c.execute(text(how))
     assert check(log).problems == []
 
 

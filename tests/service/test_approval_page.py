@@ -150,3 +150,17 @@ def test_a_file_is_checked_on_its_page(browser, house, photograph, tmp_path):
     seen = [each["data"]["changed"] for each in told if each["action"] == "file.verify"]
     assert seen == [False, False, True]
     assert page.problems == []
+
+
+def test_a_phone_shows_a_decision_without_scrolling_sideways(browser, house):
+    anna = open_page(
+        browser, house, viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True
+    )
+    log_in(anna, house)
+    ask(anna, house, "Pan left over the harbour, with a title that is longer than a phone is wide")
+    fits = "document.documentElement.scrollWidth <= window.innerWidth"
+    for place in ("", "/approvals", "/check"):
+        if place:
+            anna.goto(f"{house.url}{place}")
+        assert anna.evaluate(fits), place
+        shot(anna, f"approval-phone{place.replace('/', '-')}")

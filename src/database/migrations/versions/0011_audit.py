@@ -24,6 +24,11 @@ _SQLITE = [
     f"CREATE TRIGGER audit_no_{what.lower()} BEFORE {what} ON audit "
     f"BEGIN SELECT RAISE(ABORT, '{SENTENCE}'); END"
     for what in ("UPDATE", "DELETE")
+] + [
+    # REPLACE removes a row without the trigger of DELETE
+    "CREATE TRIGGER audit_no_replace BEFORE INSERT ON audit "
+    "WHEN NEW.number <= (SELECT max(number) FROM audit) "
+    f"BEGIN SELECT RAISE(ABORT, '{SENTENCE}'); END"
 ]
 _POSTGRESQL = [
     "CREATE FUNCTION audit_is_kept() RETURNS trigger LANGUAGE plpgsql AS "
