@@ -26,6 +26,13 @@ Filters = Annotated[
            metavar="NAME", form=False),
 ]  # fmt: skip
 
+Watermark = Annotated[
+    bool | None,
+    Option("Mark the picture so that machines can tell where it comes from; it is not seen. Off "
+           "unless asked for; in the service as its operator says.",
+           form="watermark"),
+]  # fmt: skip
+
 
 class Request(Config):
     """One clip as asked for; None means "you decide" (the model's default, or the profile's)."""
@@ -150,6 +157,7 @@ class Request(Config):
     device: Annotated[Literal["auto", "cpu", "cuda"], Option("Where to compute", form=False)] = (
         "auto"
     )
+    watermark: Watermark = None
     filters: Filters = ()
     finishers: Annotated[
         tuple[str, ...],

@@ -37,7 +37,8 @@ LONGEST_NAME = LONGEST - 1  # the manifest's name is a byte longer than the clip
 class Prepared:
     """A request that passed every check which needs neither torch nor weights in memory.
 
-    choice: the sentence that says which model runs and why.
+    choice: the sentence that says which model runs and why. mark_key: id of the watermark's key,
+    where a manifest names one; "" for that of new marks.
     """
 
     request: Request
@@ -49,6 +50,7 @@ class Prepared:
     seed: int
     final: Path
     adapters: tuple[AdapterFile, ...] = ()
+    mark_key: str = ""
 
 
 def prepare(request: Request, read: Callable[[Path], Photograph] = read_photograph) -> Prepared:
@@ -214,7 +216,8 @@ def generate(
 
     store = LocalStore(keep or home())
     publisher = Publisher(store, hardware, listener, cancel or CancelToken(), show)
-    job = Render(prepared.request, plans[0], prepared.photograph, prepared.final)
+    job = Render(prepared.request, plans[0], prepared.photograph, prepared.final,
+                 mark_key=prepared.mark_key)  # fmt: skip
     warm = sessions or Sessions()
 
     def run(plan: Plan, session: "Session", left: tuple[str, ...]) -> Result:

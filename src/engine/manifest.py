@@ -40,6 +40,13 @@ class PublishedClip(Config):
     bytes: int
 
 
+class Mark(Config):
+    """The watermark in a clip. id: 12 hexadecimal digits. key: which key it was made with."""
+
+    id: str
+    key: str
+
+
 class Manifest(Config):
     """Everything needed to say how a clip was made, and to make it again. No absolute paths, no
     secrets.
@@ -48,6 +55,7 @@ class Manifest(Config):
     its hash. frame_sha256: over the RGB frames as the model and the upscaler made them;
     encoded_sha256: over those that were encoded, where filters changed them. versions: of what
     computed.
+    watermark: the mark that the picture carries, or None.
     report: the temporal report, or None. fallbacks: plans left for lack of memory.
     """
 
@@ -67,6 +75,7 @@ class Manifest(Config):
     warnings: tuple[str, ...] = ()
     fallbacks: tuple[str, ...] = Field(default=())
     encoded_sha256: str | None = None
+    watermark: Mark | None = None
 
 
 def now() -> str:

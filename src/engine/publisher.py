@@ -25,8 +25,10 @@ from src.core.request import Request
 from src.core.result import Result
 from src.engine.costs import Stopwatch
 from src.engine.enlarging import Enlarging
-from src.engine.finishing import FrameContext, filtered, finished
+from src.engine.filters import GroupContext, in_groups
+from src.engine.finishing import filtered, finished, group_size
 from src.engine.manifest import Manifest, build_manifest, describe_clip, to_json
+from src.engine.marking import mark_of
 from src.engine.render import render
 from src.engine.runs import append_enlarged, append_run
 from src.engine.session import Session
@@ -43,8 +45,8 @@ from src.upscaling.stream import upscale_video
 
 @dataclass
 class Render:
-    """One clip on its way: request, plan, photograph, the final name of the MP4, and plans left
-    before.
+    """One clip on its way: request, plan, photograph, the final name of the MP4, plans left
+    before, and the id of the key of its watermark ("" for that of new marks).
     """
 
     request: Request
@@ -52,6 +54,7 @@ class Render:
     photograph: Photograph
     final: Path
     fallbacks: tuple[str, ...] = ()
+    mark_key: str = ""
 
 
 class FrameHashes:
@@ -62,14 +65,16 @@ class FrameHashes:
     def __init__(self, plan: Plan) -> None:
         self.plan, self._made, self._encoded = plan, hashlib.sha256(), hashlib.sha256()
 
-    def filtered(self, frame: np.ndarray, index: int) -> np.ndarray:
-        """Count a frame in; returns it as it is encoded."""
-        self._made.update(np.ascontiguousarray(frame).tobytes())
+    def filtered(self, frames: list[np.ndarray], context: GroupContext) -> list[np.ndarray]:
+        """Count frames in; returns them as they are encoded."""
+        for frame in frames:
+            self._made.update(np.ascontiguousarray(frame).tobytes())
         if not self.plan.filters:
-            return frame
-        frame = filtered(frame, FrameContext(self.plan, index))
-        self._encoded.update(np.ascontiguousarray(frame).tobytes())
-        return frame
+            return frames
+        frames = filtered(frames, context)
+        for frame in frames:
+            self._encoded.update(np.ascontiguousarray(frame).tobytes())
+        return frames
 
     def told(self) -> dict[str, str]:
         """As result and manifest have them."""
@@ -151,11 +156,13 @@ class Publisher:
         plan, hashes, done = job.plan, FrameHashes(job.plan), 0
         native = render(job.photograph.pixels, plan, session, watch, self.listener, self.cancel,
                         self._preview(job, session))  # fmt: skip
-        for frame in self._enlarged(plan, native, scoring, watch):
+        most = group_size(plan.filters, plan.written.width * plan.written.height * 3)
+        for group in in_groups(self._enlarged(plan, native, scoring, watch), most):
             self.cancel.check()
             with watch.stage("deliver"):
-                writer.write(hashes.filtered(frame, done))
-            done += 1
+                for frame in hashes.filtered(group, GroupContext(plan, done, job.mark_key)):
+                    writer.write(frame)
+            done += len(group)
             self.listener(Progress("deliver", done, plan.num_frames))
         if done != plan.num_frames:
             raise AssertionError(f"{done} frames came out, the plan says {plan.num_frames}")
@@ -256,8 +263,9 @@ class Publisher:
         """Run the finishers; the manifest of what they leave."""
         clip = describe_clip(temporary, final)
         manifest = build_manifest(
-            job.request, job.plan, self.hardware, photograph.name, clip, **outcome
-        )
+            job.request, job.plan, self.hardware, photograph.name, clip,
+            watermark=mark_of(job.plan, job.mark_key), **outcome,
+        )  # fmt: skip
         return finished(job.plan.finishers, temporary, final, manifest, photograph)
 
 

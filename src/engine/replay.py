@@ -21,6 +21,7 @@ from src.pipelines.adapter_files import read_adapter
 from src.pipelines.locate import locate, weight_hashes
 from src.pipelines.models import find_model
 from src.upscaling.files import file_hashes, plan_files
+from src.watermark.keys import marking_key
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,17 @@ def prepare_replay(
         read_adapter(item, folder) for item in lora or manifest.request.get("lora", ())
     )
     prepared = Prepared(
-        request, spec, choice, photograph, load_templates(), folder, plan.seed, final, adapters
-    )
+        request, spec, choice, photograph, load_templates(), folder, plan.seed, final, adapters,
+        _mark_key(manifest),
+    )  # fmt: skip
     return Replay(manifest, prepared)
+
+
+def _mark_key(manifest: Manifest) -> str:
+    """The id of the key of its watermark, "" where it has none. Raises BadInputError where that key
+    is not here.
+    """
+    return marking_key(manifest.watermark.key).id if manifest.watermark else ""
 
 
 def _find_model(given: str | None, recorded: str) -> ModelSpec:
