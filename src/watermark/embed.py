@@ -12,10 +12,10 @@ from src.watermark.picture import FLOOR, evened, fine_texture, loudness, small_l
 GROUP = 8
 MOST_RMS = 2.3
 """Grey levels, root mean square over the picture, at most: 40.9 dB."""
-STEPS, STEP = 12, 0.3
+STEPS, STEP, WEAKER = 16, 0.3, 0.93
 STRENGTH = 1.5
 """What each bit should read, in deviations of the picture without a mark."""
-SHARE, MOST, QUIET = 0.9, 6.0, 1.2
+SHARE, MOST, QUIET = 1.2, 6.0, 1.6
 """Of the texture that exceeds QUIET (both grey levels), how much the mark may deviate, and the most
 grey levels that it may add anywhere.
 """
@@ -53,13 +53,17 @@ def _wave(mean: np.ndarray, limit: np.ndarray, pattern: Pattern, number: int) ->
     gain = float(np.mean(weight / scale)) + 1e-6
     made = np.zeros((HEIGHT, WIDTH), np.float32)
     spectrum = np.zeros((HEIGHT, WIDTH), np.float32)
+    strength = STRENGTH
     for _ in range(STEPS):
         own = cv2.dct(evened(made, scale)).flat[pattern.places]
         read = host + pattern.sums(own / deviation)
-        short = signs * np.maximum(STRENGTH - signs * read, 0)
+        short = signs * np.maximum(strength - signs * read, 0)
         spectrum.flat[pattern.places] = pattern.spread(short / np.sqrt(pattern.sizes)) * tilt
         made = np.clip(made + weight * cv2.idct(spectrum) * (STEP / gain), -limit, limit)
-    made *= min(1.0, MOST_RMS / (float(np.sqrt(np.mean(made**2))) + 1e-6))
+        loud = float(np.sqrt(np.mean(made**2)))
+        if loud > MOST_RMS:  # a little for every bit is read sooner than much for most
+            made *= MOST_RMS / loud
+            strength *= WEAKER
     return made / np.maximum(limit, 1e-6)
 
 

@@ -1,5 +1,7 @@
 """The small picture that a mark is put into and read from, and what of it counts. Pure."""
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 
@@ -9,6 +11,9 @@ LUMA = np.array([[0.2126, 0.7152, 0.0722]], np.float32)
 FLOOR = 2.0
 """Grey levels: texture below this counts as none."""
 LOUDEST = 2.5
+COARSE, AROUND = 2.5, 2.0
+LARGEST = 720
+"""Pixels of the longer side that are enough to find bars by."""
 
 
 def small_luma(frame: np.ndarray) -> np.ndarray:
@@ -22,12 +27,12 @@ def small_luma(frame: np.ndarray) -> np.ndarray:
 
 def high(luma: np.ndarray) -> np.ndarray:
     """What is finer than a few pixels of the small picture."""
-    return luma - cv2.GaussianBlur(luma, (0, 0), 4)
+    return luma - cv2.GaussianBlur(luma, (0, 0), COARSE)
 
 
 def texture(luma: np.ndarray) -> np.ndarray:
     """(120, 180) float32: the deviation of the fine part around each pixel, in grey levels."""
-    return np.sqrt(np.maximum(cv2.GaussianBlur(high(luma) ** 2, (0, 0), 4), 0))
+    return np.sqrt(np.maximum(cv2.GaussianBlur(high(luma) ** 2, (0, 0), AROUND), 0))
 
 
 def fine_texture(luma: np.ndarray) -> np.ndarray:
@@ -52,3 +57,21 @@ def loudness(values: np.ndarray, pattern: Pattern) -> np.ndarray:
     counts = np.bincount(pattern.radii)
     power = np.bincount(pattern.radii, values**2) / counts
     return np.sqrt(power + 1e-12)[pattern.radii]
+
+
+def mean_luma(frames: Iterable[np.ndarray]) -> np.ndarray:
+    """(h, w) float32, 0 to 255: the mean of frames (H, W, 3) RGB of any sizes, at the first one's,
+    or smaller where that is large.
+    """
+    total, count = None, 0
+    for frame in frames:
+        if total is None:
+            shrink = min(1.0, LARGEST / max(frame.shape[:2]))
+            size = tuple(max(8, round(side * shrink)) for side in frame.shape[1::-1])
+            total = np.zeros(size[::-1], np.float32)
+        grey = cv2.transform(frame, LUMA * np.float32(255 / np.iinfo(frame.dtype).max))
+        total += cv2.resize(grey, size, interpolation=cv2.INTER_AREA).reshape(total.shape)
+        count += 1
+    if total is None:
+        raise ValueError("no frames")
+    return total / count

@@ -10,8 +10,6 @@ from src.watermark.pattern import Pattern
 from src.watermark.picture import FLOOR, evened, readings, texture
 from src.watermark.soft import candidates
 
-SYNC_LEAST = 3.5
-"""Deviations that the known bits must read before a word is looked for."""
 TRIED = 4
 """Words whose CRC is looked at."""
 
@@ -42,8 +40,6 @@ def read_small(mean: np.ndarray, pattern: Pattern) -> Reading:
 
 def decoded(reading: Reading) -> int | None:
     """The id, where one can be read without knowing it."""
-    if reading.sync < SYNC_LEAST:
-        return None
     for word in candidates(reading.bits[:LENGTH], TRIED):
         number = id_of(word)
         if number is not None:
