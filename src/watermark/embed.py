@@ -15,10 +15,12 @@ MOST_RMS = 2.3
 STEPS, STEP, WEAKER = 16, 0.3, 0.93
 STRENGTH = 1.5
 """What each bit should read, in deviations of the picture without a mark."""
-SHARE, MOST, QUIET = 1.2, 6.0, 1.6
+SHARE, MOST, QUIET = 1.2, 6.0, 1.0
 """Of the texture that exceeds QUIET (both grey levels), how much the mark may deviate, and the most
 grey levels that it may add anywhere.
 """
+WINDOW, FLAT = 9, 1.4
+"""Pixels of twice the small picture; grey levels of deviation in them that still count as flat."""
 
 
 def mark(frames: Sequence[np.ndarray], key: bytes, number: int) -> list[np.ndarray]:
@@ -70,12 +72,23 @@ def _wave(mean: np.ndarray, limit: np.ndarray, pattern: Pattern, number: int) ->
 def _limit(luma: np.ndarray) -> np.ndarray:
     """(120, 180) float32: grey levels that may be added where the texture hides them."""
     quiet = cv2.erode(fine_texture(luma), np.ones((5, 5), np.uint8))
-    return np.clip(SHARE * (cv2.GaussianBlur(quiet, (0, 0), 1.5) - QUIET), 0, MOST)
+    return np.clip(SHARE * (cv2.GaussianBlur(quiet, (0, 0), 1) - QUIET), 0, MOST)
+
+
+def _hidden(frame: np.ndarray) -> np.ndarray:
+    """(240, 360) float32, 0 to 1: 0 where the frame is flat, such as in the sky between branches,
+    which the small picture does not show.
+    """
+    luma = small_luma(frame, 2)
+    deviation = cv2.blur(luma**2, (WINDOW, WINDOW)) - cv2.blur(luma, (WINDOW, WINDOW)) ** 2
+    return np.clip(np.sqrt(np.maximum(deviation, 0)) / FLAT - 1, 0, 1)
 
 
 def _added(frame: np.ndarray, added: np.ndarray) -> np.ndarray:
     size = (frame.shape[1], frame.shape[0])
     full = 65535 / 255 if frame.dtype == np.uint16 else 1
-    large = cv2.resize(added * np.float32(full), size, interpolation=cv2.INTER_CUBIC)
+    hidden = _hidden(frame)
+    double = cv2.resize(added * np.float32(full), hidden.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    large = cv2.resize(double * hidden, size, interpolation=cv2.INTER_CUBIC)
     depth = cv2.CV_16U if frame.dtype == np.uint16 else cv2.CV_8U
     return cv2.add(frame, cv2.merge([large] * 3), dtype=depth)

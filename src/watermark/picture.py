@@ -16,13 +16,14 @@ LARGEST = 720
 """Pixels of the longer side that are enough to find bars by."""
 
 
-def small_luma(frame: np.ndarray) -> np.ndarray:
-    """(120, 180) float32, 0 to 255, of (H, W, 3) RGB, uint8 or uint16."""
-    down = frame.shape[1] >= WIDTH and frame.shape[0] >= HEIGHT
+def small_luma(frame: np.ndarray, times: int = 1) -> np.ndarray:
+    """(120, 180) float32, 0 to 255, of (H, W, 3) RGB, uint8 or uint16; or `times` as large."""
+    width, height = WIDTH * times, HEIGHT * times
+    down = frame.shape[1] >= width and frame.shape[0] >= height
     kind = cv2.INTER_AREA if down else cv2.INTER_CUBIC
-    small = cv2.resize(frame, (WIDTH, HEIGHT), interpolation=kind).astype(np.float32)
+    small = cv2.resize(frame, (width, height), interpolation=kind).astype(np.float32)
     full = np.float32(65535 / 255 if frame.dtype == np.uint16 else 1)
-    return cv2.transform(small, LUMA).reshape(HEIGHT, WIDTH) / full
+    return cv2.transform(small, LUMA).reshape(height, width) / full
 
 
 def high(luma: np.ndarray) -> np.ndarray:
