@@ -1,8 +1,8 @@
 """python -m benchmarks.watermark --media FOLDER: what the watermark costs, and what it outlives.
 
-FOLDER holds hiker.mp4, train_running.mp4, horse.mp4 and beach.png, camping.png, street.png of 720x480;
-the other clips are made here (`watermark_clips.py`). A clip counts as read where its id was decoded,
-and as known where it was found among a thousand registered ids.
+FOLDER holds hiker.mp4, train_running.mp4, horse.mp4 and beach.png, camping.png, street.png of
+720x480; the other clips are made here (`watermark_clips.py`). A clip counts as read where its id
+was decoded, and as known where it was found among a thousand registered ids.
 """
 
 import argparse
@@ -139,7 +139,8 @@ def told_of(row: dict[str, Any]) -> str:
     known = [name for name in lost if row["attacks"][name]["known"]]
     return (
         f"{row['clip']:10s} PSNR {row['psnr']:.1f} flat {row['flat_rms']:.2f} growth "
-        f"{100 * row['growth']:.1f} % embed {row['embed_ms']:.1f} ms nulls {row['nulls']} not read: "
+        f"{100 * row['growth']:.1f} % embed {row['embed_ms']:.1f} ms nulls {row['nulls']} "
+        "not read: "
         f"{', '.join(f'{name} (known)' if name in known else name for name in lost) or 'none'}"
     )
 

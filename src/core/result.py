@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from src.core.config import Config
 from src.core.plan import Plan
 
@@ -25,7 +27,8 @@ class Result(Config):
     path: the MP4. manifest: its JSON. frame_sha256: over the RGB frames as the model and the
     upscaler made them. encoded_sha256: over those that were encoded, where filters changed them.
     warnings: sentences a person should read. fallbacks: plans that were left, and why.
-    report: the temporal report, None when it was not taken.
+    report: the temporal report, None when it was not taken. register: what is written down of its
+    watermark and fingerprint, {} where it has none.
     """
 
     path: Path
@@ -37,3 +40,4 @@ class Result(Config):
     fallbacks: tuple[str, ...] = ()
     report: dict[str, Any] | None = None
     encoded_sha256: str | None = None
+    register: dict[str, str] = Field(default_factory=dict)

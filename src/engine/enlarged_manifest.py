@@ -23,7 +23,7 @@ class EnlargedManifest(Config):
     source: the name of the video. upscaler, preset, scale, weights: what enlarged it, and SHA-256
     of the files by name. builds: what computed each pass. refined: by what. enhance: what was asked
     of the picture. filters, finishers: by name. lost, damaged: what it lacks of the source.
-    watermark: the mark that was put into the picture.
+    watermark, fingerprint: as of `Manifest`.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -45,6 +45,7 @@ class EnlargedManifest(Config):
     lost: tuple[str, ...] = ()
     damaged: str | None = None
     watermark: Mark | None = None
+    fingerprint: str = ""
 
 
 def of_enlarged(
@@ -53,6 +54,7 @@ def of_enlarged(
     clip: PublishedClip,
     report: UpscaleReport,
     watermark: Mark | None = None,
+    fingerprint: str = "",
 ) -> EnlargedManifest:
     """The manifest of a job's output."""
     return EnlargedManifest(
@@ -74,6 +76,7 @@ def of_enlarged(
         lost=tuple(report.lost),
         damaged=report.damaged,
         watermark=watermark,
+        fingerprint=fingerprint,
     )
 
 

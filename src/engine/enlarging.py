@@ -17,6 +17,7 @@ from src.engine.filters import GroupContext
 from src.engine.finishing import check_names, chosen_filters, filtered, finished, group_size
 from src.engine.manifest import describe_clip, to_json
 from src.engine.marking import mark_of
+from src.engine.registering import fingerprint_for, write_down
 from src.upscaling.ending import Ending
 from src.upscaling.job import UpscaleJob
 from src.upscaling.report import UpscaleReport
@@ -49,10 +50,11 @@ class Enlarging(Ending):
     def publish(self, temporary: Path, target: Path, report: UpscaleReport) -> None:
         """See `Ending.publish`; the manifest is there first, so that no clip lacks one."""
         manifest = of_enlarged(self.job, self.hardware, describe_clip(temporary, target), report,
-                               mark_of(self.job))  # fmt: skip
+                               mark_of(self.job), fingerprint_for(self.job, temporary))  # fmt: skip
         made: EnlargedManifest = finished(
             self.job.finishers, temporary, target, manifest, self.job.source
         )
         report.sha256, report.manifest = made.clip.sha256, place_beside(target)
         write_whole(report.manifest, to_json(made))
         self.store.publish(temporary, target)
+        report.register = write_down(made)

@@ -55,7 +55,8 @@ class Manifest(Config):
     its hash. frame_sha256: over the RGB frames as the model and the upscaler made them;
     encoded_sha256: over those that were encoded, where filters changed them. versions: of what
     computed.
-    watermark: the mark that the picture carries, or None.
+    watermark: the mark that the picture carries, or None. fingerprint: what it looks like (ISCC
+    Video-Code, hexadecimal), "" where none was taken.
     report: the temporal report, or None. fallbacks: plans left for lack of memory.
     """
 
@@ -76,6 +77,7 @@ class Manifest(Config):
     fallbacks: tuple[str, ...] = Field(default=())
     encoded_sha256: str | None = None
     watermark: Mark | None = None
+    fingerprint: str = ""
 
 
 def now() -> str:

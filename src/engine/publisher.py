@@ -29,6 +29,7 @@ from src.engine.filters import GroupContext, in_groups
 from src.engine.finishing import filtered, finished, group_size
 from src.engine.manifest import Manifest, build_manifest, describe_clip, to_json
 from src.engine.marking import mark_of
+from src.engine.registering import fingerprint_for, write_down
 from src.engine.render import render
 from src.engine.runs import append_enlarged, append_run
 from src.engine.session import Session
@@ -246,7 +247,8 @@ class Publisher:
             path = final.with_suffix(".json")
             write_whole(path, to_json(manifest))
             self.store.publish(writer.temporary, final)
-        result = Result(path=final, manifest=path, plan=job.plan, **outcome)
+        register = write_down(manifest)
+        result = Result(path=final, manifest=path, plan=job.plan, register=register, **outcome)
         self._list(append_run, result)
         return result
 
@@ -264,7 +266,8 @@ class Publisher:
         clip = describe_clip(temporary, final)
         manifest = build_manifest(
             job.request, job.plan, self.hardware, photograph.name, clip,
-            watermark=mark_of(job.plan, job.mark_key), **outcome,
+            watermark=mark_of(job.plan, job.mark_key),
+            fingerprint=fingerprint_for(job.plan, temporary), **outcome,
         )  # fmt: skip
         return finished(job.plan.finishers, temporary, final, manifest, photograph)
 

@@ -17,6 +17,7 @@ from src.watermark.pattern import HEIGHT, WIDTH, pattern_of
 from src.watermark.read import Reading, decoded, read_small
 from src.watermark.search import found_places
 
+SEARCH_S = 1.4
 KNOWN_LEAST = 7.1
 """Deviations at which a known id counts as found: one in 1e12 tries by chance."""
 SYNC_AS_IT_STANDS, SYNC_FOUND = 2.8, 5.0
@@ -73,10 +74,11 @@ def detect(
     mean: np.ndarray,
     keys: Sequence[MarkKey],
     known: Mapping[str, Known] | None = None,
-    seconds: float = 1.5,
+    until: float | None = None,
 ) -> Finding | None:
     """The mark in the mean of some frames, (H, W) float32 luma 0 to 255, or None. known: by the
-    key's id. seconds: that the search may take, after what takes a few hundredths of one.
+    key's id. until: time.monotonic() at which
+    the search ends, SEARCH_S from now without one; what comes before it takes a few hundredths.
     """
     views = list(_views(mean))
     asked = [(key, (known or {}).get(key.id, Known())) for key in keys]
@@ -85,7 +87,7 @@ def detect(
             reading = read_small(view, pattern_of(key.secret))
             if found := _judged(reading, key, ids, how or "as it stands", SYNC_AS_IT_STANDS):
                 return found
-    return _searched(views, mean.shape, asked, time.monotonic() + seconds)
+    return _searched(views, mean.shape, asked, until or time.monotonic() + SEARCH_S)
 
 
 def _searched(

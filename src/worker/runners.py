@@ -196,7 +196,7 @@ class EngineRunner:
             "warnings": list(result.warnings), "fallbacks": list(result.fallbacks),
             "frame_sha256": result.frame_sha256, "seed": result.plan.seed,
             "profile": result.plan.profile, "model": result.plan.session.model,
-            "frames": result.plan.num_frames, "fps": result.plan.fps,
+            "frames": result.plan.num_frames, "fps": result.plan.fps, "register": result.register,
         }  # fmt: skip
 
     @contextmanager

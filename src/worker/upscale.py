@@ -29,6 +29,7 @@ def run_upscale(
     return {
         "frames": report.frames, "width": report.width, "height": report.height,
         "lost": report.lost, "damaged": report.damaged, "seconds": {"upscale": report.seconds},
+        "register": report.register,
     }  # fmt: skip
 
 
