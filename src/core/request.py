@@ -33,6 +33,11 @@ Watermark = Annotated[
            form="watermark"),
 ]  # fmt: skip
 
+Label = Annotated[
+    bool,
+    Option("Draw the letters AI into the picture, top right, for people to see.", form="label"),
+]
+
 
 class Request(Config):
     """One clip as asked for; None means "you decide" (the model's default, or the profile's)."""
@@ -158,6 +163,7 @@ class Request(Config):
         "auto"
     )
     watermark: Watermark = None
+    label: Label = False
     filters: Filters = ()
     finishers: Annotated[
         tuple[str, ...],

@@ -18,6 +18,8 @@ from src.engine.finishing import check_names, chosen_filters, filtered, finished
 from src.engine.manifest import describe_clip, to_json
 from src.engine.marking import mark_of
 from src.engine.registering import fingerprint_for, write_down
+from src.engine.signing import NAME as SIGNED
+from src.trust.signing import drop_stale_sidecar
 from src.upscaling.ending import Ending
 from src.upscaling.job import UpscaleJob
 from src.upscaling.report import UpscaleReport
@@ -57,4 +59,6 @@ class Enlarging(Ending):
         report.sha256, report.manifest = made.clip.sha256, place_beside(target)
         write_whole(report.manifest, to_json(made))
         self.store.publish(temporary, target)
+        if SIGNED not in self.job.finishers:
+            drop_stale_sidecar(target)
         report.register = write_down(made)

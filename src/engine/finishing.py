@@ -15,6 +15,8 @@ from src.core.upscale_request import UpscaleRequest
 from src.engine.enlarged_manifest import EnlargedManifest
 from src.engine.filters import Filter, GroupContext
 from src.engine.finisher import FileContext, Finisher
+from src.engine.labelling import NAME as LABEL
+from src.engine.labelling import label_frames
 from src.engine.manifest import Manifest, describe_clip
 from src.engine.marking import NAME as MARKED
 from src.engine.marking import mark_frames
@@ -25,10 +27,10 @@ from src.watermark.keys import check_keys
 
 GROUP, GROUP_BYTES = 8, 256 << 20
 """Frames of a group, and bytes that it may hold."""
-OWN_FIELDS = (MARKED,)
+OWN_FIELDS = (MARKED, LABEL)
 """Filters that a field of the request switches on; they come last, in this order."""
 AnyManifest = TypeVar("AnyManifest", Manifest, EnlargedManifest)
-FILTERS: dict[str, Filter] = {MARKED: mark_frames}
+FILTERS: dict[str, Filter] = {MARKED: mark_frames, LABEL: label_frames}
 FINISHERS: dict[str, Finisher] = {SIGNED: sign_clip}
 NEEDS: dict[str, Callable[[], None]] = {SIGNED: check_signing, MARKED: check_keys}
 """What raises BadInputError, before anything is computed, where one of them could not work here."""
