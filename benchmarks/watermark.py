@@ -44,7 +44,7 @@ def main() -> None:
     names = asked.clips.split(",") if asked.clips else list(sources)
     attacks = asked.attacks.split(";") if asked.attacks else list(ATTACKS)
     with ProcessPoolExecutor(os.cpu_count(), initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        jobs = [(asked.media, name, attacks, asked.nulls // len(names)) for name in names]
+        jobs = [(asked.media, name, attacks, -(-asked.nulls // len(names))) for name in names]
         rows = []
         for row in pool.map(measured, jobs):
             rows.append(row)

@@ -27,7 +27,7 @@ class Result(Config):
     path: the MP4. manifest: its JSON. frame_sha256: over the RGB frames as the model and the
     upscaler made them. encoded_sha256: over those that were encoded, where filters changed them.
     warnings: sentences a person should read. fallbacks: plans that were left, and why.
-    report: the temporal report, None when it was not taken. register: what is written down of its
+    report: the temporal report, None when it was not taken. registered: what is written down of its
     watermark and fingerprint, {} where it has none.
     """
 
@@ -40,4 +40,4 @@ class Result(Config):
     fallbacks: tuple[str, ...] = ()
     report: dict[str, Any] | None = None
     encoded_sha256: str | None = None
-    register: dict[str, str] = Field(default_factory=dict)
+    registered: dict[str, str] = Field(default_factory=dict)

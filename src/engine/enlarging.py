@@ -61,4 +61,4 @@ class Enlarging(Ending):
         self.store.publish(temporary, target)
         if SIGNED not in self.job.finishers:
             drop_stale_sidecar(target)
-        report.register = write_down(made)
+        report.registered = write_down(made)

@@ -247,8 +247,8 @@ class Publisher:
             path = final.with_suffix(".json")
             write_whole(path, to_json(manifest))
             self.store.publish(writer.temporary, final)
-        register = write_down(manifest)
-        result = Result(path=final, manifest=path, plan=job.plan, register=register, **outcome)
+        entry = write_down(manifest)
+        result = Result(path=final, manifest=path, plan=job.plan, registered=entry, **outcome)
         self._list(append_run, result)
         return result
 

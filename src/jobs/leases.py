@@ -236,7 +236,7 @@ class LeaseStore:
     @staticmethod
     def _register(connection: Connection, job: Job, values: dict[str, Any], now: float) -> None:
         """What the run says of its watermark and fingerprint, where it has any."""
-        told = (values.get("result") or {}).get("register")
+        told = (values.get("result") or {}).get("registered")
         if told:
             entry = Registered(**told | {"artifact": clip_key(values["artifact"]), "job": job.id})
             mark_rows.add(connection, entry, now)

@@ -9,12 +9,16 @@ from pathlib import Path
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import home, is_file
 from src.core.text import read_text
+from src.trust.extra import HOW, is_here
 
 KEY = "NEWSREEL_SIGNING_KEY"
 CERTIFICATE = "NEWSREEL_SIGNING_CERTIFICATE"
 TIMESTAMP = "NEWSREEL_SIGNING_TIMESTAMP_URL"
 CALLBACK = "NEWSREEL_SIGNING_CALLBACK"
 ANCHORS = "NEWSREEL_TRUST_ANCHORS"
+SIGNING, MARKING = "NEWSREEL_SIGN", "NEWSREEL_WATERMARK"
+"""Whether the service signs and marks its clips: on or off."""
+ON, OFF = ("on", "true", "1", "yes"), ("off", "false", "0", "no")
 TRIAL = "signing"
 """The folder in the home for a certificate authority that is made on first use."""
 
@@ -47,6 +51,21 @@ def signing_settings() -> SigningSettings:
         raise BadInputError(f"{TIMESTAMP} is {timestamp!r}; it must be an http or https URL")
     return SigningSettings(_file(KEY, key), _file(CERTIFICATE, certificate), timestamp,
                            callback)  # fmt: skip
+
+
+def is_on(name: str) -> bool:
+    """Of SIGNING and MARKING, which are on unless they are off. Raises BadInputError."""
+    value = (_said(name) or "on").lower()
+    if value not in (*ON, *OFF):
+        raise BadInputError(f"{name} is {value!r}; it must be on or off")
+    return value in ON
+
+
+def signing_state() -> str:
+    """Whether the service's clips are signed: "on", "off", or "off" and why."""
+    if not is_on(SIGNING):
+        return "off"
+    return "on" if is_here() else f"off: its packages are not installed ({HOW})"
 
 
 def anchors() -> str | None:

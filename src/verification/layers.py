@@ -93,8 +93,8 @@ def _explain_mark(layer: dict[str, Any], register: Sequence[Registered]) -> None
         layer["sentence"] = _absent("watermark", layer)
         return
     known = [each for each in register if (each.mark, each.key) == (layer["id"], layer["key"])]
-    layer["known"] = known[-1].told() if known else None
-    of = f", put into {known[-1].artifact}" if known else ", which is not in the register"
+    layer["known"] = known[0].told() if known else None
+    of = f", put into {known[0].artifact}" if known else ", which is not in the register"
     sure = "read" if layer["decoded"] else "recognised, though too weak to be read unknown,"
     layer["sentence"] = (
         f"A watermark of this installation was {sure} in the picture ({layer['how']}): it is "

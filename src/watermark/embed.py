@@ -10,10 +10,10 @@ from src.watermark.pattern import HEIGHT, SYNC_GROUPS, WIDTH, Pattern, pattern_o
 from src.watermark.picture import FLOOR, evened, fine_texture, loudness, small_luma, texture
 
 GROUP = 8
-MOST_RMS = 2.3
-"""Grey levels, root mean square over the picture, at most: 40.9 dB."""
+MOST_RMS = 2.42
+"""Grey levels, root mean square over the picture, at most: 40.5 dB."""
 STEPS, STEP, WEAKER = 16, 0.3, 0.93
-STRENGTH = 1.5
+STRENGTH = 1.8
 """What each bit should read, in deviations of the picture without a mark."""
 SHARE, MOST, QUIET = 1.2, 6.0, 1.0
 """Of the texture that exceeds QUIET (both grey levels), how much the mark may deviate, and the most

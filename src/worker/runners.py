@@ -179,10 +179,11 @@ class EngineRunner:
         from src.core.config import validate
         from src.core.request import Request
         from src.engine.generate import generate, plans_for, prepare
+        from src.engine.house_rules import with_house_rules
 
         own = {"output_path": path, "device": self.device}
         told = {name: value for name, value in asked.items() if name != REMIX_OF}
-        request = validate(told | own, Request, "job")
+        request = validate(with_house_rules(told) | own, Request, "job")
         prepared = prepare(request, self._stored_photograph)
         plans = plans_for(prepared, self.hardware)
         with self._kept() as keep:
@@ -196,7 +197,8 @@ class EngineRunner:
             "warnings": list(result.warnings), "fallbacks": list(result.fallbacks),
             "frame_sha256": result.frame_sha256, "seed": result.plan.seed,
             "profile": result.plan.profile, "model": result.plan.session.model,
-            "frames": result.plan.num_frames, "fps": result.plan.fps, "register": result.register,
+            "frames": result.plan.num_frames, "fps": result.plan.fps,
+            "registered": result.registered,
         }  # fmt: skip
 
     @contextmanager
