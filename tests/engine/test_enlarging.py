@@ -146,7 +146,7 @@ def test_a_finisher_that_fails_publishes_nothing(told, clip, cpu, tmp_path, monk
 
 
 @pytest.mark.parametrize(("flags", "sentence"), [
-    (("--filters", "sepia"), "filters: there is no 'sepia'; known: watermark, numbered"),
+    (("--filters", "sepia"), "filters: there is no 'sepia'; known: watermark, label, numbered"),
     (("--codec", "png", "--finishers", "signed"), "--finishers do not apply to png"),
 ])  # fmt: skip
 def test_what_is_not_there_is_told_before_anything_runs(told, clip, tmp_path, flags, sentence):
