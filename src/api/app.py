@@ -67,6 +67,7 @@ from src.database.house import occupy
 from src.jobs.leases import LeaseStore
 from src.jobs.store import JobStore
 from src.journal.entries import SERVICE
+from src.trust.settings import MARKING, SIGNING, is_on, signing_state
 from src.worker.supervise import Supervisor
 
 ABOUT = """One photograph and a prompt become a six-second clip. Every request is a durable
@@ -176,6 +177,7 @@ async def _life(app: FastAPI) -> AsyncIterator[None]:
     """
     service: Service = app.state.service
     greet(service)
+    say_what_is_marked()
     housekeeper = Housekeeper(service.settings, service.store, service.leases, service.files)
     async with AsyncExitStack() as started:
         started.enter_context(occupy(home()))
@@ -280,6 +282,16 @@ def greet(service: Service) -> None:
             f"{secret}\n",
             flush=True,
         )
+
+
+def say_what_is_marked() -> None:
+    """A line where clips leave without a signature or a mark; raises BadInputError for a setting
+    that is neither on nor off.
+    """
+    if (state := signing_state()) != "on":
+        logger.warning(f"clips are not signed; {SIGNING} is {state}")
+    if not is_on(MARKING):
+        logger.warning(f"clips get no watermark; {MARKING} is off")
 
 
 def _observer(metrics: ServiceMetrics) -> "object":

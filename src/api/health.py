@@ -12,6 +12,7 @@ from src.api.problems import ApiError, responses
 from src.api.security import Admin, ServiceDep
 from src.api.service import Service
 from src.database.trouble import UnavailableError
+from src.trust.settings import MARKING, is_on, signing_state
 
 router = APIRouter(tags=["health"])
 DAY_S = 86400.0
@@ -38,7 +39,8 @@ class Health(BaseModel):
 
     pipeline: "ready", "starting", "failing" (a worker says what it lacks) or "absent" (no worker).
     device, model, warm (the mode that is loaded): None until a worker tells. silent: workers that
-    have told nothing for a lease.
+    have told nothing for a lease. signing, watermark: what becomes of every clip: "on", "off", or
+    "off" and why.
     """
 
     status: str
@@ -49,6 +51,8 @@ class Health(BaseModel):
     warm: str | None
     queue: dict[str, int]
     silent: list[str]
+    signing: str
+    watermark: str
     uptime_s: float
 
 
@@ -88,6 +92,7 @@ def _health(
         status=status, version=src.__version__, device=info.get("name"),
         pipeline=_pipeline(service, fresh), model=info.get("model"), warm=info.get("warm"),
         queue=queue, silent=_silent(service, workers),
+        signing=signing_state(), watermark="on" if is_on(MARKING) else "off",
         uptime_s=round(time.time() - service.started_at, 1),
     )  # fmt: skip
 

@@ -1,10 +1,12 @@
-"""Whether a file carries signed provenance, and whether it was changed: read behind the wall, kept
+"""What a file says of itself in each layer, and whether it was changed: read behind the wall, kept
 nowhere.
 """
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,9 +20,14 @@ from src.api.security import Reader, ServiceDep
 from src.api.service import Service
 from src.api.uploads import Video
 from src.artifacts.store import ArtifactStore
-from src.core.errors import BadInputError
+from src.core.errors import BadInputError, MissingFileError
+from src.core.register import Registered
+from src.database import mark_rows
 from src.trust.extra import is_here
 from src.trust.settings import anchors
+from src.verification.layers import explained, marks_among
+from src.verification.register import recall
+from src.watermark.keys import MarkKey, known_keys
 
 router = APIRouter(tags=["verify"])
 
@@ -49,10 +56,10 @@ async def verify(
 
 async def verified(service: Service, account: Account, file: UploadFile) -> Verdict:
     """What an upload says of itself; noted in the audit log, by its hash."""
-    roots = await run_in_threadpool(_anchors)
+    question = await run_in_threadpool(_question, service)
     kept = await run_in_threadpool(_receive, service, account, file)
     try:
-        found = await _asked(service, account, kept.partial, roots)
+        found = await _asked(service, account, kept.partial, question)
     finally:
         kept.drop()
     sha256 = kept.name.partition(".")[0]
@@ -68,10 +75,10 @@ async def stored_verdict(
     """
     if not is_here():
         return None
-    roots = await run_in_threadpool(_anchors)
+    question = await run_in_threadpool(_question, service)
     with ExitStack() as lent:
         path = await run_in_threadpool(_lent, lent, service.files, key, version)
-        found = await _asked(service, account, path, roots)
+        found = await _asked(service, account, path, question)
     return Verdict(**{name: found[name] for name in Verdict.model_fields})
 
 
@@ -86,12 +93,34 @@ def _lent(lent: ExitStack, files: ArtifactStore, key: str, version: str | None) 
     return Path(copy.name)
 
 
+@dataclass(frozen=True)
+class _Question:
+    """What every file is held against: roots, keys of marks, and all that was registered, by jobs
+    and by commands of this home.
+    """
+
+    roots: str | None
+    keys: Sequence[MarkKey]
+    known: list[Registered]
+
+
+def _question(service: Service) -> _Question:
+    try:
+        keys = known_keys()
+    except (BadInputError, MissingFileError) as error:
+        raise ApiError(503, f"this service's watermark keys cannot be read: {error}") from None
+    with service.database.read() as connection:
+        return _Question(_anchors(), keys, [*recall(), *mark_rows.all_rows(connection)])
+
+
 async def _asked(
-    service: Service, account: Account, path: Path, roots: str | None
+    service: Service, account: Account, path: Path, question: _Question
 ) -> dict[str, Any]:
     """Read behind the wall, in this key's turn."""
+    known = question.known
+    told = question.roots, question.keys, marks_among(known), any(e.fingerprint for e in known)
     async with service.decoding.turn(account.id) as turn:
-        return await run_in_threadpool(turn.wall.verify, path, roots)
+        return explained(await run_in_threadpool(turn.wall.verify, path, *told), known)
 
 
 def _receive(service: Service, account: Account, file: UploadFile) -> Video:

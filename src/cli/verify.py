@@ -1,4 +1,4 @@
-"""The command that says what signed provenance files carry. No network."""
+"""The command that says what a file says of itself, layer by layer. No network."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,7 +7,9 @@ import typer
 
 from src.console.output import command, print_json
 from src.trust.settings import anchors
-from src.trust.verdict import verify
+from src.verification.layers import explained, marks_among, read_layers
+from src.verification.register import recall
+from src.watermark.keys import known_keys
 
 CHANGED = 2
 """The exit code where a file is not what its layers say."""
@@ -18,14 +20,17 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard 
 def verify_app() -> typer.Typer:
     """Exit 0 when nothing contradicts, 2 when something was changed."""
     app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-    app.command(help="Say who signed a file, and whether it was changed since.")(_main)
+    told = "Who signed a file, whether it was changed, what its watermark and its looks say."
+    app.command(help=told)(_main)
     return app
 
 
 def _main(files: Files, json: Json = False) -> None:
     with command(json):
         roots = anchors()
-        found = [verify(path, roots) for path in files]
+        known, keys = recall(), known_keys()
+        asked = roots, keys, marks_among(known), any(each.fingerprint for each in known)
+        found = [explained(read_layers(path, *asked), known) for path in files]
         _answer(found, json)
     if any(each["changed"] for each in found):
         raise SystemExit(CHANGED)

@@ -26,6 +26,18 @@ Filters = Annotated[
            metavar="NAME", form=False),
 ]  # fmt: skip
 
+Watermark = Annotated[
+    bool | None,
+    Option("Mark the picture so that machines can tell where it comes from; it is not seen. Off "
+           "unless asked for; in the service as its operator says.",
+           form="watermark"),
+]  # fmt: skip
+
+Label = Annotated[
+    bool,
+    Option("Draw the letters AI into the picture, top right, for people to see.", form="label"),
+]
+
 
 class Request(Config):
     """One clip as asked for; None means "you decide" (the model's default, or the profile's)."""
@@ -150,6 +162,8 @@ class Request(Config):
     device: Annotated[Literal["auto", "cpu", "cuda"], Option("Where to compute", form=False)] = (
         "auto"
     )
+    watermark: Watermark = None
+    label: Label = False
     rights_reason: Annotated[
         str | None,
         Option("Why a photograph whose rights forbid use by AI is used all the same.", clip=True,

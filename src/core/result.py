@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from src.core.config import Config
 from src.core.plan import Plan
 
@@ -25,8 +27,9 @@ class Result(Config):
     path: the MP4. manifest: its JSON. frame_sha256: over the RGB frames as the model and the
     upscaler made them. encoded_sha256: over those that were encoded, where filters changed them.
     warnings: sentences a person should read. fallbacks: plans that were left, and why.
-    report: the temporal report, None when it was not taken. before: frames of the clip that is gone
-    on with, 0 for none.
+    report: the temporal report, None when it was not taken. registered: what is written down of its
+    watermark and fingerprint, {} where it has none. before: frames of the clip that is gone on
+    with, 0 for none.
     """
 
     path: Path
@@ -38,6 +41,7 @@ class Result(Config):
     fallbacks: tuple[str, ...] = ()
     report: dict[str, Any] | None = None
     encoded_sha256: str | None = None
+    registered: dict[str, str] = Field(default_factory=dict)
     before: int = 0
 
     @property

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from src.core.config import Config
 from src.core.option import Option, fields_of
 from src.core.refinement import Refine
-from src.core.request import Filters, Seed
+from src.core.request import Filters, Label, Seed, Watermark
 
 UPSCALER = "newsreel"
 """The upscaler that is taken where nobody names one; its presets are known by their names alone."""
@@ -144,6 +144,8 @@ class UpscaleRequest(EnhanceSettings):
         Annotated[int, Field(ge=1)] | None,
         Option("CPU threads of the network [all cores].", form=False),
     ] = None
+    watermark: Watermark = None
+    label: Label = False
     filters: Filters = ()
     finishers: Annotated[
         tuple[str, ...],

@@ -236,3 +236,16 @@ facts = Table(
     Column("name", String(32), primary_key=True),
     Column("value", String(255), nullable=False),
 )
+
+marks = Table(
+    "marks",
+    metadata,
+    Column("artifact", String(1600), primary_key=True),  # key in the store
+    Column("sha256", String(64), nullable=False),
+    Column("mark", String(12), nullable=False),  # id of the watermark; "" for none
+    Column("key", String(8), nullable=False),  # which key it was made with
+    Column("fingerprint", String(64), nullable=False),
+    Column("job", String(32), nullable=False),  # stays when the job is gone
+    Column("created", Float, nullable=False),
+    Index("marks_by_mark", "mark"),
+)

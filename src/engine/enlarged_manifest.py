@@ -10,7 +10,7 @@ from src.core.config import Config
 from src.core.hardware import Hardware
 from src.core.paths import LONGEST, shortened
 from src.core.upscale_request import EnhanceSettings
-from src.engine.manifest import SCHEMA_VERSION, PublishedClip, now, versions
+from src.engine.manifest import SCHEMA_VERSION, Mark, PublishedClip, now, versions
 from src.upscaling.job import UpscaleJob
 from src.upscaling.report import UpscaleReport
 
@@ -23,6 +23,7 @@ class EnlargedManifest(Config):
     source: the name of the video. upscaler, preset, scale, weights: what enlarged it, and SHA-256
     of the files by name. builds: what computed each pass. refined: by what. enhance: what was asked
     of the picture. filters, finishers: by name. lost, damaged: what it lacks of the source.
+    watermark, fingerprint: as of `Manifest`.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -43,10 +44,17 @@ class EnlargedManifest(Config):
     versions: dict[str, str]
     lost: tuple[str, ...] = ()
     damaged: str | None = None
+    watermark: Mark | None = None
+    fingerprint: str = ""
 
 
 def of_enlarged(
-    job: UpscaleJob, hardware: Hardware, clip: PublishedClip, report: UpscaleReport
+    job: UpscaleJob,
+    hardware: Hardware,
+    clip: PublishedClip,
+    report: UpscaleReport,
+    watermark: Mark | None = None,
+    fingerprint: str = "",
 ) -> EnlargedManifest:
     """The manifest of a job's output."""
     return EnlargedManifest(
@@ -67,6 +75,8 @@ def of_enlarged(
         versions=versions(),
         lost=tuple(report.lost),
         damaged=report.damaged,
+        watermark=watermark,
+        fingerprint=fingerprint,
     )
 
 

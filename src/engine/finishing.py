@@ -4,54 +4,62 @@ One more is a function here or in a file of its own, and a line in the list.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
 from src.core.errors import BadInputError
-from src.core.plan import Plan
+from src.core.request import Request
+from src.core.upscale_request import UpscaleRequest
 from src.engine.enlarged_manifest import EnlargedManifest
+from src.engine.filters import Filter, GroupContext
 from src.engine.finisher import FileContext, Finisher
+from src.engine.labelling import NAME as LABEL
+from src.engine.labelling import label_frames
 from src.engine.manifest import Manifest, describe_clip
+from src.engine.marking import NAME as MARKED
+from src.engine.marking import mark_frames
 from src.engine.signing import NAME as SIGNED
 from src.engine.signing import sign_clip
 from src.trust.signing import check_signing
-from src.upscaling.job import UpscaleJob
+from src.watermark.keys import check_keys
 
-
-@dataclass(frozen=True)
-class FrameContext:
-    """Where a frame stands. plan: of the whole clip, or the job of a video that is enlarged. index:
-    the frame's number from 0.
-    """
-
-    plan: Plan | UpscaleJob
-    index: int
-
-
-Filter = Callable[[np.ndarray, FrameContext], np.ndarray]
-"""(H, W, 3) as it would be encoded, uint8 (or uint16, of a deep video that is enlarged), to as much
-of the same size and kind; may change it in place. It is of the frame and its context alone: an
-enlargement that was stopped goes on between any two frames."""
+GROUP, GROUP_BYTES = 8, 256 << 20
+"""Frames of a group, and bytes that it may hold."""
+OWN_FIELDS = (MARKED, LABEL)
+"""Filters that a field of the request switches on; they come last, in this order."""
 AnyManifest = TypeVar("AnyManifest", Manifest, EnlargedManifest)
-FILTERS: dict[str, Filter] = {}
+FILTERS: dict[str, Filter] = {MARKED: mark_frames, LABEL: label_frames}
 FINISHERS: dict[str, Finisher] = {SIGNED: sign_clip}
-NEEDS: dict[str, Callable[[], None]] = {SIGNED: check_signing}
-"""What raises BadInputError, before anything is computed, where a finisher could not work here."""
+NEEDS: dict[str, Callable[[], None]] = {SIGNED: check_signing, MARKED: check_keys}
+"""What raises BadInputError, before anything is computed, where one of them could not work here."""
 
 
-def filtered(frame: np.ndarray, context: FrameContext) -> np.ndarray:
-    """The frame after the plan's filters; the very same one where the plan has none."""
+def filtered(frames: list[np.ndarray], context: GroupContext) -> list[np.ndarray]:
+    """The frames after the plan's filters; the very same ones where the plan has none."""
     for name in context.plan.filters:
-        made = FILTERS[name](frame, context)
-        if (made.shape, made.dtype) != (frame.shape, frame.dtype):
-            raise AssertionError(
-                f"filter {name} made {made.shape} {made.dtype} of {frame.shape} {frame.dtype}"
-            )
-        frame = made
-    return frame
+        made = FILTERS[name](frames, context)
+        if _kinds(made) != _kinds(frames):
+            raise AssertionError(f"filter {name} made {_kinds(made)} of {_kinds(frames)}")
+        frames = made
+    return frames
+
+
+def _kinds(frames: list[np.ndarray]) -> list[tuple[tuple[int, ...], str]]:
+    return [(frame.shape, str(frame.dtype)) for frame in frames]
+
+
+def group_size(filters: Iterable[str], frame_bytes: int) -> int:
+    """How many frames come to the filters at once: one where there are none."""
+    return max(1, min(GROUP, GROUP_BYTES // frame_bytes)) if tuple(filters) else 1
+
+
+def chosen_filters(request: Request | UpscaleRequest) -> tuple[str, ...]:
+    """The filters of a request with those that have a field of their own, in order."""
+    named = [name for name in request.filters if name not in OWN_FIELDS]
+    asked = (name for name in OWN_FIELDS if getattr(request, name) or name in request.filters)
+    return (*named, *asked)
 
 
 def finished(
@@ -68,14 +76,14 @@ def finished(
 
 def check_names(filters: Iterable[str], finishers: Iterable[str]) -> None:
     """Raise BadInputError for a name that is not in its list, or a finisher that cannot work."""
-    for kind, names, known in (("filters", filters, FILTERS), ("finishers", finishers, FINISHERS)):
-        for name in names:
+    filters, names = tuple(filters), tuple(finishers)
+    for kind, given, known in (("filters", filters, FILTERS), ("finishers", names, FINISHERS)):
+        for name in given:
             if name not in known:
                 raise BadInputError(
                     f"{kind}: there is no {name!r}; known: {', '.join(known) or 'none'}"
                 )
-    names = tuple(finishers)
     if SIGNED in names[:-1]:
         raise BadInputError(f"finishers: {SIGNED} must be the last; what comes later breaks it")
-    for name in names:
+    for name in (*filters, *names):
         NEEDS.get(name, lambda: None)()

@@ -40,6 +40,7 @@ class Prepared:
     """A request that passed every check which needs neither torch nor weights in memory.
 
     choice: the sentence that says which model runs and why. before: the clip that is gone on with.
+    mark_key: id of the watermark's key, where a manifest names one; "" for that of new marks.
     """
 
     request: Request
@@ -52,6 +53,7 @@ class Prepared:
     final: Path
     adapters: tuple[AdapterFile, ...] = ()
     before: "Before | None" = None
+    mark_key: str = ""
 
 
 def prepare(request: Request, read: Callable[[Path], Photograph] = read_photograph) -> Prepared:
@@ -238,8 +240,9 @@ def generate(
     store = LocalStore(keep or home())
     publisher = Publisher(store, hardware, listener, cancel or CancelToken(), show)
     job = Render(
-        prepared.request, plans[0], prepared.photograph, prepared.final, before=prepared.before
-    )
+        prepared.request, plans[0], prepared.photograph, prepared.final, before=prepared.before,
+        mark_key=prepared.mark_key,
+    )  # fmt: skip
     warm = sessions or Sessions()
 
     def run(plan: Plan, session: "Session", left: tuple[str, ...]) -> Result:

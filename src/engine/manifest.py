@@ -40,6 +40,13 @@ class PublishedClip(Config):
     bytes: int
 
 
+class Mark(Config):
+    """The watermark in a clip. id: 12 hexadecimal digits. key: which key it was made with."""
+
+    id: str
+    key: str
+
+
 class Manifest(Config):
     """Everything needed to say how a clip was made, and to make it again. No absolute paths, no
     secrets.
@@ -48,6 +55,8 @@ class Manifest(Config):
     its hash. frame_sha256: over the RGB frames as the model and the upscaler made them;
     encoded_sha256: over those that were encoded, where filters changed them. versions: of what
     computed.
+    watermark: the mark that the picture carries, or None. fingerprint: what it looks like (ISCC
+    Video-Code, hexadecimal), "" where none was taken.
     report: the temporal report, or None. fallbacks: plans left for lack of memory. before: frames
     of the clip that is gone on with, which `plan.extends` names. press: what the photograph's
     file says of itself (IPTC).
@@ -69,6 +78,8 @@ class Manifest(Config):
     warnings: tuple[str, ...] = ()
     fallbacks: tuple[str, ...] = Field(default=())
     encoded_sha256: str | None = None
+    watermark: Mark | None = None
+    fingerprint: str = ""
     before: int = 0
     press: dict[str, str] = Field(default_factory=dict)
 

@@ -26,8 +26,11 @@ from src.core.result import Result
 from src.engine.costs import Stopwatch
 from src.engine.enlarging import Enlarging
 from src.engine.extending import Before, seam_of
-from src.engine.finishing import FrameContext, filtered, finished
+from src.engine.filters import GroupContext, in_groups
+from src.engine.finishing import filtered, finished, group_size
 from src.engine.manifest import Manifest, build_manifest, describe_clip, to_json
+from src.engine.marking import mark_of
+from src.engine.registering import fingerprint_for, write_down
 from src.engine.render import render
 from src.engine.runs import append_enlarged, append_run
 from src.engine.session import Session
@@ -45,7 +48,8 @@ from src.upscaling.stream import upscale_video
 @dataclass
 class Render:
     """One clip on its way: request, plan, photograph, the final name of the MP4, plans left before,
-    and the clip that is gone on with.
+    the clip that is gone on with, and the id of the key of its watermark ("" for that of new
+    marks).
     """
 
     request: Request
@@ -54,6 +58,7 @@ class Render:
     final: Path
     fallbacks: tuple[str, ...] = ()
     before: Before | None = None
+    mark_key: str = ""
 
 
 class FrameHashes:
@@ -64,14 +69,16 @@ class FrameHashes:
     def __init__(self, plan: Plan) -> None:
         self.plan, self._made, self._encoded = plan, hashlib.sha256(), hashlib.sha256()
 
-    def filtered(self, frame: np.ndarray, index: int) -> np.ndarray:
-        """Count a frame in; returns it as it is encoded."""
-        self._made.update(np.ascontiguousarray(frame).tobytes())
+    def filtered(self, frames: list[np.ndarray], context: GroupContext) -> list[np.ndarray]:
+        """Count frames in; returns them as they are encoded."""
+        for frame in frames:
+            self._made.update(np.ascontiguousarray(frame).tobytes())
         if not self.plan.filters:
-            return frame
-        frame = filtered(frame, FrameContext(self.plan, index))
-        self._encoded.update(np.ascontiguousarray(frame).tobytes())
-        return frame
+            return frames
+        frames = filtered(frames, context)
+        for frame in frames:
+            self._encoded.update(np.ascontiguousarray(frame).tobytes())
+        return frames
 
     def told(self) -> dict[str, str]:
         """As result and manifest have them."""
@@ -156,13 +163,14 @@ class Publisher:
             _begin_with(job.before, plan, writer, scoring, watch)
         native = render(job.photograph.pixels, plan, session, watch, self.listener, self.cancel,
                         self._preview(job, session))  # fmt: skip
-        for frame in self._enlarged(plan, native, scoring, watch):
+        most = group_size(plan.filters, plan.written.width * plan.written.height * 3)
+        for group in in_groups(self._enlarged(plan, native, scoring, watch), most):
             self.cancel.check()
             with watch.stage("deliver"):
-                made = hashes.filtered(frame, done)
-                if done or job.before is None:
-                    writer.write(made)
-            done += 1
+                made = hashes.filtered(group, GroupContext(plan, done, job.mark_key))
+                for frame in made[1:] if job.before and not done else made:
+                    writer.write(frame)
+            done += len(group)
             self.listener(Progress("deliver", done, plan.num_frames))
         if done != plan.num_frames:
             raise AssertionError(f"{done} frames came out, the plan says {plan.num_frames}")
@@ -249,7 +257,8 @@ class Publisher:
             path = final.with_suffix(".json")
             write_whole(path, to_json(manifest))
             self.store.publish(writer.temporary, final)
-        result = Result(path=final, manifest=path, plan=job.plan, **outcome)
+        entry = write_down(manifest)
+        result = Result(path=final, manifest=path, plan=job.plan, registered=entry, **outcome)
         self._list(append_run, result)
         return result
 
@@ -267,7 +276,8 @@ class Publisher:
         clip = describe_clip(temporary, final)
         manifest = build_manifest(
             job.request, job.plan, self.hardware, photograph.name, clip,
-            press=job.photograph.press.told, **outcome,
+            press=job.photograph.press.told, watermark=mark_of(job.plan, job.mark_key),
+            fingerprint=fingerprint_for(job.plan, temporary), **outcome,
         )  # fmt: skip
         source = job.before.path if job.before else photograph
         return finished(job.plan.finishers, temporary, final, manifest, source)

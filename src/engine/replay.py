@@ -23,6 +23,7 @@ from src.pipelines.adapter_files import read_adapter
 from src.pipelines.locate import locate, weight_hashes
 from src.pipelines.models import find_model
 from src.upscaling.files import file_hashes, plan_files
+from src.watermark.keys import marking_key
 
 if TYPE_CHECKING:
     from src.engine.extending import Before
@@ -71,9 +72,16 @@ def prepare_replay(
     )
     prepared = Prepared(
         request, spec, choice, photograph, load_templates(), folder, plan.seed, final, adapters,
-        before,
+        before, _mark_key(manifest),
     )  # fmt: skip
     return Replay(manifest, prepared)
+
+
+def _mark_key(manifest: Manifest) -> str:
+    """The id of the key of its watermark, "" where it has none. Raises BadInputError where that key
+    is not here.
+    """
+    return marking_key(manifest.watermark.key).id if manifest.watermark else ""
 
 
 def _find_model(given: str | None, recorded: str) -> ModelSpec:

@@ -15,7 +15,7 @@ from src.core.parsing import parse_upscale
 from src.core.plan import Adapter, Cache, Plan, SessionKey, Size, Upscale
 from src.core.prompts import Template, find_template
 from src.core.request import Request, check_mode
-from src.engine.finishing import check_names
+from src.engine.finishing import check_names, chosen_filters
 from src.engine.planner import (
     FEWEST,
     ProfileChoice,
@@ -68,7 +68,8 @@ def decided(
     request asks for what cannot be.
     """
     check_mode(request)
-    check_names(request.filters, request.finishers)
+    filters = chosen_filters(request)
+    check_names(filters, request.finishers)
     prompt, negative, template_guidance = wording(request, templates)
     num_frames = request.num_frames or spec.defaults.num_frames
     spec.check_frames(num_frames)
@@ -91,7 +92,7 @@ def decided(
         "upscaler": delivery(request, spec),
         "upscale": upscale(request, delivered),
         "score": request.score,
-        "filters": request.filters,
+        "filters": filters,
         "finishers": request.finishers,
     }
     return common, (steps, guidance)

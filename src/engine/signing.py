@@ -6,7 +6,7 @@ from typing import Any
 from src.engine.enlarged_manifest import EnlargedManifest
 from src.engine.finisher import FileContext
 from src.engine.manifest import Manifest
-from src.trust.claim import ENHANCED, GENERATED, Claim, hash_of, hash_of_files
+from src.trust.claim import ENHANCED, ENLARGED, GENERATED, Claim, hash_of, hash_of_files
 from src.trust.reading import read_provenance
 from src.trust.signing import sign_file
 
@@ -25,13 +25,15 @@ def claim_of(context: FileContext) -> Claim:
         facts, model, kind = _generated(manifest), manifest.plan.session.model, GENERATED
         title = manifest.photograph
     else:
-        facts, kind = _enlarged(manifest), _kind_of(context.source)
+        facts, kind = _enlarged(manifest), kind_of(context.source)
         model, title = manifest.upscaler, f"video{context.source.suffix.lower()}"
-    enlarged = not isinstance(manifest, Manifest)
-    return Claim(kind, manifest.newsreel, model, facts, context.source, title, enlarged)
+    change = None if isinstance(manifest, Manifest) else ENLARGED
+    mark = manifest.watermark
+    bound = (mark.id, mark.key) if mark else None
+    return Claim(kind, manifest.newsreel, model, facts, context.source, title, change, bound)
 
 
-def _kind_of(video: Path) -> str:
+def kind_of(video: Path) -> str:
     """What an enlarged video is: a generated one stays generated, where it says so."""
     return GENERATED if read_provenance(video).source_type == GENERATED else ENHANCED
 

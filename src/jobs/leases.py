@@ -13,7 +13,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from src.core.addresses import StoredFile, clip_key, known_key
 from src.core.kinds import KINDS
-from src.database import artifact_rows
+from src.core.register import Registered
+from src.database import artifact_rows, mark_rows
 from src.database.database import Clock, Database
 from src.database.tables import devices, jobs, workers
 from src.jobs import company, turns
@@ -241,6 +242,7 @@ class LeaseStore:
             record(connection, job.id, now, "state", {"state": state, **_event_data(values)})
             if made:
                 self._add_rows(connection, job, made, now)
+                self._register(connection, job, values, now)
 
     @staticmethod
     def _add_rows(connection: Connection, job: Job, made: Sequence[StoredFile], now: float) -> None:
@@ -248,6 +250,14 @@ class LeaseStore:
         pinned = connection.execute(select(jobs.c.pinned).where(jobs.c.id == job.id)).scalar_one()
         told = {"job": job.id, "parent": known_key(address_in(job.request)), "pinned": pinned}
         artifact_rows.add(connection, [artifact_rows.row(file, now, **told) for file in made])
+
+    @staticmethod
+    def _register(connection: Connection, job: Job, values: dict[str, Any], now: float) -> None:
+        """What the run says of its watermark and fingerprint, where it has any."""
+        told = (values.get("result") or {}).get("registered")
+        if told:
+            entry = Registered(**told | {"artifact": clip_key(values["artifact"]), "job": job.id})
+            mark_rows.add(connection, entry, now)
 
     def _mine(self, connection: Connection, job: Job, **values: Any) -> None:
         """Change the job if the lease of `job` is the last one given."""

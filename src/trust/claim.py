@@ -9,6 +9,8 @@ from typing import Any
 GENERATION = "org.newsreel.generation"
 """The label of our own assertion: how the clip was made, for machines."""
 TERMS = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+ENLARGED, LABELLED = ("c2pa.resized", "enlarged"), ("c2pa.edited", "visible AI label added")
+SOFT_BINDING, MARK = "c2pa.soft-binding", "org.newsreel.watermark.1"
 GENERATED, ENHANCED = "trainedAlgorithmicMedia", "algorithmicallyEnhanced"
 INPUT = "input"
 """What ties an action to the ingredient while a claim is built."""
@@ -20,8 +22,9 @@ class Claim:
 
     source_type: a term of IPTC's digital source types. version: of Newsreel. facts: JSON of our own
     assertion. input: the photograph, or the video that was enlarged. title: what the input is
-    called. enlarged: whether the input is a video that was enlarged. model: what made it, for the
-    IPTC field "AI System Used".
+    called. change: what was done to the input, where that is a video: an action and words, such as
+    ENLARGED. model: what made it, for the IPTC field "AI System Used". mark: id of the watermark
+    and of its key, or None.
     """
 
     source_type: str
@@ -30,7 +33,8 @@ class Claim:
     facts: dict[str, Any]
     input: Path
     title: str
-    enlarged: bool = False
+    change: tuple[str, str] | None = None
+    mark: tuple[str, str] | None = None
 
 
 def definition(claim: Claim) -> dict[str, Any]:
@@ -41,13 +45,17 @@ def definition(claim: Claim) -> dict[str, Any]:
         {"label": "c2pa.actions.v2", "data": {"actions": _actions(claim)}},
         {"label": GENERATION, "data": claim.facts},
     ]
+    if claim.mark:
+        number, key = claim.mark
+        blocks = [{"scope": {}, "value": f"{key}:{number}"}]
+        assertions.append({"label": SOFT_BINDING, "data": {"alg": MARK, "blocks": blocks}})
     maker = {"name": "Newsreel", "version": claim.version}
     return {"claim_generator_info": [maker], "assertions": assertions}
 
 
 def ingredient(claim: Claim) -> dict[str, Any]:
     """What an enlarged video is made from is its parent; a photograph is put into a model."""
-    relation = "parentOf" if claim.enlarged else "inputTo"
+    relation = "parentOf" if claim.change else "inputTo"
     return {"title": claim.title, "relationship": relation, "label": INPUT, "instance_id": INPUT}
 
 
@@ -55,11 +63,14 @@ def _actions(claim: Claim) -> list[dict[str, Any]]:
     """The first action must be "created" or "opened" (C2PA specification, on actions)."""
     tied = {"ingredientIds": [INPUT]}
     source = {"digitalSourceType": TERMS + claim.source_type}
-    if not claim.enlarged:
-        return [{"action": "c2pa.created", "parameters": tied} | source]
+    bound = [{"action": "c2pa.watermarked.bound"}] if claim.mark else []
+    if claim.change is None:
+        return [{"action": "c2pa.created", "parameters": tied} | source, *bound]
+    action, words = claim.change
     return [
         {"action": "c2pa.opened", "parameters": tied},
-        {"action": "c2pa.resized", "parameters": {"description": "enlarged"}} | source,
+        {"action": action, "parameters": {"description": words}} | source,
+        *bound,
     ]
 
 

@@ -8,6 +8,8 @@ from src.core.errors import BadInputError
 
 HOW = "pip install -r requirements-trust.txt"
 PACKAGES = {"c2pa": "c2pa-python", "cryptography": "cryptography"}
+PRINTS = {"iscc_core": "iscc-core", "imageio_ffmpeg": "imageio-ffmpeg"}
+"""What a fingerprint takes besides."""
 
 
 def load(module: str) -> ModuleType:
@@ -20,12 +22,20 @@ def load(module: str) -> ModuleType:
         root = module.split(".")[0]
         if error.name is None or error.name.split(".")[0] != root:
             raise
-        raise BadInputError(f"signed provenance needs {PACKAGES[root]}: {HOW}") from None
+        what, name = "signed provenance", PACKAGES.get(root)
+        if name is None:
+            what, name = "a fingerprint", PRINTS[root]
+        raise BadInputError(f"{what} needs {name}: {HOW}") from None
 
 
 def is_here() -> bool:
-    """Whether the packages are installed; loads nothing."""
-    return all(importlib.util.find_spec(name) is not None for name in PACKAGES)
+    """Whether the packages of signing are installed; loads nothing."""
+    return not missing(*PACKAGES)
+
+
+def missing(*names: str) -> bool:
+    """Whether one of these is not installed; loads nothing."""
+    return any(importlib.util.find_spec(name) is None for name in names)
 
 
 def check() -> None:

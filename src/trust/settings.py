@@ -9,11 +9,16 @@ from pathlib import Path
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import home, is_file
 from src.core.text import read_text
+from src.trust.extra import HOW, is_here
 
 KEY = "NEWSREEL_SIGNING_KEY"
 CERTIFICATE = "NEWSREEL_SIGNING_CERTIFICATE"
 TIMESTAMP = "NEWSREEL_SIGNING_TIMESTAMP_URL"
+CALLBACK = "NEWSREEL_SIGNING_CALLBACK"
 ANCHORS = "NEWSREEL_TRUST_ANCHORS"
+SIGNING, MARKING = "NEWSREEL_SIGN", "NEWSREEL_WATERMARK"
+"""Whether the service signs and marks its clips: on or off."""
+ON, OFF = ("on", "true", "1", "yes"), ("off", "false", "0", "no")
 TRIAL = "signing"
 """The folder in the home for a certificate authority that is made on first use."""
 
@@ -21,13 +26,15 @@ TRIAL = "signing"
 @dataclass(frozen=True)
 class SigningSettings:
     """key, certificate: PEM files, or None for the trial authority. timestamp: URL of an RFC 3161
-    server, or None. The certificate's file holds the leaf first, then what issued it, without the
+    server, or None. callback: MODULE:FUNCTION that signs in the key's place, or None. The
+    certificate's file holds the leaf first, then what issued it, without the
     root.
     """
 
     key: Path | None
     certificate: Path | None
     timestamp: str | None
+    callback: str | None = None
 
 
 def signing_settings() -> SigningSettings:
@@ -35,11 +42,30 @@ def signing_settings() -> SigningSettings:
     is given; MissingFileError where a file is not there.
     """
     key, certificate, timestamp = (_said(name) for name in (KEY, CERTIFICATE, TIMESTAMP))
-    if (key is None) != (certificate is None):
+    callback = _said(CALLBACK)
+    if callback and (key or not certificate):
+        raise BadInputError(f"{CALLBACK} goes with {CERTIFICATE}, and without {KEY}")
+    if not callback and (key is None) != (certificate is None):
         raise BadInputError(f"{KEY} and {CERTIFICATE} go together; set both or none")
     if timestamp and not timestamp.startswith(("http://", "https://")):
         raise BadInputError(f"{TIMESTAMP} is {timestamp!r}; it must be an http or https URL")
-    return SigningSettings(_file(KEY, key), _file(CERTIFICATE, certificate), timestamp)
+    return SigningSettings(_file(KEY, key), _file(CERTIFICATE, certificate), timestamp,
+                           callback)  # fmt: skip
+
+
+def is_on(name: str) -> bool:
+    """Of SIGNING and MARKING, which are on unless they are off. Raises BadInputError."""
+    value = (_said(name) or "on").lower()
+    if value not in (*ON, *OFF):
+        raise BadInputError(f"{name} is {value!r}; it must be on or off")
+    return value in ON
+
+
+def signing_state() -> str:
+    """Whether the service's clips are signed: "on", "off", or "off" and why."""
+    if not is_on(SIGNING):
+        return "off"
+    return "on" if is_here() else f"off: its packages are not installed ({HOW})"
 
 
 def anchors() -> str | None:

@@ -19,7 +19,7 @@ from src.core.paths import beside
 from src.trust.claim import Claim, definition, ingredient
 from src.trust.context import make_context
 from src.trust.extra import check, load
-from src.trust.signer import Signatory, signatory
+from src.trust.signer import Signatory, makes_trial, signatory
 from src.trust.xmp import append_xmp
 
 FORMATS = {".mp4": "video/mp4", ".m4v": "video/x-m4v", ".mov": "video/quicktime"}
@@ -33,11 +33,27 @@ def sidecar_of(clip: Path) -> Path:
     return clip.with_name(clip.name + ".c2pa")
 
 
+def drop_stale_sidecar(clip: Path) -> None:
+    """Remove what signed a file that had this name before: of this one it would say that it was
+    changed. Raises OutputError.
+    """
+    try:
+        sidecar_of(clip).unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"{sidecar_of(clip)} cannot be removed: {error.strerror}") from None
+
+
 def check_signing() -> None:
     """Raise BadInputError now, in one sentence, for whatever would keep a clip from being signed: a
-    package, a file, a certificate that C2PA refuses.
+    package, a file, a certificate that C2PA refuses. It makes nothing: a trial authority comes with
+    the first clip.
     """
     check()
+    if not makes_trial():
+        _check_signatory()
+
+
+def _check_signatory() -> None:
     who = signatory()
     if warning := who.warning(datetime.now(UTC)):
         logger.warning(warning)
@@ -109,7 +125,7 @@ def _stamped(who: Signatory, sign: Callable[[bool], Any]) -> Any:
     try:
         made = sign(False)
     except error_type as error:
-        raise BadInputError(f"the clip cannot be signed: {error}") from None
+        raise BadInputError(f"the clip cannot be signed: {who.trouble or error}") from None
     if who.timestamp:
         logger.warning("the clip is signed without a time stamp: it reads as invalid once the "
                        f"certificate ends, {who.ends:%Y-%m-%d}")  # fmt: skip
@@ -128,7 +144,8 @@ def _rehearse(who: Signatory) -> None:
         builder = c2pa.Builder({"assertions": [actions]}, make_context())
         builder.sign(who.signer(False), "image/png", _dot(), io.BytesIO())
     except c2pa.C2paError as error:
-        raise BadInputError(f"the signing certificate does not fit C2PA: {error}") from None
+        why = who.trouble or f"the signing certificate does not fit C2PA: {error}"
+        raise BadInputError(why) from None
 
 
 def _dot() -> BinaryIO:

@@ -13,6 +13,7 @@ class UpscaleReport:
     it is whole. lost: tracks that the container does not hold. seconds: of wall time, loading
     included. sha256: of the file as published, "" for pictures. builds: what computed each pass.
     refined: by what, "" where by nothing. manifest: the file beside it, None for pictures.
+    registered: what is written down of its watermark and fingerprint.
     """
 
     target: Path
@@ -29,6 +30,7 @@ class UpscaleReport:
     builds: tuple[str, ...] = ()
     refined: str = ""
     manifest: Path | None = None
+    registered: dict[str, str] = field(default_factory=dict)
 
     @property
     def fps(self) -> float:

@@ -243,19 +243,34 @@ class _Run:
 
     def _write(self, frames: Iterator[_Enlarged], sink: Sink) -> None:
         """Finishing and encoding; runs in the encoding thread."""
-        shown = None
+        for group in self._groups(frames):
+            segment = group[0][0].index // self.job.segment
+            arrays = self.ending.frames([array for _, array in group], group[0][0].index)
+            for (item, _), array in zip(group, arrays, strict=True):
+                alpha = self._alpha(item.source)
+                sink.write(segment, replace(item.source, array=array, alpha=alpha))
+                done = item.index + 1
+                self.report.frames = done
+                self.listener(Progress("upscale", done, max(self._total(), done)))
+            if self.report.frames % self.job.segment == 0:
+                self._close(sink, segment)
+        self._close(sink, (self.report.frames - 1) // self.job.segment)
+
+    def _groups(self, frames: Iterator[_Enlarged]) -> Iterator[list[tuple[_Enlarged, np.ndarray]]]:
+        """Finished frames, as many as the ending takes at once, of one segment each."""
+        shown, group = None, []
         for item in frames:
             if item.opens:
                 self.smoother.reset()
             if item.made is not None:
                 shown = self._finished(item)
-            segment, array = item.index // self.job.segment, self.ending.frame(shown, item.index)
-            sink.write(segment, replace(item.source, array=array, alpha=self._alpha(item.source)))
-            self.report.frames = item.index + 1
-            self.listener(Progress("upscale", item.index + 1, max(self._total(), item.index + 1)))
-            if (item.index + 1) % self.job.segment == 0:
-                self._close(sink, segment)
-        self._close(sink, (self.report.frames - 1) // self.job.segment)
+            group.append((item, shown))
+            full = len(group) >= self.ending.group(shown.nbytes)
+            if full or (item.index + 1) % self.job.segment == 0:
+                yield group
+                group = []
+        if group:
+            yield group
 
     def _close(self, sink: Sink, segment: int) -> None:
         if job_is_stateful(self.job):

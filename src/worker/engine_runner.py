@@ -114,13 +114,14 @@ class EngineRunner:
         from src.core.config import validate
         from src.core.request import Request
         from src.engine.generate import prepare
+        from src.engine.house_rules import with_house_rules
 
         with self.files.local(address_key(job.request["input_image"])) as source:
             own = {"output_path": path, "device": self.device, "input_image": source}
             told = {
                 name: value for name, value in job.request.items() if name not in (PARENT, REMIX_OF)
             }
-            request = validate(told | own, Request, "job")
+            request = validate(with_house_rules(told) | own, Request, "job")
             yield prepare(request, self._stored_photograph)
 
     def _plans(self, prepared: "Prepared") -> tuple["Plan", ...]:
@@ -144,6 +145,7 @@ class EngineRunner:
             "frame_sha256": result.frame_sha256, "seed": result.plan.seed,
             "profile": result.plan.profile, "model": result.plan.session.model,
             "frames": result.frames, "fps": result.plan.fps,
+            "registered": result.registered,
         }  # fmt: skip
 
     @contextmanager

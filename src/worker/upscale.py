@@ -11,6 +11,7 @@ from src.core.paths import home
 from src.core.progress import CancelToken, Listener
 from src.core.upscale_request import FIELDS, UpscaleRequest
 from src.engine.enlarging import enlarging_job
+from src.engine.house_rules import with_house_rules
 from src.upscaling.job import UpscaleJob
 
 
@@ -25,10 +26,11 @@ def run_upscale(
     from src.engine.publisher import Publisher
 
     publisher = Publisher(LocalStore(home()), hardware, listener, cancel)
-    report = publisher.enlarge(_job(request, path, hardware.device))
+    report = publisher.enlarge(_job(with_house_rules(request), path, hardware.device))
     return {
         "frames": report.frames, "width": report.width, "height": report.height,
         "lost": report.lost, "damaged": report.damaged, "seconds": {"upscale": report.seconds},
+        "registered": report.registered,
     }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +28,7 @@ from src.core.paths import REPOSITORY
 from src.media.images import CheckedPhotograph, Photograph, read_bytes
 from src.media.press_metadata import PressMetadata
 from src.media.videos import VideoFacts
+from src.watermark.keys import MarkKey
 
 KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "SYSTEMROOT", "TMPDIR")
 PIPE = 1 << 20
@@ -99,11 +100,20 @@ class Wall:
         question = {"what": "video", "name": "video", "path": str(path), "request": dict(request)}
         return VideoFacts(**self._ask(question)[0])
 
-    def verify(self, path: Path, anchors: str | None) -> dict[str, Any]:
-        """As `src.trust.verdict.verify`. anchors: roots to trust, as PEM."""
-        return self._ask(
-            {"what": "verify", "name": "the file", "path": str(path), "anchors": anchors}
-        )[0]
+    def verify(
+        self,
+        path: Path,
+        anchors: str | None,
+        keys: Sequence[MarkKey] = (),
+        marks: Mapping[str, Sequence[str]] | None = None,
+        prints: bool = False,
+    ) -> dict[str, Any]:
+        """As `src.verification.layers.read_layers`."""
+        question = {
+            "what": "verify", "name": "the file", "path": str(path), "anchors": anchors,
+            "keys": [key.secret.hex() for key in keys], "marks": marks or {}, "prints": prints,
+        }  # fmt: skip
+        return self._ask(question)[0]
 
     def start(self, count: int = 1) -> None:
         """Start a process unless there are so many, so that no file waits for one."""

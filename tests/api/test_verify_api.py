@@ -7,7 +7,14 @@ import pytest
 from src.accounts.rights import Role
 from src.api import verify
 from src.core.paths import home
+from src.core.register import Registered
+from src.database import mark_rows
+from src.media.reader import VideoReader
+from src.media.writer import VideoWriter
 from src.trust.settings import ANCHORS
+from src.watermark.embed import mark
+from src.watermark.keys import marking_key
+from src.watermark.message import id_text
 from tests.trust.kit import broken, flipped, need_packages, signed
 
 FUZZED = 500
@@ -48,6 +55,26 @@ def test_what_is_found_is_told(make_client, data, plain):
     assert changed.json()["changed"] and "Changed after" in changed.json()["sentence"]
     assert ask(client, plain.read_bytes()).json()["layers"]["c2pa"]["found"] is False
     assert stored() == before, "kept nowhere"
+
+
+def test_a_job_is_found_by_its_mark_though_nothing_of_it_is_left(make_client, tmp_path, ffmpeg):
+    """The register of the database tells which job; the picture alone is sent."""
+    key, source = marking_key(), tmp_path / "source.mp4"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=360x240:rate=8:duration=1", "-vf",
+           "noise=alls=60:all_seed=1", source)  # fmt: skip
+    frames = [frame.array for frame in VideoReader(source)]
+    with VideoWriter(tmp_path / "marked.mp4", 360, 240, 8) as writer:
+        for frame in mark(frames, key.secret, 0xABCDEF):
+            writer.write(frame)
+        writer.commit()
+    client = make_client(work=False, auth="off")
+    entry = Registered("examples/gone.mp4", "0" * 64, id_text(0xABCDEF), key.id, job="j1")
+    with client.app.state.service.database.write() as connection:
+        mark_rows.add(connection, entry, 1.0)
+    found = ask(client, (tmp_path / "marked.mp4").read_bytes()).json()
+    layer = found["layers"]["watermark"]
+    assert (layer["found"], layer["known"]["job"]) == (True, "j1")
+    assert "put into examples/gone.mp4" in found["sentence"] and not found["changed"]
 
 
 def test_every_role_may_ask_and_nobody_else(keys, data):

@@ -25,7 +25,7 @@ OF_A_RUN = (
     "guidance_interval scheduler "
     "lora profile attention cache quantize compile offload vram_budget dtype delivery upscale fit "
     "score device "
-    "filters finishers"
+    "watermark label filters finishers"
 )
 OF_OPERATORS = (
     "input_image output_path overwrite attention quantize compile offload vram_budget dtype "
@@ -120,7 +120,7 @@ def test_the_public_names_of_the_upscaler_are_frozen():
         "input output upscaler scale preset denoise deblock sharpen preserve_details steady "
         "guidance_scale codec crf "
         "encoder_preset interlaced start end overwrite compare device threads prompt seed filters "
-        "finishers "
+        "finishers watermark label "
         "accept_licence runtime precision refine"
     )
     assert set(UPSCALE_FIELDS) == names(flags) == set(UPSCALE) - {"sign", "json", "quiet"}
@@ -133,11 +133,14 @@ def test_the_public_names_of_the_upscaler_are_frozen():
         "refine": "sdxl:0.1",
         "prompt": "a flooded street",
         "seed": 3,
+        "watermark": True,
+        "label": False,
     }
     wanted = UpscaleSettings(**form)
     assert set(UpscaleSettings.model_fields) == set(form)
     assert from_form(wanted.model_dump()) == {
         "scale": 4, "preset": "fast", "denoise": 0.1, "preserve_details": 1.0,
         "guidance_scale": None, "refine": "sdxl:0.1",
-        "prompt": "a flooded street", "seed": 3,
+        "prompt": "a flooded street", "seed": 3, "watermark": True,
+        "label": False,
     }  # fmt: skip

@@ -13,6 +13,7 @@ from src.core.errors import CancelledError
 from src.core.files import sha256_of
 from src.core.paths import home
 from src.core.progress import CancelToken, ignore
+from src.engine.filters import each
 from src.engine.finishing import FILTERS, FINISHERS
 from src.engine.publisher import Publisher
 from src.media.reader import VideoReader
@@ -38,8 +39,8 @@ def told(monkeypatch):
     """
     seen = []
 
-    def numbered(frame, context):
-        frame[:SIDE, :SIDE] = np.iinfo(frame.dtype).max * (context.index + 1) // 32
+    def numbered(frame, index):
+        frame[:SIDE, :SIDE] = np.iinfo(frame.dtype).max * (index + 1) // 32
         return frame
 
     def signed(file, context):
@@ -47,7 +48,7 @@ def told(monkeypatch):
         with file.open("ab") as stream:
             stream.write(TRAILER)
 
-    monkeypatch.setitem(FILTERS, "numbered", numbered)
+    monkeypatch.setitem(FILTERS, "numbered", each(numbered))
     monkeypatch.setitem(FINISHERS, "signed", signed)
     return seen
 
@@ -145,7 +146,7 @@ def test_a_finisher_that_fails_publishes_nothing(told, clip, cpu, tmp_path, monk
 
 
 @pytest.mark.parametrize(("flags", "sentence"), [
-    (("--filters", "sepia"), "filters: there is no 'sepia'; known: numbered"),
+    (("--filters", "sepia"), "filters: there is no 'sepia'; known: watermark, label, numbered"),
     (("--codec", "png", "--finishers", "signed"), "--finishers do not apply to png"),
 ])  # fmt: skip
 def test_what_is_not_there_is_told_before_anything_runs(told, clip, tmp_path, flags, sentence):

@@ -19,6 +19,7 @@ from src.core.files import sha256_of
 from src.core.paths import REPOSITORY
 from src.core.plan import Plan
 from src.core.progress import CancelToken
+from src.engine.filters import each
 from src.engine.finishing import FILTERS, FINISHERS
 from src.engine.generate import choose_model, generate, plans_for, prepare, slug
 from src.engine.manifest import read_manifest
@@ -183,8 +184,8 @@ def test_filters_and_finishers_are_named_in_the_request_and_kept_in_the_plan(mak
     """
     seen, told = [], []
 
-    def inverted(frame, context):
-        seen.append(context.index)
+    def inverted(frame, index):
+        seen.append(index)
         return np.subtract(255, frame, out=frame) if frame.flags.writeable else 255 - frame
 
     def marked(file, context):
@@ -192,7 +193,7 @@ def test_filters_and_finishers_are_named_in_the_request_and_kept_in_the_plan(mak
         with file.open("ab") as stream:
             stream.write(b"\x00\x00\x00\x08free")
 
-    monkeypatch.setitem(FILTERS, "inverted", inverted)
+    monkeypatch.setitem(FILTERS, "inverted", each(inverted))
     monkeypatch.setitem(FINISHERS, "marked", marked)
     plain = make(seed=3)
     other = make(seed=3, filters=("inverted",), finishers=("marked",))

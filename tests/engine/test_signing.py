@@ -120,3 +120,23 @@ def test_it_must_be_the_last(monkeypatch, photograph, tiny_folder, tmp_path):
     assert wrong.returncode == 2 and "c2pa must be the last" in wrong.stderr
     right = run_here(inference_app("optimized"), *usual, "--finishers", "other", "--sign")
     assert json.loads(right.stdout)["finishers"] == ["other", "c2pa"]
+
+
+def test_a_dry_run_makes_no_authority_and_no_key(photograph, tiny_folder, home):
+    usual = ("--input-image", photograph, "--prompt", "pan left", "--model", tiny_folder)
+    done = run_here(inference_app("optimized"), *usual, "--sign", "--watermark", "--dry-run")
+    assert done.returncode == 0 and json.loads(done.stdout)["filters"] == ["watermark"]
+    assert not (home / settings.TRIAL).exists() and not (home / "watermark").exists()
+
+
+def test_a_video_that_is_made_again_unsigned_drops_the_sidecar_of_before(
+    ffmpeg, tmp_path, monkeypatch, weights
+):
+    use_weights(monkeypatch, weights)
+    source, out = tmp_path / "source.mkv", tmp_path / "out.mkv"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=32x24:rate=5:duration=1", source)
+    usual = ("--input", source, "--output", out, "--preset", "fast", "--overwrite", "--json")
+    assert run_here(upscale_video_app(), *usual, "--sign").returncode == 0
+    assert sidecar_of(out).exists() and layer(out)["state"] == "trusted"
+    assert run_here(upscale_video_app(), *usual, "--crf", 30).returncode == 0
+    assert not sidecar_of(out).exists() and layer(out)["state"] == "none"

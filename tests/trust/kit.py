@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from src.trust.claim import ENHANCED, GENERATED, TERMS, Claim
+from src.trust.claim import ENHANCED, ENLARGED, GENERATED, TERMS, Claim
 from src.trust.signing import sign_file
 
 EXTRA = "signed provenance is an extra (requirements-trust.txt)"
@@ -25,8 +25,8 @@ def need_packages() -> None:
 
 
 def claim(photograph: Path, kind: str = GENERATED) -> Claim:
-    facts, enlarged = {"seed": "7"}, kind == ENHANCED
-    return Claim(kind, "0.1.0", "nano", facts, photograph, "photograph.png", enlarged)
+    facts, change = {"seed": "7"}, ENLARGED if kind == ENHANCED else None
+    return Claim(kind, "0.1.0", "nano", facts, photograph, "photograph.png", change)
 
 
 def signed(clip: Path, target: Path, photograph: Path, kind: str = GENERATED) -> Path:

@@ -16,7 +16,7 @@ from src.trust.authority import make_authority
 from src.trust.claim import ENHANCED
 from src.trust.context import PURPOSES
 from src.trust.settings import ANCHORS, CERTIFICATE, KEY, TIMESTAMP, TRIAL
-from src.trust.signer import read_signatory, signatory
+from src.trust.signer import read_signatory, signatory, trial_authority
 from src.trust.signing import check_signing, sidecar_of, sign_file
 from src.trust.verdict import verify
 from tests.command_kit import run_here
@@ -84,9 +84,12 @@ def test_other_containers_stay_as_they_are_beside_a_sidecar(
 
 def test_a_trial_authority_is_made_once_and_said(home, said):
     check_signing()
+    assert not (home / TRIAL).exists() and said == []  # checking makes nothing
+    trial_authority()
     made = (home / TRIAL / "root.pem").read_bytes()
     assert [line for line in said if "a trial certificate authority was made" in line]
     said.clear()
+    trial_authority()
     check_signing()
     assert said == [] and (home / TRIAL / "root.pem").read_bytes() == made
     if os.name == "posix":

@@ -50,7 +50,7 @@ def test_trusted_with_the_configured_root_and_valid_without(clip, home, tmp_path
     found = json.loads(done.stdout)
     assert (done.returncode, found["layers"]["c2pa"]["state"]) == (0, "trusted")
     assert [found["layers"][name]["found"] for name in ("watermark", "fingerprint")] == [None, None]
-    assert "not built" in found["layers"]["watermark"]["sentence"]
+    assert "no watermark key" in found["layers"]["watermark"]["sentence"]
     monkeypatch.setenv("NEWSREEL_HOME", str(tmp_path / "elsewhere"))
     done = run_here(verify_app(), clip)
     assert done.returncode == 0 and "this installation does not know" in done.stdout

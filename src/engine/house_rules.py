@@ -1,0 +1,19 @@
+"""What the service does to every clip unless its operator says otherwise: mark it, and sign it."""
+
+from typing import Any
+
+from src.engine.signing import with_signature
+from src.trust.extra import is_here
+from src.trust.settings import MARKING, SIGNING, is_on
+
+
+def with_house_rules(request: dict[str, Any]) -> dict[str, Any]:
+    """A job's request with what the house adds: nothing that a client says takes it away. request:
+    fields of a `Request` or `UpscaleRequest`.
+    """
+    added: dict[str, Any] = {}
+    if is_on(MARKING):
+        added["watermark"] = True
+    if is_on(SIGNING) and is_here():
+        added["finishers"] = with_signature(tuple(request.get("finishers", ())))
+    return request | added

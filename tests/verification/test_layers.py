@@ -1,0 +1,70 @@
+"""What the layers say: looked for, or not and why; known, near, or strange."""
+
+import numpy as np
+import pytest
+
+from src.core.register import Registered
+from src.trust.extra import PRINTS, missing
+from src.verification import layers
+from src.verification.fingerprint import distance, fingerprint_of
+from src.verification.register import recall, register_file, remember
+
+CODE = "0" * 64
+NEAR, MAYBE, FAR = "f" * 5 + "0" * 59, "f" * 12 + "0" * 52, "f" * 20 + "0" * 44
+
+
+def explained(watermark=None, fingerprint=None, register=()):
+    found = {"watermark": watermark or {"found": False}, "fingerprint": fingerprint or
+             {"found": False, "code": CODE}}  # fmt: skip
+    return layers.explained({"sentence": "Nothing.", "layers": found}, register)
+
+
+@pytest.mark.parametrize(("kept", "found", "words"), [
+    (NEAR, True, "It looks like a.mp4: 20 of 256"),
+    (MAYBE, False, "a person should compare"),
+    (FAR, False, "No file of the register"),
+])  # fmt: skip
+def test_fingerprints_match_to_32_bits_and_ask_to_60(kept, found, words):
+    layer = explained(register=[Registered("a.mp4", "h", fingerprint=kept)])["layers"][
+        "fingerprint"
+    ]
+    assert layer["found"] == found and words in layer["sentence"]
+    assert layer.get("ask", False) == (kept == MAYBE)
+
+
+def test_a_mark_is_told_with_what_the_register_knows():
+    mark = {"found": True, "id": "00000000000a", "key": "k", "decoded": True, "how": "mirrored"}
+    known = Registered("a.mp4", "h", "00000000000a", "k", job="j1")
+    told = explained(mark, register=[known])
+    assert told["layers"]["watermark"]["known"]["job"] == "j1"
+    assert "mirrored" in told["sentence"] and "a.mp4" in told["sentence"]
+    strange = explained(dict(mark, key="other"), register=[known])["layers"]["watermark"]
+    assert strange["known"] is None and "not in the register" in strange["sentence"]
+
+
+def test_without_a_key_it_says_so(tmp_path):
+    layer = layers._watermark(tmp_path / "a.mp4", (), {})
+    assert layer["found"] is None and "no watermark key" in layer["why"]
+
+
+def test_the_register_outlives_a_line_that_broke_off():
+    first, second = Registered("a.mp4", "1", "a", "k"), Registered("b.mp4", "2", fingerprint=CODE)
+    remember(first)
+    with register_file().open("ab") as stream:
+        stream.write(b'{"artifact": "c.m\n')
+    remember(second)
+    assert recall() == [first, second]
+    assert layers.marks_among(recall()) == {"k": ["a"]}
+
+
+def test_a_fingerprint_survives_another_size_and_tells_others(tmp_path, ffmpeg):
+    if missing(*PRINTS):
+        pytest.skip("fingerprints are an extra (requirements-trust.txt)")
+    source = "testsrc2=size=160x120:rate=8:duration=3"
+    one, small, other = (tmp_path / name for name in ("one.mp4", "small.mp4", "other.mp4"))
+    ffmpeg("-f", "lavfi", "-i", source, one)
+    ffmpeg("-i", one, "-vf", "scale=80:60", "-crf", 30, small)
+    ffmpeg("-f", "lavfi", "-i", "mandelbrot=size=160x120:rate=8", "-t", 3, other)
+    codes = [fingerprint_of(path) for path in (one, small, other)]
+    assert distance(codes[0], codes[1]) <= 32 and distance(codes[0], codes[2]) > 60
+    assert np.all([len(code) == 64 for code in codes])
