@@ -44,8 +44,9 @@ class NewRelease(Config):
 
 class Decision(Config):
     """revision, sha256: those that you looked at; where the release has others by now, nothing is
-    done. note: what is to be said; a reason, to reject and to withdraw. embargo: with submit and
-    release: not served before; with a time zone, such as 2026-12-01T06:00:00Z.
+    done. note: with submit and approve what is to be said, with reject and withdraw the reason,
+    which is needed; the others keep none. embargo: with submit and release: not served before; with
+    a time zone, such as 2026-12-01T06:00:00Z.
     """
 
     revision: int | None = Field(None, ge=1, le=2**31 - 1)
@@ -196,10 +197,12 @@ def _early(release: Release) -> ApiError:
 
 def _gone(release: Release) -> ApiError:
     """410 with the reason, and what is in its place."""
-    why = f": {release.reason}" if release.reason else ", by a correction"
+    withdrawn = release.state is ReleaseState.WITHDRAWN
+    why = f": {release.reason}" if withdrawn else ", by a correction"
     error = ApiError(410, f"release {release.id} was {release.state}{why}")
     after = f"/releases/{release.successor}/clip" if release.successor else None
-    error.members = {"state": release.state, "reason": release.reason, "successor": after}
+    error.members = {"state": release.state, "reason": release.reason if withdrawn else "",
+                     "successor": after}  # fmt: skip
     error.headers = {"Cache-Control": "no-store"}
     if after:
         error.headers |= {"Link": f'<{after}>; rel="successor-version"'}

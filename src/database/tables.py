@@ -206,7 +206,7 @@ releases = Table(
     Column("revision", Integer, nullable=False),  # grows with each change
     Column("sha256", String(64)),  # of the bytes that were submitted
     Column("note", Text, nullable=False),
-    Column("reason", Text, nullable=False),  # of a rejection or a withdrawal
+    Column("reason", Text, nullable=False),  # what was said with the last decision
     Column("embargo", Float),  # not served before
     Column("supersedes", String(32)),  # the release that this one corrects
     Column("successor", String(32)),  # the release that corrects this one

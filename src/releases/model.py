@@ -31,7 +31,7 @@ class ReleaseStateError(BadInputError):
 class Release:
     """A row. key, version: of the clip, in the artifact store. sha256: of the bytes that were
     submitted. owner, submitter, approver, releaser: ids of keys. embargo and times: seconds since
-    the epoch, UTC. reason: of a rejection or a withdrawal. revision: grows with each change.
+    the epoch, UTC. reason: what was said with the last decision. revision: grows with each change.
     """
 
     id: str

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from src.accounts.accounts import Account
+from src.core.errors import BadInputError
 from src.database.database import Clock, Database, batches
 from src.database.tables import artifacts, jobs, releases
 from src.jobs.model import Job
@@ -31,8 +32,8 @@ from src.releases.states import ReleaseState, Transition
 
 WAITING = "WAITING"
 """What an event of the kind `approval` tells of a release that was submitted."""
-TEXTS = {"submit": "note", "reject": "reason", "withdraw": "reason"}
-"""Where what a person wrote goes, by action."""
+TEXTS = {"submit": "note", "approve": "reason", "reject": "reason", "withdraw": "reason"}
+"""Where what a person wrote goes, by action; the others keep none."""
 
 
 class ReleaseStore:
@@ -116,6 +117,8 @@ class ReleaseStore:
         """Do it, if nobody else was faster. release: as it was looked at; persons: of its keys.
         Raises RefusedReleaseError and ReleaseStateError.
         """
+        if wish.text.strip() and wish.action not in TEXTS:
+            raise BadInputError(f"{wish.action} keeps no note; it goes with a decision")
         wish = replace(wish, text=checked_text(wish.text, TEXTS.get(wish.action, "note")))
         step = check(wish, release, account, persons)
         now = self.clock()
@@ -173,7 +176,7 @@ def _values(
     values |= {who: account.id} if who else {}
     values |= {when: now} if when else {}
     if step.action == "submit":
-        values |= {"sha256": wish.sha256, "approver": None, "decided_at": None}
+        values |= {"sha256": wish.sha256, "approver": None, "decided_at": None, "reason": ""}
     return values
 
 

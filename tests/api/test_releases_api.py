@@ -83,8 +83,10 @@ def test_a_clip_goes_the_whole_way(house, clip):
     assert client.get(asked["clip_url"], headers=heads["anna"]).status_code == 409
     queue = client.get("/releases?state=submitted", headers=heads["chief"]).json()["releases"]
     assert [each["may"] for each in queue] == [["approve", "reject"]]
-    done = do(house, made, "approve", "chief", revision=asked["revision"], sha256=asked["sha256"])
-    assert (done.json()["state"], done.json()["approver"]) == ("approved", "chief")
+    told = {"revision": asked["revision"], "sha256": asked["sha256"], "note": "fine by me"}
+    done = do(house, made, "approve", "chief", **told).json()
+    assert (done["state"], done["approver"]) == ("approved", "chief")
+    assert done["reason"] == "fine by me"
     assert do(house, made, "release", "cms").json()["state"] == "released"
     out = client.get(asked["clip_url"], headers=heads["looks"])
     assert (out.status_code, out.content) == (200, data)
@@ -286,8 +288,8 @@ def test_odd_texts_and_times_are_sentences(house, clip):
     for told in ({"note": "a\0b"}, {"note": "x" * 2001}, {"embargo": "tomorrow"},
                  {"embargo": "2026-12-01T06:00:00"}, {"revision": 0}, {"other": 1}):  # fmt: skip
         assert do(house, made, "submit", "anna", **told).status_code == 422, told
-    late = do(house, made, "recall", "anna", embargo="2026-12-01T06:00:00Z")
-    assert late.status_code == 422
+    for told in ({"embargo": "2026-12-01T06:00:00Z"}, {"note": "why"}):
+        assert do(house, made, "recall", "anna", **told).status_code == 422, "it would be lost"
 
 
 def test_a_decision_that_cannot_be_noted_is_not_made(house, clip):

@@ -19,7 +19,7 @@ from src.journal.checking import check, entries, read
 from src.releases.model import ReleaseStateError, Wish
 from src.releases.rules import allowed
 from src.releases.states import TRANSITIONS, ReleaseState, Who
-from src.releases.store import ReleaseStore
+from src.releases.store import TEXTS, ReleaseStore
 from tests.database.postgres_kit import any_database, empty_database, postgres  # noqa: F401
 
 HASH = "a" * 64
@@ -50,7 +50,8 @@ def draft(store, job, supersedes=None):
 
 
 def step(store, release, action, who, rights=tuple(Right), **told):
-    wish = Wish(action, **{"sha256": HASH, "text": "because"} | told)
+    text = "because" if action in TEXTS else ""
+    wish = Wish(action, **{"sha256": HASH, "text": text} | told)
     return store.act(release, wish, account(who, rights), PERSONS)
 
 

@@ -145,9 +145,9 @@ class Newsreel:
             found, after = self._run(flows.releases(wanted | more))
             yield from found
 
-    def approve(self, release: Release | str) -> Release:
+    def approve(self, release: Release | str, note: str = "") -> Release:
         """Of a Release, just what it shows: RefusedError 409 where it is another by now."""
-        return self._run(flows.decide(release, "approve", {}))
+        return self._run(flows.decide(release, "approve", {"note": note}))
 
     def reject(self, release: Release | str, reason: str) -> Release:
         """Raises RefusedError."""
@@ -283,9 +283,9 @@ class AsyncNewsreel:
             for each in found:
                 yield each
 
-    async def approve(self, release: Release | str) -> Release:
+    async def approve(self, release: Release | str, note: str = "") -> Release:
         """As `Newsreel.approve`."""
-        return await self._run(flows.decide(release, "approve", {}))
+        return await self._run(flows.decide(release, "approve", {"note": note}))
 
     async def reject(self, release: Release | str, reason: str) -> Release:
         """As `Newsreel.reject`."""

@@ -6,14 +6,14 @@ export function watchDecision() {
   const press = (action) => document.getElementById(`do-${action}`)?.click();
   document.addEventListener("keydown", (event) => {
     const note = form.elements.note;
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target === note) {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && note && event.target === note) {
       press("reject");
       return;
     }
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
     if (event.target.closest("input, textarea, select, dialog")) return;
     if (event.key === "a") press("approve");
-    else if (event.key === "r" && document.getElementById("do-reject")) note.focus();
+    else if (event.key === "r" && note && document.getElementById("do-reject")) note.focus();
     else return;
     event.preventDefault();
   });
