@@ -19,9 +19,8 @@ SHARE, MOST, QUIET = 1.2, 6.0, 1.0
 """Of the texture that exceeds QUIET (both grey levels), how much the mark may deviate, and the most
 grey levels that it may add anywhere.
 """
-WINDOW, FLAT, EDGE = 9, 1.6, 9
-"""Pixels of twice the small picture; grey levels of deviation in them that still count as flat; how
-far from such a place (half of it, in those pixels) nothing is added."""
+WINDOW, FLAT = 9, 1.4
+"""Pixels of twice the small picture; grey levels of deviation in them that still count as flat."""
 
 
 def mark(frames: Sequence[np.ndarray], key: bytes, number: int) -> list[np.ndarray]:
@@ -82,8 +81,7 @@ def _hidden(frame: np.ndarray) -> np.ndarray:
     """
     luma = small_luma(frame, 2)
     deviation = cv2.blur(luma**2, (WINDOW, WINDOW)) - cv2.blur(luma, (WINDOW, WINDOW)) ** 2
-    least = cv2.erode(deviation, np.ones((EDGE, EDGE), np.uint8))  # an edge alone hides nothing
-    return np.clip(np.sqrt(np.maximum(least, 0)) / FLAT - 1, 0, 1)
+    return np.clip(np.sqrt(np.maximum(deviation, 0)) / FLAT - 1, 0, 1)
 
 
 def _added(frame: np.ndarray, added: np.ndarray) -> np.ndarray:

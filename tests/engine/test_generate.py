@@ -208,7 +208,9 @@ def test_filters_and_finishers_are_named_in_the_request_and_kept_in_the_plan(mak
 
 
 def test_a_filter_that_is_not_there_is_told_before_anything_runs(request_for):
-    with pytest.raises(BadInputError, match="filters: there is no 'sepia'; known: none"):
+    with pytest.raises(
+        BadInputError, match="filters: there is no 'sepia'; known: watermark, label"
+    ):
         prepare(request_for(filters=("sepia",)))
 
 
