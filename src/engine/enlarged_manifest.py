@@ -5,12 +5,16 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 import src
 from src.core.config import Config
 from src.core.hardware import Hardware
 from src.core.paths import LONGEST, shortened
 from src.core.upscale_request import EnhanceSettings
 from src.engine.manifest import SCHEMA_VERSION, Mark, PublishedClip, now, versions
+from src.media.press_metadata import of_xmp
+from src.trust.xmp import read_xmp
 from src.upscaling.job import UpscaleJob
 from src.upscaling.report import UpscaleReport
 
@@ -23,7 +27,7 @@ class EnlargedManifest(Config):
     source: the name of the video. upscaler, preset, scale, weights: what enlarged it, and SHA-256
     of the files by name. builds: what computed each pass. refined: by what. enhance: what was asked
     of the picture. filters, finishers: by name. lost, damaged: what it lacks of the source.
-    watermark, fingerprint: as of `Manifest`.
+    watermark, fingerprint, press: as of `Manifest`.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -46,6 +50,7 @@ class EnlargedManifest(Config):
     damaged: str | None = None
     watermark: Mark | None = None
     fingerprint: str = ""
+    press: dict[str, str] = Field(default_factory=dict)
 
 
 def of_enlarged(
@@ -73,6 +78,7 @@ def of_enlarged(
         clip=clip,
         hardware=hardware.name,
         versions=versions(),
+        press=of_xmp(read_xmp(job.source)).told,
         lost=tuple(report.lost),
         damaged=report.damaged,
         watermark=watermark,

@@ -15,7 +15,9 @@ from src.core.files import sha256_of
 from src.core.plan import Plan, Size
 from src.media.clips import upright_frame
 from src.media.images import Photograph
+from src.media.press_metadata import of_xmp
 from src.media.reader import VideoReader
+from src.trust.xmp import read_xmp
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,14 @@ class Before:
     last: np.ndarray
 
     def photograph(self) -> Photograph:
-        """Its last frame, as the photograph that the new clip is made from."""
+        """Its last frame, as the photograph that the new clip is made from, with what the clip says
+        of the first one.
+        """
         file = io.BytesIO()
         Image.fromarray(self.last).save(file, "PNG")
         data = file.getvalue()
-        return Photograph(self.last, hashlib.sha256(data).hexdigest(), data, ".png")
+        digest, press = hashlib.sha256(data).hexdigest(), of_xmp(read_xmp(self.path))
+        return Photograph(self.last, digest, data, ".png", press=press)
 
     def pictures(self) -> Iterator[np.ndarray]:
         """Its frames (H, W, 3) uint8."""

@@ -27,6 +27,7 @@ from src.engine.costs import Stopwatch
 from src.engine.enlarging import Enlarging
 from src.engine.extending import Before, seam_of
 from src.engine.filters import GroupContext, in_groups
+from src.engine.finisher import FileContext
 from src.engine.finishing import filtered, finished, group_size
 from src.engine.manifest import Manifest, build_manifest, describe_clip, to_json
 from src.engine.marking import mark_of
@@ -34,9 +35,12 @@ from src.engine.registering import fingerprint_for, write_down
 from src.engine.render import render
 from src.engine.runs import append_enlarged, append_run
 from src.engine.session import Session
+from src.engine.signing import NAME as SIGNED
+from src.engine.signing import claim_of
 from src.media.images import Photograph
 from src.media.writer import VideoWriter
 from src.metrics.temporal import TemporalScorer
+from src.trust.xmp import append_xmp
 from src.upscaling.backends import UpscaleRun
 from src.upscaling.clips import make_upscaler
 from src.upscaling.job import UpscaleJob
@@ -280,6 +284,9 @@ class Publisher:
             fingerprint=fingerprint_for(job.plan, temporary), **outcome,
         )  # fmt: skip
         source = job.before.path if job.before else photograph
+        if SIGNED not in job.plan.finishers:  # which writes it itself, before it signs
+            append_xmp(temporary, claim_of(FileContext(manifest, source, final)))
+            manifest = manifest.model_copy(update={"clip": describe_clip(temporary, final)})
         return finished(job.plan.finishers, temporary, final, manifest, source)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from src.engine.enlarged_manifest import EnlargedManifest
 from src.engine.finisher import FileContext
 from src.engine.manifest import Manifest
-from src.trust.claim import ENHANCED, ENLARGED, GENERATED, Claim, hash_of, hash_of_files
+from src.trust.claim import ENHANCED, ENLARGED, EXTENDED, GENERATED, Claim, hash_of, hash_of_files
 from src.trust.reading import read_provenance
 from src.trust.signing import sign_file
 
@@ -27,10 +27,17 @@ def claim_of(context: FileContext) -> Claim:
     else:
         facts, kind = _enlarged(manifest), kind_of(context.source)
         model, title = manifest.upscaler, f"video{context.source.suffix.lower()}"
-    change = None if isinstance(manifest, Manifest) else ENLARGED
     mark = manifest.watermark
     bound = (mark.id, mark.key) if mark else None
-    return Claim(kind, manifest.newsreel, model, facts, context.source, title, change, bound)
+    change = _change(manifest)
+    return Claim(kind, manifest.newsreel, model, facts, context.source, title, change, bound,
+                 manifest.press)  # fmt: skip
+
+
+def _change(manifest: Manifest | EnlargedManifest) -> tuple[str, str] | None:
+    if isinstance(manifest, EnlargedManifest):
+        return ENLARGED
+    return EXTENDED if manifest.before else None
 
 
 def kind_of(video: Path) -> str:

@@ -108,10 +108,17 @@ def press_metadata(data: bytes) -> PressMetadata:
 
 def of_image(image: ImageFile.ImageFile | Image.Image) -> PressMetadata:
     """What an opened picture says."""
-    told = _iim(image) | _xmp(image.info.get("xmp") or b"")
-    return PressMetadata(
-        **{name: " ".join(text.split())[:MOST_TEXT] for name, text in told.items()}
-    )
+    return _in_lines(_iim(image) | _xmp(image.info.get("xmp") or b""))
+
+
+def of_xmp(packet: bytes) -> PressMetadata:
+    """What an XMP packet says; nothing where it is none."""
+    return _in_lines(_xmp(packet))
+
+
+def _in_lines(told: dict[str, str]) -> PressMetadata:
+    lines = {name: " ".join(text.split())[:MOST_TEXT] for name, text in told.items()}
+    return PressMetadata(**lines)
 
 
 def _iim(image: ImageFile.ImageFile | Image.Image) -> dict[str, str]:

@@ -2,16 +2,21 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from src.trust.press import press_assertion
 
 GENERATION = "org.newsreel.generation"
 """The label of our own assertion: how the clip was made, for machines."""
 TERMS = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 ENLARGED, LABELLED = ("c2pa.resized", "enlarged"), ("c2pa.edited", "visible AI label added")
+EXTENDED = ("c2pa.edited", "gone on with: generated frames added at the end")
 SOFT_BINDING, MARK = "c2pa.soft-binding", "org.newsreel.watermark.1"
 GENERATED, ENHANCED = "trainedAlgorithmicMedia", "algorithmicallyEnhanced"
+METADATA = "cawg.metadata"
 INPUT = "input"
 """What ties an action to the ingredient while a claim is built."""
 
@@ -24,7 +29,8 @@ class Claim:
     assertion. input: the photograph, or the video that was enlarged. title: what the input is
     called. change: what was done to the input, where that is a video: an action and words, such as
     ENLARGED. model: what made it, for the IPTC field "AI System Used". mark: id of the watermark
-    and of its key, or None.
+    and of its key, or None. press: what the photograph's file says of itself, by the names of
+    `PressMetadata`.
     """
 
     source_type: str
@@ -35,6 +41,7 @@ class Claim:
     title: str
     change: tuple[str, str] | None = None
     mark: tuple[str, str] | None = None
+    press: Mapping[str, str] = field(default_factory=dict)
 
 
 def definition(claim: Claim) -> dict[str, Any]:
@@ -49,6 +56,8 @@ def definition(claim: Claim) -> dict[str, Any]:
         number, key = claim.mark
         blocks = [{"scope": {}, "value": f"{key}:{number}"}]
         assertions.append({"label": SOFT_BINDING, "data": {"alg": MARK, "blocks": blocks}})
+    if claim.press:
+        assertions.append({"label": METADATA, "data": press_assertion(claim.press)})
     maker = {"name": "Newsreel", "version": claim.version}
     return {"claim_generator_info": [maker], "assertions": assertions}
 

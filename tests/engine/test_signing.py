@@ -140,3 +140,31 @@ def test_a_video_that_is_made_again_unsigned_drops_the_sidecar_of_before(
     assert sidecar_of(out).exists() and layer(out)["state"] == "trusted"
     assert run_here(upscale_video_app(), *usual, "--crf", 30).returncode == 0
     assert not sidecar_of(out).exists() and layer(out)["state"] == "none"
+
+
+def test_the_agencys_words_travel_into_clip_signature_and_what_is_made_of_it(command, tmp_path):
+    import c2pa
+
+    from src.media.press_metadata import of_xmp
+    from src.trust.xmp import read_xmp
+    from tests.engine.test_watching import jpeg
+
+    press = jpeg(tmp_path / "press.jpg", ((2, 110), b"Agency/AG"), ((2, 120), b"Boats in a street"))
+    told = {"credit": "Agency/AG", "caption": "Boats in a street"}
+    for name, flags in (("plain.mp4", ()), ("signed.mp4", ("--sign",))):
+        command(name, *flags, "--input-image", press)
+        assert of_xmp(read_xmp(tmp_path / name)).told == told
+        assert read_manifest((tmp_path / name).with_suffix(".json")).press == told
+    assert layer(tmp_path / "signed.mp4")["state"] == "trusted"
+    store = json.loads(c2pa.Reader(str(tmp_path / "signed.mp4")).json())
+    active = store["manifests"][store["active_manifest"]]
+    (words,) = [e["data"] for e in active["assertions"] if e["label"].startswith("cawg.metadata")]
+    assert words["photoshop:Credit"] == "Agency/AG"
+    command("longer.mp4", "--sign", "--extend", "--input-image", tmp_path / "signed.mp4")
+    assert of_xmp(read_xmp(tmp_path / "longer.mp4")).told == told
+    found = layer(tmp_path / "longer.mp4")
+    assert (found["state"], found["source_type"]) == ("trusted", "trainedAlgorithmicMedia")
+    done = run_here(upscale_video_app(), "--input", tmp_path / "plain.mp4", "--output",
+                    tmp_path / "big.mp4", "--preset", "fast", "--sign")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert of_xmp(read_xmp(tmp_path / "big.mp4")).told == told
