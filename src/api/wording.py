@@ -18,6 +18,7 @@ PLAIN = (
     "wording",
     "mode",
     "seed",
+    "rights_reason",
     "priority",
     "fit",
     "takes",
@@ -44,6 +45,7 @@ class Typed:
     fit: str = "cover"
     takes: str = "1"
     photograph_of: str = ""
+    rights_reason: str = ""
     slots: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def forms(self) -> list[GenerateForm]:
@@ -57,7 +59,8 @@ class Typed:
 
     def _form(self, take: int) -> GenerateForm:
         seed = str(int(self.seed) + take) if self.seed.isdecimal() else self.seed
-        rest = {"mode": self.mode, "seed": seed, "priority": self.priority, "fit": self.fit}
+        rest = {"mode": self.mode, "seed": seed, "priority": self.priority, "fit": self.fit,
+                "rights_reason": self.rights_reason}  # fmt: skip
         return validate(self._wording() | rest, GenerateForm, "form")
 
     def _wording(self) -> dict[str, str]:
@@ -95,5 +98,7 @@ def typed_again(job: JobView) -> Typed:
         prompt=str(request.get("prompt") or ""), template=template,
         mode=str(request.get("mode") or ""),
         seed="" if seed is None else str(seed), fit=str(request.get("fit") or "cover"),
-        photograph_of=job.id, slots={template: request.get("set") or {}},
+        photograph_of="" if request.get("extend") else job.id,
+        rights_reason=str(request.get("rights_reason") or ""),
+        slots={template: request.get("set") or {}},
     )  # fmt: skip

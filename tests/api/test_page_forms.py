@@ -7,6 +7,8 @@ import pytest
 
 from src.jobs.model import NewJob
 from tests.contracts.fake_upscaler import register
+from tests.engine.test_watching import jpeg as jpeg_file
+from tests.media.test_press_metadata import xmp
 from tests.waiting import wait_until
 
 
@@ -80,6 +82,21 @@ def test_a_refusal_amid_several_says_how_many_are_on_their_way(make_client, jpeg
     answer = _submit(client, jpeg, takes="3")
     assert answer.status_code == 429
     assert "2 of 3 clips are on their way" in answer.text
+
+
+def test_a_photograph_that_forbids_use_by_ai_asks_who_allowed_it(make_client, tmp_path):
+    client = make_client(work=False, auth="off")
+    press = jpeg_file(tmp_path / "a.jpg", xmp=xmp("DMI-PROHIBITED")).read_bytes()
+    refused = _submit(client, press)
+    assert refused.status_code == 422
+    assert "forbids use by AI" in refused.text and 'name="rights_reason"' in refused.text
+    assert client.get("/jobs").json()["jobs"] == []
+    assert _submit(client, press, rights_reason="the agency, by phone").status_code == 303
+    (job,) = client.get("/jobs").json()["jobs"]
+    assert job["request"]["rights_reason"] == "the agency, by phone"
+    with client.app.state.service.database.read() as connection:
+        found = connection.exec_driver_sql("SELECT * FROM audit").mappings().all()
+    assert any("the agency, by phone" in str(dict(row)) for row in found)
 
 
 def test_again_takes_photograph_words_and_seed_over(make_client, jpeg):

@@ -19,6 +19,9 @@ BESIDE = {
     "NEWSREEL_SMTP_PASSWORD",
     "NEWSREEL_FAKE_DEVICE",
     "NEWSREEL_PROMPTS_PER_FORWARD",
+    "NEWSREEL_WATERMARK",
+    "NEWSREEL_WATERMARK_KEY",
+    "NEWSREEL_SIGN",
 }
 """Read by the service, but not by ServiceSettings."""
 
