@@ -55,6 +55,13 @@ class ArtifactIndex:
             row = connection.execute(owned.where(artifacts.c.key == key)).one_or_none()
         return (_artifact(row), row.owner) if row else None
 
+    def made_by(self, sha256: str) -> list[str]:
+        """Ids of the jobs whose clips have these bytes, the newest first."""
+        wanted = (artifacts.c.sha256 == sha256) & (artifacts.c.kind == artifact_rows.CLIP)
+        query = select(artifacts.c.job).where(wanted, artifacts.c.job.is_not(None))
+        with self.database.read() as connection:
+            return list(connection.execute(query.order_by(artifacts.c.created.desc())).scalars())
+
     def made_of(self, key: str) -> list[Artifact]:
         """What was made of the file at this key, oldest first: clips of a photograph, enlargements
         of a clip.

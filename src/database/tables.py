@@ -78,6 +78,7 @@ artifacts = Table(
     Column("version", String(1024)),  # of the bytes, where the store keeps versions
     Index("artifacts_of_job", "job"),
     Index("artifacts_by_parent", "parent"),
+    Index("artifacts_by_hash", "sha256"),
 )
 
 events = Table(

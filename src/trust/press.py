@@ -1,7 +1,7 @@
 """The texts of a press photograph that travel with what is made of it, as IPTC's fields. Pure."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 SPACES = {
     "dc": "http://purl.org/dc/elements/1.1/",
@@ -29,11 +29,11 @@ FIELDS = {
 TERMS = "http://ns.useplus.org/ldf/vocab/"
 
 
-def press_assertion(press: Mapping[str, str]) -> dict[str, object]:
+def press_assertion(press: Mapping[str, str]) -> dict[str, Any]:
     """The texts as JSON-LD, for an assertion `cawg.metadata` (CAWG Metadata 1.1)."""
     told = {FIELDS[name].name: text for name, text in texts(press).items()}
     used = {name.partition(":")[0] for name in told}
-    return {"@context": {name: SPACES[name] for name in sorted(used)}} | told
+    return {"@context": {name: SPACES[name] for name in sorted(used)}, **told}
 
 
 def texts(press: Mapping[str, str]) -> dict[str, str]:

@@ -278,7 +278,9 @@ def test_what_is_not_offered_says_so(client, jpeg):
         assert error["code"] == "unsupported"
     for path in ("edits", "extensions"):
         sent = client.post(f"/v1/videos/{path}", data={"prompt": "p"}, files={"video": jpeg})
-        assert _error(sent, 400)["code"] == "unsupported"
+        assert _error(sent, 400)["code"] == "video_not_found"
+        none = client.post(f"/v1/videos/{path}", data={"prompt": "p"})
+        assert _error(none, 400)["code"] == "missing_required_parameter"
 
 
 def _finished(client, jpeg, **values):

@@ -166,6 +166,9 @@ def test_a_video_is_gone_on_with(client, photograph):
     done = _wait(client, longer, "completed")
     assert done.prompt == "Rain sets in"
     assert client.videos.download_content(done.id).read().startswith(b"\0\0\0")
+    file = client.videos.download_content(source.id).read()
+    sent = client.videos.extend(video=file, prompt="By its file", seconds="2")
+    assert sent.extended_from_video_id is not None
     again = client.videos.remix(done.id, prompt="Snow instead")
     assert (again.extended_from_video_id, again.remixed_from_video_id) == (source.id, done.id)
     _wait(client, again, "completed")

@@ -1,12 +1,15 @@
 """Which job an id means, and the photograph that it was made from."""
 
+import hashlib
 import io
 import re
+from contextlib import suppress
 
 from fastapi import UploadFile
 
 from src.accounts.accounts import Account
 from src.api.openai.errors import VideoError
+from src.api.openai.sent import Sent
 from src.api.service import Service
 from src.core.addresses import known_key
 from src.core.errors import MissingFileError
@@ -36,6 +39,22 @@ def find(
         raise VideoError(
             status, f"there is no video {video_id[:40]!r}", "video_not_found", param
         ) from None
+
+
+def named(service: Service, account: Account, sent: Sent) -> str:
+    """The id of the video that a body names: by `video[id]`, or by its very file, as clients send
+    it. Raises VideoError where it names none that the account may see.
+    """
+    if told := sent.take("video[id]") or sent.take("video"):
+        return told
+    file = sent.files.pop("video", None)
+    if file is None:
+        raise VideoError(400, "video is required", "missing_required_parameter", "video")
+    for job_id in service.index.made_by(hashlib.file_digest(file.file, "sha256").hexdigest()):
+        with suppress(VideoError):
+            return find(service, account, job_id, param="video").id
+    sentence = "this file is no clip of this service that you may see; give the id as video[id]"
+    raise VideoError(400, sentence, "video_not_found", "video")
 
 
 def completed(service: Service, account: Account, video_id: str, param: str = "video_id") -> Job:

@@ -13,7 +13,7 @@ from src.api.generate import KEY_LONGEST, submit
 from src.api.openai.errors import VideoError
 from src.api.openai.extending import same_source, source_of, submit_extension
 from src.api.openai.sent import Sent, SentBody, take_photograph
-from src.api.openai.source import completed, find, photograph_of
+from src.api.openai.source import completed, find, named, photograph_of
 from src.api.openai.video import Video, VideoDeleted, VideoList, public_id, video_of
 from src.api.openai.wishes import OWN_WORDING, form_of, naming_the_field, settings_of
 from src.api.security import Reader, ServiceDep, Submitter
@@ -68,10 +68,10 @@ async def edit(
     service: ServiceDep, account: Submitter, sent: SentBody, idempotency_key: Key = None,
     again: Count = 0,
 ) -> Response:  # fmt: skip
-    """By id alone: `video[id]`. The same as a remix."""
-    source = sent.take("video[id]") or sent.take("video")
-    if source is None:
-        _unsupported("edits take a video by its id alone, as video[id]", "video")
+    """By id, `video[id]`, or by its file, which must be a clip of this service. The same as a
+    remix.
+    """
+    source = await run_in_threadpool(named, service, account, sent)
     return await _remix(service, account, source, sent, idempotency_key, again)
 
 
@@ -80,12 +80,10 @@ async def extend(
     service: ServiceDep, account: Submitter, sent: SentBody, idempotency_key: Key = None,
     again: Count = 0,
 ) -> Response:  # fmt: skip
-    """One file with both: the video's frames as they are, and new ones from its last. By id alone:
-    `video[id]`. `seconds` is of the new part.
+    """One file with both: the video's frames as they are, and new ones from its last. By id,
+    `video[id]`, or by its file, which must be a clip of this service. `seconds` is of the new part.
     """
-    source = sent.take("video[id]") or sent.take("video")
-    if source is None:
-        _unsupported("videos are extended by their id alone, as video[id]", "video")
+    source = await run_in_threadpool(named, service, account, sent)
     job = await run_in_threadpool(completed, service, account, source, "video")
     _check_wording(sent)
     base = {name: value for name, value in settings_of(job).items() if name != "seed"}
