@@ -8,6 +8,8 @@ import av
 import cv2
 import numpy as np
 
+from src.media.priority import kept_priority
+
 Attack = Callable[[np.ndarray], np.ndarray]
 
 
@@ -27,6 +29,8 @@ def encoded(frames: np.ndarray, codec: str, crf: int, fps: float = 8.0, **option
         told = {"crf": str(crf), **options}
         stream = container.add_stream(codec, rate=Fraction(fps), options=told)
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
+        with kept_priority():
+            container.start_encoding()
         for frame in frames:
             made = av.VideoFrame.from_ndarray(frame, format="rgb24")
             container.mux(stream.encode(made.reformat(format="yuv420p", dst_colorspace=1)))
