@@ -104,10 +104,11 @@ class ServiceMetrics:
         self.store_up = self._gauge(
             "newsreel_store_up", "Whether the store of files can be reached.", []
         )
+        broker = self._gauge(
+            "newsreel_broker_up", "Whether the broker answered when it was last asked.", ["kind"]
+        )
         if self.permits.answers is not None:
-            self._gauge(
-                "newsreel_broker_up", "Whether the broker answered when it was last asked.", []
-            ).set_function(lambda: float(bool(self.permits.answers)))
+            broker.labels("amqp").set_function(lambda: float(bool(self.permits.answers)))
         self.requests = Histogram(
             "newsreel_http_seconds",
             "Seconds of HTTP answers.",

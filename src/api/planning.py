@@ -40,15 +40,15 @@ class Planning:
         self._models: dict[str, Recent[list[ModelSpec]]] = {}
         self._machines = Recent(self._known_machines, SAME_S)
 
-    def generate(self, request: Request) -> float:
-        """The cost of a clip. Raises what the worker would raise, and ApiError 422 beyond the
-        limit.
+    def generate(self, request: Request, before: float = 0.0) -> float:
+        """The cost of a clip. before: that of the clip that it goes on with, which is read and
+        scored again. Raises what the worker would raise, and ApiError 422 beyond the limit.
         """
         key = request.model_dump_json(exclude=WORDING)
         if key not in self._known and len(self._known) > MOST_KNOWN:
             self._known.clear()
         found = self._known.setdefault(key, Recent(lambda: self._check(request), SAME_S))
-        return self._within(found.get())
+        return self._within(before + found.get())
 
     def _check(self, request: Request) -> float:
         from src.engine.admission import check_generate

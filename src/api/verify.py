@@ -16,18 +16,17 @@ from pydantic import BaseModel
 
 from src.accounts.accounts import Account
 from src.api.problems import ApiError, responses
+from src.api.register import ServiceRegister
 from src.api.security import Reader, ServiceDep
 from src.api.service import Service
 from src.api.uploads import Video
 from src.artifacts.store import ArtifactStore
 from src.core.errors import BadInputError, MissingFileError
-from src.core.register import Registered
-from src.database import mark_rows
 from src.trust.extra import is_here
 from src.trust.settings import anchors
-from src.verification.layers import explained, marks_among
-from src.verification.register import recall
+from src.verification.explaining import explained
 from src.watermark.keys import MarkKey, known_keys
+from src.worker.wall import Wall
 
 router = APIRouter(tags=["verify"])
 
@@ -95,13 +94,13 @@ def _lent(lent: ExitStack, files: ArtifactStore, key: str, version: str | None) 
 
 @dataclass(frozen=True)
 class _Question:
-    """What every file is held against: roots, keys of marks, and all that was registered, by jobs
-    and by commands of this home.
+    """What every file is held against: roots, keys of marks, and what was registered, by jobs and
+    by commands of this home.
     """
 
     roots: str | None
     keys: Sequence[MarkKey]
-    known: list[Registered]
+    known: ServiceRegister
 
 
 def _question(service: Service) -> _Question:
@@ -109,18 +108,22 @@ def _question(service: Service) -> _Question:
         keys = known_keys()
     except (BadInputError, MissingFileError) as error:
         raise ApiError(503, f"this service's watermark keys cannot be read: {error}") from None
-    with service.database.read() as connection:
-        return _Question(_anchors(), keys, [*recall(), *mark_rows.all_rows(connection)])
+    return _Question(_anchors(), keys, ServiceRegister(service.database))
 
 
 async def _asked(
     service: Service, account: Account, path: Path, question: _Question
 ) -> dict[str, Any]:
     """Read behind the wall, in this key's turn."""
-    known = question.known
-    told = question.roots, question.keys, marks_among(known), any(e.fingerprint for e in known)
     async with service.decoding.turn(account.id) as turn:
-        return explained(await run_in_threadpool(turn.wall.verify, path, *told), known)
+        return await run_in_threadpool(_read, turn.wall, path, question)
+
+
+def _read(wall: Wall, path: Path, question: _Question) -> dict[str, Any]:
+    known = question.known
+    marks = known.marks([key.id for key in question.keys])
+    found = wall.verify(path, question.roots, question.keys, marks, known.has_prints())
+    return explained(found, known)
 
 
 def _receive(service: Service, account: Account, file: UploadFile) -> Video:

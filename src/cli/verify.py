@@ -7,8 +7,9 @@ import typer
 
 from src.console.output import command, print_json
 from src.trust.settings import anchors
-from src.verification.layers import explained, marks_among, read_layers
-from src.verification.register import recall
+from src.verification.explaining import explained
+from src.verification.layers import read_layers
+from src.verification.register import HomeRegister
 from src.watermark.keys import known_keys
 
 CHANGED = 2
@@ -28,8 +29,9 @@ def verify_app() -> typer.Typer:
 def _main(files: Files, json: Json = False) -> None:
     with command(json):
         roots = anchors()
-        known, keys = recall(), known_keys()
-        asked = roots, keys, marks_among(known), any(each.fingerprint for each in known)
+        known, keys = HomeRegister(), known_keys()
+        marks = known.marks([key.id for key in keys])
+        asked = roots, keys, marks, bool(known.prints())
         found = [explained(read_layers(path, *asked), known) for path in files]
         _answer(found, json)
     if any(each["changed"] for each in found):

@@ -2,7 +2,9 @@
 years later still has a name.
 """
 
-from sqlalchemy import Connection, delete, insert, select
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from src.core.register import Registered
 from src.database.tables import marks
@@ -17,8 +19,24 @@ def add(connection: Connection, entry: Registered, now: float) -> None:
     connection.execute(insert(marks).values(**values, created=now))
 
 
-def all_rows(connection: Connection) -> list[Registered]:
-    """Oldest first."""
+def marks_of(connection: Connection, keys: Sequence[str]) -> dict[str, list[str]]:
+    """Ids of marks by the id of their key, of these keys."""
+    query = select(marks.c.key, marks.c.mark).where(marks.c.key.in_(keys), marks.c.mark != "")
+    found: dict[str, list[str]] = {}
+    for key, mark in connection.execute(query.distinct()):
+        found.setdefault(key, []).append(mark)
+    return found
+
+
+def prints(connection: Connection) -> list[str]:
+    """All fingerprints."""
+    query = select(marks.c.fingerprint).where(marks.c.fingerprint != "").distinct()
+    return list(connection.execute(query).scalars())
+
+
+def oldest(connection: Connection, *wanted: ColumnElement[bool]) -> Registered | None:
+    """The oldest entry that meets the conditions."""
     columns = [marks.c[name] for name in FIELDS]
-    return [Registered(**row._mapping) for row in
-            connection.execute(select(*columns).order_by(marks.c.created))]  # fmt: skip
+    query = select(*columns).where(*wanted).order_by(marks.c.created).limit(1)
+    row = connection.execute(query).one_or_none()
+    return Registered(**row._mapping) if row else None

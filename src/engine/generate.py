@@ -11,7 +11,15 @@ from src.artifacts.local import LocalStore
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, OutputError
 from src.core.hardware import Hardware, unoccupied
-from src.core.paths import LONGEST, beside, examples, home, is_folder, refused_by_windows
+from src.core.paths import (
+    LONGEST,
+    beside,
+    examples,
+    home,
+    is_folder,
+    refused_by_windows,
+    same_name,
+)
 from src.core.plan import Plan
 from src.core.progress import CancelToken, Listener, ignore
 from src.core.prompts import Template, load_templates
@@ -171,6 +179,10 @@ def output_path(request: Request, prompt: str, seed: int) -> Path:
         raise BadInputError(f"--output-path: {reason}; choose another name")
     if path.suffix.lower() != ".mp4":
         raise BadInputError(f"--output-path {path} must end in .mp4")
+    if request.extend and same_name(path) == same_name(request.input_image):
+        raise BadInputError(
+            f"--output-path {path} is the clip that is gone on with, which stays; choose another"
+        )
     if not request.overwrite:
         _keep_others(path)
     return store.reserve(_writable(path), replace=True)

@@ -62,7 +62,7 @@ def prepare_replay(
     enlarging = plan_files(plan)
     places = ", ".join(sorted({str(file.path.parent) for file in enlarging}))
     _check_weights(plan.upscaler_weights, file_hashes(enlarging), places)
-    photograph, before = find_photograph(manifest), find_before(manifest)
+    photograph, before = find_photograph(manifest), find_before(manifest, path.parent)
     request = Request(input_image=Path(manifest.photograph), prompt=plan.prompt, output_path=target,
                       overwrite=overwrite)  # fmt: skip
     final = output_path(request, plan.prompt, plan.seed)
@@ -111,21 +111,21 @@ def find_photograph(manifest: Manifest) -> Photograph:
     return photograph
 
 
-def find_before(manifest: Manifest) -> "Before | None":
-    """The clip that was gone on with, where its request says, or under the same name among the
-    clips.
+def find_before(manifest: Manifest, beside: Path) -> "Before | None":
+    """The clip that was gone on with, where its request says, or under the same name beside the
+    manifest or among the clips. beside: the manifest's folder.
     """
     if not manifest.plan.extends:
         return None
     from src.engine.extending import read_before
 
     asked = Path(str(manifest.request.get("input_image")))
-    for path in (asked, home() / asked, examples() / asked.name):
+    for path in (asked, beside / asked.name, home() / asked, examples() / asked.name):
         if path.is_file() and sha256_of(path) == manifest.plan.extends:
             return read_before(path)
     raise MissingFileError(
         f"the clip that was gone on with, {asked.name} ({manifest.plan.extends[:12]}), is not in "
-        f"{examples()}; put the file there"
+        f"{beside} or {examples()}; put the file there"
     )
 
 

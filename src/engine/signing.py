@@ -6,9 +6,20 @@ from typing import Any
 from src.engine.enlarged_manifest import EnlargedManifest
 from src.engine.finisher import FileContext
 from src.engine.manifest import Manifest
-from src.trust.claim import ENHANCED, ENLARGED, EXTENDED, GENERATED, Claim, hash_of, hash_of_files
+from src.trust.claim import (
+    COMPOSITE,
+    ENHANCED,
+    ENLARGED,
+    EXTENDED,
+    GENERATED,
+    TERMS,
+    Claim,
+    hash_of,
+    hash_of_files,
+)
 from src.trust.reading import read_provenance
 from src.trust.signing import sign_file
+from src.trust.xmp import read_xmp
 
 NAME = "c2pa"
 
@@ -22,8 +33,11 @@ def claim_of(context: FileContext) -> Claim:
     """What a clip says of itself in public; of prompts only a hash."""
     manifest = context.manifest
     if isinstance(manifest, Manifest):
-        facts, model, kind = _generated(manifest), manifest.plan.session.model, GENERATED
-        title = manifest.photograph
+        facts, model = _generated(manifest), manifest.plan.session.model
+        kind, title = GENERATED, manifest.photograph
+        if manifest.before:
+            kind = GENERATED if kind_of(context.source) == GENERATED else COMPOSITE
+            title = f"video{context.source.suffix.lower()}"
     else:
         facts, kind = _enlarged(manifest), kind_of(context.source)
         model, title = manifest.upscaler, f"video{context.source.suffix.lower()}"
@@ -41,8 +55,12 @@ def _change(manifest: Manifest | EnlargedManifest) -> tuple[str, str] | None:
 
 
 def kind_of(video: Path) -> str:
-    """What an enlarged video is: a generated one stays generated, where it says so."""
-    return GENERATED if read_provenance(video).source_type == GENERATED else ENHANCED
+    """What an enlarged video is: a generated one stays generated, where it says so, in its
+    signature or in its XMP.
+    """
+    says_so = f"{TERMS}{GENERATED}".encode() in read_xmp(video)
+    generated = says_so or read_provenance(video).source_type == GENERATED
+    return GENERATED if generated else ENHANCED
 
 
 def _generated(manifest: Manifest) -> dict[str, Any]:

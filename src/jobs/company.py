@@ -22,13 +22,14 @@ def shape_of(job: Job) -> str:
     return json.dumps([job.kind, job.group, told], sort_keys=True)
 
 
-def waiting_company(connection: Connection, job: Job, most: int) -> list[Job]:
-    """At most `most` waiting jobs of this one's shape, the longest-waiting first.
+def waiting_company(connection: Connection, job: Job, most: int, now: float) -> list[Job]:
+    """At most `most` waiting jobs of this one's shape, the longest-waiting first. now: by the clock
+    that leases go by.
 
     None overtakes another line's turn by more than two minutes, as with the warm group; none comes
     along that failed a worker before; and every idle worker keeps a job for itself.
     """
-    room = min(most, _beyond_idle(connection, job))
+    room = min(most, _beyond_idle(connection, job, now))
     if room <= 0:
         return []
     lines = turns.lines(connection)
@@ -44,9 +45,10 @@ def waiting_company(connection: Connection, job: Job, most: int) -> list[Job]:
     ][:room]
 
 
-def _beyond_idle(connection: Connection, job: Job) -> int:
+def _beyond_idle(connection: Connection, job: Job, now: float) -> int:
     """How many jobs of this kind wait beyond one for each idle worker."""
     busy = select(jobs.c.worker).where(jobs.c.state == State.PROCESSING, jobs.c.worker.is_not(None))
-    idle = select(func.count()).select_from(devices).where(devices.c.worker.not_in(busy))
+    lives = (devices.c.expires >= now) & devices.c.worker.not_in(busy)
+    idle = select(func.count()).select_from(devices).where(lives)
     waiting = select(func.count()).select_from(jobs).where(turns.WAITING, jobs.c.kind == job.kind)
     return connection.execute(waiting).scalar_one() - connection.execute(idle).scalar_one()

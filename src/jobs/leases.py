@@ -105,7 +105,7 @@ class LeaseStore:
         tell.
         """
         with self.database.read() as connection:
-            return company.waiting_company(connection, job, most)
+            return company.waiting_company(connection, job, most, self._now(connection))
 
     def claim_also(self, worker: str, device: str, chosen: Sequence[Job]) -> list[Job]:
         """Those of the chosen jobs that wait still, now this worker's, which must hold the

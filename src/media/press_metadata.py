@@ -6,6 +6,7 @@ first, as the standard's Metadata Working Group advises for what both hold.
 """
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -146,15 +147,42 @@ def _text(value: bytes, encoding: str) -> str:
 
 def _xmp(data: bytes | str) -> dict[str, str]:
     data = data.encode() if isinstance(data, str) else data
-    if not data or len(data) > MOST_XMP or b"<!" in data:  # no document types, no entities
+    if not data:
         return {}
+    if len(data) > MOST_XMP:
+        return _by_words(data)
     try:
-        tree = ElementTree.fromstring(data.strip(b"\x00 \n"))
-    except ElementTree.ParseError:
-        return {}
+        tree = _tree(data)
+    except (ElementTree.ParseError, ValueError, LookupError):
+        return _by_words(data)
     values = {name: next(_values(tree, key), "") for name, key in XMP.items()}
-    values["data_mining"] = values["data_mining"].rpartition("/")[2]
+    values["data_mining"] = _term(values["data_mining"])
     return {name: text for name, text in values.items() if text}
+
+
+DECLARED = re.compile(rb"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
+"""What XMP has no use for, and attacks have."""
+WIDE = (b"\xff\xfe", b"\xfe\xff", b"<\x00", b"\x00<")
+"""How UTF-16 begins."""
+
+
+def _tree(packet: bytes) -> ElementTree.Element:
+    """Raises ParseError or ValueError for what is no XML, or declares types or entities."""
+    if DECLARED.search(packet.replace(b"\x00", b"")):
+        raise ValueError("a document type")
+    whole = packet if packet.startswith(WIDE) else packet.strip(b"\x00 \n\r\t")
+    return ElementTree.fromstring(whole)
+
+
+def _term(text: str) -> str:
+    return text.strip().rstrip("/").rpartition("/")[2].upper()
+
+
+def _by_words(packet: bytes) -> dict[str, str]:
+    """Of a packet that cannot be read as XML: only what forbids, wherever it stands."""
+    plain = packet.replace(b"\x00", b"").upper()
+    found = re.search(rb"DMI-PROHIBITED[A-Z-]*", plain)
+    return {"data_mining": found[0].decode()} if found else {}
 
 
 def _values(tree: ElementTree.Element, key: str) -> Iterator[str]:

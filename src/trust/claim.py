@@ -16,6 +16,7 @@ ENLARGED, LABELLED = ("c2pa.resized", "enlarged"), ("c2pa.edited", "visible AI l
 EXTENDED = ("c2pa.edited", "gone on with: generated frames added at the end")
 SOFT_BINDING, MARK = "c2pa.soft-binding", "org.newsreel.watermark.1"
 GENERATED, ENHANCED = "trainedAlgorithmicMedia", "algorithmicallyEnhanced"
+COMPOSITE = "compositeWithTrainedAlgorithmicMedia"
 METADATA = "cawg.metadata"
 INPUT = "input"
 """What ties an action to the ingredient while a claim is built."""

@@ -19,6 +19,7 @@ from src.core.paths import beside
 from src.trust.claim import Claim, definition, ingredient
 from src.trust.context import make_context
 from src.trust.extra import check, load
+from src.trust.settings import anchors
 from src.trust.signer import Signatory, makes_trial, signatory
 from src.trust.xmp import append_xmp
 
@@ -104,7 +105,8 @@ def _detached(who: Signatory, claim: Claim, file: Path, form: str) -> bytes:
 
 
 def _builder(claim: Claim) -> Any:
-    builder = load("c2pa").Builder(definition(claim), make_context())
+    # the ingredient is judged now, by the roots of now
+    builder = load("c2pa").Builder(definition(claim), make_context(anchors()))
     form = claim.input.suffix.lower().lstrip(".") or "application/octet-stream"
     with claim.input.open("rb") as stream:
         builder.add_ingredient(ingredient(claim), form, stream)

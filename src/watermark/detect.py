@@ -4,7 +4,8 @@ scale and offset.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 
 import cv2
@@ -12,7 +13,7 @@ import numpy as np
 
 from src.watermark.bch import LENGTH
 from src.watermark.keys import MarkKey
-from src.watermark.message import id_text, word_of
+from src.watermark.message import AT_ONCE, id_text, words_of
 from src.watermark.pattern import HEIGHT, WIDTH, pattern_of
 from src.watermark.read import Reading, decoded, read_small
 from src.watermark.search import found_places
@@ -50,21 +51,27 @@ class Finding:
 
 @dataclass(frozen=True)
 class Known:
-    """Ids that are registered, of one key. words: (N, 127) float32 of -1 and 1."""
+    """Ids that are registered, of one key."""
 
     numbers: tuple[int, ...] = ()
-    words: np.ndarray = field(default_factory=lambda: np.zeros((0, LENGTH), np.float32))
 
     @classmethod
     def of(cls, numbers: Sequence[int]) -> "Known":
-        words = [word_of(number) * np.float32(2) - 1 for number in numbers]
-        return cls(tuple(numbers), np.stack(words) if words else cls().words)
+        return cls(tuple(numbers))
+
+    @cached_property
+    def words(self) -> np.ndarray:
+        """(N, 127) int8 of -1 and 1; made once a reading asks for them."""
+        return words_of(self.numbers)
 
     def best(self, reading: Reading) -> tuple[int, float] | None:
         """The id that fits best, where one fits as chance does not."""
         if not self.numbers:
             return None
-        fits = self.words @ reading.bits[:LENGTH] + reading.bits[LENGTH:].sum()
+        words = np.array_split(self.words, 1 + len(self.numbers) // AT_ONCE)
+        bits = reading.bits[:LENGTH].astype(np.float32)
+        fits = np.concatenate([part.astype(np.float32) @ bits for part in words])
+        fits = fits + reading.bits[LENGTH:].sum()
         place = int(np.argmax(fits))
         fit = float(fits[place] / np.sqrt(len(reading.bits)))
         return (self.numbers[place], fit) if fit >= KNOWN_LEAST else None

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -26,6 +27,23 @@ def word_of(number: int) -> np.ndarray:
     """(127,) uint8: the code word of an id."""
     told = number << 16 | crc16(number.to_bytes(ID_BITS // 8))
     return encode(np.array(list(f"{told:0{DATA}b}"), np.uint8))
+
+
+def words_of(numbers: Sequence[int]) -> np.ndarray:
+    """(N, 127) int8 of -1 and 1: the code words of many ids. Code and CRC are linear but for a
+    constant, so that each is a sum of the words of its bits.
+    """
+    zero = word_of(0)
+    of_bits = np.stack([word_of(1 << bit) ^ zero for bit in range(ID_BITS)]).astype(np.float32)
+    given = np.asarray(numbers, np.uint64)[:, None] >> np.arange(ID_BITS, dtype=np.uint64)
+    made = np.empty((len(numbers), len(zero)), np.int8)
+    for at in range(0, len(numbers), AT_ONCE):
+        bits = (given[at : at + AT_ONCE] & np.uint64(1)).astype(np.float32)
+        made[at : at + AT_ONCE] = (((bits @ of_bits).astype(np.int32) + zero) % 2) * 2 - 1
+    return made
+
+
+AT_ONCE = 1 << 15
 
 
 def id_of(word: np.ndarray) -> int | None:

@@ -150,11 +150,11 @@ def test_nobody_waits_for_a_frozen_broker_and_nothing_is_lost(rabbit, store, per
 def test_a_broker_that_does_not_answer_is_shown_as_down(database, store):
     nobody = BrokerPermits(f"amqp://guest:guest@127.0.0.1:{free_port()}//")
     metrics = ServiceMetrics(store, LeaseStore(database), MemoryStore(), nobody)
-    assert b"newsreel_broker_up 1.0" in metrics.text()
+    assert b'newsreel_broker_up{kind="amqp"} 1.0' in metrics.text()
     assert nobody.ready("generate") is None
-    assert b"newsreel_broker_up 0.0" in metrics.text()
+    assert b'newsreel_broker_up{kind="amqp"} 0.0' in metrics.text()
     without = ServiceMetrics(store, LeaseStore(database), MemoryStore())
-    assert b"newsreel_broker_up" not in without.text()
+    assert b"newsreel_broker_up{" not in without.text()
     nobody.stop()
 
 

@@ -75,6 +75,22 @@ def test_a_replay_needs_the_clip_that_came_before(make, home, tiny_folder, cpu, 
         prepare_replay(longer.manifest, str(tiny_folder), tmp_path / "third.mp4")
 
 
+def test_the_clip_itself_is_not_replaced_and_a_picture_is_no_clip(make, home, photograph):
+    first = make(score=False)
+    data = first.path.read_bytes()
+    with pytest.raises(BadInputError, match="which stays"):
+        make(input_image=first.path, extend=True, output_path=first.path)
+    assert first.path.read_bytes() == data
+    with pytest.raises(BadInputError, match="one picture, no clip"):
+        make(input_image=photograph, extend=True)
+
+
+def test_a_replay_finds_the_clip_beside_the_manifest(make, tiny_folder, tmp_path):
+    first = make(score=False, output_path=tmp_path / "a.mp4")
+    longer = make(input_image=first.path, extend=True, score=False, output_path=tmp_path / "b.mp4")
+    assert prepare_replay(longer.manifest, str(tiny_folder)).prepared.before.frames == 9
+
+
 def test_clips_that_do_not_go_together_are_refused(make, home):
     first = make(score=False)
     with pytest.raises(BadInputError, match="ask for --fps 8"):

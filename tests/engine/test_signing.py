@@ -72,7 +72,8 @@ def test_the_claim_says_what_the_manifest_says_and_nothing_private(command, tmp_
 
 
 @pytest.mark.parametrize(("suffix", "flags", "kind"), [
-    (".mp4", (), "algorithmicallyEnhanced"),
+    (".mp4", None, "algorithmicallyEnhanced"),
+    (".mp4", (), "trainedAlgorithmicMedia"),
     (".mp4", ("--sign",), "trainedAlgorithmicMedia"),
     (".mkv", ("--sign",), "trainedAlgorithmicMedia"),
 ])  # fmt: skip
@@ -80,7 +81,9 @@ def test_an_enlarged_video_names_its_source_as_parent_and_keeps_its_kind(
     weights, monkeypatch, command, tmp_path, suffix, flags, kind
 ):
     use_weights(monkeypatch, weights)
-    command("made.mp4", *flags)
+    command("made.mp4", *(flags or ()))
+    if flags is None:
+        _forget_xmp(tmp_path / "made.mp4")
     out = tmp_path / f"large{suffix}"
     usual = ("--input", tmp_path / "made.mp4", "--output", out, "--preset", "fast")
     done = run_here(upscale_video_app(), *usual, "--sign")
@@ -92,6 +95,11 @@ def test_an_enlarged_video_names_its_source_as_parent_and_keeps_its_kind(
         suffix == ".mkv"
     )
     assert (b"c2pa.created" in _record(out)) == bool(flags), "the source's own claim is kept"
+
+
+def _forget_xmp(path):
+    """As footage has none."""
+    path.write_bytes(path.read_bytes().replace(b"trainedAlgorithmicMedia", b"x" * 23))
 
 
 def _record(path):
@@ -164,6 +172,12 @@ def test_the_agencys_words_travel_into_clip_signature_and_what_is_made_of_it(com
     assert of_xmp(read_xmp(tmp_path / "longer.mp4")).told == told
     found = layer(tmp_path / "longer.mp4")
     assert (found["state"], found["source_type"]) == ("trusted", "trainedAlgorithmicMedia")
+    store = json.loads(c2pa.Reader(str(tmp_path / "longer.mp4")).json())
+    active = store["manifests"][store["active_manifest"]]
+    (source,) = active["ingredients"]
+    assert (source["relationship"], source["title"]) == ("parentOf", "video.mp4")
+    assert not any("untrusted" in str(each) for each in found.get("remarks", ()))
+    assert "untrusted" not in json.dumps(found)
     done = run_here(upscale_video_app(), "--input", tmp_path / "plain.mp4", "--output",
                     tmp_path / "big.mp4", "--preset", "fast", "--sign")  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -5,7 +5,7 @@ from PIL import Image
 
 from src.core.errors import BadInputError
 from src.media.images import check_photograph, read_photograph
-from src.media.press_metadata import NOTHING, check_rights, press_metadata
+from src.media.press_metadata import NOTHING, check_rights, of_xmp, press_metadata
 from src.worker.wall import Wall
 from tests.engine.test_watching import jpeg
 
@@ -56,6 +56,25 @@ def test_what_forbids_use_by_ai(tmp_path, term, forbids, form):
         return
     with pytest.raises(BadInputError, match=f"of Agency/AG forbids .* {term}; use another"):
         check_rights(press, " ")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda packet: packet.replace(b"<rdf:RDF", b"<!-- a remark --><rdf:RDF", 1),
+     lambda packet: packet.decode().encode("utf-16"),
+     lambda packet: packet.replace(b"DMI-PROHIBITED", b"dmi-Prohibited"),
+     lambda packet: packet.replace(b"DMI-PROHIBITED", b"DMI-PROHIBITED/"),
+     lambda packet: packet.replace(b"</x:xmpmeta>", b"<broken"),
+     lambda packet: b"<!DOCTYPE a>" + packet,
+     lambda packet: packet + b"\n" + b" " * 40 + b"\n\x00"],
+)  # fmt: skip
+def test_unusual_packets_forbid_as_well(change):
+    assert of_xmp(change(xmp("DMI-PROHIBITED"))).forbids_ai
+    assert not of_xmp(change(xmp("DMI-ALLOWED"))).forbids_ai
+
+
+def test_a_packet_that_is_too_long_is_looked_through():
+    assert of_xmp(b" " * (1 << 20) + xmp("DMI-PROHIBITED")).forbids_ai
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tiff"])

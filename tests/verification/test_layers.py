@@ -5,9 +5,9 @@ import pytest
 
 from src.core.register import Registered
 from src.trust.extra import PRINTS, missing
-from src.verification import layers
+from src.verification import explaining, layers
 from src.verification.fingerprint import distance, fingerprint_of
-from src.verification.register import recall, register_file, remember
+from src.verification.register import HomeRegister, recall, register_file, remember
 
 CODE = "0" * 64
 NEAR, MAYBE, FAR = "f" * 5 + "0" * 59, "f" * 12 + "0" * 52, "f" * 20 + "0" * 44
@@ -16,7 +16,7 @@ NEAR, MAYBE, FAR = "f" * 5 + "0" * 59, "f" * 12 + "0" * 52, "f" * 20 + "0" * 44
 def explained(watermark=None, fingerprint=None, register=()):
     found = {"watermark": watermark or {"found": False}, "fingerprint": fingerprint or
              {"found": False, "code": CODE}}  # fmt: skip
-    return layers.explained({"sentence": "Nothing.", "layers": found}, register)
+    return explaining.explained({"sentence": "Nothing.", "layers": found}, HomeRegister(register))
 
 
 @pytest.mark.parametrize(("kept", "found", "words"), [
@@ -54,7 +54,8 @@ def test_the_register_outlives_a_line_that_broke_off():
         stream.write(b'{"artifact": "c.m\n')
     remember(second)
     assert recall() == [first, second]
-    assert layers.marks_among(recall()) == {"k": ["a"]}
+    assert HomeRegister().marks(["k", "other"]) == {"k": ["a"]}
+    assert HomeRegister().marks(["other"]) == {}
 
 
 def test_a_fingerprint_survives_another_size_and_tells_others(tmp_path, ffmpeg):

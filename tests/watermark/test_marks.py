@@ -9,7 +9,7 @@ from src.scenes.sampler import SceneSampler
 from src.watermark.detect import Known, detect, without_bars
 from src.watermark.embed import GROUP, mark
 from src.watermark.keys import KEY, MarkKey, key_file, known_keys, marking_key
-from src.watermark.message import id_for
+from src.watermark.message import id_for, word_of, words_of
 from src.watermark.picture import mean_luma
 
 OURS, OTHER = MarkKey(b"\x01" * 32), MarkKey(b"\x02" * 32)
@@ -117,3 +117,12 @@ def test_a_key_is_made_once_and_old_ones_are_still_known(monkeypatch, tmp_path):
     monkeypatch.setenv(KEY, str(tmp_path / "absent"))
     with pytest.raises(MissingFileError, match=KEY):
         known_keys()
+
+
+def test_code_words_of_many_ids_are_those_of_each():
+    random = np.random.default_rng(1)
+    numbers = [0, 1, 2**48 - 1, *random.integers(0, 2**48, 50).tolist()]
+    made = words_of(numbers)
+    for number, word in zip(numbers, made, strict=True):
+        assert (word == word_of(number).astype(np.int8) * 2 - 1).all()
+    assert words_of([]).shape == (0, 127)

@@ -94,6 +94,15 @@ def test_an_idle_worker_keeps_a_job_for_itself(database, store):
     assert _states(store, ids) == [State.COMPLETED, State.COMPLETED, State.PENDING]
 
 
+def test_a_worker_whose_lease_has_ended_keeps_nothing(database, store):
+    ids = [_submit(store) for _ in range(3)]
+    LeaseStore(database, lease_s=-1.0).hold_device("other/fake", "gone", "p", {})
+    runner = Counting()
+    worker = _worker(database, runner)
+    worker.work(worker.claim() if worker.is_able() else None)
+    assert runner.shared == [ids]
+
+
 def test_nobody_overtakes_a_line_whose_turn_is_minutes_before(database, store):
     ids = [_submit(store) for _ in range(3)]
     other = _submit(store, owner="b")

@@ -46,10 +46,16 @@ def submit_extension(
     new = NewJob("generate", account.id, request, group_of(request), priority, key)
     earlier = _earlier(service, new, resent)
     if earlier is None:
-        cost = service.planning.generate(asked)
+        cost = service.planning.generate(asked, _cost_before(service, source))
         service.admit(account, priority)
         earlier = service.submit(replace(new, cost=cost), account)
     return then(earlier)
+
+
+def _cost_before(service: Service, source: dict[str, Any]) -> float:
+    """That of the job whose clip is gone on with, with all that came before it."""
+    parent = service.store.many([str(source[PARENT])]).get(str(source[PARENT]))
+    return parent.cost if parent else 0.0
 
 
 def _earlier(service: Service, new: NewJob, resent: bool) -> Job | None:
