@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -53,6 +54,7 @@ class Fleet:
             "NEWSREEL_DATABASE": postgres.url, "NEWSREEL_BROKER": rabbit.url,
             "NEWSREEL_STORE": seaweed.store, "NEWSREEL_WORKERS": "0",
             "NEWSREEL_HOME": str(self.folder / "home"), **seaweed.variables,
+            "NEWSREEL_WATERMARK_KEY": str(self._watermark_key()),
         }  # fmt: skip
         self.key, watching = self._key("trial"), self._key("prometheus")
         self._api()
@@ -89,6 +91,14 @@ class Fleet:
                 return True
         except OSError:
             return False
+
+    def _watermark_key(self) -> Path:
+        """One for both workers and the service, which reads what they mark."""
+        path = self.folder / "watermark.key"
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_hex(32) + "\n")
+        return path
 
     def _worker(self, number: int) -> None:
         server = self._begin(_named(f"worker-{number + 1}", self.folder))

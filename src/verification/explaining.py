@@ -28,8 +28,18 @@ def _explain_mark(layer: dict[str, Any], register: Register) -> None:
     sure = "read" if layer["decoded"] else "recognised, though too weak to be read unknown,"
     layer["sentence"] = (
         f"A watermark of this installation was {sure} in the picture ({layer['how']}): it is "
-        f"{layer['id']}{of}."
+        f"{layer['id']}{of}.{_at_the_end(layer, register)}"
     )
+
+
+def _at_the_end(layer: dict[str, Any], register: Register) -> str:
+    """The other mark of a clip that was gone on with."""
+    if "also" not in layer:
+        return ""
+    known = register.of_mark(layer["also"]["id"], layer["also"]["key"])
+    layer["also"]["known"] = known.told() if known else None
+    of = f", put into {known.artifact}" if known else ", which is not in the register"
+    return f" At its end there is another: {layer['also']['id']}{of}."
 
 
 def _explain_print(layer: dict[str, Any], register: Register) -> None:

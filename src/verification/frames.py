@@ -1,5 +1,6 @@
 """Mean pictures of a file, for the watermark's detector."""
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
@@ -18,6 +19,8 @@ PARTS = (0.0, 0.4, 0.8)
 part of it.
 """
 SHORT_S = 15.0
+END, LONGEST = 16, 1200
+"""Frames that the end has; of a video with more than so many the end is not looked at."""
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif")
 
 
@@ -31,6 +34,16 @@ def mean_pictures(path: Path) -> Iterator[np.ndarray]:
         if path.suffix.lower() not in PICTURES:
             raise
         yield mean_luma([read_photograph(path).pixels])
+
+
+def mean_of_end(path: Path) -> np.ndarray | None:
+    """Of the last frames of a video, which may be of another clip than its first; None for one that
+    is too short to have both. Raises BadInputError where nothing can be decoded.
+    """
+    with closing(VideoReader(path)) as reader:
+        last = deque((frame.array for frame in islice(reader, LONGEST)), END)
+        count = reader.info.frames or 0
+    return mean_luma(list(last)) if END * 2 <= count <= LONGEST else None
 
 
 def _of_video(path: Path) -> Iterator[np.ndarray]:

@@ -11,7 +11,7 @@ from src.core.errors import BadInputError
 from src.trust.extra import HOW, PRINTS, missing
 from src.trust.verdict import verify as verify_signature
 from src.verification.fingerprint import fingerprint_of
-from src.verification.frames import mean_pictures
+from src.verification.frames import PICTURES, mean_of_end, mean_pictures
 from src.watermark.detect import Finding, Known, detect
 from src.watermark.keys import MarkKey
 
@@ -49,7 +49,23 @@ def _watermark(
         found = next(filter(None, (detect(mean, keys, known, until) for mean in means)), None)
     except BadInputError as error:
         return {"found": None, "built": True, "why": f"no picture can be read ({error})"}
-    return {"found": found is not None, "built": True} | (_told(found) if found else {})
+    if found is None:
+        return {"found": False, "built": True}
+    return (
+        {"found": True, "built": True} | _told(found) | _other_at_the_end(path, keys, known, found)
+    )
+
+
+def _other_at_the_end(
+    path: Path, keys: Sequence[MarkKey], known: Mapping[str, Known], found: Finding
+) -> dict[str, Any]:
+    """A clip that was gone on with has the first one's mark, and then its own."""
+    if path.suffix.lower() in PICTURES or (end := mean_of_end(path)) is None:
+        return {}
+    other = detect(end, keys, known, time.monotonic())
+    if other is None or (other.number, other.key) == (found.number, found.key):
+        return {}
+    return {"also": {"id": other.id, "key": other.key}}
 
 
 def _told(found: Finding) -> dict[str, Any]:

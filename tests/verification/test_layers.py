@@ -69,3 +69,26 @@ def test_a_fingerprint_survives_another_size_and_tells_others(tmp_path, ffmpeg):
     codes = [fingerprint_of(path) for path in (one, small, other)]
     assert distance(codes[0], codes[1]) <= 32 and distance(codes[0], codes[2]) > 60
     assert np.all([len(code) == 64 for code in codes])
+
+
+def test_a_clip_that_was_gone_on_with_tells_both_of_its_marks(tmp_path):
+    from src.media.writer import VideoWriter
+    from src.scenes.sampler import SceneSampler
+    from src.watermark.embed import GROUP, mark
+    from src.watermark.keys import MarkKey
+    from src.watermark.message import id_for, id_text
+
+    key = MarkKey(b"\x03" * 32)
+    first, second = id_for(key.secret, "one"), id_for(key.secret, "two")
+    plain = SceneSampler(480, 320, 1, canvases=1).clip(0, 48).scene.frames()
+    with VideoWriter(tmp_path / "a.mp4", 480, 320, 8) as writer:
+        for at in range(0, 48, GROUP):
+            number = first if at < 32 else second
+            for frame in mark(list(plain[at : at + GROUP]), key.secret, number):
+                writer.write(frame)
+        writer.commit()
+    marks = {key.id: [id_text(first), id_text(second)]}
+    layer = layers._watermark(tmp_path / "a.mp4", [key], marks)
+    assert (layer["id"], layer["also"]) == (id_text(first), {"id": id_text(second), "key": key.id})
+    told = explained(layer, register=[Registered("b.mp4", "h", id_text(second), key.id)])
+    assert "At its end there is another" in told["sentence"] and "b.mp4" in told["sentence"]
