@@ -55,7 +55,7 @@ async def verify(
 
 async def verified(service: Service, account: Account, file: UploadFile) -> Verdict:
     """What an upload says of itself; noted in the audit log, by its hash."""
-    question = await run_in_threadpool(_question, service)
+    question = await run_in_threadpool(_question, service, account)
     kept = await run_in_threadpool(_receive, service, account, file)
     try:
         found = await _asked(service, account, kept.partial, question)
@@ -74,7 +74,7 @@ async def stored_verdict(
     """
     if not is_here():
         return None
-    question = await run_in_threadpool(_question, service)
+    question = await run_in_threadpool(_question, service, account)
     with ExitStack() as lent:
         path = await run_in_threadpool(_lent, lent, service.files, key, version)
         found = await _asked(service, account, path, question)
@@ -103,12 +103,22 @@ class _Question:
     known: ServiceRegister
 
 
-def _question(service: Service) -> _Question:
+def _question(service: Service, account: Account) -> _Question:
     try:
         keys = known_keys()
     except (BadInputError, MissingFileError) as error:
         raise ApiError(503, f"this service's watermark keys cannot be read: {error}") from None
-    return _Question(_anchors(), keys, ServiceRegister(service.database))
+    seen_by = service.visible_to(account)
+
+    def sees(job: str) -> bool:
+        return seen_by is None or (bool(job) and bool(_owner(service, job) in seen_by))
+
+    return _Question(_anchors(), keys, ServiceRegister(service.database, sees))
+
+
+def _owner(service: Service, job: str) -> str | None:
+    found = service.store.many([job]).get(job)
+    return found.owner if found else None
 
 
 async def _asked(

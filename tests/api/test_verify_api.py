@@ -6,9 +6,11 @@ import pytest
 
 from src.accounts.rights import Role
 from src.api import verify
+from src.api.register import UNSEEN, ServiceRegister
 from src.core.paths import home
 from src.core.register import Registered
 from src.database import mark_rows
+from src.jobs.model import NewJob
 from src.media.reader import VideoReader
 from src.media.writer import VideoWriter
 from src.trust.settings import ANCHORS
@@ -75,6 +77,28 @@ def test_a_job_is_found_by_its_mark_though_nothing_of_it_is_left(make_client, tm
     layer = found["layers"]["watermark"]
     assert (layer["found"], layer["known"]["job"]) == (True, "j1")
     assert "put into examples/gone.mp4" in found["sentence"] and not found["changed"]
+
+
+def test_who_may_not_see_a_job_is_not_told_its_name(keys, tmp_path, ffmpeg):
+    client, heads = keys
+    service, key = client.app.state.service, marking_key()
+    owner = client.get("/jobs", headers=heads[Role.SUBMIT])
+    assert owner.status_code == 200
+    (submitter,) = [each for each in service.accounts.all() if each.name == str(Role.SUBMIT)]
+    job, _ = service.store.submit(NewJob("generate", submitter.id, {"prompt": "p"}))
+    entry = Registered("examples/a-secret.mp4", "0" * 64, id_text(7), key.id, job=job.id)
+    with service.database.write() as connection:
+        mark_rows.add(connection, entry, 1.0)
+    known = {name: ServiceRegister(service.database, lambda job, n=name: _sees(service, n, job))
+             for name in (str(Role.SUBMIT), "other", str(Role.ADMIN))}  # fmt: skip
+    shown = {name: each.of_mark(id_text(7), key.id) for name, each in known.items()}
+    assert shown[str(Role.SUBMIT)] == shown[str(Role.ADMIN)] == entry
+    assert (shown["other"].artifact, shown["other"].job) == (UNSEEN, "")
+
+
+def _sees(service, name, job):
+    (account,) = [each for each in service.accounts.all() if each.name == name]
+    return verify._question(service, account).known.sees(job)
 
 
 def test_every_role_may_ask_and_nobody_else(keys, data):
