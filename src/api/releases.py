@@ -22,7 +22,13 @@ from src.api.serving import serve
 from src.core.addresses import name_of
 from src.core.config import Config
 from src.jobs.search import is_among
-from src.releases.model import LONGEST, Release, UnknownReleaseError, Wish
+from src.releases.model import (
+    LONGEST,
+    Release,
+    UnknownReleaseError,
+    Wish,
+    checked_embargo,
+)
 from src.releases.states import TRANSITIONS, ReleaseState, Transition
 
 router = APIRouter(prefix="/releases", tags=["releases"])
@@ -32,6 +38,8 @@ ReleaseId = Annotated[str, Path(pattern=ID, description="The release's id")]
 WITH = {Right.SUBMIT: Submitter, Right.APPROVE: Approver, Right.RELEASE: Releaser}
 OUT = (ReleaseState.RELEASED, ReleaseState.WITHDRAWN, ReleaseState.SUPERSEDED)
 """States in which everybody who may read sees a release."""
+FIRST, LAST = -2_208_988_800, 253_402_300_799
+"""Seconds since the epoch: the years 1900 to 9999."""
 GONE = (ReleaseState.WITHDRAWN, ReleaseState.SUPERSEDED)
 
 
@@ -107,8 +115,11 @@ def shown(service: Service, release: Release, account: Account) -> dict[str, Any
 
 
 def in_utc(at: float | None) -> str | None:
-    """Seconds since the epoch as 2026-12-01T06:00:00Z."""
-    return None if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Seconds since the epoch as 2026-12-01T06:00:00Z; what no calendar holds, as its nearest."""
+    if at is None:
+        return None
+    held = max(FIRST, min(LAST, at))
+    return datetime.fromtimestamp(held, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def find(service: Service, account: Account, release_id: str) -> Release:
@@ -210,10 +221,8 @@ def _gone(release: Release) -> ApiError:
 
 
 def wish_of(action: str, told: Decision) -> Wish:
-    """Raises ApiError 422 for an embargo where there can be none."""
-    if told.embargo is not None and action not in ("submit", "release"):
-        raise ApiError(422, f"embargo does not go with {action}: say it with submit or release")
-    until = None if told.embargo is None else told.embargo.timestamp()
+    """Raises BadInputError for an embargo outside the years 2000 to 2099."""
+    until = None if told.embargo is None else checked_embargo(told.embargo.timestamp())
     return Wish(action, told.revision, told.note, until, seen=told.sha256)
 
 

@@ -1,5 +1,6 @@
 """A release, as stored, and what one is told to do with it."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,8 @@ from src.core.errors import BadInputError
 from src.releases.states import ReleaseState
 
 LONGEST = 2000
+EARLIEST, LATEST = 946_684_800, 4_102_444_800
+"""An embargo lies within the years 2000 to 2099, UTC: what calendars everywhere can show."""
 
 
 class UnknownReleaseError(BadInputError):
@@ -76,6 +79,17 @@ class Wish:
     embargo: float | None = None
     sha256: str | None = None
     seen: str | None = None
+
+
+def checked_embargo(at: float | None) -> float | None:
+    """Seconds since the epoch, whole ones: a part of one counts as a whole. Raises BadInputError
+    outside the years 2000 to 2099.
+    """
+    if at is None:
+        return None
+    if not EARLIEST <= at < LATEST:
+        raise BadInputError("an embargo ends in the years 2000 to 2099, UTC")
+    return float(math.ceil(at))
 
 
 def as_release(row: Any) -> Release:

@@ -41,6 +41,7 @@ def check(wish: Wish, release: Release, account: Account, persons: Persons) -> T
         )
     if step.reasoned and not wish.text:
         raise ReleaseStateError(f"to {step.action} needs a reason; say in a sentence why")
+    _check_embargo(step, release, wish)
     _check_bytes(step, release, wish)
     return step
 
@@ -62,6 +63,17 @@ def _second(step: Transition, release: Release, account: Account, persons: Perso
     if account.id in involved or account.person in people:
         return f"somebody else must {step.action}: this clip was made or submitted by you"
     return ""
+
+
+def _check_embargo(step: Transition, release: Release, wish: Wish) -> None:
+    """What was approved may be put off, but not let out earlier."""
+    if step.target is not ReleaseState.RELEASED or None in (wish.embargo, release.embargo):
+        return
+    if float(wish.embargo or 0.0) < float(release.embargo or 0.0):
+        raise ReleaseStateError(
+            f"release {release.id} was approved with a later embargo; give the same or a later "
+            "one, or take it back and submit it again"
+        )
 
 
 def _check_bytes(step: Transition, release: Release, wish: Wish) -> None:

@@ -25,6 +25,7 @@ from src.releases.model import (
     UnknownReleaseError,
     Wish,
     as_release,
+    checked_embargo,
     checked_text,
 )
 from src.releases.rules import Persons, check
@@ -34,6 +35,8 @@ WAITING = "WAITING"
 """What an event of the kind `approval` tells of a release that was submitted."""
 TEXTS = {"submit": "note", "approve": "reason", "reject": "reason", "withdraw": "reason"}
 """Where what a person wrote goes, by action; the others keep none."""
+EMBARGOED = ("submit", "release")
+"""What an embargo goes with."""
 
 
 class ReleaseStore:
@@ -119,7 +122,12 @@ class ReleaseStore:
         """
         if wish.text.strip() and wish.action not in TEXTS:
             raise BadInputError(f"{wish.action} keeps no note; it goes with a decision")
-        wish = replace(wish, text=checked_text(wish.text, TEXTS.get(wish.action, "note")))
+        if wish.embargo is not None and wish.action not in EMBARGOED:
+            raise BadInputError(
+                f"embargo does not go with {wish.action}: say it with submit or release"
+            )
+        text = checked_text(wish.text, TEXTS.get(wish.action, "note"))
+        wish = replace(wish, text=text, embargo=checked_embargo(wish.embargo))
         step = check(wish, release, account, persons)
         now = self.clock()
         values = _values(step, release, wish, account, now)
@@ -168,7 +176,7 @@ def _values(
     values: dict[str, Any] = {"state": step.target, "revision": release.revision + 1}
     if (field := TEXTS.get(step.action)) is not None:
         values[field] = wish.text
-    if wish.embargo is not None:
+    if wish.embargo is not None or step.action in ("submit", "recall"):
         values["embargo"] = wish.embargo
     if step.target.final:
         values |= {"open_job": None, "ended_at": now}

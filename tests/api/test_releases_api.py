@@ -2,19 +2,22 @@
 
 import hashlib
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import select
 
 from src.accounts.rights import Right, Role
+from src.api import approvals
 from src.core.addresses import clip_key
 from src.core.errors import BadInputError
 from src.core.paths import home
-from src.database.tables import notices
+from src.database.tables import notices, releases
 from src.jobs.model import State
 from src.journal.checking import check, entries, read
 from src.notices.collecting import Collector
 from src.notices.wording import worded
+from src.releases.model import Wish
 from tests.service.browser_kit import CLIP
 from tests.waiting import wait_until
 
@@ -192,10 +195,63 @@ def test_an_embargo_is_judged_when_it_is_served(house, clip, monkeypatch):
     assert client.get(f"/releases/{made}/clip", headers=heads["looks"]).status_code == 404
     own = client.get(clip["artifact_url"], headers=heads["anna"])
     assert own.headers["x-newsreel-release"] == "embargoed"
-    from src.api import releases
+    from src.api import releases as module
 
-    monkeypatch.setattr(releases.time, "time", lambda: soon.timestamp() + 1)
+    monkeypatch.setattr(module.time, "time", lambda: soon.timestamp() + 1)
     assert client.get(f"/releases/{made}/clip", headers=heads["looks"]).status_code == 200
+
+
+@pytest.mark.parametrize("odd", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00",
+                                 "1999-12-31T23:59:59Z", "2100-01-01T00:00:00Z"])  # fmt: skip
+def test_an_embargo_that_no_calendar_holds_is_refused_at_each_door(house, clip, odd):
+    client = house[0]
+    made = draft(house, clip)
+    assert do(house, made, "submit", "anna", embargo=odd).status_code == 422
+    store = client.app.state.service.releasing.store
+    release, anna = store.get(made), SimpleNamespace(id="x", person="", may=lambda right: True)
+    for at in (datetime.fromisoformat(odd).timestamp(), float("nan"), float("inf"), 1e300):
+        with pytest.raises(BadInputError, match="2000 to 2099"):
+            store.act(release, Wish("submit", embargo=at), anna, {})
+    with pytest.raises(BadInputError, match="2000 to 2099"):
+        approvals._utc(odd)
+    for edge in ("2000-01-01T00:00:00Z", "2099-12-31T23:59:59Z"):
+        assert do(house, made, "submit", "anna", embargo=edge).json()["embargo"] == edge
+        do(house, made, "recall", "anna")
+
+
+@pytest.mark.parametrize("at", [253402350839.0, -62135650000.0, 1e300, -1e300])
+def test_an_embargo_that_was_stored_before_is_shown_and_may_be_taken_back(house, clip, at):
+    client, heads = house
+    made = draft(house, clip)
+    do(house, made, "submit", "anna")
+    with client.app.state.service.database.write() as connection:
+        connection.execute(releases.update().values(embargo=at))
+    for who in ("anna", "boss", "chief"):
+        shown = client.get("/releases", headers=heads[who]).json()["releases"]
+        assert shown[0]["embargo"][:4] in ("9999", "1900")
+    assert do(house, made, "recall", "anna").json()["embargo"] is None
+
+
+def test_what_was_approved_is_not_let_out_earlier(house, clip):
+    made, late = draft(house, clip), "2099-01-02T00:00:00Z"
+    assert do(house, made, "submit", "anna", embargo=late).json()["embargo"] == late
+    do(house, made, "approve", "chief")
+    early = do(house, made, "release", "cms", embargo="2001-01-01T00:00:00Z")
+    assert early.status_code == 409 and "later" in early.json()["detail"]
+    assert do(house, made, "recall", "anna").json()["embargo"] is None, "recall clears it"
+    assert do(house, made, "submit", "anna", embargo=late).json()["embargo"] == late
+    do(house, made, "recall", "anna")
+    assert do(house, made, "submit", "anna").json()["embargo"] is None, "none is none"
+    do(house, made, "recall", "anna"), do(house, made, "submit", "anna", embargo=late)
+    do(house, made, "approve", "chief")
+    later = do(house, made, "release", "cms", embargo="2099-01-03T00:00:00Z")
+    assert (later.json()["state"], later.json()["embargo"]) == ("released", "2099-01-03T00:00:00Z")
+
+
+def test_what_was_approved_keeps_its_embargo(house, clip):
+    made, late = draft(house, clip), "2099-01-02T00:00:00Z"
+    do(house, made, "submit", "anna", embargo=late), do(house, made, "approve", "chief")
+    assert do(house, made, "release", "cms", embargo=None).json()["embargo"] == late
 
 
 def test_what_is_withdrawn_is_gone_and_says_why(house, clip, jpeg):
