@@ -14,7 +14,7 @@ from src.accounts.accounts import Login
 from src.accounts.rights import Right
 from src.api.problems import ApiError
 from src.api.release_words import STATES
-from src.api.releases import begin, find, shown
+from src.api.releases import begin, find, shown, shown_all
 from src.api.security import ServiceDep, check_right
 from src.api.service import Service
 from src.api.site import PageRoute, Sender, Viewer, error_in_words, render_page, status_of
@@ -45,7 +45,7 @@ def queue(
     more = urlencode({"state": state, "before": found[-1].id}) if len(found) == PAGE else ""
     return render_page(
         request, "approvals.html", login, chosen=state, states=STATES, following=more,
-        releases=[shown(service, each, login.account) for each in found],
+        releases=shown_all(service, found, login.account),
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from src.core.errors import BadInputError
-from src.releases.states import ReleaseState
+from src.releases.states import OUT, ReleaseState
 
 LONGEST = 2000
 EARLIEST, LATEST = 946_684_800, 4_102_444_800
@@ -35,6 +35,7 @@ class Release:
     """A row. key, version: of the clip, in the artifact store. sha256: of the bytes that were
     submitted. owner, submitter, approver, releaser: ids of keys. embargo and times: seconds since
     the epoch, UTC. reason: what was said with the last decision. revision: grows with each change.
+    ended_at: when it ended, or, to come, when the embargo of its correction is over.
     """
 
     id: str
@@ -65,6 +66,11 @@ class Release:
         """Whether its clip is served to everybody who may read, at this time."""
         return self.state is ReleaseState.RELEASED and (self.embargo or 0.0) <= now
 
+    def was_out(self, now: float) -> bool:
+        """Whether it is out, or was before it ended."""
+        ended = now if self.ended_at is None else self.ended_at
+        return self.state in OUT and (self.embargo or 0.0) <= min(now, ended)
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -92,9 +98,14 @@ def checked_embargo(at: float | None) -> float | None:
     return float(math.ceil(at))
 
 
-def as_release(row: Any) -> Release:
+def as_release(row: Any, now: float) -> Release:
+    """As it is at this time: what a correction takes the place of is superseded once the embargo of
+    that is over, whatever the row says.
+    """
     values: dict[str, Any] = dict(row._mapping)
-    values["state"] = ReleaseState(values["state"])
+    state, ended = ReleaseState(values["state"]), values["ended_at"]
+    over = state is ReleaseState.RELEASED and ended is not None and ended <= now
+    values["state"] = ReleaseState.SUPERSEDED if over else state
     return Release(**values)
 
 

@@ -8,7 +8,7 @@ from src.releases.model import RefusedReleaseError, Release, ReleaseStateError, 
 from src.releases.states import TRANSITIONS, ReleaseState, Transition, Who
 
 Persons = Mapping[str, str]
-"""The person of a key, by its id; "" or none for a service's."""
+"""The pseudonym of a key's person, by its id; "" or none for a service's."""
 
 
 def allowed(release: Release, account: Account, persons: Persons) -> list[Transition]:
@@ -56,11 +56,11 @@ def _refused(step: Transition, release: Release, account: Account, persons: Pers
 
 def _second(step: Transition, release: Release, account: Account, persons: Persons) -> str:
     """Four eyes: by key, and by person, for one person may have several keys."""
-    if not account.person:
+    if not (mine := persons.get(account.id, "")):
         return f"only a person's key may {step.action}; this one is a service's"
     involved = {release.owner, release.submitter}
     people = {persons.get(each or "", "") for each in involved} - {""}
-    if account.id in involved or account.person in people:
+    if account.id in involved or mine in people:
         return f"somebody else must {step.action}: this clip was made or submitted by you"
     return ""
 

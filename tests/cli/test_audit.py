@@ -112,4 +112,10 @@ def test_persons_and_rights_by_the_command(log):
     done = run_door("api_keys", "grant", told["id"], "read", "release")
     assert done.returncode == 0
     account = next(each for each in Accounts(log).all() if each.id == told["id"])
-    assert (sorted(account.rights), account.person) == (["read", "release"], "")
+    assert (sorted(account.rights), account.person) == (["read", "release"], "Anna Berg")
+    both = run_door("api_keys", "grant", told["id"], "read", "--person", "B", "--no-person")
+    assert both.returncode == 2 and "--no-person alone" in both.stderr
+    assert run_door("api_keys", "grant", told["id"], "read", "--person", "").returncode == 2
+    mine = run_door("api_keys", "grant", told["id"], "read", "--no-person", "--json")
+    assert json.loads(mine.stdout)["person"] == ""
+    assert {each.id: each.person for each in Accounts(log).all()}[told["id"]] == ""

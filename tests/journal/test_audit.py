@@ -189,6 +189,34 @@ def test_keys_and_their_rights_are_in_it_without_names(any_database):  # noqa: F
     assert (accounts.all()[0].name, accounts.all()[0].person) == ("erased", "")
 
 
+def test_another_person_shows_in_the_log_and_without_one_it_stays(any_database):  # noqa: F811
+    accounts = Accounts(any_database)
+    _, key = accounts.create("k", Role.SUBMIT, person="Anna Berg")
+    assert accounts.grant(key.id, ["read"]) == "Anna Berg"
+    assert accounts.grant(key.id, ["read"], "anna  BERG") == "anna  BERG"
+    assert accounts.grant(key.id, ["read"], "Bert") == "Bert"
+    assert accounts.grant(key.id, ["read"], "") == ""
+    told = [read(each)["data"]["person"] for each in entries(any_database)]
+    assert told[0] == told[1] == told[2] != "", "case and spaces make no other person"
+    assert told[3] not in (told[0], "") and told[4] == ""
+    assert len(told[0]) == 32 and told[0] != digest("Anna Berg")[:32], "not to be guessed"
+    assert Accounts(any_database).persons([key.id]) == {key.id: ""}
+
+
+def test_an_erased_person_is_still_told_apart_by_pseudonym(any_database):  # noqa: F811
+    accounts = Accounts(any_database)
+    (_, old), (_, new) = (accounts.create("k", Role.READ, person="Anna Berg") for _ in range(2))
+    accounts.revoke(old.id)
+    for _ in range(2):
+        accounts.erase(old.id)
+    found = Accounts(any_database).persons([old.id, new.id])
+    assert found[old.id] == found[new.id] != ""
+    with pytest.raises(NewsreelError, match="no key in use"):
+        accounts.grant(old.id, ["read"], "Bert")
+    with pytest.raises(NewsreelError, match="does not begin with"):
+        accounts.create("k", Role.READ, person=f"erased:{found[old.id]}")
+
+
 def test_submissions_that_share_a_commit_have_an_entry_each(any_database):  # noqa: F811
     store = JobStore(any_database)
 
