@@ -15,7 +15,7 @@ from src.database.tables import audit
 from src.jobs.model import NewJob
 from src.jobs.store import JobStore
 from src.journal.checking import check, entries, read
-from src.journal.entries import BEGINNING, Act, append, canonical, digest
+from src.journal.entries import BEGINNING, Act, AuditError, append, canonical, digest
 from tests.database.postgres_kit import any_database, empty_database, postgres  # noqa: F401
 
 COUNT = 12
@@ -103,6 +103,26 @@ def test_an_entry_that_was_made_anew_does_not_fit(log):
     assert check(log).problems == [
         "entry 6 does not follow the one before it: one of them was replaced"
     ]
+
+
+@pytest.mark.parametrize("column", ["entry", "hash"])
+@pytest.mark.parametrize("how", ["x'ff00'", "CAST(x'ff00' AS TEXT)", "CAST({} AS BLOB)", "x''"])
+def test_what_is_no_text_any_more_is_named(log, column, how):
+    if not log.is_sqlite:
+        pytest.skip("PostgreSQL's text is text")
+    unguarded(log, f"UPDATE audit SET {column} = {how.format(column)} WHERE number = 5")
+    problems = check(log).problems
+    assert problems[0] == "entry 5 was changed: it is no text"
+    assert {line.split()[1] for line in problems} <= {"5", "6"}
+    assert [each.whole for each in entries(log)] == [n != 5 for n in range(1, COUNT + 1)]
+
+
+def test_nothing_follows_an_entry_whose_hash_is_no_text(log):
+    if not log.is_sqlite:
+        pytest.skip("PostgreSQL's text is text")
+    unguarded(log, f"UPDATE audit SET hash = x'ff' WHERE number = {COUNT}")
+    with pytest.raises(AuditError, match=f"entry {COUNT}"), log.write() as connection:
+        append(connection, [Act("k", "job.submit", "late")])
 
 
 @pytest.mark.parametrize(
