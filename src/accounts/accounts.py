@@ -11,10 +11,12 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+from src.accounts.persons import ERASED as NO_NAME
+from src.accounts.persons import Pseudonyms
 from src.accounts.rights import Right, Role, as_text, from_text
 from src.core.errors import BadInputError
-from src.database.database import Clock, Database
-from src.database.tables import keys, logins
+from src.database.database import Clock, Database, batches
+from src.database.tables import keys, logins, releases
 from src.journal.entries import COMMAND, Act, append
 
 PREFIX = "nr_"
@@ -62,6 +64,7 @@ class Accounts:
 
     def __init__(self, database: Database, clock: Clock = time.time) -> None:
         self.database, self.clock = database, clock
+        self.pseudonyms = Pseudonyms(database)
 
     def create(
         self, name: str, role: Role, per_minute: int = PER_MINUTE, per_day: int = PER_DAY,
@@ -84,7 +87,8 @@ class Accounts:
         )  # fmt: skip
         values = {name: getattr(account, name) for name in Account.__dataclass_fields__}
         values |= {"hash": secret_digest(secret), "rights": as_text(granted)}
-        told = {"rights": sorted(granted), "person": bool(person), "breaking": urgent}
+        pseudonym = self.pseudonyms.of(person)
+        told = {"rights": sorted(granted), "person": pseudonym, "breaking": urgent}
         with self.database.write() as connection:
             connection.execute(insert(keys).values(values))
             append(connection, [Act(by, "key.create", account.id, told)])
@@ -125,25 +129,51 @@ class Accounts:
             _change(connection, key_id, {"desk": desk})
             append(connection, [Act(by, "key.desk", key_id, {"desk": desk})])
 
-    def grant(self, key_id: str, rights: Collection[Right], person: str, by: str = COMMAND) -> None:
-        """Give a key just these rights, and say whose it is. Raises BadInputError."""
-        _check_person(person, frozenset(rights))
+    def persons(self, ids: Collection[str]) -> dict[str, str]:
+        """The pseudonym of the person of each of these keys; "" for a service's."""
+        found: dict[str, str] = {}
+        for some in batches(sorted(ids)):
+            with self.database.read() as connection:
+                query = select(keys.c.id, keys.c.person).where(keys.c.id.in_(some))
+                rows = connection.execute(query).all()
+            found |= {row.id: self.pseudonyms.of(row.person) for row in rows}
+        return found
+
+    def grant(
+        self, key_id: str, rights: Collection[Right], person: str | None = None, by: str = COMMAND
+    ) -> str:
+        """Give a key just these rights. person: whose it is from now on, "" for a service's; None
+        keeps it. Returns whose it is. Raises BadInputError, also for another person while a clip
+        of this key is under approval: four eyes go by who made and submitted it.
+        """
+        self.pseudonyms.secret()
         with self.database.write() as connection:
-            _change(connection, key_id, {"rights": as_text(rights), "person": person})
-            told = {"rights": sorted(rights), "person": bool(person)}
+            before = _in_use(connection, key_id)
+            now = before if person is None else person
+            _check_person(now, frozenset(rights))
+            pseudonym = self.pseudonyms.of(now)
+            if pseudonym != self.pseudonyms.of(before):
+                _check_free(connection, key_id)
+            _change(connection, key_id, {"rights": as_text(rights), "person": now})
+            told = {"rights": sorted(rights), "person": pseudonym}
             append(connection, [Act(by, "key.rights", key_id, told)])
+        return now
 
     def erase(self, key_id: str, by: str = COMMAND) -> None:
-        """Forget the names that a revoked key had: the audit log keeps its id alone. Raises
+        """Forget the names that a revoked key had: the audit log keeps its id and the person's
+        pseudonym, and so does the key, for nobody is to approve own clips afterwards. Raises
         BadInputError for a key in use.
         """
+        self.pseudonyms.secret()
         with self.database.write() as connection:
             row = connection.execute(select(keys).where(keys.c.id == key_id)).one_or_none()
             if row is not None and row.revoked_at is None:
                 raise BadInputError(
                     f"the key {key_id} is in use; python -m src.api_keys revoke it first"
                 )
-            _change(connection, key_id, {"name": ERASED, "person": ""})
+            pseudonym = self.pseudonyms.of(row.person) if row is not None else ""
+            left = f"{NO_NAME}{pseudonym}" if pseudonym else ""
+            _change(connection, key_id, {"name": ERASED, "person": left})
             append(connection, [Act(by, "key.erase", key_id)])
 
     def log_in(self, account: Account) -> tuple[str, Login]:
@@ -185,6 +215,27 @@ def _change(connection: Connection, key_id: str, values: dict[str, Any]) -> None
         raise BadInputError(f"no key has the id {key_id!r}; python -m src.api_keys list shows them")
 
 
+def _in_use(connection: Connection, key_id: str) -> str:
+    """The person of a key in use. Raises BadInputError."""
+    live = (keys.c.id == key_id) & keys.c.revoked_at.is_(None)
+    person = connection.execute(select(keys.c.person).where(live).with_for_update()).scalar()
+    if person is None:
+        raise BadInputError(
+            f"no key in use has the id {key_id!r}; python -m src.api_keys list shows them"
+        )
+    return str(person)
+
+
+def _check_free(connection: Connection, key_id: str) -> None:
+    involved = (releases.c.owner == key_id) | (releases.c.submitter == key_id)
+    waits = select(releases.c.id).where(involved, releases.c.state.in_(("submitted", "approved")))
+    if (found := connection.execute(waits.limit(1)).scalar()) is not None:
+        raise BadInputError(
+            f"release {found} of the key {key_id} is under approval; decide about it, or take it "
+            "back, before the key is another person's"
+        )
+
+
 def _check_name(name: str) -> None:
     if not name.strip() or len(name) > 100:
         raise BadInputError("a key needs a name of 1 to 100 characters, such as its newsroom")
@@ -195,6 +246,8 @@ def _check_name(name: str) -> None:
 def _check_person(person: str, rights: Collection[Right]) -> None:
     if len(person) > 100 or not person.isprintable() or person != person.strip():
         raise BadInputError("a person is a name of at most 100 characters, such as Anna Berg")
+    if person.startswith(NO_NAME):
+        raise BadInputError(f"a person's name does not begin with {NO_NAME!r}")
     if Right.APPROVE in rights and not person:
         raise BadInputError("a key that may approve belongs to a person: say whose, with --person")
 
@@ -212,4 +265,5 @@ def secret_digest(secret: str) -> str:
 def _account(row: object) -> Account:
     values: dict[str, Any] = {name: getattr(row, name) for name in Account.__dataclass_fields__}
     values["rights"] = from_text(values["rights"])
+    values["person"] = "" if values["person"].startswith(NO_NAME) else values["person"]
     return Account(**values)

@@ -14,14 +14,14 @@ from src.accounts.accounts import Login
 from src.accounts.rights import Right
 from src.api.problems import ApiError
 from src.api.release_words import STATES
-from src.api.releases import begin, find, shown
+from src.api.releases import begin, find, shown, shown_all
 from src.api.security import ServiceDep, check_right
 from src.api.service import Service
 from src.api.site import PageRoute, Sender, Viewer, error_in_words, render_page, status_of
 from src.api.verify import Verdict, stored_verdict
 from src.core.errors import BadInputError, NewsreelError
 from src.jobs.store import UnknownJobError
-from src.releases.model import Release, Wish
+from src.releases.model import Release, Wish, checked_embargo
 from src.releases.states import TRANSITIONS, ReleaseState
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -45,7 +45,7 @@ def queue(
     more = urlencode({"state": state, "before": found[-1].id}) if len(found) == PAGE else ""
     return render_page(
         request, "approvals.html", login, chosen=state, states=STATES, following=more,
-        releases=[shown(service, each, login.account) for each in found],
+        releases=shown_all(service, found, login.account),
     )  # fmt: skip
 
 
@@ -152,12 +152,14 @@ def back(login: Viewer, release_id: str, action: str) -> Response:
 
 
 def _utc(text: str) -> float | None:
-    """A form's time, which is UTC. Raises BadInputError."""
+    """A form's time, which is UTC unless it says another zone. Raises BadInputError."""
     if not text:
         return None
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+        told = datetime.fromisoformat(text)
+        at = (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         raise BadInputError(
             f"{text[:40]!r} is no time; write it as 2026-12-01T06:00, in UTC"
         ) from None
+    return checked_embargo(at)

@@ -3,7 +3,7 @@ transition of `src/releases/states.py`.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -22,7 +22,14 @@ from src.api.serving import serve
 from src.core.addresses import name_of
 from src.core.config import Config
 from src.jobs.search import is_among
-from src.releases.model import LONGEST, Release, UnknownReleaseError, Wish
+from src.releases.model import (
+    LONGEST,
+    Release,
+    UnknownReleaseError,
+    Wish,
+    checked_embargo,
+)
+from src.releases.rules import Persons
 from src.releases.states import TRANSITIONS, ReleaseState, Transition
 
 router = APIRouter(prefix="/releases", tags=["releases"])
@@ -30,8 +37,8 @@ ID = "^[0-9a-f]{21}$"
 SHA256 = "^[0-9a-f]{64}$"
 ReleaseId = Annotated[str, Path(pattern=ID, description="The release's id")]
 WITH = {Right.SUBMIT: Submitter, Right.APPROVE: Approver, Right.RELEASE: Releaser}
-OUT = (ReleaseState.RELEASED, ReleaseState.WITHDRAWN, ReleaseState.SUPERSEDED)
-"""States in which everybody who may read sees a release."""
+FIRST, LAST = -2_208_988_800, 253_402_300_799
+"""Seconds since the epoch: the years 1900 to 9999."""
 GONE = (ReleaseState.WITHDRAWN, ReleaseState.SUPERSEDED)
 
 
@@ -95,27 +102,47 @@ class ReleaseList(BaseModel):
 
 def shown(service: Service, release: Release, account: Account) -> dict[str, Any]:
     """As answers have it."""
+    return shown_all(service, [release], account)[0]
+
+
+def shown_all(
+    service: Service, releases: Sequence[Release], account: Account
+) -> list[dict[str, Any]]:
+    """The same of many, with one look at persons and at successors for all of them."""
+    persons = service.releasing.persons(releases, account)
+    told = service.releasing.store.told({each.successor for each in releases if each.successor})
+    return [_shown(service, each, account, persons, told) for each in releases]
+
+
+def _shown(
+    service: Service, release: Release, account: Account, persons: Persons, told: Collection[str]
+) -> dict[str, Any]:
     same = vars(release)
+    ended = None if release.state is ReleaseState.RELEASED else release.ended_at
     names = {each: service.people.name_of(same[each]) if same[each] else None
              for each in ("owner", "submitter", "approver", "releaser")}  # fmt: skip
     known = {name: same[name] for name in ReleaseView.model_fields if name in same}
     return known | names | {
         "embargo": in_utc(release.embargo), "clip_url": f"/releases/{release.id}/clip",
         "draft_url": f"/artifacts/{name_of(release.key)}",
-        "may": [each.action for each in service.releasing.allowed(release, account)],
+        "successor": release.successor if release.successor in told else None, "ended_at": ended,
+        "may": [each.action for each in service.releasing.allowed(release, account, persons)],
     }  # fmt: skip
 
 
 def in_utc(at: float | None) -> str | None:
-    """Seconds since the epoch as 2026-12-01T06:00:00Z."""
-    return None if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Seconds since the epoch as 2026-12-01T06:00:00Z; what no calendar holds, as its nearest."""
+    if at is None:
+        return None
+    held = max(FIRST, min(LAST, at))
+    return datetime.fromtimestamp(held, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def find(service: Service, account: Account, release_id: str) -> Release:
     """One that the account may see. Raises UnknownReleaseError."""
     release = service.releasing.store.get(release_id)
     seen = is_among(service.visible_to(account), release.owner)
-    if not seen and not (release.state in OUT and (release.embargo or 0.0) <= time.time()):
+    if not seen and not release.was_out(time.time()):
         raise UnknownReleaseError(f"there is no release {release_id!r}")
     return release
 
@@ -134,7 +161,7 @@ def list_releases(
     owner = service.visible_to(account)
     found = service.releasing.store.page(owner, state, before, limit)
     following = found[-1].id if len(found) == limit else None
-    return {"releases": [shown(service, each, account) for each in found], "next": following}
+    return {"releases": shown_all(service, found, account), "next": following}
 
 
 @router.post(
@@ -176,7 +203,7 @@ def clip(
     """
     release = find(service, account, release_id)
     if release.state in GONE:
-        raise _gone(release)
+        raise _gone(release, service.releasing.store.told({release.successor or ""}))
     if not release.is_out(time.time()):
         raise _early(release)
     service.releasing.check_bytes(release)
@@ -195,12 +222,12 @@ def _early(release: Release) -> ApiError:
     return ApiError(409, f"release {release.id} is {release.state}: its clip is not out")
 
 
-def _gone(release: Release) -> ApiError:
-    """410 with the reason, and what is in its place."""
+def _gone(release: Release, told: Collection[str]) -> ApiError:
+    """410 with the reason, and what is in its place. told: which releases may be named."""
     withdrawn = release.state is ReleaseState.WITHDRAWN
     why = f": {release.reason}" if withdrawn else ", by a correction"
     error = ApiError(410, f"release {release.id} was {release.state}{why}")
-    after = f"/releases/{release.successor}/clip" if release.successor else None
+    after = f"/releases/{release.successor}/clip" if release.successor in told else None
     error.members = {"state": release.state, "reason": release.reason if withdrawn else "",
                      "successor": after}  # fmt: skip
     error.headers = {"Cache-Control": "no-store"}
@@ -210,10 +237,8 @@ def _gone(release: Release) -> ApiError:
 
 
 def wish_of(action: str, told: Decision) -> Wish:
-    """Raises ApiError 422 for an embargo where there can be none."""
-    if told.embargo is not None and action not in ("submit", "release"):
-        raise ApiError(422, f"embargo does not go with {action}: say it with submit or release")
-    until = None if told.embargo is None else told.embargo.timestamp()
+    """Raises BadInputError for an embargo outside the years 2000 to 2099."""
+    until = None if told.embargo is None else checked_embargo(told.embargo.timestamp())
     return Wish(action, told.revision, told.note, until, seen=told.sha256)
 
 

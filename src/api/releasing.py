@@ -23,7 +23,7 @@ from src.jobs.search import Owner
 from src.journal.entries import digest
 from src.releases.digests import Digests
 from src.releases.model import Release, Wish
-from src.releases.rules import allowed
+from src.releases.rules import Persons, allowed
 from src.releases.states import TRANSITIONS, ReleaseState, Transition
 from src.releases.store import CORRECTED, ReleaseStore
 
@@ -68,16 +68,17 @@ class Releasing:
             self._check_on()
         now = self.digests.of(release.key, release.version) if step.reads else None
         told = Wish(**{**vars(wish), "sha256": now})
-        return self.store.act(release, told, account, self.persons())
+        return self.store.act(release, told, account, self.persons([release], account))
 
-    def allowed(self, release: Release, account: Account) -> list[Transition]:
-        """What this account may do with it now."""
-        found = allowed(release, account, self.persons())
+    def allowed(self, release: Release, account: Account, persons: Persons) -> list[Transition]:
+        """What this account may do with it now. persons: of its keys and the account's."""
+        found = allowed(release, account, persons)
         return [each for each in found if self.on or each.action in ALWAYS]
 
-    def persons(self) -> dict[str, str]:
-        """The person of each key."""
-        return {account.id: account.person for account in self.accounts.all()}
+    def persons(self, releases: Iterable[Release], account: Account) -> dict[str, str]:
+        """Pseudonyms of the persons whose keys made or submitted these, and of the account's."""
+        involved = {key for each in releases for key in (each.owner, each.submitter) if key}
+        return self.accounts.persons(involved | {account.id})
 
     def _check_on(self) -> None:
         if not self.on:
@@ -102,7 +103,9 @@ class Releasing:
         if not self.on:
             return []
         found = [each for state in CORRECTED for each in self.store.page(owner, state)]
-        open_ones = [each for each in found if each.successor is None]
+        now = time.time()
+        open_ones = [each for each in found if each.successor is None and (
+            each.state is ReleaseState.WITHDRAWN or each.is_out(now))]  # fmt: skip
         return sorted(open_ones, key=lambda each: each.id, reverse=True)
 
     def marks(self, jobs: Iterable[Job]) -> dict[str, str]:

@@ -81,15 +81,30 @@ def _rights(names: list[str]) -> list[Any]:
 def _grant(
     key_id: Annotated[str, typer.Argument(help="The key's id, as list shows it.")],
     right: Annotated[list[str], typer.Argument(help="All that it may from now on.")],
-    person: Annotated[str, typer.Option(help="Whose key it is; none: a service's.")] = "",
+    person: Annotated[
+        str | None, typer.Option(help="Whose key it is from now on; not given: as it was.")
+    ] = None,
+    nobody: Annotated[
+        bool, typer.Option("--no-person", help="A service's key from now on, and nobody's.")
+    ] = False,
     json: Json = False,
 ) -> None:
     with command(json):
-        _accounts().grant(key_id, _rights(right), person)
+        wanted = _whose(person, nobody)
+        now = _accounts().grant(key_id, _rights(right), wanted)
         if json:
-            print_json({"id": key_id, "rights": sorted(set(right)), "person": person})
+            print_json({"id": key_id, "rights": sorted(set(right)), "person": now})
         else:
-            print(f"key {key_id} may {' '.join(sorted(set(right)))}")
+            print(f"key {key_id} may {' '.join(sorted(set(right)))}{_of({'person': now})}")
+
+
+def _whose(person: str | None, nobody: bool) -> str | None:
+    """None keeps it."""
+    from src.core.errors import BadInputError
+
+    if person == "" or (nobody and person is not None):
+        raise BadInputError("--person names whose key it is; --no-person alone makes it nobody's")
+    return "" if nobody else person
 
 
 def _list(json: Json = False) -> None:

@@ -4,9 +4,10 @@ told of them.
 
 import io
 import os
-import shutil
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,11 +29,18 @@ def write_whole(path: Path, data: bytes, synced: bool = True) -> None:
 
 def write_stream(path: Path, data: BinaryIO, synced: bool = True) -> None:
     """The same with the bytes of a stream."""
+    write_pieces(path, iter(partial(data.read, CHUNK), b""), synced)
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes], synced: bool = True) -> None:
+    """The same with bytes that are made as they are written. What making them raises goes up, and
+    no file stays.
+    """
     temporary = beside(path, f"{threading.get_native_id()}.partial")
     try:
         make_folder(path.parent)
         with temporary.open("wb") as stream:
-            shutil.copyfileobj(data, stream, CHUNK)
+            stream.writelines(pieces)
             stream.flush()
             if synced:
                 os.fsync(stream.fileno())
@@ -40,9 +48,10 @@ def write_stream(path: Path, data: BinaryIO, synced: bool = True) -> None:
         if synced:
             sync_folder(path.parent)
     except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
+    finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def make_folder(folder: Path) -> None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, exists, select, update
 
 from src.core.addresses import clip_key
 from src.database import artifact_rows
 from src.database.database import Database, batches
-from src.database.tables import artifacts, jobs
+from src.database.tables import artifacts, jobs, releases
 from src.jobs.model import Job, State
 
 UNDER_WAY = (State.PENDING, State.PROCESSING)
@@ -21,14 +21,29 @@ def held_by(connection: Connection, job_id: str) -> str | None:
     return connection.execute(query).scalar()
 
 
-def under_release(connection: Connection, job_id: str) -> str | None:
+def under_release(connection: Connection, job_id: str, now: float) -> str | None:
     """The state of its clip's release, where that holds the clip. Waits for whoever changes the
     release of this job at the moment.
     """
     connection.execute(select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
+    settle(connection, job_id, now)
     held = artifacts.c.release.in_(artifact_rows.HELD)
     query = select(artifacts.c.release).where(artifacts.c.job == job_id, held).limit(1)
     return connection.execute(query).scalar()
+
+
+def settle(connection: Connection, job_id: str, now: float) -> None:
+    """Where the embargo of a correction is over, the release of this job whose place it took has
+    ended: row and mark on the clip say so from here on.
+    """
+    over = (releases.c.job == job_id) & (releases.c.state == artifact_rows.RELEASED)
+    over &= releases.c.ended_at <= now
+    clips = list(connection.execute(select(releases.c.key).where(over)).scalars())
+    if not clips:
+        return
+    connection.execute(update(releases).where(over).values(state="superseded", open_job=None))
+    mine = (artifacts.c.job == job_id) & artifacts.c.key.in_(clips)
+    connection.execute(update(artifacts).where(mine).values(release="superseded"))
 
 
 def clip_hash(connection: Connection, job: Job) -> str | None:

@@ -260,7 +260,7 @@ class JobStore:
                 raise WrongStateError(
                     f"job {job_id} is being enlarged by job {needing}; cancel that one first"
                 )
-            if (state := references.under_release(connection, job_id)) is not None:
+            if (state := references.under_release(connection, job_id, self.clock())) is not None:
                 raise WrongStateError(_HELD[state].format(job_id))
             told = {"sha256": references.clip_hash(connection, job)}
             done = delete(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(FINAL))

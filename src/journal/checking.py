@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, LargeBinary, cast, func, select
 
 from src.database.database import Database
 from src.database.tables import audit
@@ -17,11 +17,14 @@ LOWEST = -(2**31)
 
 @dataclass(frozen=True)
 class Entry:
-    """A row. text: canonical JSON, as `entries` writes it."""
+    """A row. text: canonical JSON, as `entries` writes it. whole: whether entry and hash are text,
+    which SQLite does not see to: what is none is shown as well as it can be.
+    """
 
     number: int
     text: str
     hash: str
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,33 @@ class Finding:
 def entries(database: Database, after: int = LOWEST) -> Iterator[Entry]:
     """Entries in order, read some at a time; those that come meanwhile too."""
     while True:
-        query = select(audit).where(audit.c.number > after).order_by(audit.c.number).limit(AT_ONCE)
         with database.read() as connection:
-            rows = connection.execute(query).all()
-        yield from (Entry(row.number, row.entry, row.hash) for row in rows)
-        if len(rows) < AT_ONCE:
+            found = _some(connection, after)
+        yield from found
+        if len(found) < AT_ONCE:
             return
-        after = rows[-1].number
+        after = found[-1].number
+
+
+def _some(connection: Connection, after: int) -> list[Entry]:
+    """PostgreSQL holds text alone. Of SQLite the bytes are read, and what they are said to be."""
+    columns = audit.c.number, audit.c.entry, audit.c.hash
+    if sqlite := connection.dialect.name == "sqlite":
+        raw = (cast(each, LargeBinary) for each in columns[1:])
+        kinds = (func.typeof(each) for each in columns[1:])
+        columns = (audit.c.number, *raw, *kinds)
+    query = select(*columns).where(audit.c.number > after).order_by(audit.c.number).limit(AT_ONCE)
+    rows = connection.execute(query).all()
+    return [_decoded(*row) if sqlite else Entry(*row) for row in rows]
+
+
+def _decoded(number: int, entry: bytes | None, digested: bytes | None, *kinds: str) -> Entry:
+    entry, digested = entry or b"", digested or b""
+    try:
+        return Entry(number, entry.decode(), digested.decode(), set(kinds) == {"text"})
+    except UnicodeDecodeError:
+        shown = (each.decode(errors="backslashreplace") for each in (entry, digested))
+        return Entry(number, *shown, whole=False)
 
 
 def check(database: Database, anchors: dict[int, str] | None = None) -> Finding:
@@ -76,6 +99,8 @@ def _wrong(entry: Entry, before: int, last: str) -> list[str]:
     """What contradicts in one entry, which follows number `before` with the hash `last`."""
     if entry.number != before + 1:
         return [_gap(before + 1, entry.number - 1)]
+    if not entry.whole:
+        return [f"entry {entry.number} was changed: it is no text"]
     if digest(entry.text) != entry.hash:
         return [f"entry {entry.number} was changed: it does not have its hash"]
     told = read(entry)
@@ -96,6 +121,6 @@ def read(entry: Entry) -> dict[str, Any]:
     """What an entry tells; nothing where it is no JSON object any more."""
     try:
         told = json.loads(entry.text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) else {}

@@ -13,7 +13,8 @@ from src.core.durable import write_whole
 from src.core.errors import BadInputError, MissingFileError
 from src.core.text import read_json
 from src.database.database import Database
-from src.journal.entries import canonical, head
+from src.journal.checking import check
+from src.journal.entries import canonical
 
 KIND = "newsreel audit checkpoint"
 NAMES = ("at", "head", "kind", "size")
@@ -47,11 +48,16 @@ def make_key(path: Path) -> Path:
 
 
 def make(database: Database, key: Path) -> dict[str, Any]:
-    """A checkpoint of the log as it is, signed with the key in this file (PEM)."""
+    """A checkpoint of the log as it is, signed with the key in this file (PEM). Raises
+    BadInputError for a log that is empty or not whole: nothing is signed that `check` contradicts.
+    """
     private = _read_key(key, "load_pem_private_key", {"password": None}, "Ed25519PrivateKey")
-    with database.read() as connection:
-        size, last = head(connection)
-    told = {"at": int(time.time() * 1000), "head": last, "kind": KIND, "size": size}
+    found = check(database)
+    if found.problems:
+        raise BadInputError(f"nothing is signed, for the log is not whole: {found.problems[0]}")
+    if not found.size:
+        raise BadInputError("nothing is signed, for the log is empty")
+    told = {"at": int(time.time() * 1000), "head": found.head, "kind": KIND, "size": found.size}
     return told | {"signature": private.sign(canonical(told).encode()).hex()}
 
 

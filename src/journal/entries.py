@@ -58,6 +58,8 @@ def append(connection: Connection, acts: Sequence[Act]) -> None:
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(ALONE)
     number, last = head(connection)
+    if not isinstance(last, str):
+        raise AuditError(f"entry {number} of the audit log was changed, so nothing was done")
     rows: list[tuple[Any, ...]] = []
     at = int(time.time() * 1000)
     for act in acts:

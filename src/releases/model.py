@@ -1,12 +1,15 @@
 """A release, as stored, and what one is told to do with it."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from src.core.errors import BadInputError
-from src.releases.states import ReleaseState
+from src.releases.states import OUT, ReleaseState
 
 LONGEST = 2000
+EARLIEST, LATEST = 946_684_800, 4_102_444_800
+"""An embargo lies within the years 2000 to 2099, UTC: what calendars everywhere can show."""
 
 
 class UnknownReleaseError(BadInputError):
@@ -32,6 +35,7 @@ class Release:
     """A row. key, version: of the clip, in the artifact store. sha256: of the bytes that were
     submitted. owner, submitter, approver, releaser: ids of keys. embargo and times: seconds since
     the epoch, UTC. reason: what was said with the last decision. revision: grows with each change.
+    ended_at: when it ended, or, to come, when the embargo of its correction is over.
     """
 
     id: str
@@ -62,6 +66,11 @@ class Release:
         """Whether its clip is served to everybody who may read, at this time."""
         return self.state is ReleaseState.RELEASED and (self.embargo or 0.0) <= now
 
+    def was_out(self, now: float) -> bool:
+        """Whether it is out, or was before it ended."""
+        ended = now if self.ended_at is None else self.ended_at
+        return self.state in OUT and (self.embargo or 0.0) <= min(now, ended)
+
 
 @dataclass(frozen=True)
 class Wish:
@@ -78,9 +87,25 @@ class Wish:
     seen: str | None = None
 
 
-def as_release(row: Any) -> Release:
+def checked_embargo(at: float | None) -> float | None:
+    """Seconds since the epoch, whole ones: a part of one counts as a whole. Raises BadInputError
+    outside the years 2000 to 2099.
+    """
+    if at is None:
+        return None
+    if not EARLIEST <= at < LATEST:
+        raise BadInputError("an embargo ends in the years 2000 to 2099, UTC")
+    return float(math.ceil(at))
+
+
+def as_release(row: Any, now: float) -> Release:
+    """As it is at this time: what a correction takes the place of is superseded once the embargo of
+    that is over, whatever the row says.
+    """
     values: dict[str, Any] = dict(row._mapping)
-    values["state"] = ReleaseState(values["state"])
+    state, ended = ReleaseState(values["state"]), values["ended_at"]
+    over = state is ReleaseState.RELEASED and ended is not None and ended <= now
+    values["state"] = ReleaseState.SUPERSEDED if over else state
     return Release(**values)
 
 

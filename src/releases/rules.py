@@ -8,7 +8,7 @@ from src.releases.model import RefusedReleaseError, Release, ReleaseStateError, 
 from src.releases.states import TRANSITIONS, ReleaseState, Transition, Who
 
 Persons = Mapping[str, str]
-"""The person of a key, by its id; "" or none for a service's."""
+"""The pseudonym of a key's person, by its id; "" or none for a service's."""
 
 
 def allowed(release: Release, account: Account, persons: Persons) -> list[Transition]:
@@ -41,6 +41,7 @@ def check(wish: Wish, release: Release, account: Account, persons: Persons) -> T
         )
     if step.reasoned and not wish.text:
         raise ReleaseStateError(f"to {step.action} needs a reason; say in a sentence why")
+    _check_embargo(step, release, wish)
     _check_bytes(step, release, wish)
     return step
 
@@ -55,13 +56,24 @@ def _refused(step: Transition, release: Release, account: Account, persons: Pers
 
 def _second(step: Transition, release: Release, account: Account, persons: Persons) -> str:
     """Four eyes: by key, and by person, for one person may have several keys."""
-    if not account.person:
+    if not (mine := persons.get(account.id, "")):
         return f"only a person's key may {step.action}; this one is a service's"
     involved = {release.owner, release.submitter}
     people = {persons.get(each or "", "") for each in involved} - {""}
-    if account.id in involved or account.person in people:
+    if account.id in involved or mine in people:
         return f"somebody else must {step.action}: this clip was made or submitted by you"
     return ""
+
+
+def _check_embargo(step: Transition, release: Release, wish: Wish) -> None:
+    """What was approved may be put off, but not let out earlier."""
+    if step.target is not ReleaseState.RELEASED or None in (wish.embargo, release.embargo):
+        return
+    if float(wish.embargo or 0.0) < float(release.embargo or 0.0):
+        raise ReleaseStateError(
+            f"release {release.id} was approved with a later embargo; give the same or a later "
+            "one, or take it back and submit it again"
+        )
 
 
 def _check_bytes(step: Transition, release: Release, wish: Wish) -> None:

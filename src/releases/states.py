@@ -33,6 +33,9 @@ FINAL = (
     ReleaseState.REJECTED, ReleaseState.WITHDRAWN, ReleaseState.SUPERSEDED,
 )  # fmt: skip
 
+OUT = (ReleaseState.RELEASED, ReleaseState.WITHDRAWN, ReleaseState.SUPERSEDED)
+"""States in which everybody who may read sees a release, once its embargo is over."""
+
 
 class Who(StrEnum):
     """Who among those who have the right. OWN: the job's owner, or an admin. OTHERS: a person who

@@ -8,13 +8,14 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import ColumnElement, Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from src.accounts.accounts import Account
 from src.core.errors import BadInputError
 from src.database.database import Clock, Database, batches
 from src.database.tables import artifacts, jobs, releases
+from src.jobs import references
 from src.jobs.model import Job
 from src.jobs.search import Owner, first_id, is_among
 from src.jobs.store import record
@@ -25,6 +26,7 @@ from src.releases.model import (
     UnknownReleaseError,
     Wish,
     as_release,
+    checked_embargo,
     checked_text,
 )
 from src.releases.rules import Persons, check
@@ -34,6 +36,8 @@ WAITING = "WAITING"
 """What an event of the kind `approval` tells of a release that was submitted."""
 TEXTS = {"submit": "note", "approve": "reason", "reject": "reason", "withdraw": "reason"}
 """Where what a person wrote goes, by action; the others keep none."""
+EMBARGOED = ("submit", "release")
+"""What an embargo goes with."""
 
 
 class ReleaseStore:
@@ -59,7 +63,8 @@ class ReleaseStore:
         told = {"job": job.id, "supersedes": supersedes}
         try:
             with self.database.write() as connection:
-                self._check_corrects(connection, supersedes)
+                references.settle(connection, job.id, now)
+                self._check_corrects(connection, supersedes, now)
                 connection.execute(insert(releases).values(values))
                 append(connection, [Act(account.id, "release.create", values["id"], told)])
         except IntegrityError:
@@ -69,7 +74,7 @@ class ReleaseStore:
     def get(self, release_id: str, owner: Owner = None) -> Release:
         """owner: whose are looked at. Raises UnknownReleaseError."""
         with self.database.read() as connection:
-            found = _row(connection, release_id)
+            found = _row(connection, release_id, self.clock())
         if found is None or not is_among(owner, found.owner):
             raise UnknownReleaseError(f"there is no release {release_id[:40]!r}")
         return found
@@ -79,15 +84,16 @@ class ReleaseStore:
         query = select(releases).where(releases.c.job == job_id).order_by(releases.c.id.desc())
         with self.database.read() as connection:
             row = connection.execute(query.limit(1)).one_or_none()
-        return as_release(row) if row else None
+        return as_release(row, self.clock()) if row else None
 
     def newest(self, ids: Collection[str]) -> dict[str, Release]:
         """The newest one of each of these jobs that has one."""
         found: dict[str, Release] = {}
+        now = self.clock()
         with self.database.read() as connection:
             for some in batches(sorted(ids)):
                 query = select(releases).where(releases.c.job.in_(some)).order_by(releases.c.id)
-                found |= {row.job: as_release(row) for row in connection.execute(query)}
+                found |= {row.job: as_release(row, now) for row in connection.execute(query)}
         return found
 
     def of_key(self, key: str) -> Release | None:
@@ -95,23 +101,24 @@ class ReleaseStore:
         query = select(releases).where(releases.c.key == key).order_by(releases.c.id.desc())
         with self.database.read() as connection:
             row = connection.execute(query.limit(1)).one_or_none()
-        return as_release(row) if row else None
+        return as_release(row, self.clock()) if row else None
 
     def page(
         self, owner: Owner = None, state: ReleaseState | None = None, before: str | None = None,
         limit: int = 50,
     ) -> list[Release]:  # fmt: skip
         """Newest first; before: the last id of the page before."""
+        now = self.clock()
         query = select(releases).order_by(releases.c.id.desc()).limit(limit)
         if owner is not None:
             names: Collection[str] = [owner] if isinstance(owner, str) else sorted(owner)
             query = query.where(releases.c.owner.in_(names))
         if state is not None:
-            query = query.where(releases.c.state == state)
+            query = query.where(_is(state, now))
         if before is not None:
             query = query.where(releases.c.id < before)
         with self.database.read() as connection:
-            return [as_release(row) for row in connection.execute(query)]
+            return [as_release(row, now) for row in connection.execute(query)]
 
     def act(self, release: Release, wish: Wish, account: Account, persons: Persons) -> Release:
         """Do it, if nobody else was faster. release: as it was looked at; persons: of its keys.
@@ -119,7 +126,12 @@ class ReleaseStore:
         """
         if wish.text.strip() and wish.action not in TEXTS:
             raise BadInputError(f"{wish.action} keeps no note; it goes with a decision")
-        wish = replace(wish, text=checked_text(wish.text, TEXTS.get(wish.action, "note")))
+        if wish.embargo is not None and wish.action not in EMBARGOED:
+            raise BadInputError(
+                f"embargo does not go with {wish.action}: say it with submit or release"
+            )
+        text = checked_text(wish.text, TEXTS.get(wish.action, "note"))
+        wish = replace(wish, text=text, embargo=checked_embargo(wish.embargo))
         step = check(wish, release, account, persons)
         now = self.clock()
         values = _values(step, release, wish, account, now)
@@ -127,28 +139,53 @@ class ReleaseStore:
             _hold(connection, release)
             _change(connection, release, values)
             if step.target is ReleaseState.RELEASED and release.supersedes:
-                self._supersede(connection, release, now)
+                self._supersede(connection, replace(release, **values), now)
+            if step.target is ReleaseState.WITHDRAWN and release.supersedes:
+                self._give_back(connection, release, now)
             _tell(connection, release, step, now)
             append(connection, [_entry(step, release, wish, values, account)])
         return self.get(release.id)
 
-    def _check_corrects(self, connection: Connection, supersedes: str | None) -> None:
+    def told(self, ids: Collection[str]) -> set[str]:
+        """Those of these releases that are out, or were: what others are told of."""
+        found, now = set(), self.clock()
+        with self.database.read() as connection:
+            for some in batches(sorted(ids)):
+                rows = connection.execute(select(releases).where(releases.c.id.in_(some)))
+                found |= {row.id for row in rows if as_release(row, now).was_out(now)}
+        return found
+
+    def _check_corrects(self, connection: Connection, supersedes: str | None, now: float) -> None:
         if supersedes is None:
             return
-        old = _row(connection, supersedes)
-        if old is None or old.state not in CORRECTED or old.successor:
+        old = _row(connection, supersedes, now)
+        under_embargo = old and old.state is ReleaseState.RELEASED and not old.is_out(now)
+        if old is None or old.state not in CORRECTED or old.successor or under_embargo:
             raise ReleaseStateError(
                 f"release {supersedes} is not out, or was corrected already; correct its newest one"
             )
 
     def _supersede(self, connection: Connection, release: Release, now: float) -> None:
-        """What was out before is not any more, and names this one."""
-        self._check_corrects(connection, release.supersedes)
-        old = _row(connection, str(release.supersedes))
+        """What was out before names this one, and is not out any more once this one is. release: as
+        it becomes.
+        """
+        self._check_corrects(connection, release.supersedes, now)
+        old = _row(connection, str(release.supersedes), now)
         assert old is not None  # it was just looked at
-        values: dict[str, Any] = {"successor": release.id, "revision": old.revision + 1}
-        if old.state is ReleaseState.RELEASED:
+        values: dict[str, Any] = {"successor": release.id}
+        if old.state is ReleaseState.RELEASED and not release.is_out(now):
+            values |= {"ended_at": release.embargo}
+        elif old.state is ReleaseState.RELEASED:
             values |= {"state": ReleaseState.SUPERSEDED, "open_job": None, "ended_at": now}
+        _change(connection, old, values | {"revision": old.revision + 1})
+
+    def _give_back(self, connection: Connection, release: Release, now: float) -> None:
+        """A correction that is withdrawn before its embargo was over took nothing's place."""
+        old = _row(connection, str(release.supersedes), now)
+        if release.was_out(now) or old is None or old.successor != release.id:
+            return
+        values: dict[str, Any] = {"successor": None, "revision": old.revision + 1}
+        values |= {"ended_at": None} if old.state is ReleaseState.RELEASED else {}
         _change(connection, old, values)
 
 
@@ -156,9 +193,19 @@ CORRECTED = (ReleaseState.RELEASED, ReleaseState.WITHDRAWN)
 """States of what a correction may follow."""
 
 
-def _row(connection: Connection, release_id: str) -> Release | None:
+def _is(state: ReleaseState, now: float) -> ColumnElement[bool]:
+    """As `as_release` has it."""
+    row, released = releases.c.state == state, releases.c.state == ReleaseState.RELEASED
+    if state is ReleaseState.SUPERSEDED:
+        return row | (released & (releases.c.ended_at <= now))
+    if state is ReleaseState.RELEASED:
+        return row & (releases.c.ended_at.is_(None) | (releases.c.ended_at > now))
+    return row
+
+
+def _row(connection: Connection, release_id: str, now: float) -> Release | None:
     row = connection.execute(select(releases).where(releases.c.id == release_id)).one_or_none()
-    return as_release(row) if row else None
+    return as_release(row, now) if row else None
 
 
 def _values(
@@ -168,7 +215,7 @@ def _values(
     values: dict[str, Any] = {"state": step.target, "revision": release.revision + 1}
     if (field := TEXTS.get(step.action)) is not None:
         values[field] = wish.text
-    if wish.embargo is not None:
+    if wish.embargo is not None or step.action in ("submit", "recall"):
         values["embargo"] = wish.embargo
     if step.target.final:
         values |= {"open_job": None, "ended_at": now}

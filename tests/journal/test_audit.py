@@ -15,7 +15,7 @@ from src.database.tables import audit
 from src.jobs.model import NewJob
 from src.jobs.store import JobStore
 from src.journal.checking import check, entries, read
-from src.journal.entries import BEGINNING, Act, append, canonical, digest
+from src.journal.entries import BEGINNING, Act, AuditError, append, canonical, digest
 from tests.database.postgres_kit import any_database, empty_database, postgres  # noqa: F401
 
 COUNT = 12
@@ -105,6 +105,26 @@ def test_an_entry_that_was_made_anew_does_not_fit(log):
     ]
 
 
+@pytest.mark.parametrize("column", ["entry", "hash"])
+@pytest.mark.parametrize("how", ["x'ff00'", "CAST(x'ff00' AS TEXT)", "CAST({} AS BLOB)", "x''"])
+def test_what_is_no_text_any_more_is_named(log, column, how):
+    if not log.is_sqlite:
+        pytest.skip("PostgreSQL's text is text")
+    unguarded(log, f"UPDATE audit SET {column} = {how.format(column)} WHERE number = 5")
+    problems = check(log).problems
+    assert problems[0] == "entry 5 was changed: it is no text"
+    assert {line.split()[1] for line in problems} <= {"5", "6"}
+    assert [each.whole for each in entries(log)] == [n != 5 for n in range(1, COUNT + 1)]
+
+
+def test_nothing_follows_an_entry_whose_hash_is_no_text(log):
+    if not log.is_sqlite:
+        pytest.skip("PostgreSQL's text is text")
+    unguarded(log, f"UPDATE audit SET hash = x'ff' WHERE number = {COUNT}")
+    with pytest.raises(AuditError, match=f"entry {COUNT}"), log.write() as connection:
+        append(connection, [Act("k", "job.submit", "late")])
+
+
 @pytest.mark.parametrize(
     ("where", "words"),
     [("number = 4", "entry 4 is missing"), ("number < 3", "entries 1 to 2 are missing"),
@@ -187,6 +207,34 @@ def test_keys_and_their_rights_are_in_it_without_names(any_database):  # noqa: F
     assert {each["subject"] for each in told} == {key.id}
     assert "Anna" not in "".join(each.text for each in entries(any_database))
     assert (accounts.all()[0].name, accounts.all()[0].person) == ("erased", "")
+
+
+def test_another_person_shows_in_the_log_and_without_one_it_stays(any_database):  # noqa: F811
+    accounts = Accounts(any_database)
+    _, key = accounts.create("k", Role.SUBMIT, person="Anna Berg")
+    assert accounts.grant(key.id, ["read"]) == "Anna Berg"
+    assert accounts.grant(key.id, ["read"], "anna  BERG") == "anna  BERG"
+    assert accounts.grant(key.id, ["read"], "Bert") == "Bert"
+    assert accounts.grant(key.id, ["read"], "") == ""
+    told = [read(each)["data"]["person"] for each in entries(any_database)]
+    assert told[0] == told[1] == told[2] != "", "case and spaces make no other person"
+    assert told[3] not in (told[0], "") and told[4] == ""
+    assert len(told[0]) == 32 and told[0] != digest("Anna Berg")[:32], "not to be guessed"
+    assert Accounts(any_database).persons([key.id]) == {key.id: ""}
+
+
+def test_an_erased_person_is_still_told_apart_by_pseudonym(any_database):  # noqa: F811
+    accounts = Accounts(any_database)
+    (_, old), (_, new) = (accounts.create("k", Role.READ, person="Anna Berg") for _ in range(2))
+    accounts.revoke(old.id)
+    for _ in range(2):
+        accounts.erase(old.id)
+    found = Accounts(any_database).persons([old.id, new.id])
+    assert found[old.id] == found[new.id] != ""
+    with pytest.raises(NewsreelError, match="no key in use"):
+        accounts.grant(old.id, ["read"], "Bert")
+    with pytest.raises(NewsreelError, match="does not begin with"):
+        accounts.create("k", Role.READ, person=f"erased:{found[old.id]}")
 
 
 def test_submissions_that_share_a_commit_have_an_entry_each(any_database):  # noqa: F811

@@ -59,7 +59,8 @@ def forced(database, release, state):
     """The release as it would be in any state."""
     from src.database.tables import releases
 
-    values = {"state": state, "submitter": "owner", "sha256": HASH, "open_job": None}
+    values = {"state": state, "submitter": "owner", "sha256": HASH}
+    values |= {"open_job": None, "ended_at": None}
     with database.write() as connection:
         connection.execute(releases.update().where(releases.c.id == release.id).values(values))
 
