@@ -118,7 +118,7 @@ class Releasing:
 
     def check_bytes(self, release: Release) -> None:
         """Raise ApiError 409 where they are not those that were approved."""
-        if self.digests.of(release.key, release.version) != release.sha256:
+        if self.digests.recent(release.key, release.version) != release.sha256:
             raise ApiError(
                 409, f"the clip of release {release.id} does not have the bytes that were approved"
             )
