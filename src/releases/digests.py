@@ -72,5 +72,5 @@ class Digests:
 
 
 def _is_version(found: StoredFile) -> bool:
-    """Whether its name stands for just these bytes: S3 calls "null" what it keeps no versions of."""
+    """Whether its name is of just these bytes: S3 says "null" where it keeps no versions."""
     return found.version not in (None, "", "null")
