@@ -12,7 +12,7 @@ from src.api.jobs import JobId
 from src.api.problems import ApiError, responses
 from src.api.security import Reader, ServiceDep
 from src.api.service import Service
-from src.api.serving import serve
+from src.api.serving import published, serve
 from src.artifacts.store import ArtifactStore
 from src.core.addresses import clip_key, known_key
 from src.core.errors import BadInputError, MissingFileError
@@ -76,8 +76,10 @@ async def _made(service: Service, account: Account, job: Job, what: str) -> str 
     source = _source(job, what)
     if source is None:
         return None
+    found = await run_in_threadpool(service.index.find, source)
+    version = found[0].version if found else None
     async with service.decoding.turn(account.id) as turn:
-        return await run_in_threadpool(_make, turn.wall, service.files, source, key)
+        return await run_in_threadpool(_make, turn.wall, service.files, source, version, key)
 
 
 def _source(job: Job, what: str) -> str | None:
@@ -85,10 +87,12 @@ def _source(job: Job, what: str) -> str | None:
     return clip_key(str(job.artifact)) if what == "poster" else known_key(address_in(job.request))
 
 
-def _make(wall: Wall, files: ArtifactStore, source: str, key: str) -> str | None:
-    """None where the file is gone or cannot be decoded."""
+def _make(
+    wall: Wall, files: ArtifactStore, source: str, version: str | None, key: str
+) -> str | None:
+    """None where the file is gone or cannot be decoded. version: that was published."""
     try:
-        with files.local(source) as path:
+        with published(files, source, version) as path:
             is_video = path.suffix in (".mp4", ".mkv", ".video")
             data = wall.small_frame(path) if is_video else wall.small_photograph(path)
     except (BadInputError, MissingFileError):

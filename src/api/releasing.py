@@ -118,7 +118,7 @@ class Releasing:
 
     def check_bytes(self, release: Release) -> None:
         """Raise ApiError 409 where they are not those that were approved."""
-        if self.digests.of(release.key, release.version) != release.sha256:
+        if self.digests.recent(release.key, release.version) != release.sha256:
             raise ApiError(
                 409, f"the clip of release {release.id} does not have the bytes that were approved"
             )
@@ -139,12 +139,23 @@ class Releasing:
             return self._draft(account, key, version, kind, release)
         return serve(self.files, key, kind, usual, filename, etags, version)
 
-    def _draft(
-        self, account: Account, key: str, version: str | None, kind: str, release: Release | None
-    ) -> Response:
+    def note_look(self, account: Account, key: str) -> None:
+        """A picture of the clip at this key goes to the account: noted as the clip itself is, where
+        that is not out.
+        """
+        release = self.store.of_key(key) if self.on else None
+        if self.on and not (release is not None and release.is_out(time.time())):
+            self._note(account, key)
+
+    def _note(self, account: Account, key: str) -> None:
         found = self.index.find(key)
         sha256, job = (found[0].sha256, found[0].job) if found else (None, None)
         self.recording.download(account, job or digest(name_of(key)), sha256)
+
+    def _draft(
+        self, account: Account, key: str, version: str | None, kind: str, release: Release | None
+    ) -> Response:
+        self._note(account, key)
         prefix = PREFIXES.get(release.state, "DRAFT-") if release else "DRAFT-"
         headers = {"Cache-Control": "no-store", STATE_HEADER: _shown(release)}
         return serve(

@@ -1,10 +1,13 @@
 """Files of the artifact store as answers."""
 
 import os
+import shutil
 import stat
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,7 +16,8 @@ from fastapi import Response
 from fastapi.responses import FileResponse, RedirectResponse
 from starlette.types import Receive, Scope, Send
 
-from src.artifacts.store import ArtifactStore
+from src.artifacts.store import CHUNK, ArtifactStore
+from src.core.addresses import name_of
 from src.core.errors import MissingFileError
 
 LINK_S = 60
@@ -40,6 +44,22 @@ def serve(
     if not etags & {tag, "*"}:
         return answer
     return Response(status_code=304, headers=(headers or {}) | {"ETag": tag})
+
+
+@contextmanager
+def published(files: ArtifactStore, key: str, version: str | None) -> Iterator[Path]:
+    """The file for libraries that take paths; of a store with versions a copy of this one. Raises
+    MissingFileError.
+    """
+    if version is None:
+        with files.local(key) as path:
+            yield path
+        return
+    with TemporaryDirectory(prefix="newsreel-") as folder, files.open(key, version) as data:
+        path = Path(folder) / name_of(key)
+        with path.open("wb") as copy:
+            shutil.copyfileobj(data, copy, CHUNK)
+        yield path
 
 
 class StoredResponse(FileResponse):

@@ -20,7 +20,7 @@ from src.jobs import references
 from src.jobs.model import PARENT, Event, Job, NewJob, State
 from src.jobs.search import JobFilter, Owner, first_id, is_among, words_of
 from src.jobs.turns import AGEING_S
-from src.journal.entries import SERVICE, Act, append, digest_of
+from src.journal.entries import SERVICE, Act, append, digest, digest_of
 
 FINAL = [state for state in State if state.final]
 COLUMNS = [column for column in jobs.columns if column.name not in ("rank", "words")]
@@ -70,11 +70,12 @@ _HELD = {
 
 
 def _submitted(row: dict[str, Any]) -> Act:
-    """The audit log's entry of a new job: of what was asked only a hash, and why a photograph is
-    used whose rights forbid it.
+    """The audit log's entry of a new job: hashes of what was asked, and of why a photograph is used
+    whose rights forbid it. The words themselves are in the request, which goes with the job.
     """
     data = {"kind": row["kind"], "request_sha256": digest_of(row["request"])}
-    data |= {"rights_reason": why} if (why := row["request"].get("rights_reason")) else {}
+    if why := row["request"].get("rights_reason"):
+        data["rights_reason_sha256"] = digest(why)
     return Act(row["owner"], "job.submit", row["id"], data)
 
 

@@ -1,7 +1,9 @@
 """Approval by the API: four eyes, bytes, embargo, corrections, and what is served meanwhile."""
 
 import hashlib
+import io
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +11,9 @@ from sqlalchemy import select
 from sqlalchemy.event import listen
 
 from src.accounts.rights import Right, Role
-from src.api import approvals
+from src.api import approvals, pictures
+from src.api.openai import content
+from src.artifacts.memory import MemoryStore
 from src.core.addresses import clip_key
 from src.core.errors import BadInputError
 from src.core.paths import home
@@ -380,6 +384,40 @@ def test_erased_names_and_other_persons_do_not_open_four_eyes(house, clip):
     refused = do(house, made, "approve", "anna2")
     assert refused.status_code == 403 and "somebody else" in refused.text
     assert do(house, made, "approve", "chief").status_code == 200
+
+
+@pytest.mark.parametrize("variant", ["thumbnail", "spritesheet"])
+def test_looks_at_frames_of_what_is_not_out_are_in_the_audit_log(house, clip, variant):
+    client, heads = house
+    path = home() / clip_key(clip["artifact"])
+    path.chmod(0o644), path.write_bytes(CLIP.read_bytes())
+    url = f"/v1/videos/video_{clip['id']}/content?variant={variant}"
+    database = client.app.state.service.database
+    keys = {each.name: each.id for each in client.app.state.service.accounts.all()}
+
+    def looks():
+        told = [read(each) for each in entries(database)]
+        return [each["actor"] for each in told if each["action"] == "clip.download"]
+
+    for who in ("anna", "anna", "boss"):
+        assert client.get(url, headers=heads[who]).status_code == 200
+    assert looks() == [keys["anna"], keys["boss"]], "once in ten minutes"
+    released(house, clip)
+    assert client.get(url, headers=heads["chief"]).status_code == 200
+    assert looks() == [keys["anna"], keys["boss"]]
+
+
+def test_frames_are_of_the_version_that_was_published():
+    files = MemoryStore()
+    for data in (b"first", b"second"):
+        files.put("examples/a.mp4", io.BytesIO(data))
+    first = str(int(files.look("examples/a.mp4").version) - 1)
+    wall = SimpleNamespace(first_frame=Path.read_bytes, small_frame=Path.read_bytes)
+    content._make(wall, files, ("examples/a.mp4", first), "previews/a.jpg", "thumbnail")
+    pictures._make(wall, files, "examples/a.mp4", first, "previews/b.jpg")
+    for key in ("previews/a.jpg", "previews/b.jpg"):
+        with files.open(key) as made:
+            assert made.read() == b"first"
 
 
 def test_every_download_before_is_marked_and_kept_by_no_cache(house, clip):

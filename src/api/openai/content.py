@@ -17,7 +17,7 @@ from src.api.pictures import KEPT
 from src.api.problems import ApiError
 from src.api.security import Reader, ServiceDep
 from src.api.service import Service
-from src.api.serving import serve
+from src.api.serving import published, serve
 from src.artifacts.store import ArtifactStore
 from src.core.errors import BadInputError
 from src.jobs.model import Job
@@ -43,7 +43,8 @@ async def content(
         return await run_in_threadpool(
             service.releasing.deliver, account, key, version, "video/mp4", f"{job.id}.mp4", etags
         )
-    made = await _picture(service, account, job, key, variant)
+    made = await _picture(service, account, job, (key, version), variant)
+    await run_in_threadpool(service.releasing.note_look, account, key)
     told = await run_in_threadpool(service.releasing.picture_headers, job.artifact, KEPT)
     etags = etags if told["headers"] is KEPT else frozenset()
     return await run_in_threadpool(
@@ -61,9 +62,11 @@ def _clip(service: Service, account: Account, job: Job) -> tuple[str, str | None
 
 
 async def _picture(
-    service: Service, account: Account, job: Job, clip: str, variant: Variant
+    service: Service, account: Account, job: Job, clip: tuple[str, str | None], variant: Variant
 ) -> str:
-    """The key of a picture, which is made on the first call and goes with the job."""
+    """The key of a picture, which is made on the first call and goes with the job. clip: key and
+    version that was published.
+    """
     key = picture_key(job, variant)
     if await run_in_threadpool(service.files.look, key) is None:
         async with service.decoding.turn(account.id) as turn:
@@ -71,9 +74,11 @@ async def _picture(
     return key
 
 
-def _make(wall: Wall, files: ArtifactStore, clip: str, key: str, variant: Variant) -> None:
+def _make(
+    wall: Wall, files: ArtifactStore, clip: tuple[str, str | None], key: str, variant: Variant
+) -> None:
     try:
-        with files.local(clip) as path:
+        with published(files, *clip) as path:
             read = wall.first_frame if variant == "thumbnail" else wall.contact_sheet
             files.put(key, io.BytesIO(read(path)), durable=False)
     except BadInputError as error:
