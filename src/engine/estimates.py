@@ -79,7 +79,8 @@ def _stages(
     """Weights that stay on the device throughout, and for each stage further weights and
     activations.
     """
-    memory, vae, encoders = spec.memory, sum(_weights(spec, "vae")), sum(_weights(spec, "text"))
+    memory, vae = spec.memory, sum(_weights(spec, "vae"))
+    encoders = sum(_weights(spec, "text")) + sum(_weights(spec, "image"))
     transformer = denoiser_bytes(spec) - (
         memory.quantizable // 2 if profile.quantize != "none" else 0
     )

@@ -68,7 +68,7 @@ def prepare(request: Request, read: Callable[[Path], Photograph] = read_photogra
     spec, choice = choose_model(request)
     check(request, spec, templates)
     seed = draw_seed(request)
-    final = output_path(request, wording(request, templates)[0], seed)
+    final = output_path(request, wording(request, templates, spec)[0], seed)
     folder = locate(spec)
     adapters = tuple(read_adapter(item, folder) for item in request.lora)
     return Prepared(

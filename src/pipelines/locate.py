@@ -11,11 +11,15 @@ from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, MissingFileError, MissingWeightsError
 from src.core.hash_cache import HashCache
 from src.core.paths import REPOSITORY, home
-from src.pipelines.families import family_of, family_of_folder
+from src.pipelines.families import family_of, family_of_folder, parts_in
 from src.pipelines.family import Family, parts_of
 from src.pipelines.snapshots import TOKENIZERS, has_tokenizer, hurdles, missing, snapshots
 
 LIBRARIES = ("diffusers", "transformers")
+SETTING = (bool, int, float, type(None))
+"""What an index says of the pipeline itself, beside its parts."""
+WITHOUT = [None, None]
+"""What an index says of a part that the folder is without."""
 
 
 def locate(spec: ModelSpec) -> Path:
@@ -76,7 +80,11 @@ def check_libraries(folder: Path, family: Family) -> None:
     classes = {part.name: part.classes for part in family.parts} | dict(family.others)
     try:
         index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-        libraries = {part: value[0] for part, value in index.items() if not part.startswith("_")}
+        libraries = {
+            part: value[0]
+            for part, value in index.items()
+            if not part.startswith("_") and not isinstance(value, SETTING) and value != WITHOUT
+        }
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise BadInputError(
             f"{folder / 'model_index.json'} is no index of a diffusers folder: {error}"
@@ -97,7 +105,7 @@ def check_safetensors(folder: Path, family: Family) -> None:
     """Raise unless every part has safetensors weights: pickled ones can run code when they are
     loaded.
     """
-    for part in family.parts:
+    for part in parts_in(family, folder):
         if not (folder / part.name).is_dir():
             raise MissingFileError(
                 f"model folder {folder} has no {part.name}/; a {family.title} folder needs it"

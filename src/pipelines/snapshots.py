@@ -11,7 +11,7 @@ from typing import Any
 
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
-from src.pipelines.families import family_of
+from src.pipelines.families import family_of, parts_in
 from src.pipelines.family import Family
 
 INDEX = ("model_index.json", "scheduler/scheduler_config.json")
@@ -71,12 +71,16 @@ def _blob_bytes(store: Path) -> int:
 
 def missing(folder: Path, family: Family) -> Iterator[str]:
     """A sentence's end for each file that a whole folder has and this one lacks, or has in part."""
-    names = [*INDEX, *(f"{part.name}/config.json" for part in family.parts)]
+    if not (folder / INDEX[0]).is_file():
+        yield f"{INDEX[0]} is missing"
+        return
+    parts = parts_in(family, folder)
+    names = [*INDEX, *(f"{part.name}/config.json" for part in parts)]
     yield from (f"{name} is missing" for name in names if not (folder / name).is_file())
     for tokenizer in family.tokenizers:
         if not has_tokenizer(folder / tokenizer):
             yield f"{tokenizer}/ with {' or '.join(TOKENIZERS)} is missing"
-    for part in family.parts:
+    for part in parts:
         yield from _missing_weights(folder, part.name)
 
 

@@ -202,7 +202,7 @@ def test_the_plans_timesteps_are_those_that_the_scheduler_visits(
         visited = family.timesteps(count, spec, stock=name == "checkpoint")
         plan = plan_for(count, scheduler=name, timesteps=visited.timesteps, sigmas=visited.sigmas)
         assert len(visited.timesteps) == count
-        made = family.loop.make_scheduler(stock, plan, "cpu")
+        made = family.stock.make_scheduler(stock, plan, "cpu")
         assert same_timesteps(made.timesteps.tolist(), visited.timesteps)
 
 

@@ -1,0 +1,68 @@
+"""Tiny seeded models of the families that run as diffusers has them, as diffusers folders."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from src.pipelines.building import train_tokenizer
+
+CORPUS = ["pan left", "press"]
+
+
+def say(folder: Path, **facts: Any) -> Path:
+    """What the folder says of itself beside its configurations."""
+    (folder / "newsreel.yaml").write_text(yaml.safe_dump(facts), encoding="utf-8")
+    return folder
+
+
+def umt5() -> tuple[Any, Any]:
+    """A tokenizer, and an encoder of 32 channels."""
+    from transformers import UMT5Config, UMT5EncoderModel
+
+    tokenizer = train_tokenizer(CORPUS, 120, 32)
+    sizes = UMT5Config(
+        vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=2
+    )
+    return tokenizer, UMT5EncoderModel(sizes).eval()
+
+
+def wan_transformer(inside: int, image: int | None = None, outside: int = 16) -> Any:
+    from diffusers import WanTransformer3DModel
+
+    return WanTransformer3DModel(
+        num_attention_heads=2, attention_head_dim=12, in_channels=inside, out_channels=outside,
+        text_dim=32, freq_dim=16, ffn_dim=32, num_layers=2, rope_max_seq_len=32, image_dim=image,
+        added_kv_proj_dim=24 if image else None,
+    ).eval()  # fmt: skip
+
+
+def wan_vae() -> Any:
+    from diffusers import AutoencoderKLWan
+
+    return AutoencoderKLWan(
+        base_dim=3, z_dim=16, dim_mult=[1] * 4, num_res_blocks=1,
+        temperal_downsample=[False, True, True],
+    ).eval()  # fmt: skip
+
+
+def build_wan_ti2v(folder: Path) -> Path:
+    """Wan 2.2 TI2V-5B: a timestep for each token, the photograph as the first latent frame."""
+    from diffusers import UniPCMultistepScheduler, WanImageToVideoPipeline
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        tokenizer, encoder = umt5()
+        pipe = WanImageToVideoPipeline(
+            tokenizer=tokenizer, text_encoder=encoder, vae=wan_vae(),
+            transformer=wan_transformer(16),
+            scheduler=UniPCMultistepScheduler(
+                prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0
+            ),
+            expand_timesteps=True,
+        )  # fmt: skip
+    pipe.save_pretrained(folder, safe_serialization=True)
+    return say(
+        folder, native={"width": 48, "height": 32}, frames={"step": 4, "most": 17}, num_frames=9
+    )
