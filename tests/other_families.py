@@ -1,5 +1,7 @@
 """Tiny seeded models of the families that run as diffusers has them, as diffusers folders."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,14 @@ def say(folder: Path, **facts: Any) -> Path:
     """What the folder says of itself beside its configurations."""
     (folder / "newsreel.yaml").write_text(yaml.safe_dump(facts), encoding="utf-8")
     return folder
+
+
+@contextmanager
+def seeded() -> Iterator[None]:
+    """Weights drawn from one seed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
 
 
 def umt5() -> tuple[Any, Any]:
@@ -47,22 +57,61 @@ def wan_vae() -> Any:
     ).eval()  # fmt: skip
 
 
-def build_wan_ti2v(folder: Path) -> Path:
-    """Wan 2.2 TI2V-5B: a timestep for each token, the photograph as the first latent frame."""
+def clip_h() -> Any:
+    """An image encoder of 4 channels."""
+    from transformers import CLIPVisionConfig, CLIPVisionModel
+
+    return CLIPVisionModel(
+        CLIPVisionConfig(
+            hidden_size=4, intermediate_size=8, num_hidden_layers=2, num_attention_heads=2,
+            image_size=28, patch_size=14,
+        )
+    ).eval()  # fmt: skip
+
+
+def build_wan(folder: Path, **parts: Any) -> Path:
+    """parts: those that one Wan has and another has not."""
     from diffusers import UniPCMultistepScheduler, WanImageToVideoPipeline
 
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        tokenizer, encoder = umt5()
-        pipe = WanImageToVideoPipeline(
-            tokenizer=tokenizer, text_encoder=encoder, vae=wan_vae(),
-            transformer=wan_transformer(16),
-            scheduler=UniPCMultistepScheduler(
-                prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0
-            ),
-            expand_timesteps=True,
-        )  # fmt: skip
+    tokenizer, encoder = umt5()
+    scheduler = UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0
+    )
+    pipe = WanImageToVideoPipeline(
+        tokenizer=tokenizer, text_encoder=encoder, vae=wan_vae(), scheduler=scheduler, **parts
+    )
     pipe.save_pretrained(folder, safe_serialization=True)
     return say(
         folder, native={"width": 48, "height": 32}, frames={"step": 4, "most": 17}, num_frames=9
     )
+
+
+def build_wan_ti2v(folder: Path) -> Path:
+    """Wan 2.2 TI2V-5B: a timestep for each token, the photograph as the first latent frame."""
+    with seeded():
+        return build_wan(folder, transformer=wan_transformer(16), expand_timesteps=True)
+
+
+def build_wan_a14b(folder: Path) -> Path:
+    """Wan 2.2 A14B: two experts."""
+    with seeded():
+        return build_wan(
+            folder,
+            transformer=wan_transformer(36),
+            transformer_2=wan_transformer(36),
+            boundary_ratio=0.9,
+        )
+
+
+def build_wan_2_1(folder: Path) -> Path:
+    """Wan 2.1: an encoder looks at the photograph beside the VAE."""
+    from transformers import CLIPImageProcessorPil
+
+    size = {"height": 28, "width": 28}
+    with seeded():
+        return build_wan(
+            folder,
+            transformer=wan_transformer(36, image=4),
+            image_encoder=clip_h(),
+            image_processor=CLIPImageProcessorPil(size=size, crop_size=size),
+        )

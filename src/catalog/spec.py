@@ -129,6 +129,11 @@ class Memory(Config):
         """Whether anything was counted."""
         return any(self.weights.values())
 
+    @property
+    def whole(self) -> bool:
+        """Whether what a clip needs beside the weights was counted too."""
+        return self.known and self.denoise > 0
+
 
 class FolderFacts(Config):
     """What a diffusers folder says of itself in `newsreel.yaml`, where its own configuration files

@@ -92,7 +92,8 @@ def _stages(
     if profile.offload == "sequential":
         return LARGEST_LAYER, [(0, text), (0, image), (0, denoise), (0, decode)]
     if profile.vae == "stock":  # accelerate keeps T5 until the transformer comes
-        return 0, [(encoders + vae, image), (transformer, denoise), (vae, decode)]
+        one = max(_weights(spec, "denoiser"))
+        return 0, [(encoders + vae, image), (one, denoise), (vae, decode)]
     here = {"text": transformer, "model": 0}.get(profile.offload, 0)
     while_denoising = {"text": 0, "model": transformer}.get(
         profile.offload, _streams(spec, "denoiser")

@@ -18,6 +18,7 @@ from src.pipelines.snapshots import TOKENIZERS, has_tokenizer, hurdles, missing,
 LIBRARIES = ("diffusers", "transformers")
 SETTING = (bool, int, float, type(None))
 """What an index says of the pipeline itself, beside its parts."""
+UNPINNED = "; no revision of it is pinned here: check both on its page before fetching"
 WITHOUT = [None, None]
 """What an index says of a part that the folder is without."""
 
@@ -58,19 +59,29 @@ def how_to_fetch(spec: ModelSpec) -> str:
             f"{spec.id} is missing from {spec.repository}: restore it with git checkout -- "
             f"{spec.repository}"
         )
-    command = f"hf download {{}} --revision {spec.revision}"
+    pinned = f" --revision {spec.revision}" if spec.revision else ""
+    command = f"hf download {{}}{pinned}"
+    terms = f"; licence: {spec.licence}{'' if pinned else UNPINNED}{hurdles()}"
     begun = next((snapshot for snapshot in snapshots(spec) if snapshot.here), None)
     if begun is None:
-        size = f"{spec.download_bytes / 1e9:.1f} GB"
+        size = _size(spec)
         return (
             f"the weights of {spec.id} are not on this machine; fetch them ({size}) with: "
-            f"{command.format(spec.hub)}{hurdles()}"
+            f"{command.format(spec.hub)}{terms}"
         )
     return (
         f"{begun.here / 1e9:.1f} of {spec.download_bytes / 1e9:.1f} GB of {spec.id} are here; go "
         "on with: "
-        f"{command.format(begun.name)}{hurdles()}"
+        f"{command.format(begun.name)}{terms}"
     )
+
+
+def _size(spec: ModelSpec) -> str:
+    """Of the download; of the weights where that is not known."""
+    if spec.download_bytes:
+        return f"{spec.download_bytes / 1e9:.1f} GB"
+    counted = sum(spec.memory.weights.values())
+    return f"about {counted / 1e9:.1f} GB of weights" if counted else "size not known"
 
 
 def check_libraries(folder: Path, family: Family) -> None:

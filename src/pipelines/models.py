@@ -50,6 +50,14 @@ def _single_file(name: str) -> str:
     )
 
 
+def with_its_schedule(spec: ModelSpec, folder: Path) -> ModelSpec:
+    """The spec with the schedule of the folder's own scheduler, where no revision is pinned that it
+    could have been read from."""
+    if spec.hub is None or spec.revision is not None:
+        return spec
+    return spec.model_copy(update={"schedule": spec_of_folder(folder).schedule})
+
+
 SAID = "newsreel.yaml"
 
 

@@ -70,7 +70,9 @@ class StockOnly(ABC):
 
     @property
     def counting(self) -> Counting:
-        raise BadInputError(f"the memory of {self.title} is not counted; it is not known")
+        from src.pipelines.stock_only.counting import PartsAlone
+
+        return PartsAlone(self.parts)
 
     @property
     def training(self) -> Training | None:

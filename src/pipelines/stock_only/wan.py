@@ -11,6 +11,7 @@ from src.core.plan import Plan, Size
 from src.pipelines.family import Part, Timesteps
 from src.pipelines.stock_only.base import StockOnly, words
 from src.pipelines.stock_only.timesteps import unipc_flow
+from src.pipelines.stock_only.wan_architectures import ARCHITECTURES
 
 LENGTH = 512
 """Tokens of the prompt, as the pipeline's default."""
@@ -32,6 +33,7 @@ class Wan(StockOnly):
              optional=True),
         Part("vae", "vae", ("AutoencoderKLWan",), full=True),
     )  # fmt: skip
+    architectures = ARCHITECTURES
     others = MappingProxyType(
         {
             "tokenizer": ("T5Tokenizer", "T5TokenizerFast"),
