@@ -115,3 +115,36 @@ def build_wan_2_1(folder: Path) -> Path:
             image_encoder=clip_h(),
             image_processor=CLIPImageProcessorPil(size=size, crop_size=size),
         )
+
+
+def build_ltx(folder: Path) -> Path:
+    """LTX-Video, with noise levels that depend on the tokens."""
+    import diffusers
+    from transformers import T5Config, T5EncoderModel
+
+    with seeded():
+        tokenizer = train_tokenizer(CORPUS, 120, 32)
+        sizes = T5Config(
+            vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=2
+        )
+        pipe = diffusers.LTXImageToVideoPipeline(
+            tokenizer=tokenizer,
+            text_encoder=T5EncoderModel(sizes).eval(),
+            transformer=diffusers.LTXVideoTransformer3DModel(
+                in_channels=8, out_channels=8, num_attention_heads=4, attention_head_dim=8,
+                cross_attention_dim=32, num_layers=1, caption_channels=32,
+            ).eval(),
+            vae=diffusers.AutoencoderKLLTXVideo(
+                latent_channels=8, block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4,
+                layers_per_block=(1,) * 5, decoder_layers_per_block=(1,) * 5,
+                encoder_causal=True, decoder_causal=False,
+            ).eval(),
+            scheduler=diffusers.FlowMatchEulerDiscreteScheduler(
+                use_dynamic_shifting=True, base_shift=0.95, max_shift=2.05,
+                base_image_seq_len=1024, max_image_seq_len=4096, shift_terminal=0.1,
+            ),
+        )  # fmt: skip
+    pipe.save_pretrained(folder, safe_serialization=True)
+    return say(
+        folder, native={"width": 64, "height": 32}, frames={"step": 8, "most": 17}, num_frames=9
+    )

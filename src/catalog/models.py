@@ -12,6 +12,7 @@ MODELS = (
     "wan2.2-i2v-a14b",
     "wan2.1-i2v-14b-480p",
     "wan2.1-i2v-14b-720p",
+    "ltx-video",
 )
 
 

@@ -91,12 +91,16 @@ class Schedule(Config):
     """What the checkpoint's scheduler file says of its timesteps.
 
     shift: of a family that matches flows, how far noise levels move towards the noisy end.
+    shifts: where that depends on a clip's tokens, its logarithm at the fewest and the most of them,
+    and these two counts. terminal: the last noise level, None for wherever the others lead.
     """
 
     spacing: str = "trailing"
     train_timesteps: int = 1000
     offset: int = 0
     shift: float = 1.0
+    shifts: tuple[float, float, int, int] | None = None
+    terminal: float | None = None
 
 
 class Memory(Config):

@@ -9,9 +9,10 @@ from src.core.paths import is_file
 from src.core.text import read_json
 from src.pipelines.cogvideox.family import CogVideoX
 from src.pipelines.family import Family, Part
+from src.pipelines.stock_only.ltx import LTX
 from src.pipelines.stock_only.wan import Wan
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (CogVideoX(), Wan())}
+FAMILIES: dict[str, Family] = {family.name: family for family in (CogVideoX(), Wan(), LTX())}
 
 
 def family_named(name: str) -> Family:

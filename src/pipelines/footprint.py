@@ -56,9 +56,9 @@ def _in(dtype: torch.dtype, part: nn.Module) -> nn.Module:
     kept = (
         (getattr(part, "_keep_in_fp32_modules", None) or ()) if isinstance(part, ModelMixin) else ()
     )
-    for name, parameter in cast.named_parameters():
-        if set(kept) & set(name.split(".")):
-            parameter.data = parameter.data.float()
+    for name, tensor in (*cast.named_parameters(), *cast.named_buffers()):
+        if set(kept) & set(name.split(".")) and tensor.is_floating_point():
+            tensor.data = tensor.data.float()
     return cast
 
 
