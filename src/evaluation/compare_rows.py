@@ -30,7 +30,7 @@ from src.pipelines.models import find_model
 
 
 class Row(Config):
-    """One clip, or why there is none. clip: its file. peak_memory: bytes, of the card where there
+    """One clip, or why there is none. clip: its file. seconds: without loading. peak_memory: bytes, of the card where there
     is one, else of the process. motion: mean length of the flow in percent of the width a second,
     so that sizes and rates compare. wanted, move: the prompt's camera move and the measured one.
     """
@@ -152,7 +152,7 @@ def _measured(result: Result, prepared: Prepared, task: Task, hardware: Hardware
         "plan": plan.digest(),
         "clip": result.path.name,
         "bytes": result.path.stat().st_size,
-        "seconds": result.costs.total,
+        "seconds": result.costs.total - result.costs.seconds.get("load", 0.0),
         "peak_memory": result.costs.peak_vram or result.costs.peak_rss,
         "device": hardware.name,
         "width": width,

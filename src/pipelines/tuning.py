@@ -56,7 +56,9 @@ def tune(family: Family, pipe: Any, key: SessionKey) -> None:
 
 
 def use_caches(family: Family, pipe: Any, cache: Cache) -> None:
-    """As `use_cache`, on all that denoises."""
+    """As `use_cache`, on all that denoises; nothing where the stock pipeline alone runs."""
+    if "optimized" not in family.modes:
+        return
     for part, module in present(family, pipe, "denoiser"):
         use_cache(module, cache, part)
 
