@@ -30,9 +30,10 @@ from src.pipelines.models import find_model
 
 
 class Row(Config):
-    """One clip, or why there is none. clip: its file. seconds: without loading. peak_memory: bytes, of the card where there
-    is one, else of the process. motion: mean length of the flow in percent of the width a second,
-    so that sizes and rates compare. wanted, move: the prompt's camera move and the measured one.
+    """One clip, or why there is none. clip: its file. seconds: without loading. peak_memory: bytes,
+    of the card where there is one, else of the process. motion: mean length of the flow in percent
+    of the width a second, so that sizes and rates compare. wanted, move: the prompt's camera move
+    and the measured one.
     """
 
     task: str
