@@ -148,3 +148,37 @@ def build_ltx(folder: Path) -> Path:
     return say(
         folder, native={"width": 64, "height": 32}, frames={"step": 8, "most": 17}, num_frames=9
     )
+
+
+def build_svd(folder: Path) -> Path:
+    """Stable Video Diffusion of nine frames."""
+    import diffusers
+    from transformers import CLIPImageProcessorPil, CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    with seeded():
+        pipe = diffusers.StableVideoDiffusionPipeline(
+            unet=diffusers.UNetSpatioTemporalConditionModel(
+                sample_size=16, block_out_channels=(32, 32), addition_time_embed_dim=8,
+                projection_class_embeddings_input_dim=24, layers_per_block=1, num_frames=9,
+                down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+                up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+                cross_attention_dim=8, num_attention_heads=(2, 2),
+            ).eval(),
+            vae=diffusers.AutoencoderKLTemporalDecoder(
+                block_out_channels=(32,) * 4, down_block_types=("DownEncoderBlock2D",) * 4,
+            ).eval(),
+            image_encoder=CLIPVisionModelWithProjection(
+                CLIPVisionConfig(
+                    hidden_size=4, intermediate_size=8, num_hidden_layers=1, projection_dim=8,
+                    num_attention_heads=2, image_size=224, patch_size=112,
+                )
+            ).eval(),
+            scheduler=diffusers.EulerDiscreteScheduler(
+                prediction_type="v_prediction", timestep_type="continuous", steps_offset=1,
+                use_karras_sigmas=True, sigma_min=0.002, sigma_max=700.0,
+                beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
+            ),
+            feature_extractor=CLIPImageProcessorPil(),
+        )  # fmt: skip
+    pipe.save_pretrained(folder, safe_serialization=True)
+    return say(folder, native={"width": 64, "height": 32})

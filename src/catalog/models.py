@@ -13,6 +13,7 @@ MODELS = (
     "wan2.1-i2v-14b-480p",
     "wan2.1-i2v-14b-720p",
     "ltx-video",
+    "svd-xt",
 )
 
 

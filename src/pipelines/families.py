@@ -10,9 +10,10 @@ from src.core.text import read_json
 from src.pipelines.cogvideox.family import CogVideoX
 from src.pipelines.family import Family, Part
 from src.pipelines.stock_only.ltx import LTX
+from src.pipelines.stock_only.svd import SVD
 from src.pipelines.stock_only.wan import Wan
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (CogVideoX(), Wan(), LTX())}
+FAMILIES: dict[str, Family] = {family.name: family for family in (CogVideoX(), Wan(), LTX(), SVD())}
 
 
 def family_named(name: str) -> Family:
