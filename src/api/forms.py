@@ -17,6 +17,8 @@ from src.core.option import PublicField
 from src.core.paths import CHECKPOINTS, is_file, is_folder
 from src.core.prompts import find_template, load_templates
 from src.core.request import FIELDS, Request
+from src.pipelines.families import family_of
+from src.pipelines.models import find_model
 
 PRIORITIES = {"when-there-is-time": -1, "normal": 0, "urgent": 1, "breaking": 2}
 Text = Annotated[str | None, Field(max_length=4000)]
@@ -127,7 +129,9 @@ def is_text(value: object) -> bool:
 
 
 def check_wording(request: Request) -> None:
-    """A prompt or a template, whose slots exist."""
+    """A prompt or a template, whose slots exist; neither where the model reads no words."""
+    if request.model in MODELS and not family_of(find_model(request.model)).reads_prompt:
+        return
     if (request.prompt is None) == (request.template is None):
         raise BadInputError("give either prompt or template")
     if request.template is not None:

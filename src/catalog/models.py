@@ -4,7 +4,17 @@ from src.catalog.spec import ModelSpec
 from src.core.config import load_named
 from src.core.paths import CONFIGS
 
-MODELS = ("nano", "cogvideox-5b-i2v", "cogvideox1.5-5b-i2v")
+MODELS = (
+    "nano",
+    "cogvideox-5b-i2v",
+    "cogvideox1.5-5b-i2v",
+    "wan2.2-ti2v-5b",
+    "wan2.2-i2v-a14b",
+    "wan2.1-i2v-14b-480p",
+    "wan2.1-i2v-14b-720p",
+    "ltx-video",
+    "svd-xt",
+)
 
 
 def load_models() -> dict[str, ModelSpec]:

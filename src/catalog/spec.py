@@ -88,11 +88,19 @@ class Defaults(Config):
 
 
 class Schedule(Config):
-    """What the checkpoint's scheduler file says of its timesteps."""
+    """What the checkpoint's scheduler file says of its timesteps.
+
+    shift: of a family that matches flows, how far noise levels move towards the noisy end.
+    shifts: where that depends on a clip's tokens, its logarithm at the fewest and the most of them,
+    and these two counts. terminal: the last noise level, None for wherever the others lead.
+    """
 
     spacing: str = "trailing"
     train_timesteps: int = 1000
     offset: int = 0
+    shift: float = 1.0
+    shifts: tuple[float, float, int, int] | None = None
+    terminal: float | None = None
 
 
 class Memory(Config):
@@ -125,6 +133,33 @@ class Memory(Config):
         """Whether anything was counted."""
         return any(self.weights.values())
 
+    @property
+    def whole(self) -> bool:
+        """Whether what a clip needs beside the weights was counted too."""
+        return self.known and self.denoise > 0
+
+
+class FolderFacts(Config):
+    """What a diffusers folder says of itself in `newsreel.yaml`, where its own configuration files
+    do not. Fields as in `ModelSpec` and `Defaults`.
+    """
+
+    native: Size | None = None
+    frames: FrameRule | None = None
+    num_frames: int | None = None
+    fps: float | None = None
+    licence: str | None = None
+    restricted: bool | None = None
+
+    def of(self, spec: "ModelSpec") -> "ModelSpec":
+        """The spec with these facts in it."""
+        said = self.model_dump(exclude_none=True)
+        usual = {name: said.pop(name) for name in ("num_frames", "fps") if name in said}
+        if "native" in said:
+            said["delivered"] = said["native"]
+        known = spec.model_dump()
+        return ModelSpec(**known | said | {"defaults": known["defaults"] | usual})
+
 
 class ModelSpec(Named):
     """One model.
@@ -140,7 +175,8 @@ class ModelSpec(Named):
     sizes, frames: the rules of native sizes and of frame counts.
     max_sequence_length: prompt tokens it reads. template_guidance: press templates' guidance
     scales, which are tuned for the large models, apply to it.
-    memory: what the planner reckons with. licence: of the weights.
+    memory: what the planner reckons with. licence: of the weights, with what it limits.
+    restricted: whether it limits who may use them, where or for what; a request must accept that.
     """
 
     family: str
@@ -162,6 +198,7 @@ class ModelSpec(Named):
     defaults: Defaults = Field(default_factory=Defaults)
     schedule: Schedule = Field(default_factory=Schedule)
     licence: str
+    restricted: bool = False
 
     @model_validator(mode="after")
     def _native_fits(self) -> "ModelSpec":
@@ -178,8 +215,16 @@ class ModelSpec(Named):
         if self.repository:
             return f"repository:{self.repository}"
         if self.hub:
-            return f"hub:{self.hub}@{self.revision}"
+            return f"hub:{self.hub}@{self.revision}" if self.revision else f"hub:{self.hub}"
         return f"folder:{self.id}"
+
+    def check_licence(self, accepted: bool) -> None:
+        """Raise BadInputError where the licence is a restricted one that nobody accepted."""
+        if self.restricted and not accepted:
+            raise BadInputError(
+                f"the licence of {self.id} has limits: {self.licence}; where they hold for you, "
+                "say --accept-licence"
+            )
 
     def check_frames(self, count: int) -> None:
         """Raise BadInputError, naming the nearest counts that work,

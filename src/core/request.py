@@ -169,6 +169,11 @@ class Request(Config):
         Option("Why a photograph whose rights forbid use by AI is used all the same.", clip=True,
                metavar="TEXT"),
     ] = None  # fmt: skip
+    accept_licence: Annotated[
+        bool,
+        Option("Take weights whose licence limits who may use them, where or for what.",
+               form=False),
+    ] = False  # fmt: skip
     extend: Annotated[
         bool,
         Option(

@@ -19,7 +19,9 @@ from src.engine.manifest import versions
 from src.engine.render import render
 from src.engine.resolve import resolve
 from src.engine.session import Session
+from src.pipelines.families import family_of
 from src.pipelines.locate import find_weights, how_to_fetch, locate, weight_hashes
+from src.pipelines.models import with_its_schedule
 
 CODECS = ("libx264", "libx265", "libsvtav1", "h264_nvenc", "hevc_nvenc")
 
@@ -143,7 +145,10 @@ def model(spec: ModelSpec, hardware: Hardware) -> Check:
 
 def _short_plan(spec: ModelSpec, hardware: Hardware) -> Plan:
     frames = spec.frames.counts[0]
+    family, folder = family_of(spec), locate(spec)
     request = Request(
-        input_image="none.png", prompt="a test", num_frames=frames, num_inference_steps=2
-    )
-    return resolve(request, spec, hardware, load_templates(), weight_hashes(locate(spec)), "", 0)[0]
+        input_image="none.png", prompt="a test" if family.reads_prompt else None,
+        num_frames=frames, num_inference_steps=2, mode=family.modes[0], accept_licence=True,
+    )  # fmt: skip
+    found = with_its_schedule(spec, folder)
+    return resolve(request, found, hardware, load_templates(), weight_hashes(folder), "", 0)[0]

@@ -79,7 +79,8 @@ def _stages(
     """Weights that stay on the device throughout, and for each stage further weights and
     activations.
     """
-    memory, vae, encoders = spec.memory, sum(_weights(spec, "vae")), sum(_weights(spec, "text"))
+    memory, vae = spec.memory, sum(_weights(spec, "vae"))
+    encoders = sum(_weights(spec, "text")) + sum(_weights(spec, "image"))
     transformer = denoiser_bytes(spec) - (
         memory.quantizable // 2 if profile.quantize != "none" else 0
     )
@@ -91,7 +92,8 @@ def _stages(
     if profile.offload == "sequential":
         return LARGEST_LAYER, [(0, text), (0, image), (0, denoise), (0, decode)]
     if profile.vae == "stock":  # accelerate keeps T5 until the transformer comes
-        return 0, [(encoders + vae, image), (transformer, denoise), (vae, decode)]
+        one = max(_weights(spec, "denoiser"))
+        return 0, [(encoders + vae, image), (one, denoise), (vae, decode)]
     here = {"text": transformer, "model": 0}.get(profile.offload, 0)
     while_denoising = {"text": 0, "model": transformer}.get(
         profile.offload, _streams(spec, "denoiser")

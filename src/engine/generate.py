@@ -32,7 +32,7 @@ from src.media.images import Photograph, read_photograph
 from src.media.press_metadata import check_rights
 from src.pipelines.adapter_files import AdapterFile, read_adapter
 from src.pipelines.locate import find_weights, how_to_fetch, locate, weight_hashes
-from src.pipelines.models import find_model
+from src.pipelines.models import find_model, with_its_schedule
 from src.upscaling.files import file_hashes
 
 if TYPE_CHECKING:
@@ -76,8 +76,9 @@ def prepare(request: Request, read: Callable[[Path], Photograph] = read_photogra
     spec, choice = choose_model(request)
     check(request, spec, templates)
     seed = draw_seed(request)
-    final = output_path(request, wording(request, templates)[0], seed)
+    final = output_path(request, wording(request, templates, spec)[0], seed)
     folder = locate(spec)
+    spec = with_its_schedule(spec, folder)
     adapters = tuple(read_adapter(item, folder) for item in request.lora)
     return Prepared(
         request, spec, choice, photograph, templates, folder, seed, final, adapters, before

@@ -13,6 +13,7 @@ from src.core.parsing import parse_bytes
 from src.core.plan import Plan
 from src.core.request import Request
 from src.engine.estimates import counted_bytes, host_bytes, needed_bytes, resident_bytes
+from src.pipelines.families import family_of
 
 COMPILES_FROM = 7.0  # Triton's least CUDA capability
 QUANTIZER = "torchao: pip install -r requirements-quantize.txt"
@@ -212,22 +213,30 @@ def _named(
 def _baseline(request: Request, spec: ModelSpec, hardware: Hardware) -> ProfileChoice:
     """The stock pipeline: nothing of ours, but offload where the whole model does not fit.
 
-    Raises BadInputError for a card that is smaller than what is counted.
+    Where only the weights are counted, parts move: nobody knows whether all of them fit. Raises
+    BadInputError for a card that is smaller than what is counted.
     """
     stock = Profile(
         name="stock", description="the stock pipeline", devices=("cuda", "cpu"), vae="stock"
     )
     whole = choice_of(stock, request, spec, hardware)
-    roomy = hardware.device == "cpu" or whole.needed <= budget_bytes(request, hardware)
+    fits = spec.memory.whole and whole.needed <= budget_bytes(request, hardware)
+    roomy = hardware.device == "cpu" or fits
     offload = ("none" if roomy else "model") if request.offload == "auto" else request.offload
     chosen = choice_of(stock.model_copy(update={"offload": offload}), request, spec, hardware)
     if hardware.device == "cuda" and chosen.estimate > hardware.memory:
         raise BadInputError(
             f"mode baseline, the stock pipeline, needs {chosen.estimate / 1e9:.1f} GB of GPU "
             f"memory for {spec.id}, "
-            f"{hardware.name} has {hardware.memory / 1e9:.1f} GB; mode optimized needs less"
+            f"{hardware.name} has {hardware.memory / 1e9:.1f} GB{_better(spec)}"
         )
     return chosen
+
+
+def _better(spec: ModelSpec) -> str:
+    """What needs less, as the end of a sentence."""
+    ours = "optimized" in family_of(spec).modes
+    return "; mode optimized needs less" if ours else "; --offload sequential needs less"
 
 
 def apply_switches(profile: Profile, request: Request) -> Profile:

@@ -63,8 +63,8 @@ def prepare_replay(
     places = ", ".join(sorted({str(file.path.parent) for file in enlarging}))
     _check_weights(plan.upscaler_weights, file_hashes(enlarging), places)
     photograph, before = find_photograph(manifest), find_before(manifest, path.parent)
-    request = Request(input_image=Path(manifest.photograph), prompt=plan.prompt, output_path=target,
-                      overwrite=overwrite)  # fmt: skip
+    request = Request(input_image=Path(manifest.photograph), prompt=plan.prompt or None,
+                      output_path=target, overwrite=overwrite)  # fmt: skip
     final = output_path(request, plan.prompt, plan.seed)
     choice = f"replay of {manifest.clip.file}, made {manifest.created} by {manifest.newsreel}"
     adapters = tuple(

@@ -68,9 +68,11 @@ def decided(
     request asks for what cannot be.
     """
     check_mode(request)
+    check_family(request, spec)
+    spec.check_licence(request.accept_licence)
     filters = chosen_filters(request)
     check_names(filters, request.finishers)
-    prompt, negative, template_guidance = wording(request, templates)
+    prompt, negative, template_guidance = wording(request, templates, spec)
     num_frames = request.num_frames or spec.defaults.num_frames
     spec.check_frames(num_frames)
     delivered = spec.deliver(request.width, request.height)
@@ -185,10 +187,41 @@ def check(request: Request, spec: ModelSpec, templates: dict[str, Template]) -> 
     upscaler_files(request, spec)
 
 
-def wording(request: Request, templates: dict[str, Template]) -> tuple[str, str, float | None]:
+def check_family(request: Request, spec: ModelSpec) -> None:
+    """Raise BadInputError for what the model's family does not do."""
+    family = family_of(spec)
+    if request.mode not in family.modes:
+        raise BadInputError(
+            f"mode {request.mode} does not apply to {spec.id}: {family.title} runs as diffusers "
+            "has it, without our loop and its previews, caches and compiling; take mode baseline "
+            "(python -m src.baseline_inference)"
+        )
+    if request.lora and not family.lora_targets:
+        raise BadInputError(
+            f"--lora does not apply to {spec.id}: Newsreel puts no adapter on {family.title}; "
+            "leave it out"
+        )
+
+
+def _no_words(request: Request, spec: ModelSpec) -> tuple[str, str, float | None]:
+    """Raise BadInputError for words that would have no effect."""
+    for name in ("prompt", "template", "negative_prompt", "set"):
+        if getattr(request, name):
+            raise BadInputError(
+                f"--{name.replace('_', '-')} does not apply to {spec.id}, which reads no words; "
+                "leave it out"
+            )
+    return "", "", None
+
+
+def wording(
+    request: Request, templates: dict[str, Template], spec: ModelSpec
+) -> tuple[str, str, float | None]:
     """Prompt, negative prompt and the template's guidance scale; exactly one of prompt and template
-    is needed.
+    is needed, and none where the model reads no words.
     """
+    if not family_of(spec).reads_prompt:
+        return _no_words(request, spec)
     if request.prompt and request.template:
         raise BadInputError("give --prompt or --template, not both")
     if request.template:
@@ -289,7 +322,8 @@ def scheduler(request: Request, spec: ModelSpec) -> str:
 
 def planned_timesteps(count: int, request: Request, spec: ModelSpec) -> Timesteps:
     """What so many steps visit; the baseline's are those of the checkpoint's own scheduler."""
-    return family_of(spec).timesteps(count, spec, stock=request.mode == "baseline")
+    stock = request.mode == "baseline"
+    return family_of(spec).timesteps(count, spec, stock, request.num_frames)
 
 
 def session_key(

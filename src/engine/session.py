@@ -176,7 +176,7 @@ class Session:
 
     def _set_scheduler(self, plan: Plan) -> None:
         """A fresh scheduler for each run, so that no state of an earlier run is left in it."""
-        self._pipe.scheduler = self.family.loop.make_scheduler(
+        self._pipe.scheduler = self.family.stock.make_scheduler(
             self._checkpoint_scheduler, plan, self.key.device
         )
         visited = tuple(self._pipe.scheduler.timesteps.tolist())

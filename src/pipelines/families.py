@@ -8,9 +8,12 @@ from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import is_file
 from src.core.text import read_json
 from src.pipelines.cogvideox.family import CogVideoX
-from src.pipelines.family import Family
+from src.pipelines.family import Family, Part
+from src.pipelines.stock_only.ltx import LTX
+from src.pipelines.stock_only.svd import SVD
+from src.pipelines.stock_only.wan import Wan
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (CogVideoX(),)}
+FAMILIES: dict[str, Family] = {family.name: family for family in (CogVideoX(), Wan(), LTX(), SVD())}
 
 
 def family_named(name: str) -> Family:
@@ -33,6 +36,13 @@ def family_of_folder(folder: Path) -> Family:
             return family
     known = sorted(pipeline for family in FAMILIES.values() for pipeline in family.pipelines)
     raise BadInputError(f"{folder} holds a {name}; Newsreel runs {', '.join(known)}")
+
+
+def parts_in(family: Family, folder: Path) -> tuple[Part, ...]:
+    """The parts that a folder has: all but the optional ones that its index has not."""
+    index = read_config(folder / "model_index.json")
+    there = {name for name, value in index.items() if isinstance(value, list) and any(value)}
+    return tuple(part for part in family.parts if not part.optional or part.name in there)
 
 
 def read_config(path: Path) -> dict:

@@ -1,8 +1,9 @@
 """What the engine and the trainer ask of a model family: a family is one room that answers it.
 
 `Family` itself holds what files and requests are judged by, and imports no torch. Its sides
-(`sides.py`, `learning.py`) do, and load when they are asked for: `loop` (make a clip), `training`
-(fine-tune), `counting` (memory), `small` (build from nothing). `families.py` is the list of them.
+(`sides.py`, `learning.py`) do, and load when they are asked for: `stock` (diffusers' own pipeline),
+`loop` (make a clip), `training` (fine-tune), `counting` (memory), `small` (build from nothing).
+`families.py` is the list of them.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from src.catalog.spec import ModelSpec
 from src.pipelines.learning import Small, Training
-from src.pipelines.sides import Architecture, Counting, Loop
+from src.pipelines.sides import Architecture, Counting, Loop, Stock
 
 if TYPE_CHECKING:
     from torch import nn
 
-Role = Literal["text", "denoiser", "vae"]
+Role = Literal["text", "image", "denoiser", "vae"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Part:
     name: str
     """Its folder, and its name in the pipeline."""
     role: Role
-    """What it does: the text encoder, one that denoises, the VAE."""
+    """What it does: reads the prompt, looks at the photograph, denoises, is the VAE."""
     classes: tuple[str, ...]
     """The classes that it may be, as model_index.json names them."""
     blocks: str = ""
@@ -45,6 +46,10 @@ class Part:
     """The feed-forward part of a block, one of `inside`."""
     queries: str = ""
     """The layer of a block that every forward of its attention goes through."""
+    optional: bool = False
+    """Whether a folder may be without it, as its model_index.json says."""
+    full: bool = False
+    """Whether it runs in float32 whatever the others run in, as the model's card asks."""
 
     def blocks_of(self, module: nn.Module) -> nn.ModuleList:
         """The repeated blocks of the loaded part."""
@@ -77,6 +82,10 @@ class Family(Protocol):
     """As `ModelSpec.family` says it."""
     title: str
     """As people write it."""
+    modes: tuple[str, ...]
+    """In which it runs, of a request's; "baseline" alone for one without a loop of our own."""
+    reads_prompt: bool
+    """Whether words have an effect."""
     pipelines: tuple[str, ...]
     """What model_index.json of its folders calls the whole (`_class_name`)."""
     parts: tuple[Part, ...]
@@ -99,8 +108,11 @@ class Family(Protocol):
         """
         ...
 
-    def timesteps(self, count: int, spec: ModelSpec, stock: bool) -> Timesteps:
-        """What so many steps visit. stock: as the checkpoint's own scheduler file says."""
+    def timesteps(
+        self, count: int, spec: ModelSpec, stock: bool, num_frames: int | None = None
+    ) -> Timesteps:
+        """What so many steps visit. stock: as the checkpoint's own scheduler file says. num_frames:
+        of the clip, the model's own count unless given; some schedules depend on it."""
         ...
 
     def lora_place(self, key: str) -> Place | None:
@@ -108,7 +120,12 @@ class Family(Protocol):
         ...
 
     @property
-    def loop(self) -> Loop: ...
+    def stock(self) -> Stock: ...
+
+    @property
+    def loop(self) -> Loop:
+        """Raises BadInputError for a family that runs in mode baseline alone."""
+        ...
 
     @property
     def counting(self) -> Counting: ...

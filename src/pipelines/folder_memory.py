@@ -10,7 +10,7 @@ from src.catalog.spec import Memory, ModelSpec
 from src.core.durable import write_whole
 from src.core.errors import BadInputError
 from src.core.paths import home
-from src.pipelines.families import family_of
+from src.pipelines.families import family_of, parts_in
 from src.pipelines.footprint import count
 
 
@@ -20,7 +20,7 @@ def counted_folder(spec: ModelSpec, folder: Path) -> ModelSpec:
 
     Raises BadInputError for configurations that no model of its family can be built from.
     """
-    parts = family_of(spec).parts
+    parts = parts_in(family_of(spec), folder)
     configs = [(folder / part.name / "config.json").read_text(encoding="utf-8") for part in parts]
     text = json.dumps([configs, spec.native.model_dump(), spec.defaults.num_frames])
     path = home() / "cache" / f"footprint-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"

@@ -15,7 +15,7 @@ from torch import nn
 
 from src.catalog.spec import Memory, ModelSpec
 from src.core.live_bytes import bytes_of, peak_of
-from src.pipelines.families import family_of
+from src.pipelines.families import family_of, parts_in
 from src.pipelines.family import Family, Part, parts_of
 from src.pipelines.sides import Architecture
 
@@ -29,7 +29,7 @@ def architecture_of(family: Family, spec: ModelSpec, folder: Path | None) -> Arc
         return family.architectures[spec.id]
     if folder is None:
         raise ValueError(f"{spec.id} is counted from its folder")
-    names = [part.name for part in family.parts]
+    names = [part.name for part in parts_in(family, folder)]
     return {
         name: json.loads((folder / name / "config.json").read_text(encoding="utf-8"))
         for name in names
@@ -37,10 +37,29 @@ def architecture_of(family: Family, spec: ModelSpec, folder: Path | None) -> Arc
 
 
 def build_parts(family: Family, architecture: Architecture, device: str) -> dict[str, nn.Module]:
-    """The parts of these configurations on a device, untrained, in 16 bit."""
+    """The parts of these configurations on a device, untrained, in 16 bit but for those that always
+    run in 32."""
     with default_dtype(DTYPE), torch.device(device):
         parts = family.counting.build_parts(architecture)
-    return {name: nn.Module.to(part, DTYPE).eval() for name, part in parts.items()}
+    full = {part.name for part in family.parts if part.full}
+    return {
+        name: _in(torch.float32 if name in full else DTYPE, part).eval()
+        for name, part in parts.items()
+    }
+
+
+def _in(dtype: torch.dtype, part: nn.Module) -> nn.Module:
+    """The part as it is loaded: diffusers keeps some modules of some classes in float32."""
+    from diffusers import ModelMixin
+
+    cast = nn.Module.to(part, dtype)
+    kept = (
+        (getattr(part, "_keep_in_fp32_modules", None) or ()) if isinstance(part, ModelMixin) else ()
+    )
+    for name, tensor in (*cast.named_parameters(), *cast.named_buffers()):
+        if set(kept) & set(name.split(".")) and tensor.is_floating_point():
+            tensor.data = tensor.data.float()
+    return cast
 
 
 @contextmanager
@@ -54,20 +73,23 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 
 def count(spec: ModelSpec, folder: Path | None = None) -> Memory:
-    """The memory figures of a model: weights in 16 bit, what is on the device while parts stream,
-    activations by stage.
+    """The memory figures of a model: weights, what is on the device while parts stream, activations
+    by stage; weights alone where its family counts no stages.
 
     folder: of a model whose configurations its family does not know. Takes some ten seconds for a
     large model.
     """
     family = family_of(spec)
     parts = build_parts(family, architecture_of(family, spec, folder), "meta")
+    weights = {name: bytes_of(part) for name, part in parts.items()}
     stages = family.counting.stages(spec, parts)
+    if stages is None:
+        return Memory(weights=weights)
     stock = peak_of(stages.decode, parts.values())
     for part in parts_of(family, "vae"):
         family.loop.speed_up_vae(parts[part.name])
     return Memory(
-        weights={name: bytes_of(part) for name, part in parts.items()},
+        weights=weights,
         streams={
             part.name: streamed(parts[part.name], blocks) for part, blocks in _blocks(family, parts)
         },

@@ -12,7 +12,7 @@ from src.core.errors import BadInputError
 from src.core.finite import first_not_finite
 from src.core.memory import keep_freed_memory
 from src.core.plan import SessionKey
-from src.pipelines.families import family_named, family_of_folder, read_config
+from src.pipelines.families import family_named, family_of_folder, parts_in, read_config
 from src.pipelines.family import Family
 from src.pipelines.placement import place
 from src.pipelines.tuning import tune
@@ -53,10 +53,11 @@ def read_pipeline(folder: Path, dtype: torch.dtype, parts: Sequence[str] | None 
     from safetensors import SafetensorError
 
     family = family_of_folder(folder)
-    wanted = [part.name for part in family.parts if parts is None or part.name in parts]
+    there = [part.name for part in parts_in(family, folder)]
+    wanted = [name for name in there if parts is None or name in parts]
     _quieten()
     try:
-        pipe = family.loop.load(folder, dtype, wanted)
+        pipe = family.stock.load(folder, dtype, wanted)
     except (
         OSError,
         ValueError,

@@ -11,11 +11,16 @@ from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, MissingFileError, MissingWeightsError
 from src.core.hash_cache import HashCache
 from src.core.paths import REPOSITORY, home
-from src.pipelines.families import family_of, family_of_folder
+from src.pipelines.families import family_of, family_of_folder, parts_in
 from src.pipelines.family import Family, parts_of
 from src.pipelines.snapshots import TOKENIZERS, has_tokenizer, hurdles, missing, snapshots
 
 LIBRARIES = ("diffusers", "transformers")
+SETTING = (bool, int, float, type(None))
+"""What an index says of the pipeline itself, beside its parts."""
+UNPINNED = "; no revision of it is pinned here: check both on its page before fetching"
+WITHOUT = [None, None]
+"""What an index says of a part that the folder is without."""
 
 
 def locate(spec: ModelSpec) -> Path:
@@ -54,19 +59,29 @@ def how_to_fetch(spec: ModelSpec) -> str:
             f"{spec.id} is missing from {spec.repository}: restore it with git checkout -- "
             f"{spec.repository}"
         )
-    command = f"hf download {{}} --revision {spec.revision}"
+    pinned = f" --revision {spec.revision}" if spec.revision else ""
+    command = f"hf download {{}}{pinned}"
+    terms = f"; licence: {spec.licence}{'' if pinned else UNPINNED}{hurdles()}"
     begun = next((snapshot for snapshot in snapshots(spec) if snapshot.here), None)
     if begun is None:
-        size = f"{spec.download_bytes / 1e9:.1f} GB"
+        size = _size(spec)
         return (
             f"the weights of {spec.id} are not on this machine; fetch them ({size}) with: "
-            f"{command.format(spec.hub)}{hurdles()}"
+            f"{command.format(spec.hub)}{terms}"
         )
     return (
         f"{begun.here / 1e9:.1f} of {spec.download_bytes / 1e9:.1f} GB of {spec.id} are here; go "
         "on with: "
-        f"{command.format(begun.name)}{hurdles()}"
+        f"{command.format(begun.name)}{terms}"
     )
+
+
+def _size(spec: ModelSpec) -> str:
+    """Of the download; of the weights where that is not known."""
+    if spec.download_bytes:
+        return f"{spec.download_bytes / 1e9:.1f} GB"
+    counted = sum(spec.memory.weights.values())
+    return f"about {counted / 1e9:.1f} GB of weights" if counted else "size not known"
 
 
 def check_libraries(folder: Path, family: Family) -> None:
@@ -76,7 +91,11 @@ def check_libraries(folder: Path, family: Family) -> None:
     classes = {part.name: part.classes for part in family.parts} | dict(family.others)
     try:
         index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-        libraries = {part: value[0] for part, value in index.items() if not part.startswith("_")}
+        libraries = {
+            part: value[0]
+            for part, value in index.items()
+            if not part.startswith("_") and not isinstance(value, SETTING) and value != WITHOUT
+        }
     except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise BadInputError(
             f"{folder / 'model_index.json'} is no index of a diffusers folder: {error}"
@@ -97,7 +116,7 @@ def check_safetensors(folder: Path, family: Family) -> None:
     """Raise unless every part has safetensors weights: pickled ones can run code when they are
     loaded.
     """
-    for part in family.parts:
+    for part in parts_in(family, folder):
         if not (folder / part.name).is_dir():
             raise MissingFileError(
                 f"model folder {folder} has no {part.name}/; a {family.title} folder needs it"

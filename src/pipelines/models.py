@@ -4,7 +4,8 @@ Imports no torch."""
 from pathlib import Path
 
 from src.catalog.models import load_models
-from src.catalog.spec import ModelSpec
+from src.catalog.spec import FolderFacts, ModelSpec
+from src.core.config import load_config
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import is_file, is_folder, portable
 from src.pipelines.families import family_of_folder, read_config
@@ -49,11 +50,25 @@ def _single_file(name: str) -> str:
     )
 
 
+def with_its_schedule(spec: ModelSpec, folder: Path) -> ModelSpec:
+    """The spec with the schedule of the folder's own scheduler, where no revision is pinned that it
+    could have been read from."""
+    if spec.hub is None or spec.revision is not None:
+        return spec
+    return spec.model_copy(update={"schedule": spec_of_folder(folder).schedule})
+
+
+SAID = "newsreel.yaml"
+
+
 def spec_of_folder(folder: Path) -> ModelSpec:
-    """Read sizes and rules from a diffusers folder's own configuration files."""
+    """Read sizes and rules from a diffusers folder's own configuration files, and from what it
+    says beside them."""
     family = family_of_folder(folder)
     try:
-        return family.describe(folder, read_config)
+        described = family.describe(folder, read_config)
+        said = folder / SAID
+        return load_config(said, FolderFacts).of(described) if is_file(said) else described
     except KeyError as error:
         raise BadInputError(
             f"{folder}: its configuration files do not say {error}, which Newsreel needs"

@@ -4,13 +4,18 @@ from typing import Any
 
 from torch import nn
 
-from src.pipelines.family import Family, Role, parts_of
+from src.pipelines.family import Family, Part, Role, parts_of
+
+
+def present(family: Family, pipe: Any, role: Role) -> list[tuple[Part, nn.Module]]:
+    """The parts of one role that the pipeline has, with what is known of them, in their order."""
+    parts = ((part, getattr(pipe, part.name)) for part in parts_of(family, role))
+    return [(part, module) for part, module in parts if module is not None]
 
 
 def loaded(family: Family, pipe: Any, role: Role) -> list[nn.Module]:
     """The parts of one role that the pipeline has, in the family's order."""
-    parts = (getattr(pipe, part.name) for part in parts_of(family, role))
-    return [part for part in parts if part is not None]
+    return [module for _, module in present(family, pipe, role)]
 
 
 def denoisers(family: Family, pipe: Any) -> list[nn.Module]:

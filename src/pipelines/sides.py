@@ -54,14 +54,27 @@ class Step:
     rows: int = 1
 
 
-class Loop(Protocol):
-    """Making a clip, in parts that the engine reports on, cancels between and shares among
-    clips."""
+class Stock(Protocol):
+    """The family's stock pipeline."""
 
     def load(self, folder: Path, dtype: torch.dtype, parts: Sequence[str]) -> Pipe:
         """The stock pipeline from a folder, on the CPU; of the family's parts only these, the
         others None."""
         ...
+
+    def make_scheduler(self, stock: Any, plan: Plan, device: str) -> Any:
+        """A fresh scheduler of the plan's name at the plan's steps; stock: the checkpoint's own."""
+        ...
+
+    def stock_arguments(self, plan: Plan) -> Mapping[str, Any]:
+        """What the stock pipeline's call takes beside photograph, size, frames, steps and
+        generator: the prompts, if it reads any, guidance and what else is the family's."""
+        ...
+
+
+class Loop(Protocol):
+    """Making a clip, in parts that the engine reports on, cancels between and shares among
+    clips."""
 
     def speed_up(self, pipe: Pipe, key: SessionKey) -> None:
         """Bring a fresh pipeline into the form that computes the stock sums in less time."""
@@ -69,10 +82,6 @@ class Loop(Protocol):
 
     def speed_up_vae(self, vae: nn.Module) -> None:
         """The same of the VAE alone."""
-        ...
-
-    def make_scheduler(self, stock: Any, plan: Plan, device: str) -> Any:
-        """A fresh scheduler of the plan's name at the plan's steps; stock: the checkpoint's own."""
         ...
 
     def begin(
@@ -109,11 +118,6 @@ class Loop(Protocol):
         """One frame (H, W, 3) uint8 of an estimate of the clean latents: the preview."""
         ...
 
-    def stock_arguments(self, plan: Plan) -> Mapping[str, Any]:
-        """What the stock pipeline's call takes beside photograph, prompts, size, frames, steps and
-        generator."""
-        ...
-
 
 class StageCounter(Protocol):
     """The stages of one guided clip on the meta device, for their peaks of live tensors."""
@@ -142,4 +146,6 @@ class Counting(Protocol):
         has as default."""
         ...
 
-    def stages(self, spec: ModelSpec, parts: Mapping[str, nn.Module]) -> StageCounter: ...
+    def stages(self, spec: ModelSpec, parts: Mapping[str, nn.Module]) -> StageCounter | None:
+        """None where only weights are counted."""
+        ...

@@ -11,7 +11,7 @@ from typing import Any
 
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
-from src.pipelines.families import family_of
+from src.pipelines.families import family_of, parts_in
 from src.pipelines.family import Family
 
 INDEX = ("model_index.json", "scheduler/scheduler_config.json")
@@ -22,8 +22,8 @@ TOKENIZERS = ("tokenizer.json", "spiece.model")
 class Snapshot:
     """What the hub's cache has of a model under one of its names.
 
-    folder: of the pinned revision. whole: all files are there. here: bytes, those of unfinished
-    files too.
+    folder: of the pinned revision, or of the newest as fetched. whole: all files are there. here:
+    bytes, those of unfinished files too.
     """
 
     name: str
@@ -41,11 +41,19 @@ def snapshots(spec: ModelSpec) -> list[Snapshot]:
     found, family = [], family_of(spec)
     for name in (spec.hub, *spec.former):
         store = Path(constants.HF_HUB_CACHE) / f"models--{str(name).replace('/', '--')}"
-        folder = store / "snapshots" / str(spec.revision)
+        folder = store / "snapshots" / (spec.revision or _fetched_last(store))
         here = _blob_bytes(store)
         if folder.is_dir() or here:
             found.append(Snapshot(str(name), folder, _is_whole(folder, family), here))
     return sorted(found, key=lambda snapshot: (not snapshot.whole, -snapshot.here))
+
+
+def _fetched_last(store: Path) -> str:
+    """The commit that the hub's own name for the newest stood for when it was fetched."""
+    try:
+        return (store / "refs" / "main").read_text(encoding="utf-8").strip()
+    except OSError:
+        return "none"
 
 
 def _is_whole(folder: Path, family: Family) -> bool:
@@ -71,12 +79,16 @@ def _blob_bytes(store: Path) -> int:
 
 def missing(folder: Path, family: Family) -> Iterator[str]:
     """A sentence's end for each file that a whole folder has and this one lacks, or has in part."""
-    names = [*INDEX, *(f"{part.name}/config.json" for part in family.parts)]
+    if not (folder / INDEX[0]).is_file():
+        yield f"{INDEX[0]} is missing"
+        return
+    parts = parts_in(family, folder)
+    names = [*INDEX, *(f"{part.name}/config.json" for part in parts)]
     yield from (f"{name} is missing" for name in names if not (folder / name).is_file())
     for tokenizer in family.tokenizers:
         if not has_tokenizer(folder / tokenizer):
             yield f"{tokenizer}/ with {' or '.join(TOKENIZERS)} is missing"
-    for part in family.parts:
+    for part in parts:
         yield from _missing_weights(folder, part.name)
 
 

@@ -11,7 +11,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from src.core.errors import BadInputError, SwitchError
 from src.core.plan import Cache, SessionKey
 from src.pipelines.compiling import compile_blocks, fit_to_cache
-from src.pipelines.family import Family, Part, parts_of
+from src.pipelines.family import Family, Part
+from src.pipelines.roles import present
 
 BACKENDS = {
     "flash": SDPBackend.FLASH_ATTENTION,
@@ -46,18 +47,20 @@ def tune(family: Family, pipe: Any, key: SessionKey) -> None:
     """Quantise and compile what denoises as the key says. Called once, after loading, before
     placing.
     """
-    for part in parts_of(family, "denoiser"):
-        blocks = part.blocks_of(getattr(pipe, part.name))
+    for part, module in present(family, pipe, "denoiser"):
+        blocks = part.blocks_of(module)
         if key.quantize != "none":
             quantize(blocks, key.quantize)
         if key.compile:
-            compile_blocks(getattr(pipe, part.name), blocks)
+            compile_blocks(module, blocks)
 
 
 def use_caches(family: Family, pipe: Any, cache: Cache) -> None:
-    """As `use_cache`, on all that denoises."""
-    for part in parts_of(family, "denoiser"):
-        use_cache(getattr(pipe, part.name), cache, part)
+    """As `use_cache`, on all that denoises; nothing where the stock pipeline alone runs."""
+    if "optimized" not in family.modes:
+        return
+    for part, module in present(family, pipe, "denoiser"):
+        use_cache(module, cache, part)
 
 
 def quantize(blocks: nn.Module, name: str) -> int:

@@ -19,9 +19,7 @@ from src.engine.probe import probe
 from src.engine.render import fitted, render_clip
 from src.engine.session import Sessions
 from src.media.writer import VideoWriter
-from src.metrics.measured_move import measure
-from src.metrics.psnr import psnr
-from src.metrics.temporal import score_frames
+from src.metrics.clip_figures import Figures, figures_of
 from src.metrics.trained_motion import likeness, motion_in, motion_of
 from src.scenes.moves import TAUGHT
 from src.validation.scenarios import Scenario, Scenarios, Thresholds, as_request, photograph_file
@@ -30,17 +28,12 @@ KINDS = ("base", "adapter")
 
 
 @dataclass(frozen=True)
-class ClipFigures:
-    """One clip. first_frame: PSNR against the photograph, dB. amount: mean length of the flow,
-    pixels a frame at native size. move: as named by its largest part. cosine, strength, shown:
-    against the trained move, None without one.
+class ClipFigures(Figures):
+    """One clip at native size. cosine, strength, shown: against the trained move, None without
+    one.
     """
 
     file: str
-    temporal_score: float
-    first_frame: float
-    amount: float
-    move: str
     cosine: float | None
     strength: float | None
     shown: bool | None
@@ -111,16 +104,12 @@ def measure_clip(
 ) -> ClipFigures:
     """The figures of frames (F, H, W, 3) uint8 made from photograph (H, W, 3)."""
     count, height, width = frames.shape[:3]
-    motion = measure(frames)
     alike = (
         likeness(motion_in(frames), motion_of(TAUGHT[move], count, width, height)) if move else None
     )
     return ClipFigures(
+        **asdict(figures_of(frames, photograph, fps)),
         file=file,
-        temporal_score=score_frames(frames, (width, height), rate=fps).score,
-        first_frame=psnr(frames[0], photograph),
-        amount=motion.mean_flow,
-        move=motion.name,
         cosine=alike and alike.cosine,
         strength=alike and alike.strength,
         shown=alike and alike.shown,

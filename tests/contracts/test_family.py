@@ -3,40 +3,52 @@
 One more family is one more parameter of `kit`.
 """
 
+import hashlib
+import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from src.artifacts.memory import MemoryStore
+from src.artifacts.store import keep
+from src.core.addresses import stored, stored_key
 from src.core.errors import BadInputError, CancelledError
 from src.core.hardware import Hardware
 from src.core.paths import REPOSITORY
 from src.core.plan import Cache, Plan, SessionKey
 from src.core.progress import CancelToken, Progress, ignore
 from src.core.request import Request
+from src.engine.batching.jobs_file import read_batch
+from src.engine.batching.run import plan_batch, run_batch
 from src.engine.costs import Stopwatch
 from src.engine.generate import generate, plans_for, prepare, sized
 from src.engine.manifest import read_manifest
 from src.engine.replay import prepare_replay
 from src.engine.session import Session, same_timesteps
 from src.evaluation.memory import card
+from src.jobs.model import Job, State
 from src.media.reader import VideoReader
 from src.pipelines import families
 from src.pipelines.blueprint import TINY
 from src.pipelines.building import build
 from src.pipelines.fake.family import Fake
 from src.pipelines.fake.parts import build as build_fake
-from src.pipelines.families import family_of, family_of_folder
+from src.pipelines.families import family_of, family_of_folder, parts_in
 from src.pipelines.family import Family, parts_of
 from src.pipelines.folder_memory import count_folder
 from src.pipelines.loading import DTYPES, read_pipeline
 from src.pipelines.locate import locate
 from src.pipelines.models import find_model
+from src.pipelines.roles import present
 from src.recipes.lora.layers import target_layers, training_of
+from src.worker.engine_runner import EngineRunner
+from src.worker.runners import RunContext
+from tests import other_families as tiny
 from tests.newer_kit import build_newer
 
 SCALE = 4.0
@@ -53,6 +65,8 @@ class Kit:
     frames: int
     wrong: tuple[int, str]
     longer: int | None = None
+    prompt: str | None = "pan left"
+    fewest: int = 1
 
 
 KITS = {
@@ -66,6 +80,11 @@ KITS = {
         lambda folder: build_newer(folder, 17), "cogvideox", 17, (25, "17 and 33$"), 33
     ),
     "fake": Kit(lambda folder: build_fake(folder, seed=0), "fake", 5, (7, "5 and 9$"), 9),
+    "Wan 2.2 TI2V": Kit(tiny.build_wan_ti2v, "wan", 9, (10, "9 and 13$"), 13),
+    "Wan 2.2 A14B": Kit(tiny.build_wan_a14b, "wan", 9, (10, "9 and 13$"), 13),
+    "Wan 2.1": Kit(tiny.build_wan_2_1, "wan", 9, (10, "9 and 13$"), 13),
+    "LTX": Kit(tiny.build_ltx, "ltx", 9, (11, "9 and 17$"), 17, fewest=2),
+    "SVD": Kit(tiny.build_svd, "svd", 9, (10, "9$"), prompt=None),
 }
 
 
@@ -117,11 +136,18 @@ def session(spec, folder) -> Session:
 
 
 @pytest.fixture
+def ours(family):
+    """For what our loop does: a family without one has other tests."""
+    if "optimized" not in family.modes:
+        pytest.skip(f"{family.title} runs as diffusers has it")
+
+
+@pytest.fixture
 def plan_for(family, spec, session, kit):
     """A plan by the checkpoint's own scheduler; keyword arguments replace fields."""
 
     def make(steps: int = 3, scale: float = SCALE, **fields) -> Plan:
-        visited = family.timesteps(steps, spec, stock=True)
+        visited = family.timesteps(steps, spec, True, fields.get("num_frames", kit.frames))
         usual = {
             "mode": "optimized",
             "profile": "plain",
@@ -173,11 +199,13 @@ def test_a_count_that_breaks_the_rule_names_the_nearest(spec, kit):
 
 def test_every_part_is_where_the_family_says(family, folder):
     pipe = read_pipeline(folder, torch.float32)
-    for part in family.parts:
+    for part in parts_in(family, folder):
         module = getattr(pipe, part.name)
         assert sum(p.numel() for p in module.parameters()) > 0
         if part.blocks:
             assert len(part.blocks_of(module)) > 0
+    if "optimized" not in family.modes:
+        return
     for part in parts_of(family, "denoiser"):
         for block in part.blocks_of(getattr(pipe, part.name)):
             assert {part.attention, part.feed_forward} <= set(part.inside)
@@ -187,7 +215,7 @@ def test_every_part_is_where_the_family_says(family, folder):
 
 
 def test_a_part_can_be_read_without_the_others(family, folder):
-    for part in family.parts:
+    for part in parts_in(family, folder):
         pipe = read_pipeline(folder, torch.float32, (part.name,))
         there = [other.name for other in family.parts if getattr(pipe, other.name) is not None]
         assert there == [part.name]
@@ -195,19 +223,23 @@ def test_a_part_can_be_read_without_the_others(family, folder):
 
 @pytest.mark.parametrize("count", [1, 3, 7, 28])
 def test_the_plans_timesteps_are_those_that_the_scheduler_visits(
-    family, spec, session, plan_for, count
+    family, spec, session, plan_for, count, kit
 ):
+    if count < kit.fewest:
+        with pytest.raises(BadInputError, match=f"cannot make {count} step; take {kit.fewest}"):
+            family.timesteps(count, spec, stock=True)
+        return
     stock = session.load() and session._checkpoint_scheduler
     for name in ("checkpoint", *family.schedulers):
         visited = family.timesteps(count, spec, stock=name == "checkpoint")
         plan = plan_for(count, scheduler=name, timesteps=visited.timesteps, sigmas=visited.sigmas)
         assert len(visited.timesteps) == count
-        made = family.loop.make_scheduler(stock, plan, "cpu")
+        made = family.stock.make_scheduler(stock, plan, "cpu")
         assert same_timesteps(made.timesteps.tolist(), visited.timesteps)
 
 
 @pytest.mark.parametrize("scale", [1.0, SCALE])
-def test_the_loop_is_the_stock_pipelines_bit_for_bit(session, plan_for, picture, scale, kit):
+def test_the_loop_is_the_stock_pipelines_bit_for_bit(ours, session, plan_for, picture, scale, kit):
     plan = plan_for(scale=scale)
     made = frames_of(session, plan, picture)
     assert made.shape == (kit.frames, *picture.shape)
@@ -218,7 +250,7 @@ def test_the_loop_is_the_stock_pipelines_bit_for_bit(session, plan_for, picture,
     assert np.array_equal(made, np.stack(list(stock)))
 
 
-def test_the_loop_is_the_stock_pipelines_at_another_length(session, plan_for, picture, kit):
+def test_the_loop_is_the_stock_pipelines_at_another_length(ours, session, plan_for, picture, kit):
     if kit.longer is None:
         pytest.skip("this model makes clips of one length alone")
     plan = plan_for(2, num_frames=kit.longer)
@@ -230,14 +262,14 @@ def test_the_loop_is_the_stock_pipelines_at_another_length(session, plan_for, pi
     assert np.array_equal(made, np.stack(list(stock)))
 
 
-def test_seed_prompt_and_guidance_decide(session, plan_for, picture):
+def test_seed_prompt_and_guidance_decide(ours, session, plan_for, picture):
     first = frames_of(session, plan_for(), picture)
     for changes in ({"seed": 4}, {"prompt": "push in"}, {"guidance": (1.0, SCALE, 1.0)}):
         assert not np.array_equal(first, frames_of(session, plan_for(**changes), picture)), changes
 
 
 def test_progress_covers_every_step_and_the_preview_is_a_picture(
-    family, session, plan_for, picture
+    ours, family, session, plan_for, picture
 ):
     reports, shown = [], []
 
@@ -265,7 +297,7 @@ def own(family, session, steps):
 
 
 @pytest.mark.parametrize("stage", ["encode", "denoise", "decode"])
-def test_cancel_stops_at_once_and_leaves_no_trace(session, plan_for, picture, stage, kit):
+def test_cancel_stops_at_once_and_leaves_no_trace(ours, session, plan_for, picture, stage, kit):
     plan = plan_for(num_frames=kit.longer or kit.frames)
     untouched, cancel, after = frames_of(session, plan, picture), CancelToken(), []
 
@@ -284,7 +316,7 @@ def test_cancel_stops_at_once_and_leaves_no_trace(session, plan_for, picture, st
 
 
 def test_a_clip_alone_by_a_plan_of_a_shared_forward_has_the_bits_of_the_one_in_company(
-    session, plan_for, picture
+    ours, session, plan_for, picture
 ):
     plans = [
         plan_for(prompt=prompt, seed=8, prompts_per_forward=3)
@@ -298,19 +330,19 @@ def test_a_clip_alone_by_a_plan_of_a_shared_forward_has_the_bits_of_the_one_in_c
     assert not np.array_equal(in_company[0], in_company[1])
 
 
-def test_tiles_cover_the_picture(session, plan_for, picture, kit):
+def test_tiles_cover_the_picture(ours, session, plan_for, picture, kit):
     tiled = plan_for(session=session.key.model_copy(update={"tiling": True}))
     assert frames_of(session, tiled, picture).shape == (kit.frames, *picture.shape)
 
 
 @pytest.mark.parametrize("mode", ["optimized", "baseline"])
 def test_the_engine_renders_records_and_replays_a_clip(
-    folder, kit, photograph, tmp_path, mode, spec
+    folder, kit, photograph, tmp_path, mode, spec, family
 ):
     """The whole road, with no word of the family in it."""
     wish = Request(
         input_image=photograph,
-        prompt="pan left",
+        prompt=kit.prompt,
         model=str(folder),
         mode=mode,
         seed=5,
@@ -318,11 +350,19 @@ def test_the_engine_renders_records_and_replays_a_clip(
         num_inference_steps=2,
         output_path=tmp_path / "clip.mp4",
     )
+    if mode not in family.modes:
+        with pytest.raises(BadInputError, match=f"mode {mode} does not apply.*mode baseline"):
+            prepare(wish)
+        return
     prepared = prepare(wish)
     result = generate(prepared, plans_for(prepared, CPU), CPU)
     with VideoReader(result.path) as reader:
         assert reader.info.rate == spec.defaults.fps
         assert len(list(reader)) == kit.frames
+        assert (reader.info.width, reader.info.height) == (
+            spec.delivered.width,
+            spec.delivered.height,
+        )
     manifest = read_manifest(result.manifest)
     assert manifest.plan.session.family == kit.family
     assert manifest.plan.digest() == manifest.plan_sha256 == result.plan.digest()
@@ -331,29 +371,114 @@ def test_the_engine_renders_records_and_replays_a_clip(
     assert again.frame_sha256 == result.frame_sha256
 
 
+def test_the_stock_pipeline_makes_what_was_planned_and_replays(session, plan_for, picture, kit):
+    plan = plan_for(mode="baseline", num_frames=kit.longer or kit.frames)
+    reports: list[Progress] = []
+    made = frames_of(session, plan, picture, reports.append)
+    assert made.shape == (plan.num_frames, *picture.shape)
+    assert made.std() > 0
+    assert reports == [Progress("denoise", n, 3) for n in (1, 2, 3)]
+    assert np.array_equal(made, frames_of(session, plan, picture))
+    assert not np.array_equal(made, frames_of(session, plan_for(mode="baseline", seed=4,
+                              num_frames=plan.num_frames), picture))  # fmt: skip
+
+
+def test_the_stock_pipeline_stops_within_a_step_and_leaves_no_trace(
+    family, session, plan_for, picture
+):
+    plan, cancel, after = plan_for(mode="baseline"), CancelToken(), []
+    untouched = frames_of(session, plan, picture)
+    part, module = present(family, session.load(), "denoiser")[0]
+
+    def stop(*_):
+        if cancel.cancelled:
+            after.append(1)
+        cancel.cancel()
+
+    handles = [block.register_forward_hook(stop) for block in part.blocks_of(module)]
+    reports: list[Progress] = []
+    with pytest.raises(CancelledError):
+        frames_of(session, plan, picture, reports.append, cancel)
+    for handle in handles:
+        handle.remove()
+    assert after == reports == []
+    assert np.array_equal(frames_of(session, plan, picture), untouched)
+
+
+def test_what_only_our_loop_does_is_refused_by_name(family, folder, photograph, kit):
+    if "optimized" in family.modes:
+        pytest.skip(f"{family.title} has a loop of ours")
+    for asked, sentence in (
+        ({"mode": "optimized", "cache": "pyramid"}, "mode optimized does not apply"),
+        ({"cache": "pyramid"}, "--cache does not apply to mode baseline"),
+        ({"compile": True}, "--compile does not apply to mode baseline"),
+        ({"lora": ("a.safetensors",)}, f"--lora does not apply to tiny: .*{family.title}"),
+    ):
+        wish = {"input_image": photograph, "prompt": kit.prompt, "model": str(folder)}
+        with pytest.raises(BadInputError, match=sentence):
+            prepare(Request(**wish | {"mode": "baseline"} | asked))
+    with pytest.raises(BadInputError, match="has no loop of ours; it runs with --mode baseline"):
+        _ = family.loop
+
+
+def test_batch_and_worker_make_the_clip_of_the_command(family, folder, photograph, kit, tmp_path):
+    if "optimized" in family.modes:
+        pytest.skip("tests/engine/batching and test_job_runner.py do this with a loop of ours")
+    job = {"model": str(folder), "mode": "baseline", "seed": 5, "score": False,
+           "num_inference_steps": 2} | ({"prompt": kit.prompt} if kit.prompt else {})  # fmt: skip
+    path = tmp_path / "jobs.json"
+    path.write_text(json.dumps([job | {"id": "clip", "input_image": str(photograph)}]))
+    planned = plan_batch(read_batch(path, {}), tmp_path / "out", CPU)
+    (outcome,) = run_batch(planned, CPU, False, lambda _: None)
+    result = worked(job, photograph, tmp_path / "worked.mp4")
+    assert (outcome.state, result["frames"]) == ("completed", kit.frames)
+    assert outcome.result.frame_sha256 == result["frame_sha256"]
+
+
+def worked(asked, photograph, path):
+    """What the worker's runner says of such a job."""
+    data, files = photograph.read_bytes(), MemoryStore()
+    digest = hashlib.sha256(data).hexdigest()
+    keep(files, stored_key(f"{digest}.png"), data, digest)
+    job = Job(
+        "a" * 21, "generate", "a", State.PROCESSING,
+        asked | {"input_image": stored(f"{digest}.png")}, "", 0, 1.0, 1.0, None, 1,
+        *[None] * (len(fields(Job)) - 11),
+    )  # fmt: skip
+    watch = RunContext(ignore, CancelToken(), lambda data: None)
+    return EngineRunner(files, "cpu").make(job, path, watch)
+
+
 def test_memory_is_counted_part_by_part_and_the_planner_reckons_with_it(
-    family, spec, folder, photograph
+    family, spec, folder, photograph, kit
 ):
     memory = count_folder(spec, folder)
     pipe = read_pipeline(folder, DTYPES["bfloat16"])
-    assert set(memory.weights) == {part.name for part in family.parts}
-    for part in family.parts:
+    assert set(memory.weights) == {part.name for part in parts_in(family, folder)}
+    for part in parts_in(family, folder):
         module = getattr(pipe, part.name)
         assert memory.weights[part.name] == sum(
             t.nbytes for t in (*module.parameters(), *module.buffers())
         )
-        assert (part.name in memory.streams) == bool(part.blocks)
+        assert (part.name in memory.streams) == (bool(part.blocks) and memory.whole)
+    wish = Request(
+        input_image=photograph, prompt=kit.prompt, model=str(folder), mode=family.modes[0]
+    )
+    prepared = sized(prepare(wish), card(8))
+    assert prepared.spec.memory == memory
+    plan = plans_for(prepared, card(8))[0]
+    if "optimized" not in family.modes:
+        # what a clip needs beside the weights is not counted, so that parts move
+        assert not memory.whole and plan.session.offload == "model"
+        assert plan.memory_estimate >= max(memory.weights.values())
+        return
     assert all(
         value > 0 for value in (memory.denoise, memory.decode, memory.decode_tiled, memory.layers)
     )
-    prepared = sized(
-        prepare(Request(input_image=photograph, prompt="x", model=str(folder))), card(8)
-    )
-    assert prepared.spec.memory == memory
-    assert plans_for(prepared, card(8))[0].memory_estimate > sum(memory.weights.values())
+    assert plan.memory_estimate > sum(memory.weights.values())
 
 
-def test_a_scheduler_that_the_family_has_not_is_refused(family, folder, photograph):
+def test_a_scheduler_that_the_family_has_not_is_refused(ours, family, folder, photograph):
     foreign = next((name for name in ("dpm", "ddim") if name not in family.schedulers), None)
     if foreign is None:
         pytest.skip("it has both that a request can name")

@@ -25,12 +25,12 @@ OF_A_RUN = (
     "guidance_interval scheduler "
     "lora profile attention cache quantize compile offload vram_budget dtype delivery upscale fit "
     "score device "
-    "watermark label filters finishers"
+    "watermark label filters finishers accept_licence"
 )
 OF_OPERATORS = (
     "input_image output_path overwrite attention quantize compile offload vram_budget dtype "
     "delivery device "
-    "extend filters finishers"
+    "extend filters finishers accept_licence"
 )
 NOT_OF_STOCK = {
     "guidance_interval": "0,0.8", "scheduler": "ddim", "profile": "lean", "attention": "math",

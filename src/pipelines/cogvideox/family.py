@@ -13,7 +13,7 @@ from src.pipelines.cogvideox.describe import describe
 from src.pipelines.cogvideox.schedulers import SCHEDULERS, timesteps_of
 from src.pipelines.family import Part, Place, Timesteps
 from src.pipelines.learning import Small, Training
-from src.pipelines.sides import Architecture, Counting, Loop
+from src.pipelines.sides import Architecture, Counting, Loop, Stock
 
 
 class CogVideoX:
@@ -21,6 +21,8 @@ class CogVideoX:
 
     name = "cogvideox"
     title = "CogVideoX"
+    modes: tuple[str, ...] = ("optimized", "baseline")
+    reads_prompt = True
     pipelines: tuple[str, ...] = ("CogVideoXImageToVideoPipeline",)
     parts: tuple[Part, ...] = (
         Part(
@@ -49,11 +51,19 @@ class CogVideoX:
     def describe(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
         return describe(folder, read)
 
-    def timesteps(self, count: int, spec: ModelSpec, stock: bool) -> Timesteps:
+    def timesteps(
+        self, count: int, spec: ModelSpec, stock: bool, num_frames: int | None = None
+    ) -> Timesteps:
         return timesteps_of(count, spec, stock)
 
     def lora_place(self, key: str) -> Place | None:
         return lora_place(key)
+
+    @property
+    def stock(self) -> Stock:
+        from src.pipelines.cogvideox import loop
+
+        return loop
 
     @property
     def loop(self) -> Loop:

@@ -55,4 +55,9 @@ def speed_up(pipe: Any, key: SessionKey) -> None:
 
 def stock_arguments(plan: Plan) -> dict[str, Any]:
     """What the stock call takes beside the usual."""
-    return {"guidance_scale": plan.guidance_scale, "max_sequence_length": plan.max_sequence_length}
+    return {
+        "prompt": plan.prompt,
+        "negative_prompt": plan.negative_prompt or None,
+        "guidance_scale": plan.guidance_scale,
+        "max_sequence_length": plan.max_sequence_length,
+    }

@@ -9,7 +9,7 @@ from src.catalog.spec import Defaults, FrameRule, ModelSpec, SizeRule
 from src.core.plan import Size
 from src.pipelines.family import Part, Place, Timesteps
 from src.pipelines.learning import Small, Training
-from src.pipelines.sides import Architecture, Counting, Loop
+from src.pipelines.sides import Architecture, Counting, Loop, Stock
 
 SHIFT = 5.0
 
@@ -19,6 +19,8 @@ class Fake:
 
     name = "fake"
     title = "Fake"
+    modes: tuple[str, ...] = ("optimized", "baseline")
+    reads_prompt = True
     pipelines: tuple[str, ...] = ("FakeImageToVideoPipeline",)
     parts: tuple[Part, ...] = (
         Part("words", "text", ("FakeWords",)),
@@ -58,7 +60,9 @@ class Fake:
             licence="Apache-2.0",
         )
 
-    def timesteps(self, count: int, spec: ModelSpec, stock: bool) -> Timesteps:
+    def timesteps(
+        self, count: int, spec: ModelSpec, stock: bool, num_frames: int | None = None
+    ) -> Timesteps:
         """Noise levels from 1 on down, shifted towards the noisy end; timesteps are a thousand
         times as large."""
         even = [1 - step / count for step in range(count)]
@@ -67,6 +71,12 @@ class Fake:
 
     def lora_place(self, key: str) -> Place | None:
         return None
+
+    @property
+    def stock(self) -> Stock:
+        from src.pipelines.fake import loop
+
+        return loop
 
     @property
     def loop(self) -> Loop:

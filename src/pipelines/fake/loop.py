@@ -112,4 +112,10 @@ def picture(pipe: FakePipe, estimate: Tensor) -> np.ndarray:
 
 
 def stock_arguments(plan: Plan) -> dict[str, Any]:
-    return {"scale": plan.guidance_scale, "words": plan.max_sequence_length, "sigmas": plan.sigmas}
+    return {
+        "prompt": plan.prompt,
+        "negative_prompt": plan.negative_prompt or None,
+        "scale": plan.guidance_scale,
+        "words": plan.max_sequence_length,
+        "sigmas": plan.sigmas,
+    }

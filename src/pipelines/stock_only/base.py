@@ -1,0 +1,117 @@
+"""What families without a loop of our own share: their stock pipeline, and that the rest is
+refused by name. Imports no torch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from src.catalog.spec import ModelSpec
+from src.core.errors import BadInputError
+from src.core.plan import Plan
+from src.pipelines.family import Part, Place, Timesteps
+from src.pipelines.learning import Small, Training
+from src.pipelines.sides import Architecture, Counting, Loop, Pipe, Stock
+
+if TYPE_CHECKING:
+    import torch
+
+
+class StockOnly(ABC):
+    """A family of which only the stock pipeline runs.
+
+    A subclass says its names and parts, `describe`, `timesteps` and `stock_arguments`; where its
+    pipeline sets timesteps in another way than by their number, `set_timesteps`.
+    """
+
+    name: str
+    title: str
+    pipeline: str
+    """The class of diffusers that makes a clip of a photograph."""
+    pipelines: tuple[str, ...]
+    parts: tuple[Part, ...]
+    others: Mapping[str, tuple[str, ...]]
+    tokenizers: tuple[str, ...] = ("tokenizer",)
+    modes: tuple[str, ...] = ("baseline",)
+    reads_prompt: bool = True
+    schedulers: tuple[str, ...] = ()
+    architectures: Mapping[str, Architecture] = MappingProxyType({})
+    lora_targets: tuple[str, ...] = ()
+
+    @abstractmethod
+    def describe(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec: ...
+
+    @abstractmethod
+    def timesteps(
+        self, count: int, spec: ModelSpec, stock: bool, num_frames: int | None = None
+    ) -> Timesteps: ...
+
+    @abstractmethod
+    def stock_arguments(self, plan: Plan) -> Mapping[str, Any]:
+        """As `Stock.stock_arguments`."""
+
+    def set_timesteps(self, scheduler: Any, plan: Plan, device: str) -> None:
+        """As the stock pipeline does it."""
+        scheduler.set_timesteps(plan.num_inference_steps, device=device)
+
+    def lora_place(self, key: str) -> Place | None:
+        return None
+
+    @property
+    def stock(self) -> Stock:
+        return StockPipeline(self)
+
+    @property
+    def loop(self) -> Loop:
+        raise BadInputError(f"{self.title} has no loop of ours; it runs with --mode baseline")
+
+    @property
+    def counting(self) -> Counting:
+        from src.pipelines.stock_only.counting import PartsAlone
+
+        return PartsAlone(self.parts)
+
+    @property
+    def training(self) -> Training | None:
+        return None
+
+    @property
+    def small(self) -> Small | None:
+        return None
+
+
+class StockPipeline:
+    """The stock side of such a family (`src.pipelines.sides.Stock`)."""
+
+    def __init__(self, family: StockOnly) -> None:
+        self.family = family
+
+    def load(self, folder: Path, dtype: torch.dtype, parts: Sequence[str]) -> Pipe:
+        import diffusers
+        import torch
+
+        names = [part.name for part in self.family.parts]
+        full = {part.name: torch.float32 for part in self.family.parts if part.full}
+        return getattr(diffusers, self.family.pipeline).from_pretrained(
+            folder,
+            dtype={"default": dtype} | full,
+            use_safetensors=True,
+            local_files_only=True,
+            **{name: None for name in names if name not in parts},
+        )
+
+    def make_scheduler(self, stock: Any, plan: Plan, device: str) -> Any:
+        made = type(stock).from_config(stock.config)
+        self.family.set_timesteps(made, plan, device)
+        return made
+
+    def stock_arguments(self, plan: Plan) -> Mapping[str, Any]:
+        return self.family.stock_arguments(plan)
+
+
+def words(plan: Plan) -> dict[str, Any]:
+    """The prompts, as stock pipelines take them."""
+    return {"prompt": plan.prompt, "negative_prompt": plan.negative_prompt or None}

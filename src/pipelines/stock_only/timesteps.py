@@ -1,0 +1,46 @@
+"""What the stock schedulers of these families visit, from their configurations. Imports no torch.
+
+s is the noise level, 1 for noise alone. Flow matching moves evenly spaced levels towards the noisy
+end: s' = a s / (1 + (a - 1) s), with a the shift (arXiv:2403.03206, equation 23).
+"""
+
+import numpy as np
+
+from src.catalog.spec import Schedule
+
+EPSILON = 1e-6
+
+
+def unipc_flow(count: int, schedule: Schedule) -> tuple[float, ...]:
+    """UniPC on flow sigmas: whole numbers, cut off."""
+    levels = shifted(np.linspace(1, 1 / schedule.train_timesteps, count + 1)[:-1], schedule.shift)
+    if abs(levels[0] - 1) < EPSILON:
+        levels[0] -= EPSILON
+    return tuple(int(level * schedule.train_timesteps) for level in levels)
+
+
+def shifted(levels: np.ndarray, shift: float) -> np.ndarray:
+    """By the formula above."""
+    return shift * levels / (1 + (shift - 1) * levels)
+
+
+def flow_mu(tokens: int, schedule: Schedule) -> float | None:
+    """The logarithm of the shift for a clip of so many tokens, linear between two known ones; None
+    where the shift is the same for all."""
+    if schedule.shifts is None:
+        return None
+    base, most, fewest, longest = schedule.shifts
+    slope = (most - base) / (longest - fewest)
+    return tokens * slope + base - slope * fewest
+
+
+def euler_flow(
+    count: int, mu: float | None, schedule: Schedule
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Timesteps and noise levels of the Euler scheduler on levels from 1 to 1/count."""
+    shift = schedule.shift if mu is None else float(np.exp(mu))
+    levels = shifted(np.linspace(1, 1 / count, count), shift)
+    if schedule.terminal:
+        levels = 1 - (1 - levels) * (1 - schedule.terminal) / max(1 - levels[-1], EPSILON)
+    made = tuple(float(level) for level in levels.astype(np.float32))
+    return tuple(level * schedule.train_timesteps for level in made), made

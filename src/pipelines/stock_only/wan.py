@@ -1,0 +1,92 @@
+"""Wan 2.1 and 2.2 image to video: one transformer, two of which each has its share of the steps, or
+TI2V-5B, which is told the photograph as its first latent frame."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from src.catalog.spec import Defaults, FrameRule, ModelSpec, Schedule, SizeRule
+from src.core.plan import Plan, Size
+from src.pipelines.family import Part, Timesteps
+from src.pipelines.stock_only.base import StockOnly, words
+from src.pipelines.stock_only.timesteps import unipc_flow
+from src.pipelines.stock_only.wan_architectures import ARCHITECTURES
+
+LENGTH = 512
+"""Tokens of the prompt, as the pipeline's default."""
+
+
+class Wan(StockOnly):
+    """2.1 (with an image encoder), 2.2 A14B (two experts) and 2.2 TI2V-5B."""
+
+    name = "wan"
+    title = "Wan"
+    pipeline = "WanImageToVideoPipeline"
+    pipelines = ("WanImageToVideoPipeline", "WanPipeline")
+    parts = (
+        Part("text_encoder", "text", ("UMT5EncoderModel",), blocks="encoder.block"),
+        Part("image_encoder", "image", ("CLIPVisionModel", "CLIPVisionModelWithProjection"),
+             optional=True, full=True),
+        Part("transformer", "denoiser", ("WanTransformer3DModel",), blocks="blocks"),
+        Part("transformer_2", "denoiser", ("WanTransformer3DModel",), blocks="blocks",
+             optional=True),
+        Part("vae", "vae", ("AutoencoderKLWan",), full=True),
+    )  # fmt: skip
+    architectures = ARCHITECTURES
+    others = MappingProxyType(
+        {
+            "tokenizer": ("T5Tokenizer", "T5TokenizerFast"),
+            "image_processor": ("CLIPImageProcessor", "CLIPImageProcessorPil"),
+            "scheduler": ("UniPCMultistepScheduler",),
+        }
+    )
+
+    def describe(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
+        index = read(folder / "model_index.json")
+        transformer, vae = (read(folder / part / "config.json") for part in ("transformer", "vae"))
+        newer = bool(index.get("expand_timesteps"))
+        if not newer and transformer["in_channels"] <= transformer["out_channels"]:
+            raise ValueError("it makes videos of words alone and takes no photograph")
+        native = Size(width=1280, height=704) if newer else Size(width=832, height=480)
+        step = vae.get("scale_factor_spatial", 8) * transformer.get("patch_size", (1, 2, 2))[1]
+        return ModelSpec(
+            id=folder.resolve().name,
+            family=self.name,
+            description=f"diffusers folder {folder.name}",
+            folder=str(folder.resolve()),
+            native=native,
+            delivered=native,
+            sizes=SizeRule(multiple=step),
+            max_sequence_length=LENGTH,
+            frames=FrameRule(step=vae.get("scale_factor_temporal", 4), most=121 if newer else 81),
+            defaults=_defaults(121, 24.0) if newer else _defaults(81, 16.0),
+            schedule=_schedule(read(folder / "scheduler" / "scheduler_config.json")),
+            licence="see the folder's own card",
+        )
+
+    def timesteps(
+        self, count: int, spec: ModelSpec, stock: bool, num_frames: int | None = None
+    ) -> Timesteps:
+        return Timesteps(unipc_flow(count, spec.schedule))
+
+    def stock_arguments(self, plan: Plan) -> Mapping[str, Any]:
+        return words(plan) | {
+            "guidance_scale": plan.guidance_scale,
+            "max_sequence_length": plan.max_sequence_length,
+        }
+
+
+def _defaults(frames: int, fps: float) -> Defaults:
+    return Defaults(
+        num_frames=frames, fps=fps, baseline_num_inference_steps=50, baseline_guidance_scale=5.0
+    )
+
+
+def _schedule(scheduler: dict[str, Any]) -> Schedule:
+    if not scheduler.get("use_flow_sigmas") or scheduler.get("use_dynamic_shifting"):
+        raise ValueError("its scheduler does not match flows with one shift")
+    return Schedule(
+        shift=scheduler.get("flow_shift", 1.0),
+        train_timesteps=scheduler.get("num_train_timesteps", 1000),
+    )
