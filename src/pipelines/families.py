@@ -13,7 +13,8 @@ from src.pipelines.stock_only.ltx import LTX
 from src.pipelines.stock_only.svd import SVD
 from src.pipelines.stock_only.wan import Wan
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (CogVideoX(), Wan(), LTX(), SVD())}
+ROOMS: tuple[Family, ...] = (CogVideoX(), Wan(), LTX(), SVD())
+FAMILIES: dict[str, Family] = {family.name: family for family in ROOMS}
 
 
 def family_named(name: str) -> Family:

@@ -29,15 +29,15 @@ class LTX(StockOnly):
     name = "ltx"
     title = "LTX-Video"
     pipeline = "LTXImageToVideoPipeline"
-    pipelines = ("LTXImageToVideoPipeline", "LTXPipeline")
-    parts = (
+    pipelines: tuple[str, ...] = ("LTXImageToVideoPipeline", "LTXPipeline")
+    parts: tuple[Part, ...] = (
         Part("text_encoder", "text", ("T5EncoderModel",), blocks="encoder.block"),
         Part(
             "transformer", "denoiser", ("LTXVideoTransformer3DModel",), blocks="transformer_blocks"
         ),
         Part("vae", "vae", ("AutoencoderKLLTXVideo",)),
     )
-    others = MappingProxyType(
+    others: Mapping[str, tuple[str, ...]] = MappingProxyType(
         {
             "tokenizer": ("T5Tokenizer", "T5TokenizerFast"),
             "scheduler": ("FlowMatchEulerDiscreteScheduler",),

@@ -24,15 +24,15 @@ class SVD(StockOnly):
     name = "svd"
     title = "Stable Video Diffusion"
     pipeline = "StableVideoDiffusionPipeline"
-    pipelines = ("StableVideoDiffusionPipeline",)
+    pipelines: tuple[str, ...] = ("StableVideoDiffusionPipeline",)
     reads_prompt = False
-    tokenizers = ()
-    parts = (
+    tokenizers: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = (
         Part("image_encoder", "image", ("CLIPVisionModelWithProjection",)),
         Part("unet", "denoiser", ("UNetSpatioTemporalConditionModel",), blocks="down_blocks"),
         Part("vae", "vae", ("AutoencoderKLTemporalDecoder",)),
     )
-    others = MappingProxyType(
+    others: Mapping[str, tuple[str, ...]] = MappingProxyType(
         {
             "feature_extractor": ("CLIPImageProcessor", "CLIPImageProcessorPil"),
             "scheduler": ("EulerDiscreteScheduler",),

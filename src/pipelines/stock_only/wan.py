@@ -9,6 +9,7 @@ from typing import Any
 from src.catalog.spec import Defaults, FrameRule, ModelSpec, Schedule, SizeRule
 from src.core.plan import Plan, Size
 from src.pipelines.family import Part, Timesteps
+from src.pipelines.sides import Architecture
 from src.pipelines.stock_only.base import StockOnly, words
 from src.pipelines.stock_only.timesteps import unipc_flow
 from src.pipelines.stock_only.wan_architectures import ARCHITECTURES
@@ -23,8 +24,8 @@ class Wan(StockOnly):
     name = "wan"
     title = "Wan"
     pipeline = "WanImageToVideoPipeline"
-    pipelines = ("WanImageToVideoPipeline", "WanPipeline")
-    parts = (
+    pipelines: tuple[str, ...] = ("WanImageToVideoPipeline", "WanPipeline")
+    parts: tuple[Part, ...] = (
         Part("text_encoder", "text", ("UMT5EncoderModel",), blocks="encoder.block"),
         Part("image_encoder", "image", ("CLIPVisionModel", "CLIPVisionModelWithProjection"),
              optional=True, full=True),
@@ -33,8 +34,8 @@ class Wan(StockOnly):
              optional=True),
         Part("vae", "vae", ("AutoencoderKLWan",), full=True),
     )  # fmt: skip
-    architectures = ARCHITECTURES
-    others = MappingProxyType(
+    architectures: Mapping[str, Architecture] = ARCHITECTURES
+    others: Mapping[str, tuple[str, ...]] = MappingProxyType(
         {
             "tokenizer": ("T5Tokenizer", "T5TokenizerFast"),
             "image_processor": ("CLIPImageProcessor", "CLIPImageProcessorPil"),
