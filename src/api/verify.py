@@ -2,8 +2,6 @@
 nowhere.
 """
 
-import shutil
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,8 +17,8 @@ from src.api.problems import ApiError, responses
 from src.api.register import ServiceRegister
 from src.api.security import Reader, ServiceDep
 from src.api.service import Service
+from src.api.serving import published
 from src.api.uploads import Video
-from src.artifacts.store import ArtifactStore
 from src.core.errors import BadInputError, MissingFileError
 from src.trust.extra import is_here
 from src.trust.settings import anchors
@@ -76,20 +74,9 @@ async def stored_verdict(
         return None
     question = await run_in_threadpool(_question, service, account)
     with ExitStack() as lent:
-        path = await run_in_threadpool(_lent, lent, service.files, key, version)
+        path = await run_in_threadpool(lent.enter_context, published(service.files, key, version))
         found = await _asked(service, account, path, question)
     return Verdict(**{name: found[name] for name in Verdict.model_fields})
-
-
-def _lent(lent: ExitStack, files: ArtifactStore, key: str, version: str | None) -> Path:
-    """The file, for as long as `lent` is open; of a store with versions a copy of this one."""
-    if version is None:
-        return lent.enter_context(files.local(key))
-    suffix = Path(key).suffix
-    copy = lent.enter_context(tempfile.NamedTemporaryFile(suffix=suffix))  # noqa: SIM115
-    shutil.copyfileobj(lent.enter_context(files.open(key, version)), copy)
-    copy.flush()
-    return Path(copy.name)
 
 
 @dataclass(frozen=True)

@@ -15,22 +15,13 @@ from PIL import Image, ImageFile, IptcImagePlugin
 
 from src.core.config import Config
 from src.core.errors import BadInputError
+from src.core.press_fields import FIELDS
 
 CHARSET = (1, 90)
 UTF8 = b"\x1b%G"
 IIM = {"headline": (2, 105), "caption": (2, 120), "creator": (2, 80), "credit": (2, 110),
        "source": (2, 115), "rights": (2, 116)}  # fmt: skip
-DC, RDF = "http://purl.org/dc/elements/1.1/", "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/"
-XMP_RIGHTS, PLUS = "http://ns.adobe.com/xap/1.0/rights/", "http://ns.useplus.org/ldf/xmp/1.0/"
-XMP = {
-    "headline": f"{{{PHOTOSHOP}}}Headline", "caption": f"{{{DC}}}description",
-    "creator": f"{{{DC}}}creator", "credit": f"{{{PHOTOSHOP}}}Credit",
-    "source": f"{{{PHOTOSHOP}}}Source", "rights": f"{{{DC}}}rights",
-    "usage_terms": f"{{{XMP_RIGHTS}}}UsageTerms", "data_mining": f"{{{PLUS}}}DataMining",
-    "constraints": f"{{{PLUS}}}OtherConstraints",
-}  # fmt: skip
-TERMS = "http://ns.useplus.org/ldf/vocab/"
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 FORBIDDEN = "DMI-PROHIBITED"
 """How the terms begin that forbid something (PLUS License Data Format, data mining values)."""
 MOST_XMP, MOST_TEXT = 1 << 20, 2000
@@ -155,7 +146,7 @@ def _xmp(data: bytes | str) -> dict[str, str]:
         tree = _tree(data)
     except (ElementTree.ParseError, ValueError, LookupError):
         return _by_words(data)
-    values = {name: next(_values(tree, key), "") for name, key in XMP.items()}
+    values = {name: next(_values(tree, field.tag), "") for name, field in FIELDS.items()}
     values["data_mining"] = _term(values["data_mining"])
     return {name: text for name, text in values.items() if text}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from src.trust.press import press_assertion
+from src.core.press_fields import press_assertion
 
 GENERATION = "org.newsreel.generation"
 """The label of our own assertion: how the clip was made, for machines."""

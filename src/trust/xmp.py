@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
+from src.core.press_fields import FIELDS, SPACES, texts
 from src.trust.claim import TERMS, Claim
-from src.trust.press import FIELDS, SPACES, texts
 
 UUID = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"

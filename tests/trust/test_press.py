@@ -2,9 +2,9 @@
 
 import struct
 
+from src.core.press_fields import press_assertion
 from src.media.press_metadata import of_xmp
 from src.trust.claim import GENERATED, Claim, definition
-from src.trust.press import press_assertion
 from src.trust.xmp import UUID, append_xmp, packet, read_xmp
 
 PRESS = {

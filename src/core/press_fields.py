@@ -17,6 +17,12 @@ class Field(NamedTuple):
     name: str
     kind: str = ""
 
+    @property
+    def tag(self) -> str:
+        """As ElementTree names it."""
+        space, _, name = self.name.partition(":")
+        return f"{{{SPACES[space]}}}{name}"
+
 
 FIELDS = {
     "headline": Field("photoshop:Headline"), "caption": Field("dc:description", "Alt"),
