@@ -73,9 +73,11 @@ def read_before(path: Path) -> Before:
 def check_join(before: Before, plan: Plan) -> None:
     """Raise BadInputError where the new frames would have another size or rate than the clip."""
     if before.size != plan.written:
+        alone = " without --upscale" if plan.upscale else ""
         raise BadInputError(
             f"extend: {before.path.name} is {before.size}, and the new frames would be "
-            f"{plan.written}; ask for --width {before.size.width} --height {before.size.height}"
+            f"{plan.written}; ask for --width {before.size.width} --height "
+            f"{before.size.height}{alone}"
         )
     if abs(before.fps - plan.fps) > 1e-3:
         raise BadInputError(
