@@ -67,6 +67,10 @@ class Blueprint:
     frame is a frame it divides 8, so that clips of all lengths are padded alike in front: by
     patch_t - 1.
     """
+    activation: str = "gelu-approximate"
+    """Of the feed-forward parts: "geglu" multiplies what a token holds by what it knows of where to
+    move it.
+    """
     temporal_ratio: int = 4
     """Frames a latent frame stands for: 4 as in the large models, or 1."""
     scaling_factor: float = 1.0
@@ -121,9 +125,9 @@ NANO = Blueprint(
     height=160, width=240, num_frames=49,
     vocab_size=1200, text_length=64, text_width=128, text_heads=4, text_feed_forward=384,
     text_layers=3, vae_channels=(16, 32, 64), latent_channels=16, vae_layers=1, vae_groups=4,
-    heads=6, head_dim=48, layers=5, patch=2, time_embed=48, patch_t=8, temporal_ratio=1,
+    heads=6, head_dim=64, layers=5, patch=2, time_embed=32, patch_t=4, temporal_ratio=1,
     scheduler=SchedulerBlueprint(prediction_type="sample"),
 )  # fmt: skip
-"""Codes of single frames, eight frames a token, clean latents predicted: docs/embedded-model.md
+"""Codes of single frames, four frames a token, clean latents predicted: docs/embedded-model.md
 says why.
 """

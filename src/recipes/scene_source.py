@@ -30,9 +30,9 @@ AHEAD = 6
 class SceneSource(Protocol):
     """Clips by index; the same index is the same scene, move and prompt."""
 
-    def draw(self, indices: Sequence[int], at: Sequence[int]) -> tuple[Tensor, list[str]]:
-        """The frames with the numbers `at` of these clips, (B, 3, F, H, W) in -1..1, and their
-        prompts.
+    def draw(self, indices: Sequence[int], at: Sequence[int]) -> tuple[Tensor, list[SceneClip]]:
+        """The frames with the numbers `at` of these clips, (B, 3, F, H, W) in -1..1, and what they
+        are.
         """
 
     def close(self) -> None:
@@ -46,12 +46,12 @@ class DrawnScenes:
     sampler: SceneSampler
     frames: int
 
-    def draw(self, indices: Sequence[int], at: Sequence[int]) -> tuple[Tensor, list[str]]:
+    def draw(self, indices: Sequence[int], at: Sequence[int]) -> tuple[Tensor, list[SceneClip]]:
         """Each frame is drawn once, however often it is asked for."""
         shown, where = np.unique(at, return_inverse=True)
         clips = [self.sampler.clip(index, self.frames) for index in indices]
         videos = [to_tensor(clip.scene.frames(shown.tolist()))[:, where] for clip in clips]
-        return torch.stack(videos), [clip.prompt for clip in clips]
+        return torch.stack(videos), clips
 
     def close(self) -> None:
         """Nothing runs beside."""
@@ -97,7 +97,7 @@ class RenderedScenes:
             workers, get_context("spawn"), _begin, (sampler.recipe(),)
         )
 
-    def draw(self, indices: Sequence[int], at: Sequence[int]) -> tuple[Tensor, list[str]]:
+    def draw(self, indices: Sequence[int], at: Sequence[int]) -> tuple[Tensor, list[SceneClip]]:
         """Each frame is rendered once, however often it is asked for."""
         shown, where = np.unique(at, return_inverse=True)
         clips = self._outlines(indices)
@@ -105,7 +105,7 @@ class RenderedScenes:
         videos = render_scenes(
             [clip.scene for clip in clips], shown.tolist(), self._canvas, self.device
         )
-        return videos[:, :, torch.from_numpy(where)], [clip.prompt for clip in clips]
+        return videos[:, :, torch.from_numpy(where)], clips
 
     def _outlines(self, indices: Sequence[int]) -> list[SceneClip]:
         """These clips; those of the next blocks are thought out by the time that they are asked

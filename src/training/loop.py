@@ -8,6 +8,7 @@ and the gradients are averaged.
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -55,9 +56,9 @@ class Recipe(ABC):
     def loss(self, batch: Any, generator: torch.Generator) -> Tensor:
         """The loss of a batch, or of a piece of one."""
 
-    def describe(self) -> str:
-        """The samples of the last loss, for a person; asked where it was not finite."""
-        return ""
+    def describer(self) -> Callable[[], str]:
+        """What tells a person which samples of the last loss were not finite, if it is asked."""
+        return str
 
     def close(self) -> None:  # noqa: B027 - most have started nothing
         """End what `batch` has started."""
@@ -105,7 +106,7 @@ class Trainer:
         self.average = {name: tensor.detach().clone() for name, tensor in self._trained()}
         self.step = 0
         self._stop = StopFlag()
-        self._guilty = ""
+        self._suspects: list[tuple[Tensor, Callable[[], str]]] = []
 
     def _trained(self) -> list[tuple[str, Tensor]]:
         model = self.accelerator.unwrap_model(self.model)
@@ -267,11 +268,9 @@ class Trainer:
         rate = self.stage.rate.peak * self.stage.rate.factor(self.step, self.stage.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["share"]
-        loss = self._backward(batch if isinstance(batch, list) else [batch])
-        self._check_finite(loss)
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.stage.clip_norm)
-        if self.accelerator.scaler is None:  # the scaler of fp16 skips such a step by itself
-            self._check_finite(torch.as_tensor(norm), "gradient")
+        mean = self._backward(batch if isinstance(batch, list) else [batch])
+        clipped = self.accelerator.clip_grad_norm_(self.model.parameters(), self.stage.clip_norm)
+        loss, norm = self._finite(mean, torch.as_tensor(clipped, device=mean.device))
         self.optimizer.step()
         self.optimizer.zero_grad()
         self._follow()
@@ -279,27 +278,34 @@ class Trainer:
         seconds = time.monotonic() - start
         remaining = (self.stage.steps - self.step) * seconds
         total = self.stage.steps
-        return Report(
-            self.step, total, loss.item(), rate, float(norm), seconds, remaining
-        ), following
+        return Report(self.step, total, loss, rate, norm, seconds, remaining), following
 
     def _backward(self, pieces: Sequence[Any]) -> Tensor:
         """Add up the gradients of all pieces; returns the mean loss over pieces and processes."""
         generator = step_generator(self.seed, self.step)
         total = torch.zeros((), device=self.accelerator.device)
+        self._suspects = []
         for index, piece in enumerate(pieces):
             with _synchronised(self.accelerator, self.model, index == len(pieces) - 1):
                 loss = self.recipe.loss(piece, generator)
                 self.accelerator.backward(loss / len(pieces))
             total += loss.detach().float() / len(pieces)
-            if not torch.isfinite(loss):
-                self._guilty = self.recipe.describe()
+            self._suspects.append((loss.detach(), self.recipe.describer()))
         return self.accelerator.reduce(total, "mean")
 
-    def _check_finite(self, value: Tensor, what: str = "loss") -> None:
-        if torch.isfinite(value):
+    def _finite(self, loss: Tensor, norm: Tensor) -> tuple[float, float]:
+        """Both as numbers, in the one moment of a step in which a card is waited for."""
+        loss_value, norm_value = torch.stack([loss.float(), norm.float()]).tolist()
+        self._check_finite(loss_value, "loss")
+        if self.accelerator.scaler is None:  # the scaler of fp16 skips such a step by itself
+            self._check_finite(norm_value, "gradient")
+        return loss_value, norm_value
+
+    def _check_finite(self, value: float, what: str) -> None:
+        if math.isfinite(value):
             return
-        named = ", ".join(sorted({name for name in gather_object([self._guilty]) if name}))
+        guilty = [names() for loss, names in self._suspects if not torch.isfinite(loss)]
+        named = ", ".join(sorted({name for name in gather_object(guilty) if name}))
         clips = f" ({named})" if named else ""
         raise DivergedError(
             f"{self.recipe.name}: the {what} is not finite at step {self.step}{clips}; "
@@ -310,8 +316,9 @@ class Trainer:
     def _follow(self) -> None:
         """The running average of the weights, faster in the first steps."""
         keep = min(self.stage.ema, (1 + self.step) / (10 + self.step))
-        for name, tensor in self._trained():
-            self.average[name].lerp_(tensor.detach(), 1 - keep)
+        now = dict(self._trained())
+        averages = [self.average[name] for name in now]
+        torch._foreach_lerp_(averages, [tensor.detach() for tensor in now.values()], 1 - keep)
 
 
 def _synchronised(accelerator: Accelerator, model: nn.Module, last: bool) -> AbstractContextManager:

@@ -8,6 +8,8 @@ AdamW, in the same optimizer.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -36,31 +38,48 @@ class Muon(torch.optim.AdamW):
         """One step of both; AdamW passes over what has no gradient any more."""
         for group in self.param_groups:
             if group.get("orthogonal"):
-                for parameter in group["params"]:
-                    self._orthogonal_step(parameter, group)
+                for alike in _by_shape(group["params"]):
+                    self._orthogonal_step(alike, group)
         return super().step(closure)
 
-    def _orthogonal_step(self, parameter: Tensor, group: dict[str, Any]) -> None:
-        if parameter.grad is None:
-            return
-        gradient, state = parameter.grad, self.state[parameter]
-        average = state.setdefault("momentum", torch.zeros_like(gradient))
+    def _orthogonal_step(self, alike: Sequence[Tensor], group: dict[str, Any]) -> None:
+        """Matrices of one shape at once: on a card, one launch for all of them."""
+        gradients = [parameter.grad for parameter in alike]
+        averages = [self._average(parameter) for parameter in alike]
+        torch._foreach_lerp_(averages, gradients, 1 - self.momentum)
+        ahead = torch._foreach_lerp(gradients, averages, self.momentum)
+        updates = orthogonalised(torch.stack(ahead)).unbind()
+        torch._foreach_mul_(alike, 1 - group["lr"] * group["weight_decay"])
+        torch._foreach_add_(
+            alike, updates, alpha=-group["lr"] * RMS * max(alike[0].shape) ** 0.5
+        )
+        for parameter in alike:
+            parameter.grad = None
+
+    def _average(self, parameter: Tensor) -> Tensor:
+        state = self.state[parameter]
         state.setdefault("step", torch.zeros(()))  # AdamW looks for it in every state that it loads
-        average.lerp_(gradient, 1 - self.momentum)
-        update = orthogonalised(gradient.lerp(average, self.momentum))
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.add_(update, alpha=-group["lr"] * RMS * max(parameter.shape) ** 0.5)
-        parameter.grad = None
+        return state.setdefault("momentum", torch.zeros_like(parameter))
 
 
-def orthogonalised(matrix: Tensor, steps: int = 5) -> Tensor:
-    """The nearest matrix (m, n) with singular values near 1 (0.7 to 1.2), by Newton and Schulz's
-    iteration.
+def _by_shape(parameters: Sequence[Tensor]) -> list[list[Tensor]]:
+    """Those that have a gradient, by shape, type and device."""
+    alike = defaultdict(list)
+    for parameter in parameters:
+        if parameter.grad is not None:
+            alike[parameter.shape, parameter.dtype, parameter.device].append(parameter)
+    return list(alike.values())
+
+
+def orthogonalised(matrices: Tensor, steps: int = 5) -> Tensor:
+    """The nearest matrices (..., m, n) with singular values near 1 (0.7 to 1.2), by Newton and
+    Schulz's iteration.
     """
     a, b, c = COEFFICIENTS
-    wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    wide = wide / (wide.norm() + 1e-7)
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    wide = matrices.mT if tall else matrices
+    wide = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
-        gram = wide @ wide.T
+        gram = wide @ wide.mT
         wide = a * wide + (b * gram + c * gram @ gram) @ wide
-    return wide.T if matrix.shape[0] > matrix.shape[1] else wide
+    return wide.mT if tall else wide

@@ -53,6 +53,7 @@ def transformer(blueprint: Blueprint) -> CogVideoXTransformer3DModel:
         in_channels=2 * blueprint.latent_channels, out_channels=blueprint.latent_channels,
         time_embed_dim=blueprint.time_embed, text_embed_dim=blueprint.text_width,
         num_layers=blueprint.layers, patch_size=blueprint.patch, patch_size_t=blueprint.patch_t,
+        activation_fn=blueprint.activation,
         temporal_compression_ratio=blueprint.temporal_ratio,
         sample_width=blueprint.width // blueprint.spatial_ratio,
         sample_height=blueprint.height // blueprint.spatial_ratio,
@@ -89,6 +90,7 @@ def form(blueprint: Blueprint) -> dict[str, dict[str, Any]]:
             "num_layers": blueprint.layers, "num_attention_heads": blueprint.heads,
             "attention_head_dim": blueprint.head_dim, "patch_size": blueprint.patch,
             "patch_size_t": blueprint.patch_t, "out_channels": blueprint.latent_channels,
+            "activation_fn": blueprint.activation,
         },
         "vae": {
             "block_out_channels": list(blueprint.vae_channels),

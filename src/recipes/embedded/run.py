@@ -103,8 +103,10 @@ def train_stage(
 def start_from(pipeline: Path, folder: Path, blueprint: Blueprint = NANO) -> None:
     """Let a new run in `folder` begin with the weights and codes of an exported pipeline.
 
-    Raises MissingFileError where it is no exported pipeline, BadInputError where it is of another
-    blueprint or a run is in `folder` already.
+    A transformer of another form is left out, and begins anew.
+
+    Raises MissingFileError where it is no exported pipeline, BadInputError where its codes are of
+    another blueprint or a run is in `folder` already.
     """
     if not (pipeline / CODES).is_file():
         raise MissingFileError(
@@ -114,23 +116,30 @@ def start_from(pipeline: Path, folder: Path, blueprint: Blueprint = NANO) -> Non
         raise BadInputError(
             f"{folder} holds a run already; give another --folder, or leave --start-from away"
         )
-    _check_form(pipeline, blueprint)
+    differences = _differences(pipeline, blueprint)
+    if told := [line for part, line in differences if part != "transformer"]:
+        raise BadInputError(
+            f"{pipeline} is of another form: {told[0]}; leave --start-from away"
+        )
     shutil.copytree(pipeline, folder / START)
+    if differences:
+        logger.warning("{}; the transformer begins anew", differences[0][1])
+        shutil.rmtree(folder / START / "transformer")
     shutil.copy(pipeline / CODES, folder / CODES)
     shutil.copytree(pipeline / "tokenizer", folder / "tokenizer")
 
 
-def _check_form(pipeline: Path, blueprint: Blueprint) -> None:
-    """Raise BadInputError where the pipeline's parts have other sizes than the recipe's."""
+def _differences(pipeline: Path, blueprint: Blueprint) -> list[tuple[str, str]]:
+    """The parts of the pipeline that have other sizes than the recipe's, each with a sentence."""
+    found = []
     for part, wanted in small_of(blueprint).form(blueprint).items():
         file = "scheduler_config.json" if part == "scheduler" else "config.json"
         config = json.loads((pipeline / part / file).read_text(encoding="utf-8"))
         for name, value in wanted.items():
             if config.get(name) != value:
-                found = f"its {part} has {name} {config.get(name)}, the recipe makes {value}"
-                raise BadInputError(
-                    f"{pipeline} is of another form: {found}; leave --start-from away"
-                )
+                said = f"its {part} has {name} {config.get(name)}, the recipe makes {value}"
+                found.append((part, said))
+    return found
 
 
 def usual_stages(folder: Path) -> tuple[str, ...]:

@@ -41,6 +41,20 @@ class TextStage(Stage):
     long_text: float = 0.0
 
 
+class Guide(Config):
+    """Heads that are shown where to look (src/recipes/embedded/guide.py).
+
+    blocks: numbers of the blocks whose first four heads are; none for training without. weight: of
+    the cross-entropy beside the objective, at first; it falls to nothing over the share `until` of
+    the steps. queries: tokens of a clip that are asked a step.
+    """
+
+    blocks: tuple[int, ...] = ()
+    weight: float = Field(0.3, ge=0)
+    until: float = Field(0.4, gt=0, le=1)
+    queries: int = Field(256, ge=1)
+
+
 class TransformerStage(Stage):
     """Text encoder and transformer learn the clean codes of a clip.
 
@@ -59,6 +73,7 @@ class TransformerStage(Stage):
     last_timestep: float = 0.0
     image_noise: float = -3.0
     long_text: float = 0.0
+    guide: Guide = Guide()
 
     @model_validator(mode="after")
     def _drawn_are_batched(self) -> Self:
@@ -72,6 +87,12 @@ class TransformerStage(Stage):
                 f"draw names {missing} token frames that batches lacks; each is 2 or more"
             )
         return self
+
+    def guidance(self, step: int) -> float:
+        """What the guide's loss weighs at `step`."""
+        if not self.guide.blocks:
+            return 0.0
+        return self.guide.weight * max(0.0, 1 - step / (self.guide.until * max(1, self.steps)))
 
     def lengths(self, step: int) -> dict[int, float]:
         """The numbers of token frames drawn at `step`, with their weights."""

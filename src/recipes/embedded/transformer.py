@@ -5,6 +5,7 @@ and prompt.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from src.pipelines.compiling import Compiled
 from src.pipelines.family import Part, parts_of
 from src.pipelines.learning import Objective, Small
 from src.pipelines.linear_codes import POSTERIOR_LOGVAR
+from src.recipes.embedded.guide import AttentionGuide, sources
 from src.recipes.embedded.parts import (
     CPU,
     PreparedParts,
@@ -31,6 +33,7 @@ from src.recipes.embedded.parts import (
 )
 from src.recipes.embedded.settings import EmbeddedSettings, TransformerStage
 from src.recipes.lora.image_noise import image_noise
+from src.scenes.sampler import SceneClip
 from src.training.loop import Recipe
 
 
@@ -119,18 +122,31 @@ class TransformerRecipe(Recipe):
         self.model.train()
         if device.type == "cuda":
             compile_where_possible(pipeline.transformer, parts_of(prepared.family, "denoiser")[0])
+        made = prepared.blueprint
+        self.side = made.spatial_ratio * made.patch
+        self.grid = (made.height // self.side, made.width // self.side)
+        blocks = parts_of(prepared.family, "denoiser")[0].blocks_of(pipeline.transformer)
+        guided = [blocks[number] for number in stage.guide.blocks]
+        self.guide = AttentionGuide(guided, stage.guide.queries, self.grid)
         self.objective = embedded_objective(prepared)
         self.rotary = self._all_rotary()
 
-    def batch(self, step: int) -> dict[str, Tensor]:
-        """Clean latents (B, F, K, h, w), the noised photograph's (B, 1, K, h, w), token ids and
-        rotary positions.
+    def batch(self, step: int) -> dict[str, Any]:
+        """One step's samples.
+
+        clean: latents (B, F, K, h, w). image: the noised photograph's (B, 1, K, h, w). ids: (B, T).
+        rotary: (2, tokens, D). places: (B, G, tokens, 2), as `sources` gives them, where heads are
+        guided. told: (B,), whether the prompt was kept. step: which it is.
         """
         random = np.random.default_rng([self.seed, 8, step])
         moments = self._moments(step, random)
         first, count = step * self.most, self.stage.batches[len(moments.groups)]
-        videos, prompts = self.scenes.draw(range(first, first + count), moments.frames.tolist())
-        prompts = [self._dropped(prompt, random) for prompt in prompts]
+        videos, clips = self.scenes.draw(range(first, first + count), moments.frames.tolist())
+        told = random.random(count) >= self.stage.caption_dropout
+        prompts = [
+            clip.prompt if kept else without_move(random)
+            for clip, kept in zip(clips, told, strict=True)
+        ]
         clean, image = self._encode(videos, int(random.integers(2**62)))
         ids = token_ids(self.prepared, prompts, drawn_length(self.stage.long_text, random))
         rotary = torch.stack([table[moments.groups].flatten(0, 1) for table in self.rotary])
@@ -139,10 +155,19 @@ class TransformerRecipe(Recipe):
             "image": image.transpose(1, 2),
             "ids": ids,
             "rotary": rotary,
-        }
+            "step": step,
+        } | self._guidance(clips, moments, told, step)
 
-    def _dropped(self, prompt: str, random: np.random.Generator) -> str:
-        return prompt if random.random() >= self.stage.caption_dropout else without_move(random)
+    def _guidance(
+        self, clips: list[SceneClip], moments: Moments, told: np.ndarray, step: int
+    ) -> dict[str, Tensor]:
+        """Where the guided heads are to look; nothing once the guide counts no more."""
+        if not self.stage.guidance(step):
+            return {}
+        motions = np.stack([clip.scene.motions()[0][moments.frames] for clip in clips])
+        grouped = motions.reshape(len(clips) * len(moments.groups), -1, 2, 3)
+        places = sources(grouped, self.grid, self.side).unflatten(0, (len(clips), -1))
+        return {"places": places, "told": torch.from_numpy(told)}
 
     def _encode(self, videos: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         """Codes (B, K, F, h, w) of the clips, drawn from the posterior, and those of the noised
@@ -167,7 +192,7 @@ class TransformerRecipe(Recipe):
             groups[1:] = 1 + np.sort(random.choice(total - 1, count - 1, replace=False))
         return moments_of(groups, self.prepared.blueprint)
 
-    def loss(self, batch: dict[str, Tensor], generator: torch.Generator) -> Tensor:
+    def loss(self, batch: dict[str, Any], generator: torch.Generator) -> Tensor:
         clean, image = batch["clean"], batch["image"]
         timesteps = self._timesteps(len(clean), generator).to(clean.device)
         kept = (torch.rand(len(clean), generator=generator) >= self.stage.image_dropout).to(
@@ -178,8 +203,13 @@ class TransformerRecipe(Recipe):
         )
         noisy = self.objective.noised(clean, noise, timesteps)
         condition = self.prepared.small.condition(image, clean.shape[1], kept)
+        self.guide.watching = "places" in batch
         predicted = self.model(noisy, condition, batch["ids"], timesteps, batch["rotary"])
-        return self.objective.errors(predicted, clean, noise, timesteps).mean()
+        error = self.objective.errors(predicted, clean, noise, timesteps).mean()
+        if not self.guide.watching:
+            return error
+        astray = self.guide.loss(batch["places"], batch["told"], generator)
+        return error + self.stage.guidance(batch["step"]) * astray
 
     def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
         """Uniform, but for a share that is the last one: where sampling starts, and the prompt

@@ -4,7 +4,7 @@ for an adapter on attention layers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,10 +114,10 @@ class LoraRecipe(Recipe):
         """
         return self.objective.losses(model or self.model, self.transformer, batch)
 
-    def describe(self) -> str:
-        """The clips of the last piece whose loss was not finite."""
+    def describer(self) -> Callable[[], str]:
+        """What names the clips of the last piece whose loss was not finite."""
         names, losses = self._last
-        return ", ".join(
+        return lambda: ", ".join(
             name for name, loss in zip(names, losses.tolist(), strict=True) if not _finite(loss)
         )
 
