@@ -125,7 +125,8 @@ NANO = Blueprint(
     height=160, width=240, num_frames=49,
     vocab_size=1200, text_length=64, text_width=128, text_heads=4, text_feed_forward=384,
     text_layers=3, vae_channels=(16, 32, 64), latent_channels=16, vae_layers=1, vae_groups=4,
-    heads=6, head_dim=64, layers=5, patch=2, time_embed=32, patch_t=4, temporal_ratio=1,
+    heads=5, head_dim=64, layers=5, patch=2, time_embed=16, patch_t=4, temporal_ratio=1,
+    activation="geglu",
     scheduler=SchedulerBlueprint(prediction_type="sample"),
 )  # fmt: skip
 """Codes of single frames, four frames a token, clean latents predicted: docs/embedded-model.md

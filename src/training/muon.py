@@ -50,9 +50,7 @@ class Muon(torch.optim.AdamW):
         ahead = torch._foreach_lerp(gradients, averages, self.momentum)
         updates = orthogonalised(torch.stack(ahead)).unbind()
         torch._foreach_mul_(alike, 1 - group["lr"] * group["weight_decay"])
-        torch._foreach_add_(
-            alike, updates, alpha=-group["lr"] * RMS * max(alike[0].shape) ** 0.5
-        )
+        torch._foreach_add_(alike, updates, alpha=-group["lr"] * RMS * max(alike[0].shape) ** 0.5)
         for parameter in alike:
             parameter.grad = None
 

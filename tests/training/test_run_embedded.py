@@ -1,5 +1,6 @@
 """A slice of the whole recipe ends in a folder that the stock pipeline runs."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from diffusers import CogVideoXImageToVideoPipeline
 from PIL import Image
 
 from src.core.config import load_config, validate
@@ -26,7 +28,7 @@ from src.recipes.embedded.run import (
     trained,
     usual_stages,
 )
-from src.recipes.embedded.settings import EmbeddedSettings, TransformerStage
+from src.recipes.embedded.settings import EmbeddedSettings, Guide, TransformerStage
 from src.recipes.embedded.sheets import PROMPTS, SHOWN, sample_clips, write_sheet
 from src.recipes.embedded.transformer import TransformerRecipe, moments_of
 from src.training.checkpoints import CheckpointManager
@@ -34,8 +36,6 @@ from tests.small_disk import small_disk
 
 
 def test_a_slice_exports_a_stock_pipeline(small, settings, tmp_path, pixels):
-    from diffusers import CogVideoXImageToVideoPipeline
-
     folder = train_slice(settings, tmp_path / "run", Slice(minutes=0.02), small)
     (folder / "README.md").write_text("card")
     again = train_slice(
@@ -64,8 +64,6 @@ def test_a_sheet_shows_each_prompt_under_its_name(small, settings, tmp_path):
 def test_what_is_exported_runs_in_a_plain_script_with_every_default(
     small, settings, tmp_path, pixels
 ):
-    from diffusers import CogVideoXImageToVideoPipeline
-
     folder = train_slice(
         settings, tmp_path / "run", Slice(minutes=0.01, stages=("transformer",)), small
     )
@@ -105,8 +103,38 @@ def test_a_new_run_starts_from_an_exported_pipeline(small, settings, tmp_path, s
         start_from(exported, tmp_path / "next", small)
     with pytest.raises(MissingFileError, match="exported"):
         start_from(tmp_path, tmp_path / "third", small)
-    with pytest.raises(BadInputError, match="num_layers 2, the recipe makes 5"):
-        start_from(exported, tmp_path / "third")
+    with pytest.raises(BadInputError, match="latent_channels 8, the recipe makes 6"):
+        start_from(exported, tmp_path / "third", replace(small, latent_channels=6))
+
+
+def test_a_transformer_of_another_form_begins_anew(small, settings, run_folder, tmp_path):
+    exported = export_embedded(settings, run_folder, tmp_path / "out", small)
+    wider = replace(small, heads=4)
+    start_from(exported, tmp_path / "next", wider)
+    prepared, _ = trained(settings, tmp_path / "next", wider)
+    assert prepared.pipeline.transformer.config.num_attention_heads == 4
+    old = CogVideoXImageToVideoPipeline.from_pretrained(exported, use_safetensors=True)
+    found, kept = (each.vae.decoder.state_dict() for each in (prepared.pipeline, old))
+    assert all(torch.equal(found[name], tensor) for name, tensor in kept.items())
+
+
+def test_the_guide_falls_to_nothing_over_its_share_of_the_steps():
+    guide = Guide(blocks=(0,), weight=0.2, until=0.5)
+    stage = TransformerStage(steps=100, share=1, batches={2: 1}, draw={0: {2: 1.0}}, guide=guide)
+    assert [stage.guidance(step) for step in (0, 25, 50, 99)] == pytest.approx([0.2, 0.1, 0, 0])
+    assert not stage.model_copy(update={"guide": Guide()}).guidance(0)
+
+
+def test_guided_heads_add_to_the_loss(small, settings, run_folder):
+    losses = []
+    for blocks in ((), (0, 1)):
+        prepared = prepare_parts(replace(small, heads=4), settings, run_folder)
+        stage = settings.transformer.model_copy(update={"guide": Guide(blocks=blocks)})
+        recipe = TransformerRecipe(prepared, stage, settings)
+        batch = recipe.batch(0)
+        assert ("places" in batch) == bool(blocks)
+        losses.append(float(recipe.loss(batch, torch.Generator().manual_seed(0)).detach()))
+    assert losses[1] > losses[0] + 0.1
 
 
 def test_the_transformer_begins_with_the_words_of_the_text_stage(small, settings, tmp_path):
@@ -146,9 +174,9 @@ def test_longer_clips_come_with_their_share_of_the_steps():
     assert [list(stage.lengths(step)) for step in (0, 5, 6, 9)] == [[2], [2], [7], [7]]
 
 
-def test_a_token_frame_shows_eight_frames_and_the_first_one_the_photograph():
-    moments = moments_of(np.array([0, 1, 6]), NANO)
-    assert moments.frames.tolist() == [0] * 8 + list(range(1, 9)) + list(range(41, 49))
+def test_a_token_frame_shows_four_frames_and_the_first_one_the_photograph():
+    moments = moments_of(np.array([0, 1, 12]), NANO)
+    assert moments.frames.tolist() == [0] * 4 + list(range(1, 5)) + list(range(45, 49))
 
 
 def test_samples_hold_the_positions_of_the_token_frames_they_show(small, settings, run_folder):

@@ -22,9 +22,10 @@ def sampler():
 @pytest.mark.parametrize("first", [0, 3, 30])
 def test_rendered_scenes_are_the_drawn_ones(rendered, first):
     indices, at = range(first, first + 3), [0, 0, 0, 7, 48]
-    videos, prompts = rendered.draw(indices, at)
-    drawn, wordings = DrawnScenes(sampler(), 49).draw(indices, at)
-    assert prompts == wordings
+    videos, clips = rendered.draw(indices, at)
+    drawn, thought = DrawnScenes(sampler(), 49).draw(indices, at)
+    assert [clip.prompt for clip in clips] == [clip.prompt for clip in thought]
+    assert [clip.scene.move for clip in clips] == [clip.scene.move for clip in thought]
     assert videos.shape == drawn.shape == (3, 3, 5, 48, 64)
     assert (videos - drawn).abs().mean() < 1 / 127.5
     assert torch.equal(videos[:, :, 0], videos[:, :, 2])

@@ -78,9 +78,7 @@ class AttentionGuide:
     are computed once more.
     """
 
-    def __init__(
-        self, blocks: Sequence[nn.Module], queries: int, grid: tuple[int, int]
-    ) -> None:
+    def __init__(self, blocks: Sequence[nn.Module], queries: int, grid: tuple[int, int]) -> None:
         self.blocks, self.queries, self.grid = list(blocks), queries, grid
         self.watching = False
         self._seen: dict[nn.Module, Seen] = {}

@@ -118,9 +118,7 @@ def start_from(pipeline: Path, folder: Path, blueprint: Blueprint = NANO) -> Non
         )
     differences = _differences(pipeline, blueprint)
     if told := [line for part, line in differences if part != "transformer"]:
-        raise BadInputError(
-            f"{pipeline} is of another form: {told[0]}; leave --start-from away"
-        )
+        raise BadInputError(f"{pipeline} is of another form: {told[0]}; leave --start-from away")
     shutil.copytree(pipeline, folder / START)
     if differences:
         logger.warning("{}; the transformer begins anew", differences[0][1])

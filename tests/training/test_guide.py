@@ -1,0 +1,124 @@
+"""Heads are shown the tokens of the photograph that a token's picture comes from."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from src.pipelines.blueprint import TINY_NANO
+from src.pipelines.cogvideox.building import transformer
+from src.recipes.embedded.guide import AttentionGuide, around, sources
+from src.scenes.moves import named_move, trajectory
+
+GRID, SIDE = (20, 30), 8
+
+
+def places_of(name, frames):
+    motions = trajectory(named_move(name), 49, 240, 160)[frames]
+    return sources(motions.reshape(1, len(frames), 2, 3), GRID, SIDE)[0].unflatten(0, GRID)
+
+
+def test_tokens_come_from_where_the_camera_has_moved_them():
+    rows, columns = np.mgrid[:20, :30]
+    first = places_of("pan left", [0])
+    assert np.allclose(first[..., 0], columns, atol=1e-5)
+    assert np.allclose(first[..., 1], rows, atol=1e-5)
+    moved = 0.22 * 240 / SIDE  # to the right: what a token shows was further left
+    assert np.allclose(places_of("pan left", [48])[..., 0], columns - moved, atol=1e-5)
+    grown = places_of("push in", [48])
+    assert np.allclose(grown[..., 0] - 14.5, (columns - 14.5) / 1.3, atol=1e-5)
+
+
+def test_a_token_of_several_frames_comes_from_their_middle():
+    several, middle = places_of("tilt up", [10, 11, 12, 13, 14]), places_of("tilt up", [12])
+    assert np.allclose(several, middle, atol=1e-5)
+
+
+def test_each_head_has_a_corner_of_the_tokens_around_a_place():
+    asked = torch.tensor([[3.4, 5.2], [0.0, 19.0], [-0.6, 2.0], [29.4, 0.0]])
+    tokens, inside = around(asked, GRID)
+    corners = [(int(token) // 30, int(token) % 30) for token in tokens[0]]
+    assert corners == [(5, 3), (5, 4), (6, 3), (6, 4)]
+    assert inside.tolist() == [True, True, False, True]
+    assert tokens.min() >= 0
+    assert tokens.max() < 600
+
+
+def test_where_nothing_moves_the_first_head_has_the_token_itself():
+    places = places_of("static", [24]).flatten(0, 1)
+    for off in (-1e-5, 0.0, 1e-5):
+        tokens, inside = around(places + off, GRID)
+        assert tokens[:, 0].tolist() == list(range(600))
+        assert bool(inside.all())
+
+
+@pytest.fixture
+def watched():
+    torch.manual_seed(0)
+    model = transformer(replace(TINY_NANO, heads=4))
+    guide = AttentionGuide([model.transformer_blocks[1]], 96, (6, 8))
+    guide.watching = True
+    return model, guide
+
+
+def forward(model, clips=2, groups=3):
+    random = torch.Generator().manual_seed(1)
+    video = torch.randn(clips, 8 * groups, 16, 12, 16, generator=random)
+    text = torch.randn(clips, 7, 16, generator=random)
+    rotary = tuple(torch.randn(2, 48 * groups, 16, generator=random))
+    timesteps = torch.zeros(clips, dtype=torch.long)
+    model(video, text, timesteps, image_rotary_emb=rotary, return_dict=False)
+
+
+ALL = torch.ones(2, dtype=torch.bool)
+
+
+def test_what_is_asked_is_what_the_block_attends_to(watched, monkeypatch):
+    """The cross-entropy is of the attention that the block itself computes."""
+    model, guide = watched
+    given = []
+    stock = torch.nn.functional.scaled_dot_product_attention
+    monkeypatch.setattr(
+        torch.nn.functional,
+        "scaled_dot_product_attention",
+        lambda q, k, v, **rest: given.append((q, k)) or stock(q, k, v, **rest),
+    )
+    forward(model)
+    query, key = given[1]
+    attention = (query @ key.transpose(2, 3) / 4).log_softmax(-1)
+    places = torch.rand(2, 3, 48, 2) * torch.tensor([7.0, 5.0])
+    tokens, inside = around(places[:, 1:].flatten(1, 2), (6, 8))
+    aims = (tokens + 7).transpose(1, 2)[..., None]
+    wanted = -attention[:, :, 7 + 48 :].gather(3, aims)[..., 0].mean()
+    assert bool(inside.all())
+    found = guide.loss(places, ALL, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(found, wanted)
+
+
+def test_heads_learn_to_look_there(watched):
+    model, guide = watched
+    places = torch.zeros(2, 3, 48, 2) + torch.tensor([3.2, 2.3])
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    seen = []
+    for _ in range(30):
+        forward(model)
+        loss = guide.loss(places, ALL, torch.Generator().manual_seed(0))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        seen.append(float(loss.detach()))
+    assert seen[-1] < 0.5 * seen[0]
+
+
+def test_prompts_that_tell_nothing_guide_nothing(watched):
+    model, guide = watched
+    forward(model)
+    assert float(guide.loss(torch.zeros(2, 3, 48, 2), ~ALL, torch.Generator())) == 0
+
+
+def test_a_guide_that_counts_no_more_keeps_nothing(watched):
+    model, guide = watched
+    guide.watching = False
+    forward(model)
+    assert not guide._seen
