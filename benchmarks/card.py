@@ -55,6 +55,9 @@ def parse() -> argparse.Namespace:
         "--start", type=Path, metavar="PIPELINE", help="part nano: weights to go on from"
     )
     parser.add_argument(
+        "--stage", action="append", default=[], help="part nano: this stage alone; repeatable"
+    )
+    parser.add_argument(
         "--rehearse", action="store_true", help="every row on a tiny architecture, on the CPU"
     )
     parser.add_argument(
@@ -119,9 +122,10 @@ def train_card(arguments: argparse.Namespace, end: float) -> None:
     from benchmarks.card_nano import train
 
     minutes = max(0.0, end - time.monotonic() - (2 if arguments.rehearse else WRITING_SECONDS)) / 60
-    print(
-        json.dumps(train(minutes, arguments.out, arguments.rehearse, arguments.start)), flush=True
+    figures = train(
+        minutes, arguments.out, arguments.rehearse, arguments.start, tuple(arguments.stage)
     )
+    print(json.dumps(figures), flush=True)
 
 
 def publish_weights(folder: Path) -> None:

@@ -39,10 +39,14 @@ in 4.1 s.
 
 
 def train(
-    minutes: float, out: Path, rehearse: bool, start: Path | None = None
+    minutes: float,
+    out: Path,
+    rehearse: bool,
+    start: Path | None = None,
+    stages: tuple[str, ...] = (),
 ) -> dict[str, float | str]:
     """Train for `minutes` and leave weights and figures in `out`. start: an exported pipeline to go
-    on from.
+    on from. stages: those alone; none for the usual ones.
 
     Raises what a stage raises, after what has been trained until then is left in `out`.
     """
@@ -52,7 +56,8 @@ def train(
     folder = Path(out) / "run"
     if start is not None:
         start_from(start, folder, blueprint)
-    failure = _train_or_export(settings, folder, minutes, blueprint)
+    piece = Slice(minutes, stages or usual_stages(folder), fit=True)
+    failure = _train_or_export(settings, folder, piece, blueprint)
     pack(folder / "pipeline", Path(out))
     figures = figures_of(folder, settings) | (
         {"error": f"{type(failure).__name__}: {failure}"} if failure else {}
@@ -65,13 +70,13 @@ def train(
 
 
 def _train_or_export(
-    settings: EmbeddedSettings, folder: Path, minutes: float, blueprint: Blueprint
+    settings: EmbeddedSettings, folder: Path, piece: Slice, blueprint: Blueprint
 ) -> Exception | None:
     """Train; where a stage fails, its error, after the newest checkpoints of all stages are
     exported.
     """
     try:
-        train_slice(settings, folder, Slice(minutes, usual_stages(folder), fit=True), blueprint)
+        train_slice(settings, folder, piece, blueprint)
     except Exception as error:
         export_embedded(settings, folder, folder / "pipeline", blueprint)
         return error
@@ -81,7 +86,8 @@ def _train_or_export(
 def small(settings: EmbeddedSettings) -> EmbeddedSettings:
     """The same road in batches for a CPU and a tiny model."""
     decoder = settings.decoder.model_copy(update={"crops": 2, "crop_height": 32, "crop_width": 32})
-    changes = {"batches": {2: 3}, "draw": {0: {2: 1.0}}}
+    teaching = settings.transformer.teaching.model_copy(update={"blocks": (0, 1)})
+    changes = {"batches": {2: 3}, "draw": {0: {2: 1.0}}, "teaching": teaching}
     transformer = settings.transformer.model_copy(update=changes)
     stages = {"decoder": decoder, "transformer": transformer}
     return settings.model_copy(update={"canvases": 6, "corpus": 300, "fit_clips": 6} | stages)

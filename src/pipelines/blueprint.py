@@ -116,7 +116,8 @@ TINY = Blueprint(
 )  # fmt: skip
 
 TINY_NANO = replace(
-    TINY, vae_channels=(16, 16, 16), latent_channels=8, patch=2, patch_t=8, temporal_ratio=1,
+    TINY, vae_channels=(16, 16, 16), latent_channels=8, heads=4, patch=2, patch_t=4,
+    activation="geglu", temporal_ratio=1,
     scheduler=SchedulerBlueprint(prediction_type="sample"),
 )  # fmt: skip
 """TINY in the form of NANO."""

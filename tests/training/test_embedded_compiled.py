@@ -34,7 +34,7 @@ def gradients(model, clips, groups, words):
     rows, columns = WIDE.height // WIDE.spatial_ratio, WIDE.width // WIDE.spatial_ratio
     random = torch.Generator().manual_seed(0)
     joined = torch.randn(
-        clips, groups * 8, 2 * WIDE.latent_channels, rows, columns, generator=random
+        clips, groups * 4, 2 * WIDE.latent_channels, rows, columns, generator=random
     )
     text = torch.randn(clips, words, WIDE.text_width, generator=random)
     rotary = tuple(torch.randn(2, groups * rows * columns // 4, 48, generator=random))

@@ -1,38 +1,36 @@
 """Heads are shown the tokens of the photograph that a token's picture comes from."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
 from src.pipelines.blueprint import TINY_NANO
 from src.pipelines.cogvideox.building import transformer
-from src.recipes.embedded.guide import AttentionGuide, around, sources
+from src.recipes.embedded.guide import BEARINGS, TURNS, Guide, around, bearings, own_places, sources
 from src.scenes.moves import named_move, trajectory
 
 GRID, SIDE = (20, 30), 8
 
 
 def places_of(name, frames):
-    motions = trajectory(named_move(name), 49, 240, 160)[frames]
-    return sources(motions.reshape(1, len(frames), 2, 3), GRID, SIDE)[0].unflatten(0, GRID)
+    motions = torch.from_numpy(trajectory(named_move(name), 49, 240, 160)[frames]).float()
+    return sources(motions, GRID, SIDE).mean(dim=0).unflatten(0, GRID)
 
 
 def test_tokens_come_from_where_the_camera_has_moved_them():
     rows, columns = np.mgrid[:20, :30]
     first = places_of("pan left", [0])
-    assert np.allclose(first[..., 0], columns, atol=1e-5)
-    assert np.allclose(first[..., 1], rows, atol=1e-5)
+    assert np.allclose(first[..., 0], columns, atol=1e-4)
+    assert np.allclose(first[..., 1], rows, atol=1e-4)
     moved = 0.22 * 240 / SIDE  # to the right: what a token shows was further left
-    assert np.allclose(places_of("pan left", [48])[..., 0], columns - moved, atol=1e-5)
+    assert np.allclose(places_of("pan left", [48])[..., 0], columns - moved, atol=1e-4)
     grown = places_of("push in", [48])
-    assert np.allclose(grown[..., 0] - 14.5, (columns - 14.5) / 1.3, atol=1e-5)
+    assert np.allclose(grown[..., 0] - 14.5, (columns - 14.5) / 1.3, atol=1e-4)
 
 
 def test_a_token_of_several_frames_comes_from_their_middle():
     several, middle = places_of("tilt up", [10, 11, 12, 13, 14]), places_of("tilt up", [12])
-    assert np.allclose(several, middle, atol=1e-5)
+    assert np.allclose(several, middle, atol=1e-4)
 
 
 def test_each_head_has_a_corner_of_the_tokens_around_a_place():
@@ -56,15 +54,15 @@ def test_where_nothing_moves_the_first_head_has_the_token_itself():
 @pytest.fixture
 def watched():
     torch.manual_seed(0)
-    model = transformer(replace(TINY_NANO, heads=4))
-    guide = AttentionGuide([model.transformer_blocks[1]], 96, (6, 8))
+    model = transformer(TINY_NANO)
+    guide = Guide([model.transformer_blocks[1]], 96, (6, 8))
     guide.watching = True
     return model, guide
 
 
 def forward(model, clips=2, groups=3):
     random = torch.Generator().manual_seed(1)
-    video = torch.randn(clips, 8 * groups, 16, 12, 16, generator=random)
+    video = torch.randn(clips, 4 * groups, 16, 12, 16, generator=random)
     text = torch.randn(clips, 7, 16, generator=random)
     rotary = tuple(torch.randn(2, 48 * groups, 16, generator=random))
     timesteps = torch.zeros(clips, dtype=torch.long)
@@ -87,23 +85,23 @@ def test_what_is_asked_is_what_the_block_attends_to(watched, monkeypatch):
     forward(model)
     query, key = given[1]
     attention = (query @ key.transpose(2, 3) / 4).log_softmax(-1)
-    places = torch.rand(2, 3, 48, 2) * torch.tensor([7.0, 5.0])
-    tokens, inside = around(places[:, 1:].flatten(1, 2), (6, 8))
+    places = torch.rand(2, 3, 1, 48, 2) * torch.tensor([7.0, 5.0])
+    tokens, inside = around(places[:, 1:, 0].flatten(1, 2), (6, 8))
     aims = (tokens + 7).transpose(1, 2)[..., None]
     wanted = -attention[:, :, 7 + 48 :].gather(3, aims)[..., 0].mean()
     assert bool(inside.all())
-    found = guide.loss(places, ALL, torch.Generator().manual_seed(0))
+    found = guide.corners_missed(places, ALL, torch.Generator().manual_seed(0))
     torch.testing.assert_close(found, wanted)
 
 
 def test_heads_learn_to_look_there(watched):
     model, guide = watched
-    places = torch.zeros(2, 3, 48, 2) + torch.tensor([3.2, 2.3])
+    places = torch.zeros(2, 3, 4, 48, 2) + torch.tensor([3.2, 2.3])
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     seen = []
     for _ in range(30):
         forward(model)
-        loss = guide.loss(places, ALL, torch.Generator().manual_seed(0))
+        loss = guide.corners_missed(places, ALL, torch.Generator().manual_seed(0))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -114,11 +112,45 @@ def test_heads_learn_to_look_there(watched):
 def test_prompts_that_tell_nothing_guide_nothing(watched):
     model, guide = watched
     forward(model)
-    assert float(guide.loss(torch.zeros(2, 3, 48, 2), ~ALL, torch.Generator())) == 0
+    assert float(guide.corners_missed(torch.zeros(2, 3, 4, 48, 2), ~ALL, torch.Generator())) == 0
+
+
+def test_bearings_tell_the_way_and_the_part_of_a_token():
+    places = own_places(GRID, torch.device("cpu")) + torch.tensor([[[-2.25, 0.5]]])
+    told = bearings(torch.cat([places, places + 0.2]), GRID)
+    assert told.shape == (600, BEARINGS)
+    way = torch.tensor([-2.15, 0.6])
+    turns = way[:, None] * torch.tensor(TURNS)
+    wanted = torch.cat(
+        [turns.cos().flatten(), turns.sin().flatten(), way / 10, torch.full((2,), 0.2)]
+    )
+    torch.testing.assert_close(told, wanted.expand(600, -1), atol=1e-4, rtol=0)
+
+
+def test_bearings_are_learned(watched):
+    model, guide = watched
+    torch.manual_seed(0)
+    read_out = torch.nn.Linear(64, BEARINGS)
+    places = own_places((6, 8), torch.device("cpu")) + torch.zeros(2, 3, 4, 48, 2)
+    places = places + torch.tensor([0.7, -1.3])
+    optimizer = torch.optim.Adam([*model.parameters(), *read_out.parameters()], lr=1e-2)
+    seen = []
+    for _ in range(40):
+        forward(model)
+        loss = guide.bearings_off(read_out, places, ALL)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        seen.append(float(loss.detach()))
+    assert seen[-1] < 0.1 * seen[0]
 
 
 def test_a_guide_that_counts_no_more_keeps_nothing(watched):
     model, guide = watched
     guide.watching = False
     forward(model)
+    assert not guide._seen
+    guide.watching = True
+    forward(model)
+    guide.forget()
     assert not guide._seen

@@ -28,10 +28,11 @@ from src.recipes.embedded.run import (
     trained,
     usual_stages,
 )
-from src.recipes.embedded.settings import EmbeddedSettings, Guide, TransformerStage
+from src.recipes.embedded.settings import EmbeddedSettings, Teaching, TransformerStage
 from src.recipes.embedded.sheets import PROMPTS, SHOWN, sample_clips, write_sheet
 from src.recipes.embedded.transformer import TransformerRecipe, moments_of
 from src.training.checkpoints import CheckpointManager
+from src.training.loop import Trainer
 from tests.small_disk import small_disk
 
 
@@ -109,30 +110,44 @@ def test_a_new_run_starts_from_an_exported_pipeline(small, settings, tmp_path, s
 
 def test_a_transformer_of_another_form_begins_anew(small, settings, run_folder, tmp_path):
     exported = export_embedded(settings, run_folder, tmp_path / "out", small)
-    wider = replace(small, heads=4)
+    wider = replace(small, heads=6)
     start_from(exported, tmp_path / "next", wider)
     prepared, _ = trained(settings, tmp_path / "next", wider)
-    assert prepared.pipeline.transformer.config.num_attention_heads == 4
+    assert prepared.pipeline.transformer.config.num_attention_heads == 6
     old = CogVideoXImageToVideoPipeline.from_pretrained(exported, use_safetensors=True)
     found, kept = (each.vae.decoder.state_dict() for each in (prepared.pipeline, old))
     assert all(torch.equal(found[name], tensor) for name, tensor in kept.items())
 
 
-def test_the_guide_falls_to_nothing_over_its_share_of_the_steps():
-    guide = Guide(blocks=(0,), weight=0.2, until=0.5)
-    stage = TransformerStage(steps=100, share=1, batches={2: 1}, draw={0: {2: 1.0}}, guide=guide)
-    assert [stage.guidance(step) for step in (0, 25, 50, 99)] == pytest.approx([0.2, 0.1, 0, 0])
-    assert not stage.model_copy(update={"guide": Guide()}).guidance(0)
+def test_the_teaching_falls_to_nothing_over_its_share_of_the_steps():
+    teaching = Teaching(blocks=(0,), until=0.5)
+    stage = TransformerStage(
+        steps=100, share=1, batches={2: 1}, draw={0: {2: 1.0}}, teaching=teaching
+    )
+    assert [stage.taught(step) for step in (0, 25, 50, 99)] == pytest.approx([1, 0.5, 0, 0])
+    assert not stage.model_copy(update={"teaching": Teaching()}).taught(0)
 
 
-def test_guided_heads_add_to_the_loss(small, settings, run_folder):
+def test_a_step_in_bfloat16_is_taught_too(small, settings, run_folder, tmp_path):
+    prepared = prepare_parts(small, settings, run_folder)
+    stage = settings.transformer.model_copy(
+        update={"teaching": Teaching(blocks=(0, 1)), "steps": 2}
+    )
+    recipe = TransformerRecipe(prepared, stage, settings)
+    trainer = Trainer(recipe, stage, 1, CheckpointManager(tmp_path), bf16=True)
+    before = recipe.read_out.weight.detach().clone()
+    trainer.run(60)
+    assert not torch.equal(recipe.read_out.weight, before)
+
+
+def test_what_is_taught_adds_to_the_loss(small, settings, run_folder):
     losses = []
     for blocks in ((), (0, 1)):
-        prepared = prepare_parts(replace(small, heads=4), settings, run_folder)
-        stage = settings.transformer.model_copy(update={"guide": Guide(blocks=blocks)})
+        prepared = prepare_parts(small, settings, run_folder)
+        stage = settings.transformer.model_copy(update={"teaching": Teaching(blocks=blocks)})
         recipe = TransformerRecipe(prepared, stage, settings)
         batch = recipe.batch(0)
-        assert ("places" in batch) == bool(blocks)
+        assert ("motions" in batch) == bool(blocks)
         losses.append(float(recipe.loss(batch, torch.Generator().manual_seed(0)).detach()))
     assert losses[1] > losses[0] + 0.1
 
@@ -185,11 +200,11 @@ def test_samples_hold_the_positions_of_the_token_frames_they_show(small, setting
     drawn = [recipe.batch(step) for step in range(6)]
     tokens = small.height * small.width // 8**2
     for batch in drawn:
-        held = batch["clean"].shape[1] // 8
+        held = batch["clean"].shape[1] // 4
         assert batch["rotary"].shape[:2] == (2, held * tokens)
         assert torch.equal(batch["rotary"][0, :tokens], recipe.rotary[0][0])
         # the photograph, padded
-        assert torch.allclose(batch["clean"][:, 0], batch["clean"][:, 7], atol=0.1)
+        assert torch.allclose(batch["clean"][:, 0], batch["clean"][:, 3], atol=0.1)
     assert {batch["ids"].shape[1] for batch in drawn} <= {small.text_length, 226}
 
 
@@ -197,7 +212,7 @@ def test_rotary_positions_are_the_pipelines(small, settings, run_folder):
     prepared = prepare_parts(small, settings, run_folder)
     recipe = TransformerRecipe(prepared, settings.transformer, settings)
     whole = prepared.pipeline._prepare_rotary_positional_embeddings(
-        small.height, small.width, 16, "cpu"
+        small.height, small.width, 12, "cpu"
     )
     assert all(
         torch.equal(table.flatten(0, 1), other)

@@ -41,17 +41,18 @@ class TextStage(Stage):
     long_text: float = 0.0
 
 
-class Guide(Config):
-    """Heads that are shown where to look (src/recipes/embedded/guide.py).
+class Teaching(Config):
+    """What is taught of where tokens come from (src/recipes/embedded/guide.py).
 
-    blocks: numbers of the blocks whose first four heads are; none for training without. weight: of
-    the cross-entropy beside the objective, at first; it falls to nothing over the share `until` of
-    the steps. queries: tokens of a clip that are asked a step.
+    blocks: numbers of the blocks whose first four heads are shown it; none for training without.
+    bearings, corners: what the two weigh beside the objective, at first; both fall to nothing over
+    the share `until` of the steps. queries: tokens of a clip whose heads are asked a step.
     """
 
     blocks: tuple[int, ...] = ()
-    weight: float = Field(0.3, ge=0)
-    until: float = Field(0.4, gt=0, le=1)
+    bearings: float = Field(1.0, ge=0)
+    corners: float = Field(0.1, ge=0)
+    until: float = Field(0.5, gt=0, le=1)
     queries: int = Field(256, ge=1)
 
 
@@ -73,7 +74,7 @@ class TransformerStage(Stage):
     last_timestep: float = 0.0
     image_noise: float = -3.0
     long_text: float = 0.0
-    guide: Guide = Guide()
+    teaching: Teaching = Teaching()
 
     @model_validator(mode="after")
     def _drawn_are_batched(self) -> Self:
@@ -88,11 +89,11 @@ class TransformerStage(Stage):
             )
         return self
 
-    def guidance(self, step: int) -> float:
-        """What the guide's loss weighs at `step`."""
-        if not self.guide.blocks:
+    def taught(self, step: int) -> float:
+        """The share of the teaching's first weight that is left at `step`."""
+        if not self.teaching.blocks:
             return 0.0
-        return self.guide.weight * max(0.0, 1 - step / (self.guide.until * max(1, self.steps)))
+        return max(0.0, 1 - step / (self.teaching.until * max(1, self.steps)))
 
     def lengths(self, step: int) -> dict[int, float]:
         """The numbers of token frames drawn at `step`, with their weights."""

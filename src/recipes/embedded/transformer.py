@@ -21,7 +21,7 @@ from src.pipelines.compiling import Compiled
 from src.pipelines.family import Part, parts_of
 from src.pipelines.learning import Objective, Small
 from src.pipelines.linear_codes import POSTERIOR_LOGVAR
-from src.recipes.embedded.guide import AttentionGuide, sources
+from src.recipes.embedded.guide import BEARINGS, Guide, sources
 from src.recipes.embedded.parts import (
     CPU,
     PreparedParts,
@@ -43,6 +43,8 @@ class Denoising(nn.Module):
     def __init__(self, small: Small, text_encoder: nn.Module, transformer: nn.Module) -> None:
         super().__init__()
         self.small, self.text_encoder, self.transformer = small, text_encoder, transformer
+        width = transformer.config.num_attention_heads * transformer.config.attention_head_dim
+        self.read_out = nn.Linear(width, BEARINGS)  # for training alone, as the text stage's
 
     def forward(
         self, noisy: Tensor, condition: Tensor, ids: Tensor, timesteps: Tensor, rotary: Tensor
@@ -120,14 +122,15 @@ class TransformerRecipe(Recipe):
         pipeline = prepared.pipeline
         self.model = Denoising(prepared.small, pipeline.text_encoder, pipeline.transformer)
         self.model.train()
+        self.read_out = self.model.read_out
         if device.type == "cuda":
             compile_where_possible(pipeline.transformer, parts_of(prepared.family, "denoiser")[0])
         made = prepared.blueprint
         self.side = made.spatial_ratio * made.patch
         self.grid = (made.height // self.side, made.width // self.side)
         blocks = parts_of(prepared.family, "denoiser")[0].blocks_of(pipeline.transformer)
-        guided = [blocks[number] for number in stage.guide.blocks]
-        self.guide = AttentionGuide(guided, stage.guide.queries, self.grid)
+        taught = [blocks[number] for number in stage.teaching.blocks]
+        self.guide = Guide(taught, stage.teaching.queries, self.grid)
         self.objective = embedded_objective(prepared)
         self.rotary = self._all_rotary()
 
@@ -135,8 +138,9 @@ class TransformerRecipe(Recipe):
         """One step's samples.
 
         clean: latents (B, F, K, h, w). image: the noised photograph's (B, 1, K, h, w). ids: (B, T).
-        rotary: (2, tokens, D). places: (B, G, tokens, 2), as `sources` gives them, where heads are
-        guided. told: (B,), whether the prompt was kept. step: which it is.
+        rotary: (2, tokens, D). motions: (B, G, patch_t, 2, 3), from the first frame to each that
+        is shown, while the teaching counts. told: (B,), whether the prompt was kept. step: which it
+        is.
         """
         random = np.random.default_rng([self.seed, 8, step])
         moments = self._moments(step, random)
@@ -156,18 +160,17 @@ class TransformerRecipe(Recipe):
             "ids": ids,
             "rotary": rotary,
             "step": step,
-        } | self._guidance(clips, moments, told, step)
+        } | self._geometry(clips, moments, told, step)
 
-    def _guidance(
+    def _geometry(
         self, clips: list[SceneClip], moments: Moments, told: np.ndarray, step: int
     ) -> dict[str, Tensor]:
-        """Where the guided heads are to look; nothing once the guide counts no more."""
-        if not self.stage.guidance(step):
+        """Where tokens come from; nothing once the teaching counts no more."""
+        if not self.stage.taught(step):
             return {}
         motions = np.stack([clip.scene.motions()[0][moments.frames] for clip in clips])
-        grouped = motions.reshape(len(clips) * len(moments.groups), -1, 2, 3)
-        places = sources(grouped, self.grid, self.side).unflatten(0, (len(clips), -1))
-        return {"places": places, "told": torch.from_numpy(told)}
+        grouped = motions.reshape(len(clips), len(moments.groups), -1, 2, 3)
+        return {"motions": torch.from_numpy(grouped).float(), "told": torch.from_numpy(told)}
 
     def _encode(self, videos: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         """Codes (B, K, F, h, w) of the clips, drawn from the posterior, and those of the noised
@@ -203,13 +206,19 @@ class TransformerRecipe(Recipe):
         )
         noisy = self.objective.noised(clean, noise, timesteps)
         condition = self.prepared.small.condition(image, clean.shape[1], kept)
-        self.guide.watching = "places" in batch
+        self.guide.watching = "motions" in batch
         predicted = self.model(noisy, condition, batch["ids"], timesteps, batch["rotary"])
         error = self.objective.errors(predicted, clean, noise, timesteps).mean()
-        if not self.guide.watching:
-            return error
-        astray = self.guide.loss(batch["places"], batch["told"], generator)
-        return error + self.stage.guidance(batch["step"]) * astray
+        return error + self._astray(batch, generator) if self.guide.watching else error
+
+    def _astray(self, batch: dict[str, Any], generator: torch.Generator) -> Tensor:
+        """The teaching's share of the loss."""
+        teaching, told = self.stage.teaching, batch["told"]
+        places = sources(batch["motions"], self.grid, self.side)
+        off = teaching.bearings * self.guide.bearings_off(self.read_out, places, told)
+        missed = teaching.corners * self.guide.corners_missed(places, told, generator)
+        self.guide.forget()
+        return self.stage.taught(batch["step"]) * (off + missed)
 
     def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
         """Uniform, but for a share that is the last one: where sampling starts, and the prompt
