@@ -11,6 +11,7 @@ from src.console.options import CONFIG, JSON, QUIET, SIGN, make_app, options_for
 from src.console.output import command, print_json
 from src.core.errors import BadInputError, NewsreelError
 from src.core.request import Mode, Request, build_request
+from src.core.wording import counted
 
 if TYPE_CHECKING:
     from src.core.result import Result
@@ -89,11 +90,10 @@ def _run(prepared: Any, plans: Any, hardware: Any, quiet: bool) -> "Result":
     from src.engine.generate import generate
 
     plan = plans[0]
+    steps = counted(plan.num_inference_steps, "step")
     logger.info(
-        f"{plan.num_frames} frames {plan.native} -> {plan.delivered}, {plan.num_inference_steps} "
-        "steps, "
-        f"guidance {plan.guidance_scale:g}, seed {plan.seed}, profile {plan.profile}, "
-        f"{plan.session.dtype} "
+        f"{plan.num_frames} frames {plan.native} -> {plan.delivered}, {steps}, guidance "
+        f"{plan.guidance_scale:g}, seed {plan.seed}, profile {plan.profile}, {plan.session.dtype} "
         f"on {hardware.name}"
     )
     with ProgressBar(quiet) as bar:

@@ -9,6 +9,7 @@ from src.console.options import JSON, QUIET, make_app, switch, value
 from src.console.output import command, print_json
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import CHECKPOINTS, REPOSITORY
+from src.core.wording import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -131,7 +132,9 @@ def _sampler(values: dict[str, Any]) -> tuple[Any, Any, str]:
         return sample_clips(pipeline, photograph, prompt, frames, seed, steps, guidance, bf16)
 
     width, height = spec.native.width, spec.native.height
-    settings = f"{frames} frames at {width}x{height}, {steps} DPM steps, guidance {scale:g}."
+    settings = (
+        f"{frames} frames at {width}x{height}, {counted(steps, 'DPM step')}, guidance {scale:g}."
+    )
     return pipeline, Sampler(make, width, height, scale), settings
 
 

@@ -40,6 +40,11 @@ class Objective(Protocol):
     @property
     def steps(self) -> int: ...
 
+    @property
+    def held(self) -> int:
+        """Latent frames that a token holds."""
+        ...
+
     def timestep(self, generator: torch.Generator, high_noise: float) -> float:
         """Draw one. high_noise: share that comes from the upper third of the schedule."""
         ...
@@ -66,7 +71,8 @@ class Objective(Protocol):
         the transformer, wrapped or not.
 
         batch: clean, noise, image, shown (whether the photograph is given), text, timestep and
-        size.
+        size; where clean and noise hold some token frames alone, groups (G,), their numbers, and
+        token_frames, how many the clip has.
         """
         ...
 
@@ -91,7 +97,13 @@ class Training(Protocol):
         """The part that is trained, without its weights."""
         ...
 
-    def token_count(self, transformer: nn.Module, size: ClipSize, spec: ModelSpec) -> int:
+    def check_some_frames(self, transformer: nn.Module) -> None:
+        """Raise BadInputError where training on some of a clip's token frames is not possible."""
+        ...
+
+    def token_count(
+        self, transformer: nn.Module, size: ClipSize, spec: ModelSpec, token_frames: int | None
+    ) -> int:
         """Video and text tokens of one sample."""
         ...
 

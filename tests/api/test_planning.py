@@ -63,7 +63,7 @@ def test_what_the_worker_would_take_is_taken(client, jpeg):
         {},
         {"mode": "baseline"},
         {"upscale": "2x:fast"},
-        {"model": "nano", "cache": "first_block=0.1"},
+        {"model": "nano", "cache": "first_block=0.1", "num_inference_steps": "4"},
     ):
         assert _post(client, jpeg, **fields).status_code == 202, fields
 

@@ -81,6 +81,9 @@ def test_an_older_manifest_replays_to_the_frames_of_its_request(home, tmp_path, 
         "input_image": photograph,
         "output_path": tmp_path / "fresh.mp4",
         "dtype": "float32",
+        # what were the model's own then
+        "num_inference_steps": manifest.plan.num_inference_steps,
+        "guidance_scale": manifest.plan.guidance_scale,
     }
     prepared = prepare(Request(**wish))
     fresh = generate(prepared, plans_for(prepared, cpu), cpu)

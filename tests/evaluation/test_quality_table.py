@@ -76,8 +76,8 @@ def test_rows_of_other_weights_are_dropped(values, tmp_path, short, monkeypatch)
 
 def test_rows_of_older_defaults_are_dropped(values):
     bench = make_bench(values, values["docs"].parent)
-    row = {"row": "guidance-off", "weights": quality_rows.weights_key(bench.weights)}
-    assert bench.keeps(row | {"settings": bench.settings("guidance-off")})
+    row = {"row": "guidance-6-28", "weights": quality_rows.weights_key(bench.weights)}
+    assert bench.keeps(row | {"settings": bench.settings("guidance-6-28")})
     assert not bench.keeps(row | {"settings": "8 steps, guidance 1, 49 frames"})
     assert not bench.keeps(row | {"row": "a row of an older table"})
 

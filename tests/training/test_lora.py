@@ -10,6 +10,7 @@ from diffusers import CogVideoXImageToVideoPipeline, CogVideoXTransformer3DModel
 
 from benchmarks.large_model import SMALL
 from benchmarks.lora_training import large_trainer
+from src.core.errors import BadInputError
 from src.pipelines.cogvideox.objective import sample_losses
 from src.pipelines.cogvideox.rotary import padded, rotary_positions
 from src.pipelines.families import family_named
@@ -99,3 +100,46 @@ def test_the_cosine_warms_up_and_ends_at_zero():
     assert max(factors) == pytest.approx(factors[10], abs=1e-3)
     assert factors[60] == pytest.approx(0.5, abs=0.01)
     assert factors[-1] < 0.001
+
+
+def test_some_token_frames_keep_their_places(tmp_path):
+    sizes = SMALL["transformer"] | NEWER
+    trainer, _ = large_trainer(transformer(**NEWER), sizes, torch.float32, tmp_path, 1)
+    recipe = trainer.recipe
+    whole = recipe.batch(0)[0]
+    longer = {name: torch.randn(1, 12, *whole["clean"].shape[2:]) for name in ("clean", "noise")}
+    recipe.settings = recipe.settings.model_copy(update={"token_frames": 3})
+    piece = recipe._some_frames(whole | longer, 5)
+    groups = piece["groups"]
+    assert groups[0] == 0
+    assert len(groups.unique()) == 3
+    shown = torch.stack([2 * groups, 2 * groups + 1], dim=1).flatten()
+    assert torch.equal(piece["clean"], longer["clean"][:, shown])
+    assert torch.equal(piece["noise"], longer["noise"][:, shown])
+    assert torch.equal(recipe._some_frames(whole | longer, 5)["groups"], groups)
+    drawn = {tuple(recipe._some_frames(whole | longer, k)["groups"].tolist()) for k in range(9)}
+    assert len(drawn) > 2
+    given = []
+    recipe.losses(piece, lambda *inputs: given.append(inputs[-1]) or piece["clean"])
+    size = piece["size"]
+    full = rotary_positions(
+        recipe.transformer, size.height, size.width, recipe.objective.ratio, 12, "cpu"
+    )
+    for ours, table in zip(given[0], full, strict=True):
+        assert torch.equal(ours, table.unflatten(0, (6, -1))[groups].flatten(0, 1))
+
+
+def test_learned_positions_refuse_some_token_frames():
+    training = family_named("cogvideox").training
+    training.check_some_frames(transformer(**NEWER))
+    with pytest.raises(BadInputError, match="learned positions"):
+        training.check_some_frames(transformer())
+
+
+def test_all_token_frames_where_there_are_no_more(tmp_path):
+    trainer, _ = large_trainer(transformer(), SMALL["transformer"], torch.float32, tmp_path, 1)
+    recipe = trainer.recipe
+    recipe.settings = recipe.settings.model_copy(update={"token_frames": 3})
+    piece = recipe.batch(0)[0]
+    assert piece["clean"].shape[1] == 3
+    assert "groups" not in piece

@@ -38,6 +38,16 @@ def rotary_positions(
     return prepare(stand_in, height, width, latent_frames, device)  # type: ignore[arg-type]
 
 
+def of_groups(
+    rotary: tuple[Tensor, Tensor], groups: Tensor, token_frames: int
+) -> tuple[Tensor, Tensor]:
+    """The positions of some token frames, of a clip that has `token_frames`: their tokens alone."""
+    cosines, sines = (
+        table.unflatten(0, (token_frames, -1))[groups].flatten(0, 1) for table in rotary
+    )
+    return cosines, sines
+
+
 def offset(transformer: Any, like: Tensor) -> Tensor | None:
     """(1,) in the dtype of `like`; None for a model that embeds no offset."""
     return None if transformer.config.ofs_embed_dim is None else like.new_full((1,), OFS)

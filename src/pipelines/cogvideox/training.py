@@ -16,7 +16,14 @@ from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
 from src.pipelines.cogvideox import objective as maths
 from src.pipelines.cogvideox.describe import spatial_ratio
-from src.pipelines.cogvideox.rotary import joined, missing_frames, offset, padded, rotary_positions
+from src.pipelines.cogvideox.rotary import (
+    joined,
+    missing_frames,
+    of_groups,
+    offset,
+    padded,
+    rotary_positions,
+)
 from src.pipelines.learning import ClipSize
 
 
@@ -39,6 +46,10 @@ class CogVideoXObjective:
     @property
     def steps(self) -> int:
         return len(self.alphas)
+
+    @property
+    def held(self) -> int:
+        return self.patch_t or 1
 
     def timestep(self, generator: torch.Generator, high_noise: float) -> int:
         """Uniform, but for a share that comes from the upper third of the schedule."""
@@ -72,10 +83,13 @@ class CogVideoXObjective:
         clean, noise, timesteps = batch["clean"], batch["noise"], batch["timestep"]
         noisy = self.noised(clean, noise, timesteps)
         condition = maths.image_condition(batch["image"], clean.shape[1], batch["shown"])
-        size, frames = batch["size"], clean.shape[1]
+        size, groups = batch["size"], batch.get("groups")
+        frames = clean.shape[1] if groups is None else self.held * batch["token_frames"]
         rotary = rotary_positions(
             transformer, size.height, size.width, self.ratio, frames, clean.device
         )
+        if rotary is not None and groups is not None:
+            rotary = of_groups(rotary, groups, batch["token_frames"])
         return self.errors(
             model(noisy, condition, batch["text"], timesteps, rotary), clean, noise, timesteps
         )
@@ -145,12 +159,25 @@ def shapes(folder: Path) -> nn.Module:
     return made
 
 
-def token_count(transformer: Any, size: ClipSize, spec: ModelSpec) -> int:
-    """Video and text tokens of one sample."""
+def token_count(
+    transformer: Any, size: ClipSize, spec: ModelSpec, token_frames: int | None = None
+) -> int:
+    """Video and text tokens of one sample. token_frames: that it has at most."""
     patch_t, side = transformer.config.patch_size_t, spec.sizes.multiple
     count = latent_frames(transformer, size)
     frames = (count + missing_frames(count, patch_t)) // (patch_t or 1)
+    frames = min(frames, token_frames or frames)
     return frames * (size.height // side) * (size.width // side) + spec.max_sequence_length
+
+
+def check_some_frames(transformer: Any) -> None:
+    """Raise BadInputError where the model cannot tell which of a clip's token frames it is
+    given."""
+    if transformer.config.use_learned_positional_embeddings:
+        raise BadInputError(
+            "token_frames: this model has learned positions, which count from a clip's first frame "
+            "on; leave token_frames away"
+        )
 
 
 def latent_frames(transformer: Any, size: ClipSize) -> int:

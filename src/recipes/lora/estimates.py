@@ -60,7 +60,7 @@ def estimate(
         (item.source.sampling for item in items),
         key=lambda size: size.num_frames * size.width * size.height,
     )
-    tokens = training.token_count(transformer, largest, spec)
+    tokens = training.token_count(transformer, largest, spec, settings.token_frames)
     width, depth = training.width_and_depth(transformer)
     seconds = None
     if measure:

@@ -109,6 +109,8 @@ def preflight(
     _try(found, lambda: _check_samples(found))
     transformer = training.shapes(folder)
     _try(found, lambda: setattr(found, "share", trainable_share(transformer, settings)))
+    if settings.token_frames:
+        _try(found, lambda: training.check_some_frames(transformer))
     facts = _look_at_clips(found, listener)
     _compare(found, facts)
     _check_captions(found)

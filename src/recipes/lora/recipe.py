@@ -73,7 +73,21 @@ class LoraRecipe(Recipe):
         draws = self.share.of(self.batches.batch(step)[1])
         samples = [self.draw(self.items[draw.clip], draw) for draw in draws]
         size = len(samples) // self.settings.accumulation
-        return [_collate(samples[k : k + size]) for k in range(0, len(samples), size)]
+        pieces = [_collate(samples[k : k + size]) for k in range(0, len(samples), size)]
+        return [self._some_frames(piece, step) for piece in pieces]
+
+    def _some_frames(self, piece: dict[str, Any], step: int | str) -> dict[str, Any]:
+        """The piece with as many token frames as the settings say, the same in all processes."""
+        held, count = self.objective.held, self.settings.token_frames
+        total = piece["clean"].shape[1] // held
+        if count is None or count >= total:
+            return piece
+        generator = torch.Generator().manual_seed(sample_seed("frames", self.settings.seed, step))
+        others = 1 + torch.randperm(total - 1, generator=generator)[: count - 1].sort().values
+        groups = torch.cat([torch.zeros(1, dtype=torch.long), others])
+        shown = (groups[:, None] * held + torch.arange(held)).flatten()
+        cut = {name: piece[name][:, shown] for name in ("clean", "noise")}
+        return piece | cut | {"groups": groups, "token_frames": total}
 
     def draw(self, item: Item, draw: Draw) -> dict[str, Any]:
         """One sample, all on the CPU and from one generator: posterior, noise, timestep, image
@@ -147,7 +161,8 @@ class LoraRecipe(Recipe):
 
         generator = torch.Generator().manual_seed(sample_seed("held out", item.name, timestep))
         drawn = self._sample(item, entry, generator, timestep, 0, torch.tensor(True), item.prompt)
-        return float(self.losses(send_to_device(_collate([drawn]), device), self.plain)[0])
+        piece = self._some_frames(_collate([drawn]), item.name)
+        return float(self.losses(send_to_device(piece, device), self.plain)[0])
 
 
 def _collate(samples: list[dict[str, Any]]) -> dict[str, Any]:

@@ -44,6 +44,8 @@ class LoraSettings(Config):
     precision: "auto" is bf16 where the device is fast at it, else float32.
     frames, sizes (width, height), fps: of the buckets; empty takes the model's own. A clip goes to
     the longest bucket that it fills and, of those, to the one nearest to its shape.
+    token_frames: of a clip in a step, the photograph's and others drawn anew; None for all. What
+    one shows follows from photograph, prompt and time, and attention costs the square of them.
     image_noises: noised encodings of the first frame kept for each clip. image_dropout,
     caption_dropout: chances. high_noise: share of samples whose timestep comes from the upper third
     of the schedule; 0 is the published objective. held_out_timesteps: where the held-out loss is
@@ -74,6 +76,7 @@ class LoraSettings(Config):
     frames: tuple[int, ...] = ()
     sizes: tuple[tuple[int, int], ...] = ()
     fps: float | None = Field(None, gt=0)
+    token_frames: int | None = Field(None, ge=2)
     image_noises: int = Field(8, ge=1)
     image_dropout: float = Field(0.05, ge=0, le=1)
     caption_dropout: float = Field(0.1, ge=0, le=1)
