@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 from src.accounts.accounts import Account, Login
 from src.accounts.rights import Right
 from src.api.curve import curve
-from src.api.derived import check_finished, derive
+from src.api.derived import check_finished, copy_of, derive
 from src.api.jobs import JobId, retry
 from src.api.problems import ApiError
 from src.api.release_words import STATES
@@ -42,6 +42,7 @@ def clip_page(request: Request, service: ServiceDep, login: Viewer, job_id: JobI
         release=service.releasing.newest(job.id), states=STATES,
         correctable=service.releasing.correctable(service.visible_to(login.account)),
         qualities=offered(UpscaleSettings().scale), labelled=carries_label(job),
+        copy=copy_of(service, job),
         label_usual=service.settings.release_label == "on",
     )  # fmt: skip
 

@@ -22,6 +22,12 @@ def labelled_copy(service: Service, account: Account, job: Job) -> Job:
     return derive(service, account, job, new, f"label {job.id}")
 
 
+def copy_of(service: Service, job: Job) -> Job | None:
+    """The labelled copy that there is, or that is being made; None too where that went wrong."""
+    found = service.store.with_key(job.owner, f"label {job.id}")
+    return None if found is None or found.state in ENDED_BADLY else found
+
+
 def check_finished(job: Job, done: str) -> None:
     """Raise BadInputError where there is no clip to work on. done: what is to become of it."""
     if job.state is not State.COMPLETED or job.artifact is None:

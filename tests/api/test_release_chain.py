@@ -23,7 +23,7 @@ from src.worker.loop import Worker
 from src.worker.runners import FakeRunner
 from tests.api.conftest import log_in
 from tests.api.test_releases_api import do
-from tests.trust.kit import flipped, need_packages, signed
+from tests.trust.kit import boxes, flipped, need_packages, signed
 
 
 @pytest.fixture(autouse=True)
@@ -113,6 +113,12 @@ def record(path):
     return told, {each["label"]: each["data"] for each in active["assertions"]}
 
 
+def media(path):
+    """What the boxes of picture and sound hold."""
+    data = path.read_bytes()
+    return [data[begin : begin + size] for kind, begin, size in boxes(data) if kind == "mdat"]
+
+
 def same(first, second):
     return all(np.array_equal(*pair) for pair in zip(frames(first), frames(second), strict=True))
 
@@ -123,7 +129,7 @@ def test_a_release_is_added_to_the_record_and_nothing_else(house, clip, tmp_path
     approved = look(house, clip["artifact_url"], tmp_path / "approved.mp4")
     assert out["sha256"] == hashlib.sha256(approved.read_bytes()).hexdigest()
     assert out["served_sha256"] == hashlib.sha256(served.read_bytes()).hexdigest() != out["sha256"]
-    assert same(served, approved)
+    assert same(served, approved) and media(served) == media(approved)
     told, active = record(served)
     actions = [each["action"] for each in active["c2pa.actions.v2"]["actions"]]
     assert actions == ["c2pa.opened", PUBLISHED] and len(told["manifests"]) == 2
@@ -292,7 +298,9 @@ def test_the_page_makes_a_copy_first_and_asks_then(house, clip):
     work(client)
     ready = client.get(sent.headers["location"])
     assert "with the letters AI in the picture" in ready.text and "Ask for approval" in ready.text
-    assert "Enlarged twice" not in client.get(f"/clips/{clip['id']}").text
+    again = client.get(f"/clips/{clip['id']}").text
+    assert "Enlarged twice" not in again and "Make a labelled copy" not in again
+    assert "a copy with the letters AI</a>" in again
 
 
 def test_a_store_that_keeps_no_files_serves_it_too(
