@@ -3,7 +3,7 @@ alone; scripts add keys.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query, Request, Response
@@ -85,6 +85,8 @@ def _render(
 
 async def _verdict(service: Service, login: Login, release: Release) -> tuple[Verdict | None, str]:
     """What `POST /verify` would say of the clip; else a sentence why that is not known."""
+    if not release.key:
+        return None, "Not looked at: the copy is still being made, or is not submitted yet."
     try:
         found = await stored_verdict(service, login.account, release.key, release.version)
     except (BadInputError, ApiError) as error:
@@ -111,13 +113,19 @@ def ask(
     service: ServiceDep, login: Sender, job: Annotated[str, Form(pattern="^[0-9a-f]{21}$")],
     note: Note = "", embargo: Annotated[str, Form(max_length=40)] = "",
     supersedes: Annotated[str, Form(pattern="^([0-9a-f]{21})?$")] = "",
+    label: Annotated[Literal["on", ""], Form()] = "",
 ) -> Response:  # fmt: skip
-    """A clip's page asks for approval: a draft, submitted at once. One that is a draft goes on."""
+    """A clip's page asks for approval: a draft, submitted at once. One that is a draft goes on.
+    label: a draft alone, of a labelled copy, which is looked at before it is submitted.
+    """
     check_right(login.account, Right.SUBMIT)
+    if label:
+        release = begin(service, login.account, job, supersedes or None, True)
+        return RedirectResponse(f"{PLACE}/{release.id}", 303)
     until = _utc(embargo)
     release = service.releasing.store.of_job(job)
     if release is None or release.state is not ReleaseState.DRAFT:
-        release = begin(service, login.account, job, supersedes or None)
+        release = begin(service, login.account, job, supersedes or None, False)
     wish = Wish("submit", release.revision, note, until)
     service.releasing.act(release, wish, login.account)
     return RedirectResponse(f"{PLACE}/{release.id}", 303)

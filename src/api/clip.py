@@ -1,7 +1,6 @@
 """The page of one clip with its buttons, and the page that plays two side by side."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Query, Request, Response
@@ -10,6 +9,7 @@ from fastapi.responses import RedirectResponse
 from src.accounts.accounts import Account, Login
 from src.accounts.rights import Right
 from src.api.curve import curve
+from src.api.derived import check_finished, copy_of, derive
 from src.api.jobs import JobId, retry
 from src.api.problems import ApiError
 from src.api.release_words import STATES
@@ -19,9 +19,8 @@ from src.api.site import Editor, PageRoute, Viewer, render_page
 from src.api.upscale import UpscaleSettings, check_settings, upscale_settings
 from src.catalog.upscalers import offered
 from src.core.addresses import artifact, clip_key
-from src.core.errors import BadInputError
 from src.jobs import references
-from src.jobs.model import PARENT, Job, NewJob, State
+from src.jobs.model import PARENT, Job, NewJob, carries_label
 from src.jobs.store import UnknownJobError
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -42,7 +41,9 @@ def clip_page(request: Request, service: ServiceDep, login: Viewer, job_id: JobI
         may_change=_may_change(login.account, job), mark=service.releasing.state_of(job.artifact),
         release=service.releasing.newest(job.id), states=STATES,
         correctable=service.releasing.correctable(service.visible_to(login.account)),
-        qualities=offered(UpscaleSettings().scale),
+        qualities=offered(UpscaleSettings().scale), labelled=carries_label(job),
+        copy=copy_of(service, job),
+        label_usual=service.settings.release_label == "on",
     )  # fmt: skip
 
 
@@ -150,26 +151,11 @@ def enlarge_clip(service: Service, login: Login, job: Job, quality: str = QUICK)
     """Enlarge a finished clip twice. Pressed again it is the same job; one that failed or was
     cancelled runs again.
     """
-    if job.state is not State.COMPLETED or job.artifact is None:
-        raise BadInputError(f"job {job.id} is {job.state}; only finished clips are enlarged")
+    check_finished(job, "enlarged")
     wanted = UpscaleSettings(quality=quality)
-    key = f"enlarge {job.id} {wanted.scale} {wanted.quality}"
-    earlier = service.store.with_key(job.owner, key)
-    if earlier is not None and earlier.state not in (State.FAILED, State.CANCELLED):
-        return
     check_settings(wanted)
-    service.admit(login.account)
-    source = {"input": artifact(job.artifact), "name": "enlarged", PARENT: job.id}
-    new = NewJob(
-        "upscale",
-        job.owner,
-        source | upscale_settings(wanted),
-        f"upscale {quality}",
-        idempotency_key=key,
-    )
-    made = service.submit(replace(new, cost=job.cost * wanted.scale**2), login.account)
-    if made.state in (State.FAILED, State.CANCELLED):
-        service.retry(made.id)
-    if service.store.many([job.id]).get(job.id) is None:  # deleted while this one was stored
-        service.forgetter.forget(service.store.cancel(made.id).id, login.account.id)
-        raise ApiError(409, "this clip was deleted a moment ago; there is nothing to enlarge")
+    source = {"input": artifact(str(job.artifact)), "name": "enlarged", PARENT: job.id}
+    request, cost = source | upscale_settings(wanted), job.cost * wanted.scale**2
+    new = NewJob("upscale", job.owner, request, f"upscale {quality}", cost=cost)
+    key = f"enlarge {job.id} {wanted.scale} {wanted.quality}"
+    derive(service, login.account, job, new, key)

@@ -1,5 +1,5 @@
-"""Removing a job with everything that is its own: clip, manifest, preview, and its photograph or
-upload.
+"""Removing a job with everything that is its own: clip, manifest, preview, what was served of it,
+and its photograph or upload.
 """
 
 from src.artifacts.index import ArtifactIndex
@@ -28,7 +28,9 @@ class Forgetter:
         job whose files cannot be reached stays.
         """
         self.files.look(f"{PREVIEWS}{job_id}.jpg")  # raises while the store is away
+        served = self.index.served_of(job_id)
         job = self.store.delete(job_id, None, even_pinned, by)
+        self.files.delete(*served)
         if job.artifact:
             remove_attempt(self.files, clip_key(job.artifact))
         remove_pictures(self.files, job)

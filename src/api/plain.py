@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from src.api.schemas import JobView
 from src.core.errors import NewsreelError
 from src.core.prompts import find_template, load_templates
-from src.jobs.model import State
+from src.jobs.model import LABELLED, State
 
 STATES = {
     State.PENDING: "Waiting",
@@ -22,6 +22,7 @@ STAGES = {
     "deliver": "bringing it to size",
     "score": "checking the movement",
     "upscale": "enlarging",
+    "label": "writing AI into the picture",
 }
 PRIORITIES = {
     "when-there-is-time": "When there is time",
@@ -43,6 +44,8 @@ def title(job: JobView) -> str:
         return str(request["prompt"])
     if request.get("template"):
         return _rendered(str(request["template"]), request.get("set") or {})
+    if request.get(LABELLED):
+        return "A clip with the letters AI"
     if job.kind == "upscale":
         return f"Enlarged: {request.get('name') or 'video'}"
     return str(request.get("name") or job.kind)

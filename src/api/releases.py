@@ -15,6 +15,7 @@ from src.accounts.accounts import Account
 from src.accounts.rights import Right
 from src.api import plain
 from src.api.artifacts import TYPES
+from src.api.derived import labelled_copy
 from src.api.problems import ApiError, responses
 from src.api.security import Approver, Reader, Releaser, ServiceDep, Submitter
 from src.api.service import Service
@@ -30,7 +31,7 @@ from src.releases.model import (
     checked_embargo,
 )
 from src.releases.rules import Persons
-from src.releases.states import TRANSITIONS, ReleaseState, Transition
+from src.releases.states import OUT, TRANSITIONS, ReleaseState, Transition
 
 router = APIRouter(prefix="/releases", tags=["releases"])
 ID = "^[0-9a-f]{21}$"
@@ -43,10 +44,14 @@ GONE = (ReleaseState.WITHDRAWN, ReleaseState.SUPERSEDED)
 
 
 class NewRelease(Config):
-    """A draft. job: whose clip. supersedes: the release that it corrects."""
+    """A draft. job: whose clip. supersedes: the release that it corrects. label: of a copy with the
+    letters AI in the picture, unless the clip has them; the service's own setting where nothing is
+    said.
+    """
 
     job: str = Field(pattern=ID)
     supersedes: str | None = Field(None, pattern=ID)
+    label: bool | None = None
 
 
 class Decision(Config):
@@ -64,8 +69,10 @@ class Decision(Config):
 
 class ReleaseView(BaseModel):
     """A release. owner, submitter, approver, releaser: names of keys. embargo: UTC. may: what this
-    key may do with it now. clip_url: where the released bytes are; draft_url: the clip before that.
-    Times are seconds since the epoch.
+    key may do with it now. clip_url: where the released bytes are; draft_url: the clip before that,
+    null while a labelled copy is being made. labelled: whether the picture carries the letters AI.
+    sha256: of the bytes that were submitted and approved; served_sha256: of those at clip_url,
+    which tell of the release besides, null before. Times are seconds since the epoch.
     """
 
     id: str
@@ -89,8 +96,10 @@ class ReleaseView(BaseModel):
     released_at: float | None
     ended_at: float | None
     clip_url: str
-    draft_url: str
+    draft_url: str | None
     may: list[str]
+    labelled: bool
+    served_sha256: str | None
 
 
 class ReleaseList(BaseModel):
@@ -122,12 +131,23 @@ def _shown(
     names = {each: service.people.name_of(same[each]) if same[each] else None
              for each in ("owner", "submitter", "approver", "releaser")}  # fmt: skip
     known = {name: same[name] for name in ReleaseView.model_fields if name in same}
+    out = release.state in OUT
     return known | names | {
         "embargo": in_utc(release.embargo), "clip_url": f"/releases/{release.id}/clip",
-        "draft_url": f"/artifacts/{name_of(release.key)}",
+        "draft_url": _draft_url(service, release),
+        "served_sha256": release.served.sha256 if out else None,
         "successor": release.successor if release.successor in told else None, "ended_at": ended,
         "may": [each.action for each in service.releasing.allowed(release, account, persons)],
     }  # fmt: skip
+
+
+def _draft_url(service: Service, release: Release) -> str | None:
+    """Of the clip; of a labelled copy once that is made."""
+    name = name_of(release.key)
+    if not name:
+        made = service.store.many([release.job]).get(release.job)
+        name = (made.artifact if made else None) or ""
+    return f"/artifacts/{name}" if name else None
 
 
 def in_utc(at: float | None) -> str | None:
@@ -166,19 +186,29 @@ def list_releases(
 
 @router.post(
     "", response_model=ReleaseView, status_code=201, summary="Begin to release a clip",
-    responses=responses(400, 401, 403, 404, 409, 413, 415, 422),
+    responses=responses(400, 401, 403, 404, 409, 413, 415, 422, 429, 503, 507),
 )  # fmt: skip
 def create(service: ServiceDep, account: Submitter, wanted: NewRelease) -> dict[str, Any]:
-    """A draft, which is submitted then. A clip has one release at a time that has not ended."""
-    return shown(service, begin(service, account, wanted.job, wanted.supersedes), account)
+    """A draft, which is submitted then. A clip has one release at a time that has not ended. With a
+    label it is of a copy, whose job it names: submit it once that is made.
+    """
+    release = begin(service, account, wanted.job, wanted.supersedes, wanted.label)
+    return shown(service, release, account)
 
 
-def begin(service: Service, account: Account, job_id: str, supersedes: str | None) -> Release:
-    """A draft of an own clip. supersedes: what it corrects, which the account must see."""
+def begin(
+    service: Service, account: Account, job_id: str, supersedes: str | None, label: bool | None
+) -> Release:
+    """A draft of an own clip. supersedes: what it corrects, which the account must see. label: as
+    of `NewRelease`.
+    """
+    service.releasing.check_on()
     job = service.own(account, job_id)
     if supersedes is not None:
         find(service, account, supersedes)
     title = plain.title(service.show(job))
+    if service.settings.release_label == "on" if label is None else label:
+        job = labelled_copy(service, account, job)
     return service.releasing.create(job, title, account, supersedes)
 
 
@@ -198,20 +228,22 @@ def clip(
     service: ServiceDep, account: Reader, release_id: ReleaseId,
     if_none_match: Annotated[str, Header(description="An ETag, as of an artifact")] = "",
 ) -> Response:  # fmt: skip
-    """The address stays; what is served are the bytes that were approved, and their hash is the
-    ETag. 409 before it is released and before its embargo ends, 410 once it is withdrawn.
+    """The address stays. What is served are the bytes that were approved; where clips are signed,
+    with the release added to their record, and nothing else. Their hash is the ETag. 409 before it
+    is released and before its embargo ends, 410 once it is withdrawn.
     """
     release = find(service, account, release_id)
     if release.state in GONE:
         raise _gone(release, service.releasing.store.told({release.successor or ""}))
     if not release.is_out(time.time()):
         raise _early(release)
-    service.releasing.check_bytes(release)
+    served = release.served
+    service.releasing.check_bytes(release, served)
     etags = frozenset(each.strip().removeprefix("W/") for each in if_none_match.split(","))
-    headers = {"Cache-Control": "private, no-cache", "ETag": f'"{release.sha256}"',
+    headers = {"Cache-Control": "private, no-cache", "ETag": f'"{served.sha256}"',
                "X-Newsreel-Release": release.state.value}  # fmt: skip
-    kind = TYPES[name_of(release.key)[-4:]]
-    return serve(service.files, release.key, kind, headers, None, etags, release.version, True)
+    kind = TYPES[name_of(served.key)[-4:]]
+    return serve(service.files, served.key, kind, headers, None, etags, served.version, True)
 
 
 def _early(release: Release) -> ApiError:
@@ -258,8 +290,9 @@ def _route(step: Transition) -> Callable[..., dict[str, Any]]:
 
 
 for _step in TRANSITIONS.values():
+    _writes = (503, 507) if _step.target is ReleaseState.RELEASED else ()
     router.add_api_route(
         f"/{{release_id}}/{_step.action}", _route(_step), methods=["POST"],
         response_model=ReleaseView, summary=_step.told,
-        responses=responses(400, 401, 403, 404, 409, 413, 415, 422),
+        responses=responses(400, 401, 403, 404, 409, 413, 415, 422, *_writes),
     )  # fmt: skip

@@ -4,12 +4,14 @@ and after it.
 
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from fastapi import Response
 
 from src.accounts.accounts import Account, Accounts
 from src.api.problems import ApiError
+from src.api.published import told_of_release
 from src.api.recording import Recording
 from src.api.serving import serve
 from src.api.settings import ServiceSettings
@@ -18,12 +20,13 @@ from src.artifacts.store import ArtifactStore
 from src.core.addresses import clip_key, name_of
 from src.core.errors import BadInputError
 from src.database.database import Database
-from src.jobs.model import Job, State
+from src.jobs.model import LABELLED, Job, State, carries_label
 from src.jobs.search import Owner
+from src.jobs.store import JobStore
 from src.journal.entries import digest
 from src.releases.digests import Digests
-from src.releases.model import Release, Wish
-from src.releases.rules import Persons, allowed
+from src.releases.model import Bytes, Release, Wish
+from src.releases.rules import Persons, allowed, check
 from src.releases.states import TRANSITIONS, ReleaseState, Transition
 from src.releases.store import CORRECTED, ReleaseStore
 
@@ -49,26 +52,50 @@ class Releasing:
             )
         self.store, self.files, self.accounts = ReleaseStore(database), files, accounts
         self.index, self.digests = ArtifactIndex(database), Digests(files)
-        self.recording = Recording(database)
+        self.recording, self.jobs = Recording(database), JobStore(database)
 
     def create(self, job: Job, title: str, account: Account, supersedes: str | None) -> Release:
-        """A draft of this job's clip."""
-        self._check_on()
+        """A draft of this job's clip, which may still be made where that is a labelled copy."""
+        self.check_on()
+        waits = job.request.get(LABELLED) and job.state is not State.COMPLETED
+        key, version = ("", None) if waits else self._clip_of(job)
+        told = carries_label(job)
+        return self.store.create(job, title, account, key, version, supersedes, told)
+
+    def _clip_of(self, job: Job) -> tuple[str, str | None]:
+        """Key and version. Raises ApiError 409 where there is no finished clip."""
         if job.state is not State.COMPLETED or job.artifact is None:
             raise ApiError(409, f"job {job.id} is {job.state}; only finished clips are released")
         found = self.index.find(clip_key(job.artifact))
         if found is None:
             raise ApiError(409, f"the clip of job {job.id} is not stored any more")
-        return self.store.create(job, title, account, found[0].key, found[0].version, supersedes)
+        return found[0].key, found[0].version
 
     def act(self, release: Release, wish: Wish, account: Account) -> Release:
         """Do it. Raises as `ReleaseStore.act`, and ApiError 409 where approval is off."""
         step = TRANSITIONS[wish.action]
         if step.action not in ALWAYS:
-            self._check_on()
-        now = self.digests.of(release.key, release.version) if step.reads else None
-        told = Wish(**{**vars(wish), "sha256": now})
-        return self.store.act(release, told, account, self.persons([release], account))
+            self.check_on()
+        clip = (release.key, release.version)
+        if step.reads and not release.key:
+            clip = self._clip_of(self.jobs.get(release.job))
+            wish = replace(wish, clip=clip)
+        wish = replace(wish, sha256=self.digests.of(*clip) if step.reads else None)
+        persons = self.persons([release], account)
+        if step.target is not ReleaseState.RELEASED:
+            return self.store.act(release, wish, account, persons)
+        check(wish, release, account, persons)
+        return self._let_out(release, wish, account, persons)
+
+    def _let_out(self, release: Release, wish: Wish, account: Account, persons: Persons) -> Release:
+        """With a signed clip that tells of its release, where clips are signed."""
+        served = told_of_release(self.files, release)
+        try:
+            return self.store.act(release, replace(wish, served=served), account, persons)
+        except BadInputError:  # nothing was written; after other errors that is not known
+            if served is not None:
+                self.files.delete(served.key)
+            raise
 
     def allowed(self, release: Release, account: Account, persons: Persons) -> list[Transition]:
         """What this account may do with it now. persons: of its keys and the account's."""
@@ -80,7 +107,7 @@ class Releasing:
         involved = {key for each in releases for key in (each.owner, each.submitter) if key}
         return self.accounts.persons(involved | {account.id})
 
-    def _check_on(self) -> None:
+    def check_on(self) -> None:
         if not self.on:
             raise ApiError(409, OFF)
 
@@ -116,9 +143,9 @@ class Releasing:
         found = self.store.newest({job.id for job in done})
         return {job.id: _shown(found.get(job.id)) for job in done}
 
-    def check_bytes(self, release: Release) -> None:
-        """Raise ApiError 409 where they are not those that were approved."""
-        if self.digests.recent(release.key, release.version) != release.sha256:
+    def check_bytes(self, release: Release, wanted: Bytes) -> None:
+        """Raise ApiError 409 where a file of it is not as it was approved, or let out."""
+        if self.digests.recent(wanted.key, wanted.version) != wanted.sha256:
             raise ApiError(
                 409, f"the clip of release {release.id} does not have the bytes that were approved"
             )
@@ -133,7 +160,7 @@ class Releasing:
         usual = {"Cache-Control": "private, no-cache"}
         release = self.store.of_key(key) if self.on else None
         if release is not None and release.is_out(time.time()):
-            self.check_bytes(release)
+            self.check_bytes(release, Bytes(release.key, release.version, release.sha256))
             usual[STATE_HEADER] = release.state
         elif self.on:
             return self._draft(account, key, version, kind, release)

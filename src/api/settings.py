@@ -13,7 +13,8 @@ Amount = Annotated[int, Field(ge=0)]
 
 class ServiceSettings(Config):
     """auth: off opens the service to everybody. approval: on lets clips out only after somebody
-    else has approved them. workers: processes that the service starts; 0
+    else has approved them. release_label: on lets out copies with the letters AI in the picture,
+    unless whoever asks for approval says otherwise. workers: processes that the service starts; 0
     leaves them to you.
 
     maker: engine, or fake for load tests. warm: mode that workers load before the first job. lease,
@@ -40,6 +41,7 @@ class ServiceSettings(Config):
     database: str
     auth: Literal["on", "off"] = "on"
     approval: Literal["on", "off"] = "off"
+    release_label: Literal["on", "off"] = "off"
     workers: Annotated[int, Field(ge=0, le=64)] = 1
     maker: Literal["engine", "fake"] = "engine"
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from src.api.forms import GenerateForm
+from src.api.forms import GenerateForm, local_model
 from src.api.schemas import JobView
 from src.core.config import validate
-from src.core.errors import BadInputError
+from src.core.errors import BadInputError, NewsreelError
+from src.pipelines.models import find_model
 
 TAKES = 4
 SLOT = "slot."
@@ -23,6 +24,8 @@ PLAIN = (
     "fit",
     "takes",
     "photograph_of",
+    "model",
+    "accept_licence",
 )
 
 
@@ -33,7 +36,8 @@ class ChoiceNeededError(BadInputError):
 @dataclass(frozen=True)
 class Typed:
     """The form's fields as text. slots: by template and slot. wording: "prompt" or "template",
-    where both are given. photograph_of: the job whose photograph is taken again.
+    where both are given. photograph_of: the job whose photograph is taken again. model: that of the
+    earlier job, where it named one. accept_licence: "true" where its limits were accepted.
     """
 
     prompt: str = ""
@@ -46,7 +50,18 @@ class Typed:
     takes: str = "1"
     photograph_of: str = ""
     rights_reason: str = ""
+    model: str = ""
+    accept_licence: str = ""
     slots: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @property
+    def limits(self) -> str:
+        """What the licence of the model says, where a person must accept it; "" elsewhere."""
+        try:
+            spec = find_model(local_model(self.model)) if self.model else None
+        except NewsreelError:
+            return ""
+        return spec.licence if spec and spec.restricted else ""
 
     def forms(self) -> list[GenerateForm]:
         """One for each take; with a seed, takes count on from it. Raises BadInputError."""
@@ -60,7 +75,8 @@ class Typed:
     def _form(self, take: int) -> GenerateForm:
         seed = str(int(self.seed) + take) if self.seed.isdecimal() else self.seed
         rest = {"mode": self.mode, "seed": seed, "priority": self.priority, "fit": self.fit,
-                "rights_reason": self.rights_reason}  # fmt: skip
+                "rights_reason": self.rights_reason, "model": self.model,
+                "accept_licence": self.accept_licence}  # fmt: skip
         return validate(self._wording() | rest, GenerateForm, "form")
 
     def _wording(self) -> dict[str, str]:
@@ -100,5 +116,6 @@ def typed_again(job: JobView) -> Typed:
         seed="" if seed is None else str(seed), fit=str(request.get("fit") or "cover"),
         photograph_of="" if request.get("extend") else job.id,
         rights_reason=str(request.get("rights_reason") or ""),
+        model=str(request.get("model") or ""),
         slots={template: request.get("set") or {}},
     )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Column, ColumnElement, bindparam, delete, exists, func, select, update
 
-from src.core.addresses import name_of
+from src.core.addresses import RELEASES, name_of
 from src.database import artifact_rows
 from src.database.database import Clock, Database, batches
 from src.database.tables import artifacts, jobs
@@ -69,6 +69,12 @@ class ArtifactIndex:
         query = select(artifacts).where(artifacts.c.parent == key).order_by(artifacts.c.created)
         with self.database.read() as connection:
             return [_artifact(row) for row in connection.execute(query)]
+
+    def served_of(self, job_id: str) -> list[str]:
+        """Keys of what was served of this job's released clips in their place."""
+        mine = (artifacts.c.job == job_id) & artifacts.c.key.startswith(RELEASES)
+        with self.database.read() as connection:
+            return list(connection.execute(select(artifacts.c.key).where(mine)).scalars())
 
     def known(self, *conditions: ColumnElement[bool]) -> "dict[str, Known]":
         """What is told of every file that has a row, by key."""

@@ -223,7 +223,7 @@ class ModelSpec(Named):
         if self.restricted and not accepted:
             raise BadInputError(
                 f"the licence of {self.id} has limits: {self.licence}; where they hold for you, "
-                "say --accept-licence"
+                "say --accept-licence, or accept_licence=true in a jobs file or a form"
             )
 
     def check_frames(self, count: int) -> None:

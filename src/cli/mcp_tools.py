@@ -24,13 +24,18 @@ class Tools:
         self.folder = folder
 
     def generate(
-        self, photograph: str, prompt: str, seed: int | None = None, upscale: str | None = None
-    ) -> dict[str, Any]:
+        self, photograph: str, prompt: str, seed: int | None = None, upscale: str | None = None,
+        model: str | None = None, mode: str | None = None, accept_licence: bool = False,
+    ) -> dict[str, Any]:  # fmt: skip
         """Start a clip. photograph: path of a picture on this machine. prompt: how camera and scene
         move, such as "slow push in, flags in the wind". seed: the same seed gives the same clip.
-        upscale: "2x" or "4x" enlarges it. Returns the job's id, for `status` and `fetch`.
+        upscale: "2x" or "4x" enlarges it. model: another one than the service's usual,
+        of which some run in mode "baseline" alone.
+        accept_licence: only where a person said that the limits of the model's licence are met; a
+        refusal says what they are. Returns the job's id, for `status` and `fetch`.
         """
-        form = {"prompt": prompt, "seed": seed, "upscale": upscale}
+        form = {"prompt": prompt, "seed": seed, "upscale": upscale, "model": model,
+                "mode": mode, "accept_licence": accept_licence or None}  # fmt: skip
         given = {name: str(value) for name, value in form.items() if value is not None}
         with _opened(photograph) as file:
             return _short(

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from src.core.errors import BadInputError
 
 CLIPS, PHOTOGRAPHS, UPLOADS = "examples/", "photographs/", "uploads/"
-PREVIEWS, QUARANTINE = "previews/", "quarantine/"
+RELEASES, PREVIEWS, QUARANTINE = "releases/", "previews/", "quarantine/"
 CONTENT, ARTIFACT, VIDEO = "sha256:", "artifact:", ".video"
 STORED = re.compile(r"[0-9a-f]{64}\.[A-Za-z0-9]{1,8}")
 KEY = re.compile(r"[a-z]+/(?!\.{1,2}$)([^/\\\x00]|\\x5c|\\udc[0-9a-f]{2}){1,255}")
@@ -87,6 +87,11 @@ def stored_key(name: str) -> str:
 def clip_key(name: str) -> str:
     """The key of a finished clip, or of its manifest."""
     return f"{CLIPS}{name}"
+
+
+def release_key(name: str) -> str:
+    """The key of what is served of a released clip, where that is not the clip itself."""
+    return f"{RELEASES}{name}"
 
 
 def manifest_key(clip: str) -> str:

@@ -171,9 +171,8 @@ class Request(Config):
     ] = None  # fmt: skip
     accept_licence: Annotated[
         bool,
-        Option("Take weights whose licence limits who may use them, where or for what.",
-               form=False),
-    ] = False  # fmt: skip
+        Option("Take weights whose licence limits who may use them, where or for what."),
+    ] = False
     extend: Annotated[
         bool,
         Option(

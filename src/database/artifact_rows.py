@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 
-from src.core.addresses import CLIPS, STORED, UPLOADS, StoredFile, name_of
+from src.core.addresses import CLIPS, RELEASES, STORED, UPLOADS, StoredFile, name_of
 from src.database.tables import artifacts
 
 CLIP, MANIFEST, PHOTOGRAPH, UPLOAD = "clip", "manifest", "photograph", "upload"
@@ -40,6 +40,8 @@ def kind_of(key: str) -> str:
     """What lies at a key."""
     if key.startswith(CLIPS):
         return MANIFEST if key.endswith(".json") else CLIP
+    if key.startswith(RELEASES):
+        return CLIP
     return UPLOAD if key.startswith(UPLOADS) else PHOTOGRAPH
 
 

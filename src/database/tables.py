@@ -201,7 +201,8 @@ releases = Table(
     Column("open_job", String(32), unique=True),  # the job, while the release has not ended
     Column("owner", String(32), nullable=False),  # of the job
     Column("title", Text, nullable=False),
-    Column("key", String(1600), nullable=False),  # of the clip, in the artifact store
+    # of the clip, in the artifact store; "" for a draft whose clip is still being made
+    Column("key", String(1600), nullable=False),
     Column("version", String(1024)),
     Column("state", String(16), nullable=False),
     Column("revision", Integer, nullable=False),  # grows with each change
@@ -219,6 +220,12 @@ releases = Table(
     Column("decided_at", Float),
     Column("released_at", Float),
     Column("ended_at", Float),
+    # the job's picture carries the visible label
+    Column("labelled", Boolean, nullable=False, server_default=false()),
+    # what is served where that is not the approved file: a copy that tells of its release
+    Column("served_key", String(1600)),
+    Column("served_version", String(1024)),
+    Column("served_sha256", String(64)),
     Index("releases_by_state", "state", "id"),
     Index("releases_of_job", "job"),
 )

@@ -68,8 +68,9 @@ def _cases(
 
 
 def _check(request: Request, spec: ModelSpec, hardware: Hardware | None) -> None:
-    templates, folder = load_templates(), locate(spec)
-    check(request, spec, templates)
+    templates = load_templates()
+    check(request, spec, templates)  # a licence with limits is told before missing weights
+    folder = locate(spec)
     adapters = tuple(_adapter(item, folder) for item in request.lora)
     if hardware is not None:
         resolve(request, spec, unoccupied(hardware), templates, {}, "", 0, adapters)

@@ -7,6 +7,11 @@ from src.trust.extra import is_here
 from src.trust.settings import MARKING, SIGNING, is_on
 
 
+def signs() -> bool:
+    """Whether every clip is signed here."""
+    return is_on(SIGNING) and is_here()
+
+
 def with_house_rules(request: dict[str, Any]) -> dict[str, Any]:
     """A job's request with what the house adds: nothing that a client says takes it away. request:
     fields of a `Request` or `UpscaleRequest`.
@@ -14,6 +19,6 @@ def with_house_rules(request: dict[str, Any]) -> dict[str, Any]:
     added: dict[str, Any] = {}
     if is_on(MARKING):
         added["watermark"] = True
-    if is_on(SIGNING) and is_here():
+    if signs():
         added["finishers"] = with_signature(tuple(request.get("finishers", ())))
     return request | added

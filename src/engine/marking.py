@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 
@@ -10,8 +11,10 @@ from src.core.plan import Plan
 from src.engine.filters import GroupContext
 from src.engine.manifest import Mark
 from src.upscaling.job import UpscaleJob
+from src.verification.layers import read_mark
+from src.verification.register import HomeRegister
 from src.watermark.embed import mark
-from src.watermark.keys import marking_key
+from src.watermark.keys import MarkKey, known_keys, marking_key
 from src.watermark.message import id_for, id_text
 
 NAME = "watermark"
@@ -19,8 +22,8 @@ NAME = "watermark"
 
 def mark_frames(frames: list[np.ndarray], context: GroupContext) -> list[np.ndarray]:
     """A filter. Raises BadInputError where the key cannot be read."""
-    key = marking_key(context.mark_key)
-    return mark(frames, key.secret, id_for(key.secret, digest_of(context.plan)))
+    key, number = _chosen(context.plan, context.mark_key)
+    return mark(frames, key.secret, number)
 
 
 def mark_of(plan: Plan | UpscaleJob, wanted: str = "") -> Mark | None:
@@ -29,8 +32,33 @@ def mark_of(plan: Plan | UpscaleJob, wanted: str = "") -> Mark | None:
     """
     if NAME not in plan.filters:
         return None
-    key = marking_key(wanted)
-    return Mark(id=id_text(id_for(key.secret, digest_of(plan))), key=key.id)
+    key, number = _chosen(plan, wanted)
+    return Mark(id=id_text(number), key=key.id)
+
+
+def _chosen(plan: Plan | UpscaleJob, wanted: str) -> tuple[MarkKey, int]:
+    """Key and id. A video that carries a mark of ours keeps it when it is enlarged: it is put in
+    once more, for two would take the same places, and the register says by it what the video was.
+    """
+    found = mark_in(plan.source) if isinstance(plan, UpscaleJob) else None
+    key = marking_key(found.key if found else wanted)
+    return key, int(found.id, 16) if found else id_for(key.secret, digest_of(plan))
+
+
+def mark_in(video: Path) -> Mark | None:
+    """The mark that the pictures of a video carry, by the keys and the register of this home; asked
+    once for each state of the file. Raises BadInputError where it cannot be read.
+    """
+    return remembered(video, "mark", lambda: _read(video))
+
+
+def _read(video: Path) -> Mark | None:
+    keys = known_keys()
+    if not keys:
+        return None
+    marks = HomeRegister().marks([key.id for key in keys])
+    found = read_mark(video, keys, marks)
+    return Mark(id=found.id, key=found.key) if found else None
 
 
 def digest_of(plan: Plan | UpscaleJob) -> str:

@@ -213,7 +213,7 @@ def _named(
 def _baseline(request: Request, spec: ModelSpec, hardware: Hardware) -> ProfileChoice:
     """The stock pipeline: nothing of ours, but offload where the whole model does not fit.
 
-    Where only the weights are counted, parts move: nobody knows whether all of them fit. Raises
+    Where nothing was counted, parts move: nobody knows whether all of them fit. Raises
     BadInputError for a card that is smaller than what is counted.
     """
     stock = Profile(

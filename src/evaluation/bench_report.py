@@ -14,6 +14,14 @@ SHOWN = (
     "mode", "profile", "steps", "seconds_median", "speedup", "peak_rss_mb", "peak_vram_mb",
     "memory_share", "temporal_score", "psnr_to_baseline", "max_difference",
 )  # fmt: skip
+OF_SEVERAL = ("model", "frames", "size")
+"""What is shown besides where there are several models."""
+
+
+def shown(rows: list[dict[str, Any]]) -> tuple[str, ...]:
+    """The columns that a person compares."""
+    several = len({row["model"] for row in rows}) > 1
+    return (*OF_SEVERAL, *SHOWN) if several else SHOWN
 
 
 def append_csv(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -47,8 +55,9 @@ def _lines(rows: list[list[Any]]) -> str:
 
 def bench_table(rows: list[dict[str, Any]]) -> str:
     """The columns a person compares, aligned."""
-    cells = [list(SHOWN), *([_cell(row[name]) for name in SHOWN] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(SHOWN))]
+    names = shown(rows)
+    cells = [list(names), *([_cell(row[name]) for name in names] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(names))]
     return "\n".join(
         "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
         for row in cells
@@ -63,12 +72,15 @@ def _cell(value: Any) -> str:
 
 def page_block(rows: list[dict[str, Any]], machine: str) -> str:
     """The rows as a page shows them."""
-    first = rows[0]
-    note = (
-        f"Model {first['model']}, {first['frames']} frames, {first['size']}, {first['dtype']} on "
-        f"{machine}."
-    )
-    return f"{note}\n\n{markdown_table(SHOWN, [[row[name] for name in SHOWN] for row in rows])}"
+    first, names = rows[0], shown(rows)
+    of = f"Model {first['model']}, {first['frames']} frames, {first['size']}, "
+    note = f"{of if names == SHOWN else ''}{first['dtype']} on {machine}."
+    return f"{note}\n\n{markdown_table(names, [[row[name] for name in names] for row in rows])}"
+
+
+def _bar(row: dict[str, Any], several: bool) -> str:
+    """How a bar is called."""
+    return f"{row['model'] + ', ' if several else ''}{row['mode']} ({row['steps']} steps)"
 
 
 def plot(path: Path, rows: list[dict[str, Any]]) -> Path:
@@ -80,11 +92,11 @@ def plot(path: Path, rows: list[dict[str, Any]]) -> Path:
 
     figure, axes = pyplot.subplots(figsize=(8, 0.7 * len(rows) + 1.4), layout="constrained")
     stages = list(dict.fromkeys(stage for row in rows for stage in row["seconds_by_stage"]))
-    left = [0.0] * len(rows)
+    left, several = [0.0] * len(rows), shown(rows) != SHOWN
     for stage in stages:
         seconds = [row["seconds_by_stage"].get(stage, 0.0) for row in rows]
         axes.barh(
-            [f"{row['mode']} ({row['steps']} steps)" for row in rows],
+            [_bar(row, several) for row in rows],
             seconds,
             left=left,
             label=stage,

@@ -7,7 +7,8 @@ ratio.
 Each mode runs in a process of its own, warm, and the modes take turns, so that a noisy machine
 disturbs both. Ratios are of medians. "optimized" runs with its own defaults; "equal" is the same
 profile with the baseline's steps and guidance, of which PSNR, largest frame difference and share of
-the peak memory are given.
+the peak memory are given. `--models A,B` measures several models one after the other, each in those
+of the modes that it has.
 """
 
 import statistics
@@ -28,9 +29,11 @@ UNTIMED = ("output_path", "overwrite", "mode", "score", "delivery", "upscale")
 """Fields that the benchmark leaves as they are: it writes no clip, and takes the score of what it
 times.
 """
+WORDS = ("prompt", "template", "set", "negative_prompt")
 TAKEN = options_for(lambda field: field.name not in UNTIMED)
 OPTIONS: dict[str, Any] = {
     **TAKEN,
+    "models": value(str, "Models to measure one after the other, with commas between [--model]."),
     "mode": value(str, "baseline, optimized or both [both]."),
     "repeats": value(int, "Timed runs of each mode [3]."),
     "warmup": value(int, "Untimed runs before them [1]."),
@@ -59,11 +62,44 @@ def _main(values: dict[str, Any]) -> None:
             raise BadInputError(f"--mode {mode}: it is baseline, optimized or both")
         if values["page"]:
             around_block(values["page"], "cpu")
-        requests = build_requests(values, mode)
-        samples = measure_requests(
-            requests, _count(values, "repeats", 3, 1), _count(values, "warmup", 1, 0)
-        )
-        _write(rows_of(samples), values)
+        repeats, warmup = _count(values, "repeats", 3, 1), _count(values, "warmup", 1, 0)
+        rows: list[dict[str, Any]] = []
+        for requests in [build_requests(each, how) for each, how in _asked(values, mode)]:
+            rows += rows_of(measure_requests(requests, repeats, warmup))
+        _write(rows, values)
+
+
+def _asked(values: dict[str, Any], mode: str) -> list[tuple[dict[str, Any], str]]:
+    """Flags and mode of each model. Of several all are checked before one is measured: what cannot
+    run is told at once.
+    """
+    from src.engine.generate import prepare
+
+    if values["models"] is None:
+        return [(values, mode)]
+    if values["model"] is not None:
+        raise BadInputError("--model and --models say the same thing; give one of them")
+    names = list(dict.fromkeys(filter(None, map(str.strip, values["models"].split(",")))))
+    asked = [_of_model(values, name, mode) for name in names]
+    if not asked:
+        raise BadInputError("--models names no model; such as --models nano,ltx-video")
+    for given, how in asked:
+        for request in build_requests(given, how).values():
+            prepare(request)
+    return asked
+
+
+def _of_model(values: dict[str, Any], name: str, mode: str) -> tuple[dict[str, Any], str]:
+    """Words go to those that read them; a model without a loop of ours has the baseline alone."""
+    from src.pipelines.families import family_of
+    from src.pipelines.models import find_model
+
+    family = family_of(find_model(name))
+    words = {} if family.reads_prompt else dict.fromkeys(WORDS)
+    if mode != "both" and mode not in family.modes:
+        raise BadInputError(f"{name} has no mode {mode}; it has {' and '.join(family.modes)}")
+    both = mode == "both" and len(family.modes) > 1
+    return values | {"model": name} | words, mode if both or mode != "both" else family.modes[0]
 
 
 def _count(values: dict[str, Any], name: str, usual: int, least: int) -> int:

@@ -3,7 +3,8 @@
 python -m src.evaluation.memory --model cogvideox-5b-i2v            # the figures, and which profile
 each card gets python -m src.evaluation.memory --model all --write                 # into
 configs/models/, for the planner python -m src.evaluation.memory --model all --page
-docs/benchmarks.md
+docs/benchmarks.md                                 # and docs/models.md: the table of the models
+that run as diffusers has them
 """
 
 import argparse
@@ -29,6 +30,8 @@ USABLE, CONTEXT = 0.97, 500_000_000
 first tensor.
 """
 LARGE = ("cogvideox-5b-i2v", "cogvideox1.5-5b-i2v")
+CARDS_OF_OURS, CARDS_OF_STOCK = "cards", "stock cards"
+"""Blocks of pages: of the large models with a loop of ours, and of those without one."""
 
 
 def main() -> None:
@@ -58,19 +61,44 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.write:
         for spec in counted:
             print(write_memory(spec))
+    tables = tables_of(counted)
+    for table in tables.values():
+        print(f"{table}\n")
+    for name in places_in(arguments.page) if arguments.page else ():
+        write_block(arguments.page, name, tables[name])
+
+
+def tables_of(counted: list[ModelSpec]) -> dict[str, str]:
+    """By the block that each is for; of models that were not counted there is none."""
     large = [spec for spec in counted if spec.id in LARGE]
-    if large:
-        print(cards(large))
-    if arguments.page:
-        write_block(arguments.page, "cards", cards(large))
+    stock = [spec for spec in counted if is_stock(spec)]
+    made = {CARDS_OF_OURS: cards(large) if large else ""}
+    made |= {CARDS_OF_STOCK: stock_cards(stock) if stock else ""}
+    return {name: table for name, table in made.items() if table}
+
+
+def is_stock(spec: ModelSpec) -> bool:
+    """Whether it runs as diffusers has it alone."""
+    from src.pipelines.families import family_of
+
+    return "optimized" not in family_of(spec).modes
+
+
+def places_in(page: Path) -> list[str]:
+    """The blocks that a page has a place for. Raises MissingFileError where it has none."""
+    text = page.read_text(encoding="utf-8") if page.is_file() else ""
+    found = [name for name in (CARDS_OF_OURS, CARDS_OF_STOCK) if f"<!-- {name}: begin" in text]
+    for name in found or [CARDS_OF_OURS]:
+        around_block(page, name)
+    return found
 
 
 def _check(arguments: argparse.Namespace, specs: list[ModelSpec]) -> None:
     """Raise before anything is counted where --write or --page has no place to write to."""
-    if arguments.page and not {spec.id for spec in specs} >= set(LARGE):
-        raise BadInputError("--page takes the table of the large models; give --model all")
+    if arguments.page and {spec.id for spec in specs} < set(MODELS):
+        raise BadInputError("--page takes the tables of all large models; give --model all")
     if arguments.page:
-        around_block(arguments.page, "cards")
+        places_in(arguments.page)
     for spec in specs if arguments.write else ():
         _file_of(spec)
 
@@ -167,6 +195,45 @@ def _cells(spec: ModelSpec, hardware: Hardware) -> list[str]:
     measured = spec.memory.measured.get(chosen.profile.name)
     told = f"{measured / 1e9:.1f}" if measured else "not measured"
     return [name, f"{chosen.estimate / 1e9:.1f}", f"{left / 1e9:.1f}", told]
+
+
+def stock_cards(specs: list[ModelSpec]) -> str:
+    """What each of these models needs in mode baseline on each card, in GB, and how its parts lie
+    there: whole, or moved one after the other. Of one that does not fit, the dash.
+    """
+    header = ("Card", "Free, GB", *(spec.id for spec in specs))
+    needs = [["", "least that it needs", *(_least(spec) for spec in specs)]]
+    rows = [_stock_row(size, specs) for size in CARDS]
+    return markdown_table(header, needs + rows)
+
+
+def _stock_row(size: int, specs: list[ModelSpec]) -> list[str]:
+    hardware = card(size)
+    cells = [_stock_cell(spec, hardware) for spec in specs]
+    return [f"{size} GB", f"{hardware.free_memory / 1e9:.1f}", *cells]
+
+
+def _stock_cell(spec: ModelSpec, hardware: Hardware) -> str:
+    for offload, words in (("auto", ""), ("sequential", "layer by layer, ")):
+        try:
+            chosen = choices(_stock_request(offload), spec, hardware)[0]
+        except BadInputError:
+            continue
+        how = words or {"none": "whole, ", "model": "parts move, "}[chosen.profile.offload]
+        if chosen.needed <= hardware.free_memory:
+            return f"{how}{chosen.needed / 1e9:.1f}"
+    return "-"
+
+
+def _least(spec: ModelSpec) -> str:
+    huge = card(10_000)
+    found = choices(_stock_request("sequential"), spec, huge)[0]
+    return f"{found.needed / 1e9:.1f}"
+
+
+def _stock_request(offload: str) -> Request:
+    wish = {"input_image": "none.png", "prompt": "x", "mode": "baseline", "offload": offload}
+    return Request.model_validate(wish)
 
 
 if __name__ == "__main__":

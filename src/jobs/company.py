@@ -11,7 +11,8 @@ from src.jobs.model import REMIX_OF, Job, State
 from src.jobs.store import COLUMNS, as_job
 
 OWN = {"prompt", "negative_prompt", "template", "set", "input_image", "seed", "fit", "score", "fps",
-       "upscale", "filters", "finishers", "rights_reason", REMIX_OF}  # fmt: skip
+       "upscale", "filters", "finishers", "rights_reason", "accept_licence",
+       REMIX_OF}  # fmt: skip
 """Fields of a request that may differ between clips of one forward; the plans are compared too."""
 LOOKED_AT = 64
 

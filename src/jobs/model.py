@@ -13,6 +13,10 @@ from typing import Any
 
 PARENT = "of"
 """Key of a request that names the job whose clip it reads; no worker reads it."""
+LABELLED = "labelled_copy"
+"""Key of a request for a copy of a clip with the visible label, for its release: nothing else of
+the picture changes.
+"""
 REMIX_OF = "remix_of"
 """Key of a request that names the job whose clip it is another one of; no worker reads it."""
 
@@ -92,6 +96,11 @@ class Job:
     source: str | None = None
     cost: float = 0.0
     traceparent: str | None = None
+
+
+def carries_label(job: Job) -> bool:
+    """Whether the visible label is in the picture of this job's clip, by its own request."""
+    return bool(job.request.get(LABELLED) or job.request.get("label"))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from src.core.addresses import clip_key
 from src.database import artifact_rows
 from src.database.database import Database, batches
 from src.database.tables import artifacts, jobs, releases
-from src.jobs.model import Job, State
+from src.jobs.model import LABELLED, Job, State
 
 UNDER_WAY = (State.PENDING, State.PROCESSING)
 RELEASED = exists().where(artifacts.c.job == jobs.c.id, artifacts.c.release.in_(artifact_rows.KEPT))
@@ -38,7 +38,8 @@ def settle(connection: Connection, job_id: str, now: float) -> None:
     """
     over = (releases.c.job == job_id) & (releases.c.state == artifact_rows.RELEASED)
     over &= releases.c.ended_at <= now
-    clips = list(connection.execute(select(releases.c.key).where(over)).scalars())
+    columns = (releases.c.key, releases.c.served_key)
+    clips = [key for row in connection.execute(select(*columns).where(over)) for key in row if key]
     if not clips:
         return
     connection.execute(update(releases).where(over).values(state="superseded", open_job=None))
@@ -56,7 +57,8 @@ def clip_hash(connection: Connection, job: Job) -> str | None:
 
 def enlargement(database: Database, job_id: str) -> str | None:
     """The newest job that enlarges, or enlarged, this job's clip."""
-    query = select(jobs.c.id).where(jobs.c.parent == job_id).order_by(jobs.c.id.desc()).limit(1)
+    larger = (jobs.c.parent == job_id) & jobs.c.request[LABELLED].as_string().is_(None)
+    query = select(jobs.c.id).where(larger).order_by(jobs.c.id.desc()).limit(1)
     with database.read() as connection:
         return connection.execute(query).scalar()
 

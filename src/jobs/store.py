@@ -71,11 +71,14 @@ _HELD = {
 
 def _submitted(row: dict[str, Any]) -> Act:
     """The audit log's entry of a new job: hashes of what was asked, and of why a photograph is used
-    whose rights forbid it. The words themselves are in the request, which goes with the job.
+    whose rights forbid it; whether the limits of a model's licence were accepted. The words
+    themselves are in the request, which goes with the job.
     """
     data = {"kind": row["kind"], "request_sha256": digest_of(row["request"])}
     if why := row["request"].get("rights_reason"):
         data["rights_reason_sha256"] = digest(why)
+    if row["request"].get("accept_licence"):
+        data |= {"accept_licence": True, "model": str(row["request"].get("model"))}
     return Act(row["owner"], "job.submit", row["id"], data)
 
 

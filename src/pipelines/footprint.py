@@ -17,7 +17,7 @@ from src.catalog.spec import Memory, ModelSpec
 from src.core.live_bytes import bytes_of, peak_of
 from src.pipelines.families import family_of, parts_in
 from src.pipelines.family import Family, Part, parts_of
-from src.pipelines.sides import Architecture
+from src.pipelines.sides import Architecture, StockStages
 
 DTYPE = torch.bfloat16
 STAGES = ("encode_text", "encode_image", "denoise", "decode", "decode_tiled")
@@ -43,7 +43,8 @@ def build_parts(family: Family, architecture: Architecture, device: str) -> dict
         parts = family.counting.build_parts(architecture)
     full = {part.name for part in family.parts if part.full}
     return {
-        name: _in(torch.float32 if name in full else DTYPE, part).eval()
+        # some classes make a number on the CPU wherever they are built
+        name: _in(torch.float32 if name in full else DTYPE, part.to(device)).eval()
         for name, part in parts.items()
     }
 
@@ -74,7 +75,7 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 def count(spec: ModelSpec, folder: Path | None = None) -> Memory:
     """The memory figures of a model: weights, what is on the device while parts stream, activations
-    by stage; weights alone where its family counts no stages.
+    by stage.
 
     folder: of a model whose configurations its family does not know. Takes some ten seconds for a
     large model.
@@ -82,17 +83,18 @@ def count(spec: ModelSpec, folder: Path | None = None) -> Memory:
     family = family_of(spec)
     parts = build_parts(family, architecture_of(family, spec, folder), "meta")
     weights = {name: bytes_of(part) for name, part in parts.items()}
+    streams = {
+        part.name: streamed(parts[part.name], blocks) for part, blocks in _blocks(family, parts)
+    }
     stages = family.counting.stages(spec, parts)
-    if stages is None:
-        return Memory(weights=weights)
+    if isinstance(stages, StockStages):
+        return _of_stock(stages, parts, weights, streams)
     stock = peak_of(stages.decode, parts.values())
     for part in parts_of(family, "vae"):
         family.loop.speed_up_vae(parts[part.name])
     return Memory(
         weights=weights,
-        streams={
-            part.name: streamed(parts[part.name], blocks) for part, blocks in _blocks(family, parts)
-        },
+        streams=streams,
         hidden=stages.hidden_bytes,
         decode_stock=stock,
         **_of_blocks(
@@ -102,9 +104,30 @@ def count(spec: ModelSpec, folder: Path | None = None) -> Memory:
     )
 
 
+def _of_stock(
+    stages: StockStages, parts: dict[str, nn.Module], weights: dict[str, int],
+    streams: dict[str, int],
+) -> Memory:  # fmt: skip
+    """Its decoder is the stock one."""
+    decode = peak_of(stages.decode, parts.values())
+    return Memory(
+        weights=weights,
+        streams=streams,
+        encode_text=peak_of(stages.encode_text, parts.values()),
+        encode_image=peak_of(stages.encode_image, parts.values()),
+        denoise=peak_of(stages.denoise, parts.values()),
+        decode=decode,
+        decode_stock=decode,
+    )
+
+
 def _blocks(family: Family, parts: dict[str, nn.Module]) -> list[tuple[Part, nn.ModuleList]]:
     """The parts that are made of blocks, and these."""
-    return [(part, part.blocks_of(parts[part.name])) for part in family.parts if part.blocks]
+    return [
+        (part, part.blocks_of(parts[part.name]))
+        for part in family.parts
+        if part.blocks and part.name in parts
+    ]
 
 
 def _of_blocks(denoisers: list[nn.ModuleList]) -> dict[str, int]:

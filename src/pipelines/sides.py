@@ -5,7 +5,7 @@ A side may be a module whose functions have these names. Imports no torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -138,6 +138,16 @@ class StageCounter(Protocol):
     def decode_tiled(self) -> Any: ...
 
 
+@dataclass(frozen=True)
+class StockStages:
+    """The same of a family that runs as diffusers has it: what its pipeline does of one clip."""
+
+    encode_text: Callable[[], Any]
+    encode_image: Callable[[], Any]
+    denoise: Callable[[], Any]
+    decode: Callable[[], Any]
+
+
 class Counting(Protocol):
     """Counting memory without weights."""
 
@@ -146,6 +156,6 @@ class Counting(Protocol):
         has as default."""
         ...
 
-    def stages(self, spec: ModelSpec, parts: Mapping[str, nn.Module]) -> StageCounter | None:
-        """None where only weights are counted."""
-        ...
+    def stages(
+        self, spec: ModelSpec, parts: Mapping[str, nn.Module]
+    ) -> StageCounter | StockStages: ...

@@ -2,8 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from src.core.addresses import StoredFile
 from src.core.errors import BadInputError
 from src.releases.states import OUT, ReleaseState
 
@@ -30,12 +31,23 @@ class ReleaseStateError(BadInputError):
     http_status = 409
 
 
+class Bytes(NamedTuple):
+    """A file of the artifact store with the bytes that it must have."""
+
+    key: str
+    version: str | None
+    sha256: str | None
+
+
 @dataclass(frozen=True)
 class Release:
-    """A row. key, version: of the clip, in the artifact store. sha256: of the bytes that were
-    submitted. owner, submitter, approver, releaser: ids of keys. embargo and times: seconds since
-    the epoch, UTC. reason: what was said with the last decision. revision: grows with each change.
-    ended_at: when it ended, or, to come, when the embargo of its correction is over.
+    """A row. key, version: of the clip, in the artifact store; "" for a draft whose clip is still
+    being made. sha256: of the bytes that were submitted, and approved. labelled: whether its
+    picture carries the visible label. served_key, served_version, served_sha256: of what is served
+    in the approved file's place; None where that is the file itself. owner, submitter, approver,
+    releaser: ids of keys. embargo and times: seconds since the epoch, UTC. reason: what was said
+    with the last decision. revision: grows with each change. ended_at: when it ended, or, to come,
+    when the embargo of its correction is over.
     """
 
     id: str
@@ -61,6 +73,17 @@ class Release:
     decided_at: float | None
     released_at: float | None
     ended_at: float | None
+    labelled: bool = False
+    served_key: str | None = None
+    served_version: str | None = None
+    served_sha256: str | None = None
+
+    @property
+    def served(self) -> "Bytes":
+        """What everybody gets once it is out."""
+        if self.served_key is None:
+            return Bytes(self.key, self.version, self.sha256)
+        return Bytes(self.served_key, self.served_version, self.served_sha256)
 
     def is_out(self, now: float) -> bool:
         """Whether its clip is served to everybody who may read, at this time."""
@@ -76,7 +99,8 @@ class Release:
 class Wish:
     """What somebody wants done. revision: the one that was looked at; None for whichever it is.
     sha256: of the clip's bytes as they are now, where the transition reads them. seen: the hash
-    that the caller looked at, where one is told.
+    that the caller looked at, where one is told. clip: key and version of a clip that was still
+    being made when the draft was. served: what is to be served in the approved file's place.
     """
 
     action: str
@@ -85,6 +109,8 @@ class Wish:
     embargo: float | None = None
     sha256: str | None = None
     seen: str | None = None
+    clip: tuple[str, str | None] | None = None
+    served: StoredFile | None = None
 
 
 def checked_embargo(at: float | None) -> float | None:

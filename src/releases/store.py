@@ -12,7 +12,9 @@ from sqlalchemy import ColumnElement, Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from src.accounts.accounts import Account
+from src.core.addresses import StoredFile
 from src.core.errors import BadInputError
+from src.database import artifact_rows
 from src.database.database import Clock, Database, batches
 from src.database.tables import artifacts, jobs, releases
 from src.jobs import references
@@ -48,19 +50,19 @@ class ReleaseStore:
 
     def create(
         self, job: Job, title: str, account: Account, key: str, version: str | None,
-        supersedes: str | None = None,
+        supersedes: str | None = None, labelled: bool = False,
     ) -> Release:  # fmt: skip
-        """A draft. Raises ReleaseStateError where the job has a release that has not ended, or what
-        it is to correct was never out.
+        """A draft. key: "" while the clip is still being made. Raises ReleaseStateError where the
+        job has a release that has not ended, or what it is to correct was never out.
         """
         now = self.clock()
         values: dict[str, Any] = {
             "id": f"{first_id(now)}{secrets.token_hex(5)}", "job": job.id, "open_job": job.id,
             "owner": job.owner, "title": title, "key": key, "version": version, "revision": 1,
             "state": ReleaseState.DRAFT, "note": "", "reason": "", "created_at": now,
-            "supersedes": supersedes,
+            "supersedes": supersedes, "labelled": labelled,
         }  # fmt: skip
-        told = {"job": job.id, "supersedes": supersedes}
+        told = {"job": job.id, "supersedes": supersedes, "labelled": labelled}
         try:
             with self.database.write() as connection:
                 references.settle(connection, job.id, now)
@@ -138,6 +140,8 @@ class ReleaseStore:
         with self.database.write() as connection:
             _hold(connection, release)
             _change(connection, release, values)
+            if wish.served is not None:
+                artifact_rows.add(connection, [_served_row(release, wish.served, now)])
             if step.target is ReleaseState.RELEASED and release.supersedes:
                 self._supersede(connection, replace(release, **values), now)
             if step.target is ReleaseState.WITHDRAWN and release.supersedes:
@@ -224,7 +228,18 @@ def _values(
     values |= {when: now} if when else {}
     if step.action == "submit":
         values |= {"sha256": wish.sha256, "approver": None, "decided_at": None, "reason": ""}
+    if wish.clip is not None:
+        values |= dict(zip(("key", "version"), wish.clip, strict=True))
+    if (served := wish.served) is not None:
+        values |= {"served_key": served.key, "served_version": served.version,
+                   "served_sha256": served.sha256}  # fmt: skip
     return values
+
+
+def _served_row(release: Release, file: StoredFile, now: float) -> dict[str, Any]:
+    """Of what is served: it goes with the job, and stays as long as the clip it was made of."""
+    told = {"job": release.job, "parent": release.key, "release": ReleaseState.RELEASED}
+    return artifact_rows.row(file, now, **told)
 
 
 STAMPS: dict[str, tuple[str | None, str | None]] = {
@@ -249,7 +264,8 @@ def _change(connection: Connection, release: Release, values: dict[str, Any]) ->
     if (state := values.get("state")) is None:
         return
     mark = None if state in UNMARKED else state
-    clip = (artifacts.c.key == release.key) & (artifacts.c.job == release.job)
+    files = [values.get("key", release.key), *filter(None, [release.served_key])]
+    clip = artifacts.c.key.in_(files) & (artifacts.c.job == release.job)
     marked = connection.execute(update(artifacts).where(clip).values(release=mark)).rowcount
     if not marked and state not in (*UNMARKED, *ENDED):
         raise ReleaseStateError(f"the clip of release {release.id} is not stored any more")
@@ -276,6 +292,8 @@ def _entry(
         "job": release.job, "from": release.state, "to": step.target,
         "revision": values["revision"], "sha256": values.get("sha256", release.sha256),
     }  # fmt: skip
+    if wish.served is not None:
+        data["served_sha256"] = wish.served.sha256
     if wish.text:
         data["text_sha256"] = digest(wish.text)
     if wish.embargo is not None:

@@ -11,6 +11,8 @@ from src.core.press_fields import press_assertion
 
 GENERATION = "org.newsreel.generation"
 """The label of our own assertion: how the clip was made, for machines."""
+RELEASE, PUBLISHED = "org.newsreel.release", "c2pa.published"
+"""The label of our assertion on a release, and what C2PA calls one."""
 TERMS = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 ENLARGED, LABELLED = ("c2pa.resized", "enlarged"), ("c2pa.edited", "visible AI label added")
 EXTENDED = ("c2pa.edited", "gone on with: generated frames added at the end")

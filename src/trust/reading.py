@@ -7,7 +7,7 @@ from typing import Any
 
 from src.core.errors import MissingFileError
 from src.core.paths import is_file
-from src.trust.claim import GENERATION
+from src.trust.claim import GENERATION, PUBLISHED, RELEASE
 from src.trust.context import make_context
 from src.trust.extra import load
 from src.trust.failures import EXPIRED, INGREDIENT, Failure, all_failures
@@ -35,7 +35,8 @@ class Provenance:
     signer: name in the certificate. signed: time of a time stamp whose root is configured, or "".
     source_type: of IPTC. generation: our own assertion, or {}. ingredients: their titles. damage:
     what c2pa said of a record that it could not read. sidecar: the name of the file that holds the
-    record, or "".
+    record, or "". released: when it was let out, as its signer says, or ""; such a record says the
+    rest of the one below.
     """
 
     state: str
@@ -47,6 +48,7 @@ class Provenance:
     failures: tuple[Failure, ...] = ()
     damage: str = ""
     sidecar: str = ""
+    released: str = ""
 
 
 def read_provenance(path: Path, anchors: str | None = None) -> Provenance:
@@ -107,8 +109,10 @@ def _found(told: dict[str, Any], state: str, sidecar: str) -> Provenance:
     """Whoever made the file chose what it holds: what is shown of it is bounded."""
     failures = tuple(all_failures(told))
     manifest = told.get("manifests", {}).get(told.get("active_manifest"), {})
-    signature = manifest.get("signature_info") or {}
-    assertions = {each.get("label"): each.get("data") for each in manifest.get("assertions", ())}
+    signature, released = manifest.get("signature_info") or {}, _released(_assertions(manifest))
+    if released:
+        manifest = _below(told, manifest)
+    assertions = _assertions(manifest)
     titles = [each.get("title") or "" for each in manifest.get("ingredients", ())]
     return Provenance(
         _state(state, failures),
@@ -119,7 +123,25 @@ def _found(told: dict[str, Any], state: str, sidecar: str) -> Provenance:
         tuple(title[:LONGEST] for title in titles[:MOST]),
         failures,
         sidecar=sidecar,
+        released=released,
     )
+
+
+def _assertions(manifest: dict[str, Any]) -> dict[Any, Any]:
+    return {each.get("label"): each.get("data") for each in manifest.get("assertions", ())}
+
+
+def _below(told: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+    """The record of the file that was let out: how it was made stands there."""
+    parents = [each.get("active_manifest") for each in manifest.get("ingredients", ())]
+    return told["manifests"].get(parents[0], manifest) if parents else manifest
+
+
+def _released(assertions: dict[Any, Any]) -> str:
+    """When, of a record that tells of a release and of nothing else."""
+    found = [each for each in _actions(assertions) if each.get("action") == PUBLISHED]
+    made = RELEASE in assertions and not any(each.get(SOURCE) for each in _actions(assertions))
+    return str(found[-1].get("when") or "")[:LONGEST] if found and made else ""
 
 
 def _generation(data: Any) -> dict[str, Any]:
@@ -145,8 +167,11 @@ def _state(told: str, failures: tuple[Failure, ...]) -> str:
 
 def _source_type(assertions: dict[Any, Any]) -> str:
     """The last term that an action gives: what a file is made of after all of them."""
+    terms = [str(action[SOURCE]) for action in _actions(assertions) if action.get(SOURCE)]
+    return terms[-1].rsplit("/", 1)[-1][:LONGEST] if terms else ""
+
+
+def _actions(assertions: dict[Any, Any]) -> list[dict[str, Any]]:
     data = [assertions.get(label) for label in ("c2pa.actions", "c2pa.actions.v2")]
     listed = [each.get("actions") for each in data if isinstance(each, dict)]
-    actions = [action for each in listed for action in each or () if isinstance(action, dict)]
-    terms = [str(action[SOURCE]) for action in actions if action.get(SOURCE)]
-    return terms[-1].rsplit("/", 1)[-1][:LONGEST] if terms else ""
+    return [action for each in listed for action in each or () if isinstance(action, dict)]

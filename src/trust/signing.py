@@ -86,7 +86,7 @@ def _embed(who: Signatory, claim: Claim, file: Path, temporary: Path, form: str)
             _builder(claim).sign(who.signer(stamped), form, source, target)
 
     try:
-        _stamped(who, sign)
+        stamped(who, sign)
         temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
@@ -101,7 +101,7 @@ def _detached(who: Signatory, claim: Claim, file: Path, form: str) -> bytes:
         with file.open("rb") as source:
             return builder.sign(who.signer(stamped), form, source, io.BytesIO())
 
-    return _stamped(who, sign)
+    return stamped(who, sign)
 
 
 def _builder(claim: Claim) -> Any:
@@ -113,9 +113,9 @@ def _builder(claim: Claim) -> Any:
     return builder
 
 
-def _stamped(who: Signatory, sign: Callable[[bool], Any]) -> Any:
-    """With a time stamp where a server is set; where it does not answer, a clip that took minutes
-    is signed without one, and that is said.
+def stamped(who: Signatory, sign: Callable[[bool], Any]) -> Any:
+    """What `sign` makes: with a time stamp where a server is set; where it does not answer, a clip
+    that took minutes is signed without one, and that is said. Raises BadInputError.
     """
     error_type = load("c2pa").C2paError
     for attempt in range(TRIES if who.timestamp else 0):

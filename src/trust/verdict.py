@@ -58,7 +58,9 @@ def _sentence(found: Provenance) -> str:
         )
     if found.state == reading.CHANGED:
         return _changed(found)
-    return f"{_whole(found)} {KINDS.get(found.source_type, '')}".strip()
+    released = f"It says that it was released at {found.released}." if found.released else ""
+    told = (_whole(found), KINDS.get(found.source_type, ""), released)
+    return " ".join(filter(None, told))
 
 
 def _whole(found: Provenance) -> str:

@@ -42,18 +42,29 @@ def _watermark(
 ) -> dict[str, Any]:
     if not keys:
         return {"found": None, "built": True, "why": "this installation has no watermark key"}
-    known = {key: Known.of([int(each, 16) for each in ids]) for key, ids in marks.items()}
     try:
-        until = time.monotonic() + SEARCH_S
-        means = mean_pictures(path)
-        found = next(filter(None, (detect(mean, keys, known, until) for mean in means)), None)
+        found = read_mark(path, keys, marks)
     except BadInputError as error:
         return {"found": None, "built": True, "why": f"no picture can be read ({error})"}
     if found is None:
         return {"found": False, "built": True}
-    return (
-        {"found": True, "built": True} | _told(found) | _other_at_the_end(path, keys, known, found)
-    )
+    also = _other_at_the_end(path, keys, _known(marks), found)
+    return {"found": True, "built": True} | _told(found) | also
+
+
+def read_mark(
+    path: Path, keys: Sequence[MarkKey], marks: Mapping[str, Sequence[str]]
+) -> Finding | None:
+    """The mark in a file's pictures. marks: as of `read_layers`. Raises BadInputError where no
+    picture can be read.
+    """
+    known, until = _known(marks), time.monotonic() + SEARCH_S
+    found = (detect(mean, keys, known, until) for mean in mean_pictures(path))
+    return next(filter(None, found), None)
+
+
+def _known(marks: Mapping[str, Sequence[str]]) -> dict[str, Known]:
+    return {key: Known.of([int(each, 16) for each in ids]) for key, ids in marks.items()}
 
 
 def _other_at_the_end(

@@ -12,7 +12,7 @@ from src.artifacts.store import ArtifactStore
 from src.core.addresses import address_key
 from src.core.errors import BadInputError, NewsreelError
 from src.core.progress import CancelToken, Listener
-from src.jobs.model import PARENT, REMIX_OF, Job
+from src.jobs.model import LABELLED, PARENT, REMIX_OF, Job
 from src.worker.runners import RunContext
 from src.worker.wall import DecodeLimits, Wall
 
@@ -173,12 +173,20 @@ class EngineRunner:
         from src.worker.upscale import run_upscale
 
         asked = job.request
+        if asked.get(LABELLED):
+            return self._label(asked, path, watch)
         if asked.get("upscaler", UPSCALER) != UPSCALER or asked.get("refine"):
             self.sessions.close()  # what enlarges by diffusion wants the memory of a generator
             self.release()
         with self.files.local(address_key(asked["input"])) as source:
             told = asked | {"input": source}
             return run_upscale(told, path, self.hardware, watch.listener, watch.cancel)
+
+    def _label(self, asked: dict[str, Any], path: Path, watch: RunContext) -> dict[str, Any]:
+        from src.worker.upscale import run_label
+
+        with self.files.local(address_key(asked["input"])) as source:
+            return run_label(source, path, watch.listener, watch.cancel)
 
 
 def check_alike(plans: "Sequence[Plan]") -> None:

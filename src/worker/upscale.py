@@ -1,7 +1,10 @@
-"""Upscaling jobs: the stream of src/upscaling/ under a worker's watch, and what it would refuse."""
+"""Jobs that make a video of a video: the stream of src/upscaling/ under a worker's watch, what it
+would refuse, and copies with the visible label.
+"""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,19 @@ def run_upscale(
         "lost": report.lost, "damaged": report.damaged, "seconds": {"upscale": report.seconds},
         "registered": report.registered,
     }  # fmt: skip
+
+
+def run_label(clip: Path, path: Path, listener: Listener, cancel: CancelToken) -> dict[str, Any]:
+    """Write a copy of the clip with the visible label to `path`, signed where the service signs;
+    returns the result's JSON.
+    """
+    from src.engine.house_rules import signs
+    from src.engine.labelled_copy import labelled_copy
+
+    begin = time.perf_counter()
+    made = labelled_copy(clip, path, True if signs() else None, listener, cancel)
+    return {"frames": made.frames, "seconds": {"label": time.perf_counter() - begin},
+            "registered": made.registered}  # fmt: skip
 
 
 def check_upscale(request: dict[str, Any]) -> None:

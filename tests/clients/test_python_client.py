@@ -234,6 +234,14 @@ def test_a_clip_is_asked_for_approved_released_and_withdrawn(newsreel, service):
         assert output.withdraw(out, "wrong harbour").reason == "wrong harbour"
 
 
+def test_a_licence_is_accepted_by_a_field(newsreel):
+    wish = {"model": "ltx-video", "mode": "baseline"}
+    with pytest.raises(RefusedError, match=r"has limits: LTXV.*accept_licence=true"):
+        newsreel.submit(PHOTOGRAPH, "Pan left", **wish)
+    with pytest.raises(RefusedError, match="hf download Lightricks/LTX-Video"):
+        newsreel.submit(PHOTOGRAPH, "Pan left", accept_licence=True, **wish)
+
+
 def test_the_same_for_asyncio_and_a_rejection(service):
     key, _ = service.accounts.create("chief2", Role.READ, rights=[Right.APPROVE], person="Bo")
 
@@ -253,3 +261,13 @@ def test_what_a_file_says_of_itself(newsreel):
     need_packages()
     told = newsreel.verify(CLIP)
     assert (told.changed, told.layers["c2pa"]["state"]) == (False, "none")
+
+
+def test_a_labelled_copy_is_a_draft_until_it_is_submitted(newsreel):
+    job = newsreel.wait(newsreel.submit(PHOTOGRAPH, "Harbour, tilt up"), timeout_s=60)
+    draft = newsreel.ask_approval(job, label=True)
+    assert (draft.state, draft.labelled) == ("draft", True) and draft.job != job.id
+    newsreel.wait(draft.job, timeout_s=60)
+    ready = newsreel.look_at_release(draft)
+    assert ready.draft_url
+    assert newsreel.submit_release(ready, "for tonight").state == "submitted"

@@ -83,6 +83,25 @@ def test_an_enlargement_is_marked_registered_and_read_when_it_is_enlarged_again(
     assert "was read in the picture" in layer["sentence"]
 
 
+def test_an_enlargement_that_is_marked_keeps_the_mark_of_its_source(enlarge):
+    """By which the register says what the video was, whichever key new marks have by now."""
+    need_packages()
+    _, source = enlarge("out.mp4", "--watermark")
+    (first,) = recall()
+    new = "05" * 32
+    key_file().write_text(f"{new}\n{key_file().read_text()}")  # another key is used by now
+    report, again = enlarge("again.mp4", "--watermark", "--sign", source=source)
+    entry = recall()[1]
+    assert (entry.mark, entry.key) == (first.mark, first.key)
+    assert (entry.artifact, entry.sha256) == ("again.mp4", report["sha256"])
+    assert json.loads(again.with_suffix(".json").read_text())["watermark"]["id"] == first.mark
+    assert f"{first.key}:{first.mark}".encode() in again.read_bytes()  # the soft binding
+    read = detect(mean_luma(frames(again)), known_keys())
+    assert read is not None and (read.id, read.key) == (first.mark, first.key)
+    found = json.loads(run_here(verify_app(), again, "--json").stdout)
+    assert found["layers"]["watermark"]["known"]["artifact"] == "out.mp4" and not found["changed"]
+
+
 def test_the_same_video_enlarged_elsewhere_has_the_same_id(enlarge, footage, tmp_path):
     first, _ = enlarge("out.mp4", "--watermark")
     again, _ = enlarge("again.mp4", "--watermark", source=footage.rename(tmp_path / "moved.mkv"))

@@ -281,3 +281,14 @@ def test_advice_names_what_would_help():
 def test_a_threshold_no_cache_can_run_with_is_refused(text):
     with pytest.raises(BadInputError, match=text):
         parse_cache(text)
+
+
+def test_a_card_on_which_a_stock_model_cannot_decode_is_refused():
+    from src.evaluation.memory import card
+
+    request, spec = Request(input_image="a.png", mode="baseline"), find_model("svd-xt")
+    with pytest.raises(BadInputError, match=r"needs 30\.4 GB of GPU memory for svd-xt"):
+        choices(request, spec, card(24))
+    assert choices(request, spec, card(48))[0].profile.offload == "none"
+    wan = find_model("wan2.2-ti2v-5b")
+    assert choices(request, wan, card(24))[0].profile.offload == "model"

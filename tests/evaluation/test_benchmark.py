@@ -12,6 +12,7 @@ from src.core.paths import REPOSITORY
 from src.evaluation import benchmark
 from src.evaluation.bench_report import append_csv, bench_table
 from src.evaluation.summary import summary_schema
+from tests.other_families import build_svd
 
 SCHEMA = REPOSITORY / "configs" / "schemas" / "project_summary.json"
 
@@ -52,11 +53,47 @@ def test_both_modes_in_one_run(tiny_folder, photograph, tmp_path):
     assert (tmp_path / "b.png").stat().st_size > 1000
 
 
+@pytest.fixture(scope="module")
+def wordless(tmp_path_factory):
+    """A Stable Video Diffusion: the baseline alone, and no words."""
+    return build_svd(tmp_path_factory.mktemp("models") / "tiny-svd")
+
+
+@pytest.mark.slow
+def test_several_models_are_measured_each_in_the_modes_it_has(
+    tiny_folder, wordless, photograph, tmp_path, capfd
+):
+    with pytest.raises(SystemExit) as stopped:
+        benchmark.benchmark_app()([
+            "--input-image", str(photograph), "--prompt", "pan left",
+            "--models", f"{tiny_folder}, {wordless}", "--num-inference-steps", "2",
+            "--repeats", "1", "--warmup", "0", "--csv", str(tmp_path / "b.csv"),
+            "--summary", str(tmp_path / "s.json"), "--device", "cpu", "--json",
+        ])  # fmt: skip
+    said = capfd.readouterr()
+    assert stopped.value.code in (0, None), said.err
+    rows = json.loads(said.out)["rows"]
+    assert [(row["model"], row["mode"]) for row in rows] == [
+        *((tiny_folder.name, mode) for mode in ("baseline", "optimized", "equal")),
+        (wordless.name, "baseline"),
+    ]
+    jsonschema.validate(
+        json.loads((tmp_path / "s.json").read_text("utf-8")), json.loads(SCHEMA.read_text("utf-8"))
+    )
+    assert len((tmp_path / "b.csv").read_text("utf-8").splitlines()) == 5
+
+
 @pytest.mark.parametrize(
     ("flags", "words"),
     [(["--mode", "baseline", "--cache", "first_block"], "--cache does not apply to mode baseline"),
      (["--page", "nowhere.md"], "nowhere.md has no place for cpu"),
-     (["--mode", "fast"], "baseline, optimized or both")],
+     (["--mode", "fast"], "baseline, optimized or both"),
+     (["--models", "nano", "--model", "nano"], "give one of them"),
+     (["--models", " , "], "names no model"),
+     (["--models", "nano,none-such"], "none-such"),
+     (["--models", "nano,svd-xt", "--mode", "optimized"], "svd-xt has no mode optimized"),
+     (["--models", "nano,ltx-video"], "LTXV Open Weights"),
+     (["--models", "nano,ltx-video", "--accept-licence"], "hf download Lightricks/LTX-Video")],
 )  # fmt: skip
 def test_what_cannot_be_is_known_before_anything_runs(flags, words, photograph, monkeypatch, capfd):
     monkeypatch.setattr(benchmark, "measure_requests", lambda *_: pytest.fail("it was measured"))
@@ -64,7 +101,7 @@ def test_what_cannot_be_is_known_before_anything_runs(flags, words, photograph, 
         benchmark.benchmark_app()(
             ["--input-image", str(photograph), "--prompt", "pan left", *flags]
         )
-    assert stopped.value.code == 2
+    assert stopped.value.code == (3 if words.startswith("hf ") else 2)
     assert words in capfd.readouterr().err
 
 
@@ -86,7 +123,9 @@ def test_a_csv_with_other_columns_is_not_mixed(tmp_path):
 def test_the_table_is_aligned():
     row = dict.fromkeys(
         ("mode", "profile", "steps", "seconds_median", "speedup", "peak_rss_mb", "peak_vram_mb",
-         "memory_share", "temporal_score", "max_difference"), 1.0
-    )  # fmt: skip
-    lines = bench_table([row | {"psnr_to_baseline": None}]).splitlines()
-    assert len(set(map(len, lines))) == 1
+         "memory_share", "temporal_score", "max_difference", "model", "frames", "size"), 1.0
+    ) | {"psnr_to_baseline": None}  # fmt: skip
+    lines = bench_table([row]).splitlines()
+    assert len(set(map(len, lines))) == 1 and "model" not in lines[0]
+    of_two = bench_table([row, row | {"model": "another"}]).splitlines()
+    assert len(set(map(len, of_two))) == 1 and of_two[0].split()[:3] == ["model", "frames", "size"]

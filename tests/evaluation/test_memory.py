@@ -8,13 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from src.catalog.models import MODELS
 from src.core.errors import BadInputError
 from src.core.live_bytes import LiveBytes, peak_of
 from src.core.paths import REPOSITORY
 from src.evaluation import memory
 from src.evaluation.pages import around_block
+from src.pipelines.families import family_of
 from src.pipelines.footprint import streamed
 from src.pipelines.models import find_model
+from tests import other_families as tiny
 
 
 def meta(*shape):
@@ -54,7 +57,19 @@ def test_a_streamed_part_has_two_blocks_on_the_device():
 
 @pytest.mark.parametrize(
     "name",
-    ["nano", "cogvideox-5b-i2v", pytest.param("cogvideox1.5-5b-i2v", marks=pytest.mark.soak)],
+    [
+        "nano",
+        "cogvideox-5b-i2v",
+        "svd-xt",
+        "ltx-video",
+        *(
+            pytest.param(name, marks=pytest.mark.soak)
+            for name in (
+                "cogvideox1.5-5b-i2v",
+                *(each for each in MODELS if each.startswith("wan")),
+            )
+        ),
+    ],
 )
 def test_the_figures_in_the_models_files_are_the_counted_ones(name):
     """Where this fails: python -m src.evaluation.memory --model all --write --page
@@ -73,6 +88,36 @@ def test_the_table_of_cards_is_the_planners():
     before, after = around_block(page, "cards")
     written = page.read_text(encoding="utf-8")[len(before) : -len(after)].strip()
     assert written == memory.cards([find_model(name) for name in memory.LARGE])
+
+
+def test_the_table_of_stock_models_is_the_planners():
+    page = REPOSITORY / "docs" / "models.md"
+    before, after = around_block(page, memory.CARDS_OF_STOCK)
+    written = page.read_text(encoding="utf-8")[len(before) : -len(after)].strip()
+    stock = [spec for spec in map(find_model, MODELS) if memory.is_stock(spec)]
+    assert written == memory.stock_cards(stock) and len(stock) == 6
+    rows = [line.split("|")[3:-1] for line in written.splitlines()[3:]]
+    assert rows[0].count(" - ") >= 5 and " - " not in rows[-1], (
+        "none fits 8 GB, all fit the largest"
+    )
+
+
+@pytest.mark.parametrize("build", [
+    tiny.build_wan_ti2v, tiny.build_wan_a14b, tiny.build_wan_2_1, tiny.build_ltx, tiny.build_svd,
+])  # fmt: skip
+def test_a_folder_of_these_families_is_counted_by_its_own_configurations(build, tmp_path):
+    """At the size that it says; the stock decoder is the one that runs."""
+    folder = build(tmp_path / "model")
+    spec = find_model(str(folder))
+    counted = memory.count_of(spec)
+    assert counted.whole and counted.decode == counted.decode_stock > 0
+    assert set(counted.weights) <= {part.name for part in family_of(spec).parts}
+    wider = spec.native.model_copy(update={"width": 2 * spec.native.width})
+    twice = memory.count_of(spec.model_copy(update={"native": wider}))
+    assert twice.weights == counted.weights
+    assert twice.denoise > counted.denoise > 0  # mostly of the prompt, which stays as it is
+    for stage in ("encode_image", "decode"):
+        assert 1.9 < getattr(twice, stage) / getattr(counted, stage) < 2.1, stage
 
 
 def test_figures_are_written_into_the_models_own_file(tmp_path, monkeypatch):
@@ -95,6 +140,7 @@ def test_figures_are_written_into_the_models_own_file(tmp_path, monkeypatch):
     [
         ({"page": "page.md"}, "has no place for cards"),
         ({"page": "page.md", "model": "cogvideox-5b-i2v"}, "give --model all"),
+        ({"page": "page.md", "model": "svd-xt"}, "give --model all"),
     ],
 )
 def test_a_page_that_cannot_be_written_is_told_before_counting(

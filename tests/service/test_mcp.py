@@ -70,13 +70,16 @@ def test_an_assistant_makes_looks_at_and_saves_a_clip(service, photograph, tmp_p
 
 
 def test_what_goes_wrong_is_the_services_own_sentence(service, photograph, tmp_path):
+    wish = {"photograph": str(photograph), "prompt": "p", "model": "ltx-video", "mode": "baseline"}
     asked = (
         ("generate", {"photograph": str(photograph), "prompt": "x" * 5000}, "prompt"),
+        ("generate", wish, "accept_licence=true"),
+        ("generate", wish | {"accept_licence": True}, "hf download Lightricks/LTX-Video"),
         ("generate", {"photograph": str(tmp_path / "none.jpg"), "prompt": "p"}, "No such file"),
         ("status", {"job": "0" * 21}, "no job"),
         ("status", {"job": "../health"}, "is no id"),
         ("upscale", {"video": str(photograph), "quality": "best"}, "quality"),
-    )
+    )  # fmt: skip
 
     async def steps(client):
         answers = [await client.call_tool(name, arguments) for name, arguments, _ in asked]

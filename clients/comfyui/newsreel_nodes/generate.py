@@ -12,6 +12,7 @@ NUMBER = {"default": 0, "min": 0, "max": 1000, "tooltip": "0: the model's own."}
 RIGHTS = (
     "Why a photograph whose rights forbid use by AI is used all the same; kept in the manifest."
 )
+LICENCE = "The limits of the model's licence are met; a refusal says what they are."
 
 
 class NewsreelGenerate:
@@ -40,18 +41,19 @@ class NewsreelGenerate:
                 "num_inference_steps": ("INT", NUMBER),
                 "upscale": ("STRING", {"default": "", "tooltip": "Such as 2x:fast."}),
                 "rights_reason": ("STRING", {"default": "", "tooltip": RIGHTS}),
+                "accept_licence": ("BOOLEAN", {"default": False, "tooltip": LICENCE}),
             },
         }  # fmt: skip
 
     def generate(
         self, photograph: torch.Tensor, prompt: str, seed: int, url: str = "", model: str = "auto",
         num_frames: int = 0, num_inference_steps: int = 0, upscale: str = "",
-        rights_reason: str = "",
+        rights_reason: str = "", accept_licence: bool = False,
     ) -> tuple[torch.Tensor, float, float, str, str]:  # fmt: skip
         told = {
             "model": model, "seed": seed, "num_frames": num_frames or None,
             "num_inference_steps": num_inference_steps or None, "upscale": upscale or None,
-            "rights_reason": rights_reason or None,
+            "rights_reason": rights_reason or None, "accept_licence": accept_licence or None,
         }  # fmt: skip
         picture = as_png(photograph)
 

@@ -125,13 +125,22 @@ class Newsreel:
 
     def ask_approval(
         self, job: Job | str, note: str = "", embargo: str | None = None,
-        supersedes: Release | str | None = None,
+        supersedes: Release | str | None = None, label: bool | None = None,
     ) -> Release:  # fmt: skip
         """Submit the clip for approval. embargo: a time with its zone, such as
-        2026-12-01T06:00:00Z. supersedes: the release that it corrects. Raises RefusedError.
+        2026-12-01T06:00:00Z. supersedes: the release that it corrects. label: of a copy with the
+        letters AI in the picture; the service's own setting where nothing is said. The copy is made
+        first: a draft comes back, whose `job` to wait for and look at; then `submit_release`.
+        Raises RefusedError.
         """
         told = {"note": note, "embargo": embargo}
-        return self._run(flows.ask_approval(_id(job), _name(supersedes), told))
+        return self._run(flows.ask_approval(_id(job), _name(supersedes), label, told))
+
+    def submit_release(
+        self, release: Release | str, note: str = "", embargo: str | None = None
+    ) -> Release:
+        """Submit a draft. Raises RefusedError 409 while its labelled copy is being made."""
+        return self._run(flows.decide(release, "submit", {"note": note, "embargo": embargo}))
 
     def look_at_release(self, release: Release | str) -> Release:
         """The release as it is now. Raises RefusedError 404."""
@@ -264,11 +273,17 @@ class AsyncNewsreel:
 
     async def ask_approval(
         self, job: Job | str, note: str = "", embargo: str | None = None,
-        supersedes: Release | str | None = None,
+        supersedes: Release | str | None = None, label: bool | None = None,
     ) -> Release:  # fmt: skip
         """As `Newsreel.ask_approval`."""
         told = {"note": note, "embargo": embargo}
-        return await self._run(flows.ask_approval(_id(job), _name(supersedes), told))
+        return await self._run(flows.ask_approval(_id(job), _name(supersedes), label, told))
+
+    async def submit_release(
+        self, release: Release | str, note: str = "", embargo: str | None = None
+    ) -> Release:
+        """As `Newsreel.submit_release`."""
+        return await self._run(flows.decide(release, "submit", {"note": note, "embargo": embargo}))
 
     async def look_at_release(self, release: Release | str) -> Release:
         """As `Newsreel.look_at_release`."""

@@ -216,11 +216,16 @@ def verify(file: Path | bytes) -> Flow[Verdict]:
     return Verdict(told["changed"], told["sentence"], told["layers"])
 
 
-def ask_approval(job_id: str, supersedes: str | None, told: dict[str, Any]) -> Flow[Release]:
-    """A draft, submitted at once."""
-    body = {"job": job_id, "supersedes": supersedes}
+def ask_approval(
+    job_id: str, supersedes: str | None, label: bool | None, told: dict[str, Any]
+) -> Flow[Release]:
+    """A draft, submitted at once, unless it is of a labelled copy."""
+    body = {"job": job_id, "supersedes": supersedes} | ({} if label is None else {"label": label})
     answer = yield from asked(Ask("POST", "/releases", {"json": body}, again=False))
-    return (yield from decide(Release.of(answer.json()), "submit", told))
+    draft = Release.of(answer.json())
+    if draft.job != job_id:
+        return draft
+    return (yield from decide(draft, "submit", told))
 
 
 def look_at_release(release_id: str) -> Flow[Release]:

@@ -68,7 +68,9 @@ ReleaseState = Literal[
 @dataclass(frozen=True)
 class Release:
     """A clip on its way out. owner, submitter, approver, releaser: names of keys. sha256: of the
-    bytes that were submitted. embargo: UTC. may: what this key may do with it.
+    bytes that were submitted. embargo: UTC. may: what this key may do with it. draft_url: None
+    while a labelled copy is being made. labelled: whether the picture carries the letters AI.
+    served_sha256: of the bytes at clip_url; None before.
     """
 
     id: str
@@ -92,8 +94,10 @@ class Release:
     released_at: float | None
     ended_at: float | None
     clip_url: str
-    draft_url: str
+    draft_url: str | None
     may: list[str]
+    labelled: bool = False
+    served_sha256: str | None = None
 
     @classmethod
     def of(cls, answer: dict[str, Any]) -> Self:

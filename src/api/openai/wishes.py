@@ -144,10 +144,11 @@ def _field_in(sentence: str) -> str | None:
 
 
 def settings_of(job: Job) -> dict[str, Any]:
-    """What a job was asked with, as a form has it, but for its wording and photograph. The seed is
-    the one that was drawn.
+    """What a job was asked with, as a form has it, but for its wording and photograph, and for the
+    licence that somebody accepted: each request says that itself. The seed is the one that was
+    drawn.
     """
-    left = {"input_image", "extend", PARENT, REMIX_OF} | OWN_WORDING
+    left = {"input_image", "extend", "accept_licence", PARENT, REMIX_OF} | OWN_WORDING
     values = {name: _as_sent(value) for name, value in job.request.items() if name not in left}
     seed = (job.result or {}).get("seed", job.request.get("seed"))
     return values | ({"seed": str(seed)} if seed is not None else {})

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class StockOnly(ABC):
     """A family of which only the stock pipeline runs.
 
-    A subclass says its names and parts, `describe`, `timesteps` and `stock_arguments`; where its
+    A subclass says its names and parts, `describe`, `timesteps`, `stock_arguments` and `counting`
+    (a `StockCounting`); where its
     pipeline sets timesteps in another way than by their number, `set_timesteps`.
     """
 
@@ -69,10 +70,8 @@ class StockOnly(ABC):
         raise BadInputError(f"{self.title} has no loop of ours; it runs with --mode baseline")
 
     @property
-    def counting(self) -> Counting:
-        from src.pipelines.stock_only.counting import PartsAlone
-
-        return PartsAlone(self.parts)
+    @abstractmethod
+    def counting(self) -> Counting: ...
 
     @property
     def training(self) -> Training | None:

@@ -1,21 +1,23 @@
-"""The weights of parts, from their configurations alone; what a clip needs beside them is not
-counted."""
+"""The parts of a family that runs as diffusers has it, from their configurations alone."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 
 from src.catalog.spec import ModelSpec
 from src.pipelines.family import Part
-from src.pipelines.sides import Architecture
+from src.pipelines.sides import Architecture, StockStages
+
+Stages = Callable[[ModelSpec, Mapping[str, nn.Module]], StockStages]
+"""What a family's pipeline does of one clip."""
 
 
-class PartsAlone:
+class StockCounting:
     """Counting of a family that runs as diffusers has it (`src.pipelines.sides.Counting`)."""
 
-    def __init__(self, parts: tuple[Part, ...]) -> None:
-        self.parts = parts
+    def __init__(self, parts: tuple[Part, ...], stages: Stages) -> None:
+        self.parts, self._stages = parts, stages
 
     def build_parts(self, architecture: Architecture) -> dict[str, nn.Module]:
         return {
@@ -24,8 +26,8 @@ class PartsAlone:
             if part.name in architecture
         }
 
-    def stages(self, spec: ModelSpec, parts: Mapping[str, nn.Module]) -> None:
-        return None
+    def stages(self, spec: ModelSpec, parts: Mapping[str, nn.Module]) -> StockStages:
+        return self._stages(spec, parts)
 
 
 def _build(kind: str, config: Mapping[str, Any]) -> nn.Module:

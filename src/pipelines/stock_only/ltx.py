@@ -12,6 +12,8 @@ from src.catalog.spec import Defaults, FrameRule, ModelSpec, Schedule, SizeRule
 from src.core.errors import BadInputError
 from src.core.plan import Plan, Size
 from src.pipelines.family import Part, Timesteps
+from src.pipelines.sides import Architecture, Counting
+from src.pipelines.stock_only.architectures import OF_LTX
 from src.pipelines.stock_only.base import StockOnly, words
 from src.pipelines.stock_only.timesteps import euler_flow, flow_mu
 
@@ -37,12 +39,20 @@ class LTX(StockOnly):
         ),
         Part("vae", "vae", ("AutoencoderKLLTXVideo",)),
     )
+    architectures: Mapping[str, Architecture] = MappingProxyType(OF_LTX)
     others: Mapping[str, tuple[str, ...]] = MappingProxyType(
         {
             "tokenizer": ("T5Tokenizer", "T5TokenizerFast"),
             "scheduler": ("FlowMatchEulerDiscreteScheduler",),
         }
     )
+
+    @property
+    def counting(self) -> Counting:
+        from src.pipelines.stock_only.counting import StockCounting
+        from src.pipelines.stock_only.other_stages import ltx_stages
+
+        return StockCounting(self.parts, ltx_stages)
 
     def describe(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
         transformer = read(folder / "transformer" / "config.json")

@@ -10,6 +10,8 @@ import numpy as np
 from src.catalog.spec import Defaults, FrameRule, ModelSpec, SizeRule
 from src.core.plan import Plan, Size
 from src.pipelines.family import Part, Timesteps
+from src.pipelines.sides import Architecture, Counting
+from src.pipelines.stock_only.architectures import OF_SVD
 from src.pipelines.stock_only.base import StockOnly
 
 LEAST, MOST, RHO = 0.002, 700.0, 7.0
@@ -32,12 +34,20 @@ class SVD(StockOnly):
         Part("unet", "denoiser", ("UNetSpatioTemporalConditionModel",), blocks="down_blocks"),
         Part("vae", "vae", ("AutoencoderKLTemporalDecoder",)),
     )
+    architectures: Mapping[str, Architecture] = MappingProxyType(OF_SVD)
     others: Mapping[str, tuple[str, ...]] = MappingProxyType(
         {
             "feature_extractor": ("CLIPImageProcessor", "CLIPImageProcessorPil"),
             "scheduler": ("EulerDiscreteScheduler",),
         }
     )
+
+    @property
+    def counting(self) -> Counting:
+        from src.pipelines.stock_only.counting import StockCounting
+        from src.pipelines.stock_only.other_stages import svd_stages
+
+        return StockCounting(self.parts, svd_stages)
 
     def describe(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
         frames = read(folder / "unet" / "config.json")["num_frames"]

@@ -9,7 +9,7 @@ from typing import Any
 from src.catalog.spec import Defaults, FrameRule, ModelSpec, Schedule, SizeRule
 from src.core.plan import Plan, Size
 from src.pipelines.family import Part, Timesteps
-from src.pipelines.sides import Architecture
+from src.pipelines.sides import Architecture, Counting
 from src.pipelines.stock_only.base import StockOnly, words
 from src.pipelines.stock_only.timesteps import unipc_flow
 from src.pipelines.stock_only.wan_architectures import ARCHITECTURES
@@ -42,6 +42,13 @@ class Wan(StockOnly):
             "scheduler": ("UniPCMultistepScheduler",),
         }
     )
+
+    @property
+    def counting(self) -> Counting:
+        from src.pipelines.stock_only.counting import StockCounting
+        from src.pipelines.stock_only.wan_stages import stages
+
+        return StockCounting(self.parts, stages)
 
     def describe(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
         index = read(folder / "model_index.json")

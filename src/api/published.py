@@ -1,0 +1,45 @@
+"""What is served of a released clip that is signed: a copy whose record tells of the release."""
+
+import secrets
+import tempfile
+from pathlib import Path, PurePosixPath
+
+from src.api.problems import ApiError
+from src.api.serving import published
+from src.artifacts.store import ArtifactStore, measured_file
+from src.core.addresses import StoredFile, name_of, release_key
+from src.core.errors import BadInputError, MissingFileError
+from src.releases.model import Release
+from src.trust.release import can_tell, tell_of_release
+from src.trust.settings import signing_state
+
+
+def told_of_release(files: ArtifactStore, release: Release) -> StoredFile | None:
+    """Make it; None where clips are not signed here, or this one was not: then the approved file
+    itself is served. Raises ApiError 503 where it cannot be signed: nothing is let out then.
+    """
+    if signing_state() != "on":
+        return None
+    name = PurePosixPath(name_of(release.key))
+    key = release_key(f"{name.stem}.{secrets.token_hex(4)}{name.suffix}")
+    with tempfile.TemporaryDirectory(prefix="newsreel-") as folder:
+        target = Path(folder) / name.name
+        with published(files, release.key, release.version) as clip:
+            if not _signed(clip, target, release):
+                return None
+        with target.open("rb") as data:
+            files.put(key, data, once=True)
+    return measured_file(files, key)
+
+
+def _signed(clip: Path, target: Path, release: Release) -> bool:
+    told = {"release": release.id, "approved_sha256": str(release.sha256)}
+    try:
+        if not can_tell(clip):
+            return False
+        tell_of_release(clip, target, told)
+    except (BadInputError, MissingFileError) as error:
+        raise ApiError(
+            503, f"release {release.id} is not let out, for it cannot be signed: {error}"
+        ) from None
+    return True
