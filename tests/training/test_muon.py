@@ -65,3 +65,19 @@ def test_state_survives_saving():
 def test_muon_is_refused_beside_an_optimizer_that_would_replace_it():
     with pytest.raises(ValidationError, match="muon goes with optimizer adamw"):
         LoopSettings(steps=1, muon=("blocks",), optimizer="adamw8bit")
+
+
+def test_matrices_of_one_shape_are_updated_as_alone():
+    """Together in one launch, and each by its own gradient."""
+
+    def updated(count):
+        weights = [nn.Parameter(torch.zeros(6, 4)) for _ in range(count)]
+        wide = nn.Parameter(torch.zeros(4, 6))
+        optimizer = Muon([{"params": [*weights, wide], "orthogonal": True}], lr=0.1)
+        for seed, weight in enumerate([*weights, wide]):
+            weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(seed))
+        optimizer.step()
+        return weights
+
+    torch.testing.assert_close(updated(3)[0], updated(1)[0])
+    assert not torch.allclose(updated(3)[1], updated(3)[0])
