@@ -20,7 +20,7 @@ from src.api.upscale import UpscaleSettings, check_settings, upscale_settings
 from src.catalog.upscalers import offered
 from src.core.addresses import artifact, clip_key
 from src.jobs import references
-from src.jobs.model import PARENT, Job, NewJob, carries_label
+from src.jobs.model import PARENT, Job, NewJob, carries_label, written
 from src.jobs.store import UnknownJobError
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -155,7 +155,8 @@ def enlarge_clip(service: Service, login: Login, job: Job, quality: str = QUICK)
     wanted = UpscaleSettings(quality=quality)
     check_settings(wanted)
     source = {"input": artifact(str(job.artifact)), "name": "enlarged", PARENT: job.id}
-    request, cost = source | upscale_settings(wanted), job.cost * wanted.scale**2
-    new = NewJob("upscale", job.owner, request, f"upscale {quality}", cost=cost)
+    asked = upscale_settings(wanted)
+    cost = service.planning.enlarging(written(job), asked)
+    new = NewJob("upscale", job.owner, source | asked, f"upscale {quality}", cost=cost)
     key = f"enlarge {job.id} {wanted.scale} {wanted.quality}"
     derive(service, login.account, job, new, key)

@@ -7,7 +7,7 @@ from src.api.problems import ApiError
 from src.api.service import Service
 from src.core.addresses import artifact
 from src.core.errors import BadInputError
-from src.jobs.model import LABELLED, PARENT, Job, NewJob, State, carries_label
+from src.jobs.model import LABELLED, PARENT, Job, NewJob, State, carries_label, written
 
 ENDED_BADLY = (State.FAILED, State.CANCELLED)
 
@@ -18,7 +18,7 @@ def labelled_copy(service: Service, account: Account, job: Job) -> Job:
         return job
     check_finished(job, "labelled")
     source = {"input": artifact(str(job.artifact)), "name": "labelled", PARENT: job.id}
-    new = NewJob("upscale", job.owner, source | {LABELLED: True}, "label", cost=job.cost)
+    new = NewJob("upscale", job.owner, source | {LABELLED: True}, "label", cost=written(job))
     return derive(service, account, job, new, f"label {job.id}")
 
 

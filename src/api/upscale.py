@@ -145,8 +145,9 @@ def upscale_settings(wanted: UpscaleSettings) -> dict[str, Any]:
 def _store(
     service: Service, account: Account, wanted: UpscaleSettings, kept: Video, facts: VideoFacts
 ) -> Job:
-    cost = service.planning.upscale(facts, wanted.scale)
-    request = upscale_settings(wanted) | {
+    asked = upscale_settings(wanted)
+    cost = service.planning.upscale(facts, asked)
+    request = asked | {
         "input": stored(kept.keep()),
         "name": safe_name(kept.upload.filename),
     }

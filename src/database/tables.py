@@ -48,7 +48,7 @@ jobs = Table(
     Column("pinned", Boolean, nullable=False),
     Column("parent", String(32)),  # the job whose clip this one enlarges
     Column("source", String(255)),  # name of the stored photograph or video that it reads
-    # frames of 720x480 that it writes, as estimated
+    # frames of 720x480 that it takes, as reckoned (src/engine/reckoning.py)
     Column("cost", Float, nullable=False, server_default="0"),
     Column("traceparent", String(64)),  # W3C Trace Context of the request that made it
     # of the request, lower case: what a search looks at

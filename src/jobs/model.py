@@ -42,7 +42,7 @@ class NewJob:
     kind: "generate" or "upscale". request: plain JSON that the worker understands. group: jobs of
     one group share what is loaded. priority: 0 normal, 1 urgent, 2 breaking news; -1 when there is
     time. idempotency_key: a second submission of one owner with the same key is the first one's
-    job. cost: frames of 720x480 that it is reckoned to write. input_bytes: of the photograph or
+    job. cost: frames of 720x480 that it is reckoned to take (`src/engine/reckoning.py`). input_bytes: of the photograph or
     upload that it reads, where known. traceparent: of the request's trace. What it reads (`source`)
     and enlarges (`parent`) is taken from the request.
     """
@@ -96,6 +96,20 @@ class Job:
     source: str | None = None
     cost: float = 0.0
     traceparent: str | None = None
+
+
+UNIT = 720 * 480
+"""Pixels of the frame that costs are counted in."""
+
+
+def written(job: Job) -> float:
+    """Frames of 720x480 in its clip, by its result; of results that do not say the size, which are
+    older than costs that know more, its cost.
+    """
+    result = job.result or {}
+    if not {"frames", "width", "height"} <= result.keys():
+        return job.cost
+    return result["frames"] * result["width"] * result["height"] / UNIT
 
 
 def carries_label(job: Job) -> bool:
