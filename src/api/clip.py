@@ -20,7 +20,7 @@ from src.api.upscale import UpscaleSettings, check_settings, upscale_settings
 from src.catalog.upscalers import offered
 from src.core.addresses import artifact, clip_key
 from src.jobs import references
-from src.jobs.model import PARENT, Job, NewJob, carries_label, written
+from src.jobs.model import PARENT, Job, NewJob, written
 from src.jobs.store import UnknownJobError
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -41,7 +41,7 @@ def clip_page(request: Request, service: ServiceDep, login: Viewer, job_id: JobI
         may_change=_may_change(login.account, job), mark=service.releasing.state_of(job.artifact),
         release=service.releasing.newest(job.id), states=STATES,
         correctable=service.releasing.correctable(service.visible_to(login.account)),
-        qualities=offered(UpscaleSettings().scale), labelled=carries_label(job),
+        qualities=offered(UpscaleSettings().scale), labelled=job.labelled,
         copy=copy_of(service, job),
         label_usual=service.settings.release_label == "on",
     )  # fmt: skip

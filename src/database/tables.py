@@ -53,6 +53,10 @@ jobs = Table(
     Column("traceparent", String(64)),  # W3C Trace Context of the request that made it
     # of the request, lower case: what a search looks at
     Column("words", Text, nullable=False, server_default=""),
+    # keys' ids: who made the clips that its own is made of (src/jobs/lineage.py)
+    Column("makers", JSON, nullable=False, server_default="[]"),
+    # its whole picture carries the visible label, its own or its source's
+    Column("labelled", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("owner", "idempotency_key", name="one_job_a_key"),
     Index("jobs_turns", "state", "owner", "priority", "rank"),
     Index("jobs_alike", "state", "group", "rank"),
@@ -226,6 +230,7 @@ releases = Table(
     Column("served_key", String(1600)),
     Column("served_version", String(1024)),
     Column("served_sha256", String(64)),
+    Column("makers", JSON, nullable=False, server_default="[]"),  # the job's
     Index("releases_by_state", "state", "id"),
     Index("releases_of_job", "job"),
 )
