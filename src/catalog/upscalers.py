@@ -220,8 +220,7 @@ class UpscalerSpec(Named):
         if self.restricted and not accepted:
             raise BadInputError(
                 f"the licence of {self.id}, {self.licence}, restricts what its pictures may be "
-                "used "
-                "for; only python -m src.upscale_video takes it, with --accept-licence"
+                "used for; say that its limits are met: --accept-licence, accept_licence=true"
             )
 
     def check(self, asked: dict[str, Any], names: dict[str, str] | None = None) -> None:

@@ -79,7 +79,9 @@ def _submitted(row: dict[str, Any]) -> Act:
     if why := row["request"].get("rights_reason"):
         data["rights_reason_sha256"] = digest(why)
     if row["request"].get("accept_licence"):
-        data |= {"accept_licence": True, "model": str(row["request"].get("model"))}
+        named = ("upscaler", "refine") if row["kind"] == "upscale" else ("model", "upscale")
+        told = {name: str(row["request"][name]) for name in named if row["request"].get(name)}
+        data |= {"accept_licence": True, "model": str(row["request"].get("model"))} | told
     return Act(row["owner"], "job.submit", row["id"], data)
 
 
