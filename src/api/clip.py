@@ -101,14 +101,15 @@ def compare_page(
 
 @router.post("/clips/{job_id}/{action}")
 def act(
-    service: ServiceDep, login: Editor, job_id: JobId, action: str, quality: Quality = QUICK
-) -> Response:
-    """The buttons of a clip's page. quality: for enlarging, as in /api/upload."""
+    service: ServiceDep, login: Editor, job_id: JobId, action: str, quality: Quality = QUICK,
+    accept_licence: Annotated[bool, Form()] = False,
+) -> Response:  # fmt: skip
+    """The buttons of a clip's page. quality, accept_licence: for enlarging, as in /api/upload."""
     if action not in ACTIONS and action != "upscale":
         raise ApiError(404, "there is no such button")
     service.own(login.account, job_id)
     if action == "upscale":
-        enlarge_clip(service, login, service.store.get(job_id), quality)
+        enlarge_clip(service, login, service.store.get(job_id), quality, accept_licence)
         return RedirectResponse(f"/clips/{job_id}", 303)
     then = ACTIONS[action](service, login, job_id)
     return RedirectResponse(then or f"/clips/{job_id}", 303)
@@ -147,12 +148,14 @@ ACTIONS: dict[str, Callable[[Service, Login, str], str | None]] = {
 """Each returns where to go then; None for the clip's page."""
 
 
-def enlarge_clip(service: Service, login: Login, job: Job, quality: str = QUICK) -> None:
+def enlarge_clip(
+    service: Service, login: Login, job: Job, quality: str = QUICK, accept_licence: bool = False
+) -> None:
     """Enlarge a finished clip twice. Pressed again it is the same job; one that failed or was
     cancelled runs again.
     """
     check_finished(job, "enlarged")
-    wanted = UpscaleSettings(quality=quality)
+    wanted = UpscaleSettings(quality=quality, accept_licence=accept_licence)
     check_settings(wanted)
     source = {"input": artifact(str(job.artifact)), "name": "enlarged", PARENT: job.id}
     asked = upscale_settings(wanted)

@@ -9,7 +9,9 @@ from src.core.errors import BadInputError
 from src.core.request import Request
 from src.engine.resolve import upscaler_files
 from src.journal.checking import entries, read
+from src.media.videos import VideoFacts
 from src.pipelines.models import find_model
+from src.worker.wall import Wall
 from tests.api.test_upscale_api import video  # noqa: F401
 from tests.contracts.fake_upscaler import register
 
@@ -24,6 +26,9 @@ def restricted(monkeypatch, tmp_path):
     change = {"licence": LICENCE, "restricted": True}
     changed = known | {"nearest": known["nearest"].model_copy(update=change)}
     monkeypatch.setattr(upscalers, "load_upscalers", lambda: changed)
+    # another process decodes, which has no such upscaler
+    facts = VideoFacts(width=64, height=48, frames=4)
+    monkeypatch.setattr(Wall, "check_upscale", lambda wall, path, request: facts)
 
 
 def upload(client, data, **settings):
