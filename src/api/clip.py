@@ -20,7 +20,7 @@ from src.api.upscale import UpscaleSettings, check_settings, upscale_settings
 from src.catalog.upscalers import offered
 from src.core.addresses import artifact, clip_key
 from src.jobs import references
-from src.jobs.model import PARENT, Job, NewJob, carries_label
+from src.jobs.model import PARENT, Job, NewJob, written
 from src.jobs.store import UnknownJobError
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -41,7 +41,7 @@ def clip_page(request: Request, service: ServiceDep, login: Viewer, job_id: JobI
         may_change=_may_change(login.account, job), mark=service.releasing.state_of(job.artifact),
         release=service.releasing.newest(job.id), states=STATES,
         correctable=service.releasing.correctable(service.visible_to(login.account)),
-        qualities=offered(UpscaleSettings().scale), labelled=carries_label(job),
+        qualities=offered(UpscaleSettings().scale), labelled=job.labelled,
         copy=copy_of(service, job),
         label_usual=service.settings.release_label == "on",
     )  # fmt: skip
@@ -101,14 +101,15 @@ def compare_page(
 
 @router.post("/clips/{job_id}/{action}")
 def act(
-    service: ServiceDep, login: Editor, job_id: JobId, action: str, quality: Quality = QUICK
-) -> Response:
-    """The buttons of a clip's page. quality: for enlarging, as in /api/upload."""
+    service: ServiceDep, login: Editor, job_id: JobId, action: str, quality: Quality = QUICK,
+    accept_licence: Annotated[bool, Form()] = False,
+) -> Response:  # fmt: skip
+    """The buttons of a clip's page. quality, accept_licence: for enlarging, as in /api/upload."""
     if action not in ACTIONS and action != "upscale":
         raise ApiError(404, "there is no such button")
     service.own(login.account, job_id)
     if action == "upscale":
-        enlarge_clip(service, login, service.store.get(job_id), quality)
+        enlarge_clip(service, login, service.store.get(job_id), quality, accept_licence)
         return RedirectResponse(f"/clips/{job_id}", 303)
     then = ACTIONS[action](service, login, job_id)
     return RedirectResponse(then or f"/clips/{job_id}", 303)
@@ -147,15 +148,18 @@ ACTIONS: dict[str, Callable[[Service, Login, str], str | None]] = {
 """Each returns where to go then; None for the clip's page."""
 
 
-def enlarge_clip(service: Service, login: Login, job: Job, quality: str = QUICK) -> None:
+def enlarge_clip(
+    service: Service, login: Login, job: Job, quality: str = QUICK, accept_licence: bool = False
+) -> None:
     """Enlarge a finished clip twice. Pressed again it is the same job; one that failed or was
     cancelled runs again.
     """
     check_finished(job, "enlarged")
-    wanted = UpscaleSettings(quality=quality)
+    wanted = UpscaleSettings(quality=quality, accept_licence=accept_licence)
     check_settings(wanted)
     source = {"input": artifact(str(job.artifact)), "name": "enlarged", PARENT: job.id}
-    request, cost = source | upscale_settings(wanted), job.cost * wanted.scale**2
-    new = NewJob("upscale", job.owner, request, f"upscale {quality}", cost=cost)
+    asked = upscale_settings(wanted)
+    cost = service.planning.enlarging(written(job), asked)
+    new = NewJob("upscale", job.owner, source | asked, f"upscale {quality}", cost=cost)
     key = f"enlarge {job.id} {wanted.scale} {wanted.quality}"
     derive(service, login.account, job, new, key)

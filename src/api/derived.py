@@ -7,18 +7,18 @@ from src.api.problems import ApiError
 from src.api.service import Service
 from src.core.addresses import artifact
 from src.core.errors import BadInputError
-from src.jobs.model import LABELLED, PARENT, Job, NewJob, State, carries_label
+from src.jobs.model import LABELLED, PARENT, Job, NewJob, State, written
 
 ENDED_BADLY = (State.FAILED, State.CANCELLED)
 
 
 def labelled_copy(service: Service, account: Account, job: Job) -> Job:
     """The job of a copy with the visible label; the clip's own where it carries one already."""
-    if carries_label(job):
+    if job.labelled:
         return job
     check_finished(job, "labelled")
     source = {"input": artifact(str(job.artifact)), "name": "labelled", PARENT: job.id}
-    new = NewJob("upscale", job.owner, source | {LABELLED: True}, "label", cost=job.cost)
+    new = NewJob("upscale", job.owner, source | {LABELLED: True}, "label", cost=written(job))
     return derive(service, account, job, new, f"label {job.id}")
 
 

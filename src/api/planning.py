@@ -10,6 +10,7 @@ from src.api.problems import ApiError
 from src.api.recent import Recent
 from src.artifacts.store import ArtifactStore
 from src.catalog.spec import ModelSpec
+from src.catalog.upscalers import find_upscaler
 from src.core.addresses import known_key
 from src.core.config import validate
 from src.core.errors import BadInputError
@@ -17,6 +18,7 @@ from src.core.hardware import Hardware
 from src.core.paths import CHECKPOINTS, REPOSITORY
 from src.core.plan import Size
 from src.core.request import Request
+from src.core.upscale_request import UPSCALER
 from src.jobs.leases import FORGOTTEN_S, LeaseStore
 from src.jobs.store import address_in
 from src.media.videos import VideoFacts
@@ -31,7 +33,7 @@ MOST_KNOWN = 256
 class Planning:
     """Checks requests against the machines that workers told of, and reckons what they cost.
 
-    most: frames of 720x480 that a job may write; 0: no limit.
+    most: frames of 720x480 that a job may take (`src/engine/reckoning.py`); 0: no limit.
     """
 
     def __init__(self, leases: LeaseStore, most: float) -> None:
@@ -68,13 +70,25 @@ class Planning:
 
         return models_for(_from_anywhere(request), self.machines())
 
-    def upscale(self, facts: VideoFacts, scale: int) -> float:
-        """The cost of enlarging a video that was checked behind the wall."""
-        from src.engine.admission import video_cost
+    def upscale(self, facts: VideoFacts, asked: dict[str, Any]) -> float:
+        """The cost of enlarging a video that was checked behind the wall. asked: fields of an
+        `UpscaleRequest`.
+        """
+        from src.engine.reckoning import frames_of
 
-        return self._within(
-            video_cost(facts.frames, Size(width=facts.width, height=facts.height), scale)
-        )
+        size = Size(width=facts.width, height=facts.height)
+        return self.enlarging(frames_of(facts.frames, size), asked)
+
+    def enlarging(self, frames: float, asked: dict[str, Any]) -> float:
+        """The same of a video of so many frames of 720x480, on the fastest machine there is."""
+        from src.engine.admission import USUAL_DEVICE
+        from src.engine.reckoning import effort
+
+        devices = {machine.device for machine in self.machines()} or {USUAL_DEVICE}
+        upscaler, preset = asked.get("upscaler", UPSCALER), asked["preset"]
+        name, scale = find_upscaler(upscaler).known_as(preset), int(asked["scale"])
+        each = min(effort(name, scale, device, asked.get("refine")) for device in devices)
+        return self._within(frames * scale**2 * each)
 
     def _within(self, cost: float) -> float:
         if self.most and cost > self.most:
@@ -82,7 +96,7 @@ class Planning:
                 422,
                 f"this takes as much as {cost:,.0f} frames of 720x480, and a job may take "
                 f"{self.most:,.0f}; "
-                "ask for a smaller scale or fewer frames",
+                "ask for a smaller scale, fewer frames, or an upscaler that computes less",
             )  # fmt: skip
         return cost
 

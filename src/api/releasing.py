@@ -20,7 +20,7 @@ from src.artifacts.store import ArtifactStore
 from src.core.addresses import clip_key, name_of
 from src.core.errors import BadInputError
 from src.database.database import Database
-from src.jobs.model import LABELLED, Job, State, carries_label
+from src.jobs.model import LABELLED, Job, State
 from src.jobs.search import Owner
 from src.jobs.store import JobStore
 from src.journal.entries import digest
@@ -59,8 +59,7 @@ class Releasing:
         self.check_on()
         waits = job.request.get(LABELLED) and job.state is not State.COMPLETED
         key, version = ("", None) if waits else self._clip_of(job)
-        told = carries_label(job)
-        return self.store.create(job, title, account, key, version, supersedes, told)
+        return self.store.create(job, title, account, key, version, supersedes)
 
     def _clip_of(self, job: Job) -> tuple[str, str | None]:
         """Key and version. Raises ApiError 409 where there is no finished clip."""
@@ -103,8 +102,10 @@ class Releasing:
         return [each for each in found if self.on or each.action in ALWAYS]
 
     def persons(self, releases: Iterable[Release], account: Account) -> dict[str, str]:
-        """Pseudonyms of the persons whose keys made or submitted these, and of the account's."""
-        involved = {key for each in releases for key in (each.owner, each.submitter) if key}
+        """Pseudonyms of the persons whose keys made or submitted these, or made what they are made
+        of, and of the account's.
+        """
+        involved = {key for each in releases for key in each.involved}
         return self.accounts.persons(involved | {account.id})
 
     def check_on(self) -> None:

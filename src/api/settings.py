@@ -21,7 +21,7 @@ class ServiceSettings(Config):
     drain: seconds. job_limit: seconds that a job may run. stall: seconds in which a stage must
     report something; 0: each stage's own. max_upload: bytes of a request. max_queue: waiting jobs
     before 429, `reserved` of which are for breaking news. share: of the queue that one key's jobs
-    may take. max_cost: frames of 720x480 that a job may write; 0: no limit. min_free: bytes of disk
+    may take. max_cost: frames of 720x480 that a job may take; 0: no limit. min_free: bytes of disk
     before 507. hosts: names by which the service is reached, besides addresses and this machine's
     own. origins: other sites whose pages may use it, such as https://cms.example.org; both are
     lists with commas between. keep_days, keep_bytes: finished artifacts beyond are removed, oldest

@@ -124,13 +124,14 @@ def check_settings(wanted: UpscaleSettings) -> None:
     upscaler, preset = find_preset(wanted.quality, "quality")
     request = upscale_settings(wanted)
     upscaler.check(request, {name: form for form, name in FORM.items()})
-    upscaler.check_licence()
+    upscaler.check_licence(wanted.accept_licence)
     upscaler.check_scale(preset, wanted.scale, "scale")
     upscaler.weights(preset, wanted.scale, noisy=request["denoise"] >= NOISY)
     if wanted.refine:
-        UpscalerChoice(preset, wanted.scale, upscaler=upscaler.id, refine=wanted.refine).check(
-            EnhanceSettings()
-        )
+        UpscalerChoice(
+            preset, wanted.scale, upscaler=upscaler.id, refine=wanted.refine,
+            accepted=wanted.accept_licence,
+        ).check(EnhanceSettings())  # fmt: skip
 
 
 def upscale_settings(wanted: UpscaleSettings) -> dict[str, Any]:
@@ -145,8 +146,9 @@ def upscale_settings(wanted: UpscaleSettings) -> dict[str, Any]:
 def _store(
     service: Service, account: Account, wanted: UpscaleSettings, kept: Video, facts: VideoFacts
 ) -> Job:
-    cost = service.planning.upscale(facts, wanted.scale)
-    request = upscale_settings(wanted) | {
+    asked = upscale_settings(wanted)
+    cost = service.planning.upscale(facts, asked)
+    request = asked | {
         "input": stored(kept.keep()),
         "name": safe_name(kept.upload.filename),
     }

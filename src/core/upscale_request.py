@@ -71,7 +71,10 @@ class UpscaleRequest(EnhanceSettings):
     ] = UPSCALER
     accept_licence: Annotated[
         bool,
-        Option("Take weights whose licence restricts what pictures may be used for.", form=False),
+        Option(
+            "Take weights whose licence restricts what pictures may be used for.",
+            form="accept_licence",
+        ),
     ] = False
     scale: Annotated[int, Option("2, 4 or 8", form="scale")] = 2
     preset: Annotated[

@@ -48,11 +48,15 @@ jobs = Table(
     Column("pinned", Boolean, nullable=False),
     Column("parent", String(32)),  # the job whose clip this one enlarges
     Column("source", String(255)),  # name of the stored photograph or video that it reads
-    # frames of 720x480 that it writes, as estimated
+    # frames of 720x480 that it takes, as reckoned (src/engine/reckoning.py)
     Column("cost", Float, nullable=False, server_default="0"),
     Column("traceparent", String(64)),  # W3C Trace Context of the request that made it
     # of the request, lower case: what a search looks at
     Column("words", Text, nullable=False, server_default=""),
+    # keys' ids: who made the clips that its own is made of (src/jobs/lineage.py)
+    Column("makers", JSON, nullable=False, server_default="[]"),
+    # its whole picture carries the visible label, its own or its source's
+    Column("labelled", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("owner", "idempotency_key", name="one_job_a_key"),
     Index("jobs_turns", "state", "owner", "priority", "rank"),
     Index("jobs_alike", "state", "group", "rank"),
@@ -226,6 +230,7 @@ releases = Table(
     Column("served_key", String(1600)),
     Column("served_version", String(1024)),
     Column("served_sha256", String(64)),
+    Column("makers", JSON, nullable=False, server_default="[]"),  # the job's
     Index("releases_by_state", "state", "id"),
     Index("releases_of_job", "job"),
 )

@@ -13,23 +13,24 @@ from src.catalog.profiles import find_profile
 from src.catalog.spec import ModelSpec
 from src.core.errors import NewsreelError
 from src.core.hardware import Hardware, unoccupied
-from src.core.parsing import parse_upscale
-from src.core.plan import Adapter, Size
+from src.core.plan import Adapter
 from src.core.prompts import load_templates
 from src.core.request import Request
 from src.engine.generate import LARGE, choose_model
 from src.engine.planner import parse_cache
+from src.engine.reckoning import clip_cost
 from src.engine.resolve import check, resolve
 from src.pipelines.adapter_files import find_file, read_adapter, split_weight
 from src.pipelines.locate import find_weights, locate
 from src.pipelines.models import find_model
 
-UNIT = 720 * 480
-"""Pixels of the frame that costs are counted in."""
+USUAL_DEVICE = "cuda"
+"""What costs are reckoned for while no worker has told: the one that takes what any could."""
 
 
 def check_generate(request: Request, machines: Sequence[Hardware]) -> float:
-    """What the clip costs, in frames of 720x480 that are written. Raises what a worker would raise.
+    """What the clip costs (`reckoning.py`) on the first machine that takes it. Raises what a worker
+    would raise.
 
     machines: of the workers, one of which must take it; while none has told, only what holds
     everywhere is checked.
@@ -38,7 +39,8 @@ def check_generate(request: Request, machines: Sequence[Hardware]) -> float:
     for spec, hardware in _cases(request, machines):
         try:
             _check(request, spec, hardware)
-            return cost_of(request, spec)
+            device = hardware.device if hardware else USUAL_DEVICE
+            return clip_cost(request, spec, device)
         except NewsreelError as error:
             refused.append(error)
     raise refused[0]
@@ -90,15 +92,3 @@ def _adapter(item: str, folder: Path) -> Adapter:
 @lru_cache(maxsize=64)
 def _read(item: str, folder: Path, _state: tuple[int, int]) -> Adapter:
     return read_adapter(item, folder).reference
-
-
-def cost_of(request: Request, spec: ModelSpec) -> float:
-    """Frames of 720x480 that a clip takes to write."""
-    size = spec.deliver(request.width, request.height)
-    scale = parse_upscale(request.upscale)[0] if request.upscale else 1
-    return video_cost(request.num_frames or spec.defaults.num_frames, size, scale)
-
-
-def video_cost(frames: int, size: Size, scale: int) -> float:
-    """The same of a video of this size that is enlarged."""
-    return frames * size.width * size.height * scale**2 / UNIT

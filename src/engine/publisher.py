@@ -42,7 +42,7 @@ from src.media.writer import VideoWriter
 from src.metrics.temporal import TemporalScorer
 from src.trust.xmp import append_xmp
 from src.upscaling.backends import UpscaleRun
-from src.upscaling.clips import make_upscaler
+from src.upscaling.clips import clip_warnings, make_upscaler
 from src.upscaling.job import UpscaleJob
 from src.upscaling.ledger import DAMAGED, Ledger, job_key
 from src.upscaling.report import UpscaleReport
@@ -228,18 +228,23 @@ class Publisher:
 
     @staticmethod
     def _warnings(job: Render, session: Session, watch: Stopwatch) -> tuple[str, ...]:
-        """What a person should know before minutes of computing: what of the prompt is not read."""
+        """What a person should know before minutes of computing: what of the prompt is not read,
+        and what of the upscalers' work cannot be done at these sizes.
+        """
+        small = tuple(clip_warnings(job.plan))
+        for each in small:
+            logger.warning(each)
         with watch.stage("load"):
             cut = session.cut_from(job.plan.prompt, job.plan.max_sequence_length)
         if not cut:
-            return ()
+            return small
         limit = job.plan.max_sequence_length
         warning = (
             f"the prompt is longer than the {limit} tokens this model reads; cut off: "
             f"{shorten(cut, 200)!r}"
         )
         logger.warning(warning)
-        return (warning,)
+        return (*small, warning)
 
     @staticmethod
     def _remarks(job: Render, session: Session) -> tuple[str, ...]:

@@ -169,11 +169,13 @@ def upscale(request: Request, delivered: Size) -> Upscale | None:
 
 def upscaler_files(request: Request, spec: ModelSpec) -> list[WeightFile]:
     """The weight files that delivery and upscaling need. Raises MissingWeightsError where one is
-    not here.
+    not here, BadInputError for a restricted licence that the request does not accept.
     """
     size = spec.deliver(request.width, request.height)
-    further = upscale(request, size)
-    files = delivery_files(delivery(request, spec), spec.native, size)
+    further, way = upscale(request, size), delivery(request, spec)
+    for name in {way, *([further.preset] if further else [])} - {LANCZOS}:
+        find_preset(name)[0].check_licence(request.accept_licence)
+    files = delivery_files(way, spec.native, size)
     return files + (preset_files(further.preset, further.scale) if further else [])
 
 

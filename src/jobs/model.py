@@ -7,6 +7,7 @@ PENDING ──> PROCESSING ──> COMPLETED
    └──────────> CANCELLED
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -42,9 +43,10 @@ class NewJob:
     kind: "generate" or "upscale". request: plain JSON that the worker understands. group: jobs of
     one group share what is loaded. priority: 0 normal, 1 urgent, 2 breaking news; -1 when there is
     time. idempotency_key: a second submission of one owner with the same key is the first one's
-    job. cost: frames of 720x480 that it is reckoned to write. input_bytes: of the photograph or
-    upload that it reads, where known. traceparent: of the request's trace. What it reads (`source`)
-    and enlarges (`parent`) is taken from the request.
+    job. cost: frames of 720x480 that it is reckoned to take (`src/engine/reckoning.py`).
+    input_bytes: of the photograph or upload that it reads, where known. traceparent: of the
+    request's trace. What it reads (`source`) and enlarges (`parent`) is taken from the
+    request.
     """
 
     kind: str
@@ -65,7 +67,8 @@ class Job:
     `stage`.
 
     parent: the job whose clip it enlarges. source: name of the stored file that it reads. cost: as
-    in `NewJob`.
+    in `NewJob`. makers: keys that made the clips which its own is made of, whoever owns the job.
+    labelled: whether its whole picture carries the visible label, its own or its source's.
     """
 
     id: str
@@ -96,11 +99,22 @@ class Job:
     source: str | None = None
     cost: float = 0.0
     traceparent: str | None = None
+    makers: Sequence[str] = ()
+    labelled: bool = False
 
 
-def carries_label(job: Job) -> bool:
-    """Whether the visible label is in the picture of this job's clip, by its own request."""
-    return bool(job.request.get(LABELLED) or job.request.get("label"))
+UNIT = 720 * 480
+"""Pixels of the frame that costs are counted in."""
+
+
+def written(job: Job) -> float:
+    """Frames of 720x480 in its clip, by its result; of results that do not say the size, which are
+    older than costs that know more, its cost.
+    """
+    result = job.result or {}
+    if not {"frames", "width", "height"} <= result.keys():
+        return job.cost
+    return result["frames"] * result["width"] * result["height"] / UNIT
 
 
 @dataclass(frozen=True)

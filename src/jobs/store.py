@@ -17,6 +17,7 @@ from src.database.group_commit import GroupCommit
 from src.database.horizon import Horizon
 from src.database.tables import artifacts, events, jobs, releases
 from src.jobs import references
+from src.jobs.lineage import lineage
 from src.jobs.model import PARENT, Event, Job, NewJob, State
 from src.jobs.search import JobFilter, Owner, first_id, is_among, words_of
 from src.jobs.turns import AGEING_S
@@ -78,7 +79,9 @@ def _submitted(row: dict[str, Any]) -> Act:
     if why := row["request"].get("rights_reason"):
         data["rights_reason_sha256"] = digest(why)
     if row["request"].get("accept_licence"):
-        data |= {"accept_licence": True, "model": str(row["request"].get("model"))}
+        named = ("upscaler", "refine") if row["kind"] == "upscale" else ("model", "upscale")
+        told = {name: str(row["request"][name]) for name in named if row["request"].get(name)}
+        data |= {"accept_licence": True, "model": str(row["request"].get("model"))} | told
     return Act(row["owner"], "job.submit", row["id"], data)
 
 
@@ -109,6 +112,7 @@ class JobStore:
     def submit(self, new: NewJob) -> tuple[Job, bool]:
         """Store a job; returns it, and False where its idempotency key was there before."""
         now, address = self.clock(), address_in(new.request)
+        before = lineage(self.database, new.request)
         values: dict[str, Any] = {
             "id": f"{int(now * 1000):011x}{secrets.token_hex(5)}", "kind": new.kind,
             "owner": new.owner, "state": State.PENDING, "request": new.request, "group": new.group,
@@ -117,6 +121,7 @@ class JobStore:
             "done": 0, "total": 0, "idempotency_key": new.idempotency_key, "pinned": False,
             "parent": new.request.get(PARENT), "source": name_in(address) if address else None,
             "cost": new.cost, "traceparent": new.traceparent, "words": words_of(new.request),
+            "makers": list(before.makers), "labelled": before.labelled,
         }  # fmt: skip
         try:
             self._store(_Submission(values, _reads(new, now)))

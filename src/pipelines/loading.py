@@ -9,12 +9,12 @@ from typing import Any
 import torch
 
 from src.core.errors import BadInputError
-from src.core.finite import first_not_finite
 from src.core.memory import keep_freed_memory
 from src.core.plan import SessionKey
 from src.pipelines.families import family_named, family_of_folder, parts_in, read_config
-from src.pipelines.family import Family
+from src.pipelines.family import Family, Part
 from src.pipelines.placement import place
+from src.pipelines.reading import TROUBLE, quieten, read_whole
 from src.pipelines.tuning import tune
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -48,66 +48,48 @@ def read_pipeline(folder: Path, dtype: torch.dtype, parts: Sequence[str] | None 
     """The stock pipeline from a folder, on the CPU; of the parts with weights only `parts`, the
     others are None.
 
-    Raises BadInputError when a part does not load.
+    Raises BadInputError when a part does not load whole, as `read_whole` says it.
     """
     from safetensors import SafetensorError
 
     family = family_of_folder(folder)
-    there = [part.name for part in parts_in(family, folder)]
-    wanted = [name for name in there if parts is None or name in parts]
-    _quieten()
+    wanted = [part for part in parts_in(family, folder) if parts is None or part.name in parts]
+    quieten()
+    read = _read(wanted, folder, dtype)
     try:
-        pipe = family.stock.load(folder, dtype, wanted)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        IndexError,
-        TypeError,
-        RuntimeError,
-        SafetensorError,
-    ) as error:
+        pipe = family.stock.load(folder, dtype, [part.name for part in wanted], read)
+    except (*TROUBLE, SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         raise BadInputError(
             f"model folder {folder} does not load: {' '.join(str(error).split())}"
         ) from error
-    for part in wanted:
-        _check_filled(getattr(pipe, part), folder / part)
-        _check_finite(getattr(pipe, part), folder / part)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
-def read_part(kind: Any, folder: Path, dtype: torch.dtype, **options: Any) -> Any:
-    """One part, of a class `kind` of diffusers or transformers, from its own folder, on the CPU.
-
-    options: of `from_pretrained`. Raises BadInputError where it does not load whole and finite.
+def _read(parts: Sequence[Part], folder: Path, dtype: torch.dtype) -> dict[str, Any]:
+    """Parts by name, each whole. What is no class of diffusers or transformers is read by its
+    family itself.
     """
-    from safetensors import SafetensorError
-
-    _quieten()
-    usual = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True}
-    try:
-        part, told = kind.from_pretrained(folder, output_loading_info=True, **usual | options)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
-        reason = " ".join(str(error).split())[:300]
-        raise BadInputError(f"{folder} does not load as a {kind.__name__}: {reason}") from error
-    _check_lacking(sorted(told["missing_keys"]), folder)
-    _check_finite(part, folder)
-    return part.eval().requires_grad_(False)
+    index, found = read_config(folder / "model_index.json"), {}
+    for part in parts:
+        kind = _class_of(index.get(part.name))
+        if kind is not None:
+            own = torch.float32 if part.full else dtype
+            found[part.name] = read_whole(kind, folder / part.name, own)
+    return found
 
 
-def _quieten() -> None:
-    """What the libraries would say of loading: bars, and reports of what is judged here."""
+def _class_of(named: Any) -> Any:
+    """The class that a folder's index names, [library, class]; None where there is none."""
     import diffusers
     import transformers
 
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
+    libraries = {"diffusers": diffusers, "transformers": transformers}
+    library, name = named if isinstance(named, list) and len(named) == 2 else (None, None)
+    kind = getattr(libraries.get(library), str(name), None)
+    return kind if hasattr(kind, "from_pretrained") else None
 
 
 def read_tokenizer(folder: Path) -> Any:
@@ -117,27 +99,3 @@ def read_tokenizer(folder: Path) -> Any:
     name = family_of_folder(folder).tokenizers[0]
     kind = read_config(folder / "model_index.json")[name][1]
     return getattr(transformers, kind).from_pretrained(folder / name)
-
-
-def _check_filled(module: torch.nn.Module, folder: Path) -> None:
-    """Raise BadInputError where the files lack weights that the configuration asks for: they stay
-    on "meta".
-    """
-    _check_lacking([name for name, value in module.named_parameters() if value.is_meta], folder)
-
-
-def _check_lacking(names: Sequence[str], folder: Path) -> None:
-    """Raise BadInputError where there are names of weights that a folder has not: transformers
-    would make them up.
-    """
-    if names:
-        raise BadInputError(f"{folder} has no weights for {len(names)} tensors, such as {names[0]}")
-
-
-def _check_finite(module: torch.nn.Module, folder: Path) -> None:
-    """Raise BadInputError where a weight is not a number, in the dtype that it runs in."""
-    name = first_not_finite(module.named_parameters())
-    if name:
-        raise BadInputError(
-            f"{folder}: {name} holds numbers that are not finite; fetch or train it again"
-        )

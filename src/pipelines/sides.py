@@ -57,9 +57,11 @@ class Step:
 class Stock(Protocol):
     """The family's stock pipeline."""
 
-    def load(self, folder: Path, dtype: torch.dtype, parts: Sequence[str]) -> Pipe:
+    def load(
+        self, folder: Path, dtype: torch.dtype, parts: Sequence[str], read: Mapping[str, Any]
+    ) -> Pipe:
         """The stock pipeline from a folder, on the CPU; of the family's parts only these, the
-        others None."""
+        others None. read: those of them that were read and checked already, by name."""
         ...
 
     def make_scheduler(self, stock: Any, plan: Plan, device: str) -> Any:

@@ -1,6 +1,7 @@
 """A release, as stored, and what one is told to do with it."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -45,9 +46,9 @@ class Release:
     being made. sha256: of the bytes that were submitted, and approved. labelled: whether its
     picture carries the visible label. served_key, served_version, served_sha256: of what is served
     in the approved file's place; None where that is the file itself. owner, submitter, approver,
-    releaser: ids of keys. embargo and times: seconds since the epoch, UTC. reason: what was said
-    with the last decision. revision: grows with each change. ended_at: when it ended, or, to come,
-    when the embargo of its correction is over.
+    releaser: ids of keys. makers: of those that made what its clip is made of. embargo and times:
+    seconds since the epoch, UTC. reason: what was said with the last decision. revision: grows with
+    each change. ended_at: when it ended, or, to come, when the embargo of its correction is over.
     """
 
     id: str
@@ -77,6 +78,14 @@ class Release:
     served_key: str | None = None
     served_version: str | None = None
     served_sha256: str | None = None
+    makers: Sequence[str] = ()
+
+    @property
+    def involved(self) -> frozenset[str]:
+        """Keys whose work it is: of its maker, of the makers of what it is made of, and of who
+        submitted it.
+        """
+        return frozenset(each for each in (self.owner, self.submitter, *self.makers) if each)
 
     @property
     def served(self) -> "Bytes":

@@ -58,11 +58,16 @@ def _second(step: Transition, release: Release, account: Account, persons: Perso
     """Four eyes: by key, and by person, for one person may have several keys."""
     if not (mine := persons.get(account.id, "")):
         return f"only a person's key may {step.action}; this one is a service's"
-    involved = {release.owner, release.submitter}
-    people = {persons.get(each or "", "") for each in involved} - {""}
+    involved = release.involved
+    people = {persons.get(each, "") for each in involved} - {""}
     if account.id in involved or mine in people:
-        return f"somebody else must {step.action}: this clip was made or submitted by you"
+        own = "this clip was made or submitted by you"
+        return f"somebody else must {step.action}: {own}{_of(release)}"
     return ""
+
+
+def _of(release: Release) -> str:
+    return ", or one that it is made of was" if release.makers else ""
 
 
 def _check_embargo(step: Transition, release: Release, wish: Wish) -> None:

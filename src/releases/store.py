@@ -50,7 +50,7 @@ class ReleaseStore:
 
     def create(
         self, job: Job, title: str, account: Account, key: str, version: str | None,
-        supersedes: str | None = None, labelled: bool = False,
+        supersedes: str | None = None,
     ) -> Release:  # fmt: skip
         """A draft. key: "" while the clip is still being made. Raises ReleaseStateError where the
         job has a release that has not ended, or what it is to correct was never out.
@@ -60,9 +60,9 @@ class ReleaseStore:
             "id": f"{first_id(now)}{secrets.token_hex(5)}", "job": job.id, "open_job": job.id,
             "owner": job.owner, "title": title, "key": key, "version": version, "revision": 1,
             "state": ReleaseState.DRAFT, "note": "", "reason": "", "created_at": now,
-            "supersedes": supersedes, "labelled": labelled,
+            "supersedes": supersedes, "labelled": job.labelled, "makers": list(job.makers),
         }  # fmt: skip
-        told = {"job": job.id, "supersedes": supersedes, "labelled": labelled}
+        told = {"job": job.id, "supersedes": supersedes, "labelled": job.labelled}
         try:
             with self.database.write() as connection:
                 references.settle(connection, job.id, now)

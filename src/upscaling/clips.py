@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from src.catalog.upscalers import find_preset
-from src.core.plan import Size
+from src.core.plan import Plan, Size
 from src.core.upscale_request import EnhanceSettings
 from src.media.frames import Frame
 from src.upscaling.backends import Stretch, UpscalerChoice, UpscaleRun
@@ -18,7 +18,7 @@ from src.upscaling.files import LANCZOS, scale_towards
 from src.upscaling.lanczos import LanczosUpscaler
 from src.upscaling.pieces import pieces
 from src.upscaling.registry import load_backend
-from src.upscaling.smoothing import TemporalSmoother
+from src.upscaling.smoothing import TemporalSmoother, not_carried
 
 PIECE = 60
 """Frames of a piece, as in files: a clip made here and a file enlarged later are treated alike."""
@@ -40,6 +40,18 @@ def make_upscaler(name: str, device: str = "cpu", run: UpscaleRun | None = None)
     run: whom it listens to, and what its noise and prompt are.
     """
     return LanczosUpscaler() if name == LANCZOS else PresetUpscaler(name, device, run)
+
+
+def clip_warnings(plan: Plan) -> list[str]:
+    """What of the plan's delivery and upscaling cannot be done at its sizes."""
+    steps = [(plan.upscaler, plan.native)] if plan.upscaler != LANCZOS else []
+    steps += [(plan.upscale.preset, plan.delivered)] if plan.upscale else []
+    found = []
+    for name, size in steps:
+        spec, preset = find_preset(name, "the preset")
+        carried = UpscalerChoice(preset, upscaler=spec.id).carried(EnhanceSettings())
+        found += not_carried(carried, size.width, size.height)
+    return found
 
 
 class PresetUpscaler:
@@ -67,7 +79,10 @@ class PresetUpscaler:
         yield from LanczosUpscaler().upscale(every, target)
 
     def _enlarged(self, frames: Iterable[np.ndarray], scale: int) -> Iterator[np.ndarray]:
-        backend_choice = UpscalerChoice(self.preset, scale, self.device, upscaler=self.spec.id)
+        backend_choice = UpscalerChoice(
+            self.preset, scale, self.device, upscaler=self.spec.id,
+            accepted=True,  # a plan is made only of a request that accepts what is restricted
+        )  # fmt: skip
         backend = load_backend(backend_choice)
         smoother = TemporalSmoother(backend_choice.carried(EnhanceSettings()), backend.scale)
         stream, asked = (Frame(array, pts) for pts, array in enumerate(frames)), EnhanceSettings()

@@ -20,7 +20,6 @@ def preset_files(name: str, scale: int) -> list[WeightFile]:
     `UpscalerSpec.weights` does.
     """
     spec, preset = find_preset(name)
-    spec.check_licence()
     return spec.weights(preset, scale)
 
 

@@ -20,6 +20,18 @@ SMALLEST = 32
 """Frames with a shorter side have no flow, and are left as they are."""
 
 
+def not_carried(strength: float, width: int, height: int) -> list[str]:
+    """What is told of frames of a source of this size, where their detail is to follow the motion
+    and cannot.
+    """
+    if not strength or min(width, height) >= SMALLEST:
+        return []
+    return [
+        f"detail does not follow the motion (--steady, --refine): frames of {width}x{height} are "
+        f"too small for optical flow, which needs {SMALLEST} pixels a side"
+    ]
+
+
 class TemporalSmoother:
     """The blend over the frames of a video. strength: a, 0 to 1."""
 

@@ -29,7 +29,7 @@ from src.upscaling.pieces import Piece, distinct, pieces
 from src.upscaling.registry import load_backend
 from src.upscaling.report import UpscaleReport
 from src.upscaling.sinks import PictureSink, Sink, VideoSink
-from src.upscaling.smoothing import TemporalSmoother
+from src.upscaling.smoothing import TemporalSmoother, not_carried
 from src.upscaling.source import Source, look_at
 from src.upscaling.stages import run_stages
 
@@ -72,6 +72,7 @@ def upscale_video(
     lost = job.check()
     source = look_at(job)
     lost += [*job.tracks(), *source.told]
+    lost += not_carried(job.choice.carried(job.enhance), source.info.width, source.info.height)
     from src.upscaling.runtime import set_threads
 
     set_threads(job.threads)  # before a backend measures which of its builds is fastest

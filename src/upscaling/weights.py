@@ -6,6 +6,7 @@ from pathlib import Path
 from src.core.config import validate
 from src.core.errors import BadInputError
 from src.core.finite import first_not_finite
+from src.pipelines.reading import load_strictly
 from src.pipelines.saving import write_tensors
 from src.upscaling.network import VideoNetwork, build_network
 from src.upscaling.network_files import FORMAT
@@ -45,10 +46,5 @@ def load_network(path: Path) -> VideoNetwork:
             f"{path}: {damaged} holds numbers that are not finite; train or fetch it again"
         )
     network = build_network(validate(json.loads(about["spec"]), NetworkSpec, str(path)))
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise BadInputError(
-            f"{path} does not fit its own spec: {' '.join(str(error).split())}"
-        ) from None
+    load_strictly(network, tensors, path)
     return network.eval().requires_grad_(False)

@@ -145,6 +145,7 @@ class EngineRunner:
             "frame_sha256": result.frame_sha256, "seed": result.plan.seed,
             "profile": result.plan.profile, "model": result.plan.session.model,
             "frames": result.frames, "fps": result.plan.fps,
+            "width": result.plan.written.width, "height": result.plan.written.height,
             "registered": result.registered,
         }  # fmt: skip
 

@@ -135,6 +135,7 @@ def test_the_public_names_of_the_upscaler_are_frozen():
         "seed": 3,
         "watermark": True,
         "label": False,
+        "accept_licence": True,
     }
     wanted = UpscaleSettings(**form)
     assert set(UpscaleSettings.model_fields) == set(form)
@@ -142,5 +143,5 @@ def test_the_public_names_of_the_upscaler_are_frozen():
         "scale": 4, "preset": "fast", "denoise": 0.1, "preserve_details": 1.0,
         "guidance_scale": None, "refine": "sdxl:0.1",
         "prompt": "a flooded street", "seed": 3, "watermark": True,
-        "label": False,
+        "label": False, "accept_licence": True,
     }  # fmt: skip

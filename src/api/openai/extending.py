@@ -10,7 +10,7 @@ from src.api.generate import lately
 from src.api.openai.errors import VideoError
 from src.api.service import Service
 from src.core.addresses import artifact, known_key
-from src.jobs.model import PARENT, Job, NewJob
+from src.jobs.model import PARENT, Job, NewJob, written
 from src.jobs.store import WrongStateError, address_in
 
 T = TypeVar("T")
@@ -53,9 +53,9 @@ def submit_extension(
 
 
 def _cost_before(service: Service, source: dict[str, Any]) -> float:
-    """That of the job whose clip is gone on with, with all that came before it."""
+    """The frames of the clip that is gone on with, with all that came before it."""
     parent = service.store.many([str(source[PARENT])]).get(str(source[PARENT]))
-    return parent.cost if parent else 0.0
+    return written(parent) if parent else 0.0
 
 
 def _earlier(service: Service, new: NewJob, resent: bool) -> Job | None:

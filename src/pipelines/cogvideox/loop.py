@@ -1,6 +1,6 @@
 """What `src.pipelines.family.Loop` asks for: the parts of making a clip, gathered."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ PARTS = ("text_encoder", "transformer", "vae")
 speed_up_vae = make_fast
 
 
-def load(folder: Path, dtype: torch.dtype, parts: Sequence[str]) -> Any:
+def load(folder: Path, dtype: torch.dtype, parts: Sequence[str], read: Mapping[str, Any]) -> Any:
     """The stock pipeline from a folder, on the CPU; of the parts with weights only these."""
     import diffusers
 
@@ -42,6 +42,7 @@ def load(folder: Path, dtype: torch.dtype, parts: Sequence[str]) -> Any:
         use_safetensors=True,
         local_files_only=True,
         **{part: None for part in PARTS if part not in parts},
+        **read,
     )
 
 

@@ -1,6 +1,6 @@
 """The fake's side of the denoising loop (`src.pipelines.family.Loop`)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,10 @@ class Start:
     photograph: Tensor
 
 
-def load(folder: Path, dtype: torch.dtype, parts: Sequence[str]) -> FakePipe:
+def load(
+    folder: Path, dtype: torch.dtype, parts: Sequence[str], read: Mapping[str, Any]
+) -> FakePipe:
+    """Its parts are no classes of a library: none is read before."""
     from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
         FlowMatchEulerDiscreteScheduler,
     )

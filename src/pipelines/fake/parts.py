@@ -15,6 +15,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from src.pipelines.reading import load_strictly
+
 CHANNELS, WIDTH, CELL, TIME = 4, 16, 8, 4
 """Of latents; of tokens; pixels a latent cell is wide; frames a latent frame stands for, the first
 for one."""
@@ -203,5 +205,5 @@ def build(folder: Path, seed: int, width: int = 64, height: int = 48) -> Path:
 def load_part(folder: Path, name: str, dtype: torch.dtype) -> nn.Module:
     """One network from its folder."""
     module = KINDS[name]()
-    module.load_state_dict(load_file(folder / name / "model.safetensors"))
+    load_strictly(module, load_file(folder / name / "model.safetensors"), folder / name)
     return module.to(dtype).eval()

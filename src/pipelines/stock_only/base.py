@@ -88,7 +88,9 @@ class StockPipeline:
     def __init__(self, family: StockOnly) -> None:
         self.family = family
 
-    def load(self, folder: Path, dtype: torch.dtype, parts: Sequence[str]) -> Pipe:
+    def load(
+        self, folder: Path, dtype: torch.dtype, parts: Sequence[str], read: Mapping[str, Any]
+    ) -> Pipe:
         import diffusers
         import torch
 
@@ -100,6 +102,7 @@ class StockPipeline:
             use_safetensors=True,
             local_files_only=True,
             **{name: None for name in names if name not in parts},
+            **read,
         )
 
     def make_scheduler(self, stock: Any, plan: Plan, device: str) -> Any:

@@ -14,6 +14,7 @@ from loguru import logger
 from torch import Tensor, nn
 
 from src.core.errors import BadInputError
+from src.pipelines.reading import read_part
 from src.recipes.upscaler.settings import Losses
 
 EPSILON = 1e-3
@@ -173,14 +174,10 @@ def load_perceptual(path: Path) -> Perceptual:
 
 
 def load_semantic(path: Path) -> Semantic:
-    """CLIP's vision tower from a folder of transformers."""
+    """CLIP's vision tower from a folder of transformers. Raises as `read_part` does."""
     from transformers import CLIPVisionModelWithProjection
 
-    return Semantic(
-        CLIPVisionModelWithProjection.from_pretrained(
-            path, local_files_only=True, use_safetensors=True
-        )
-    )
+    return Semantic(read_part(CLIPVisionModelWithProjection, path, torch.float32))
 
 
 class UpscalerLoss(nn.Module):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from src.core.progress import CancelToken, ignore
+from src.pipelines.cogvideox.architectures import COGVIDEOX_1_5_5B
 from src.pipelines.cogvideox.decoding import decoded, encoded, pieces
 from src.pipelines.cogvideox.describe import spatial_ratio
 from src.pipelines.cogvideox.fast_vae import make_fast
@@ -111,3 +112,17 @@ class Stages:
 
     def _empty(self, *shape: int) -> Tensor:
         return torch.empty(shape, dtype=self.parts.vae.dtype, device="meta")
+
+
+def published() -> tuple[Any, Any]:
+    """Transformer and VAE of the published DOVE on the meta device: CogVideoX 1.5 for text alone,
+    in float32.
+    """
+    from diffusers import AutoencoderKLCogVideoX, CogVideoXTransformer3DModel
+
+    told = COGVIDEOX_1_5_5B["transformer"] | {"in_channels": 16, "ofs_embed_dim": None}
+    with torch.device("meta"):
+        transformer = CogVideoXTransformer3DModel.from_config(told).eval()
+        vae = AutoencoderKLCogVideoX.from_config(COGVIDEOX_1_5_5B["vae"]).eval()
+    make_fast(vae)
+    return transformer, vae

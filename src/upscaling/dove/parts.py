@@ -15,7 +15,7 @@ from src.core.finite import is_finite
 from src.pipelines.cogvideox.fast_attention import use_fast_attention
 from src.pipelines.cogvideox.fast_vae import make_fast
 from src.pipelines.cogvideox.schedulers import solver
-from src.pipelines.loading import read_part
+from src.pipelines.reading import read_part
 from src.upscaling.diffusion import read_scheduler
 from src.upscaling.dove.folder import PROMPT, SCHEDULER, check_folder
 

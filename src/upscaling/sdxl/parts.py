@@ -14,7 +14,7 @@ from torch import Tensor
 from src.core.errors import BadInputError, MissingFileError
 from src.core.finite import is_finite
 from src.core.paths import is_folder
-from src.pipelines.loading import read_part
+from src.pipelines.reading import read_part
 from src.pipelines.saving import write_tensors
 from src.upscaling.diffusion import read_scheduler
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from src.pipelines.loading import read_part
+from src.pipelines.reading import read_part
 from src.upscaling.star.spec import COLUMNS, FRAME_FACTOR, ROWS, fitting
 from src.upscaling.star.windows import Blend, tiles
 

@@ -11,7 +11,7 @@ from typing import Any
 from src.core.errors import BadInputError, MissingFileError
 from src.core.files import sha256_of
 from src.core.paths import is_file
-from src.pipelines.loading import read_part
+from src.pipelines.reading import read_part
 from src.pipelines.saving import write_tensors
 from src.upscaling.convert import read_weights
 from src.upscaling.star.files import FORMAT, check_shapes

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from src.core.errors import BadInputError
 from src.core.paths import home
-from src.pipelines.loading import read_part
+from src.pipelines.reading import read_part
 from src.pipelines.saving import write_tensors
 
 TOKENS = 77
