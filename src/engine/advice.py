@@ -29,7 +29,27 @@ def advice(request: Request, spec: ModelSpec, hardware: Hardware) -> tuple[str, 
     """The plan's reason on a GPU, what was left out for lack of what, and what would make the run
     faster.
     """
-    return _device_advice(request, spec, hardware) + _steps_advice(request, spec)
+    return (
+        _device_advice(request, spec, hardware)
+        + _steps_advice(request, spec)
+        + _guidance_advice(request, spec)
+    )
+
+
+def _guidance_advice(request: Request, spec: ModelSpec) -> tuple[str, ...]:
+    """What is asked of guidance where there is none."""
+    usual = spec.defaults.guidance_scale
+    scale = usual if request.guidance_scale is None else request.guidance_scale
+    asked = {
+        "negative prompt": bool(request.negative_prompt),
+        "guidance interval": request.guidance_interval is not None,
+    }
+    idle = " and the ".join(name for name, given in asked.items() if given and scale <= 1)
+    return (
+        (f"at guidance {scale:g} the {idle} has no effect; --guidance-scale above 1 gives it one",)
+        if idle
+        else ()
+    )
 
 
 def _steps_advice(request: Request, spec: ModelSpec) -> tuple[str, ...]:

@@ -228,15 +228,18 @@ def _baseline(request: Request, spec: ModelSpec, hardware: Hardware) -> ProfileC
         raise BadInputError(
             f"mode baseline, the stock pipeline, needs {chosen.estimate / 1e9:.1f} GB of GPU "
             f"memory for {spec.id}, "
-            f"{hardware.name} has {hardware.memory / 1e9:.1f} GB{_better(spec)}"
+            f"{hardware.name} has {hardware.memory / 1e9:.1f} GB"
+            f"{_better(stock, request, spec, hardware)}"
         )
     return chosen
 
 
-def _better(spec: ModelSpec) -> str:
-    """What needs less, as the end of a sentence."""
-    ours = "optimized" in family_of(spec).modes
-    return "; mode optimized needs less" if ours else "; --offload sequential needs less"
+def _better(stock: Profile, request: Request, spec: ModelSpec, hardware: Hardware) -> str:
+    """What needs less and fits, as the end of a sentence."""
+    if "optimized" in family_of(spec).modes:
+        return "; mode optimized needs less"
+    layers = choice_of(stock.model_copy(update={"offload": "sequential"}), request, spec, hardware)
+    return "; --offload sequential fits" if layers.estimate <= hardware.memory else ""
 
 
 def apply_switches(profile: Profile, request: Request) -> Profile:

@@ -15,6 +15,7 @@ from src.core.parsing import parse_upscale
 from src.core.plan import Adapter, Cache, Plan, SessionKey, Size, Upscale
 from src.core.prompts import Template, find_template
 from src.core.request import Request, check_mode
+from src.core.wording import counted
 from src.engine.finishing import check_names, chosen_filters
 from src.engine.planner import (
     FEWEST,
@@ -294,9 +295,8 @@ def check_interval(steps: int, request: Request) -> None:
     middles = ", ".join(f"{(step + 0.5) / steps:.2f}" for step in range(min(steps, 5)))
     more = ", ..." if steps > 5 else ""
     raise BadInputError(
-        f"--guidance-interval {begin:g},{end:g} holds none of the {steps} steps (they are at "
-        f"{middles}{more}); "
-        "widen it, or turn guidance off with --guidance-scale 1"
+        f"--guidance-interval {begin:g},{end:g} holds none of the steps (they are at "
+        f"{middles}{more}); widen it, or turn guidance off with --guidance-scale 1"
     )
 
 
@@ -305,8 +305,8 @@ def check_cache(steps: int, request: Request) -> None:
     name = "none" if request.cache is None else parse_cache(request.cache)[0]
     if steps < FEWEST[name]:
         raise BadInputError(
-            f"--cache {name} has nothing to skip in {steps} step(s); it needs {FEWEST[name]} or "
-            "more"
+            f"--cache {name} has nothing to skip in {counted(steps, 'step')}; it needs "
+            f"{FEWEST[name]} or more"
         )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from src.core.errors import OutputError
+from src.core.wording import counted
 from src.evaluation.pages import markdown_table
 
 SHOWN = (
@@ -80,7 +81,8 @@ def page_block(rows: list[dict[str, Any]], machine: str) -> str:
 
 def _bar(row: dict[str, Any], several: bool) -> str:
     """How a bar is called."""
-    return f"{row['model'] + ', ' if several else ''}{row['mode']} ({row['steps']} steps)"
+    model = f"{row['model']}, " if several else ""
+    return f"{model}{row['mode']} ({counted(row['steps'], 'step')})"
 
 
 def plot(path: Path, rows: list[dict[str, Any]]) -> Path:

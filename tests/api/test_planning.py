@@ -49,7 +49,7 @@ def _post(client, jpeg, **fields):
      ({"model": "cogvideox-5b-i2v"}, 503, "not on this machine"),
      ({"mode": "baseline", "cache": "pyramid"}, 422, "baseline"),
      ({"guidance_interval": "0,0.01", "num_inference_steps": "3"}, 422,
-      "holds none of the 3 steps")],
+      "holds none of the steps")],
 )  # fmt: skip
 def test_what_the_worker_would_refuse_is_refused(client, jpeg, home, fields, status, words):
     answer = _post(client, jpeg, **fields)

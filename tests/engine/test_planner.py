@@ -269,6 +269,12 @@ def test_advice_names_what_would_help():
     assert advice(request(num_inference_steps=1), find_model("nano"), cpu) == ()
     many = advice(request(num_inference_steps=30), find_model("nano"), cpu)
     assert many == ("30 steps denoise 30 times as long as nano's own; --num-inference-steps 1",)
+    idle = advice(request(negative_prompt="blurry"), find_model("nano"), cpu)
+    assert idle == (
+        "at guidance 1 the negative prompt has no effect; --guidance-scale above 1 gives it one",
+    )
+    guided = request(negative_prompt="blurry", guidance_scale=3.0, guidance_interval=(0.0, 0.8))
+    assert advice(guided, find_model("nano"), cpu) == ()
     assert advice(request(num_inference_steps=56), SPEC, gpu(140))[1].startswith(
         "56 steps denoise 2 times as long"
     )

@@ -20,7 +20,9 @@ class NamingMoves(nn.Module):
     def __init__(self, text_encoder: nn.Module, answers: int) -> None:
         super().__init__()
         self.text_encoder = text_encoder
-        self.read_out = nn.Linear(text_encoder.config.d_model, answers)
+        with torch.random.fork_rng([]):  # the same in every run
+            torch.manual_seed(0)
+            self.read_out = nn.Linear(text_encoder.config.d_model, answers)
 
     def forward(self, ids: Tensor) -> Tensor:
         return self.read_out(self.text_encoder(ids)[0].mean(dim=1))
