@@ -11,6 +11,8 @@ import pytest
 from src.artifacts.memory import MemoryStore
 from src.core.addresses import RELEASES
 from src.core.paths import home
+from src.database.backup import back_up, restore
+from src.database.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import State
 from src.journal.checking import check, entries, read
@@ -206,6 +208,21 @@ def test_what_was_served_goes_with_its_job(house, clip):
     assert index.find(key)[0].release == "withdrawn"
     assert client.delete(f"/jobs/{clip['id']}", headers=heads["anna"]).status_code == 204
     assert index.find(key) is None and list(client.app.state.service.files.list(RELEASES)) == []
+
+
+def test_what_is_served_is_in_a_backup(house, clip, make_client, monkeypatch, tmp_path):
+    out = let_out(house, draft(house, clip))
+    client, heads = house
+    back_up(client.app.state.service.database, home(), tmp_path / "backup")
+    monkeypatch.setenv("NEWSREEL_HOME", str(tmp_path / "other"))
+    url = f"sqlite:///{tmp_path / 'other.db'}"
+    restored = Database(url)
+    restored.migrate()
+    restore(tmp_path / "backup", restored, home())
+    restored.engine.dispose()
+    again = make_client(work=False, approval="on", database=url)
+    served = look((again, heads), out["clip_url"], tmp_path / "served.mp4")
+    assert hashlib.sha256(served.read_bytes()).hexdigest() == out["served_sha256"]
 
 
 def test_a_labelled_copy_is_what_is_looked_at_approved_and_served(house, clip, tmp_path):
