@@ -3,6 +3,7 @@ release; and releases of copies with the visible label, which are what is approv
 """
 
 import hashlib
+import io
 import json
 
 import numpy as np
@@ -69,15 +70,26 @@ def work(client, runner=None):
     Worker(leases, runner, service.files, "host/fake", once=True).run()
 
 
+def ask(house, jpeg, **more):
+    """A job of Anna's that waits."""
+    client, heads = house
+    return client.post(
+        "/generate-video", headers={**heads["anna"], "Prefer": "respond-async"} | more,
+        files={"image": ("a.jpg", jpeg)}, data={"prompt": "pan left"},
+    )  # fmt: skip
+
+
+def sent(house, jpeg):
+    """A job of hers that is done."""
+    client, heads = house
+    asked = ask(house, jpeg).json()
+    work(client)
+    return client.get(f"/jobs/{asked['id']}", headers=heads["anna"]).json()
+
+
 @pytest.fixture
 def clip(house, jpeg):
-    client, heads = house
-    sent = client.post(
-        "/generate-video", headers={**heads["anna"], "Prefer": "respond-async"},
-        files={"image": ("a.jpg", jpeg)}, data={"prompt": "pan left"},
-    ).json()  # fmt: skip
-    work(client)
-    return client.get(f"/jobs/{sent['id']}", headers=heads["anna"]).json()
+    return sent(house, jpeg)
 
 
 def draft(house, clip, who="anna", **more):
@@ -183,6 +195,30 @@ def test_where_nothing_is_signed_the_approved_file_is_served(house, clip, monkey
     out = let_out(house, draft(house, clip))
     assert out["served_sha256"] == out["sha256"]
     assert list(house[0].app.state.service.files.list(RELEASES)) == []
+
+
+def test_a_file_that_is_swapped_after_its_hash_was_read_is_not_signed(
+    house, clip, photograph, ffmpeg, tmp_path, monkeypatch
+):
+    """Both are signed clips of ours; only one of them was approved."""
+    made = draft(house, clip)
+    for action, who in (("submit", "anna"), ("approve", "chief")):
+        assert do(house, made["id"], action, who).status_code == 200
+    ffmpeg("-f", "lavfi", "-i", "color=red:size=128x96:rate=8:duration=1", tmp_path / "red.mp4")
+    other = signed(tmp_path / "red.mp4", tmp_path / "other.mp4", photograph).read_bytes()
+    releasing = house[0].app.state.service.releasing
+    key, of = releasing.store.get(made["id"]).key, releasing.digests.of
+
+    def swapped_then(*clip):
+        told = of(*clip)
+        releasing.files.put(key, io.BytesIO(other))
+        return told
+
+    monkeypatch.setattr(releasing.digests, "of", swapped_then)
+    refused = do(house, made["id"], "release", "cms")
+    assert refused.status_code == 409 and "bytes that were approved" in refused.text
+    assert releasing.store.get(made["id"]).state == "approved"
+    assert list(releasing.files.list(RELEASES)) == []
 
 
 def test_of_two_who_release_one_wins_and_leaves_one_file(house, clip, monkeypatch):
@@ -293,13 +329,9 @@ def test_the_service_says_whether_releases_are_labelled(
 ):
     client = make_client(work=False, approval="on", release_label="on")
     house = dress(client, signed(plain_clip, tmp_path / "signed.mp4", photograph))
-    sent = client.post(
-        "/generate-video", headers={**house[1]["anna"], "Prefer": "respond-async"},
-        files={"image": ("a.jpg", jpeg)}, data={"prompt": "pan left"},
-    ).json()  # fmt: skip
-    work(client)
-    assert draft(house, sent)["labelled"]
-    assert not draft(house, sent, label=False)["labelled"]
+    clip = sent(house, jpeg)
+    assert draft(house, clip)["labelled"]
+    assert not draft(house, clip, label=False)["labelled"]
 
 
 def test_the_page_makes_a_copy_first_and_asks_then(house, clip):
@@ -325,12 +357,8 @@ def test_a_store_that_keeps_no_files_serves_it_too(
 ):
     client = make_client(work=False, files=MemoryStore(), approval="on")
     house = dress(client, signed(plain_clip, tmp_path / "signed.mp4", photograph))
-    sent = client.post(
-        "/generate-video", headers={**house[1]["anna"], "Prefer": "respond-async"},
-        files={"image": ("a.jpg", jpeg)}, data={"prompt": "pan left"},
-    ).json()  # fmt: skip
-    work(client)
-    out = let_out(house, draft(house, sent))
+    clip = sent(house, jpeg)
+    out = let_out(house, draft(house, clip))
     served = look(house, out["clip_url"], tmp_path / "served.mp4")
     assert hashlib.sha256(served.read_bytes()).hexdigest() == out["served_sha256"]
     assert verify(served, anchors())["layers"]["c2pa"]["released"]
