@@ -110,7 +110,11 @@ def test_what_is_pinned_while_housekeeping_runs_stays(database, monkeypatch):
 
 
 def test_what_a_killed_process_was_writing_goes(database):
-    for name in ("previews/.j.jpg.123.partial", "photographs/.p.jpg.123.partial"):
+    for name in (
+        "previews/.j.jpg.123.partial",
+        "photographs/.p.jpg.123.partial",
+        "releases/.r.mp4.123.partial",
+    ):
         path = home() / name
         path.parent.mkdir(parents=True)
         path.write_text("half")
