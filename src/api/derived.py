@@ -6,8 +6,8 @@ from src.accounts.accounts import Account
 from src.api.problems import ApiError
 from src.api.service import Service
 from src.core.addresses import artifact
-from src.core.errors import BadInputError
 from src.jobs.model import LABELLED, PARENT, Job, NewJob, State, written
+from src.jobs.store import WrongStateError
 
 ENDED_BADLY = (State.FAILED, State.CANCELLED)
 
@@ -29,9 +29,9 @@ def copy_of(service: Service, job: Job) -> Job | None:
 
 
 def check_finished(job: Job, done: str) -> None:
-    """Raise BadInputError where there is no clip to work on. done: what is to become of it."""
+    """Raise WrongStateError where there is no clip to work on. done: what is to become of it."""
     if job.state is not State.COMPLETED or job.artifact is None:
-        raise BadInputError(f"job {job.id} is {job.state}; only finished clips are {done}")
+        raise WrongStateError(f"job {job.id} is {job.state}; only finished clips are {done}")
 
 
 def derive(service: Service, account: Account, job: Job, new: NewJob, key: str) -> Job:

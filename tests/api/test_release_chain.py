@@ -352,6 +352,37 @@ def test_the_page_makes_a_copy_first_and_asks_then(house, clip):
     assert "a copy with the letters AI</a>" in again
 
 
+def test_the_button_goes_on_with_its_draft_and_makes_a_failed_copy_again(house, clip):
+    client, heads = house
+    log_in(client, heads["anna"]["Authorization"].split()[1])
+    page = client.get(f"/clips/{clip['id']}").text
+    token = page.split('name="csrf" value="')[1].split('"')[0]
+    told = {"job": clip["id"], "label": "on", "csrf": token}
+    first, twice = (client.post("/approvals", data=told) for _ in range(2))
+    assert first.status_code == twice.status_code == 303
+    assert first.headers["location"] == twice.headers["location"]
+    store = client.app.state.service.store
+    (copy,) = [job for job in store.page() if job.request.get("labelled_copy")]
+    store.cancel(copy.id)
+    assert "Make a labelled copy" in client.get(f"/clips/{clip['id']}").text
+    third = client.post("/approvals", data=told)
+    assert (third.status_code, third.headers["location"]) == (303, first.headers["location"])
+    assert store.get(copy.id).state is State.PENDING
+    work(client)
+    assert "Ask for approval" in client.get(third.headers["location"]).text
+    made = client.app.state.service.releasing.store.of_job(copy.id)
+    assert do(house, made.id, "submit", "anna").status_code == 200
+    assert client.post("/approvals", data=told).status_code == 409  # it is no draft any more
+
+
+@pytest.mark.parametrize("label", [False, True])
+def test_a_job_that_is_not_done_is_refused_alike_with_a_label_and_without(house, jpeg, label):
+    client, heads = house
+    told = {"job": ask(house, jpeg).json()["id"], "label": label}
+    refused = client.post("/releases", headers=heads["anna"], json=told)
+    assert refused.status_code == 409 and "is PENDING; only finished clips" in refused.text
+
+
 def test_a_store_that_keeps_no_files_serves_it_too(
     make_client, plain_clip, photograph, tmp_path, jpeg
 ):
