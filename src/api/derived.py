@@ -6,7 +6,7 @@ from src.accounts.accounts import Account
 from src.api.problems import ApiError
 from src.api.service import Service
 from src.core.addresses import artifact
-from src.jobs.model import LABELLED, PARENT, Job, NewJob, State, written
+from src.jobs.model import LABELLED, OWN_KEYS, PARENT, Job, NewJob, State, written
 from src.jobs.store import WrongStateError
 
 ENDED_BADLY = (State.FAILED, State.CANCELLED)
@@ -19,12 +19,16 @@ def labelled_copy(service: Service, account: Account, job: Job) -> Job:
     check_finished(job, "labelled")
     source = {"input": artifact(str(job.artifact)), "name": "labelled", PARENT: job.id}
     new = NewJob("upscale", job.owner, source | {LABELLED: True}, "label", cost=written(job))
-    return derive(service, account, job, new, f"label {job.id}")
+    return derive(service, account, job, new, _label_key(job))
+
+
+def _label_key(job: Job) -> str:
+    return f"{OWN_KEYS}label {job.id}"
 
 
 def copy_of(service: Service, job: Job) -> Job | None:
     """The labelled copy that there is, or that is being made; None too where that went wrong."""
-    found = service.store.with_key(job.owner, f"label {job.id}")
+    found = service.store.with_key(job.owner, _label_key(job))
     return None if found is None or found.state in ENDED_BADLY else found
 
 
@@ -36,8 +40,8 @@ def check_finished(job: Job, done: str) -> None:
 
 def derive(service: Service, account: Account, job: Job, new: NewJob, key: str) -> Job:
     """Store `new`, which reads the clip of `job`; asked again it is the same job, and one that
-    failed or was cancelled runs again. key: its idempotency key. Raises ApiError 409 where the clip
-    was deleted meanwhile.
+    failed or was cancelled runs again. key: its idempotency key, one of `OWN_KEYS`. Raises ApiError
+    409 where the clip was deleted meanwhile.
     """
     earlier = service.store.with_key(job.owner, key)
     if earlier is not None and earlier.state not in ENDED_BADLY:

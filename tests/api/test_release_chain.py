@@ -383,6 +383,17 @@ def test_a_job_that_is_not_done_is_refused_alike_with_a_label_and_without(house,
     assert refused.status_code == 409 and "is PENDING; only finished clips" in refused.text
 
 
+def test_a_clients_key_takes_no_copys_place(house, clip, jpeg):
+    store = house[0].app.state.service.store
+    stranger = ask(house, jpeg, **{"Idempotency-Key": f"label {clip['id']}"}).json()
+    copy = store.get(draft(house, clip, label=True)["job"])
+    assert copy.id != stranger["id"] and copy.labelled
+    for headers in ({"Idempotency-Key": copy.idempotency_key}, {"Idempotency-Key": "newsreel:x"}):
+        refused = ask(house, jpeg, **headers)
+        assert refused.status_code == 400 and "does not begin with 'newsreel:'" in refused.text
+    assert len(store.page()) == 3
+
+
 def test_a_store_that_keeps_no_files_serves_it_too(
     make_client, plain_clip, photograph, tmp_path, jpeg
 ):
