@@ -116,18 +116,15 @@ def ask(
     label: Annotated[Literal["on", ""], Form()] = "",
 ) -> Response:  # fmt: skip
     """A clip's page asks for approval: a draft, submitted at once. One that is a draft goes on.
-    label: a draft alone, of a labelled copy, which is looked at before it is submitted.
+    label: a draft alone, of a labelled copy, which is looked at before it is submitted; pressed
+    again, a copy that failed is made again.
     """
     check_right(login.account, Right.SUBMIT)
-    if label:
-        release = begin(service, login.account, job, supersedes or None, True)
-        return RedirectResponse(f"{PLACE}/{release.id}", 303)
     until = _utc(embargo)
-    release = service.releasing.store.of_job(job)
-    if release is None or release.state is not ReleaseState.DRAFT:
-        release = begin(service, login.account, job, supersedes or None, False)
-    wish = Wish("submit", release.revision, note, until)
-    service.releasing.act(release, wish, login.account)
+    release = begin(service, login.account, job, supersedes or None, bool(label), again=True)
+    if not label:
+        wish = Wish("submit", release.revision, note, until)
+        service.releasing.act(release, wish, login.account)
     return RedirectResponse(f"{PLACE}/{release.id}", 303)
 
 

@@ -20,7 +20,7 @@ from src.api.upscale import UpscaleSettings, check_settings, upscale_settings
 from src.catalog.upscalers import offered
 from src.core.addresses import artifact, clip_key
 from src.jobs import references
-from src.jobs.model import PARENT, Job, NewJob, written
+from src.jobs.model import OWN_KEYS, PARENT, Job, NewJob, written
 from src.jobs.store import UnknownJobError
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
@@ -161,5 +161,5 @@ def enlarge_clip(
     asked = upscale_settings(wanted)
     cost = service.planning.enlarging(written(job), asked)
     new = NewJob("upscale", job.owner, source | asked, f"upscale {quality}", cost=cost)
-    key = f"enlarge {job.id} {wanted.scale} {wanted.quality}"
+    key = f"{OWN_KEYS}enlarge {job.id} {wanted.scale} {wanted.quality}"
     derive(service, login.account, job, new, key)

@@ -6,8 +6,8 @@ from src.accounts.accounts import Account
 from src.api.problems import ApiError
 from src.api.service import Service
 from src.core.addresses import artifact
-from src.core.errors import BadInputError
-from src.jobs.model import LABELLED, PARENT, Job, NewJob, State, written
+from src.jobs.model import LABELLED, OWN_KEYS, PARENT, Job, NewJob, State, written
+from src.jobs.store import WrongStateError
 
 ENDED_BADLY = (State.FAILED, State.CANCELLED)
 
@@ -19,25 +19,29 @@ def labelled_copy(service: Service, account: Account, job: Job) -> Job:
     check_finished(job, "labelled")
     source = {"input": artifact(str(job.artifact)), "name": "labelled", PARENT: job.id}
     new = NewJob("upscale", job.owner, source | {LABELLED: True}, "label", cost=written(job))
-    return derive(service, account, job, new, f"label {job.id}")
+    return derive(service, account, job, new, _label_key(job))
+
+
+def _label_key(job: Job) -> str:
+    return f"{OWN_KEYS}label {job.id}"
 
 
 def copy_of(service: Service, job: Job) -> Job | None:
     """The labelled copy that there is, or that is being made; None too where that went wrong."""
-    found = service.store.with_key(job.owner, f"label {job.id}")
+    found = service.store.with_key(job.owner, _label_key(job))
     return None if found is None or found.state in ENDED_BADLY else found
 
 
 def check_finished(job: Job, done: str) -> None:
-    """Raise BadInputError where there is no clip to work on. done: what is to become of it."""
+    """Raise WrongStateError where there is no clip to work on. done: what is to become of it."""
     if job.state is not State.COMPLETED or job.artifact is None:
-        raise BadInputError(f"job {job.id} is {job.state}; only finished clips are {done}")
+        raise WrongStateError(f"job {job.id} is {job.state}; only finished clips are {done}")
 
 
 def derive(service: Service, account: Account, job: Job, new: NewJob, key: str) -> Job:
     """Store `new`, which reads the clip of `job`; asked again it is the same job, and one that
-    failed or was cancelled runs again. key: its idempotency key. Raises ApiError 409 where the clip
-    was deleted meanwhile.
+    failed or was cancelled runs again. key: its idempotency key, one of `OWN_KEYS`. Raises ApiError
+    409 where the clip was deleted meanwhile.
     """
     earlier = service.store.with_key(job.owner, key)
     if earlier is not None and earlier.state not in ENDED_BADLY:

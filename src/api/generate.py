@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import PurePath
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Header, Response, UploadFile
+from fastapi import APIRouter, Depends, Header, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 
@@ -30,7 +30,7 @@ from src.api.uploads import read_upload
 from src.artifacts.store import keep
 from src.core.addresses import stored, stored_key
 from src.core.paths import examples, portable
-from src.jobs.model import REMIX_OF, Job, NewJob, State
+from src.jobs.model import OWN_KEYS, REMIX_OF, Job, NewJob, State
 from src.jobs.search import JobFilter
 from src.jobs.store import WrongStateError
 from src.media.press_metadata import check_rights
@@ -43,6 +43,20 @@ RESENT_S = 900.0
 minutes.
 """
 MOST_LATELY = 1000
+
+
+async def client_key(
+    idempotency_key: Annotated[str | None, Header(max_length=KEY_LONGEST)] = None,
+) -> str | None:
+    """A client's idempotency key; None where there is none. Raises ApiError 400 for one of ours."""
+    if idempotency_key is not None and idempotency_key.startswith(OWN_KEYS):
+        raise ApiError(
+            400, f"an Idempotency-Key does not begin with {OWN_KEYS!r}; such keys are the service's"
+        )
+    return idempotency_key or None
+
+
+Key = Annotated[str | None, Depends(client_key)]
 
 
 @router.post(
@@ -58,13 +72,12 @@ async def generate_video(
     account: Submitter,
     form: GenerateFields,
     prefer: Annotated[str, Header(description="respond-async answers 202 at once")] = "",
-    idempotency_key: Annotated[str | None, Header(max_length=KEY_LONGEST)] = None,
+    key: Key = None,
 ) -> Response:
     """Waits for the clip and answers 200 with its path, URL and temporal score; with `Prefer:
     respond-async` answers 202 with the job at once. A client that goes away loses nothing: the job
     goes on, `GET /jobs` shows it.
     """
-    key = idempotency_key or None
     if "respond-async" in prefer:
         return await submit(
             service, account, form.image, form, key, partial(accepted, service=service)

@@ -9,7 +9,7 @@ from src.api.forgetting import Forgetter, kept_for
 from src.api.settings import ServiceSettings
 from src.artifacts.registry import open_store
 from src.artifacts.store import ArtifactStore, StoreAwayError
-from src.core.addresses import PHOTOGRAPHS, PREVIEWS, UPLOADS, name_of
+from src.core.addresses import PHOTOGRAPHS, PREVIEWS, RELEASES, UPLOADS, name_of
 from src.database.trouble import UnavailableError
 from src.jobs import references
 from src.jobs.leases import LeaseStore
@@ -110,7 +110,7 @@ class Housekeeper:
         self.index.forget(orphans)
         parts = [
             key
-            for folder in (UPLOADS, PREVIEWS, PHOTOGRAPHS)
+            for folder in (UPLOADS, PREVIEWS, PHOTOGRAPHS, RELEASES)
             for key in self.files.unfinished(folder)
         ]
         self.files.delete(*filter(self._is_late, parts))

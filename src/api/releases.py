@@ -197,10 +197,11 @@ def create(service: ServiceDep, account: Submitter, wanted: NewRelease) -> dict[
 
 
 def begin(
-    service: Service, account: Account, job_id: str, supersedes: str | None, label: bool | None
-) -> Release:
+    service: Service, account: Account, job_id: str, supersedes: str | None, label: bool | None,
+    again: bool = False,
+) -> Release:  # fmt: skip
     """A draft of an own clip. supersedes: what it corrects, which the account must see. label: as
-    of `NewRelease`.
+    of `NewRelease`. again: a draft that there is goes on, as it was begun.
     """
     service.releasing.check_on()
     job = service.own(account, job_id)
@@ -209,6 +210,9 @@ def begin(
     title = plain.title(service.show(job))
     if service.settings.release_label == "on" if label is None else label:
         job = labelled_copy(service, account, job)
+    found = service.releasing.store.of_job(job.id) if again else None
+    if found is not None and found.state is ReleaseState.DRAFT:
+        return found
     return service.releasing.create(job, title, account, supersedes)
 
 

@@ -11,7 +11,7 @@ from fastapi import Response
 
 from src.accounts.accounts import Account, Accounts
 from src.api.problems import ApiError
-from src.api.published import told_of_release
+from src.api.published import other_bytes, told_of_release
 from src.api.recording import Recording
 from src.api.serving import serve
 from src.api.settings import ServiceSettings
@@ -147,9 +147,7 @@ class Releasing:
     def check_bytes(self, release: Release, wanted: Bytes) -> None:
         """Raise ApiError 409 where a file of it is not as it was approved, or let out."""
         if self.digests.recent(wanted.key, wanted.version) != wanted.sha256:
-            raise ApiError(
-                409, f"the clip of release {release.id} does not have the bytes that were approved"
-            )
+            raise other_bytes(release)
 
     def deliver(
         self, account: Account, key: str, version: str | None, kind: str,

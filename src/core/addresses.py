@@ -13,6 +13,8 @@ from src.core.errors import BadInputError
 
 CLIPS, PHOTOGRAPHS, UPLOADS = "examples/", "photographs/", "uploads/"
 RELEASES, PREVIEWS, QUARANTINE = "releases/", "previews/", "quarantine/"
+KEPT = (CLIPS, RELEASES, PHOTOGRAPHS, UPLOADS)
+"""Folders whose files have rows. Previews can be made again; what is in quarantine has no row."""
 CONTENT, ARTIFACT, VIDEO = "sha256:", "artifact:", ".video"
 STORED = re.compile(r"[0-9a-f]{64}\.[A-Za-z0-9]{1,8}")
 KEY = re.compile(r"[a-z]+/(?!\.{1,2}$)([^/\\\x00]|\\x5c|\\udc[0-9a-f]{2}){1,255}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import update
 from sqlalchemy.engine import make_url
 
+from src.core.addresses import KEPT, QUARANTINE
 from src.core.durable import sync_file, sync_folder
 from src.core.errors import BadInputError, MissingFileError, OutputError
 from src.database import house
@@ -17,7 +18,7 @@ from src.database.copying import copy_rows
 from src.database.database import Database
 from src.database.tables import facts
 
-FOLDERS = ("examples", "photographs", "uploads", house.QUARANTINE)
+FOLDERS = (*KEPT, QUARANTINE)
 FILES = ("runs.csv", house.FILE)
 NAME = "newsreel.db"
 

@@ -19,8 +19,6 @@ from src.database.tables import facts
 
 FILE = "database.id"
 FACT = "id"
-QUARANTINE = "quarantine"
-"""The folder of a home for files that may be somebody's, and that no job of its database names."""
 SETTLE = "python -m src.service_data check --adopt"
 
 

@@ -15,6 +15,8 @@ from typing import Any
 PARENT = "of"
 """Key of a request that names the job whose clip it reads; no worker reads it."""
 LABELLED = "labelled_copy"
+OWN_KEYS = "newsreel:"
+"""Idempotency keys that begin so are the service's own; clients are refused them."""
 """Key of a request for a copy of a clip with the visible label, for its release: nothing else of
 the picture changes.
 """

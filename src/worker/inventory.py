@@ -12,9 +12,10 @@ from src.artifacts.index import ArtifactIndex, Known
 from src.artifacts.store import ArtifactStore
 from src.core.addresses import (
     CLIPS,
+    KEPT,
     PHOTOGRAPHS,
+    RELEASES,
     STORED,
-    UPLOADS,
     StoredFile,
     known_key,
     manifest_key,
@@ -24,7 +25,7 @@ from src.core.errors import MissingFileError
 from src.database import artifact_rows
 from src.jobs.model import Job
 from src.jobs.store import JobStore, address_in
-from src.worker.leftovers import is_needed, sort_out
+from src.worker.leftovers import STRANGE_S, is_needed, is_older, quarantine, sort_out
 from src.worker.names import AttemptFile, attempts_among, is_attempt
 
 MOST = 64 << 20  # bytes of a manifest
@@ -43,18 +44,26 @@ class Inventory:
         """Remove what dead attempts left, put what nobody knows into quarantine, give rows to the
         rest, and measure what was not measured. Returns what was removed.
         """
-        listed = {*self.files.list(CLIPS), *self.files.list(PHOTOGRAPHS), *self.files.list(UPLOADS)}
+        listed = {key for folder in KEPT for key in self.files.list(folder)}
         parts = attempts_among(self.files.unfinished(CLIPS), partial=True)
         known = self.index.known()
         new = listed - known.keys()
         unknown = attempts_among(key for key in new if key.startswith(CLIPS))
         jobs = self.store.many({attempt.job for attempt in (*parts, *unknown)})
         removed, _ = sort_out(self.files, jobs, (*parts, *unknown))
+        self._set_aside(new)
         self.index.add(self._published(unknown, jobs) + self._photographs(new))
         self._measure(listed, known)
         self._miss(known.keys() - listed, known)
         self._note(listed, known)
         return removed
+
+    def _set_aside(self, new: Iterable[str]) -> None:
+        """Files that were to be served of a release which was not let out then, or which this
+        database does not know. One that was just made gets its row in a moment.
+        """
+        served = [key for key in new if key.startswith(RELEASES)]
+        quarantine(self.files, [key for key in served if is_older(self.files, key, STRANGE_S)])
 
     def _published(self, files: list[AttemptFile], jobs: dict[str, Job]) -> list[dict[str, Any]]:
         """Rows of what a job has published, such as its manifest, that earlier versions kept none

@@ -14,7 +14,7 @@ from src.core.errors import OutputError
 from src.jobs.model import Job, State
 from src.worker.names import AttemptFile
 
-STRANGE_S = 3600.0  # a part that somebody unknown is writing is left alone for so long
+STRANGE_S = 3600.0  # what somebody unknown may be writing is left alone for so long
 
 
 def sort_out(

@@ -110,7 +110,11 @@ def test_what_is_pinned_while_housekeeping_runs_stays(database, monkeypatch):
 
 
 def test_what_a_killed_process_was_writing_goes(database):
-    for name in ("previews/.j.jpg.123.partial", "photographs/.p.jpg.123.partial"):
+    for name in (
+        "previews/.j.jpg.123.partial",
+        "photographs/.p.jpg.123.partial",
+        "releases/.r.mp4.123.partial",
+    ):
         path = home() / name
         path.parent.mkdir(parents=True)
         path.write_text("half")
@@ -120,7 +124,7 @@ def test_what_a_killed_process_was_writing_goes(database):
     fresh = home() / "previews" / ".k.jpg.124.partial"
     fresh.write_text("half")
     _keeper(database).tidy()
-    assert {path.name for path in home().glob("p*/*")} == {"whole.jpg", fresh.name}
+    assert {path.name for path in home().glob("[pr]*/*")} == {"whole.jpg", fresh.name}
 
 
 def test_tidying_asks_the_database_a_few_times_however_many_clips_there_are(database, monkeypatch):

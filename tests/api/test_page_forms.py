@@ -151,7 +151,7 @@ def test_a_button_that_comes_too_late_says_so(make_client):
     job, _ = client.app.state.service.store.submit(NewJob("generate", "open", {"prompt": "p"}))
     client.post(f"/jobs/{job.id}/cancel")
     answer = client.post(f"/clips/{job.id}/upscale", data={"csrf": "open"})
-    assert answer.status_code == 422
+    assert answer.status_code == 409
     assert "only finished clips are enlarged" in answer.text
     late = client.post(f"/clips/{job.id}/cancel", data={"csrf": "open"})
     assert (late.status_code, "CANCELLED already" in late.text) == (409, True)

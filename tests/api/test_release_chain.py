@@ -3,6 +3,7 @@ release; and releases of copies with the visible label, which are what is approv
 """
 
 import hashlib
+import io
 import json
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 from src.artifacts.memory import MemoryStore
 from src.core.addresses import RELEASES
 from src.core.paths import home
+from src.database.backup import back_up, restore
+from src.database.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import State
 from src.journal.checking import check, entries, read
@@ -67,15 +70,26 @@ def work(client, runner=None):
     Worker(leases, runner, service.files, "host/fake", once=True).run()
 
 
+def ask(house, jpeg, **more):
+    """A job of Anna's that waits."""
+    client, heads = house
+    return client.post(
+        "/generate-video", headers={**heads["anna"], "Prefer": "respond-async"} | more,
+        files={"image": ("a.jpg", jpeg)}, data={"prompt": "pan left"},
+    )  # fmt: skip
+
+
+def sent(house, jpeg):
+    """A job of hers that is done."""
+    client, heads = house
+    asked = ask(house, jpeg).json()
+    work(client)
+    return client.get(f"/jobs/{asked['id']}", headers=heads["anna"]).json()
+
+
 @pytest.fixture
 def clip(house, jpeg):
-    client, heads = house
-    sent = client.post(
-        "/generate-video", headers={**heads["anna"], "Prefer": "respond-async"},
-        files={"image": ("a.jpg", jpeg)}, data={"prompt": "pan left"},
-    ).json()  # fmt: skip
-    work(client)
-    return client.get(f"/jobs/{sent['id']}", headers=heads["anna"]).json()
+    return sent(house, jpeg)
 
 
 def draft(house, clip, who="anna", **more):
@@ -183,6 +197,30 @@ def test_where_nothing_is_signed_the_approved_file_is_served(house, clip, monkey
     assert list(house[0].app.state.service.files.list(RELEASES)) == []
 
 
+def test_a_file_that_is_swapped_after_its_hash_was_read_is_not_signed(
+    house, clip, photograph, ffmpeg, tmp_path, monkeypatch
+):
+    """Both are signed clips of ours; only one of them was approved."""
+    made = draft(house, clip)
+    for action, who in (("submit", "anna"), ("approve", "chief")):
+        assert do(house, made["id"], action, who).status_code == 200
+    ffmpeg("-f", "lavfi", "-i", "color=red:size=128x96:rate=8:duration=1", tmp_path / "red.mp4")
+    other = signed(tmp_path / "red.mp4", tmp_path / "other.mp4", photograph).read_bytes()
+    releasing = house[0].app.state.service.releasing
+    key, of = releasing.store.get(made["id"]).key, releasing.digests.of
+
+    def swapped_then(*clip):
+        told = of(*clip)
+        releasing.files.put(key, io.BytesIO(other))
+        return told
+
+    monkeypatch.setattr(releasing.digests, "of", swapped_then)
+    refused = do(house, made["id"], "release", "cms")
+    assert refused.status_code == 409 and "bytes that were approved" in refused.text
+    assert releasing.store.get(made["id"]).state == "approved"
+    assert list(releasing.files.list(RELEASES)) == []
+
+
 def test_of_two_who_release_one_wins_and_leaves_one_file(house, clip, monkeypatch):
     made = draft(house, clip)
     for action, who in (("submit", "anna"), ("approve", "chief")):
@@ -206,6 +244,21 @@ def test_what_was_served_goes_with_its_job(house, clip):
     assert index.find(key)[0].release == "withdrawn"
     assert client.delete(f"/jobs/{clip['id']}", headers=heads["anna"]).status_code == 204
     assert index.find(key) is None and list(client.app.state.service.files.list(RELEASES)) == []
+
+
+def test_what_is_served_is_in_a_backup(house, clip, make_client, monkeypatch, tmp_path):
+    out = let_out(house, draft(house, clip))
+    client, heads = house
+    back_up(client.app.state.service.database, home(), tmp_path / "backup")
+    monkeypatch.setenv("NEWSREEL_HOME", str(tmp_path / "other"))
+    url = f"sqlite:///{tmp_path / 'other.db'}"
+    restored = Database(url)
+    restored.migrate()
+    restore(tmp_path / "backup", restored, home())
+    restored.engine.dispose()
+    again = make_client(work=False, approval="on", database=url)
+    served = look((again, heads), out["clip_url"], tmp_path / "served.mp4")
+    assert hashlib.sha256(served.read_bytes()).hexdigest() == out["served_sha256"]
 
 
 def test_a_labelled_copy_is_what_is_looked_at_approved_and_served(house, clip, tmp_path):
@@ -276,13 +329,9 @@ def test_the_service_says_whether_releases_are_labelled(
 ):
     client = make_client(work=False, approval="on", release_label="on")
     house = dress(client, signed(plain_clip, tmp_path / "signed.mp4", photograph))
-    sent = client.post(
-        "/generate-video", headers={**house[1]["anna"], "Prefer": "respond-async"},
-        files={"image": ("a.jpg", jpeg)}, data={"prompt": "pan left"},
-    ).json()  # fmt: skip
-    work(client)
-    assert draft(house, sent)["labelled"]
-    assert not draft(house, sent, label=False)["labelled"]
+    clip = sent(house, jpeg)
+    assert draft(house, clip)["labelled"]
+    assert not draft(house, clip, label=False)["labelled"]
 
 
 def test_the_page_makes_a_copy_first_and_asks_then(house, clip):
@@ -303,17 +352,55 @@ def test_the_page_makes_a_copy_first_and_asks_then(house, clip):
     assert "a copy with the letters AI</a>" in again
 
 
+def test_the_button_goes_on_with_its_draft_and_makes_a_failed_copy_again(house, clip):
+    client, heads = house
+    log_in(client, heads["anna"]["Authorization"].split()[1])
+    page = client.get(f"/clips/{clip['id']}").text
+    token = page.split('name="csrf" value="')[1].split('"')[0]
+    told = {"job": clip["id"], "label": "on", "csrf": token}
+    first, twice = (client.post("/approvals", data=told) for _ in range(2))
+    assert first.status_code == twice.status_code == 303
+    assert first.headers["location"] == twice.headers["location"]
+    store = client.app.state.service.store
+    (copy,) = [job for job in store.page() if job.request.get("labelled_copy")]
+    store.cancel(copy.id)
+    assert "Make a labelled copy" in client.get(f"/clips/{clip['id']}").text
+    third = client.post("/approvals", data=told)
+    assert (third.status_code, third.headers["location"]) == (303, first.headers["location"])
+    assert store.get(copy.id).state is State.PENDING
+    work(client)
+    assert "Ask for approval" in client.get(third.headers["location"]).text
+    made = client.app.state.service.releasing.store.of_job(copy.id)
+    assert do(house, made.id, "submit", "anna").status_code == 200
+    assert client.post("/approvals", data=told).status_code == 409  # it is no draft any more
+
+
+@pytest.mark.parametrize("label", [False, True])
+def test_a_job_that_is_not_done_is_refused_alike_with_a_label_and_without(house, jpeg, label):
+    client, heads = house
+    told = {"job": ask(house, jpeg).json()["id"], "label": label}
+    refused = client.post("/releases", headers=heads["anna"], json=told)
+    assert refused.status_code == 409 and "is PENDING; only finished clips" in refused.text
+
+
+def test_a_clients_key_takes_no_copys_place(house, clip, jpeg):
+    store = house[0].app.state.service.store
+    stranger = ask(house, jpeg, **{"Idempotency-Key": f"label {clip['id']}"}).json()
+    copy = store.get(draft(house, clip, label=True)["job"])
+    assert copy.id != stranger["id"] and copy.labelled
+    for headers in ({"Idempotency-Key": copy.idempotency_key}, {"Idempotency-Key": "newsreel:x"}):
+        refused = ask(house, jpeg, **headers)
+        assert refused.status_code == 400 and "does not begin with 'newsreel:'" in refused.text
+    assert len(store.page()) == 3
+
+
 def test_a_store_that_keeps_no_files_serves_it_too(
     make_client, plain_clip, photograph, tmp_path, jpeg
 ):
     client = make_client(work=False, files=MemoryStore(), approval="on")
     house = dress(client, signed(plain_clip, tmp_path / "signed.mp4", photograph))
-    sent = client.post(
-        "/generate-video", headers={**house[1]["anna"], "Prefer": "respond-async"},
-        files={"image": ("a.jpg", jpeg)}, data={"prompt": "pan left"},
-    ).json()  # fmt: skip
-    work(client)
-    out = let_out(house, draft(house, sent))
+    clip = sent(house, jpeg)
+    out = let_out(house, draft(house, clip))
     served = look(house, out["clip_url"], tmp_path / "served.mp4")
     assert hashlib.sha256(served.read_bytes()).hexdigest() == out["served_sha256"]
     assert verify(served, anchors())["layers"]["c2pa"]["released"]

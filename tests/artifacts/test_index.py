@@ -13,13 +13,15 @@ from sqlalchemy import update
 from src.artifacts.index import ArtifactIndex
 from src.artifacts.memory import MemoryStore
 from src.artifacts.registry import open_store
-from src.core.addresses import StoredFile, artifact, stored
+from src.core.addresses import KEPT, QUARANTINE, StoredFile, artifact, stored
+from src.core.paths import home
 from src.database import artifact_rows
 from src.database.tables import artifacts
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob
 from src.jobs.store import JobStore
 from src.worker.inventory import Inventory
+from src.worker.leftovers import STRANGE_S
 from tests.database.postgres_kit import any_database, empty_database, postgres  # noqa: F401
 
 PHOTOGRAPH = f"{'0f' * 32}.png"
@@ -222,6 +224,41 @@ def test_a_file_that_is_missed_takes_no_room_until_it_is_back(store, index, file
     assert index.total() == 10
 
 
+def test_what_was_made_for_a_release_that_did_not_come_is_set_aside(
+    store, index, files, monkeypatch
+):
+    served, orphan, young = (f"releases/{name}.00.mp4" for name in ("served", "orphan", "young"))
+    job = _submit(store)
+    _put(files, served)
+    _put(files, orphan)
+    index.add([artifact_rows.row(files.look(served), time.time(), job=job.id)])
+    inventory, now = Inventory(files, index, store), time.time()
+    monkeypatch.setattr(time, "time", lambda: now + STRANGE_S - 60)
+    inventory.settle()
+    assert _everything(files) == {served, orphan}  # its row may be on its way
+    monkeypatch.setattr(time, "time", lambda: now + STRANGE_S + 60)
+    _put(files, young)
+    if not isinstance(files, MemoryStore):  # which goes by the clock above
+        os.utime(home() / young, (now + STRANGE_S, now + STRANGE_S))
+    inventory.settle()
+    assert _everything(files) == {served, young, "quarantine/orphan.00.mp4"}
+    assert _row(index, served).job == job.id and _row(index, young) is None
+
+
+def test_settling_looks_at_no_file_whose_row_is_right(store, index, files, monkeypatch):
+    _submit(store, input_bytes=4)
+    _put(files, KEY)
+    _put(files, "releases/served.00.mp4")
+    index.add([artifact_rows.row(files.look("releases/served.00.mp4"), time.time())])
+    looked, look = [], files.look
+    monkeypatch.setattr(files, "look", lambda *told: looked.append(told[0]) or look(*told))
+    Inventory(files, index, store).settle()
+    assert looked == []
+    files.delete("releases/served.00.mp4")
+    Inventory(files, index, store).settle()
+    assert looked == ["releases/served.00.mp4"]
+
+
 def _everything(files):
-    folders = ("examples/", "photographs/", "uploads/", "quarantine/")
+    folders = (*KEPT, QUARANTINE)
     return {key for folder in folders for key in files.list(folder)}

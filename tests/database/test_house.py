@@ -89,11 +89,11 @@ def test_a_service_on_another_database_is_refused_and_removes_nothing(tmp_path, 
     other = _open(tmp_path / "other.db")
     house.bind(other, home, adopt=True)
     _tidy(other)
-    aside = {path.name for path in (home / house.QUARANTINE).iterdir()}
+    aside = {path.name for path in (home / "quarantine").iterdir()}
     assert {name for name in aside if name.endswith(".mp4")} == clips
     assert all((home / "quarantine" / name).read_text() == "clip" for name in clips)
     _tidy(other)
-    assert {path.name for path in (home / house.QUARANTINE).iterdir()} == aside
+    assert {path.name for path in (home / "quarantine").iterdir()} == aside
 
 
 def test_a_backup_while_the_service_runs_and_its_restore(tmp_path, home, database):

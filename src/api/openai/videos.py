@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 from src.accounts.accounts import Account
 from src.api.forms import GenerateForm
-from src.api.generate import KEY_LONGEST, submit
+from src.api.generate import Key, submit
 from src.api.openai.errors import VideoError
 from src.api.openai.extending import same_source, source_of, submit_extension
 from src.api.openai.sent import Sent, SentBody, take_photograph
@@ -24,7 +24,6 @@ from src.jobs.store import WrongStateError
 
 router = APIRouter(prefix="/v1/videos", tags=["videos"])
 VideoId = Annotated[str, Path(description="The id, with or without `video_`", max_length=100)]
-Key = Annotated[str | None, Header(max_length=KEY_LONGEST)]
 Count = Annotated[
     int, Header(alias="x-stainless-retry-count", ge=0, description="The client's tries before")
 ]
@@ -35,14 +34,14 @@ SOONEST_MS, LATEST_MS = 500, 10_000
 
 @router.post("", response_model=Video, summary="Make a clip")
 async def create(
-    service: ServiceDep, account: Submitter, sent: SentBody, idempotency_key: Key = None,
+    service: ServiceDep, account: Submitter, sent: SentBody, key: Key = None,
     again: Count = 0,
 ) -> Response:  # fmt: skip
     """Answers at once, with the video as it will be. A retry by the client finds what its first
     try made.
     """
     async with service.same.turn((account.id, await run_in_threadpool(sent.digest))):
-        return await _submit(service, account, sent, idempotency_key or None, again > 0)
+        return await _submit(service, account, sent, key, again > 0)
 
 
 @router.get("", response_model=VideoList, summary="This key's videos, newest first")
@@ -65,19 +64,19 @@ def list_videos(
 
 @router.post("/edits", response_model=Video, summary="Another clip of a video's photograph")
 async def edit(
-    service: ServiceDep, account: Submitter, sent: SentBody, idempotency_key: Key = None,
+    service: ServiceDep, account: Submitter, sent: SentBody, key: Key = None,
     again: Count = 0,
 ) -> Response:  # fmt: skip
     """By id, `video[id]`, or by its file, which must be a clip of this service. The same as a
     remix.
     """
     source = await run_in_threadpool(named, service, account, sent)
-    return await _remix(service, account, source, sent, idempotency_key, again)
+    return await _remix(service, account, source, sent, key, again)
 
 
 @router.post("/extensions", response_model=Video, summary="Go on from a video's last frame")
 async def extend(
-    service: ServiceDep, account: Submitter, sent: SentBody, idempotency_key: Key = None,
+    service: ServiceDep, account: Submitter, sent: SentBody, key: Key = None,
     again: Count = 0,
 ) -> Response:  # fmt: skip
     """One file with both: the video's frames as they are, and new ones from its last. By id,
@@ -88,7 +87,7 @@ async def extend(
     _check_wording(sent)
     base = {name: value for name, value in settings_of(job).items() if name != "seed"}
     told = await run_in_threadpool(source_of, service, job)
-    return await _extend(service, account, sent, idempotency_key or None, again > 0, base, told)
+    return await _extend(service, account, sent, key, again > 0, base, told)
 
 
 @router.post("/characters", summary="Not offered: characters")
@@ -125,10 +124,10 @@ async def delete(service: ServiceDep, account: Submitter, video_id: VideoId) -> 
 @router.post("/{video_id}/remix", response_model=Video, summary="The same with another prompt")
 async def remix(
     service: ServiceDep, account: Submitter, video_id: VideoId, sent: SentBody,
-    idempotency_key: Key = None, again: Count = 0,
+    key: Key = None, again: Count = 0,
 ) -> Response:  # fmt: skip
     """Photograph, seed and settings of the video, unless the body says otherwise."""
-    return await _remix(service, account, video_id, sent, idempotency_key, again)
+    return await _remix(service, account, video_id, sent, key, again)
 
 
 async def _remix(
