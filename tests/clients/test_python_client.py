@@ -15,6 +15,7 @@ from newsreel_client import (
     Job,
     JobFailedError,
     Newsreel,
+    NotSubmittedError,
     Progress,
     RefusedError,
     Release,
@@ -261,6 +262,18 @@ def test_what_a_file_says_of_itself(newsreel):
     need_packages()
     told = newsreel.verify(CLIP)
     assert (told.changed, told.layers["c2pa"]["state"]) == (False, "none")
+
+
+@pytest.mark.parametrize("told", [{"note": "for tonight"}, {"embargo": "2090-12-01T06:00:00Z"}])
+def test_what_is_said_with_a_labelled_copy_is_not_dropped(newsreel, told):
+    job = newsreel.wait(newsreel.submit(PHOTOGRAPH, "Harbour, tilt down"), timeout_s=60)
+    with pytest.raises(NotSubmittedError, match="give note and embargo to submit_release") as early:
+        newsreel.ask_approval(job, label=True, **told)
+    draft = early.value.release
+    assert draft.state == "draft"
+    newsreel.wait(draft.job, timeout_s=60)
+    done = newsreel.submit_release(newsreel.look_at_release(draft), **told)
+    assert done.state == "submitted" and {name: getattr(done, name) for name in told} == told
 
 
 def test_a_labelled_copy_is_a_draft_until_it_is_submitted(newsreel):

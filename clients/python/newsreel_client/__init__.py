@@ -1,7 +1,13 @@
 """A client of the Newsreel service, for threads (`Newsreel`) and for asyncio (`AsyncNewsreel`)."""
 
 from newsreel_client.client import AsyncNewsreel, Newsreel
-from newsreel_client.errors import JobFailedError, NewsreelError, RefusedError, WaitedTooLongError
+from newsreel_client.errors import (
+    JobFailedError,
+    NewsreelError,
+    NotSubmittedError,
+    RefusedError,
+    WaitedTooLongError,
+)
 from newsreel_client.models import Job, Progress, Release, Verdict
 
 __all__ = [
@@ -10,6 +16,7 @@ __all__ = [
     "JobFailedError",
     "Newsreel",
     "NewsreelError",
+    "NotSubmittedError",
     "Progress",
     "RefusedError",
     "Release",

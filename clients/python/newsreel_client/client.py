@@ -130,8 +130,9 @@ class Newsreel:
         """Submit the clip for approval. embargo: a time with its zone, such as
         2026-12-01T06:00:00Z. supersedes: the release that it corrects. label: of a copy with the
         letters AI in the picture; the service's own setting where nothing is said. The copy is made
-        first: a draft comes back, whose `job` to wait for and look at; then `submit_release`.
-        Raises RefusedError.
+        first: a draft comes back, whose `job` to wait for and look at; then `submit_release`, which
+        takes note and embargo. Raises RefusedError, and NotSubmittedError with the draft where note
+        or embargo were given and a copy is made.
         """
         told = {"note": note, "embargo": embargo}
         return self._run(flows.ask_approval(_id(job), _name(supersedes), label, told))

@@ -3,12 +3,13 @@
     NewsreelError
     ├── RefusedError        the service answered an error
     ├── JobFailedError      the job ended without a file
-    └── WaitedTooLongError  it has not ended in time
+    ├── WaitedTooLongError  it has not ended in time
+    └── NotSubmittedError   the release is a draft still; note and embargo are not kept yet
 
 What the network does is httpx's: `httpx.TransportError`, after the last try.
 """
 
-from newsreel_client.models import Job
+from newsreel_client.models import Job, Release
 
 
 class NewsreelError(Exception):
@@ -43,3 +44,16 @@ class WaitedTooLongError(NewsreelError):
     def __init__(self, job: Job) -> None:
         super().__init__(f"job {job.id} is {job.state} still")
         self.job = job
+
+
+class NotSubmittedError(NewsreelError):
+    """The release is of a labelled copy that is looked at first, so neither note nor embargo is
+    kept yet. release: the draft; wait for its job and submit it with both.
+    """
+
+    def __init__(self, release: Release) -> None:
+        super().__init__(
+            f"release {release.id} is a draft of a labelled copy, job {release.job}: give note and "
+            "embargo to submit_release once that is made"
+        )
+        self.release = release

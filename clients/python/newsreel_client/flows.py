@@ -13,7 +13,12 @@ from typing import Any, TypeVar, cast
 
 import httpx
 
-from newsreel_client.errors import JobFailedError, RefusedError, WaitedTooLongError
+from newsreel_client.errors import (
+    JobFailedError,
+    NotSubmittedError,
+    RefusedError,
+    WaitedTooLongError,
+)
 from newsreel_client.models import Job, Release, Verdict
 
 T = TypeVar("T")
@@ -224,6 +229,8 @@ def ask_approval(
     answer = yield from asked(Ask("POST", "/releases", {"json": body}, again=False))
     draft = Release.of(answer.json())
     if draft.job != job_id:
+        if any(told.values()):
+            raise NotSubmittedError(draft)
         return draft
     return (yield from decide(draft, "submit", told))
 
