@@ -18,6 +18,7 @@ from src.metrics.sharpness import sharpness, structure
 from src.metrics.temporal import score_frames
 from src.recipes.scene_source import to_tensor
 from src.scenes.moves import Move, named_move, trajectory
+from src.scenes.photographs import HELD_OUT
 from src.scenes.scene import Layer, Scene
 
 WORDINGS = {  # the move asked for, in words as a person would write them
@@ -201,7 +202,8 @@ def evaluate(
     quick: bool = False,
     tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[Figures, dict[str, np.ndarray]]:
-    """Measure everything; returns the figures and one clip of each wording, for the contact sheet.
+    """Measure everything; returns the figures and one clip of each wording, for the contact sheet:
+    of the first photographs, the held-out ones, which may be shown anywhere.
 
     scored: take the temporal score too. quick: one move a photograph for the speed words, instead
     of three.
@@ -216,7 +218,7 @@ def evaluate(
         for seed, (asked, prompt) in enumerate(WORDINGS.items()):
             frames = sampler.make(native, prompt, seed, sampler.guidance)
             figures.clips.append(clip_figures(name, native, asked, frames, scored))
-            if seed % len(photographs) == index:
+            if seed % min(len(photographs), len(HELD_OUT)) == index:
                 shown[asked] = frames
         for move in SPEED_MOVES if not quick else SPEED_MOVES[index % len(SPEED_MOVES) :][:1]:
             triple = speed_triple(sampler, native, move, index)
