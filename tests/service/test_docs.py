@@ -108,7 +108,7 @@ def _run(command, code, service, keys, folder):
 def test_the_examples_run_in_order(running, home, tmp_path):
     need_packages()
     service = running(
-        NEWSREEL_AUTH="on", NEWSREEL_FAKE_SECONDS="0.6", NEWSREEL_SMTP="smtp://127.0.0.1",
+        NEWSREEL_AUTH="on", NEWSREEL_FAKE_SECONDS="1.2", NEWSREEL_SMTP="smtp://127.0.0.1",
         NEWSREEL_MAIL_FROM="newsreel@example.org", NEWSREEL_APPROVAL="on",
     ).start()  # fmt: skip
     service.ready("/ready")
