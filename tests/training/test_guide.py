@@ -94,18 +94,27 @@ def test_what_is_asked_is_what_the_block_attends_to(watched, monkeypatch):
     torch.testing.assert_close(found, wanted)
 
 
-def test_heads_learn_to_look_there(watched):
-    model, guide = watched
-    places = torch.zeros(2, 3, 4, 48, 2) + torch.tensor([3.2, 2.3])
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    seen = []
-    for _ in range(30):
+def losses_of(model, parameters, loss_of, steps):
+    """What `loss_of` gives before each step of Adam on these parameters."""
+    optimizer, seen = torch.optim.Adam(parameters, lr=1e-2), []
+    for _ in range(steps):
         forward(model)
-        loss = guide.corners_missed(places, ALL, torch.Generator().manual_seed(0))
+        loss = loss_of()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         seen.append(float(loss.detach()))
+    return seen
+
+
+def test_heads_learn_to_look_there(watched):
+    model, guide = watched
+    places = torch.zeros(2, 3, 4, 48, 2) + torch.tensor([3.2, 2.3])
+
+    def missed():
+        return guide.corners_missed(places, ALL, torch.Generator().manual_seed(0))
+
+    seen = losses_of(model, model.parameters(), missed, 30)
     assert seen[-1] < 0.5 * seen[0]
 
 
@@ -133,15 +142,11 @@ def test_bearings_are_learned(watched):
     read_out = torch.nn.Linear(64, BEARINGS)
     places = own_places((6, 8), torch.device("cpu")) + torch.zeros(2, 3, 4, 48, 2)
     places = places + torch.tensor([0.7, -1.3])
-    optimizer = torch.optim.Adam([*model.parameters(), *read_out.parameters()], lr=1e-2)
-    seen = []
-    for _ in range(40):
-        forward(model)
-        loss = guide.bearings_off(read_out, places, ALL)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        seen.append(float(loss.detach()))
+
+    def off():
+        return guide.bearings_off(read_out, places, ALL)
+
+    seen = losses_of(model, [*model.parameters(), *read_out.parameters()], off, 40)
     assert seen[-1] < 0.1 * seen[0]
 
 
