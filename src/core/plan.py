@@ -50,10 +50,13 @@ class SessionKey(Config):
 
 
 class Cache(Config):
-    """The step cache: its name ("none" for no cache) and its threshold or interval."""
+    """The step cache: its name ("none" for no cache) and its threshold or interval. skipped:
+    numbers (from 0) of the steps that one with a calibration skips.
+    """
 
     name: str = "none"
     threshold: float = 0.0
+    skipped: tuple[int, ...] = ()
 
 
 class Adapter(Config):
@@ -76,6 +79,7 @@ class Upscale(Config):
 LATER = ("upscale", "upscaler_weights", "prompts_per_forward", "filters", "finishers", "sigmas",
          "extends")  # fmt: skip
 LATER_IN_SESSION = ("family",)
+LATER_IN_CACHE = ("skipped",)
 """Fields that older plans had not; where they hold their defaults, the digest leaves them out, so
 that the digest of an older plan is still its own.
 """
@@ -152,6 +156,7 @@ class Plan(Config):
         """SHA-256 over the canonical JSON of the plan."""
         unused = {name: True for name in unused_fields(self, LATER)}
         unused |= {"session": unused_fields(self.session, LATER_IN_SESSION)}
+        unused |= {"cache": unused_fields(self.cache, LATER_IN_CACHE)}
         text = json.dumps(
             self.model_dump(mode="json", exclude=unused), sort_keys=True, separators=(",", ":")
         )

@@ -121,7 +121,8 @@ class Request(Config):
     ] = None
     cache: Annotated[
         str | None,
-        Option("Step cache: none, first_block, taylorseer or pyramid.",
+        Option("Step cache: none, first_block, taylorseer or pyramid; magcache or teacache, of a "
+               "calibrated model.",
                metavar="NAME[=THRESHOLD]", baseline=False),
     ] = None  # fmt: skip
     quantize: Annotated[

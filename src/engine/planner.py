@@ -258,9 +258,11 @@ def apply_switches(profile: Profile, request: Request) -> Profile:
 
 
 # name: usual threshold or interval
-CACHES = {"none": 0.0, "first_block": 0.05, "taylorseer": 3.0, "pyramid": 2.0}
+CACHES = {"none": 0.0, "first_block": 0.05, "taylorseer": 3.0, "pyramid": 2.0,
+          "magcache": 0.0, "teacache": 0.0}  # fmt: skip
+# 0 of the last two: as the model's calibration says
 # steps of which a cache can skip one
-FEWEST = {"none": 1, "first_block": 2, "taylorseer": 3, "pyramid": 2}
+FEWEST = {"none": 1, "first_block": 2, "taylorseer": 3, "pyramid": 2, "magcache": 3, "teacache": 3}
 INTERVALS = ("taylorseer", "pyramid")  # these count steps; the others compare a residual
 
 

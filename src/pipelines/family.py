@@ -44,6 +44,8 @@ class Part:
     """The attention of a block, one of `inside`."""
     feed_forward: str = ""
     """The feed-forward part of a block, one of `inside`."""
+    time: str = ""
+    """The layer that embeds the timestep; "" for a part whose caches are not calibrated."""
     queries: str = ""
     """The layer of a block that every forward of its attention goes through."""
     optional: bool = False

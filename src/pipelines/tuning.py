@@ -10,9 +10,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from src.core.errors import BadInputError, SwitchError
 from src.core.plan import Cache, SessionKey
+from src.pipelines.cache_fit import FITTED
 from src.pipelines.compiling import compile_blocks, fit_to_cache
 from src.pipelines.family import Family, Part
 from src.pipelines.roles import present
+from src.pipelines.step_skipping import skip_steps, stop_skipping
 
 BACKENDS = {
     "flash": SDPBackend.FLASH_ATTENTION,
@@ -101,9 +103,16 @@ def use_cache(transformer: Any, cache: Cache, part: Part) -> None:
     """
     if transformer.is_cache_enabled:
         transformer.disable_cache()
+    stop_skipping(transformer, part)
     fit_to_cache(transformer, cache.name, part)
-    if cache.name == "none":
-        return
+    if cache.name in FITTED:
+        skip_steps(transformer, part, cache.skipped)
+    elif cache.name != "none":
+        _enable(transformer, cache, part)
+
+
+def _enable(transformer: Any, cache: Cache, part: Part) -> None:
+    """One of diffusers' caches."""
     before = _hooked(transformer)
     transformer.enable_cache(cache_config(cache, transformer, part))
     if _hooked(transformer) == before:

@@ -37,6 +37,7 @@ class CogVideoX:
             attention="attn1",
             feed_forward="ff",
             queries="attn1.to_q",
+            time="time_embedding",
         ),
         Part("vae", "vae", ("AutoencoderKLCogVideoX",)),
     )
