@@ -1,6 +1,7 @@
 """Calibrating a tiny model, and making a clip by what was found."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -17,7 +18,10 @@ def run(*options):
 
 
 @pytest.fixture(scope="module")
-def calibrated(tiny_copy):
+def calibrated(tiny_folder, tmp_path_factory):
+    """A copy of the tiny model, with its calibration."""
+    tiny_copy = tmp_path_factory.mktemp("calibrated") / "tiny"
+    shutil.copytree(tiny_folder, tiny_copy)
     page = tiny_copy.parent / "page.md"
     page.write_text("a\n<!-- step caches: begin -->\n<!-- step caches: end -->\nb\n")
     run("--model", tiny_copy, "--num-frames", 9, "--clips", 2, "--num-inference-steps", 8,
