@@ -65,9 +65,7 @@ def test_skipping_leaves_nothing_behind(session, make_plan, picture):
     skipped = frames(session, make_plan(steps=4, cache=skipping(2)), picture)
     assert not np.array_equal(skipped, plain)
     assert np.array_equal(frames(session, make_plan(steps=4), picture), plain)
-    assert np.array_equal(
-        frames(session, make_plan(steps=4, cache=skipping(2)), picture), skipped
-    )
+    assert np.array_equal(frames(session, make_plan(steps=4, cache=skipping(2)), picture), skipped)
 
 
 def test_skipping_goes_with_guidance_that_ends(session, make_plan, picture):
