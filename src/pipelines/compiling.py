@@ -22,7 +22,9 @@ INSIDE_BLOCKS = ("taylorseer", "pyramid")
 BACKEND = "inductor"
 RECOMPILE_LIMIT = 64
 KEPT = {"TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton"}
-"""Variables that say where compiled code is kept, and the folders in `<home>/cache` without them."""
+"""Variables that say where compiled code is kept, and the folder of `<home>/cache` where they do
+not.
+"""
 CHANGES = 8
 """Changes of adapters before compiled code is dropped: each may add a graph for guided and one for
 unguided steps.
