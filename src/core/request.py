@@ -126,8 +126,12 @@ class Request(Config):
                metavar="NAME[=THRESHOLD]", baseline=False),
     ] = None  # fmt: skip
     quantize: Annotated[
-        Literal["none", "int8", "fp8"] | None,
-        Option("Transformer weights in 8 bits", baseline=False, form=False),
+        Literal["none", "int8", "fp8", "fp8_dynamic"] | None,
+        Option(
+            "Transformer weights in 8 bits; fp8_dynamic multiplies in 8 bits as well",
+            baseline=False,
+            form=False,
+        ),
     ] = None
     compile: Annotated[
         bool | None,

@@ -16,6 +16,7 @@ from src.engine.estimates import counted_bytes, host_bytes, needed_bytes, reside
 from src.pipelines.families import family_of
 
 COMPILES_FROM = 7.0  # Triton's least CUDA capability
+FP8_FROM = 8.9  # the least CUDA capability that multiplies fp8
 QUANTIZER = "torchao: pip install -r requirements-quantize.txt"
 
 
@@ -52,6 +53,11 @@ def _check_switches(request: Request, hardware: Hardware) -> None:
     """Refuse what this machine lacks before anything loads."""
     if request.quantize not in (None, "none") and not hardware.quantizer:
         raise MissingWeightsError(f"--quantize {request.quantize} needs {QUANTIZER}")
+    if request.quantize == "fp8_dynamic" and capability(hardware) < FP8_FROM:
+        raise BadInputError(
+            f"--quantize fp8_dynamic multiplies in fp8, which takes CUDA capability {FP8_FROM} "
+            f"(Ada, Hopper or later), not {hardware.name}; int8 and fp8 keep weights alone in 8 bits"
+        )
     if request.attention == "cudnn" and hardware.vendor == "amd":
         raise BadInputError(
             f"--attention cudnn needs an NVIDIA card; {hardware.name} has flash, efficient and math"

@@ -66,17 +66,19 @@ def use_caches(family: Family, pipe: Any, cache: Cache) -> None:
 
 
 def quantize(blocks: nn.Module, name: str) -> int:
-    """Weight-only quantisation of the blocks' linear layers by torchao; returns how many layers
-    changed.
+    """Quantisation of the blocks' linear layers by torchao; returns how many layers changed.
+
+    int8, fp8: the weights alone. fp8_dynamic: weights and what they are multiplied with, a scale
+    for each row, so that the product itself is of 8 bits; for cards from capability 8.9 on.
 
     Raises SwitchError where torchao is not here, does not go with this torch, or finds nothing to
     change.
     """
     before = {id(module): type(module.weight) for module in _linears(blocks)}
     try:
-        from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
+        from torchao.quantization import quantize_
 
-        quantize_(blocks, {"int8": Int8WeightOnlyConfig, "fp8": Float8WeightOnlyConfig}[name]())
+        quantize_(blocks, _quantisation(name))
     except (ImportError, AttributeError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
         raise SwitchError(
@@ -89,6 +91,20 @@ def quantize(blocks: nn.Module, name: str) -> int:
             "quantize", f"--quantize {name} found no linear layer to change in this model"
         )
     return changed
+
+
+def _quantisation(name: str) -> Any:
+    """torchao's configuration of that name."""
+    from torchao import quantization
+
+    if name == "fp8_dynamic":
+        return quantization.Float8DynamicActivationFloat8WeightConfig(
+            granularity=quantization.PerRow()
+        )
+    return {
+        "int8": quantization.Int8WeightOnlyConfig,
+        "fp8": quantization.Float8WeightOnlyConfig,
+    }[name]()
 
 
 def _linears(module: nn.Module) -> list[nn.Linear]:

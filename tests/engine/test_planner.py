@@ -262,6 +262,13 @@ def test_a_quantiser_that_is_not_here_is_told_before_anything_loads():
         choices(request(quantize="int8"), SPEC, gpu(140, quantizer=False))
 
 
+def test_fp8_products_need_a_card_that_has_them():
+    old, new = (gpu(80, capability=(8, 0)), gpu(80, capability=(9, 0)))
+    with pytest.raises(BadInputError, match=r"takes CUDA capability 8\.9 \(Ada, Hopper or later\)"):
+        choices(request(quantize="fp8_dynamic"), SPEC, old)
+    assert choices(request(quantize="fp8_dynamic"), SPEC, new)[0].profile.quantize == "fp8_dynamic"
+
+
 def test_advice_names_what_would_help():
     assert "offload group slows this run; without it" in advice(request(), SPEC, gpu(12))[-1]
     cpu = Hardware(device="cpu", name="a CPU", memory=1, free_memory=1)
