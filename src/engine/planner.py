@@ -56,7 +56,7 @@ def _check_switches(request: Request, hardware: Hardware) -> None:
     if request.quantize == "fp8_dynamic" and capability(hardware) < FP8_FROM:
         raise BadInputError(
             f"--quantize fp8_dynamic multiplies in fp8, which takes CUDA capability {FP8_FROM} "
-            f"(Ada, Hopper or later), not {hardware.name}; int8 and fp8 keep weights alone in 8 bits"
+            f"(Ada, Hopper or later), not {hardware.name}; int8 and fp8 are for every card"
         )
     if request.attention == "cudnn" and hardware.vendor == "amd":
         raise BadInputError(
