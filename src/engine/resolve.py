@@ -350,6 +350,7 @@ def session_key(
         quantize=profile.quantize,
         tiling=profile.tiling,
         family=spec.family,
+        gpus=request.gpus,
     )
 
 

@@ -298,3 +298,40 @@ def test_a_card_on_which_a_stock_model_cannot_decode_is_refused():
     assert choices(request, spec, card(48))[0].profile.offload == "none"
     wan = find_model("wan2.2-ti2v-5b")
     assert choices(request, wan, card(24))[0].profile.offload == "model"
+
+
+def test_several_gpus_are_refused_where_there_are_fewer():
+    assert choices(request(gpus=4), SPEC, gpu(140, count=4))
+    with pytest.raises(BadInputError, match="--gpus 4: this machine has 2 GPUs"):
+        choices(request(gpus=4), SPEC, gpu(140, count=2))
+    with pytest.raises(BadInputError, match="--gpus 2: this machine has 1 GPU;"):
+        choices(request(gpus=2), SPEC, gpu(140))
+
+
+def test_several_gpus_take_no_cache_that_each_would_decide_by_itself():
+    chosen = choices(request(gpus=2), SPEC, gpu(140, count=2))
+    assert (chosen[0].profile.name, chosen[0].profile.cache) == ("fast", "none")
+    assert all(choice.profile.cache != "first_block" for choice in chosen)
+    with pytest.raises(BadInputError, match="--cache first_block does not go with --gpus 2"):
+        choices(request(gpus=2, cache="first_block=0.1"), SPEC, gpu(140, count=2))
+    for cache in ("taylorseer", "pyramid"):
+        found = choices(request(gpus=2, cache=cache), SPEC, gpu(140, count=2))
+        assert found[0].profile.cache == cache
+
+
+def test_several_gpus_hold_the_transformer_each():
+    chosen = choices(request(gpus=2), SPEC, gpu(140, count=2))
+    assert {choice.profile.offload for choice in chosen} <= {"none", "text", "model"}
+    with pytest.raises(BadInputError, match="--offload group does not go with --gpus 2"):
+        choices(request(gpus=2, offload="group"), SPEC, gpu(140, count=2))
+    with pytest.raises(BadInputError, match="--profile stream does not go with --gpus 2"):
+        choices(request(gpus=2, profile="stream"), SPEC, gpu(140, count=2))
+
+
+def test_several_gpus_need_the_machine_s_memory_once_a_process():
+    roomy = gpu(18, (8, 9), count=4, host_memory=64 << 30, free_host_memory=14 << 30)
+    names = [
+        {choice.profile.name for choice in choices(request(gpus=n), SPEC, roomy)} for n in (1, 4)
+    ]
+    assert "lean" in names[0]
+    assert "lean" not in names[1]
