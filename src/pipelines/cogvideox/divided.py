@@ -122,7 +122,7 @@ class DividedAttention:
             query, key = attn.norm_q(query), attn.norm_k(key)
         if rotary is None:
             return [query, key, value]
-        tables = tuple(self.held.mine(table, self.held.video, 0) for table in rotary)
+        tables: Any = tuple(self.held.mine(table, self.held.video, 0) for table in rotary)
         query, key = (
             torch.cat(
                 [part[:, :text], apply_rotary_emb(part[:, text:], tables, sequence_dim=1)], dim=1
