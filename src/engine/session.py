@@ -171,6 +171,8 @@ class Session:
                 raise
             reason = self._company.reason(error)
             self.unload()
+            if reason is error:
+                raise
             raise reason from error
 
     def _keep(self, plan: Plan, ready: Ready) -> None:

@@ -70,11 +70,12 @@ class Team:
 @dataclass
 class Ranks:
     """This process and its group. sent: bytes that it has sent to others; steps: of them, those of
-    each step of the clip that is made.
+    each step of the clip that is made. limit: that every exchange waits for the others.
     """
 
     rank: int
     count: int
+    limit: timedelta
     sent: int = 0
     steps: list[int] = field(default_factory=list)
     alone: Team = field(init=False)
@@ -104,7 +105,7 @@ class Ranks:
         self._across = self._team(pairs) if pairs else None
         if not self._hops:
             ring = [[rank, (rank + 1) % self.count] for rank in range(self.count)]
-            self._hops = [distributed.new_group(hop) for hop in ring]
+            self._hops = [distributed.new_group(hop, timeout=self.limit) for hop in ring]
         self._division = division
 
     def team(self, guided: bool) -> Team:
@@ -134,7 +135,7 @@ class Ranks:
 
     def _group(self, members: tuple[int, ...]) -> Any:
         if len(members) > 1 and members not in self._groups:
-            self._groups[members] = distributed.new_group(list(members))
+            self._groups[members] = distributed.new_group(list(members), timeout=self.limit)
         return self._groups.get(members)
 
     def shared(self, cancel: CancelToken) -> CancelToken:
@@ -183,4 +184,4 @@ def join(rank: int, count: int, device: str, place: str, limit_s: float = LIMIT_
     store.set_timeout(limit)
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=limit)
-    return Ranks(rank, count)
+    return Ranks(rank, count, limit)
