@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from src.core.devices import core_count
-from src.core.errors import LostProcessError
+from src.core.errors import LostProcessError, NewsreelError
 from src.core.paths import REPOSITORY
 from src.core.plan import Plan, SessionKey
 from src.pipelines.adapter_files import AdapterFile
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 MODULE = "src.engine.member"
 COMMAND = (sys.executable, "-m", MODULE)
 AGAIN = "run it again, with a smaller --gpus if that goes on"
-SECONDS_TO_NOTICE = 5.0
-SECONDS_TO_END = 5.0
+SECONDS_TO_NOTICE = 15.0
+SECONDS_TO_END = 30.0
 
 
 @dataclass(frozen=True)
@@ -208,10 +208,14 @@ class Company:
             raise self.reason(RuntimeError("lost"))
 
     def reason(self, error: BaseException) -> BaseException:
-        """What to say of an error in this process: where another one is gone, that."""
+        """What to say of an error in this process: where another one is gone, that.
+
+        One that told why, told what this process knows too, where it is one of our own errors.
+        """
         from src.pipelines.parallel.lost import is_lost_peer
 
-        if not isinstance(error, Exception):
+        told = self.lost is None or self.lost.failure is not None
+        if not isinstance(error, Exception) or (told and isinstance(error, NewsreelError)):
             return error
         if self.lost is None and is_lost_peer(error):
             self._noticed.wait(SECONDS_TO_NOTICE)

@@ -33,8 +33,17 @@ def main() -> None:
     try:
         work(orders, answers)
     except Exception as error:
-        tell(answers, failure(error))
-        os._exit(1)
+        end(error, answers)
+
+
+def end(error: Exception, answers: IO[bytes]) -> None:
+    """Tell why; where another process is gone, that one is to blame, and the leader ends this."""
+    from src.pipelines.parallel.lost import is_lost_peer
+
+    if is_lost_peer(error):
+        threading.Event().wait()
+    tell(answers, failure(error))
+    os._exit(1)
 
 
 def read(source: IO[bytes], orders: "queue.Queue[Any]") -> None:
@@ -77,10 +86,9 @@ def failure(error: Exception) -> Failure:
     """As the leader tells it; a bug is shown whole."""
     from src.pipelines.failures import first_line
     from src.pipelines.memory import is_out_of_memory
-    from src.pipelines.parallel.lost import is_lost_peer
 
     memory = is_out_of_memory(error)
-    if not (memory or isinstance(error, NewsreelError) or is_lost_peer(error)):
+    if not (memory or isinstance(error, NewsreelError)):
         traceback.print_exception(error)
     return Failure(first_line(error), memory)
 

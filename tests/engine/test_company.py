@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
-from src.core.errors import CancelledError, LostProcessError
+from src.core.errors import CancelledError, LostProcessError, NotFiniteError
 from src.core.paths import REPOSITORY
 from src.core.plan import Plan, SessionKey, Size
 from src.core.progress import CancelToken, ignore
@@ -131,6 +131,21 @@ def test_what_a_process_fails_of_is_told_and_lack_of_memory_steps_down(stand_in)
     with pytest.raises(MemoryError, match="out of memory in process 2 of 2: no more"):
         company.gather(5)
     assert company.lost.failure == Failure("no more", True)
+
+
+def test_an_error_of_our_own_is_told_as_it_is(stand_in):
+    """Numbers that are not finite are so in every process; one that just ended says nothing."""
+    own = NotFiniteError("the latents of step 3 are not finite")
+    company = stand_in("import time; time.sleep(600)")
+    assert company.reason(own) is own
+    company.lost = company.members[0]
+    company.lost.failure = Failure("the latents of step 3 are not finite", False)
+    assert company.reason(own) is own
+    company.lost.failure = None
+    company.lost.process.kill()
+    assert isinstance(company.reason(own), LostProcessError)
+    stop = KeyboardInterrupt()
+    assert company.reason(stop) is stop
 
 
 def test_a_process_that_does_not_answer_is_given_up(stand_in):

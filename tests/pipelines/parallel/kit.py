@@ -58,7 +58,7 @@ def make(session: Session, plan: Plan, picture: np.ndarray) -> Made:
 def member(rank: int, place: Path, folder: Path, plans: list[Plan], picture: np.ndarray) -> None:
     torch.set_num_threads(1)
     count = plans[0].session.gpus
-    ranks = join(rank, count, "cpu", str(place / "meeting"), limit_s=60)
+    ranks = join(rank, count, "cpu", str(place / "meeting"), limit_s=120)
     sessions, made = {}, []
     for plan in plans:
         key = plan.session.model_copy(update={"tiling": False})
@@ -81,6 +81,6 @@ def together(place: Path, folder: Path, plans: list[Plan], picture: np.ndarray) 
     for process in processes:
         process.start()
     for process in processes:
-        process.join(120)
+        process.join(240)
     assert [process.exitcode for process in processes] == [0] * count
     return [pickle.loads((place / f"{rank}.pickle").read_bytes()) for rank in range(count)]
