@@ -33,7 +33,8 @@ class SessionKey(Config):
     """What a warm pipeline is bound to; plans with an equal key share one load. Fields as in
     `Profile`.
 
-    family: which room of `src/pipelines/` runs the model.
+    family: which room of `src/pipelines/` runs the model. gpus: devices that make a clip together,
+    a process each.
     """
 
     model: str
@@ -47,6 +48,7 @@ class SessionKey(Config):
     quantize: str = "none"
     tiling: bool = False
     family: str = "cogvideox"
+    gpus: int = 1
 
 
 class Cache(Config):
@@ -76,9 +78,22 @@ class Upscale(Config):
     scale: int
 
 
+class Division(Config):
+    """How processes share a forward; `src/pipelines/parallel/division.py` has the rule.
+
+    branches: groups of processes at a guided step, 2 where each computes one branch of guidance.
+    sequence: processes of such a group, which share the tokens. unguided: processes that share the
+    tokens at an unguided step; where they are fewer than all, the groups compute the same.
+    """
+
+    branches: int
+    sequence: int
+    unguided: int
+
+
 LATER = ("upscale", "upscaler_weights", "prompts_per_forward", "filters", "finishers", "sigmas",
-         "extends")  # fmt: skip
-LATER_IN_SESSION = ("family",)
+         "extends", "division")  # fmt: skip
+LATER_IN_SESSION = ("family", "gpus")
 LATER_IN_CACHE = ("skipped",)
 """Fields that older plans had not; where they hold their defaults, the digest leaves them out, so
 that the digest of an older plan is still its own.
@@ -105,6 +120,7 @@ class Plan(Config):
     filters, finishers: what works on each frame and on the finished file, by name, in order.
     extends: SHA-256 of the clip whose frames come first; "" for none. num_frames is of the new
     part, whose first frame shows the other one's last again and is not written.
+    division: of the forwards among `session.gpus` processes, None for one.
     """
 
     mode: str
@@ -137,6 +153,7 @@ class Plan(Config):
     finishers: tuple[str, ...] = ()
     sigmas: tuple[float, ...] | None = None
     extends: str = ""
+    division: Division | None = None
 
     @property
     def written(self) -> Size:

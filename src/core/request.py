@@ -167,6 +167,11 @@ class Request(Config):
     device: Annotated[Literal["auto", "cpu", "cuda"], Option("Where to compute", form=False)] = (
         "auto"
     )
+    gpus: Annotated[
+        Annotated[int, Field(ge=1, le=16)],
+        Option("GPUs that make one clip together, a process each; on a CPU, processes",
+               baseline=False, form=False),
+    ] = 1  # fmt: skip
     watermark: Watermark = None
     label: Label = False
     rights_reason: Annotated[

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from src.core.progress import CancelToken, Listener, ignore
 from src.core.prompts import Template, load_templates
 from src.core.request import Request
 from src.core.result import Result
+from src.engine.gpus import divided
 from src.engine.manifest import read_manifest
 from src.engine.planner import choices, parse_cache
 from src.engine.resolve import check, draw_seed, resolve, upscaler_files, wording
@@ -110,6 +112,7 @@ def plans_for(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
         file_hashes(upscaler_files(prepared.request, prepared.spec)),
         asked_fit(prepared.request, prepared.folder),
     )
+    plans = divided(prepared.request, prepared.spec, prepared.folder, plans)
     return plans if prepared.before is None else _extending(prepared.before, plans)
 
 
@@ -268,8 +271,12 @@ def generate(
         mark_key=prepared.mark_key,
     )  # fmt: skip
     warm = sessions or Sessions()
+    stack = ExitStack()
+    if sessions is None:
+        stack.callback(warm.dismiss)
 
     def run(plan: Plan, session: "Session", left: tuple[str, ...]) -> Result:
         return publisher.run(replace(job, plan=plan, fallbacks=left), session)
 
-    return step_down(plans, warm.opener(prepared.folder, prepared.adapters), run, warm.broken)
+    with stack:
+        return step_down(plans, warm.opener(prepared.folder, prepared.adapters), run, warm.broken)

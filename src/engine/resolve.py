@@ -371,6 +371,7 @@ def session_key(
         quantize=profile.quantize,
         tiling=profile.tiling,
         family=spec.family,
+        gpus=request.gpus,
     )
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from src.pipelines.parallel.ranks import Ranks
+
 Architecture = Mapping[str, Mapping[str, Any]]
 """The configuration of each part: sizes without weights."""
 Pipe = Any
@@ -118,6 +120,14 @@ class Loop(Protocol):
 
     def picture(self, pipe: Pipe, estimate: Tensor) -> np.ndarray:
         """One frame (H, W, 3) uint8 of an estimate of the clean latents: the preview."""
+        ...
+
+
+class Divided(Protocol):
+    """Making a clip in several processes, a device each."""
+
+    def divide(self, pipe: Pipe, ranks: Ranks) -> Loop:
+        """Teach a loaded pipeline to compute its share; the loop that does. Called once."""
         ...
 
 

@@ -14,7 +14,7 @@ from src.core.errors import BadInputError
 from src.core.plan import Plan
 from src.pipelines.family import Part, Place, Timesteps
 from src.pipelines.learning import Small, Training
-from src.pipelines.sides import Architecture, Counting, Loop, Pipe, Stock
+from src.pipelines.sides import Architecture, Counting, Divided, Loop, Pipe, Stock
 
 if TYPE_CHECKING:
     import torch
@@ -61,6 +61,9 @@ class StockOnly(ABC):
     def lora_place(self, key: str) -> Place | None:
         return None
 
+    def heads(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> int | None:
+        return None
+
     @property
     def stock(self) -> Stock:
         return StockPipeline(self)
@@ -68,6 +71,10 @@ class StockOnly(ABC):
     @property
     def loop(self) -> Loop:
         raise BadInputError(f"{self.title} has no loop of ours; it runs with --mode baseline")
+
+    @property
+    def divided(self) -> Divided | None:
+        return None
 
     @property
     @abstractmethod
