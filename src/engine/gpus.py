@@ -30,7 +30,7 @@ def check_gpus(request: Request, hardware: Hardware) -> None:
     if cache == ALONE:
         raise BadInputError(
             f"--cache {cache} does not go with --gpus {gpus}: each process would decide by its own "
-            "tokens what to skip; take taylorseer or pyramid, which count steps"
+            "tokens what to skip; take magcache, teacache, taylorseer or pyramid"
         )
     if request.offload not in ("auto", *RESIDENT):
         raise BadInputError(
