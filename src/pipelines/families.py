@@ -9,7 +9,7 @@ from src.core.paths import is_file
 from src.core.text import read_json
 from src.pipelines.cogvideox.family import CogVideoX
 from src.pipelines.family import Family, Part
-from src.pipelines.stock_only.ltx import LTX
+from src.pipelines.ltx.family import LTX
 from src.pipelines.stock_only.svd import SVD
 from src.pipelines.stock_only.wan import Wan
 

@@ -1,18 +1,23 @@
 """Wan 2.1 and 2.2 image to video: one transformer, two of which each has its share of the steps, or
 TI2V-5B, which is told the photograph as its first latent frame."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from src.catalog.spec import Defaults, FrameRule, ModelSpec, Schedule, SizeRule
 from src.core.plan import Plan, Size
 from src.pipelines.family import Part, Timesteps
-from src.pipelines.sides import Architecture, Counting
+from src.pipelines.flow_schedules import unipc_flow
+from src.pipelines.sides import Architecture, StockStages
 from src.pipelines.stock_only.base import StockOnly, words
-from src.pipelines.stock_only.timesteps import unipc_flow
 from src.pipelines.stock_only.wan_architectures import ARCHITECTURES
+
+if TYPE_CHECKING:
+    from torch import nn
 
 LENGTH = 512
 """Tokens of the prompt, as the pipeline's default."""
@@ -43,12 +48,10 @@ class Wan(StockOnly):
         }
     )
 
-    @property
-    def counting(self) -> Counting:
-        from src.pipelines.stock_only.counting import StockCounting
-        from src.pipelines.stock_only.wan_stages import stages
+    def stages(self, spec: ModelSpec, parts: Mapping[str, nn.Module]) -> StockStages:
+        from src.pipelines.stock_only.wan_stages import wan_stages
 
-        return StockCounting(self.parts, stages)
+        return wan_stages(spec, parts)
 
     def describe(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
         index = read(folder / "model_index.json")

@@ -3,16 +3,9 @@ script and the text and image encoders' cards have them."""
 
 from typing import Any
 
+from src.pipelines.encoders import CLIP_H, UMT5_XXL
 from src.pipelines.sides import Architecture
 
-UMT5_XXL: dict[str, Any] = {
-    "vocab_size": 256384, "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24,
-    "num_heads": 64, "feed_forward_proj": "gated-gelu",
-}  # fmt: skip
-CLIP_H: dict[str, Any] = {
-    "hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32,
-    "num_attention_heads": 16, "patch_size": 14, "image_size": 224,
-}  # fmt: skip
 LARGE: dict[str, Any] = {
     "attention_head_dim": 128, "num_attention_heads": 40, "num_layers": 40, "ffn_dim": 13824,
     "in_channels": 36, "out_channels": 16, "text_dim": 4096, "freq_dim": 256,

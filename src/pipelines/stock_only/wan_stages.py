@@ -14,7 +14,7 @@ DTYPE, WITHIN = torch.bfloat16, torch.float32
 """Of the transformer, and of the VAE and the latents between steps."""
 
 
-def stages(spec: ModelSpec, parts: Mapping[str, nn.Module]) -> StockStages:
+def wan_stages(spec: ModelSpec, parts: Mapping[str, nn.Module]) -> StockStages:
     """Of its own size and count of frames."""
     clip = Clip(spec, parts)
     return StockStages(clip.encode_text, clip.encode_image, clip.denoise, clip.decode)
