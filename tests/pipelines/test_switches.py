@@ -48,7 +48,7 @@ class Made:
         return Session(self.session.key.model_copy(update=key), self.folder)
 
 
-BUILDERS = {"ltx": tiny.build_ltx}
+BUILDERS = {"ltx": tiny.build_ltx, "wan-ti2v": tiny.build_wan_ti2v}
 
 
 @pytest.fixture(scope="module", params=BUILDERS)

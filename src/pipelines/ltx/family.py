@@ -24,6 +24,7 @@ class LTX:
     modes: tuple[str, ...] = ("optimized", "baseline")
     reads_prompt = True
     pipelines: tuple[str, ...] = ("LTXImageToVideoPipeline", "LTXPipeline")
+    marks: Mapping[str, bool] = MappingProxyType({})
     parts: tuple[Part, ...] = PARTS
     others: Mapping[str, tuple[str, ...]] = MappingProxyType(
         {
@@ -69,7 +70,9 @@ class LTX:
 
     @property
     def training(self) -> Training | None:
-        return None
+        from src.pipelines.ltx.training import LTXTraining
+
+        return LTXTraining()
 
     @property
     def small(self) -> Small | None:

@@ -78,6 +78,10 @@ class Stages:
         video = self.vae.decode(latents, told(self.vae, latents), return_dict=False)[0]
         return (video[0] * 0.5 + 0.5).clamp(0, 1).permute(1, 2, 3, 0).float()
 
+    def decode_stock(self) -> Any:
+        """As our loop decodes."""
+        return self.decode()
+
     def decode_tiled(self) -> Any:
         """As `decoding.decode_tiled`."""
         enable_tiling(self.vae, *self.grid[1:])

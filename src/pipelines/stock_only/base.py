@@ -32,6 +32,7 @@ class StockOnly(ABC):
     pipeline: str
     """The class of diffusers that makes a clip of a photograph."""
     pipelines: tuple[str, ...]
+    marks: Mapping[str, bool] = MappingProxyType({})
     parts: tuple[Part, ...]
     others: Mapping[str, tuple[str, ...]]
     tokenizers: tuple[str, ...] = ("tokenizer",)
