@@ -78,10 +78,11 @@ def decode_tiled(vae: Any, latents: Tensor, cancel: CancelToken) -> np.ndarray:
 
 
 def enable_tiling(vae: Any, height: int, width: int) -> None:
-    """Tiles of about half a side of these latents, overlapping by a quarter, in whole cells."""
+    """Tiles of about half a side of these latents, in whole cells, overlapping by a quarter where
+    they are larger than three."""
     step = vae.spatial_compression_ratio
     tiles = [math.ceil(side / 2) for side in (height, width)]
-    strides = [max(1, tile * 3 // 4) for tile in tiles]
+    strides = [tile * 3 // 4 if tile > 3 else tile for tile in tiles]
     vae.enable_tiling(*(step * cells for cells in (*tiles, *strides)))
 
 
