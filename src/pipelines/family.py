@@ -90,6 +90,9 @@ class Family(Protocol):
     """Whether words have an effect."""
     pipelines: tuple[str, ...]
     """What model_index.json of its folders calls the whole (`_class_name`)."""
+    marks: Mapping[str, bool]
+    """Settings beside that class which its folders have, and no other family's of this class; what
+    an index leaves out is False."""
     parts: tuple[Part, ...]
     others: Mapping[str, tuple[str, ...]]
     """Parts without weights, and the classes that they may be."""

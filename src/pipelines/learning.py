@@ -5,7 +5,7 @@ Read `family.py` first. A side may be a module whose functions have these names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -119,6 +119,15 @@ class Training(Protocol):
 
     def text_width(self, transformer: nn.Module) -> int:
         """Channels of an embedded prompt's token."""
+        ...
+
+    def embed(self, pipe: Pipe, prompt: str, length: int, device: torch.device) -> Tensor:
+        """(S, D): an embedded prompt as the cache keeps it and `Objective.losses` takes it."""
+        ...
+
+    def embedded(self, read: Callable[[str], Tensor]) -> Callable[..., Any]:
+        """What stands for the pipeline's `encode_prompt` where prompts were embedded before. read:
+        such a prompt, (1, S, D)."""
         ...
 
 

@@ -149,6 +149,10 @@ class StageCounter(Protocol):
 
     def decode_tiled(self) -> Any: ...
 
+    def decode_stock(self) -> Any:
+        """As the stock pipeline decodes, with the stock VAE."""
+        ...
+
 
 @dataclass(frozen=True)
 class StockStages:

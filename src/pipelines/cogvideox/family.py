@@ -24,6 +24,7 @@ class CogVideoX:
     modes: tuple[str, ...] = ("optimized", "baseline")
     reads_prompt = True
     pipelines: tuple[str, ...] = ("CogVideoXImageToVideoPipeline",)
+    marks: Mapping[str, bool] = MappingProxyType({})
     parts: tuple[Part, ...] = (
         Part(
             "text_encoder", "text", ("T5EncoderModel",), blocks="encoder.block", groups=("encoder",)

@@ -22,6 +22,7 @@ class Fake:
     modes: tuple[str, ...] = ("optimized", "baseline")
     reads_prompt = True
     pipelines: tuple[str, ...] = ("FakeImageToVideoPipeline",)
+    marks: Mapping[str, bool] = MappingProxyType({})
     parts: tuple[Part, ...] = (
         Part("words", "text", ("FakeWords",)),
         Part(
