@@ -34,7 +34,7 @@ def test_the_calibration_holds_what_the_model_did(calibrated):
     assert (fit.steps, fit.num_frames, fit.guidance_scale) == (8, 9, 3.0)
     assert len(fit.magnitudes) == 8 and fit.magnitudes[0] == 1.0
     assert len(set(fit.magnitudes)) > 2 and all(0.1 < value < 10 for value in fit.magnitudes)
-    assert np.diag(fit.changes).tolist() == [0.0] * 8
+    assert len(fit.changes) == 8 and fit.changes[0] == 0 and all(fit.changes[1:])
     assert set(fit.usual) == {"magcache", "teacache"}
 
 
@@ -75,16 +75,15 @@ def test_a_model_without_a_calibration_is_refused(tiny_folder, photograph, tmp_p
         plans_for(prepare(request), probe("cpu"))
 
 
-def test_relative_changes_are_l1_of_the_difference_by_the_other():
+def test_relative_changes_are_l1_of_the_difference_by_the_one_before():
     found = relative_changes(np.array([[1.0, 1.0], [2.0, 0.0], [4.0, 4.0]]))
-    assert found.tolist() == [[0, 1, 0.75], [1, 0, 0.75], [3, 3, 0]]
+    assert found.tolist() == [0, 1, 3]
 
 
 def test_the_polynomial_finds_the_one_that_made_the_points():
     changes = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
-    factors, reach = fit_polynomial(changes, [3 * x**2 - x + 0.5 for x in changes])
+    factors = fit_polynomial(changes, [3 * x**2 - x + 0.5 for x in changes])
     np.testing.assert_allclose(factors, [0, 0, 3, -1, 0.5], atol=1e-9)
-    assert reach == (0.1, 0.6)
 
 
 def test_the_usual_threshold_is_the_fastest_that_costs_little():
