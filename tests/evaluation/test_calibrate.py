@@ -2,15 +2,19 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from src.core.errors import BadInputError
+from src.core.hardware import Hardware
 from src.evaluation.cache_recording import fit_polynomial, relative_changes
-from src.evaluation.calibrate import calibrate_app
-from src.evaluation.calibrate_rows import CacheRow, usual_thresholds
+from src.evaluation.calibrate import UNCACHED, calibrate_app
+from src.evaluation.calibrate_rows import CacheRow, costly, usual_thresholds
+from src.evaluation.quality_rows import Bench, BenchScene
 from src.pipelines.cache_fit import FILE, CacheFit
+from src.pipelines.models import find_model
 
 
 def run(*options):
@@ -94,10 +98,36 @@ def test_the_usual_threshold_is_the_fastest_that_costs_little():
             row("magcache", 0.06, 12, 31.0), row("magcache", 0.12, 16, 29.9),
             row("teacache", 0.05, 6, 33.0, right=3)]  # fmt: skip
     assert usual_thresholds(rows) == {"magcache": 0.06, "teacache": 0.02}
+    assert costly(rows) == ["teacache"]
 
 
-@pytest.mark.parametrize(("options", "said"), [(("--num-inference-steps", "3"), "4 or more"),
-                                               (("--clips", "0"), "at least 1")])  # fmt: skip
+def test_on_a_card_the_profiles_own_cache_and_interval_stay_off(tiny_folder):
+    """Profile fast, which a card takes by itself, has both: residuals of a first-block cache are
+    not the model's."""
+    spec = find_model(str(tiny_folder))
+    card = Hardware(device="cuda", name="a card", memory=80 * 10**9, free_memory=80 * 10**9,
+                    capability=(9, 0), bf16=True, compiler=True)  # fmt: skip
+    bench = Bench(spec, tiny_folder, {}, card, Path())
+    scene = BenchScene("a", np.zeros((16, 16, 3), np.uint8), "pan left", "pan-left", 0)
+    guided = {"num_inference_steps": 8, "guidance_scale": 4.0}
+    assert bench.plan(scene, guided).cache.name == "first_block"
+    plan = bench.plan(scene, UNCACHED | guided)
+    assert (plan.cache.name, set(plan.guidance)) == ("none", {4.0})
+
+
+def test_where_it_cannot_be_written_is_told_before_anything_runs(tiny_folder, tmp_path, capsys):
+    (tmp_path / "a_file").write_text("")
+    for output, said in [(tmp_path, "is a folder"), (tmp_path / "a_file" / "b", "cannot be wri")]:
+        with pytest.raises(SystemExit):
+            run("--model", tiny_folder, "--output", output)
+        assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(("--num-inference-steps", "3"), "4 or more"), (("--num-inference-steps", "0"), "4 or more"),
+     (("--clips", "0"), "at least 1"), (("--clips", "999"), "999 clips are more than")],
+)  # fmt: skip
 def test_too_few_are_refused(tiny_folder, options, said, capsys):
     with pytest.raises(SystemExit):
         run("--model", tiny_folder, *options)
