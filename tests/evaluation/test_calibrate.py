@@ -126,6 +126,7 @@ def test_where_it_cannot_be_written_is_told_before_anything_runs(tiny_folder, tm
 @pytest.mark.parametrize(
     ("options", "said"),
     [(("--num-inference-steps", "3"), "4 or more"), (("--num-inference-steps", "0"), "4 or more"),
+     (("--guidance-scale", "nan"), "guidance_scale: input should be a finite number"),
      (("--clips", "0"), "at least 1"), (("--clips", "999"), "999 clips are more than")],
 )  # fmt: skip
 def test_too_few_are_refused(tiny_folder, options, said, capsys):
