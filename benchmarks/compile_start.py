@@ -1,10 +1,11 @@
-"""What a warm compile cache saves a second process: seconds from its start to the first frame.
+"""What a warm compile cache saves a second process: seconds of denoising in a fresh one.
 
     python -m benchmarks.compile_start --model nano --frames 9
 
 Runs the same command in fresh processes: the first with an empty NEWSREEL_HOME, so that blocks are
-compiled; the next ones with what it left; and one eager. The start is what a process takes beyond
-an eager one: compiling, or reading compiled code.
+compiled; the next ones with what it left; and eager ones. The start is what a process takes beyond
+an eager one: compiling, or reading compiled code. Imports and loading, the same for all, are left
+out.
 """
 
 import argparse

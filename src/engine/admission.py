@@ -74,9 +74,9 @@ def _check(request: Request, spec: ModelSpec, hardware: Hardware | None) -> None
     check(request, spec, templates)  # a licence with limits is told before missing weights
     folder = locate(spec)
     adapters = tuple(_adapter(item, folder) for item in request.lora)
-    asked_fit(request, folder)
+    fit = asked_fit(request, folder)
     if hardware is not None:
-        resolve(request, spec, unoccupied(hardware), templates, {}, "", 0, adapters)
+        resolve(request, spec, unoccupied(hardware), templates, {}, "", 0, adapters, fit=fit)
         return
     if request.profile != "auto":
         find_profile(request.profile)

@@ -14,10 +14,11 @@ from src.core.plan import Plan
 from src.core.request import Request
 from src.engine.estimates import counted_bytes, host_bytes, needed_bytes, resident_bytes
 from src.engine.gpus import check_gpus, check_profile, left_out, shareable
+from src.pipelines.cache_fit import FITTED
 from src.pipelines.families import family_of
 
 COMPILES_FROM = 7.0  # Triton's least CUDA capability
-FP8_FROM = 8.9  # the least CUDA capability that multiplies fp8
+FP8_FROM, FP8_FROM_AMD = 8.9, 9.4  # the least CUDA capability that multiplies fp8; MI300's
 QUANTIZER = "torchao: pip install -r requirements-quantize.txt"
 
 
@@ -55,11 +56,8 @@ def _check_switches(request: Request, hardware: Hardware) -> None:
     """Refuse what this machine lacks before anything loads."""
     if request.quantize not in (None, "none") and not hardware.quantizer:
         raise MissingWeightsError(f"--quantize {request.quantize} needs {QUANTIZER}")
-    if request.quantize == "fp8_dynamic" and capability(hardware) < FP8_FROM:
-        raise BadInputError(
-            f"--quantize fp8_dynamic multiplies in fp8, which takes CUDA capability {FP8_FROM} "
-            f"(Ada, Hopper or later), not {hardware.name}; int8 and fp8 are for every card"
-        )
+    if request.quantize == "fp8_dynamic":
+        _check_fp8_products(request, hardware)
     if request.attention == "cudnn" and hardware.vendor == "amd":
         raise BadInputError(
             f"--attention cudnn needs an NVIDIA card; {hardware.name} has flash, efficient and math"
@@ -71,6 +69,20 @@ def _check_switches(request: Request, hardware: Hardware) -> None:
     if request.compile and request.offload == "sequential":
         raise BadInputError(
             "--compile does not go with --offload sequential, which moves single layers; take group"
+        )
+
+
+def _check_fp8_products(request: Request, hardware: Hardware) -> None:
+    """What torchao 0.18 asserts of a scale a row, before anything loads."""
+    if capability(hardware) < (FP8_FROM_AMD if hardware.vendor == "amd" else FP8_FROM):
+        raise BadInputError(
+            f"--quantize fp8_dynamic multiplies in fp8, which takes CUDA capability {FP8_FROM} "
+            f"(Ada, Hopper or later; of AMD MI300), not {hardware.name}; int8 and fp8 are for "
+            "every card"
+        )
+    if request.dtype not in ("auto", "bfloat16"):
+        raise BadInputError(
+            f"--quantize fp8_dynamic takes bfloat16, not --dtype {request.dtype}; leave --dtype out"
         )
 
 
@@ -269,10 +281,9 @@ def apply_switches(profile: Profile, request: Request) -> Profile:
     )
 
 
-# name: usual threshold or interval
+# name: usual threshold or interval; 0 of the last two: as the model's calibration says
 CACHES = {"none": 0.0, "first_block": 0.05, "taylorseer": 3.0, "pyramid": 2.0,
           "magcache": 0.0, "teacache": 0.0}  # fmt: skip
-# 0 of the last two: as the model's calibration says
 # steps of which a cache can skip one
 FEWEST = {"none": 1, "first_block": 2, "taylorseer": 3, "pyramid": 2, "magcache": 3, "teacache": 3}
 INTERVALS = ("taylorseer", "pyramid")  # these count steps; the others compare a residual
@@ -289,7 +300,7 @@ def parse_cache(text: str) -> tuple[str, float]:
         number = float(threshold) if threshold else CACHES[name]
     except ValueError:
         raise BadInputError(
-            f"--cache {text}: {threshold!r} is not a number; try first_block=0.08"
+            f"--cache {text}: {threshold!r} is not a number; try {_example(name)}"
         ) from None
     # 1 computes every step
     if name in INTERVALS and not (number >= 2 and number == int(min(number, 1000))):
@@ -297,8 +308,18 @@ def parse_cache(text: str) -> tuple[str, float]:
             f"--cache {text}: must be a whole number of steps from 2 to 1000; try {name}=3"
         )
     if not 0 <= number < float("inf"):
-        raise BadInputError(f"--cache {text}: must be 0 or more; try first_block=0.08")
+        raise BadInputError(f"--cache {text}: must be 0 or more; try {_example(name)}")
+    if name in FITTED and threshold and not number:
+        raise BadInputError(
+            f"--cache {text}: must be above 0; {name} alone takes the calibration's threshold"
+        )
     return name, number
+
+
+def _example(name: str) -> str:
+    """A threshold that this cache takes."""
+    usual = 0.06 if name in FITTED else 0.08 if name == "first_block" else CACHES[name]
+    return f"{name}={usual:g}"
 
 
 def most_prompts(plan: Plan, memory: Memory, budget: int, wanted: int) -> int:

@@ -47,8 +47,7 @@ def resolve(
 ) -> tuple[Plan, ...]:
     """Decide everything the request leaves open: the plan, then the more frugal ones to step to.
 
-    fit: the model's calibration, for a cache that needs one (`generate.asked_fit`); without it such
-    a cache skips nothing in the plan.
+    fit: the model's calibration, for a cache that needs one (`generate.asked_fit`).
     Raises BadInputError when the request asks for what cannot be.
     """
     common, guided = decided(request, spec, templates)
@@ -134,10 +133,17 @@ def planned_cache(
     guidance: tuple[float, ...],
     fit: CacheFit | None,
 ) -> Cache:
-    """The profile's step cache, and what one with a calibration will skip."""
+    """The profile's step cache, and what one with a calibration will skip. Raises BadInputError
+    for such a one without its calibration.
+    """
     name, threshold = profile.cache, profile.cache_threshold
-    if name not in FITTED or fit is None:
+    if name not in FITTED:
         return Cache(name=name, threshold=threshold)
+    if fit is None:
+        raise BadInputError(
+            f"profile {profile.name}: cache {name} needs the model's calibration; ask for it with "
+            f"--cache {name}"
+        )
     threshold = threshold or fit.usual[name]
     skipped = skipped_steps(fit, name, threshold, timesteps, guidance)
     return Cache(name=name, threshold=threshold, skipped=skipped)

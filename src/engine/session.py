@@ -16,6 +16,7 @@ from src.engine.company import Company, Task
 from src.engine.costs import Stopwatch
 from src.engine.session_run import Ready, SessionRun, begin_run, denoising, tiled
 from src.pipelines.adapter_files import AdapterFile
+from src.pipelines.cache_fit import FITTED
 from src.pipelines.divided import DividedFamily
 from src.pipelines.families import family_named
 from src.pipelines.family import parts_of
@@ -117,12 +118,12 @@ class Session:
 
     def remarks(self, plan: Plan) -> tuple[str, ...]:
         """What the last run has to say of itself: that its step cache skipped nothing."""
-        if self._cache_work is None or not self._cache_work.idle:
+        planned = plan.cache.name not in FITTED or plan.cache.skipped
+        if planned and (self._cache_work is None or not self._cache_work.idle):
             return ()
-        forwards = self._cache_work.asked
         return (
-            f"the cache {plan.cache.name} skipped none of {forwards} forwards: more steps, or "
-            "another threshold",
+            f"the cache {plan.cache.name} skipped none of {plan.num_inference_steps} forwards: "
+            "more steps, or another threshold",
         )
 
     def run(

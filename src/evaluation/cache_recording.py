@@ -84,8 +84,8 @@ def make_fit(recorder: Recorder, plan: Plan, base: str) -> CacheFit:
     """The calibration from what was recorded; its usual thresholds are still to be measured."""
     steps = range(plan.num_inference_steps)
     changes = relative_changes(np.stack([recorder.embeddings[step] for step in steps]))
-    polynomial, reach = fit_polynomial(
-        [changes[step, step - 1] for step in steps for _ in recorder.moved[step]],
+    polynomial = fit_polynomial(
+        [changes[step] for step in steps for _ in recorder.moved[step]],
         [moved for step in steps for moved in recorder.moved[step]],
     )
     return CacheFit(
@@ -96,27 +96,23 @@ def make_fit(recorder: Recorder, plan: Plan, base: str) -> CacheFit:
         guidance_scale=plan.guidance_scale,
         timesteps=plan.timesteps,
         magnitudes=tuple(_rounded(np.mean(recorder.ratios[step] or [1.0])) for step in steps),
-        changes=tuple(tuple(_rounded(value) for value in row) for row in changes),
+        changes=tuple(map(_rounded, changes)),
         polynomial=tuple(float(f"{value:.8g}") for value in polynomial),
-        reach=reach,
         usual={},
     )
 
 
 def relative_changes(embeddings: np.ndarray) -> np.ndarray:
-    """(S, S): |e_i - e_j| / |e_j| in L1, of embeddings (S, D)."""
-    apart = np.abs(embeddings[:, None] - embeddings[None]).mean(-1)
-    return apart / np.abs(embeddings).mean(-1)
+    """(S,): |e_i - e_(i-1)| / |e_(i-1)| in L1, of embeddings (S, D); 0 for the first."""
+    moved = np.abs(np.diff(embeddings, axis=0)).mean(-1)
+    return np.concatenate([[0.0], moved / np.abs(embeddings[:-1]).mean(-1)])
 
 
-def fit_polynomial(
-    changes: list[float], moved: list[float]
-) -> tuple[np.ndarray, tuple[float, float]]:
+def fit_polynomial(changes: list[float], moved: list[float]) -> np.ndarray:
     """Least squares of what moved by the change of the embedding: the factors, the highest power
-    first, and the least and greatest change."""
+    first."""
     degree = min(DEGREE, len(set(changes)) - 1)
-    factors = np.polynomial.Polynomial.fit(changes, moved, degree).convert().coef[::-1]
-    return factors, (_rounded(min(changes)), _rounded(max(changes)))
+    return np.polynomial.Polynomial.fit(changes, moved, degree).convert().coef[::-1]
 
 
 def _rounded(value: Any) -> float:

@@ -4,12 +4,13 @@ Runs the model uncached on photographs and prompts, fits what the caches go by, 
 threshold saves and costs, and writes the calibration into the model's folder.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
 from src.console.options import JSON, QUIET, VOCABULARY, make_app, value
 from src.console.output import command, print_json
-from src.core.errors import BadInputError
+from src.core.errors import BadInputError, OutputError
 
 BLOCK = "step caches"
 HEADER = (
@@ -17,6 +18,8 @@ HEADER = (
     "First frame, dB", "Moves that are the prompt's",
 )  # fmt: skip
 STEPS = 28
+UNCACHED: dict[str, Any] = {"cache": "none", "guidance_interval": (0.0, 1.0)}
+"""What is fitted and compared with: no cache and no interval of a profile's own."""
 FEWEST_STEPS = 4
 OPTIONS: dict[str, Any] = {
     "model": VOCABULARY["model"],
@@ -52,6 +55,7 @@ def _main(values: dict[str, Any]) -> None:
             around_block(values["docs"], BLOCK)
         bench, calibration = _calibration(values)
         target = values["output"] or bench.folder / FILE
+        _check_writable(target)
         fit, rows = _measure(bench, calibration)
         write_whole(target, text_of(fit).encode())
         table = _table(rows, bench.hardware.name, fit)
@@ -71,17 +75,37 @@ def _calibration(values: dict[str, Any]) -> tuple[Any, Any]:
     from src.evaluation.quality_table import make_bench, make_scenes
 
     bench = make_bench(values, Path())
-    steps = values["num_inference_steps"] or _usual_steps(bench)
-    clips = 4 if values["clips"] is None else values["clips"]
+    asked, clips = values["num_inference_steps"], values["clips"]
+    steps = _usual_steps(bench) if asked is None else asked
+    clips = 4 if clips is None else clips
     if steps < FEWEST_STEPS or clips < 1:
         raise BadInputError(
             f"--num-inference-steps must be {FEWEST_STEPS} or more, --clips at least 1"
         )
-    changes = {"num_inference_steps": steps}
+    changes = UNCACHED | {"num_inference_steps": steps}
     if values["guidance_scale"] is not None:
         changes["guidance_scale"] = values["guidance_scale"]
     scenes = make_scenes(bench, values["photographs"], clips)
     return bench, Calibration(bench, scenes, changes, logger.info)
+
+
+def _check_writable(target: Path) -> None:
+    """Raise OutputError now rather than after minutes of computing."""
+    from src.core.durable import make_folder
+    from src.core.paths import beside
+
+    if target.is_dir():
+        raise OutputError(f"{target} is a folder; give --output PATH of a file")
+    trial = beside(target, f"{os.getpid()}.trial")
+    try:
+        make_folder(target.parent)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"{target} cannot be written: {error.strerror}; a calibration belongs into the model's "
+            "folder, so make that writable, or keep it elsewhere with --output PATH"
+        ) from None
 
 
 def _usual_steps(bench: Any) -> int:
@@ -90,11 +114,16 @@ def _usual_steps(bench: Any) -> int:
 
 
 def _measure(bench: Any, calibration: Any) -> tuple[Any, list[Any]]:
-    from src.evaluation.calibrate_rows import usual_thresholds
+    from src.evaluation.calibrate_rows import LEAST_PSNR, costly, usual_thresholds
     from src.pipelines.locate import base_hash
 
     fit = calibration.fit(base_hash(bench.folder))
     rows = list(calibration.rows(fit))
+    for name in costly(rows):
+        calibration.tell(
+            f"{name}: no threshold that was tried stays above {LEAST_PSNR:g} dB to uncached and "
+            "keeps every direction; the usual one is the least that was tried"
+        )
     return fit.model_copy(update={"usual": usual_thresholds(rows)}), rows
 
 

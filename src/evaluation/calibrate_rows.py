@@ -154,11 +154,20 @@ def _calibrated_part(bench: Bench) -> Part:
 def usual_thresholds(rows: Sequence[CacheRow]) -> dict[str, float]:
     """Of each cache the fastest threshold that costs no more than LEAST_PSNR and no direction; the
     least one tried where none does."""
-    plain = next(row for row in rows if row.cache == "none")
     usual = {}
     for name, thresholds in THRESHOLDS.items():
-        good = [row for row in rows if row.cache == name and (row.psnr or 0) >= LEAST_PSNR
-                and row.right >= plain.right]  # fmt: skip
-        best = max(good, key=lambda row: row.skipped, default=None)
+        best = max(_good(rows, name), key=lambda row: row.skipped, default=None)
         usual[name] = best.threshold if best else thresholds[0]
     return usual
+
+
+def costly(rows: Sequence[CacheRow]) -> list[str]:
+    """The caches of which every threshold that was tried costs more than that."""
+    return [name for name in THRESHOLDS if not _good(rows, name)]
+
+
+def _good(rows: Sequence[CacheRow], name: str) -> list[CacheRow]:
+    """The rows of a cache that cost no more than LEAST_PSNR and no direction."""
+    plain = next(row for row in rows if row.cache == "none")
+    return [row for row in rows if row.cache == name and (row.psnr or 0) >= LEAST_PSNR
+            and row.right >= plain.right]  # fmt: skip

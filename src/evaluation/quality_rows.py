@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from src.catalog.spec import ModelSpec
+from src.core.config import validate
 from src.core.errors import BadInputError
 from src.core.hardware import Hardware
 from src.core.plan import Plan
@@ -78,12 +79,15 @@ class Bench:
     _warm: set[str] = field(default_factory=set)
 
     def plan(self, scene: BenchScene, changes: dict[str, Any]) -> Plan:
-        """The plan of a row; `num_inference_steps` and the like replace the model's defaults."""
+        """The plan of a row; `num_inference_steps` and the like replace the model's defaults.
+        Raises BadInputError for values that no request takes.
+        """
         digest = hashlib.sha256(scene.photograph.tobytes()).hexdigest()
-        request = Request(
-            input_image=Path(scene.name), prompt=scene.prompt, model=self.spec.id,
-            device=self.hardware.device, delivery="lanczos", **changes,
-        )  # fmt: skip
+        settings = {
+            "input_image": Path(scene.name), "prompt": scene.prompt, "model": self.spec.id,
+            "device": self.hardware.device, "delivery": "lanczos", **changes,
+        }  # fmt: skip
+        request = validate(settings, Request, "request")
         return resolve(request, self.spec, self.hardware, {}, self.weights, digest, scene.seed)[0]
 
     def settings(self, name: str) -> str:

@@ -23,7 +23,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
 
 from src.core.config import Config
 from src.core.errors import BadInputError
@@ -35,6 +39,7 @@ FILE = "step_caches.json"
 MOST_IN_A_ROW = 3
 RETAINED = 0.2
 """MagCache's K and retention ratio, as published."""
+Positive = Annotated[float, Field(gt=0)]
 
 
 class CacheFit(Config):
@@ -43,9 +48,8 @@ class CacheFit(Config):
     base: hash of the denoiser's weights (`locate.base_hash`). scheduler, steps, num_frames,
     guidance_scale: with which it was run. timesteps: visited, (S,), descending.
     magnitudes: gamma of each step, (S,); the first is 1. changes: relative L1 between the
-    embeddings of two timesteps, (S, S), the later step's row. polynomial: the highest power first.
-    reach: the least and the greatest change that it was fitted on. usual: each cache's threshold
-    where a request names none.
+    embedding of each step's timestep and that of the step before, (S,); the first is 0.
+    polynomial: the highest power first. usual: each cache's threshold where a request names none.
     """
 
     base: str
@@ -53,28 +57,39 @@ class CacheFit(Config):
     steps: int
     num_frames: int
     guidance_scale: float
-    timesteps: tuple[float, ...]
-    magnitudes: tuple[float, ...]
-    changes: tuple[tuple[float, ...], ...]
-    polynomial: tuple[float, ...]
-    reach: tuple[float, float]
-    usual: dict[str, float]
+    timesteps: tuple[float, ...] = Field(min_length=2)
+    magnitudes: tuple[Positive, ...]
+    changes: tuple[Annotated[float, Field(ge=0)], ...]
+    polynomial: tuple[float, ...] = Field(min_length=1)
+    usual: dict[str, Positive]
+
+    @model_validator(mode="after")
+    def _fits_itself(self) -> Self:
+        if not len(self.timesteps) == len(self.magnitudes) == len(self.changes) == self.steps:
+            raise ValueError("not one number a step")
+        if any(after >= before for before, after in pairwise(self.timesteps)):
+            raise ValueError("timesteps do not descend")
+        return self
 
 
 def read_fit(folder: Path, base: str, cache: str) -> CacheFit:
     """The calibration beside the model. Raises BadInputError with the command that makes it, where
     there is none, or one of other weights."""
-    make = f"run python -m src.evaluation.calibrate --model {folder}"
+    path, make = folder / FILE, f"run python -m src.evaluation.calibrate --model {folder}"
     try:
-        fit = CacheFit.model_validate_json((folder / FILE).read_text(encoding="utf-8"))
+        fit = CacheFit.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadInputError(
             f"--cache {cache} needs a calibration, and {folder} has none; {make}"
         ) from None
-    except ValueError as error:
-        raise BadInputError(f"{folder / FILE} is no calibration of step caches; {make}") from error
+    except OSError as error:
+        raise BadInputError(f"{path} cannot be read: {error.strerror}; {make}") from None
+    except ValueError:
+        raise BadInputError(f"{path} is no calibration of step caches; {make}") from None
+    if cache not in fit.usual:
+        raise BadInputError(f"{path} has no usual threshold of {cache}; {make}")
     if fit.base != base:
-        raise BadInputError(f"{folder / FILE} was made with other weights; {make}")
+        raise BadInputError(f"{path} was made with other weights; {make}")
     return fit
 
 
@@ -134,23 +149,32 @@ def _by_change(
 
 
 def _magnitude(fit: CacheFit, timesteps: Sequence[float], index: int) -> float:
-    """gamma of a step of any schedule: that of the calibrated one at the same timestep, to the
-    power of how many of its steps this one is long."""
+    """gamma of a step of any schedule: the product of the calibrated ones between the two
+    timesteps, of a step that lies in part between them the power of that part."""
     if index == 0:
         return 1.0
-    there, before = (_place(fit, timesteps[i]) for i in (index, index - 1))
-    return _between(fit.magnitudes, there) ** (there - before)
+    logs = [math.log(gamma) for gamma in fit.magnitudes]
+    return math.exp(_sum_between(fit, logs, timesteps[index - 1], timesteps[index]))
 
 
 def _told(fit: CacheFit, before: float, now: float) -> float:
-    """How far the output moves between two timesteps, by the polynomial."""
-    place = _place(fit, before)
-    change = _between([_between(row, place) for row in fit.changes], _place(fit, now))
-    change = min(max(change, fit.reach[0]), fit.reach[1])
+    """How far the output moves between two timesteps: the sum of what the polynomial tells of the
+    calibrated steps between them."""
+    return _sum_between(fit, [_polynomial(fit, change) for change in fit.changes], before, now)
+
+
+def _polynomial(fit: CacheFit, change: float) -> float:
     told = 0.0
     for factor in fit.polynomial:
         told = told * change + factor
     return max(told, 0.0)
+
+
+def _sum_between(fit: CacheFit, steps: Sequence[float], before: float, now: float) -> float:
+    """The sum of the calibrated steps' values between two timesteps; that of the first step, which
+    nothing comes before, does not count."""
+    sums = list(accumulate(steps[1:], initial=0.0))
+    return _between(sums, _place(fit, now)) - _between(sums, _place(fit, before))
 
 
 def _place(fit: CacheFit, timestep: float) -> float:

@@ -20,7 +20,9 @@ KERNEL_SIGNS = (
     "no kernel image",
     "scaled_dot_product",
 )
-CACHE_FILES = ("first_block_cache", "taylorseer_cache", "pyramid_attention_broadcast")
+CACHE_FILES = (
+    "first_block_cache", "taylorseer_cache", "pyramid_attention_broadcast", "step_skipping",
+)  # fmt: skip
 
 
 def failing_switch(error: BaseException, plan: Plan) -> str | None:

@@ -139,8 +139,9 @@ def drop_state(transformer: Any) -> None:
     """Forget what a step cache holds: where guidance begins or ends, for the batch has another
     size, and at the end.
     """
-    if transformer.is_cache_enabled:
-        transformer._reset_stateful_cache()
+    registry = getattr(transformer, "_diffusers_hook", None)
+    if registry is not None:
+        registry.reset_stateful_hooks()
 
 
 def _hooked(transformer: nn.Module) -> int:

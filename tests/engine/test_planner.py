@@ -270,9 +270,17 @@ def test_a_quantiser_that_is_not_here_is_told_before_anything_loads():
 
 def test_fp8_products_need_a_card_that_has_them():
     old, new = (gpu(80, capability=(8, 0)), gpu(80, capability=(9, 0)))
-    with pytest.raises(BadInputError, match=r"takes CUDA capability 8\.9 \(Ada, Hopper or later\)"):
+    with pytest.raises(BadInputError, match=r"takes CUDA capability 8\.9 \(Ada, Hopper or later"):
         choices(request(quantize="fp8_dynamic"), SPEC, old)
     assert choices(request(quantize="fp8_dynamic"), SPEC, new)[0].profile.quantize == "fp8_dynamic"
+    with pytest.raises(BadInputError, match="of AMD MI300"):
+        choices(request(quantize="fp8_dynamic"), SPEC, gpu(80, capability=(9, 0), vendor="amd"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_fp8_products_take_bfloat16(dtype):
+    with pytest.raises(BadInputError, match=f"takes bfloat16, not --dtype {dtype}"):
+        choices(request(quantize="fp8_dynamic", dtype=dtype), SPEC, gpu(80))
 
 
 def test_advice_names_what_would_help():
@@ -295,11 +303,19 @@ def test_advice_names_what_would_help():
 
 @pytest.mark.parametrize(
     "text", ["first_block=nan", "first_block=inf", "first_block=-1", "pyramid=0", "pyramid=1",
-             "pyramid=1e400", "pyramid=nan", "taylorseer=0.4", "taylorseer=-1"],
+             "pyramid=1e400", "pyramid=nan", "taylorseer=0.4", "taylorseer=-1",
+             "magcache=nan", "magcache=inf", "magcache=-1", "magcache=0", "teacache=0.0"],
 )  # fmt: skip
 def test_a_threshold_no_cache_can_run_with_is_refused(text):
     with pytest.raises(BadInputError, match=text):
         parse_cache(text)
+
+
+def test_a_wrong_threshold_names_one_of_the_same_cache():
+    with pytest.raises(BadInputError, match=r"must be 0 or more; try magcache=0\.06"):
+        parse_cache("magcache=-1")
+    with pytest.raises(BadInputError, match="is not a number; try taylorseer=3"):
+        parse_cache("taylorseer=often")
 
 
 def test_a_card_on_which_a_stock_model_cannot_decode_is_refused():

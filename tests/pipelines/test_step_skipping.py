@@ -5,14 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from src.core.errors import SwitchError
+from src.core.errors import CancelledError, SwitchError
 from src.core.plan import Cache
 from src.core.progress import CancelToken, ignore
 from src.engine.costs import Stopwatch
 from src.engine.session import Session
 from src.pipelines.families import family_named
 from src.pipelines.family import Part, parts_of
-from src.pipelines.step_skipping import skip_steps, stop_skipping
+from src.pipelines.step_skipping import NAME, skip_steps, stop_skipping
 
 PART = parts_of(family_named("cogvideox"), "denoiser")[0]
 
@@ -68,9 +68,44 @@ def test_skipping_leaves_nothing_behind(session, make_plan, picture):
     assert np.array_equal(frames(session, make_plan(steps=4, cache=skipping(2)), picture), skipped)
 
 
+def test_no_tokens_are_kept_after_a_run(session, make_plan, picture):
+    """They would lie beside the decoder, which the planner counts without them."""
+    frames(session, make_plan(steps=3, cache=skipping(1)), picture)
+    blocks = session.load().transformer.transformer_blocks
+    hooks = [block._diffusers_hook.get_hook(NAME) for block in blocks]
+    assert [hook.states._state_cache for hook in hooks] == [{}] * len(blocks)
+
+
+def test_a_run_that_was_cancelled_leaves_nothing_in_the_next(session, make_plan, picture):
+    plan = make_plan(steps=4, cache=skipping(1, 2))
+    whole, cancel = frames(session, plan, picture), CancelToken()
+    plan = plan.model_copy(update={"session": session.key})
+
+    def stop(progress):
+        if progress.stage == "denoise" and progress.done == 2:
+            cancel.cancel()
+
+    with pytest.raises(CancelledError):
+        list(session.run(plan, picture, Stopwatch(), stop, cancel))
+    assert np.array_equal(frames(session, plan, picture), whole)
+
+
+def test_a_threshold_that_skips_nothing_is_told_of(session, make_plan, picture):
+    plan = make_plan(steps=3, cache=skipping())
+    frames(session, plan, picture)
+    assert "skipped none of 3 forwards" in session.remarks(plan)[0]
+    assert Session(plan.session, session.folder).remarks(plan)  # compiled runs are not counted
+
+
+def test_other_steps_are_another_plan(make_plan):
+    assert len({make_plan(steps=4, cache=skipping(step)).digest() for step in (1, 2)}) == 2
+
+
 def test_skipping_goes_with_guidance_that_ends(session, make_plan, picture):
-    plan = make_plan(steps=5, guidance=(4.0, 4.0, 4.0, 1.0, 1.0), cache=skipping(1, 4))
-    assert frames(session, plan, picture).shape[0] == 9
+    guidance = (4.0, 4.0, 4.0, 1.0, 1.0)
+    plain = frames(session, make_plan(steps=5, guidance=guidance), picture)
+    plan = make_plan(steps=5, guidance=guidance, cache=skipping(1, 4))
+    assert not np.array_equal(frames(session, plan, picture), plain)
 
 
 def test_blocks_that_are_not_known_are_refused():
