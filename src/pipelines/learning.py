@@ -35,10 +35,14 @@ class ClipSize(Protocol):
 
 
 class Objective(Protocol):
-    """What one checkpoint is trained to do. steps: of its schedule."""
+    """What one checkpoint is trained to do. steps: of its schedule. prediction: what the model
+    gives, as its scheduler calls it."""
 
     @property
     def steps(self) -> int: ...
+
+    @property
+    def prediction(self) -> str: ...
 
     @property
     def held(self) -> int:
@@ -74,6 +78,26 @@ class Objective(Protocol):
         size; where clean and noise hold some token frames alone, groups (G,), their numbers, and
         token_frames, how many the clip has.
         """
+        ...
+
+    def predict(
+        self, model: nn.Module, transformer: nn.Module, batch: Mapping[str, Any], noisy: Tensor,
+        timesteps: Tensor,
+    ) -> Tensor:  # fmt: skip
+        """What the model gives for these noisy latents, told a batch's photograph and text."""
+        ...
+
+    def apart(self, predicted: Tensor, wanted: Tensor, timesteps: Tensor) -> Tensor:
+        """How far two predictions are apart, weighted as `errors` are, in float32: (B,)."""
+        ...
+
+    def jump(self, noisy: Tensor, predicted: Tensor, timesteps: Tensor, until: Tensor) -> Tensor:
+        """The latents at the earlier timesteps `until` (B,), -1 for clean ones, after one step
+        without noise."""
+        ...
+
+    def implied(self, noisy: Tensor, reached: Tensor, timesteps: Tensor, until: Tensor) -> Tensor:
+        """The prediction from which one `jump` leads to `reached`."""
         ...
 
     def denoiser(self, transformer: nn.Module, dtype: torch.dtype) -> nn.Module:

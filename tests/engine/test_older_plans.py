@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from src.core.paths import REPOSITORY
-from src.core.plan import Plan
+from src.core.plan import Adapter, Distilled, Plan
 from src.core.request import Request
 from src.engine import replay
 from src.engine.generate import generate, plans_for, prepare
@@ -36,6 +36,7 @@ def test_it_is_written_as_it_was_but_for_what_is_new(written):
     assert (again.pop("filters"), again.pop("finishers"), again.pop("sigmas")) == ([], [], None)
     assert again.pop("extends") == ""
     assert again["session"].pop("family") == "cogvideox"
+    assert all(adapter.pop("distilled") is None for adapter in again["adapters"])
     assert again == written["plan"]
     assert all(type(timestep) is int for timestep in again["timesteps"])
 
@@ -43,6 +44,7 @@ def test_it_is_written_as_it_was_but_for_what_is_new(written):
 def test_what_is_new_changes_the_digest_where_it_says_something():
     plan = Plan.model_validate(PLANS[0]["plan"])
     other = plan.session.model_copy(update={"family": "wan"})
+    taught = Distilled(stage="guidance", guidance_scale=6.0)
     digests = {
         plan.model_copy(update=changes).digest()
         for changes in (
@@ -50,10 +52,12 @@ def test_what_is_new_changes_the_digest_where_it_says_something():
             {"sigmas": (1.0, 0.5, 0.25)},
             {"extends": "0" * 64},
             {"session": other},
+            {"adapters": (Adapter(file="a/b", sha256="0" * 64),)},
+            {"adapters": (Adapter(file="a/b", sha256="0" * 64, distilled=taught),)},
             {"timesteps": (999.0, 666.5, 332.0)},
         )
     }
-    assert len(digests) == 5
+    assert len(digests) == 7
 
 
 def test_timesteps_between_integers_come_back_as_they_were():
