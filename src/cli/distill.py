@@ -22,6 +22,7 @@ OPTIONS: dict[str, Any] = {
     "student_steps": value(int, "Of a clip with the adapter of --stage steps."),
     "guidance_scale": value(float, "That the adapter stands for. Default: the model's own."),
 }
+STAGES = ("guidance", "steps")
 CHANGES = (
     "stage", "model", "epochs", "steps", "seed", "rank", "threads", "student_steps",
     "guidance_scale",
@@ -70,7 +71,7 @@ def _examine(values: dict[str, Any], listener: Any) -> tuple[Any, Any]:
     from src.recipes.lora.run import run_dtype
     from src.recipes.lora.settings import for_model, load_settings
 
-    if values["stage"] is None:
+    if values["stage"] not in STAGES:
         raise BadInputError("give --stage guidance or --stage steps; guidance comes first")
     changes = {name: values[name] for name in CHANGES if values[name] is not None}
     path = values["config"] or CONFIGS / "training" / "distill_default.yaml"

@@ -61,12 +61,18 @@ def distill(metadata, folder, output, teacher=None, **changes) -> tuple[Path, li
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A home for both stages: the second finds the first one's encodings."""
+    """A home for all tests here: each finds the first one's encodings."""
     patch = pytest.MonkeyPatch()
     folder = tmp_path_factory.mktemp("distilled")
     patch.setenv("NEWSREEL_HOME", str(folder / "home"))
     yield folder
     patch.undo()
+
+
+@pytest.fixture(autouse=True, name="home")
+def shared_home(place, monkeypatch):
+    """In place of a home of each test's own."""
+    monkeypatch.setenv("NEWSREEL_HOME", str(place / "home"))
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +171,7 @@ def test_the_header_says_what_it_is(guidance, steps, tiny_folder):
         header = read_tensor_file(made[0] / FILE).metadata
         assert header["newsreel_distilled"] == stage
         assert header["newsreel_base_sha256"] == base_hash(tiny_folder)
+        assert header["newsreel_schedule"] == "v_prediction, 1000 timesteps"
         found = read_adapter(str(made[0]), tiny_folder).reference.distilled
         assert (found.stage, found.guidance_scale) == (stage, SCALE)
         assert found.timesteps == visited

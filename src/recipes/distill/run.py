@@ -14,6 +14,7 @@ from src.pipelines.distilled import distilled_header
 from src.recipes.distill.recipe import GuidanceRecipe, StepsRecipe
 from src.recipes.distill.settings import SOLVER, DistillSettings, settled, student_timesteps
 from src.recipes.distill.teacher import add_teacher
+from src.recipes.lora.layers import training_of
 from src.recipes.lora.preflight import Preflight
 from src.recipes.lora.run import Making
 
@@ -69,7 +70,7 @@ def _teacher(settings: DistillSettings, folder: Path, given: str | None) -> Adap
 def making(lesson: Lesson, found: Preflight) -> Making:
     """How the adapter recipe's run makes a distilled adapter. found: of the settled settings."""
     settings, teacher = lesson.settings, lesson.teacher
-    header = distilled_header(lesson.result)
+    header = distilled_header(lesson.result) | {"newsreel_schedule": _schedule(found)}
     if teacher is None:
         return Making(partial(GuidanceRecipe, scale=settings.guidance_scale), header=header)
     visited = student_timesteps(settings, found.spec)
@@ -79,3 +80,11 @@ def making(lesson: Lesson, found: Preflight) -> Making:
         "newsreel_teacher_steps": str(settings.teacher_steps),
     }
     return Making(recipe, lambda t: add_teacher(t, teacher, found.settings), header)
+
+
+def _schedule(found: Preflight) -> str:
+    """What the base predicts and how many timesteps it was trained on, for people and for a check
+    that a run which is resumed has the same.
+    """
+    objective = training_of(found.spec).objective(found.folder)
+    return f"{objective.prediction}, {objective.steps} timesteps"

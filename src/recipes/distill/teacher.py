@@ -43,23 +43,34 @@ def add_teacher(transformer: Any, file: AdapterFile, settings: LoraSettings) -> 
 
     Raises BadInputError where the student's rank or layers are others.
     """
-    from peft import LoraConfig
-
     state = diffusers_state(file)
     _check_same(transformer, state, file)
+    new_teacher(transformer, settings)
+    named = dict(transformer.named_parameters())
+    share = settings.scale_alpha / settings.rank  # already multiplied into the file's lora_B
+    for key, value in state.items():
+        named[_parameter(key, TEACHER)].data.copy_(value)
+        student = named[_parameter(key, ADAPTER)]
+        student.data.copy_(value / share if "lora_B" in key else value)
+
+
+def new_teacher(transformer: Any, settings: LoraSettings) -> None:
+    """A second adapter in float32, frozen, that changes nothing yet; the student's stays the one
+    that plays.
+    """
+    from peft import LoraConfig
+
     config = LoraConfig(
         r=settings.rank, lora_alpha=settings.rank, target_modules=list(settings.layers)
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Already found a `peft_config`")  # two are meant
         transformer.add_adapter(config, adapter_name=TEACHER)
-    named = dict(transformer.named_parameters())
-    share = settings.scale_alpha / settings.rank  # already multiplied into the file's lora_B
-    for key, value in state.items():
-        teacher, student = (named[_parameter(key, adapter)] for adapter in (TEACHER, ADAPTER))
-        teacher.data = value.to(teacher.device).float()
-        student.data.copy_(value / share if "lora_B" in key else value)
     transformer.set_adapter(ADAPTER)
+    for name, parameter in transformer.named_parameters():
+        if f".{TEACHER}." in name:
+            parameter.requires_grad_(False)
+            parameter.data = parameter.data.float()
 
 
 def _parameter(key: str, adapter: str) -> str:
