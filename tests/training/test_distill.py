@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 
 from src.core.errors import BadInputError
@@ -27,6 +28,8 @@ from src.training.checkpoints import CheckpointManager
 from src.training.loop import Trainer
 from src.training.settings import Rate
 from tests.training.lora_kit import SETTINGS
+from tests.training.lora_kit import run as taught_by_clips
+from tests.training.test_processes import finished, launch, losses
 
 SCALE = 6.0
 FILE = "pytorch_lora_weights.safetensors"
@@ -217,6 +220,16 @@ def test_another_stage_does_not_resume_it(guidance, clip_set, tiny_folder, place
         )  # fmt: skip
 
 
+def test_a_run_that_clips_taught_is_not_resumed_as_this(clip_set, tiny_folder, place):
+    taught_by_clips(clip_set, tiny_folder, place / "press", steps=1)
+    lesson, found = look(clip_set, tiny_folder, place / "press", batch_size=2, repeats=1)
+    with pytest.raises(BadInputError, match="made with recipe lora, this run has distill"):
+        train(
+            found, LoraRun(place / "press", "latest"), make_accelerator("float32"),
+            making=making(lesson, found),
+        )  # fmt: skip
+
+
 def test_memory_and_time_count_the_teacher(clip_set, tiny_folder, guidance, tmp_path):
     """One base whatever teaches; the steps' teacher is one more adapter in float32."""
     wish = {"stage": "steps", "teacher_steps": 3}
@@ -226,3 +239,23 @@ def test_memory_and_time_count_the_teacher(clip_set, tiny_folder, guidance, tmp_
     difference = taught.estimates.device_bytes - alone.estimates.device_bytes
     assert difference == 4 * adapter
     assert (alone.settings.teacher_forwards, taught.settings.teacher_forwards) == (2, 3)
+
+
+@pytest.mark.slow
+def test_two_processes_that_share_the_base_learn_what_one_learns(
+    guidance, clip_set, tiny_folder, place
+):
+    """Each plays teacher and student on its part of the frozen weights."""
+    own = {"stage": "steps", "student_steps": 2, "teacher_steps": 2, "steps": 3, "batch_size": 4}
+    one = distill(clip_set, tiny_folder, place / "one", str(guidance[0]), **own)
+    wish = settings(**own).model_dump(mode="json", exclude_unset=True)
+    wish |= {"model": str(tiny_folder), "shard_base": True}
+    (place / "two.yaml").write_text(yaml.safe_dump(wish))
+    told = ("--stage", "steps", "--teacher", guidance[0], "--metadata", clip_set,
+            "--config", place / "two.yaml", "--output-dir", place / "two")  # fmt: skip
+    code, errors = finished(launch(2, *told, home=home(), script="src/distill.py"))
+    assert code == 0, errors
+    two = load_file(place / "two" / "adapter_final" / FILE)
+    assert losses(home(), "two") == pytest.approx(losses(home(), "one"), abs=1e-4)
+    for name, value in load_file(one[0] / FILE).items():
+        assert torch.allclose(two[name], value, atol=1e-4)

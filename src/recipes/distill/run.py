@@ -11,7 +11,7 @@ from src.core.errors import BadInputError
 from src.core.plan import Distilled
 from src.pipelines.adapter_files import AdapterFile, read_adapter
 from src.pipelines.distilled import distilled_header
-from src.recipes.distill.recipe import GuidanceRecipe, StepsRecipe
+from src.recipes.distill.recipe import DistillRecipe, GuidanceRecipe, StepsRecipe
 from src.recipes.distill.settings import SOLVER, DistillSettings, settled, student_timesteps
 from src.recipes.distill.teacher import add_teacher
 from src.recipes.lora.layers import training_of
@@ -72,14 +72,17 @@ def making(lesson: Lesson, found: Preflight) -> Making:
     settings, teacher = lesson.settings, lesson.teacher
     header = distilled_header(lesson.result) | {"newsreel_schedule": _schedule(found)}
     if teacher is None:
-        return Making(partial(GuidanceRecipe, scale=settings.guidance_scale), header=header)
+        recipe = partial(GuidanceRecipe, scale=settings.guidance_scale)
+        return Making(DistillRecipe.name, recipe, header=header)
     visited = student_timesteps(settings, found.spec)
     recipe = partial(StepsRecipe, visited=visited, teacher_steps=settings.teacher_steps)
     header |= {
         "newsreel_teacher_sha256": teacher.reference.sha256,
         "newsreel_teacher_steps": str(settings.teacher_steps),
     }
-    return Making(recipe, lambda t: add_teacher(t, teacher, found.settings), header)
+    return Making(
+        DistillRecipe.name, recipe, lambda part: add_teacher(part, teacher, found.settings), header
+    )
 
 
 def _schedule(found: Preflight) -> str:

@@ -64,9 +64,10 @@ class LoraRun:
 class Making:
     """What a recipe of adapters does its own way. recipe: makes it, with what `LoraRecipe` takes.
     prepare: is given the transformer with its new adapter. header: further strings for the header
-    of what is written; a run that is resumed must agree in them.
+    of what is written. A run that is resumed must agree in name and header.
     """
 
+    name: str = LoraRecipe.name
     recipe: Callable[..., LoraRecipe] = LoraRecipe
     prepare: Callable[[Any], None] = lambda _: None
     header: Mapping[str, str] = field(default_factory=dict)
@@ -126,7 +127,7 @@ def build_trainer(
     objective = training_of(found.spec).objective(found.folder)
     recipe = making.recipe(
         transformer, found.items, settings, objective, found.encoders, EncodingCache(), share,
-        identity_of(found) | making.header
+        identity_of(found) | {"recipe": making.name} | making.header
     )  # fmt: skip
     loop = settings.loop(found.steps)
     trainer = Trainer(recipe, loop, settings.seed, checkpoints, bf16=False, accelerator=accelerator)
