@@ -134,9 +134,11 @@ class InsideTheLoop:
     """Draws samples as trainers without a cache do."""
 
     def __init__(self, recipe: Any, found: Any) -> None:
+        from src.pipelines.families import family_of_folder
         from src.pipelines.loading import DTYPES, read_pipeline
 
         self.recipe, self.length = recipe, found.encoders.text_length
+        self.family = family_of_folder(found.folder)
         self.pipe = read_pipeline(
             found.folder, DTYPES[found.encoders.dtype], ("vae", "text_encoder")
         )
@@ -147,7 +149,7 @@ class InsideTheLoop:
         recipe, generator = self.recipe, torch.Generator().manual_seed(draw.seed)
         frames, image = read_pixels(item.source)
         entry = encode_clip(self.pipe.vae, frames, image, 1, str(draw.seed))
-        text = embed(self.pipe, item.prompt, self.length, torch.device("cpu"))
+        text = embed(self.pipe, item.prompt, self.length, torch.device("cpu"), self.family)
         timestep = recipe.objective.timestep(generator, recipe.settings.high_noise)
         sample = recipe._sample(
             item, entry, generator, timestep, 0, torch.tensor(True), item.prompt

@@ -5,6 +5,7 @@ order of tests.
 import os
 import random
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 ORDER = "NEWSREEL_TEST_ORDER"
 """A number: files, and tests in each file, come in a random order that the number gives."""
+os.environ.setdefault(
+    "TORCHINDUCTOR_CACHE_DIR", str(Path(tempfile.gettempdir()) / "newsreel-tests-inductor")
+)
+"""One place for all tests: in a home of its own, each would compile anew."""
 CORPUS = [
     "press briefing at city hall, pan left",
     "market commentary, static camera",

@@ -1,4 +1,4 @@
-"""Tiny seeded models of the families that run as diffusers has them, as diffusers folders."""
+"""Tiny seeded models of the families of other classes than CogVideoX's, as diffusers folders."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -117,8 +117,9 @@ def build_wan_2_1(folder: Path) -> Path:
         )
 
 
-def build_ltx(folder: Path) -> Path:
-    """LTX-Video, with noise levels that depend on the tokens."""
+def build_ltx(folder: Path, told: bool = False) -> Path:
+    """LTX-Video, with noise levels that depend on the tokens. told: of the later forms, whose VAE
+    is told a timestep and takes noise away."""
     import diffusers
     from transformers import T5Config, T5EncoderModel
 
@@ -132,12 +133,12 @@ def build_ltx(folder: Path) -> Path:
             text_encoder=T5EncoderModel(sizes).eval(),
             transformer=diffusers.LTXVideoTransformer3DModel(
                 in_channels=8, out_channels=8, num_attention_heads=4, attention_head_dim=8,
-                cross_attention_dim=32, num_layers=1, caption_channels=32,
+                cross_attention_dim=32, num_layers=2, caption_channels=32,
             ).eval(),
             vae=diffusers.AutoencoderKLLTXVideo(
                 latent_channels=8, block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4,
                 layers_per_block=(1,) * 5, decoder_layers_per_block=(1,) * 5,
-                encoder_causal=True, decoder_causal=False,
+                encoder_causal=True, decoder_causal=False, timestep_conditioning=told,
             ).eval(),
             scheduler=diffusers.FlowMatchEulerDiscreteScheduler(
                 use_dynamic_shifting=True, base_shift=0.95, max_shift=2.05,

@@ -18,7 +18,8 @@ class Profile(Config):
     choice to PyTorch.
     cache, cache_threshold: step cache and how far the first block's residual may move before it is
     refreshed. guidance_from, guidance_until: part of the steps, 0 to 1, in which guidance is
-    applied; outside, one forward. quantize: "none", "int8" or "fp8" weights of the transformer.
+    applied; outside, one forward. quantize: "none", "int8" or "fp8" weights of the transformer,
+    or "fp8_dynamic", products of 8 bits.
     capability: least CUDA capability it needs.
     offload: what moves between the machine's memory and the GPU's (`pipelines/placement.py`).
     tiling: decode the VAE in tiles; "auto" does where the whole picture does not fit.

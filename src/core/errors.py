@@ -6,6 +6,7 @@
     │   └── SwitchError       exit 2    HTTP 422   what a profile switches on does not work here
     ├── MissingWeightsError   exit 3    HTTP 503   weights or data must be fetched first
     ├── OutOfMemoryError      exit 4    HTTP 503   no plan fits, after every fallback
+    ├── LostProcessError      exit 4    HTTP 503   a process that computed a part of the clip ended
     ├── PartialFailureError   exit 5    HTTP 500   some jobs of a batch failed
     ├── OutputError           exit 6    HTTP 507   disk full, or the output is not writable
     ├── NotFiniteError        exit 7    HTTP 500   a clip, a weight or a score is not a number
@@ -56,6 +57,13 @@ class MissingWeightsError(NewsreelError):
 
 class OutOfMemoryError(NewsreelError):
     """Memory ran out on every plan that was tried."""
+
+    exit_code = 4
+    http_status = 503
+
+
+class LostProcessError(NewsreelError):
+    """One of the processes that make a clip together ended, or does not answer any more."""
 
     exit_code = 4
     http_status = 503

@@ -14,6 +14,7 @@ class Hardware(Config):
     compiler: all is there that torch.compile needs, else compiler_lacks says what is not.
     quantizer: torchao is there. vendor: of the GPU, "nvidia", "amd", or "apple", whose GPU is not
     used; "" without one.
+    count: devices of this kind that are visible here; 1 on a CPU.
     host_memory, free_host_memory: bytes of the machine itself beside a GPU, 0 where that is not
     known or on a CPU.
     """
@@ -29,6 +30,7 @@ class Hardware(Config):
     compiler_lacks: str = "a C++ compiler: apt-get install g++ python3-dev"
     quantizer: bool = False
     vendor: str = ""
+    count: int = 1
     host_memory: int = 0
     free_host_memory: int = 0
 

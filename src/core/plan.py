@@ -33,7 +33,8 @@ class SessionKey(Config):
     """What a warm pipeline is bound to; plans with an equal key share one load. Fields as in
     `Profile`.
 
-    family: which room of `src/pipelines/` runs the model.
+    family: which room of `src/pipelines/` runs the model. gpus: devices that make a clip together,
+    a process each.
     """
 
     model: str
@@ -47,13 +48,17 @@ class SessionKey(Config):
     quantize: str = "none"
     tiling: bool = False
     family: str = "cogvideox"
+    gpus: int = 1
 
 
 class Cache(Config):
-    """The step cache: its name ("none" for no cache) and its threshold or interval."""
+    """The step cache: its name ("none" for no cache) and its threshold or interval. skipped:
+    numbers (from 0) of the steps that one with a calibration skips.
+    """
 
     name: str = "none"
     threshold: float = 0.0
+    skipped: tuple[int, ...] = ()
 
 
 class Distilled(Config):
@@ -90,9 +95,23 @@ class Upscale(Config):
     scale: int
 
 
+class Division(Config):
+    """How processes share a forward; `src/pipelines/parallel/division.py` has the rule.
+
+    branches: groups of processes at a guided step, 2 where each computes one branch of guidance.
+    sequence: processes of such a group, which share the tokens. unguided: processes that share the
+    tokens at an unguided step; where they are fewer than all, the groups compute the same.
+    """
+
+    branches: int
+    sequence: int
+    unguided: int
+
+
 LATER = ("upscale", "upscaler_weights", "prompts_per_forward", "filters", "finishers", "sigmas",
-         "extends")  # fmt: skip
-LATER_IN_SESSION = ("family",)
+         "extends", "division")  # fmt: skip
+LATER_IN_SESSION = ("family", "gpus")
+LATER_IN_CACHE = ("skipped",)
 LATER_IN_ADAPTERS = ("distilled",)
 """Fields that older plans had not; where they hold their defaults, the digest leaves them out, so
 that the digest of an older plan is still its own.
@@ -119,6 +138,7 @@ class Plan(Config):
     filters, finishers: what works on each frame and on the finished file, by name, in order.
     extends: SHA-256 of the clip whose frames come first; "" for none. num_frames is of the new
     part, whose first frame shows the other one's last again and is not written.
+    division: of the forwards among `session.gpus` processes, None for one.
     """
 
     mode: str
@@ -151,6 +171,7 @@ class Plan(Config):
     finishers: tuple[str, ...] = ()
     sigmas: tuple[float, ...] | None = None
     extends: str = ""
+    division: Division | None = None
 
     @property
     def written(self) -> Size:
@@ -170,6 +191,7 @@ class Plan(Config):
         """SHA-256 over the canonical JSON of the plan."""
         unused: dict[str, Any] = {name: True for name in unused_fields(self, LATER)}
         unused["session"] = unused_fields(self.session, LATER_IN_SESSION)
+        unused["cache"] = unused_fields(self.cache, LATER_IN_CACHE)
         unused["adapters"] = {
             index: unused_fields(adapter, LATER_IN_ADAPTERS)
             for index, adapter in enumerate(self.adapters)

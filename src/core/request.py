@@ -121,12 +121,17 @@ class Request(Config):
     ] = None
     cache: Annotated[
         str | None,
-        Option("Step cache: none, first_block, taylorseer or pyramid.",
+        Option("Step cache: none, first_block, taylorseer or pyramid; magcache or teacache, of a "
+               "calibrated model.",
                metavar="NAME[=THRESHOLD]", baseline=False),
     ] = None  # fmt: skip
     quantize: Annotated[
-        Literal["none", "int8", "fp8"] | None,
-        Option("Transformer weights in 8 bits", baseline=False, form=False),
+        Literal["none", "int8", "fp8", "fp8_dynamic"] | None,
+        Option(
+            "Transformer weights in 8 bits; fp8_dynamic multiplies in 8 bits as well",
+            baseline=False,
+            form=False,
+        ),
     ] = None
     compile: Annotated[
         bool | None,
@@ -162,6 +167,11 @@ class Request(Config):
     device: Annotated[Literal["auto", "cpu", "cuda"], Option("Where to compute", form=False)] = (
         "auto"
     )
+    gpus: Annotated[
+        Annotated[int, Field(ge=1, le=16)],
+        Option("GPUs that make one clip together, a process each; on a CPU, processes",
+               baseline=False, form=False),
+    ] = 1  # fmt: skip
     watermark: Watermark = None
     label: Label = False
     rights_reason: Annotated[

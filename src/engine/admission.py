@@ -17,7 +17,7 @@ from src.core.plan import Adapter
 from src.core.prompts import load_templates
 from src.core.request import Request
 from src.engine.distilled import as_distilled
-from src.engine.generate import LARGE, choose_model
+from src.engine.generate import LARGE, asked_fit, choose_model
 from src.engine.planner import parse_cache
 from src.engine.reckoning import clip_cost
 from src.engine.resolve import check, resolve
@@ -75,6 +75,7 @@ def _check(request: Request, spec: ModelSpec, hardware: Hardware | None) -> None
     check(request, spec, templates)  # a licence with limits is told before missing weights
     folder = locate(spec)
     adapters = tuple(_adapter(item, folder) for item in request.lora)
+    asked_fit(request, folder)
     if hardware is not None:
         resolve(request, spec, unoccupied(hardware), templates, {}, "", 0, adapters)
         return

@@ -12,7 +12,7 @@ RESERVE_SHARE = 0.05
 """Kept free: cuDNN's and cuBLAS's workspaces, and what fragmentation of the activations wastes."""
 LARGEST_LAYER = 300_000_000
 HOST_RESERVE = 2_000_000_000
-CACHED = {"none": 0, "first_block": 4, "pyramid": 1, "taylorseer": 4}
+CACHED = {"none": 0, "first_block": 4, "magcache": 2, "teacache": 2, "pyramid": 1, "taylorseer": 4}
 """Tensors as large as a layer's tokens that a step cache keeps: of the model; for the last two, of
 each block.
 """
@@ -103,7 +103,7 @@ def _stages(
 
 
 def _cached(profile: Profile, memory: Memory) -> int:
-    blocks = 1 if profile.cache in ("none", "first_block") else memory.layers
+    blocks = memory.layers if profile.cache in ("pyramid", "taylorseer") else 1
     return CACHED[profile.cache] * blocks * memory.hidden
 
 

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,13 +27,15 @@ from src.core.prompts import Template, load_templates
 from src.core.request import Request
 from src.core.result import Result
 from src.engine.distilled import as_distilled, told
+from src.engine.gpus import divided
 from src.engine.manifest import read_manifest
-from src.engine.planner import choices
+from src.engine.planner import choices, parse_cache
 from src.engine.resolve import check, draw_seed, resolve, upscaler_files, wording
 from src.media.images import Photograph, read_photograph
 from src.media.press_metadata import check_rights
 from src.pipelines.adapter_files import AdapterFile, read_adapter
-from src.pipelines.locate import find_weights, how_to_fetch, locate, weight_hashes
+from src.pipelines.cache_fit import FITTED, CacheFit, read_fit
+from src.pipelines.locate import base_hash, find_weights, how_to_fetch, locate, weight_hashes
 from src.pipelines.models import find_model, with_its_schedule
 from src.upscaling.files import file_hashes
 
@@ -111,8 +114,19 @@ def plans_for(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
         prepared.seed,
         tuple(adapter.reference for adapter in prepared.adapters),
         file_hashes(upscaler_files(prepared.request, prepared.spec)),
+        asked_fit(prepared.request, prepared.folder),
     )
+    plans = divided(prepared.request, prepared.spec, prepared.folder, plans)
     return plans if prepared.before is None else _extending(prepared.before, plans)
+
+
+def asked_fit(request: Request, folder: Path) -> CacheFit | None:
+    """The calibration that the request's cache needs; None where it needs none.
+
+    Raises BadInputError where it is not beside the model.
+    """
+    name = "none" if request.cache is None else parse_cache(request.cache)[0]
+    return read_fit(folder, base_hash(folder), name) if name in FITTED else None
 
 
 def _extending(before: "Before", plans: tuple[Plan, ...]) -> tuple[Plan, ...]:
@@ -261,8 +275,12 @@ def generate(
         mark_key=prepared.mark_key,
     )  # fmt: skip
     warm = sessions or Sessions()
+    stack = ExitStack()
+    if sessions is None:
+        stack.callback(warm.dismiss)
 
     def run(plan: Plan, session: "Session", left: tuple[str, ...]) -> Result:
         return publisher.run(replace(job, plan=plan, fallbacks=left), session)
 
-    return step_down(plans, warm.opener(prepared.folder, prepared.adapters), run, warm.broken)
+    with stack:
+        return step_down(plans, warm.opener(prepared.folder, prepared.adapters), run, warm.broken)

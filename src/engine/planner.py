@@ -13,9 +13,11 @@ from src.core.parsing import parse_bytes
 from src.core.plan import Plan
 from src.core.request import Request
 from src.engine.estimates import counted_bytes, host_bytes, needed_bytes, resident_bytes
+from src.engine.gpus import check_gpus, check_profile, left_out, shareable
 from src.pipelines.families import family_of
 
 COMPILES_FROM = 7.0  # Triton's least CUDA capability
+FP8_FROM = 8.9  # the least CUDA capability that multiplies fp8
 QUANTIZER = "torchao: pip install -r requirements-quantize.txt"
 
 
@@ -38,6 +40,7 @@ def choices(request: Request, spec: ModelSpec, hardware: Hardware) -> list[Profi
     Raises BadInputError when a named profile does not apply here, or nothing fits the budget.
     """
     _check_switches(request, hardware)
+    check_gpus(request, hardware)
     if request.mode == "baseline":
         return [_baseline(request, spec, hardware)]
     fitting = list(_fitting(request, spec, hardware))
@@ -52,6 +55,11 @@ def _check_switches(request: Request, hardware: Hardware) -> None:
     """Refuse what this machine lacks before anything loads."""
     if request.quantize not in (None, "none") and not hardware.quantizer:
         raise MissingWeightsError(f"--quantize {request.quantize} needs {QUANTIZER}")
+    if request.quantize == "fp8_dynamic" and capability(hardware) < FP8_FROM:
+        raise BadInputError(
+            f"--quantize fp8_dynamic multiplies in fp8, which takes CUDA capability {FP8_FROM} "
+            f"(Ada, Hopper or later), not {hardware.name}; int8 and fp8 are for every card"
+        )
     if request.attention == "cudnn" and hardware.vendor == "amd":
         raise BadInputError(
             f"--attention cudnn needs an NVIDIA card; {hardware.name} has flash, efficient and math"
@@ -82,8 +90,9 @@ def budget_bytes(request: Request, hardware: Hardware) -> int:
 
 def _candidates(request: Request, spec: ModelSpec, hardware: Hardware) -> Iterator[ProfileChoice]:
     for profile in load_profiles():
-        if not profile_lacks(profile, hardware):
-            yield choice_of(apply_switches(profile, request), request, spec, hardware)
+        wanted = apply_switches(profile, request)
+        if not profile_lacks(profile, hardware) and shareable(wanted, request):
+            yield choice_of(wanted, request, spec, hardware)
 
 
 def choice_of(
@@ -111,6 +120,7 @@ def _settled(profile: Profile, request: Request, spec: ModelSpec, hardware: Hard
         and (profile.offload == "sequential" or not can_compile(hardware))
     ):
         changes["compile"] = False  # hooks of single layers lie inside what would be one graph
+    changes |= left_out(profile, request)
     if profile.tiling == "auto":
         whole = profile.model_copy(update={"tiling": False})
         roomy = needed_bytes(whole, spec, request.num_frames, width(request)) <= budget_bytes(
@@ -162,7 +172,8 @@ def short_of_host(profile: Profile, request: Request, spec: ModelSpec, hardware:
     if hardware.device == "cpu" or not hardware.free_host_memory or not spec.memory.known:
         return ""
     as_stored = request.dtype == "bfloat16" or (request.dtype == "auto" and hardware.bf16)
-    needs, free = host_bytes(profile, spec, as_stored, width(request)), hardware.free_host_memory
+    needs = request.gpus * host_bytes(profile, spec, as_stored, width(request))
+    free = hardware.free_host_memory
     if needs <= free:
         return ""
     return (
@@ -198,6 +209,7 @@ def _named(
         raise BadInputError(
             f"--profile {profile.name} needs {missing}; this machine runs on {hardware.name}"
         )
+    check_profile(apply_switches(profile, request), request)
     first = choice_of(apply_switches(profile, request), request, spec, hardware)
     weights = width(request) * resident_bytes(first.profile, spec)
     if hardware.device == "cuda" and weights > hardware.memory:
@@ -258,9 +270,11 @@ def apply_switches(profile: Profile, request: Request) -> Profile:
 
 
 # name: usual threshold or interval
-CACHES = {"none": 0.0, "first_block": 0.05, "taylorseer": 3.0, "pyramid": 2.0}
+CACHES = {"none": 0.0, "first_block": 0.05, "taylorseer": 3.0, "pyramid": 2.0,
+          "magcache": 0.0, "teacache": 0.0}  # fmt: skip
+# 0 of the last two: as the model's calibration says
 # steps of which a cache can skip one
-FEWEST = {"none": 1, "first_block": 2, "taylorseer": 3, "pyramid": 2}
+FEWEST = {"none": 1, "first_block": 2, "taylorseer": 3, "pyramid": 2, "magcache": 3, "teacache": 3}
 INTERVALS = ("taylorseer", "pyramid")  # these count steps; the others compare a residual
 
 

@@ -31,6 +31,7 @@ def _cuda() -> Hardware:
         bf16=bf16_is_fast("cuda"),
         **_compiler("cuda"),
         quantizer=has_package("torchao"),
+        count=torch.cuda.device_count(),
         vendor="amd" if torch.version.hip else "nvidia",
         **_host(),
     )

@@ -136,6 +136,11 @@ def check_hardware(manifest: Manifest, hardware: Hardware) -> None:
         raise BadInputError(
             f"this clip was made on {wanted}, and this machine runs on {hardware.device}"
         )
+    gpus = manifest.plan.session.gpus
+    if wanted == "cuda" and gpus > hardware.count:
+        raise BadInputError(
+            f"this clip was made on {gpus} GPUs, and this machine has {hardware.count}"
+        )
 
 
 def differences(manifest: Manifest, result: Result, hardware: Hardware) -> str:

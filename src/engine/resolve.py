@@ -26,6 +26,7 @@ from src.engine.planner import (
     compiling_lacks,
     parse_cache,
 )
+from src.pipelines.cache_fit import FITTED, CacheFit, skipped_steps
 from src.pipelines.families import family_of
 from src.pipelines.family import Timesteps
 from src.upscaling.files import LANCZOS, delivery_files, preset_files
@@ -43,9 +44,12 @@ def resolve(
     seed: int,
     adapters: tuple[Adapter, ...] = (),
     upscaler_weights: dict[str, str] | None = None,
+    fit: CacheFit | None = None,
 ) -> tuple[Plan, ...]:
     """Decide everything the request leaves open: the plan, then the more frugal ones to step to.
 
+    fit: the model's calibration, for a cache that needs one (`generate.asked_fit`); without it such
+    a cache skips nothing in the plan.
     Raises BadInputError when the request asks for what cannot be.
     """
     request = as_distilled(request, spec, adapters)
@@ -59,7 +63,7 @@ def resolve(
     }
     chosen = choices(request, spec, hardware)
     return tuple(
-        _plan(common | found, request, spec, hardware, choice, guided) for choice in chosen
+        _plan(common | found, request, spec, hardware, choice, guided, fit) for choice in chosen
     )
 
 
@@ -110,18 +114,35 @@ def _plan(
     hardware: Hardware,
     choice: ProfileChoice,
     guided: tuple[int, float],
+    fit: CacheFit | None,
 ) -> Plan:
     profile = choice.profile
     tuned = profile.compile or profile.attention != "auto" or profile.quantize != "none"
+    guidance = guidance_schedule(*guided, profile.guidance_from, profile.guidance_until)
     return Plan(
         **common,
         profile=profile.name,
         session=session_key(request, spec, hardware, profile),
-        guidance=guidance_schedule(*guided, profile.guidance_from, profile.guidance_until),
-        cache=Cache(name=profile.cache, threshold=profile.cache_threshold),
+        guidance=guidance,
+        cache=planned_cache(profile, common["timesteps"], guidance, fit),
         memory_estimate=choice.estimate,
         determinism="tolerance" if tuned else "exact",
     )
+
+
+def planned_cache(
+    profile: Profile,
+    timesteps: tuple[float, ...],
+    guidance: tuple[float, ...],
+    fit: CacheFit | None,
+) -> Cache:
+    """The profile's step cache, and what one with a calibration will skip."""
+    name, threshold = profile.cache, profile.cache_threshold
+    if name not in FITTED or fit is None:
+        return Cache(name=name, threshold=threshold)
+    threshold = threshold or fit.usual[name]
+    skipped = skipped_steps(fit, name, threshold, timesteps, guidance)
+    return Cache(name=name, threshold=threshold, skipped=skipped)
 
 
 def guidance_schedule(steps: int, scale: float, begin: float, end: float) -> tuple[float, ...]:
@@ -352,6 +373,7 @@ def session_key(
         quantize=profile.quantize,
         tiling=profile.tiling,
         family=spec.family,
+        gpus=request.gpus,
     )
 
 

@@ -1,23 +1,28 @@
 """A warm pipeline: loaded once for a session key, it runs every plan that shares the key."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from loguru import logger
 
-from src.core.errors import MissingFileError
+from src.core.errors import CancelledError, MissingFileError
 from src.core.plan import Plan, SessionKey
 from src.core.progress import CancelToken, Listener
+from src.engine.company import Company, Task
 from src.engine.costs import Stopwatch
 from src.engine.session_run import Ready, SessionRun, begin_run, denoising, tiled
 from src.pipelines.adapter_files import AdapterFile
+from src.pipelines.divided import DividedFamily
 from src.pipelines.families import family_named
 from src.pipelines.family import parts_of
 
 if TYPE_CHECKING:
     from src.pipelines.denoise import Preview
+    from src.pipelines.parallel.ranks import Ranks
 
 
 Loader = Callable[[Path, SessionKey], Any]
@@ -27,10 +32,17 @@ class Session:
     """Holds one loaded pipeline. Not thread-safe: one run at a time.
 
     key: what is loaded. folder: where from. Loading happens on first use, or by `load()`. loader:
-    what builds the pipeline from folder and key; benchmarks pass one that needs no files.
+    what builds the pipeline from folder and key; benchmarks pass one that needs no files. ranks:
+    of a process that another one leads; None for one that leads, or is alone.
     """
 
-    def __init__(self, key: SessionKey, folder: Path, loader: Loader | None = None) -> None:
+    def __init__(
+        self,
+        key: SessionKey,
+        folder: Path,
+        loader: Loader | None = None,
+        ranks: "Ranks | None" = None,
+    ) -> None:
         self.key = key
         self.folder = folder
         self.family = family_named(key.family)
@@ -43,6 +55,8 @@ class Session:
         self._cache_work: Any = None
         self._ready: dict[str, Ready] = {}
         self._changes = 0
+        self._ranks = ranks
+        self._company: Company | None = None
 
     def load(self) -> Any:
         """The pipeline, loaded on the first call."""
@@ -51,15 +65,35 @@ class Session:
             from src.pipelines.encodings import share_encodings
             from src.pipelines.loading import load_pipeline
 
+            if self.key.gpus > 1 and self._ranks is None:
+                self._gather()
             self._pipe = (self._loader or load_pipeline)(self.folder, self.key)
+            if self._ranks is not None:
+                self.family = DividedFamily(family_named(self.key.family), self._pipe, self._ranks)
             self._checkpoint_scheduler = self._pipe.scheduler
             self._rack = AdapterRack(self._pipe)
             if self.key.vae != "stock":
                 self.encodings = share_encodings(self.family, self._pipe)
         return self._pipe
 
+    def _gather(self) -> None:
+        """Start the processes that make its clips too."""
+        from src.pipelines.parallel.ranks import LIMIT_S
+
+        self._company = Company(self.key, self.folder)
+        try:
+            self._ranks = self._company.gather(LIMIT_S)
+        except BaseException as error:
+            self._company.end()
+            self._company = None
+            raise error
+
     def unload(self) -> None:
         """Drop the pipeline and give its memory back."""
+        if self._company is not None:
+            self._company.end()
+            self._company = self._ranks = None
+            self.family = family_named(self.key.family)
         from src.pipelines.memory import release
 
         if self.key.compile and self._pipe is not None:
@@ -106,23 +140,45 @@ class Session:
         here. Where memory runs out while decoding, the latents are kept for the plan that decodes
         in tiles.
         """
-        run = SessionRun(
-            self.family,
-            self._prepared(plan, watch),
-            plan,
-            pixels,
-            watch,
-            listener,
-            cancel,
-            preview,
-            self._keep,
-        )
-        ready = self._ready.get(plan.digest())
-        for piece in run.stock() if plan.mode == "baseline" else run.frames(ready):
-            yield from piece
+        with self._in_company():
+            pipe = self._prepared(plan, watch)
+            if self._company is not None:
+                self._company.begin(Task(plan, pixels, self.adapters))
+            if self._ranks is not None:
+                cancel = self._ranks.shared(cancel)
+            run = SessionRun(
+                self.family, pipe, plan, pixels, watch, listener, cancel, preview, self._keep
+            )
+            ready = self._ready.get(plan.digest())
+            for piece in run.stock() if plan.mode == "baseline" else run.frames(ready):
+                yield from piece
+        if self._company is not None:
+            logger.info(self._company.traffic())
+
+    @contextmanager
+    def _in_company(self) -> Iterator[None]:
+        """An error in one process is the end of all; a cancelled clip is over in all at once.
+
+        Raises LostProcessError where the error is that another process ended, MemoryError where
+        that was for lack of memory.
+        """
+        try:
+            yield
+        except (GeneratorExit, CancelledError):
+            raise
+        except BaseException as error:
+            if self._company is None:
+                raise
+            reason = self._company.reason(error)
+            self.unload()
+            if reason is error:
+                raise
+            raise reason from error
 
     def _keep(self, plan: Plan, ready: Ready) -> None:
-        self._ready[tiled(plan).digest()] = ready
+        """Of several processes each has latents of its own, and none is asked for them again."""
+        if self.key.gpus == 1:
+            self._ready[tiled(plan).digest()] = ready
 
     def keeps_latents_of(self, plan: Plan) -> bool:
         """Whether `plan`, decoded in tiles, only needs to be decoded."""
@@ -252,6 +308,11 @@ class Sessions:
         if self._session is not None:
             self._session.unload()
             self._session = None
+
+    def dismiss(self) -> None:
+        """End the processes that make clips with this one, where there are any."""
+        if self._session is not None and self._session.key.gpus > 1:
+            self.close()
 
     def _open(self, key: SessionKey, folder: Path, adapters: tuple[AdapterFile, ...]) -> Session:
         if self._session is None or (_loaded(self._session.key), self._session.folder) != (

@@ -7,18 +7,24 @@ plain Python. A first-block cache hooks whole blocks; the other caches hook the 
 feed-forward parts, and for those the parts are compiled.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from src.core.paths import home
 from src.pipelines.family import Part
 
 INSIDE_BLOCKS = ("taylorseer", "pyramid")
 """Caches whose hooks lie inside a block."""
 BACKEND = "inductor"
 RECOMPILE_LIMIT = 64
+KEPT = {"TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton"}
+"""Variables that say where compiled code is kept, and the folder of `<home>/cache` where they do
+not.
+"""
 CHANGES = 8
 """Changes of adapters before compiled code is dropped: each may add a graph for guided and one for
 unguided steps.
@@ -61,12 +67,25 @@ def compile_blocks(transformer: nn.Module, blocks: nn.ModuleList) -> None:
     The decoder stays as it is: on an H100 its graphs took more than 150 s to compile, for 3 s of
     decoding a clip.
     """
+    keep_compiled()
     torch._dynamo.config.recompile_limit = max(
         torch._dynamo.config.recompile_limit, RECOMPILE_LIMIT
     )
     transformer.newsreel_compiled = tuple(Compiled(block) for block in blocks)
     for block, forward in zip(blocks, transformer.newsreel_compiled, strict=True):
         block.forward = forward
+
+
+def keep_compiled() -> None:
+    """Keep compiled code in `<home>/cache` rather than in a temporary folder, so that the next
+    process starts warm.
+
+    Not where that path holds a space, which torch hands to compilers unquoted (2.13).
+    """
+    folder = home().resolve() / "cache"
+    if not any(map(str.isspace, str(folder))):
+        for name, kept in KEPT.items():
+            os.environ.setdefault(name, str(folder / kept))
 
 
 def fit_to_cache(transformer: nn.Module, cache: str, part: Part) -> None:

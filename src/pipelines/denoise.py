@@ -60,11 +60,11 @@ def denoise(
 
 
 def _tell(parts: Sequence[Any], plan: Plan, index: int, timestep: Tensor) -> None:
-    """What step caches look at: the timestep, and whether the batch has another size
-    from here on.
+    """What step caches look at: the timestep, the step's number, and whether the batch has another
+    size from here on.
     """
     changes = index and (plan.guidance[index] > 1) != (plan.guidance[index - 1] > 1)
     for part in parts:
-        part.newsreel_timestep = float(timestep)
+        part.newsreel_timestep, part.newsreel_step = float(timestep), index
         if changes:
             drop_state(part)

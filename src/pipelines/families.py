@@ -9,11 +9,12 @@ from src.core.paths import is_file
 from src.core.text import read_json
 from src.pipelines.cogvideox.family import CogVideoX
 from src.pipelines.family import Family, Part
-from src.pipelines.stock_only.ltx import LTX
+from src.pipelines.ltx.family import LTX
 from src.pipelines.stock_only.svd import SVD
 from src.pipelines.stock_only.wan import Wan
+from src.pipelines.wan_ti2v.family import WanTI2V
 
-ROOMS: tuple[Family, ...] = (CogVideoX(), Wan(), LTX(), SVD())
+ROOMS: tuple[Family, ...] = (CogVideoX(), WanTI2V(), Wan(), LTX(), SVD())
 FAMILIES: dict[str, Family] = {family.name: family for family in ROOMS}
 
 
@@ -31,11 +32,14 @@ def family_of(spec: ModelSpec) -> Family:
 
 def family_of_folder(folder: Path) -> Family:
     """The family whose class a diffusers folder names. Raises MissingFileError or BadInputError."""
-    name = read_config(folder / "model_index.json").get("_class_name")
+    index = read_config(folder / "model_index.json")
+    name = index.get("_class_name")
     for family in FAMILIES.values():
-        if name in family.pipelines:
+        if name in family.pipelines and all(
+            bool(index.get(mark)) == set_ for mark, set_ in family.marks.items()
+        ):
             return family
-    known = sorted(pipeline for family in FAMILIES.values() for pipeline in family.pipelines)
+    known = sorted({pipeline for family in FAMILIES.values() for pipeline in family.pipelines})
     raise BadInputError(f"{folder} holds a {name}; Newsreel runs {', '.join(known)}")
 
 

@@ -2,8 +2,8 @@
 
 `Family` itself holds what files and requests are judged by, and imports no torch. Its sides
 (`sides.py`, `learning.py`) do, and load when they are asked for: `stock` (diffusers' own pipeline),
-`loop` (make a clip), `training` (fine-tune), `counting` (memory), `small` (build from nothing).
-`families.py` is the list of them.
+`loop` (make a clip), `divided` (the same in several processes), `training` (fine-tune), `counting`
+(memory), `small` (build from nothing). `families.py` is the list of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from src.catalog.spec import ModelSpec
 from src.pipelines.learning import Small, Training
-from src.pipelines.sides import Architecture, Counting, Loop, Stock
+from src.pipelines.sides import Architecture, Counting, Divided, Loop, Stock
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,6 +44,8 @@ class Part:
     """The attention of a block, one of `inside`."""
     feed_forward: str = ""
     """The feed-forward part of a block, one of `inside`."""
+    time: str = ""
+    """The layer that embeds the timestep; "" for a part whose caches are not calibrated."""
     queries: str = ""
     """The layer of a block that every forward of its attention goes through."""
     optional: bool = False
@@ -88,6 +90,9 @@ class Family(Protocol):
     """Whether words have an effect."""
     pipelines: tuple[str, ...]
     """What model_index.json of its folders calls the whole (`_class_name`)."""
+    marks: Mapping[str, bool]
+    """Settings beside that class which its folders have, and no other family's of this class; what
+    an index leaves out is False."""
     parts: tuple[Part, ...]
     others: Mapping[str, tuple[str, ...]]
     """Parts without weights, and the classes that they may be."""
@@ -119,12 +124,22 @@ class Family(Protocol):
         """What a key says that only trainers of this family write; None for any other."""
         ...
 
+    def heads(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> int | None:
+        """Attention heads of what denoises in a folder, which several processes may share; None for
+        a family that one process computes."""
+        ...
+
     @property
     def stock(self) -> Stock: ...
 
     @property
     def loop(self) -> Loop:
         """Raises BadInputError for a family that runs in mode baseline alone."""
+        ...
+
+    @property
+    def divided(self) -> Divided | None:
+        """None for a family that one process computes."""
         ...
 
     @property

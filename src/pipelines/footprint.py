@@ -89,7 +89,7 @@ def count(spec: ModelSpec, folder: Path | None = None) -> Memory:
     stages = family.counting.stages(spec, parts)
     if isinstance(stages, StockStages):
         return _of_stock(stages, parts, weights, streams)
-    stock = peak_of(stages.decode, parts.values())
+    stock = peak_of(stages.decode_stock, parts.values())
     for part in parts_of(family, "vae"):
         family.loop.speed_up_vae(parts[part.name])
     return Memory(

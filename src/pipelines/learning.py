@@ -5,9 +5,9 @@ Read `family.py` first. A side may be a module whose functions have these names.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from src.catalog.spec import ModelSpec
 from src.core.plan import Size
@@ -35,14 +35,10 @@ class ClipSize(Protocol):
 
 
 class Objective(Protocol):
-    """What one checkpoint is trained to do. steps: of its schedule. prediction: what the model
-    gives, as its scheduler calls it."""
+    """What one checkpoint is trained to do. steps: of its schedule."""
 
     @property
     def steps(self) -> int: ...
-
-    @property
-    def prediction(self) -> str: ...
 
     @property
     def held(self) -> int:
@@ -80,6 +76,19 @@ class Objective(Protocol):
         """
         ...
 
+    def denoiser(self, transformer: nn.Module, dtype: torch.dtype) -> nn.Module:
+        """The trained part as a module whose forward `losses` calls, once a batch."""
+        ...
+
+
+@runtime_checkable
+class Distillable(Objective, Protocol):
+    """An objective that adapters can be distilled by, too. prediction: what the model gives, as its
+    scheduler calls it."""
+
+    @property
+    def prediction(self) -> str: ...
+
     def predict(
         self, model: nn.Module, transformer: nn.Module, batch: Mapping[str, Any], noisy: Tensor,
         timesteps: Tensor,
@@ -98,10 +107,6 @@ class Objective(Protocol):
 
     def implied(self, noisy: Tensor, reached: Tensor, timesteps: Tensor, until: Tensor) -> Tensor:
         """The prediction from which one `jump` leads to `reached`."""
-        ...
-
-    def denoiser(self, transformer: nn.Module, dtype: torch.dtype) -> nn.Module:
-        """The trained part as a module whose forward `losses` calls, once a batch."""
         ...
 
 
@@ -143,6 +148,15 @@ class Training(Protocol):
 
     def text_width(self, transformer: nn.Module) -> int:
         """Channels of an embedded prompt's token."""
+        ...
+
+    def embed(self, pipe: Pipe, prompt: str, length: int, device: torch.device) -> Tensor:
+        """(S, D): an embedded prompt as the cache keeps it and `Objective.losses` takes it."""
+        ...
+
+    def embedded(self, read: Callable[[str], Tensor]) -> Callable[..., Any]:
+        """What stands for the pipeline's `encode_prompt` where prompts were embedded before. read:
+        such a prompt, (1, S, D)."""
         ...
 
 

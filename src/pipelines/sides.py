@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    from src.pipelines.parallel.ranks import Ranks
+
 Architecture = Mapping[str, Mapping[str, Any]]
 """The configuration of each part: sizes without weights."""
 Pipe = Any
@@ -121,6 +123,14 @@ class Loop(Protocol):
         ...
 
 
+class Divided(Protocol):
+    """Making a clip in several processes, a device each."""
+
+    def divide(self, pipe: Pipe, ranks: Ranks) -> Loop:
+        """Teach a loaded pipeline to compute its share; the loop that does. Called once."""
+        ...
+
+
 class StageCounter(Protocol):
     """The stages of one guided clip on the meta device, for their peaks of live tensors."""
 
@@ -138,6 +148,10 @@ class StageCounter(Protocol):
     def decode(self) -> Any: ...
 
     def decode_tiled(self) -> Any: ...
+
+    def decode_stock(self) -> Any:
+        """As the stock pipeline decodes, with the stock VAE."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from src.core.errors import BadInputError, SwitchError
 from src.core.plan import Cache, SessionKey
+from src.pipelines.cache_fit import FITTED
 from src.pipelines.compiling import compile_blocks, fit_to_cache
 from src.pipelines.family import Family, Part
 from src.pipelines.roles import present
+from src.pipelines.step_skipping import skip_steps, stop_skipping
 
 BACKENDS = {
     "flash": SDPBackend.FLASH_ATTENTION,
@@ -64,17 +66,19 @@ def use_caches(family: Family, pipe: Any, cache: Cache) -> None:
 
 
 def quantize(blocks: nn.Module, name: str) -> int:
-    """Weight-only quantisation of the blocks' linear layers by torchao; returns how many layers
-    changed.
+    """Quantisation of the blocks' linear layers by torchao; returns how many layers changed.
+
+    int8, fp8: the weights alone. fp8_dynamic: weights and what they are multiplied with, a scale
+    for each row, so that the product itself is of 8 bits; for cards from capability 8.9 on.
 
     Raises SwitchError where torchao is not here, does not go with this torch, or finds nothing to
     change.
     """
     before = {id(module): type(module.weight) for module in _linears(blocks)}
     try:
-        from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
+        from torchao.quantization import quantize_
 
-        quantize_(blocks, {"int8": Int8WeightOnlyConfig, "fp8": Float8WeightOnlyConfig}[name]())
+        quantize_(blocks, _quantisation(name))
     except (ImportError, AttributeError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
         raise SwitchError(
@@ -89,6 +93,20 @@ def quantize(blocks: nn.Module, name: str) -> int:
     return changed
 
 
+def _quantisation(name: str) -> Any:
+    """torchao's configuration of that name."""
+    from torchao import quantization
+
+    if name == "fp8_dynamic":
+        return quantization.Float8DynamicActivationFloat8WeightConfig(
+            granularity=quantization.PerRow()
+        )
+    return {
+        "int8": quantization.Int8WeightOnlyConfig,
+        "fp8": quantization.Float8WeightOnlyConfig,
+    }[name]()
+
+
 def _linears(module: nn.Module) -> list[nn.Linear]:
     return [part for part in module.modules() if isinstance(part, nn.Linear)]
 
@@ -101,9 +119,16 @@ def use_cache(transformer: Any, cache: Cache, part: Part) -> None:
     """
     if transformer.is_cache_enabled:
         transformer.disable_cache()
+    stop_skipping(transformer, part)
     fit_to_cache(transformer, cache.name, part)
-    if cache.name == "none":
-        return
+    if cache.name in FITTED:
+        skip_steps(transformer, part, cache.skipped)
+    elif cache.name != "none":
+        _enable(transformer, cache, part)
+
+
+def _enable(transformer: Any, cache: Cache, part: Part) -> None:
+    """One of diffusers' caches."""
     before = _hooked(transformer)
     transformer.enable_cache(cache_config(cache, transformer, part))
     if _hooked(transformer) == before:

@@ -26,8 +26,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from src.core.errors import BadInputError, CancelledError, DivergedError, PartialFailureError
+from src.pipelines.parallel.lost import is_lost_peer
 from src.training.checkpoints import STATE, CheckpointManager, read_state
-from src.training.nodes import is_lost_peer, newest_of_all
+from src.training.nodes import newest_of_all
 from src.training.optimizers import make_optimizer
 from src.training.random_state import random_state, set_random_state
 from src.training.settings import LoopSettings

@@ -1,29 +1,14 @@
-"""Several processes, perhaps on several machines: whose disk is whose, what only one of them has,
-and what is said where one is gone.
-"""
+"""Several processes, perhaps on several machines: whose disk is whose, and what only one has."""
 
 from __future__ import annotations
 
 import os
-import re
 import uuid
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, gather_object
-
-LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe", re.IGNORECASE)
-"""What the libraries of a process group say where another process does not answer any more."""
-
-
-def is_lost_peer(error: BaseException) -> bool:
-    """Whether an error means that another process of the group is gone."""
-    network = (torch.distributed.DistNetworkError, torch.distributed.DistBackendError)
-    return isinstance(error, network) or (
-        isinstance(error, RuntimeError) and LOST.search(str(error)) is not None
-    )
 
 
 def local_count() -> int:

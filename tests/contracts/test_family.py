@@ -80,10 +80,18 @@ KITS = {
         lambda folder: build_newer(folder, 17), "cogvideox", 17, (25, "17 and 33$"), 33
     ),
     "fake": Kit(lambda folder: build_fake(folder, seed=0), "fake", 5, (7, "5 and 9$"), 9),
-    "Wan 2.2 TI2V": Kit(tiny.build_wan_ti2v, "wan", 9, (10, "9 and 13$"), 13),
+    "Wan 2.2 TI2V": Kit(tiny.build_wan_ti2v, "wan-ti2v", 9, (10, "9 and 13$"), 13),
     "Wan 2.2 A14B": Kit(tiny.build_wan_a14b, "wan", 9, (10, "9 and 13$"), 13),
     "Wan 2.1": Kit(tiny.build_wan_2_1, "wan", 9, (10, "9 and 13$"), 13),
     "LTX": Kit(tiny.build_ltx, "ltx", 9, (11, "9 and 17$"), 17, fewest=2),
+    "LTX 0.9.1": Kit(
+        lambda folder: tiny.build_ltx(folder, told=True),
+        "ltx",
+        9,
+        (11, "9 and 17$"),
+        17,
+        fewest=2,
+    ),
     "SVD": Kit(tiny.build_svd, "svd", 9, (10, "9$"), prompt=None),
 }
 

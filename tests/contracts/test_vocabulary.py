@@ -25,16 +25,17 @@ OF_A_RUN = (
     "guidance_interval scheduler "
     "lora profile attention cache quantize compile offload vram_budget dtype delivery upscale fit "
     "score device "
-    "watermark label filters finishers accept_licence"
+    "gpus watermark label filters finishers accept_licence"
 )
 OF_OPERATORS = (
     "input_image output_path overwrite attention quantize compile offload vram_budget dtype "
     "delivery device "
-    "extend filters finishers"
+    "extend gpus filters finishers"
 )
 NOT_OF_STOCK = {
     "guidance_interval": "0,0.8", "scheduler": "ddim", "profile": "lean", "attention": "math",
     "cache": "pyramid", "quantize": "int8", "compile": True, "offload": "group",
+    "gpus": 2,
 }  # fmt: skip
 MINIMAL = {"input_image": "a.png", "prompt": "x"}
 

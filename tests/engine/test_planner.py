@@ -1,14 +1,20 @@
+from types import SimpleNamespace
+
 import pytest
 
 from src.catalog.profiles import find_profile, load_profiles
 from src.core.errors import BadInputError, MissingWeightsError
 from src.core.hardware import Hardware
+from src.core.plan import Division
 from src.core.prompts import load_templates
 from src.core.request import Request
 from src.engine.advice import advice
 from src.engine.estimates import counted_bytes
+from src.engine.gpus import divided
 from src.engine.planner import choices, parse_cache
+from src.engine.replay import check_hardware
 from src.engine.resolve import guidance_schedule, resolve
+from src.pipelines.cogvideox.family import CogVideoX
 from src.pipelines.models import find_model
 
 SPEC = find_model("cogvideox-5b-i2v")
@@ -262,6 +268,13 @@ def test_a_quantiser_that_is_not_here_is_told_before_anything_loads():
         choices(request(quantize="int8"), SPEC, gpu(140, quantizer=False))
 
 
+def test_fp8_products_need_a_card_that_has_them():
+    old, new = (gpu(80, capability=(8, 0)), gpu(80, capability=(9, 0)))
+    with pytest.raises(BadInputError, match=r"takes CUDA capability 8\.9 \(Ada, Hopper or later\)"):
+        choices(request(quantize="fp8_dynamic"), SPEC, old)
+    assert choices(request(quantize="fp8_dynamic"), SPEC, new)[0].profile.quantize == "fp8_dynamic"
+
+
 def test_advice_names_what_would_help():
     assert "offload group slows this run; without it" in advice(request(), SPEC, gpu(12))[-1]
     cpu = Hardware(device="cpu", name="a CPU", memory=1, free_memory=1)
@@ -298,3 +311,67 @@ def test_a_card_on_which_a_stock_model_cannot_decode_is_refused():
     assert choices(request, spec, card(48))[0].profile.offload == "none"
     wan = find_model("wan2.2-ti2v-5b")
     assert choices(request, wan, card(24))[0].profile.offload == "model"
+
+
+def test_several_gpus_are_refused_where_there_are_fewer():
+    assert choices(request(gpus=4), SPEC, gpu(140, count=4))
+    with pytest.raises(BadInputError, match="--gpus 4: this machine has 2 GPUs"):
+        choices(request(gpus=4), SPEC, gpu(140, count=2))
+    with pytest.raises(BadInputError, match="--gpus 2: this machine has 1 GPU;"):
+        choices(request(gpus=2), SPEC, gpu(140))
+
+
+def test_several_gpus_take_no_cache_that_each_would_decide_by_itself():
+    chosen = choices(request(gpus=2), SPEC, gpu(140, count=2))
+    assert (chosen[0].profile.name, chosen[0].profile.cache) == ("fast", "none")
+    assert all(choice.profile.cache != "first_block" for choice in chosen)
+    with pytest.raises(BadInputError, match="--cache first_block does not go with --gpus 2"):
+        choices(request(gpus=2, cache="first_block=0.1"), SPEC, gpu(140, count=2))
+    for cache in ("taylorseer", "pyramid"):
+        found = choices(request(gpus=2, cache=cache), SPEC, gpu(140, count=2))
+        assert found[0].profile.cache == cache
+
+
+def test_several_gpus_hold_the_transformer_each():
+    chosen = choices(request(gpus=2), SPEC, gpu(140, count=2))
+    assert {choice.profile.offload for choice in chosen} <= {"none", "text", "model"}
+    with pytest.raises(BadInputError, match="--offload group does not go with --gpus 2"):
+        choices(request(gpus=2, offload="group"), SPEC, gpu(140, count=2))
+    with pytest.raises(BadInputError, match="--profile stream does not go with --gpus 2"):
+        choices(request(gpus=2, profile="stream"), SPEC, gpu(140, count=2))
+
+
+def test_several_processes_copy_weights_of_another_dtype_once_each():
+    """As they are stored they are mapped from their files, which all share."""
+    machine = gpu(80, count=4, host_memory=64 << 30, free_host_memory=40 << 30)
+    assert choices(request(gpus=4), SPEC, machine)
+    assert choices(request(dtype="float16"), SPEC, machine)
+    with pytest.raises(BadInputError, match="of the machine's own memory"):
+        choices(request(dtype="float16", gpus=4), SPEC, machine)
+
+
+def test_the_plan_says_how_processes_share_the_forwards(tiny_folder, monkeypatch):
+    """The tiny model has two heads."""
+    asked = request(gpus=2)
+    plans = resolve(asked, SPEC, gpu(140, count=4), load_templates(), {}, "", 0)
+    (made, *_) = divided(asked, SPEC, tiny_folder, plans)
+    assert (made.session.gpus, made.division) == (
+        2, Division(branches=2, sequence=1, unguided=2)
+    )  # fmt: skip
+    with pytest.raises(
+        BadInputError, match="--gpus 8 .* 2 attention heads .* with guidance 2 or 4"
+    ):
+        divided(request(gpus=8), SPEC, tiny_folder, plans)
+    monkeypatch.setattr(CogVideoX, "heads", lambda *_: None)
+    with pytest.raises(BadInputError, match="--gpus 2 does not apply to cogvideox-5b-i2v"):
+        divided(asked, SPEC, tiny_folder, plans)
+    assert divided(request(), SPEC, tiny_folder, plans) == plans
+
+
+def test_a_replay_needs_as_many_gpus():
+    asked = request(gpus=4)
+    plan = resolve(asked, SPEC, gpu(140, count=4), load_templates(), {}, "", 0)[0]
+    manifest = SimpleNamespace(plan=plan)
+    check_hardware(manifest, gpu(140, count=4))
+    with pytest.raises(BadInputError, match="made on 4 GPUs, and this machine has 1"):
+        check_hardware(manifest, gpu(140))

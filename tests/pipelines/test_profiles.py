@@ -156,6 +156,15 @@ def test_a_cache_goes_with_compiling_and_with_guidance_that_stops(
     assert np.abs(runner(compiled, **fields) - plain).max() <= 1
 
 
+def test_skipped_steps_go_with_compiling_and_with_guidance_that_stops(eager, compiled, runner):
+    fields = {"guidance": (4.0, 4.0, 4.0, 1.0)}
+    skipping = fields | {"cache": Cache(name="magcache", threshold=0.1, skipped=(1, 2))}
+    skipped, plain = runner(eager, **skipping), runner(eager, **fields)
+    assert not np.array_equal(skipped, plain)
+    assert np.abs(runner(compiled, **skipping) - skipped).max() <= 1
+    assert np.abs(runner(compiled, **fields) - plain).max() <= 1
+
+
 def test_guidance_may_begin_late_and_end_early_under_every_cache(eager, runner):
     guidance = (1.0, 4.0, 4.0, 1.0)
     plain = runner(eager, guidance=guidance)

@@ -1,12 +1,13 @@
 """Each switch of a profile does what it says on this model, or raises."""
 
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from src.core.errors import BadInputError
+from src.core.errors import BadInputError, SwitchError
 from src.core.plan import Cache, SessionKey
 from src.core.progress import CancelToken, ignore
 from src.engine.costs import Stopwatch
@@ -148,6 +149,21 @@ def test_int8_changes_every_linear_of_the_blocks(tiny_folder):
         m for m in pipe.transformer.transformer_blocks.modules() if isinstance(m, torch.nn.Linear)
     ]
     assert quantize(pipe.transformer.transformer_blocks, "int8") == len(linears)
+
+
+def test_fp8_dynamic_asks_for_a_scale_a_row(monkeypatch):
+    """A stand-in for torchao: its own refuses every processor."""
+    asked = []
+    stand_in = SimpleNamespace(
+        Float8DynamicActivationFloat8WeightConfig=lambda granularity: ("dynamic", granularity),
+        PerRow=lambda: "row",
+        quantize_=lambda blocks, config: asked.append(config) or blocks[0].half(),
+    )
+    monkeypatch.setitem(sys.modules, "torchao", SimpleNamespace(quantization=stand_in))
+    monkeypatch.setitem(sys.modules, "torchao.quantization", stand_in)
+    with pytest.raises(SwitchError, match="found no linear layer to change"):
+        quantize(torch.nn.ModuleList([torch.nn.Linear(2, 2)]), "fp8_dynamic")
+    assert asked == [("dynamic", "row")]
 
 
 @pytest.mark.parametrize("part", ["text_encoder", "transformer"])

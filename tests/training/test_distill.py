@@ -3,6 +3,7 @@
 import csv
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from src.core.errors import BadInputError
 from src.core.paths import home
 from src.datasets.manifest import read_dataset
 from src.pipelines.adapter_files import read_adapter
+from src.pipelines.flow_objective import FlowObjective
 from src.pipelines.locate import base_hash
 from src.pipelines.models import spec_of_folder
 from src.pipelines.tensor_files import read_tensor_file
@@ -197,6 +199,16 @@ def test_what_cannot_be_is_refused(changes, teacher, said, guidance, clip_set, t
     with pytest.raises(BadInputError, match=said):
         given = str(guidance[0]) if teacher else None
         look(clip_set, tiny_folder, home() / "out", given, **changes)
+
+
+def test_a_family_that_matches_flows_is_refused(clip_set, tiny_folder, monkeypatch):
+    zeros = torch.zeros(4)
+    flow = FlowObjective(zeros, zeros + 1, 1.0, lambda part, _: part)
+    monkeypatch.setattr(
+        "src.recipes.distill.run.training_of", lambda _: SimpleNamespace(objective=lambda _: flow)
+    )
+    with pytest.raises(BadInputError, match="for which no adapter can be distilled"):
+        look(clip_set, tiny_folder, home() / "out")
 
 
 def test_a_steps_adapter_is_no_teacher(steps, clip_set, tiny_folder):

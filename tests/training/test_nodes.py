@@ -11,8 +11,8 @@ import pytest
 
 from deploy.trial.servers import free_port
 from src.core.paths import REPOSITORY
+from src.pipelines.parallel.lost import is_lost_peer
 from src.training.checkpoints import CheckpointManager
-from src.training.nodes import is_lost_peer
 from tests.training.lora_kit import weights
 from tests.training.test_processes import finished, launch, losses, write_config
 from tests.waiting import wait_until

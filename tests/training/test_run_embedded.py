@@ -30,7 +30,7 @@ from src.recipes.embedded.run import (
 )
 from src.recipes.embedded.settings import EmbeddedSettings, Teaching, TransformerStage
 from src.recipes.embedded.sheets import PROMPTS, SHOWN, sample_clips, write_sheet
-from src.recipes.embedded.transformer import TransformerRecipe, moments_of
+from src.recipes.embedded.transformer import TransformerRecipe, moments_of, unsteadiness
 from src.training.checkpoints import CheckpointManager
 from src.training.loop import Trainer
 from tests.small_disk import small_disk
@@ -192,6 +192,37 @@ def test_longer_clips_come_with_their_share_of_the_steps():
 def test_a_token_frame_shows_four_frames_and_the_first_one_the_photograph():
     moments = moments_of(np.array([0, 1, 12]), NANO)
     assert moments.frames.tolist() == [0] * 4 + list(range(1, 5)) + list(range(45, 49))
+
+
+def test_what_flickers_is_the_error_of_changes_between_neighbours():
+    clean = torch.zeros(2, 4, 1, 1, 1)
+    constant = clean + 3.0  # off by the same in every frame: steady
+    jump = clean.clone()
+    jump[:, 2:] = 2.0
+    follows = torch.tensor([False, True, True])
+    assert unsteadiness(constant, clean, follows) == 0
+    assert unsteadiness(jump, clean, follows) == 2.0  # 4 at one of the two changes that count
+    assert unsteadiness(jump, clean, torch.tensor([True, False, True])) == 0
+    assert unsteadiness(jump, clean, torch.zeros(3, dtype=torch.bool)) == 0
+
+
+def test_neighbouring_token_frames_come_from_anywhere_in_the_clip(small, settings, run_folder):
+    prepared = prepare_parts(small, settings, run_folder)
+    stage = settings.transformer.model_copy(update={"contiguous": 1.0, "steady": 10.0})
+    recipe = TransformerRecipe(prepared, stage, settings)
+    random, starts = np.random.default_rng(0), set()
+    for step in range(20):
+        groups = recipe._moments(step, random).groups
+        assert groups[0] == 0 and (np.diff(groups[1:]) == 1).all()
+        assert groups[-1] < small.token_frames
+        starts.add(int(groups[1]))
+    assert len(starts) > 1
+    batch, plain = recipe.batch(0), settings.transformer.model_copy(update={"contiguous": 1.0})
+    losses = []
+    for chosen in (stage, plain):
+        recipe.stage = chosen
+        losses.append(recipe.loss(batch, torch.Generator().manual_seed(0)).item())
+    assert losses[0] > losses[1]
 
 
 def test_samples_hold_the_positions_of_the_token_frames_they_show(small, settings, run_folder):

@@ -44,7 +44,7 @@ def microbatches(
 
     Plans share when they differ in prompt, photograph and seed alone. A step cache decides from all
     clips of a forward at once, so that each would depend on its neighbours: plans with one stay
-    alone, as do those of the stock pipeline.
+    alone, as do those of the stock pipeline and those that several processes share.
     """
     batches: list[list[T]] = []
     for item in items:
@@ -66,7 +66,7 @@ def clips_per_forward(count: int | None) -> int:
 
 def shared(plan: Plan) -> Plan | None:
     """The plan without what may differ between clips of one forward; None where it shares none."""
-    if plan.mode == "baseline" or plan.cache.name != "none":
+    if plan.mode == "baseline" or plan.cache.name != "none" or plan.session.gpus > 1:
         return None
     own = {
         "prompt": "",

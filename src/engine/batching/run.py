@@ -158,7 +158,10 @@ def run_batch(
     """
     batch = _Batch(hardware, resume, announce, cancel or CancelToken())
     microbatches = groupby(planned, lambda item: item.microbatch)
-    return [outcome for _, items in microbatches for outcome in batch.run(list(items))]
+    try:
+        return [outcome for _, items in microbatches for outcome in batch.run(list(items))]
+    finally:
+        batch.sessions.dismiss()
 
 
 @dataclass

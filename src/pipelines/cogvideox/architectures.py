@@ -4,12 +4,10 @@ weights.
 
 from typing import Any
 
+from src.pipelines.encoders import T5_XXL
+
 Architecture = dict[str, dict[str, Any]]
 
-T5_XXL = {
-    "vocab_size": 32128, "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24,
-    "num_heads": 64, "feed_forward_proj": "gated-gelu",
-}  # fmt: skip
 VAE = {
     "block_out_channels": (128, 256, 256, 512), "latent_channels": 16, "layers_per_block": 3,
     "norm_num_groups": 32, "scaling_factor": 0.7, "sample_height": 480, "sample_width": 720,

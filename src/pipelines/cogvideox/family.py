@@ -13,7 +13,7 @@ from src.pipelines.cogvideox.describe import describe
 from src.pipelines.cogvideox.schedulers import SCHEDULERS, timesteps_of
 from src.pipelines.family import Part, Place, Timesteps
 from src.pipelines.learning import Small, Training
-from src.pipelines.sides import Architecture, Counting, Loop, Stock
+from src.pipelines.sides import Architecture, Counting, Divided, Loop, Stock
 
 
 class CogVideoX:
@@ -24,6 +24,7 @@ class CogVideoX:
     modes: tuple[str, ...] = ("optimized", "baseline")
     reads_prompt = True
     pipelines: tuple[str, ...] = ("CogVideoXImageToVideoPipeline",)
+    marks: Mapping[str, bool] = MappingProxyType({})
     parts: tuple[Part, ...] = (
         Part(
             "text_encoder", "text", ("T5EncoderModel",), blocks="encoder.block", groups=("encoder",)
@@ -37,6 +38,7 @@ class CogVideoX:
             attention="attn1",
             feed_forward="ff",
             queries="attn1.to_q",
+            time="time_embedding",
         ),
         Part("vae", "vae", ("AutoencoderKLCogVideoX",)),
     )
@@ -59,6 +61,9 @@ class CogVideoX:
     def lora_place(self, key: str) -> Place | None:
         return lora_place(key)
 
+    def heads(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> int | None:
+        return int(read(folder / "transformer" / "config.json")["num_attention_heads"])
+
     @property
     def stock(self) -> Stock:
         from src.pipelines.cogvideox import loop
@@ -70,6 +75,12 @@ class CogVideoX:
         from src.pipelines.cogvideox import loop
 
         return loop
+
+    @property
+    def divided(self) -> Divided | None:
+        from src.pipelines.cogvideox import divided
+
+        return divided
 
     @property
     def counting(self) -> Counting:

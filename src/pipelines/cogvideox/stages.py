@@ -109,6 +109,10 @@ class Stages:
             sample, cache = self.vae.decoder(z[:, :, begin:end], conv_cache=cache)
             sample = (sample[0] * 0.5 + 0.5).clamp(0, 1).permute(1, 2, 3, 0).float()
 
+    def decode_stock(self) -> Any:
+        """As our loop decodes."""
+        return self.decode()
+
     def decode_tiled(self) -> Any:
         """As `decoding.decode_tiled`."""
         enable_tiling(self.vae, *self.latent)

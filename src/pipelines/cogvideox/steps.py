@@ -23,14 +23,19 @@ def predict(pipe: Any, clips: Sequence[ClipState], step: Step) -> Sequence[Tenso
     """
     together = [*clips, *[clips[0]] * (step.rows - len(clips))]
     branches = (0, -1) if step.scale > 1 else (-1,)
-    prediction = _forward(pipe, [(clip, branch) for branch in branches for clip in together], step)
+    prediction = forward(pipe, [(clip, branch) for branch in branches for clip in together], step)
     if step.scale > 1:
-        unconditional, conditional = prediction.chunk(2)
-        prediction = unconditional + step.scale * (conditional - unconditional)
+        prediction = guide(prediction, step.scale)
     return prediction.split(1)[: len(clips)]
 
 
-def _forward(pipe: Any, pairs: Sequence[tuple[ClipState, int]], step: Step) -> Tensor:
+def guide(both: Tensor, scale: float) -> Tensor:
+    """The guided prediction of both branches', those without the prompt first."""
+    unconditional, conditional = both.chunk(2)
+    return unconditional + scale * (conditional - unconditional)
+
+
+def forward(pipe: Any, pairs: Sequence[tuple[ClipState, int]], step: Step) -> Tensor:
     """The transformer on clips and branches of guidance: (pairs, F, C, h, w) in float32."""
     noisy = pipe.scheduler.scale_model_input(
         torch.cat([clip.latents for clip, _ in pairs]), step.timestep

@@ -4,7 +4,7 @@ estimates."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -214,6 +214,16 @@ def width_and_depth(transformer: Any) -> tuple[int, int]:
     """Channels of a token, and how many blocks it passes."""
     config = transformer.config
     return config.num_attention_heads * config.attention_head_dim, config.num_layers
+
+
+def embed(pipe: Any, prompt: str, length: int, device: torch.device) -> Tensor:
+    """(S, D) as the pipeline itself embeds a prompt."""
+    return pipe.encode_prompt(prompt, None, False, max_sequence_length=length, device=device)[0][0]
+
+
+def embedded(read: Callable[[str], Tensor]) -> Callable[..., Any]:
+    """In the place of the pipeline's `encode_prompt`."""
+    return lambda prompt, *_, **__: (read(prompt), read(""))
 
 
 def text_width(transformer: Any) -> int:

@@ -45,7 +45,7 @@ class Stages:
         coder: Any = self.parts["pixels"]
         return coder.decode(self._empty(1, CHANNELS, *self.cells[1:]))
 
-    decode_tiled = decode
+    decode_tiled = decode_stock = decode
 
     @staticmethod
     def _empty(*shape: int) -> Tensor:

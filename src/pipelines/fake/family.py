@@ -9,7 +9,7 @@ from src.catalog.spec import Defaults, FrameRule, ModelSpec, SizeRule
 from src.core.plan import Size
 from src.pipelines.family import Part, Place, Timesteps
 from src.pipelines.learning import Small, Training
-from src.pipelines.sides import Architecture, Counting, Loop, Stock
+from src.pipelines.sides import Architecture, Counting, Divided, Loop, Stock
 
 SHIFT = 5.0
 
@@ -22,6 +22,7 @@ class Fake:
     modes: tuple[str, ...] = ("optimized", "baseline")
     reads_prompt = True
     pipelines: tuple[str, ...] = ("FakeImageToVideoPipeline",)
+    marks: Mapping[str, bool] = MappingProxyType({})
     parts: tuple[Part, ...] = (
         Part("words", "text", ("FakeWords",)),
         Part(
@@ -72,6 +73,9 @@ class Fake:
     def lora_place(self, key: str) -> Place | None:
         return None
 
+    def heads(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> int | None:
+        return None
+
     @property
     def stock(self) -> Stock:
         from src.pipelines.fake import loop
@@ -83,6 +87,10 @@ class Fake:
         from src.pipelines.fake import loop
 
         return loop
+
+    @property
+    def divided(self) -> Divided | None:
+        return None
 
     @property
     def counting(self) -> Counting:

@@ -14,18 +14,25 @@ from src.core.errors import BadInputError
 from src.core.plan import Plan
 from src.pipelines.family import Part, Place, Timesteps
 from src.pipelines.learning import Small, Training
-from src.pipelines.sides import Architecture, Counting, Loop, Pipe, Stock
+from src.pipelines.sides import (
+    Architecture,
+    Counting,
+    Divided,
+    Loop,
+    Pipe,
+    Stock,
+    StockStages,
+)
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 
 class StockOnly(ABC):
     """A family of which only the stock pipeline runs.
 
-    A subclass says its names and parts, `describe`, `timesteps`, `stock_arguments` and `counting`
-    (a `StockCounting`); where its
-    pipeline sets timesteps in another way than by their number, `set_timesteps`.
+    A subclass says its names and parts, `describe`, `timesteps`, `stock_arguments` and `stages`.
     """
 
     name: str
@@ -33,6 +40,7 @@ class StockOnly(ABC):
     pipeline: str
     """The class of diffusers that makes a clip of a photograph."""
     pipelines: tuple[str, ...]
+    marks: Mapping[str, bool] = MappingProxyType({})
     parts: tuple[Part, ...]
     others: Mapping[str, tuple[str, ...]]
     tokenizers: tuple[str, ...] = ("tokenizer",)
@@ -54,11 +62,14 @@ class StockOnly(ABC):
     def stock_arguments(self, plan: Plan) -> Mapping[str, Any]:
         """As `Stock.stock_arguments`."""
 
-    def set_timesteps(self, scheduler: Any, plan: Plan, device: str) -> None:
-        """As the stock pipeline does it."""
-        scheduler.set_timesteps(plan.num_inference_steps, device=device)
+    @abstractmethod
+    def stages(self, spec: ModelSpec, parts: Mapping[str, nn.Module]) -> StockStages:
+        """What its pipeline does of one clip, as `Counting.stages`; imports torch when called."""
 
     def lora_place(self, key: str) -> Place | None:
+        return None
+
+    def heads(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> int | None:
         return None
 
     @property
@@ -70,8 +81,14 @@ class StockOnly(ABC):
         raise BadInputError(f"{self.title} has no loop of ours; it runs with --mode baseline")
 
     @property
-    @abstractmethod
-    def counting(self) -> Counting: ...
+    def divided(self) -> Divided | None:
+        return None
+
+    @property
+    def counting(self) -> Counting:
+        from src.pipelines.stock_only.counting import StockCounting
+
+        return StockCounting(self.parts, self.stages)
 
     @property
     def training(self) -> Training | None:
@@ -91,23 +108,13 @@ class StockPipeline:
     def load(
         self, folder: Path, dtype: torch.dtype, parts: Sequence[str], read: Mapping[str, Any]
     ) -> Pipe:
-        import diffusers
-        import torch
+        from src.pipelines.stock_loading import load_stock
 
-        names = [part.name for part in self.family.parts]
-        full = {part.name: torch.float32 for part in self.family.parts if part.full}
-        return getattr(diffusers, self.family.pipeline).from_pretrained(
-            folder,
-            dtype={"default": dtype} | full,
-            use_safetensors=True,
-            local_files_only=True,
-            **{name: None for name in names if name not in parts},
-            **read,
-        )
+        return load_stock(self.family.pipeline, self.family.parts, folder, dtype, parts, read)
 
     def make_scheduler(self, stock: Any, plan: Plan, device: str) -> Any:
         made = type(stock).from_config(stock.config)
-        self.family.set_timesteps(made, plan, device)
+        made.set_timesteps(plan.num_inference_steps, device=device)
         return made
 
     def stock_arguments(self, plan: Plan) -> Mapping[str, Any]:

@@ -1,18 +1,23 @@
 """Stable Video Diffusion: a clip of a photograph alone, no words; guidance grows by the frame."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from src.catalog.spec import Defaults, FrameRule, ModelSpec, SizeRule
 from src.core.plan import Plan, Size
 from src.pipelines.family import Part, Timesteps
-from src.pipelines.sides import Architecture, Counting
-from src.pipelines.stock_only.architectures import OF_SVD
+from src.pipelines.sides import Architecture, StockStages
 from src.pipelines.stock_only.base import StockOnly
+from src.pipelines.stock_only.svd_architectures import ARCHITECTURES
+
+if TYPE_CHECKING:
+    from torch import nn
 
 LEAST, MOST, RHO = 0.002, 700.0, 7.0
 """Noise levels, and how they are spaced: arXiv:2206.00364, equation 5."""
@@ -34,7 +39,7 @@ class SVD(StockOnly):
         Part("unet", "denoiser", ("UNetSpatioTemporalConditionModel",), blocks="down_blocks"),
         Part("vae", "vae", ("AutoencoderKLTemporalDecoder",)),
     )
-    architectures: Mapping[str, Architecture] = MappingProxyType(OF_SVD)
+    architectures: Mapping[str, Architecture] = ARCHITECTURES
     others: Mapping[str, tuple[str, ...]] = MappingProxyType(
         {
             "feature_extractor": ("CLIPImageProcessor", "CLIPImageProcessorPil"),
@@ -42,12 +47,10 @@ class SVD(StockOnly):
         }
     )
 
-    @property
-    def counting(self) -> Counting:
-        from src.pipelines.stock_only.counting import StockCounting
-        from src.pipelines.stock_only.other_stages import svd_stages
+    def stages(self, spec: ModelSpec, parts: Mapping[str, nn.Module]) -> StockStages:
+        from src.pipelines.stock_only.svd_stages import svd_stages
 
-        return StockCounting(self.parts, svd_stages)
+        return svd_stages(spec, parts)
 
     def describe(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
         frames = read(folder / "unet" / "config.json")["num_frames"]

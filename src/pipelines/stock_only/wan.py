@@ -1,30 +1,36 @@
-"""Wan 2.1 and 2.2 image to video: one transformer, two of which each has its share of the steps, or
-TI2V-5B, which is told the photograph as its first latent frame."""
+"""Wan 2.1 and 2.2 image to video: one transformer, or two of which each has its share of the steps.
+TI2V-5B, which is told the photograph in another way, is a family of its own."""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from src.catalog.spec import Defaults, FrameRule, ModelSpec, Schedule, SizeRule
+from src.catalog.spec import Defaults, FrameRule, ModelSpec, SizeRule
 from src.core.plan import Plan, Size
 from src.pipelines.family import Part, Timesteps
-from src.pipelines.sides import Architecture, Counting
+from src.pipelines.flow_schedules import unipc_flow, unipc_schedule
+from src.pipelines.sides import Architecture, StockStages
 from src.pipelines.stock_only.base import StockOnly, words
-from src.pipelines.stock_only.timesteps import unipc_flow
 from src.pipelines.stock_only.wan_architectures import ARCHITECTURES
 
-LENGTH = 512
-"""Tokens of the prompt, as the pipeline's default."""
+if TYPE_CHECKING:
+    from torch import nn
+
+NATIVE, FRAMES, FPS, LENGTH = Size(width=832, height=480), 81, 16.0, 512
+"""As the pipeline's defaults; the last is tokens of the prompt."""
 
 
 class Wan(StockOnly):
-    """2.1 (with an image encoder), 2.2 A14B (two experts) and 2.2 TI2V-5B."""
+    """2.1 (with an image encoder) and 2.2 A14B (two experts)."""
 
     name = "wan"
     title = "Wan"
     pipeline = "WanImageToVideoPipeline"
     pipelines: tuple[str, ...] = ("WanImageToVideoPipeline", "WanPipeline")
+    marks: Mapping[str, bool] = MappingProxyType({"expand_timesteps": False})
     parts: tuple[Part, ...] = (
         Part("text_encoder", "text", ("UMT5EncoderModel",), blocks="encoder.block"),
         Part("image_encoder", "image", ("CLIPVisionModel", "CLIPVisionModelWithProjection"),
@@ -43,33 +49,33 @@ class Wan(StockOnly):
         }
     )
 
-    @property
-    def counting(self) -> Counting:
-        from src.pipelines.stock_only.counting import StockCounting
-        from src.pipelines.stock_only.wan_stages import stages
+    def stages(self, spec: ModelSpec, parts: Mapping[str, nn.Module]) -> StockStages:
+        from src.pipelines.stock_only.wan_stages import wan_stages
 
-        return StockCounting(self.parts, stages)
+        return wan_stages(spec, parts)
 
     def describe(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
-        index = read(folder / "model_index.json")
         transformer, vae = (read(folder / part / "config.json") for part in ("transformer", "vae"))
-        newer = bool(index.get("expand_timesteps"))
-        if not newer and transformer["in_channels"] <= transformer["out_channels"]:
+        if transformer["in_channels"] <= transformer["out_channels"]:
             raise ValueError("it makes videos of words alone and takes no photograph")
-        native = Size(width=1280, height=704) if newer else Size(width=832, height=480)
         step = vae.get("scale_factor_spatial", 8) * transformer.get("patch_size", (1, 2, 2))[1]
         return ModelSpec(
             id=folder.resolve().name,
             family=self.name,
             description=f"diffusers folder {folder.name}",
             folder=str(folder.resolve()),
-            native=native,
-            delivered=native,
+            native=NATIVE,
+            delivered=NATIVE,
             sizes=SizeRule(multiple=step),
             max_sequence_length=LENGTH,
-            frames=FrameRule(step=vae.get("scale_factor_temporal", 4), most=121 if newer else 81),
-            defaults=_defaults(121, 24.0) if newer else _defaults(81, 16.0),
-            schedule=_schedule(read(folder / "scheduler" / "scheduler_config.json")),
+            frames=FrameRule(step=vae.get("scale_factor_temporal", 4), most=FRAMES),
+            defaults=Defaults(
+                num_frames=FRAMES,
+                fps=FPS,
+                baseline_num_inference_steps=50,
+                baseline_guidance_scale=5.0,
+            ),
+            schedule=unipc_schedule(read(folder / "scheduler" / "scheduler_config.json")),
             licence="see the folder's own card",
         )
 
@@ -83,18 +89,3 @@ class Wan(StockOnly):
             "guidance_scale": plan.guidance_scale,
             "max_sequence_length": plan.max_sequence_length,
         }
-
-
-def _defaults(frames: int, fps: float) -> Defaults:
-    return Defaults(
-        num_frames=frames, fps=fps, baseline_num_inference_steps=50, baseline_guidance_scale=5.0
-    )
-
-
-def _schedule(scheduler: dict[str, Any]) -> Schedule:
-    if not scheduler.get("use_flow_sigmas") or scheduler.get("use_dynamic_shifting"):
-        raise ValueError("its scheduler does not match flows with one shift")
-    return Schedule(
-        shift=scheduler.get("flow_shift", 1.0),
-        train_timesteps=scheduler.get("num_train_timesteps", 1000),
-    )

@@ -3,28 +3,12 @@ script and the text and image encoders' cards have them."""
 
 from typing import Any
 
+from src.pipelines.encoders import CLIP_H, UMT5_XXL
 from src.pipelines.sides import Architecture
 
-UMT5_XXL: dict[str, Any] = {
-    "vocab_size": 256384, "d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24,
-    "num_heads": 64, "feed_forward_proj": "gated-gelu",
-}  # fmt: skip
-CLIP_H: dict[str, Any] = {
-    "hidden_size": 1280, "intermediate_size": 5120, "num_hidden_layers": 32,
-    "num_attention_heads": 16, "patch_size": 14, "image_size": 224,
-}  # fmt: skip
 LARGE: dict[str, Any] = {
     "attention_head_dim": 128, "num_attention_heads": 40, "num_layers": 40, "ffn_dim": 13824,
     "in_channels": 36, "out_channels": 16, "text_dim": 4096, "freq_dim": 256,
-}  # fmt: skip
-TI2V: dict[str, Any] = LARGE | {
-    "num_attention_heads": 24, "num_layers": 30, "ffn_dim": 14336, "in_channels": 48,
-    "out_channels": 48,
-}  # fmt: skip
-VAE_OF_2_2: dict[str, Any] = {
-    "base_dim": 160, "z_dim": 48, "is_residual": True, "in_channels": 12, "out_channels": 12,
-    "decoder_base_dim": 256, "scale_factor_temporal": 4, "scale_factor_spatial": 16,
-    "patch_size": 2, "latents_mean": [0.0] * 48, "latents_std": [1.0] * 48,
 }  # fmt: skip
 OF_2_1: Architecture = {
     "text_encoder": UMT5_XXL,
@@ -33,7 +17,6 @@ OF_2_1: Architecture = {
     "vae": {},
 }
 ARCHITECTURES: dict[str, Architecture] = {
-    "wan2.2-ti2v-5b": {"text_encoder": UMT5_XXL, "transformer": TI2V, "vae": VAE_OF_2_2},
     "wan2.2-i2v-a14b": {
         "text_encoder": UMT5_XXL,
         "transformer": LARGE,

@@ -1,6 +1,5 @@
 """What one clip of Wan passes through its parts, on the meta device, as the stock pipeline does."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +13,7 @@ DTYPE, WITHIN = torch.bfloat16, torch.float32
 """Of the transformer, and of the VAE and the latents between steps."""
 
 
-def stages(spec: ModelSpec, parts: Mapping[str, nn.Module]) -> StockStages:
+def wan_stages(spec: ModelSpec, parts: Mapping[str, nn.Module]) -> StockStages:
     """Of its own size and count of frames."""
     clip = Clip(spec, parts)
     return StockStages(clip.encode_text, clip.encode_image, clip.denoise, clip.decode)
@@ -29,19 +28,17 @@ class Clip:
         of_time, step = self.vae.config.scale_factor_temporal, self.vae.config.scale_factor_spatial
         frames = (spec.defaults.num_frames - 1) // of_time + 1
         self.latent = (frames, spec.native.height // step, spec.native.width // step)
-        # TI2V-5B is told the photograph as its first latent frame, the others beside each
-        self.pastes = self.transformer.config.in_channels == self.vae.config.z_dim
 
     def encode_text(self) -> Any:
         """The prompt through UMT5."""
         return self.parts["text_encoder"](_whole(1, self.spec.max_sequence_length))
 
     def encode_image(self) -> Any:
-        """The photograph through the image encoder, where there is one, and through the VAE: with
-        as many grey frames after it as the clip has, where it is told beside each."""
+        """The photograph through the image encoder, where there is one, and through the VAE, with
+        as many grey frames after it as the clip has."""
         if "image_encoder" in self.parts:
             self._embed()
-        size, frames = self.spec.native, 1 if self.pastes else self.spec.defaults.num_frames
+        size, frames = self.spec.native, self.spec.defaults.num_frames
         video = _made(WITHIN, 1, 3, frames, size.height, size.width)
         return self.vae.encode(video).latent_dist.mode()
 
@@ -55,7 +52,7 @@ class Clip:
         channels = self.vae.config.z_dim
         latents, condition = (
             _made(WITHIN, 1, count, *self.latent)
-            for count in (channels, self.transformer.config.in_channels - channels or channels)
+            for count in (channels, self.transformer.config.in_channels - channels)
         )
         noise = self._forward(latents, condition)
         without = self._forward(latents, condition)
@@ -63,12 +60,11 @@ class Clip:
 
     def _forward(self, latents: Tensor, condition: Tensor) -> Tensor:
         config = self.transformer.config
-        told = latents * condition if self.pastes else torch.cat([latents, condition], dim=1)
+        told = torch.cat([latents, condition], dim=1)
         image = _made(DTYPE, 1, self._pieces(), config.image_dim) if config.image_dim else None
-        tokens = math.prod(self.latent) // math.prod(config.patch_size)
         return self.transformer(
             hidden_states=told.to(DTYPE),
-            timestep=_whole(1, tokens) if self.pastes else _whole(1),
+            timestep=_whole(1),
             encoder_hidden_states=_made(DTYPE, 1, self.spec.max_sequence_length, config.text_dim),
             encoder_hidden_states_image=image,
             return_dict=False,

@@ -11,6 +11,7 @@ from src.core.errors import BadInputError
 from src.core.plan import Distilled
 from src.pipelines.adapter_files import AdapterFile, read_adapter
 from src.pipelines.distilled import distilled_header
+from src.pipelines.learning import Distillable
 from src.recipes.distill.recipe import DistillRecipe, GuidanceRecipe, StepsRecipe
 from src.recipes.distill.settings import SOLVER, DistillSettings, settled, student_timesteps
 from src.recipes.distill.teacher import add_teacher
@@ -37,6 +38,7 @@ def plan_lesson(
 
     Raises BadInputError where the stage lacks its teacher, or the settings have nothing to distill.
     """
+    _objective(spec, folder)
     file = _teacher(settings, folder, teacher)
     taught = file.reference.distilled.guidance_scale if file else None
     settings = settled(settings, spec, taught)
@@ -89,5 +91,16 @@ def _schedule(found: Preflight) -> str:
     """What the base predicts and how many timesteps it was trained on, for people and for a check
     that a run which is resumed has the same.
     """
-    objective = training_of(found.spec).objective(found.folder)
+    objective = _objective(found.spec, found.folder)
     return f"{objective.prediction}, {objective.steps} timesteps"
+
+
+def _objective(spec: ModelSpec, folder: Path) -> Distillable:
+    """Raises BadInputError for a family whose adapters are trained but not distilled."""
+    objective = training_of(spec).objective(folder)
+    if not isinstance(objective, Distillable):
+        raise BadInputError(
+            f"{spec.id} is of the family {spec.family}, for which no adapter can be distilled; "
+            "CogVideoX's can"
+        )
+    return objective

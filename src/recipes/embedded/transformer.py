@@ -141,8 +141,8 @@ class TransformerRecipe(Recipe):
 
         clean: latents (B, F, K, h, w). image: the noised photograph's (B, 1, K, h, w). ids: (B, T).
         rotary: (2, tokens, D). motions: (B, G, patch_t, 2, 3), from the first frame to each that
-        is shown, while the teaching counts. told: (B,), whether the prompt was kept. step: which it
-        is.
+        is shown, while the teaching counts. told: (B,), whether the prompt was kept. follows:
+        (F - 1,), whether the next frame is the clip's next. step: which it is.
         """
         random = np.random.default_rng([self.seed, 8, step])
         moments = self._moments(step, random)
@@ -161,6 +161,7 @@ class TransformerRecipe(Recipe):
             "image": image.transpose(1, 2),
             "ids": ids,
             "rotary": rotary,
+            "follows": torch.from_numpy(np.diff(moments.frames) == 1),
             "step": step,
         } | self._geometry(clips, moments, told, step)
 
@@ -193,7 +194,9 @@ class TransformerRecipe(Recipe):
             random.choice(counts, p=np.array(list(chances.values())) / sum(chances.values()))
         )
         groups = np.arange(count)
-        if random.random() >= self.stage.contiguous:
+        if random.random() < self.stage.contiguous:
+            groups[1:] += random.integers(total - count + 1)
+        else:
             groups[1:] = 1 + np.sort(random.choice(total - 1, count - 1, replace=False))
         return moments_of(groups, self.prepared.blueprint)
 
@@ -211,6 +214,8 @@ class TransformerRecipe(Recipe):
         self.guide.watching = "motions" in batch
         predicted = self.model(noisy, condition, batch["ids"], timesteps, batch["rotary"])
         error = self.objective.errors(predicted, clean, noise, timesteps).mean()
+        if self.stage.steady:
+            error = error + self.stage.steady * unsteadiness(predicted, clean, batch["follows"])
         return error + self._astray(batch, generator) if self.guide.watching else error
 
     def _astray(self, batch: dict[str, Any], generator: torch.Generator) -> Tensor:
@@ -255,6 +260,16 @@ def embedded_objective(prepared: PreparedParts) -> Objective:
     if training is None:
         raise BadInputError(f"the family {prepared.blueprint.family} is not trained here")
     return training.objective_of(prepared.pipeline)
+
+
+def unsteadiness(predicted: Tensor, clean: Tensor, follows: Tensor) -> Tensor:
+    """The mean squared error of the change from a frame to the clip's next: what flickers.
+
+    predicted, clean: (B, F, C, h, w). follows: (F - 1,), where the next frame is the clip's next;
+    0 where none is.
+    """
+    off = (predicted.float() - clean.float()).diff(dim=1)[:, follows.to(clean.device)]
+    return off.square().mean() if off.shape[1] else off.new_zeros(())
 
 
 def moments_of(groups: np.ndarray, blueprint: Blueprint) -> Moments:

@@ -78,9 +78,10 @@ def encode_texts(
     ]
     if not missing:
         return 0
-    pipe = _load(family_of_folder(folder), folder, "text", encoders.dtype, device)
+    family = family_of_folder(folder)
+    pipe = _load(family, folder, "text", encoders.dtype, device)
     for number, prompt in enumerate(missing, start=1):
-        embeds = embed(pipe, prompt, encoders.text_length, device)
+        embeds = embed(pipe, prompt, encoders.text_length, device, family)
         cache.write(encoders.text_address(prompt), {"embeds": embeds})
         listener(Progress("captions", number, len(missing)))
     del pipe
@@ -95,9 +96,10 @@ def _load(family: Family, folder: Path, role: Role, dtype: str, device: torch.de
 
 
 @torch.no_grad()
-def embed(pipe: Any, prompt: str, length: int, device: torch.device) -> Tensor:
-    """(S, D) as the pipeline itself embeds a prompt."""
-    return pipe.encode_prompt(prompt, None, False, max_sequence_length=length, device=device)[0][0]
+def embed(pipe: Any, prompt: str, length: int, device: torch.device, family: Family) -> Tensor:
+    """(S, D) as the family's objective takes it."""
+    assert family.training is not None
+    return family.training.embed(pipe, prompt, length, device)
 
 
 def read_pixels(clip: ClipSource) -> tuple[np.ndarray, np.ndarray]:

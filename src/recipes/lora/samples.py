@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from src.pipelines.loading import DTYPES, read_pipeline
 from src.pipelines.roles import vae_of
 from src.recipes.lora.encoding import read_pixels
 from src.recipes.lora.encoding_cache import Encoders, EncodingCache
-from src.recipes.lora.layers import trained_part
+from src.recipes.lora.layers import trained_part, training_of
 from src.recipes.lora.recipe import Item
 from src.recipes.lora.settings import Samples
 from src.upscaling.files import LANCZOS
@@ -69,8 +70,9 @@ class SampleMaker:
             self.samples.guidance_scale,
         )
         steps = self.samples.num_inference_steps or defaults.num_inference_steps
-        visited = family_of(self.spec).timesteps(steps, self.spec, stock=True)
         size = Size(width=sampling.width, height=sampling.height)
+        sized = self.spec.model_copy(update={"native": size})
+        visited = family_of(sized).timesteps(steps, sized, True, sampling.num_frames)
         return Plan(
             mode="baseline", profile="exact", session=self._key(device), weights={},
             image_sha256="", fit="cover", prompt=item.prompt, negative_prompt="",
@@ -94,10 +96,8 @@ class SampleMaker:
         family.loop.speed_up_vae(vae)
         vae.to(device)
         setattr(pipe, trained_part(self.spec), transformer)
-        pipe.encode_prompt = lambda prompt, *_, **__: (
-            self._embeds(prompt, device),
-            self._embeds("", device),
-        )
+        read = partial(self._embeds, device=device)
+        pipe.encode_prompt = training_of(self.spec).embedded(read)
         return pipe
 
     def _embeds(self, text: str, device: torch.device) -> torch.Tensor:

@@ -4,11 +4,24 @@ s is the noise level, 1 for noise alone. Flow matching moves evenly spaced level
 end: s' = a s / (1 + (a - 1) s), with a the shift (arXiv:2403.03206, equation 23).
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from src.catalog.spec import Schedule
 
 EPSILON = 1e-6
+
+
+def unipc_schedule(scheduler: Mapping[str, Any]) -> Schedule:
+    """What the configuration of such a scheduler says. Raises ValueError for another kind."""
+    if not scheduler.get("use_flow_sigmas") or scheduler.get("use_dynamic_shifting"):
+        raise ValueError("its scheduler does not match flows with one shift")
+    return Schedule(
+        shift=scheduler.get("flow_shift", 1.0),
+        train_timesteps=scheduler.get("num_train_timesteps", 1000),
+    )
 
 
 def unipc_flow(count: int, schedule: Schedule) -> tuple[float, ...]:

@@ -1,0 +1,1 @@
+"""The family LTX-Video, image to video. Only `src.pipelines.families` imports this room."""

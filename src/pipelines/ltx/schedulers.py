@@ -1,0 +1,38 @@
+"""The checkpoint's own scheduler: noise levels depend on the tokens. Imports no torch."""
+
+from typing import Any
+
+import numpy as np
+
+from src.catalog.spec import ModelSpec
+from src.core.errors import BadInputError
+from src.core.plan import Plan
+from src.pipelines.family import Timesteps
+from src.pipelines.flow_schedules import euler_flow, flow_mu
+from src.pipelines.ltx.describe import schedule_of, token_count
+
+FEWEST = 2
+"""Steps: a last noise level that is given leaves no room for one alone."""
+
+
+def timesteps_of(count: int, spec: ModelSpec, num_frames: int | None) -> Timesteps:
+    """Timesteps and noise levels of a clip of so many frames, the model's own count unless
+    given."""
+    if count < FEWEST and spec.schedule.terminal:
+        raise BadInputError(f"the scheduler of {spec.id} cannot make 1 step; take {FEWEST}")
+    frames = num_frames or spec.defaults.num_frames
+    mu = flow_mu(token_count(spec.native, frames), spec.schedule)
+    return Timesteps(*euler_flow(count, mu, spec.schedule))
+
+
+def make_scheduler(stock: Any, plan: Plan, device: str) -> Any:
+    """A fresh one on the checkpoint's own configuration, at the plan's steps, as the stock pipeline
+    sets them."""
+    made = type(stock).from_config(stock.config)
+    count = plan.num_inference_steps
+    made.set_timesteps(
+        sigmas=np.linspace(1.0, 1 / count, count),
+        mu=flow_mu(token_count(plan.native, plan.num_frames), schedule_of(stock.config)),
+        device=device,
+    )
+    return made

@@ -1,0 +1,35 @@
+"""Where compiled code is kept."""
+
+import os
+
+import pytest
+
+from src.pipelines.compiling import KEPT, keep_compiled
+
+
+@pytest.fixture
+def unset(monkeypatch):
+    """Neither variable; what the test sets is taken away again."""
+    for name in KEPT:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+def test_it_is_kept_in_the_home(unset, monkeypatch, tmp_path):
+    monkeypatch.setenv("NEWSREEL_HOME", str(tmp_path))
+    keep_compiled()
+    for name, folder in KEPT.items():
+        assert os.environ[name] == str(tmp_path / "cache" / folder)
+
+
+def test_a_place_that_was_named_stays(monkeypatch):
+    for name in KEPT:
+        monkeypatch.setenv(name, "/elsewhere")
+    keep_compiled()
+    assert {os.environ[name] for name in KEPT} == {"/elsewhere"}
+
+
+def test_a_home_with_a_space_keeps_none(unset, monkeypatch, tmp_path):
+    monkeypatch.setenv("NEWSREEL_HOME", str(tmp_path / "a b"))
+    keep_compiled()
+    assert not set(KEPT) & set(os.environ)
