@@ -5,6 +5,7 @@ inside it.
     python -m benchmarks.lora_training --large               # 5B architecture, random weights, on
     CUDA python -m benchmarks.lora_training --large --small       # a tiny architecture on any
     device: checks the script
+    python -m benchmarks.lora_training --large --stage guidance   # the same of the recipe distill
 
 The loop with encoders does what trainers do that redraw the image noise at each step: decode the
 video, encode it, encode the first frame with fresh noise, encode the caption. Same model, batch,
@@ -52,6 +53,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--blocks", type=int, default=3)
     parser.add_argument("--large", action="store_true")
     parser.add_argument("--small", action="store_true")
+    parser.add_argument("--stage", choices=("guidance", "steps"), help="of the recipe distill")
     parser.add_argument("--out", type=Path)
     return parser.parse_args()
 
@@ -186,7 +188,7 @@ def large(arguments: argparse.Namespace) -> dict[str, Any]:
     transformer = _on(device, dtype, lambda: CogVideoXTransformer3DModel(**sizes))
     with tempfile.TemporaryDirectory() as folder:
         trainer, share = large_trainer(
-            transformer, sizes, dtype, Path(folder), 1 if arguments.small else 64
+            transformer, sizes, dtype, Path(folder), 1 if arguments.small else 64, arguments.stage
         )
         block(trainer, 1)
         if device.type == "cuda":
@@ -196,6 +198,8 @@ def large(arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "architecture": "tiny" if arguments.small else "CogVideoX 5B, random weights, 49x480x720",
+        "recipe": trainer.recipe.name,
+        "stage": arguments.stage,
         "trainable_share": round(share, 5),
         "seconds_per_step": round(statistics.median(seconds), 3),
         "peak_gb": peak and round(peak, 2),
@@ -204,8 +208,9 @@ def large(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def large_trainer(
-    transformer: Any, sizes: dict[str, Any], dtype: torch.dtype, folder: Path, rank: int
-) -> Any:
+    transformer: Any, sizes: dict[str, Any], dtype: torch.dtype, folder: Path, rank: int,
+    stage: str | None = None,
+) -> Any:  # fmt: skip
     """The recipe on one random clip, from a cache as a run has it."""
     from diffusers import CogVideoXDPMScheduler
 
@@ -252,12 +257,26 @@ def large_trainer(
     scheduler = CogVideoXDPMScheduler(**dataclasses.asdict(SchedulerBlueprint()))
     vae = SimpleNamespace(config=LARGE["vae"])
     pipe = SimpleNamespace(scheduler=scheduler, vae=vae, transformer=transformer)
-    recipe = LoraRecipe(transformer, [item], settings, objective_of(family, pipe), encoders, cache)
+    made = distilling(transformer, settings, stage) if stage else LoraRecipe
+    recipe = made(transformer, [item], settings, objective_of(family, pipe), encoders, cache)
     accelerator = make_accelerator(name)
     trainer = Trainer(
         recipe, settings.loop(10**6), 0, CheckpointManager(folder / "state"), False, accelerator
     )
     return trainer, share
+
+
+def distilling(transformer: Any, settings: Any, stage: str) -> Any:
+    """The recipe of a stage at the usual settings; the steps' teacher is an adapter that is new."""
+    from functools import partial
+
+    from src.recipes.distill.recipe import GuidanceRecipe, StepsRecipe
+    from src.recipes.distill.teacher import new_teacher
+
+    if stage == "guidance":
+        return partial(GuidanceRecipe, scale=6.0)
+    new_teacher(transformer, settings)
+    return partial(StepsRecipe, visited=(999, 749, 499, 249), teacher_steps=4)
 
 
 def objective_of(family: Family, pipe: Any) -> Any:

@@ -49,28 +49,28 @@ def train_lora_app() -> typer.Typer:
 
 def _main(values: dict[str, Any]) -> None:
     follow_launcher()
-    with leaving_the_group(), command(values["json"], values["quiet"] or not _is_first()):
+    with leaving_the_group(), command(values["json"], values["quiet"] or not is_first()):
         _run(values)
 
 
 def _run(values: dict[str, Any]) -> None:
     from src.console.progress import ProgressBar
-    from src.recipes.lora.settings import load_settings
+    from src.recipes.lora.settings import LoraSettings, load_settings
     from src.training.trackers import check_tracker
 
     path = values["config"] or CONFIGS / "training" / "lora_default.yaml"
     changes = {name: values[name] for name in CHANGES if values[name] is not None}
-    settings = load_settings(path, changes)
+    settings = load_settings(path, changes, LoraSettings)
     check_tracker(values["tracker"] or "none")
-    with ProgressBar(values["quiet"] or not _is_first()) as bar:
+    with ProgressBar(values["quiet"] or not is_first()) as bar:
         found = examine(settings, values, bar)
         if values["dry_run"]:
-            _tell(found, values["json"])
+            tell(found, values["json"])
             found.check()
             return
         found.check()
         final = _train(found, values, bar)
-    if values["json"] and _is_first():
+    if values["json"] and is_first():
         print_json({"adapter": str(final)} | found.report())
 
 
@@ -124,7 +124,7 @@ def _train(found: Any, values: dict[str, Any], listener: Any) -> Path:
     return train(found, run, make_accelerator(found.encoders.dtype), listener)
 
 
-def _tell(found: Any, as_json: bool) -> None:
+def tell(found: Any, as_json: bool) -> None:
     report = found.report()
     if as_json:
         if not found.problems:
@@ -141,7 +141,7 @@ def _tell(found: Any, as_json: bool) -> None:
         print(f"{name.replace('_', ' '):>28}: {said}")
 
 
-def _is_first() -> bool:
+def is_first() -> bool:
     """Whether this is the only process or the first of several."""
     return os.environ.get("RANK", "0") == "0"
 

@@ -4,7 +4,7 @@ replayable.
 
 import hashlib
 import json
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainSerializer
 
@@ -61,12 +61,29 @@ class Cache(Config):
     skipped: tuple[int, ...] = ()
 
 
+class Distilled(Config):
+    """What a distilled adapter says of itself: with it, one forward gives what guidance at
+    `guidance_scale` gave in two.
+
+    stage: "guidance", or "steps" where it also takes the model through the schedule in these
+    timesteps, by this scheduler.
+    """
+
+    stage: Literal["guidance", "steps"]
+    guidance_scale: float
+    timesteps: tuple[Timestep, ...] = ()
+    scheduler: str = ""
+
+
 class Adapter(Config):
-    """One LoRA adapter of a plan: file name, SHA-256 of the file, weight it is applied with."""
+    """One LoRA adapter of a plan: file name, SHA-256 of the file, weight it is applied with, and
+    what it was distilled to, None for any other.
+    """
 
     file: str
     sha256: str
     weight: float = 1.0
+    distilled: Distilled | None = None
 
 
 class Upscale(Config):
@@ -95,6 +112,7 @@ LATER = ("upscale", "upscaler_weights", "prompts_per_forward", "filters", "finis
          "extends", "division")  # fmt: skip
 LATER_IN_SESSION = ("family", "gpus")
 LATER_IN_CACHE = ("skipped",)
+LATER_IN_ADAPTERS = ("distilled",)
 """Fields that older plans had not; where they hold their defaults, the digest leaves them out, so
 that the digest of an older plan is still its own.
 """
@@ -171,9 +189,13 @@ class Plan(Config):
 
     def digest(self) -> str:
         """SHA-256 over the canonical JSON of the plan."""
-        unused = {name: True for name in unused_fields(self, LATER)}
-        unused |= {"session": unused_fields(self.session, LATER_IN_SESSION)}
-        unused |= {"cache": unused_fields(self.cache, LATER_IN_CACHE)}
+        unused: dict[str, Any] = {name: True for name in unused_fields(self, LATER)}
+        unused["session"] = unused_fields(self.session, LATER_IN_SESSION)
+        unused["cache"] = unused_fields(self.cache, LATER_IN_CACHE)
+        unused["adapters"] = {
+            index: unused_fields(adapter, LATER_IN_ADAPTERS)
+            for index, adapter in enumerate(self.adapters)
+        }
         text = json.dumps(
             self.model_dump(mode="json", exclude=unused), sort_keys=True, separators=(",", ":")
         )

@@ -16,6 +16,7 @@ from src.core.hardware import Hardware, unoccupied
 from src.core.plan import Adapter
 from src.core.prompts import load_templates
 from src.core.request import Request
+from src.engine.distilled import as_distilled
 from src.engine.generate import LARGE, asked_fit, choose_model
 from src.engine.planner import parse_cache
 from src.engine.reckoning import clip_cost
@@ -78,6 +79,7 @@ def _check(request: Request, spec: ModelSpec, hardware: Hardware | None) -> None
     if hardware is not None:
         resolve(request, spec, unoccupied(hardware), templates, {}, "", 0, adapters, fit=fit)
         return
+    check(as_distilled(request, spec, adapters), spec, templates)
     if request.profile != "auto":
         find_profile(request.profile)
     if request.cache is not None:

@@ -26,6 +26,7 @@ from src.core.progress import CancelToken, Listener, ignore
 from src.core.prompts import Template, load_templates
 from src.core.request import Request
 from src.core.result import Result
+from src.engine.distilled import as_distilled, told
 from src.engine.gpus import divided
 from src.engine.manifest import read_manifest
 from src.engine.planner import choices, parse_cache
@@ -83,6 +84,9 @@ def prepare(request: Request, read: Callable[[Path], Photograph] = read_photogra
     folder = locate(spec)
     spec = with_its_schedule(spec, folder)
     adapters = tuple(read_adapter(item, folder) for item in request.lora)
+    references = [adapter.reference for adapter in adapters]
+    check(as_distilled(request, spec, references), spec, templates)
+    choice += told(references)
     return Prepared(
         request, spec, choice, photograph, templates, folder, seed, final, adapters, before
     )

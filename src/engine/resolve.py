@@ -16,6 +16,7 @@ from src.core.plan import Adapter, Cache, Plan, SessionKey, Size, Upscale
 from src.core.prompts import Template, find_template
 from src.core.request import Request, check_mode
 from src.core.wording import counted
+from src.engine.distilled import as_distilled
 from src.engine.finishing import check_names, chosen_filters
 from src.engine.planner import (
     FEWEST,
@@ -50,6 +51,7 @@ def resolve(
     fit: the model's calibration, for a cache that needs one (`generate.asked_fit`).
     Raises BadInputError when the request asks for what cannot be.
     """
+    request = as_distilled(request, spec, adapters)
     common, guided = decided(request, spec, templates)
     found = {
         "weights": weights,

@@ -12,6 +12,7 @@ from src.core.files import sha256_of
 from src.core.paths import is_file, is_folder
 from src.core.plan import Adapter
 from src.pipelines.adapter_keys import Modules, Pair, base_modules, pair_up
+from src.pipelines.distilled import read_distilled
 from src.pipelines.families import family_of_folder
 from src.pipelines.family import Family
 from src.pipelines.locate import base_hash
@@ -79,7 +80,10 @@ def read_adapter(
     pairs = pair_up(family, path, tensors.tensors, fits)
     _check_pairs(tensors, pairs, fits)
     file = f"{path.parent.name}/{path.name}"
-    reference = Adapter(file=file, sha256=sha256_of(path), weight=weight)
+    reference = Adapter(
+        file=file, sha256=sha256_of(path), weight=weight,
+        distilled=read_distilled(path, tensors.metadata),
+    )  # fmt: skip
     adapter = AdapterFile(path, reference, pairs, read_scale(path, tensors.metadata))
     _check_changes(tensors, adapter)
     return adapter

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from src.catalog.spec import ModelSpec
 from src.core.plan import Size
@@ -78,6 +78,35 @@ class Objective(Protocol):
 
     def denoiser(self, transformer: nn.Module, dtype: torch.dtype) -> nn.Module:
         """The trained part as a module whose forward `losses` calls, once a batch."""
+        ...
+
+
+@runtime_checkable
+class Distillable(Objective, Protocol):
+    """An objective that adapters can be distilled by, too. prediction: what the model gives, as its
+    scheduler calls it."""
+
+    @property
+    def prediction(self) -> str: ...
+
+    def predict(
+        self, model: nn.Module, transformer: nn.Module, batch: Mapping[str, Any], noisy: Tensor,
+        timesteps: Tensor,
+    ) -> Tensor:  # fmt: skip
+        """What the model gives for these noisy latents, told a batch's photograph and text."""
+        ...
+
+    def apart(self, predicted: Tensor, wanted: Tensor, timesteps: Tensor) -> Tensor:
+        """How far two predictions are apart, weighted as `errors` are, in float32: (B,)."""
+        ...
+
+    def jump(self, noisy: Tensor, predicted: Tensor, timesteps: Tensor, until: Tensor) -> Tensor:
+        """The latents at the earlier timesteps `until` (B,), -1 for clean ones, after one step
+        without noise."""
+        ...
+
+    def implied(self, noisy: Tensor, reached: Tensor, timesteps: Tensor, until: Tensor) -> Tensor:
+        """The prediction from which one `jump` leads to `reached`."""
         ...
 
 

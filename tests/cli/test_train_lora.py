@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from src.cli.train_lora import train_lora_app
 from src.core.config import read_yaml
 from src.core.paths import CONFIGS, REPOSITORY
-from src.recipes.lora.settings import for_model, load_settings
+from src.recipes.lora.settings import LoraSettings, for_model, load_settings
 from tests.training.lora_kit import SETTINGS
 
 
@@ -89,7 +89,7 @@ def test_the_script_starts_by_path_without_src_on_it():
 
 
 def test_the_shipped_settings():
-    settings = load_settings(CONFIGS / "training" / "lora_default.yaml", {})
+    settings = load_settings(CONFIGS / "training" / "lora_default.yaml", {}, LoraSettings)
     assert set(read_yaml(CONFIGS / "training" / "lora_default.yaml")["models"]) == {"nano"}
     assert for_model(settings, "nano").rank <= 32
     assert for_model(settings, "cogvideox-5b-i2v").rank == 64

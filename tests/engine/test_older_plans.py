@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from src.core.paths import REPOSITORY
-from src.core.plan import Division, Plan
+from src.core.plan import Adapter, Distilled, Division, Plan
 from src.core.request import Request
 from src.engine import replay
 from src.engine.generate import generate, plans_for, prepare
@@ -37,6 +37,7 @@ def test_it_is_written_as_it_was_but_for_what_is_new(written):
     assert (again.pop("extends"), again.pop("division")) == ("", None)
     assert again["cache"].pop("skipped") == []
     assert (again["session"].pop("family"), again["session"].pop("gpus")) == ("cogvideox", 1)
+    assert all(adapter.pop("distilled") is None for adapter in again["adapters"])
     assert again == written["plan"]
     assert all(type(timestep) is int for timestep in again["timesteps"])
 
@@ -44,6 +45,7 @@ def test_it_is_written_as_it_was_but_for_what_is_new(written):
 def test_what_is_new_changes_the_digest_where_it_says_something():
     plan = Plan.model_validate(PLANS[0]["plan"])
     other = plan.session.model_copy(update={"family": "wan"})
+    taught = Distilled(stage="guidance", guidance_scale=6.0)
     digests = {
         plan.model_copy(update=changes).digest()
         for changes in (
@@ -53,10 +55,12 @@ def test_what_is_new_changes_the_digest_where_it_says_something():
             {"session": other},
             {"session": plan.session.model_copy(update={"gpus": 2})},
             {"division": Division(branches=2, sequence=1, unguided=2)},
+            {"adapters": (Adapter(file="a/b", sha256="0" * 64),)},
+            {"adapters": (Adapter(file="a/b", sha256="0" * 64, distilled=taught),)},
             {"timesteps": (999.0, 666.5, 332.0)},
         )
     }
-    assert len(digests) == 7
+    assert len(digests) == 9
 
 
 def test_timesteps_between_integers_come_back_as_they_were():

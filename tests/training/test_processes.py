@@ -28,7 +28,7 @@ def write_config(folder, model, **changes):
     return path
 
 
-def launch(processes, *arguments, home):
+def launch(processes, *arguments, home, script="src/train_lora.py"):
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     environment |= {
         "NEWSREEL_HOME": str(home),
@@ -39,7 +39,7 @@ def launch(processes, *arguments, home):
     several = ["--multi_gpu"] if processes > 1 else []
     command = [sys.executable, "-m", "accelerate.commands.launch", *several, "--num_processes",
                str(processes), "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend",
-               "no", "src/train_lora.py", *map(str, arguments)]  # fmt: skip
+               "no", script, *map(str, arguments)]  # fmt: skip
     return subprocess.Popen(
         command, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True
     )

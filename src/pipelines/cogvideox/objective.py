@@ -64,8 +64,49 @@ def clean(x_t: Tensor, v: Tensor, alphas_cumprod: Tensor, timesteps: Tensor) -> 
     return signal * x_t.float() - spread * v.float()
 
 
+def jump(
+    prediction: str, x_t: Tensor, predicted: Tensor, alphas_cumprod: Tensor, timesteps: Tensor,
+    until: Tensor,
+) -> Tensor:  # fmt: skip
+    """The latents at the earlier timesteps `until` (B,), -1 for clean ones, after one step of DDIM
+    without noise (arXiv:2010.02502, eq. 12).
+    """
+    kept, added = _line(alphas_cumprod, timesteps, until)
+    x0 = (
+        predicted.float()
+        if prediction == "sample"
+        else clean(x_t, predicted, alphas_cumprod, timesteps)
+    )
+    return kept * x_t.float() + added * x0
+
+
+def implied(
+    prediction: str, x_t: Tensor, reached: Tensor, alphas_cumprod: Tensor, timesteps: Tensor,
+    until: Tensor,
+) -> Tensor:  # fmt: skip
+    """The prediction from which one `jump` leads to `reached`: its inverse (Salimans and Ho, 2022,
+    arXiv:2202.00512, appendix G).
+    """
+    kept, added = _line(alphas_cumprod, timesteps, until)
+    x0 = (reached.float() - kept * x_t.float()) / added
+    if prediction == "sample":
+        return x0
+    signal, spread = _factors(alphas_cumprod, timesteps)
+    return (signal * x_t.float() - x0) / spread
+
+
+def _line(alphas_cumprod: Tensor, timesteps: Tensor, until: Tensor) -> tuple[Tensor, Tensor]:
+    """What noisy latents and clean ones are multiplied by on the way to `until`."""
+    signal, spread = _factors(alphas_cumprod, timesteps)
+    signal_then, spread_then = _factors(alphas_cumprod, until)
+    kept = spread_then / spread
+    return kept, signal_then - kept * signal
+
+
 def _factors(alphas_cumprod: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
-    alpha = alphas_cumprod.to(timesteps.device, torch.float32)[timesteps].view(-1, 1, 1, 1, 1)
+    """Of signal and noise, (B, 1, 1, 1, 1) each; timestep -1 is clean."""
+    known = alphas_cumprod.to(timesteps.device, torch.float32)[timesteps.clamp_min(0)]
+    alpha = torch.where(timesteps < 0, 1.0, known).view(-1, 1, 1, 1, 1)
     return alpha.sqrt(), (1 - alpha).sqrt()
 
 

@@ -75,24 +75,42 @@ class CogVideoXObjective:
         """Mean squared error from the velocity, or from the clean latents weighted by the noise:
         (B,)."""
         wanted = maths.target(self.prediction, clean, noise, self.alphas, timesteps)
+        return self.apart(predicted, wanted, timesteps)
+
+    def apart(self, predicted: Tensor, wanted: Tensor, timesteps: Tensor) -> Tensor:
         return maths.sample_losses(predicted, wanted) * maths.weights(
             self.prediction, self.alphas, timesteps
         )
 
+    def jump(self, noisy: Tensor, predicted: Tensor, timesteps: Tensor, until: Tensor) -> Tensor:
+        return maths.jump(self.prediction, noisy, predicted, self.alphas, timesteps, until)
+
+    def implied(self, noisy: Tensor, reached: Tensor, timesteps: Tensor, until: Tensor) -> Tensor:
+        return maths.implied(self.prediction, noisy, reached, self.alphas, timesteps, until)
+
     def losses(self, model: nn.Module, transformer: nn.Module, batch: Mapping[str, Any]) -> Tensor:
         clean, noise, timesteps = batch["clean"], batch["noise"], batch["timestep"]
         noisy = self.noised(clean, noise, timesteps)
-        condition = maths.image_condition(batch["image"], clean.shape[1], batch["shown"])
+        predicted = self.predict(model, transformer, batch, noisy, timesteps)
+        return self.errors(predicted, clean, noise, timesteps)
+
+    def predict(
+        self,
+        model: nn.Module,
+        transformer: nn.Module,
+        batch: Mapping[str, Any],
+        noisy: Tensor,
+        timesteps: Tensor,
+    ) -> Tensor:
+        condition = maths.image_condition(batch["image"], noisy.shape[1], batch["shown"])
         size, groups = batch["size"], batch.get("groups")
-        frames = clean.shape[1] if groups is None else self.held * batch["token_frames"]
+        frames = noisy.shape[1] if groups is None else self.held * batch["token_frames"]
         rotary = rotary_positions(
-            transformer, size.height, size.width, self.ratio, frames, clean.device
+            transformer, size.height, size.width, self.ratio, frames, noisy.device
         )
         if rotary is not None and groups is not None:
             rotary = of_groups(rotary, groups, batch["token_frames"])
-        return self.errors(
-            model(noisy, condition, batch["text"], timesteps, rotary), clean, noise, timesteps
-        )
+        return model(noisy, condition, batch["text"], timesteps, rotary)
 
     def denoiser(self, transformer: nn.Module, dtype: torch.dtype) -> nn.Module:
         return Denoiser(transformer, dtype)

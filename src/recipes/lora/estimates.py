@@ -67,12 +67,13 @@ def estimate(
         device = torch.device(find_device())
         rate = matrix_rate(device, getattr(torch, encoders.dtype)) * EFFICIENCY
         # frozen weights need no gradients of their own
-        passes = 3 if settings.gradient_checkpointing else 2
+        passes = (3 if settings.gradient_checkpointing else 2) + settings.teacher_forwards
         seconds = settings.batch_size * passes * forward_flops(base, tokens, width, depth) / rate
     piece = settings.batch_size // settings.accumulation
     memory = (
         base_held(block_list(spec, transformer), base, settings, processes) * BYTES[encoders.dtype]
         + adapter * (10 if settings.optimizer == "adamw8bit" else 16)
+        + adapter * 4 * settings.teacher_adapters
         + CONTEXT
     )
     memory += piece * activation_bytes(

@@ -5,9 +5,11 @@ samples.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -58,6 +60,22 @@ class LoraRun:
         return self.output.resolve().name
 
 
+@dataclass(frozen=True)
+class Making:
+    """What a recipe of adapters does its own way. recipe: makes it, with what `LoraRecipe` takes.
+    prepare: is given the transformer with its new adapter. header: further strings for the header
+    of what is written. A run that is resumed must agree in name and header.
+    """
+
+    name: str = LoraRecipe.name
+    recipe: Callable[..., LoraRecipe] = LoraRecipe
+    prepare: Callable[[Any], None] = lambda _: None
+    header: Mapping[str, str] = field(default_factory=dict)
+
+
+CLIPS_TEACH = Making()
+
+
 def run_dtype(settings: LoraSettings) -> str:
     """The dtype that the frozen weights have and the forward runs in."""
     named = {"float32": "float32", "bf16": "bfloat16", "fp16": "float16"}
@@ -91,8 +109,9 @@ def encode_all(
 
 
 def build_trainer(
-    found: Preflight, checkpoints: CheckpointManager, accelerator: Accelerator
-) -> tuple[Trainer, LoraRecipe]:
+    found: Preflight, checkpoints: CheckpointManager, accelerator: Accelerator,
+    making: Making = CLIPS_TEACH,
+) -> tuple[Trainer, LoraRecipe]:  # fmt: skip
     """The transformer with its adapter, in a trainer that has not run yet; encodings must be in the
     cache.
     """
@@ -101,13 +120,14 @@ def build_trainer(
     transformer = getattr(read_pipeline(found.folder, DTYPES[found.encoders.dtype], (part,)), part)
     torch.manual_seed(settings.seed)  # the adapter's A is drawn from it: the same in every process
     add_adapter(transformer, settings)
+    making.prepare(transformer)
     if is_sharded(found, accelerator):
         shard_frozen(transformer, block_list(found.spec, transformer), accelerator.device)
     share = Share(accelerator.process_index, accelerator.num_processes)
     objective = training_of(found.spec).objective(found.folder)
-    recipe = LoraRecipe(
+    recipe = making.recipe(
         transformer, found.items, settings, objective, found.encoders, EncodingCache(), share,
-        identity_of(found)
+        identity_of(found) | {"recipe": making.name} | making.header
     )  # fmt: skip
     loop = settings.loop(found.steps)
     trainer = Trainer(recipe, loop, settings.seed, checkpoints, bf16=False, accelerator=accelerator)
@@ -137,8 +157,9 @@ def identity_of(found: Preflight) -> dict[str, str]:
 
 
 def train(
-    found: Preflight, run: LoraRun, accelerator: Accelerator, listener: Listener = ignore
-) -> Path:
+    found: Preflight, run: LoraRun, accelerator: Accelerator, listener: Listener = ignore,
+    making: Making = CLIPS_TEACH,
+) -> Path:  # fmt: skip
     """Train to the end; returns the final adapter's folder.
 
     Raises DivergedError, OutputError or CancelledError; the last good checkpoint is kept in
@@ -154,10 +175,10 @@ def train(
         logger.info("encoded {} clips and {} captions; the others were in the cache", *encoded)
         _make_room(run)
     accelerator.wait_for_everyone()
-    trainer, recipe = build_trainer(found, checkpoints, accelerator)
+    trainer, recipe = build_trainer(found, checkpoints, accelerator, making)
     begin = _resume(trainer, run)
     _announce(found, trainer)
-    write = _writer(found, recipe, run)
+    write = _writer(found, recipe, run, making)
     shown = _shown(found)
     maker = SampleMaker(
         found.folder, found.spec, found.encoders, EncodingCache(), found.settings.samples
@@ -225,8 +246,9 @@ def _announce(found: Preflight, trainer: Trainer) -> None:
     if trainer.accelerator.is_main_process:
         where = f"resumes after step {trainer.step}" if trainer.step else "starts"
         logger.info(
-            "lora on {}: {:.2%} of the parameters train, {} clips, {} steps, {}; {}",
-            found.spec.id, found.share, len(found.items), found.steps, found.encoders.dtype, where,
+            "{} on {}: {:.2%} of the parameters train, {} clips, {} steps, {}; {}",
+            trainer.recipe.name, found.spec.id, found.share, len(found.items), found.steps,
+            found.encoders.dtype, where,
         )  # fmt: skip
         if is_sharded(found, trainer.accelerator):
             own = held_bytes(trainer.recipe.model) / 1e6
@@ -249,13 +271,13 @@ def _shown(found: Preflight) -> list[Item]:
     ]
 
 
-def _writer(found: Preflight, recipe: LoraRecipe, run: LoraRun):
+def _writer(found: Preflight, recipe: LoraRecipe, run: LoraRun, making: Making):
     origin = Origin(
         found.spec.source, found.base_sha256, found.dataset.sha256, found.dataset.rights()
     )
 
     def write(name: str, epoch: int, step: int) -> Path:
-        metadata = header(found.settings, origin, epoch, step)
+        metadata = header(found.settings, origin, epoch, step) | making.header
         return write_adapter(run.output / name, adapter_state(recipe.transformer), metadata)
 
     return write

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -106,6 +106,16 @@ class LoraSettings(Config):
         return self.targets
 
     @property
+    def teacher_forwards(self) -> int:
+        """Forwards without gradients that a step takes beside its own: clips teach without any."""
+        return 0
+
+    @property
+    def teacher_adapters(self) -> int:
+        """Frozen adapters in memory beside the one that is trained."""
+        return 0
+
+    @property
     def scale_alpha(self) -> float:
         """alpha; the adapter plays at alpha / rank."""
         return float(self.rank if self.alpha is None else self.alpha)
@@ -116,20 +126,23 @@ class LoraSettings(Config):
         return LoopSettings(steps=steps, ema=0.0, **{name: getattr(self, name) for name in names})
 
 
-def load_settings(path: Path, changes: dict[str, Any]) -> LoraSettings:
+Kind = TypeVar("Kind", bound=LoraSettings)
+
+
+def load_settings(path: Path, changes: dict[str, Any], kind: type[Kind]) -> Kind:
     """The file with `changes` (flags) over it; every model's section is checked too."""
     values = read_yaml(path) | changes
-    settings = validate(values, LoraSettings, str(path))
+    settings = validate(values, kind, str(path))
     for name in settings.models:
         for_model(settings, name, str(path))
     return settings
 
 
-def for_model(settings: LoraSettings, name: str, origin: str = "settings") -> LoraSettings:
+def for_model(settings: Kind, name: str, origin: str = "settings") -> Kind:
     """The settings with the section of the model called `name` over the general ones."""
     values = settings.model_dump(exclude_unset=True, exclude={"models"})
     section = settings.models.get(name, {})
-    merged = validate(_merged(section, values), LoraSettings, f"{origin}: models.{name}")
+    merged = validate(_merged(section, values), type(settings), f"{origin}: models.{name}")
     return merged.model_copy(update={"models": {}})
 
 

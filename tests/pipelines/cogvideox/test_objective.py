@@ -4,13 +4,15 @@ loss.
 
 import pytest
 import torch
-from diffusers import CogVideoXDPMScheduler
+from diffusers import CogVideoXDDIMScheduler, CogVideoXDPMScheduler
 
 from src.pipelines.blueprint import SchedulerBlueprint
 from src.pipelines.cogvideox.objective import (
     LEAST_VARIANCE,
     clean,
     image_condition,
+    implied,
+    jump,
     noised,
     sample_losses,
     target,
@@ -112,3 +114,39 @@ def test_image_noise_has_a_deviation_of_its_own_for_each_sample():
     deviations = noisy.flatten(1).std(1).log()
     assert deviations.mean().item() == pytest.approx(-3.0, abs=0.25)
     assert deviations.std().item() == pytest.approx(0.5, abs=0.2)
+
+
+@pytest.mark.parametrize("prediction", ["v_prediction", "sample"])
+def test_a_jump_is_the_schedulers_own_step(latents, prediction):
+    """Of four steps, each of the three samples at another one; the last leads to clean latents."""
+    x_t, predicted = latents
+    ddim = CogVideoXDDIMScheduler.from_config(
+        SCHEDULER.config, timestep_spacing="trailing", prediction_type=prediction
+    )
+    ddim.set_timesteps(4)
+    timesteps, until = torch.tensor([999, 499, 249]), torch.tensor([749, 249, -1])
+    reached = jump(prediction, x_t, predicted, ALPHAS, timesteps, until)
+    for place, timestep in enumerate(timesteps):
+        expected = ddim.step(predicted[place], timestep, x_t[place]).prev_sample
+        assert torch.allclose(reached[place], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("prediction", ["v_prediction", "sample"])
+def test_what_a_jump_implies_is_what_led_to_it(latents, prediction):
+    x_t, predicted = latents
+    timesteps, until = torch.tensor([999, 499, 249]), torch.tensor([749, 249, -1])
+    reached = jump(prediction, x_t, predicted, ALPHAS, timesteps, until)
+    again = implied(prediction, x_t, reached, ALPHAS, timesteps, until)
+    assert torch.allclose(again, predicted, atol=1e-3)
+
+
+def test_two_jumps_along_a_line_are_one(latents):
+    """Where the clean latents predicted stay the same, the way there is straight."""
+    x_t, x0 = latents
+    first, middle, last = (torch.full((3,), t) for t in (999, 600, 100))
+    half = jump("sample", x_t, x0, ALPHAS, first, middle)
+    assert torch.allclose(
+        jump("sample", half, x0, ALPHAS, middle, last),
+        jump("sample", x_t, x0, ALPHAS, first, last),
+        atol=1e-5,
+    )
