@@ -9,9 +9,10 @@ import pytest
 
 from src.core.errors import BadInputError
 from src.core.hardware import Hardware
+from src.evaluation import calibrate_rows
 from src.evaluation.cache_recording import fit_polynomial, relative_changes
 from src.evaluation.calibrate import UNCACHED, calibrate_app
-from src.evaluation.calibrate_rows import CacheRow, costly, usual_thresholds
+from src.evaluation.calibrate_rows import THRESHOLDS, CacheRow, costly, usual_thresholds
 from src.evaluation.quality_rows import Bench, BenchScene
 from src.pipelines.cache_fit import FILE, CacheFit
 from src.pipelines.models import find_model
@@ -21,6 +22,15 @@ def run(*options):
     calibrate_app()([*map(str, options), "--device", "cpu", "--quiet"], standalone_mode=False)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _few_thresholds():
+    """Two of each cache, for time's sake."""
+    with pytest.MonkeyPatch.context() as patch:
+        few = {name: (tried[0], tried[-1]) for name, tried in THRESHOLDS.items()}
+        patch.setattr(calibrate_rows, "THRESHOLDS", few)
+        yield
+
+
 @pytest.fixture(scope="module")
 def calibrated(tiny_folder, tmp_path_factory):
     """A copy of the tiny model, with its calibration."""
@@ -28,7 +38,7 @@ def calibrated(tiny_folder, tmp_path_factory):
     shutil.copytree(tiny_folder, tiny_copy)
     page = tiny_copy.parent / "page.md"
     page.write_text("a\n<!-- step caches: begin -->\n<!-- step caches: end -->\nb\n")
-    run("--model", tiny_copy, "--num-frames", 9, "--clips", 2, "--num-inference-steps", 8,
+    run("--model", tiny_copy, "--num-frames", 9, "--clips", 1, "--num-inference-steps", 8,
         "--guidance-scale", 3, "--docs", page)  # fmt: skip
     return tiny_copy
 

@@ -253,7 +253,7 @@ def test_memory_and_time_count_the_teacher(clip_set, tiny_folder, guidance, tmp_
     assert (alone.settings.teacher_forwards, taught.settings.teacher_forwards) == (2, 3)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_two_processes_that_share_the_base_learn_what_one_learns(
     guidance, clip_set, tiny_folder, place
 ):
