@@ -226,8 +226,14 @@ def _baseline(request: Request, spec: ModelSpec, hardware: Hardware) -> ProfileC
     """The stock pipeline: nothing of ours, but offload where the whole model does not fit.
 
     Where nothing was counted, parts move: nobody knows whether all of them fit. Raises
-    BadInputError for a card that is smaller than what is counted.
+    BadInputError for a card that is smaller than what is counted, and for a device on which the
+    pipeline does not make such clips.
     """
+    if hardware.device in spec.stock_fails:
+        raise BadInputError(
+            f"mode baseline does not run {spec.id} on {hardware.device}: "
+            f"{spec.stock_fails[hardware.device]}; take mode optimized"
+        )
     stock = Profile(
         name="stock", description="the stock pipeline", devices=("cuda", "cpu"), vae="stock"
     )
