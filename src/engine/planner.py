@@ -12,6 +12,7 @@ from src.core.hardware import Hardware
 from src.core.parsing import parse_bytes
 from src.core.plan import Plan
 from src.core.request import Request
+from src.engine.caches import parse_cache
 from src.engine.estimates import counted_bytes, host_bytes, needed_bytes, resident_bytes
 from src.engine.gpus import check_gpus, check_profile, left_out, shareable
 from src.pipelines.families import family_of
@@ -273,38 +274,6 @@ def apply_switches(profile: Profile, request: Request) -> Profile:
     return profile.model_copy(
         update={key: value for key, value in asked.items() if value is not None}
     )
-
-
-# name: usual threshold or interval
-CACHES = {"none": 0.0, "first_block": 0.05, "taylorseer": 3.0, "pyramid": 2.0,
-          "magcache": 0.0, "teacache": 0.0}  # fmt: skip
-# 0 of the last two: as the model's calibration says
-# steps of which a cache can skip one
-FEWEST = {"none": 1, "first_block": 2, "taylorseer": 3, "pyramid": 2, "magcache": 3, "teacache": 3}
-INTERVALS = ("taylorseer", "pyramid")  # these count steps; the others compare a residual
-
-
-def parse_cache(text: str) -> tuple[str, float]:
-    """`first_block=0.08` as name and threshold; raises BadInputError with the list of
-    known caches.
-    """
-    name, _, threshold = text.partition("=")
-    if name not in CACHES:
-        raise BadInputError(f"unknown cache {name!r}; known: {', '.join(CACHES)}")
-    try:
-        number = float(threshold) if threshold else CACHES[name]
-    except ValueError:
-        raise BadInputError(
-            f"--cache {text}: {threshold!r} is not a number; try first_block=0.08"
-        ) from None
-    # 1 computes every step
-    if name in INTERVALS and not (number >= 2 and number == int(min(number, 1000))):
-        raise BadInputError(
-            f"--cache {text}: must be a whole number of steps from 2 to 1000; try {name}=3"
-        )
-    if not 0 <= number < float("inf"):
-        raise BadInputError(f"--cache {text}: must be 0 or more; try first_block=0.08")
-    return name, number
 
 
 def most_prompts(plan: Plan, memory: Memory, budget: int, wanted: int) -> int:
