@@ -175,6 +175,7 @@ class ModelSpec(Named):
     sizes, frames: the rules of native sizes and of frame counts.
     max_sequence_length: prompt tokens it reads. template_guidance: press templates' guidance
     scales, which are tuned for the large models, apply to it.
+    stock_fails: by device, why the stock pipeline does not make its clips there.
     memory: what the planner reckons with. licence: of the weights, with what it limits.
     restricted: whether it limits who may use them, where or for what; a request must accept that.
     """
@@ -197,6 +198,7 @@ class ModelSpec(Named):
     frames: FrameRule = Field(default_factory=FrameRule)
     defaults: Defaults = Field(default_factory=Defaults)
     schedule: Schedule = Field(default_factory=Schedule)
+    stock_fails: dict[str, str] = Field(default_factory=dict)
     licence: str
     restricted: bool = False
 

@@ -98,7 +98,7 @@ class Maker:
 
     def __init__(self, usual: Any, cancel: CancelToken) -> None:
         from src.engine.probe import probe
-        from src.engine.session import Sessions
+        from src.engine.sessions import Sessions
 
         self.usual, self.cancel = usual, cancel
         self.hardware, self.sessions = probe(usual.device), Sessions()

@@ -16,9 +16,9 @@ from src.core.hardware import Hardware, unoccupied
 from src.core.plan import Adapter
 from src.core.prompts import load_templates
 from src.core.request import Request
+from src.engine.caches import parse_cache
 from src.engine.distilled import as_distilled
 from src.engine.generate import LARGE, asked_fit, choose_model
-from src.engine.planner import parse_cache
 from src.engine.reckoning import clip_cost
 from src.engine.resolve import check, resolve
 from src.pipelines.adapter_files import find_file, read_adapter, split_weight

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from src.core.devices import core_count
-from src.core.errors import LostProcessError, NewsreelError
+from src.core.errors import LostProcessError
 from src.core.paths import REPOSITORY
 from src.core.plan import Plan, SessionKey
 from src.pipelines.adapter_files import AdapterFile
@@ -83,6 +83,7 @@ class Member:
             env=environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            start_new_session=True,  # what a terminal sends to all is the leader's alone
         )
 
     def tell(self, message: Any) -> None:
@@ -171,7 +172,8 @@ class Company:
                 member.rank, self.key, self.folder, place, threads, limit_s
             ))  # fmt: skip
         for ready in self._ready:
-            ready.wait()
+            if not ready.wait(limit_s):
+                raise LostProcessError(self._silent())
         self._check()
         try:
             self.ranks = join(0, self.key.gpus, self.key.device, place, limit_s)
@@ -205,17 +207,18 @@ class Company:
 
     def _check(self) -> None:
         if self.lost is not None:
-            raise self.reason(RuntimeError("lost"))
+            raise self._of_the_lost(self.lost)
 
     def reason(self, error: BaseException) -> BaseException:
         """What to say of an error in this process: where another one is gone, that.
 
-        One that told why, told what this process knows too, where it is one of our own errors.
+        One that told why, told what this process found too: a switch that fails here is left out
+        as in a single process.
         """
         from src.pipelines.parallel.lost import is_lost_peer
 
         told = self.lost is None or self.lost.failure is not None
-        if not isinstance(error, Exception) or (told and isinstance(error, NewsreelError)):
+        if not isinstance(error, Exception) or (told and not is_lost_peer(error)):
             return error
         if self.lost is None and is_lost_peer(error):
             self._noticed.wait(SECONDS_TO_NOTICE)

@@ -26,10 +26,11 @@ from src.core.progress import CancelToken, Listener, ignore
 from src.core.prompts import Template, load_templates
 from src.core.request import Request
 from src.core.result import Result
+from src.engine.caches import parse_cache
 from src.engine.distilled import as_distilled, told
 from src.engine.gpus import divided
 from src.engine.manifest import read_manifest
-from src.engine.planner import choices, parse_cache
+from src.engine.planner import choices
 from src.engine.resolve import check, draw_seed, resolve, upscaler_files, wording
 from src.media.images import Photograph, read_photograph
 from src.media.press_metadata import check_rights
@@ -41,7 +42,8 @@ from src.upscaling.files import file_hashes
 
 if TYPE_CHECKING:
     from src.engine.extending import Before
-    from src.engine.session import Session, Sessions
+    from src.engine.session import Session
+    from src.engine.sessions import Sessions
 
 LARGE = "cogvideox-5b-i2v"
 LONGEST_NAME = LONGEST - 1  # the manifest's name is a byte longer than the clip's
@@ -266,7 +268,7 @@ def generate(
     """
     from src.engine.fallback import step_down
     from src.engine.publisher import Publisher, Render
-    from src.engine.session import Sessions
+    from src.engine.sessions import Sessions
 
     store = LocalStore(keep or home())
     publisher = Publisher(store, hardware, listener, cancel or CancelToken(), show)

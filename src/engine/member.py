@@ -1,8 +1,8 @@
 """python -m src.engine.member: one of the processes that make a clip together; started by
 `src.engine.company` alone.
 
-It runs the plans that its leader runs, at the same time, and writes nothing. Interrupts are the
-leader's: a terminal sends them to all, and the leader ends this process.
+It runs the plans that its leader runs, at the same time, and writes nothing. Interrupts and SIGTERM
+are the leader's, however many processes they are sent to: it ends this one.
 """
 
 import os
@@ -24,7 +24,8 @@ from src.engine.session import Session
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print
     logger.remove()

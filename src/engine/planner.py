@@ -12,9 +12,9 @@ from src.core.hardware import Hardware
 from src.core.parsing import parse_bytes
 from src.core.plan import Plan
 from src.core.request import Request
+from src.engine.caches import parse_cache
 from src.engine.estimates import counted_bytes, host_bytes, needed_bytes, resident_bytes
 from src.engine.gpus import check_gpus, check_profile, left_out, shareable
-from src.pipelines.cache_fit import FITTED
 from src.pipelines.families import family_of
 
 COMPILES_FROM = 7.0  # Triton's least CUDA capability
@@ -238,8 +238,14 @@ def _baseline(request: Request, spec: ModelSpec, hardware: Hardware) -> ProfileC
     """The stock pipeline: nothing of ours, but offload where the whole model does not fit.
 
     Where nothing was counted, parts move: nobody knows whether all of them fit. Raises
-    BadInputError for a card that is smaller than what is counted.
+    BadInputError for a card that is smaller than what is counted, and for a device on which the
+    pipeline does not make such clips.
     """
+    if hardware.device in spec.stock_fails:
+        raise BadInputError(
+            f"mode baseline does not run {spec.id} on {hardware.device}: "
+            f"{spec.stock_fails[hardware.device]}; take mode optimized"
+        )
     stock = Profile(
         name="stock", description="the stock pipeline", devices=("cuda", "cpu"), vae="stock"
     )
@@ -279,47 +285,6 @@ def apply_switches(profile: Profile, request: Request) -> Profile:
     return profile.model_copy(
         update={key: value for key, value in asked.items() if value is not None}
     )
-
-
-# name: usual threshold or interval; 0 of the last two: as the model's calibration says
-CACHES = {"none": 0.0, "first_block": 0.05, "taylorseer": 3.0, "pyramid": 2.0,
-          "magcache": 0.0, "teacache": 0.0}  # fmt: skip
-# steps of which a cache can skip one
-FEWEST = {"none": 1, "first_block": 2, "taylorseer": 3, "pyramid": 2, "magcache": 3, "teacache": 3}
-INTERVALS = ("taylorseer", "pyramid")  # these count steps; the others compare a residual
-
-
-def parse_cache(text: str) -> tuple[str, float]:
-    """`first_block=0.08` as name and threshold; raises BadInputError with the list of
-    known caches.
-    """
-    name, _, threshold = text.partition("=")
-    if name not in CACHES:
-        raise BadInputError(f"unknown cache {name!r}; known: {', '.join(CACHES)}")
-    try:
-        number = float(threshold) if threshold else CACHES[name]
-    except ValueError:
-        raise BadInputError(
-            f"--cache {text}: {threshold!r} is not a number; try {_example(name)}"
-        ) from None
-    # 1 computes every step
-    if name in INTERVALS and not (number >= 2 and number == int(min(number, 1000))):
-        raise BadInputError(
-            f"--cache {text}: must be a whole number of steps from 2 to 1000; try {name}=3"
-        )
-    if not 0 <= number < float("inf"):
-        raise BadInputError(f"--cache {text}: must be 0 or more; try {_example(name)}")
-    if name in FITTED and threshold and not number:
-        raise BadInputError(
-            f"--cache {text}: must be above 0; {name} alone takes the calibration's threshold"
-        )
-    return name, number
-
-
-def _example(name: str) -> str:
-    """A threshold that this cache takes."""
-    usual = 0.06 if name in FITTED else 0.08 if name == "first_block" else CACHES[name]
-    return f"{name}={usual:g}"
 
 
 def most_prompts(plan: Plan, memory: Memory, budget: int, wanted: int) -> int:

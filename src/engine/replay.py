@@ -139,7 +139,8 @@ def check_hardware(manifest: Manifest, hardware: Hardware) -> None:
     gpus = manifest.plan.session.gpus
     if wanted == "cuda" and gpus > hardware.count:
         raise BadInputError(
-            f"this clip was made on {gpus} GPUs, and this machine has {hardware.count}"
+            f"this clip was made on {gpus} GPUs, and this machine has {hardware.count}; replay it "
+            "where there are as many, or make it anew"
         )
 
 

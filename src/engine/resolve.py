@@ -16,16 +16,10 @@ from src.core.plan import Adapter, Cache, Plan, SessionKey, Size, Upscale
 from src.core.prompts import Template, find_template
 from src.core.request import Request, check_mode
 from src.core.wording import counted
+from src.engine.caches import FEWEST, parse_cache
 from src.engine.distilled import as_distilled
 from src.engine.finishing import check_names, chosen_filters
-from src.engine.planner import (
-    FEWEST,
-    ProfileChoice,
-    can_compile,
-    choices,
-    compiling_lacks,
-    parse_cache,
-)
+from src.engine.planner import ProfileChoice, can_compile, choices, compiling_lacks
 from src.pipelines.cache_fit import FITTED, CacheFit, skipped_steps
 from src.pipelines.families import family_of
 from src.pipelines.family import Timesteps

@@ -11,7 +11,8 @@ from src.core.request import Request
 from src.engine.fallback import step_down
 from src.engine.generate import Prepared, plain_model, plans_for, prepare
 from src.engine.render import render
-from src.engine.session import Session, Sessions
+from src.engine.session import Session
+from src.engine.sessions import Sessions
 from src.pipelines.locate import base_hash, locate
 
 MODES = ("baseline", "optimized")

@@ -67,7 +67,7 @@ class BenchWorker:
 
 def _serve(pipe: Connection, request: Request) -> None:
     """Answer each set of changes with a Sample or the error, until the other end closes."""
-    from src.engine.session import Sessions
+    from src.engine.sessions import Sessions
 
     sessions = Sessions()
     while True:

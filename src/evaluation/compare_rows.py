@@ -20,7 +20,7 @@ from src.core.result import Result
 from src.engine.advice import LARGE_BYTES
 from src.engine.estimates import denoiser_bytes
 from src.engine.generate import Prepared, generate, plans_for, prepare, sized
-from src.engine.session import Sessions
+from src.engine.sessions import Sessions
 from src.evaluation.compare_file import Comparison, Task, request_of
 from src.media.images import fit_photograph
 from src.media.reader import VideoReader

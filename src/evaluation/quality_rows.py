@@ -21,7 +21,7 @@ from src.core.wording import counted
 from src.engine.costs import Stopwatch
 from src.engine.render import render_clip
 from src.engine.resolve import resolve, steps_and_guidance
-from src.engine.session import Sessions
+from src.engine.sessions import Sessions
 from src.metrics.measured_move import measure
 from src.metrics.psnr import psnr
 

@@ -12,12 +12,18 @@ import numpy as np
 from src.catalog.spec import Schedule
 
 EPSILON = 1e-6
+OTHER_LEVELS = (
+    "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "shift_terminal",
+)  # fmt: skip
+"""Switches of the UniPC scheduler by which it visits other levels."""
 
 
 def unipc_schedule(scheduler: Mapping[str, Any]) -> Schedule:
     """What the configuration of such a scheduler says. Raises ValueError for another kind."""
     if not scheduler.get("use_flow_sigmas") or scheduler.get("use_dynamic_shifting"):
         raise ValueError("its scheduler does not match flows with one shift")
+    if other := [name for name in OTHER_LEVELS if scheduler.get(name)]:
+        raise ValueError(f"its scheduler has {other[0]}, which is not known here")
     return Schedule(
         shift=scheduler.get("flow_shift", 1.0),
         train_timesteps=scheduler.get("num_train_timesteps", 1000),

@@ -51,11 +51,12 @@ def _single_file(name: str) -> str:
 
 
 def with_its_schedule(spec: ModelSpec, folder: Path) -> ModelSpec:
-    """The spec with the schedule of the folder's own scheduler, where no revision is pinned that it
-    could have been read from."""
+    """The spec with the schedule of the folder's own scheduler, and where its stock pipeline fails,
+    where no revision is pinned that they could have been read from."""
     if spec.hub is None or spec.revision is not None:
         return spec
-    return spec.model_copy(update={"schedule": spec_of_folder(folder).schedule})
+    found = spec_of_folder(folder)
+    return spec.model_copy(update={"schedule": found.schedule, "stock_fails": found.stock_fails})
 
 
 SAID = "newsreel.yaml"

@@ -17,7 +17,7 @@ from src.core.request import Request
 from src.engine.generate import plans_for, prepare
 from src.engine.probe import probe
 from src.engine.render import fitted, render_clip
-from src.engine.session import Sessions
+from src.engine.sessions import Sessions
 from src.media.writer import VideoWriter
 from src.metrics.clip_figures import Figures, figures_of
 from src.metrics.trained_motion import likeness, motion_in, motion_of

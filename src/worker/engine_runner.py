@@ -35,7 +35,7 @@ class EngineRunner:
     def __init__(self, files: ArtifactStore, device: str = "auto") -> None:
         from src.engine.generate import plain_model
         from src.engine.probe import probe
-        from src.engine.session import Sessions
+        from src.engine.sessions import Sessions
 
         self.files = files
         self.hardware, self.sessions, self.device, self.wall = (

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import torch
 
 from src.core.errors import CancelledError, LostProcessError, NotFiniteError
 from src.core.paths import REPOSITORY
@@ -23,6 +24,7 @@ from src.pipelines.parallel.division import divide
 from tests.waiting import wait_until
 
 STEPS = 4
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +81,25 @@ def test_a_clip_of_several_processes_and_one_that_is_cancelled(session, plan, ph
     again = run(session, plan, photo)
     assert np.abs(again.astype(int) - alone).max() <= 1
     assert others(session) == before
+
+
+def test_the_clip_after_one_that_is_cancelled_while_decoding(session, plan, photo, tiny_folder):
+    """The last process has handed a piece's history on by then: the next clip must not take it."""
+    key = plan.session.model_copy(update={"gpus": 1})
+    long = plan.model_copy(update={"num_frames": 25})
+    other = long.model_copy(update={"seed": 4})
+    one = other.model_copy(update={"session": key, "division": None})
+    alone = run(Session(key, tiny_folder), one, photo)
+    cancel = CancelToken()
+
+    def stop(report):
+        if (report.stage, report.done, report.total) == ("decode", 2, 3):
+            cancel.cancel()
+
+    with pytest.raises(CancelledError):
+        run(session, long, photo, stop, cancel)
+    assert cancel.cancelled
+    assert np.abs(run(session, other, photo).astype(int) - alone).max() <= 1
 
 
 def test_a_lost_process_ends_the_clip_with_a_sentence(session, plan, photo):
@@ -141,6 +162,9 @@ def test_an_error_of_our_own_is_told_as_it_is(stand_in):
     company.lost = company.members[0]
     company.lost.failure = Failure("the latents of step 3 are not finite", False)
     assert company.reason(own) is own
+    switch = ValueError("a kernel that is not there")
+    assert company.reason(switch) is switch
+    assert isinstance(company.reason(RuntimeError("gloo: closed")), LostProcessError)
     company.lost.failure = None
     company.lost.process.kill()
     assert isinstance(company.reason(own), LostProcessError)
@@ -156,6 +180,13 @@ def test_a_process_that_does_not_answer_is_given_up(stand_in):
     )
     with pytest.raises(LostProcessError, match="does not answer"):
         company.gather(1)
+    assert not torch.distributed.is_initialized()
+
+
+def test_a_process_that_never_gets_ready_is_given_up(stand_in):
+    company = stand_in("import time; time.sleep(600)")
+    with pytest.raises(LostProcessError, match="does not answer"):
+        company.gather(0.1)
 
 
 def test_a_process_ends_with_its_leader():
@@ -166,13 +197,14 @@ def test_a_process_ends_with_its_leader():
     )  # fmt: skip
     ignored = Path("/proc") / str(member.pid) / "status"
     with suppress(FileNotFoundError):  # other systems than Linux
-        wait_until(lambda: _ignores_interrupts(ignored), 60)
-        member.send_signal(signal.SIGINT)
+        wait_until(lambda: _ignores_stops(ignored), 60)
+        for number in STOPS:
+            member.send_signal(number)
     assert member.poll() is None
     member.communicate(timeout=60)
     assert member.returncode == 0
 
 
-def _ignores_interrupts(status):
+def _ignores_stops(status):
     masks = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
-    return bool(int(masks["SigIgn"], 16) & 1 << (signal.SIGINT - 1))
+    return all(int(masks["SigIgn"], 16) & 1 << (number - 1) for number in STOPS)

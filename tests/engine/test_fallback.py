@@ -11,8 +11,9 @@ from src.core.plan import Cache
 from src.engine.fallback import Steps, step_down, without
 from src.engine.generate import generate, plans_for, prepare
 from src.engine.manifest import read_manifest
-from src.engine.session import Session, Sessions
+from src.engine.session import Session
 from src.engine.session_run import tiled
+from src.engine.sessions import Sessions
 from src.pipelines.cogvideox import loop
 from src.pipelines.failures import failing_switch
 

@@ -24,7 +24,8 @@ from src.engine.finishing import FILTERS, FINISHERS
 from src.engine.generate import choose_model, generate, plans_for, prepare, slug
 from src.engine.manifest import read_manifest
 from src.engine.replay import differences, prepare_replay
-from src.engine.session import Session, Sessions
+from src.engine.session import Session
+from src.engine.sessions import Sessions
 from src.media.reader import VideoReader
 from src.metrics.psnr import psnr
 from tests.small_disk import small_disk

@@ -9,9 +9,10 @@ from src.core.plan import Division
 from src.core.prompts import load_templates
 from src.core.request import Request
 from src.engine.advice import advice
+from src.engine.caches import parse_cache
 from src.engine.estimates import counted_bytes
 from src.engine.gpus import divided
-from src.engine.planner import choices, parse_cache
+from src.engine.planner import choices
 from src.engine.replay import check_hardware
 from src.engine.resolve import guidance_schedule, resolve
 from src.pipelines.cogvideox.family import CogVideoX

@@ -9,7 +9,7 @@ import pytest
 from src.core.errors import CancelledError
 from src.core.progress import CancelToken, Progress
 from src.engine.generate import generate, plans_for, prepare
-from src.engine.session import Sessions
+from src.engine.sessions import Sessions
 
 
 def make(request, cpu, sessions, **more):

@@ -6,7 +6,7 @@ from src.core.request import Request
 from src.engine import warm
 from src.engine.generate import generate, plans_for, prepare
 from src.engine.probe import probe
-from src.engine.session import Sessions
+from src.engine.sessions import Sessions
 from src.pipelines import loading
 from src.pipelines.locate import base_hash
 from src.pipelines.models import find_model

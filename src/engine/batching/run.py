@@ -27,7 +27,7 @@ from src.engine.fallback import became
 from src.engine.generate import generate, plans_for, prepare, sized
 from src.engine.manifest import read_manifest
 from src.engine.planner import budget_bytes, most_prompts
-from src.engine.session import Sessions
+from src.engine.sessions import Sessions
 
 
 @dataclass(frozen=True)

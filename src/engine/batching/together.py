@@ -6,7 +6,7 @@ from src.core.plan import Plan
 from src.core.progress import CancelToken, Listener, ignore
 from src.engine.generate import Prepared
 from src.engine.render import fitted
-from src.engine.session import Sessions
+from src.engine.sessions import Sessions
 
 
 def shared_plan(plan: Plan, size: int) -> Plan:

@@ -20,6 +20,7 @@ import torch.distributed as distributed
 from diffusers.models.autoencoders.autoencoder_kl_cogvideox import CogVideoXCausalConv3d
 from torch import Tensor, nn
 
+from src.core.errors import CancelledError
 from src.core.progress import CancelToken, Listener, Progress
 from src.pipelines.cogvideox.decoding import decoded, enable_tiling, pieces
 from src.pipelines.cogvideox.fast_vae import sees_frames_alone
@@ -82,7 +83,7 @@ class History:
         self.ranks, self.count, self.piece = ranks, count, 0
         self._convolutions = [] if sees_frames_alone(decoder) else _looking_back(decoder)
         self._hooks: list[Any] = []
-        self._sent: list[tuple[Any, Tensor]] = []
+        self._sent: list[tuple[int, Any, Tensor]] = []
 
     def __enter__(self) -> "History":
         for convolution in self._convolutions:
@@ -93,10 +94,22 @@ class History:
     def __exit__(self, kind: type | None, *_: Any) -> None:
         for hook in self._hooks:
             hook.remove()
-        if kind is None:
-            for work, _tensor in self._sent:
+        cancelled = kind is not None and issubclass(kind, CancelledError)
+        if cancelled and self.ranks.rank == 0:
+            self._take_the_rest()
+        if cancelled or kind is None:
+            for _piece, work, _tensor in self._sent:
                 work.wait()
         self._sent.clear()
+
+    def _take_the_rest(self) -> None:
+        """Of a clip that ends between two rounds: what the last process handed on to the first one,
+        in the shapes of its own. Left there, it would be taken for the next clip's.
+        """
+        last = self.ranks.count - 1
+        for piece, _work, history in self._sent:
+            if piece == self.piece:
+                distributed.recv(torch.empty_like(history), last, group=self.ranks.hop(last))
 
     def _take(
         self, module: Any, args: tuple[Tensor, ...], kwargs: dict[str, Any]
@@ -118,7 +131,7 @@ class History:
         after = (self.ranks.rank + 1) % self.ranks.count
         self.ranks.sent += history.nbytes
         work = distributed.isend(history, after, group=self.ranks.hop(self.ranks.rank))
-        self._sent.append((work, history))
+        self._sent.append((self.piece, work, history))
 
 
 def _looking_back(decoder: nn.Module) -> list[CogVideoXCausalConv3d]:

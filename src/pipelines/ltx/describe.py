@@ -18,12 +18,21 @@ SHIFTS = (
     ("max_image_seq_len", 4096),
 )  # fmt: skip
 """Of noise levels that depend on a clip's tokens, and what they are unless a file says them."""
+OTHER_LEVELS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "invert_sigmas")
+NEVER_AGAIN = "the scheduler draws noise at each step, which the stock pipeline takes from no seed"
+NO_NOISE = "the stock pipeline cannot draw the decoder's noise from a seed on a GPU"
+"""diffusers 0.42 calls `torch.randn` on the GPU with the seed's generator, the CPU's."""
 
 
 def describe(folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
     """The spec of a folder. Raises KeyError, TypeError or ValueError where its files say something
     else."""
-    transformer = read(folder / "transformer" / "config.json")
+    transformer, vae, scheduler = (
+        read(folder / part)
+        for part in (
+            "transformer/config.json", "vae/config.json", "scheduler/scheduler_config.json"
+        )
+    )  # fmt: skip
     if transformer.get("patch_size", 1) != 1 or transformer.get("patch_size_t", 1) != 1:
         raise ValueError("its transformer's patches are larger than a latent cell")
     return ModelSpec(
@@ -45,13 +54,23 @@ def describe(folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
             baseline_num_inference_steps=STEPS,
             baseline_guidance_scale=SCALE,
         ),
-        schedule=schedule_of(read(folder / "scheduler" / "scheduler_config.json")),
+        schedule=schedule_of(scheduler),
+        stock_fails=stock_fails(vae, scheduler),
         licence="see the folder's own card",
     )
 
 
+def stock_fails(vae: Mapping[str, Any], scheduler: Mapping[str, Any]) -> dict[str, str]:
+    """As `ModelSpec.stock_fails`, of these configurations."""
+    if scheduler.get("stochastic_sampling"):
+        return dict.fromkeys(("cpu", "cuda"), NEVER_AGAIN)
+    return {"cuda": NO_NOISE} if vae.get("timestep_conditioning") else {}
+
+
 def schedule_of(scheduler: Mapping[str, Any]) -> Schedule:
-    """scheduler: its configuration."""
+    """scheduler: its configuration. Raises ValueError for noise levels of another kind."""
+    if other := [name for name in OTHER_LEVELS if scheduler.get(name)]:
+        raise ValueError(f"its scheduler has {other[0]}, which is not known here")
     dynamic = scheduler.get("use_dynamic_shifting", False)
     if dynamic and scheduler.get("time_shift_type", "exponential") != "exponential":
         raise ValueError("its scheduler does not shift exponentially")

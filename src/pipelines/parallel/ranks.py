@@ -6,6 +6,8 @@ byte a step, and the finished pixels on their way to the first process.
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -183,5 +185,19 @@ def join(rank: int, count: int, device: str, place: str, limit_s: float = LIMIT_
     store = distributed.FileStore(place, count)
     store.set_timeout(limit)
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
-    distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=limit)
-    return Ranks(rank, count, limit)
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback())
+    ranks = Ranks(rank, count, limit)
+    try:
+        distributed.init_process_group(
+            backend, store=store, rank=rank, world_size=count, timeout=limit
+        )
+    except Exception:
+        ranks.leave()
+        raise
+    return ranks
+
+
+def loopback() -> str:
+    """The network interface of this machine alone: nothing listens where others can reach it."""
+    names = [name for _, name in socket.if_nameindex()]
+    return next(name for name in ("lo", "lo0", *names) if name in names)
