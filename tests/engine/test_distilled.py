@@ -13,7 +13,7 @@ from src.core.result import Result
 from src.engine.generate import generate, plans_for, prepare
 from src.engine.manifest import read_manifest
 from src.engine.replay import prepare_replay
-from src.engine.session import Sessions
+from src.engine.sessions import Sessions
 from src.pipelines.adapter_files import BASE_KEY, read_adapter
 from src.pipelines.distilled import distilled_header, read_distilled
 from src.pipelines.locate import base_hash
