@@ -8,7 +8,7 @@ import torch
 from diffusers import AutoencoderKLCogVideoX
 from diffusers.models.attention_processor import CogVideoXAttnProcessor2_0
 
-from src.core.plan import Size
+from src.core.plan import Cache, Size
 from src.core.progress import CancelToken, ignore
 from src.engine.session import Session
 from src.pipelines.blueprint import TINY, TINY_NANO
@@ -28,6 +28,7 @@ GUIDED, UNGUIDED = (4.0, 4.0, 4.0), (1.0, 1.0)
 CASES = {
     "guided": {"guidance": GUIDED},
     "interval": {"guidance": (4.0, 1.0, 4.0)},
+    "skipping": {"guidance": GUIDED, "skipped": (1,)},
     "unguided": {"guidance": UNGUIDED},
     "long": {"guidance": UNGUIDED, "num_frames": 25},
     "tiled": {"guidance": UNGUIDED, "num_frames": 25, "tiling": True},
@@ -47,10 +48,11 @@ def small():
 
 @pytest.fixture(scope="module")
 def plan_for(make_plan):
-    def plan(gpus, guidance, num_frames=9, tiling=False, vae="fast"):
+    def plan(gpus, guidance, num_frames=9, tiling=False, vae="fast", skipped=()):
         base = make_plan(
             steps=len(guidance), guidance=guidance, num_frames=num_frames, native=SIZE,
             delivered=SIZE, max_sequence_length=31,
+            cache=Cache(name="magcache" if skipped else "none", skipped=skipped),
         )  # fmt: skip
         session = {"gpus": gpus, "tiling": tiling, "vae": vae}
         division = divide(gpus, HEADS, max(guidance) > 1) if gpus > 1 else None
