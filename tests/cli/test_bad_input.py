@@ -69,7 +69,7 @@ def plain_machine(home, monkeypatch):
             2,
             "is a single file, and Newsreel takes a diffusers folder",
         ),
-        (["--quantize", "fp4"], 2, "'none', 'int8' or 'fp8'"),
+        (["--quantize", "fp4"], 2, "'int8', 'fp8' or 'fp8_dynamic'"),
     ],
 )
 def test_one_sentence_and_the_right_code(home, plain_machine, flags, code, sentence):
