@@ -5,6 +5,7 @@ order of tests.
 import os
 import random
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from itertools import groupby
@@ -107,6 +108,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("NEWSREEL_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    """How a sum is split among threads shows in its last bits: what a test chose ends with it."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch else None
+    yield
+    if before:
+        sys.modules["torch"].set_num_threads(before)
 
 
 @pytest.fixture

@@ -72,16 +72,16 @@ def _made(given: dict[str, Any]) -> list[str]:
     from pathlib import Path
 
     from src.core.config import validate
+    from src.core.devices import core_count, cpu_threads
     from src.core.upscale_request import EnhanceSettings, UpscaleRequest
     from src.upscaling.registry import load_backend
     from src.upscaling.resolve import resolve_job
-    from src.upscaling.runtime import set_threads
 
     nothing = {"input": Path("none.mp4"), "output": Path("none.mp4"), "codec": "x264"}
     job = resolve_job(validate(given | nothing, UpscaleRequest, "the flags"))
     job.choice.check(EnhanceSettings())
-    set_threads(job.threads)
-    return list(load_backend(job.choice).builds)
+    with cpu_threads(job.threads or core_count()):
+        return list(load_backend(job.choice).builds)
 
 
 def _prune(

@@ -10,6 +10,7 @@ from src.cli.train_lora import follow_launcher, is_first, output_dir, tell
 from src.console.ending import leaving_the_group
 from src.console.options import make_app, value
 from src.console.output import command, print_json
+from src.core.devices import cpu_threads
 from src.core.errors import BadInputError
 from src.core.paths import CHECKPOINTS, CONFIGS, REPOSITORY
 
@@ -60,8 +61,6 @@ def _examine(values: dict[str, Any], listener: Any) -> tuple[Any, Any]:
     """What will be learnt, and the preflight of it."""
     import os
 
-    import torch
-
     from src.datasets.manifest import read_dataset
     from src.engine.generate import plain_model
     from src.pipelines.locate import locate
@@ -81,8 +80,6 @@ def _examine(values: dict[str, Any], listener: Any) -> tuple[Any, Any]:
     spec = plain_model(settings.model)
     folder = locate(spec)
     lesson = plan_lesson(for_model(settings, spec.id), spec, folder, values["teacher"])
-    if lesson.settings.threads:
-        torch.set_num_threads(lesson.settings.threads)
     return lesson, preflight(
         lesson.settings, spec, folder, dataset, run_dtype(lesson.settings), _output(values),
         int(os.environ.get("WORLD_SIZE", "1")), values["dry_run"], listener,
@@ -102,4 +99,5 @@ def _train(lesson: Any, found: Any, values: dict[str, Any], listener: Any) -> Pa
         _output(values), values["resume"], values["tracker"] or "none", values["state_store"]
     )
     accelerator = make_accelerator(found.encoders.dtype)
-    return train(found, run, accelerator, listener, making(lesson, found))
+    with cpu_threads(lesson.settings.threads):
+        return train(found, run, accelerator, listener, making(lesson, found))

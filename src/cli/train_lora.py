@@ -12,6 +12,7 @@ import typer
 from src.console.ending import leaving_the_group
 from src.console.options import JSON, QUIET, make_app, switch, value
 from src.console.output import command, print_json
+from src.core.devices import cpu_threads
 from src.core.errors import BadInputError
 from src.core.paths import CHECKPOINTS, CONFIGS, REPOSITORY
 
@@ -76,7 +77,6 @@ def _run(values: dict[str, Any]) -> None:
 
 def examine(settings: Any, values: dict[str, Any], listener: Any) -> Any:
     """The preflight of these settings and flags."""
-    import torch
 
     from src.datasets.manifest import read_dataset
     from src.engine.generate import plain_model
@@ -90,8 +90,6 @@ def examine(settings: Any, values: dict[str, Any], listener: Any) -> Any:
     )
     spec = plain_model(settings.model)
     settings = for_model(settings, spec.id)
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     output = output_dir(values)
     return preflight(
@@ -121,7 +119,8 @@ def _train(found: Any, values: dict[str, Any], listener: Any) -> Path:
     run = LoraRun(
         output_dir(values), values["resume"], values["tracker"] or "none", values["state_store"]
     )
-    return train(found, run, make_accelerator(found.encoders.dtype), listener)
+    with cpu_threads(found.settings.threads):
+        return train(found, run, make_accelerator(found.encoders.dtype), listener)
 
 
 def tell(found: Any, as_json: bool) -> None:

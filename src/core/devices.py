@@ -1,10 +1,12 @@
-"""What several rooms ask of the machine: its cores, the device behind a name, whether bfloat16
-pays.
+"""What several rooms ask of the machine: its cores and how many of them compute, the device behind
+a name, whether bfloat16 pays.
 
 torch is imported where it is asked, so that importing this module costs nothing.
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from src.core.errors import BadInputError
@@ -16,6 +18,23 @@ AMPERE = (8, 0)
 def core_count() -> int:
     """Cores this process may use, which in a container is fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Let torch compute on `count` threads of the CPU inside, and on as many as before afterwards.
+
+    The count belongs to the whole process, and a sum has other last bits when it is split among
+    other threads: one that stayed would change what is made next. None or 0 changes nothing.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def find_device(name: str = "auto") -> str:

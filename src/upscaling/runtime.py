@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from src.core.devices import core_count
 from src.core.errors import NotFiniteError
 from src.core.finite import is_finite
 from src.core.memory import keep_freed_memory
@@ -237,8 +236,3 @@ def free_memory(device: torch.device) -> int:
     import psutil
 
     return psutil.virtual_memory().available
-
-
-def set_threads(threads: int | None) -> None:
-    """CPU threads of the network; None takes as many as this process may use."""
-    torch.set_num_threads(threads or core_count())

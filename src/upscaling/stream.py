@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from loguru import logger
 
+from src.core.devices import core_count, cpu_threads
 from src.core.errors import BadInputError, CancelledError, PartialFailureError
 from src.core.progress import CancelToken, Listener, Progress, ignore
 from src.media.frames import Frame
@@ -73,12 +74,11 @@ def upscale_video(
     source = look_at(job)
     lost += [*job.tracks(), *source.told]
     lost += not_carried(job.choice.carried(job.enhance), source.info.width, source.info.height)
-    from src.upscaling.runtime import set_threads
-
-    set_threads(job.threads)  # before a backend measures which of its builds is fastest
-    backend = backend or load_backend(job.choice)
-    run = _Run(job, source, backend, listener, cancel or CancelToken(), ending or Ending())
-    report = run.run()
+    # before a backend measures which of its builds is fastest
+    with cpu_threads(job.threads or core_count()):
+        backend = backend or load_backend(job.choice)
+        run = _Run(job, source, backend, listener, cancel or CancelToken(), ending or Ending())
+        report = run.run()
     report.lost, report.seconds = lost + report.lost, time.monotonic() - began
     if report.damaged:
         saved = f"{report.damaged}; the {report.frames} frames before it are saved in {job.target}"

@@ -7,9 +7,18 @@ import pytest
 import torch
 
 from src.core import devices
-from src.core.devices import bf16_is_fast, core_count, find_device
+from src.core.devices import bf16_is_fast, core_count, cpu_threads, find_device
 from src.core.errors import BadInputError
 from src.core.paths import REPOSITORY
+
+
+@pytest.mark.parametrize(("count", "inside"), [(2, 2), (None, 3), (0, 3)])
+def test_threads_are_those_of_before_again_whatever_happens(count, inside):
+    torch.set_num_threads(3)
+    with pytest.raises(ValueError, match="inside"), cpu_threads(count):
+        assert torch.get_num_threads() == inside
+        raise ValueError("inside")
+    assert torch.get_num_threads() == 3
 
 
 @pytest.mark.parametrize(("name", "present", "found"), [

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from src.core.errors import BadInputError, MissingFileError, PartialFailureError
 from src.media.reader import VideoReader
@@ -119,6 +120,15 @@ def test_duplicates_cost_no_inference(tmp_path, clip, ffmpeg, choice):
     ffmpeg("-i", clip, "-vf", "fps=20", "-c:v", "ffv1", source)
     report = upscale_video(UpscaleJob(source, tmp_path / "out.mkv", choice, threads=1))
     assert report.frames == 50 and report.computed <= 26
+
+
+def test_its_threads_do_not_stay(clip, tmp_path, choice):
+    """A clip made next in this process would have other last bits."""
+    seen = []
+    torch.set_num_threads(3)
+    job = UpscaleJob(clip, tmp_path / "out.mp4", choice, threads=2, span=Span(0, 0.2))
+    upscale_video(job, lambda _: seen.append(torch.get_num_threads()))
+    assert set(seen) == {2} and torch.get_num_threads() == 3
 
 
 def test_progress_knows_the_end_of_matroska_too(tmp_path, clip, ffmpeg, choice):

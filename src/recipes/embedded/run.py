@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from loguru import logger
 
-from src.core.devices import bf16_is_fast
+from src.core.devices import bf16_is_fast, cpu_threads
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import beside
 from src.pipelines.blueprint import NANO, Blueprint
@@ -58,15 +58,14 @@ def train_slice(
     """Train one slice in `folder`, resuming what lies there; returns the exported pipeline's
     folder.
     """
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
     folder, end = Path(folder), time.monotonic() + 60 * piece.minutes
     shares = [getattr(settings, name).share for name in piece.stages]
-    for index, name in enumerate(piece.stages):
-        left = (end - time.monotonic()) * shares[index] / sum(shares[index:])
-        seconds = max(left, LEAST * 60 * piece.minutes * shares[index] / sum(shares))
-        train_stage(name, settings, folder, seconds, piece.sheet_minutes, blueprint, piece.fit)
-    return export_embedded(settings, folder, folder / "pipeline", blueprint)
+    with cpu_threads(settings.threads):
+        for index, name in enumerate(piece.stages):
+            left = (end - time.monotonic()) * shares[index] / sum(shares[index:])
+            seconds = max(left, LEAST * 60 * piece.minutes * shares[index] / sum(shares))
+            train_stage(name, settings, folder, seconds, piece.sheet_minutes, blueprint, piece.fit)
+        return export_embedded(settings, folder, folder / "pipeline", blueprint)
 
 
 def train_stage(

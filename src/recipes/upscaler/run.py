@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from loguru import logger
 
-from src.core.devices import bf16_is_fast
+from src.core.devices import bf16_is_fast, cpu_threads
 from src.core.errors import MissingFileError
 from src.recipes.upscaler.recipe import UpscalerRecipe
 from src.recipes.upscaler.settings import UpscalerSettings
@@ -31,8 +31,6 @@ def train_upscaler_slice(
     start_from: a weights file that a new run begins with; what has another shape (another scale's
     last layer) stays untrained.
     """
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SETTINGS).write_text(settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
@@ -45,7 +43,8 @@ def train_upscaler_slice(
         trainer.start_from(_fitting(recipe, start_from))
     where = f"resumes at step {trainer.step}" if resumed else "starts"
     logger.info("{} {} of {}", recipe.name, where, settings.schedule.steps)
-    trainer.run(60 * minutes, [CsvLog(folder / "log.csv"), ConsoleLog()])
+    with cpu_threads(settings.threads):
+        trainer.run(60 * minutes, [CsvLog(folder / "log.csv"), ConsoleLog()])
 
 
 def _fitting(recipe: UpscalerRecipe, file: Path) -> dict[str, torch.Tensor]:
