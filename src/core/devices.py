@@ -20,6 +20,15 @@ def core_count() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads_on(device: str) -> int | None:
+    """CPU threads that torch computes on here; None where a GPU computes."""
+    if device != "cpu":
+        return None
+    import torch
+
+    return torch.get_num_threads()
+
+
 @contextmanager
 def cpu_threads(count: int | None) -> Iterator[None]:
     """Let torch compute on `count` threads of the CPU inside, and on as many as before afterwards.

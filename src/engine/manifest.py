@@ -13,6 +13,7 @@ from pydantic import Field
 
 import src
 from src.core.config import Config, validate
+from src.core.devices import threads_on
 from src.core.errors import BadInputError, MissingFileError
 from src.core.files import sha256_of
 from src.core.hardware import Hardware
@@ -56,7 +57,8 @@ class Manifest(Config):
     encoded_sha256: over those that were encoded, where filters changed them. versions: of what
     computed.
     watermark: the mark that the picture carries, or None. fingerprint: what it looks like (ISCC
-    Video-Code, hexadecimal), "" where none was taken.
+    Video-Code, hexadecimal), "" where none was taken. threads: of the CPU that computed, for sums
+    split among others have other last bits; None where a GPU computed, or where that is not known.
     report: the temporal report, or None. fallbacks: plans left for lack of memory. before: frames
     of the clip that is gone on with, which `plan.extends` names. press: what the photograph's
     file says of itself (IPTC).
@@ -82,6 +84,7 @@ class Manifest(Config):
     fingerprint: str = ""
     before: int = 0
     press: dict[str, str] = Field(default_factory=dict)
+    threads: int | None = None
 
 
 def now() -> str:
@@ -109,6 +112,7 @@ def build_manifest(
         clip=clip,
         hardware=hardware.name,
         versions=versions(),
+        threads=threads_on(hardware.device),
         **outcome,
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from src.artifacts.local import LocalStore
 from src.catalog.models import MODELS
 from src.catalog.spec import ModelSpec
+from src.core.devices import threads_on
 from src.core.errors import BadInputError, MissingFileError
 from src.core.files import sha256_of
 from src.core.hardware import Hardware
@@ -157,6 +158,8 @@ def differences(manifest: Manifest, result: Result, hardware: Hardware) -> str:
     ]
     if hardware.name != manifest.hardware:
         changed.append(f"{manifest.hardware} -> {hardware.name}")
+    if manifest.threads and manifest.threads != (threads := threads_on(hardware.device)):
+        changed.append(f"CPU threads {manifest.threads} -> {threads} (OMP_NUM_THREADS sets them)")
     reason = f"since then: {', '.join(changed)}" if changed else "machine and versions are the same"
     return (
         f"the frames differ: {result.frame_sha256[:12]}, recorded {manifest.frame_sha256[:12]}; "

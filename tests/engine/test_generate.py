@@ -7,6 +7,7 @@ import weakref
 import av
 import numpy as np
 import pytest
+import torch
 
 from src.core.errors import (
     BadInputError,
@@ -129,6 +130,7 @@ def test_the_manifest_says_how_and_holds_no_path_of_this_machine(make, tmp_path,
     assert manifest.plan_sha256 == result.plan.digest()
     assert manifest.frame_sha256 == result.frame_sha256
     assert manifest.clip.bytes == result.path.stat().st_size
+    assert manifest.threads == torch.get_num_threads()
 
 
 def test_replay_gives_the_frames_even_when_the_photograph_moved(make, photograph, tiny_folder, cpu):
@@ -140,6 +142,10 @@ def test_replay_gives_the_frames_even_when_the_photograph_moved(make, photograph
     assert differences(replay.manifest, again, cpu) == ""
     changed = replay.manifest.model_copy(update={"frame_sha256": "0" * 64})
     assert "the frames differ" in differences(changed, again, cpu)
+    assert "machine and versions are the same" in differences(changed, again, cpu)
+    elsewhere = changed.model_copy(update={"threads": torch.get_num_threads() + 2})
+    told = f"CPU threads {elsewhere.threads} -> {torch.get_num_threads()} (OMP_NUM_THREADS"
+    assert told in differences(elsewhere, again, cpu)
 
 
 def test_replay_refuses_other_weights_and_lost_photographs(make, home, tiny_folder):
