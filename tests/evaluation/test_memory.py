@@ -58,13 +58,13 @@ def test_a_streamed_part_has_two_blocks_on_the_device():
 @pytest.mark.parametrize(
     "name",
     [
-        "nano",
         "cogvideox-5b-i2v",
         "svd-xt",
         "ltx-video",
         *(
             pytest.param(name, marks=pytest.mark.soak)
             for name in (
+                "nano",
                 "cogvideox1.5-5b-i2v",
                 *(each for each in MODELS if each.startswith("wan")),
             )

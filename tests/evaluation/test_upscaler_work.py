@@ -1,13 +1,22 @@
 """The work of configs/upscalers is what the networks compute, counted at full size."""
 
+import pytest
+
 from src.catalog.upscalers import load_upscalers
-from src.evaluation.upscaler_work import counted
+from src.evaluation.upscaler_work import COUNTED
+
+LONG = {"star": pytest.mark.soak}
+"""Three sizes of a large network: 43 s."""
 
 
-def test_the_catalog_says_what_is_counted():
-    said = {spec.id: {name: preset.work for name, preset in spec.presets.items()}
-            for spec in load_upscalers().values()}  # fmt: skip
-    assert counted() == said
+@pytest.mark.parametrize("name", [pytest.param(name, marks=LONG.get(name, ())) for name in COUNTED])
+def test_the_catalog_says_what_is_counted(name):
+    presets = load_upscalers()[name].presets
+    assert COUNTED[name]() == {preset: spec.work for preset, spec in presets.items()}
+
+
+def test_every_upscaler_of_the_catalog_is_counted():
+    assert set(COUNTED) == set(load_upscalers())
 
 
 def test_every_scale_of_every_preset_has_its_work():

@@ -13,8 +13,8 @@ from deploy.trial.servers import free_port
 from src.core.paths import REPOSITORY
 from src.pipelines.parallel.lost import is_lost_peer
 from src.training.checkpoints import CheckpointManager
-from tests.training.lora_kit import weights
-from tests.training.test_processes import finished, launch, losses, write_config
+from tests.training.lora_kit import run, weights
+from tests.training.test_processes import losses, write_config
 from tests.waiting import wait_until
 
 COMMAND = ["accelerate.commands.launch", "--multi_gpu", "--num_machines", "2", "--num_processes",
@@ -82,11 +82,10 @@ def machines(tmp_path):
 def test_two_machines_with_homes_of_their_own_learn_what_one_process_learns(
     machines, clip_set, tiny_folder, tmp_path, home
 ):
-    config = write_config(tmp_path, tiny_folder, batch_size=4, epochs=4)
-    given = ("--metadata", clip_set, "--config", config)
-    code, errors = finished(launch(1, *given, "--output-dir", tmp_path / "one", home=home))
-    assert code == 0, errors
-    both = machines(*given)
+    changes = {"batch_size": 4, "epochs": 4}
+    run(clip_set, tiny_folder, tmp_path / "one", **changes)
+    config = write_config(tmp_path, tiny_folder, **changes)
+    both = machines("--metadata", clip_set, "--config", config)
     for rank in (0, 1):
         code, errors = both.ended(rank)
         assert code == 0, errors
@@ -117,6 +116,8 @@ def test_a_machine_that_dies_ends_the_other_with_a_sentence_and_its_state_goes_o
     assert "start all processes again with --resume latest" in errors
     kept = CheckpointManager(both.output(1 - gone) / "state").latest()
     assert kept["step"] >= 4
+    if gone == 1:
+        return  # it goes on alike
     again = machines(*given, "--resume", "latest", "--steps", kept["step"] + 2)
     for rank in (0, 1):
         code, errors = again.ended(rank)

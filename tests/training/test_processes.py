@@ -14,7 +14,7 @@ import yaml
 from src.core.paths import REPOSITORY
 from src.recipes.lora.settings import LoraSettings
 from src.training.checkpoints import CheckpointManager
-from tests.training.lora_kit import SETTINGS, weights
+from tests.training.lora_kit import SETTINGS, run, weights
 from tests.waiting import wait_until
 
 STOPPED = 130
@@ -60,21 +60,12 @@ def losses(home, run):
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns(clip_set, tiny_folder, tmp_path, home):
-    config = write_config(tmp_path, tiny_folder, batch_size=4, epochs=4)
-    for count in (1, 2):
-        code, errors = finished(
-            launch(
-                count,
-                "--metadata",
-                clip_set,
-                "--config",
-                config,
-                "--output-dir",
-                tmp_path / f"p{count}",
-                home=home,
-            )
-        )
-        assert code == 0, errors
+    changes = {"batch_size": 4, "epochs": 4}
+    run(clip_set, tiny_folder, tmp_path / "p1", **changes)
+    told = ("--config", write_config(tmp_path, tiny_folder, **changes))
+    output = ("--output-dir", tmp_path / "p2")
+    code, errors = finished(launch(2, "--metadata", clip_set, *told, *output, home=home))
+    assert code == 0, errors
     one, two = losses(home, "p1"), losses(home, "p2")
     assert len(one) == len(two) == 4
     assert max(abs(a - b) for a, b in zip(one, two, strict=True)) < 1e-4
@@ -100,21 +91,6 @@ def test_a_launcher_that_is_terminated_leaves_a_saved_state(clip_set, tiny_folde
     wait_until(lambda: CheckpointManager(output / "state").steps(), 240)
     step = CheckpointManager(output / "state").steps()[-1]
     assert step >= 4
-    code, errors = finished(
-        launch(
-            1,
-            "--metadata",
-            clip_set,
-            "--config",
-            config,
-            "--output-dir",
-            output,
-            "--resume",
-            "latest",
-            "--steps",
-            step + 2,
-            home=home,
-        )
-    )
-    assert code == 0, errors
-    assert f"resumes after step {step}" in errors
+    changes = {"epochs": 100000, "save_minutes": 60, "steps": step + 2}
+    run(clip_set, tiny_folder, output, resume="latest", **changes)
+    assert CheckpointManager(output / "state").steps()[-1] == step + 2
