@@ -12,22 +12,45 @@ import numpy as np
 from src.catalog.spec import Schedule
 
 EPSILON = 1e-6
-OTHER_LEVELS = (
-    "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "shift_terminal",
+OTHER_LEVELS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+"""Switches by which a scheduler visits other levels."""
+SHIFTS = (
+    ("base_shift", 0.5), ("max_shift", 1.15), ("base_image_seq_len", 256),
+    ("max_image_seq_len", 4096),
 )  # fmt: skip
-"""Switches of the UniPC scheduler by which it visits other levels."""
+"""Of noise levels that depend on a clip's tokens, and what they are unless a file says them."""
 
 
 def unipc_schedule(scheduler: Mapping[str, Any]) -> Schedule:
     """What the configuration of such a scheduler says. Raises ValueError for another kind."""
     if not scheduler.get("use_flow_sigmas") or scheduler.get("use_dynamic_shifting"):
         raise ValueError("its scheduler does not match flows with one shift")
-    if other := [name for name in OTHER_LEVELS if scheduler.get(name)]:
-        raise ValueError(f"its scheduler has {other[0]}, which is not known here")
+    _check_levels(scheduler, (*OTHER_LEVELS, "shift_terminal"))
     return Schedule(
         shift=scheduler.get("flow_shift", 1.0),
         train_timesteps=scheduler.get("num_train_timesteps", 1000),
     )
+
+
+def euler_schedule(scheduler: Mapping[str, Any]) -> Schedule:
+    """What the configuration of an Euler scheduler of flows says. Raises ValueError for noise
+    levels of another kind."""
+    _check_levels(scheduler, (*OTHER_LEVELS, "invert_sigmas"))
+    dynamic = scheduler.get("use_dynamic_shifting", False)
+    if dynamic and scheduler.get("time_shift_type", "exponential") != "exponential":
+        raise ValueError("its scheduler does not shift exponentially")
+    shifts = tuple(scheduler.get(name, usual) for name, usual in SHIFTS)
+    return Schedule(
+        shift=scheduler.get("shift", 1.0),
+        shifts=shifts if dynamic else None,
+        terminal=scheduler.get("shift_terminal"),
+        train_timesteps=scheduler.get("num_train_timesteps", 1000),
+    )
+
+
+def _check_levels(scheduler: Mapping[str, Any], others: tuple[str, ...]) -> None:
+    if other := [name for name in others if scheduler.get(name)]:
+        raise ValueError(f"its scheduler has {other[0]}, which is not known here")
 
 
 def unipc_flow(count: int, schedule: Schedule) -> tuple[float, ...]:

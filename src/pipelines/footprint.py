@@ -50,17 +50,25 @@ def build_parts(family: Family, architecture: Architecture, device: str) -> dict
 
 
 def _in(dtype: torch.dtype, part: nn.Module) -> nn.Module:
-    """The part as it is loaded: diffusers keeps some modules of some classes in float32."""
-    from diffusers import ModelMixin
-
+    """The part as it is loaded: some tensors of some classes stay in float32."""
+    kept = _kept(part)
     cast = nn.Module.to(part, dtype)
-    kept = (
-        (getattr(part, "_keep_in_fp32_modules", None) or ()) if isinstance(part, ModelMixin) else ()
-    )
     for name, tensor in (*cast.named_parameters(), *cast.named_buffers()):
-        if set(kept) & set(name.split(".")) and tensor.is_floating_point():
+        if name in kept and tensor.is_floating_point():
             tensor.data = tensor.data.float()
     return cast
+
+
+def _kept(part: nn.Module) -> set[str]:
+    """Names of these tensors: of modules that a class of diffusers names, and of buffers that a
+    class of transformers makes itself, as no file has them."""
+    from diffusers import ModelMixin
+
+    if not isinstance(part, ModelMixin):
+        return {name for name, _ in part.named_buffers()} - set(part.state_dict())
+    modules = set(getattr(part, "_keep_in_fp32_modules", None) or ())
+    names = [name for name, _ in (*part.named_parameters(), *part.named_buffers())]
+    return {name for name in names if modules & set(name.split("."))}
 
 
 @contextmanager

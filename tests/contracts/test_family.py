@@ -49,6 +49,7 @@ from src.recipes.lora.layers import target_layers, training_of
 from src.worker.engine_runner import EngineRunner
 from src.worker.runners import RunContext
 from tests import other_families as tiny
+from tests.hunyuan_family import build_hunyuan
 from tests.newer_kit import build_newer
 
 SCALE = 4.0
@@ -93,6 +94,7 @@ KITS = {
         fewest=2,
     ),
     "SVD": Kit(tiny.build_svd, "svd", 9, (10, "9$"), prompt=None),
+    "HunyuanVideo": Kit(build_hunyuan, "hunyuan-video", 9, (10, "9 and 13$"), 13),
 }
 
 

@@ -8,8 +8,8 @@ from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
 from src.core.plan import Plan
 from src.pipelines.family import Timesteps
-from src.pipelines.flow_schedules import euler_flow, flow_mu
-from src.pipelines.ltx.describe import schedule_of, token_count
+from src.pipelines.flow_schedules import euler_flow, euler_schedule, flow_mu
+from src.pipelines.ltx.describe import token_count
 
 FEWEST = 2
 """Steps: a last noise level that is given leaves no room for one alone."""
@@ -32,7 +32,7 @@ def make_scheduler(stock: Any, plan: Plan, device: str) -> Any:
     count = plan.num_inference_steps
     made.set_timesteps(
         sigmas=np.linspace(1.0, 1 / count, count),
-        mu=flow_mu(token_count(plan.native, plan.num_frames), schedule_of(stock.config)),
+        mu=flow_mu(token_count(plan.native, plan.num_frames), euler_schedule(stock.config)),
         device=device,
     )
     return made
