@@ -15,6 +15,7 @@ MODELS = (
     "ltx-video",
     "svd-xt",
     "hunyuan-video-i2v",
+    "ltx-2",
 )
 
 

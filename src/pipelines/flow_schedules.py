@@ -9,9 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from src.catalog.spec import Schedule
+from src.catalog.spec import ModelSpec, Schedule
+from src.core.errors import BadInputError
+from src.core.plan import Size
+from src.pipelines.family import Timesteps
 
 EPSILON = 1e-6
+FEWEST = 2
+"""Steps: a last noise level that is given leaves no room for one alone."""
 OTHER_LEVELS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 """Switches by which a scheduler visits other levels."""
 SHIFTS = (
@@ -74,6 +79,19 @@ def flow_mu(tokens: int, schedule: Schedule) -> float | None:
     base, most, fewest, longest = schedule.shifts
     slope = (most - base) / (longest - fewest)
     return tokens * slope + base - slope * fewest
+
+
+def token_count(size: Size, frames: int) -> int:
+    """Tokens of a clip of LTX-Video and LTX-2: latent cells of 8 frames and 32 x 32 pixels."""
+    return ((frames - 1) // 8 + 1) * (size.height // 32) * (size.width // 32)
+
+
+def tokens_timesteps(count: int, tokens: int, spec: ModelSpec) -> Timesteps:
+    """What the Euler scheduler visits for a clip of so many tokens. Raises BadInputError for one
+    step where the last noise level is given."""
+    if count < FEWEST and spec.schedule.terminal:
+        raise BadInputError(f"the scheduler of {spec.id} cannot make 1 step; take {FEWEST}")
+    return Timesteps(*euler_flow(count, flow_mu(tokens, spec.schedule), spec.schedule))
 
 
 def euler_flow(

@@ -50,25 +50,26 @@ def build_parts(family: Family, architecture: Architecture, device: str) -> dict
 
 
 def _in(dtype: torch.dtype, part: nn.Module) -> nn.Module:
-    """The part as it is loaded: some tensors of some classes stay in float32."""
-    kept = _kept(part)
+    """The part as it is loaded: some tensors of some classes have a dtype of their own."""
+    own = _own(part)
     cast = nn.Module.to(part, dtype)
     for name, tensor in (*cast.named_parameters(), *cast.named_buffers()):
-        if name in kept and tensor.is_floating_point():
-            tensor.data = tensor.data.float()
+        if name in own and tensor.is_floating_point():
+            tensor.data = tensor.data.to(own[name])
     return cast
 
 
-def _kept(part: nn.Module) -> set[str]:
-    """Names of these tensors: of modules that a class of diffusers names, and of buffers that a
-    class of transformers makes itself, as no file has them."""
+def _own(part: nn.Module) -> dict[str, torch.dtype]:
+    """The dtypes of these tensors: float32 in modules that a class of diffusers names; of buffers
+    that a class of transformers makes itself, as no file has them, the one they were made in."""
     from diffusers import ModelMixin
 
     if not isinstance(part, ModelMixin):
-        return {name for name, _ in part.named_buffers()} - set(part.state_dict())
+        held = set(part.state_dict())
+        return {name: made.dtype for name, made in part.named_buffers() if name not in held}
     modules = set(getattr(part, "_keep_in_fp32_modules", None) or ())
     names = [name for name, _ in (*part.named_parameters(), *part.named_buffers())]
-    return {name for name in names if modules & set(name.split("."))}
+    return {name: torch.float32 for name in names if modules & set(name.split("."))}
 
 
 @contextmanager

@@ -11,11 +11,11 @@ from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, MissingFileError, MissingWeightsError
 from src.core.hash_cache import HashCache
 from src.core.paths import REPOSITORY, home
+from src.pipelines.classes import LIBRARIES
 from src.pipelines.families import family_of, family_of_folder, parts_in
 from src.pipelines.family import Family, parts_of
 from src.pipelines.snapshots import TOKENIZER_FILES, has_tokenizer, hurdles, missing, snapshots
 
-LIBRARIES = ("diffusers", "transformers")
 SETTING = (bool, int, float, type(None))
 """What an index says of the pipeline itself, beside its parts."""
 UNPINNED = "; no revision of it is pinned here: check both on its page before fetching"

@@ -60,8 +60,3 @@ def stock_fails(vae: Mapping[str, Any], scheduler: Mapping[str, Any]) -> dict[st
     if scheduler.get("stochastic_sampling"):
         return dict.fromkeys(("cpu", "cuda"), NEVER_AGAIN)
     return {"cuda": NO_NOISE} if vae.get("timestep_conditioning") else {}
-
-
-def token_count(size: Size, frames: int) -> int:
-    """Tokens of a clip: latent cells, each of which is one."""
-    return ((frames - 1) // FRAMES_A_LATENT + 1) * (size.height // STEP) * (size.width // STEP)
