@@ -14,6 +14,8 @@ MODELS = (
     "wan2.1-i2v-14b-720p",
     "ltx-video",
     "svd-xt",
+    "hunyuan-video-i2v",
+    "ltx-2",
 )
 
 

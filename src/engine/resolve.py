@@ -246,8 +246,14 @@ def wording(
     """Prompt, negative prompt and the template's guidance scale; exactly one of prompt and template
     is needed, and none where the model reads no words.
     """
-    if not family_of(spec).reads_prompt:
+    family = family_of(spec)
+    if not family.reads_prompt:
         return _no_words(request, spec)
+    if request.negative_prompt and not family.reads_negative:
+        raise BadInputError(
+            f"--negative-prompt does not apply to {spec.id}, which has guidance in itself; leave "
+            "it out"
+        )
     if request.prompt and request.template:
         raise BadInputError("give --prompt or --template, not both")
     if request.template:
@@ -255,7 +261,8 @@ def wording(
         negative = (
             template.negative_prompt if request.negative_prompt is None else request.negative_prompt
         )
-        return template.render(request.set), negative, template.guidance_scale
+        told = negative if family.reads_negative else ""
+        return template.render(request.set), told, template.guidance_scale
     if request.set:
         raise BadInputError("--set fills a template's slots; give --template NAME with it")
     if not request.prompt:

@@ -136,14 +136,14 @@ def figures(memory: Memory) -> str:
 
 
 def write_memory(spec: ModelSpec) -> Path:
-    """Put the figures into the model's own file. Raises BadInputError for a model that has none."""
+    """Put the figures into the model's own file, before its size where it has none yet. Raises
+    BadInputError for a model that has no file."""
     path = _file_of(spec)
     values = spec.memory.model_dump(exclude_defaults=True)
     block = "memory:\n" + "".join(f"  {name}: {_inline(value)}\n" for name, value in values.items())
     text = path.read_text(encoding="utf-8")
-    path.write_text(
-        re.sub(r"^memory:.*\n(?:  .*\n)*", block, text, flags=re.MULTILINE), encoding="utf-8"
-    )
+    place = r"^memory:.*\n(?:  .*\n)*" if "\nmemory:" in text else r"^(?=native:)"
+    path.write_text(re.sub(place, block, text, count=1, flags=re.MULTILINE), encoding="utf-8")
     return path
 
 

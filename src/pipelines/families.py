@@ -10,11 +10,13 @@ from src.core.text import read_json
 from src.pipelines.cogvideox.family import CogVideoX
 from src.pipelines.family import Family, Part
 from src.pipelines.ltx.family import LTX
+from src.pipelines.stock_only.hunyuan import HunyuanVideo
+from src.pipelines.stock_only.ltx2 import LTX2
 from src.pipelines.stock_only.svd import SVD
 from src.pipelines.stock_only.wan import Wan
 from src.pipelines.wan_ti2v.family import WanTI2V
 
-ROOMS: tuple[Family, ...] = (CogVideoX(), WanTI2V(), Wan(), LTX(), SVD())
+ROOMS: tuple[Family, ...] = (CogVideoX(), WanTI2V(), Wan(), LTX(), SVD(), HunyuanVideo(), LTX2())
 FAMILIES: dict[str, Family] = {family.name: family for family in ROOMS}
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from src.catalog.spec import ModelSpec
 from src.pipelines.learning import Small, Training
@@ -35,6 +35,8 @@ class Part:
     """The classes that it may be, as model_index.json names them."""
     blocks: str = ""
     """Where its repeated blocks are, such as "transformer_blocks"; "" for a part that has none."""
+    later: str = ""
+    """Where a second list of blocks is, which the first is followed by; "" where there is one."""
     groups: tuple[str, ...] = ()
     """The modules that group offloading looks for blocks in, where it would not find them
     itself."""
@@ -54,8 +56,13 @@ class Part:
     """Whether it runs in float32 whatever the others run in, as the model's card asks."""
 
     def blocks_of(self, module: nn.Module) -> nn.ModuleList:
-        """The repeated blocks of the loaded part."""
-        return module.get_submodule(self.blocks)  # type: ignore[return-value]
+        """The repeated blocks of the loaded part, in the order that they compute in."""
+        blocks: Any = module.get_submodule(self.blocks)
+        if not self.later:
+            return blocks
+        from torch import nn
+
+        return nn.ModuleList([*blocks, *cast(Any, module.get_submodule(self.later))])
 
 
 @dataclass(frozen=True)
@@ -88,6 +95,8 @@ class Family(Protocol):
     """In which it runs, of a request's; "baseline" alone for one without a loop of our own."""
     reads_prompt: bool
     """Whether words have an effect."""
+    reads_negative: bool
+    """Whether a negative prompt has one; not where guidance is a part of the model."""
     pipelines: tuple[str, ...]
     """What model_index.json of its folders calls the whole (`_class_name`)."""
     marks: Mapping[str, bool]

@@ -9,25 +9,53 @@ from typing import Any
 
 import numpy as np
 
-from src.catalog.spec import Schedule
+from src.catalog.spec import ModelSpec, Schedule
+from src.core.errors import BadInputError
+from src.core.plan import Size
+from src.pipelines.family import Timesteps
 
 EPSILON = 1e-6
-OTHER_LEVELS = (
-    "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "shift_terminal",
+FEWEST = 2
+"""Steps: a last noise level that is given leaves no room for one alone."""
+OTHER_LEVELS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+"""Switches by which a scheduler visits other levels."""
+SHIFTS = (
+    ("base_shift", 0.5), ("max_shift", 1.15), ("base_image_seq_len", 256),
+    ("max_image_seq_len", 4096),
 )  # fmt: skip
-"""Switches of the UniPC scheduler by which it visits other levels."""
+"""Of noise levels that depend on a clip's tokens, and what they are unless a file says them."""
 
 
 def unipc_schedule(scheduler: Mapping[str, Any]) -> Schedule:
     """What the configuration of such a scheduler says. Raises ValueError for another kind."""
     if not scheduler.get("use_flow_sigmas") or scheduler.get("use_dynamic_shifting"):
         raise ValueError("its scheduler does not match flows with one shift")
-    if other := [name for name in OTHER_LEVELS if scheduler.get(name)]:
-        raise ValueError(f"its scheduler has {other[0]}, which is not known here")
+    _check_levels(scheduler, (*OTHER_LEVELS, "shift_terminal"))
     return Schedule(
         shift=scheduler.get("flow_shift", 1.0),
         train_timesteps=scheduler.get("num_train_timesteps", 1000),
     )
+
+
+def euler_schedule(scheduler: Mapping[str, Any]) -> Schedule:
+    """What the configuration of an Euler scheduler of flows says. Raises ValueError for noise
+    levels of another kind."""
+    _check_levels(scheduler, (*OTHER_LEVELS, "invert_sigmas"))
+    dynamic = scheduler.get("use_dynamic_shifting", False)
+    if dynamic and scheduler.get("time_shift_type", "exponential") != "exponential":
+        raise ValueError("its scheduler does not shift exponentially")
+    shifts = tuple(scheduler.get(name, usual) for name, usual in SHIFTS)
+    return Schedule(
+        shift=scheduler.get("shift", 1.0),
+        shifts=shifts if dynamic else None,
+        terminal=scheduler.get("shift_terminal"),
+        train_timesteps=scheduler.get("num_train_timesteps", 1000),
+    )
+
+
+def _check_levels(scheduler: Mapping[str, Any], others: tuple[str, ...]) -> None:
+    if other := [name for name in others if scheduler.get(name)]:
+        raise ValueError(f"its scheduler has {other[0]}, which is not known here")
 
 
 def unipc_flow(count: int, schedule: Schedule) -> tuple[float, ...]:
@@ -51,6 +79,19 @@ def flow_mu(tokens: int, schedule: Schedule) -> float | None:
     base, most, fewest, longest = schedule.shifts
     slope = (most - base) / (longest - fewest)
     return tokens * slope + base - slope * fewest
+
+
+def token_count(size: Size, frames: int) -> int:
+    """Tokens of a clip of LTX-Video and LTX-2: latent cells of 8 frames and 32 x 32 pixels."""
+    return ((frames - 1) // 8 + 1) * (size.height // 32) * (size.width // 32)
+
+
+def tokens_timesteps(count: int, tokens: int, spec: ModelSpec) -> Timesteps:
+    """What the Euler scheduler visits for a clip of so many tokens. Raises BadInputError for one
+    step where the last noise level is given."""
+    if count < FEWEST and spec.schedule.terminal:
+        raise BadInputError(f"the scheduler of {spec.id} cannot make 1 step; take {FEWEST}")
+    return Timesteps(*euler_flow(count, flow_mu(tokens, spec.schedule), spec.schedule))
 
 
 def euler_flow(

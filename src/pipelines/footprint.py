@@ -50,17 +50,26 @@ def build_parts(family: Family, architecture: Architecture, device: str) -> dict
 
 
 def _in(dtype: torch.dtype, part: nn.Module) -> nn.Module:
-    """The part as it is loaded: diffusers keeps some modules of some classes in float32."""
+    """The part as it is loaded: some tensors of some classes have a dtype of their own."""
+    own = _own(part)
+    cast = nn.Module.to(part, dtype)
+    for name, tensor in (*cast.named_parameters(), *cast.named_buffers()):
+        if name in own and tensor.is_floating_point():
+            tensor.data = tensor.data.to(own[name])
+    return cast
+
+
+def _own(part: nn.Module) -> dict[str, torch.dtype]:
+    """The dtypes of these tensors: float32 in modules that a class of diffusers names; of buffers
+    that a class of transformers makes itself, as no file has them, the one they were made in."""
     from diffusers import ModelMixin
 
-    cast = nn.Module.to(part, dtype)
-    kept = (
-        (getattr(part, "_keep_in_fp32_modules", None) or ()) if isinstance(part, ModelMixin) else ()
-    )
-    for name, tensor in (*cast.named_parameters(), *cast.named_buffers()):
-        if set(kept) & set(name.split(".")) and tensor.is_floating_point():
-            tensor.data = tensor.data.float()
-    return cast
+    if not isinstance(part, ModelMixin):
+        held = set(part.state_dict())
+        return {name: made.dtype for name, made in part.named_buffers() if name not in held}
+    modules = set(getattr(part, "_keep_in_fp32_modules", None) or ())
+    names = [name for name, _ in (*part.named_parameters(), *part.named_buffers())]
+    return {name: torch.float32 for name in names if modules & set(name.split("."))}
 
 
 @contextmanager

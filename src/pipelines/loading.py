@@ -11,6 +11,7 @@ import torch
 from src.core.errors import BadInputError
 from src.core.memory import keep_freed_memory
 from src.core.plan import SessionKey
+from src.pipelines.classes import class_of
 from src.pipelines.families import family_named, family_of_folder, parts_in, read_config
 from src.pipelines.family import Family, Part
 from src.pipelines.placement import place
@@ -83,12 +84,8 @@ def _read(parts: Sequence[Part], folder: Path, dtype: torch.dtype) -> dict[str, 
 
 def _class_of(named: Any) -> Any:
     """The class that a folder's index names, [library, class]; None where there is none."""
-    import diffusers
-    import transformers
-
-    libraries = {"diffusers": diffusers, "transformers": transformers}
     library, name = named if isinstance(named, list) and len(named) == 2 else (None, None)
-    kind = getattr(libraries.get(library), str(name), None)
+    kind = class_of(library, str(name))
     return kind if hasattr(kind, "from_pretrained") else None
 
 

@@ -11,14 +11,16 @@ from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, MissingFileError, MissingWeightsError
 from src.core.hash_cache import HashCache
 from src.core.paths import REPOSITORY, home
+from src.pipelines.classes import LIBRARIES
 from src.pipelines.families import family_of, family_of_folder, parts_in
 from src.pipelines.family import Family, parts_of
-from src.pipelines.snapshots import TOKENIZERS, has_tokenizer, hurdles, missing, snapshots
+from src.pipelines.snapshots import TOKENIZER_FILES, has_tokenizer, hurdles, missing, snapshots
 
-LIBRARIES = ("diffusers", "transformers")
 SETTING = (bool, int, float, type(None))
 """What an index says of the pipeline itself, beside its parts."""
 UNPINNED = "; no revision of it is pinned here: check both on its page before fetching"
+DECIDING = (".safetensors", ".json", ".model", ".txt")
+"""Ends of names of files that decide what a model computes; the last of a tokenizer's merges."""
 WITHOUT = [None, None]
 """What an index says of a part that the folder is without."""
 
@@ -125,9 +127,7 @@ def check_safetensors(folder: Path, family: Family) -> None:
     for name in family.tokenizers:
         # transformers would make an empty tokenizer up, and the prompt would have no effect
         if not has_tokenizer(folder / name):
-            raise MissingFileError(
-                f"model folder {folder} has no {name}/ with {' or '.join(TOKENIZERS)}"
-            )
+            raise MissingFileError(f"model folder {folder} has no {name}/ with {TOKENIZER_FILES}")
 
 
 def _check_part(folder: Path) -> None:
@@ -154,13 +154,13 @@ def check_folder_whole(folder: Path, family: Family) -> None:
 
 def weight_hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of each file that decides what the model computes (weights, configurations,
-    tokenizer), by its path.
+    tokenizers), by its path.
 
     A file of the hub's cache is a link to a blob that is named by its hash; others are read once
     and remembered by path, size and modification time.
     """
     memory = HashCache(home() / "cache" / "weight-hashes.json")
-    files = sorted(p for p in folder.glob("*/*") if p.suffix in (".safetensors", ".json", ".model"))
+    files = sorted(p for p in folder.glob("*/*") if p.suffix in DECIDING)
     hashes = {file.relative_to(folder).as_posix(): memory.sha256(file) for file in files}
     memory.save()
     return hashes

@@ -15,7 +15,9 @@ from src.pipelines.families import family_of, parts_in
 from src.pipelines.family import Family
 
 INDEX = ("model_index.json", "scheduler/scheduler_config.json")
-TOKENIZERS = ("tokenizer.json", "spiece.model")
+TOKENIZERS = (("tokenizer.json",), ("spiece.model",), ("vocab.json", "merges.txt"))
+"""Files that a tokenizer is read from, of which one set is enough."""
+TOKENIZER_FILES = " or ".join(" and ".join(files) for files in TOKENIZERS)
 
 
 @dataclass(frozen=True)
@@ -87,14 +89,14 @@ def missing(folder: Path, family: Family) -> Iterator[str]:
     yield from (f"{name} is missing" for name in names if not (folder / name).is_file())
     for tokenizer in family.tokenizers:
         if not has_tokenizer(folder / tokenizer):
-            yield f"{tokenizer}/ with {' or '.join(TOKENIZERS)} is missing"
+            yield f"{tokenizer}/ with {TOKENIZER_FILES} is missing"
     for part in parts:
         yield from _missing_weights(folder, part.name)
 
 
 def has_tokenizer(folder: Path) -> bool:
-    """Whether a tokenizer's own file is there."""
-    return any((folder / name).is_file() for name in TOKENIZERS)
+    """Whether a tokenizer's own files are there."""
+    return any(all((folder / name).is_file() for name in files) for files in TOKENIZERS)
 
 
 def _missing_weights(folder: Path, part: str) -> Iterator[str]:

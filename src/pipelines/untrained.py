@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from src.pipelines.classes import class_named
 from src.pipelines.family import Part
 from src.pipelines.sides import Architecture
 
@@ -20,10 +21,7 @@ def build_parts(parts: tuple[Part, ...], architecture: Architecture) -> dict[str
 
 def _build(kind: str, config: Mapping[str, Any]) -> nn.Module:
     """A class of diffusers or transformers, untrained."""
-    import diffusers
-    import transformers
-
-    if hasattr(diffusers, kind):
-        return getattr(diffusers, kind).from_config(dict(config))
-    made = getattr(transformers, kind)
+    made = class_named(kind)
+    if hasattr(made, "from_config"):
+        return made.from_config(dict(config))
     return made(made.config_class(**config))

@@ -49,6 +49,8 @@ from src.recipes.lora.layers import target_layers, training_of
 from src.worker.engine_runner import EngineRunner
 from src.worker.runners import RunContext
 from tests import other_families as tiny
+from tests.hunyuan_family import build_hunyuan
+from tests.ltx2_family import build_ltx2
 from tests.newer_kit import build_newer
 
 SCALE = 4.0
@@ -93,6 +95,8 @@ KITS = {
         fewest=2,
     ),
     "SVD": Kit(tiny.build_svd, "svd", 9, (10, "9$"), prompt=None),
+    "HunyuanVideo": Kit(build_hunyuan, "hunyuan-video", 9, (10, "9 and 13$"), 13),
+    "LTX-2": Kit(build_ltx2, "ltx2", 9, (11, "9 and 17$"), 17, fewest=2),
 }
 
 

@@ -18,6 +18,8 @@ from src.pipelines.families import family_of
 from src.pipelines.footprint import streamed
 from src.pipelines.models import find_model
 from tests import other_families as tiny
+from tests.hunyuan_family import build_hunyuan
+from tests.ltx2_family import build_ltx2
 
 
 def meta(*shape):
@@ -66,6 +68,8 @@ def test_a_streamed_part_has_two_blocks_on_the_device():
             for name in (
                 "nano",
                 "cogvideox1.5-5b-i2v",
+                "hunyuan-video-i2v",
+                "ltx-2",
                 *(each for each in MODELS if each.startswith("wan")),
             )
         ),
@@ -95,15 +99,16 @@ def test_the_table_of_stock_models_is_the_planners():
     before, after = around_block(page, memory.CARDS_OF_STOCK)
     written = page.read_text(encoding="utf-8")[len(before) : -len(after)].strip()
     stock = [spec for spec in map(find_model, MODELS) if memory.is_stock(spec)]
-    assert written == memory.stock_cards(stock) and len(stock) == 4
+    assert written == memory.stock_cards(stock) and len(stock) == 6
     rows = [line.split("|")[3:-1] for line in written.splitlines()[3:]]
-    assert rows[0].count(" - ") == len(stock) and " - " not in rows[-1], (
-        "none fits 8 GB, all fit the largest"
+    assert rows[0].count(" - ") == len(stock) - 1 and " - " not in rows[-1], (
+        "one alone fits 8 GB, all fit the largest"
     )
 
 
 @pytest.mark.parametrize("build", [
     tiny.build_wan_ti2v, tiny.build_wan_a14b, tiny.build_wan_2_1, tiny.build_ltx, tiny.build_svd,
+    build_hunyuan, build_ltx2,
 ])  # fmt: skip
 def test_a_folder_of_these_families_is_counted_by_its_own_configurations(build, tmp_path):
     """At the size that it says; the stock decoder is the one that runs, of the whole clip or of a
@@ -134,6 +139,9 @@ def test_figures_are_written_into_the_models_own_file(tmp_path, monkeypatch):
     text = file.read_text()
     assert text.startswith("id: nano\nmemory:\n  weights: {text_encoder: ")
     assert text.endswith("  measured: {fast: 7}\nlicence: x\n")
+    file.write_text("id: nano\nnative: {}\n")
+    memory.write_memory(spec)
+    assert file.read_text() == text.replace("licence: x", "native: {}")
 
 
 @pytest.mark.parametrize(

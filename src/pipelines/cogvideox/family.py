@@ -23,6 +23,7 @@ class CogVideoX:
     title = "CogVideoX"
     modes: tuple[str, ...] = ("optimized", "baseline")
     reads_prompt = True
+    reads_negative = True
     pipelines: tuple[str, ...] = ("CogVideoXImageToVideoPipeline",)
     marks: Mapping[str, bool] = MappingProxyType({})
     parts: tuple[Part, ...] = (

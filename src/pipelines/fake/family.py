@@ -21,6 +21,7 @@ class Fake:
     title = "Fake"
     modes: tuple[str, ...] = ("optimized", "baseline")
     reads_prompt = True
+    reads_negative = True
     pipelines: tuple[str, ...] = ("FakeImageToVideoPipeline",)
     marks: Mapping[str, bool] = MappingProxyType({})
     parts: tuple[Part, ...] = (

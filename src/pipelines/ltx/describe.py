@@ -5,20 +5,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from src.catalog.spec import Defaults, FrameRule, ModelSpec, Schedule, SizeRule
+from src.catalog.spec import Defaults, FrameRule, ModelSpec, SizeRule
 from src.core.plan import Size
+from src.pipelines.flow_schedules import euler_schedule
 
 STEP, FRAMES_A_LATENT = 32, 8
 """Pixels a latent cell is wide and high, and frames that a latent frame stands for."""
 NATIVE, FRAMES, FPS, LENGTH = Size(width=704, height=512), 161, 25.0, 128
 """As the pipeline's defaults."""
 STEPS, SCALE = 50, 3.0
-SHIFTS = (
-    ("base_shift", 0.5), ("max_shift", 1.15), ("base_image_seq_len", 256),
-    ("max_image_seq_len", 4096),
-)  # fmt: skip
-"""Of noise levels that depend on a clip's tokens, and what they are unless a file says them."""
-OTHER_LEVELS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "invert_sigmas")
 NEVER_AGAIN = "the scheduler draws noise at each step, which the stock pipeline takes from no seed"
 NO_NOISE = "the stock pipeline cannot draw the decoder's noise from a seed on a GPU"
 """diffusers 0.42 calls `torch.randn` on the GPU with the seed's generator, the CPU's."""
@@ -54,7 +49,7 @@ def describe(folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
             baseline_num_inference_steps=STEPS,
             baseline_guidance_scale=SCALE,
         ),
-        schedule=schedule_of(scheduler),
+        schedule=euler_schedule(scheduler),
         stock_fails=stock_fails(vae, scheduler),
         licence="see the folder's own card",
     )
@@ -65,24 +60,3 @@ def stock_fails(vae: Mapping[str, Any], scheduler: Mapping[str, Any]) -> dict[st
     if scheduler.get("stochastic_sampling"):
         return dict.fromkeys(("cpu", "cuda"), NEVER_AGAIN)
     return {"cuda": NO_NOISE} if vae.get("timestep_conditioning") else {}
-
-
-def schedule_of(scheduler: Mapping[str, Any]) -> Schedule:
-    """scheduler: its configuration. Raises ValueError for noise levels of another kind."""
-    if other := [name for name in OTHER_LEVELS if scheduler.get(name)]:
-        raise ValueError(f"its scheduler has {other[0]}, which is not known here")
-    dynamic = scheduler.get("use_dynamic_shifting", False)
-    if dynamic and scheduler.get("time_shift_type", "exponential") != "exponential":
-        raise ValueError("its scheduler does not shift exponentially")
-    shifts = tuple(scheduler.get(name, usual) for name, usual in SHIFTS)
-    return Schedule(
-        shift=scheduler.get("shift", 1.0),
-        shifts=shifts if dynamic else None,
-        terminal=scheduler.get("shift_terminal"),
-        train_timesteps=scheduler.get("num_train_timesteps", 1000),
-    )
-
-
-def token_count(size: Size, frames: int) -> int:
-    """Tokens of a clip: latent cells, each of which is one."""
-    return ((frames - 1) // FRAMES_A_LATENT + 1) * (size.height // STEP) * (size.width // STEP)

@@ -23,6 +23,7 @@ class LTX:
     title = "LTX-Video"
     modes: tuple[str, ...] = ("optimized", "baseline")
     reads_prompt = True
+    reads_negative = True
     pipelines: tuple[str, ...] = ("LTXImageToVideoPipeline", "LTXPipeline")
     marks: Mapping[str, bool] = MappingProxyType({})
     parts: tuple[Part, ...] = PARTS

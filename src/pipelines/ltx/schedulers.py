@@ -5,24 +5,16 @@ from typing import Any
 import numpy as np
 
 from src.catalog.spec import ModelSpec
-from src.core.errors import BadInputError
 from src.core.plan import Plan
 from src.pipelines.family import Timesteps
-from src.pipelines.flow_schedules import euler_flow, flow_mu
-from src.pipelines.ltx.describe import schedule_of, token_count
-
-FEWEST = 2
-"""Steps: a last noise level that is given leaves no room for one alone."""
+from src.pipelines.flow_schedules import euler_schedule, flow_mu, token_count, tokens_timesteps
 
 
 def timesteps_of(count: int, spec: ModelSpec, num_frames: int | None) -> Timesteps:
     """Timesteps and noise levels of a clip of so many frames, the model's own count unless
     given."""
-    if count < FEWEST and spec.schedule.terminal:
-        raise BadInputError(f"the scheduler of {spec.id} cannot make 1 step; take {FEWEST}")
     frames = num_frames or spec.defaults.num_frames
-    mu = flow_mu(token_count(spec.native, frames), spec.schedule)
-    return Timesteps(*euler_flow(count, mu, spec.schedule))
+    return tokens_timesteps(count, token_count(spec.native, frames), spec)
 
 
 def make_scheduler(stock: Any, plan: Plan, device: str) -> Any:
@@ -32,7 +24,7 @@ def make_scheduler(stock: Any, plan: Plan, device: str) -> Any:
     count = plan.num_inference_steps
     made.set_timesteps(
         sigmas=np.linspace(1.0, 1 / count, count),
-        mu=flow_mu(token_count(plan.native, plan.num_frames), schedule_of(stock.config)),
+        mu=flow_mu(token_count(plan.native, plan.num_frames), euler_schedule(stock.config)),
         device=device,
     )
     return made

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from src.core.errors import BadInputError
 from src.pipelines.flow_objective import FlowObjective
+from src.pipelines.flow_schedules import euler_schedule
 from src.pipelines.flow_training import FlowTraining
-from src.pipelines.ltx.describe import FRAMES_A_LATENT, STEP, schedule_of
+from src.pipelines.ltx.describe import FRAMES_A_LATENT, STEP
 from src.pipelines.ltx.packing import packed, unpacked
 
 STATISTICS = ("latents_mean", "latents_std")
@@ -95,7 +96,7 @@ def _parted(text: Tensor) -> tuple[Tensor, Tensor]:
 def _objective(mean: Tensor, deviation: Tensor, factor: float, scheduler: Any) -> FlowObjective:
     """The shift is inference's; where that depends on a clip's tokens, midway between the two known
     ones."""
-    schedule = schedule_of(scheduler)
+    schedule = euler_schedule(scheduler)
     shift = math.exp(sum(schedule.shifts[:2]) / 2) if schedule.shifts else schedule.shift
     return FlowObjective(mean, deviation / factor, shift, Denoiser, schedule.train_timesteps)
 

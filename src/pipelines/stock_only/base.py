@@ -46,6 +46,7 @@ class StockOnly(ABC):
     tokenizers: tuple[str, ...] = ("tokenizer",)
     modes: tuple[str, ...] = ("baseline",)
     reads_prompt: bool = True
+    reads_negative: bool = True
     schedulers: tuple[str, ...] = ()
     architectures: Mapping[str, Architecture] = MappingProxyType({})
     lora_targets: tuple[str, ...] = ()

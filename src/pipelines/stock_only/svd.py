@@ -33,6 +33,7 @@ class SVD(StockOnly):
     pipeline = "StableVideoDiffusionPipeline"
     pipelines: tuple[str, ...] = ("StableVideoDiffusionPipeline",)
     reads_prompt = False
+    reads_negative = False
     tokenizers: tuple[str, ...] = ()
     parts: tuple[Part, ...] = (
         Part("image_encoder", "image", ("CLIPVisionModelWithProjection",)),

@@ -24,6 +24,7 @@ class WanTI2V:
     title = "Wan 2.2 TI2V"
     modes: tuple[str, ...] = ("optimized", "baseline")
     reads_prompt = True
+    reads_negative = True
     pipelines: tuple[str, ...] = ("WanImageToVideoPipeline", "WanPipeline")
     marks: Mapping[str, bool] = MappingProxyType({"expand_timesteps": True})
     parts: tuple[Part, ...] = PARTS
