@@ -12,20 +12,17 @@ from src.pipelines.cogvideox.architectures import ARCHITECTURES
 from src.pipelines.cogvideox.describe import describe
 from src.pipelines.cogvideox.schedulers import SCHEDULERS, timesteps_of
 from src.pipelines.family import Part, Place, Timesteps
+from src.pipelines.family_defaults import FamilyDefaults
 from src.pipelines.learning import Small, Training
 from src.pipelines.sides import Architecture, Counting, Divided, Loop, Stock
 
 
-class CogVideoX:
+class CogVideoX(FamilyDefaults):
     """1.0 and 1.5, and the embedded model, which is of the same classes."""
 
     name = "cogvideox"
     title = "CogVideoX"
-    modes: tuple[str, ...] = ("optimized", "baseline")
-    reads_prompt = True
-    reads_negative = True
     pipelines: tuple[str, ...] = ("CogVideoXImageToVideoPipeline",)
-    marks: Mapping[str, bool] = MappingProxyType({})
     parts: tuple[Part, ...] = (
         Part(
             "text_encoder", "text", ("T5EncoderModel",), blocks="encoder.block", groups=("encoder",)
@@ -46,7 +43,6 @@ class CogVideoX:
     others: Mapping[str, tuple[str, ...]] = MappingProxyType(
         {"tokenizer": ("T5Tokenizer", "T5TokenizerFast"), "scheduler": tuple(SCHEDULERS.values())}
     )
-    tokenizers: tuple[str, ...] = ("tokenizer",)
     schedulers: tuple[str, ...] = tuple(SCHEDULERS)
     architectures: Mapping[str, Architecture] = ARCHITECTURES
     lora_targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")

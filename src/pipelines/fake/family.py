@@ -7,23 +7,19 @@ from typing import Any
 
 from src.catalog.spec import Defaults, FrameRule, ModelSpec, SizeRule
 from src.core.plan import Size
-from src.pipelines.family import Part, Place, Timesteps
-from src.pipelines.learning import Small, Training
-from src.pipelines.sides import Architecture, Counting, Divided, Loop, Stock
+from src.pipelines.family import Part, Timesteps
+from src.pipelines.family_defaults import FamilyDefaults
+from src.pipelines.sides import Counting, Loop, Stock
 
 SHIFT = 5.0
 
 
-class Fake:
+class Fake(FamilyDefaults):
     """Read `src/pipelines/fake/__init__.py` for what it is good for."""
 
     name = "fake"
     title = "Fake"
-    modes: tuple[str, ...] = ("optimized", "baseline")
-    reads_prompt = True
-    reads_negative = True
     pipelines: tuple[str, ...] = ("FakeImageToVideoPipeline",)
-    marks: Mapping[str, bool] = MappingProxyType({})
     parts: tuple[Part, ...] = (
         Part("words", "text", ("FakeWords",)),
         Part(
@@ -43,7 +39,6 @@ class Fake:
     )
     tokenizers: tuple[str, ...] = ()
     schedulers: tuple[str, ...] = ("euler",)
-    architectures: Mapping[str, Architecture] = MappingProxyType({})
     lora_targets: tuple[str, ...] = ("to_q",)
 
     def describe(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
@@ -71,12 +66,6 @@ class Fake:
         sigmas = tuple(SHIFT * level / (1 + (SHIFT - 1) * level) for level in even)
         return Timesteps(tuple(1000 * sigma for sigma in sigmas), sigmas)
 
-    def lora_place(self, key: str) -> Place | None:
-        return None
-
-    def heads(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> int | None:
-        return None
-
     @property
     def stock(self) -> Stock:
         from src.pipelines.fake import loop
@@ -90,19 +79,7 @@ class Fake:
         return loop
 
     @property
-    def divided(self) -> Divided | None:
-        return None
-
-    @property
     def counting(self) -> Counting:
         from src.pipelines.fake import counting
 
         return counting
-
-    @property
-    def training(self) -> Training | None:
-        return None
-
-    @property
-    def small(self) -> Small | None:
-        return None

@@ -7,25 +7,22 @@ from types import MappingProxyType
 from typing import Any
 
 from src.catalog.spec import ModelSpec
-from src.pipelines.family import Part, Place, Timesteps
-from src.pipelines.learning import Small, Training
+from src.pipelines.family import Part, Timesteps
+from src.pipelines.family_defaults import FamilyDefaults
+from src.pipelines.learning import Training
 from src.pipelines.ltx.architectures import ARCHITECTURES
 from src.pipelines.ltx.describe import describe
 from src.pipelines.ltx.parts import PARTS
 from src.pipelines.ltx.schedulers import timesteps_of
-from src.pipelines.sides import Architecture, Counting, Divided, Loop, Stock
+from src.pipelines.sides import Architecture, Counting, Loop, Stock
 
 
-class LTX:
+class LTX(FamilyDefaults):
     """LTX-Video, of its first form and the later ones whose VAE is told a timestep."""
 
     name = "ltx"
     title = "LTX-Video"
-    modes: tuple[str, ...] = ("optimized", "baseline")
-    reads_prompt = True
-    reads_negative = True
     pipelines: tuple[str, ...] = ("LTXImageToVideoPipeline", "LTXPipeline")
-    marks: Mapping[str, bool] = MappingProxyType({})
     parts: tuple[Part, ...] = PARTS
     others: Mapping[str, tuple[str, ...]] = MappingProxyType(
         {
@@ -33,7 +30,6 @@ class LTX:
             "scheduler": ("FlowMatchEulerDiscreteScheduler",),
         }
     )
-    tokenizers: tuple[str, ...] = ("tokenizer",)
     schedulers: tuple[str, ...] = ("euler",)
     architectures: Mapping[str, Architecture] = ARCHITECTURES
     lora_targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
@@ -46,13 +42,6 @@ class LTX:
     ) -> Timesteps:
         """The same in both modes: there is one scheduler, the checkpoint's."""
         return timesteps_of(count, spec, num_frames)
-
-    def lora_place(self, key: str) -> Place | None:
-        """Its trainers write the names of diffusers."""
-        return None
-
-    def heads(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> int | None:
-        return None
 
     @property
     def stock(self) -> Stock:
@@ -67,10 +56,6 @@ class LTX:
         return loop
 
     @property
-    def divided(self) -> Divided | None:
-        return None
-
-    @property
     def counting(self) -> Counting:
         from src.pipelines.ltx import stages
 
@@ -81,7 +66,3 @@ class LTX:
         from src.pipelines.ltx.training import LTXTraining
 
         return LTXTraining()
-
-    @property
-    def small(self) -> Small | None:
-        return None

@@ -6,18 +6,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
 from src.core.plan import Plan
-from src.pipelines.family import Part, Place, Timesteps
-from src.pipelines.learning import Small, Training
+from src.pipelines.family import Part, Timesteps
+from src.pipelines.family_defaults import FamilyDefaults
 from src.pipelines.sides import (
-    Architecture,
     Counting,
-    Divided,
     Loop,
     Pipe,
     Stock,
@@ -29,7 +26,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-class StockOnly(ABC):
+class StockOnly(FamilyDefaults, ABC):
     """A family of which only the stock pipeline runs.
 
     A subclass says its names and parts, `describe`, `timesteps`, `stock_arguments` and `stages`.
@@ -40,15 +37,10 @@ class StockOnly(ABC):
     pipeline: str
     """The class of diffusers that makes a clip of a photograph."""
     pipelines: tuple[str, ...]
-    marks: Mapping[str, bool] = MappingProxyType({})
     parts: tuple[Part, ...]
     others: Mapping[str, tuple[str, ...]]
-    tokenizers: tuple[str, ...] = ("tokenizer",)
     modes: tuple[str, ...] = ("baseline",)
-    reads_prompt: bool = True
-    reads_negative: bool = True
     schedulers: tuple[str, ...] = ()
-    architectures: Mapping[str, Architecture] = MappingProxyType({})
     lora_targets: tuple[str, ...] = ()
 
     @abstractmethod
@@ -67,12 +59,6 @@ class StockOnly(ABC):
     def stages(self, spec: ModelSpec, parts: Mapping[str, nn.Module]) -> StockStages:
         """What its pipeline does of one clip, as `Counting.stages`; imports torch when called."""
 
-    def lora_place(self, key: str) -> Place | None:
-        return None
-
-    def heads(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> int | None:
-        return None
-
     @property
     def stock(self) -> Stock:
         return StockPipeline(self)
@@ -82,22 +68,10 @@ class StockOnly(ABC):
         raise BadInputError(f"{self.title} has no loop of ours; it runs with --mode baseline")
 
     @property
-    def divided(self) -> Divided | None:
-        return None
-
-    @property
     def counting(self) -> Counting:
         from src.pipelines.stock_only.counting import StockCounting
 
         return StockCounting(self.parts, self.stages)
-
-    @property
-    def training(self) -> Training | None:
-        return None
-
-    @property
-    def small(self) -> Small | None:
-        return None
 
 
 class StockPipeline:

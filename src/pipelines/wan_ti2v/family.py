@@ -8,23 +8,21 @@ from typing import Any
 
 from src.catalog.spec import ModelSpec
 from src.pipelines.family import Part, Place, Timesteps
+from src.pipelines.family_defaults import FamilyDefaults
 from src.pipelines.flow_schedules import unipc_flow
-from src.pipelines.learning import Small, Training
-from src.pipelines.sides import Architecture, Counting, Divided, Loop, Stock
+from src.pipelines.learning import Training
+from src.pipelines.sides import Architecture, Counting, Loop, Stock
 from src.pipelines.wan_ti2v.adapter_names import lora_place
 from src.pipelines.wan_ti2v.architectures import ARCHITECTURES
 from src.pipelines.wan_ti2v.describe import describe
 from src.pipelines.wan_ti2v.parts import PARTS
 
 
-class WanTI2V:
+class WanTI2V(FamilyDefaults):
     """Wan 2.2 TI2V-5B: a timestep for each token, the photograph as the first latent frame."""
 
     name = "wan-ti2v"
     title = "Wan 2.2 TI2V"
-    modes: tuple[str, ...] = ("optimized", "baseline")
-    reads_prompt = True
-    reads_negative = True
     pipelines: tuple[str, ...] = ("WanImageToVideoPipeline", "WanPipeline")
     marks: Mapping[str, bool] = MappingProxyType({"expand_timesteps": True})
     parts: tuple[Part, ...] = PARTS
@@ -34,7 +32,6 @@ class WanTI2V:
             "scheduler": ("UniPCMultistepScheduler",),
         }
     )
-    tokenizers: tuple[str, ...] = ("tokenizer",)
     schedulers: tuple[str, ...] = ("unipc",)
     architectures: Mapping[str, Architecture] = ARCHITECTURES
     lora_targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
@@ -51,9 +48,6 @@ class WanTI2V:
     def lora_place(self, key: str) -> Place | None:
         return lora_place(key)
 
-    def heads(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> int | None:
-        return None
-
     @property
     def stock(self) -> Stock:
         from src.pipelines.wan_ti2v import loop
@@ -67,10 +61,6 @@ class WanTI2V:
         return loop
 
     @property
-    def divided(self) -> Divided | None:
-        return None
-
-    @property
     def counting(self) -> Counting:
         from src.pipelines.wan_ti2v import stages
 
@@ -81,7 +71,3 @@ class WanTI2V:
         from src.pipelines.wan_ti2v.training import WanTraining
 
         return WanTraining()
-
-    @property
-    def small(self) -> Small | None:
-        return None
