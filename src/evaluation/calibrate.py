@@ -141,7 +141,7 @@ def _table(rows: list[Any], hardware: str, fit: Any) -> str:
     usual = ", ".join(f"`{name}` {threshold:g}" for name, threshold in fit.usual.items())
     return (
         f"Measured on {hardware}: {rows[0].clips} clips of {fit.num_frames} frames at native size, "
-        f"guidance {fit.guidance_scale:g}. Thresholds that are taken unless one is given: {usual}."
+        f"guidance {fit.guidance_scale:g}.\nThresholds that are taken unless one is given: {usual}."
         f"\n\n{markdown_table(HEADER, cells)}"
     )
 
