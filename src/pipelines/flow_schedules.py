@@ -11,7 +11,7 @@ import numpy as np
 
 from src.catalog.spec import ModelSpec, Schedule
 from src.core.errors import BadInputError
-from src.core.plan import Size
+from src.core.plan import Plan, Size
 from src.pipelines.family import Timesteps
 
 EPSILON = 1e-6
@@ -86,12 +86,25 @@ def token_count(size: Size, frames: int) -> int:
     return ((frames - 1) // 8 + 1) * (size.height // 32) * (size.width // 32)
 
 
-def tokens_timesteps(count: int, tokens: int, spec: ModelSpec) -> Timesteps:
-    """What the Euler scheduler visits for a clip of so many tokens. Raises BadInputError for one
-    step where the last noise level is given."""
+def tokens_timesteps(count: int, spec: ModelSpec, num_frames: int | None) -> Timesteps:
+    """What the Euler scheduler visits for a clip of so many frames, the model's own count unless
+    given. Raises BadInputError for one step where the last noise level is given."""
     if count < FEWEST and spec.schedule.terminal:
         raise BadInputError(f"the scheduler of {spec.id} cannot make 1 step; take {FEWEST}")
+    tokens = token_count(spec.native, num_frames or spec.defaults.num_frames)
     return Timesteps(*euler_flow(count, flow_mu(tokens, spec.schedule), spec.schedule))
+
+
+def tokens_scheduler(stock: Any, plan: Plan, device: str) -> Any:
+    """A fresh one on the checkpoint's own configuration, at the plan's steps and for its tokens, as
+    the stock pipelines of LTX-Video and LTX-2 set them."""
+    made, count = type(stock).from_config(stock.config), plan.num_inference_steps
+    made.set_timesteps(
+        sigmas=np.linspace(1.0, 1 / count, count),
+        mu=flow_mu(token_count(plan.native, plan.num_frames), euler_schedule(stock.config)),
+        device=device,
+    )
+    return made
 
 
 def euler_flow(

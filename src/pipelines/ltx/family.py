@@ -9,11 +9,11 @@ from typing import Any
 from src.catalog.spec import ModelSpec
 from src.pipelines.family import Part, Timesteps
 from src.pipelines.family_defaults import FamilyDefaults
+from src.pipelines.flow_schedules import tokens_timesteps
 from src.pipelines.learning import Training
 from src.pipelines.ltx.architectures import ARCHITECTURES
 from src.pipelines.ltx.describe import describe
 from src.pipelines.ltx.parts import PARTS
-from src.pipelines.ltx.schedulers import timesteps_of
 from src.pipelines.sides import Architecture, Counting, Loop, Stock
 
 
@@ -41,7 +41,7 @@ class LTX(FamilyDefaults):
         self, count: int, spec: ModelSpec, stock: bool, num_frames: int | None = None
     ) -> Timesteps:
         """The same in both modes: there is one scheduler, the checkpoint's."""
-        return timesteps_of(count, spec, num_frames)
+        return tokens_timesteps(count, spec, num_frames)
 
     @property
     def stock(self) -> Stock:

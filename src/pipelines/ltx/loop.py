@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from src.core.plan import Plan, SessionKey
+from src.pipelines.flow_schedules import tokens_scheduler as make_scheduler
 from src.pipelines.ltx.conditioning import begin
 from src.pipelines.ltx.decoding import NOISE, TIMESTEP, decode, picture
 from src.pipelines.ltx.parts import PARTS
-from src.pipelines.ltx.schedulers import make_scheduler
 from src.pipelines.ltx.steps import advance, finish, predict
 from src.pipelines.stock_loading import load_stock
 

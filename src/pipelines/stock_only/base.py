@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
-from src.core.plan import Plan
+from src.core.plan import Plan, Size
 from src.pipelines.family import Part, Timesteps
 from src.pipelines.family_defaults import FamilyDefaults
 from src.pipelines.sides import (
@@ -58,6 +58,18 @@ class StockOnly(FamilyDefaults, ABC):
     @abstractmethod
     def stages(self, spec: ModelSpec, parts: Mapping[str, nn.Module]) -> StockStages:
         """What its pipeline does of one clip, as `Counting.stages`; imports torch when called."""
+
+    def spec_of(self, folder: Path, native: Size, **facts: Any) -> ModelSpec:
+        """The spec of a folder that makes clips of this size; facts: its other fields."""
+        return ModelSpec(
+            id=folder.resolve().name,
+            family=self.name,
+            folder=str(folder.resolve()),
+            native=native,
+            delivered=native,
+            licence="see the folder's own card",
+            **{"description": f"diffusers folder {folder.name}", **facts},
+        )
 
     @property
     def stock(self) -> Stock:

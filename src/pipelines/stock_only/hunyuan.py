@@ -76,13 +76,9 @@ class HunyuanVideo(StockOnly):
     def describe(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
         transformer, vae = (read(folder / part / "config.json") for part in ("transformer", "vae"))
         _check_form(transformer)
-        return ModelSpec(
-            id=folder.resolve().name,
-            family=self.name,
-            description=f"diffusers folder {folder.name}",
-            folder=str(folder.resolve()),
-            native=NATIVE,
-            delivered=NATIVE,
+        return self.spec_of(
+            folder,
+            NATIVE,
             sizes=SizeRule(multiple=16),
             max_sequence_length=LENGTH - ENDING,
             frames=FrameRule(step=vae.get("temporal_compression_ratio", 4), most=FRAMES),
@@ -93,7 +89,6 @@ class HunyuanVideo(StockOnly):
                 baseline_guidance_scale=SCALE,
             ),
             schedule=_schedule(read(folder / "scheduler" / "scheduler_config.json")),
-            licence="see the folder's own card",
         )
 
     def timesteps(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from src.catalog.spec import Defaults, FrameRule, ModelSpec, Schedule, SizeRule
 from src.core.plan import Plan, Size
 from src.pipelines.family import Part, Timesteps
-from src.pipelines.flow_schedules import euler_schedule, token_count, tokens_timesteps
+from src.pipelines.flow_schedules import euler_schedule, tokens_timesteps
 from src.pipelines.sides import Architecture, Stock, StockStages
 from src.pipelines.stock_only.base import StockOnly, words
 from src.pipelines.stock_only.ltx2_architectures import ARCHITECTURES
@@ -63,13 +63,10 @@ class LTX2(StockOnly):
     def describe(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
         transformer, vae = (read(folder / part / "config.json") for part in ("transformer", "vae"))
         _check_tokens(transformer, vae)
-        return ModelSpec(
-            id=folder.resolve().name,
-            family=self.name,
+        return self.spec_of(
+            folder,
+            NATIVE,
             description=f"diffusers folder {folder.name}, without its sound",
-            folder=str(folder.resolve()),
-            native=NATIVE,
-            delivered=NATIVE,
             sizes=SizeRule(multiple=32),
             max_sequence_length=LENGTH,
             frames=FrameRule(step=8, most=MOST),
@@ -80,15 +77,13 @@ class LTX2(StockOnly):
                 baseline_guidance_scale=SCALE,
             ),
             schedule=_schedule(read(folder / "scheduler" / "scheduler_config.json")),
-            licence="see the folder's own card",
         )
 
     def timesteps(
         self, count: int, spec: ModelSpec, stock: bool, num_frames: int | None = None
     ) -> Timesteps:
         """Noise levels depend on the tokens of the picture; those of the sound are the same."""
-        tokens = token_count(spec.native, num_frames or spec.defaults.num_frames)
-        return tokens_timesteps(count, tokens, spec)
+        return tokens_timesteps(count, spec, num_frames)
 
     def stock_arguments(self, plan: Plan) -> Mapping[str, Any]:
         """Guidance of the picture; that of the sound, and what else guides, are the pipeline's."""

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from src.core.plan import Plan
-from src.pipelines.flow_schedules import euler_schedule, flow_mu, token_count
+from src.pipelines.flow_schedules import tokens_scheduler
 from src.pipelines.sides import Pipe
 from src.pipelines.stock_only.base import StockPipeline
 
@@ -32,11 +31,4 @@ class LTX2Stock(StockPipeline):
             checks.setLevel(level)
 
     def make_scheduler(self, stock: Any, plan: Plan, device: str) -> Any:
-        """At the pipeline's own noise levels."""
-        made, count = type(stock).from_config(stock.config), plan.num_inference_steps
-        made.set_timesteps(
-            sigmas=np.linspace(1.0, 1 / count, count),
-            mu=flow_mu(token_count(plan.native, plan.num_frames), euler_schedule(stock.config)),
-            device=device,
-        )
-        return made
+        return tokens_scheduler(stock, plan, device)

@@ -56,13 +56,9 @@ class SVD(StockOnly):
     def describe(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
         frames = read(folder / "unet" / "config.json")["num_frames"]
         _check_levels(read(folder / "scheduler" / "scheduler_config.json"))
-        return ModelSpec(
-            id=folder.resolve().name,
-            family=self.name,
-            description=f"diffusers folder {folder.name}",
-            folder=str(folder.resolve()),
-            native=NATIVE,
-            delivered=NATIVE,
+        return self.spec_of(
+            folder,
+            NATIVE,
             sizes=SizeRule(multiple=8),
             frames=FrameRule(only=frames),
             defaults=Defaults(
@@ -71,7 +67,6 @@ class SVD(StockOnly):
                 baseline_num_inference_steps=STEPS,
                 baseline_guidance_scale=SCALE,
             ),
-            licence="see the folder's own card",
         )
 
     def timesteps(

@@ -59,13 +59,9 @@ class Wan(StockOnly):
         if transformer["in_channels"] <= transformer["out_channels"]:
             raise ValueError("it makes videos of words alone and takes no photograph")
         step = vae.get("scale_factor_spatial", 8) * transformer.get("patch_size", (1, 2, 2))[1]
-        return ModelSpec(
-            id=folder.resolve().name,
-            family=self.name,
-            description=f"diffusers folder {folder.name}",
-            folder=str(folder.resolve()),
-            native=NATIVE,
-            delivered=NATIVE,
+        return self.spec_of(
+            folder,
+            NATIVE,
             sizes=SizeRule(multiple=step),
             max_sequence_length=LENGTH,
             frames=FrameRule(step=vae.get("scale_factor_temporal", 4), most=FRAMES),
@@ -76,7 +72,6 @@ class Wan(StockOnly):
                 baseline_guidance_scale=5.0,
             ),
             schedule=unipc_schedule(read(folder / "scheduler" / "scheduler_config.json")),
-            licence="see the folder's own card",
         )
 
     def timesteps(
