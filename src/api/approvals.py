@@ -20,7 +20,7 @@ from src.api.service import Service
 from src.api.site import PageRoute, Sender, Viewer, error_in_words, render_page, status_of
 from src.api.verify import Verdict, stored_verdict
 from src.core.errors import BadInputError, NewsreelError
-from src.jobs.store import UnknownJobError
+from src.jobs.errors import UnknownJobError
 from src.releases.model import Release, Wish, checked_embargo
 from src.releases.states import TRANSITIONS, ReleaseState
 

@@ -20,8 +20,8 @@ from src.api.upscale import UpscaleSettings, check_settings, upscale_settings
 from src.catalog.upscalers import offered
 from src.core.addresses import artifact, clip_key
 from src.jobs import references
+from src.jobs.errors import UnknownJobError
 from src.jobs.model import OWN_KEYS, PARENT, Job, NewJob, written
-from src.jobs.store import UnknownJobError
 
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 QUICK = "fast"

@@ -6,8 +6,8 @@ from src.accounts.accounts import Account
 from src.api.problems import ApiError
 from src.api.service import Service
 from src.core.addresses import artifact
+from src.jobs.errors import WrongStateError
 from src.jobs.model import LABELLED, OWN_KEYS, PARENT, Job, NewJob, State, written
-from src.jobs.store import WrongStateError
 
 ENDED_BADLY = (State.FAILED, State.CANCELLED)
 

@@ -7,7 +7,8 @@ from src.artifacts.store import ArtifactStore
 from src.core.addresses import PREVIEWS, clip_key, is_stored, known_key, name_of
 from src.jobs import references
 from src.jobs.model import Job
-from src.jobs.store import JobStore, address_in
+from src.jobs.rows import address_in
+from src.jobs.store import JobStore
 from src.journal.entries import SERVICE
 from src.worker.inventory import Inventory
 from src.worker.names import remove_attempt, remove_pictures

@@ -30,9 +30,9 @@ from src.api.uploads import read_upload
 from src.artifacts.store import keep
 from src.core.addresses import stored, stored_key
 from src.core.paths import examples, portable
+from src.jobs.errors import WrongStateError
 from src.jobs.model import OWN_KEYS, REMIX_OF, Job, NewJob, State
 from src.jobs.search import JobFilter
-from src.jobs.store import WrongStateError
 from src.media.press_metadata import check_rights
 
 T = TypeVar("T")

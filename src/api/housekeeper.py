@@ -12,9 +12,10 @@ from src.artifacts.store import ArtifactStore, StoreAwayError
 from src.core.addresses import PHOTOGRAPHS, PREVIEWS, RELEASES, UPLOADS, name_of
 from src.database.trouble import UnavailableError
 from src.jobs import references
+from src.jobs.errors import UnknownJobError, WrongStateError
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job
-from src.jobs.store import FINAL, JobStore, UnknownJobError, WrongStateError
+from src.jobs.store import FINAL, JobStore
 from src.jobs.tally import Tally
 from src.worker.leftovers import is_older, quarantine
 

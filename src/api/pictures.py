@@ -17,7 +17,7 @@ from src.artifacts.store import ArtifactStore
 from src.core.addresses import clip_key, known_key
 from src.core.errors import BadInputError, MissingFileError
 from src.jobs.model import Job
-from src.jobs.store import address_in
+from src.jobs.rows import address_in
 from src.worker.names import picture_key, preview_key
 from src.worker.wall import Wall
 

@@ -20,7 +20,7 @@ from src.core.plan import Size
 from src.core.request import Request
 from src.core.upscale_request import UPSCALER
 from src.jobs.leases import FORGOTTEN_S, LeaseStore
-from src.jobs.store import address_in
+from src.jobs.rows import address_in
 from src.media.videos import VideoFacts
 
 SAME_S = (

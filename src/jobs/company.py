@@ -8,7 +8,7 @@ from src.database.tables import devices, jobs
 from src.jobs import turns
 from src.jobs.choice import TOGETHER_S
 from src.jobs.model import REMIX_OF, Job, State
-from src.jobs.store import COLUMNS, as_job
+from src.jobs.rows import COLUMNS, as_job
 
 OWN = {"prompt", "negative_prompt", "template", "set", "input_image", "seed", "fit", "score", "fps",
        "upscale", "filters", "finishers", "rights_reason", "accept_licence",

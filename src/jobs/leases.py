@@ -19,8 +19,9 @@ from src.database.database import Clock, Database
 from src.database.tables import devices, jobs, workers
 from src.jobs import company, turns
 from src.jobs.choice import next_job
+from src.jobs.errors import LostLeaseError
 from src.jobs.model import Job, State
-from src.jobs.store import COLUMNS, LostLeaseError, address_in, as_job, record
+from src.jobs.rows import COLUMNS, address_in, as_job, record
 
 LEASE_S = 60.0
 FORGOTTEN_S = 86400.0

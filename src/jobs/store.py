@@ -6,62 +6,25 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from src.core.addresses import StoredFile, is_stored, known_key, name_in
-from src.core.errors import BadInputError, NewsreelError
 from src.database import artifact_rows
 from src.database.database import Clock, Database, batches
 from src.database.group_commit import GroupCommit
 from src.database.horizon import Horizon
 from src.database.tables import artifacts, events, jobs, releases
 from src.jobs import references
+from src.jobs.errors import UnknownJobError, WrongStateError
 from src.jobs.lineage import lineage
 from src.jobs.model import PARENT, Event, Job, NewJob, State
+from src.jobs.rows import COLUMNS, address_in, as_job, record
 from src.jobs.search import JobFilter, Owner, first_id, is_among, words_of
 from src.jobs.turns import AGEING_S
 from src.journal.entries import SERVICE, Act, append, digest, digest_of
 
 FINAL = [state for state in State if state.final]
-COLUMNS = [column for column in jobs.columns if column.name not in ("rank", "words")]
-
-
-class UnknownJobError(BadInputError):
-    """There is no job with this id, or it is not the caller's."""
-
-    http_status = 404
-
-
-class WrongStateError(BadInputError):
-    """The job is in a state in which this cannot be done."""
-
-    http_status = 409
-
-
-class LostLeaseError(NewsreelError):
-    """The worker's lease has run out and the job is somebody else's, or done, or gone."""
-
-    http_status = 409
-
-
-def as_job(row: Any) -> Job:
-    """A row of the table as a Job."""
-    values: dict[str, Any] = dict(row._mapping)
-    values["state"] = State(values["state"])
-    return Job(**values)
-
-
-def address_in(request: dict[str, Any]) -> str | None:
-    """The address of what a request reads (`src/core/addresses.py`)."""
-    return request.get("input_image") or request.get("input")
-
-
-def record(connection: Connection, job_id: str, at: float, kind: str, data: dict[str, Any]) -> None:
-    """Add an event, in the transaction of what it tells."""
-    connection.execute(insert(events).values(job_id=job_id, at=at, kind=kind, data=data))
-
-
 _HELD = {
     "submitted": "the clip of job {} waits for approval; take it back, or let it be decided, first",
     "approved": "the clip of job {} is approved for release; take it back first",

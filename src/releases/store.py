@@ -19,8 +19,8 @@ from src.database.database import Clock, Database, batches
 from src.database.tables import artifacts, jobs, releases
 from src.jobs import references
 from src.jobs.model import Job
+from src.jobs.rows import record
 from src.jobs.search import Owner, first_id, is_among
-from src.jobs.store import record
 from src.journal.entries import Act, append, digest
 from src.releases.model import (
     Release,

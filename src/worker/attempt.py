@@ -16,9 +16,9 @@ from src.core.addresses import name_of
 from src.core.errors import NewsreelError
 from src.core.progress import CancelToken, Progress
 from src.database.trouble import UnavailableError
+from src.jobs.errors import LostLeaseError
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job
-from src.jobs.store import LostLeaseError
 from src.worker.names import preview_key
 from src.worker.pulse import Pulse
 from src.worker.runners import RunContext

@@ -8,7 +8,7 @@ from loguru import logger
 
 from src.core.errors import CancelledError
 from src.core.progress import CancelToken, Progress
-from src.jobs.store import LostLeaseError
+from src.jobs.errors import LostLeaseError
 from src.worker.attempt import Attempt
 from src.worker.runners import JobRunner
 

@@ -24,7 +24,8 @@ from src.core.addresses import (
 from src.core.errors import MissingFileError
 from src.database import artifact_rows
 from src.jobs.model import Job
-from src.jobs.store import JobStore, address_in
+from src.jobs.rows import address_in
+from src.jobs.store import JobStore
 from src.worker.leftovers import STRANGE_S, is_needed, is_older, quarantine, sort_out
 from src.worker.names import AttemptFile, attempts_among, is_attempt
 

@@ -19,9 +19,9 @@ from src.core.addresses import StoredFile, manifest_key, name_of
 from src.core.errors import CancelledError, NewsreelError
 from src.core.kinds import KINDS
 from src.database.trouble import UnavailableError
+from src.jobs.errors import LostLeaseError
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job
-from src.jobs.store import LostLeaseError
 from src.worker.attempt import BEATS, Attempt
 from src.worker.company import Company
 from src.worker.gpu import gpu_reading

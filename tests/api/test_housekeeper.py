@@ -8,9 +8,10 @@ from src.api.settings import ServiceSettings
 from src.core.addresses import artifact, stored
 from src.core.paths import examples, home
 from src.database.database import Database
+from src.jobs.errors import UnknownJobError
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob
-from src.jobs.store import JobStore, UnknownJobError
+from src.jobs.store import JobStore
 
 DAY = 86400.0
 

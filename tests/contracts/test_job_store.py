@@ -12,10 +12,11 @@ from src.accounts.rights import Role
 from src.artifacts.index import ArtifactIndex
 from src.database.database import Database
 from src.jobs import references
+from src.jobs.errors import LostLeaseError, UnknownJobError, WrongStateError
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.search import JobFilter
-from src.jobs.store import JobStore, LostLeaseError, UnknownJobError, WrongStateError
+from src.jobs.store import JobStore
 from tests.database.postgres_kit import any_database, empty_database, postgres  # noqa: F401
 
 

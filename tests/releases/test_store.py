@@ -13,8 +13,9 @@ from src.core.addresses import StoredFile, clip_key
 from src.core.errors import BadInputError
 from src.database import artifact_rows
 from src.database.tables import artifacts, jobs
+from src.jobs.errors import WrongStateError
 from src.jobs.model import NewJob
-from src.jobs.store import JobStore, WrongStateError
+from src.jobs.store import JobStore
 from src.journal.checking import check, entries, read
 from src.releases.model import ReleaseStateError, Wish
 from src.releases.rules import allowed

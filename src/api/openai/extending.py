@@ -10,8 +10,9 @@ from src.api.generate import lately
 from src.api.openai.errors import VideoError
 from src.api.service import Service
 from src.core.addresses import artifact, known_key
+from src.jobs.errors import WrongStateError
 from src.jobs.model import PARENT, Job, NewJob, written
-from src.jobs.store import WrongStateError, address_in
+from src.jobs.rows import address_in
 
 T = TypeVar("T")
 

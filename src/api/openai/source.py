@@ -13,8 +13,9 @@ from src.api.openai.sent import Sent
 from src.api.service import Service
 from src.core.addresses import known_key
 from src.core.errors import MissingFileError
+from src.jobs.errors import UnknownJobError
 from src.jobs.model import Job, State
-from src.jobs.store import UnknownJobError, address_in
+from src.jobs.rows import address_in
 
 JOB_ID = re.compile(r"[0-9a-f]{21}")
 

@@ -18,9 +18,9 @@ from src.api.openai.video import Video, VideoDeleted, VideoList, public_id, vide
 from src.api.openai.wishes import OWN_WORDING, form_of, naming_the_field, settings_of
 from src.api.security import Reader, ServiceDep, Submitter
 from src.api.service import Service
+from src.jobs.errors import WrongStateError
 from src.jobs.model import REMIX_OF, Job, State
 from src.jobs.search import JobFilter
-from src.jobs.store import WrongStateError
 
 router = APIRouter(prefix="/v1/videos", tags=["videos"])
 VideoId = Annotated[str, Path(description="The id, with or without `video_`", max_length=100)]
