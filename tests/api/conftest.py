@@ -8,12 +8,13 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from src.accounts.rights import Role
+from src.accounts.rights import Right, Role
 from src.api.app import create_app
 from src.api.settings import ServiceSettings
 from src.jobs.leases import LeaseStore
 from src.worker.loop import Worker
 from src.worker.runners import FakeRunner
+from tests.api.release_kit import make
 
 
 @pytest.fixture
@@ -74,3 +75,26 @@ def jpeg(pixels):
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG")
     return buffer.getvalue()
+
+
+@pytest.fixture
+def house(make_client):
+    """A service with approval: its client, and headers by name."""
+    client = make_client(approval="on")
+    accounts, heads = client.app.state.service.accounts, {}
+    for name, role, rights, person in [
+        ("anna", Role.SUBMIT, (), "Anna"), ("other", Role.SUBMIT, (), "Otto"),
+        ("chief", Role.READ, (Right.APPROVE,), "Chief"),
+        ("deputy", Role.READ, (Right.APPROVE,), "Deputy"),
+        ("cms", Role.READ, (Right.RELEASE,), ""), ("boss", Role.ADMIN, (Right.APPROVE,), "Boss"),
+        ("anna2", Role.READ, (Right.APPROVE,), "Anna"), ("looks", Role.READ, (), ""),
+    ]:  # fmt: skip
+        secret, _ = accounts.create(name, role, 1000, 100_000, rights=rights, person=person)
+        heads[name] = {"Authorization": f"Bearer {secret}"}
+    return client, heads
+
+
+@pytest.fixture
+def clip(house, jpeg):
+    """A finished job of anna's."""
+    return make(*house, jpeg)

@@ -12,7 +12,7 @@ from src.jobs.model import PARENT, NewJob
 from src.worker.loop import Worker
 from src.worker.runners import FakeRunner
 from tests.api.conftest import log_in
-from tests.api.test_releases_api import do
+from tests.api.release_kit import do
 
 
 @pytest.fixture

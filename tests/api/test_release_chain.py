@@ -25,7 +25,7 @@ from src.worker.engine_runner import EngineRunner
 from src.worker.loop import Worker
 from src.worker.runners import FakeRunner
 from tests.api.conftest import log_in
-from tests.api.test_releases_api import do
+from tests.api.release_kit import do
 from tests.trust.kit import boxes, flipped, need_packages, signed
 
 
