@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests import warm_start
 from tests.schema_copies import SchemaCopies
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     else:
         files.sort(key=lambda tests: not any(test.get_closest_marker("slow") for test in tests))
     items[:] = [test for tests in files for test in tests]
+
+
+def pytest_configure() -> None:
+    """Most processes that tests start begin where their imports end."""
+    warm_start.install()
 
 
 def pytest_report_header() -> str | None:

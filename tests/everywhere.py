@@ -88,6 +88,7 @@ AXES = (
          place="folders"),
     Axis("locale", "an ASCII locale: every file is opened with its encoding",
          {"LC_ALL": "C"} | PLAIN | order(2)),
+    Axis("cold", "imports of a process of its own", {"NEWSREEL_TEST_COLD": "1"}, STARTERS),
     Axis("two-suites", "ports, sockets and folders that two share", suites=2),
     Axis("read-only", "writing into the checkout", order(3), place="read-only"),
     Axis("twenty-times", "races of processes and servers", tests=STARTERS, runs=20),

@@ -10,15 +10,32 @@ from PIL import Image
 
 from src.accounts.rights import Right, Role
 from src.api.app import create_app
+from src.api.decoding import MEMORY, MOST
 from src.api.settings import ServiceSettings
 from src.jobs.leases import LeaseStore
 from src.worker.loop import Worker
 from src.worker.runners import FakeRunner
+from src.worker.wall import DecodeLimits, Wall
 from tests.api.release_kit import make
 
 
+class SharedWall(Wall):
+    """Its processes decode for every service of the tests: each imports for most of a second."""
+
+    def close(self):
+        """They are kept for the next service."""
+
+
+@pytest.fixture(scope="session")
+def shared_wall():
+    made = SharedWall(DecodeLimits(memory=MEMORY))
+    made.start(MOST)
+    yield made
+    Wall.close(made)
+
+
 @pytest.fixture
-def make_client(tmp_path):
+def make_client(tmp_path, shared_wall):
     """Builds a client for a service with these settings; its worker runs only if asked for."""
     started = []
 
@@ -26,11 +43,12 @@ def make_client(tmp_path):
         defaults = {"database": f"sqlite:///{tmp_path / 'jobs.db'}", "workers": 0, "min_free": 0,
                     "per_minute": 1000, "hosts": "testserver"}  # fmt: skip
         app = create_app(ServiceSettings(**defaults | values), files)
+        app.state.service.decoding.wall = shared_wall
         client = TestClient(app, raise_server_exceptions=False, follow_redirects=False)
         client.__enter__()
         service = app.state.service
         worker = Worker(
-            LeaseStore(service.database), FakeRunner(), service.files, "host/fake", poll_s=0.02
+            LeaseStore(service.database), FakeRunner(), service.files, "host/fake", poll_s=0.05
         )
         thread = threading.Thread(target=worker.run)
         if work:

@@ -1,0 +1,117 @@
+"""python -m tests.warm_server SOCKET MODULE...: imports the modules, then forks who is asked for
+(`tests/warm_start.py`).
+"""
+
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import struct
+import sys
+from contextlib import suppress
+from typing import Any
+
+LENGTH = struct.Struct("<I")
+STATUS = struct.Struct("<i")
+
+
+def exactly(line: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        piece = line.recv(count - len(data))
+        if not piece:
+            raise OSError("the warm server is gone")
+        data += piece
+    return data
+
+
+class Server:
+    """Forks for each request, and tells who asked how each process ended. Ends when its standard
+    input does.
+    """
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.listener, self.lines = listener, {}
+        self.noticed, self.notice = os.pipe()
+        os.set_blocking(self.notice, False)
+
+    def serve(self) -> dict[str, Any]:
+        """Returns in each new process, with what it shall become."""
+        signal.set_wakeup_fd(self.notice, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        while True:
+            ready, _, _ = select.select([self.listener, self.noticed, 0], [], [])
+            if 0 in ready:
+                os._exit(0)
+            if self.noticed in ready:
+                os.read(self.noticed, 4096)
+                self._reap()
+            if self.listener in ready and (request := self._answer()):
+                return request
+
+    def _answer(self) -> dict[str, Any] | None:
+        line, _ = self.listener.accept()
+        size, files, _, _ = socket.recv_fds(line, LENGTH.size, 3)
+        request = json.loads(exactly(line, LENGTH.unpack(size)[0]))
+        if pid := os.fork():
+            self.lines[pid] = line
+            line.sendall(STATUS.pack(pid))
+            for each in files:
+                os.close(each)
+            return None
+        self._leave(line, files)
+        return request
+
+    def _leave(self, line: socket.socket, files: list[int]) -> None:
+        """In the new process: nothing of the server's stays, and its files are its own."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for each in (self.listener, line, *self.lines.values()):
+            each.close()
+        for each in (self.noticed, self.notice):
+            os.close(each)
+        for usual, given in enumerate(files):
+            os.dup2(given, usual)
+            os.close(given)
+
+    def _reap(self) -> None:
+        while self.lines:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            with self.lines.pop(pid) as line, suppress(OSError):  # who asked may be gone
+                line.sendall(STATUS.pack(status))
+
+
+def become(request: dict[str, Any]) -> None:
+    """Run the module as `python -m` does. What it starts in turn comes from the same servers."""
+    from tests.warm_start import install
+
+    install(request["servers"])
+    if request["session"]:
+        os.setsid()
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    sys.path[0] = request["cwd"]
+    module, *arguments = request["argv"]
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+def main() -> None:
+    """Import, and serve."""
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    for module in ("tests.warm_start", *sys.argv[2:]):
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # so that no fork touches, and copies, what all of them share
+    become(Server(listener).serve())
+
+
+if __name__ == "__main__":
+    main()

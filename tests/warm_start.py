@@ -1,0 +1,159 @@
+"""Python processes that begin where their imports end: a command of `sys.executable` is forked from
+a server that has imported what it needs.
+
+`install` puts `WarmPopen` in `subprocess.Popen`'s place. Each process is one of its own, as before:
+its environment, folder, files, signals and exit code are its own; only that its imports are done,
+and that its parent is the server, differs. Whatever asks for its parent is not forked, nor what
+stands in no row of `IMPORTS`. NEWSREEL_TEST_COLD=1 starts all anew.
+"""
+
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from src.worker.wall import _environment as wall_environment
+from tests.warm_server import LENGTH, STATUS, exactly
+
+ROOT = Path(__file__).parents[1]
+COLD = "NEWSREEL_TEST_COLD"
+WALL = "src.worker.wall_child"
+SERVICE = ("src.api.app", "uvicorn.main", "uvicorn.protocols.http.auto", "uvicorn.lifespan.on")
+ENGINE = (
+    "torch", "diffusers.models", "diffusers.pipelines.cogvideo.pipeline_cogvideox_image2video",
+    "transformers.models.t5.modeling_t5", "src.cli.inference", "src.engine.generate",
+    "src.engine.session", "src.pipelines.cogvideox.family", "src.upscaling.stream",
+)  # fmt: skip
+IMPORTS: dict[str, tuple[str, ...]] = {
+    "uvicorn": SERVICE,
+    WALL: ("src.media.images", "src.media.small", "src.media.videos"),
+    "src.engine.member": ENGINE,
+    "src.optimized_inference": ENGINE,
+    "src.baseline_inference": ENGINE,
+    "src.batch_processor": ENGINE,
+}
+"""By the module that is run: what its server imports."""
+AT_IMPORT = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONPATH",
+             "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "OPENCV_CPU_DISABLE", "OPENCV_IPP",
+             "NUMBA_CPU_NAME", "LC_ALL", "PYTHONUTF8")  # fmt: skip
+"""Variables that libraries read while they are imported: each setting has a server of its own."""
+
+
+COLD_POPEN = subprocess.Popen
+_servers: dict[str, str] = {}
+"""Where each listens, by what it has imported under which variables."""
+_started: list[tuple[subprocess.Popen, tempfile.TemporaryDirectory]] = []
+"""They end with the process that started them."""
+_starting = threading.Lock()
+
+
+def server_of(module: str, environment: Mapping[str, str]) -> str:
+    """Where the module's server listens; started when it is first asked for."""
+    variables = {name: environment[name] for name in AT_IMPORT if name in environment}
+    key = json.dumps([IMPORTS[module], variables], sort_keys=True)
+    with _starting:
+        if key not in _servers:
+            _servers[key] = _start(IMPORTS[module], variables)
+        return _servers[key]
+
+
+def _start(imports: Sequence[str], variables: Mapping[str, str]) -> str:
+    """One warm process, which forks on request."""
+    folder = tempfile.TemporaryDirectory(prefix="warm-")
+    path = str(Path(folder.name) / "socket")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(64)
+        kept = {name: value for name, value in os.environ.items() if name not in AT_IMPORT}
+        command = [sys.executable, "-m", "tests.warm_server", str(listener.fileno()), *imports]
+        process = COLD_POPEN(command, stdin=subprocess.PIPE, env=kept | dict(variables), cwd=ROOT,
+                             pass_fds=(listener.fileno(),), start_new_session=True)  # fmt: skip
+    _started.append((process, folder))
+    return path
+
+
+def ask(request: dict[str, Any], files: list[int]) -> socket.socket:
+    """The line on which pid and exit status come."""
+    module, line = request["argv"][0], socket.socket(socket.AF_UNIX)
+    line.connect(server_of(module, request["env"]))
+    if module == "uvicorn":
+        server_of(WALL, wall_environment(request["env"]))
+    words = json.dumps(request | {"servers": _servers}).encode()
+    socket.send_fds(line, [LENGTH.pack(len(words))], files)
+    line.sendall(words)
+    return line
+
+
+class WarmPopen(subprocess.Popen):
+    """As `subprocess.Popen`; a command that a warm server knows is forked from it."""
+
+    _line: socket.socket | None = None
+
+    def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest):
+        _, _, shell, *pipes = rest[:9]
+        if shell or preexec_fn or pass_fds or not is_warm(args):
+            given = (args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest)
+            super()._execute_child(*given)
+            return
+        stdin, stdin_other, stdout_other, stdout, stderr_other, stderr = pipes
+        environment = dict(os.environ if env is None else env)
+        request = {"argv": [os.fsdecode(word) for word in args[2:]], "env": environment,
+                   "cwd": os.fspath(cwd or Path.cwd()), "session": rest[-2]}  # fmt: skip
+        files = [given if given >= 0 else usual
+                 for usual, given in enumerate((stdin, stdout, stderr))]  # fmt: skip
+        self._line = ask(request, files)
+        (self.pid,) = STATUS.unpack(exactly(self._line, STATUS.size))
+        self._child_created = True
+        self._close_ours((stdin, stdin_other), (stdout, stdout_other), (stderr, stderr_other))
+
+    def _close_ours(self, *pairs):
+        """The child's ends of pipes, and the null device; other files are the caller's."""
+        null = getattr(self, "_devnull", None)
+        ends = {end for end, other in pairs if -1 not in (end, other)} - {null}
+        for each in ends | ({null} - {None}):
+            os.close(each)
+        self._closed_child_pipe_fds = True
+
+    def _try_wait(self, wait_flags):
+        if self._line is None:
+            return super()._try_wait(wait_flags)
+        ready, _, _ = select.select([self._line], [], [], 0 if wait_flags else None)
+        if not ready:
+            return 0, 0
+        (status,) = STATUS.unpack(exactly(self._line, STATUS.size))
+        self._line.close()
+        return self.pid, status
+
+    def _internal_poll(self, *given, **named):
+        if self._line is None:
+            return super()._internal_poll(*given, **named)
+        if self.returncode is None and self._waitpid_lock.acquire(False):
+            try:
+                if self.returncode is None:
+                    pid, status = self._try_wait(os.WNOHANG)
+                    if pid:
+                        self._handle_exitstatus(status)
+            finally:
+                self._waitpid_lock.release()
+        return self.returncode
+
+
+def is_warm(args: Any) -> bool:
+    """Whether a warm server may run this command."""
+    return (
+        isinstance(args, (list, tuple)) and len(args) > 2 and args[0] == sys.executable
+        and args[1] == "-m" and args[2] in IMPORTS and not os.environ.get(COLD)
+    )  # fmt: skip
+
+
+def install(servers: Mapping[str, str] | None = None) -> None:
+    """From now on, in this process. servers: those that it may use already."""
+    _servers.update(servers or {})
+    subprocess.Popen = WarmPopen  # type: ignore[misc]
