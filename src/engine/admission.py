@@ -11,11 +11,12 @@ from pathlib import Path
 
 from src.catalog.profiles import find_profile
 from src.catalog.spec import ModelSpec
-from src.core.errors import NewsreelError
+from src.core.errors import BadInputError, NewsreelError
 from src.core.hardware import Hardware, unoccupied
 from src.core.plan import Adapter
 from src.core.prompts import load_templates
 from src.core.request import Request
+from src.core.wording import counted
 from src.engine.caches import parse_cache
 from src.engine.distilled import as_distilled
 from src.engine.generate import LARGE, asked_fit, choose_model
@@ -36,6 +37,7 @@ def check_generate(request: Request, machines: Sequence[Hardware]) -> float:
     machines: of the workers, one of which must take it; while none has told, only what holds
     everywhere is checked.
     """
+    _check_gpus(request, machines)
     refused: list[NewsreelError] = []
     for spec, hardware in _cases(request, machines):
         try:
@@ -45,6 +47,22 @@ def check_generate(request: Request, machines: Sequence[Hardware]) -> float:
         except NewsreelError as error:
             refused.append(error)
     raise refused[0]
+
+
+def _check_gpus(request: Request, machines: Sequence[Hardware]) -> None:
+    """A job that no worker may take would wait for ever."""
+    most = max((hardware.held or hardware.count for hardware in machines), default=0)
+    if request.gpus == 1 or request.gpus <= most:
+        return
+    if not most:
+        raise BadInputError(
+            f"gpus is {request.gpus}, and no worker has told yet how many devices it holds; send "
+            "it again once one runs"
+        )
+    raise BadInputError(
+        f"gpus is {request.gpus}, and no worker holds more than {counted(most, 'device')} for a "
+        "clip; ask for at most that"
+    )
 
 
 def models_for(request: Request, machines: Sequence[Hardware]) -> list[ModelSpec]:
