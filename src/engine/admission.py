@@ -20,6 +20,7 @@ from src.core.wording import counted
 from src.engine.caches import parse_cache
 from src.engine.distilled import as_distilled
 from src.engine.generate import LARGE, asked_fit, choose_model
+from src.engine.gpus import divided
 from src.engine.reckoning import clip_cost
 from src.engine.resolve import check, resolve
 from src.pipelines.adapter_files import find_file, read_adapter, split_weight
@@ -95,7 +96,10 @@ def _check(request: Request, spec: ModelSpec, hardware: Hardware | None) -> None
     adapters = tuple(_adapter(item, folder) for item in request.lora)
     fit = asked_fit(request, folder)
     if hardware is not None:
-        resolve(request, spec, unoccupied(hardware), templates, {}, "", 0, adapters, fit=fit)
+        plans = resolve(
+            request, spec, unoccupied(hardware), templates, {}, "", 0, adapters, fit=fit
+        )
+        divided(request, spec, folder, plans)
         return
     check(as_distilled(request, spec, adapters), spec, templates)
     if request.profile != "auto":

@@ -220,6 +220,9 @@ def test_a_clip_for_more_devices_than_any_worker_holds_is_refused(
     assert client.get("/health").json()["gpus"] == max(held, default=None)
     stored = [job["request"].get("gpus") for job in client.get("/jobs").json()["jobs"]]
     assert stored == ([5] if status == 202 else [])
+    if status == 202:
+        other = _post(client, jpeg, gpus="3", guidance_scale="1")  # five heads
+        assert other.status_code == 422 and "--gpus 3" in other.text
 
 
 def test_a_machine_of_another_version_is_left_out_and_no_job_is_refused_for_it(
