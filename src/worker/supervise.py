@@ -45,7 +45,7 @@ class Child:
 @dataclass
 class Supervisor:
     """Keeps `count` workers running, and gives the jobs of dead ones back at once. gpus: devices
-    that each holds.
+    that each holds. Raises BadInputError where there are fewer cards than they are to hold.
     """
 
     leases: LeaseStore
@@ -55,21 +55,20 @@ class Supervisor:
     gpus: int = 1
     children: list[Child] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
+    _cards: list[str | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        shown = cards_shown() if self.gpus > 1 and self.count else 0
+        self._cards = groups(self.count, self.gpus, shown, os.environ)
 
     def start(self) -> None:
-        """Start the workers and a thread that watches them; `recover` comes before. Raises
-        BadInputError where there are fewer cards than they are to hold.
-        """
+        """Start the workers and a thread that watches them; `recover` comes before."""
         arguments = [*self.arguments, "--gpus", str(self.gpus)]
-        for index, cards in enumerate(self._groups()):
+        for index, cards in enumerate(self._cards):
             name = f"service-{index}-{time.time_ns()}"
             self.children.append(Child(name, arguments, cards))
         self._thread = threading.Thread(target=self._watch, daemon=True, name="supervisor")
         self._thread.start()
-
-    def _groups(self) -> list[str | None]:
-        shown = cards_shown() if self.gpus > 1 and self.count else 0
-        return groups(self.count, self.gpus, shown, os.environ)
 
     def recover(self) -> None:
         """Jobs and devices of workers that are known to be dead go back into the queue."""

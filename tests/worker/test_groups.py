@@ -191,6 +191,8 @@ def test_the_supervisor_shows_each_worker_its_cards(database, monkeypatch):
         supervisor.stop()
     assert started == [(["--gpus", "2"], "4,5"), (["--gpus", "2"], "6,7")]
     assert os.environ[VISIBLE] == "4,5,6,7"
+    with pytest.raises(BadInputError, match="takes 6 GPUs, and 4 GPUs can be seen"):
+        Supervisor(LeaseStore(database), [], count=3, gpus=2)
 
 
 def test_a_clip_of_two_processes_on_a_cpu(database, photograph, tiny_folder, home):
