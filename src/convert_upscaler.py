@@ -1,5 +1,5 @@
-"""python -m src.convert_upscaler: pickled weights of a community network become safetensors,
-once.
+"""python -m src.convert_upscaler: weights of a community network, pickled or in ncnn's form,
+become safetensors, once.
 """
 
 from src.cli.convert_upscaler import convert_upscaler_app

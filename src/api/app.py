@@ -165,7 +165,9 @@ def make_service(settings: ServiceSettings, files: ArtifactStore) -> Service:
         releasing=Releasing(settings, database, files, accounts),
         broadcaster=EventBroadcaster(store),
         metrics=ServiceMetrics(store, leases, files, permits),
-        supervisor=Supervisor(leases, arguments, settings.workers, settings.drain),
+        supervisor=Supervisor(
+            leases, arguments, settings.workers, settings.drain, settings.gpus_per_worker
+        ),
         permits=permits,
     )
 

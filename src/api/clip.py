@@ -26,6 +26,11 @@ from src.jobs.model import OWN_KEYS, PARENT, Job, NewJob, written
 router = APIRouter(include_in_schema=False, route_class=PageRoute)
 QUICK = "fast"
 """How clips are enlarged where a person chooses nothing."""
+SCALE = UpscaleSettings().scale
+LIMITED = (
+    "The licence of the chosen upscaler limits what its pictures may be used for; tick the box "
+    "beside the choice if you meet the limits."
+)
 Quality = Annotated[str, Form(max_length=100)]
 
 
@@ -33,17 +38,22 @@ Quality = Annotated[str, Form(max_length=100)]
 def clip_page(request: Request, service: ServiceDep, login: Viewer, job_id: JobId) -> Response:
     """One job: progress, then the clip with its score and warnings, beside its enlarged one."""
     job = service.store.get(job_id, service.visible_to(login.account))
+    return _page(request, service, login, job)
+
+
+def _page(
+    request: Request, service: Service, login: Login, job: Job, status: int = 200, **more: Any
+) -> Response:
     report = (job.result or {}).get("report") or {}
     line = curve(report.get("curve") or [])
     return render_page(
-        request, "clip.html", login, job=service.show(job), report=report, curve=line,
+        request, "clip.html", login, status, job=service.show(job), report=report, curve=line,
         larger=_larger(service, login, job), smaller=_smaller(service, login, job),
         may_change=_may_change(login.account, job), mark=service.releasing.state_of(job.artifact),
         release=service.releasing.newest(job.id), states=STATES,
         correctable=service.releasing.correctable(service.visible_to(login.account)),
-        qualities=offered(UpscaleSettings().scale), labelled=job.labelled,
-        copy=copy_of(service, job),
-        label_usual=service.settings.release_label == "on",
+        qualities=offered(SCALE), labelled=job.labelled, copy=copy_of(service, job),
+        label_usual=service.settings.release_label == "on", **more,
     )  # fmt: skip
 
 
@@ -101,18 +111,33 @@ def compare_page(
 
 @router.post("/clips/{job_id}/{action}")
 def act(
-    service: ServiceDep, login: Editor, job_id: JobId, action: str, quality: Quality = QUICK,
-    accept_licence: Annotated[bool, Form()] = False,
+    request: Request, service: ServiceDep, login: Editor, job_id: JobId, action: str,
+    quality: Quality = QUICK, accept_licence: Quality = "",
 ) -> Response:  # fmt: skip
-    """The buttons of a clip's page. quality, accept_licence: for enlarging, as in /api/upload."""
+    """The buttons of a clip's page. quality: for enlarging, as in /api/upload. accept_licence: the
+    quality whose licence's limits are met.
+    """
     if action not in ACTIONS and action != "upscale":
         raise ApiError(404, "there is no such button")
     service.own(login.account, job_id)
     if action == "upscale":
-        enlarge_clip(service, login, service.store.get(job_id), quality, accept_licence)
-        return RedirectResponse(f"/clips/{job_id}", 303)
+        return _enlarge(request, service, login, job_id, quality, accept_licence == quality)
     then = ACTIONS[action](service, login, job_id)
     return RedirectResponse(then or f"/clips/{job_id}", 303)
+
+
+def _enlarge(
+    request: Request, service: Service, login: Login, job_id: str, quality: str, accepted: bool
+) -> Response:
+    """The clip's page again; with a box to tick where the chosen upscaler's licence has limits that
+    nobody accepted yet.
+    """
+    job = service.store.get(job_id)
+    check_finished(job, "enlarged")
+    if offered(SCALE).get(quality) and not accepted:
+        return _page(request, service, login, job, 422, quality=quality, error=LIMITED)
+    enlarge_clip(service, login, job, quality, accepted)
+    return RedirectResponse(f"/clips/{job_id}", 303)
 
 
 @router.get("/clips/{job_id}/{action}")

@@ -38,7 +38,8 @@ class Health(BaseModel):
     queue).
 
     pipeline: "ready", "starting", "failing" (a worker says what it lacks) or "absent" (no worker).
-    device, model, warm (the mode that is loaded): None until a worker tells. silent: workers that
+    device, model, warm (the mode that is loaded): None until a worker tells. gpus: the most devices
+    that a clip may take, on a CPU processes. silent: workers that
     have told nothing for a lease. signing, watermark: what becomes of every clip: "on", "off", or
     "off" and why.
     """
@@ -46,6 +47,7 @@ class Health(BaseModel):
     status: str
     version: str
     device: str | None
+    gpus: int | None
     pipeline: str
     model: Model | None
     warm: str | None
@@ -89,7 +91,7 @@ def _health(
     fresh = _fresh(service, workers)
     info = fresh[0]["info"] if fresh else {}
     return Health(
-        status=status, version=src.__version__, device=info.get("name"),
+        status=status, version=src.__version__, device=info.get("name"), gpus=_most_gpus(fresh),
         pipeline=_pipeline(service, fresh), model=info.get("model"), warm=info.get("warm"),
         queue=queue, silent=_silent(service, workers),
         signing=signing_state(), watermark="on" if is_on(MARKING) else "off",
@@ -111,6 +113,11 @@ def ready(service: ServiceDep) -> Readiness:
     if service.database.trouble is not None:
         raise ApiError(503, f"not ready: {service.database.trouble}")
     return Readiness(warm=workers[0]["info"].get("warm"))
+
+
+def _most_gpus(workers: list[dict[str, Any]]) -> int | None:
+    """That one of them holds; None where none has told, as those of older versions."""
+    return max((worker["info"].get("gpus", 1) for worker in workers), default=None)
 
 
 def _why(state: str, workers: list[dict[str, Any]]) -> str:

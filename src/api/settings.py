@@ -15,7 +15,7 @@ class ServiceSettings(Config):
     """auth: off opens the service to everybody. approval: on lets clips out only after somebody
     else has approved them. release_label: on lets out copies with the letters AI in the picture,
     unless whoever asks for approval says otherwise. workers: processes that the service starts; 0
-    leaves them to you.
+    leaves them to you. gpus_per_worker: devices that each of them holds, and that a clip may take.
 
     maker: engine, or fake for load tests. warm: mode that workers load before the first job. lease,
     drain: seconds. job_limit: seconds that a job may run. stall: seconds in which a stage must
@@ -43,6 +43,7 @@ class ServiceSettings(Config):
     approval: Literal["on", "off"] = "off"
     release_label: Literal["on", "off"] = "off"
     workers: Annotated[int, Field(ge=0, le=64)] = 1
+    gpus_per_worker: Annotated[int, Field(ge=1, le=16)] = 1
     maker: Literal["engine", "fake"] = "engine"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     warm: Literal["", "baseline", "optimized"] = ""

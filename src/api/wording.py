@@ -7,9 +7,12 @@ from typing import Any
 
 from src.api.forms import GenerateForm, local_model
 from src.api.schemas import JobView
+from src.catalog.spec import ModelSpec
+from src.catalog.upscalers import find_preset
 from src.core.config import validate
 from src.core.errors import BadInputError, NewsreelError
 from src.pipelines.models import find_model
+from src.upscaling.files import LANCZOS
 
 TAKES = 4
 SLOT = "slot."
@@ -56,12 +59,14 @@ class Typed:
 
     @property
     def limits(self) -> str:
-        """What the licence of the model says, where a person must accept it; "" elsewhere."""
+        """What the licences of the model, and of the upscaler that it delivers by, say where a
+        person must accept it; "" elsewhere.
+        """
         try:
-            spec = find_model(local_model(self.model)) if self.model else None
+            told = _limits(find_model(local_model(self.model))) if self.model else []
         except NewsreelError:
             return ""
-        return spec.licence if spec and spec.restricted else ""
+        return "; ".join(filter(None, told))
 
     def forms(self) -> list[GenerateForm]:
         """One for each take; with a seed, takes count on from it. Raises BadInputError."""
@@ -92,6 +97,11 @@ class Typed:
             }
             return {"template": self.template, "set": json.dumps(given)}
         return {"prompt": self.prompt}
+
+
+def _limits(spec: ModelSpec) -> list[str]:
+    own = spec.licence if spec.restricted else ""
+    return [own, "" if spec.delivery == LANCZOS else find_preset(spec.delivery)[0].limits]
 
 
 def typed_from(sent: Mapping[str, Any]) -> Typed:

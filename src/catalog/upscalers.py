@@ -215,6 +215,11 @@ class UpscalerSpec(Named):
         lacking = f"there are no weights for preset {preset} at {scale}x in {path.parent}"
         return f"{lacking}; get them with {command}"
 
+    @property
+    def limits(self) -> str:
+        """The licence, where a person must accept it; "" elsewhere."""
+        return self.licence if self.restricted else ""
+
     def check_licence(self, accepted: bool = False) -> None:
         """Raise BadInputError where the licence is a restricted one that nobody accepted."""
         if self.restricted and not accepted:
@@ -288,13 +293,13 @@ def find_preset(
     return spec, preset if slash else spec.usual
 
 
-def offered(scale: int) -> list[str]:
-    """Presets, as requests name them, that enlarge by a scale, whose weights are here, and whose
-    licence asks nobody.
+def offered(scale: int) -> dict[str, str]:
+    """Presets, as requests name them, that enlarge by a scale and whose weights are here, each with
+    the licence whose limits a person must accept; "" where there are none.
     """
     every = [(spec, preset) for spec in load_upscalers().values() for preset in spec.presets]
-    free = [(spec, preset) for spec, preset in every if not spec.restricted]
-    return [spec.known_as(preset) for spec, preset in free if _is_here(spec, preset, scale)]
+    here = [(spec, preset) for spec, preset in every if _is_here(spec, preset, scale)]
+    return {spec.known_as(preset): spec.limits for spec, preset in here}
 
 
 def _is_here(spec: UpscalerSpec, preset: str, scale: int) -> bool:

@@ -1,5 +1,5 @@
-"""The command behind `src.convert_upscaler`: pickled weights of a community network become
-safetensors, once.
+"""The command behind `src.convert_upscaler`: weights of a community network, pickled or in ncnn's
+form, become safetensors, once.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from src.console.output import command
 from src.core.errors import BadInputError
 
 OPTIONS: dict[str, Any] = {
-    "input": value(Path, "Weights as they are published: .pth, .pt or .ckpt."),
+    "input": value(Path, "Published weights: .pth, .pt, .ckpt, or ncnn's .param beside its .bin."),
     "output": value(Path, "File to write (.safetensors)."),
     "quiet": QUIET,
 }
@@ -21,14 +21,14 @@ OPTIONS: dict[str, Any] = {
 def convert_upscaler_app() -> typer.Typer:
     """A file that holds more than weights is refused; nothing of it runs."""
     return make_app(
-        OPTIONS, "Convert pickled weights of a community network to safetensors.", _main
+        OPTIONS, "Convert published weights of a community network to safetensors.", _main
     )
 
 
 def _main(values: dict[str, Any]) -> None:
     with command(quiet=values["quiet"]):
         if values["input"] is None or values["output"] is None:
-            raise BadInputError("give --input FILE.pth and --output FILE.safetensors")
+            raise BadInputError("give --input FILE.pth or FILE.param, --output FILE.safetensors")
         from src.upscaling.convert import convert
 
         print(convert(values["input"], values["output"]))

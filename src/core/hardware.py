@@ -14,7 +14,8 @@ class Hardware(Config):
     compiler: all is there that torch.compile needs, else compiler_lacks says what is not.
     quantizer: torchao is there. vendor: of the GPU, "nvidia", "amd", or "apple", whose GPU is not
     used; "" without one.
-    count: devices of this kind that are visible here; 1 on a CPU.
+    count: devices of this kind that are visible here; 1 on a CPU. held: of them, what a worker of
+    the service holds for one clip (on a CPU, processes); 0 for a command, which takes any.
     host_memory, free_host_memory: bytes of the machine itself beside a GPU, 0 where that is not
     known or on a CPU.
     """
@@ -31,6 +32,7 @@ class Hardware(Config):
     quantizer: bool = False
     vendor: str = ""
     count: int = 1
+    held: int = 0
     host_memory: int = 0
     free_host_memory: int = 0
 

@@ -170,7 +170,7 @@ class Request(Config):
     gpus: Annotated[
         Annotated[int, Field(ge=1, le=16)],
         Option("GPUs that make one clip together, a process each; on a CPU, processes",
-               baseline=False, form=False),
+               baseline=False),
     ] = 1  # fmt: skip
     watermark: Watermark = None
     label: Label = False

@@ -57,6 +57,8 @@ jobs = Table(
     Column("makers", JSON, nullable=False, server_default="[]"),
     # its whole picture carries the visible label, its own or its source's
     Column("labelled", Boolean, nullable=False, server_default=false()),
+    # devices that make its clip together: what its worker must hold
+    Column("gpus", Integer, nullable=False, server_default="1"),
     UniqueConstraint("owner", "idempotency_key", name="one_job_a_key"),
     Index("jobs_turns", "state", "owner", "priority", "rank"),
     Index("jobs_alike", "state", "group", "rank"),
@@ -65,6 +67,7 @@ jobs = Table(
     Index("jobs_by_artifact", "artifact"),
     Index("jobs_by_parent", "parent"),
     Index("jobs_by_source", "source"),
+    Index("jobs_by_gpus", "state", "gpus"),
 )
 
 artifacts = Table(

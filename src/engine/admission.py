@@ -11,14 +11,16 @@ from pathlib import Path
 
 from src.catalog.profiles import find_profile
 from src.catalog.spec import ModelSpec
-from src.core.errors import NewsreelError
+from src.core.errors import BadInputError, NewsreelError
 from src.core.hardware import Hardware, unoccupied
 from src.core.plan import Adapter
 from src.core.prompts import load_templates
 from src.core.request import Request
+from src.core.wording import counted
 from src.engine.caches import parse_cache
 from src.engine.distilled import as_distilled
 from src.engine.generate import LARGE, asked_fit, choose_model
+from src.engine.gpus import divided
 from src.engine.reckoning import clip_cost
 from src.engine.resolve import check, resolve
 from src.pipelines.adapter_files import find_file, read_adapter, split_weight
@@ -36,6 +38,7 @@ def check_generate(request: Request, machines: Sequence[Hardware]) -> float:
     machines: of the workers, one of which must take it; while none has told, only what holds
     everywhere is checked.
     """
+    _check_gpus(request, machines)
     refused: list[NewsreelError] = []
     for spec, hardware in _cases(request, machines):
         try:
@@ -45,6 +48,22 @@ def check_generate(request: Request, machines: Sequence[Hardware]) -> float:
         except NewsreelError as error:
             refused.append(error)
     raise refused[0]
+
+
+def _check_gpus(request: Request, machines: Sequence[Hardware]) -> None:
+    """A job that no worker may take would wait for ever."""
+    most = max((hardware.held or hardware.count for hardware in machines), default=0)
+    if request.gpus == 1 or request.gpus <= most:
+        return
+    if not most:
+        raise BadInputError(
+            f"gpus is {request.gpus}, and no worker has told yet how many devices it holds; send "
+            "it again once one runs"
+        )
+    raise BadInputError(
+        f"gpus is {request.gpus}, and no worker holds more than {counted(most, 'device')} for a "
+        "clip; ask for at most that"
+    )
 
 
 def models_for(request: Request, machines: Sequence[Hardware]) -> list[ModelSpec]:
@@ -77,7 +96,10 @@ def _check(request: Request, spec: ModelSpec, hardware: Hardware | None) -> None
     adapters = tuple(_adapter(item, folder) for item in request.lora)
     fit = asked_fit(request, folder)
     if hardware is not None:
-        resolve(request, spec, unoccupied(hardware), templates, {}, "", 0, adapters, fit=fit)
+        plans = resolve(
+            request, spec, unoccupied(hardware), templates, {}, "", 0, adapters, fit=fit
+        )
+        divided(request, spec, folder, plans)
         return
     check(as_distilled(request, spec, adapters), spec, templates)
     if request.profile != "auto":

@@ -14,7 +14,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from src.core.devices import core_count
 from src.core.errors import LostProcessError
 from src.core.paths import REPOSITORY
 from src.core.plan import Plan, SessionKey
+from src.engine.meeting import MeetingPlace
 from src.pipelines.adapter_files import AdapterFile
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Company:
         self.ranks: Ranks | None = None
         self.lost: Member | None = None
         self._noticed, self._ending = threading.Event(), False
-        self._place = tempfile.TemporaryDirectory(prefix="newsreel-gpus-")
+        self._place = MeetingPlace()
         self._ready = [threading.Event() for _ in range(1, key.gpus)]
         self.members = [Member(rank) for rank in range(1, key.gpus)]
         self._threads = 0
@@ -165,7 +165,7 @@ class Company:
         from src.pipelines.parallel.ranks import join
 
         os.environ.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "2")
-        place = str(Path(self._place.name) / "meeting")
+        place = str(self._place.file)
         threads = self._share_cores()
         for member in self.members:
             self._tell(member, Beginning(
@@ -259,7 +259,7 @@ class Company:
             member.end()
         if self.ranks is not None:
             self.ranks.leave()
-        self._place.cleanup()
+        self._place.close()
         if self._threads:
             import torch
 

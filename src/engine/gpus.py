@@ -23,6 +23,11 @@ def check_gpus(request: Request, hardware: Hardware) -> None:
     gpus, cache = request.gpus, (request.cache or "").partition("=")[0]
     if gpus == 1:
         return
+    if hardware.held and gpus > hardware.held:
+        raise BadInputError(
+            f"--gpus {gpus}: this worker holds {counted(hardware.held, 'device')} for a clip; ask "
+            "for at most that"
+        )
     if hardware.device == "cuda" and gpus > hardware.count:
         raise BadInputError(
             f"--gpus {gpus}: this machine has {counted(hardware.count, 'GPU')}; give at most that"

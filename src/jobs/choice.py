@@ -14,24 +14,27 @@ from src.jobs import turns
 TOGETHER_S = 120.0  # a job of the warm group may overtake others that came so much earlier
 
 
-def next_job(connection: Connection, warm: str | None, kinds: Sequence[str]) -> str | None:
+def next_job(
+    connection: Connection, warm: str | None, kinds: Sequence[str], gpus: int = 1
+) -> str | None:
     """The first job of the line whose turn it is, or one of the warm group that is due soon
-    after.
+    after. gpus: devices that the worker holds.
     """
-    waiting, lock = turns.lines(connection, kinds), connection.dialect.name != "sqlite"
+    suited = turns.suited(connection, kinds, gpus)
+    waiting, lock = turns.lines(connection, suited), connection.dialect.name != "sqlite"
     if waiting and warm is not None:
-        query = _alike(warm, waiting[0].at + TOGETHER_S, kinds)
+        query = _alike(warm, waiting[0].at + TOGETHER_S, suited)
         if alike := _due(connection, query, waiting, lock):
             return alike
-    heads = (turns.head(connection, line, lock, kinds) for line in waiting)
+    heads = (turns.head(connection, line, lock, suited) for line in waiting)
     return next((job for job in heads if job is not None), None)
 
 
-def _alike(warm: str, until: float, kinds: Sequence[str]) -> Select[Any, Any, Any]:
+def _alike(warm: str, until: float, suited: turns.Conditions) -> Select[Any, Any, Any]:
     """The longest-waiting job of the group."""
     query = select(jobs.c.id, jobs.c.owner, jobs.c.priority).order_by(jobs.c.rank).limit(1)
     alike = (jobs.c.group == warm) & (jobs.c.rank <= until)
-    return query.where(turns.WAITING, alike, *turns.of_kinds(kinds))
+    return query.where(turns.WAITING, alike, *suited)
 
 
 def _due(

@@ -47,9 +47,11 @@ def waiting_company(connection: Connection, job: Job, most: int, now: float) -> 
 
 
 def _beyond_idle(connection: Connection, job: Job, now: float) -> int:
-    """How many jobs of this kind wait beyond one for each idle worker."""
+    """How many jobs of this kind wait beyond one for each idle worker, however many devices it
+    holds.
+    """
     busy = select(jobs.c.worker).where(jobs.c.state == State.PROCESSING, jobs.c.worker.is_not(None))
     lives = (devices.c.expires >= now) & devices.c.worker.not_in(busy)
-    idle = select(func.count()).select_from(devices).where(lives)
+    idle = select(func.count(devices.c.worker.distinct())).where(lives)
     waiting = select(func.count()).select_from(jobs).where(turns.WAITING, jobs.c.kind == job.kind)
     return connection.execute(waiting).scalar_one() - connection.execute(idle).scalar_one()

@@ -34,6 +34,10 @@ NEW_DEVICE = {
 }
 
 
+class _TakenError(Exception):
+    """Another worker has the device: what was taken in this transaction is given back."""
+
+
 class LeaseStore:
     """Claims, heartbeats and outcomes. lease_s: how long a silent worker keeps what it has. clock:
     None for the one that all who share the database go by.
@@ -47,20 +51,32 @@ class LeaseStore:
     def _now(self, connection: Connection) -> float:
         return self.clock() if self.clock else self.database.now(connection)
 
-    def hold_device(self, device: str, worker: str, process: str, info: dict[str, Any]) -> bool:
-        """Take or keep the device; False while another worker has it."""
-        with self.database.write() as connection:
-            now = self._now(connection)
-            mine = (devices.c.worker == worker) | (devices.c.expires < now)
-            values = {"worker": worker, "expires": now + self.lease_s}
-            kept = update(devices).where(devices.c.device == device, mine).values(values)
-            held = bool(connection.execute(kept).rowcount)
-            if not held:  # a row that is there is somebody else's
-                new = NEW_DEVICE[self.database.engine.dialect.name].returning(devices.c.device)
-                held = connection.execute(new.values(device=device, **values)).first() is not None
-            if held:
+    def hold_device(
+        self, device: str, worker: str, process: str, info: dict[str, Any],
+        beside: Sequence[str] = (),
+    ) -> bool:  # fmt: skip
+        """Take or keep the device, and those beside it that make clips with it: all of them, or
+        none; False while another worker has one.
+        """
+        try:
+            with self.database.write() as connection:
+                for each in sorted({device, *beside}):  # in one order, so that none waits in a ring
+                    self._hold(connection, each, worker)
                 self._seen(connection, worker, process, device, info)
-        return held
+        except _TakenError:
+            return False
+        return True
+
+    def _hold(self, connection: Connection, device: str, worker: str) -> None:
+        now = self._now(connection)
+        mine = (devices.c.worker == worker) | (devices.c.expires < now)
+        values = {"worker": worker, "expires": now + self.lease_s}
+        kept = update(devices).where(devices.c.device == device, mine).values(values)
+        if connection.execute(kept).rowcount:
+            return
+        new = NEW_DEVICE[self.database.engine.dialect.name].returning(devices.c.device)
+        if connection.execute(new.values(device=device, **values)).first() is None:
+            raise _TakenError  # a row that is there is somebody else's
 
     def _seen(
         self, connection: Connection, worker: str, process: str, device: str, info: dict[str, Any]
@@ -82,22 +98,23 @@ class LeaseStore:
         device: str,
         warm: str | None = None,
         kinds: Sequence[str] = KINDS,
+        gpus: int = 1,
     ) -> Job | None:
         """The next job of these kinds for this worker, which must hold the device; None where none
-        waits.
+        waits. gpus: devices that it holds; a job for more of them is not for it.
 
         Owners take turns (src/jobs/turns.py). warm: the group whose model is loaded. A job of that
         group is taken first if its turn is at most two minutes after the next one's, so that
         breaking news never waits for company.
         """
         while True:
-            chosen = self._look(worker, device, warm, kinds)
+            chosen = self._look(worker, device, warm, kinds, gpus)
             if chosen is None:
                 return None
             with self.database.write() as connection:
                 self._check_device(connection, worker, device)
-                taken = chosen or next_job(connection, warm, kinds)
-                job = None if taken is None else self._take(connection, worker, taken)
+                taken = chosen or next_job(connection, warm, kinds, gpus)
+                job = None if taken is None else self._take(connection, worker, taken, gpus)
             if job is not None or taken is None:
                 return job
 
@@ -116,10 +133,12 @@ class LeaseStore:
             return []
         with self.database.write() as connection:
             self._check_device(connection, worker, device)
-            taken = [self._take(connection, worker, job.id) for job in chosen]
+            taken = [self._take(connection, worker, job.id, job.gpus) for job in chosen]
         return [job for job in taken if job is not None]
 
-    def _look(self, worker: str, device: str, warm: str | None, kinds: Sequence[str]) -> str | None:
+    def _look(
+        self, worker: str, device: str, warm: str | None, kinds: Sequence[str], gpus: int
+    ) -> str | None:
         """Who is next; "" where that is to be asked while the row is held.
 
         SQLite has one lock for all, and to look among thousands of jobs would keep others from
@@ -130,17 +149,20 @@ class LeaseStore:
             return ""
         with self.database.read() as connection:
             self._check_device(connection, worker, device)
-            return next_job(connection, warm, kinds)
+            return next_job(connection, warm, kinds, gpus)
 
-    def _take(self, connection: Connection, worker: str, chosen: str) -> Job | None:
-        """Give the job to the worker; None where it does not wait any more."""
+    def _take(self, connection: Connection, worker: str, chosen: str, gpus: int) -> Job | None:
+        """Give the job to the worker; None where it does not wait any more, or is for more devices
+        than that.
+        """
         now = self._now(connection)
         values = {
             "state": State.PROCESSING, "worker": worker, "lease_expires": now + self.lease_s,
             "token": jobs.c.token + 1, "attempts": jobs.c.attempts + 1, "started_at": now,
             "stage": None, "done": 0, "total": 0,
         }  # fmt: skip
-        change = update(jobs).where(jobs.c.id == chosen, turns.WAITING).values(values)
+        still = (jobs.c.id == chosen) & (jobs.c.gpus <= gpus)
+        change = update(jobs).where(still, turns.WAITING).values(values)
         row = connection.execute(change.returning(*COLUMNS)).one_or_none()
         if row is None:
             return None

@@ -85,6 +85,7 @@ class JobStore:
             "parent": new.request.get(PARENT), "source": name_in(address) if address else None,
             "cost": new.cost, "traceparent": new.traceparent, "words": words_of(new.request),
             "makers": list(before.makers), "labelled": before.labelled,
+            "gpus": int(new.request.get("gpus") or 1),
         }  # fmt: skip
         try:
             self._store(_Submission(values, _reads(new, now)))

@@ -33,11 +33,14 @@ class Line:
     at: float
 
 
-def lines(connection: Connection, kinds: Sequence[str] = KINDS) -> list[Line]:
-    """Every line with a waiting job of these kinds, the next one first."""
+Conditions = Sequence[ColumnElement[bool]]
+
+
+def lines(connection: Connection, suited: Conditions = ()) -> list[Line]:
+    """Every line with a waiting job that is suited, the next one first."""
     heads = (
         select(jobs.c.owner, jobs.c.priority, func.min(jobs.c.rank).label("rank"))
-        .where(WAITING, *of_kinds(kinds))
+        .where(WAITING, *suited)
         .group_by(jobs.c.owner, jobs.c.priority)
         .subquery()
     )
@@ -52,19 +55,21 @@ def _time(row: Any) -> float:
     return max(row.rank, served)
 
 
-def of_kinds(kinds: Sequence[str]) -> list[ColumnElement[bool]]:
-    """What a job of these kinds meets: nothing where all are meant, which an index answers."""
-    return [] if set(kinds) == set(KINDS) else [jobs.c.kind.in_(sorted(kinds))]
+def suited(connection: Connection, kinds: Sequence[str], gpus: int) -> Conditions:
+    """What a job meets that a worker for these kinds, which holds so many devices, may take:
+    nothing where all do that wait, which an index answers.
+    """
+    wide = select(jobs.c.id).where(WAITING, jobs.c.gpus > gpus).limit(1)
+    narrow = [jobs.c.gpus <= gpus] if connection.execute(wide).first() is not None else []
+    return narrow if set(kinds) == set(KINDS) else [*narrow, jobs.c.kind.in_(sorted(kinds))]
 
 
-def head(
-    connection: Connection, line: Line, lock: bool, kinds: Sequence[str] = KINDS
-) -> str | None:
-    """The id of a line's first job of these kinds that no other worker is taking. lock: as
+def head(connection: Connection, line: Line, lock: bool, suited: Conditions = ()) -> str | None:
+    """The id of a line's first job that is suited and that no other worker is taking. lock: as
     PostgreSQL does.
     """
     mine = (jobs.c.owner == line.owner) & (jobs.c.priority == line.priority)
-    query = select(jobs.c.id).where(WAITING, mine, *of_kinds(kinds)).order_by(jobs.c.rank).limit(1)
+    query = select(jobs.c.id).where(WAITING, mine, *suited).order_by(jobs.c.rank).limit(1)
     return connection.execute(query.with_for_update(skip_locked=True) if lock else query).scalar()
 
 

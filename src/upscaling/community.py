@@ -27,6 +27,7 @@ from src.core.paths import is_file
 from src.core.upscale_request import EnhanceSettings
 from src.upscaling.backends import Measured, Sizes, Stretch, UpscalerChoice, UpscaleRun, Window
 from src.upscaling.enhance import finish
+from src.upscaling.ncnn_pair import ncnn_pair
 from src.upscaling.network_files import header
 
 EXTRA = "pip install --no-deps -r requirements-upscalers.txt"
@@ -114,15 +115,17 @@ def _suitable(found: Any, path: Path) -> Any:
 
 
 def detect_community(path: Path) -> UpscalerSpec | None:
-    """The spec of one file; imports torch. Raises BadInputError for a pickled one, and as
-    `describe` does.
+    """The spec of one file; imports torch. Raises BadInputError for one that is to be converted
+    first, and as `describe` does.
     """
     if not is_file(path):
         return None
-    if path.suffix in PICKLED:
+    if path.suffix in (*PICKLED, ".param"):
         made = path.with_suffix(".safetensors").name
+        pickled = "pickled, which can run code when it is loaded"
+        how = "in ncnn's form" if ncnn_pair(path) else pickled
         raise BadInputError(
-            f"{path.name} is pickled, which can run code when it is loaded; convert it once with "
+            f"{path.name} is {how}; convert it once with "
             f"python -m src.convert_upscaler --input {path} --output {made}"
         )
     return _spec(path, describe(path)) if path.suffix == ".safetensors" else None

@@ -1,4 +1,6 @@
-"""Pickled weights of community networks as safetensors: read without running what they hold."""
+"""Published weights of community networks as safetensors: pickled ones, read without running what
+they hold, and Compact networks in ncnn's form.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +12,27 @@ from src.core.errors import BadInputError, MissingFileError
 from src.core.files import sha256_of
 from src.core.paths import is_file
 from src.pipelines.saving import write_tensors
+from src.upscaling.ncnn_pair import ncnn_pair, read_ncnn
 
 WRAPPED = ("params_ema", "params", "state_dict", "model")
 """Keys under which trainers keep the weights, the better ones first."""
 
 
 def convert(source: Path, target: Path) -> Path:
-    """Write the weights of a .pth file as safetensors; the file appears whole or not at all.
+    """Write the weights of a .pth file, or of ncnn's .param and .bin, as safetensors; the file
+    appears whole or not at all.
 
-    Raises MissingFileError, BadInputError for a file that holds more than weights, OutputError.
+    Raises MissingFileError, BadInputError for a file that holds more than weights or something
+    else, OutputError.
     """
     if not is_file(source):
         raise MissingFileError(f"there is no file at {source}")
     if target.suffix != ".safetensors":
         raise BadInputError(f"--output is {target.name}; its name must end in .safetensors")
-    held = {name: value.clone() for name, value in read_weights(source).items()}
+    if pair := ncnn_pair(source):
+        held, source = read_ncnn(*pair), pair[1]
+    else:
+        held = {name: value.clone() for name, value in read_weights(source).items()}
     about = {"converted_from": source.name, "converted_sha256": sha256_of(source)}
     return write_tensors(held, target, about, "--output")
 

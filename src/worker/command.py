@@ -31,6 +31,11 @@ OPTIONS: dict[str, Any] = {
         str, "Database URL. Default NEWSREEL_DATABASE, or newsreel.db under NEWSREEL_HOME."
     ),
     "device": value(str, "auto (the default), cpu or cuda; one worker holds a device."),
+    "gpus": value(
+        int,
+        "GPUs that it holds, and that one clip may take: the first that CUDA shows; on a CPU, "
+        "processes. Default NEWSREEL_GPUS_PER_WORKER, or 1.",
+    ),
     "maker": value(
         str,
         "engine (the default), or fake: a stand-in that writes a few bytes, for tests and load.",
@@ -111,25 +116,29 @@ def make_worker(values: dict[str, Any], pulse: Pulse) -> "Worker":
     from src.database.database import Database
     from src.database.settings import database_url
     from src.jobs.leases import LeaseStore
+    from src.worker.cards import gpus_per_worker
     from src.worker.loop import Worker
     from src.worker.make_runner import make_runner
     from src.worker.patience import WorkerPatience, wait_for
-    from src.worker.process import device_name
+    from src.worker.process import device_names
 
+    gpus = gpus_per_worker(values["gpus"])
     database = Database(values["database"] or database_url(), POOL)
     wait_for(database, _patience(values), pulse)
     patience = WorkerPatience(pulse)
     files = open_store(patience)
     bind_store(database, files)
-    runner, info = make_runner(values["maker"] or "engine", values["device"] or "auto", files)
+    maker, device = values["maker"] or "engine", values["device"] or "auto"
+    runner, info = make_runner(maker, device, files, gpus)
+    first, *beside = device_names(info["device"], gpus)
     leases = LeaseStore(database, lease_s=values["lease"] or LEASE_S)
     named = {"name": values["name"]} if values["name"] else {}
     worker = Worker(
-        leases, runner, files, device_name(info["device"]), info=info, once=bool(values["once"]),
+        leases, runner, files, first, info=info, once=bool(values["once"]),
         parent=values["supervisor"], limit_s=values["job_limit"] or JOB_LIMIT_S, pulse=pulse,
         preload=values["warm"] or os.environ.get("NEWSREEL_WARM") or None,
         kinds=kinds_among(values["kinds"]), patience_s=_patience(values),
-        prompts_per_forward=_prompts_per_forward(values), **named,
+        prompts_per_forward=_prompts_per_forward(values), beside=beside, gpus=gpus, **named,
     )  # fmt: skip
     patience.over = worker.is_to_stop
     return worker

@@ -29,17 +29,19 @@ are converted.
 
 class EngineRunner:
     """Runs jobs through the engine; keeps the last session warm. files: where what jobs read lies.
-    device: "auto", "cpu" or "cuda".
+    device: "auto", "cpu" or "cuda". gpus: devices that a clip may take, on a CPU processes. Raises
+    BadInputError where fewer cards are visible.
     """
 
-    def __init__(self, files: ArtifactStore, device: str = "auto") -> None:
+    def __init__(self, files: ArtifactStore, device: str = "auto", gpus: int = 1) -> None:
         from src.engine.generate import plain_model
         from src.engine.probe import probe
         from src.engine.sessions import Sessions
+        from src.worker.cards import holding
 
         self.files = files
         self.hardware, self.sessions, self.device, self.wall = (
-            probe(device),
+            holding(probe(device), gpus),
             Sessions(),
             device,
             Wall(READING),

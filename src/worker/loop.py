@@ -38,8 +38,10 @@ class Worker:
     """Takes jobs one after the other.
 
     files: where finished files go. device: what it computes on, such as "host/cpu"; one worker
-    holds it. name: of this worker in the store. preload: the mode that the runner loads before the
-    first job. once: stop when the queue is empty, for tests. limit_s: how long a job may run.
+    holds it. beside: further devices that it holds, for clips that several make together. gpus: how
+    many a clip may take, on a CPU processes. name: of this worker in the store. preload: the mode
+    that the runner loads before the first job. once: stop when the queue is empty, for tests.
+    limit_s: how long a job may run.
     pulse: tells that the work gets on. kinds: of the jobs that it takes. given_back: is told of a
     job that waits again because this worker stops. patience_s: how long it waits for a database
     that is away before it ends. prompts_per_forward: how many jobs may share their forwards.
@@ -63,6 +65,8 @@ class Worker:
     given_back: Callable[[Job], None] = lambda _: None
     patience_s: float = math.inf
     prompts_per_forward: int = 1
+    beside: Sequence[str] = ()
+    gpus: int = 1
     _held: float = -math.inf
     _running: Attempt | None = None
     _warm: str | None = None
@@ -124,7 +128,7 @@ class Worker:
     def claim(self) -> Job | None:
         """The next job; None where nothing waits, or another worker has the device by now."""
         try:
-            return self.leases.claim(self.name, self.device, self._warm, self.kinds)
+            return self.leases.claim(self.name, self.device, self._warm, self.kinds, self.gpus)
         except LostLeaseError:
             self._held = -math.inf
             return None
@@ -137,9 +141,10 @@ class Worker:
             return True
         trouble = self.runner.trouble()
         told = self.info | {"preload": self.preload, "group": self._warm}
-        told |= {"kinds": list(self.kinds)} | ({"trouble": trouble} if trouble else {})
+        told |= {"gpus": self.gpus, "kinds": list(self.kinds)}
+        told |= {"trouble": trouble} if trouble else {}
         told |= {"gpu": gpu} if (gpu := gpu_reading(self.info.get("device", ""))) else {}
-        held = self.leases.hold_device(self.device, self.name, identity(), told)
+        held = self.leases.hold_device(self.device, self.name, identity(), told, self.beside)
         self._held = time.monotonic() if held else -math.inf
         return held
 

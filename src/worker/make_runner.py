@@ -40,9 +40,11 @@ def _fake_clip() -> Path | None:
     return Path(text) if text else None
 
 
-def make_runner(name: str, device: str, files: ArtifactStore) -> tuple[JobRunner, dict[str, Any]]:
+def make_runner(
+    name: str, device: str, files: ArtifactStore, gpus: int = 1
+) -> tuple[JobRunner, dict[str, Any]]:
     """The runner called "engine" or "fake", and what it says about its device. files: where what
-    jobs read lies. Raises BadInputError.
+    jobs read lies. gpus: devices that a clip may take. Raises BadInputError.
     """
     if name == "fake":
         seconds = _fake_seconds()
@@ -53,7 +55,7 @@ def make_runner(name: str, device: str, files: ArtifactStore) -> tuple[JobRunner
         raise BadInputError(f"--maker is {name!r}; it must be engine or fake")
     from src.engine.warm import describe_model
 
-    runner = EngineRunner(files, device)
+    runner = EngineRunner(files, device, gpus)
     hardware = runner.hardware
     info = {
         "device": hardware.device,

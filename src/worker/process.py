@@ -36,15 +36,17 @@ def machine_name() -> str:
     return f"{socket.gethostname()}/{boot}"
 
 
-def device_name(device: str) -> str:
-    """The device as all workers name it: "host/cpu", or "cuda:UUID" of the visible card, which
-    containers share.
+def device_names(device: str, count: int = 1) -> tuple[str, ...]:
+    """The devices as all workers name them: "host/cpu", however many processes share it, or
+    "cuda:UUID" of the first visible cards, which containers share. Of the fake maker each by
+    itself: "a+b" are two.
     """
     if device != "cuda":
-        return f"{socket.gethostname()}/{device}"
+        return tuple(f"{socket.gethostname()}/{each}" for each in device.split("+"))
     import torch
 
-    return f"cuda:{torch.cuda.get_device_properties(0).uuid}"
+    found = [torch.cuda.get_device_properties(place).uuid for place in range(count)]
+    return tuple(f"cuda:{uuid}" for uuid in found)
 
 
 def is_dead(process: str) -> bool:

@@ -15,6 +15,7 @@ from loguru import logger
 
 from src.core.paths import REPOSITORY
 from src.jobs.leases import LeaseStore
+from src.worker.cards import VISIBLE, cards_shown, groups
 from src.worker.process import is_dead
 
 LOOK_S = 0.5
@@ -27,11 +28,12 @@ STEADY_S = 60.0  # whoever lived so long starts again at once
 @dataclass
 class Child:
     """One worker process: how it is started, how often it died in a row, and when its pulse was
-    heard last.
+    heard last. cards: what CUDA is to show it, None for what it shows the service.
     """
 
     name: str
     arguments: list[str]
+    cards: str | None = None
     process: subprocess.Popen | None = None
     deaths: int = 0
     next_start: float = 0.0
@@ -42,19 +44,29 @@ class Child:
 
 @dataclass
 class Supervisor:
-    """Keeps `count` workers running, and gives the jobs of dead ones back at once."""
+    """Keeps `count` workers running, and gives the jobs of dead ones back at once. gpus: devices
+    that each holds. Raises BadInputError where there are fewer cards than they are to hold.
+    """
 
     leases: LeaseStore
     arguments: Sequence[str]
     count: int = 1
     drain_s: float = 30.0
+    gpus: int = 1
     children: list[Child] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
+    _cards: list[str | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        shown = cards_shown() if self.gpus > 1 and self.count else 0
+        self._cards = groups(self.count, self.gpus, shown, os.environ)
 
     def start(self) -> None:
         """Start the workers and a thread that watches them; `recover` comes before."""
-        for index in range(self.count):
-            self.children.append(Child(f"service-{index}-{time.time_ns()}", list(self.arguments)))
+        arguments = [*self.arguments, "--gpus", str(self.gpus)]
+        for index, cards in enumerate(self._cards):
+            name = f"service-{index}-{time.time_ns()}"
+            self.children.append(Child(name, arguments, cards))
         self._thread = threading.Thread(target=self._watch, daemon=True, name="supervisor")
         self._thread.start()
 
@@ -131,6 +143,7 @@ class Supervisor:
         # by the environment: everybody on the machine may read a command line, and the URL may hold
         # a password
         variables = os.environ | {"NEWSREEL_DATABASE": self.leases.database.url}
+        variables |= {} if child.cards is None else {VISIBLE: child.cards}
         pipe = {"pass_fds": (writer,)}
         child.process = subprocess.Popen(
             command, cwd=REPOSITORY, env=variables, process_group=0, **pipe

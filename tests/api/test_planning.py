@@ -200,6 +200,31 @@ def test_while_nobody_lives_those_of_the_last_day_are_planned_for(workers):
     assert workers.machines() == [CARD]
 
 
+@pytest.mark.parametrize(("held", "status", "words"), [
+    ((), 422, "no worker has told yet how many devices it holds"),
+    ((1,), 422, "no worker holds more than 1 device for a clip"),
+    ((1, 2), 422, "no worker holds more than 2 devices for a clip"),
+    ((1, 5), 202, ""),
+])  # fmt: skip
+def test_a_clip_for_more_devices_than_any_worker_holds_is_refused(
+    make_client, jpeg, held, status, words
+):
+    client = make_client(work=False, auth="off")
+    for count in held:
+        told = {"hardware": CPU.model_copy(update={"held": count}).model_dump(mode="json"),
+                "gpus": count}  # fmt: skip
+        service = client.app.state.service
+        service.leases.hold_device(f"d{count}", f"w{count}", "elsewhere/boot/1/0", told)
+    answer = _post(client, jpeg, gpus="5", guidance_scale="1")
+    assert (answer.status_code, words in answer.text) == (status, True), answer.text
+    assert client.get("/health").json()["gpus"] == max(held, default=None)
+    stored = [job["request"].get("gpus") for job in client.get("/jobs").json()["jobs"]]
+    assert stored == ([5] if status == 202 else [])
+    if status == 202:
+        other = _post(client, jpeg, gpus="3", guidance_scale="1")  # five heads
+        assert other.status_code == 422 and "--gpus 3" in other.text
+
+
 def test_a_machine_of_another_version_is_left_out_and_no_job_is_refused_for_it(
     make_client, jpeg, workers
 ):

@@ -30,7 +30,7 @@ OF_A_RUN = (
 OF_OPERATORS = (
     "input_image output_path overwrite attention quantize compile offload vram_budget dtype "
     "delivery device "
-    "extend gpus filters finishers"
+    "extend filters finishers"
 )
 NOT_OF_STOCK = {
     "guidance_interval": "0,0.8", "scheduler": "ddim", "profile": "lean", "attention": "math",

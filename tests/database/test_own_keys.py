@@ -3,7 +3,6 @@
 from alembic import command
 from sqlalchemy import text
 
-from src.jobs.store import JobStore
 from tests.database.postgres_kit import empty_database, postgres  # noqa: F401
 from tests.database.test_rights import _to
 
@@ -28,5 +27,6 @@ def test_only_the_services_keys_move(empty_database):  # noqa: F811
 
 
 def _keys(database):
-    store = JobStore(database)
-    return [store.get(name).idempotency_key for name, _, _ in JOBS]
+    with database.read() as connection:
+        rows = connection.execute(text("SELECT idempotency_key FROM jobs ORDER BY id"))
+        return [row.idempotency_key for row in rows]

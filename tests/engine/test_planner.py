@@ -338,6 +338,13 @@ def test_several_gpus_are_refused_where_there_are_fewer():
         choices(request(gpus=2), SPEC, gpu(140))
 
 
+def test_a_worker_takes_no_more_devices_than_it_holds():
+    for machine in (gpu(140, count=8), gpu(140).model_copy(update={"device": "cpu"})):
+        with pytest.raises(BadInputError, match="--gpus 4: this worker holds 2 devices for a clip"):
+            choices(request(gpus=4), SPEC, machine.model_copy(update={"held": 2}))
+    assert choices(request(gpus=2), SPEC, gpu(140, count=8).model_copy(update={"held": 2}))
+
+
 def test_several_gpus_take_no_cache_that_each_would_decide_by_itself():
     chosen = choices(request(gpus=2), SPEC, gpu(140, count=2))
     assert (chosen[0].profile.name, chosen[0].profile.cache) == ("fast", "none")

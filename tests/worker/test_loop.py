@@ -207,7 +207,7 @@ def test_what_is_to_be_warm_is_loaded_before_the_first_job_while_the_device_is_k
         return next(known for known in other.known_workers() if known["worker"] == worker.name)
 
     assert _next(worker).id == job.id
-    own = {"preload": "optimized", "group": None, "kinds": ["generate", "upscale"]}
+    own = {"preload": "optimized", "group": None, "gpus": 1, "kinds": ["generate", "upscale"]}
     assert loaded == [("optimized", State.PENDING, own)]
     assert told()["info"] == own | {"warm": "optimized"}
     assert _next(worker) is None
