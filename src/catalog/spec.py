@@ -9,6 +9,10 @@ from src.core.errors import BadInputError
 from src.core.plan import Size
 
 
+DRAFT_HEIGHT = 160
+"""The least height of a draft's frames, in pixels, where the model's own are not lower."""
+
+
 class FrameRule(Config):
     """Which frame counts come out as asked.
 
@@ -210,6 +214,20 @@ class ModelSpec(Named):
                 f"native size {self.native} must be a multiple of {step} (VAE step x patch)"
             )
         return self
+
+    @property
+    def draft(self) -> Size:
+        """The size of a draft's frames: the native one halved, as long as DRAFT_HEIGHT is left."""
+        shrink = self.draft_shrink
+        return Size(width=self.native.width // shrink, height=self.native.height // shrink)
+
+    @property
+    def draft_shrink(self) -> int:
+        """How much smaller than native a draft's frames are: 1, 2, 4 and so on."""
+        shrink = 1
+        while self.native.height // (2 * shrink) >= DRAFT_HEIGHT:
+            shrink *= 2
+        return shrink
 
     @property
     def source(self) -> str:
