@@ -8,7 +8,6 @@ from src.core.config import Config, Named
 from src.core.errors import BadInputError
 from src.core.plan import Size
 
-
 DRAFT_HEIGHT = 160
 """The least height of a draft's frames, in pixels, where the model's own are not lower."""
 
@@ -79,6 +78,7 @@ class Defaults(Config):
     """What a request leaves open.
 
     fps: frames a second that the model was trained on, and that its clips play at.
+    draft_num_inference_steps: of a draft, at most.
     baseline_*: what the model's card asks of the stock pipeline.
     """
 
@@ -86,6 +86,7 @@ class Defaults(Config):
     fps: float = 8.0
     scheduler: str = "dpm"
     num_inference_steps: int = 28
+    draft_num_inference_steps: int = 8
     guidance_scale: float = 6.0
     baseline_num_inference_steps: int = 50
     baseline_guidance_scale: float = 6.0

@@ -18,6 +18,7 @@ from src.core.prompts import load_templates
 from src.core.request import Request
 from src.engine.caches import parse_cache
 from src.engine.distilled import as_distilled
+from src.engine.drafts import asked_preview
 from src.engine.generate import LARGE, asked_fit, choose_model
 from src.engine.reckoning import clip_cost
 from src.engine.resolve import check, resolve
@@ -75,9 +76,10 @@ def _check(request: Request, spec: ModelSpec, hardware: Hardware | None) -> None
     check(request, spec, templates)  # a licence with limits is told before missing weights
     folder = locate(spec)
     adapters = tuple(_adapter(item, folder) for item in request.lora)
-    fit = asked_fit(request, folder)
+    fit, preview = asked_fit(request, folder), asked_preview(request, folder)
     if hardware is not None:
-        resolve(request, spec, unoccupied(hardware), templates, {}, "", 0, adapters, fit=fit)
+        found = unoccupied(hardware)
+        resolve(request, spec, found, templates, {}, "", 0, adapters, fit=fit, preview=preview)
         return
     check(as_distilled(request, spec, adapters), spec, templates)
     if request.profile != "auto":

@@ -8,8 +8,9 @@ form. A latent frame that stands for several frames is seen together with its ne
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from src.core.progress import CancelToken, Listener, Progress
+from src.pipelines.family import Family
 from src.pipelines.pixels import to_uint8
 from src.pipelines.preview_files import PreviewFile, PreviewForm
 from src.pipelines.saving import write_tensors
@@ -149,6 +151,18 @@ def decode(
         skipped = (begin - first) * decoder.form.frames + (0 if begin else decoder.form.frames - 1)
         yield to_uint8(made[:, :, skipped : (end - first) * decoder.form.frames])
         listener(Progress("decode", number, len(starts)))
+
+
+def decoding(family: Family, decoder: PreviewDecoder) -> Callable[..., Iterator[np.ndarray]]:
+    """As the family's `Loop.decode`, by this decoder; which needs no tiles."""
+
+    def decoded(
+        pipe: Any, latents: Tensor, listener: Listener, cancel: CancelToken, tiling: bool = False
+    ) -> Iterator[np.ndarray]:
+        own = family.loop.vae_latents(pipe, latents)
+        return decode(decoder, own.to(decoder.mean), listener, cancel)
+
+    return decoded
 
 
 def save_preview(decoder: PreviewDecoder, vae_sha256: str, target: Path, step: int) -> Path:

@@ -54,9 +54,7 @@ def _begun(taught: Taught, settings: PreviewSettings, folder: Path) -> PreviewDe
     return load_preview(PreviewFile(file, taught.form, sha256_of(file))).train()
 
 
-def export_preview(
-    spec: ModelSpec, settings: PreviewSettings, folder: Path, target: Path
-) -> Path:
+def export_preview(spec: ModelSpec, settings: PreviewSettings, folder: Path, target: Path) -> Path:
     """Write the averaged weights of the newest checkpoint. Raises MissingFileError where there is
     none.
     """
