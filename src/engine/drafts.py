@@ -10,7 +10,7 @@ from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
 from src.core.plan import Draft
 from src.core.request import Request
-from src.pipelines.preview_files import PreviewFile, read_preview
+from src.pipelines.preview_files import PreviewFile, how_to_train, read_preview
 from src.upscaling.files import LANCZOS
 
 
@@ -48,9 +48,15 @@ def asked_preview(request: Request, folder: Path) -> PreviewFile | None:
     return read_preview(folder) if request.draft else None
 
 
-def draft_of(spec: ModelSpec, preview: PreviewFile | None) -> Draft | None:
-    """What the plan says of it."""
-    return Draft(preview=preview.sha256, frames=spec.draft) if preview else None
+def draft_of(request: Request, spec: ModelSpec, preview: PreviewFile | None) -> Draft | None:
+    """What the plan says of it, None for a full clip. Raises BadInputError for a draft without its
+    decoder.
+    """
+    if not request.draft:
+        return None
+    if preview is None:
+        raise BadInputError(f"a draft needs a preview decoder; {how_to_train(spec.id)}")
+    return Draft(preview=preview.sha256, frames=spec.draft)
 
 
 def planned_preview(draft: Draft, folder: Path) -> PreviewFile:

@@ -57,7 +57,7 @@ def resolve(
         "upscaler_weights": upscaler_weights or {},
         "seed": seed,
         "adapters": adapters,
-        "draft": draft_of(spec, preview),
+        "draft": draft_of(request, spec, preview),
     }
     chosen = choices(request, spec, hardware)
     return tuple(
