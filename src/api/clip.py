@@ -148,7 +148,8 @@ def _delete(service: Service, login: Login, job_id: str) -> str:
 
 
 ACTIONS: dict[str, Callable[[Service, Login, str], str | None]] = {
-    "cancel": _cancel, "retry": _retry, "full": _full, "pin": _pin, "unpin": _unpin, "delete": _delete,
+    "cancel": _cancel, "retry": _retry, "full": _full, "pin": _pin, "unpin": _unpin,
+    "delete": _delete,
 }  # fmt: skip
 """Each returns where to go then; None for the clip's page."""
 

@@ -65,9 +65,23 @@ def test_what_is_no_draft_has_no_full_clip(client, jpeg, fields):
     assert f"/clips/{job}/full" not in client.get(f"/clips/{job}").text
 
 
-def test_a_draft_that_is_not_finished_or_whose_photograph_is_gone(make_client, client, jpeg, home):
+def test_a_draft_whose_photograph_is_gone(client, jpeg, home):
     draft = _finished(client, _post(client, jpeg))
     next((home / "photographs").iterdir()).unlink()
     assert client.post(f"/jobs/{draft}/full").status_code == 409
+
+
+def test_a_draft_that_is_not_finished(make_client, jpeg):
     waiting = make_client(work=False, auth="off")
     assert waiting.post(f"/jobs/{_post(waiting, jpeg)}/full").status_code == 409
+
+
+def test_the_form_asks_for_a_quick_look(client, jpeg):
+    files = {"image": ("p.jpg", jpeg, "image/jpeg")}
+    form = {"prompt": "pan left", "draft": "true", "csrf": "open"}
+    client.post("/submit", data=form, files=files, follow_redirects=False)
+    draft = client.get("/jobs").json()["jobs"][0]
+    assert draft["request"]["draft"] is True
+    page = client.get(f"/clips/{_finished(client, draft['id'])}").text
+    assert "A quick look, small" in page
+    assert 'value="true" selected' in client.get(f"/?again={draft['id']}").text
