@@ -81,7 +81,7 @@ def measured(
 def _about(spec: ModelSpec, file: Path, frames: int, hardware: Hardware) -> str:
     return (
         f"Measured on {hardware.name}, {torch.get_num_threads()} thread(s): {frames} frames of "
-        f"{spec.id}, {spec.native}, drafts {spec.draft}; the decoder's file has "
+        f"{spec.id}, {spec.native}, drafts {spec.draft}; the\ndecoder's file has "
         f"{file.stat().st_size / 1000:.0f} kB."
     )
 
