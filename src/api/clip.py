@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 from src.accounts.accounts import Account, Login
 from src.accounts.rights import Right
 from src.api.curve import curve
-from src.api.derived import check_finished, copy_of, derive
+from src.api.derived import check_finished, copy_of, derive, full_clip, full_of
 from src.api.jobs import JobId, retry
 from src.api.problems import ApiError
 from src.api.release_words import STATES
@@ -53,7 +53,7 @@ def _page(
         release=service.releasing.newest(job.id), states=STATES,
         correctable=service.releasing.correctable(service.visible_to(login.account)),
         qualities=offered(SCALE), labelled=job.labelled, copy=copy_of(service, job),
-        label_usual=service.settings.release_label == "on", **more,
+        full=full_of(service, job), label_usual=service.settings.release_label == "on", **more,
     )  # fmt: skip
 
 
@@ -154,6 +154,11 @@ def _retry(service: Service, login: Login, job_id: str) -> None:
     retry(service, login.account, job_id)
 
 
+def _full(service: Service, login: Login, job_id: str) -> str:
+    made = full_clip(service, login.account, service.store.get(job_id))
+    return f"/clips/{made.id}"
+
+
 def _pin(service: Service, login: Login, job_id: str) -> None:
     service.store.pin(job_id, True)
 
@@ -168,7 +173,8 @@ def _delete(service: Service, login: Login, job_id: str) -> str:
 
 
 ACTIONS: dict[str, Callable[[Service, Login, str], str | None]] = {
-    "cancel": _cancel, "retry": _retry, "pin": _pin, "unpin": _unpin, "delete": _delete,
+    "cancel": _cancel, "retry": _retry, "full": _full, "pin": _pin, "unpin": _unpin,
+    "delete": _delete,
 }  # fmt: skip
 """Each returns where to go then; None for the clip's page."""
 

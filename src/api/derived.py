@@ -1,13 +1,18 @@
-"""Jobs that are made of a finished clip: enlargements, and copies with the visible label."""
+"""Jobs that are made of a finished clip, enlargements and copies with the visible label; and the
+full clip of a draft.
+"""
 
 from dataclasses import replace
 
 from src.accounts.accounts import Account
+from src.api.planning import check_source
 from src.api.problems import ApiError
 from src.api.service import Service
 from src.core.addresses import artifact
+from src.core.config import validate
+from src.core.request import Request
 from src.jobs.errors import WrongStateError
-from src.jobs.model import LABELLED, OWN_KEYS, PARENT, Job, NewJob, State, written
+from src.jobs.model import LABELLED, OWN_KEYS, PARENT, REMIX_OF, Job, NewJob, State, written
 
 ENDED_BADLY = (State.FAILED, State.CANCELLED)
 
@@ -30,6 +35,31 @@ def copy_of(service: Service, job: Job) -> Job | None:
     """The labelled copy that there is, or that is being made; None too where that went wrong."""
     found = service.store.with_key(job.owner, _label_key(job))
     return None if found is None or found.state in ENDED_BADLY else found
+
+
+def full_clip(service: Service, account: Account, job: Job) -> Job:
+    """The job of a draft's full clip: the same request without `draft`, at the draft's seed. Asked
+    again it is the same job. Raises WrongStateError for what is no finished draft.
+    """
+    check_finished(job, "made in full")
+    if not job.request.get("draft"):
+        raise WrongStateError(f"job {job.id} is no draft; its clip is whole")
+    check_source(service.files, job.request)
+    asked = {name: value for name, value in job.request.items() if name != "draft"}
+    asked |= {"seed": (job.result or {})["seed"]}
+    wanted = {name: value for name, value in asked.items() if name not in (PARENT, REMIX_OF)}
+    cost = service.planning.generate(validate(wanted, Request, "job"))
+    new = NewJob("generate", job.owner, asked, job.group, job.priority, cost=cost)
+    return derive(service, account, job, new, _full_key(job))
+
+
+def _full_key(job: Job) -> str:
+    return f"{OWN_KEYS}full {job.id}"
+
+
+def full_of(service: Service, job: Job) -> Job | None:
+    """The full clip of a draft that there is, or that is being made."""
+    return service.store.with_key(job.owner, _full_key(job)) if job.request.get("draft") else None
 
 
 def check_finished(job: Job, done: str) -> None:

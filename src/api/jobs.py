@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import FileResponse
 
 from src.accounts.accounts import Account
+from src.api.derived import full_clip
 from src.api.planning import check_source
 from src.api.problems import ApiError, responses
 from src.api.schemas import JobList, JobView
@@ -82,6 +83,17 @@ def cancel_job(service: ServiceDep, account: Submitter, job_id: JobId) -> JobVie
 )
 def retry_job(service: ServiceDep, account: Submitter, job_id: JobId) -> JobView:
     return service.show(retry(service, account, job_id))
+
+
+@router.post(
+    "/{job_id}/full",
+    response_model=JobView,
+    summary="Make the full clip of a draft",
+    responses=Wrong | responses(429, 503, 507),
+)
+def full_job(service: ServiceDep, account: Submitter, job_id: JobId) -> JobView:
+    """The draft's request without `draft`, at its seed; asked again it is the same job."""
+    return service.show(full_clip(service, account, service.own(account, job_id)))
 
 
 def retry(service: Service, account: Account, job_id: str) -> Job:

@@ -33,6 +33,7 @@ PRIORITIES = {
 ASKED = {
     "mode": {"optimized": "Fast", "baseline": "Reference, slow"},
     "fit": {"cover": "Cropped to the frame", "pad": "Whole, with borders"},
+    "draft": {"True": "A quick look, small", "False": "No"},
 }
 USUAL_FPS = 8.0
 

@@ -29,6 +29,7 @@ PLAIN = (
     "photograph_of",
     "model",
     "accept_licence",
+    "draft",
 )
 
 
@@ -40,7 +41,8 @@ class ChoiceNeededError(BadInputError):
 class Typed:
     """The form's fields as text. slots: by template and slot. wording: "prompt" or "template",
     where both are given. photograph_of: the job whose photograph is taken again. model: that of the
-    earlier job, where it named one. accept_licence: "true" where its limits were accepted.
+    earlier job, where it named one. accept_licence: "true" where its limits were accepted. draft:
+    "true" for a quick look first.
     """
 
     prompt: str = ""
@@ -55,6 +57,7 @@ class Typed:
     rights_reason: str = ""
     model: str = ""
     accept_licence: str = ""
+    draft: str = ""
     slots: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
@@ -81,7 +84,7 @@ class Typed:
         seed = str(int(self.seed) + take) if self.seed.isdecimal() else self.seed
         rest = {"mode": self.mode, "seed": seed, "priority": self.priority, "fit": self.fit,
                 "rights_reason": self.rights_reason, "model": self.model,
-                "accept_licence": self.accept_licence}  # fmt: skip
+                "accept_licence": self.accept_licence, "draft": self.draft}  # fmt: skip
         return validate(self._wording() | rest, GenerateForm, "form")
 
     def _wording(self) -> dict[str, str]:
@@ -126,6 +129,6 @@ def typed_again(job: JobView) -> Typed:
         seed="" if seed is None else str(seed), fit=str(request.get("fit") or "cover"),
         photograph_of="" if request.get("extend") else job.id,
         rights_reason=str(request.get("rights_reason") or ""),
-        model=str(request.get("model") or ""),
+        model=str(request.get("model") or ""), draft="true" if request.get("draft") else "",
         slots={template: request.get("set") or {}},
     )  # fmt: skip

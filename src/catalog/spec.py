@@ -8,6 +8,9 @@ from src.core.config import Config, Named
 from src.core.errors import BadInputError
 from src.core.plan import Size
 
+DRAFT_HEIGHT = 160
+"""The least height of a draft's frames, in pixels, where the model's own are not lower."""
+
 
 class FrameRule(Config):
     """Which frame counts come out as asked.
@@ -75,6 +78,7 @@ class Defaults(Config):
     """What a request leaves open.
 
     fps: frames a second that the model was trained on, and that its clips play at.
+    draft_num_inference_steps: of a draft, at most.
     baseline_*: what the model's card asks of the stock pipeline.
     """
 
@@ -82,6 +86,7 @@ class Defaults(Config):
     fps: float = 8.0
     scheduler: str = "dpm"
     num_inference_steps: int = 28
+    draft_num_inference_steps: int = 8
     guidance_scale: float = 6.0
     baseline_num_inference_steps: int = 50
     baseline_guidance_scale: float = 6.0
@@ -210,6 +215,20 @@ class ModelSpec(Named):
                 f"native size {self.native} must be a multiple of {step} (VAE step x patch)"
             )
         return self
+
+    @property
+    def draft(self) -> Size:
+        """The size of a draft's frames: the native one halved, as long as DRAFT_HEIGHT is left."""
+        shrink = self.draft_shrink
+        return Size(width=self.native.width // shrink, height=self.native.height // shrink)
+
+    @property
+    def draft_shrink(self) -> int:
+        """How much smaller than native a draft's frames are: 1, 2, 4 and so on."""
+        shrink = 1
+        while self.native.height // (2 * shrink) >= DRAFT_HEIGHT:
+            shrink *= 2
+        return shrink
 
     @property
     def source(self) -> str:

@@ -22,10 +22,12 @@ HELP = {
     "optimized": "One clip with our denoising loop: the model's own steps, the profile that fits, "
     "the exact fast VAE.",
 }
+FULL = "Make the full clip of this draft, a clip or its manifest: as asked then, at its seed."
 REPLAY = ("model", "output_path", "overwrite", "lora", "device")
 SWITCHES: dict[str, Any] = {
     "config": CONFIG,
     "replay": value(Path, "Make the clip of this manifest again and compare its frames."),
+    "full": value(Path, FULL),
     "dry_run": switch("Show the plan and run nothing.", "--dry-run"),
     "sign": SIGN,
     "json": JSON,
@@ -39,18 +41,31 @@ def inference_app(mode: Mode) -> typer.Typer:
     options = options_for(
         lambda field: field.name != "mode" and (not stock or bool(field.option.baseline)), stock
     )
-    return make_app(options | SWITCHES, HELP[mode], lambda values: _main(mode, values))
+    switches = {name: option for name, option in SWITCHES.items() if not stock or name != "full"}
+    return make_app(options | switches, HELP[mode], lambda values: _main(mode, values))
 
 
 def _main(mode: Mode, values: dict[str, Any]) -> None:
     as_json, quiet = values.pop("json"), values.pop("quiet")
     replay, dry_run, sign = (values.pop(name) for name in ("replay", "dry_run", "sign"))
+    full = values.pop("full", None)
     with command(as_json, quiet):
         if replay is not None:
-            _only_replay(values | {"dry_run": dry_run or None, "sign": sign or None})
+            _only_replay(values | {"full": full, "dry_run": dry_run or None, "sign": sign or None})
             _replay(replay, values, as_json, quiet)
         else:
+            values = _fully(full, values) if full is not None else values
             _generate(_request(mode, values, sign), dry_run, as_json, quiet)
+
+
+def _fully(draft: Path, values: dict[str, Any]) -> dict[str, Any]:
+    """What was asked for the draft, but for what is said now."""
+    from src.engine.full import full_of
+
+    if values["draft"]:
+        raise BadInputError("--full makes the full clip of a draft; leave --draft out")
+    said = {name: item for name, item in values.items() if item not in (None, [])}
+    return {name: None for name in values} | full_of(draft) | said
 
 
 def _request(mode: Mode, values: dict[str, Any], sign: bool) -> Request:
@@ -152,6 +167,8 @@ def _show(result: "Result", as_json: bool) -> None:
     logger.info(
         f"{stages}; total {costs.total:.1f} s, peak memory {costs.peak_rss / 1e9:.2f} GB{vram}"
     )
+    if result.plan.draft:
+        logger.info(f"a draft; the full clip of it: --full {_short(result.path)}")
     if as_json:
         print_json(result.model_dump(mode="json") | {"seconds": costs.total})
     else:

@@ -95,6 +95,16 @@ class Upscale(Config):
     scale: int
 
 
+class Draft(Config):
+    """What makes a clip a draft: its frames are the preview decoder's.
+
+    preview: SHA-256 of the decoder's file. frames: their size, before `delivered`.
+    """
+
+    preview: str
+    frames: Size
+
+
 class Division(Config):
     """How processes share a forward; `src/pipelines/parallel/division.py` has the rule.
 
@@ -109,7 +119,7 @@ class Division(Config):
 
 
 LATER = ("upscale", "upscaler_weights", "prompts_per_forward", "filters", "finishers", "sigmas",
-         "extends", "division")  # fmt: skip
+         "extends", "division", "draft")  # fmt: skip
 LATER_IN_SESSION = ("family", "gpus")
 LATER_IN_CACHE = ("skipped",)
 LATER_IN_ADAPTERS = ("distilled",)
@@ -139,6 +149,7 @@ class Plan(Config):
     extends: SHA-256 of the clip whose frames come first; "" for none. num_frames is of the new
     part, whose first frame shows the other one's last again and is not written.
     division: of the forwards among `session.gpus` processes, None for one.
+    draft: what decodes instead of the VAE, None for a full clip.
     """
 
     mode: str
@@ -172,6 +183,12 @@ class Plan(Config):
     sigmas: tuple[float, ...] | None = None
     extends: str = ""
     division: Division | None = None
+    draft: Draft | None = None
+
+    @property
+    def decoded(self) -> Size:
+        """The size of the decoder's frames."""
+        return self.draft.frames if self.draft else self.native
 
     @property
     def written(self) -> Size:

@@ -164,6 +164,11 @@ class Request(Config):
     ] = None  # fmt: skip
     fit: Annotated[Fit, Option("Crop the photograph to the clip's shape, or add borders")] = "cover"
     score: Annotated[bool, Option("Take the temporal score.")] = True
+    draft: Annotated[
+        bool,
+        Option("Show it quickly: few steps, small frames by the preview decoder, no enlargement "
+               "and no score; --full makes the full clip of it.", baseline=False),
+    ] = False  # fmt: skip
     device: Annotated[Literal["auto", "cpu", "cuda"], Option("Where to compute", form=False)] = (
         "auto"
     )

@@ -19,6 +19,7 @@ from src.core.request import Request
 from src.core.wording import counted
 from src.engine.caches import parse_cache
 from src.engine.distilled import as_distilled
+from src.engine.drafts import asked_preview
 from src.engine.generate import LARGE, asked_fit, choose_model
 from src.engine.gpus import divided
 from src.engine.reckoning import clip_cost
@@ -94,11 +95,10 @@ def _check(request: Request, spec: ModelSpec, hardware: Hardware | None) -> None
     check(request, spec, templates)  # a licence with limits is told before missing weights
     folder = locate(spec)
     adapters = tuple(_adapter(item, folder) for item in request.lora)
-    fit = asked_fit(request, folder)
+    fit, preview = asked_fit(request, folder), asked_preview(request, folder)
     if hardware is not None:
-        plans = resolve(
-            request, spec, unoccupied(hardware), templates, {}, "", 0, adapters, fit=fit
-        )
+        found, given = unoccupied(hardware), {"fit": fit, "preview": preview}
+        plans = resolve(request, spec, found, templates, {}, "", 0, adapters, **given)
         divided(request, spec, folder, plans)
         return
     check(as_distilled(request, spec, adapters), spec, templates)

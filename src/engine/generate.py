@@ -28,6 +28,7 @@ from src.core.request import Request
 from src.core.result import Result
 from src.engine.caches import parse_cache
 from src.engine.distilled import as_distilled, told
+from src.engine.drafts import asked_preview
 from src.engine.gpus import divided
 from src.engine.manifest import read_manifest
 from src.engine.planner import choices
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from src.engine.sessions import Sessions
 
 LARGE = "cogvideox-5b-i2v"
+DRAFT = "-draft"
+"""What the names of drafts end in that nobody named, so that the full clip has its usual name."""
 LONGEST_NAME = LONGEST - 1  # the manifest's name is a byte longer than the clip's
 
 
@@ -117,6 +120,7 @@ def plans_for(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
         tuple(adapter.reference for adapter in prepared.adapters),
         file_hashes(upscaler_files(prepared.request, prepared.spec)),
         asked_fit(prepared.request, prepared.folder),
+        asked_preview(prepared.request, prepared.folder),
     )
     plans = divided(prepared.request, prepared.spec, prepared.folder, plans)
     return plans if prepared.before is None else _extending(prepared.before, plans)
@@ -188,7 +192,8 @@ def output_path(request: Request, prompt: str, seed: int) -> Path:
     store = LocalStore(home())
     _writable(home() / "photographs" / "photograph", "NEWSREEL_HOME")
     if request.output_path is None:
-        return store.reserve(_writable(examples() / f"{slug(prompt)}-{seed}.mp4"), replace=False)
+        name = f"{slug(prompt)}-{seed}{DRAFT if request.draft else ''}.mp4"
+        return store.reserve(_writable(examples() / name), replace=False)
     path = request.output_path
     if is_folder(path):
         raise BadInputError(f"--output-path {path} is a folder; give a file name that ends in .mp4")

@@ -18,6 +18,7 @@ from src.core.parsing import parse_upscale
 from src.core.plan import Size
 from src.core.refinement import Refinement, parse
 from src.core.request import Request
+from src.engine.drafts import drafted
 from src.engine.resolve import delivery
 from src.jobs.model import UNIT
 from src.upscaling.files import LANCZOS, scale_towards
@@ -57,6 +58,7 @@ def frames_of(frames: int, size: Size, scale: int = 1) -> float:
 
 def clip_cost(request: Request, spec: ModelSpec, device: str) -> float:
     """Of a clip: what is written, and what its delivery and its upscaling compute beyond that."""
+    spec = drafted(spec, request.draft)
     frames = request.num_frames or spec.defaults.num_frames
     size = spec.deliver(request.width, request.height)
     scale, preset = parse_upscale(request.upscale or "") or (1, LANCZOS)

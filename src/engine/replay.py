@@ -16,6 +16,7 @@ from src.core.paths import examples, home
 from src.core.prompts import load_templates
 from src.core.request import Request
 from src.core.result import Result
+from src.engine.drafts import planned_preview
 from src.engine.finishing import check_names
 from src.engine.generate import Prepared, output_path
 from src.engine.manifest import Manifest, read_manifest, versions
@@ -60,6 +61,8 @@ def prepare_replay(
     spec = _find_model(model, plan.session.model)
     folder = locate(spec)
     _check_weights(plan.weights, weight_hashes(folder), folder)
+    if plan.draft:
+        planned_preview(plan.draft, folder)
     enlarging = plan_files(plan)
     places = ", ".join(sorted({str(file.path.parent) for file in enlarging}))
     _check_weights(plan.upscaler_weights, file_hashes(enlarging), places)
@@ -98,6 +101,13 @@ def _find_model(given: str | None, recorded: str) -> ModelSpec:
 
 def find_photograph(manifest: Manifest) -> Photograph:
     """The photograph kept under its hash."""
+    return kept_photograph(manifest)[0]
+
+
+def kept_photograph(manifest: Manifest) -> tuple[Photograph, Path]:
+    """The same, and where it lies. Raises MissingFileError, or BadInputError where the file was
+    changed.
+    """
     digest = manifest.plan.image_sha256
     path = LocalStore(home()).find_photograph(digest)
     if path is None:
@@ -109,7 +119,7 @@ def find_photograph(manifest: Manifest) -> Photograph:
         raise BadInputError(
             f"{path} was changed: its hash is {photograph.sha256[:12]}, not {digest[:12]}"
         )
-    return photograph
+    return photograph, path
 
 
 def find_before(manifest: Manifest, beside: Path) -> "Before | None":

@@ -18,11 +18,13 @@ from src.core.request import Request, check_mode
 from src.core.wording import counted
 from src.engine.caches import FEWEST, parse_cache
 from src.engine.distilled import as_distilled
+from src.engine.drafts import check_draft, draft_of, drafted
 from src.engine.finishing import check_names, chosen_filters
 from src.engine.planner import ProfileChoice, can_compile, choices, compiling_lacks
 from src.pipelines.cache_fit import FITTED, CacheFit, skipped_steps
 from src.pipelines.families import family_of
 from src.pipelines.family import Timesteps
+from src.pipelines.preview_files import PreviewFile
 from src.upscaling.files import LANCZOS, delivery_files, preset_files
 
 LARGEST = 16384
@@ -39,10 +41,12 @@ def resolve(
     adapters: tuple[Adapter, ...] = (),
     upscaler_weights: dict[str, str] | None = None,
     fit: CacheFit | None = None,
+    preview: PreviewFile | None = None,
 ) -> tuple[Plan, ...]:
     """Decide everything the request leaves open: the plan, then the more frugal ones to step to.
 
-    fit: the model's calibration, for a cache that needs one (`generate.asked_fit`).
+    fit: the model's calibration, for a cache that needs one (`generate.asked_fit`). preview: the
+    decoder of a draft (`drafts.asked_preview`).
     Raises BadInputError when the request asks for what cannot be.
     """
     request = as_distilled(request, spec, adapters)
@@ -53,6 +57,7 @@ def resolve(
         "upscaler_weights": upscaler_weights or {},
         "seed": seed,
         "adapters": adapters,
+        "draft": draft_of(request, spec, preview),
     }
     chosen = choices(request, spec, hardware)
     return tuple(
@@ -69,6 +74,8 @@ def decided(
     """
     check_mode(request)
     check_family(request, spec)
+    check_draft(request)
+    spec = drafted(spec, request.draft)
     spec.check_licence(request.accept_licence)
     filters = chosen_filters(request)
     check_names(filters, request.finishers)
@@ -93,7 +100,7 @@ def decided(
         "delivered": delivered,
         "upscaler": delivery(request, spec),
         "upscale": upscale(request, delivered),
-        "score": request.score,
+        "score": request.score and not request.draft,
         "filters": filters,
         "finishers": request.finishers,
     }
@@ -195,6 +202,7 @@ def upscaler_files(request: Request, spec: ModelSpec) -> list[WeightFile]:
     """The weight files that delivery and upscaling need. Raises MissingWeightsError where one is
     not here, BadInputError for a restricted licence that the request does not accept.
     """
+    spec = drafted(spec, request.draft)
     size = spec.deliver(request.width, request.height)
     further, way = upscale(request, size), delivery(request, spec)
     for name in {way, *([further.preset] if further else [])} - {LANCZOS}:

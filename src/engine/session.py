@@ -14,7 +14,8 @@ from src.core.plan import Plan, SessionKey
 from src.core.progress import CancelToken, Listener
 from src.engine.company import Company, Task
 from src.engine.costs import Stopwatch
-from src.engine.session_run import Ready, SessionRun, begin_run, denoising, tiled
+from src.engine.drafts import planned_preview
+from src.engine.session_run import Decode, Ready, SessionRun, begin_run, denoising, tiled
 from src.pipelines.adapter_files import AdapterFile
 from src.pipelines.cache_fit import FITTED
 from src.pipelines.divided import DividedFamily
@@ -55,6 +56,7 @@ class Session:
         self.encodings: Any = None
         self._cache_work: Any = None
         self._ready: dict[str, Ready] = {}
+        self._previews: dict[str, Any] = {}
         self._changes = 0
         self._ranks = ranks
         self._company: Company | None = None
@@ -105,6 +107,7 @@ class Session:
         self._pipe = self._rack = self.encodings = self._checkpoint_scheduler = None
         self._cache_work = None
         self._ready.clear()
+        self._previews.clear()
         release()
 
     def cut_from(self, prompt: str, limit: int) -> str:
@@ -148,13 +151,33 @@ class Session:
             if self._ranks is not None:
                 cancel = self._ranks.shared(cancel)
             run = SessionRun(
-                self.family, pipe, plan, pixels, watch, listener, cancel, preview, self._keep
+                self.family,
+                pipe,
+                plan,
+                pixels,
+                watch,
+                listener,
+                cancel,
+                preview,
+                self._keep,
+                self._decoder(plan),
             )
             ready = self._ready.get(plan.digest())
             for piece in run.stock() if plan.mode == "baseline" else run.frames(ready):
                 yield from piece
         if self._company is not None:
             logger.info(self._company.traffic())
+
+    def _decoder(self, plan: Plan) -> Decode:
+        """The family's, or that of a draft; which is read once."""
+        if plan.draft is None:
+            return self.family.loop.decode
+        from src.pipelines.preview_decoder import decoding, load_preview
+
+        if self._previews.get(plan.draft.preview) is None:
+            file = planned_preview(plan.draft, self.folder)
+            self._previews = {file.sha256: load_preview(file, self.key.device)}
+        return decoding(self.family, self._previews[plan.draft.preview])
 
     @contextmanager
     def _in_company(self) -> Iterator[None]:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from src.pipelines.denoise import Preview
 
 
+Decode = Callable[..., Iterator[np.ndarray]]
+"""As `Loop.decode`."""
+
+
 def tiled(plan: Plan) -> Plan:
     """The same plan, decoded in tiles."""
     return plan.model_copy(update={"session": plan.session.model_copy(update={"tiling": True})})
@@ -57,7 +61,7 @@ def begin_run(family: Family, pipe: Any, plan: Plan, pixels: np.ndarray) -> Clip
 @dataclass(frozen=True)
 class SessionRun:
     """One run of a loaded pipeline, and who watches it. keep: takes the latents that could not be
-    decoded.
+    decoded. decode: the family's, or a preview decoder's.
     """
 
     family: Family
@@ -69,6 +73,7 @@ class SessionRun:
     cancel: CancelToken
     preview: "Preview | None"
     keep: Callable[[Plan, Ready], None]
+    decode: Decode
 
     def frames(self, ready: Ready | None) -> Iterator[np.ndarray]:
         """Our loop: pieces of frames (n, H, W, 3) uint8 as they are decoded."""
@@ -83,7 +88,7 @@ class SessionRun:
 
         tiling = self.plan.session.tiling
         try:
-            pieces = self.family.loop.decode(self.pipe, latents, self.listener, self.cancel, tiling)
+            pieces = self.decode(self.pipe, latents, self.listener, self.cancel, tiling)
             yield from self.watch.drain("decode", pieces)
         except (MemoryError, RuntimeError) as error:
             if is_out_of_memory(error):

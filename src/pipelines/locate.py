@@ -13,7 +13,7 @@ from src.core.hash_cache import HashCache
 from src.core.paths import REPOSITORY, home
 from src.pipelines.classes import LIBRARIES
 from src.pipelines.families import family_of, family_of_folder, parts_in
-from src.pipelines.family import Family, parts_of
+from src.pipelines.family import Family, Role, parts_of
 from src.pipelines.snapshots import TOKENIZER_FILES, has_tokenizer, hurdles, missing, snapshots
 
 SETTING = (bool, int, float, type(None))
@@ -168,8 +168,13 @@ def weight_hashes(folder: Path) -> dict[str, str]:
 
 def base_hash(folder: Path) -> str:
     """One SHA-256 for the weights of what denoises: what an adapter was trained on."""
+    return role_hash(folder, "denoiser")
+
+
+def role_hash(folder: Path, role: Role) -> str:
+    """One SHA-256 for the weights of the parts of a role."""
     known = weight_hashes(folder)
-    parts = "|".join(part.name for part in parts_of(family_of_folder(folder), "denoiser"))
+    parts = "|".join(part.name for part in parts_of(family_of_folder(folder), role))
     hashes = [
         known[name] for name in sorted(known) if re.fullmatch(rf"({parts})/.+\.safetensors", name)
     ]

@@ -118,6 +118,11 @@ class Loop(Protocol):
         """Frames (n, H, W, 3) uint8 in order, piece by piece."""
         ...
 
+    def vae_latents(self, pipe: Pipe, latents: Tensor) -> Tensor:
+        """What `finish` gave as (1, C, F, h, w) in the scale of the VAE's posterior: what a preview
+        decoder is given."""
+        ...
+
     def picture(self, pipe: Pipe, estimate: Tensor) -> np.ndarray:
         """One frame (H, W, 3) uint8 of an estimate of the clean latents: the preview."""
         ...

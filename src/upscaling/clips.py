@@ -44,7 +44,7 @@ def make_upscaler(name: str, device: str = "cpu", run: UpscaleRun | None = None)
 
 def clip_warnings(plan: Plan) -> list[str]:
     """What of the plan's delivery and upscaling cannot be done at its sizes."""
-    steps = [(plan.upscaler, plan.native)] if plan.upscaler != LANCZOS else []
+    steps = [(plan.upscaler, plan.decoded)] if plan.upscaler != LANCZOS else []
     steps += [(plan.upscale.preset, plan.delivered)] if plan.upscale else []
     found = []
     for name, size in steps:

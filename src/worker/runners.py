@@ -118,7 +118,10 @@ class FakeRunner:
         write_whole(path, self.clip.read_bytes() if self.clip else f"clip of {job.id}".encode())
         write_whole(path.with_suffix(".json"), b"{}")
         spent = {"denoise": time.perf_counter() - begin}
-        return {"report": {"score": 1.0, "accepted": True}, "frames": steps, "seconds": spent}
+        return {
+            "report": {"score": 1.0, "accepted": True}, "frames": steps, "seconds": spent,
+            "seed": job.request.get("seed", 0),
+        }  # fmt: skip
 
     def _seconds(self, request: dict[str, Any]) -> float:
         return float(request.get("fake_seconds", self.seconds))

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,8 +45,12 @@ from src.pipelines.folder_memory import count_folder
 from src.pipelines.loading import DTYPES, read_pipeline
 from src.pipelines.locate import locate
 from src.pipelines.models import find_model
-from src.pipelines.roles import present
+from src.pipelines.pixels import to_uint8
+from src.pipelines.preview_decoder import PreviewDecoder
+from src.pipelines.roles import present, vae_of
 from src.recipes.lora.layers import target_layers, training_of
+from src.recipes.preview.settings import PreviewSettings
+from src.recipes.preview.source import read_taught
 from src.worker.engine_runner import EngineRunner
 from src.worker.runners import RunContext
 from tests import other_families as tiny
@@ -345,6 +350,27 @@ def test_a_clip_alone_by_a_plan_of_a_shared_forward_has_the_bits_of_the_one_in_c
 def test_tiles_cover_the_picture(ours, session, plan_for, picture, kit):
     tiled = plan_for(session=session.key.model_copy(update={"tiling": True}))
     assert frames_of(session, tiled, picture).shape == (kit.frames, *picture.shape)
+
+
+def test_a_preview_decoder_is_given_what_the_vae_decodes(
+    ours, family, folder, spec, session, plan_for, picture, kit
+):
+    """The stock VAE makes the clip's own frames of it; and the recipe's decoder has as many."""
+    plan = plan_for()
+    session.denoise_together([plan], [picture], ignore, CancelToken())
+    latents = session._ready[plan.digest()].latents
+    given = family.loop.vae_latents(session.load(), latents)
+    if kit.family == "fake":  # whose VAE takes single frames
+        assert given is latents
+        return
+    vae: Any = vae_of(family, session.load())
+    told = [given.new_tensor([0.05])] if vae.config.get("timestep_conditioning") else []
+    with torch.no_grad():
+        stock = to_uint8(vae.decode(given, *told).sample)
+    assert np.array_equal(stock, frames_of(session, plan, picture))
+    taught = read_taught(spec, folder, PreviewSettings(width=8), torch.device("cpu"))
+    small = PreviewDecoder(taught.form)(given)
+    assert small.shape == (1, 3, kit.frames, spec.draft.height, spec.draft.width)
 
 
 @pytest.mark.parametrize("mode", ["optimized", "baseline"])

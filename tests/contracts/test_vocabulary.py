@@ -25,7 +25,7 @@ OF_A_RUN = (
     "guidance_interval scheduler "
     "lora profile attention cache quantize compile offload vram_budget dtype delivery upscale fit "
     "score device "
-    "gpus watermark label filters finishers accept_licence"
+    "gpus watermark label draft filters finishers accept_licence"
 )
 OF_OPERATORS = (
     "input_image output_path overwrite attention quantize compile offload vram_budget dtype "
@@ -35,7 +35,7 @@ OF_OPERATORS = (
 NOT_OF_STOCK = {
     "guidance_interval": "0,0.8", "scheduler": "ddim", "profile": "lean", "attention": "math",
     "cache": "pyramid", "quantize": "int8", "compile": True, "offload": "group",
-    "gpus": 2,
+    "gpus": 2, "draft": True,
 }  # fmt: skip
 MINIMAL = {"input_image": "a.png", "prompt": "x"}
 
@@ -58,7 +58,7 @@ def test_the_public_names_are_frozen():
 
 
 def test_each_door_has_them():
-    beside = {"config", "replay", "dry_run", "sign", "json", "quiet"}
+    beside = {"config", "replay", "full", "dry_run", "sign", "json", "quiet"}
     assert options("optimized") - beside == set(FIELDS) - {"mode"}
     assert options("baseline") - beside == set(FIELDS) - {"mode"} - set(NOT_OF_STOCK) | {"offload"}
     assert set(BATCH) & set(FIELDS) == names(OF_A_RUN)

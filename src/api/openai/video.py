@@ -11,6 +11,7 @@ from src.api.service import Service
 from src.catalog.spec import ModelSpec
 from src.core.parsing import parse_upscale
 from src.core.plan import Size
+from src.engine.drafts import drafted
 from src.jobs.model import PARENT, REMIX_OF, Job, State
 
 STATUSES = {
@@ -122,6 +123,7 @@ def _length(
 
 
 def _size(request: dict[str, Any], spec: ModelSpec) -> Size:
+    spec = drafted(spec, bool(request.get("draft")))
     size = spec.deliver(request.get("width"), request.get("height"))
     scale = parse_upscale(request["upscale"])[0] if request.get("upscale") else 1
     return Size(width=size.width * scale, height=size.height * scale)

@@ -25,13 +25,17 @@ def decode(
     The pieces and their convolution caches are those of `AutoencoderKLCogVideoX._decode`, so the
     frames are too; between pieces the run can be cancelled, and only one piece is held.
     """
-    vae = pipe.vae
-    z = 1 / pipe.vae_scaling_factor_image * latents.permute(0, 2, 1, 3, 4)
+    vae, z = pipe.vae, vae_latents(pipe, latents)
     if tiling:
         yield decode_tiled(vae, z)
         return
     for sample in decoded(vae, z, listener, cancel):
         yield to_uint8(sample)
+
+
+def vae_latents(pipe: Any, latents: Tensor) -> Tensor:
+    """Latents (1, F, C, h, w), as `finish` gives them, in the VAE's own scale: (1, C, F, h, w)."""
+    return 1 / pipe.vae_scaling_factor_image * latents.permute(0, 2, 1, 3, 4)
 
 
 @torch.no_grad()

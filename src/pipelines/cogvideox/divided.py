@@ -203,6 +203,7 @@ class DividedLoop:
     picture = staticmethod(usual.picture)
     speed_up = staticmethod(usual.speed_up)
     speed_up_vae = staticmethod(usual.speed_up_vae)
+    vae_latents = staticmethod(usual.vae_latents)
 
 
 def sizes_of(pipe: Any, clip: ClipState) -> Forward:

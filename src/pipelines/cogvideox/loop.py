@@ -8,7 +8,7 @@ import torch
 
 from src.core.plan import Plan, SessionKey
 from src.pipelines.cogvideox.conditioning import begin
-from src.pipelines.cogvideox.decoding import decode, picture
+from src.pipelines.cogvideox.decoding import decode, picture, vae_latents
 from src.pipelines.cogvideox.fast_attention import use_fast_attention
 from src.pipelines.cogvideox.fast_vae import make_fast
 from src.pipelines.cogvideox.schedulers import make_scheduler
@@ -26,6 +26,7 @@ __all__ = [
     "speed_up",
     "speed_up_vae",
     "stock_arguments",
+    "vae_latents",
 ]
 PARTS = ("text_encoder", "transformer", "vae")
 

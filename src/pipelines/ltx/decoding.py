@@ -54,6 +54,11 @@ def noised(vae: Any, latents: Tensor, generator: torch.Generator) -> Tensor:
     return (1 - share) * latents + share * noise
 
 
+def vae_latents(pipe: Any, latents: Tensor) -> Tensor:
+    """Latents (1, C, F, h, w), as `finish` gives them, are in the VAE's own scale."""
+    return latents
+
+
 def denormalised(vae: Any, latents: Tensor) -> Tensor:
     """Latents (1, C, F, h, w) in the VAE's own scale: x s / f + m, channel by channel."""
     mean, deviation = (

@@ -10,7 +10,7 @@ from torch import nn
 from src.core.plan import Plan, SessionKey
 from src.pipelines.flow_schedules import tokens_scheduler as make_scheduler
 from src.pipelines.ltx.conditioning import begin
-from src.pipelines.ltx.decoding import NOISE, TIMESTEP, decode, picture
+from src.pipelines.ltx.decoding import NOISE, TIMESTEP, decode, picture, vae_latents
 from src.pipelines.ltx.parts import PARTS
 from src.pipelines.ltx.steps import advance, finish, predict
 from src.pipelines.stock_loading import load_stock
@@ -27,6 +27,7 @@ __all__ = [
     "speed_up",
     "speed_up_vae",
     "stock_arguments",
+    "vae_latents",
 ]
 
 

@@ -55,6 +55,11 @@ def _in_range(vae: Any, piece: Tensor) -> Tensor:
     return piece.clamp(min=-1.0, max=1.0)
 
 
+def vae_latents(pipe: Any, latents: Tensor) -> Tensor:
+    """Latents (1, C, F, h, w), as `finish` gives them, are in the VAE's own scale."""
+    return latents
+
+
 def denormalised(vae: Any, latents: Tensor) -> Tensor:
     """Latents (1, C, F, h, w) in the VAE's own scale: x / (1 / s) + m, channel by channel."""
     mean, deviation = (

@@ -10,7 +10,7 @@ from torch import nn
 from src.core.plan import Plan, SessionKey
 from src.pipelines.stock_loading import load_stock
 from src.pipelines.wan_ti2v.conditioning import begin
-from src.pipelines.wan_ti2v.decoding import decode, picture
+from src.pipelines.wan_ti2v.decoding import decode, picture, vae_latents
 from src.pipelines.wan_ti2v.parts import PARTS
 from src.pipelines.wan_ti2v.steps import advance, finish, predict
 
@@ -26,6 +26,7 @@ __all__ = [
     "speed_up",
     "speed_up_vae",
     "stock_arguments",
+    "vae_latents",
 ]
 
 

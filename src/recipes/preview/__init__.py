@@ -1,0 +1,1 @@
+"""Preview decoders: small frames from a model's latents, for drafts."""
