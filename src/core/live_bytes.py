@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 
 class LiveBytes(TorchDispatchMode):
@@ -49,6 +49,67 @@ class LiveBytes(TorchDispatchMode):
     def _drop(self, key: int, size: int) -> None:
         self._known.discard(key)
         self.now -= size
+
+    def rise_in(self, stage: Callable[[], Any]) -> tuple[Any, int]:
+        """What the stage makes, and how far above what lived before it rises."""
+        before, highest = self.now, self.peak
+        self.peak = before
+        made = stage()
+        rise, self.peak = self.peak - before, max(highest, self.peak)
+        return made, rise
+
+
+class Repeated(nn.Module):
+    """Counts calls of a module on tensors of like shapes once: the first runs, later ones make its
+    outputs and rise as far. For modules whose work shapes alone decide. Not counted, it is the
+    module.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+        self._seen: dict[str, tuple[Callable[[], Any], int]] = {}
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        live = _get_current_dispatch_mode()
+        if not isinstance(live, LiveBytes):
+            return self.module(*args, **kwargs)
+        leaves, form = tree_flatten((args, kwargs))
+        key = f"{form} {[_looks(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]}"
+        if key not in self._seen:
+            made, rise = live.rise_in(lambda: self.module(*args, **kwargs))
+            self._seen[key] = _maker(made), rise
+            return made
+        make, rise = self._seen[key]
+        live.peak = max(live.peak, live.now + rise)
+        return make()
+
+
+def _looks(tensor: Tensor) -> tuple[Any, ...]:
+    return tuple(tensor.shape), tensor.stride(), tensor.dtype
+
+
+def _layout(tensor: Tensor) -> tuple[Any, ...]:
+    return tuple(tensor.shape), tensor.stride(), tensor.storage_offset(), tensor.dtype
+
+
+def _maker(made: Any) -> Callable[[], Any]:
+    """Makes tensors like these, of which views share what these share."""
+    leaves, form = tree_flatten(made)
+    tensors = {at: leaf for at, leaf in enumerate(leaves) if isinstance(leaf, Tensor)}
+    views = {at: (leaf.untyped_storage()._cdata, *_layout(leaf)) for at, leaf in tensors.items()}
+    sizes = {view[0]: tensors[at].untyped_storage().nbytes() for at, view in views.items()}
+    others = [None if at in tensors else leaf for at, leaf in enumerate(leaves)]
+
+    def make() -> Any:
+        whole = {key: torch.empty(size, dtype=torch.uint8, device="meta")
+                 for key, size in sizes.items()}  # fmt: skip
+        made = list(others)
+        for at, (key, shape, stride, offset, dtype) in views.items():
+            made[at] = whole[key].view(dtype).as_strided(shape, stride, offset)
+        return tree_unflatten(made, form)
+
+    return make
 
 
 class FusedAttention(TorchFunctionMode):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from src.catalog.spec import ModelSpec
+from src.core.live_bytes import Repeated
 from src.pipelines.cogvideox.decoding import enable_tiling, pieces
 from src.pipelines.cogvideox.describe import spatial_ratio
 from src.pipelines.cogvideox.rotary import joined, offset
@@ -115,10 +116,13 @@ class Stages:
 
     def decode_tiled(self) -> Any:
         """As `decoding.decode_tiled`."""
+        decoder = self.vae.decoder
         enable_tiling(self.vae, *self.latent)
+        self.vae.decoder = Repeated(decoder)  # most tiles are alike
         try:
             return self.vae.decode(self._latents()).sample
         finally:
+            self.vae.decoder = decoder
             self.vae.disable_tiling()
 
     def _latents(self) -> Tensor:
