@@ -46,6 +46,8 @@ AT_IMPORT = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PYTH
 """Variables that libraries read while they are imported: each setting has a server of its own."""
 
 
+AT_FIRST = dict(os.environ)
+"""What a server imports under, whichever test asks first."""
 COLD_POPEN = subprocess.Popen
 _servers: dict[str, str] = {}
 """Where each listens, by what it has imported under which variables."""
@@ -71,7 +73,7 @@ def _start(imports: Sequence[str], variables: Mapping[str, str]) -> str:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen(64)
-        kept = {name: value for name, value in os.environ.items() if name not in AT_IMPORT}
+        kept = {name: value for name, value in AT_FIRST.items() if name not in AT_IMPORT}
         command = [sys.executable, "-m", "tests.warm_server", str(listener.fileno()), *imports]
         process = COLD_POPEN(command, stdin=subprocess.PIPE, env=kept | dict(variables), cwd=ROOT,
                              pass_fds=(listener.fileno(),), start_new_session=True)  # fmt: skip

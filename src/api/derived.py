@@ -10,7 +10,7 @@ from src.api.problems import ApiError
 from src.api.service import Service
 from src.core.addresses import artifact
 from src.core.config import validate
-from src.core.request import Request
+from src.core.request import DRAFTS_OWN, Request
 from src.jobs.errors import WrongStateError
 from src.jobs.model import LABELLED, OWN_KEYS, PARENT, REMIX_OF, Job, NewJob, State, written
 
@@ -33,8 +33,7 @@ def _label_key(job: Job) -> str:
 
 def copy_of(service: Service, job: Job) -> Job | None:
     """The labelled copy that there is, or that is being made; None too where that went wrong."""
-    found = service.store.with_key(job.owner, _label_key(job))
-    return None if found is None or found.state in ENDED_BADLY else found
+    return _unless_ended_badly(service, job, _label_key(job))
 
 
 def full_clip(service: Service, account: Account, job: Job) -> Job:
@@ -45,8 +44,11 @@ def full_clip(service: Service, account: Account, job: Job) -> Job:
     if not job.request.get("draft"):
         raise WrongStateError(f"job {job.id} is no draft; its clip is whole")
     check_source(service.files, job.request)
-    asked = {name: value for name, value in job.request.items() if name != "draft"}
-    asked |= {"seed": (job.result or {})["seed"]}
+    asked = {name: value for name, value in job.request.items() if name not in DRAFTS_OWN}
+    result = job.result or {}
+    asked |= {"seed": result["seed"]}
+    if asked.get("model", "auto") == "auto" and "model" in result:
+        asked["model"] = result["model"]
     wanted = {name: value for name, value in asked.items() if name not in (PARENT, REMIX_OF)}
     cost = service.planning.generate(validate(wanted, Request, "job"))
     new = NewJob("generate", job.owner, asked, job.group, job.priority, cost=cost)
@@ -58,8 +60,15 @@ def _full_key(job: Job) -> str:
 
 
 def full_of(service: Service, job: Job) -> Job | None:
-    """The full clip of a draft that there is, or that is being made."""
-    return service.store.with_key(job.owner, _full_key(job)) if job.request.get("draft") else None
+    """The full clip of a draft that there is, or that is being made; None too where that went
+    wrong.
+    """
+    return _unless_ended_badly(service, job, _full_key(job)) if job.request.get("draft") else None
+
+
+def _unless_ended_badly(service: Service, job: Job, key: str) -> Job | None:
+    found = service.store.with_key(job.owner, key)
+    return None if found is None or found.state in ENDED_BADLY else found
 
 
 def check_finished(job: Job, done: str) -> None:
@@ -76,7 +85,7 @@ def derive(service: Service, account: Account, job: Job, new: NewJob, key: str) 
     earlier = service.store.with_key(job.owner, key)
     if earlier is not None and earlier.state not in ENDED_BADLY:
         return earlier
-    service.admit(account)
+    service.admit(account, new.priority)
     made = service.submit(replace(new, idempotency_key=key), account)
     if made.state in ENDED_BADLY:
         made = service.retry(made.id)

@@ -64,8 +64,10 @@ def _fully(draft: Path, values: dict[str, Any]) -> dict[str, Any]:
 
     if values["draft"]:
         raise BadInputError("--full makes the full clip of a draft; leave --draft out")
+    if values["config"]:
+        raise BadInputError("--config does not go with --full: the draft's manifest says it all")
     said = {name: item for name, item in values.items() if item not in (None, [])}
-    return {name: None for name in values} | full_of(draft) | said
+    return {name: None for name in values} | full_of(draft, values["model"]) | said
 
 
 def _request(mode: Mode, values: dict[str, Any], sign: bool) -> Request:

@@ -13,6 +13,9 @@ from src.core.errors import BadInputError
 from src.core.option import Option, PublicField, fields_of, listed
 from src.core.parsing import parse_assignments, parse_bytes, parse_upscale
 
+DRAFTS_OWN = ("draft", "num_inference_steps")
+"""Fields that are asked for a draft's sake, and are not those of its full clip."""
+
 Mode = Literal["baseline", "optimized"]
 Fit = Literal["cover", "pad"]
 MAX_SEED = 2**63 - 1

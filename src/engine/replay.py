@@ -58,9 +58,7 @@ def prepare_replay(
             f"{path} was changed: its plan is not the one that plan_sha256 names; use the original"
         )
     check_names(plan.filters, plan.finishers)
-    spec = _find_model(model, plan.session.model)
-    folder = locate(spec)
-    _check_weights(plan.weights, weight_hashes(folder), folder)
+    spec, folder = recorded_model(manifest, model)
     if plan.draft:
         planned_preview(plan.draft, folder)
     enlarging = plan_files(plan)
@@ -68,7 +66,8 @@ def prepare_replay(
     _check_weights(plan.upscaler_weights, file_hashes(enlarging), places)
     photograph, before = find_photograph(manifest), find_before(manifest, path.parent)
     request = Request(input_image=Path(manifest.photograph), prompt=plan.prompt or None,
-                      output_path=target, overwrite=overwrite)  # fmt: skip
+                      output_path=target, overwrite=overwrite,
+                      draft=plan.draft is not None)  # fmt: skip
     final = output_path(request, plan.prompt, plan.seed)
     choice = f"replay of {manifest.clip.file}, made {manifest.created} by {manifest.newsreel}"
     adapters = tuple(
@@ -86,6 +85,16 @@ def _mark_key(manifest: Manifest) -> str:
     is not here.
     """
     return marking_key(manifest.watermark.key).id if manifest.watermark else ""
+
+
+def recorded_model(manifest: Manifest, given: str | None) -> tuple[ModelSpec, Path]:
+    """The model of a manifest's plan, and its folder. given: where it lies now, for one that only
+    the person knows. Raises BadInputError where its weights are others.
+    """
+    spec = _find_model(given, manifest.plan.session.model)
+    folder = locate(spec)
+    _check_weights(manifest.plan.weights, weight_hashes(folder), folder)
+    return spec, folder
 
 
 def _find_model(given: str | None, recorded: str) -> ModelSpec:

@@ -13,6 +13,7 @@ from src.pipelines.tensor_files import read_tensor_file
 
 FILE = "preview.safetensors"
 """Where it lies: in the model's folder."""
+VAE = "newsreel_vae_sha256"
 
 
 class PreviewForm(Config):
@@ -58,7 +59,7 @@ def read_preview(folder: Path) -> PreviewFile:
             f"a draft needs a preview decoder, and {folder} has none; {how_to_train(folder)}"
         )
     about = dict(read_tensor_file(path).metadata)
-    if about.pop("newsreel_vae_sha256", None) != role_hash(folder, "vae"):
+    if about.pop(VAE, None) != role_hash(folder, "vae"):
         raise BadInputError(f"{path} belongs to another VAE; {how_to_train(folder)}")
     said = {name: about.get(f"newsreel_{name}", "") for name in PreviewForm.model_fields}
     return PreviewFile(path, validate(said, PreviewForm, str(path)), sha256_of(path))

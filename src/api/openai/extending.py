@@ -19,8 +19,11 @@ T = TypeVar("T")
 
 def source_of(service: Service, job: Job) -> dict[str, Any]:
     """What a request says to go on with the clip of a completed job. Raises VideoError where its
-    file is gone.
+    file is gone, or where it is a draft.
     """
+    if job.request.get("draft"):
+        sentence = f"{job.id} is a draft, a clip of small frames; make its full clip first"
+        raise VideoError(400, sentence, "video_is_a_draft", "video")
     return _source(service, artifact(str(job.artifact)), job.id)
 
 
@@ -47,7 +50,8 @@ def submit_extension(
     new = NewJob("generate", account.id, request, group_of(request), priority, key)
     earlier = _earlier(service, new, resent)
     if earlier is None:
-        cost = service.planning.generate(asked, _cost_before(service, source))
+        extending = asked.model_copy(update={"extend": True})
+        cost = service.planning.generate(extending, _cost_before(service, source))
         service.admit(account, priority)
         earlier = service.submit(replace(new, cost=cost), account)
     return then(earlier)

@@ -11,11 +11,12 @@ from loguru import logger
 
 from src.catalog.spec import ModelSpec
 from src.core.devices import bf16_is_fast, cpu_threads
-from src.core.errors import MissingFileError
+from src.core.errors import BadInputError, MissingFileError
 from src.core.files import sha256_of
 from src.pipelines.locate import locate
 from src.pipelines.preview_decoder import PreviewDecoder, load_preview, save_preview
-from src.pipelines.preview_files import PreviewFile
+from src.pipelines.preview_files import VAE, PreviewFile
+from src.pipelines.tensor_files import read_tensor_file
 from src.recipes.preview.recipe import PreviewRecipe, fitted
 from src.recipes.preview.settings import PreviewSettings
 from src.recipes.preview.source import Taught, read_taught
@@ -51,6 +52,10 @@ def _begun(taught: Taught, settings: PreviewSettings, folder: Path) -> PreviewDe
     file = Path(folder) / START
     if not file.is_file():
         save_preview(fitted(taught, settings), taught.sha256, file, 0)
+    if dict(read_tensor_file(file).metadata)[VAE] != taught.sha256:
+        raise BadInputError(
+            f"{folder} holds the run of another VAE; give --folder for a run of {taught.spec.id}"
+        )
     return load_preview(PreviewFile(file, taught.form, sha256_of(file))).train()
 
 
@@ -66,6 +71,6 @@ def export_preview(spec: ModelSpec, settings: PreviewSettings, folder: Path, tar
         )
     taught = read_taught(spec, locate(spec), settings, torch.device("cpu"))
     decoder = _begun(taught, settings, folder)
-    decoder.load_state_dict(state["average"], strict=False)
+    decoder.load_state_dict(decoder.state_dict() | dict(state["average"]))
     logger.info("preview decoder of {}: step {}", spec.id, state["step"])
     return save_preview(decoder, taught.sha256, target, state["step"])
