@@ -126,6 +126,8 @@ class WarmPopen(subprocess.Popen):
     def _try_wait(self, wait_flags):
         if self._line is None:
             return super()._try_wait(wait_flags)
+        if self._line.fileno() < 0:  # closed with this object, which is waited for nevertheless
+            return self.pid, 0
         ready, _, _ = select.select([self._line], [], [], 0 if wait_flags else None)
         if not ready:
             return 0, 0

@@ -168,10 +168,10 @@ class Session:
         if self._company is not None:
             logger.info(self._company.traffic())
 
-    def _decoder(self, plan: Plan) -> Decode:
-        """The family's, or that of a draft; which is read once."""
+    def _decoder(self, plan: Plan) -> Decode | None:
+        """That of a draft, which is read once; None: the family's."""
         if plan.draft is None:
-            return self.family.loop.decode
+            return None
         from src.pipelines.preview_decoder import decoding, load_preview
 
         if self._previews.get(plan.draft.preview) is None:

@@ -61,7 +61,7 @@ def begin_run(family: Family, pipe: Any, plan: Plan, pixels: np.ndarray) -> Clip
 @dataclass(frozen=True)
 class SessionRun:
     """One run of a loaded pipeline, and who watches it. keep: takes the latents that could not be
-    decoded. decode: the family's, or a preview decoder's.
+    decoded. decode: a preview decoder's; None: the family's.
     """
 
     family: Family
@@ -73,7 +73,7 @@ class SessionRun:
     cancel: CancelToken
     preview: "Preview | None"
     keep: Callable[[Plan, Ready], None]
-    decode: Decode
+    decode: Decode | None
 
     def frames(self, ready: Ready | None) -> Iterator[np.ndarray]:
         """Our loop: pieces of frames (n, H, W, 3) uint8 as they are decoded."""
@@ -88,7 +88,8 @@ class SessionRun:
 
         tiling = self.plan.session.tiling
         try:
-            pieces = self.decode(self.pipe, latents, self.listener, self.cancel, tiling)
+            decode = self.decode or self.family.loop.decode
+            pieces = decode(self.pipe, latents, self.listener, self.cancel, tiling)
             yield from self.watch.drain("decode", pieces)
         except (MemoryError, RuntimeError) as error:
             if is_out_of_memory(error):

@@ -102,8 +102,9 @@ def test_a_draft_replays_with_its_own_decoder_alone(asked, folder, home, tmp_pat
 def test_the_full_clip_is_what_was_asked_but_for_the_draft(asked, folder, home):
     result = made(asked(seed=None, num_inference_steps=2, template="briefing", prompt=None))
     for path in (result.path, result.manifest):
-        full = Request(**full_of(path) | {"model": str(folder)})
+        full = Request(**full_of(path, str(folder)))
         assert (full.draft, full.seed, full.template) == (False, result.plan.seed, "briefing")
+    assert full.num_inference_steps is None  # those were the draft's
     assert prepare(full).final.name == result.path.name.replace("-draft", "")
     plan = plans_for(prepare(full), probe("cpu"))[0]
     assert plan.draft is None and plan.score
@@ -114,10 +115,27 @@ def test_a_draft_with_a_name_is_replaced_by_its_full_clip(asked, folder, home, t
     result = made(asked(num_inference_steps=2, output_path=tmp_path / "clip.mp4"))
     shutil.move(tmp_path / "clip.mp4", tmp_path / "moved.mp4")
     shutil.move(tmp_path / "clip.json", tmp_path / "moved.json")
-    assert full_of(tmp_path / "moved.mp4")["output_path"] == result.path
-    full = Request(**full_of(tmp_path / "moved.json") | {"model": str(folder), "score": False})
+    fields = full_of(tmp_path / "moved.mp4", str(folder))
+    assert fields["output_path"] == result.path
+    full = Request(**fields | {"num_inference_steps": 2, "score": False})
     again = made(full)
     assert again.path == tmp_path / "clip.mp4" and read_manifest(again.manifest).plan.draft is None
+
+
+def test_a_draft_among_the_services_clips_stays(asked, folder, home):
+    (home / "examples").mkdir(parents=True, exist_ok=True)
+    result = made(asked(num_inference_steps=2, output_path=home / "examples" / "pan-1.mp4"))
+    assert "output_path" not in full_of(result.path, str(folder))
+
+
+def test_the_full_clip_is_of_the_drafts_weights(asked, folder, home):
+    result = made(asked(num_inference_steps=2))
+    with pytest.raises(BadInputError, match="made with the model folder 'tiny'; give --model PATH"):
+        full_of(result.path)
+    weights = next((folder / "transformer").glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\0\1")
+    with pytest.raises(BadInputError, match="holds other weights"):
+        full_of(result.path, str(folder))
 
 
 def test_a_full_clip_has_none(asked, home):
