@@ -166,7 +166,12 @@ def make_service(settings: ServiceSettings, files: ArtifactStore) -> Service:
         broadcaster=EventBroadcaster(store),
         metrics=ServiceMetrics(store, leases, files, permits),
         supervisor=Supervisor(
-            leases, arguments, settings.workers, settings.drain, settings.gpus_per_worker
+            leases,
+            arguments,
+            settings.workers,
+            settings.drain,
+            settings.gpus_per_worker,
+            on_cards=settings.maker == "engine" and settings.device != "cpu",
         ),
         permits=permits,
     )

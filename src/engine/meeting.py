@@ -22,13 +22,17 @@ class MeetingPlace:
         remove_left()
         self._folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         self.file = self._folder / "meeting"
-        self._lock = os.open(self._folder / LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        unlocked = self._folder / "new"  # under its own name a lock that is free has no leader
+        self._lock = os.open(unlocked, os.O_CREAT | os.O_RDWR, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        unlocked.rename(self._folder / LOCK)
 
     def close(self) -> None:
-        """Remove it."""
-        shutil.rmtree(self._folder)
-        os.close(self._lock)
+        """Remove it, or what a cleaner of temporary folders left of it."""
+        try:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        finally:
+            os.close(self._lock)
 
 
 def remove_left() -> list[Path]:
@@ -43,7 +47,7 @@ def _is_left(lock: Path) -> bool:
     """Whether nobody held it; then the folder is gone."""
     try:
         handle = os.open(lock, os.O_RDWR)
-    except (FileNotFoundError, PermissionError):  # removed just now, or another user's
+    except OSError:  # removed just now, another user's, or no file: not ours to remove
         return False
     try:
         with suppress(BlockingIOError):

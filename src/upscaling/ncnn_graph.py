@@ -107,6 +107,8 @@ def compact_chain(layers: list[Layer]) -> list[Layer]:
     chain, beside = _branches(ends[0], made_by)
     if len(layers) != len(chain) + len(beside):
         raise BadInputError(f"it has {len(layers)} layers, of which {len(chain)} are in one chain")
+    if spare := made_by.keys() - used - {*ends[0].outputs}:
+        raise BadInputError(f"no layer takes {', '.join(sorted(spare))}")
     return chain
 
 
@@ -141,13 +143,13 @@ def _branches(end: Layer, made_by: dict[str, Layer]) -> tuple[list[Layer], list[
 
 def _up(blob: str, made_by: dict[str, Layer]) -> list[Layer]:
     """The layers from the input to the one that makes a blob."""
-    found: list[Layer] = []
+    found: dict[int, Layer] = {}  # by identity: to compare layers takes their settings too
     while layer := made_by.get(blob):
-        if layer in found or len(layer.inputs) > 1:
+        if id(layer) in found or len(layer.inputs) > 1:
             raise BadInputError(f"layer {layer.name} ({layer.kind}) joins branches")
-        found.insert(0, layer)
+        found[id(layer)] = layer
         if not layer.inputs:
-            return found
+            return list(reversed(found.values()))
         blob = layer.inputs[0]
     raise BadInputError(f"no layer makes {blob}")
 

@@ -45,7 +45,8 @@ class Child:
 @dataclass
 class Supervisor:
     """Keeps `count` workers running, and gives the jobs of dead ones back at once. gpus: devices
-    that each holds. Raises BadInputError where there are fewer cards than they are to hold.
+    that each holds. on_cards: they may be cards, not the CPU or those of the fake maker. Raises
+    BadInputError where there are fewer cards than they are to hold.
     """
 
     leases: LeaseStore
@@ -53,12 +54,13 @@ class Supervisor:
     count: int = 1
     drain_s: float = 30.0
     gpus: int = 1
+    on_cards: bool = True
     children: list[Child] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
     _cards: list[str | None] = field(init=False)
 
     def __post_init__(self) -> None:
-        shown = cards_shown() if self.gpus > 1 and self.count else 0
+        shown = cards_shown() if self.on_cards and self.gpus > 1 and self.count else 0
         self._cards = groups(self.count, self.gpus, shown, os.environ)
 
     def start(self) -> None:

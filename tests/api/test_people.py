@@ -43,8 +43,9 @@ def test_a_desk_sees_its_own(desk):
 
 @pytest.mark.parametrize(
     ("method", "action"),
-    [("POST", "/cancel"), ("POST", "/retry"), ("PUT", "/pin"), ("DELETE", "/pin"), ("DELETE", "")],
-)
+    [("POST", "/cancel"), ("POST", "/retry"), ("POST", "/full"), ("PUT", "/pin"),
+     ("DELETE", "/pin"), ("DELETE", "")],
+)  # fmt: skip
 def test_seeing_is_not_changing(desk, method, action):
     client, _, heads, jobs = desk
     answer = client.request(method, f"/jobs/{jobs['anna']}{action}", headers=heads["jean"])

@@ -192,7 +192,7 @@ def test_a_draft_costs_what_is_written(photograph):
     assert clip_cost(request, find_model("nano"), "cpu") == pytest.approx(49 / 9)
 
 
-def test_the_digest_of_a_plan_without_a_draft_is_what_it_was(asked):
+def test_a_draft_changes_the_digest_of_its_plan(asked):
     plan = plans_for(prepare(asked(draft=False)), probe("cpu"))[0]
     text = json.loads(plan.model_dump_json())
     assert text["draft"] is None

@@ -1,6 +1,7 @@
 """Folders where processes met: those of leaders that were killed are removed, and no others."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,8 +35,25 @@ def lead(folder):
 def test_a_place_is_removed_when_it_is_left(folder):
     place = MeetingPlace()
     assert [each.name for each in folder.iterdir()] == [place.file.parent.name]
+    assert [each.name for each in place.file.parent.iterdir()] == [LOCK]
     place.close()
     assert list(folder.iterdir()) == []
+
+
+def test_a_place_that_a_cleaner_removed_first_is_left_without_a_word(folder):
+    place = MeetingPlace()
+    shutil.rmtree(place.file.parent)
+    place.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(place._lock)
+
+
+def test_a_folder_in_the_place_of_the_lock_is_none_of_ours(folder):
+    other = folder / f"{PREFIX}other" / LOCK
+    other.mkdir(parents=True)
+    place = MeetingPlace()
+    place.close()
+    assert remove_left() == [] and other.is_dir()
 
 
 def test_what_a_killed_leader_left_is_removed_by_the_next_one(folder):

@@ -157,6 +157,8 @@ def by_ncnn(ncnn, param, frame):
     ("up 0=2", "up 0=3", "shuffles by 3, enlarges the picture by 2x2 and makes 12 channels"),
     ("2 1 up near out", "2 1 up up out", "not one output"),
     ("1 1 b2 b3", "1 1 b9 b3", "not one output"),
+    ("1 1 b2 b3", "1 2 b2 b3 spare", "no layer takes spare"),
+    ("1 2 data left b0", "1 3 data left b0 spare", "no layer takes spare"),
     ("1 1 b0 b1", "1 1 b7 b1", "layer6 .Convolution. joins branches"),
     ("1 1 b6 b7", "2 1 b6 b4 b7", "layer6 .Convolution. joins branches"),
     ("1 1 b2 b3", "x 1 b2 b3", "is no layer"),

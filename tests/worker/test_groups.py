@@ -7,6 +7,8 @@ import threading
 import pytest
 import torch
 
+from src.api.app import make_service
+from src.api.settings import ServiceSettings
 from src.artifacts.registry import open_store
 from src.artifacts.store import keep
 from src.core.addresses import stored, stored_key
@@ -25,6 +27,7 @@ from src.worker.process import device_names
 from src.worker.runners import FakeRunner
 from src.worker.supervise import Supervisor
 from tests.database.postgres_kit import any_database, empty_database, postgres  # noqa: F401
+from tests.waiting import wait_until
 
 
 def _submit(database, gpus=None, **values):
@@ -52,7 +55,7 @@ def test_all_devices_of_a_group_are_held_or_none(any_database):  # noqa: F811
     assert leases.hold_device("b", "two", "p", {}, ("a",))
 
 
-def test_two_workers_that_want_each_others_devices_do_not_wait_in_a_ring(any_database):  # noqa: F811
+def test_two_workers_do_not_wait_in_a_ring_for_each_others_devices(any_database):  # noqa: F811
     leases, held = LeaseStore(any_database), []
 
     def take(worker, device, beside):
@@ -184,15 +187,31 @@ def test_the_supervisor_shows_each_worker_its_cards(database, monkeypatch):
     supervisor = Supervisor(LeaseStore(database), ["--maker", "fake"], count=2, gpus=2)
     supervisor.start()
     try:
-        for child in supervisor.children:
-            while child.process is None:
-                pass
+        wait_until(lambda: all(child.process for child in supervisor.children))
     finally:
         supervisor.stop()
     assert started == [(["--gpus", "2"], "4,5"), (["--gpus", "2"], "6,7")]
     assert os.environ[VISIBLE] == "4,5,6,7"
     with pytest.raises(BadInputError, match="takes 6 GPUs, and 4 GPUs can be seen"):
         Supervisor(LeaseStore(database), [], count=3, gpus=2)
+
+
+@pytest.mark.parametrize(("maker", "device", "refused"), [
+    ("engine", "cpu", False), ("fake", "auto", False), ("engine", "auto", True),
+    ("engine", "cuda", True),
+])  # fmt: skip
+def test_cards_are_counted_for_workers_that_use_them(monkeypatch, home, maker, device, refused):
+    """One card, and two devices a worker: too few of cards; on a CPU they are processes."""
+    monkeypatch.setattr(supervise, "cards_shown", lambda: 1)
+    settings = ServiceSettings(
+        database=f"sqlite:///{home.parent / 'jobs.db'}", maker=maker, device=device,
+        gpus_per_worker=2,
+    )  # fmt: skip
+    if refused:
+        with pytest.raises(BadInputError, match="takes 2 GPUs, and 1 GPU can be seen here"):
+            make_service(settings, open_store())
+    else:
+        assert make_service(settings, open_store()).supervisor.gpus == 2
 
 
 def test_a_clip_of_two_processes_on_a_cpu(database, photograph, tiny_folder, home):
