@@ -308,6 +308,14 @@ def test_an_extension_is_one_job_that_reads_the_clip(make_client, jpeg):
     assert other.json()["id"] != video["id"]
 
 
+def test_a_draft_is_not_gone_on_with(make_client, jpeg):
+    client = make_client(auth="off")
+    source = _finished(client, jpeg, draft="true")
+    body = {"prompt": "and on", "video": {"id": source}}
+    error = _error(client.post("/v1/videos/extensions", json=body), 400)
+    assert error["param"] == "video" and "make its full clip first" in error["message"]
+
+
 def test_an_extension_by_key_is_made_once_and_other_wishes_are_refused(make_client, jpeg):
     client = make_client(auth="off")
     source, head = _finished(client, jpeg), {"idempotency-key": "k1"}

@@ -1,0 +1,40 @@
+"""Bytes that live at once, counted on the meta device."""
+
+import torch
+from torch import nn
+
+from src.core.live_bytes import Repeated, peak_of
+
+
+class Steps(nn.Module):
+    """Makes something large, and a picture and a view of it that stay."""
+
+    def forward(self, x, cache=None):
+        wide = torch.cat([x] * 9)
+        made = wide[:1] + 1
+        return made, {"kept": made[..., -1:], "none": None}
+
+
+def peak(module, x):
+    def stage():
+        kept, cache = [], None
+        for at in range(4):
+            made, cache = module(x[..., at : at + 2], cache=cache)
+            kept.append(made)
+        return torch.cat(kept)
+
+    return peak_of(stage, [module])
+
+
+def test_a_repeated_module_reaches_as_high_and_runs_once_a_shape():
+    x, steps, runs = torch.empty(1, 4, 8, device="meta"), Steps(), []
+    steps.register_forward_hook(lambda *_: runs.append(1))
+    high = peak(steps, x)
+    assert len(runs) == 4
+    assert peak(Repeated(steps), x) == high
+    assert len(runs) == 6  # the first has no cache yet
+
+
+def test_outside_of_a_count_it_is_the_module():
+    x = torch.ones(1, 4, 2)
+    assert torch.equal(Repeated(Steps())(x)[0], x + 1)

@@ -127,3 +127,10 @@ def test_refusals(flags, words, home, capfd):
     said = result.output + "".join(capfd.readouterr())
     assert result.exit_code == 2
     assert words in said and "Traceback" not in said
+
+
+def test_a_run_of_another_vae_is_not_exported(spec, tiny_folder, tmp_path, monkeypatch):
+    train_preview_slice(spec, SETTINGS, tmp_path / "run", 0.0)
+    monkeypatch.setattr("src.recipes.preview.source.role_hash", lambda *_: "f" * 64)
+    with pytest.raises(BadInputError, match="holds the run of another VAE; give --folder"):
+        train_preview_slice(spec, SETTINGS, tmp_path / "run", 0.0)
