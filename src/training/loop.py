@@ -199,7 +199,8 @@ class Trainer:
         }
 
     def run(self, seconds: float, callbacks: Sequence[Callback] = ()) -> None:
-        """Train until the stage's last step or until the time is up, then save.
+        """Train until the stage's last step or until the time is up, then save. Where there is any
+        time, one step is taken: a run in slices gets on however slow the machine is.
 
         SIGTERM and Ctrl-C let the step end, save, and raise CancelledError. Raises DivergedError on
         a loss that is not finite; the last checkpoint is from before it. Raises PartialFailureError
@@ -239,10 +240,12 @@ class Trainer:
 
     def _steps(self, seconds: float, callbacks: Sequence[Callback]) -> None:
         began = saved = time.monotonic()
+        first = self.step if seconds > 0 else -1
         with ThreadPoolExecutor(1) as ahead:
             upcoming = ahead.submit(self.recipe.batch, self.step)
             while self.step < self.stage.steps:
-                if self._agreed(self._stop.asked or time.monotonic() - began >= seconds):
+                is_over = self.step > first and time.monotonic() - began >= seconds
+                if self._agreed(self._stop.asked or is_over):
                     break
                 report, upcoming = self._one_step(upcoming, ahead)
                 for callback in callbacks:
