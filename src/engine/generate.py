@@ -27,12 +27,13 @@ from src.core.prompts import Template, load_templates
 from src.core.request import Request
 from src.core.result import Result
 from src.engine.caches import parse_cache
+from src.engine.delivered import upscaler_files
 from src.engine.distilled import as_distilled, told
 from src.engine.drafts import asked_preview
 from src.engine.gpus import divided
 from src.engine.manifest import read_manifest
 from src.engine.planner import choices
-from src.engine.resolve import check, draw_seed, resolve, upscaler_files, wording
+from src.engine.resolve import check, draw_seed, resolve, wording
 from src.media.images import Photograph, read_photograph
 from src.media.press_metadata import check_rights
 from src.pipelines.adapter_files import AdapterFile, read_adapter

@@ -18,8 +18,8 @@ from src.core.parsing import parse_upscale
 from src.core.plan import Size
 from src.core.refinement import Refinement, parse
 from src.core.request import Request
+from src.engine.delivered import delivery
 from src.engine.drafts import drafted
-from src.engine.resolve import delivery
 from src.jobs.model import UNIT
 from src.upscaling.files import LANCZOS, scale_towards
 

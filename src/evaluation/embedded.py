@@ -56,7 +56,7 @@ def settings_of(values: dict[str, Any]) -> dict[str, Any]:
     """
     from src.core.config import validate
     from src.core.request import Request
-    from src.engine.resolve import steps_and_guidance
+    from src.engine.schedule import steps_and_guidance
     from src.pipelines.models import find_model
 
     spec, names = (

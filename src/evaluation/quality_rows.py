@@ -20,7 +20,8 @@ from src.core.request import Request
 from src.core.wording import counted
 from src.engine.costs import Stopwatch
 from src.engine.render import render_clip
-from src.engine.resolve import resolve, steps_and_guidance
+from src.engine.resolve import resolve
+from src.engine.schedule import steps_and_guidance
 from src.engine.sessions import Sessions
 from src.metrics.measured_move import measure
 from src.metrics.psnr import psnr

@@ -8,7 +8,7 @@ from src.api import wording
 from src.catalog import upscalers
 from src.core.errors import BadInputError
 from src.core.request import Request
-from src.engine.resolve import upscaler_files
+from src.engine.delivered import upscaler_files
 from src.jobs.model import NewJob
 from src.journal.checking import entries, read
 from src.media.videos import VideoFacts

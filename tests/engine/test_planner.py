@@ -14,7 +14,8 @@ from src.engine.estimates import counted_bytes
 from src.engine.gpus import divided
 from src.engine.planner import choices
 from src.engine.replay import check_hardware
-from src.engine.resolve import guidance_schedule, resolve
+from src.engine.resolve import resolve
+from src.engine.schedule import guidance_schedule
 from src.pipelines.cogvideox.family import CogVideoX
 from src.pipelines.models import find_model
 

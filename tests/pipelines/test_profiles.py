@@ -19,7 +19,7 @@ from src.core.plan import Cache, Size
 from src.core.progress import CancelToken, ignore
 from src.core.toolchain import missing_for_compiling
 from src.engine.costs import Stopwatch
-from src.engine.resolve import guidance_schedule
+from src.engine.schedule import guidance_schedule
 from src.engine.session import Session
 from src.pipelines.adapter_files import read_adapter
 from src.pipelines.blueprint import TINY

@@ -19,7 +19,7 @@ from src.core.progress import Listener, Progress, ignore
 from src.core.request import Request
 from src.datasets.clip_info import ClipInfo, ClipInfoCache, same_clip, thumb, thumbs_of
 from src.datasets.manifest import Dataset, Entry
-from src.engine.resolve import check_steps
+from src.engine.schedule import check_steps
 from src.media.clips import Sampling
 from src.media.images import read_photograph
 from src.pipelines.families import family_of
