@@ -65,7 +65,8 @@ def kind_of(video: Path) -> str:
 
 def _generated(manifest: Manifest) -> dict[str, Any]:
     plan = manifest.plan
-    return {
+    drawn = {"preview_decoder_sha256": plan.draft.preview} if plan.draft else {}
+    return drawn | {
         "model": plan.session.model,
         "weights_sha256": hash_of_files(plan.weights),
         "adapters_sha256": [adapter.sha256 for adapter in plan.adapters],

@@ -81,6 +81,16 @@ def test_a_clip_with_progress(newsreel, tmp_path):
     assert [each.name for each in tmp_path.iterdir() if each.is_file()] == ["clip.mp4"]
 
 
+def test_a_drafts_full_clip(newsreel):
+    draft = newsreel.wait(newsreel.submit(PHOTOGRAPH, "Market", seed=7, draft=True), every_s=0.05)
+    full = newsreel.full(draft)
+    assert (full.request["seed"], full.request.get("draft")) == (7, None)
+    assert newsreel.full(draft).id == full.id
+    with pytest.raises(RefusedError, match="is no draft") as caught:
+        newsreel.full(newsreel.wait(full, every_s=0.05))
+    assert caught.value.status == 409
+
+
 def test_templates_and_several_pages(service, tmp_path):
     key, _ = service.accounts.create("other", Role.SUBMIT, 1000, 1000)
     with Newsreel(service.url, key) as newsreel:

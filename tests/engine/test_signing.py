@@ -10,6 +10,7 @@ from src.cli.upscale_video import upscale_video_app
 from src.core.files import sha256_of
 from src.engine import finishing
 from src.engine.manifest import read_manifest
+from src.engine.signing import _generated
 from src.trust import settings
 from src.trust.claim import hash_of
 from src.trust.signing import sidecar_of
@@ -182,3 +183,16 @@ def test_the_agencys_words_travel_into_clip_signature_and_what_is_made_of_it(com
                     tmp_path / "big.mp4", "--preset", "fast", "--sign")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert of_xmp(read_xmp(tmp_path / "big.mp4")).told == told
+
+
+def test_the_claim_of_a_draft_names_what_drew_its_frames():
+    from types import SimpleNamespace as Named
+
+    plan = Named(
+        session=Named(model="nano"), weights={}, adapters=(), prompt="pan", image_sha256="a",
+        seed=1, draft=Named(preview="b" * 64),
+    )  # fmt: skip
+    made = Named(plan=plan, newsreel="1", plan_sha256="c", frame_sha256="d")
+    assert _generated(made)["preview_decoder_sha256"] == "b" * 64
+    plan.draft = None
+    assert "preview_decoder_sha256" not in _generated(made)

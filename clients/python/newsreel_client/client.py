@@ -115,6 +115,12 @@ class Newsreel:
         """Stop it; a running one stops within one step. Raises RefusedError 409."""
         return self._run(flows.cancel(_id(job)))
 
+    def full(self, job: Job | str) -> Job:
+        """The job of a finished draft's full clip, at its seed; asked again it is the same job.
+        Raises RefusedError 409 for what is no draft.
+        """
+        return self._run(flows.full(_id(job)))
+
     def delete(self, job: Job | str) -> None:
         """Forget a finished job and its files. Raises RefusedError 409."""
         self._run(flows.delete(_id(job)))
@@ -263,6 +269,10 @@ class AsyncNewsreel:
     async def cancel(self, job: Job | str) -> Job:
         """As `Newsreel.cancel`."""
         return await self._run(flows.cancel(_id(job)))
+
+    async def full(self, job: Job | str) -> Job:
+        """As `Newsreel.full`."""
+        return await self._run(flows.full(_id(job)))
 
     async def delete(self, job: Job | str) -> None:
         """As `Newsreel.delete`."""

@@ -143,6 +143,11 @@ def cancel(job_id: str) -> Flow[Job]:
     return Job.of(answer.json())
 
 
+def full(job_id: str) -> Flow[Job]:
+    answer = yield from asked(Ask("POST", f"/jobs/{job_id}/full"))
+    return Job.of(answer.json())
+
+
 def delete(job_id: str) -> Flow[None]:
     yield from asked(Ask("DELETE", f"/jobs/{job_id}"))
 
