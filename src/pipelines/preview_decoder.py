@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from src.core.progress import CancelToken, Listener, Progress
 from src.pipelines.family import Family
 from src.pipelines.pixels import to_uint8
-from src.pipelines.preview_files import PreviewFile, PreviewForm
+from src.pipelines.preview_files import VAE, PreviewFile, PreviewForm
 from src.pipelines.saving import write_tensors
 
 PIECE = 16
@@ -159,8 +159,7 @@ def decoding(family: Family, decoder: PreviewDecoder) -> Callable[..., Iterator[
     def decoded(
         pipe: Any, latents: Tensor, listener: Listener, cancel: CancelToken, tiling: bool = False
     ) -> Iterator[np.ndarray]:
-        own = family.loop.vae_latents(pipe, latents)
-        return decode(decoder, own.to(decoder.mean), listener, cancel)
+        return decode(decoder, family.loop.vae_latents(pipe, latents), listener, cancel)
 
     return decoded
 
@@ -168,9 +167,9 @@ def decoding(family: Family, decoder: PreviewDecoder) -> Callable[..., Iterator[
 def save_preview(decoder: PreviewDecoder, vae_sha256: str, target: Path, step: int) -> Path:
     """Write it in float16, with what it is of. Raises OutputError."""
     about = {name: str(value) for name, value in decoder.form.model_dump().items()}
-    about |= {"vae_sha256": vae_sha256, "step": str(step)}
+    about["step"] = str(step)
     tensors = {name: tensor.detach().half().cpu() for name, tensor in decoder.state_dict().items()}
-    told = {f"newsreel_{name}": value for name, value in about.items()}
+    told = {f"newsreel_{name}": value for name, value in about.items()} | {VAE: vae_sha256}
     return write_tensors(tensors, target, told, "--export")
 
 

@@ -12,6 +12,14 @@ from src.releases.model import Wish
 from tests.api.release_kit import do, draft, later, make, released
 
 
+@pytest.fixture
+def corrected(house, clip, jpeg):
+    """A clip that is out, its correction that is under embargo, and when that ends."""
+    old, second = released(house, clip), make(*house, jpeg)
+    soon = datetime.now(UTC) + timedelta(hours=2)
+    return old, released(house, second, soon, supersedes=old), soon
+
+
 def test_an_embargo_is_judged_when_it_is_served(house, clip, monkeypatch):
     client, heads = house
     soon = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=2)
@@ -99,12 +107,10 @@ def test_a_correction_takes_the_place_of_what_it_corrects(house, clip, jpeg):
 
 
 def test_a_correction_under_embargo_leaves_what_is_out_until_then(
-    house, clip, jpeg, monkeypatch
+    house, clip, corrected, monkeypatch
 ):  # fmt: skip
     client, heads = house
-    old, second = released(house, clip), make(*house, jpeg)
-    soon = datetime.now(UTC) + timedelta(hours=2)
-    new = released(house, second, soon, supersedes=old)
+    old, new, soon = corrected
     url = f"/releases/{old}"
     assert client.get(f"{url}/clip", headers=heads["looks"]).status_code == 200
     assert client.get(clip["artifact_url"], headers=heads["anna"]).status_code == 200
@@ -131,12 +137,10 @@ def test_a_correction_under_embargo_leaves_what_is_out_until_then(
 
 
 def test_a_correction_that_is_withdrawn_under_embargo_took_nothings_place(
-    house, clip, jpeg, monkeypatch
+    house, corrected, monkeypatch
 ):  # fmt: skip
     client, heads = house
-    old, second = released(house, clip), make(*house, jpeg)
-    soon = datetime.now(UTC) + timedelta(hours=2)
-    new = released(house, second, soon, supersedes=old)
+    old, new, soon = corrected
     assert do(house, new, "withdraw", "cms", note="not needed").status_code == 200
     later(house, monkeypatch, soon.timestamp() + 1)
     assert client.get(f"/releases/{old}/clip", headers=heads["looks"]).status_code == 200
@@ -144,10 +148,9 @@ def test_a_correction_that_is_withdrawn_under_embargo_took_nothings_place(
     assert client.get(f"/releases/{new}", headers=heads["looks"]).status_code == 404
 
 
-def test_what_is_withdrawn_tells_no_correction_that_is_under_embargo(house, clip, jpeg):
+def test_what_is_withdrawn_tells_no_correction_that_is_under_embargo(house, corrected):
     client, heads = house
-    old, second = released(house, clip), make(*house, jpeg)
-    new = released(house, second, datetime.now(UTC) + timedelta(hours=2), supersedes=old)
+    old, new, _ = corrected
     assert do(house, old, "withdraw", "cms", note="wrong place").status_code == 200
     gone = client.get(f"/releases/{old}/clip", headers=heads["looks"])
     assert (gone.status_code, gone.json()["state"]) == (410, "withdrawn")
