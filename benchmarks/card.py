@@ -55,6 +55,9 @@ def parse() -> argparse.Namespace:
         "--start", type=Path, metavar="PIPELINE", help="part nano: weights to go on from"
     )
     parser.add_argument(
+        "--settings", type=Path, metavar="YAML", help="part nano: default embedded_card.yaml"
+    )
+    parser.add_argument(
         "--stage", action="append", default=[], help="part nano: this stage alone; repeatable"
     )
     parser.add_argument(
@@ -119,11 +122,16 @@ def train_card(arguments: argparse.Namespace, end: float) -> None:
     """The part `nano`: the embedded model, from nothing or from --start; ends early enough to write
     its weights.
     """
-    from benchmarks.card_nano import train
+    from benchmarks.card_nano import SETTINGS, train
 
     minutes = max(0.0, end - time.monotonic() - (2 if arguments.rehearse else WRITING_SECONDS)) / 60
     figures = train(
-        minutes, arguments.out, arguments.rehearse, arguments.start, tuple(arguments.stage)
+        minutes,
+        arguments.out,
+        arguments.rehearse,
+        arguments.start,
+        tuple(arguments.stage),
+        arguments.settings or SETTINGS,
     )
     print(json.dumps(figures), flush=True)
 

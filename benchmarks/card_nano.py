@@ -44,13 +44,14 @@ def train(
     rehearse: bool,
     start: Path | None = None,
     stages: tuple[str, ...] = (),
+    file: Path = SETTINGS,
 ) -> dict[str, float | str]:
     """Train for `minutes` and leave weights and figures in `out`. start: an exported pipeline to go
-    on from. stages: those alone; none for the usual ones.
+    on from. stages: those alone; none for the usual ones. file: the recipe's settings.
 
     Raises what a stage raises, after what has been trained until then is left in `out`.
     """
-    settings, blueprint = load_config(SETTINGS, EmbeddedSettings), NANO
+    settings, blueprint = load_config(file, EmbeddedSettings), NANO
     if rehearse:
         settings, blueprint = small(settings), TINY_NANO
     folder = Path(out) / "run"

@@ -61,9 +61,16 @@ class FlowObjective:
         level = (timesteps.float() / self.steps).view(-1, 1, 1, 1, 1)
         return (1 - level) * clean.float() + level * noise.float()
 
-    def errors(self, predicted: Tensor, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+    def errors(
+        self,
+        predicted: Tensor,
+        clean: Tensor,
+        noise: Tensor,
+        timesteps: Tensor,
+        counts: Tensor | None = None,
+    ) -> Tensor:
         """Mean squared error from the velocity: (B,), the same weight at all levels."""
-        return frame_errors(predicted, clean, noise).mean(1)
+        return frame_errors(predicted, clean, noise, counts).mean(1)
 
     def losses(self, model: nn.Module, transformer: nn.Module, batch: Mapping[str, Any]) -> Tensor:
         clean, noise, timesteps = batch["clean"], batch["noise"], batch["timestep"]
@@ -79,7 +86,10 @@ class FlowObjective:
         return self.denoisers(transformer, dtype)
 
 
-def frame_errors(predicted: Tensor, clean: Tensor, noise: Tensor) -> Tensor:
-    """Mean squared error from the velocity in each frame: (B, F) float32."""
+def frame_errors(
+    predicted: Tensor, clean: Tensor, noise: Tensor, counts: Tensor | None = None
+) -> Tensor:
+    """Mean squared error from the velocity in each frame: (B, F) float32. counts: as `errors`."""
     velocity = noise.float() - clean.float()
-    return (predicted.float() - velocity).square().flatten(2).mean(2)
+    squared = (predicted.float() - velocity).square()
+    return (squared if counts is None else squared * counts).flatten(2).mean(2)

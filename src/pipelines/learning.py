@@ -61,9 +61,16 @@ class Objective(Protocol):
         """The noisy latents at these timesteps (B,)."""
         ...
 
-    def errors(self, predicted: Tensor, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+    def errors(
+        self,
+        predicted: Tensor,
+        clean: Tensor,
+        noise: Tensor,
+        timesteps: Tensor,
+        counts: Tensor | None = None,
+    ) -> Tensor:
         """How far each prediction for such latents is from what it should be, weighted, in float32:
-        (B,)."""
+        (B,). counts: (B, F, 1, h, w), what each cell's error counts; None for 1."""
         ...
 
     def losses(self, model: nn.Module, transformer: nn.Module, batch: Mapping[str, Any]) -> Tensor:

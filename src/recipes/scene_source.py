@@ -161,7 +161,11 @@ def _begin(recipe: dict[str, Any]) -> None:
 
 
 def _outline(indices: Sequence[int], frames: int) -> list[SceneClip]:
-    return [_outlines.clip(index, frames) for index in indices]
+    """The clips, their motions thought out too."""
+    clips = [_outlines.clip(index, frames) for index in indices]
+    for clip in clips:
+        clip.scene.motions()
+    return clips
 
 
 def _paint(number: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -47,6 +48,11 @@ class Scene:
 
     def motions(self) -> np.ndarray:
         """For each layer the maps from the first frame to frame t: (L, F, 2, 3) float64."""
+        return self._motions
+
+    @cached_property
+    def _motions(self) -> np.ndarray:
+        """Computed once, and pickled with the scene."""
         paths = []
         for layer in self.layers:
             seen = self.move.seen_at(layer.nearness)

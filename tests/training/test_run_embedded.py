@@ -17,6 +17,7 @@ from src.core.paths import CONFIGS
 from src.media.images import fit_photograph
 from src.pipelines.blueprint import NANO
 from src.recipes.embedded import run as run_embedded
+from src.recipes.embedded.moments import drawn_moments, moments_of
 from src.recipes.embedded.parts import prepare_parts
 from src.recipes.embedded.run import (
     STAGES,
@@ -30,7 +31,8 @@ from src.recipes.embedded.run import (
 )
 from src.recipes.embedded.settings import EmbeddedSettings, Teaching, TransformerStage
 from src.recipes.embedded.sheets import PROMPTS, SHOWN, sample_clips, write_sheet
-from src.recipes.embedded.transformer import TransformerRecipe, moments_of, unsteadiness
+from src.recipes.embedded.transformer import TransformerRecipe
+from src.recipes.embedded.weighing import LEAST_CHANGE, counted, unsteadiness
 from src.training.checkpoints import CheckpointManager
 from src.training.loop import Trainer
 from tests.small_disk import small_disk
@@ -147,7 +149,6 @@ def test_what_is_taught_adds_to_the_loss(small, settings, run_folder):
         stage = settings.transformer.model_copy(update={"teaching": Teaching(blocks=blocks)})
         recipe = TransformerRecipe(prepared, stage, settings)
         batch = recipe.batch(0)
-        assert ("motions" in batch) == bool(blocks)
         losses.append(float(recipe.loss(batch, torch.Generator().manual_seed(0)).detach()))
     assert losses[1] > losses[0] + 0.1
 
@@ -166,8 +167,9 @@ def test_nothing_to_export(small, settings, tmp_path):
         export_embedded(settings, tmp_path / "empty", tmp_path / "out", small)
 
 
-def test_the_shipped_settings_load():
-    settings = load_config(CONFIGS / "training" / "embedded.yaml", EmbeddedSettings)
+@pytest.mark.parametrize("name", ["embedded", "embedded_card", "embedded_steady"])
+def test_the_shipped_settings_load(name):
+    settings = load_config(CONFIGS / "training" / f"{name}.yaml", EmbeddedSettings)
     for step in (0, 1000, 10**6):
         lengths = settings.transformer.lengths(step)
         assert max(lengths) <= NANO.token_frames
@@ -196,14 +198,34 @@ def test_a_token_frame_shows_four_frames_and_the_first_one_the_photograph():
 
 def test_what_flickers_is_the_error_of_changes_between_neighbours():
     clean = torch.zeros(2, 4, 1, 1, 1)
-    constant = clean + 3.0  # off by the same in every frame: steady
     jump = clean.clone()
     jump[:, 2:] = 2.0
-    follows = torch.tensor([False, True, True])
-    assert unsteadiness(constant, clean, follows) == 0
-    assert unsteadiness(jump, clean, follows) == 2.0  # 4 at one of the two changes that count
-    assert unsteadiness(jump, clean, torch.tensor([True, False, True])) == 0
-    assert unsteadiness(jump, clean, torch.zeros(3, dtype=torch.bool)) == 0
+    follows = torch.tensor([1, 2])
+    moves = clean + torch.arange(4.0).view(1, 4, 1, 1, 1)  # changes by 1 a frame
+    everywhere = torch.ones(2, 4, 1, 1, 1)
+    share = 1 / (1 + LEAST_CHANGE)
+    for true in (clean, moves):
+        assert unsteadiness(true + 3.0, true, follows, everywhere).tolist() == [0, 0]
+    # 4 at one of the two changes that count, where the true change is 1
+    off = unsteadiness(moves + jump, moves, follows, everywhere)
+    assert off.tolist() == pytest.approx([2 * share] * 2, rel=1e-4)
+    # a still clip counts as one that changes by LEAST_CHANGE
+    still = unsteadiness(jump, clean, follows, everywhere)
+    assert still.tolist() == pytest.approx([2 / LEAST_CHANGE] * 2, rel=1e-3)
+    unseen = everywhere.clone()
+    unseen[1, 2] = 0  # neither change at that frame counts
+    assert unsteadiness(moves + jump, moves, follows, unseen)[1] == 0
+    assert not unsteadiness(jump, clean, torch.tensor([0, 2]), everywhere).any()
+    assert not unsteadiness(jump, clean, torch.zeros(0, dtype=torch.int64), everywhere).any()
+
+
+def test_what_the_photograph_does_not_show_counts_less():
+    shifts = torch.tensor([[1.0, 0, 0], [0, 1, 0]]).repeat(1, 2, 1, 1)
+    shifts[0, 1, 0, 2] = 8.0  # the picture moved two cells to the right
+    counts = counted(shifts, (2, 4), 4, 0.25)
+    assert counts.shape == (1, 2, 1, 2, 4)
+    assert (counts[0, 0] == 1).all()
+    assert counts[0, 1, 0].tolist() == [[0.25, 0.25, 1, 1]] * 2
 
 
 def test_neighbouring_token_frames_come_from_anywhere_in_the_clip(small, settings, run_folder):
@@ -212,7 +234,7 @@ def test_neighbouring_token_frames_come_from_anywhere_in_the_clip(small, setting
     recipe = TransformerRecipe(prepared, stage, settings)
     random, starts = np.random.default_rng(0), set()
     for step in range(20):
-        groups = recipe._moments(step, random).groups
+        groups = drawn_moments(stage, step, small, random).groups
         assert groups[0] == 0 and (np.diff(groups[1:]) == 1).all()
         assert groups[-1] < small.token_frames
         starts.add(int(groups[1]))

@@ -110,9 +110,12 @@ def _factors(alphas_cumprod: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]
     return alpha.sqrt(), (1 - alpha).sqrt()
 
 
-def sample_losses(predicted: Tensor, target: Tensor) -> Tensor:
-    """The mean squared error in float32 of each sample: (B,)."""
-    return (predicted.float() - target.float()).square().flatten(1).mean(1)
+def sample_losses(predicted: Tensor, target: Tensor, counts: Tensor | None = None) -> Tensor:
+    """The mean squared error in float32 of each sample: (B,). counts: (B, F, 1, h, w), what each
+    cell's error is multiplied by; None for 1.
+    """
+    squared = (predicted.float() - target.float()).square()
+    return (squared if counts is None else squared * counts).flatten(1).mean(1)
 
 
 def image_condition(image_latents: Tensor, latent_frames: int, kept: Tensor) -> Tensor:

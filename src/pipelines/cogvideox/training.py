@@ -71,14 +71,23 @@ class CogVideoXObjective:
     def noised(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
         return maths.noised(clean, noise, self.alphas, timesteps)
 
-    def errors(self, predicted: Tensor, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
+    def errors(
+        self,
+        predicted: Tensor,
+        clean: Tensor,
+        noise: Tensor,
+        timesteps: Tensor,
+        counts: Tensor | None = None,
+    ) -> Tensor:
         """Mean squared error from the velocity, or from the clean latents weighted by the noise:
         (B,)."""
         wanted = maths.target(self.prediction, clean, noise, self.alphas, timesteps)
-        return self.apart(predicted, wanted, timesteps)
+        return self.apart(predicted, wanted, timesteps, counts)
 
-    def apart(self, predicted: Tensor, wanted: Tensor, timesteps: Tensor) -> Tensor:
-        return maths.sample_losses(predicted, wanted) * maths.weights(
+    def apart(
+        self, predicted: Tensor, wanted: Tensor, timesteps: Tensor, counts: Tensor | None = None
+    ) -> Tensor:
+        return maths.sample_losses(predicted, wanted, counts) * maths.weights(
             self.prediction, self.alphas, timesteps
         )
 

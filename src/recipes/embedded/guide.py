@@ -46,7 +46,7 @@ def sources(motions: Tensor, grid: tuple[int, int], side: int) -> Tensor:
     wide and high.
     """
     middles = own_places(grid, motions.device) * side + (side - 1) / 2
-    back = torch.linalg.inv(motions[..., :2])
+    back = torch.linalg.inv_ex(motions[..., :2]).inverse  # asks no card whether there is one
     shifted = middles - motions[..., None, :, 2]
     return ((shifted @ back.mT) - (side - 1) / 2) / side
 

@@ -4,7 +4,6 @@ and prompt.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,12 @@ from torch import Tensor, nn
 from src.core.errors import BadInputError
 from src.core.plan import Size
 from src.core.toolchain import missing_for_compiling
-from src.pipelines.blueprint import Blueprint
 from src.pipelines.compiling import Compiled
 from src.pipelines.family import Part, parts_of
 from src.pipelines.learning import Objective, Small
 from src.pipelines.linear_codes import POSTERIOR_LOGVAR
 from src.recipes.embedded.guide import BEARINGS, Guide, sources
+from src.recipes.embedded.moments import drawn_moments
 from src.recipes.embedded.parts import (
     CPU,
     PreparedParts,
@@ -32,8 +31,8 @@ from src.recipes.embedded.parts import (
     without_move,
 )
 from src.recipes.embedded.settings import EmbeddedSettings, TransformerStage
+from src.recipes.embedded.weighing import counted, unsteadiness
 from src.recipes.lora.image_noise import image_noise
-from src.scenes.sampler import SceneClip
 from src.training.loop import Recipe
 
 
@@ -83,18 +82,6 @@ def compile_where_possible(transformer: nn.Module, part: Part, device: str = "cu
     compile_transformer(transformer, part)
 
 
-@dataclass(frozen=True)
-class Moments:
-    """Which of a clip's token frames a sample holds. The first is always the photograph's.
-
-    groups: (G,) their numbers. frames: (G * patch_t,) the frames of the clip that they show; those
-    padded in front of the first are the first.
-    """
-
-    groups: np.ndarray
-    frames: np.ndarray
-
-
 class TransformerRecipe(Recipe):
     """The family's own objective on the codes (`Training.objective_of`).
 
@@ -130,6 +117,8 @@ class TransformerRecipe(Recipe):
         made = prepared.blueprint
         self.side = made.spatial_ratio * made.patch
         self.grid = (made.height // self.side, made.width // self.side)
+        self.ratio = made.spatial_ratio
+        self.cells = (made.height // self.ratio, made.width // self.ratio)
         blocks = parts_of(prepared.family, "denoiser")[0].blocks_of(pipeline.transformer)
         taught = [blocks[number] for number in stage.teaching.blocks]
         self.guide = Guide(taught, stage.teaching.queries, self.grid)
@@ -140,12 +129,12 @@ class TransformerRecipe(Recipe):
         """One step's samples.
 
         clean: latents (B, F, K, h, w). image: the noised photograph's (B, 1, K, h, w). ids: (B, T).
-        rotary: (2, tokens, D). motions: (B, G, patch_t, 2, 3), from the first frame to each that
-        is shown, while the teaching counts. told: (B,), whether the prompt was kept. follows:
-        (F - 1,), whether the next frame is the clip's next. step: which it is.
+        rotary: (2, tokens, D). motions: (B, F, 2, 3), from the first frame to each that is shown.
+        told: (B,), whether the prompt was kept. follows: numbers of the frames whose next one is
+        the clip's next. step: which it is.
         """
         random = np.random.default_rng([self.seed, 8, step])
-        moments = self._moments(step, random)
+        moments = drawn_moments(self.stage, step, self.prepared.blueprint, random)
         first, count = step * self.most, self.stage.batches[len(moments.groups)]
         videos, clips = self.scenes.draw(range(first, first + count), moments.frames.tolist())
         told = random.random(count) >= self.stage.caption_dropout
@@ -156,24 +145,17 @@ class TransformerRecipe(Recipe):
         clean, image = self._encode(videos, int(random.integers(2**62)))
         ids = token_ids(self.prepared, prompts, drawn_length(self.stage.long_text, random))
         rotary = torch.stack([table[moments.groups].flatten(0, 1) for table in self.rotary])
+        motions = np.stack([clip.scene.motions()[0][moments.frames] for clip in clips])
         return {
             "clean": clean.transpose(1, 2),
             "image": image.transpose(1, 2),
             "ids": ids,
             "rotary": rotary,
-            "follows": torch.from_numpy(np.diff(moments.frames) == 1),
+            "follows": torch.from_numpy(np.flatnonzero(np.diff(moments.frames) == 1)),
+            "motions": torch.from_numpy(motions).float(),
+            "told": torch.from_numpy(told),
             "step": step,
-        } | self._geometry(clips, moments, told, step)
-
-    def _geometry(
-        self, clips: list[SceneClip], moments: Moments, told: np.ndarray, step: int
-    ) -> dict[str, Tensor]:
-        """Where tokens come from; nothing once the teaching counts no more."""
-        if not self.stage.taught(step):
-            return {}
-        motions = np.stack([clip.scene.motions()[0][moments.frames] for clip in clips])
-        grouped = motions.reshape(len(clips), len(moments.groups), -1, 2, 3)
-        return {"motions": torch.from_numpy(grouped).float(), "told": torch.from_numpy(told)}
+        }
 
     def _encode(self, videos: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         """Codes (B, K, F, h, w) of the clips, drawn from the posterior, and those of the noised
@@ -187,19 +169,6 @@ class TransformerRecipe(Recipe):
             clean.shape, generator=draw, device=clean.device
         ), image
 
-    def _moments(self, step: int, random: np.random.Generator) -> Moments:
-        chances = self.stage.lengths(step)
-        counts, total = list(chances), self.prepared.blueprint.token_frames
-        count = int(
-            random.choice(counts, p=np.array(list(chances.values())) / sum(chances.values()))
-        )
-        groups = np.arange(count)
-        if random.random() < self.stage.contiguous:
-            groups[1:] += random.integers(total - count + 1)
-        else:
-            groups[1:] = 1 + np.sort(random.choice(total - 1, count - 1, replace=False))
-        return moments_of(groups, self.prepared.blueprint)
-
     def loss(self, batch: dict[str, Any], generator: torch.Generator) -> Tensor:
         clean, image = batch["clean"], batch["image"]
         timesteps = self._timesteps(len(clean), generator).to(clean.device)
@@ -211,21 +180,25 @@ class TransformerRecipe(Recipe):
         )
         noisy = self.objective.noised(clean, noise, timesteps)
         condition = self.prepared.small.condition(image, clean.shape[1], kept)
-        self.guide.watching = "motions" in batch
+        self.guide.watching = self.stage.taught(batch["step"]) > 0
         predicted = self.model(noisy, condition, batch["ids"], timesteps, batch["rotary"])
-        error = self.objective.errors(predicted, clean, noise, timesteps).mean()
+        counts = counted(batch["motions"], self.cells, self.ratio, self.stage.outside)
+        error = self.objective.errors(predicted, clean, noise, timesteps, counts)
         if self.stage.steady:
-            error = error + self.stage.steady * unsteadiness(predicted, clean, batch["follows"])
-        return error + self._astray(batch, generator) if self.guide.watching else error
+            off = unsteadiness(predicted, clean, batch["follows"], counts)
+            error = error + self.stage.steady * off
+        return error.mean() + (self._astray(batch, generator) if self.guide.watching else 0)
 
     def _astray(self, batch: dict[str, Any], generator: torch.Generator) -> Tensor:
         """The teaching's share of the loss."""
         teaching, told = self.stage.teaching, batch["told"]
-        places = sources(batch["motions"], self.grid, self.side)
+        held = self.prepared.blueprint.patch_t or 1
+        places = sources(batch["motions"].unflatten(1, (-1, held)), self.grid, self.side)
         off = teaching.bearings * self.guide.bearings_off(self.read_out, places, told)
-        missed = teaching.corners * self.guide.corners_missed(places, told, generator)
+        if teaching.corners:
+            off = off + teaching.corners * self.guide.corners_missed(places, told, generator)
         self.guide.forget()
-        return self.stage.taught(batch["step"]) * (off + missed)
+        return self.stage.taught(batch["step"]) * off
 
     def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
         """Uniform, but for a share that is the last one: where sampling starts, and the prompt
@@ -260,21 +233,3 @@ def embedded_objective(prepared: PreparedParts) -> Objective:
     if training is None:
         raise BadInputError(f"the family {prepared.blueprint.family} is not trained here")
     return training.objective_of(prepared.pipeline)
-
-
-def unsteadiness(predicted: Tensor, clean: Tensor, follows: Tensor) -> Tensor:
-    """The mean squared error of the change from a frame to the clip's next: what flickers.
-
-    predicted, clean: (B, F, C, h, w). follows: (F - 1,), where the next frame is the clip's next;
-    0 where none is.
-    """
-    off = (predicted.float() - clean.float()).diff(dim=1)[:, follows.to(clean.device)]
-    return off.square().mean() if off.shape[1] else off.new_zeros(())
-
-
-def moments_of(groups: np.ndarray, blueprint: Blueprint) -> Moments:
-    """The frames that these token frames show, where a latent frame is one frame."""
-    held = blueprint.patch_t or 1
-    padding = -blueprint.num_frames % held
-    frames = groups[:, None] * held + np.arange(held) - padding
-    return Moments(groups, np.maximum(frames, 0).flatten())
