@@ -64,9 +64,9 @@ class TransformerStage(Stage):
     of samples whose token frames are the photograph's and a run of neighbours from anywhere in the
     clip. steady: what the error of changes from a frame to the next, as a share of the true change,
     weighs beside the objective. outside: what an error counts where a frame shows what lies beyond
-    the photograph. last_timestep: the share of samples at the schedule's last timestep; 0 is the
-    published objective. image_noise: the logarithm of the noise on the photograph. long_text: as in
-    the text stage.
+    the photograph. reflect: show the photograph's reflection there. last_timestep: the share of
+    samples at the schedule's last timestep; 0 is the published objective. image_noise: the
+    logarithm of the noise on the photograph. long_text: as in the text stage.
     """
 
     batches: dict[int, int]
@@ -74,6 +74,7 @@ class TransformerStage(Stage):
     contiguous: float = 0.3
     steady: float = Field(0.0, ge=0)
     outside: float = Field(1.0, ge=0)
+    reflect: bool = False
     caption_dropout: float = 0.1
     image_dropout: float = 0.05
     last_timestep: float = 0.0

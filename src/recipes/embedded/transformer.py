@@ -19,6 +19,7 @@ from src.pipelines.compiling import Compiled
 from src.pipelines.family import Part, parts_of
 from src.pipelines.learning import Objective, Small
 from src.pipelines.linear_codes import POSTERIOR_LOGVAR
+from src.recipes.embedded.beyond import with_reflection
 from src.recipes.embedded.guide import BEARINGS, Guide, sources
 from src.recipes.embedded.moments import drawn_moments
 from src.recipes.embedded.parts import (
@@ -130,8 +131,8 @@ class TransformerRecipe(Recipe):
 
         clean: latents (B, F, K, h, w). image: the noised photograph's (B, 1, K, h, w). ids: (B, T).
         rotary: (2, tokens, D). motions: (B, F, 2, 3), from the first frame to each that is shown.
-        told: (B,), whether the prompt was kept. follows: numbers of the frames whose next one is
-        the clip's next. step: which it is.
+        flat: (B,), whether the scene has one layer. told: (B,), whether the prompt was kept.
+        follows: numbers of the frames whose next one is the clip's next. step: which it is.
         """
         random = np.random.default_rng([self.seed, 8, step])
         moments = drawn_moments(self.stage, step, self.prepared.blueprint, random)
@@ -142,20 +143,30 @@ class TransformerRecipe(Recipe):
             clip.prompt if kept else without_move(random)
             for clip, kept in zip(clips, told, strict=True)
         ]
+        motions = np.stack([clip.scene.motions()[0][moments.frames] for clip in clips])
+        motions = torch.from_numpy(motions).float()
+        flat = torch.tensor([len(clip.scene.layers) == 1 for clip in clips])
+        if self.stage.reflect:
+            videos = self._reflected(videos, motions, flat)
         clean, image = self._encode(videos, int(random.integers(2**62)))
         ids = token_ids(self.prepared, prompts, drawn_length(self.stage.long_text, random))
         rotary = torch.stack([table[moments.groups].flatten(0, 1) for table in self.rotary])
-        motions = np.stack([clip.scene.motions()[0][moments.frames] for clip in clips])
         return {
             "clean": clean.transpose(1, 2),
             "image": image.transpose(1, 2),
             "ids": ids,
             "rotary": rotary,
             "follows": torch.from_numpy(np.flatnonzero(np.diff(moments.frames) == 1)),
-            "motions": torch.from_numpy(motions).float(),
+            "motions": motions,
+            "flat": flat,
             "told": torch.from_numpy(told),
             "step": step,
         }
+
+    def _reflected(self, videos: Tensor, motions: Tensor, flat: Tensor) -> Tensor:
+        """The clips, those of one layer with their photograph's reflection around it."""
+        whole = with_reflection(videos, motions.to(videos.device))
+        return torch.where(flat.to(videos.device).view(-1, 1, 1, 1, 1), whole, videos)
 
     def _encode(self, videos: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         """Codes (B, K, F, h, w) of the clips, drawn from the posterior, and those of the noised
@@ -182,12 +193,18 @@ class TransformerRecipe(Recipe):
         condition = self.prepared.small.condition(image, clean.shape[1], kept)
         self.guide.watching = self.stage.taught(batch["step"]) > 0
         predicted = self.model(noisy, condition, batch["ids"], timesteps, batch["rotary"])
-        counts = counted(batch["motions"], self.cells, self.ratio, self.stage.outside)
+        counts = self._counted(batch)
         error = self.objective.errors(predicted, clean, noise, timesteps, counts)
         if self.stage.steady:
             off = unsteadiness(predicted, clean, batch["follows"], counts)
             error = error + self.stage.steady * off
         return error.mean() + (self._astray(batch, generator) if self.guide.watching else 0)
+
+    def _counted(self, batch: dict[str, Any]) -> Tensor:
+        """What each latent cell's error counts; what is reflected is known."""
+        counts = counted(batch["motions"], self.cells, self.ratio, self.stage.outside)
+        known = batch["flat"].view(-1, 1, 1, 1, 1) & self.stage.reflect
+        return torch.where(known, 1.0, counts)
 
     def _astray(self, batch: dict[str, Any], generator: torch.Generator) -> Tensor:
         """The teaching's share of the loss."""
