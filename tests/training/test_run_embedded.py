@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from diffusers import CogVideoXImageToVideoPipeline
 from PIL import Image
 
@@ -17,6 +18,7 @@ from src.core.paths import CONFIGS
 from src.media.images import fit_photograph
 from src.pipelines.blueprint import NANO
 from src.recipes.embedded import run as run_embedded
+from src.recipes.embedded.beyond import with_reflection
 from src.recipes.embedded.moments import drawn_moments, moments_of
 from src.recipes.embedded.parts import prepare_parts
 from src.recipes.embedded.run import (
@@ -301,3 +303,40 @@ def test_a_full_disk_is_a_sentence_and_the_former_export_stays(small, settings, 
         with pytest.raises(OutputError, match=r"the disk is full: .*--export"):
             export_embedded(settings, tmp_path / "run", disk / "out", small)
         assert [path.name for path in disk.rglob("*")] == ["out", "former"]
+
+
+def test_beyond_the_photograph_lies_its_soft_reflection():
+    random = torch.Generator().manual_seed(0)
+    photograph = torch.rand(1, 3, 32, 48, generator=random) * 2 - 1
+    videos = photograph[:, :, None].repeat(1, 1, 2, 1, 1)
+    shifts = torch.tensor([[1.0, 0, 0], [0, 1, 0]]).repeat(1, 2, 1, 1)
+    shifts[0, 1, 0, 2] = 12.0  # the picture moved to the right by 12 pixels
+    shown = with_reflection(videos, shifts)
+    assert torch.equal(shown[:, :, 0], photograph)
+    assert torch.equal(shown[:, :, 1, :, 12:], videos[:, :, 1, :, 12:])
+    beyond, mirrored = shown[0, :, 1, :, :12], photograph[0, :, :, 1:13].flip(-1)
+    assert beyond.std() < 0.6 * mirrored.std()  # soft
+    coarse = [F.avg_pool2d(part[None], (16, 12)) for part in (beyond, mirrored)]
+    assert (coarse[0] - coarse[1]).abs().max() < 0.1  # and of the same colours
+
+
+def test_the_reflection_moves_with_the_camera():
+    photograph = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(1))
+    videos = photograph[:, :, None].repeat(1, 1, 2, 1, 1)
+    shifts = torch.tensor([[1.0, 0, 0], [0, 1, 0]]).repeat(1, 2, 1, 1)
+    shifts[0, 0, 0, 2], shifts[0, 1, 0, 2] = 8.0, 11.0
+    shown = with_reflection(videos, shifts)
+    assert torch.allclose(shown[:, :, 0, :, :8], shown[:, :, 1, :, 3:11], atol=1e-4)
+
+
+def test_a_scene_of_one_layer_is_reflected_and_counts_whole(small, settings, run_folder):
+    prepared = prepare_parts(small, settings, run_folder)
+    update = {"reflect": True, "outside": 0.0}
+    stage = settings.transformer.model_copy(update=update)
+    recipe = TransformerRecipe(prepared, stage, settings)
+    batch = recipe.batch(0)
+    batch["flat"][0] = False
+    counts = recipe._counted(batch)
+    assert (counts[1:] == 1).all()
+    plain = counted(batch["motions"], recipe.cells, recipe.ratio, 0.0)
+    assert torch.equal(counts[0], plain[0])
