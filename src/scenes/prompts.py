@@ -6,9 +6,9 @@ photograph.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
+
+from src.scenes.strange import pick, strange_scenario
 
 CONJUGATION = {  # base: third person, gerund
     "pan": ("pans", "panning"), "turn": ("turns", "turning"), "swing": ("swings", "swinging"),
@@ -139,10 +139,6 @@ FLAWS = (
 )  # fmt: skip
 
 
-def _pick(random: np.random.Generator, options: Sequence[str]) -> str:
-    return options[int(random.integers(len(options)))]
-
-
 def _join(*parts: str) -> str:
     return " ".join(part for part in parts if part)
 
@@ -156,57 +152,61 @@ def conjugate(action: str, form: int) -> str:
 def single(name: str, speed: str, random: np.random.Generator) -> str:
     """One wording of one move at one speed."""
     if name in ("static", "handheld"):
-        return _pick(random, STILL if name == "static" else HANDHELD)
+        return pick(random, STILL if name == "static" else HANDHELD)
     kind = int(random.integers(5))
     if kind == 0:
-        article = _pick(random, ("a", "", "with a"))
-        return _join(article, _pick(random, ADJECTIVES[speed]), _pick(random, NOUNS[name]))
-    adverb, action = _pick(random, ADVERBS[speed]), _pick(random, ACTIONS[name])
+        article = pick(random, ("a", "", "with a"))
+        return _join(article, pick(random, ADJECTIVES[speed]), pick(random, NOUNS[name]))
+    adverb, action = pick(random, ADVERBS[speed]), pick(random, ACTIONS[name])
     if kind == 1:
         return _join("the camera", conjugate(action, 0), adverb)
     if kind == 2:
         before = adverb if adverb.endswith("ly") else ""
-        return _join(_pick(random, ("the camera", "camera")), before, conjugate(action, 0),
+        return _join(pick(random, ("the camera", "camera")), before, conjugate(action, 0),
                      "" if before else adverb)  # fmt: skip
     if kind == 3:
-        return _join(_pick(random, ("", "camera")), conjugate(action, 1), adverb)
-    adjective = _pick(random, ADJECTIVES[speed])
+        return _join(pick(random, ("", "camera")), conjugate(action, 1), adverb)
+    adjective = pick(random, ADJECTIVES[speed])
     return _join(adjective, action) if random.random() < 0.6 else _join(action, adverb)
 
 
 def combined(first: str, second: str, speed: str, random: np.random.Generator) -> str:
     """One wording of two moves at once: "slow push in while panning left"."""
-    one, two = _pick(random, ACTIONS[first]), _pick(random, ACTIONS[second])
+    one, two = pick(random, ACTIONS[first]), pick(random, ACTIONS[second])
     kind = int(random.integers(4))
     if kind == 0:
-        noun = _join(_pick(random, ADJECTIVES[speed]), _pick(random, NOUNS[first]))
+        noun = _join(pick(random, ADJECTIVES[speed]), pick(random, NOUNS[first]))
         return f"{noun} while {conjugate(two, 1)}"
     if kind == 1:
         return _join(
-            f"the camera {conjugate(one, 0)} and {conjugate(two, 0)}", _pick(random, ADVERBS[speed])
+            f"the camera {conjugate(one, 0)} and {conjugate(two, 0)}", pick(random, ADVERBS[speed])
         )
     if kind == 2:
-        return _join(conjugate(one, 1), "and", conjugate(two, 1), _pick(random, ADVERBS[speed]))
-    return _join(_pick(random, ADJECTIVES[speed]), one, "and", two)
+        return _join(conjugate(one, 1), "and", conjugate(two, 1), pick(random, ADVERBS[speed]))
+    return _join(pick(random, ADJECTIVES[speed]), one, "and", two)
 
 
 def scenario(random: np.random.Generator) -> str:
     """A press scenario without a camera move: "Press briefing at city hall, natural light"."""
-    words = _join(_pick(random, EVENTS), _pick(random, PLACES) if random.random() < 0.75 else "")
-    return f"{words}, {_pick(random, FLAVOURS)}" if random.random() < 0.3 else words
+    words = _join(pick(random, EVENTS), pick(random, PLACES) if random.random() < 0.75 else "")
+    return f"{words}, {pick(random, FLAVOURS)}" if random.random() < 0.3 else words
 
 
-def in_scenario(phrase: str, random: np.random.Generator) -> str:
-    """`phrase` inside a scenario, or alone; sometimes capitalised, sometimes with a full stop."""
+def in_scenario(phrase: str, random: np.random.Generator, strange: float = 0.0) -> str:
+    """`phrase` inside a scenario, or alone; sometimes capitalised, sometimes with a full stop.
+    strange: the share of scenarios in words that no list holds.
+    """
     kind = random.random()
+    # at 0 nothing is drawn for it: prompts of older settings stay the same
+    said = strange_scenario if strange and random.random() < strange else scenario
     if kind < 0.45:
-        prompt = _join(scenario(random) + _pick(random, (",", ".", ";", " -")), phrase)
+        prompt = _join(said(random) + pick(random, (",", ".", ";", " -")), phrase)
     elif kind < 0.6:
-        prompt = f"{phrase}, {scenario(random)}"
+        prompt = f"{phrase}, {said(random)}"
     else:
         prompt = phrase
     if random.random() < 0.2:
-        prompt = f"{prompt}, {_pick(random, FLAVOURS)}"
+        prompt = f"{prompt}, {pick(random, FLAVOURS)}"
     if random.random() < 0.4:
         prompt = prompt[0].upper() + prompt[1:]
     return prompt + ("." if random.random() < 0.15 else "")

@@ -28,7 +28,7 @@ class Mix:
     one move.
 
     turning: share of push, pull and roll among the single moves. fast: share of that speed; the
-    others share the rest.
+    others share the rest. strange: share of scenarios in words that no list holds.
     """
 
     static: float = 0.10
@@ -41,6 +41,7 @@ class Mix:
     objects: float = 0.04
     turning: float = 0.5
     fast: float = 1 / 3
+    strange: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class SceneSampler:
             layers.append(self._object(index, random))
             phrase = f"{phrase}, {prompts.PASSERS_BY[random.integers(len(prompts.PASSERS_BY))]}"
             phrase = phrase.removeprefix(", ")
-        prompt = prompts.in_scenario(phrase, random) if phrase else prompts.scenario(random)
+        prompt = self._prompt(phrase, random)
         scene = Scene(tuple(layers), move, self.width, self.height, num_frames, seed=int(index))
         return SceneClip(scene, prompt, name, speed)
 
@@ -100,7 +101,13 @@ class SceneSampler:
         """The move and the prompt of clip `index`, without its pictures."""
         random = np.random.default_rng([self.seed, index])
         move, phrase, _, _ = self._move(random)
-        return move, prompts.in_scenario(phrase, random) if phrase else prompts.scenario(random)
+        return move, self._prompt(phrase, random)
+
+    def _prompt(self, phrase: str, random: np.random.Generator) -> str:
+        """What a person writes to get the move that `phrase` names, if it names any."""
+        if phrase:
+            return prompts.in_scenario(phrase, random, self.mix.strange)
+        return prompts.scenario(random)
 
     def scene(self, index: int, move: Move, num_frames: int) -> Scene:
         """A flat scene of this seed under a move of the caller's:

@@ -66,3 +66,23 @@ def test_combined_names_both():
         wording = prompts.combined("push in", "pan left", "slow", np.random.default_rng(seed))
         assert re.search(r"left", wording)
         assert re.search(r"push|zoom|dolly|dollies|track|clos|mov", wording)
+
+
+def test_strange_words_stand_beside_the_move_and_change_nothing_of_it():
+    seeds = [np.random.default_rng(seed) for seed in range(300)]
+    known = {word for seed in seeds for word in prompts.scenario(seed).lower().split()}
+    strange = [prompts.in_scenario("pan left", seed, strange=1.0) for seed in seeds]
+    assert all("pan left" in prompt.lower() for prompt in strange)
+    others = {word for prompt in strange for word in prompt.lower().replace(",", "").split()}
+    assert len(others - known) > 300
+    assert any("after the guests left" in prompt for prompt in strange)
+
+
+def test_without_strange_words_prompts_are_those_of_older_settings():
+    def made(*strange):
+        return [
+            prompts.in_scenario("tilt up", np.random.default_rng(seed), *strange)
+            for seed in range(50)
+        ]
+
+    assert made() == made(0.0) != made(1.0)
