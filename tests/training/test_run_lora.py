@@ -231,9 +231,9 @@ def test_a_loss_that_is_no_number_stops_and_names_step_and_clip(
     original = objective.sample_losses
     calls = []
 
-    def poisoned(predicted, target):
+    def poisoned(*given):
         calls.append(1)
-        losses = original(predicted, target)
+        losses = original(*given)
         return (
             losses * torch.tensor([1.0, float("nan")])
             if len(losses) == 2 and len(calls) > 4
