@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from src.recipes.embedded.guide import sources
+from src.recipes.embedded.guide import inside, sources
 
 ROOM = 112
 """Pixels around the photograph at 240x160: more than any move of the scenes shows."""
@@ -29,8 +29,6 @@ def with_reflection(videos: Tensor, motions: Tensor) -> Tensor:
     """
     height, width = videos.shape[-2:]
     places = sources(motions, (height, width), 1).unflatten(2, (height, width))
-    column, row = places.unbind(-1)
-    known = (column > -0.5) & (column < width - 0.5) & (row > -0.5) & (row < height - 0.5)
     room = min(ROOM, height - 1, width - 1)
     around = reflection(videos[:, :, 0], room)
     size = places.new_tensor([width + 2 * room - 1, height + 2 * room - 1])
@@ -38,6 +36,7 @@ def with_reflection(videos: Tensor, motions: Tensor) -> Tensor:
     beyond = F.grid_sample(
         around, unit.flatten(1, 2), "bilinear", "border", align_corners=True
     ).unflatten(2, (videos.shape[2], height))
+    known = inside(places, (height, width))
     return torch.where(known[:, None], videos, beyond)
 
 

@@ -59,6 +59,12 @@ def own_places(grid: tuple[int, int], device: torch.device) -> Tensor:
     return torch.stack([columns, rows], dim=-1).flatten(0, 1).float()
 
 
+def inside(places: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Which places (..., 2) lie on the photograph: (...,) bool."""
+    column, row = places.unbind(-1)
+    return (row > -0.5) & (row < grid[0] - 0.5) & (column > -0.5) & (column < grid[1] - 0.5)
+
+
 def bearings(places: Tensor, grid: tuple[int, int]) -> Tensor:
     """The way from each token to its source: (..., rows * columns, BEARINGS).
 
@@ -80,13 +86,12 @@ def around(places: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
     its own tokens stand.
     """
     column, row = places.unbind(-1)
-    inside = (row > -0.5) & (row < grid[0] - 0.5) & (column > -0.5) & (column < grid[1] - 0.5)
     top, left = (row + SLACK).floor().long(), (column + SLACK).floor().long()
     tokens = [
         (top + below).clamp(0, grid[0] - 1) * grid[1] + (left + right).clamp(0, grid[1] - 1)
         for below, right in CORNERS
     ]
-    return torch.stack(tokens, dim=-1), inside
+    return torch.stack(tokens, dim=-1), inside(places, grid)
 
 
 @dataclass
@@ -139,8 +144,8 @@ class Guide:
         others = places[:, 1:].mean(dim=2).flatten(1, 2)
         drawn = torch.randperm(others.shape[1], generator=generator)[: self.queries]
         drawn = drawn.to(places.device)
-        wanted, inside = around(others[:, drawn], self.grid)
-        counted = inside & told[:, None]
+        wanted, shown = around(others[:, drawn], self.grid)
+        counted = shown & told[:, None]
         losses = [self._missed(block, drawn, wanted, counted) for block in self.blocks]
         return torch.stack(losses).mean()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from src.recipes.embedded.guide import sources
+from src.recipes.embedded.guide import inside, sources
 
 LEAST_CHANGE = 0.003
 """Of mean square, what the true change of a clip from frame to frame counts at least: a still clip
@@ -24,8 +24,7 @@ def counted(motions: Tensor, grid: tuple[int, int], side: int, outside: float) -
     motions: (B, F, 2, 3), from the first frame to each. grid: rows and columns of cells. side:
     pixels a cell is wide and high.
     """
-    column, row = sources(motions, grid, side).unflatten(2, grid).unbind(-1)
-    known = (row > -0.5) & (row < grid[0] - 0.5) & (column > -0.5) & (column < grid[1] - 0.5)
+    known = inside(sources(motions, grid, side).unflatten(2, grid), grid)
     return (known + outside * ~known)[:, :, None]
 
 
