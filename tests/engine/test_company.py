@@ -24,6 +24,11 @@ from src.pipelines.parallel.division import divide
 from tests.waiting import wait_until
 
 STEPS = 4
+READY = (
+    "import pickle, sys, time; pickle.dump('ready', sys.stdout.buffer); "
+    "sys.stdout.flush(); time.sleep(600)"
+)
+"""A process that says it is ready, and never joins the group."""
 STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -173,14 +178,24 @@ def test_an_error_of_our_own_is_told_as_it_is(stand_in):
 
 
 def test_a_process_that_does_not_answer_is_given_up(stand_in):
-    """Time ends the wait: here of one that says it is ready, and never joins the group."""
-    company = stand_in(
-        "import pickle, sys, time; pickle.dump('ready', sys.stdout.buffer); "
-        "sys.stdout.flush(); time.sleep(600)"
-    )
+    company = stand_in(READY)
     with pytest.raises(LostProcessError, match="does not answer"):
         company.gather(1)
     assert not torch.distributed.is_initialized()
+
+
+def test_the_next_group_forms_after_one_that_did_not(stand_in, plan, tiny_folder, monkeypatch):
+    """In the same process, as a worker goes on: all look for each other under one name."""
+    company = stand_in(READY)
+    with pytest.raises(LostProcessError, match="does not answer"):
+        company.gather(1)
+    company.end()
+    monkeypatch.undo()
+    following = Company(plan.session, tiny_folder)
+    try:
+        assert following.gather(60).count == 2
+    finally:
+        following.end()
 
 
 def test_a_process_that_never_gets_ready_is_given_up(stand_in):

@@ -156,6 +156,8 @@ class Ranks:
         self._teams.clear()
         if distributed.is_initialized():
             distributed.destroy_process_group()
+        else:  # torch counted a group that did not form: others would look for the next elsewhere
+            distributed.distributed_c10d._world.group_count = 0
 
 
 class SharedToken(CancelToken):
