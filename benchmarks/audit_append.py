@@ -20,7 +20,7 @@ from src.database.database import Database
 from src.jobs import store as module
 from src.jobs.model import NewJob
 from src.jobs.store import JobStore
-from src.journal.checking import check
+from src.journal.checking import check_log
 
 THREADS = 40  # as many as FastAPI's pool has
 REQUEST = {"prompt": "Press briefing at city hall, slow push in", "mode": "optimized", "seed": 7}
@@ -61,7 +61,7 @@ def measure(rate: float, turns: int) -> dict[str, object]:
                 times[name] += some
                 busy[name] += spent
         module.append = append
-        found = check(stores["with"].database)
+        found = check_log(stores["with"].database)
         assert (found.size, found.problems) == (len(times["with"]), [])
     return report(times, busy)
 

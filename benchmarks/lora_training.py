@@ -144,12 +144,12 @@ class InsideTheLoop:
         )
 
     def draw(self, item: Any, draw: Any) -> dict[str, Any]:
-        from src.recipes.lora.encoding import embed, encode_clip, read_pixels
+        from src.recipes.lora.encoding import embed_prompt, encode_clip, read_pixels
 
         recipe, generator = self.recipe, torch.Generator().manual_seed(draw.seed)
         frames, image = read_pixels(item.source)
         entry = encode_clip(self.pipe.vae, frames, image, 1, str(draw.seed))
-        text = embed(self.pipe, item.prompt, self.length, torch.device("cpu"), self.family)
+        text = embed_prompt(self.pipe, item.prompt, self.length, torch.device("cpu"), self.family)
         timestep = recipe.objective.timestep(generator, recipe.settings.high_noise)
         sample = recipe._sample(
             item, entry, generator, timestep, 0, torch.tensor(True), item.prompt

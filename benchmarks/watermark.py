@@ -19,8 +19,8 @@ import numpy as np
 
 from benchmarks.watermark_attacks import ATTACKS, encoded
 from benchmarks.watermark_clips import Make, tuned, unseen
-from src.watermark.detect import Finding, Known, detect
-from src.watermark.embed import GROUP, mark
+from src.watermark.detect import Detection, KnownIds, detect_mark
+from src.watermark.embed import GROUP, embed_mark
 from src.watermark.keys import MarkKey
 from src.watermark.message import id_for
 from src.watermark.picture import mean_luma
@@ -66,7 +66,7 @@ def measured(job: tuple[Path, str, list[str], int]) -> dict[str, Any]:
         "embed_ms": (time.perf_counter() - began) * 1e3 / len(frames),
     }
     row |= quality(frames, marked)
-    known = {KEY.id: Known.of([number, *range(REGISTERED - 1)])}
+    known = {KEY.id: KnownIds.of([number, *range(REGISTERED - 1)])}
     row["attacks"] = {each: _attacked(marked, each, number, known) for each in attacks}
     row["nulls"] = dict(_nulls(frames, marked, nulls))
     return row
@@ -75,7 +75,9 @@ def measured(job: tuple[Path, str, list[str], int]) -> dict[str, Any]:
 def marked_frames(frames: np.ndarray, key: MarkKey, number: int) -> np.ndarray:
     groups = range(0, len(frames), GROUP)
     return np.stack([
-        each for at in groups for each in mark(list(frames[at : at + GROUP]), key.secret, number)
+        each
+        for at in groups
+        for each in embed_mark(list(frames[at : at + GROUP]), key.secret, number)
     ])  # fmt: skip
 
 
@@ -102,13 +104,13 @@ def _flat(frame: np.ndarray) -> np.ndarray:
 
 
 def _attacked(
-    marked: np.ndarray, attack: str, number: int, known: dict[str, Known]
+    marked: np.ndarray, attack: str, number: int, known: dict[str, KnownIds]
 ) -> dict[str, Any]:
     frames = ATTACKS[attack][1](marked)
     began = time.perf_counter()
-    blind = detect(mean_luma(frames), [KEY])
+    blind = detect_mark(mean_luma(frames), [KEY])
     seconds = time.perf_counter() - began
-    found = blind if _is(blind, number) else detect(mean_luma(frames), [KEY], known)
+    found = blind if _is(blind, number) else detect_mark(mean_luma(frames), [KEY], known)
     return {
         "read": _is(blind, number), "known": _is(found, number),
         "wrong": any(each and each.number != number for each in (blind, found)),
@@ -117,7 +119,7 @@ def _attacked(
     }  # fmt: skip
 
 
-def _is(found: Finding | None, number: int) -> bool:
+def _is(found: Detection | None, number: int) -> bool:
     return found is not None and found.number == number
 
 
@@ -130,7 +132,7 @@ def _nulls(frames: np.ndarray, marked: np.ndarray, count: int) -> Iterator[tuple
         key = MarkKey(random.bytes(32))
         start = int(random.integers(0, len(frames) - 8)) if len(frames) > 8 else 0
         mean = mean_luma(kinds[turn % 2][start : start + 8])
-        reads += detect(mean, [key], {key.id: Known.of(range(REGISTERED))}) is not None
+        reads += detect_mark(mean, [key], {key.id: KnownIds.of(range(REGISTERED))}) is not None
     yield from (("tried", count), ("read", reads))
 
 

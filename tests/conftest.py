@@ -67,9 +67,9 @@ def pytest_report_header() -> str | None:
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A diffusers folder with seeded random weights; runs 9 frames of 64x48 in a second."""
     from src.pipelines.blueprint import TINY
-    from src.pipelines.building import build
+    from src.pipelines.building import build_pipeline
 
-    return build(TINY, CORPUS, tmp_path_factory.mktemp("models") / "tiny", seed=0)
+    return build_pipeline(TINY, CORPUS, tmp_path_factory.mktemp("models") / "tiny", seed=0)
 
 
 @pytest.fixture(scope="session")
@@ -134,7 +134,7 @@ def _schema_by_copy() -> Iterator[None]:
     what a test of the service took. tests/database migrates.
     """
     patch = pytest.MonkeyPatch()
-    patch.setattr("src.database.database.upgrade", SchemaCopies())
+    patch.setattr("src.database.database.upgrade_schema", SchemaCopies())
     yield
     patch.undo()
 

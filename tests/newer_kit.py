@@ -5,14 +5,14 @@ from pathlib import Path
 import torch
 
 from src.pipelines.blueprint import TINY
-from src.pipelines.building import assemble
+from src.pipelines.building import assemble_pipeline
 
 
 def build_newer(folder: Path, frames: int = 17) -> Path:
     """Write the untrained, seeded model as a diffusers folder; returns it."""
     from diffusers import CogVideoXTransformer3DModel
 
-    pipe = assemble(TINY, ["pan left", "press"], seed=0)
+    pipe = assemble_pipeline(TINY, ["pan left", "press"], seed=0)
     sizes = {
         name: value for name, value in pipe.transformer.config.items() if not name.startswith("_")
     }

@@ -7,15 +7,15 @@ from contextlib import closing
 
 from sqlalchemy import Engine
 
-from src.database.database import upgrade
+from src.database.database import upgrade_schema
 
 MIGRATING = "tests/database/"
 TABLES = "SELECT count(*) FROM sqlite_master"
 
 
 class SchemaCopies:
-    """In place of `upgrade`: the first empty SQLite database is migrated, later ones are copies of
-    it. What has tables, is of another kind or is what a test is about, is migrated.
+    """In place of `upgrade_schema`: the first empty SQLite database is migrated, later ones are
+    copies of it. What has tables, is of another kind or is what a test is about, is migrated.
     """
 
     def __init__(self) -> None:
@@ -24,11 +24,11 @@ class SchemaCopies:
 
     def __call__(self, engine: Engine) -> None:
         if os.environ.get("PYTEST_CURRENT_TEST", "").startswith(MIGRATING) or not _is_empty(engine):
-            upgrade(engine)
+            upgrade_schema(engine)
             return
         with self._turn, closing(engine.raw_connection()) as connection:
             if self._first is None:
-                upgrade(engine)
+                upgrade_schema(engine)
                 self._first = sqlite3.connect(":memory:", check_same_thread=False)
                 connection.driver_connection.backup(self._first)
             else:

@@ -67,7 +67,7 @@ from src.database.house import occupy
 from src.jobs.leases import LeaseStore
 from src.jobs.store import JobStore
 from src.journal.entries import SERVICE
-from src.trust.settings import MARKING, SIGNING, is_on, signing_state
+from src.trust.settings import MARKING, SIGNING, is_switched_on, signing_state
 from src.worker.supervise import Supervisor
 
 ABOUT = """One photograph and a prompt become a six-second clip. Every request is a durable
@@ -297,7 +297,7 @@ def say_what_is_marked() -> None:
     """
     if (state := signing_state()) != "on":
         logger.warning(f"clips are not signed; {SIGNING} is {state}")
-    if not is_on(MARKING):
+    if not is_switched_on(MARKING):
         logger.warning(f"clips get no watermark; {MARKING} is off")
 
 

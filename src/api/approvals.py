@@ -14,7 +14,7 @@ from src.accounts.accounts import Login
 from src.accounts.rights import Right
 from src.api.problems import ApiError
 from src.api.release_words import STATES
-from src.api.releases import begin, find, shown, shown_all
+from src.api.releases import begin_release, find_release, shown_all, shown_release
 from src.api.security import ServiceDep, check_right
 from src.api.service import Service
 from src.api.site import PageRoute, Sender, Viewer, error_in_words, render_page, status_of
@@ -56,7 +56,7 @@ async def decision_page(
     """The clip beside its photograph, what was asked, what its layers say, and what this key may
     do.
     """
-    release = await run_in_threadpool(find, service, login.account, release_id)
+    release = await run_in_threadpool(find_release, service, login.account, release_id)
     return await _page(request, service, login, release)
 
 
@@ -75,7 +75,7 @@ def _render(
     request: Request, service: Service, login: Login, release: Release, status: int,
     more: dict[str, Any],
 ) -> Response:  # fmt: skip
-    view = shown(service, release, login.account)
+    view = shown_release(service, release, login.account)
     may = [TRANSITIONS[each] for each in view["may"]]
     return render_page(
         request, "decision.html", login, status, release=view, job=_job(service, login, release),
@@ -121,7 +121,9 @@ def ask(
     """
     check_right(login.account, Right.SUBMIT)
     until = _utc(embargo)
-    release = begin(service, login.account, job, supersedes or None, bool(label), again=True)
+    release = begin_release(
+        service, login.account, job, supersedes or None, bool(label), again=True
+    )
     if not label:
         wish = Wish("submit", release.revision, note, until)
         service.releasing.act(release, wish, login.account)
@@ -129,7 +131,7 @@ def ask(
 
 
 @router.post(PLACE + "/{release_id}/{action}")
-async def act(
+async def act_on_release(
     request: Request, service: ServiceDep, login: Sender, release_id: str, action: str,
     revision: Annotated[int, Form(ge=1, le=2**31 - 1)], note: Note = "",
     sha256: Annotated[str, Form(pattern="^([0-9a-f]{64})?$")] = "",
@@ -138,12 +140,12 @@ async def act(
     """The buttons. What is refused is said on the page, with the note still in it."""
     if action not in TRANSITIONS:
         raise ApiError(404, "there is no such button")
-    release = await run_in_threadpool(find, service, login.account, release_id)
+    release = await run_in_threadpool(find_release, service, login.account, release_id)
     try:
         wish = Wish(action, revision, note, _utc(embargo), seen=sha256 or None)
         await run_in_threadpool(service.releasing.act, release, wish, login.account)
     except (NewsreelError, ApiError) as error:
-        now = await run_in_threadpool(find, service, login.account, release_id)
+        now = await run_in_threadpool(find_release, service, login.account, release_id)
         told = {"error": error_in_words(error), "note": note}
         return await _page(request, service, login, now, status_of(error), **told)
     waits = action in ("approve", "reject")

@@ -22,7 +22,7 @@ def check_page(request: Request, login: Viewer) -> Response:
 
 
 @router.post(PLACE)
-async def check(
+async def check_file(
     request: Request, service: ServiceDep, login: Sender, file: Annotated[UploadFile, File()]
 ) -> Response:
     """What `POST /verify` answers, as a page."""

@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse
 from src.accounts.accounts import Account, Login
 from src.accounts.rights import Right
 from src.api.curve import curve
-from src.api.derived import check_finished, copy_of, derive, full_clip, full_of
+from src.api.derived import check_finished, copy_of, derive, full_clip, full_clip_job
 from src.api.jobs import JobId, retry
 from src.api.problems import ApiError
 from src.api.release_words import STATES
@@ -18,7 +18,7 @@ from src.api.service import Service
 from src.api.site import Editor, PageRoute, Viewer, render_page
 from src.api.upscale import UpscaleSettings, check_settings, upscale_settings
 from src.catalog.upscalers import offered
-from src.core.addresses import artifact, clip_key
+from src.core.addresses import artifact_address, clip_key
 from src.jobs import references
 from src.jobs.errors import UnknownJobError
 from src.jobs.model import OWN_KEYS, PARENT, Job, NewJob, written
@@ -53,7 +53,8 @@ def _page(
         release=service.releasing.newest(job.id), states=STATES,
         correctable=service.releasing.correctable(service.visible_to(login.account)),
         qualities=offered(SCALE), labelled=job.labelled, copy=copy_of(service, job),
-        full=full_of(service, job), label_usual=service.settings.release_label == "on", **more,
+        full=full_clip_job(service, job),
+        label_usual=service.settings.release_label == "on", **more,
     )  # fmt: skip
 
 
@@ -110,7 +111,7 @@ def compare_page(
 
 
 @router.post("/clips/{job_id}/{action}")
-def act(
+def act_on_clip(
     request: Request, service: ServiceDep, login: Editor, job_id: JobId, action: str,
     quality: Quality = QUICK, accept_licence: Quality = "",
 ) -> Response:  # fmt: skip
@@ -188,7 +189,7 @@ def enlarge_clip(
     check_finished(job, "enlarged")
     wanted = UpscaleSettings(quality=quality, accept_licence=accept_licence)
     check_settings(wanted)
-    source = {"input": artifact(str(job.artifact)), "name": "enlarged", PARENT: job.id}
+    source = {"input": artifact_address(str(job.artifact)), "name": "enlarged", PARENT: job.id}
     asked = upscale_settings(wanted)
     cost = service.planning.enlarging(written(job), asked)
     new = NewJob("upscale", job.owner, source | asked, f"upscale {quality}", cost=cost)

@@ -8,7 +8,7 @@ from src.accounts.accounts import Account
 from src.api.planning import check_source
 from src.api.problems import ApiError
 from src.api.service import Service
-from src.core.addresses import artifact
+from src.core.addresses import artifact_address
 from src.core.config import validate
 from src.core.request import DRAFTS_OWN, Request
 from src.jobs.errors import WrongStateError
@@ -17,12 +17,12 @@ from src.jobs.model import LABELLED, OWN_KEYS, PARENT, REMIX_OF, Job, NewJob, St
 ENDED_BADLY = (State.FAILED, State.CANCELLED)
 
 
-def labelled_copy(service: Service, account: Account, job: Job) -> Job:
+def labelled_copy_job(service: Service, account: Account, job: Job) -> Job:
     """The job of a copy with the visible label; the clip's own where it carries one already."""
     if job.labelled:
         return job
     check_finished(job, "labelled")
-    source = {"input": artifact(str(job.artifact)), "name": "labelled", PARENT: job.id}
+    source = {"input": artifact_address(str(job.artifact)), "name": "labelled", PARENT: job.id}
     new = NewJob("upscale", job.owner, source | {LABELLED: True}, "label", cost=written(job))
     return derive(service, account, job, new, _label_key(job))
 
@@ -59,7 +59,7 @@ def _full_key(job: Job) -> str:
     return f"{OWN_KEYS}full {job.id}"
 
 
-def full_of(service: Service, job: Job) -> Job | None:
+def full_clip_job(service: Service, job: Job) -> Job | None:
     """The full clip of a draft that there is, or that is being made; None too where that went
     wrong.
     """

@@ -55,7 +55,7 @@ class Forgetter:
 
     def is_named(self, key: str) -> bool:
         """By a job of the database, or by the manifest of a clip that a command made."""
-        if references.named(self.store.database, [name_of(key)]):
+        if references.still_named(self.store.database, [name_of(key)]):
             return True
         self.inventory.note_commands()
         return bool(self.index.made_of(key))

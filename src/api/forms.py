@@ -142,7 +142,7 @@ def local_model(model: str) -> str:
     """A model of the catalogue, or the path of a folder under checkpoints/; no other path, and no
     URL.
     """
-    return model if model == "auto" or model in MODELS else inside(model, "model")
+    return model if model == "auto" or model in MODELS else under_checkpoints(model, "model")
 
 
 def local_adapter(item: str) -> str:
@@ -150,15 +150,15 @@ def local_adapter(item: str) -> str:
     exists is a path.
     """
     try:
-        return inside(item, "lora")
+        return under_checkpoints(item, "lora")
     except MissingFileError:
         name, equals, weight = item.rpartition("=")
         if not equals:
             raise
-    return f"{inside(name, 'lora')}{equals}{weight}"
+    return f"{under_checkpoints(name, 'lora')}{equals}{weight}"
 
 
-def inside(name: str, field: str) -> str:
+def under_checkpoints(name: str, field: str) -> str:
     """A path under checkpoints/, given from there or from the repository; whatever leads out is
     refused.
     """

@@ -28,7 +28,7 @@ from src.api.security import ServiceDep, Submitter
 from src.api.service import Service
 from src.api.uploads import read_upload
 from src.artifacts.store import keep
-from src.core.addresses import stored, stored_key
+from src.core.addresses import stored_address, stored_key
 from src.core.paths import examples, portable
 from src.jobs.errors import WrongStateError
 from src.jobs.model import OWN_KEYS, REMIX_OF, Job, NewJob, State
@@ -186,7 +186,7 @@ def _store(service: Service, account: Account, wanted: Admitted, name: str) -> J
     """
     files, key, digest = service.files, stored_key(name), name.partition(".")[0]
     keep(files, key, wanted.data, digest)
-    request = wanted.new.request | {"input_image": stored(name)}
+    request = wanted.new.request | {"input_image": stored_address(name)}
     try:
         job = service.submit(
             replace(wanted.new, request=request, input_bytes=len(wanted.data)), account

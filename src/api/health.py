@@ -12,7 +12,7 @@ from src.api.problems import ApiError, responses
 from src.api.security import Admin, ServiceDep
 from src.api.service import Service
 from src.database.trouble import UnavailableError
-from src.trust.settings import MARKING, is_on, signing_state
+from src.trust.settings import MARKING, is_switched_on, signing_state
 
 router = APIRouter(tags=["health"])
 DAY_S = 86400.0
@@ -94,7 +94,7 @@ def _health(
         status=status, version=src.__version__, device=info.get("name"), gpus=_most_gpus(fresh),
         pipeline=_pipeline(service, fresh), model=info.get("model"), warm=info.get("warm"),
         queue=queue, silent=_silent(service, workers),
-        signing=signing_state(), watermark="on" if is_on(MARKING) else "off",
+        signing=signing_state(), watermark="on" if is_switched_on(MARKING) else "off",
         uptime_s=round(time.time() - service.started_at, 1),
     )  # fmt: skip
 

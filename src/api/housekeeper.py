@@ -105,7 +105,9 @@ class Housekeeper:
         goes.
         """
         uploads = list(self.files.list(UPLOADS))
-        named = references.named(self.store.database, map(name_of, uploads)) if uploads else set()
+        named = (
+            references.still_named(self.store.database, map(name_of, uploads)) if uploads else set()
+        )
         orphans = [key for key in uploads if name_of(key) not in named and self._is_late(key)]
         quarantine(self.files, orphans)
         self.index.forget(orphans)

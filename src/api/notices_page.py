@@ -39,7 +39,7 @@ def _page(
 
 
 @router.post(PLACE)
-def add(
+def add_from_form(
     request: Request, service: ServiceDep, login: Editor, channel: Text, target: Text,
     event: Annotated[list[str], Form()] = [],  # noqa: B006
     everybody: Annotated[bool, Form()] = False,

@@ -12,7 +12,7 @@ from src.api.jobs import JobId
 from src.api.problems import ApiError, responses
 from src.api.security import Reader, ServiceDep
 from src.api.service import Service
-from src.api.serving import published, serve
+from src.api.serving import published_path, serve
 from src.artifacts.store import ArtifactStore
 from src.core.addresses import clip_key, known_key
 from src.core.errors import BadInputError, MissingFileError
@@ -43,9 +43,9 @@ async def photograph(service: ServiceDep, account: Reader, job_id: JobId) -> Res
 
 @router.get(
     "/{job_id}/picture", summary="The picture that stands for a job", response_class=FileResponse,
-    responses=ERRORS,
+    responses=ERRORS, name="picture",
 )  # fmt: skip
-async def picture(service: ServiceDep, account: Reader, job_id: JobId) -> Response:
+async def job_picture(service: ServiceDep, account: Reader, job_id: JobId) -> Response:
     """A frame of its clip; before there is one, the newest picture of its making, else its
     photograph. A JPEG of at most 960 pixels a side.
     """
@@ -92,7 +92,7 @@ def _make(
 ) -> str | None:
     """None where the file is gone or cannot be decoded. version: that was published."""
     try:
-        with published(files, source, version) as path:
+        with published_path(files, source, version) as path:
             is_video = path.suffix in (".mp4", ".mkv", ".video")
             data = wall.small_frame(path) if is_video else wall.small_photograph(path)
     except (BadInputError, MissingFileError):

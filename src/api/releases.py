@@ -15,7 +15,7 @@ from src.accounts.accounts import Account
 from src.accounts.rights import Right
 from src.api import plain
 from src.api.artifacts import TYPES
-from src.api.derived import labelled_copy
+from src.api.derived import labelled_copy_job
 from src.api.problems import ApiError, responses
 from src.api.security import Approver, Reader, Releaser, ServiceDep, Submitter
 from src.api.service import Service
@@ -109,7 +109,7 @@ class ReleaseList(BaseModel):
     next: str | None
 
 
-def shown(service: Service, release: Release, account: Account) -> dict[str, Any]:
+def shown_release(service: Service, release: Release, account: Account) -> dict[str, Any]:
     """As answers have it."""
     return shown_all(service, [release], account)[0]
 
@@ -158,7 +158,7 @@ def in_utc(at: float | None) -> str | None:
     return datetime.fromtimestamp(held, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def find(service: Service, account: Account, release_id: str) -> Release:
+def find_release(service: Service, account: Account, release_id: str) -> Release:
     """One that the account may see. Raises UnknownReleaseError."""
     release = service.releasing.store.get(release_id)
     seen = is_among(service.visible_to(account), release.owner)
@@ -185,18 +185,19 @@ def list_releases(
 
 
 @router.post(
-    "", response_model=ReleaseView, status_code=201, summary="Begin to release a clip",
+    "", name="create", response_model=ReleaseView, status_code=201,
+    summary="Begin to release a clip",
     responses=responses(400, 401, 403, 404, 409, 413, 415, 422, 429, 503, 507),
 )  # fmt: skip
-def create(service: ServiceDep, account: Submitter, wanted: NewRelease) -> dict[str, Any]:
+def create_release(service: ServiceDep, account: Submitter, wanted: NewRelease) -> dict[str, Any]:
     """A draft, which is submitted then. A clip has one release at a time that has not ended. With a
     label it is of a copy, whose job it names: submit it once that is made.
     """
-    release = begin(service, account, wanted.job, wanted.supersedes, wanted.label)
-    return shown(service, release, account)
+    release = begin_release(service, account, wanted.job, wanted.supersedes, wanted.label)
+    return shown_release(service, release, account)
 
 
-def begin(
+def begin_release(
     service: Service, account: Account, job_id: str, supersedes: str | None, label: bool | None,
     again: bool = False,
 ) -> Release:  # fmt: skip
@@ -206,10 +207,10 @@ def begin(
     service.releasing.check_on()
     job = service.own(account, job_id)
     if supersedes is not None:
-        find(service, account, supersedes)
+        find_release(service, account, supersedes)
     title = plain.title(service.show(job))
     if service.settings.release_label == "on" if label is None else label:
-        job = labelled_copy(service, account, job)
+        job = labelled_copy_job(service, account, job)
     found = service.releasing.store.of_job(job.id) if again else None
     if found is not None and found.state is ReleaseState.DRAFT:
         return found
@@ -221,7 +222,7 @@ def begin(
     responses=responses(401, 403, 404, 422),
 )  # fmt: skip
 def get_release(service: ServiceDep, account: Reader, release_id: ReleaseId) -> dict[str, Any]:
-    return shown(service, find(service, account, release_id), account)
+    return shown_release(service, find_release(service, account, release_id), account)
 
 
 @router.get(
@@ -236,7 +237,7 @@ def clip(
     with the release added to their record, and nothing else. Their hash is the ETag. 409 before it
     is released and before its embargo ends, 410 once it is withdrawn.
     """
-    release = find(service, account, release_id)
+    release = find_release(service, account, release_id)
     if release.state in GONE:
         raise _gone(release, service.releasing.store.told({release.successor or ""}))
     if not release.is_out(time.time()):
@@ -285,9 +286,9 @@ def _route(step: Transition) -> Callable[..., dict[str, Any]]:
         service: ServiceDep, account: WITH[step.right], release_id: ReleaseId,  # type: ignore[valid-type]
         told: Annotated[Decision, Body()] = Decision(),  # noqa: B008
     ) -> dict[str, Any]:  # fmt: skip
-        release = find(service, account, release_id)
+        release = find_release(service, account, release_id)
         done = service.releasing.act(release, wish_of(step.action, told), account)
-        return shown(service, done, account)
+        return shown_release(service, done, account)
 
     do.__name__ = f"{step.action}_release"
     return do

@@ -26,7 +26,7 @@ from src.jobs.store import JobStore
 from src.journal.entries import digest
 from src.releases.digests import Digests
 from src.releases.model import Bytes, Release, Wish
-from src.releases.rules import Persons, allowed, check
+from src.releases.rules import Persons, allowed, check_wish
 from src.releases.states import TRANSITIONS, ReleaseState, Transition
 from src.releases.store import CORRECTED, ReleaseStore
 
@@ -83,7 +83,7 @@ class Releasing:
         persons = self.persons([release], account)
         if step.target is not ReleaseState.RELEASED:
             return self.store.act(release, wish, account, persons)
-        check(wish, release, account, persons)
+        check_wish(wish, release, account, persons)
         return self._let_out(release, wish, account, persons)
 
     def _let_out(self, release: Release, wish: Wish, account: Account, persons: Persons) -> Release:

@@ -47,7 +47,7 @@ def serve(
 
 
 @contextmanager
-def published(files: ArtifactStore, key: str, version: str | None) -> Iterator[Path]:
+def published_path(files: ArtifactStore, key: str, version: str | None) -> Iterator[Path]:
     """The file for libraries that take paths; of a store with versions a copy of this one. Raises
     MissingFileError.
     """

@@ -30,7 +30,7 @@ def read_upload(upload: UploadFile) -> bytes:
     return data
 
 
-class Video:
+class UploadedVideo:
     """An uploaded video on its way into the store:
     copied, then judged, then kept under its hash.
     """

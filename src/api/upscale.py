@@ -14,9 +14,9 @@ from src.api.artifacts import find_artifact
 from src.api.problems import ApiError, responses
 from src.api.security import Reader, ServiceDep, Submitter
 from src.api.service import Service
-from src.api.uploads import Video, parse_json_field
+from src.api.uploads import UploadedVideo, parse_json_field
 from src.catalog.upscalers import NOISY, find_preset, find_upscaler
-from src.core.addresses import stored
+from src.core.addresses import stored_address
 from src.core.config import Config, validate
 from src.core.upscale_request import FORM, UPSCALER, EnhanceSettings, UpscaleRequest, from_form
 from src.jobs.model import Job, NewJob, State
@@ -110,11 +110,11 @@ async def upload(
 
 def _receive(
     service: Service, account: Account, wanted: UpscaleSettings, video: UploadFile
-) -> Video:
+) -> UploadedVideo:
     """Admit, and copy the upload."""
     check_settings(wanted)
     service.admit(account)
-    kept = Video(service.files, video)
+    kept = UploadedVideo(service.files, video)
     kept.copy()
     return kept
 
@@ -144,12 +144,16 @@ def upscale_settings(wanted: UpscaleSettings) -> dict[str, Any]:
 
 
 def _store(
-    service: Service, account: Account, wanted: UpscaleSettings, kept: Video, facts: VideoFacts
+    service: Service,
+    account: Account,
+    wanted: UpscaleSettings,
+    kept: UploadedVideo,
+    facts: VideoFacts,
 ) -> Job:
     asked = upscale_settings(wanted)
     cost = service.planning.upscale(facts, asked)
     request = asked | {
-        "input": stored(kept.keep()),
+        "input": stored_address(kept.keep()),
         "name": safe_name(kept.upload.filename),
     }
     new = NewJob(

@@ -17,8 +17,8 @@ from src.api.problems import ApiError, responses
 from src.api.register import ServiceRegister
 from src.api.security import Reader, ServiceDep
 from src.api.service import Service
-from src.api.serving import published
-from src.api.uploads import Video
+from src.api.serving import published_path
+from src.api.uploads import UploadedVideo
 from src.core.errors import BadInputError, MissingFileError
 from src.trust.extra import is_here
 from src.trust.settings import anchors
@@ -74,7 +74,9 @@ async def stored_verdict(
         return None
     question = await run_in_threadpool(_question, service, account)
     with ExitStack() as lent:
-        path = await run_in_threadpool(lent.enter_context, published(service.files, key, version))
+        path = await run_in_threadpool(
+            lent.enter_context, published_path(service.files, key, version)
+        )
         found = await _asked(service, account, path, question)
     return Verdict(**{name: found[name] for name in Verdict.model_fields})
 
@@ -123,13 +125,13 @@ def _read(wall: Wall, path: Path, question: _Question) -> dict[str, Any]:
     return explained(found, known)
 
 
-def _receive(service: Service, account: Account, file: UploadFile) -> Video:
+def _receive(service: Service, account: Account, file: UploadFile) -> UploadedVideo:
     """Admit, and copy the upload."""
     if not is_here():
         raise ApiError(503, "this service does not verify files; its operator can install that: "
                        "pip install -r requirements-trust.txt")  # fmt: skip
     service.admit_check(account)
-    kept = Video(service.files, file)
+    kept = UploadedVideo(service.files, file)
     kept.copy()
     return kept
 

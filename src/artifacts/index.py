@@ -126,7 +126,7 @@ class ArtifactIndex:
         """Rows that `artifact_rows.row` made; those that are there stay as they are."""
         if rows:
             with self.database.write() as connection:
-                artifact_rows.add(connection, rows)
+                artifact_rows.add_artifacts(connection, rows)
 
     def change(self, told: Collection[dict[str, Any]]) -> None:
         """Other values of rows, each with its key; all tell the same columns."""

@@ -18,7 +18,7 @@ from src.artifacts.copies import LocalCopies, workroom
 from src.artifacts.folder import PART
 from src.artifacts.s3_place import REQUEST_S, S3Place
 from src.artifacts.s3_reader import RangeReader
-from src.artifacts.s3_trouble import RAISED, NoBucketError, RefusedKeyError, trouble_of
+from src.artifacts.s3_trouble import RAISED, NoBucketError, RefusedKeyError, store_error
 from src.artifacts.store import CHUNK, Patience, StoreAwayError, TakenError
 from src.core.addresses import StoredFile, checked, name_of
 from src.core.errors import BadInputError, MissingFileError, OutputError
@@ -174,7 +174,7 @@ class S3Store:
                 elif key > prefix:
                     return
 
-    def _look(self, key: str, version: str | None = None) -> "Seen | None":
+    def _look(self, key: str, version: str | None = None) -> "TaggedFile | None":
         options: dict[str, Any] = {"head": True} | ({"version": version} if version else {})
         try:
             found = self._get(key, options)[0]
@@ -182,13 +182,15 @@ class S3Store:
             return None
         meta, digest = found.meta, found.attributes.get(DIGEST)
         when = meta["last_modified"].timestamp()
-        return Seen(StoredFile(key, meta["size"], when, digest, meta["version"]), meta["e_tag"])
+        return TaggedFile(
+            StoredFile(key, meta["size"], when, digest, meta["version"]), meta["e_tag"]
+        )
 
     def _newest(self, key: str) -> str | None:
         seen = self._look(key)
         return seen.file.version if seen else None
 
-    def _found(self, key: str, version: str | None = None) -> "Seen":
+    def _found(self, key: str, version: str | None = None) -> "TaggedFile":
         if (seen := self._look(key, version)) is None:
             raise MissingFileError(f"{key} is not in the store")
         return seen
@@ -210,14 +212,14 @@ class S3Store:
             try:
                 return call()
             except RAISED as error:
-                trouble = trouble_of(error, key)
+                trouble = store_error(error, key)
             if not isinstance(trouble, StoreAwayError) or not (durable and self.patience):
                 raise trouble
             if not self.patience(trouble, time.monotonic() - begin):
                 raise trouble
 
 
-class Seen(NamedTuple):
+class TaggedFile(NamedTuple):
     """A file as the server told of it, and the tag of its bytes."""
 
     file: StoredFile

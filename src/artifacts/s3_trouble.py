@@ -25,7 +25,7 @@ class NoBucketError(StoreAwayError):
     """There is no such bucket."""
 
 
-def trouble_of(error: Exception, key: str) -> NewsreelError:
+def store_error(error: Exception, key: str) -> NewsreelError:
     """The error that this one stands for. key: of the file that was asked for."""
     if isinstance(error, FileNotFoundError):
         return MissingFileError(f"{key} is not in the store")

@@ -35,7 +35,7 @@ def check_url(url: str) -> None:
         )
 
 
-def shown(url: str) -> str:
+def without_password(url: str) -> str:
     """The URL without its password."""
     parts = split_url(url, "NEWSREEL_BROKER")
     return f"{parts.scheme}://{parts.hostname}:{parts.port or 5672}{parts.path}"
@@ -91,4 +91,6 @@ def check_broker(app: "Celery", url: str) -> None:
             connection.connect()
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise OutputError(f"the broker at {shown(url)} cannot be reached: {reason}") from None
+        raise OutputError(
+            f"the broker at {without_password(url)} cannot be reached: {reason}"
+        ) from None

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from loguru import logger
 
-from src.broker.celery_app import ANSWER_S, TASK, check_broker, make_celery, queue_of, shown
+from src.broker.celery_app import (
+    ANSWER_S,
+    TASK,
+    check_broker,
+    make_celery,
+    queue_of,
+    without_password,
+)
 
 if TYPE_CHECKING:
     from amqp import Channel
@@ -134,9 +141,11 @@ class BrokerPermits:
         """Say once that the broker is away, and once that it is back."""
         if error is not None and not self._away:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
-            logger.warning("the broker at {} does not answer: {}", shown(self.url), reason)
+            logger.warning(
+                "the broker at {} does not answer: {}", without_password(self.url), reason
+            )
         elif error is None and self._away:
-            logger.info("the broker at {} answers again", shown(self.url))
+            logger.info("the broker at {} answers again", without_password(self.url))
         self._away = error is not None
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from src.build_cache import users
-from src.build_cache.key import BuildKey, digest
+from src.build_cache.key import BuildKey, short_digest
 from src.core.durable import sync_file, sync_folder
 from src.core.errors import OutputError
 from src.core.files import sha256_of
@@ -128,7 +128,7 @@ class BuildCache:
     def _use(self, build: Build) -> None:
         """Best effort: on a disk that takes no more, a build can still be read."""
         try:
-            users.mark(build.folder)
+            users.mark_in_use(build.folder)
             os.utime(build.folder / OK)
         except OSError as error:
             from loguru import logger
@@ -192,7 +192,7 @@ class BuildCache:
         write_whole(self._note(model, question), json.dumps(answer, indent=1).encode())
 
     def _note(self, model: str, question: Any) -> Path:
-        return self.root / model / f"note-{digest(question)}.json"
+        return self.root / model / f"note-{short_digest(question)}.json"
 
 
 def read_build(folder: Path) -> Build | None:

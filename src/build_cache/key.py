@@ -20,10 +20,10 @@ class BuildKey(Config):
     @property
     def digest(self) -> str:
         """32 hex digits of SHA-256 over the canonical JSON of model and fields."""
-        return digest({"model": self.model, "fields": self.fields})
+        return short_digest({"model": self.model, "fields": self.fields})
 
 
-def digest(data: Any) -> str:
+def short_digest(data: Any) -> str:
     """32 hex digits of SHA-256 over canonical JSON."""
     text = json.dumps(data, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -8,7 +8,7 @@ import psutil
 MARK = "use.{}"
 
 
-def mark(folder: Path) -> None:
+def mark_in_use(folder: Path) -> None:
     """This process has the folder's build open. Raises OSError."""
     own = psutil.Process(os.getpid()).create_time()
     (folder / MARK.format(os.getpid())).write_text(f"{own:.3f}", encoding="utf-8")

@@ -47,10 +47,10 @@ def _verify(
     ] = False,
     json: Json = False,
 ) -> None:
-    from src.journal.checking import check
+    from src.journal.checking import check_log
 
     with command(json):
-        found = check(_database(), _anchors(checkpoint or [], public))
+        found = check_log(_database(), _anchors(checkpoint or [], public))
         excused = found.size or (empty and not checkpoint)
         problems = found.problems if excused else [*found.problems, EMPTY]
         if json:
@@ -63,13 +63,13 @@ def _verify(
 
 def _anchors(paths: list[Path], public: Path | None) -> dict[int, str]:
     from src.core.errors import BadInputError
-    from src.journal.checkpoints import read
+    from src.journal.checkpoints import read_checkpoint
 
     if not paths:
         return {}
     if public is None:
         raise BadInputError("--checkpoint needs --public-key, the .pub file of the key that signed")
-    return dict(anchor for anchor in (read(path, public) for path in paths) if anchor[0])
+    return dict(anchor for anchor in (read_checkpoint(path, public) for path in paths) if anchor[0])
 
 
 def _say(size: int, head: str, problems: list[str]) -> None:
@@ -98,10 +98,10 @@ def _line(entry: Any) -> str:
     """The entry's own text, which is what its hash is of, and the hash. What is no text, or no
     JSON any more, is a string.
     """
-    from src.journal.checking import read
+    from src.journal.checking import read_entry
     from src.journal.entries import canonical
 
-    if not entry.whole or not read(entry):
+    if not entry.whole or not read_entry(entry):
         told = {"hash": entry.hash, "number": entry.number, "unreadable": entry.text}
         return canonical(told)
     return f'{{"entry":{entry.text},"hash":{canonical(entry.hash)}}}'
@@ -112,10 +112,10 @@ def _sign(
     out: Annotated[Path, typer.Option(help="A folder, best of another machine.")],
     json: Json = False,
 ) -> None:
-    from src.journal.checkpoints import make, save
+    from src.journal.checkpoints import make_checkpoint, save
 
     with command(json):
-        told = make(_database(), key)
+        told = make_checkpoint(_database(), key)
         path = save(told, out)
         if json:
             print_json(told | {"file": str(path)})

@@ -6,7 +6,7 @@ from typing import Any
 import typer
 
 from src.cli.train_lora import OPTIONS as LORA_OPTIONS
-from src.cli.train_lora import follow_launcher, is_first, output_dir, tell
+from src.cli.train_lora import follow_launcher, is_first, output_dir, print_preflight
 from src.console.ending import leaving_the_group
 from src.console.options import make_app, value
 from src.console.output import command, print_json
@@ -49,7 +49,7 @@ def _run(values: dict[str, Any]) -> None:
     with ProgressBar(values["quiet"] or not is_first()) as bar:
         lesson, found = _examine(values, bar)
         if values["dry_run"]:
-            tell(found, values["json"])
+            print_preflight(found, values["json"])
             found.check()
             return
         final = _train(lesson, found, values, bar)

@@ -28,10 +28,10 @@ def _main(values: dict[str, Any]) -> None:
     with command():
         url = values["url"] or os.environ.get("NEWSREEL_URL") or "http://127.0.0.1:8000"
         folder = (values["folder"] or Path("clips")).resolve()
-        make_server(url, os.environ.get("NEWSREEL_KEY", ""), folder).run("stdio")
+        make_mcp_server(url, os.environ.get("NEWSREEL_KEY", ""), folder).run("stdio")
 
 
-def make_server(url: str, key: str, folder: Path) -> Any:
+def make_mcp_server(url: str, key: str, folder: Path) -> Any:
     """The server with its tools. Raises BadInputError where the SDK is not here."""
     try:
         from mcp.server import MCPServer

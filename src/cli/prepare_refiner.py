@@ -22,6 +22,6 @@ def prepare_refiner_app() -> typer.Typer:
 
 def _main(values: dict[str, Any]) -> None:
     with command(quiet=values["quiet"]):
-        from src.upscaling.sdxl.parts import prepare
+        from src.upscaling.sdxl.parts import encode_prompt_once
 
-        print(prepare(values["folder"] or REPOSITORY / "checkpoints" / "sdxl"))
+        print(encode_prompt_once(values["folder"] or REPOSITORY / "checkpoints" / "sdxl"))

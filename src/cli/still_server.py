@@ -40,7 +40,7 @@ def _main(values: dict[str, Any]) -> None:
     with command():
         choice = _choice(values)
         choice.check(EnhanceSettings())
-        server = make_server(choice, values)
+        server = make_still_server(choice, values)
         _serve(server, values["host"] or "127.0.0.1", values["port"] or 8100)
 
 
@@ -67,7 +67,7 @@ def _choice(values: dict[str, Any]) -> UpscalerChoice:
     return UpscalerChoice(values["preset"] or "fast", values["scale"] or 2, device)
 
 
-def make_server(choice: UpscalerChoice, values: dict[str, Any]) -> Any:
+def make_still_server(choice: UpscalerChoice, values: dict[str, Any]) -> Any:
     """Raises BadInputError where LitServe is not here."""
     try:
         import litserve

@@ -66,7 +66,7 @@ def _run(values: dict[str, Any]) -> None:
     with ProgressBar(values["quiet"] or not is_first()) as bar:
         found = examine(settings, values, bar)
         if values["dry_run"]:
-            tell(found, values["json"])
+            print_preflight(found, values["json"])
             found.check()
             return
         found.check()
@@ -123,7 +123,7 @@ def _train(found: Any, values: dict[str, Any], listener: Any) -> Path:
         return train(found, run, make_accelerator(found.encoders.dtype), listener)
 
 
-def tell(found: Any, as_json: bool) -> None:
+def print_preflight(found: Any, as_json: bool) -> None:
     report = found.report()
     if as_json:
         if not found.problems:

@@ -66,7 +66,7 @@ def span(name: str, parent: str | None = None, **told: str | int | float) -> Ite
             raise
 
 
-def stages(seconds: Mapping[str, float]) -> None:
+def stage_spans(seconds: Mapping[str, float]) -> None:
     """Spans of stages that ended just now, one after the other, inside the span around."""
     if _Tracing.tracer is None:
         return

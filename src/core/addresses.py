@@ -43,12 +43,12 @@ def checked(key: str) -> str:
     return key
 
 
-def stored(name: str) -> str:
+def stored_address(name: str) -> str:
     """The address of a file that is kept under its hash, called HASH.SUFFIX."""
     return f"{CONTENT}{name}"
 
 
-def artifact(name: str) -> str:
+def artifact_address(name: str) -> str:
     """The address of a finished clip."""
     return f"{ARTIFACT}{name}"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from src.core.errors import OutputError
 
 
-def words(error: BaseException) -> str:
+def reason_in(error: BaseException) -> str:
     """What an error of FFmpeg or of the system means, without its number or the file's name."""
     return getattr(error, "strerror", None) or str(error)
 
@@ -26,4 +26,4 @@ def output_error(path: Path, error: Exception, flag: str = "--output-path") -> O
         return OutputError(
             f"{path.name} is too long for a name on this disk; choose a shorter {flag}"
         )
-    return OutputError(f"{path} cannot be written: {words(error)}")
+    return OutputError(f"{path} cannot be written: {reason_in(error)}")

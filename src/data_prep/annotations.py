@@ -12,7 +12,7 @@ from loguru import logger
 
 from src.core.errors import BadInputError, MissingFileError
 from src.core.text import guess, read_json
-from src.media.folder import why_not
+from src.media.folder import why_no_video
 
 BESIDE = {
     ".txt",
@@ -120,7 +120,7 @@ def _found(folder: Path) -> list[Path]:
     inside = ((path, path.relative_to(folder).parts) for path in sorted(folder.rglob("*")))
     return [path for path, parts in inside if path.suffix.lower() not in BESIDE and path.is_file()
             and not any(part.startswith(".") or part == "__MACOSX" for part in parts)
-            and why_not(path) is None]  # fmt: skip
+            and why_no_video(path) is None]  # fmt: skip
 
 
 def _named(folder: Path, videos: list[Path]) -> list[tuple[str, Path]]:

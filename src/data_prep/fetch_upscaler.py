@@ -38,7 +38,7 @@ OPTIONS: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Part:
+class UpscalerDownload:
     """Files of an upscaler that come from one place.
 
     repository: on the hub. files: in it. make: writes the part's files into a folder, from a folder
@@ -57,7 +57,7 @@ class Part:
 class Published:
     """parts: by name. licence: one sentence, which must be accepted."""
 
-    parts: dict[str, Part]
+    parts: dict[str, UpscalerDownload]
     licence: str
 
 
@@ -70,18 +70,18 @@ def _star() -> Published:
     words = ("model.safetensors", "config.json", "vocab.json", "merges.txt")
     light, heavy = "light_deg", "heavy_deg"
     parts = {
-        "light": Part(
+        "light": UpscalerDownload(
             star, (f"I2VGen-XL-based/{light}.pt",), network(light), (f"{light}.safetensors",)
         ),
-        "heavy": Part(
+        "heavy": UpscalerDownload(
             star,
             (f"I2VGen-XL-based/{heavy}.pt",),
             network(heavy),
             (f"{heavy}.safetensors",),
             usual=False,
         ),
-        "vae": Part(svd, ("vae/config.json", weights), vae, VAE),
-        "text": Part(clip, words, text, TEXT),
+        "vae": UpscalerDownload(svd, ("vae/config.json", weights), vae, VAE),
+        "text": UpscalerDownload(clip, words, text, TEXT),
     }
     licence = (
         "the network's and the text encoder's licence is MIT, the VAE's is the Stability AI "
@@ -148,7 +148,7 @@ class Fetching:
     def __init__(self, folder: Path, fetcher: Fetcher, told: Callable[[int, int], None]) -> None:
         self.folder, self.fetcher, self.told = folder, fetcher, told
 
-    def part(self, name: str, part: Part, given: Path | None = None) -> list[Path]:
+    def part(self, name: str, part: UpscalerDownload, given: Path | None = None) -> list[Path]:
         """The files of a part; what is there as it was written is left alone. given: a file or
         folder that a person has; else the hub's.
 
@@ -202,7 +202,7 @@ class Fetching:
         with suppress(OSError):
             self.folder.rmdir()
 
-    def _hub(self, part: Part, name: str, folder: Path) -> Path:
+    def _hub(self, part: UpscalerDownload, name: str, folder: Path) -> Path:
         from huggingface_hub import hf_hub_url
 
         for file in part.files:
@@ -217,7 +217,7 @@ class Fetching:
                 ) from None
         return folder
 
-    def _given(self, part: Part, given: Path, folder: Path) -> Path:
+    def _given(self, part: UpscalerDownload, given: Path, folder: Path) -> Path:
         """A folder with the part's files under their published names."""
         if given.is_dir():
             return given

@@ -16,7 +16,7 @@ from src.core.paths import REPOSITORY
 if TYPE_CHECKING:
     import numpy as np
 
-    from src.datasets.manifest import Entry
+    from src.datasets.manifest import ManifestEntry
 
 OPTIONS: dict[str, Any] = {
     "output": value(Path, "The manifest. Default data/metadata/training_metadata.json."),
@@ -74,7 +74,7 @@ def render_demo(
     seed: int = 7,
     size: tuple[int, int] | None = None,
     quiet: bool = True,
-) -> "list[Entry]":
+) -> "list[ManifestEntry]":
     """Render the clips into `folder` and write the manifest; returns its entries.
 
     lengths: of the clips, in frames, taken in turn. size: width, height; nano's else.
@@ -112,16 +112,16 @@ def render_demo(
 
 def _entry(
     index: int, frames: "np.ndarray", folder: Path, output: Path, word: str, seed: int, split: Any
-) -> "Entry":
+) -> "ManifestEntry":
     from src.data_prep.files import write_clip, write_picture
-    from src.datasets.manifest import Entry
+    from src.datasets.manifest import ManifestEntry
 
     name = f"{word}-{index:03d}"
     video, image = folder / f"{name}.mp4", folder / f"{name}.png"
     write_clip(video, frames, FPS)
     write_picture(image, frames[0])
     start = output.parent.resolve()
-    return Entry(
+    return ManifestEntry(
         id=name, prompt=caption(word, seed, index), split=split,
         video_path=os.path.relpath(video.resolve(), start),
         image_path=os.path.relpath(image.resolve(), start),

@@ -13,7 +13,7 @@ from src.core.progress import Listener, Progress
 from src.data_prep.annotations import RawClip
 from src.data_prep.files import write_picture
 from src.datasets.clip_info import ClipInfo, ClipInfoCache, same_clip
-from src.datasets.manifest import Entry
+from src.datasets.manifest import ManifestEntry
 from src.media.clips import upright_frame
 from src.media.reader import VideoReader
 from src.recipes.lora.buckets import sample_seed
@@ -57,13 +57,13 @@ def objection(
 
 def build_entries(
     clips: Sequence[RawClip], output: Path, held_out_share: float, limit: int | None
-) -> list[Entry]:
+) -> list[ManifestEntry]:
     """One entry a caption; all captions of a clip are on one side of the split. First frames are
     written beside the videos, as NAME.HASH.first.png: the hash is the clip's, so that another clip
     of the name has its own.
     """
     held_out = held_out_names([clip.name for clip in clips], held_out_share)
-    entries: list[Entry] = []
+    entries: list[ManifestEntry] = []
     memory = ClipInfoCache()
     for clip in clips:
         if limit is not None and len(entries) >= limit:
@@ -72,7 +72,7 @@ def build_entries(
     return _distinct(entries[:limit])
 
 
-def _distinct(entries: list[Entry]) -> list[Entry]:
+def _distinct(entries: list[ManifestEntry]) -> list[ManifestEntry]:
     """Ids that two entries share ("a-00" is a clip's name, and the first caption of "a") get a
     number.
     """
@@ -99,7 +99,7 @@ def held_out_names(names: Sequence[str], share: float) -> set[str]:
     return set(ordered[: round(share * len(names))])
 
 
-def _entries(clip: RawClip, output: Path, split: str, memory: ClipInfoCache) -> list[Entry]:
+def _entries(clip: RawClip, output: Path, split: str, memory: ClipInfoCache) -> list[ManifestEntry]:
     image = first_frame_file(clip.video, memory.sha256(clip.video))
     if not image.is_file():
         write_picture(image, first_frame(clip.video))
@@ -107,7 +107,7 @@ def _entries(clip: RawClip, output: Path, split: str, memory: ClipInfoCache) -> 
     video, picture = (os.path.relpath(path.resolve(), start) for path in (clip.video, image))
     several = len(clip.captions) > 1
     return [
-        Entry(
+        ManifestEntry(
             id=f"{clip.name}-{number:02d}" if several else clip.name,
             video_path=video,
             image_path=picture,

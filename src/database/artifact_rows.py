@@ -45,7 +45,7 @@ def kind_of(key: str) -> str:
     return UPLOAD if key.startswith(UPLOADS) else PHOTOGRAPH
 
 
-def add(connection: Connection, rows: Iterable[dict[str, Any]]) -> None:
+def add_artifacts(connection: Connection, rows: Iterable[dict[str, Any]]) -> None:
     """Add those that are not there. In the order of their keys, so that two who add the same ones
     do not wait for each other.
     """

@@ -158,7 +158,7 @@ class Database:
                     f"the database is of a newer version ({revision}); this one knows {HEAD}"
                 )
             with self._watched():
-                upgrade(self.engine)
+                upgrade_schema(self.engine)
         except UnavailableError as error:
             raise OutputError(f"the database cannot be opened: {error.reason}") from None
 
@@ -196,7 +196,7 @@ def _engine(url: URL, pool: tuple[int, int]) -> Engine:
         ) from None
 
 
-def upgrade(engine: Engine) -> None:
+def upgrade_schema(engine: Engine) -> None:
     """Run the migrations. Several processes may start at once: the database lets one at a time."""
     from alembic import command
     from alembic.config import Config

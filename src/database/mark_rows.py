@@ -12,7 +12,7 @@ from src.database.tables import marks
 FIELDS = ("artifact", "sha256", "mark", "key", "fingerprint", "job")
 
 
-def add(connection: Connection, entry: Registered, now: float) -> None:
+def add_mark(connection: Connection, entry: Registered, now: float) -> None:
     """A row; it takes the place of one of the same artifact."""
     connection.execute(delete(marks).where(marks.c.artifact == entry.artifact))
     values = {name: getattr(entry, name) for name in FIELDS}

@@ -19,7 +19,7 @@ from src.core.text import decode_text, parse_json
 Split = Literal["train", "held_out"]
 
 
-class Entry(Config):
+class ManifestEntry(Config):
     """One caption of one clip.
 
     id: unique. video_path, image_path: absolute, or from the manifest's folder; image_path is the
@@ -52,18 +52,18 @@ class Dataset:
     """A manifest that was read. folder: where its relative paths start. sha256: of the file."""
 
     path: Path
-    entries: tuple[Entry, ...]
+    entries: tuple[ManifestEntry, ...]
     sha256: str
 
-    def video(self, entry: Entry) -> Path:
+    def video(self, entry: ManifestEntry) -> Path:
         """Where the entry's video lies."""
         return self.path.parent / entry.video_path
 
-    def image(self, entry: Entry) -> Path | None:
+    def image(self, entry: ManifestEntry) -> Path | None:
         """Where the entry's first frame lies; None where the video's own is to be taken."""
         return self.path.parent / entry.image_path if entry.image_path else None
 
-    def split(self, name: Split) -> tuple[Entry, ...]:
+    def split(self, name: Split) -> tuple[ManifestEntry, ...]:
         """The entries of one split, in the file's order."""
         return tuple(entry for entry in self.entries if entry.split == name)
 
@@ -97,7 +97,7 @@ def read_dataset(path: Path) -> Dataset:
     return Dataset(path, entries, hashlib.sha256(data).hexdigest())
 
 
-def write_dataset(path: Path, entries: list[Entry]) -> None:
+def write_dataset(path: Path, entries: list[ManifestEntry]) -> None:
     """Write a manifest whole, one entry a line. Raises OutputError."""
     from src.core.durable import write_whole
 
@@ -114,15 +114,15 @@ def _list(data: bytes, path: Path) -> list[Any]:
     return items
 
 
-def _entry(item: Any, number: int, path: Path) -> Entry:
+def _entry(item: Any, number: int, path: Path) -> ManifestEntry:
     if not isinstance(item, dict):
         raise BadInputError(
             f"{path}: entry {number} must be an object, not a {type(item).__name__}"
         )
-    return validate(item, Entry, f"{path}: entry {number}")
+    return validate(item, ManifestEntry, f"{path}: entry {number}")
 
 
-def _check_unique(entries: tuple[Entry, ...], path: Path) -> None:
+def _check_unique(entries: tuple[ManifestEntry, ...], path: Path) -> None:
     counts = Counter(entry.id for entry in entries)
     repeated = [name for name, count in counts.items() if count > 1]
     if repeated:

@@ -23,7 +23,7 @@ from src.engine.drafts import asked_preview
 from src.engine.generate import LARGE, asked_fit, choose_model
 from src.engine.gpus import divided
 from src.engine.reckoning import clip_cost
-from src.engine.resolve import check, resolve
+from src.engine.resolve import check_request, resolve
 from src.pipelines.adapter_files import find_file, read_adapter, split_weight
 from src.pipelines.locate import find_weights, locate
 from src.pipelines.models import find_model
@@ -92,7 +92,7 @@ def _cases(
 
 def _check(request: Request, spec: ModelSpec, hardware: Hardware | None) -> None:
     templates = load_templates()
-    check(request, spec, templates)  # a licence with limits is told before missing weights
+    check_request(request, spec, templates)  # a licence with limits is told before missing weights
     folder = locate(spec)
     adapters = tuple(_adapter(item, folder) for item in request.lora)
     fit, preview = asked_fit(request, folder), asked_preview(request, folder)
@@ -101,7 +101,7 @@ def _check(request: Request, spec: ModelSpec, hardware: Hardware | None) -> None
         plans = resolve(request, spec, found, templates, {}, "", 0, adapters, **given)
         divided(request, spec, folder, plans)
         return
-    check(as_distilled(request, spec, adapters), spec, templates)
+    check_request(as_distilled(request, spec, adapters), spec, templates)
     if request.profile != "auto":
         find_profile(request.profile)
     if request.cache is not None:

@@ -55,7 +55,7 @@ class Beginning:
 
 
 @dataclass(frozen=True)
-class Task:
+class ClipTask:
     """One clip: plan, photograph at native size, adapters."""
 
     plan: Plan
@@ -64,7 +64,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Failure:
+class MemberFailure:
     """Why a process could not go on. memory: its device's ran out."""
 
     sentence: str
@@ -76,7 +76,7 @@ class Member:
 
     def __init__(self, rank: int) -> None:
         self.rank = rank
-        self.failure: Failure | None = None
+        self.failure: MemberFailure | None = None
         self.process = subprocess.Popen(
             COMMAND,
             cwd=REPOSITORY,
@@ -100,7 +100,7 @@ class Member:
                 message = pickle.load(self.process.stdout)
             except (EOFError, pickle.UnpicklingError):
                 return
-            if isinstance(message, Failure):
+            if isinstance(message, MemberFailure):
                 self.failure = message
             else:
                 ready.set()
@@ -162,7 +162,7 @@ class Company:
         """Form the group, before anything is loaded: then all load at the same time. Raises
         LostProcessError.
         """
-        from src.pipelines.parallel.ranks import join
+        from src.pipelines.parallel.ranks import join_group
 
         os.environ.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "2")
         place = str(self._place.file)
@@ -176,7 +176,7 @@ class Company:
                 raise LostProcessError(self._silent())
         self._check()
         try:
-            self.ranks = join(0, self.key.gpus, self.key.device, place, limit_s)
+            self.ranks = join_group(0, self.key.gpus, self.key.device, place, limit_s)
         except Exception as error:
             raise self.reason(error) from error
         return self.ranks
@@ -191,7 +191,7 @@ class Company:
         torch.set_num_threads(share)
         return share
 
-    def begin(self, task: Task) -> None:
+    def begin(self, task: ClipTask) -> None:
         """Have the others make this clip too. Raises LostProcessError."""
         self._check()
         for member in self.members:

@@ -46,7 +46,7 @@ def as_distilled(request: Request, spec: ModelSpec, adapters: Sequence[Adapter])
     )
 
 
-def told(adapters: Sequence[Adapter]) -> str:
+def distilled_note(adapters: Sequence[Adapter]) -> str:
     """What a person is told of the distilled adapter, "" where there is none."""
     return "".join(f"; {_words(adapter)}" for adapter in adapters if adapter.distilled)
 

@@ -28,12 +28,12 @@ from src.core.request import Request
 from src.core.result import Result
 from src.engine.caches import parse_cache
 from src.engine.delivered import upscaler_files
-from src.engine.distilled import as_distilled, told
+from src.engine.distilled import as_distilled, distilled_note
 from src.engine.drafts import asked_preview
 from src.engine.gpus import divided
 from src.engine.manifest import read_manifest
 from src.engine.planner import choices
-from src.engine.resolve import check, draw_seed, resolve, wording
+from src.engine.resolve import check_request, draw_seed, resolve, wording
 from src.media.images import Photograph, read_photograph
 from src.media.press_metadata import check_rights
 from src.pipelines.adapter_files import AdapterFile, read_adapter
@@ -84,15 +84,15 @@ def prepare(request: Request, read: Callable[[Path], Photograph] = read_photogra
     check_rights(photograph.press, request.rights_reason)
     templates = load_templates()
     spec, choice = choose_model(request)
-    check(request, spec, templates)
+    check_request(request, spec, templates)
     seed = draw_seed(request)
     final = output_path(request, wording(request, templates, spec)[0], seed)
     folder = locate(spec)
     spec = with_its_schedule(spec, folder)
     adapters = tuple(read_adapter(item, folder) for item in request.lora)
     references = [adapter.reference for adapter in adapters]
-    check(as_distilled(request, spec, references), spec, templates)
-    choice += told(references)
+    check_request(as_distilled(request, spec, references), spec, templates)
+    choice += distilled_note(references)
     return Prepared(
         request, spec, choice, photograph, templates, folder, seed, final, adapters, before
     )

@@ -10,7 +10,7 @@ from src.core.plan import Plan
 from src.core.request import Request
 from src.core.wording import counted
 from src.pipelines.families import family_of, read_config
-from src.pipelines.parallel.division import divide
+from src.pipelines.parallel.division import plan_division
 
 ALONE = "first_block"
 """The step cache that decides from all tokens, of which a process among several has a share."""
@@ -81,6 +81,8 @@ def divided(
             "process; leave it out"
         )
     return tuple(
-        plan.model_copy(update={"division": divide(request.gpus, heads, plan.guidance_scale > 1)})
+        plan.model_copy(
+            update={"division": plan_division(request.gpus, heads, plan.guidance_scale > 1)}
+        )
         for plan in plans
     )

@@ -4,12 +4,12 @@ from typing import Any
 
 from src.engine.signing import with_signature
 from src.trust.extra import is_here
-from src.trust.settings import MARKING, SIGNING, is_on
+from src.trust.settings import MARKING, SIGNING, is_switched_on
 
 
 def signs() -> bool:
     """Whether every clip is signed here."""
-    return is_on(SIGNING) and is_here()
+    return is_switched_on(SIGNING) and is_here()
 
 
 def with_house_rules(request: dict[str, Any]) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def with_house_rules(request: dict[str, Any]) -> dict[str, Any]:
     fields of a `Request` or `UpscaleRequest`.
     """
     added: dict[str, Any] = {}
-    if is_on(MARKING):
+    if is_switched_on(MARKING):
         added["watermark"] = True
     if signs():
         added["finishers"] = with_signature(tuple(request.get("finishers", ())))

@@ -16,7 +16,7 @@ from src.core.register import Registered
 from src.engine.labelling import labelled
 from src.engine.manifest import Mark
 from src.engine.marking import mark_in
-from src.engine.signing import kind_of
+from src.engine.signing import source_type_of
 from src.media.encoders import encoder_options, find_encoder, pixel_format, usual_preset
 from src.media.join import join
 from src.media.press_metadata import of_xmp
@@ -116,5 +116,5 @@ def _claim(clip: Path, mark: Mark | None) -> Claim:
     facts |= {"model": found.generation.get("model", "")}
     bound = (mark.id, mark.key) if mark else None
     press = of_xmp(read_xmp(clip)).told
-    return Claim(kind_of(clip), src.__version__, facts["model"] or "Newsreel", facts, clip,
+    return Claim(source_type_of(clip), src.__version__, facts["model"] or "Newsreel", facts, clip,
                  f"video{clip.suffix.lower()}", LABELLED, bound, press)  # fmt: skip

@@ -13,7 +13,7 @@ from src.engine.manifest import Mark
 from src.upscaling.job import UpscaleJob
 from src.verification.layers import read_mark
 from src.verification.register import HomeRegister
-from src.watermark.embed import mark
+from src.watermark.embed import embed_mark
 from src.watermark.keys import MarkKey, known_keys, marking_key
 from src.watermark.message import id_for, id_text
 
@@ -23,7 +23,7 @@ NAME = "watermark"
 def mark_frames(frames: list[np.ndarray], context: GroupContext) -> list[np.ndarray]:
     """A filter. Raises BadInputError where the key cannot be read."""
     key, number = _chosen(context.plan, context.mark_key)
-    return mark(frames, key.secret, number)
+    return embed_mark(frames, key.secret, number)
 
 
 def mark_of(plan: Plan | UpscaleJob, wanted: str = "") -> Mark | None:
@@ -42,7 +42,7 @@ def _chosen(plan: Plan | UpscaleJob, wanted: str) -> tuple[MarkKey, int]:
     """
     found = mark_in(plan.source) if isinstance(plan, UpscaleJob) else None
     key = marking_key(found.key if found else wanted)
-    return key, int(found.id, 16) if found else id_for(key.secret, digest_of(plan))
+    return key, int(found.id, 16) if found else id_for(key.secret, pictures_digest(plan))
 
 
 def mark_in(video: Path) -> Mark | None:
@@ -61,7 +61,7 @@ def _read(video: Path) -> Mark | None:
     return Mark(id=found.id, key=found.key) if found else None
 
 
-def digest_of(plan: Plan | UpscaleJob) -> str:
+def pictures_digest(plan: Plan | UpscaleJob) -> str:
     """SHA-256 of what decides the pictures: the same plan has the same id, whenever it is run."""
     return plan.digest() if isinstance(plan, Plan) else _digest_of_job(plan)
 

@@ -18,7 +18,7 @@ from loguru import logger
 
 from src.core.errors import CancelledError, NewsreelError
 from src.core.progress import CancelToken, ignore
-from src.engine.company import Beginning, Failure, Task
+from src.engine.company import Beginning, ClipTask, MemberFailure
 from src.engine.costs import Stopwatch
 from src.engine.session import Session
 
@@ -30,7 +30,7 @@ def main() -> None:
     os.dup2(2, 1)  # what libraries print
     logger.remove()
     orders: queue.Queue[Any] = queue.Queue()
-    threading.Thread(target=read, args=(sys.stdin.buffer, orders), daemon=True).start()
+    threading.Thread(target=read_orders, args=(sys.stdin.buffer, orders), daemon=True).start()
     try:
         work(orders, answers)
     except Exception as error:
@@ -43,11 +43,11 @@ def end(error: Exception, answers: IO[bytes]) -> None:
 
     if is_lost_peer(error):
         threading.Event().wait()
-    tell(answers, failure(error))
+    send_answer(answers, failure(error))
     os._exit(1)
 
 
-def read(source: IO[bytes], orders: "queue.Queue[Any]") -> None:
+def read_orders(source: IO[bytes], orders: "queue.Queue[Any]") -> None:
     """Orders as they come; the leader's end is ours, whatever is computed."""
     while True:
         try:
@@ -60,20 +60,20 @@ def work(orders: "queue.Queue[Any]", answers: IO[bytes]) -> None:
     """Join the group, load, and make clip after clip."""
     import torch
 
-    from src.pipelines.parallel.ranks import join
+    from src.pipelines.parallel.ranks import join_group
 
     beginning: Beginning = orders.get()
     torch.set_num_threads(beginning.threads)
-    tell(answers, "ready")
+    send_answer(answers, "ready")
     key = beginning.key
-    ranks = join(beginning.rank, key.gpus, key.device, beginning.place, beginning.limit_s)
+    ranks = join_group(beginning.rank, key.gpus, key.device, beginning.place, beginning.limit_s)
     session = Session(key, beginning.folder, ranks=ranks)
     session.load()
     while True:
-        make(session, orders.get())
+        make_clip(session, orders.get())
 
 
-def make(session: Session, task: Task) -> None:
+def make_clip(session: Session, task: ClipTask) -> None:
     """One clip, of which nothing is kept here; one that was cancelled is over in all processes."""
     session.adapters = task.adapters
     try:
@@ -83,7 +83,7 @@ def make(session: Session, task: Task) -> None:
         pass
 
 
-def failure(error: Exception) -> Failure:
+def failure(error: Exception) -> MemberFailure:
     """As the leader tells it; a bug is shown whole."""
     from src.pipelines.failures import first_line
     from src.pipelines.memory import is_out_of_memory
@@ -91,10 +91,10 @@ def failure(error: Exception) -> Failure:
     memory = is_out_of_memory(error)
     if not (memory or isinstance(error, NewsreelError)):
         traceback.print_exception(error)
-    return Failure(first_line(error), memory)
+    return MemberFailure(first_line(error), memory)
 
 
-def tell(answers: IO[bytes], message: Any) -> None:
+def send_answer(answers: IO[bytes], message: Any) -> None:
     pickle.dump(message, answers)
     answers.flush()
 

@@ -129,7 +129,7 @@ def _plan(
     )
 
 
-def check(request: Request, spec: ModelSpec, templates: dict[str, Template]) -> None:
+def check_request(request: Request, spec: ModelSpec, templates: dict[str, Template]) -> None:
     """Raise what `resolve` would raise for this model on any hardware; needs neither torch nor
     weights.
 

@@ -12,7 +12,7 @@ from loguru import logger
 from src.core.errors import CancelledError, MissingFileError
 from src.core.plan import Plan, SessionKey
 from src.core.progress import CancelToken, Listener
-from src.engine.company import Company, Task
+from src.engine.company import ClipTask, Company
 from src.engine.costs import Stopwatch
 from src.engine.drafts import planned_preview
 from src.engine.session_run import Decode, Ready, SessionRun, begin_run, denoising, tiled
@@ -147,7 +147,7 @@ class Session:
         with self._in_company():
             pipe = self._prepared(plan, watch)
             if self._company is not None:
-                self._company.begin(Task(plan, pixels, self.adapters))
+                self._company.begin(ClipTask(plan, pixels, self.adapters))
             if self._ranks is not None:
                 cancel = self._ranks.shared(cancel)
             run = SessionRun(

@@ -36,10 +36,10 @@ def claim_of(context: FileContext) -> Claim:
         facts, model = _generated(manifest), manifest.plan.session.model
         kind, title = GENERATED, manifest.photograph
         if manifest.before:
-            kind = GENERATED if kind_of(context.source) == GENERATED else COMPOSITE
+            kind = GENERATED if source_type_of(context.source) == GENERATED else COMPOSITE
             title = f"video{context.source.suffix.lower()}"
     else:
-        facts, kind = _enlarged(manifest), kind_of(context.source)
+        facts, kind = _enlarged(manifest), source_type_of(context.source)
         model, title = manifest.upscaler, f"video{context.source.suffix.lower()}"
     mark = manifest.watermark
     bound = (mark.id, mark.key) if mark else None
@@ -54,7 +54,7 @@ def _change(manifest: Manifest | EnlargedManifest) -> tuple[str, str] | None:
     return EXTENDED if manifest.before else None
 
 
-def kind_of(video: Path) -> str:
+def source_type_of(video: Path) -> str:
     """What an enlarged video is: a generated one stays generated, where it says so, in its
     signature or in its XMP.
     """

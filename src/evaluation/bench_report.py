@@ -19,7 +19,7 @@ OF_SEVERAL = ("model", "frames", "size")
 """What is shown besides where there are several models."""
 
 
-def shown(rows: list[dict[str, Any]]) -> tuple[str, ...]:
+def shown_columns(rows: list[dict[str, Any]]) -> tuple[str, ...]:
     """The columns that a person compares."""
     several = len({row["model"] for row in rows}) > 1
     return (*OF_SEVERAL, *SHOWN) if several else SHOWN
@@ -56,7 +56,7 @@ def _lines(rows: list[list[Any]]) -> str:
 
 def bench_table(rows: list[dict[str, Any]]) -> str:
     """The columns a person compares, aligned."""
-    names = shown(rows)
+    names = shown_columns(rows)
     cells = [list(names), *([_cell(row[name]) for name in names] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(names))]
     return "\n".join(
@@ -73,7 +73,7 @@ def _cell(value: Any) -> str:
 
 def page_block(rows: list[dict[str, Any]], machine: str) -> str:
     """The rows as a page shows them."""
-    first, names = rows[0], shown(rows)
+    first, names = rows[0], shown_columns(rows)
     of = f"Model {first['model']}, {first['frames']} frames, {first['size']}, "
     note = f"{of if names == SHOWN else ''}{first['dtype']} on {machine}."
     return f"{note}\n\n{markdown_table(names, [[row[name] for name in names] for row in rows])}"
@@ -94,7 +94,7 @@ def plot(path: Path, rows: list[dict[str, Any]]) -> Path:
 
     figure, axes = pyplot.subplots(figsize=(8, 0.7 * len(rows) + 1.4), layout="constrained")
     stages = list(dict.fromkeys(stage for row in rows for stage in row["seconds_by_stage"]))
-    left, several = [0.0] * len(rows), shown(rows) != SHOWN
+    left, several = [0.0] * len(rows), shown_columns(rows) != SHOWN
     for stage in stages:
         seconds = [row["seconds_by_stage"].get(stage, 0.0) for row in rows]
         axes.barh(

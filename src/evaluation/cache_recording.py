@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from src.core.plan import Plan
 from src.pipelines.cache_fit import CacheFit
 from src.pipelines.family import Part
-from src.pipelines.step_skipping import form_of, given_tokens, made_tokens
+from src.pipelines.step_skipping import block_metadata, given_tokens, made_tokens
 
 DEGREE = 4
 """Of the polynomial, as published."""
@@ -33,7 +33,7 @@ class Recorder:
         self.moved: dict[int, list[float]] = defaultdict(list)
         self.embeddings: dict[int, np.ndarray] = {}
         blocks = part.blocks_of(denoiser)
-        self._ends, self._form = (blocks[0], blocks[-1]), form_of(blocks[0])
+        self._ends, self._form = (blocks[0], blocks[-1]), block_metadata(blocks[0])
         self._entered: Tensor | None = None
         self._norms: dict[tuple[int, ...], Tensor] = {}
         self._outputs: dict[tuple[int, ...], Tensor] = {}

@@ -48,8 +48,8 @@ def compare(values: dict[str, Any]) -> list[dict[str, Any]]:
     from src.core.durable import write_whole
     from src.engine.probe import probe
     from src.evaluation.compare_file import load_comparison, tasks_of
-    from src.evaluation.compare_page import page
-    from src.evaluation.compare_rows import rows_of
+    from src.evaluation.compare_page import comparison_page
+    from src.evaluation.compare_rows import comparison_rows
 
     comparison = load_comparison(values["file"])
     if values["models"]:
@@ -60,10 +60,10 @@ def compare(values: dict[str, Any]) -> list[dict[str, Any]]:
     folder = values["out"]
     folder.mkdir(parents=True, exist_ok=True)
     say = (lambda text: None) if values["quiet"] or values["json"] else print
-    rows = list(rows_of(comparison, tasks_of(comparison), folder, probe("auto"), say))
+    rows = list(comparison_rows(comparison, tasks_of(comparison), folder, probe("auto"), say))
     told = [row.model_dump() | {"obeyed": row.obeyed} for row in rows]
     write_whole(folder / "rows.json", (json.dumps(told, indent=2) + "\n").encode())
-    write_whole(folder / "index.html", page(comparison, rows, folder).encode())
+    write_whole(folder / "index.html", comparison_page(comparison, rows, folder).encode())
     return told
 
 

@@ -62,7 +62,7 @@ class Comparison(Config):
     accept_licence: bool = False
 
 
-class Task(Config):
+class ComparisonTask(Config):
     """One clip to make."""
 
     name: str
@@ -90,11 +90,11 @@ def load_comparison(path: Path) -> Comparison:
     return found
 
 
-def tasks_of(comparison: Comparison) -> list[Task]:
+def tasks_of(comparison: Comparison) -> list[ComparisonTask]:
     """Every model on every photograph with every prompt, model by model: each is loaded once."""
     models = comparison.models or MODELS
     return [
-        Task(
+        ComparisonTask(
             name=f"{Path(model).name}-{number}-{prompt.name}",
             model=model,
             photograph=photograph,
@@ -106,7 +106,7 @@ def tasks_of(comparison: Comparison) -> list[Task]:
     ]
 
 
-def request_of(task: Task, comparison: Comparison, clip: Path) -> Request:
+def comparison_request(task: ComparisonTask, comparison: Comparison, clip: Path) -> Request:
     """As a person would ask for it: the way the model runs here, and no words where it reads none.
 
     Raises BadInputError where the model or a value is not there.

@@ -13,7 +13,7 @@ from src.evaluation.compare_file import Comparison, Prompt
 from src.evaluation.compare_rows import Row
 
 
-def page(comparison: Comparison, rows: Sequence[Row], folder: Path) -> str:
+def comparison_page(comparison: Comparison, rows: Sequence[Row], folder: Path) -> str:
     """The HTML; clips and photographs are named relative to it, and lie in `folder`."""
     from jinja2 import Environment
 

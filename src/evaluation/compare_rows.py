@@ -21,7 +21,7 @@ from src.engine.advice import LARGE_BYTES
 from src.engine.estimates import denoiser_bytes
 from src.engine.generate import Prepared, generate, plans_for, prepare, sized
 from src.engine.sessions import Sessions
-from src.evaluation.compare_file import Comparison, Task, request_of
+from src.evaluation.compare_file import Comparison, ComparisonTask, comparison_request
 from src.media.images import fit_photograph
 from src.media.reader import VideoReader
 from src.metrics.clip_figures import figures_of
@@ -65,9 +65,9 @@ class Row(Config):
         return None if self.wanted is None or not self.clip else self.move == self.wanted
 
 
-def rows_of(
+def comparison_rows(
     comparison: Comparison,
-    tasks: list[Task],
+    tasks: list[ComparisonTask],
     folder: Path,
     hardware: Hardware,
     tell: Callable[[str], None],
@@ -82,7 +82,11 @@ def rows_of(
 
 
 def _row(
-    task: Task, comparison: Comparison, folder: Path, hardware: Hardware, sessions: Sessions
+    task: ComparisonTask,
+    comparison: Comparison,
+    folder: Path,
+    hardware: Hardware,
+    sessions: Sessions,
 ) -> Row:
     start = {
         "task": task.name, "model": Path(task.model).name, "photograph": Path(task.photograph).name,
@@ -102,7 +106,7 @@ def _row(
 
 
 def _made(
-    task: Task,
+    task: ComparisonTask,
     comparison: Comparison,
     folder: Path,
     hardware: Hardware,
@@ -110,7 +114,7 @@ def _made(
     start: dict[str, str],
 ) -> Row:
     clip = folder / f"{task.name}.mp4"
-    prepared = sized(prepare(request_of(task, comparison, clip)), hardware)
+    prepared = sized(prepare(comparison_request(task, comparison, clip)), hardware)
     _check_time(prepared, hardware)
     plans = plans_for(prepared, hardware)
     kept = _kept(folder / "rows" / f"{task.name}.json", {plan.digest() for plan in plans})
@@ -138,7 +142,9 @@ def _kept(path: Path, plans: set[str]) -> Row | None:
     return row if row.plan in plans else None
 
 
-def _measured(result: Result, prepared: Prepared, task: Task, hardware: Hardware) -> dict[str, Any]:
+def _measured(
+    result: Result, prepared: Prepared, task: ComparisonTask, hardware: Hardware
+) -> dict[str, Any]:
     """The figures of the file as a viewer sees it, at its own size."""
     with VideoReader(result.path) as reader:
         frames = np.stack([frame.array for frame in reader])

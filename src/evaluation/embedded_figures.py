@@ -81,7 +81,7 @@ class Reconstruction:
 
 
 @dataclass
-class Figures:
+class EmbeddedFigures:
     """All that the table shows."""
 
     reconstruction: dict[str, dict[str, Reconstruction]] = field(default_factory=dict)
@@ -201,14 +201,14 @@ def evaluate(
     scored: bool = True,
     quick: bool = False,
     tell: Callable[[str], None] = lambda _: None,
-) -> tuple[Figures, dict[str, np.ndarray]]:
+) -> tuple[EmbeddedFigures, dict[str, np.ndarray]]:
     """Measure everything; returns the figures and one clip of each wording, for the contact sheet:
     of the first photographs, the held-out ones, which may be shown anywhere.
 
     scored: take the temporal score too. quick: one move a photograph for the speed words, instead
     of three.
     """
-    figures, shown = Figures(), {}
+    figures, shown = EmbeddedFigures(), {}
     for index, (name, pixels) in enumerate(photographs):
         double = fit_photograph(pixels, 2 * sampler.width, 2 * sampler.height, "cover")
         native = fit_photograph(pixels, sampler.width, sampler.height, "cover")
@@ -232,7 +232,7 @@ def _right(clips: Sequence[MoveFigures]) -> int:
     return sum(clip.asked == clip.measured for clip in clips)
 
 
-def _seeds_and_guidance(figures: Figures, sampler: Sampler, native: np.ndarray) -> None:
+def _seeds_and_guidance(figures: EmbeddedFigures, sampler: Sampler, native: np.ndarray) -> None:
     prompt = WORDINGS["pan left"]
     for guidance in (1.0, 3.0, 6.0):
         frames = sampler.make(native, prompt, 0, guidance)

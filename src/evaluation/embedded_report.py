@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from src.evaluation.embedded_figures import PANS, TO_DELIVERED, Figures
-from src.recipes.embedded.sheets import labelled, strip
+from src.evaluation.embedded_figures import PANS, TO_DELIVERED, EmbeddedFigures
+from src.recipes.embedded.sheets import strip, under_prompt
 
 BLOCK = "figures"
 """The page's block that is written."""
@@ -17,7 +17,7 @@ BLOCK = "figures"
 Row = tuple[str, str, str, bool]
 
 
-def figure_rows(figures: Figures) -> list[Row]:
+def figure_rows(figures: EmbeddedFigures) -> list[Row]:
     """Rows of what was measured: figure, bar, value, and whether the bar is reached."""
     rows = [
         *_reconstruction_rows(figures),
@@ -28,7 +28,7 @@ def figure_rows(figures: Figures) -> list[Row]:
     return [(name, bar, value, bool(reached)) for name, bar, value, reached in rows]
 
 
-def _reconstruction_rows(figures: Figures) -> list[Row]:
+def _reconstruction_rows(figures: EmbeddedFigures) -> list[Row]:
     kept, rows = figures.reconstruction.values(), []
     for pan, bar in (("at rest", 31.0), ("medium", 30.5), ("fast", 30.0)):
         value = np.mean([each[pan].psnr for each in kept])
@@ -42,7 +42,7 @@ def _reconstruction_rows(figures: Figures) -> list[Row]:
     return rows
 
 
-def _clip_rows(figures: Figures) -> list[Row]:
+def _clip_rows(figures: EmbeddedFigures) -> list[Row]:
     clips, triples = figures.clips, figures.speeds
     first = np.mean([clip.first_frame for clip in clips])
     right = np.mean([clip.asked == clip.measured for clip in clips])
@@ -63,7 +63,7 @@ def _clip_rows(figures: Figures) -> list[Row]:
     ]
 
 
-def _content_rows(figures: Figures) -> list[Row]:
+def _content_rows(figures: EmbeddedFigures) -> list[Row]:
     content, structure = _mean(figures, "content"), _mean(figures, "structure")
     sharp, uneven = _mean(figures, "sharp"), _mean(figures, "uneven")
     return [
@@ -89,14 +89,14 @@ def _content_rows(figures: Figures) -> list[Row]:
     ]
 
 
-def _mean(figures: Figures, name: str, asked: str | None = None) -> float:
+def _mean(figures: EmbeddedFigures, name: str, asked: str | None = None) -> float:
     """Of a figure over all clips that have it, or over those of one wording."""
     clips = [clip for clip in figures.clips if asked in (None, clip.asked)]
     values = [getattr(clip, name) for clip in clips if getattr(clip, name) is not None]
     return float(np.mean(values)) if values else float("nan")
 
 
-def _score_rows(figures: Figures) -> list[Row]:
+def _score_rows(figures: EmbeddedFigures) -> list[Row]:
     scores = [
         clip.score for clip in figures.clips if clip.score is not None and clip.asked != "static"
     ]
@@ -109,7 +109,7 @@ def _score_rows(figures: Figures) -> list[Row]:
     ]
 
 
-def markdown(figures: Figures, settings: str) -> str:
+def markdown(figures: EmbeddedFigures, settings: str) -> str:
     """The block of tables that goes into the page."""
     lines = [settings, "", "| Figure | Bar | Measured | Reached |", "|---|---|---|---|"]
     lines += [
@@ -124,7 +124,7 @@ def _mark(reached: bool) -> str:
     return "yes" if reached else "**no**"
 
 
-def _moves(figures: Figures) -> str:
+def _moves(figures: EmbeddedFigures) -> str:
     asked = list(dict.fromkeys(clip.asked for clip in figures.clips))
     heads = (
         "Asked for",
@@ -161,7 +161,7 @@ MOVE_FIGURES = (
 )
 
 
-def _reconstruction(figures: Figures) -> str:
+def _reconstruction(figures: EmbeddedFigures) -> str:
     heads = "| VAE, PSNR in dB / temporal score | at rest | slow pan | medium pan | fast pan |"
     lines = [heads, "|---|---|---|---|---|"]
     for name, kept in figures.reconstruction.items():
@@ -174,7 +174,7 @@ def _slashed(score: float | None) -> str:
     return "" if score is None else f" / {score:.2f}"
 
 
-def _others(figures: Figures) -> str:
+def _others(figures: EmbeddedFigures) -> str:
     amounts = ", ".join(f"{scale}: {amount:.2f}" for scale, amount in figures.guidance.items())
     lines = ["| Speed words, px a frame at 720x480 | slow | medium | fast |", "|---|---|---|---|"]
     for each in figures.speeds:
@@ -193,7 +193,7 @@ def _others(figures: Figures) -> str:
 
 def write_contact_sheet(shown: dict[str, np.ndarray], prompts: dict[str, str], file: Path) -> Path:
     """Five frames of one clip of each wording, as a picture."""
-    rows = [labelled(strip(frames), prompts[name]) for name, frames in shown.items()]
+    rows = [under_prompt(strip(frames), prompts[name]) for name, frames in shown.items()]
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(rows)).save(file, quality=88)
     return file

@@ -22,7 +22,7 @@ from src.media.images import fit_photograph
 from src.metrics.psnr import psnr
 from src.metrics.sharpness import structure
 from src.pipelines.pixels import to_uint8
-from src.pipelines.preview_decoder import PreviewDecoder, decode, load_preview
+from src.pipelines.preview_decoder import PreviewDecoder, decode_preview, load_preview
 from src.pipelines.preview_files import read_preview
 from src.recipes.preview.settings import PreviewSettings
 from src.recipes.preview.source import Taught, read_taught
@@ -105,7 +105,7 @@ def _row(name: str, clip: np.ndarray, taught: Taught, decoder: PreviewDecoder) -
     began = time.perf_counter()
     full = taught.vae.decode(latents.to(next(taught.vae.parameters()))).sample.float().cpu()
     middle = time.perf_counter()
-    preview = np.concatenate(list(decode(decoder, latents, ignore, CancelToken())))
+    preview = np.concatenate(list(decode_preview(decoder, latents, ignore, CancelToken())))
     seconds = (middle - began, time.perf_counter() - middle)
     wanted, reference = _small(taught, video), _small(taught, full)
     similar = [structure(a, b) for a, b in zip(preview, reference, strict=True)]

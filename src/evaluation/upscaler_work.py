@@ -21,7 +21,7 @@ from src.console.output import command
 from src.core.refinement import Refinement
 from src.evaluation.published_upscalers import sdxl, star
 from src.upscaling.dove.backend import DoveBackend
-from src.upscaling.dove.counting import published as dove
+from src.upscaling.dove.counting import published_parts as dove
 from src.upscaling.dove.restoring import whole_groups
 from src.upscaling.network import VideoNetwork
 from src.upscaling.presets import PRESETS, SCALES, network_spec

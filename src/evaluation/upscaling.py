@@ -39,14 +39,14 @@ def evaluation_app() -> typer.Typer:
 
 def _main(values: dict[str, Any]) -> None:
     with command(quiet=values["quiet"]):
-        from src.evaluation.upscaling_measures import measure_clip
+        from src.evaluation.upscaling_measures import measure_ways
         from src.evaluation.upscaling_report import write_report
 
         if values["media"] is not None and not values["media"].is_dir():
             raise BadInputError(f"--media {values['media']} is no folder")
         items = load_items(values["media"], values["frames"] or 9)
         tasks = [(name, *item, scale) for scale in (2, 4) for name, item in items.items()]
-        rows = [row for task in tasks for row in measure_clip(*task)]
+        rows = [row for task in tasks for row in measure_ways(*task)]
         output = values["output"] or REPOSITORY / "docs" / "upscaling.md"
         figures = output.with_name("upscaling-figures.json")
         figures.write_text(

@@ -24,7 +24,7 @@ PRESETS = ("fast", "balanced")
 
 
 @dataclass(frozen=True)
-class Row:
+class UpscalingRow:
     """One picture or clip at one scale by one way. Flicker figures are None for a still picture.
 
     tof: against the true clip. warping, sharpness: as shares of the true clip's own.
@@ -97,7 +97,7 @@ def tof(clip_flow: np.ndarray, true_flow: np.ndarray) -> float:
     return float(10 * np.abs(clip_flow - true_flow).mean())
 
 
-def enlarge_clip(
+def enlarge_frames(
     low: np.ndarray, preset: str, scale: int, asked: EnhanceSettings | None = None
 ) -> np.ndarray:
     """(F, h, w, 3) uint8 through a preset's network, as `src.upscale_video` does it."""
@@ -134,19 +134,22 @@ def mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))
 
 
-def measure_clip(name: str, truth: np.ndarray, shared: bool, scale: int) -> list[Row]:
+def measure_ways(name: str, truth: np.ndarray, shared: bool, scale: int) -> list[UpscalingRow]:
     """Bicubic and each preset against the truth."""
     low = shrink(truth, scale)
-    ways = {"bicubic": bicubic_clip(low, scale)} | {p: enlarge_clip(low, p, scale) for p in PRESETS}
+    ways = {"bicubic": bicubic_clip(low, scale)} | {
+        p: enlarge_frames(low, p, scale) for p in PRESETS
+    }
     true_flows, true_sharpness = (flows(truth) if len(truth) > 1 else None), clip_sharpness(truth)
     rows = []
     for way, made in ways.items():
         near = [
             (psnr_y(a, b, scale), ssim_y(a, b, scale)) for a, b in zip(made, truth, strict=True)
         ]
-        row = Row(name, shared, scale, way, mean(n[0] for n in near), mean(n[1] for n in near),
-                  clip_sharpness(made) / true_sharpness,
-                  *_flicker(made, truth, true_flows))  # fmt: skip
+        row = UpscalingRow(
+            name, shared, scale, way, mean(n[0] for n in near), mean(n[1] for n in near),
+            clip_sharpness(made) / true_sharpness, *_flicker(made, truth, true_flows),
+        )  # fmt: skip
         logger.info(f"{name} {scale}x {way}: {row.psnr:.2f} dB, SSIM {row.ssim:.4f}")
         rows.append(row)
     return rows

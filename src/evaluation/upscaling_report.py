@@ -12,7 +12,7 @@ import numpy as np
 
 from src.core.upscale_request import EnhanceSettings
 from src.evaluation import upscaling_measures as m
-from src.evaluation.upscaling_measures import PRESETS, Row
+from src.evaluation.upscaling_measures import PRESETS, UpscalingRow
 from src.recipes.upscaler.degrade import add_noise, blur, shrink, through_jpeg
 from src.scenes.photographs import HELD_OUT, load_training_photograph
 
@@ -23,11 +23,11 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 """What the command rewrites of the page; the rest is written by hand."""
 
 
-def write_report(rows: list[Row], output: Path) -> Path:
+def write_report(rows: list[UpscalingRow], output: Path) -> Path:
     """Replace the measured part of the page and draw its sheet."""
     sheet = output.parent / "images" / "upscaling.jpg"
     sheet.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(sheet), contact_sheet()[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
+    cv2.imwrite(str(sheet), held_out_sheet()[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 88])
     parts = [*_tables(rows), settings_table(), f"![Light degradation, 2x](images/{sheet.name})"]
     text = output.read_text(encoding="utf-8") if output.is_file() else f"{BEGIN}\n{END}\n"
     before, rest = text.split(BEGIN)
@@ -38,7 +38,7 @@ def write_report(rows: list[Row], output: Path) -> Path:
     return output
 
 
-def _tables(rows: list[Row]) -> list[str]:
+def _tables(rows: list[UpscalingRow]) -> list[str]:
     parts = []
     for scale in (2, 4):
         at = [row for row in rows if row.scale == scale]
@@ -51,7 +51,7 @@ def _tables(rows: list[Row]) -> list[str]:
     return parts
 
 
-def quality_table(rows: list[Row]) -> str:
+def quality_table(rows: list[UpscalingRow]) -> str:
     """A line an item; then the averages of the gains over bicubic."""
     ways = ("bicubic", *PRESETS)
     lines = ["| | " + " | ".join(ways) + " |", "|---" * (len(ways) + 1) + "|"]
@@ -71,13 +71,15 @@ def quality_table(rows: list[Row]) -> str:
     return "\n".join(lines)
 
 
-def _gain(by: dict[tuple[str, str], Row], items: list[str], way: str) -> tuple[float, float]:
+def _gain(
+    by: dict[tuple[str, str], UpscalingRow], items: list[str], way: str
+) -> tuple[float, float]:
     """Mean gains over bicubic: PSNR-Y in dB, SSIM."""
     pairs = [(by[item, way], by[item, "bicubic"]) for item in items]
     return m.mean(a.psnr - b.psnr for a, b in pairs), m.mean(a.ssim - b.ssim for a, b in pairs)
 
 
-def flicker_table(rows: list[Row]) -> str:
+def flicker_table(rows: list[UpscalingRow]) -> str:
     """tOF, and warping error and sharpness as shares of the true clip's."""
     lines = [
         "| clip | way | tOF | warping error / true | sharpness / true |",
@@ -135,7 +137,7 @@ def _figures(
     figure: Callable[..., float], lows: list, photos: list, asked: EnhanceSettings
 ) -> Iterator[float]:
     for low, photo in zip(lows, photos, strict=True):
-        yield figure(m.enlarge_clip(low, "fast", 2, asked), photo, low)
+        yield figure(m.enlarge_frames(low, "fast", 2, asked), photo, low)
 
 
 def _square(name: str) -> np.ndarray:
@@ -154,7 +156,7 @@ def _kept(made: np.ndarray, truth: np.ndarray, low: np.ndarray) -> float:
     return float(np.sqrt(np.square(shrink(made, 2, "area").astype(float) - low).mean()))
 
 
-def contact_sheet() -> np.ndarray:
+def held_out_sheet() -> np.ndarray:
     """Held-out photographs with a light degradation, enlarged 2x: bicubic, the presets, the truth.
     (H, W, 3) uint8.
     """
@@ -165,7 +167,7 @@ def contact_sheet() -> np.ndarray:
         low = through_jpeg(add_noise(blur(shrink(truth, 2), 0.5), NOISE, random), QUALITY)
         made = [
             m.bicubic_clip(low, 2),
-            *(m.enlarge_clip(low, preset, 2, LIGHT) for preset in PRESETS),
+            *(m.enlarge_frames(low, preset, 2, LIGHT) for preset in PRESETS),
             truth,
         ]
         rows.append(np.concatenate([clip[0] for clip in made], axis=1))

@@ -26,7 +26,7 @@ def next_job(
         query = _alike(warm, waiting[0].at + TOGETHER_S, suited)
         if alike := _due(connection, query, waiting, lock):
             return alike
-    heads = (turns.head(connection, line, lock, suited) for line in waiting)
+    heads = (turns.first_job(connection, line, lock, suited) for line in waiting)
     return next((job for job in heads if job is not None), None)
 
 

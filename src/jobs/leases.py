@@ -272,7 +272,9 @@ class LeaseStore:
         """Of the job's files; it may have been pinned since it was claimed."""
         pinned = connection.execute(select(jobs.c.pinned).where(jobs.c.id == job.id)).scalar_one()
         told = {"job": job.id, "parent": known_key(address_in(job.request)), "pinned": pinned}
-        artifact_rows.add(connection, [artifact_rows.row(file, now, **told) for file in made])
+        artifact_rows.add_artifacts(
+            connection, [artifact_rows.row(file, now, **told) for file in made]
+        )
 
     @staticmethod
     def _register(connection: Connection, job: Job, values: dict[str, Any], now: float) -> None:
@@ -280,7 +282,7 @@ class LeaseStore:
         told = (values.get("result") or {}).get("registered")
         if told:
             entry = Registered(**told | {"artifact": clip_key(values["artifact"]), "job": job.id})
-            mark_rows.add(connection, entry, now)
+            mark_rows.add_mark(connection, entry, now)
 
     def _mine(self, connection: Connection, job: Job, **values: Any) -> None:
         """Change the job if the lease of `job` is the last one given."""

@@ -63,7 +63,7 @@ def enlargement(database: Database, job_id: str) -> str | None:
         return connection.execute(query).scalar()
 
 
-def named(database: Database, sources: Iterable[str]) -> set[str]:
+def still_named(database: Database, sources: Iterable[str]) -> set[str]:
     """Those of these stored files that a job still names."""
     found: set[str] = set()
     with database.read() as connection:

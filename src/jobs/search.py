@@ -80,7 +80,7 @@ def first_id(time: float) -> str:
     return f"{max(0, int(time * 1000)):011x}"
 
 
-def words_of(request: dict[str, Any]) -> str:
+def searched_text(request: dict[str, Any]) -> str:
     """What a search looks at: the wording of a request, in lower case."""
     parts = [request.get(name) for name in ("prompt", "template", "name")]
     parts += (request.get("set") or {}).values()

@@ -20,7 +20,7 @@ from src.jobs.errors import UnknownJobError, WrongStateError
 from src.jobs.lineage import lineage
 from src.jobs.model import PARENT, Event, Job, NewJob, State
 from src.jobs.rows import COLUMNS, address_in, as_job, record
-from src.jobs.search import JobFilter, Owner, first_id, is_among, words_of
+from src.jobs.search import JobFilter, Owner, first_id, is_among, searched_text
 from src.jobs.turns import AGEING_S
 from src.journal.entries import SERVICE, Act, append, digest, digest_of
 
@@ -83,7 +83,7 @@ class JobStore:
             "attempts": 0, "max_attempts": new.max_attempts, "token": 0, "cancel_requested": False,
             "done": 0, "total": 0, "idempotency_key": new.idempotency_key, "pinned": False,
             "parent": new.request.get(PARENT), "source": name_in(address) if address else None,
-            "cost": new.cost, "traceparent": new.traceparent, "words": words_of(new.request),
+            "cost": new.cost, "traceparent": new.traceparent, "words": searched_text(new.request),
             "makers": list(before.makers), "labelled": before.labelled,
             "gpus": int(new.request.get("gpus") or 1),
         }  # fmt: skip
@@ -116,7 +116,9 @@ class JobStore:
                 insert(events),
                 [first | {"job_id": row["id"], "at": row["created_at"]} for row in rows],
             )
-            artifact_rows.add(connection, [each.reads for each in submissions if each.reads])
+            artifact_rows.add_artifacts(
+                connection, [each.reads for each in submissions if each.reads]
+            )
             append(connection, [_submitted(row) for row in rows])
 
     def _first_with(self, new: NewJob) -> Job:

@@ -64,7 +64,9 @@ def suited(connection: Connection, kinds: Sequence[str], gpus: int) -> Condition
     return narrow if set(kinds) == set(KINDS) else [*narrow, jobs.c.kind.in_(sorted(kinds))]
 
 
-def head(connection: Connection, line: Line, lock: bool, suited: Conditions = ()) -> str | None:
+def first_job(
+    connection: Connection, line: Line, lock: bool, suited: Conditions = ()
+) -> str | None:
     """The id of a line's first job that is suited and that no other worker is taking. lock: as
     PostgreSQL does.
     """

@@ -70,7 +70,7 @@ def _decoded(number: int, entry: bytes | None, digested: bytes | None, *kinds: s
         return Entry(number, *shown, whole=False)
 
 
-def check(database: Database, anchors: dict[int, str] | None = None) -> Finding:
+def check_log(database: Database, anchors: dict[int, str] | None = None) -> Finding:
     """Look at every entry. anchors: hashes that checkpoints name, by number. What was cut off the
     end is found by an anchor alone.
     """
@@ -103,7 +103,7 @@ def _wrong(entry: Entry, before: int, last: str) -> list[str]:
         return [f"entry {entry.number} was changed: it is no text"]
     if digest(entry.text) != entry.hash:
         return [f"entry {entry.number} was changed: it does not have its hash"]
-    told = read(entry)
+    told = read_entry(entry)
     if told.get("number") != entry.number:
         return [f"entry {entry.number} was moved: it says that it is {told.get('number')}"]
     if told.get("previous") != last:
@@ -117,7 +117,7 @@ def _gap(first: int, last: int) -> str:
     )
 
 
-def read(entry: Entry) -> dict[str, Any]:
+def read_entry(entry: Entry) -> dict[str, Any]:
     """What an entry tells; nothing where it is no JSON object any more."""
     try:
         told = json.loads(entry.text)

@@ -13,7 +13,7 @@ from src.core.durable import write_whole
 from src.core.errors import BadInputError, MissingFileError
 from src.core.text import read_json
 from src.database.database import Database
-from src.journal.checking import check
+from src.journal.checking import check_log
 from src.journal.entries import canonical
 
 KIND = "newsreel audit checkpoint"
@@ -47,12 +47,13 @@ def make_key(path: Path) -> Path:
     return public
 
 
-def make(database: Database, key: Path) -> dict[str, Any]:
+def make_checkpoint(database: Database, key: Path) -> dict[str, Any]:
     """A checkpoint of the log as it is, signed with the key in this file (PEM). Raises
-    BadInputError for a log that is empty or not whole: nothing is signed that `check` contradicts.
+    BadInputError for a log that is empty or not whole: nothing is signed that `check_log`
+    contradicts.
     """
     private = _read_key(key, "load_pem_private_key", {"password": None}, "Ed25519PrivateKey")
-    found = check(database)
+    found = check_log(database)
     if found.problems:
         raise BadInputError(f"nothing is signed, for the log is not whole: {found.problems[0]}")
     if not found.size:
@@ -61,7 +62,7 @@ def make(database: Database, key: Path) -> dict[str, Any]:
     return told | {"signature": private.sign(canonical(told).encode()).hex()}
 
 
-def read(path: Path, public: Path) -> tuple[int, str]:
+def read_checkpoint(path: Path, public: Path) -> tuple[int, str]:
     """Size and head that a checkpoint's file names. Raises BadInputError where it is none, or was
     not signed with the key whose public part is in the file `public`.
     """

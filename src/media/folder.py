@@ -26,7 +26,7 @@ def videos_among(files: Iterable[Path]) -> tuple[list[Path], dict[Path, str]]:
     for path in sorted(files):
         if path.name.startswith("."):
             continue
-        reason = why_not(path)
+        reason = why_no_video(path)
         if reason is None:
             videos.append(path)
         else:
@@ -34,7 +34,7 @@ def videos_among(files: Iterable[Path]) -> tuple[list[Path], dict[Path, str]]:
     return videos, others
 
 
-def why_not(path: Path) -> str | None:
+def why_no_video(path: Path) -> str | None:
     """Why a file is no video; None where it is one, or is named as one and whoever reads it says
     what is wrong.
     """

@@ -10,7 +10,7 @@ from av.error import FFmpegError
 from av.stream import Disposition
 
 from src.core.errors import BadInputError, MissingFileError
-from src.core.output_errors import words
+from src.core.output_errors import reason_in
 
 READS = {"protocol_whitelist": "file,crypto,data"}
 """A playlist may name what lies on the network; nothing here is meant to fetch it."""
@@ -40,7 +40,7 @@ def open_file(path: Path, hardware: bool = False, options: dict[str, str] | None
         container = av.open(media_url(path), options=options or READS, hwaccel=accelerator,
                             metadata_errors="surrogateescape")  # fmt: skip
     except (FFmpegError, OSError) as error:
-        raise BadInputError(f"{path} cannot be read as a video ({words(error)})") from None
+        raise BadInputError(f"{path} cannot be read as a video ({reason_in(error)})") from None
     if set(container.format.name.split(",")) & PLAYLISTS:
         container.close()
         raise BadInputError(f"{path} is a list of other files, not a video; name the video itself")
@@ -85,7 +85,7 @@ def _check_file(path: Path) -> None:
     except FileNotFoundError:
         raise MissingFileError(f"there is no video at {path}") from None
     except (OSError, ValueError) as error:  # a name too long, a folder that is closed
-        raise MissingFileError(f"there is no video at {path} ({words(error)})") from None
+        raise MissingFileError(f"there is no video at {path} ({reason_in(error)})") from None
     if path.is_dir():
         raise BadInputError(f"{path} is a folder, not a video")
     if size == 0:

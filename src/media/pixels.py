@@ -6,7 +6,7 @@ from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
 from src.core.errors import BadInputError
-from src.core.output_errors import words
+from src.core.output_errors import reason_in
 from src.media.matrices import YCGCO, matrix_name, rgb_of_ycgco, swscale_matrix
 
 FORMATS = {
@@ -36,7 +36,7 @@ def rgb_of(
         )
     except FFmpegError as error:
         raise BadInputError(
-            f"pixels of the format {frame.format.name} cannot be read ({words(error)})"
+            f"pixels of the format {frame.format.name} cannot be read ({reason_in(error)})"
         ) from None
 
 

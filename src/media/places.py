@@ -12,7 +12,7 @@ from av.error import FFmpegError
 from src.core.files import remembered
 from src.media.opening import open_file
 from src.media.scan import FRAMES, PAIRS, Scan, scan_of
-from src.media.streams import decoded, video_stream
+from src.media.streams import decoded_frames, video_stream
 from src.media.timeline import Timeline
 
 LATER = (0.3, 0.6, 0.9)
@@ -57,7 +57,7 @@ def _frames(path: Path, part: float) -> Iterator[av.VideoFrame]:
             if part and not _sought(container, part):
                 return
             most = FEW if part else FRAMES
-            yield from islice(decoded(container, stream, Timeline([], [])), most)
+            yield from islice(decoded_frames(container, stream, Timeline([], [])), most)
         except FFmpegError:
             return
 

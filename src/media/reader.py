@@ -9,14 +9,14 @@ import av
 from av.error import FFmpegError
 
 from src.core.errors import BadInputError
-from src.core.output_errors import words
+from src.core.output_errors import reason_in
 from src.media.describe import describe_stream, pts_of, side_data
 from src.media.fields import FIELD, FRAME, REFUSE, SECOND, Fields
 from src.media.frames import Frame, VideoInfo
 from src.media.opening import open_file, undecodable
 from src.media.pixels import rgb_of
 from src.media.places import scan_of_file
-from src.media.streams import decoded, video_stream
+from src.media.streams import decoded_frames, video_stream
 from src.media.timeline import timeline_of
 from src.media.whole import check_whole
 
@@ -197,14 +197,17 @@ class VideoReader:
         self._first = self._decode_first()
 
     def _packets_decoded(self) -> Iterator[av.VideoFrame]:
-        return decoded(self._container, self._stream, self._timeline)
+        return decoded_frames(self._container, self._stream, self._timeline)
 
     def _decode_first(self) -> av.VideoFrame:
         try:
             first = next(self._frames, None)
         except FFmpegError as error:
             self.close()
-            why = undecodable(self.path) or f"is damaged: no frame can be decoded ({words(error)})"
+            why = (
+                undecodable(self.path)
+                or f"is damaged: no frame can be decoded ({reason_in(error)})"
+            )
             raise BadInputError(f"{self.path} {why}") from None
         if first is None or first.width < 1 or first.height < 1:
             self.close()
@@ -220,7 +223,7 @@ class VideoReader:
                 count += 1
         except FFmpegError as error:
             raise BadInputError(
-                f"{self.path} is damaged after frame {count} ({words(error)})"
+                f"{self.path} is damaged after frame {count} ({reason_in(error)})"
             ) from None
 
 

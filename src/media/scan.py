@@ -46,7 +46,7 @@ AGREE = 0.8
 """Share of the pairs that must say the same."""
 
 
-class Mark(NamedTuple):
+class WeaveReading(NamedTuple):
     """What a pair of pictures says. own: the first one's contrast over the lesser weave's. order:
     the weave of bottom before top over the other way round. comb: contrast of the first one's
     neighbouring lines over that of every second line.
@@ -114,12 +114,12 @@ def scan_of(frames: Iterable[av.VideoFrame]) -> Scan:
     return found
 
 
-def _marks(pictures: list[np.ndarray]) -> list[Mark]:
+def _marks(pictures: list[np.ndarray]) -> list[WeaveReading]:
     pairs = [(a, b) for a, b in pairwise(pictures) if a.shape == b.shape]
     return [mark for mark in (compare_fields(*pair) for pair in pairs) if mark is not None]
 
 
-def judge_scan(flagged: bool, marks: list[Mark]) -> Scan:
+def judge_scan(flagged: bool, marks: list[WeaveReading]) -> Scan:
     """From flags and the pairs that move. Nearly all pairs must speak against a flag."""
     top = _agree([mark.woven and mark.order > APART for mark in marks])
     bottom = _agree([mark.woven and mark.order < 1 / APART for mark in marks])
@@ -130,7 +130,7 @@ def judge_scan(flagged: bool, marks: list[Mark]) -> Scan:
     return Scan(measured=True) if _agree(whole) else Scan(True, first)
 
 
-def compare_fields(before: np.ndarray, after: np.ndarray) -> Mark | None:
+def compare_fields(before: np.ndarray, after: np.ndarray) -> WeaveReading | None:
     """What two pictures in a row say, (H, W) int16; None where too little moves."""
     moving = np.abs(after - before) > MOVING
     if before.shape[0] < 8 or moving[1:-1].mean() < LEAST_MOVING:
@@ -138,7 +138,7 @@ def compare_fields(before: np.ndarray, after: np.ndarray) -> Mark | None:
     own = _contrast(before, moving)
     late, early = _contrast(_weave(after, before), moving), _contrast(_weave(before, after), moving)
     comb = own / max(_contrast(before, moving, 2), 1e-3)
-    return Mark(own / max(min(late, early), 1e-3), early / max(late, 1e-3), comb)
+    return WeaveReading(own / max(min(late, early), 1e-3), early / max(late, 1e-3), comb)
 
 
 def _weave(even: np.ndarray, odd: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from av.codec.context import Flags
 from av.error import FFmpegError
 
 from src.core.errors import BadInputError
-from src.core.output_errors import output_error, words
+from src.core.output_errors import output_error, reason_in
 from src.media.captions import CODES, with_captions
 from src.media.colour import tag, to_yuv
 from src.media.encoders import Encoder
@@ -154,7 +154,7 @@ def open_encoder(video: VideoFormat) -> av.VideoCodecContext:
     except (FFmpegError, ValueError) as error:
         what = f"{video.width}x{video.height} in {video.layout}"
         raise BadInputError(
-            f"{video.encoder.codec} does not encode {what} ({words(error)})"
+            f"{video.encoder.codec} does not encode {what} ({reason_in(error)})"
         ) from None
     return context
 

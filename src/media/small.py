@@ -30,7 +30,7 @@ def small_frame(path: Path) -> bytes:
     return _of_video(path, _middle)
 
 
-def first_frame(path: Path) -> bytes:
+def first_frame_jpeg(path: Path) -> bytes:
     """The first frame of a video. Raises BadInputError where it cannot be decoded."""
     return _of_video(path, _first)
 

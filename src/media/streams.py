@@ -16,7 +16,7 @@ BESIDE = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders that read transparency which lies beside the picture, by the codec's name."""
 
 
-def decoded(
+def decoded_frames(
     container: InputContainer, stream: av.VideoStream, line: Timeline
 ) -> Iterator[av.VideoFrame]:
     """The frames of a stream at their times on a line. A packet of nothing, for which the picture

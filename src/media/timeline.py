@@ -26,7 +26,7 @@ BACK, AHEAD = Fraction(1, 10), Fraction(10)
 """Seconds by which decoding times may go back or ahead within one recording."""
 
 
-class Seen(NamedTuple):
+class PacketSpan(NamedTuple):
     """A packet as far as its place in time goes: of which track, at which byte, when, and until
     when (seconds).
     """
@@ -86,7 +86,7 @@ def _read(path: Path) -> Timeline:
         return _line(list(_seen(container, tracks))) if tracks else Timeline([], [])
 
 
-def _seen(container: InputContainer, tracks: list) -> Iterable[Seen]:
+def _seen(container: InputContainer, tracks: list) -> Iterable[PacketSpan]:
     last: dict[int, int] = {}
     try:
         for packet in container.demux(tracks):
@@ -97,16 +97,18 @@ def _seen(container: InputContainer, tracks: list) -> Iterable[Seen]:
                 last.get(track, 0) if packet.pos is None or packet.pos < 0 else packet.pos
             )
             begin = (packet.dts if packet.pts is None else packet.pts) * base
-            yield Seen(track, pos, packet.dts * base, begin, begin + (packet.duration or 0) * base)
+            yield PacketSpan(
+                track, pos, packet.dts * base, begin, begin + (packet.duration or 0) * base
+            )
     except FFmpegError:  # a damaged rest is told by who decodes it
         return
 
 
-def _line(packets: list[Seen]) -> Timeline:
+def _line(packets: list[PacketSpan]) -> Timeline:
     starts = _starts(packets)
     if not starts:
         return Timeline([], [])
-    parts: list[list[Seen]] = [[] for _ in range(len(starts) + 1)]
+    parts: list[list[PacketSpan]] = [[] for _ in range(len(starts) + 1)]
     for packet in packets:
         parts[bisect_right(starts, packet.pos)].append(packet)
     moves, end = [], None
@@ -118,7 +120,7 @@ def _line(packets: list[Seen]) -> Timeline:
     return Timeline(starts, moves[1:])
 
 
-def _starts(packets: list[Seen]) -> list[int]:
+def _starts(packets: list[PacketSpan]) -> list[int]:
     """The bytes where parts begin. The tracks jump one after the other at each joint; the first of
     them counts.
     """

@@ -30,7 +30,7 @@ def check_video(path: Path) -> VideoFacts:
     import av
     from av.error import FFmpegError
 
-    from src.core.output_errors import words
+    from src.core.output_errors import reason_in
     from src.media.opening import main_video, media_url
 
     try:
@@ -43,7 +43,7 @@ def check_video(path: Path) -> VideoFacts:
                 raise BadInputError("video holds no frame that can be decoded")
             return facts
     except FFmpegError as error:
-        raise BadInputError(f"video cannot be read: {words(error)}") from None
+        raise BadInputError(f"video cannot be read: {reason_in(error)}") from None
 
 
 def _facts(container: Any, stream: Any) -> VideoFacts:

@@ -46,7 +46,7 @@ class Rule:
         return kind in self.events and self.owner in ("", owner) and at >= self.created_at
 
 
-def digest_of(target: str) -> str:
+def target_digest(target: str) -> str:
     """By which rows name a target without holding it."""
     return hashlib.sha256(target.encode()).hexdigest()
 
@@ -62,7 +62,7 @@ class Rules:
     ) -> Rule:
         """A new rule. Raises BadInputError for kinds that there are not, and beyond MOST."""
         rule = Rule(secrets.token_hex(8), owner, checked_kinds(kinds, owner), channel, target,
-                    digest_of(target), secret, API, True, None, self.clock())  # fmt: skip
+                    target_digest(target), secret, API, True, None, self.clock())  # fmt: skip
         with self.database.write() as connection:
             own = select(func.count()).where(notice_rules.c.owner == owner)
             if connection.execute(own).scalar_one() >= MOST:

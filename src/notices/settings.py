@@ -11,13 +11,13 @@ from src.core.config import Config, read_yaml, validate
 from src.core.errors import BadInputError
 from src.notices.notifier import Notifier
 from src.notices.registry import notifier_of
-from src.notices.rules import SETTINGS, Rule, checked_kinds, digest_of
+from src.notices.rules import SETTINGS, Rule, checked_kinds, target_digest
 from src.notices.webhook import checked_secret
 
 ALL = "*"
 
 
-class Entry(Config):
+class RuleSettings(Config):
     """One rule. key: the name or id of a key; * for all. secret: that web hooks are signed with."""
 
     key: str = ALL
@@ -30,7 +30,7 @@ class Entry(Config):
 class RulesFile(Config):
     """Of `NEWSREEL_NOTICES`."""
 
-    rules: list[Entry] = Field(default_factory=list)
+    rules: list[RuleSettings] = Field(default_factory=list)
 
 
 def read_rules(
@@ -42,7 +42,7 @@ def read_rules(
 
 
 def _rule(
-    entry: Entry, number: int, path: Path, notifiers: Mapping[str, Notifier],
+    entry: RuleSettings, number: int, path: Path, notifiers: Mapping[str, Notifier],
     keys: Mapping[str, str],
 ) -> Rule:  # fmt: skip
     try:
@@ -51,7 +51,9 @@ def _rule(
         raise BadInputError(f"{path}, rule {number}: {error}") from None
 
 
-def _checked(entry: Entry, notifiers: Mapping[str, Notifier], keys: Mapping[str, str]) -> Rule:
+def _checked(
+    entry: RuleSettings, notifiers: Mapping[str, Notifier], keys: Mapping[str, str]
+) -> Rule:
     owner = "" if entry.key == ALL else keys.get(entry.key)
     if owner is None:
         raise BadInputError(f"there is no key {entry.key!r}")
@@ -62,7 +64,7 @@ def _checked(entry: Entry, notifiers: Mapping[str, Notifier], keys: Mapping[str,
     name = " ".join((owner, entry.channel, target, entry.secret or "", *kinds))
     return Rule(
         hashlib.sha256(name.encode()).hexdigest()[:16], owner, kinds, entry.channel, target,
-        digest_of(target), entry.secret, SETTINGS, True, None, time.time(),
+        target_digest(target), entry.secret, SETTINGS, True, None, time.time(),
     )  # fmt: skip
 
 

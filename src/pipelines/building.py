@@ -56,7 +56,7 @@ def _with_alphabet(pieces: list[tuple[str, float]]) -> list[tuple[str, float]]:
     return pieces + [(letter, lowest) for letter in ALPHABET if letter not in known]
 
 
-def assemble(
+def assemble_pipeline(
     blueprint: Blueprint, corpus: Sequence[str], seed: int, tokenizer: T5Tokenizer | None = None
 ) -> Any:
     """The whole pipeline in memory, untrained, its weights drawn from `seed`, in float32 on the
@@ -69,7 +69,7 @@ def assemble(
     return small_of(blueprint).assemble(blueprint, tokenizer, seed)
 
 
-def build(blueprint: Blueprint, corpus: Sequence[str], folder: Path, seed: int) -> Path:
+def build_pipeline(blueprint: Blueprint, corpus: Sequence[str], folder: Path, seed: int) -> Path:
     """Write the untrained pipeline as a diffusers folder; the same seed writes the same weights.
 
     Args:
@@ -80,5 +80,5 @@ def build(blueprint: Blueprint, corpus: Sequence[str], folder: Path, seed: int) 
     """
     if not any(sentence.strip() for sentence in corpus):
         raise BadInputError("the tokenizer's corpus is empty; give it at least one sentence")
-    assemble(blueprint, corpus, seed).save_pretrained(folder, safe_serialization=True)
+    assemble_pipeline(blueprint, corpus, seed).save_pretrained(folder, safe_serialization=True)
     return Path(folder)

@@ -81,7 +81,7 @@ def flow_mu(tokens: int, schedule: Schedule) -> float | None:
     return tokens * slope + base - slope * fewest
 
 
-def token_count(size: Size, frames: int) -> int:
+def ltx_token_count(size: Size, frames: int) -> int:
     """Tokens of a clip of LTX-Video and LTX-2: latent cells of 8 frames and 32 x 32 pixels."""
     return ((frames - 1) // 8 + 1) * (size.height // 32) * (size.width // 32)
 
@@ -91,7 +91,7 @@ def tokens_timesteps(count: int, spec: ModelSpec, num_frames: int | None) -> Tim
     given. Raises BadInputError for one step where the last noise level is given."""
     if count < FEWEST and spec.schedule.terminal:
         raise BadInputError(f"the scheduler of {spec.id} cannot make 1 step; take {FEWEST}")
-    tokens = token_count(spec.native, num_frames or spec.defaults.num_frames)
+    tokens = ltx_token_count(spec.native, num_frames or spec.defaults.num_frames)
     return Timesteps(*euler_flow(count, flow_mu(tokens, spec.schedule), spec.schedule))
 
 
@@ -101,7 +101,7 @@ def tokens_scheduler(stock: Any, plan: Plan, device: str) -> Any:
     made, count = type(stock).from_config(stock.config), plan.num_inference_steps
     made.set_timesteps(
         sigmas=np.linspace(1.0, 1 / count, count),
-        mu=flow_mu(token_count(plan.native, plan.num_frames), euler_schedule(stock.config)),
+        mu=flow_mu(ltx_token_count(plan.native, plan.num_frames), euler_schedule(stock.config)),
         device=device,
     )
     return made

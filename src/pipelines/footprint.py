@@ -36,7 +36,7 @@ def architecture_of(family: Family, spec: ModelSpec, folder: Path | None) -> Arc
     }
 
 
-def build_parts(family: Family, architecture: Architecture, device: str) -> dict[str, nn.Module]:
+def parts_on(family: Family, architecture: Architecture, device: str) -> dict[str, nn.Module]:
     """The parts of these configurations on a device, untrained, in 16 bit but for those that always
     run in 32."""
     with default_dtype(DTYPE), torch.device(device):
@@ -90,7 +90,7 @@ def count(spec: ModelSpec, folder: Path | None = None) -> Memory:
     large model.
     """
     family = family_of(spec)
-    parts = build_parts(family, architecture_of(family, spec, folder), "meta")
+    parts = parts_on(family, architecture_of(family, spec, folder), "meta")
     weights = {name: bytes_of(part) for name, part in parts.items()}
     streams = {
         part.name: streamed(parts[part.name], blocks) for part, blocks in _blocks(family, parts)

@@ -78,7 +78,9 @@ def cells(pictures: Tensor, side: int) -> Tensor:
     return F.unfold(pictures, side, stride=side).transpose(1, 2).flatten(0, 1)
 
 
-def fit(pictures: Iterable[Tensor], channels: tuple[int, ...], latent_channels: int) -> LinearCodes:
+def fit_codes(
+    pictures: Iterable[Tensor], channels: tuple[int, ...], latent_channels: int
+) -> LinearCodes:
     """Fit the codes to pictures, each (3, H, W) in -1..1,
     for an encoder of these block channels.
     """

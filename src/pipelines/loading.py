@@ -32,13 +32,13 @@ def prepare_pipeline(pipe: Any, key: SessionKey) -> Any:
     """
     family = family_named(key.family)
     if key.vae == "fast":
-        speed_up(family, pipe, key)
+        speed_up_pipeline(family, pipe, key)
     tune(family, pipe, key)
     place(family, pipe, key)
     return pipe
 
 
-def speed_up(family: Family, pipe: Any, key: SessionKey) -> None:
+def speed_up_pipeline(family: Family, pipe: Any, key: SessionKey) -> None:
     """The stock sums in less time, in memory that freed tensors leave to the next ones on a CPU."""
     family.loop.speed_up(pipe, key)
     if key.device == "cpu":

@@ -29,7 +29,7 @@ RIDGE = 1e-6
 """Of the mean variance of a latent channel: what keeps the linear fit from dividing by nothing."""
 
 
-class Block(nn.Module):
+class FrameBlock(nn.Module):
     """A residual block over frames; with neighbours it sees the frames before and after, too."""
 
     def __init__(self, width: int, neighbours: bool) -> None:
@@ -68,7 +68,7 @@ class PreviewDecoder(nn.Module):
         self.register_buffer("deviation", torch.ones(form.channels))
         self.linear = nn.Conv2d(form.channels, made, 1)
         self.first = nn.Conv2d(form.channels, form.width, 3, padding=1)
-        blocks = [Block(form.width, form.frames > 1) for _ in range(form.blocks)]
+        blocks = [FrameBlock(form.width, form.frames > 1) for _ in range(form.blocks)]
         self.blocks = nn.ModuleList(blocks)
         self.last = nn.Conv2d(form.width, made, 3, padding=1)
         nn.init.zeros_(self.last.weight)
@@ -114,7 +114,7 @@ def fit_linear(decoder: PreviewDecoder, pairs: Sequence[tuple[Tensor, Tensor]]) 
     """
     form = decoder.form
     latents = torch.cat([_rows(part.transpose(1, 2).flatten(0, 1)) for part, _ in pairs])
-    pixels = torch.cat([_rows(to_cells(padded(video, form), form)) for _, video in pairs])
+    pixels = torch.cat([_rows(to_cells(first_repeated(video, form), form)) for _, video in pairs])
     mean, deviation = latents.mean(0), latents.std(0).clamp_min(1e-6)
     scaled, wanted = (latents - mean) / deviation, pixels.mean(0)
     ridge = RIDGE * len(scaled) * torch.eye(form.channels, dtype=scaled.dtype)
@@ -131,13 +131,13 @@ def _rows(cells: Tensor) -> Tensor:
     return cells.permute(0, 2, 3, 1).flatten(0, 2).double().cpu()
 
 
-def padded(video: Tensor, form: PreviewForm) -> Tensor:
+def first_repeated(video: Tensor, form: PreviewForm) -> Tensor:
     """The first frame repeated to be the r of its latent frame."""
     return torch.cat([video[:, :, :1]] * (form.frames - 1) + [video], dim=2)
 
 
 @torch.no_grad()
-def decode(
+def decode_preview(
     decoder: PreviewDecoder, latents: Tensor, listener: Listener, cancel: CancelToken
 ) -> Iterator[np.ndarray]:
     """Frames (n, H, W, 3) uint8 in order, of latents (1, C, F, h, w) in the VAE's own scale, piece
@@ -159,7 +159,7 @@ def decoding(family: Family, decoder: PreviewDecoder) -> Callable[..., Iterator[
     def decoded(
         pipe: Any, latents: Tensor, listener: Listener, cancel: CancelToken, tiling: bool = False
     ) -> Iterator[np.ndarray]:
-        return decode(decoder, family.loop.vae_latents(pipe, latents), listener, cancel)
+        return decode_preview(decoder, family.loop.vae_latents(pipe, latents), listener, cancel)
 
     return decoded
 

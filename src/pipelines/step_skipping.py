@@ -46,7 +46,7 @@ class _Hook(ModelHook):
         self.first, self.last = ends
 
     def initialize_hook(self, module: nn.Module) -> nn.Module:
-        self.form = form_of(module)
+        self.form = block_metadata(module)
         return module
 
     def reset_state(self, module: nn.Module) -> nn.Module:
@@ -77,7 +77,7 @@ class _Hook(ModelHook):
         return tuple(pair)
 
 
-def form_of(block: nn.Module) -> TransformerBlockMetadata:
+def block_metadata(block: nn.Module) -> TransformerBlockMetadata:
     """Which of a block's arguments and results are tokens. Raises SwitchError for blocks that
     diffusers does not describe."""
     try:

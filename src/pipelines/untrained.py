@@ -10,7 +10,7 @@ from src.pipelines.family import Part
 from src.pipelines.sides import Architecture
 
 
-def build_parts(parts: tuple[Part, ...], architecture: Architecture) -> dict[str, nn.Module]:
+def untrained_parts(parts: tuple[Part, ...], architecture: Architecture) -> dict[str, nn.Module]:
     """Those of the parts that the architecture has, as `Counting.build_parts`."""
     return {
         part.name: _build(part.classes[0], architecture[part.name])

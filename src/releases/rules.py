@@ -26,7 +26,7 @@ def why_not(step: Transition, release: Release, account: Account, persons: Perso
     return ""
 
 
-def check(wish: Wish, release: Release, account: Account, persons: Persons) -> Transition:
+def check_wish(wish: Wish, release: Release, account: Account, persons: Persons) -> Transition:
     """The transition. Raises RefusedReleaseError for a right that lacks, and ReleaseStateError for
     a state, a revision or bytes that are others by now.
     """

@@ -31,7 +31,7 @@ from src.releases.model import (
     checked_embargo,
     checked_text,
 )
-from src.releases.rules import Persons, check
+from src.releases.rules import Persons, check_wish
 from src.releases.states import ReleaseState, Transition
 
 WAITING = "WAITING"
@@ -134,14 +134,14 @@ class ReleaseStore:
             )
         text = checked_text(wish.text, TEXTS.get(wish.action, "note"))
         wish = replace(wish, text=text, embargo=checked_embargo(wish.embargo))
-        step = check(wish, release, account, persons)
+        step = check_wish(wish, release, account, persons)
         now = self.clock()
         values = _values(step, release, wish, account, now)
         with self.database.write() as connection:
             _hold(connection, release)
             _change(connection, release, values)
             if wish.served is not None:
-                artifact_rows.add(connection, [_served_row(release, wish.served, now)])
+                artifact_rows.add_artifacts(connection, [_served_row(release, wish.served, now)])
             if step.target is ReleaseState.RELEASED and release.supersedes:
                 self._supersede(connection, replace(release, **values), now)
             if step.target is ReleaseState.WITHDRAWN and release.supersedes:

@@ -126,7 +126,7 @@ def trajectory(move: Move, num_frames: int, width: int, height: int, seed: int =
     scale = np.exp(move.push * done)
     shift = np.stack([move.pan * width * done, move.tilt * height * done], axis=1)
     shift[:, 0] += move.sway * width * np.sin(2 * np.pi * eased_progress(num_frames, eased=False))
-    shift += move.handheld * width * unsteadiness(num_frames, seed)
+    shift += move.handheld * width * camera_shake(num_frames, seed)
     cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
     linear = np.stack([np.stack([cosine, sine], 1), np.stack([-sine, cosine], 1)], 1)
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
@@ -134,7 +134,7 @@ def trajectory(move: Move, num_frames: int, width: int, height: int, seed: int =
     return np.concatenate([linear, offset[:, :, None]], axis=2)
 
 
-def unsteadiness(num_frames: int, seed: int) -> np.ndarray:
+def camera_shake(num_frames: int, seed: int) -> np.ndarray:
     """A smooth wander of unit size that starts at zero: (F, 2) float64, a sum of slow sines (0.3 to
     1.6 Hz).
     """

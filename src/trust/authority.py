@@ -15,7 +15,7 @@ from typing import Any
 from src.core.durable import make_folder, write_whole
 from src.core.errors import BadInputError, OutputError
 from src.core.paths import exists
-from src.trust.extra import load
+from src.trust.extra import load_extra
 
 DAYS = {"root": 3650, "intermediate": 1825, "leaf": 730}
 LONGEST_NAME = 64
@@ -104,9 +104,9 @@ def _place(folder: Path, files: dict[str, bytes]) -> None:
 
 def _issue(kind: str, organisation: str, issuer: Issued | None) -> Issued:
     """A certificate of one kind with a new key; `issuer` None signs itself."""
-    ec = load("cryptography.hazmat.primitives.asymmetric.ec")
-    hashes = load("cryptography.hazmat.primitives.hashes")
-    x509 = load("cryptography.x509")
+    ec = load_extra("cryptography.hazmat.primitives.asymmetric.ec")
+    hashes = load_extra("cryptography.hazmat.primitives.hashes")
+    x509 = load_extra("cryptography.x509")
     key, name = ec.generate_private_key(ec.SECP256R1()), _name(organisation, kind)
     begin = datetime.now(UTC) - timedelta(minutes=5)
     by = issuer or Issued(None, key)
@@ -124,7 +124,7 @@ def _issue(kind: str, organisation: str, issuer: Issued | None) -> Issued:
 
 
 def _extensions(kind: str, mine: Any, issuers: Any) -> list[tuple[Any, bool]]:
-    x509, authority = load("cryptography.x509"), kind != "leaf"
+    x509, authority = load_extra("cryptography.x509"), kind != "leaf"
     rights = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment",
                             "key_agreement", "encipher_only", "decipher_only"), False)  # fmt: skip
     usage = x509.KeyUsage(
@@ -142,7 +142,7 @@ def _extensions(kind: str, mine: Any, issuers: Any) -> list[tuple[Any, bool]]:
 
 
 def _name(organisation: str, kind: str) -> Any:
-    x509 = load("cryptography.x509")
+    x509 = load_extra("cryptography.x509")
     oid = x509.oid.NameOID
     common = f"{organisation}: {'clips' if kind == 'leaf' else kind}"[:LONGEST_NAME]
     parts = ((oid.ORGANIZATION_NAME, organisation), (oid.COMMON_NAME, common))
@@ -150,17 +150,17 @@ def _name(organisation: str, kind: str) -> Any:
 
 
 def _name_of(certificate: Any) -> str:
-    oid = load("cryptography.x509").oid.NameOID
+    oid = load_extra("cryptography.x509").oid.NameOID
     return certificate.subject.get_attributes_for_oid(oid.ORGANIZATION_NAME)[0].value
 
 
 def _pem(issued: Issued) -> bytes:
-    serialization = load("cryptography.hazmat.primitives.serialization")
+    serialization = load_extra("cryptography.hazmat.primitives.serialization")
     return issued.certificate.public_bytes(serialization.Encoding.PEM)
 
 
 def _secret(issued: Issued) -> bytes:
-    serialization = load("cryptography.hazmat.primitives.serialization")
+    serialization = load_extra("cryptography.hazmat.primitives.serialization")
     return issued.key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
@@ -169,8 +169,8 @@ def _secret(issued: Issued) -> bytes:
 
 
 def _read(folder: Path, name: str) -> Issued:
-    serialization = load("cryptography.hazmat.primitives.serialization")
-    x509 = load("cryptography.x509")
+    serialization = load_extra("cryptography.hazmat.primitives.serialization")
+    x509 = load_extra("cryptography.x509")
     try:
         certificate = x509.load_pem_x509_certificate((folder / f"{name}.pem").read_bytes())
         key = serialization.load_pem_private_key((folder / f"{name}.key").read_bytes(), None)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from src.trust.extra import load
+from src.trust.extra import load_extra
 
 PURPOSES = {
     "emailProtection": "1.3.6.1.5.5.7.3.4",
@@ -17,7 +17,7 @@ def make_context(anchors: str | None = None) -> Any:
     thumbnails: of a PNG one takes 200 ms and 80 kB.
     """
     trust = {"trust_config": "\n".join(PURPOSES.values())}
-    return load("c2pa").Context.from_dict(
+    return load_extra("c2pa").Context.from_dict(
         {
             "builder": {"thumbnail": {"enabled": False}},
             "verify": {"remote_manifest_fetch": False, "ocsp_fetch": False},

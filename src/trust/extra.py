@@ -12,7 +12,7 @@ PRINTS = {"iscc_core": "iscc-core", "imageio_ffmpeg": "imageio-ffmpeg"}
 """What a fingerprint takes besides."""
 
 
-def load(module: str) -> ModuleType:
+def load_extra(module: str) -> ModuleType:
     """Import a package of the extra, or a module in it. Raises BadInputError where it is not
     here.
     """
@@ -30,15 +30,15 @@ def load(module: str) -> ModuleType:
 
 def is_here() -> bool:
     """Whether the packages of signing are installed; loads nothing."""
-    return not missing(*PACKAGES)
+    return not is_missing(*PACKAGES)
 
 
-def missing(*names: str) -> bool:
+def is_missing(*names: str) -> bool:
     """Whether one of these is not installed; loads nothing."""
     return any(importlib.util.find_spec(name) is None for name in names)
 
 
-def check() -> None:
+def check_extra() -> None:
     """Raise BadInputError now, rather than after minutes of computing."""
     for name in PACKAGES:
-        load(name)
+        load_extra(name)

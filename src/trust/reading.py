@@ -9,7 +9,7 @@ from src.core.errors import MissingFileError
 from src.core.paths import is_file
 from src.trust.claim import GENERATION, PUBLISHED, RELEASE
 from src.trust.context import make_context
-from src.trust.extra import load
+from src.trust.extra import load_extra
 from src.trust.failures import EXPIRED, INGREDIENT, Failure, all_failures
 from src.trust.signing import sidecar_of
 
@@ -58,7 +58,7 @@ def read_provenance(path: Path, anchors: str | None = None) -> Provenance:
     """
     if not is_file(path):
         raise MissingFileError(f"there is no file {path}")
-    c2pa, sidecar = load("c2pa"), _sidecar(path)
+    c2pa, sidecar = load_extra("c2pa"), _sidecar(path)
     data = sidecar.read_bytes() if sidecar else None
     try:
         with path.open("rb") as stream:

@@ -10,7 +10,7 @@ from typing import Any
 import src
 from src.trust.claim import PUBLISHED, RELEASE
 from src.trust.context import make_context
-from src.trust.extra import load
+from src.trust.extra import load_extra
 from src.trust.reading import EXPIRED_STATE, TRUSTED, UNKNOWN, read_provenance
 from src.trust.settings import anchors
 from src.trust.signer import signatory
@@ -29,7 +29,7 @@ def tell_of_release(clip: Path, target: Path, facts: dict[str, str]) -> None:
     """Write `target`. facts: our own assertion, such as {"approved_sha256": ...}; all of it is
     public. Raises BadInputError where it cannot be signed, and OSError.
     """
-    c2pa, who = load("c2pa"), signatory()
+    c2pa, who = load_extra("c2pa"), signatory()
     form = FORMATS[clip.suffix.lower()]
 
     def sign(stamp: bool) -> None:

@@ -53,7 +53,7 @@ def signing_settings() -> SigningSettings:
                            callback)  # fmt: skip
 
 
-def is_on(name: str) -> bool:
+def is_switched_on(name: str) -> bool:
     """Of SIGNING and MARKING, which are on unless they are off. Raises BadInputError."""
     value = (_said(name) or "on").lower()
     if value not in (*ON, *OFF):
@@ -63,7 +63,7 @@ def is_on(name: str) -> bool:
 
 def signing_state() -> str:
     """Whether the service's clips are signed: "on", "off", or "off" and why."""
-    if not is_on(SIGNING):
+    if not is_switched_on(SIGNING):
         return "off"
     return "on" if is_here() else f"off: its packages are not installed ({HOW})"
 

@@ -12,7 +12,7 @@ from loguru import logger
 from src.core.errors import BadInputError
 from src.core.paths import home, is_folder
 from src.trust.authority import own_authority
-from src.trust.extra import load
+from src.trust.extra import load_extra
 from src.trust.settings import CALLBACK, CERTIFICATE, KEY, TIMESTAMP, TRIAL, signing_settings
 
 SOON = timedelta(days=30)
@@ -42,7 +42,7 @@ class Signatory:
 
     def signer(self, stamped: bool = True) -> Any:
         """A new c2pa Signer. stamped: with a time stamp, where a server is set."""
-        c2pa = load("c2pa")
+        c2pa = load_extra("c2pa")
         url = self.timestamp.encode() if stamped and self.timestamp else None
         if self.callback is not None:
             return c2pa.Signer.from_callback(
@@ -107,7 +107,7 @@ def read_signatory(key: Path, certificate: Path, timestamp: str | None) -> Signa
 def _leaf(certificate: Path, chain: bytes) -> Any:
     """The first certificate. Raises BadInputError where there is none, or it has ended."""
     try:
-        leaf = load("cryptography.x509").load_pem_x509_certificates(chain)[0]
+        leaf = load_extra("cryptography.x509").load_pem_x509_certificates(chain)[0]
     except ValueError as error:
         raise BadInputError(f"{certificate} holds no certificate in PEM: {error}") from None
     if (ends := leaf.not_valid_after_utc) < datetime.now(UTC):
@@ -165,7 +165,7 @@ def _bytes(path: Path) -> bytes:
 
 
 def _private(path: Path, data: bytes) -> Any:
-    serialization = load("cryptography.hazmat.primitives.serialization")
+    serialization = load_extra("cryptography.hazmat.primitives.serialization")
     try:
         return serialization.load_pem_private_key(data, None)
     except TypeError:

@@ -18,7 +18,7 @@ from src.core.errors import BadInputError, OutputError
 from src.core.paths import beside
 from src.trust.claim import Claim, definition, ingredient
 from src.trust.context import make_context
-from src.trust.extra import check, load
+from src.trust.extra import check_extra, load_extra
 from src.trust.settings import anchors
 from src.trust.signer import Signatory, makes_trial, signatory
 from src.trust.xmp import append_xmp
@@ -49,7 +49,7 @@ def check_signing() -> None:
     package, a file, a certificate that C2PA refuses. It makes nothing: a trial authority comes with
     the first clip.
     """
-    check()
+    check_extra()
     if not makes_trial():
         _check_signatory()
 
@@ -106,7 +106,7 @@ def _detached(who: Signatory, claim: Claim, file: Path, form: str) -> bytes:
 
 def _builder(claim: Claim) -> Any:
     # the ingredient is judged now, by the roots of now
-    builder = load("c2pa").Builder(definition(claim), make_context(anchors()))
+    builder = load_extra("c2pa").Builder(definition(claim), make_context(anchors()))
     form = claim.input.suffix.lower().lstrip(".") or "application/octet-stream"
     with claim.input.open("rb") as stream:
         builder.add_ingredient(ingredient(claim), form, stream)
@@ -117,7 +117,7 @@ def stamped(who: Signatory, sign: Callable[[bool], Any]) -> Any:
     """What `sign` makes: with a time stamp where a server is set; where it does not answer, a clip
     that took minutes is signed without one, and that is said. Raises BadInputError.
     """
-    error_type = load("c2pa").C2paError
+    error_type = load_extra("c2pa").C2paError
     for attempt in range(TRIES if who.timestamp else 0):
         try:
             return sign(True)
@@ -136,7 +136,7 @@ def stamped(who: Signatory, sign: Callable[[bool], Any]) -> Any:
 
 def _rehearse(who: Signatory) -> None:
     """Sign the smallest picture in memory, without a time stamp."""
-    c2pa = load("c2pa")
+    c2pa = load_extra("c2pa")
     created = {
         "action": "c2pa.created",
         "digitalSourceType": "http://c2pa.org/digitalsourcetype/empty",

@@ -19,7 +19,7 @@ NOTHING = (
 )
 
 
-def verify(path: Path, anchors: str | None = None) -> dict[str, Any]:
+def verify_signature(path: Path, anchors: str | None = None) -> dict[str, Any]:
     """JSON: file, changed (whether a layer contradicts the file), sentence, and layers: c2pa,
     with found (None: not looked for) and sentence. The other layers: `src/verification/`.
 

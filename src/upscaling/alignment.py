@@ -31,7 +31,7 @@ class DeformableAlignment(nn.Module):
 
     def forward(self, frame: Tensor, neighbour: Tensor) -> Tensor:
         flow, weight = self.look(frame, neighbour)
-        return self.merge(sample(self.value(neighbour), flow, weight))
+        return self.merge(sample_features(self.value(neighbour), flow, weight))
 
     def look(self, frame: Tensor, neighbour: Tensor) -> tuple[Tensor, Tensor]:
         """Where to look and how much to trust it.
@@ -49,7 +49,7 @@ class DeformableAlignment(nn.Module):
         return flow, 2 * torch.sigmoid(seen[:, :, :, 2])
 
 
-def sample(features: Tensor, flow: Tensor, weight: Tensor) -> Tensor:
+def sample_features(features: Tensor, flow: Tensor, weight: Tensor) -> Tensor:
     """Features (N, C, H, W) read bilinearly at each pixel's own place plus `flow`, times `weight`:
     (N, C K, H, W).
 

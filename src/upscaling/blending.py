@@ -13,7 +13,7 @@ SHARED = 0.25
 
 
 @dataclass(frozen=True)
-class Part:
+class TileArea:
     """Where a tile lies: [top, bottom) by [left, right)."""
 
     top: int
@@ -26,10 +26,10 @@ class Part:
         """(height, width)."""
         return self.bottom - self.top, self.right - self.left
 
-    def times(self, factor: int, divisor: int = 1) -> Part:
+    def times(self, factor: int, divisor: int = 1) -> TileArea:
         """The same tile where everything is `factor / divisor` times as large."""
         sides = (self.top, self.bottom, self.left, self.right)
-        return Part(*(factor * side // divisor for side in sides))
+        return TileArea(*(factor * side // divisor for side in sides))
 
     @property
     def place(self) -> tuple[slice, slice]:
@@ -48,11 +48,11 @@ def starts(length: int, side: int, grid: int) -> list[int]:
     return [*range(0, length - side, step), length - side]
 
 
-def tiles(size: tuple[int, int], tile: tuple[int, int], grid: int) -> list[Part]:
+def tiles(size: tuple[int, int], tile: tuple[int, int], grid: int) -> list[TileArea]:
     """Tiles of at most `tile` (height, width) that cover `size`, row by row."""
     (height, width), (rows, columns) = size, (min(*pair) for pair in zip(size, tile, strict=True))
     return [
-        Part(top, top + rows, left, left + columns)
+        TileArea(top, top + rows, left, left + columns)
         for top in starts(height, rows, grid)
         for left in starts(width, columns, grid)
     ]
@@ -70,14 +70,14 @@ class Canvas:
     Weights are shared out beforehand, so that tiles may come in any order and only sums are held.
     """
 
-    def __init__(self, shape: tuple[int, ...], every: list[Part]) -> None:
+    def __init__(self, shape: tuple[int, ...], every: list[TileArea]) -> None:
         self.made = np.zeros(shape, np.float32)
         self._alone = len(every) == 1
         self._total = np.zeros(shape[1:3])
         for part in every:
             self._total[part.place] += _window(part)
 
-    def add(self, part: Part, frames: np.ndarray, first: int = 0) -> None:
+    def add(self, part: TileArea, frames: np.ndarray, first: int = 0) -> None:
         """Frames (n, h, w, C) of a tile, from frame `first` on."""
         into = self.made[(slice(first, first + len(frames)), *part.place)]
         if self._alone:
@@ -87,6 +87,6 @@ class Canvas:
         into += frames * share[None, ..., None]
 
 
-def _window(part: Part) -> np.ndarray:
+def _window(part: TileArea) -> np.ndarray:
     height, width = part.size
     return np.outer(hann(height), hann(width))

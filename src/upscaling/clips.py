@@ -18,7 +18,7 @@ from src.upscaling.files import LANCZOS, scale_towards
 from src.upscaling.lanczos import LanczosUpscaler
 from src.upscaling.pieces import pieces
 from src.upscaling.registry import load_backend
-from src.upscaling.smoothing import TemporalSmoother, not_carried
+from src.upscaling.smoothing import TemporalSmoother, too_small_for_flow
 
 PIECE = 60
 """Frames of a piece, as in files: a clip made here and a file enlarged later are treated alike."""
@@ -50,7 +50,7 @@ def clip_warnings(plan: Plan) -> list[str]:
     for name, size in steps:
         spec, preset = find_preset(name, "the preset")
         carried = UpscalerChoice(preset, upscaler=spec.id).carried(EnhanceSettings())
-        found += not_carried(carried, size.width, size.height)
+        found += too_small_for_flow(carried, size.width, size.height)
     return found
 
 

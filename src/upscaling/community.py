@@ -26,9 +26,9 @@ from src.core.option import listed
 from src.core.paths import is_file
 from src.core.upscale_request import EnhanceSettings
 from src.upscaling.backends import Measured, Sizes, Stretch, UpscalerChoice, UpscaleRun, Window
-from src.upscaling.enhance import finish
+from src.upscaling.enhance import finish_frame
 from src.upscaling.ncnn_pair import ncnn_pair
-from src.upscaling.network_files import header
+from src.upscaling.network_files import read_header
 
 EXTRA = "pip install --no-deps -r requirements-upscalers.txt"
 PICKLED = (".pth", ".pt", ".ckpt", ".bin")
@@ -72,7 +72,7 @@ def _spandrel() -> Any:
     return spandrel
 
 
-def describe(path: Path) -> Any:
+def read_descriptor(path: Path) -> Any:
     """spandrel's descriptor of a safetensors file, on the CPU.
 
     Raises BadInputError where the file is damaged, of no known architecture, or not for enlarging
@@ -116,7 +116,7 @@ def _suitable(found: Any, path: Path) -> Any:
 
 def detect_community(path: Path) -> UpscalerSpec | None:
     """The spec of one file; imports torch. Raises BadInputError for one that is to be converted
-    first, and as `describe` does.
+    first, and as `read_descriptor` does.
     """
     if not is_file(path):
         return None
@@ -128,12 +128,12 @@ def detect_community(path: Path) -> UpscalerSpec | None:
             f"{path.name} is {how}; convert it once with "
             f"python -m src.convert_upscaler --input {path} --output {made}"
         )
-    return _spec(path, describe(path)) if path.suffix == ".safetensors" else None
+    return _spec(path, read_descriptor(path)) if path.suffix == ".safetensors" else None
 
 
 def _spec(path: Path, found: Any) -> UpscalerSpec:
     kind = found.architecture.id
-    told = header(path) or {}
+    told = read_header(path) or {}
     licence = next(
         (told[key] for key in LICENCE_KEYS if told.get(key)), SHARE_ALIKE.get(kind, "unknown")
     )
@@ -160,7 +160,7 @@ class CommunityBackend(Measured):
 
         (file,) = choice.files()
         self.hashes, self.scale = choice.hashes(), choice.scale
-        self.model = describe(file.path).to(choice.device).eval()
+        self.model = read_descriptor(file.path).to(choice.device).eval()
         self.name = f"{choice.spec.id} ({choice.spec.description})"
         needs = self.model.size_requirements
         self.sizes = Sizes(max(needs.minimum, 1), needs.multiple_of)
@@ -191,4 +191,4 @@ class CommunityBackend(Measured):
         """See `Backend.finish`: low frequencies come from the source,
         and what was asked is done.
         """
-        return finish(np.array(made), source, self.scale, asked, None)
+        return finish_frame(np.array(made), source, self.scale, asked, None)

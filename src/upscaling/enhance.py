@@ -24,7 +24,7 @@ def enlarge(source: np.ndarray, scale: int) -> np.ndarray:
     return cv2.resize(source, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
 
 
-def finish(
+def finish_frame(
     made: np.ndarray,
     source: np.ndarray,
     scale: int,

@@ -43,7 +43,7 @@ MAY: dict[str, dict[str, float]] = {
 
 
 @dataclass(frozen=True)
-class Layer:
+class NcnnLayer:
     """One line of a .param file; settings by their number, as text."""
 
     kind: str
@@ -63,7 +63,7 @@ class Layer:
         return found
 
 
-def read_layers(text: str) -> list[Layer]:
+def read_graph(text: str) -> list[NcnnLayer]:
     """The layers in the order in which the .bin file holds their numbers.
 
     Raises BadInputError.
@@ -77,7 +77,7 @@ def read_layers(text: str) -> list[Layer]:
     return layers
 
 
-def _layer(words: list[str]) -> Layer:
+def _layer(words: list[str]) -> NcnnLayer:
     try:
         takes, makes = int(words[2]), int(words[3])
     except (IndexError, ValueError):
@@ -86,12 +86,12 @@ def _layer(words: list[str]) -> Layer:
     settings = dict(word.partition("=")[::2] for word in words[end:])
     if min(takes, makes) < 0 or len(words) < end or len(settings) != len(words) - end:
         raise BadInputError(f"{' '.join(words)[:80]} is no layer")
-    return Layer(
+    return NcnnLayer(
         words[0], words[1], tuple(words[4 : 4 + takes]), tuple(words[4 + takes : end]), settings
     )
 
 
-def compact_chain(layers: list[Layer]) -> list[Layer]:
+def compact_chain(layers: list[NcnnLayer]) -> list[NcnnLayer]:
     """Convolutions and PReLUs of a Compact network in turn, the first one first.
 
     Raises BadInputError where the layers are anything but that.
@@ -112,7 +112,7 @@ def compact_chain(layers: list[Layer]) -> list[Layer]:
     return chain
 
 
-def _check(layer: Layer) -> None:
+def _check(layer: NcnnLayer) -> None:
     free, must = FREE.get(layer.kind, set()), MUST.get(layer.kind, {})
     may = must | MAY.get(layer.kind, {})
     for key in [*must, *layer.settings]:
@@ -123,7 +123,9 @@ def _check(layer: Layer) -> None:
             raise BadInputError(f"layer {layer.name} ({layer.kind}) has {key}={is_}")
 
 
-def _branches(end: Layer, made_by: dict[str, Layer]) -> tuple[list[Layer], list[Layer]]:
+def _branches(
+    end: NcnnLayer, made_by: dict[str, NcnnLayer]
+) -> tuple[list[NcnnLayer], list[NcnnLayer]]:
     """Convolutions and PReLUs up to the sum at the end, and the other layers of a Compact one."""
     branches = [_up(blob, made_by) for blob in end.inputs]
     branches.sort(key=len)
@@ -141,9 +143,9 @@ def _branches(end: Layer, made_by: dict[str, Layer]) -> tuple[list[Layer], list[
     return chain, [*picture, resize, shuffle, end]
 
 
-def _up(blob: str, made_by: dict[str, Layer]) -> list[Layer]:
+def _up(blob: str, made_by: dict[str, NcnnLayer]) -> list[NcnnLayer]:
     """The layers from the input to the one that makes a blob."""
-    found: dict[int, Layer] = {}  # by identity: to compare layers takes their settings too
+    found: dict[int, NcnnLayer] = {}  # by identity: to compare layers takes their settings too
     while layer := made_by.get(blob):
         if id(layer) in found or len(layer.inputs) > 1:
             raise BadInputError(f"layer {layer.name} ({layer.kind}) joins branches")
@@ -154,7 +156,7 @@ def _up(blob: str, made_by: dict[str, Layer]) -> list[Layer]:
     raise BadInputError(f"no layer makes {blob}")
 
 
-def _check_scale(last: Layer, shuffle: Layer, resize: Layer) -> None:
+def _check_scale(last: NcnnLayer, shuffle: NcnnLayer, resize: NcnnLayer) -> None:
     scale, wide, high = shuffle.number("0"), resize.number("1"), resize.number("2")
     channels = last.number("0")
     if scale < 1 or (wide, high, channels) != (scale, scale, 3 * scale**2):

@@ -16,7 +16,7 @@ import numpy as np
 
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import is_file
-from src.upscaling.ncnn_graph import Layer, compact_chain, read_layers
+from src.upscaling.ncnn_graph import NcnnLayer, compact_chain, read_graph
 
 FORMS = {0x00000000: "<f4", 0x01306B47: "<f2"}
 """Tags of weights that this reads: float32 and float16; ncnn also knows int8 and tables."""
@@ -46,7 +46,7 @@ def read_ncnn(param: Path, data: Path) -> dict[str, Any]:
     import torch
 
     try:
-        layers = read_layers(_text(param))
+        layers = read_graph(_text(param))
         parts = _parts(compact_chain(layers))
     except BadInputError as error:
         raise BadInputError(
@@ -68,7 +68,7 @@ Parts = dict[str, tuple[str, tuple[int, ...]]]
 """The name in PyTorch's form and the shape of weights, by the blob that their layer makes."""
 
 
-def _parts(chain: list[Layer]) -> Parts:
+def _parts(chain: list[NcnnLayer]) -> Parts:
     """Raises BadInputError for a layer that does not fit the one before."""
     parts: Parts = {}
     channels = 3
@@ -86,7 +86,7 @@ def _parts(chain: list[Layer]) -> Parts:
     return parts
 
 
-def _held(numbers: _Numbers, layers: list[Layer], parts: Parts) -> dict[str, np.ndarray]:
+def _held(numbers: _Numbers, layers: list[NcnnLayer], parts: Parts) -> dict[str, np.ndarray]:
     """Tensors by name; layers: in the file's order."""
     held: dict[str, np.ndarray] = {}
     for layer in layers:
@@ -110,20 +110,20 @@ class _Numbers:
             raise BadInputError(f"{data} holds more than its layers take, {most:,} bytes at most")
         self.held = data.read_bytes()
 
-    def _bytes(self, count: int, layer: Layer) -> bytes:
+    def _bytes(self, count: int, layer: NcnnLayer) -> bytes:
         self.place += count
         if self.place > len(self.held):
             raise BadInputError(f"{self.path} ends before the numbers of layer {layer.name}")
         return self.held[self.place - count : self.place]
 
-    def plain(self, shape: tuple[int, ...], layer: Layer, form: str = "<f4") -> np.ndarray:
+    def plain(self, shape: tuple[int, ...], layer: NcnnLayer, form: str = "<f4") -> np.ndarray:
         """Numbers of one form, as float32."""
         kind = np.dtype(form)
         size = prod(shape) * kind.itemsize
         read = np.frombuffer(self._bytes(size + -size % 4, layer)[:size], kind)
         return read.astype(np.float32).reshape(shape)
 
-    def tagged(self, shape: tuple[int, ...], layer: Layer) -> np.ndarray:
+    def tagged(self, shape: tuple[int, ...], layer: NcnnLayer) -> np.ndarray:
         """Numbers of the form that the tag before them says."""
         tag = int.from_bytes(self._bytes(4, layer), "little")
         if tag not in FORMS:

@@ -22,7 +22,7 @@ CONDITIONS = 2
 """What a frame is told besides its pixels: how noisy it is and how blocky, 0 to 1 each."""
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """Two 3x3 convolutions on a residual."""
 
     def __init__(self, width: int) -> None:
@@ -61,7 +61,7 @@ class VideoNetwork(nn.Module):
         width, trunk = spec.channels, spec.trunk
         self.head = nn.Conv3d(3, width, 3, padding=(0, 1, 1))
         self.told_before, self.told_after = Modulation(width), Modulation(width)
-        self.before = nn.Sequential(*[Block(width) for _ in range(spec.blocks)])
+        self.before = nn.Sequential(*[ResidualBlock(width) for _ in range(spec.blocks)])
         self.down = nn.Conv2d(4 * width, trunk, 1)
         self.align = DeformableAlignment(spec)
         self.fuse = nn.Conv2d(3 * trunk, trunk, 1)
@@ -69,7 +69,7 @@ class VideoNetwork(nn.Module):
             *[WindowBlock(trunk, spec.heads, spec.window) for _ in range(spec.attention)]
         )
         self.up = nn.Conv2d(trunk, 4 * width, 1)
-        self.after = nn.Sequential(*[Block(width) for _ in range(spec.blocks)])
+        self.after = nn.Sequential(*[ResidualBlock(width) for _ in range(spec.blocks)])
         self.tail = nn.Conv2d(width, 3 * spec.scale**2, 3, padding=1)
         nn.init.normal_(self.tail.weight, std=0.01)
         nn.init.zeros_(self.tail.bias)

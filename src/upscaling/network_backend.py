@@ -10,7 +10,7 @@ from src.catalog.upscalers import WeightFile
 from src.core.upscale_request import EnhanceSettings
 from src.upscaling.backends import Sizes, Stretch, UpscalerChoice, UpscaleRun, Window
 from src.upscaling.builds.opening import Opener
-from src.upscaling.enhance import finish
+from src.upscaling.enhance import finish_frame
 from src.upscaling.runtime import NetworkRunner
 from src.upscaling.weights import load_network
 
@@ -62,7 +62,7 @@ class NetworkBackend:
         """See `Backend.finish`: detail is gated, low frequencies come from the source, and what was
         asked is done.
         """
-        return finish(made, source, self.scale, asked, self.gate)
+        return finish_frame(made, source, self.scale, asked, self.gate)
 
 
 def _runner(choice: UpscalerChoice, file: WeightFile, sha256: str) -> tuple[NetworkRunner, str]:

@@ -20,7 +20,7 @@ CASCADE = (4, 2)
 """The passes of 8x, where there are networks for both."""
 
 
-def header(path: Path) -> dict[str, Any] | None:
+def read_header(path: Path) -> dict[str, Any] | None:
     """What a file says of itself; None where it is no safetensors file that can be read."""
     from safetensors import SafetensorError, safe_open
 
@@ -49,7 +49,7 @@ def detect_network(path: Path) -> UpscalerSpec | None:
 def _known(files: list[Path]) -> Iterator[tuple[str, int, str]]:
     """Preset, scale and name of each file that is one of ours."""
     for file in files:
-        about = header(file) if file.suffix == SUFFIX else None
+        about = read_header(file) if file.suffix == SUFFIX else None
         if about and about.get("format") == FORMAT:
             scale = int(json.loads(about["spec"])["scale"])
             yield re.sub(rf"_{scale}x$", "", file.stem), scale, file.name

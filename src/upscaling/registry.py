@@ -47,7 +47,7 @@ def _no_file(path: Path) -> UpscalerSpec | None:
 
 
 @dataclass(frozen=True)
-class Entry:
+class BackendEntry:
     """load: the backend of a choice; imports its network when it is called. detect: the spec of a
     file or folder with weights of this kind, None where they are another's.
     """
@@ -56,12 +56,12 @@ class Entry:
     detect: Callable[[Path], UpscalerSpec | None]
 
 
-BACKENDS: dict[str, Entry] = {
-    "network": Entry(_network, detect_network),
-    "star": Entry(_star, detect_star),
-    "community": Entry(CommunityBackend, detect_community),
-    "dove": Entry(_dove, detect_dove),
-    "sdxl": Entry(_bicubic, _no_file),
+BACKENDS: dict[str, BackendEntry] = {
+    "network": BackendEntry(_network, detect_network),
+    "star": BackendEntry(_star, detect_star),
+    "community": BackendEntry(CommunityBackend, detect_community),
+    "dove": BackendEntry(_dove, detect_dove),
+    "sdxl": BackendEntry(_bicubic, _no_file),
 }
 """What runs an upscaler, by the name that its spec has for it."""
 
@@ -114,7 +114,7 @@ def detect(path: Path) -> UpscalerSpec:
     return spec
 
 
-def find(upscaler: str) -> UpscalerSpec:
+def upscaler_at(upscaler: str) -> UpscalerSpec:
     """The upscaler of an id, or of a path. Raises BadInputError where it is neither."""
     if upscaler in load_upscalers() or not upscaler or not exists(Path(upscaler)):
         return find_upscaler(upscaler)

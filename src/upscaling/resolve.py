@@ -15,7 +15,7 @@ from src.media.reader import VideoReader
 from src.media.span import Span
 from src.upscaling.backends import UpscalerChoice
 from src.upscaling.job import UpscaleJob
-from src.upscaling.registry import find
+from src.upscaling.registry import upscaler_at
 
 
 def resolve_job(request: UpscaleRequest, device: str | None = None) -> UpscaleJob:
@@ -25,7 +25,7 @@ def resolve_job(request: UpscaleRequest, device: str | None = None) -> UpscaleJo
     Reads the source's headers where the encoder depends on them; nothing is checked that
     `UpscaleJob.check` checks.
     """
-    device, spec = device or find_device(request.device), find(request.upscaler)
+    device, spec = device or find_device(request.device), upscaler_at(request.upscaler)
     return UpscaleJob(
         request.input,
         request.output,

@@ -20,7 +20,7 @@ SMALLEST = 32
 """Frames with a shorter side have no flow, and are left as they are."""
 
 
-def not_carried(strength: float, width: int, height: int) -> list[str]:
+def too_small_for_flow(strength: float, width: int, height: int) -> list[str]:
     """What is told of frames of a source of this size, where their detail is to follow the motion
     and cannot.
     """

@@ -30,7 +30,7 @@ from src.upscaling.pieces import Piece, distinct, pieces
 from src.upscaling.registry import load_backend
 from src.upscaling.report import UpscaleReport
 from src.upscaling.sinks import PictureSink, Sink, VideoSink
-from src.upscaling.smoothing import TemporalSmoother, not_carried
+from src.upscaling.smoothing import TemporalSmoother, too_small_for_flow
 from src.upscaling.source import Source, look_at
 from src.upscaling.stages import run_stages
 
@@ -73,7 +73,9 @@ def upscale_video(
     lost = job.check()
     source = look_at(job)
     lost += [*job.tracks(), *source.told]
-    lost += not_carried(job.choice.carried(job.enhance), source.info.width, source.info.height)
+    lost += too_small_for_flow(
+        job.choice.carried(job.enhance), source.info.width, source.info.height
+    )
     # before a backend measures which of its builds is fastest
     with cpu_threads(job.threads or core_count()):
         backend = backend or load_backend(job.choice)

@@ -40,7 +40,7 @@ class ClipFigures(Figures):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ThresholdResult:
     """One threshold. reached is None where it could not be judged."""
 
     name: str
@@ -136,7 +136,7 @@ def summarise(figures: Sequence[ClipFigures]) -> Summary:
 
 def verdicts_of(
     wanted: Thresholds, base: Summary, adapter: Summary, held_out: tuple[float, float] | None
-) -> list[Verdict]:
+) -> list[ThresholdResult]:
     """A verdict for each threshold that is set. held_out: losses of base and adapter."""
     shares = {
         "adapter_shows": None if adapter.shows is None else adapter.shows / adapter.clips,
@@ -154,12 +154,12 @@ def asdict_set(wanted: Thresholds) -> dict[str, float]:
     return {name: limit for name, limit in wanted.model_dump().items() if limit is not None}
 
 
-def _verdict(name: str, limit: float, value: float | None) -> Verdict:
+def _verdict(name: str, limit: float, value: float | None) -> ThresholdResult:
     least = name == "adapter_shows"
     words = f"{'at least' if least else 'at most'} {limit:g}"
     if value is None:
-        return Verdict(name, words, "not measured", None)
-    return Verdict(name, words, f"{value:.3f}", value >= limit if least else value <= limit)
+        return ThresholdResult(name, words, "not measured", None)
+    return ThresholdResult(name, words, f"{value:.3f}", value >= limit if least else value <= limit)
 
 
 def to_dict(figures: dict[str, dict[str, ClipFigures]]) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def validate_adapter(values: dict[str, Any], listener: Any) -> tuple[dict[str, A
         "clips": to_dict(figures),
     }
     write_whole(folder / "report.json", (json.dumps(report, indent=2) + "\n").encode())
-    write_whole(folder / "index.html", page(report, scenarios).encode())
+    write_whole(folder / "index.html", report_page(report, scenarios).encode())
     return report, folder
 
 
@@ -111,7 +111,7 @@ def model_name(spec: Any) -> str:
     return spec.folder or spec.id
 
 
-def page(report: dict[str, Any], scenarios: Any) -> str:
+def report_page(report: dict[str, Any], scenarios: Any) -> str:
     """The HTML page; clips are named relative to it."""
     from jinja2 import Environment
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from loguru import logger
 
 from src.core.errors import BadInputError
-from src.trust.extra import PRINTS, load, missing
+from src.trust.extra import PRINTS, is_missing, load_extra
 
 BITS = 256
 SAME, ASK = 32, 60
@@ -29,14 +29,14 @@ def fingerprint_of(path: Path) -> str:
     frames = _signatures(path)
     if not frames:
         raise BadInputError(f"{path.name} shows no picture to take a fingerprint of")
-    return bytes(load("iscc_core").soft_hash_video_v0(frames, BITS)).hex()
+    return bytes(load_extra("iscc_core").soft_hash_video_v0(frames, BITS)).hex()
 
 
 def fingerprint_if_possible(path: Path) -> str | None:
     """The same; None where its packages are not installed, or where it fails, which is said: a clip
     is not lost for it.
     """
-    if missing(*PRINTS):
+    if is_missing(*PRINTS):
         return None
     try:
         return fingerprint_of(path)
@@ -55,7 +55,7 @@ def _signatures(path: Path) -> list[tuple[int, ...]]:
     with tempfile.TemporaryDirectory(prefix="newsreel-") as folder:
         told = Path(folder) / "signature.xml"
         command = [
-            load("imageio_ffmpeg").get_ffmpeg_exe(), "-nostdin", "-loglevel", "error",
+            load_extra("imageio_ffmpeg").get_ffmpeg_exe(), "-nostdin", "-loglevel", "error",
             "-protocol_whitelist", "file", "-t", str(LONGEST_S), "-i", f"file:{path.absolute()}",
             "-map", "0:v:0", "-vf", f"signature=format=xml:filename={told.name}",
             "-f", "null", "-",

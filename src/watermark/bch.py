@@ -76,7 +76,7 @@ def matrix() -> np.ndarray:
     return np.stack([encode(row) for row in np.eye(DATA, dtype=np.uint8)])
 
 
-def decode(word: np.ndarray) -> np.ndarray | None:
+def nearest_code_word(word: np.ndarray) -> np.ndarray | None:
     """The code word within 10 wrong bits of `word`, or None where there is none."""
     syndromes = _syndromes(word)
     if not any(syndromes):

@@ -15,7 +15,7 @@ from src.watermark.bch import LENGTH
 from src.watermark.keys import MarkKey
 from src.watermark.message import AT_ONCE, id_text, words_of
 from src.watermark.pattern import HEIGHT, WIDTH, pattern_of
-from src.watermark.read import Reading, decoded, read_small
+from src.watermark.read import Reading, decoded_id, read_small
 from src.watermark.search import found_places
 
 SEARCH_S = 1.4
@@ -32,7 +32,7 @@ DARK, EVEN = 40, 10
 
 
 @dataclass(frozen=True)
-class Finding:
+class Detection:
     """number: the id. key: the key's id. deviations: how well it fits; chance alone reads 0, give
     or take 1. read: whether it was decoded; else it is a known id that fits. how: what had been
     done to the picture ("as it stands", "mirrored", "cropped", joined by commas).
@@ -50,13 +50,13 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownIds:
     """Ids that are registered, of one key."""
 
     numbers: tuple[int, ...] = ()
 
     @classmethod
-    def of(cls, numbers: Sequence[int]) -> "Known":
+    def of(cls, numbers: Sequence[int]) -> "KnownIds":
         return cls(tuple(numbers))
 
     @cached_property
@@ -77,18 +77,18 @@ class Known:
         return (self.numbers[place], fit) if fit >= KNOWN_LEAST else None
 
 
-def detect(
+def detect_mark(
     mean: np.ndarray,
     keys: Sequence[MarkKey],
-    known: Mapping[str, Known] | None = None,
+    known: Mapping[str, KnownIds] | None = None,
     until: float | None = None,
-) -> Finding | None:
+) -> Detection | None:
     """The mark in the mean of some frames, (H, W) float32 luma 0 to 255, or None. known: by the
     key's id. until: time.monotonic() at which
     the search ends, SEARCH_S from now without one; what comes before it takes a few hundredths.
     """
     views = list(_views(mean))
-    asked = [(key, (known or {}).get(key.id, Known())) for key in keys]
+    asked = [(key, (known or {}).get(key.id, KnownIds())) for key in keys]
     for key, ids in asked:
         for view, how in views:
             reading = read_small(view, pattern_of(key.secret))
@@ -100,9 +100,9 @@ def detect(
 def _searched(
     views: list[tuple[np.ndarray, str]],
     shape: tuple[int, ...],
-    asked: list[tuple[MarkKey, Known]],
+    asked: list[tuple[MarkKey, KnownIds]],
     until: float,
-) -> Finding | None:
+) -> Detection | None:
     aspects = {1.0, *(round(shape[1] / shape[0] / each, 2) for each in ASPECTS)}
     for aspect in sorted(aspects, key=lambda each: abs(each - 1)):
         for key, ids in asked:
@@ -114,12 +114,14 @@ def _searched(
     return None
 
 
-def _judged(reading: Reading, key: MarkKey, known: Known, how: str, sync: float) -> Finding | None:
-    number = decoded(reading) if reading.sync >= sync else None
+def _judged(
+    reading: Reading, key: MarkKey, known: KnownIds, how: str, sync: float
+) -> Detection | None:
+    number = decoded_id(reading) if reading.sync >= sync else None
     if number is not None:
-        return Finding(number, key.id, reading.fit(number), True, how)
+        return Detection(number, key.id, reading.fit(number), True, how)
     best = known.best(reading)
-    return Finding(best[0], key.id, best[1], False, how) if best else None
+    return Detection(best[0], key.id, best[1], False, how) if best else None
 
 
 def _views(mean: np.ndarray) -> Iterator[tuple[np.ndarray, str]]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from src.watermark.message import word_of
 from src.watermark.pattern import HEIGHT, SYNC_GROUPS, WIDTH, Pattern, pattern_of
-from src.watermark.picture import FLOOR, evened, fine_texture, loudness, small_luma, texture
+from src.watermark.picture import FLOOR, evened, fine_texture, local_deviation, loudness, small_luma
 
 GROUP = 8
 MOST_RMS = 2.42
@@ -23,7 +23,7 @@ WINDOW, FLAT = 9, 1.4
 """Pixels of twice the small picture; grey levels of deviation in them that still count as flat."""
 
 
-def mark(frames: Sequence[np.ndarray], key: bytes, number: int) -> list[np.ndarray]:
+def embed_mark(frames: Sequence[np.ndarray], key: bytes, number: int) -> list[np.ndarray]:
     """New frames, (H, W, 3) uint8 or uint16, of one size, with the id `number` in them."""
     small = [small_luma(frame) for frame in frames]
     added = additions(small, key, number)
@@ -44,7 +44,7 @@ def _wave(mean: np.ndarray, limit: np.ndarray, pattern: Pattern, number: int) ->
     """(120, 180), -1 to 1: what times `limit` makes every bit of the mean picture read STRENGTH, as
     far as that goes. Bits that the picture says by itself are left.
     """
-    scale = texture(mean) + FLOOR
+    scale = local_deviation(mean) + FLOOR
     values = cv2.dct(evened(mean, scale)).flat[pattern.places]
     deviation = loudness(values, pattern)
     host = pattern.sums(values / deviation)

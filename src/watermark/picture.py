@@ -31,7 +31,7 @@ def high(luma: np.ndarray) -> np.ndarray:
     return luma - cv2.GaussianBlur(luma, (0, 0), COARSE)
 
 
-def texture(luma: np.ndarray) -> np.ndarray:
+def local_deviation(luma: np.ndarray) -> np.ndarray:
     """(120, 180) float32: the deviation of the fine part around each pixel, in grey levels."""
     return np.sqrt(np.maximum(cv2.GaussianBlur(high(luma) ** 2, (0, 0), AROUND), 0))
 

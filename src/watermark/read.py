@@ -7,7 +7,7 @@ import numpy as np
 from src.watermark.bch import LENGTH
 from src.watermark.message import id_of, word_of
 from src.watermark.pattern import Pattern
-from src.watermark.picture import FLOOR, evened, readings, texture
+from src.watermark.picture import FLOOR, evened, local_deviation, readings
 from src.watermark.soft import candidates
 
 TRIED = 4
@@ -35,10 +35,10 @@ class Reading:
 
 def read_small(mean: np.ndarray, pattern: Pattern) -> Reading:
     """Of the mean small picture, as it stands."""
-    return Reading(readings(evened(mean, texture(mean) + FLOOR), pattern))
+    return Reading(readings(evened(mean, local_deviation(mean) + FLOOR), pattern))
 
 
-def decoded(reading: Reading) -> int | None:
+def decoded_id(reading: Reading) -> int | None:
     """The id, where one can be read without knowing it."""
     for word in candidates(reading.bits[:LENGTH], TRIED):
         number = id_of(word)

@@ -9,7 +9,7 @@ import numpy as np
 
 from src.watermark.bch import LENGTH
 from src.watermark.pattern import HEIGHT, WIDTH, Pattern
-from src.watermark.picture import FLOOR, evened, loudness, texture
+from src.watermark.picture import FLOOR, evened, local_deviation, loudness
 from src.watermark.read import Reading, read_small
 
 SCALES = np.linspace(0.74, 1.06, 81)
@@ -21,7 +21,7 @@ SIZE = (160, 256)
 
 
 @dataclass(frozen=True)
-class Place:
+class Alignment:
     """Where a picture lies in the marked one, both as small pictures: scaled by (x, y), then moved
     by left, top.
     """
@@ -37,18 +37,18 @@ class Place:
         return cv2.warpAffine(luma, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_CUBIC,
                               borderMode=cv2.BORDER_REFLECT)  # fmt: skip
 
-    def near(self, step: float) -> Iterator["Place"]:
+    def near(self, step: float) -> Iterator["Alignment"]:
         """Places around it, `step` small pixels away, and as much larger or smaller."""
         for grow in (-step, 0.0, step):
             x, y = self.x + grow / WIDTH, self.y + grow / WIDTH * self.y / self.x
             for left in (-step, 0.0, step):
                 for top in (-step, 0.0, step):
-                    yield Place(x, y, self.left + left - grow / 2, self.top + top - grow / 3)
+                    yield Alignment(x, y, self.left + left - grow / 2, self.top + top - grow / 3)
 
 
 def found_places(
     luma: np.ndarray, pattern: Pattern, aspect: float, until: float
-) -> Iterator[tuple[Place, Reading]]:
+) -> Iterator[tuple[Alignment, Reading]]:
     """The likeliest places, best first, with what is read there. luma: (120, 180), what is seen.
     aspect: how much larger a share of the marked picture's width is seen than of its height. until:
     time.monotonic() at which the search ends.
@@ -61,9 +61,9 @@ def found_places(
 
 def _peaks(
     luma: np.ndarray, pattern: Pattern, aspect: float, until: float
-) -> list[tuple[float, Place]]:
+) -> list[tuple[float, Alignment]]:
     """For each scale the offset at which the known bits fit best, in deviations."""
-    even = evened(luma, texture(luma) + FLOOR)
+    even = evened(luma, local_deviation(luma) + FLOOR)
     wave = cv2.dft(_padded(_known_wave(even, pattern)))
     peaks = []
     for scale in SCALES:
@@ -76,7 +76,7 @@ def _peaks(
         product = cv2.mulSpectrums(wave, cv2.dft(_padded(small)), 0, conjB=True)
         fits = cv2.idft(product, flags=cv2.DFT_SCALE)
         score, left, top = _best(fits, WIDTH - width, HEIGHT - height)
-        peaks.append((score, Place(width / WIDTH, height / HEIGHT, left, top)))
+        peaks.append((score, Alignment(width / WIDTH, height / HEIGHT, left, top)))
     return peaks
 
 
@@ -106,7 +106,7 @@ def _best(fits: np.ndarray, right: int, down: int) -> tuple[float, int, int]:
     return float(there[top, left] / fits.std()), int(lefts[left]), int(tops[top])
 
 
-def _refined(luma: np.ndarray, pattern: Pattern, place: Place) -> tuple[Place, Reading]:
+def _refined(luma: np.ndarray, pattern: Pattern, place: Alignment) -> tuple[Alignment, Reading]:
     """The best place around one, by the known bits."""
     best = place, read_small(place.put(luma), pattern)
     for finer in range(FINER):

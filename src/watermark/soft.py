@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from src.watermark.bch import DATA, LENGTH, decode, matrix
+from src.watermark.bch import DATA, LENGTH, matrix, nearest_code_word
 
 ORDER_TWO = 40
 """Pairs are tried among this many of the least reliable bits of the basis."""
@@ -28,7 +28,7 @@ def candidates(soft: np.ndarray, most: int) -> np.ndarray:
     best = tried[np.argsort(-fits, kind="stable")[:most]]
     words = np.empty_like(best)
     words[:, order] = best
-    mended = decode(hard)
+    mended = nearest_code_word(hard)
     return words if mended is None else np.concatenate([mended[None], words])[:most]
 
 

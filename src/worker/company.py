@@ -13,7 +13,7 @@ from src.worker.attempt import Attempt
 from src.worker.runners import JobRunner
 
 
-class Company:
+class AttemptGroup:
     """Denoises the attempts' clips together.
 
     end: is told of an attempt that was to stop meanwhile; its clip is computed on for nothing, for

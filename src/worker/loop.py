@@ -14,7 +14,7 @@ from typing import Any
 from loguru import logger
 
 from src.artifacts.store import ArtifactStore, StoreAwayError, measured_file
-from src.console.tracing import span, stages
+from src.console.tracing import span, stage_spans
 from src.core.addresses import StoredFile, manifest_key, name_of
 from src.core.errors import CancelledError, NewsreelError
 from src.core.kinds import KINDS
@@ -23,7 +23,7 @@ from src.jobs.errors import LostLeaseError
 from src.jobs.leases import LeaseStore
 from src.jobs.model import Job
 from src.worker.attempt import BEATS, Attempt
-from src.worker.company import Company
+from src.worker.company import AttemptGroup
 from src.worker.gpu import gpu_reading
 from src.worker.names import attempt_clip, remove_attempt
 from src.worker.process import identity
@@ -213,7 +213,7 @@ class Worker:
         self._running = attempts[0]
         for attempt in attempts:
             attempt.start()
-        Company(attempts, self._end_early).denoise(self.runner)
+        AttemptGroup(attempts, self._end_early).denoise(self.runner)
         self._running = None
 
     def _end_early(self, attempt: Attempt) -> None:
@@ -233,7 +233,7 @@ class Worker:
                     self.files.making(clip, once=True) as path,
                 ):
                     result = self.runner.make(job, path, watch)
-                    stages(result.get("seconds") or {})
+                    stage_spans(result.get("seconds") or {})
                 made = self._made(clip)
             self._persist(lambda: self.leases.complete(job, name, result, made))
             logger.info("job {} completed: {}", job.id, name)

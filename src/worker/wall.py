@@ -86,7 +86,7 @@ class Wall:
         return self._ask({"what": "frame", "name": "the clip", "path": str(path)})[1]
 
     def first_frame(self, path: Path) -> bytes:
-        """As `src.media.small.first_frame`."""
+        """As `src.media.small.first_frame_jpeg`."""
         return self._ask({"what": "first", "name": "the clip", "path": str(path)})[1]
 
     def contact_sheet(self, path: Path) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from src.core.errors import BadInputError, NewsreelError
 from src.media.images import check_photograph, parse_photograph
-from src.media.small import contact_sheet, first_frame, small_frame, small_photograph
+from src.media.small import contact_sheet, first_frame_jpeg, small_frame, small_photograph
 from src.media.videos import check_video
 
 
@@ -60,7 +60,7 @@ def _frame(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes
 
 
 def _first(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
-    return {}, first_frame(Path(question["path"]))
+    return {}, first_frame_jpeg(Path(question["path"]))
 
 
 def _sheet(question: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:

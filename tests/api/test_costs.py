@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import update
 
-from src.api.derived import labelled_copy
+from src.api.derived import labelled_copy_job
 from src.api.problems import ApiError
 from src.api.security import open_account
 from src.catalog import upscalers
@@ -62,7 +62,7 @@ def test_what_follows_an_enlargement_pays_for_frames_and_not_for_its_upscaler(cl
         connection.execute(update(jobs).where(jobs.c.id == job.id).values(result=told))
     client.post(f"/clips/{job.id}/upscale", data={"csrf": "open", "quality": "fast"})
     assert service.store.page()[0].cost == 196 * 4
-    copy = labelled_copy(service, open_account(service), service.store.get(job.id))
+    copy = labelled_copy_job(service, open_account(service), service.store.get(job.id))
     assert copy.cost == 196
 
 

@@ -48,11 +48,11 @@ def test_a_stored_photograph_that_is_damaged_is_written_again(idle, jpeg, home, 
 
 
 def test_a_damaged_upload_is_written_again(idle, home, jpeg):
-    from src.api.uploads import Video
+    from src.api.uploads import UploadedVideo
 
     upload = type("Upload", (), {"file": io.BytesIO(b"video" * 100)})()
     for _ in range(2):
-        video = Video(idle.app.state.service.files, upload)
+        video = UploadedVideo(idle.app.state.service.files, upload)
         video.copy()
         kept = home / "uploads" / video.keep()
         assert kept.read_bytes() == b"video" * 100

@@ -5,7 +5,7 @@ import pytest
 
 from src.api.housekeeper import Housekeeper
 from src.api.settings import ServiceSettings
-from src.core.addresses import artifact, stored
+from src.core.addresses import artifact_address, stored_address
 from src.core.paths import examples, home
 from src.database.database import Database
 from src.jobs.errors import UnknownJobError
@@ -77,7 +77,7 @@ def test_uploads_live_as_long_as_their_jobs(database):
         path.write_text("v")
     for path in (kept, orphan):
         os.utime(path, (time.time() - DAY,) * 2)
-    JobStore(database).submit(NewJob("upscale", "a", {"input": stored(kept.name)}))
+    JobStore(database).submit(NewJob("upscale", "a", {"input": stored_address(kept.name)}))
     _keeper(database).tidy()
     assert set(folder.iterdir()) == {kept, fresh}
 
@@ -85,7 +85,7 @@ def test_uploads_live_as_long_as_their_jobs(database):
 def test_a_clip_that_is_to_be_enlarged_stays_until_it_is(database):
     old = _finished(database, 40)
     store = JobStore(database)
-    source = artifact(str(store.get(old).artifact))
+    source = artifact_address(str(store.get(old).artifact))
     larger, _ = store.submit(NewJob("upscale", "a", {"input": source, "of": old}))
     _keeper(database, keep_days=30, keep_bytes=1).tidy()
     assert store.get(old).artifact

@@ -5,7 +5,7 @@ import pytest
 from src.api import forms
 from src.jobs.leases import LeaseStore
 from src.jobs.model import State
-from src.journal.checking import entries, read
+from src.journal.checking import entries, read_entry
 from src.media.reader import VideoReader
 from src.worker.engine_runner import EngineRunner
 from src.worker.loop import Worker
@@ -25,7 +25,7 @@ def weights(tmp_path_factory):
 @pytest.fixture
 def client(make_client, weights, monkeypatch):
     monkeypatch.setattr(forms, "CHECKPOINTS", weights.parent)
-    monkeypatch.setattr(forms, "inside", lambda name, field: str(weights))
+    monkeypatch.setattr(forms, "under_checkpoints", lambda name, field: str(weights))
     return make_client(work=False, auth="off")
 
 
@@ -59,7 +59,7 @@ def test_a_clip_is_made_once_the_licence_is_accepted(client, jpeg):
 
 def test_the_audit_log_keeps_who_accepted_for_which_model(client, jpeg, weights):
     sent = post(client, jpeg, accept_licence="true").json()
-    (told,) = [each["data"] for each in map(read, entries(client.app.state.service.database))
+    (told,) = [each["data"] for each in map(read_entry, entries(client.app.state.service.database))
                if each["action"] == "job.submit"]  # fmt: skip
     assert told["accept_licence"] is True and told["model"] == str(weights)
     client.delete(f"/jobs/{sent['id']}")
@@ -72,10 +72,10 @@ def test_v1_videos_takes_it_and_a_remix_says_it_again(client, jpeg):
     assert refused.status_code == 400 and LICENCE in refused.text
     made = client.post("/v1/videos", data=told | {"accept_licence": "true"}, files=photograph)
     assert made.status_code == 200, made.text
-    from src.api.openai.wishes import settings_of
+    from src.api.openai.wishes import settings_asked
 
     store = client.app.state.service.store
-    settings = settings_of(store.get(made.json()["id"].removeprefix("video_")))
+    settings = settings_asked(store.get(made.json()["id"].removeprefix("video_")))
     assert "model" in settings and "accept_licence" not in settings
 
 

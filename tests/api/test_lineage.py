@@ -6,7 +6,7 @@ import re
 import pytest
 
 from src.accounts.rights import Right, Role
-from src.api.derived import labelled_copy
+from src.api.derived import labelled_copy_job
 from src.jobs.leases import LeaseStore
 from src.jobs.model import PARENT, NewJob
 from src.worker.loop import Worker
@@ -118,7 +118,7 @@ def test_a_labelled_clip_that_was_enlarged_is_labelled_once(house, jpeg, footage
     service = client.app.state.service
     larger = service.store.get(larger_of(client, first, token, footage))
     account = service.account_of(client.secrets["anna"])
-    assert larger.labelled and labelled_copy(service, account, larger).id == larger.id
+    assert larger.labelled and labelled_copy_job(service, account, larger).id == larger.id
     made = client.post("/releases", headers=heads["anna"], json={"job": larger.id, "label": True})
     assert (made.json()["job"], made.json()["labelled"]) == (larger.id, True)
 

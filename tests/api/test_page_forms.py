@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from src.jobs.model import NewJob
-from src.journal.checking import entries, read
+from src.journal.checking import entries, read_entry
 from src.journal.entries import digest
 from tests.contracts.fake_upscaler import register
 from tests.engine.test_watching import jpeg as jpeg_file
@@ -97,7 +97,7 @@ def test_a_photograph_that_forbids_use_by_ai_asks_who_allowed_it(make_client, tm
     (job,) = client.get("/jobs").json()["jobs"]
     assert job["request"]["rights_reason"] == "the agency, by phone"
     found = list(entries(client.app.state.service.database))
-    told = [read(row)["data"].get("rights_reason_sha256") for row in found]
+    told = [read_entry(row)["data"].get("rights_reason_sha256") for row in found]
     assert digest("the agency, by phone") in told
     assert not any("agency" in row.text for row in found), "words are not kept for ever"
 

@@ -76,7 +76,7 @@ def checkpoints(tmp_path, monkeypatch):
     monkeypatch.setattr(forms, "CHECKPOINTS", folder)
     monkeypatch.setattr(
         forms,
-        "inside",
+        "under_checkpoints",
         lambda name, field: str(folder / name) if (folder / name).exists() else _gone(name),
     )
     return folder

@@ -16,11 +16,11 @@ from src.database.backup import back_up, restore
 from src.database.database import Database
 from src.jobs.leases import LeaseStore
 from src.jobs.model import State
-from src.journal.checking import check, entries, read
+from src.journal.checking import check_log, entries, read_entry
 from src.media.reader import VideoReader
 from src.trust.claim import PUBLISHED, RELEASE
 from src.trust.settings import CERTIFICATE, KEY, SIGNING, anchors
-from src.trust.verdict import verify
+from src.trust.verdict import verify_signature
 from src.worker.engine_runner import EngineRunner
 from src.worker.loop import Worker
 from src.worker.runners import FakeRunner
@@ -148,14 +148,14 @@ def test_a_release_is_added_to_the_record_and_nothing_else(house, clip, tmp_path
     actions = [each["action"] for each in active["c2pa.actions.v2"]["actions"]]
     assert actions == ["c2pa.opened", PUBLISHED] and len(told["manifests"]) == 2
     assert active[RELEASE] == {"release": out["id"], "approved_sha256": out["sha256"]}
-    layer = verify(served, anchors())["layers"]["c2pa"]
+    layer = verify_signature(served, anchors())["layers"]["c2pa"]
     assert (layer["state"], layer["source_type"]) == ("trusted", "trainedAlgorithmicMedia")
     assert layer["generation"] == {"seed": "7"} and layer["ingredients"] == ("photograph.png",)
     assert layer["released"] == active["c2pa.actions.v2"]["actions"][1]["when"]
     assert f"released at {layer['released']}" in layer["sentence"]
-    assert verify(approved, anchors())["layers"]["c2pa"]["released"] == ""
+    assert verify_signature(approved, anchors())["layers"]["c2pa"]["released"] == ""
     (entry,) = [
-        each for each in map(read, entries(house[0].app.state.service.database))
+        each for each in map(read_entry, entries(house[0].app.state.service.database))
         if each["action"] == "release.release"
     ]  # fmt: skip
     assert entry["data"]["sha256"] == out["sha256"]
@@ -168,7 +168,7 @@ def test_a_flipped_byte_of_what_is_served_is_found_and_not_served(house, clip, t
     data = served.read_bytes()
     for place in (data.index(b"mdat") + 100, data.index(b"moov") + 60):
         served.write_bytes(flipped(data, place))
-        assert verify(served, anchors())["changed"]
+        assert verify_signature(served, anchors())["changed"]
     (key,) = house[0].app.state.service.files.list(RELEASES)
     (home() / key).write_bytes(flipped(data, data.index(b"mdat") + 100))
     client, heads = house
@@ -228,7 +228,9 @@ def test_of_two_who_release_one_wins_and_leaves_one_file(house, clip, monkeypatc
     releasing = house[0].app.state.service.releasing
     now = releasing.store.get(made["id"])
     assert do(house, made["id"], "release", "cms").status_code == 200
-    monkeypatch.setattr("src.api.releases.find", lambda *_: now)  # as who looked at the same time
+    monkeypatch.setattr(
+        "src.api.releases.find_release", lambda *_: now
+    )  # as who looked at the same time
     assert do(house, made["id"], "release", "cms").status_code == 409
     assert len(list(releasing.files.list(RELEASES))) == 1
 
@@ -278,14 +280,14 @@ def test_a_labelled_copy_is_what_is_looked_at_approved_and_served(house, clip, t
     first, labelled = frames(source)[0].astype(int), frames(served)[0].astype(int)
     corner = np.abs(first - labelled)[:24, 96:]
     assert corner.max() > 100 and np.abs(first - labelled)[48:].mean() < 4
-    layer = verify(served, anchors())["layers"]["c2pa"]
+    layer = verify_signature(served, anchors())["layers"]["c2pa"]
     assert (layer["state"], layer["source_type"]) == ("trusted", "trainedAlgorithmicMedia")
     assert layer["generation"]["label"] == "AI" and layer["released"]
     assert layer["generation"]["clip_sha256"] == hashlib.sha256(source.read_bytes()).hexdigest()
     assert len(record(served)[0]["manifests"]) == 3  # the clip's, the copy's, the release's
     database = client.app.state.service.database
-    done = [each for each in map(read, entries(database)) if each["subject"] == made["id"]]
-    assert done[0]["data"]["labelled"] is True and not check(database).problems
+    done = [each for each in map(read_entry, entries(database)) if each["subject"] == made["id"]]
+    assert done[0]["data"]["labelled"] is True and not check_log(database).problems
 
 
 def test_a_label_is_asked_for_once_and_drawn_once(house, clip):
@@ -403,4 +405,4 @@ def test_a_store_that_keeps_no_files_serves_it_too(
     out = let_out(house, draft(house, clip))
     served = look(house, out["clip_url"], tmp_path / "served.mp4")
     assert hashlib.sha256(served.read_bytes()).hexdigest() == out["served_sha256"]
-    assert verify(served, anchors())["layers"]["c2pa"]["released"]
+    assert verify_signature(served, anchors())["layers"]["c2pa"]["released"]

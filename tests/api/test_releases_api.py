@@ -17,7 +17,7 @@ from src.core.addresses import clip_key
 from src.core.errors import BadInputError
 from src.core.paths import home
 from src.database.tables import notices
-from src.journal.checking import check, entries, read
+from src.journal.checking import check_log, entries, read_entry
 from src.notices.collecting import Collector
 from src.notices.wording import worded
 from tests.api.release_kit import do, draft, make, released
@@ -174,7 +174,7 @@ def test_looks_at_frames_of_what_is_not_out_are_in_the_audit_log(house, clip, va
     keys = {each.name: each.id for each in client.app.state.service.accounts.all()}
 
     def looks():
-        told = [read(each) for each in entries(database)]
+        told = [read_entry(each) for each in entries(database)]
         return [each["actor"] for each in told if each["action"] == "clip.download"]
 
     for who in ("anna", "anna", "boss"):
@@ -281,11 +281,11 @@ def test_approvers_are_told_and_the_audit_log_has_all_of_it(house, clip):
     released(house, clip)
     client.get(clip["artifact_url"], headers=heads["anna"])
     database = client.app.state.service.database
-    told = [read(each) for each in entries(database)]
+    told = [read_entry(each) for each in entries(database)]
     actions = [each["action"] for each in told if not each["action"].startswith("key.")]
     assert actions == ["settings.change", "job.submit", "release.create", "release.submit",
                        "release.approve", "release.release"]  # fmt: skip
-    assert check(database).problems == []
+    assert check_log(database).problems == []
     names = {"anna", "Anna", "chief", "Chief", "pan left"}
     assert not any(name in each.text for each in entries(database) for name in names)
     events = client.app.state.service.store.events(clip["id"])

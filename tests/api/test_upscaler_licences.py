@@ -10,7 +10,7 @@ from src.core.errors import BadInputError
 from src.core.request import Request
 from src.engine.delivered import upscaler_files
 from src.jobs.model import NewJob
-from src.journal.checking import entries, read
+from src.journal.checking import entries, read_entry
 from src.media.videos import VideoFacts
 from src.pipelines.models import find_model
 from src.worker.wall import Wall
@@ -52,7 +52,7 @@ def test_an_upload_is_taken_once_it_is_accepted(make_client, restricted, video):
     service = client.app.state.service
     job = service.store.get(sent.json()["taskId"])
     assert job.request["accept_licence"] is True
-    (told,) = [each["data"] for each in map(read, entries(service.database))
+    (told,) = [each["data"] for each in map(read_entry, entries(service.database))
                if each["action"] == "job.submit"]  # fmt: skip
     assert told["accept_licence"] is True and told["upscaler"] == "nearest"
 

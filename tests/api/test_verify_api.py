@@ -14,7 +14,7 @@ from src.jobs.model import NewJob
 from src.media.reader import VideoReader
 from src.media.writer import VideoWriter
 from src.trust.settings import ANCHORS
-from src.watermark.embed import mark
+from src.watermark.embed import embed_mark
 from src.watermark.keys import marking_key
 from src.watermark.message import id_text
 from tests.trust.kit import broken, flipped, need_packages, signed
@@ -66,13 +66,13 @@ def test_a_job_is_found_by_its_mark_though_nothing_of_it_is_left(make_client, tm
            "noise=alls=60:all_seed=1", source)  # fmt: skip
     frames = [frame.array for frame in VideoReader(source)]
     with VideoWriter(tmp_path / "marked.mp4", 360, 240, 8) as writer:
-        for frame in mark(frames, key.secret, 0xABCDEF):
+        for frame in embed_mark(frames, key.secret, 0xABCDEF):
             writer.write(frame)
         writer.commit()
     client = make_client(work=False, auth="off")
     entry = Registered("examples/gone.mp4", "0" * 64, id_text(0xABCDEF), key.id, job="j1")
     with client.app.state.service.database.write() as connection:
-        mark_rows.add(connection, entry, 1.0)
+        mark_rows.add_mark(connection, entry, 1.0)
     found = ask(client, (tmp_path / "marked.mp4").read_bytes()).json()
     layer = found["layers"]["watermark"]
     assert (layer["found"], layer["known"]["job"]) == (True, "j1")
@@ -88,7 +88,7 @@ def test_who_may_not_see_a_job_is_not_told_its_name(keys, tmp_path, ffmpeg):
     job, _ = service.store.submit(NewJob("generate", submitter.id, {"prompt": "p"}))
     entry = Registered("examples/a-secret.mp4", "0" * 64, id_text(7), key.id, job=job.id)
     with service.database.write() as connection:
-        mark_rows.add(connection, entry, 1.0)
+        mark_rows.add_mark(connection, entry, 1.0)
     known = {name: ServiceRegister(service.database, lambda job, n=name: _sees(service, n, job))
              for name in (str(Role.SUBMIT), "other", str(Role.ADMIN))}  # fmt: skip
     shown = {name: each.of_mark(id_text(7), key.id) for name, each in known.items()}

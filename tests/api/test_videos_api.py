@@ -9,7 +9,7 @@ import pytest
 
 from src.api import generate
 from src.api.openai.errors import VideoError
-from src.api.openai.lengths import frames_for, seconds_of, size_for
+from src.api.openai.lengths import frames_for, seconds_text, size_for
 from src.api.progresses import Progresses
 from src.catalog.models import load_models
 from src.jobs.model import NewJob, State
@@ -198,7 +198,7 @@ def test_an_alias_stands_for_a_model(make_client, jpeg):
 def test_lengths_are_those_that_are_made():
     assert [frames_for(text, None, NANO) for text in ("4", "6", "6.0", "6.125")] == [33, 49, 49, 49]
     assert frames_for("3", 16, NANO) == 49
-    assert (seconds_of(49, 8), seconds_of(49, 10), seconds_of(81, 16)) == ("6", "4.8", "5")
+    assert (seconds_text(49, 8), seconds_text(49, 10), seconds_text(81, 16)) == ("6", "4.8", "5")
     with pytest.raises(VideoError, match='cannot make 8 seconds; nearest: "5" and "6"'):
         frames_for("8", None, NANO)
     large = [load_models()["cogvideox-5b-i2v"]]

@@ -13,7 +13,7 @@ from sqlalchemy import update
 from src.artifacts.index import ArtifactIndex
 from src.artifacts.memory import MemoryStore
 from src.artifacts.registry import open_store
-from src.core.addresses import KEPT, QUARANTINE, StoredFile, artifact, stored
+from src.core.addresses import KEPT, QUARANTINE, StoredFile, artifact_address, stored_address
 from src.core.paths import home
 from src.database import artifact_rows
 from src.database.tables import artifacts
@@ -50,7 +50,7 @@ def files(request):
 
 def _submit(store, name=PHOTOGRAPH, **values):
     return store.submit(
-        NewJob("generate", "a", {"prompt": "p", "input_image": stored(name)}, **values)
+        NewJob("generate", "a", {"prompt": "p", "input_image": stored_address(name)}, **values)
     )[0]
 
 
@@ -112,7 +112,9 @@ def test_what_was_enlarged_from_what_is_found_by_an_index(store, index, database
     _submit(store)
     clip = _finish(store, "small.mp4")
     for scale in (2, 4):
-        store.submit(NewJob("upscale", "a", {"input": artifact("small.mp4"), "scale": scale}))
+        store.submit(
+            NewJob("upscale", "a", {"input": artifact_address("small.mp4"), "scale": scale})
+        )
         _finish(store, f"large-{scale}.mp4")
     made = [row.key for row in index.made_of(clip) if row.kind == "clip"]
     assert made == ["examples/large-2.mp4", "examples/large-4.mp4"]

@@ -14,7 +14,7 @@ from src.catalog.upscalers import UpscalerSpec
 from src.core.paths import CONFIGS
 from src.core.upscale_request import EnhanceSettings
 from src.upscaling.backends import Backend, Sizes, Stretch, UpscalerChoice, UpscaleRun, Window
-from src.upscaling.registry import BACKENDS, Entry
+from src.upscaling.registry import BACKENDS, BackendEntry
 
 WEIGHTS = b"nearest 1"
 SPEC = """
@@ -90,7 +90,7 @@ def detect_nearest(path: Path) -> UpscalerSpec | None:
                         how_to_get="")  # fmt: skip
 
 
-NEAREST = Entry(make_nearest, detect_nearest)
+NEAREST = BackendEntry(make_nearest, detect_nearest)
 
 
 def write_spec(configs: Path, weights: Path, text: str = SPEC) -> None:

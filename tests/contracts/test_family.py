@@ -17,7 +17,7 @@ import torch
 
 from src.artifacts.memory import MemoryStore
 from src.artifacts.store import keep
-from src.core.addresses import stored, stored_key
+from src.core.addresses import stored_address, stored_key
 from src.core.errors import BadInputError, CancelledError
 from src.core.hardware import Hardware
 from src.core.paths import REPOSITORY
@@ -36,9 +36,9 @@ from src.jobs.model import Job, State
 from src.media.reader import VideoReader
 from src.pipelines import families
 from src.pipelines.blueprint import TINY
-from src.pipelines.building import build
+from src.pipelines.building import build_pipeline
 from src.pipelines.fake.family import Fake
-from src.pipelines.fake.parts import build as build_fake
+from src.pipelines.fake.parts import build_fake
 from src.pipelines.families import family_of, family_of_folder, parts_in
 from src.pipelines.family import Family, parts_of
 from src.pipelines.folder_memory import count_folder
@@ -78,7 +78,9 @@ class Kit:
 
 KITS = {
     "CogVideoX 1.0": Kit(
-        lambda folder: build(replace(TINY, positions=True), ["pan left", "press"], folder, seed=0),
+        lambda folder: build_pipeline(
+            replace(TINY, positions=True), ["pan left", "press"], folder, seed=0
+        ),
         "cogvideox",
         9,
         (17, "9$"),
@@ -480,7 +482,7 @@ def worked(asked, photograph, path):
     keep(files, stored_key(f"{digest}.png"), data, digest)
     job = Job(
         "a" * 21, "generate", "a", State.PROCESSING,
-        asked | {"input_image": stored(f"{digest}.png")}, "", 0, 1.0, 1.0, None, 1,
+        asked | {"input_image": stored_address(f"{digest}.png")}, "", 0, 1.0, 1.0, None, 1,
         *[None] * (len(fields(Job)) - 11),
     )  # fmt: skip
     watch = RunContext(ignore, CancelToken(), lambda data: None)
@@ -564,7 +566,7 @@ def test_the_example_of_the_architecture_page_runs(photograph, tmp_path):
     names = {
         "FAMILIES": families.FAMILIES,
         "Fake": Fake,
-        "build": build_fake,
+        "build_fake": build_fake,
         "Request": Request,
         "prepare": prepare,
         "generate": generate,

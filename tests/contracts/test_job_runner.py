@@ -12,7 +12,7 @@ import pytest
 from src.artifacts.memory import MemoryStore
 from src.artifacts.registry import open_store
 from src.artifacts.store import keep, measured_file
-from src.core.addresses import artifact, stored, stored_key
+from src.core.addresses import artifact_address, stored_address, stored_key
 from src.core.errors import BadInputError, CancelledError, NewsreelError
 from src.core.progress import CancelToken
 from src.jobs.model import REMIX_OF, Job, State
@@ -50,7 +50,7 @@ def job(files, photograph, tiny_folder):
     digest = hashlib.sha256(data).hexdigest()
     keep(files, stored_key(f"{digest}.png"), data, digest)
     usual = {
-        "input_image": stored(f"{digest}.png"),
+        "input_image": stored_address(f"{digest}.png"),
         "prompt": "pan left",
         "model": str(tiny_folder),
     }
@@ -136,7 +136,7 @@ def test_a_clip_is_gone_on_with_in_one_file(files, job, watch, tmp_path):
     runner, first, longer = EngineRunner(files, "cpu"), job(ASKED["engine"]), "examples/first.mp4"
     with files.making(longer) as path:
         made = runner.make(first, path, watch[0])
-    asked = ASKED["engine"] | {"input_image": artifact("first.mp4"), "of": "c" * 21,
+    asked = ASKED["engine"] | {"input_image": artifact_address("first.mp4"), "of": "c" * 21,
                                "extend": True, "prompt": "pan right", "score": True}  # fmt: skip
     target = tmp_path / "p-2.mp4"
     result = runner.make(job(asked), target, watch[0])
@@ -156,7 +156,7 @@ def test_a_clip_of_another_size_is_not_gone_on_with(files, job, watch, tmp_path)
     runner = EngineRunner(files, "cpu")
     with files.making("examples/first.mp4") as path:
         runner.make(job(ASKED["engine"]), path, watch[0])
-    asked = ASKED["engine"] | {"input_image": artifact("first.mp4"), "extend": True}
+    asked = ASKED["engine"] | {"input_image": artifact_address("first.mp4"), "extend": True}
     for other, sentence in (({"fps": 24}, "ask for --fps 8"), ({"width": 96}, "ask for --width")):
         with pytest.raises(BadInputError, match=sentence):
             runner.make(job(asked | other), tmp_path / "p.mp4", watch[0])

@@ -22,7 +22,7 @@ from src.upscaling.dove.backend import DoveBackend
 from src.upscaling.feeding import enlarged as feed
 from src.upscaling.job import UpscaleJob
 from src.upscaling.network_backend import NetworkBackend
-from src.upscaling.registry import BACKENDS, Entry, detect, find, load_backend
+from src.upscaling.registry import BACKENDS, BackendEntry, detect, load_backend, upscaler_at
 from src.upscaling.star.backend import StarBackend
 from src.upscaling.stream import upscale_video
 from tests.command_kit import run_here, use_weights
@@ -243,7 +243,7 @@ def test_the_weights_of_the_repository_are_those_of_the_spec():
 
 def test_a_file_or_folder_says_which_upscaler_it_holds(registered, weights, tmp_path):
     assert detect(registered / "weights.nearest").backend == "nearest"
-    folder, file = detect(weights), find(str(weights / "fast_4x.safetensors"))
+    folder, file = detect(weights), upscaler_at(str(weights / "fast_4x.safetensors"))
     assert (folder.backend, folder.usual, folder.scales("fast")) == ("network", "fast", (2, 4, 8))
     assert file.scales("fast") == (4,) and not file.files
     (tmp_path / "text.txt").write_text("no weights")
@@ -310,7 +310,8 @@ def test_the_example_of_the_architecture_page_runs(clip, tmp_path, monkeypatch):
         if "BACKENDS" in block
     ]
     register(monkeypatch, tmp_path, spec)
-    names = {"np": np, "Window": Window, "Sizes": Sizes, "BACKENDS": BACKENDS, "Entry": Entry,
+    names = {"np": np, "Window": Window, "Sizes": Sizes, "BACKENDS": BACKENDS,
+             "BackendEntry": BackendEntry,
              "clip": clip, "UpscalerChoice": UpscalerChoice, "UpscaleJob": UpscaleJob,
              "upscale_video": upscale_video, "tmp_path": tmp_path}  # fmt: skip
     exec(compile(code, "docs/architecture.md", "exec"), names)

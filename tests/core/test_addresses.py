@@ -2,14 +2,14 @@ import pytest
 
 from src.core.addresses import (
     address_key,
-    artifact,
+    artifact_address,
     checked,
     is_stored,
     known_key,
     manifest_key,
     name_in,
     name_of,
-    stored,
+    stored_address,
 )
 from src.core.errors import BadInputError
 
@@ -19,16 +19,19 @@ DIGEST = "0f" * 32
 @pytest.mark.parametrize(("folder", "suffix"), [("photographs", ".png"), ("uploads", ".video")])
 def test_a_stored_file_is_found_by_its_address(folder, suffix):
     name = f"{DIGEST}{suffix}"
-    assert stored(name) == f"sha256:{name}" and address_key(stored(name)) == f"{folder}/{name}"
-    assert is_stored(stored(name)) and name_in(stored(name)) == name == name_of(
-        address_key(stored(name))
+    assert (
+        stored_address(name) == f"sha256:{name}"
+        and address_key(stored_address(name)) == f"{folder}/{name}"
+    )
+    assert is_stored(stored_address(name)) and name_in(stored_address(name)) == name == name_of(
+        address_key(stored_address(name))
     )
 
 
 def test_a_clip_is_found_by_its_name():
-    assert address_key(artifact("a-1.mp4")) == "examples/a-1.mp4"
+    assert address_key(artifact_address("a-1.mp4")) == "examples/a-1.mp4"
     assert manifest_key("examples/a-1.mp4") == "examples/a-1.json"
-    assert not is_stored(artifact("a-1.mp4"))
+    assert not is_stored(artifact_address("a-1.mp4"))
 
 
 @pytest.mark.parametrize("address", [

@@ -16,7 +16,7 @@ from src.core.errors import BadInputError, MissingWeightsError, OutputError
 from src.core.files import sha256_of
 from src.data_prep import fetch_upscaler
 from src.data_prep.fetch import DownloadLedger, Fetcher, ignore_bytes
-from src.data_prep.fetch_upscaler import Fetching, Part, fetch_upscaler_app
+from src.data_prep.fetch_upscaler import Fetching, UpscalerDownload, fetch_upscaler_app
 from src.upscaling.star import published
 from src.upscaling.star.files import expected
 from tests.data_prep.test_downloads import server  # noqa: F401
@@ -167,7 +167,9 @@ def test_one_more_upscaler_is_one_more_entry(tmp_path, monkeypatch):
     def make(source, folder):
         (folder / "x.bin").write_bytes((source / "y.bin").read_bytes()[::-1])
 
-    other = fetch_upscaler.Published({"all": Part("a/b", ("y.bin",), make, ("x.bin",))}, "free")
+    other = fetch_upscaler.Published(
+        {"all": UpscalerDownload("a/b", ("y.bin",), make, ("x.bin",))}, "free"
+    )
     monkeypatch.setitem(fetch_upscaler.UPSCALERS, "other", lambda: other)
     (tmp_path / "mine").write_bytes(b"abc")
     flags = [

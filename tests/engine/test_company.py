@@ -15,12 +15,12 @@ from src.core.errors import CancelledError, LostProcessError, NotFiniteError
 from src.core.paths import REPOSITORY
 from src.core.plan import Plan, SessionKey, Size
 from src.core.progress import CancelToken, ignore
-from src.engine.company import MODULE, Company, Failure, environment
+from src.engine.company import MODULE, Company, MemberFailure, environment
 from src.engine.costs import Stopwatch
 from src.engine.session import Session
 from src.pipelines.blueprint import TINY
 from src.pipelines.cogvideox.schedulers import timesteps
-from src.pipelines.parallel.division import divide
+from src.pipelines.parallel.division import plan_division
 from tests.waiting import wait_until
 
 STEPS = 4
@@ -41,7 +41,7 @@ def plan():
         weights={}, image_sha256="", fit="cover", prompt="pan left", negative_prompt="",
         max_sequence_length=32, scheduler="dpm", timesteps=timesteps(STEPS),
         guidance=(1.0,) * STEPS, num_frames=9, fps=8.0, native=size, delivered=size,
-        upscaler="lanczos", seed=3, score=False, division=divide(2, TINY.heads, False),
+        upscaler="lanczos", seed=3, score=False, division=plan_division(2, TINY.heads, False),
     )  # fmt: skip
 
 
@@ -156,7 +156,7 @@ def test_what_a_process_fails_of_is_told_and_lack_of_memory_steps_down(stand_in)
     company = stand_in(script.format("no more", True))
     with pytest.raises(MemoryError, match="out of memory in process 2 of 2: no more"):
         company.gather(5)
-    assert company.lost.failure == Failure("no more", True)
+    assert company.lost.failure == MemberFailure("no more", True)
 
 
 def test_an_error_of_our_own_is_told_as_it_is(stand_in):
@@ -165,7 +165,7 @@ def test_an_error_of_our_own_is_told_as_it_is(stand_in):
     company = stand_in("import time; time.sleep(600)")
     assert company.reason(own) is own
     company.lost = company.members[0]
-    company.lost.failure = Failure("the latents of step 3 are not finite", False)
+    company.lost.failure = MemberFailure("the latents of step 3 are not finite", False)
     assert company.reason(own) is own
     switch = ValueError("a kernel that is not there")
     assert company.reason(switch) is switch

@@ -147,10 +147,10 @@ def first_folder(tmp_path_factory):
     """A tiny CogVideoX 1.0: learned positions, one count of frames."""
     import dataclasses
 
-    from src.pipelines.building import build
+    from src.pipelines.building import build_pipeline
 
     blueprint = dataclasses.replace(TINY, positions=True)
-    return build(
+    return build_pipeline(
         blueprint, ["pan left", "press"], tmp_path_factory.mktemp("models") / "tiny10", seed=0
     )
 

@@ -19,7 +19,7 @@ from src.media.reader import VideoReader
 from src.trust.claim import MARK
 from src.trust.settings import MARKING, SIGNING
 from src.verification.register import recall
-from src.watermark.detect import detect
+from src.watermark.detect import detect_mark
 from src.watermark.keys import key_file, known_keys
 from src.watermark.picture import mean_luma
 from tests.command_kit import run_here, use_weights
@@ -75,7 +75,7 @@ def test_an_enlargement_is_marked_registered_and_read_when_it_is_enlarged_again(
     assert manifest["watermark"] == {"id": entry.mark, "key": entry.key}
     _, larger = enlarge("larger.mp4", source=out)
     for path in (out, larger):
-        found = detect(mean_luma(frames(path)), known_keys())
+        found = detect_mark(mean_luma(frames(path)), known_keys())
         assert found is not None and found.id == entry.mark
     done = run_here(verify_app(), larger, "--json")
     layer = json.loads(done.stdout)["layers"]["watermark"]
@@ -96,7 +96,7 @@ def test_an_enlargement_that_is_marked_keeps_the_mark_of_its_source(enlarge):
     assert (entry.artifact, entry.sha256) == ("again.mp4", report["sha256"])
     assert json.loads(again.with_suffix(".json").read_text())["watermark"]["id"] == first.mark
     assert f"{first.key}:{first.mark}".encode() in again.read_bytes()  # the soft binding
-    read = detect(mean_luma(frames(again)), known_keys())
+    read = detect_mark(mean_luma(frames(again)), known_keys())
     assert read is not None and (read.id, read.key) == (first.mark, first.key)
     found = json.loads(run_here(verify_app(), again, "--json").stdout)
     assert found["layers"]["watermark"]["known"]["artifact"] == "out.mp4" and not found["changed"]

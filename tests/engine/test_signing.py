@@ -14,7 +14,7 @@ from src.engine.signing import _generated
 from src.trust import settings
 from src.trust.claim import hash_of
 from src.trust.signing import sidecar_of
-from src.trust.verdict import verify
+from src.trust.verdict import verify_signature
 from tests.command_kit import run_here, use_weights
 from tests.trust.kit import need_packages
 
@@ -40,7 +40,7 @@ def command(photograph, tiny_folder, tmp_path):
 
 
 def layer(path):
-    return verify(path, settings.anchors())["layers"]["c2pa"]
+    return verify_signature(path, settings.anchors())["layers"]["c2pa"]
 
 
 def test_a_signed_clip_has_the_frames_of_the_unsigned_and_replays(command, tiny_folder, tmp_path):

@@ -12,7 +12,7 @@ from src.core.request import Request
 from src.engine.generate import prepare
 from src.evaluation import compare_rows
 from src.evaluation.compare import compare
-from src.evaluation.compare_file import load_comparison, request_of, tasks_of
+from src.evaluation.compare_file import comparison_request, load_comparison, tasks_of
 from tests.other_families import build_svd, build_wan_ti2v
 
 PRESS = CONFIGS / "evaluation" / "press_prompts.yaml"
@@ -108,7 +108,7 @@ def test_the_press_set_is_whole():
     assert len({task.name for task in tasks}) == len(tasks)
     assert len({prompt.seed for prompt in found.prompts}) == len(found.prompts)
     for task in tasks:
-        request = request_of(task, found, PRESS.with_suffix(".mp4"))
+        request = comparison_request(task, found, PRESS.with_suffix(".mp4"))
         assert (request.template is None) == (task.model == "svd-xt")
 
 

@@ -9,7 +9,7 @@ import pytest
 from src.core.errors import BadInputError, MissingFileError
 from src.evaluation.embedded import read_photographs, settings_of
 from src.evaluation.embedded_figures import (
-    Figures,
+    EmbeddedFigures,
     MoveFigures,
     Reconstruction,
     ideal_frame,
@@ -37,7 +37,7 @@ CLIP = MoveFigures(
 )
 STILL = dataclasses.replace(CLIP, asked="static", measured="static", uneven=None)
 PANS = {"at rest": 30.0, "slow": 31.0, "medium": 30.0, "fast": 31.0}
-FIGURES = Figures(
+FIGURES = EmbeddedFigures(
     reconstruction={"cat": {pan: Reconstruction(value, 0.97) for pan, value in PANS.items()}},
     clips=[CLIP, STILL, dataclasses.replace(CLIP, asked="push in")],
     speeds=[{"photograph": "cat", "move": "pan left", "slow": 1.0, "medium": 2.0, "fast": 3.0}],

@@ -14,7 +14,7 @@ from src.core.errors import NewsreelError
 from src.database.tables import audit
 from src.jobs.model import NewJob
 from src.jobs.store import JobStore
-from src.journal.checking import check, entries, read
+from src.journal.checking import check_log, entries, read_entry
 from src.journal.entries import BEGINNING, Act, AuditError, append, canonical, digest
 from tests.database.postgres_kit import any_database, empty_database, postgres  # noqa: F401
 
@@ -43,10 +43,10 @@ def unguarded(database, *statements):
 def test_entries_follow_each_other(log):
     found = list(entries(log))
     assert [each.number for each in found] == list(range(1, COUNT + 1))
-    assert read(found[0])["previous"] == BEGINNING
-    assert read(found[5])["previous"] == found[4].hash == digest(found[4].text)
-    assert all(each.text == canonical(read(each)) for each in found)
-    finding = check(log, {COUNT: found[-1].hash, 3: found[2].hash})
+    assert read_entry(found[0])["previous"] == BEGINNING
+    assert read_entry(found[5])["previous"] == found[4].hash == digest(found[4].text)
+    assert all(each.text == canonical(read_entry(each)) for each in found)
+    finding = check_log(log, {COUNT: found[-1].hash, 3: found[2].hash})
     assert (finding.size, finding.head, finding.problems) == (COUNT, found[-1].hash, [])
 
 
@@ -55,7 +55,7 @@ def test_entries_follow_each_other(log):
 def test_the_database_itself_refuses(log, what):
     with pytest.raises((DBAPIError, NewsreelError), match="never changed|audit"), log.write() as c:
         c.execute(text(what))
-    assert check(log).problems == []
+    assert check_log(log).problems == []
 
 
 def test_nobody_replaces_an_entry(log):
@@ -64,7 +64,7 @@ def test_nobody_replaces_an_entry(log):
         how = "INSERT INTO audit VALUES (3, '{}', 'x') ON CONFLICT (number) DO UPDATE SET hash='x'"
     with pytest.raises((DBAPIError, NewsreelError), match="never changed"), log.write() as c:
         c.execute(text(how))
-    assert check(log).problems == []
+    assert check_log(log).problems == []
 
 
 def test_nobody_truncates_it_on_postgresql(log):
@@ -82,10 +82,10 @@ def test_every_changed_byte_is_named(log):
         for at in range(len(whole)):
             other = chr(ord(whole[at]) ^ 1)
             _set(log, column, whole[:at] + other + whole[at + 1 :])
-            problems = check(log).problems
+            problems = check_log(log).problems
             assert any("entry 5" in each or "entry 6" in each for each in problems), (column, at)
         _set(log, column, whole)
-    assert check(log).problems == []
+    assert check_log(log).problems == []
 
 
 def _set(database, column, value):
@@ -100,7 +100,7 @@ def test_an_entry_that_was_made_anew_does_not_fit(log):
     with log.write() as connection:
         change = audit.update().where(audit.c.number == 5)
         connection.execute(change.values(entry=new, hash=digest(new)))
-    assert check(log).problems == [
+    assert check_log(log).problems == [
         "entry 6 does not follow the one before it: one of them was replaced"
     ]
 
@@ -111,7 +111,7 @@ def test_what_is_no_text_any_more_is_named(log, column, how):
     if not log.is_sqlite:
         pytest.skip("PostgreSQL's text is text")
     unguarded(log, f"UPDATE audit SET {column} = {how.format(column)} WHERE number = 5")
-    problems = check(log).problems
+    problems = check_log(log).problems
     assert problems[0] == "entry 5 was changed: it is no text"
     assert {line.split()[1] for line in problems} <= {"5", "6"}
     assert [each.whole for each in entries(log)] == [n != 5 for n in range(1, COUNT + 1)]
@@ -132,14 +132,14 @@ def test_nothing_follows_an_entry_whose_hash_is_no_text(log):
 )  # fmt: skip
 def test_a_gap_is_named(log, where, words):
     unguarded(log, f"DELETE FROM audit WHERE {where}")
-    assert check(log).problems == [words]
+    assert check_log(log).problems == [words]
 
 
 def test_a_cut_tail_is_named_by_a_checkpoint_alone(log):
     last = list(entries(log))[-1]
     unguarded(log, "DELETE FROM audit WHERE number > 9")
-    assert check(log).problems == []
-    assert check(log, {COUNT: last.hash}).problems == [
+    assert check_log(log).problems == []
+    assert check_log(log, {COUNT: last.hash}).problems == [
         f"the end is cut off: a checkpoint names {COUNT} entries, and there are 9"
     ]
 
@@ -150,8 +150,8 @@ def test_a_whole_chain_made_anew_is_named_by_a_checkpoint(log):
     for number in range(COUNT):
         with log.write() as connection:
             append(connection, [Act("k", "job.submit", f"other{number}")])
-    assert check(log).problems == []
-    assert check(log, {8: anchor.hash}).problems == [
+    assert check_log(log).problems == []
+    assert check_log(log, {8: anchor.hash}).problems == [
         "entry 8 is not the one that a checkpoint names"
     ]
 
@@ -167,7 +167,7 @@ def test_many_who_append_at_once_make_one_chain(any_database):  # noqa: F811
         thread.start()
     for thread in threads:
         thread.join()
-    finding = check(any_database)
+    finding = check_log(any_database)
     assert (finding.size, finding.problems) == (6 * 15 * 2, [])
 
 
@@ -177,7 +177,7 @@ def test_what_is_rolled_back_leaves_no_gap(log):
         raise RuntimeError
     with log.write() as connection:
         append(connection, [Act("k", "job.submit", "next")])
-    assert check(log).size == COUNT + 1 and check(log).problems == []
+    assert check_log(log).size == COUNT + 1 and check_log(log).problems == []
 
 
 def test_what_is_no_json_any_more_is_named(log):
@@ -185,10 +185,10 @@ def test_what_is_no_json_any_more_is_named(log):
     with log.write() as connection:
         connection.execute(audit.update().where(audit.c.number == 5).values(
             entry="[1", hash=digest("[1")))  # fmt: skip
-    assert any("entry 5" in each for each in check(log).problems)
+    assert any("entry 5" in each for each in check_log(log).problems)
     with log.write() as connection:
         connection.execute(insert(audit).values(number=-3, entry="{}", hash=digest("{}")))
-    assert check(log).problems[0] == "entry -3 is none of the chain, which begins with 1"
+    assert check_log(log).problems[0] == "entry -3 is none of the chain, which begins with 1"
 
 
 def test_keys_and_their_rights_are_in_it_without_names(any_database):  # noqa: F811
@@ -200,7 +200,7 @@ def test_keys_and_their_rights_are_in_it_without_names(any_database):  # noqa: F
         accounts.erase(key.id)
     accounts.revoke(key.id)
     accounts.erase(key.id)
-    told = [read(each) for each in entries(any_database)]
+    told = [read_entry(each) for each in entries(any_database)]
     assert [each["action"] for each in told] == [
         "key.create", "key.rights", "key.desk", "key.revoke", "key.erase",
     ]  # fmt: skip
@@ -216,7 +216,7 @@ def test_another_person_shows_in_the_log_and_without_one_it_stays(any_database):
     assert accounts.grant(key.id, ["read"], "anna  BERG") == "anna  BERG"
     assert accounts.grant(key.id, ["read"], "Bert") == "Bert"
     assert accounts.grant(key.id, ["read"], "") == ""
-    told = [read(each)["data"]["person"] for each in entries(any_database)]
+    told = [read_entry(each)["data"]["person"] for each in entries(any_database)]
     assert told[0] == told[1] == told[2] != "", "case and spaces make no other person"
     assert told[3] not in (told[0], "") and told[4] == ""
     assert len(told[0]) == 32 and told[0] != digest("Anna Berg")[:32], "not to be guessed"
@@ -250,8 +250,8 @@ def test_submissions_that_share_a_commit_have_an_entry_each(any_database):  # no
         thread.start()
     for thread in threads:
         thread.join()
-    told = [read(each) for each in entries(any_database)]
-    assert check(any_database).problems == []
+    told = [read_entry(each) for each in entries(any_database)]
+    assert check_log(any_database).problems == []
     assert sorted(each["subject"] for each in told) == sorted(
         job.id for job in store.page(limit=200)
     )
@@ -262,7 +262,7 @@ def test_settings_are_told_once_while_they_stay_and_never_their_secrets(any_data
     first = ServiceSettings(database="postgresql://u:hush@h/n", smtp="smtp://u@h", keep_days=3)
     for settings in (first, first, ServiceSettings(database="x", keep_days=4)):
         Recording(any_database).settings(settings.told())
-    told = [read(each)["data"] for each in entries(any_database)]
+    told = [read_entry(each)["data"] for each in entries(any_database)]
     assert [each["keep_days"] for each in told] == [3, 4]
     assert told[0]["smtp"] == "set" and told[1]["smtp"] == ""
     assert "hush" not in "".join(each.text for each in entries(any_database))

@@ -10,7 +10,7 @@ import pytest
 
 from src.core.errors import BadInputError
 from src.media.reader import VideoReader
-from src.media.scan import Mark, Scan, compare_fields, judge_scan
+from src.media.scan import Scan, WeaveReading, compare_fields, judge_scan
 
 FLAGS = ("-flags", "+ilme+ildct")
 
@@ -103,12 +103,12 @@ def test_refused_where_asked(tmp_path):
 
 def test_a_few_still_pictures_do_not_overrule_a_flag():
     assert judge_scan(True, []) == Scan(True)
-    assert judge_scan(True, [Mark(0.1, 1.0)] * 7) == Scan(True)
-    assert judge_scan(True, [Mark(0.1, 1.0)] * 8) == Scan(measured=True)
+    assert judge_scan(True, [WeaveReading(0.1, 1.0)] * 7) == Scan(True)
+    assert judge_scan(True, [WeaveReading(0.1, 1.0)] * 8) == Scan(measured=True)
     # fields in order, though little combed
-    assert judge_scan(True, [Mark(0.1, 1.4)] * 30) == Scan(True)
-    assert judge_scan(False, [Mark(1.0, 1.5)] * 8) == Scan(True, "top", True)
-    assert judge_scan(False, [Mark(1.0, 1.5)] * 6 + [Mark(1.0, 1.0)] * 2) == Scan()
+    assert judge_scan(True, [WeaveReading(0.1, 1.4)] * 30) == Scan(True)
+    assert judge_scan(False, [WeaveReading(1.0, 1.5)] * 8) == Scan(True, "top", True)
+    assert judge_scan(False, [WeaveReading(1.0, 1.5)] * 6 + [WeaveReading(1.0, 1.0)] * 2) == Scan()
 
 
 def test_what_stands_still_says_nothing():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from src.media.scan import Mark, Scan, compare_fields, judge_scan
+from src.media.scan import Scan, WeaveReading, compare_fields, judge_scan
 
 HEIGHT, WIDTH, COUNT = 240, 360, 12
 ROOM = 320
@@ -105,6 +105,6 @@ def test_flicker_and_what_stands_still_are_whole():
 
 
 def test_a_pattern_that_moved_onto_itself_says_nothing():
-    assert not Mark(own=4e5, order=0.0, comb=2.0).woven
-    assert Mark(own=0.4, order=1.4, comb=1.0).woven
-    assert not Mark(own=0.7, order=0.8, comb=0.65).woven
+    assert not WeaveReading(own=4e5, order=0.0, comb=2.0).woven
+    assert WeaveReading(own=0.4, order=1.4, comb=1.0).woven
+    assert not WeaveReading(own=0.7, order=0.8, comb=0.65).woven

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from src.core.errors import BadInputError
-from src.media.small import COLUMNS, ROWS, contact_sheet, first_frame, small_frame
+from src.media.small import COLUMNS, ROWS, contact_sheet, first_frame_jpeg, small_frame
 
 GREYS = range(20, 260, 20)
 """Of twelve frames."""
@@ -34,8 +34,8 @@ def _grey(data):
 
 
 def test_the_first_frame_and_one_of_the_middle(video):
-    assert _grey(first_frame(video)).mean() == pytest.approx(20, abs=4)
-    assert _grey(first_frame(video)).shape == (320, 480)
+    assert _grey(first_frame_jpeg(video)).mean() == pytest.approx(20, abs=4)
+    assert _grey(first_frame_jpeg(video)).shape == (320, 480)
     assert 100 < _grey(small_frame(video)).mean() < 180
 
 
@@ -49,6 +49,6 @@ def test_the_sheet_goes_from_the_first_frame_to_the_last(video):
 def test_no_film_is_refused(tmp_path):
     path = tmp_path / "broken.mp4"
     path.write_bytes(b"no film")
-    for take in (first_frame, contact_sheet):
+    for take in (first_frame_jpeg, contact_sheet):
         with pytest.raises(BadInputError, match="no frame of the video can be decoded"):
             take(path)

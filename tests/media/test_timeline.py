@@ -6,11 +6,11 @@ from fractions import Fraction
 import pytest
 
 from src.media.reader import VideoReader
-from src.media.timeline import Seen, _line
+from src.media.timeline import PacketSpan, _line
 
 
-def _part(track: int, pos: int, begin: int, count: int = 5) -> list[Seen]:
-    return [Seen(track, pos + 10 * n, Fraction(begin + n), Fraction(begin + n),
+def _part(track: int, pos: int, begin: int, count: int = 5) -> list[PacketSpan]:
+    return [PacketSpan(track, pos + 10 * n, Fraction(begin + n), Fraction(begin + n),
                  Fraction(begin + n + 1))
             for n in range(count)]  # fmt: skip
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from src.core.errors import BadInputError
 from src.pipelines.blueprint import NANO, TINY
-from src.pipelines.building import build
+from src.pipelines.building import build_pipeline
 from src.pipelines.cogvideox.building import autoencoder, text_encoder, transformer
 
 CORPUS = ["slow pan left across the podium", "press briefing at city hall, push in"]
@@ -18,7 +18,7 @@ CORPUS = ["slow pan left across the podium", "press briefing at city hall, push 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return build(TINY, CORPUS, tmp_path_factory.mktemp("tiny"), seed=3)
+    return build_pipeline(TINY, CORPUS, tmp_path_factory.mktemp("tiny"), seed=3)
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +54,8 @@ def test_seed_and_prompt_change_the_frames(pipeline):
 
 
 def test_same_seed_writes_the_same_weights(folder, tmp_path):
-    again = build(TINY, CORPUS, tmp_path / "again", seed=3)
-    other = build(TINY, CORPUS, tmp_path / "other", seed=4)
+    again = build_pipeline(TINY, CORPUS, tmp_path / "again", seed=3)
+    other = build_pipeline(TINY, CORPUS, tmp_path / "other", seed=4)
     name = "transformer/diffusion_pytorch_model.safetensors"
     assert (folder / name).read_bytes() == (again / name).read_bytes()
     assert (folder / name).read_bytes() != (other / name).read_bytes()
@@ -101,4 +101,4 @@ def test_impossible_sizes_are_refused(change, word):
 
 def test_empty_corpus_is_refused(tmp_path):
     with pytest.raises(BadInputError, match="corpus"):
-        build(TINY, ["", " "], tmp_path, seed=0)
+        build_pipeline(TINY, ["", " "], tmp_path, seed=0)

@@ -10,7 +10,7 @@ from src.core.progress import CancelToken, Progress, ignore
 from src.engine.costs import Stopwatch
 from src.engine.session import Session
 from src.pipelines.blueprint import TINY_NANO
-from src.pipelines.building import build
+from src.pipelines.building import build_pipeline
 from src.pipelines.loading import read_pipeline
 from tests.newer_kit import build_newer
 
@@ -77,7 +77,9 @@ def test_bit_equal_for_a_model_that_patches_time(tmp_path_factory, make_plan, pi
 @pytest.mark.parametrize("frames", [9, 17])
 def test_bit_equal_in_the_form_of_the_embedded_model(tmp_path_factory, make_plan, picture, frames):
     """One frame a latent frame, eight frames a patch, and clean latents predicted."""
-    folder = build(TINY_NANO, ["pan left"], tmp_path_factory.mktemp("models") / "nano", seed=0)
+    folder = build_pipeline(
+        TINY_NANO, ["pan left"], tmp_path_factory.mktemp("models") / "nano", seed=0
+    )
     session = Session(make_plan().session, folder)
     plan = make_plan(steps=2, num_frames=frames)
     made = ours(session, plan, picture)

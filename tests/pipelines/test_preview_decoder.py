@@ -11,7 +11,7 @@ from src.pipelines.locate import role_hash
 from src.pipelines.pixels import to_uint8
 from src.pipelines.preview_decoder import (
     PreviewDecoder,
-    decode,
+    decode_preview,
     fit_linear,
     load_preview,
     save_preview,
@@ -49,7 +49,7 @@ def test_a_clip_has_the_frames_that_its_latents_stand_for(form, frames):
 def test_pieces_are_the_whole(form, piece, monkeypatch):
     monkeypatch.setattr(preview_decoder, "PIECE", piece)
     decoder, latents = random_decoder(form), torch.randn(1, 4, 7, 3, 4)
-    made = np.concatenate(list(decode(decoder, latents, ignore, CancelToken())))
+    made = np.concatenate(list(decode_preview(decoder, latents, ignore, CancelToken())))
     with torch.no_grad():
         whole = to_uint8(decoder(latents))
     assert made.shape == whole.shape
@@ -90,7 +90,7 @@ def test_the_linear_fit_finds_a_linear_map(form):
 def test_a_decoder_stops_between_pieces(monkeypatch):
     monkeypatch.setattr(preview_decoder, "PIECE", 1)
     cancel = CancelToken()
-    pieces = decode(random_decoder(ALONE), torch.randn(1, 4, 3, 2, 2), ignore, cancel)
+    pieces = decode_preview(random_decoder(ALONE), torch.randn(1, 4, 3, 2, 2), ignore, cancel)
     next(pieces)
     cancel.cancel()
     with pytest.raises(CancelledError):

@@ -23,7 +23,7 @@ from src.engine.schedule import guidance_schedule
 from src.engine.session import Session
 from src.pipelines.adapter_files import read_adapter
 from src.pipelines.blueprint import TINY
-from src.pipelines.building import build
+from src.pipelines.building import build_pipeline
 
 SMALL = dataclasses.replace(
     TINY, height=32, width=48, vae_channels=(4, 4, 4), vae_groups=2, vae_layers=0, heads=1
@@ -34,7 +34,7 @@ STEPS = 4
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return build(
+    return build_pipeline(
         SMALL, ["press briefing, pan left"], tmp_path_factory.mktemp("models") / "small", seed=0
     )
 

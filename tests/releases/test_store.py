@@ -16,7 +16,7 @@ from src.database.tables import artifacts, jobs
 from src.jobs.errors import WrongStateError
 from src.jobs.model import NewJob
 from src.jobs.store import JobStore
-from src.journal.checking import check, entries, read
+from src.journal.checking import check_log, entries, read_entry
 from src.releases.model import ReleaseStateError, Wish
 from src.releases.rules import allowed
 from src.releases.states import TRANSITIONS, ReleaseState, Who
@@ -41,7 +41,7 @@ def finished(database, owner="owner"):
     with database.write() as connection:
         change = jobs.update().where(jobs.c.id == job.id)
         connection.execute(change.values(state="COMPLETED", artifact=name, finished_at=1.0))
-        artifact_rows.add(connection, [row])
+        artifact_rows.add_artifacts(connection, [row])
     return store.get(job.id)
 
 
@@ -100,7 +100,7 @@ def one(tmp_path_factory):
 def test_no_way_but_the_tables(one, action, state, who, rights):
     database, store, release = one
     forced(database, release, state)
-    now, before = store.get(release.id), check(database).size
+    now, before = store.get(release.id), check_log(database).size
     told = {each.action for each in allowed(now, account(who, rights), PERSONS)}
     try:
         after, done = step(store, now, action, who, rights).state, True
@@ -109,7 +109,7 @@ def test_no_way_but_the_tables(one, action, state, who, rights):
     assert done == may(action, state, who, rights)
     assert (action in told) == done
     assert after == (TRANSITIONS[action].target if done else state)
-    assert check(database).size == before + done
+    assert check_log(database).size == before + done
 
 
 def test_every_way_was_tried_by_hand_too(one):
@@ -163,9 +163,9 @@ def test_of_two_who_decide_at_once_one_wins(any_database, second):  # noqa: F811
             lambda release=release: step(store, release, second, "third"),
         )
         assert found.count(None) == 1 and any(isinstance(e, ReleaseStateError) for e in found)
-    told = [read(each)["action"] for each in entries(any_database)]
+    told = [read_entry(each)["action"] for each in entries(any_database)]
     assert sum(each in ("release.approve", "release.reject") for each in told) == 10
-    assert check(any_database).problems == []
+    assert check_log(any_database).problems == []
 
 
 def test_a_clip_is_deleted_or_submitted_but_not_both(any_database):  # noqa: F811

@@ -7,7 +7,7 @@ import pytest
 from src.accounts.accounts import Accounts
 from src.accounts.rights import Right, Role
 from src.database.database import Database
-from src.journal.checking import check, entries, read
+from src.journal.checking import check_log, entries, read_entry
 from tests.locales import needs_utf8_text
 from tests.service.browser_kit import CLIP, log_in, make, open_page, shot
 from tests.service.test_page_access import _check
@@ -83,12 +83,12 @@ def test_a_clip_is_asked_for_approved_by_one_key_and_let_out(browser, house, sch
     assert out.inner_text("#state") == "Released"
     _check(out)
     shot(out, f"approval-released-{scheme}")
-    told = [read(each)["action"] for each in entries(house.database)]
+    told = [read_entry(each)["action"] for each in entries(house.database)]
     assert [each for each in told if each.startswith("release.")] == [
         "release.create", "release.submit", "release.approve", "release.release",
     ]  # fmt: skip
     assert "clip.download" in told, "who looked at the draft is noted"
-    assert check(house.database).problems == []
+    assert check_log(house.database).problems == []
     assert anna.problems == chief.problems == out.problems == []
 
 
@@ -146,7 +146,7 @@ def test_a_file_is_checked_on_its_page(browser, house, photograph, tmp_path):
         page.wait_for_selector(f".said:has-text('{words}')", timeout=30_000)
         _check(page)
     shot(page, "check")
-    told = [read(each) for each in entries(house.database)]
+    told = [read_entry(each) for each in entries(house.database)]
     seen = [each["data"]["changed"] for each in told if each["action"] == "file.verify"]
     assert seen == [False, False, True]
     assert page.problems == []

@@ -14,7 +14,7 @@ from src.accounts.accounts import Accounts
 from src.accounts.rights import Right, Role
 from src.core.paths import REPOSITORY
 from src.database.database import Database
-from src.journal.checking import check, entries, read
+from src.journal.checking import check_log, entries, read_entry
 from src.trust.authority import make_authority
 from src.trust.settings import ANCHORS, CERTIFICATE, KEY
 from src.watermark.keys import KEY as MARK_KEY
@@ -116,8 +116,8 @@ def test_a_clip_is_made_labelled_approved_let_out_verified_and_taken_back(
     step(house, release, "withdraw", "out", note="wrong harbour")
     gone = ask(house, "looks", f"/releases/{release}/clip", expect=410)
     assert gone.json()["reason"] == "wrong harbour"
-    assert check(house.database).problems == []
-    told = [each["action"] for each in map(read, entries(house.database))]
+    assert check_log(house.database).problems == []
+    told = [each["action"] for each in map(read_entry, entries(house.database))]
     assert [each for each in told if each.startswith("release.")] == [
         "release.create", "release.submit", "release.approve", "release.release",
         "release.withdraw",

@@ -11,7 +11,7 @@ from src.pipelines.cogvideox.building import autoencoder
 from src.pipelines.cogvideox.codes import install
 from src.pipelines.cogvideox.fast_vae import sees_frames_alone
 from src.pipelines.cogvideox.small import see_frames_alone
-from src.pipelines.linear_codes import cells, fit
+from src.pipelines.linear_codes import cells, fit_codes
 from src.recipes.embedded.parts import load_codes
 from src.recipes.scene_source import to_tensor
 from src.scenes.sampler import SceneSampler
@@ -43,7 +43,7 @@ def test_the_stock_encoder_computes_the_codes(small, codes, video):
 
 def test_a_deeper_encoder_computes_them_too(small, video):
     deep = dataclasses.replace(small, vae_channels=(16, 48, 48, 48))
-    vae, codes = autoencoder(deep).eval(), fit(video[0].transpose(0, 1), deep.vae_channels, 8)
+    vae, codes = autoencoder(deep).eval(), fit_codes(video[0].transpose(0, 1), deep.vae_channels, 8)
     install(codes, vae)
     with torch.no_grad():
         mean = vae.encode(video).latent_dist.mean

@@ -7,7 +7,7 @@ from torch import nn
 from src.core.errors import DivergedError
 from src.recipes.embedded.parts import prepare_parts
 from src.recipes.embedded.run import RECIPES
-from src.recipes.embedded.settings import Stage
+from src.recipes.embedded.settings import StageSettings
 from src.training.checkpoints import CheckpointManager
 from src.training.loop import Recipe, Trainer, parameter_groups, step_generator
 from src.training.settings import Rate
@@ -32,7 +32,7 @@ class Line(Recipe):
         return loss * (float("nan") if step == self.poison_at else 1.0)
 
 
-STAGE = Stage(steps=60, share=1, rate=Rate(peak=0.1, warmup=5, decay=10))
+STAGE = StageSettings(steps=60, share=1, rate=Rate(peak=0.1, warmup=5, decay=10))
 
 
 def _trainer(folder, recipe=None, steps=60):

@@ -12,7 +12,7 @@ from src.core.paths import CONFIGS
 from src.pipelines.models import find_model
 from src.pipelines.preview_decoder import load_preview
 from src.pipelines.preview_files import FILE, read_preview
-from src.recipes.preview.recipe import PreviewRecipe, fitted
+from src.recipes.preview.recipe import PreviewRecipe, fitted_decoder
 from src.recipes.preview.run import export_preview, train_preview_slice
 from src.recipes.preview.settings import PreviewSettings
 from src.recipes.preview.source import Taught, read_taught
@@ -47,7 +47,7 @@ def test_the_decoder_s_sizes_are_the_vae_s(taught):
 
 
 def test_a_batch_is_latents_and_the_frames_they_stand_for(taught):
-    recipe = PreviewRecipe(taught, SETTINGS, fitted(taught, SETTINGS))
+    recipe = PreviewRecipe(taught, SETTINGS, fitted_decoder(taught, SETTINGS))
     latents, wanted = recipe.batch(0)
     assert latents.shape == (2, 4, 2, 4, 4)
     assert wanted.shape == (2, 3, 5, 32, 32)
@@ -66,7 +66,7 @@ def test_small_frames_are_means_of_pixels(taught):
 
 def test_training_lowers_the_loss(taught):
     torch.manual_seed(0)
-    recipe = PreviewRecipe(taught, SETTINGS, fitted(taught, SETTINGS))
+    recipe = PreviewRecipe(taught, SETTINGS, fitted_decoder(taught, SETTINGS))
     batch, generator = recipe.batch(0), torch.Generator()
     optimizer = torch.optim.Adam(recipe.model.parameters(), 3e-3)
     losses = []

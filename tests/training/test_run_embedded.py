@@ -34,7 +34,7 @@ from src.recipes.embedded.run import (
 from src.recipes.embedded.settings import EmbeddedSettings, Teaching, TransformerStage
 from src.recipes.embedded.sheets import PROMPTS, SHOWN, sample_clips, write_sheet
 from src.recipes.embedded.transformer import TransformerRecipe
-from src.recipes.embedded.weighing import LEAST_CHANGE, counted, unsteadiness
+from src.recipes.embedded.weighing import LEAST_CHANGE, cell_weights, unsteadiness
 from src.training.checkpoints import CheckpointManager
 from src.training.loop import Trainer
 from tests.small_disk import small_disk
@@ -224,7 +224,7 @@ def test_what_flickers_is_the_error_of_changes_between_neighbours():
 def test_what_the_photograph_does_not_show_counts_less():
     shifts = torch.tensor([[1.0, 0, 0], [0, 1, 0]]).repeat(1, 2, 1, 1)
     shifts[0, 1, 0, 2] = 8.0  # the picture moved two cells to the right
-    counts = counted(shifts, (2, 4), 4, 0.25)
+    counts = cell_weights(shifts, (2, 4), 4, 0.25)
     assert counts.shape == (1, 2, 1, 2, 4)
     assert (counts[0, 0] == 1).all()
     assert counts[0, 1, 0].tolist() == [[0.25, 0.25, 1, 1]] * 2
@@ -338,5 +338,5 @@ def test_a_scene_of_one_layer_is_reflected_and_counts_whole(small, settings, run
     batch["flat"][0] = False
     counts = recipe._counted(batch)
     assert (counts[1:] == 1).all()
-    plain = counted(batch["motions"], recipe.cells, recipe.ratio, 0.0)
+    plain = cell_weights(batch["motions"], recipe.cells, recipe.ratio, 0.0)
     assert torch.equal(counts[0], plain[0])

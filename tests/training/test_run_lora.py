@@ -293,9 +293,9 @@ def test_accumulated_pieces_give_the_same_adapter(clip_set, tiny_folder, tmp_pat
 
 def test_the_adapter_is_refused_on_another_base(trained, tmp_path):
     from src.pipelines.blueprint import TINY
-    from src.pipelines.building import build
+    from src.pipelines.building import build_pipeline
 
-    other = build(TINY, ["pan left"], tmp_path / "other", seed=9)
+    other = build_pipeline(TINY, ["pan left"], tmp_path / "other", seed=9)
     with pytest.raises(BadInputError, match="was trained on another base"):
         read_adapter(str(trained[0] / "adapter_final"), other)
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from src.recipes.embedded.settings import Stage
+from src.recipes.embedded.settings import StageSettings
 from src.recipes.embedded.timed import FitToTime, fitted_to_time
 from src.training.checkpoints import CheckpointManager
 from src.training.loop import Recipe, Trainer
 from src.training.settings import Rate
 
-STAGE = Stage(steps=10**6, share=1, rate=Rate(peak=0.1, warmup=2, decay=500))
+STAGE = StageSettings(steps=10**6, share=1, rate=Rate(peak=0.1, warmup=2, decay=500))
 
 
 class Slow(Recipe):

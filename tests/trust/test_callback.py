@@ -11,7 +11,7 @@ from src.core.paths import home
 from src.trust import settings
 from src.trust.authority import make_authority
 from src.trust.signing import check_signing, sign_file
-from src.trust.verdict import verify
+from src.trust.verdict import verify_signature
 from tests.trust.kit import claim
 
 
@@ -58,7 +58,7 @@ def failing(path):
 
 def test_a_function_signs(signed_by):
     clip = signed_by(by_key)
-    assert verify(clip, settings.anchors())["layers"]["c2pa"]["state"] == "trusted"
+    assert verify_signature(clip, settings.anchors())["layers"]["c2pa"]["state"] == "trusted"
 
 
 @pytest.mark.parametrize(("function", "sentence"), [

@@ -18,7 +18,7 @@ from src.trust.context import PURPOSES
 from src.trust.settings import ANCHORS, CERTIFICATE, KEY, TIMESTAMP, TRIAL
 from src.trust.signer import read_signatory, signatory, trial_authority
 from src.trust.signing import check_signing, sidecar_of, sign_file
-from src.trust.verdict import verify
+from src.trust.verdict import verify_signature
 from tests.command_kit import run_here
 from tests.trust.kit import claim, signed, write_leaf
 
@@ -54,7 +54,7 @@ def test_frames_are_those_of_the_unsigned_clip(plain_clip, photograph, tmp_path,
     ffmpeg("-i", plain_clip, "-c", "copy", plain)
     made = signed(plain, tmp_path / f"signed{suffix}", photograph)
     assert frames(made) == frames(plain) and made.stat().st_size > plain.stat().st_size
-    layer = verify(made)["layers"]["c2pa"]
+    layer = verify_signature(made)["layers"]["c2pa"]
     assert (layer["state"], layer["source_type"]) == ("valid", "trainedAlgorithmicMedia")
     assert (layer["generation"], layer["ingredients"]) == ({"seed": "7"}, ("photograph.png",))
     assert sorted(path.name for path in tmp_path.glob("*signed*")) == [made.name]
@@ -76,9 +76,9 @@ def test_other_containers_stay_as_they_are_beside_a_sidecar(
     before = sha256_of(clip)
     sign_file(clip, clip, claim(photograph, ENHANCED))
     assert sha256_of(clip) == before and sidecar_of(clip).name == f"clip{suffix}.c2pa"
-    assert verify(clip)["layers"]["c2pa"]["state"] == "valid"
+    assert verify_signature(clip)["layers"]["c2pa"]["state"] == "valid"
     clip.write_bytes(clip.read_bytes() + b"\0")
-    found = verify(clip)
+    found = verify_signature(clip)
     assert found["changed"] and found["layers"]["c2pa"]["sidecar"] == sidecar_of(clip).name
 
 
@@ -110,7 +110,7 @@ def test_the_command_makes_an_authority_and_renews_it(tmp_path, plain_clip, phot
     assert (folder / "leaf.key").read_bytes() != before
     use(folder)
     made = signed(plain_clip, tmp_path / "s.mp4", photograph)
-    layer = verify(made, (folder / "root.pem").read_text())["layers"]["c2pa"]
+    layer = verify_signature(made, (folder / "root.pem").read_text())["layers"]["c2pa"]
     assert (layer["state"], layer["signer"]) == ("trusted", "Evening Post: clips")
 
 
@@ -126,7 +126,7 @@ def test_each_purpose_that_is_listed_signs_and_is_read(
     own = make_authority(tmp_path / "own")
     use(write_leaf(own, tmp_path / "leaf", timedelta(days=90), PURPOSES[purpose]))
     made = signed(plain_clip, tmp_path / "s.mp4", photograph)
-    layer = verify(made, (own / "root.pem").read_text())["layers"]["c2pa"]
+    layer = verify_signature(made, (own / "root.pem").read_text())["layers"]["c2pa"]
     assert layer["state"] == "trusted", layer
 
 
@@ -175,7 +175,7 @@ def test_a_time_stamp_server_that_is_away_is_told_and_costs_no_clip(
     monkeypatch.setattr(signing, "PAUSE_S", 0.0)
     monkeypatch.setenv(TIMESTAMP, "http://127.0.0.1:9/none")
     made = signed(plain_clip, tmp_path / "s.mp4", photograph)
-    assert verify(made)["layers"]["c2pa"]["state"] == "valid"
+    assert verify_signature(made)["layers"]["c2pa"]["state"] == "valid"
     assert len([line for line in said if line.startswith("no time stamp from")]) == signing.TRIES
     assert [line for line in said if "signed without a time stamp" in line]
 
@@ -196,7 +196,7 @@ def test_a_missing_package_is_one_sentence(monkeypatch, module):
 
     monkeypatch.setattr(extra.importlib, "import_module", missing)
     with pytest.raises(BadInputError, match=r"pip install -r requirements-trust\.txt"):
-        extra.load(module)
+        extra.load_extra(module)
 
 
 def test_the_signatory_of_a_home_stays_the_same(home):

@@ -9,7 +9,7 @@ import pytest
 from src.trust.authority import make_authority
 from src.trust.context import PURPOSES
 from src.trust.settings import CERTIFICATE, KEY, TIMESTAMP
-from src.trust.verdict import verify
+from src.trust.verdict import verify_signature
 from tests.trust.kit import signed, write_leaf
 from tests.trust.stamp_kit import make_server, stamping
 
@@ -39,12 +39,14 @@ def test_a_stamped_clip_outlives_its_certificate(
     with stamping(tmp_path / "stamps") as url:
         monkeypatch.setenv(TIMESTAMP, url)
         stamped = signed(plain_clip, tmp_path / "stamped.mp4", photograph)
-    early = verify(stamped, root)["layers"]["c2pa"]
+    early = verify_signature(stamped, root)["layers"]["c2pa"]
     assert (early["state"], early["signed"]) == ("trusted", ""), "nobody vouches for the stamp"
     time.sleep(max(0.0, ends - time.time()) + 1)
-    found = {path.stem: verify(path, root + stamps.read_text()) for path in (bare, stamped)}
+    found = {
+        path.stem: verify_signature(path, root + stamps.read_text()) for path in (bare, stamped)
+    }
     layers = {name: each["layers"]["c2pa"] for name, each in found.items()}
     assert (layers["bare"]["state"], layers["stamped"]["state"]) == ("expired", "trusted"), layers
     assert layers["stamped"]["signed"] and not layers["bare"]["signed"]
-    assert verify(tmp_path / "stamped.mp4", root)["layers"]["c2pa"]["state"] == "expired"
+    assert verify_signature(tmp_path / "stamped.mp4", root)["layers"]["c2pa"]["state"] == "expired"
     assert "proves nothing now" in found["bare"]["sentence"] and not found["bare"]["changed"]

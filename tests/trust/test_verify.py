@@ -14,7 +14,7 @@ from src.trust import settings, signing
 from src.trust.authority import make_authority
 from src.trust.claim import GENERATION, definition
 from src.trust.signing import sign_file
-from src.trust.verdict import verify
+from src.trust.verdict import verify_signature
 from tests.command_kit import run_here
 from tests.trust.kit import boxes, broken, claim, flipped, signed, signed_photograph
 
@@ -35,7 +35,7 @@ def clip(plain_clip, photograph, tmp_path):
 
 
 def state(path):
-    return verify(path, settings.anchors())["layers"]["c2pa"]["state"]
+    return verify_signature(path, settings.anchors())["layers"]["c2pa"]["state"]
 
 
 def place_in(data, kind, last=False):
@@ -134,7 +134,7 @@ def test_five_hundred_broken_files_get_an_answer(clip, tmp_path):
     data, chance, found = clip.read_bytes(), random.Random(24), {}
     for number in range(FUZZED):
         clip.write_bytes(broken(data, chance))
-        answer = verify(clip, settings.anchors())
+        answer = verify_signature(clip, settings.anchors())
         found[number] = answer["layers"]["c2pa"]["state"]
         assert answer["sentence"]
     assert len(found) == FUZZED and "changed" in found.values()
@@ -153,7 +153,7 @@ def test_an_unsigned_clip_is_not_called_changed(plain_clip, tmp_path):
     data = plain_clip.read_bytes()
     for some in (data, data[:-100], flipped(data, 3), data + b"abcdefghijk"):
         path.write_bytes(some)
-        assert not verify(path)["changed"]
+        assert not verify_signature(path)["changed"]
 
 
 def test_an_address_in_a_file_is_not_visited(plain_clip, photograph, tmp_path):
@@ -172,7 +172,7 @@ def test_an_address_in_a_file_is_not_visited(plain_clip, photograph, tmp_path):
         builder.set_remote_url(f"http://127.0.0.1:{server.getsockname()[1]}/m.c2pa")
         with plain_clip.open("rb") as source, path.open("w+b") as target:
             builder.sign(signatory().signer(), "video/mp4", source, target)
-        found = verify(path)
+        found = verify_signature(path)
         server.setblocking(False)
         with pytest.raises(BlockingIOError):
             server.accept()
@@ -191,7 +191,7 @@ def test_what_strangers_write_is_bounded_and_moves_no_cursor(
     sign_file(path, path, filled)
     done = run_here(verify_app(), path)
     assert "Evil?[2J" in done.stdout and "\x1b" not in done.stdout
-    layer = verify(path)["layers"]["c2pa"]
+    layer = verify_signature(path)["layers"]["c2pa"]
     assert layer["generation"] == {} and len(layer["ingredients"][0]) == 200
 
 
@@ -202,7 +202,7 @@ def test_assertions_of_any_form_are_read(plain_clip, photograph, tmp_path, monke
     usual["assertions"] = [usual["assertions"][0], {"label": GENERATION, "data": data}]
     monkeypatch.setattr(signing, "definition", lambda _: usual)
     made = signed(plain_clip, tmp_path / "clip.mp4", photograph)
-    layer = verify(made)["layers"]["c2pa"]
+    layer = verify_signature(made)["layers"]["c2pa"]
     assert (layer["state"], layer["generation"]) == ("valid", {})
 
 

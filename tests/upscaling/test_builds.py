@@ -18,7 +18,7 @@ from src.upscaling.builds import kinds, opening, openvino
 from src.upscaling.builds.forms import TorchForm, enlarge_with
 from src.upscaling.builds.kinds import KINDS, Kind
 from src.upscaling.builds.opening import Opener
-from src.upscaling.builds.proof import SIZES, compare, held_out
+from src.upscaling.builds.proof import SIZES, compare_form, held_out
 from src.upscaling.job import UpscaleJob
 from src.upscaling.network_backend import NetworkBackend
 from src.upscaling.runtime import NetworkRunner
@@ -113,7 +113,7 @@ def test_what_equals_torch_enters_it_once(opener, monkeypatch):
     (build,) = opener.cache.builds()
     assert opened.build == f"onnx fp32 {build.folder.name[:12]}"
     assert 0 < build.facts["worst"] < 1e-5
-    monkeypatch.setattr(opening, "compare", None)  # nothing is compared again
+    monkeypatch.setattr(opening, "compare_form", None)  # nothing is compared again
     assert opener.open("onnx", "fp32").build == opened.build
 
 
@@ -253,8 +253,8 @@ def test_a_build_that_no_longer_holds_is_removed(bf16_anywhere, weights, monkeyp
     use_weights(monkeypatch, weights)
     flags = ("--preset", "fast", "--precision", "bf16", "--runtime", "torch", "--threads", 1)
     assert run_here(builds_app(), "build", *flags).returncode == 0
-    found = replace(compare(TorchForm(tiny_network()), tiny_network()), loss=1.0)
-    monkeypatch.setattr(opening, "compare", lambda *_: found)
+    found = replace(compare_form(TorchForm(tiny_network()), tiny_network()), loss=1.0)
+    monkeypatch.setattr(opening, "compare_form", lambda *_: found)
     done = run_here(builds_app(), "verify")
     assert done.returncode == 5 and "1 of 1 builds did not hold" in done.stderr
     assert not list(BuildCache().builds())

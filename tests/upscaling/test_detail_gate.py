@@ -8,7 +8,7 @@ from src.core.plan import Size
 from src.core.upscale_request import EnhanceSettings
 from src.upscaling.clips import PresetUpscaler
 from src.upscaling.detail_gate import catmull_rom, gate_of, gated
-from src.upscaling.enhance import enlarge, finish
+from src.upscaling.enhance import enlarge, finish_frame
 from tests.command_kit import use_weights
 
 from .conftest import use_gate
@@ -71,10 +71,12 @@ def test_clips_are_finished_with_the_gate_of_their_preset(sharp, weights, monkey
 def test_what_denoise_took_away_does_not_come_back(soft):
     clean = enlarge(soft, 2) + 0.01 * np.sin(np.arange(192, dtype=np.float32))[None, :, None]
     assert (
-        np.abs(finish(clean.copy(), soft, 2, EnhanceSettings(denoise=1), RAMP) - clean).mean()
+        np.abs(finish_frame(clean.copy(), soft, 2, EnhanceSettings(denoise=1), RAMP) - clean).mean()
         < 1e-3
     )
-    assert np.abs(finish(clean.copy(), soft, 2, EnhanceSettings(), RAMP) - clean).mean() > 4e-3
+    assert (
+        np.abs(finish_frame(clean.copy(), soft, 2, EnhanceSettings(), RAMP) - clean).mean() > 4e-3
+    )
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])

@@ -14,10 +14,10 @@ from src.core.errors import BadInputError, CancelledError, MissingWeightsError, 
 from src.core.progress import CancelToken
 from src.core.upscale_request import EnhanceSettings
 from src.upscaling.backends import Stretch, UpscalerChoice, UpscaleRun
-from src.upscaling.blending import Canvas, Part, tiles
+from src.upscaling.blending import Canvas, TileArea, tiles
 from src.upscaling.dove.backend import GRID, enlarged_part
 from src.upscaling.dove.folder import PROMPT
-from src.upscaling.dove.restoring import clean, whole_groups
+from src.upscaling.dove.restoring import predicted_x0, whole_groups
 from src.upscaling.feeding import enlarged
 from src.upscaling.fitting import Stage, Weights, fit
 from src.upscaling.registry import detect, load_backend
@@ -107,7 +107,7 @@ def test_the_clean_latents_are_those_of_the_formula(backend):
     z, v = torch.randn(2, 1, 3, 4, 8, 8, generator=torch.Generator().manual_seed(1))
     for dtype in (torch.float32, torch.bfloat16):
         z_, v_ = z.to(dtype), v.to(dtype)
-        made = clean(backend.parts.scheduler, z_, v_, torch.tensor([399]))
+        made = predicted_x0(backend.parts.scheduler, z_, v_, torch.tensor([399]))
         wanted = a**0.5 * z_.double() - (1 - a) ** 0.5 * v_.double()
         assert float((made - wanted).abs().max()) <= 1e-5
 
@@ -174,8 +174,8 @@ def test_tiles_cover_everything_and_hann_windows_sum_to_one():
 
 def test_a_tile_is_what_the_enlarged_frame_has_there():
     frames = noise(2, 64, 48)
-    whole = enlarged_part(frames, Part(0, 64, 0, 48), 4)
-    part = enlarged_part(frames, Part(16, 48, 16, 48), 4)
+    whole = enlarged_part(frames, TileArea(0, 64, 0, 48), 4)
+    part = enlarged_part(frames, TileArea(16, 48, 16, 48), 4)
     assert torch.allclose(part, whole[..., 64:192, 64:192], atol=1e-6)
 
 

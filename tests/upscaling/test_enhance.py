@@ -6,7 +6,7 @@ from src.catalog.upscalers import find_upscaler
 from src.core.config import validate
 from src.core.errors import BadInputError
 from src.core.upscale_request import EnhanceSettings
-from src.upscaling.enhance import HALO, enlarge, finish, sharpened
+from src.upscaling.enhance import HALO, enlarge, finish_frame, sharpened
 from src.upscaling.smoothing import TemporalSmoother
 
 GATE = find_upscaler("newsreel").presets["balanced"].gate
@@ -30,7 +30,7 @@ def test_each_knob_runs_from_nought_to_one():
 
 def test_low_frequencies_come_from_the_source(source):
     made = enlarge(source, 2) + 0.1
-    out = finish(made, source, 2, EnhanceSettings(), GATE)
+    out = finish_frame(made, source, 2, EnhanceSettings(), GATE)
     assert abs(float((out - enlarge(source, 2)).mean())) < 0.005
 
 
@@ -38,7 +38,7 @@ def test_details_are_put_back_by_their_share(source):
     soft = cv2.GaussianBlur(enlarge(source, 2), (0, 0), 2.0)
     lacks = []
     for share in (0.0, 0.5, 1.0):
-        out = finish(soft.copy(), source, 2, EnhanceSettings(preserve_details=share), GATE)
+        out = finish_frame(soft.copy(), source, 2, EnhanceSettings(preserve_details=share), GATE)
         lacks.append(
             float(np.abs(cv2.resize(out, (96, 64), interpolation=cv2.INTER_AREA) - source).mean())
         )

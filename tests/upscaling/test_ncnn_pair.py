@@ -101,14 +101,14 @@ def test_the_command_takes_either_file(tmp_path, named):
 
 @needs_spandrel
 def test_what_it_makes_is_the_network(tmp_path):
-    from src.upscaling.community import describe
+    from src.upscaling.community import read_descriptor
 
     state, target = half_state(), tmp_path / "made.safetensors"
     param = write_pair(tmp_path, state)
     run_here(convert_upscaler_app(), "--input", param, "--output", target)
     frame = np.random.default_rng(0).integers(0, 256, (17, 23, 3)).astype(np.uint8)
     given = torch.from_numpy(frame.astype(np.float32) / 255).permute(2, 0, 1)[None]
-    made = describe(target)(given)[0].permute(1, 2, 0).numpy()
+    made = read_descriptor(target)(given)[0].permute(1, 2, 0).numpy()
     assert np.abs(made - compact_by_hand(state, frame)).max() <= 1e-5
 
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from src.core.errors import BadInputError
-from src.upscaling.alignment import DeformableAlignment, sample
+from src.upscaling.alignment import DeformableAlignment, sample_features
 from src.upscaling.network import build_network, pad_to_grid
 from src.upscaling.presets import PRESETS, network_spec
 from src.upscaling.runtime import NetworkRunner, bytes_per_pixel
@@ -50,7 +50,7 @@ def test_offsets_begin_at_zero_and_stay_bounded():
 def test_sampling_at_whole_offsets_is_a_shift():
     features = torch.randn(1, 4, 9, 11)
     flow = torch.tensor([2.0, -1.0])[None, None, None, :, None, None].expand(1, 2, 1, 2, 9, 11)
-    moved = sample(features, flow, torch.ones(1, 2, 1, 9, 11))
+    moved = sample_features(features, flow, torch.ones(1, 2, 1, 9, 11))
     assert torch.allclose(moved[:, :, 1:, :-2], features[:, :, :-1, 2:], atol=1e-5)
 
 
@@ -64,7 +64,7 @@ def test_alignment_learns_a_motion():
     for _ in range(100):
         optimizer.zero_grad()
         flow, weight = align.look(frame, neighbour)
-        loss = (sample(neighbour, flow, weight) - frame)[..., 6:-6, 6:-6].abs().mean()
+        loss = (sample_features(neighbour, flow, weight) - frame)[..., 6:-6, 6:-6].abs().mean()
         loss.backward()
         optimizer.step()
     found = align.look(frame, neighbour)[0][0, :, :, :, 8:-8, 8:-8].mean((0, 1, 3, 4))

@@ -9,7 +9,7 @@ from src.core.upscale_request import EnhanceSettings
 from src.upscaling.backends import UpscalerChoice
 from src.upscaling.clips import clip_warnings
 from src.upscaling.job import UpscaleJob
-from src.upscaling.smoothing import SMALLEST, not_carried
+from src.upscaling.smoothing import SMALLEST, too_small_for_flow
 from src.upscaling.stream import upscale_video
 
 TOLD = "too small for optical flow"
@@ -30,8 +30,8 @@ def test_a_run_tells_it(tmp_path, ffmpeg, home, steady, size, told):
 
 def test_refining_carries_and_so_tells_it():
     carried = UpscalerChoice(refine="sdxl").carried(EnhanceSettings())
-    assert carried > 0 and TOLD in not_carried(carried, 64, SMALLEST - 1)[0]
-    assert not_carried(carried, SMALLEST, SMALLEST) == []
+    assert carried > 0 and TOLD in too_small_for_flow(carried, 64, SMALLEST - 1)[0]
+    assert too_small_for_flow(carried, SMALLEST, SMALLEST) == []
 
 
 @pytest.mark.parametrize(("delivered", "preset", "told"), [

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from src.cli.prepare_refiner import prepare_refiner_app
-from src.upscaling.sdxl.parts import EMBEDDINGS, PROMPT, load_parts
+from src.upscaling.sdxl.parts import EMBEDDINGS, PROMPT, load_sdxl_parts
 from tests.command_kit import run_here
 from tests.diffusion_kit import build_sdxl
 from tests.small_disk import small_disk
@@ -79,7 +79,7 @@ def test_it_encodes_as_the_stock_pipeline_does(folder):
     assert (made["pooled"] - pooled).abs().max() <= 1e-6
     with safe_open(folder / EMBEDDINGS, "pt") as file:
         assert file.metadata()["prompt"] == PROMPT
-    assert torch.equal(load_parts(folder, torch.float32).prompt, made["prompt_embeds"])
+    assert torch.equal(load_sdxl_parts(folder, torch.float32).prompt, made["prompt_embeds"])
 
 
 def test_a_missing_folder_is_one_sentence(tmp_path):

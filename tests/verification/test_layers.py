@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from src.core.register import Registered
-from src.trust.extra import PRINTS, missing
+from src.trust.extra import PRINTS, is_missing
 from src.verification import explaining, layers
 from src.verification.fingerprint import distance, fingerprint_of
 from src.verification.register import HomeRegister, recall, register_file, remember
@@ -59,7 +59,7 @@ def test_the_register_outlives_a_line_that_broke_off():
 
 
 def test_a_fingerprint_survives_another_size_and_tells_others(tmp_path, ffmpeg):
-    if missing(*PRINTS):
+    if is_missing(*PRINTS):
         pytest.skip("fingerprints are an extra (requirements-trust.txt)")
     source = "testsrc2=size=160x120:rate=8:duration=3"
     one, small, other = (tmp_path / name for name in ("one.mp4", "small.mp4", "other.mp4"))
@@ -74,7 +74,7 @@ def test_a_fingerprint_survives_another_size_and_tells_others(tmp_path, ffmpeg):
 def test_a_clip_that_was_gone_on_with_tells_both_of_its_marks(tmp_path):
     from src.media.writer import VideoWriter
     from src.scenes.sampler import SceneSampler
-    from src.watermark.embed import GROUP, mark
+    from src.watermark.embed import GROUP, embed_mark
     from src.watermark.keys import MarkKey
     from src.watermark.message import id_for, id_text
 
@@ -84,7 +84,7 @@ def test_a_clip_that_was_gone_on_with_tells_both_of_its_marks(tmp_path):
     with VideoWriter(tmp_path / "a.mp4", 480, 320, 8) as writer:
         for at in range(0, 48, GROUP):
             number = first if at < 32 else second
-            for frame in mark(list(plain[at : at + GROUP]), key.secret, number):
+            for frame in embed_mark(list(plain[at : at + GROUP]), key.secret, number):
                 writer.write(frame)
         writer.commit()
     marks = {key.id: [id_text(first), id_text(second)]}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from src.watermark.bch import CORRECTS, DATA, LENGTH, decode, encode, generator
+from src.watermark.bch import CORRECTS, DATA, LENGTH, encode, generator, nearest_code_word
 from src.watermark.message import crc16, id_for, id_of, id_text, word_of
 from src.watermark.soft import candidates
 
@@ -36,7 +36,7 @@ def test_every_single_and_double_error_is_mended():
         for second in range(first, LENGTH):
             wrong = right.copy()
             wrong[[first, second]] ^= 1
-            assert (decode(wrong) == right).all()
+            assert (nearest_code_word(wrong) == right).all()
 
 
 @pytest.mark.parametrize("errors", range(CORRECTS + 1))
@@ -45,7 +45,7 @@ def test_any_ten_wrong_bits_are_mended(errors):
         right = word()
         wrong = right.copy()
         wrong[RANDOM.choice(LENGTH, errors, replace=False)] ^= 1
-        assert (decode(wrong) == right).all()
+        assert (nearest_code_word(wrong) == right).all()
 
 
 def test_beyond_that_it_says_so_or_names_a_code_word():
@@ -53,7 +53,7 @@ def test_beyond_that_it_says_so_or_names_a_code_word():
     for _ in range(100):
         wrong = right.copy()
         wrong[RANDOM.choice(LENGTH, 14, replace=False)] ^= 1
-        found = decode(wrong)
+        found = nearest_code_word(wrong)
         assert found is None or (encode(found[:DATA]) == found).all()
 
 
@@ -64,7 +64,7 @@ def test_soft_decoding_mends_what_the_algebra_does_not():
         number = int(RANDOM.integers(0, 1 << 48))
         right = word_of(number)
         noisy = (right * 2.0 - 1) * 1.5 + RANDOM.normal(size=LENGTH)
-        hard = decode((noisy > 0).astype(np.uint8))
+        hard = nearest_code_word((noisy > 0).astype(np.uint8))
         hard_read += hard is not None and bool((hard == right).all())
         soft_read += any(id_of(each) == number for each in candidates(noisy, 4))
     assert soft_read == 60 > hard_read

@@ -6,8 +6,8 @@ import pytest
 
 from src.core.errors import BadInputError, MissingFileError
 from src.scenes.sampler import SceneSampler
-from src.watermark.detect import Known, detect, without_bars
-from src.watermark.embed import GROUP, mark
+from src.watermark.detect import KnownIds, detect_mark, without_bars
+from src.watermark.embed import GROUP, embed_mark
 from src.watermark.keys import KEY, MarkKey, key_file, known_keys, marking_key
 from src.watermark.message import id_for, word_of, words_of
 from src.watermark.picture import mean_luma
@@ -29,11 +29,11 @@ def marked(plain):
 
 def _marked(frames, key=OURS, number=NUMBER):
     groups = [list(frames[at : at + GROUP]) for at in range(0, len(frames), GROUP)]
-    return np.stack([each for group in groups for each in mark(group, key.secret, number)])
+    return np.stack([each for group in groups for each in embed_mark(group, key.secret, number)])
 
 
 def found(frames, *keys, known=None):
-    return detect(mean_luma(frames), keys or [OURS], known)
+    return detect_mark(mean_luma(frames), keys or [OURS], known)
 
 
 def test_the_id_is_read_with_its_key_alone(plain, marked):
@@ -59,7 +59,7 @@ def test_a_known_id_is_found_where_it_cannot_be_read(plain, marked):
     """At a third of its strength it is not decoded; the right one of a thousand ids fits still."""
     faint = [np.rint(frame * 0.35 + other * 0.65).astype(np.uint8)
              for frame, other in zip(marked, plain, strict=True)]  # fmt: skip
-    known = {OURS.id: Known.of([*range(1000), NUMBER])}
+    known = {OURS.id: KnownIds.of([*range(1000), NUMBER])}
     assert found(faint) is None
     finding = found(faint, known=known)
     assert (finding.number, finding.read) == (NUMBER, False)
@@ -92,7 +92,7 @@ def test_marks_of_others_and_unmarked_frames_read_as_nothing(plain, marked):
     random = np.random.default_rng(0)
     for number in range(40):
         frames = (plain, marked)[number % 2]
-        assert detect(mean_luma(frames), [MarkKey(random.bytes(32))], until=1.0) is None
+        assert detect_mark(mean_luma(frames), [MarkKey(random.bytes(32))], until=1.0) is None
 
 
 def test_bars_are_found_and_a_dark_picture_is_none():

@@ -11,7 +11,7 @@ from src.api.app import make_service
 from src.api.settings import ServiceSettings
 from src.artifacts.registry import open_store
 from src.artifacts.store import keep
-from src.core.addresses import stored, stored_key
+from src.core.addresses import stored_address, stored_key
 from src.core.errors import BadInputError
 from src.core.files import sha256_of
 from src.core.hardware import Hardware
@@ -219,8 +219,9 @@ def test_a_clip_of_two_processes_on_a_cpu(database, photograph, tiny_folder, hom
     files, store = open_store(), JobStore(database)
     digest = sha256_of(photograph)
     keep(files, stored_key(f"{digest}.png"), photograph.read_bytes(), digest)
-    asked = {"input_image": stored(f"{digest}.png"), "prompt": "pan left", "gpus": 2, "seed": 1,
-             "model": str(tiny_folder), "num_inference_steps": 2, "score": False}  # fmt: skip
+    asked = {"input_image": stored_address(f"{digest}.png"), "prompt": "pan left", "gpus": 2,
+             "seed": 1, "model": str(tiny_folder), "num_inference_steps": 2,
+             "score": False}  # fmt: skip
     job, _ = store.submit(NewJob("generate", "a", asked))
     for gpus, state in ((1, State.PENDING), (2, State.COMPLETED)):
         runner, info = make_runner("engine", "cpu", files, gpus)

@@ -17,7 +17,7 @@ from src.api.pictures import KEPT
 from src.api.problems import ApiError
 from src.api.security import Reader, ServiceDep
 from src.api.service import Service
-from src.api.serving import published, serve
+from src.api.serving import published_path, serve
 from src.artifacts.store import ArtifactStore
 from src.core.errors import BadInputError
 from src.jobs.model import Job
@@ -78,7 +78,7 @@ def _make(
     wall: Wall, files: ArtifactStore, clip: tuple[str, str | None], key: str, variant: Variant
 ) -> None:
     try:
-        with published(files, *clip) as path:
+        with published_path(files, *clip) as path:
             read = wall.first_frame if variant == "thumbnail" else wall.contact_sheet
             files.put(key, io.BytesIO(read(path)), durable=False)
     except BadInputError as error:

@@ -23,10 +23,10 @@ BODIES = {
 
 @router.get("/v1/openapi.json")
 def described(account: Reader) -> JSONResponse:
-    return JSONResponse(describe())
+    return JSONResponse(openai_document())
 
 
-def describe() -> dict[str, Any]:
+def openai_document() -> dict[str, Any]:
     """The OpenAPI document of /v1."""
     app = FastAPI(title="Newsreel: /v1/videos", version=src.__version__)
     app.include_router(videos)

@@ -9,7 +9,7 @@ from src.api.forms import GenerateForm, given_fields, group_of, priority_from, r
 from src.api.generate import lately
 from src.api.openai.errors import VideoError
 from src.api.service import Service
-from src.core.addresses import artifact, known_key
+from src.core.addresses import artifact_address, known_key
 from src.jobs.errors import WrongStateError
 from src.jobs.model import PARENT, Job, NewJob, written
 from src.jobs.rows import address_in
@@ -24,7 +24,7 @@ def source_of(service: Service, job: Job) -> dict[str, Any]:
     if job.request.get("draft"):
         sentence = f"{job.id} is a draft, a clip of small frames; make its full clip first"
         raise VideoError(400, sentence, "video_is_a_draft", "video")
-    return _source(service, artifact(str(job.artifact)), job.id)
+    return _source(service, artifact_address(str(job.artifact)), job.id)
 
 
 def same_source(service: Service, job: Job) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from src.core.plan import Size
 SIZE = re.compile(r"(\d{1,5})x(\d{1,5})")
 
 
-def seconds_of(frames: int, fps: float) -> str:
+def seconds_text(frames: int, fps: float) -> str:
     """ "6", or "4.8" where it is no whole number."""
     return f"{round((frames - 1) / fps, 3):g}"
 
@@ -54,7 +54,7 @@ def _number(seconds: str) -> float:
 def _wrong_length(text: str, wanted: float, fps: float | None, spec: ModelSpec) -> VideoError:
     rate = fps or spec.defaults.fps
     near = sorted(spec.frames.counts, key=lambda count: abs((count - 1) / rate - wanted))[:2]
-    told = " and ".join(f'"{seconds_of(count, rate)}"' for count in sorted(near))
+    told = " and ".join(f'"{seconds_text(count, rate)}"' for count in sorted(near))
     sentence = f"{spec.id} cannot make {text[:40]} seconds; nearest: {told}"
     return VideoError(400, sentence, "invalid_value", "seconds")
 

@@ -20,7 +20,7 @@ from src.jobs.rows import address_in
 JOB_ID = re.compile(r"[0-9a-f]{21}")
 
 
-def find(
+def find_video(
     service: Service, account: Account, video_id: str, to_change: bool = False,
     param: str = "video_id",
 ) -> Job:  # fmt: skip
@@ -42,7 +42,7 @@ def find(
         ) from None
 
 
-def named(service: Service, account: Account, sent: Sent) -> str:
+def named_video(service: Service, account: Account, sent: Sent) -> str:
     """The id of the video that a body names: by `video[id]`, or by its very file, as clients send
     it. Raises VideoError where it names none that the account may see.
     """
@@ -53,14 +53,14 @@ def named(service: Service, account: Account, sent: Sent) -> str:
         raise VideoError(400, "video is required", "missing_required_parameter", "video")
     for job_id in service.index.made_by(hashlib.file_digest(file.file, "sha256").hexdigest()):
         with suppress(VideoError):
-            return find(service, account, job_id, param="video").id
+            return find_video(service, account, job_id, param="video").id
     sentence = "this file is no clip of this service that you may see; give the id as video[id]"
     raise VideoError(400, sentence, "video_not_found", "video")
 
 
 def completed(service: Service, account: Account, video_id: str, param: str = "video_id") -> Job:
     """The same, once its clip is there. Raises VideoError 400 before, and where there is none."""
-    job = find(service, account, video_id, param=param)
+    job = find_video(service, account, video_id, param=param)
     if job.state in (State.PENDING, State.PROCESSING):
         raise VideoError(400, "the video is not ready yet", "video_not_ready", param)
     if job.state is not State.COMPLETED:

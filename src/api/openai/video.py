@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from src.api.answers import without_paths
-from src.api.openai.lengths import seconds_of
+from src.api.openai.lengths import seconds_text
 from src.api.openai.wishes import models_of
 from src.api.service import Service
 from src.catalog.spec import ModelSpec
@@ -88,7 +88,7 @@ def video_of(job: Job, service: Service) -> Video:
         created_at=int(job.created_at), expires_at=_expiry(job, service),
         completed_at=int(job.finished_at or 0) if completed else None,
         model=without_paths(str(result.get("model") or request.get("model") or "auto")),
-        prompt=request.get("prompt"), seconds=seconds_of(frames, fps),
+        prompt=request.get("prompt"), seconds=seconds_text(frames, fps),
         size=str(_size(request, spec)), error=_failure(job),
         remixed_from_video_id=public_id(source) if source else None,
         extended_from_video_id=_extended(request), frames=frames, fps=fps,

@@ -13,9 +13,9 @@ from src.api.generate import Key, submit
 from src.api.openai.errors import VideoError
 from src.api.openai.extending import same_source, source_of, submit_extension
 from src.api.openai.sent import Sent, SentBody, take_photograph
-from src.api.openai.source import completed, find, named, photograph_of
+from src.api.openai.source import completed, find_video, named_video, photograph_of
 from src.api.openai.video import Video, VideoDeleted, VideoList, public_id, video_of
-from src.api.openai.wishes import OWN_WORDING, form_of, naming_the_field, settings_of
+from src.api.openai.wishes import OWN_WORDING, form_of, naming_the_field, settings_asked
 from src.api.security import Reader, ServiceDep, Submitter
 from src.api.service import Service
 from src.jobs.errors import WrongStateError
@@ -53,7 +53,7 @@ def list_videos(
     order: Annotated[Literal["asc", "desc"], Query()] = "desc",
 ) -> VideoList:
     seen = service.visible_to(account)
-    last = find(service, account, after, param="after").id if after else None
+    last = find_video(service, account, after, param="after").id if after else None
     before, behind = (last, None) if order == "desc" else (None, last)
     wanted = JobFilter(seen, before=before, after=behind, kind="generate")
     found = service.store.find(wanted, limit + 1, oldest_first=order == "asc")
@@ -70,7 +70,7 @@ async def edit(
     """By id, `video[id]`, or by its file, which must be a clip of this service. The same as a
     remix.
     """
-    source = await run_in_threadpool(named, service, account, sent)
+    source = await run_in_threadpool(named_video, service, account, sent)
     return await _remix(service, account, source, sent, key, again)
 
 
@@ -82,10 +82,10 @@ async def extend(
     """One file with both: the video's frames as they are, and new ones from its last. By id,
     `video[id]`, or by its file, which must be a clip of this service. `seconds` is of the new part.
     """
-    source = await run_in_threadpool(named, service, account, sent)
+    source = await run_in_threadpool(named_video, service, account, sent)
     job = await run_in_threadpool(completed, service, account, source, "video")
     _check_wording(sent)
-    base = {name: value for name, value in settings_of(job).items() if name != "seed"}
+    base = {name: value for name, value in settings_asked(job).items() if name != "seed"}
     told = await run_in_threadpool(source_of, service, job)
     return await _extend(service, account, sent, key, again > 0, base, told)
 
@@ -103,7 +103,7 @@ def get_character(account: Reader, character_id: str) -> Response:
 @router.get("/{video_id}", response_model=Video, summary="One video")
 def retrieve(service: ServiceDep, account: Reader, video_id: VideoId) -> Response:
     """`openai-poll-after-ms` says when to look again."""
-    job = find(service, account, video_id)
+    job = find_video(service, account, video_id)
     headers = {} if job.state.final else {"openai-poll-after-ms": str(_pace(service, job))}
     return JSONResponse(jsonable_encoder(video_of(job, service)), headers=headers)
 
@@ -111,7 +111,7 @@ def retrieve(service: ServiceDep, account: Reader, video_id: VideoId) -> Respons
 @router.delete("/{video_id}", response_model=VideoDeleted, summary="Stop and forget a video")
 async def delete(service: ServiceDep, account: Submitter, video_id: VideoId) -> VideoDeleted:
     """Answers once a running job has ended and its files are gone."""
-    job = await run_in_threadpool(find, service, account, video_id, True)
+    job = await run_in_threadpool(find_video, service, account, video_id, True)
     if not job.state.final:
         await run_in_threadpool(_stop, service, job)
         job = await service.broadcaster.finished(job.id, STOPPING_S)
@@ -137,7 +137,9 @@ async def _remix(
     _check_wording(sent)
     if job.request.get("extend"):
         told = await run_in_threadpool(same_source, service, job) | {REMIX_OF: job.id}
-        return await _extend(service, account, sent, key or None, again > 0, settings_of(job), told)
+        return await _extend(
+            service, account, sent, key or None, again > 0, settings_asked(job), told
+        )
     async with service.same.turn((account.id, job.id, await run_in_threadpool(sent.digest))):
         return await _submit(service, account, sent, key or None, again > 0, job)
 
@@ -173,7 +175,7 @@ async def _submit(
     source: Job | None = None,
 ) -> Response:  # fmt: skip
     """Store the job, from the photograph that was sent or the source's; answers the video."""
-    base = settings_of(source) if source else {}
+    base = settings_asked(source) if source else {}
     if source is None:
         image = await run_in_threadpool(take_photograph, sent)
     else:

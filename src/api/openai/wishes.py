@@ -143,7 +143,7 @@ def _field_in(sentence: str) -> str | None:
     return next((SPOKEN.get(word, word) for word in words if word in NAMES or word in SPOKEN), None)
 
 
-def settings_of(job: Job) -> dict[str, Any]:
+def settings_asked(job: Job) -> dict[str, Any]:
     """What a job was asked with, as a form has it, but for its wording and photograph, and for the
     licence that somebody accepted: each request says that itself. The seed is the one that was
     drawn.

@@ -42,7 +42,7 @@ def vae_latents(pipe: Any, latents: Tensor) -> Tensor:
 def decoded(vae: Any, z: Tensor, listener: Listener, cancel: CancelToken) -> Iterator[Tensor]:
     """The pieces of `decode` as the VAE gives them, (1, 3, n, H, W) in about [-1, 1], of latents
     z (1, C, F, h, w) without their scaling."""
-    cache, spans = None, list(pieces(vae.num_latent_frames_batch_size, z.shape[2]))
+    cache, spans = None, list(piece_bounds(vae.num_latent_frames_batch_size, z.shape[2]))
     for number, (begin, end) in enumerate(spans, start=1):
         cancel.check()
         part = z[:, :, begin:end]
@@ -59,14 +59,14 @@ def encoded(vae: Any, video: Tensor, cancel: CancelToken) -> Tensor:
     In the pieces of `AutoencoderKLCogVideoX._encode`, and so its latents; cancelled between them.
     """
     cache, made = None, []
-    for begin, end in pieces(vae.num_sample_frames_batch_size, video.shape[2]):
+    for begin, end in piece_bounds(vae.num_sample_frames_batch_size, video.shape[2]):
         cancel.check()
         part, cache = vae.encoder(video[:, :, begin:end], conv_cache=cache)
         made.append(part if vae.quant_conv is None else vae.quant_conv(part))
     return torch.cat(made, dim=2).chunk(2, dim=1)[0]
 
 
-def pieces(size: int, count: int) -> Iterator[tuple[int, int]]:
+def piece_bounds(size: int, count: int) -> Iterator[tuple[int, int]]:
     """Where each piece of `count` frames begins and ends: the first has what `size` leaves over
     too."""
     begin = 0

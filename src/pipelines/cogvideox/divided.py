@@ -196,7 +196,7 @@ class DividedLoop:
         tiling: bool = False,
     ) -> Iterator[np.ndarray]:
         """Frames in order in the first process, none in the others."""
-        return divided_decoding.decode(pipe, latents, listener, cancel, tiling, self.ranks)
+        return divided_decoding.decode_divided(pipe, latents, listener, cancel, tiling, self.ranks)
 
     advance = staticmethod(usual.advance)
     finish = staticmethod(usual.finish)

@@ -22,14 +22,14 @@ from torch import Tensor, nn
 
 from src.core.errors import CancelledError
 from src.core.progress import CancelToken, Listener, Progress
-from src.pipelines.cogvideox.decoding import decoded, enable_tiling, pieces
+from src.pipelines.cogvideox.decoding import decoded, enable_tiling, piece_bounds
 from src.pipelines.cogvideox.fast_vae import sees_frames_alone
 from src.pipelines.parallel.ranks import Ranks
 from src.pipelines.pixels import to_uint8
 
 
 @torch.no_grad()
-def decode(
+def decode_divided(
     pipe: Any,
     latents: Tensor,
     listener: Listener,
@@ -47,7 +47,7 @@ def decode(
 def _by_pieces(
     vae: Any, z: Tensor, listener: Listener, cancel: CancelToken, ranks: Ranks
 ) -> Iterator[np.ndarray]:
-    spans = list(pieces(vae.num_latent_frames_batch_size, z.shape[2]))
+    spans = list(piece_bounds(vae.num_latent_frames_batch_size, z.shape[2]))
     made: dict[int, np.ndarray] = {}
     with History(vae.decoder, ranks, len(spans)) as history:
         for first in range(0, len(spans), ranks.count):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from src.catalog.spec import ModelSpec
 from src.core.live_bytes import Repeated
-from src.pipelines.cogvideox.decoding import enable_tiling, pieces
+from src.pipelines.cogvideox.decoding import enable_tiling, piece_bounds
 from src.pipelines.cogvideox.describe import spatial_ratio
 from src.pipelines.cogvideox.rotary import joined, offset
 from src.pipelines.sides import Architecture
@@ -106,7 +106,9 @@ class Stages:
         """The clip piece by piece, each with the convolutions' history; the frames of one piece at
         a time."""
         z, cache = self._latents(), None
-        for begin, end in list(pieces(self.vae.num_latent_frames_batch_size, self.frames))[:2]:
+        for begin, end in list(piece_bounds(self.vae.num_latent_frames_batch_size, self.frames))[
+            :2
+        ]:
             sample, cache = self.vae.decoder(z[:, :, begin:end], conv_cache=cache)
             sample = (sample[0] * 0.5 + 0.5).clamp(0, 1).permute(1, 2, 3, 0).float()
 

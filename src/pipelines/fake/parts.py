@@ -33,7 +33,7 @@ class Words(nn.Module):
         return self.table(ids)
 
 
-class Attention(nn.Module):
+class FakeAttention(nn.Module):
     """Attention of tokens (B, N, WIDTH) over themselves and the words."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class FakeLayer(nn.Module):
         super().__init__()
         self.norm, self.attention, self.mlp = (
             nn.LayerNorm(WIDTH),
-            Attention(),
+            FakeAttention(),
             nn.Linear(WIDTH, WIDTH),
         )
 
@@ -183,7 +183,7 @@ def spread(pictures: Tensor) -> Tensor:
     return torch.cat([pictures[:1], pictures[1:].repeat_interleave(TIME, dim=0)])
 
 
-def build(folder: Path, seed: int, width: int = 64, height: int = 48) -> Path:
+def build_fake(folder: Path, seed: int, width: int = 64, height: int = 48) -> Path:
     """Write seeded weights as a diffusers folder; returns it."""
     from diffusers.schedulers.scheduling_flow_match_euler_discrete import (
         FlowMatchEulerDiscreteScheduler,

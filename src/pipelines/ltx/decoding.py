@@ -45,7 +45,7 @@ def told(vae: Any, latents: Tensor) -> Tensor | None:
     return latents.new_tensor([TIMESTEP]) if vae.config.timestep_conditioning else None
 
 
-def noised(vae: Any, latents: Tensor, generator: torch.Generator) -> Tensor:
+def with_decoder_noise(vae: Any, latents: Tensor, generator: torch.Generator) -> Tensor:
     """The latents with noise in them, where the decoder takes it away."""
     if not vae.config.timestep_conditioning:
         return latents

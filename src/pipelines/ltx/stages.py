@@ -19,7 +19,7 @@ DTYPE = torch.bfloat16
 
 def build_parts(architecture: Architecture) -> dict[str, nn.Module]:
     """T5, transformer and VAE of these configurations, untrained."""
-    return untrained.build_parts(PARTS, architecture)
+    return untrained.untrained_parts(PARTS, architecture)
 
 
 def stages(spec: ModelSpec, parts: Mapping[str, nn.Module]) -> "Stages":

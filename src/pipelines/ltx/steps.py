@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from src.pipelines.ltx.decoding import denormalised, noised
+from src.pipelines.ltx.decoding import denormalised, with_decoder_noise
 from src.pipelines.ltx.packing import packed, unpacked
 from src.pipelines.sides import ClipState, Step
 
@@ -67,4 +67,4 @@ def finish(pipe: Any, clip: ClipState) -> Tensor:
     """The clean latents (1, C, F, h, w) in the VAE's own scale, with the noise that a VAE which is
     told a timestep takes away."""
     latents = denormalised(pipe.vae, clip.latents).to(clip.start.embeds.dtype)
-    return noised(pipe.vae, latents, clip.generator)
+    return with_decoder_noise(pipe.vae, latents, clip.generator)

@@ -16,7 +16,7 @@ from src.core.plan import Division
 MOST = 16
 
 
-def divide(gpus: int, heads: int, guided: bool) -> Division:
+def plan_division(gpus: int, heads: int, guided: bool) -> Division:
     """How `gpus` processes share the forwards of a model with so many attention heads.
 
     Raises BadInputError where the heads do not divide, with the numbers that do.

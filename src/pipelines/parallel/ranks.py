@@ -175,7 +175,7 @@ class SharedToken(CancelToken):
             raise CancelledError("cancelled; nothing was written")
 
 
-def join(rank: int, count: int, device: str, place: str, limit_s: float = LIMIT_S) -> Ranks:
+def join_group(rank: int, count: int, device: str, place: str, limit_s: float = LIMIT_S) -> Ranks:
     """Form the group: NCCL between GPUs, process i on device i; Gloo on a CPU, and for flags.
 
     place: a file that all of them can write and that was not there before. limit_s: that a process

@@ -7,7 +7,7 @@ from torch import nn
 from src.catalog.spec import ModelSpec
 from src.pipelines.family import Part
 from src.pipelines.sides import Architecture, StockStages
-from src.pipelines.untrained import build_parts
+from src.pipelines.untrained import untrained_parts
 
 Stages = Callable[[ModelSpec, Mapping[str, nn.Module]], StockStages]
 """What a family's pipeline does of one clip."""
@@ -20,7 +20,7 @@ class StockCounting:
         self.parts, self._stages = parts, stages
 
     def build_parts(self, architecture: Architecture) -> dict[str, nn.Module]:
-        return build_parts(self.parts, architecture)
+        return untrained_parts(self.parts, architecture)
 
     def stages(self, spec: ModelSpec, parts: Mapping[str, nn.Module]) -> StockStages:
         return self._stages(spec, parts)

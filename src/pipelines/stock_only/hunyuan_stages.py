@@ -21,11 +21,11 @@ BEFORE_PROMPT, ENDING = 103, 4
 
 def hunyuan_stages(spec: ModelSpec, parts: Mapping[str, nn.Module]) -> StockStages:
     """Of its own size and count of frames."""
-    clip = Clip(spec, parts)
+    clip = HunyuanClip(spec, parts)
     return StockStages(clip.encode_text, clip.encode_image, clip.denoise, clip.decode)
 
 
-class Clip:
+class HunyuanClip:
     """One clip, without weights."""
 
     def __init__(self, spec: ModelSpec, parts: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ class HunyuanStock(StockPipeline):
         self, folder: Path, dtype: torch.dtype, parts: Sequence[str], read: Mapping[str, Any]
     ) -> Pipe:
         """Raises ValueError for a tokenizer that the pipeline's template does not fit."""
-        tokenizer = {"tokenizer": read_tokenizer(folder / "tokenizer")}
+        tokenizer = {"tokenizer": read_hunyuan_tokenizer(folder / "tokenizer")}
         pipe = super().load(folder, dtype, parts, {**read, **tokenizer})
         if pipe.vae is not None:
             pipe.vae.enable_tiling()
@@ -37,7 +37,7 @@ class HunyuanStock(StockPipeline):
         return made
 
 
-def read_tokenizer(folder: Path) -> Any:
+def read_hunyuan_tokenizer(folder: Path) -> Any:
     """As tokenizer.json says: the class that folders name, Llama's, reads files of later Llamas, of
     another kind than its own, without spaces and line breaks (transformers 5).
 

@@ -18,11 +18,11 @@ BOTH = 2
 
 def ltx2_stages(spec: ModelSpec, parts: Mapping[str, nn.Module]) -> StockStages:
     """Of its own size and count of frames."""
-    clip = Clip(spec, parts)
+    clip = Ltx2Clip(spec, parts)
     return StockStages(clip.encode_text, clip.encode_image, clip.denoise, clip.decode)
 
 
-class Clip:
+class Ltx2Clip:
     """One clip, without weights."""
 
     def __init__(self, spec: ModelSpec, parts: Mapping[str, Any]) -> None:

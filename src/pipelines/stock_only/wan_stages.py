@@ -15,11 +15,11 @@ DTYPE, WITHIN = torch.bfloat16, torch.float32
 
 def wan_stages(spec: ModelSpec, parts: Mapping[str, nn.Module]) -> StockStages:
     """Of its own size and count of frames."""
-    clip = Clip(spec, parts)
+    clip = WanClip(spec, parts)
     return StockStages(clip.encode_text, clip.encode_image, clip.denoise, clip.decode)
 
 
-class Clip:
+class WanClip:
     """One clip, without weights."""
 
     def __init__(self, spec: ModelSpec, parts: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ DTYPE, WITHIN = torch.bfloat16, torch.float32
 
 def build_parts(architecture: Architecture) -> dict[str, nn.Module]:
     """UMT5, transformer and VAE of these configurations, untrained."""
-    return untrained.build_parts(PARTS, architecture)
+    return untrained.untrained_parts(PARTS, architecture)
 
 
 def stages(spec: ModelSpec, parts: Mapping[str, nn.Module]) -> "Stages":

@@ -95,7 +95,7 @@ def around(places: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 
 @dataclass
-class Seen:
+class BlockInputs:
     """What a block was given in the last forward pass: tokens (B, V, D), text (B, T, D), time
     embedding (B, E), and the tokens' rotary positions, (V, head) twice.
     """
@@ -118,7 +118,7 @@ class Guide:
     def __init__(self, blocks: Sequence[nn.Module], queries: int, grid: tuple[int, int]) -> None:
         self.blocks, self.queries, self.grid = list(blocks), queries, grid
         self.watching = False
-        self._seen: dict[nn.Module, Seen] = {}
+        self._seen: dict[nn.Module, BlockInputs] = {}
         for block in self.blocks:
             block.register_forward_pre_hook(self._watch, with_kwargs=True)
 
@@ -126,7 +126,7 @@ class Guide:
         if not self.watching:
             return
         given = inputs | dict(zip(ARGUMENTS, args, strict=False))
-        self._seen[block] = Seen(*(given[name] for name in ARGUMENTS))
+        self._seen[block] = BlockInputs(*(given[name] for name in ARGUMENTS))
 
     def bearings_off(self, read_out: nn.Module, places: Tensor, told: Tensor) -> Tensor:
         """The mean squared error of the bearings that `read_out` tells; prompts that tell no move
@@ -172,7 +172,7 @@ ARGUMENTS = ("hidden_states", "encoder_hidden_states", "temb", "image_rotary_emb
 """Of a block's forward, in their order."""
 
 
-def _queries_and_keys(block: nn.Module, seen: Seen) -> tuple[Tensor, Tensor, int]:
+def _queries_and_keys(block: nn.Module, seen: BlockInputs) -> tuple[Tensor, Tensor, int]:
     """Of the guided heads, as the block's attention computes them, in float32: (B, 4, T + V, D)
     each; and T, the text's tokens.
     """

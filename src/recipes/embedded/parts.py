@@ -14,11 +14,11 @@ from torch import Tensor
 
 from src.motion.tvl1 import core_count
 from src.pipelines.blueprint import Blueprint
-from src.pipelines.building import assemble, small_of, train_tokenizer
+from src.pipelines.building import assemble_pipeline, small_of, train_tokenizer
 from src.pipelines.families import family_named
 from src.pipelines.family import Family
 from src.pipelines.learning import Small
-from src.pipelines.linear_codes import LinearCodes, fit
+from src.pipelines.linear_codes import LinearCodes, fit_codes
 from src.pipelines.saving import write_tensors, writing
 from src.recipes.embedded.settings import EmbeddedSettings
 from src.recipes.scene_source import DrawnScenes, RenderedScenes, SceneSource, to_tensor
@@ -53,7 +53,7 @@ class PreparedParts:
 
 def prepare_parts(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path) -> PreparedParts:
     """Build the pipeline; tokenizer and codes are learned once and then read back from `folder`."""
-    pipeline = assemble(
+    pipeline = assemble_pipeline(
         blueprint, [], settings.seed, _tokenizer(blueprint, settings, Path(folder) / "tokenizer")
     )
     file = Path(folder) / CODES
@@ -85,7 +85,7 @@ def _fit(blueprint: Blueprint, settings: EmbeddedSettings) -> LinearCodes:
     sampler = SceneSampler(blueprint.width, blueprint.height, settings.seed, canvases=60, reuse=2)
     clips = (sampler.clip(i, blueprint.num_frames).scene for i in range(settings.fit_clips))
     pictures = (to_tensor(scene.frames([scene.num_frames // 2]))[:, 0] for scene in clips)
-    return fit(pictures, blueprint.vae_channels, blueprint.latent_channels)
+    return fit_codes(pictures, blueprint.vae_channels, blueprint.latent_channels)
 
 
 def save_codes(codes: LinearCodes, file: Path) -> None:

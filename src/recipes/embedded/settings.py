@@ -9,7 +9,7 @@ from src.core.request import Seed, Threads
 from src.training.settings import LoopSettings
 
 
-class Stage(LoopSettings):
+class StageSettings(LoopSettings):
     """What all stages of the recipe `embedded` have. share: the part of a slice's minutes that one
     gets.
     """
@@ -17,7 +17,7 @@ class Stage(LoopSettings):
     share: float
 
 
-class DecoderStage(Stage):
+class DecoderStage(StageSettings):
     """The decoder learns the pixels behind the fixed codes, on crops of single frames.
 
     crop_height, crop_width: in pixels, a multiple of a latent cell. crops: a step. code_noise: the
@@ -31,7 +31,7 @@ class DecoderStage(Stage):
     code_noise: float = 0.06
 
 
-class TextStage(Stage):
+class TextStage(StageSettings):
     """The text encoder alone learns which move a prompt names, before any picture is seen.
 
     long_text: the share of steps with 226 tokens, to which the stock pipeline pads a prompt.
@@ -56,7 +56,7 @@ class Teaching(Config):
     queries: int = Field(256, ge=1)
 
 
-class TransformerStage(Stage):
+class TransformerStage(StageSettings):
     """Text encoder and transformer learn the clean codes of a clip.
 
     batches: clips a step for each number of token frames, the photograph's among them; draw: from

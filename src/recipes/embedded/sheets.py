@@ -57,7 +57,7 @@ def strip(frames: np.ndarray, shown: int = SHOWN) -> np.ndarray:
     return np.concatenate([frames[i] for i in picked], axis=1)
 
 
-def labelled(row: np.ndarray, label: str) -> np.ndarray:
+def under_prompt(row: np.ndarray, label: str) -> np.ndarray:
     """A row of a sheet under its prompt."""
     bar = np.full((16, row.shape[1], 3), 24, np.uint8)
     cv2.putText(bar, label, (4, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (230, 230, 230), 1, cv2.LINE_AA)
@@ -80,7 +80,7 @@ def write_sheet(
         clip = sample_clips(
             pipeline, photograph, prompt, frames, 0, usual.num_inference_steps, usual.guidance_scale
         )
-        rows.append(labelled(strip(clip), prompt))
+        rows.append(under_prompt(strip(clip), prompt))
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(rows)).save(file)
     return file

@@ -11,7 +11,7 @@ from typing import Any
 
 from loguru import logger
 
-from src.recipes.embedded.settings import Stage
+from src.recipes.embedded.settings import StageSettings
 from src.training.loop import Report, Trainer
 
 DECAY = 0.3
@@ -55,7 +55,7 @@ class FitToTime:
         self._begun_at, self._began = step, time.monotonic()
 
 
-def fitted_to_time(stage: Stage, done: int, more: int) -> Stage:
+def fitted_to_time(stage: StageSettings, done: int, more: int) -> StageSettings:
     """The stage with `more` steps after those that are done, and its decay at the end of them."""
     steps = done + max(1, more)
     rate = stage.rate.model_copy(update={"decay": max(1, int(DECAY * steps))})

@@ -32,7 +32,7 @@ from src.recipes.embedded.parts import (
     without_move,
 )
 from src.recipes.embedded.settings import EmbeddedSettings, TransformerStage
-from src.recipes.embedded.weighing import counted, unsteadiness
+from src.recipes.embedded.weighing import cell_weights, unsteadiness
 from src.recipes.lora.image_noise import image_noise
 from src.training.loop import Recipe
 
@@ -202,7 +202,7 @@ class TransformerRecipe(Recipe):
 
     def _counted(self, batch: dict[str, Any]) -> Tensor:
         """What each latent cell's error counts; what is reflected is known."""
-        counts = counted(batch["motions"], self.cells, self.ratio, self.stage.outside)
+        counts = cell_weights(batch["motions"], self.cells, self.ratio, self.stage.outside)
         known = batch["flat"].view(-1, 1, 1, 1, 1) & self.stage.reflect
         return torch.where(known, 1.0, counts)
 

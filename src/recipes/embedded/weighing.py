@@ -17,7 +17,7 @@ is not to be all that counts. A slow pan over a photograph has 0.005.
 """
 
 
-def counted(motions: Tensor, grid: tuple[int, int], side: int, outside: float) -> Tensor:
+def cell_weights(motions: Tensor, grid: tuple[int, int], side: int, outside: float) -> Tensor:
     """What each latent cell's error counts: 1 where it shows the photograph, else `outside`:
     (B, F, 1, rows, columns).
 

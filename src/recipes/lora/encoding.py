@@ -81,7 +81,7 @@ def encode_texts(
     family = family_of_folder(folder)
     pipe = _load(family, folder, "text", encoders.dtype, device)
     for number, prompt in enumerate(missing, start=1):
-        embeds = embed(pipe, prompt, encoders.text_length, device, family)
+        embeds = embed_prompt(pipe, prompt, encoders.text_length, device, family)
         cache.write(encoders.text_address(prompt), {"embeds": embeds})
         listener(Progress("captions", number, len(missing)))
     del pipe
@@ -96,7 +96,9 @@ def _load(family: Family, folder: Path, role: Role, dtype: str, device: torch.de
 
 
 @torch.no_grad()
-def embed(pipe: Any, prompt: str, length: int, device: torch.device, family: Family) -> Tensor:
+def embed_prompt(
+    pipe: Any, prompt: str, length: int, device: torch.device, family: Family
+) -> Tensor:
     """(S, D) as the family's objective takes it."""
     assert family.training is not None
     return family.training.embed(pipe, prompt, length, device)

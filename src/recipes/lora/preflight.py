@@ -18,7 +18,7 @@ from src.core.paths import home
 from src.core.progress import Listener, Progress, ignore
 from src.core.request import Request
 from src.datasets.clip_info import ClipInfo, ClipInfoCache, same_clip, thumb, thumbs_of
-from src.datasets.manifest import Dataset, Entry
+from src.datasets.manifest import Dataset, ManifestEntry
 from src.engine.schedule import check_steps
 from src.media.clips import Sampling
 from src.media.images import read_photograph
@@ -173,7 +173,7 @@ def _look_at_clips(found: Preflight, listener: Listener) -> dict[Path, ClipInfo]
 
 def _item(
     found: Preflight,
-    entry: Entry,
+    entry: ManifestEntry,
     memory: ClipInfoCache,
     facts: dict[Path, ClipInfo],
     buckets: Sequence[Sampling],
@@ -196,7 +196,7 @@ def _item(
     return Item(entry.id, ClipSource(entry.id, video, image, size, key), entry.prompt)
 
 
-def _check_crop(found: Preflight, entry: Entry, looked: ClipInfo, size: Sampling) -> None:
+def _check_crop(found: Preflight, entry: ManifestEntry, looked: ClipInfo, size: Sampling) -> None:
     """Warn where filling the bucket's shape cuts off more than a quarter of what is shown."""
     shapes = looked.width / looked.height, size.width / size.height
     lost = 1 - min(shapes) / max(shapes)
@@ -208,7 +208,7 @@ def _check_crop(found: Preflight, entry: Entry, looked: ClipInfo, size: Sampling
         )
 
 
-def _check_first(found: Preflight, entry: Entry, image: Path, looked: ClipInfo) -> None:
+def _check_first(found: Preflight, entry: ManifestEntry, image: Path, looked: ClipInfo) -> None:
     """Warn where the image is not the picture that the clip begins with: the model would learn a
     jump.
     """

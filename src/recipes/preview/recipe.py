@@ -16,7 +16,7 @@ from src.training.loop import Recipe
 class PreviewRecipe(Recipe):
     """L1 to the scene's own frames, plus the L1 of their differences in space and time.
 
-    decoder: what it begins with; `fitted` makes one.
+    decoder: what it begins with; `fitted_decoder` makes one.
     """
 
     def __init__(self, taught: Taught, settings: PreviewSettings, decoder: PreviewDecoder) -> None:
@@ -50,7 +50,7 @@ class PreviewRecipe(Recipe):
         return F.l1_loss(made, wanted) + self.settings.edges * edges
 
 
-def fitted(taught: Taught, settings: PreviewSettings) -> PreviewDecoder:
+def fitted_decoder(taught: Taught, settings: PreviewSettings) -> PreviewDecoder:
     """A new decoder: the linear map that is nearest to the frames of some scenes."""
     torch.manual_seed(settings.seed)
     decoder, clips = PreviewDecoder(taught.form), Clips(taught, settings, settings.seed + 1)

@@ -17,7 +17,7 @@ from src.pipelines.locate import locate
 from src.pipelines.preview_decoder import PreviewDecoder, load_preview, save_preview
 from src.pipelines.preview_files import VAE, PreviewFile
 from src.pipelines.tensor_files import read_tensor_file
-from src.recipes.preview.recipe import PreviewRecipe, fitted
+from src.recipes.preview.recipe import PreviewRecipe, fitted_decoder
 from src.recipes.preview.settings import PreviewSettings
 from src.recipes.preview.source import Taught, read_taught
 from src.training.callbacks import ConsoleLog, CsvLog
@@ -51,7 +51,7 @@ def _begun(taught: Taught, settings: PreviewSettings, folder: Path) -> PreviewDe
     """The linear fit: made once, and read back from `folder`."""
     file = Path(folder) / START
     if not file.is_file():
-        save_preview(fitted(taught, settings), taught.sha256, file, 0)
+        save_preview(fitted_decoder(taught, settings), taught.sha256, file, 0)
     if dict(read_tensor_file(file).metadata)[VAE] != taught.sha256:
         raise BadInputError(
             f"{folder} holds the run of another VAE; give --folder for a run of {taught.spec.id}"

@@ -21,7 +21,7 @@ from src.core.files import sha256_of
 from src.core.paths import shortened
 from src.upscaling.builds.forms import Form, enlarge_with, usual_form
 from src.upscaling.builds.kinds import Kind, device_of, kinds_for, machine
-from src.upscaling.builds.proof import compare
+from src.upscaling.builds.proof import compare_form
 from src.upscaling.network import VideoNetwork
 
 FORMAT = 1
@@ -83,7 +83,7 @@ class Opener:
         def make(folder: Path) -> dict[str, Any]:
             logger.info(f"{kind.name} of {self.path.stem} is built and compared with torch, once")
             kind.make(self.network, folder)
-            found = compare(kind.load(self.network, folder), self.network)
+            found = compare_form(kind.load(self.network, folder), self.network)
             found.check(f"{kind.name} of {self.path.stem}", kind.precision)
             return found.facts() | {"file": str(self.path.resolve())}
 
@@ -161,7 +161,7 @@ def prove_again(build: Build) -> tuple[bool | None, str]:
         return None, f"cannot be compared here: {error}"
     if opener.key(kind).digest != build.folder.name:
         return None, "is of other weights, other versions or another machine"
-    found = compare(kind.load(opener.network, build.folder), opener.network)
+    found = compare_form(kind.load(opener.network, build.folder), opener.network)
     try:
         found.check(build.name, kind.precision)
     except BadInputError as error:

@@ -65,7 +65,7 @@ class Difference:
 _ADVICE = "it is not used: take another --runtime or --precision"
 
 
-def compare(form: Form, network: VideoNetwork) -> Difference:
+def compare_form(form: Form, network: VideoNetwork) -> Difference:
     """A form beside torch in float32 on the held-out clips. Numbers that are not finite are an
     infinite difference.
     """

@@ -20,12 +20,12 @@ from src.core.upscale_request import EnhanceSettings
 from src.pipelines.cogvideox.decoding import decoded, encoded
 from src.pipelines.cogvideox.describe import spatial_ratio
 from src.upscaling.backends import Measured, Sizes, Stretch, UpscalerChoice, UpscaleRun, Window
-from src.upscaling.blending import Canvas, Part, tiles
+from src.upscaling.blending import Canvas, TileArea, tiles
 from src.upscaling.diffusion import Placement
 from src.upscaling.dove.counting import Counted
-from src.upscaling.dove.parts import load_parts
+from src.upscaling.dove.parts import load_dove_parts
 from src.upscaling.dove.restoring import one_step, whole_groups
-from src.upscaling.enhance import finish
+from src.upscaling.enhance import finish_frame
 from src.upscaling.fitting import budget_on
 
 GRID = 16
@@ -35,7 +35,7 @@ DTYPES = {"cpu": torch.float32, "cuda": torch.bfloat16}
 
 class DoveBackend(Measured):
     """See `Backend`. Every frame depends on the whole window, so that pieces are cut alike in every
-    run. Raises as `UpscalerChoice.hashes` and `load_parts` do.
+    run. Raises as `UpscalerChoice.hashes` and `load_dove_parts` do.
     """
 
     window, sizes, builds = Window(most=33, overlap=4), Sizes(GRID, GRID), ()
@@ -47,7 +47,7 @@ class DoveBackend(Measured):
         self.dtype = DTYPES[self.device.type]
         keep_freed_memory()
         folder = choice.folder or REPOSITORY / choice.spec.folder
-        self.parts = load_parts(folder, self.dtype, self.device.type)
+        self.parts = load_dove_parts(folder, self.dtype, self.device.type)
         self.counted = Counted(self.parts, self.device.type, self.scale, GRID)
         self.budget = budget_on(choice.device)
         self._placement = Placement(
@@ -70,11 +70,11 @@ class DoveBackend(Measured):
             run.cancel.check()
             yield frame[None]
 
-    def _encoded(self, frames: np.ndarray, every: list[Part], run: UpscaleRun) -> np.ndarray:
+    def _encoded(self, frames: np.ndarray, every: list[TileArea], run: UpscaleRun) -> np.ndarray:
         """Scaled mean latents (f, h, w, C) of 8k + 1 frames."""
         config = self.parts.vae.config
         count = (len(frames) - 1) // config.temporal_compression_ratio + 1
-        whole = self._cells(Part(0, frames.shape[1], 0, frames.shape[2]))
+        whole = self._cells(TileArea(0, frames.shape[1], 0, frames.shape[2]))
         cells = [self._cells(part) for part in every]
         canvas = Canvas((count, *whole.size, config.latent_channels), cells)
         for part, place in zip(every, cells, strict=True):
@@ -83,7 +83,7 @@ class DoveBackend(Measured):
             canvas.add(place, made[0].permute(1, 2, 3, 0).float().cpu().numpy())
         return canvas.made
 
-    def _restored(self, latents: np.ndarray, every: list[Part], run: UpscaleRun) -> np.ndarray:
+    def _restored(self, latents: np.ndarray, every: list[TileArea], run: UpscaleRun) -> np.ndarray:
         """The clean latents (f, h, w, C)."""
         cells = [self._cells(part) for part in every]
         canvas = Canvas(latents.shape, cells)
@@ -96,7 +96,7 @@ class DoveBackend(Measured):
         return canvas.made
 
     def _decoded(
-        self, latents: np.ndarray, every: list[Part], piece: Stretch, run: UpscaleRun
+        self, latents: np.ndarray, every: list[TileArea], piece: Stretch, run: UpscaleRun
     ) -> np.ndarray:
         """(n, sH, sW, 3) float32 in [0, 1], the body of a piece."""
         size = tuple(self.scale * side for side in piece.frames.shape[1:3])
@@ -127,7 +127,7 @@ class DoveBackend(Measured):
     def _tensor(self, latents: np.ndarray) -> Tensor:
         return torch.from_numpy(latents).to(self.device, self.dtype)
 
-    def _cells(self, part: Part) -> Part:
+    def _cells(self, part: TileArea) -> TileArea:
         """A tile of the source among the latents."""
         return part.times(self.scale, spatial_ratio(self.parts.vae.config))
 
@@ -135,7 +135,7 @@ class DoveBackend(Measured):
         """See `Backend.finish`: low frequencies come from the source,
         and what was asked is done.
         """
-        return finish(np.array(made), source, self.scale, asked, None)
+        return finish_frame(np.array(made), source, self.scale, asked, None)
 
 
 def _whole(frames: np.ndarray) -> np.ndarray:
@@ -144,7 +144,7 @@ def _whole(frames: np.ndarray) -> np.ndarray:
     return np.concatenate([frames, frames[-1:].repeat(lacking, 0)]) if lacking else frames
 
 
-def enlarged_part(frames: np.ndarray, part: Part, scale: int) -> Tensor:
+def enlarged_part(frames: np.ndarray, part: TileArea, scale: int) -> Tensor:
     """A tile of frames (F, H, W, 3), uint8 or uint16, enlarged bilinearly: (1, 3, F, sh, sw)
     float32 in [-1, 1].
 

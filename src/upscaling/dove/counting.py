@@ -11,12 +11,12 @@ from torch import Tensor
 
 from src.core.progress import CancelToken, ignore
 from src.pipelines.cogvideox.architectures import COGVIDEOX_1_5_5B
-from src.pipelines.cogvideox.decoding import decoded, encoded, pieces
+from src.pipelines.cogvideox.decoding import decoded, encoded, piece_bounds
 from src.pipelines.cogvideox.describe import spatial_ratio
 from src.pipelines.cogvideox.fast_vae import make_fast
 from src.pipelines.footprint import peak_of
 from src.upscaling.counting import on_meta, weights_of
-from src.upscaling.dove.parts import Parts
+from src.upscaling.dove.parts import DoveParts
 from src.upscaling.dove.restoring import one_step
 from src.upscaling.fitting import Fit, Stage, Tile, Weights, fit, halved
 
@@ -32,7 +32,7 @@ MOST_PARTS, PIECE = 4, 10
 class Counted:
     """device: "cpu" or "cuda", whose free memory was measured with or without the weights."""
 
-    def __init__(self, parts: Parts, device: str, scale: int, grid: int) -> None:
+    def __init__(self, parts: DoveParts, device: str, scale: int, grid: int) -> None:
         self.parts, self.device, self.scale, self.grid = parts, device, scale, grid
         self._known: dict[Any, int] = {}
 
@@ -68,24 +68,24 @@ class Counted:
         """Bytes beside the weights for a tile in pixels of the source."""
         key = (stage, frames, tile)
         if key not in self._known:
-            stages = Stages(self._shadow, frames, *(self.scale * side for side in tile))
+            stages = DoveStages(self._shadow, frames, *(self.scale * side for side in tile))
             modules = [self._shadow.transformer, self._shadow.vae]
             self._known[key] = peak_of(getattr(stages, stage), modules)
         return self._known[key]
 
     @cached_property
-    def _shadow(self) -> Parts:
+    def _shadow(self) -> DoveParts:
         """The parts without weights."""
         vae = on_meta(self.parts.vae)
         make_fast(vae)
         scheduler, prompt = deepcopy(self.parts.scheduler), self.parts.prompt.to("meta")
-        return Parts(on_meta(self.parts.transformer), vae, scheduler, prompt)
+        return DoveParts(on_meta(self.parts.transformer), vae, scheduler, prompt)
 
 
-class Stages:
+class DoveStages:
     """The stages of one tile: frames 8k + 1, height and width in pixels of the result."""
 
-    def __init__(self, parts: Parts, frames: int, height: int, width: int) -> None:
+    def __init__(self, parts: DoveParts, frames: int, height: int, width: int) -> None:
         ratio = spatial_ratio(parts.vae.config)
         self.parts, self.frames, self.size = parts, frames, (height, width)
         self.cells = height // ratio, width // ratio
@@ -105,7 +105,7 @@ class Stages:
     def decode(self) -> None:
         """Two of the VAE's pieces."""
         vae = self.parts.vae
-        two = list(pieces(vae.num_latent_frames_batch_size, self.latents))[:2][-1][1]
+        two = list(piece_bounds(vae.num_latent_frames_batch_size, self.latents))[:2][-1][1]
         z = self._empty(1, vae.config.latent_channels, two, *self.cells)
         for sample in decoded(vae, z, ignore, CancelToken()):
             sample.float()
@@ -114,7 +114,7 @@ class Stages:
         return torch.empty(shape, dtype=self.parts.vae.dtype, device="meta")
 
 
-def published() -> tuple[Any, Any]:
+def published_parts() -> tuple[Any, Any]:
     """Transformer and VAE of the published DOVE on the meta device: CogVideoX 1.5 for text alone,
     in float32.
     """

@@ -23,7 +23,7 @@ KEY = "prompt_embedding"
 
 
 @dataclass(frozen=True)
-class Parts:
+class DoveParts:
     """prompt: (1, S, D). scheduler: of the checkpoint's configuration, whose last step is noise
     alone.
     """
@@ -34,7 +34,7 @@ class Parts:
     prompt: Tensor
 
 
-def load_parts(folder: Path, dtype: torch.dtype, device: str) -> Parts:
+def load_dove_parts(folder: Path, dtype: torch.dtype, device: str) -> DoveParts:
     """On the CPU, in the forms that compute the stock sums in less time on `device`.
 
     Raises BadInputError for what is not DOVE's, or does not load.
@@ -48,7 +48,7 @@ def load_parts(folder: Path, dtype: torch.dtype, device: str) -> Parts:
     make_fast(vae)
     if device == "cpu" and dtype == torch.float32:
         use_fast_attention(transformer)
-    return Parts(transformer, vae, scheduler, read_prompt(folder, transformer.config).to(dtype))
+    return DoveParts(transformer, vae, scheduler, read_prompt(folder, transformer.config).to(dtype))
 
 
 def read_schedule(folder: Path) -> Any:

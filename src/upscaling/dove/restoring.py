@@ -11,7 +11,7 @@ from torch import Tensor
 
 from src.pipelines.cogvideox.describe import spatial_ratio
 from src.pipelines.cogvideox.rotary import missing_frames, padded, rotary_positions
-from src.upscaling.dove.parts import Parts
+from src.upscaling.dove.parts import DoveParts
 
 TIMESTEP = 399
 GROUP = 8
@@ -24,7 +24,7 @@ def whole_groups(count: int) -> int:
 
 
 @torch.no_grad()
-def one_step(parts: Parts, latents: Tensor) -> Tensor:
+def one_step(parts: DoveParts, latents: Tensor) -> Tensor:
     """Latents (1, F, C, h, w) to the clean ones, float32.
 
     Where a patch holds several frames the first is repeated in front, and dropped again.
@@ -42,9 +42,9 @@ def one_step(parts: Parts, latents: Tensor) -> Tensor:
         image_rotary_emb=rotary,
         return_dict=False,
     )[0]
-    return clean(parts.scheduler, z, velocity, time)[:, added:]
+    return predicted_x0(parts.scheduler, z, velocity, time)[:, added:]
 
 
-def clean(scheduler: Any, z: Tensor, velocity: Tensor, time: Tensor) -> Tensor:
+def predicted_x0(scheduler: Any, z: Tensor, velocity: Tensor, time: Tensor) -> Tensor:
     """x0 = sqrt(a) z - sqrt(1 - a) v in float32: in bfloat16 the roots alone lose two digits."""
     return scheduler.get_velocity(velocity.float(), z.float(), time)

@@ -20,9 +20,9 @@ from src.upscaling.backends import (
     UpscaleRun,
     Window,
 )
-from src.upscaling.enhance import enlarge, finish
+from src.upscaling.enhance import enlarge, finish_frame
 from src.upscaling.fitting import budget_on
-from src.upscaling.sdxl.parts import load_parts
+from src.upscaling.sdxl.parts import load_sdxl_parts
 from src.upscaling.sdxl.refining import Refiner
 
 DTYPES = {"cpu": torch.float32, "cuda": torch.float16}
@@ -62,7 +62,7 @@ class RefinedBackend:
         self.name = f"{base.name}, {asked}"
         folder = choice.refiner_folder or REPOSITORY / choice.refiner.folder
         kind = torch.device(choice.device).type
-        parts = load_parts(folder, DTYPES[kind])
+        parts = load_sdxl_parts(folder, DTYPES[kind])
         self.refiner = Refiner(parts, asked, choice.device, budget_on(choice.device) // 2)
         base.keep_to([bytes_ // 2 for bytes_ in base.measured()])  # the two take turns
 
@@ -94,7 +94,7 @@ class RefinedBackend:
         """See `Backend.finish`: low frequencies come from the source,
         and what was asked is done.
         """
-        return finish(np.array(made), source, self.scale, asked, None)
+        return finish_frame(np.array(made), source, self.scale, asked, None)
 
 
 def _unit(frame: np.ndarray) -> np.ndarray:

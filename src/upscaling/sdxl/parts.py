@@ -24,7 +24,7 @@ NAMES = ("prompt_embeds", "pooled")
 
 
 @dataclass(frozen=True)
-class Parts:
+class SdxlParts:
     """vae: in float32, for that of SDXL 1.0 overflows in float16. prompt: (1, S, D), pooled:
     (1, P). scheduler: Euler's, its steps not set.
     """
@@ -36,7 +36,7 @@ class Parts:
     pooled: Tensor
 
 
-def load_parts(folder: Path, dtype: torch.dtype) -> Parts:
+def load_sdxl_parts(folder: Path, dtype: torch.dtype) -> SdxlParts:
     """On the CPU. Raises BadInputError for what does not load or does not belong together."""
     from diffusers import AutoencoderKL, EulerDiscreteScheduler, UNet2DConditionModel
 
@@ -54,7 +54,7 @@ def load_parts(folder: Path, dtype: torch.dtype) -> Parts:
         )
     schedule = folder / "scheduler" / "scheduler_config.json"
     scheduler = read_scheduler(schedule, EulerDiscreteScheduler.from_config)
-    return Parts(unet, vae, scheduler, prompt, pooled)
+    return SdxlParts(unet, vae, scheduler, prompt, pooled)
 
 
 def read_embeddings(folder: Path) -> tuple[Tensor, Tensor]:
@@ -73,7 +73,7 @@ def read_embeddings(folder: Path) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def prepare(folder: Path) -> Path:
+def encode_prompt_once(folder: Path) -> Path:
     """Encode `PROMPT` by the folder's two text encoders, once, and keep that in `EMBEDDINGS`.
 
     Raises BadInputError where they do not load whole, OutputError.

@@ -16,17 +16,17 @@ from src.core.finite import is_finite
 from src.core.progress import CancelToken
 from src.core.refinement import SCHEDULE, Refinement
 from src.pipelines.footprint import bytes_of, peak_of
-from src.upscaling.blending import Canvas, Part, tiles
+from src.upscaling.blending import Canvas, TileArea, tiles
 from src.upscaling.counting import on_meta
 from src.upscaling.diffusion import Placement
 from src.upscaling.fitting import Fit, Stage, Tile, Weights, fit
-from src.upscaling.sdxl.parts import Parts
+from src.upscaling.sdxl.parts import SdxlParts
 
 
 class Refiner:
     """Frames one by one, so that equal ones stay equal. device: "cpu" or "cuda". budget: bytes."""
 
-    def __init__(self, parts: Parts, asked: Refinement, device: str, budget: int) -> None:
+    def __init__(self, parts: SdxlParts, asked: Refinement, device: str, budget: int) -> None:
         self.parts, self.asked, self.budget = parts, asked, budget
         self.device = torch.device(device)
         self.ratio = 2 ** (len(parts.vae.config.block_out_channels) - 1)
@@ -65,7 +65,7 @@ class Refiner:
         return canvas.made[0, :height, :width]
 
     def _tile(
-        self, pixels: np.ndarray, noise: Tensor, part: Part, size: Tile, cancel: CancelToken
+        self, pixels: np.ndarray, noise: Tensor, part: TileArea, size: Tile, cancel: CancelToken
     ) -> np.ndarray:
         """(1, h, w, 3) of a tile (h, w, 3) of a frame of a size."""
         vae, factor = self.parts.vae, self.parts.vae.config.scaling_factor
@@ -148,7 +148,7 @@ def _cancelled_inside(vae: Any, cancel: CancelToken) -> Iterator[None]:
 def _peak(refiner: Refiner, unet: nn.Module, vae: nn.Module, tile: Tile) -> int:
     """Bytes beside the weights for a tile, counted on the meta device."""
     parts, channels = refiner.parts, refiner.parts.vae.config.latent_channels
-    shadow = Parts(unet, vae, None, parts.prompt.to("meta"), parts.pooled.to("meta"))
+    shadow = SdxlParts(unet, vae, None, parts.prompt.to("meta"), parts.pooled.to("meta"))
     other = Refiner(shadow, refiner.asked, "cpu", 0)
     pixels = torch.empty(1, 3, *tile, device="meta")
     z = torch.empty(1, channels, *(side // refiner.ratio for side in tile), device="meta")

@@ -23,13 +23,13 @@ from src.upscaling.backends import Measured, Sizes, Stretch, UpscalerChoice, Ups
 from src.upscaling.enhance import lacking_low
 from src.upscaling.fitting import budget_on
 from src.upscaling.runtime import NetworkRunner
-from src.upscaling.star.codec import SCALE, Codec, canvas, enlarged, load_codec
+from src.upscaling.star.codec import SCALE, Codec, canvas, load_codec, onto_canvas
 from src.upscaling.star.colour import coloured
-from src.upscaling.star.denoiser import GUIDANCE, Asked, Denoiser, restored, start_for
+from src.upscaling.star.denoiser import GUIDANCE, Asked, StarDenoiser, restored, start_for
 from src.upscaling.star.files import load_star
-from src.upscaling.star.memory import Cut, figures_of, plan
+from src.upscaling.star.memory import Cut, plan, scaled_memory
 from src.upscaling.star.spec import FRAME_FACTOR
-from src.upscaling.star.text import UNWANTED, TextEncoder, caption
+from src.upscaling.star.text import UNWANTED, TextEncoder, prompt_text
 from src.upscaling.star.windows import OVERLAP
 from src.upscaling.weights import load_network
 
@@ -67,7 +67,7 @@ class StarBackend(Measured):
         self.dtype = torch.float16 if self.device.type == "cuda" else torch.float32
         self.network: Any = load_star(file, self.dtype)
         self.vae = load_codec(self.folder / "vae")
-        self.figures = figures_of(self.network, self.vae)
+        self.figures = scaled_memory(self.network, self.vae)
         if self.device.type == "cpu":  # the weights lie in the memory that is measured
             self.figures = replace(self.figures, network=0, codec=0)
         self.text = TextEncoder(self.folder, version, self.device)
@@ -134,13 +134,13 @@ class StarBackend(Measured):
         run: UpscaleRun,
         cut: Cut,
     ) -> Tensor:
-        texts = self.text([caption(run.prompt), UNWANTED])
+        texts = self.text([prompt_text(run.prompt), UNWANTED])
         asked = Asked(self.evaluations, start_for(settings.denoise), self.guidance)
-        given = (enlarged(torch.from_numpy(frame).permute(2, 0, 1)) for frame in source)
+        given = (onto_canvas(torch.from_numpy(frame).permute(2, 0, 1)) for frame in source)
         with self._on(self.vae, cut):
             clean = Codec(self.vae, self.device, run.cancel.check).encode(given, cut.codec)
         with self._on(self.network, cut):
-            denoiser = Denoiser(self.network, clean, texts, asked, run, cut.network)
+            denoiser = StarDenoiser(self.network, clean, texts, asked, run, cut.network)
             return restored(denoiser, piece.numbers)
 
     @torch.inference_mode()

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from src.pipelines.reading import read_part
 from src.upscaling.star.spec import COLUMNS, FRAME_FACTOR, ROWS, fitting
-from src.upscaling.star.windows import Blend, tiles
+from src.upscaling.star.windows import Blend, latent_tiles
 
 TOGETHER = 3
 """Frames that are decoded at once, as published: the decoder mixes them over time."""
@@ -36,7 +36,7 @@ def canvas(height: int, width: int) -> tuple[int, int]:
     return FRAME_FACTOR * rows, FRAME_FACTOR * columns
 
 
-def enlarged(frame: Tensor) -> Tensor:
+def onto_canvas(frame: Tensor) -> Tensor:
     """(3, h, w) in [0, 1] at 4x, bilinear, with its right and lower edges repeated up to the
     canvas; never white: (3, H, W) in [-1, 1].
     """
@@ -58,13 +58,14 @@ class Codec:
         self.factor = float(vae.config.scaling_factor)
 
     def encode(self, frames: Iterable[Tensor], most: int | None) -> Tensor:
-        """Pictures of `enlarged` to (F, 4, h, w) float32, frame by frame; the mode, no sample."""
+        """Pictures of `onto_canvas` to (F, 4, h, w) float32, frame by frame; the mode, no
+        sample."""
         return torch.cat([self._encoded(frame, most) for frame in frames])
 
     def _encoded(self, frame: Tensor, most: int | None) -> Tensor:
         self.check()
         shape = (frame.shape[1] // FRAME_FACTOR, frame.shape[2] // FRAME_FACTOR)
-        parts = tiles(shape, most)
+        parts = latent_tiles(shape, most)
         blend = Blend(parts)
         for rows, columns in parts:
             pixels = frame[:, slice(*_pixels(rows)), slice(*_pixels(columns))]
@@ -74,7 +75,7 @@ class Codec:
 
     def decode(self, latents: Tensor, most: int | None) -> Iterator[Tensor]:
         """(F, 4, h, w) to pictures (n, 3, H, W) in about [0, 1], a few frames at a time."""
-        parts = tiles((latents.shape[2], latents.shape[3]), most)
+        parts = latent_tiles((latents.shape[2], latents.shape[3]), most)
         for group in latents.split(TOGETHER):
             self.check()
             blend = Blend(parts, FRAME_FACTOR)

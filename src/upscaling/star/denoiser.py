@@ -14,9 +14,9 @@ from src.core.errors import NotFiniteError
 from src.core.finite import is_finite
 from src.core.progress import Progress
 from src.upscaling.backends import UpscaleRun
-from src.upscaling.star.sampler import clean, guided, noised, sample
+from src.upscaling.star.sampler import denoised_at, guided, noised_at, sample
 from src.upscaling.star.schedule import START, Level, levels
-from src.upscaling.star.windows import Blend, joined, tiles, windows
+from src.upscaling.star.windows import Blend, joined_windows, latent_tiles, windows
 
 GUIDANCE = 7.5
 """As published."""
@@ -55,7 +55,7 @@ class Draws:
         return torch.from_numpy(np.stack(drawn)).to(self.device)
 
 
-class Denoiser:
+class StarDenoiser:
     """See `Denoise` in `sampler.py`; cancelled before each forward, of which it tells.
 
     source: clean latents of the source, (F, 4, h, w). texts: what is wanted and what is not, each
@@ -74,7 +74,7 @@ class Denoiser:
         self.network, self.source, self.asked, self.run = network, source, asked, run
         self.dtype = next(network.parameters()).dtype
         self.texts = [text.to(source.device, self.dtype) for text in texts[: self._forwards()]]
-        self.parts = tiles((source.shape[2], source.shape[3]), most)
+        self.parts = latent_tiles((source.shape[2], source.shape[3]), most)
         self.windows, self.done = windows(len(source)), 0
         self.total = asked.evaluations * len(self.windows) * len(self.parts) * len(self.texts)
 
@@ -82,7 +82,7 @@ class Denoiser:
         return 1 if self.asked.guidance == 1 else 2
 
     def __call__(self, x: Tensor, level: Level) -> Tensor:
-        return joined([self._window(x, slice(*ends), level) for ends in self.windows])
+        return joined_windows([self._window(x, slice(*ends), level) for ends in self.windows])
 
     def _window(self, x: Tensor, frames: slice, level: Level) -> Tensor:
         blend = Blend(self.parts)
@@ -94,7 +94,7 @@ class Denoiser:
     def _tile(self, x: Tensor, source: Tensor, level: Level) -> Tensor:
         made = [self._forward(x, source, level, text) for text in self.texts]
         velocity = guided(made[0], made[1], self.asked.guidance) if len(made) > 1 else made[0]
-        return clean(x, velocity, level)
+        return denoised_at(x, velocity, level)
 
     def _forward(self, x: Tensor, source: Tensor, level: Level, text: Tensor) -> Tensor:
         self.run.cancel.check()
@@ -110,8 +110,8 @@ class Denoiser:
         return made
 
 
-def restored(denoiser: Denoiser, numbers: Sequence[int]) -> Tensor:
+def restored(denoiser: StarDenoiser, numbers: Sequence[int]) -> Tensor:
     """Clean latents (F, 4, h, w) of a source. numbers: of its frames in the video."""
     source, visited = denoiser.source, levels(denoiser.asked.evaluations, denoiser.asked.start)
     draw = Draws(denoiser.run, numbers, source)
-    return sample(noised(source, visited[0], draw()), visited, denoiser, draw)
+    return sample(noised_at(source, visited[0], draw()), visited, denoiser, draw)

@@ -12,7 +12,7 @@ from src.core.config import validate
 from src.core.errors import BadInputError
 from src.core.finite import first_not_finite
 from src.core.paths import is_folder
-from src.upscaling.network_files import header
+from src.upscaling.network_files import read_header
 from src.upscaling.star.spec import StarSpec
 
 STAR = "star"
@@ -47,7 +47,7 @@ def check_shapes(found: Shapes, spec: StarSpec, source: Path) -> None:
 
 def spec_of(path: Path) -> StarSpec:
     """The widths that a file says it has; the published ones where it says none."""
-    about = header(path)
+    about = read_header(path)
     if about is None:
         raise BadInputError(f"{path} is no safetensors file; fetch it again")
     try:
@@ -94,7 +94,7 @@ def detect_star(path: Path) -> UpscalerSpec | None:
     """The spec of a folder that `src.fetch_upscaler` wrote, or of the network in it."""
     folder = path if is_folder(path) else path.parent
     file = folder / LIGHT if is_folder(path) else path
-    about = header(file) if file.suffix == ".safetensors" else None
+    about = read_header(file) if file.suffix == ".safetensors" else None
     if not about or about.get("format") != FORMAT:
         return None
     known = find_upscaler(STAR)

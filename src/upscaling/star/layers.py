@@ -73,7 +73,7 @@ class ResBlock(nn.Module):
         return frame_by_frame(self.temopral_conv(over_time(made)))
 
 
-class Attention(nn.Module):
+class CrossAttention(nn.Module):
     """Attention with heads; keys and values of a context, or of the tokens themselves."""
 
     def __init__(self, width: int, head: int, context: int | None = None) -> None:
@@ -151,7 +151,7 @@ class _Block(nn.Module):
 
     def __init__(self, width: int, head: int, context: int | None) -> None:
         super().__init__()
-        self.attn1, self.attn2 = Attention(width, head), Attention(width, head, context)
+        self.attn1, self.attn2 = CrossAttention(width, head), CrossAttention(width, head, context)
         self.ff = FeedForward(width)
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(width) for _ in range(3))
 
@@ -183,7 +183,7 @@ class TimeBlock(_Block):
 
 
 class SpaceTransformer(nn.Module):
-    """Attention within each frame, on a residual."""
+    """CrossAttention within each frame, on a residual."""
 
     def __init__(self, spec: StarSpec, width: int) -> None:
         super().__init__()

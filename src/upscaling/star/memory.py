@@ -46,7 +46,7 @@ class Grows:
 
 
 @dataclass(frozen=True)
-class Figures:
+class StarMemory:
     """Bytes of weights and of activations: of the network on a window of LENGTH frames, and of the
     VAE in either direction.
     """
@@ -68,7 +68,7 @@ class Cut:
     codec: int | None = None
 
 
-def plan(figures: Figures, frames: int, places: int, budget: int) -> Cut:
+def plan(figures: StarMemory, frames: int, places: int, budget: int) -> Cut:
     """The least that keeps a run of so many frames, of so many places, within a budget of bytes.
 
     Raises OutOfMemoryError where not even the smallest tiles do.
@@ -96,8 +96,8 @@ def _tile(weights: int, grows: Grows, places: int, budget: int) -> int | None:
 
 
 DENOISING = Grows(504_260_172, 311_570)
-"""Activations of the published network on a window of LENGTH frames in 16 bit, as `count` finds
-them.
+"""Activations of the published network on a window of LENGTH frames in 16 bit, as `count_memory`
+finds them.
 """
 CODING = Grows(16, 786_432)
 """Activations of the published VAE in float32."""
@@ -105,19 +105,19 @@ PUBLISHED = 320, 128
 """Channels that the two have at full size."""
 
 
-def figures_of(network: Any, codec: Any) -> Figures:
+def scaled_memory(network: Any, codec: Any) -> StarMemory:
     """What was counted of the published ones, in proportion to channels and to bytes of
     a number.
     """
     wide, broad = PUBLISHED
     told = network.spec.dim / wide * next(network.parameters()).element_size() / 2
     coded = codec.config.block_out_channels[0] / broad
-    return Figures(
+    return StarMemory(
         bytes_of(network), bytes_of(codec), DENOISING.times(told, told), CODING.times(coded, coded)
     )
 
 
-def count(spec: StarSpec, codec_config: Mapping[str, Any], dtype: torch.dtype) -> Figures:
+def count_memory(spec: StarSpec, codec_config: Mapping[str, Any], dtype: torch.dtype) -> StarMemory:
     """The figures of a network and a VAE, by running both on the meta device; takes some seconds.
 
     dtype: of the network; the VAE runs in float32.
@@ -130,7 +130,7 @@ def count(spec: StarSpec, codec_config: Mapping[str, Any], dtype: torch.dtype) -
         network = StarNetwork(spec).to(dtype).eval()
         codec = AutoencoderKLTemporalDecoder.from_config(dict(codec_config)).eval()
     codec.to("meta")  # some of its parameters are made on the CPU whatever is asked
-    return Figures(
+    return StarMemory(
         bytes_of(network),
         bytes_of(codec),
         _grows(lambda h, w: _denoising(network, spec, h, w, dtype)),

@@ -19,7 +19,7 @@ ATTENDED = 3
 PERIOD = 10000.0
 
 
-class Encoder(nn.Module):
+class UNetEncoder(nn.Module):
     """What the U-Net and its control branch have in common: the way down, and the middle."""
 
     def __init__(self, spec: StarSpec) -> None:
@@ -65,7 +65,7 @@ class Encoder(nn.Module):
         return kept, _through(self.middle_block, frames, time, text)
 
 
-class ControlBranch(Encoder):
+class ControlBranch(UNetEncoder):
     """Looks at the source's latents, and says what is added to the U-Net."""
 
     def __init__(self, spec: StarSpec) -> None:
@@ -84,7 +84,7 @@ class ControlBranch(Encoder):
         return added, self.middle_block_out(middle)
 
 
-class StarNetwork(Encoder):
+class StarNetwork(UNetEncoder):
     """The U-Net with its control branch: predicts the velocity of noised latents."""
 
     def __init__(self, spec: StarSpec | None = None) -> None:

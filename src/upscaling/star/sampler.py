@@ -21,12 +21,12 @@ Denoise = Callable[[Tensor, Level], Tensor]
 """Noised latents (F, 4, h, w) and their level to clean ones."""
 
 
-def noised(latents: Tensor, level: Level, noise: Tensor) -> Tensor:
+def noised_at(latents: Tensor, level: Level, noise: Tensor) -> Tensor:
     """Latents under the noise of a level."""
     return level.alpha * latents + level.sigma * noise
 
 
-def clean(latents: Tensor, velocity: Tensor, level: Level) -> Tensor:
+def denoised_at(latents: Tensor, velocity: Tensor, level: Level) -> Tensor:
     """The clean latents that a velocity stands for."""
     return level.alpha * latents - level.sigma * velocity
 

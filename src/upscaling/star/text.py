@@ -32,7 +32,7 @@ UNWANTED = (
 """What guidance leads away from."""
 
 
-def caption(prompt: str) -> str:
+def prompt_text(prompt: str) -> str:
     """The text of a prompt; "" for none."""
     return ", ".join(filter(None, [prompt.strip(), WANTED]))
 

@@ -29,7 +29,7 @@ def windows(frames: int) -> list[tuple[int, int]]:
     return [*made, (first, frames)]
 
 
-def joined(parts: Sequence[Tensor]) -> Tensor:
+def joined_windows(parts: Sequence[Tensor]) -> Tensor:
     """Of two windows that share frames, the first gives the first half of them, the next the rest.
 
     parts: (F, ...) of each window, in order.
@@ -59,7 +59,7 @@ class Tiles:
         return iter([(rows, columns) for rows in self.rows for columns in self.columns])
 
 
-def tiles(shape: tuple[int, int], most: int | None) -> Tiles:
+def latent_tiles(shape: tuple[int, int], most: int | None) -> Tiles:
     """Tiles of rows and columns of latents, of at most about `most` places each; None takes one.
 
     A tile keeps the rules that a whole picture keeps (`spec.py`); all are of one size.

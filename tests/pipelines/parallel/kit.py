@@ -16,7 +16,7 @@ from src.core.progress import CancelToken, ignore
 from src.engine.costs import Stopwatch
 from src.engine.session import Session
 from src.pipelines import loading  # noqa: F401  # for the server
-from src.pipelines.parallel.ranks import join
+from src.pipelines.parallel.ranks import join_group
 
 PRELOAD = ["tests.pipelines.parallel.kit", "diffusers.pipelines.cogvideo", "src.pipelines.adapters",
            "src.pipelines.cogvideox.divided"]  # fmt: skip
@@ -58,7 +58,7 @@ def make(session: Session, plan: Plan, picture: np.ndarray) -> Made:
 def member(rank: int, place: Path, folder: Path, plans: list[Plan], picture: np.ndarray) -> None:
     torch.set_num_threads(1)
     count = plans[0].session.gpus
-    ranks = join(rank, count, "cpu", str(place / "meeting"), limit_s=120)
+    ranks = join_group(rank, count, "cpu", str(place / "meeting"), limit_s=120)
     sessions, made = {}, []
     for plan in plans:
         key = plan.session.model_copy(update={"tiling": False})

@@ -4,7 +4,7 @@ import pytest
 
 from src.core.errors import BadInputError
 from src.core.plan import Division
-from src.pipelines.parallel.division import divide, numbers, shares
+from src.pipelines.parallel.division import numbers, plan_division, shares
 
 
 @pytest.mark.parametrize(
@@ -23,18 +23,18 @@ from src.pipelines.parallel.division import divide, numbers, shares
     ],
 )
 def test_guidance_is_shared_first_and_tokens_next(gpus, heads, guided, expected):
-    made = divide(gpus, heads, guided)
+    made = plan_division(gpus, heads, guided)
     assert (made.branches, made.sequence, made.unguided) == expected
     assert made.branches * made.sequence == gpus
 
 
 def test_the_refusal_names_what_works():
     with pytest.raises(BadInputError, match="--gpus 4 .* 5 attention heads .* 2, 5 or 10 can"):
-        divide(4, 5, guided=True)
+        plan_division(4, 5, guided=True)
     with pytest.raises(BadInputError, match="without guidance 5 can"):
-        divide(2, 5, guided=False)
+        plan_division(2, 5, guided=False)
     with pytest.raises(BadInputError, match="without guidance 1 alone can"):
-        divide(2, 17, guided=False)
+        plan_division(2, 17, guided=False)
 
 
 @pytest.mark.parametrize("heads", [5, 30, 48])
@@ -42,10 +42,10 @@ def test_the_refusal_names_what_works():
 def test_the_numbers_it_names_divide(heads, guided):
     assert numbers(heads, guided)
     for gpus in numbers(heads, guided):
-        assert divide(gpus, heads, guided) == Division(
-            branches=gpus // divide(gpus, heads, guided).sequence,
-            sequence=divide(gpus, heads, guided).sequence,
-            unguided=gpus if heads % gpus == 0 else divide(gpus, heads, guided).sequence,
+        assert plan_division(gpus, heads, guided) == Division(
+            branches=gpus // plan_division(gpus, heads, guided).sequence,
+            sequence=plan_division(gpus, heads, guided).sequence,
+            unguided=gpus if heads % gpus == 0 else plan_division(gpus, heads, guided).sequence,
         )
 
 

@@ -13,11 +13,11 @@ from src.core.plan import Cache, Size
 from src.core.progress import CancelToken, ignore
 from src.engine.session import Session
 from src.pipelines.blueprint import TINY, TINY_NANO
-from src.pipelines.building import build
+from src.pipelines.building import build_pipeline
 from src.pipelines.cogvideox import conditioning
 from src.pipelines.cogvideox.small import see_frames_alone
 from src.pipelines.cogvideox.steps import guide
-from src.pipelines.parallel.division import divide
+from src.pipelines.parallel.division import plan_division
 from src.pipelines.parallel.traffic import Forward, bytes_sent
 from tests.pipelines.parallel.kit import make, together
 
@@ -46,7 +46,9 @@ def _one_thread():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("models") / "tiny"
-    return build(replace(TINY, heads=HEADS, text_length=31, width=48), ["pan left"], place, seed=0)
+    return build_pipeline(
+        replace(TINY, heads=HEADS, text_length=31, width=48), ["pan left"], place, seed=0
+    )
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,7 @@ def plan_for(make_plan):
             cache=Cache(name="magcache" if skipped else "none", skipped=skipped),
         )  # fmt: skip
         session = {"gpus": gpus, "tiling": tiling, "vae": vae}
-        division = divide(gpus, HEADS, max(guidance) > 1) if gpus > 1 else None
+        division = plan_division(gpus, HEADS, max(guidance) > 1) if gpus > 1 else None
         return base.model_copy(
             update={"session": base.session.model_copy(update=session), "division": division}
         )
@@ -163,7 +165,7 @@ def test_decoding_is_bit_equal_for_equal_latents(several, alone, folder, plan_fo
 def test_what_is_sent_is_what_the_formula_says(several, case):
     count, made = several
     guidance = CASES[case]["guidance"]
-    division = divide(count, HEADS, max(guidance) > 1)
+    division = plan_division(count, HEADS, max(guidance) > 1)
     for rank, each in enumerate(made):
         expected = [bytes_sent(FORWARD, division, rank, scale > 1) for scale in guidance]
         assert each[case].steps == expected
@@ -180,7 +182,7 @@ def test_pieces_hand_on_their_history_and_tiles_nothing(several):
 
 def test_a_model_in_the_form_of_the_embedded_one(tmp_path, make_plan, picture):
     """Several frames to a token, five heads, a decoder without history, which hands on nothing."""
-    folder = build(replace(TINY_NANO, heads=5), ["pan left"], tmp_path / "nano", seed=0)
+    folder = build_pipeline(replace(TINY_NANO, heads=5), ["pan left"], tmp_path / "nano", seed=0)
     vae = AutoencoderKLCogVideoX.from_pretrained(folder / "vae")
     see_frames_alone(vae.decoder)
     vae.save_pretrained(folder / "vae")
@@ -188,7 +190,7 @@ def test_a_model_in_the_form_of_the_embedded_one(tmp_path, make_plan, picture):
     one = make(Session(plan.session, folder), plan, picture)
     update = {
         "session": plan.session.model_copy(update={"gpus": 2}),
-        "division": divide(2, 5, True),
+        "division": plan_division(2, 5, True),
     }
     made = together(tmp_path, folder, [plan.model_copy(update=update)], picture)
     assert np.abs(made[0][0].frames.astype(int) - one.frames).max() <= 1

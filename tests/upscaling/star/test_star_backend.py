@@ -21,7 +21,7 @@ from src.upscaling.star import codec as coding
 from src.upscaling.star.backend import EVALUATIONS
 from src.upscaling.star.colour import coloured
 from src.upscaling.star.files import FORMAT, spec_of
-from src.upscaling.star.memory import CODING, DENOISING, LEAST, Figures, figures_of, plan
+from src.upscaling.star.memory import CODING, DENOISING, LEAST, StarMemory, plan, scaled_memory
 from src.upscaling.star.network import StarNetwork
 from src.upscaling.star.spec import StarSpec
 from src.upscaling.stream import upscale_video
@@ -73,7 +73,7 @@ def test_any_size_comes_out_exact(single, size):
 @pytest.mark.parametrize("size", [(4, 16), (12, 20), (360, 240)])
 def test_the_network_sees_repeated_edges_never_white(size):
     frame = torch.rand(3, *size)
-    made, (height, width) = coding.enlarged(frame), coding.canvas(*size)
+    made, (height, width) = coding.onto_canvas(frame), coding.canvas(*size)
     assert made.shape == (3, height, width) and (height % 64, width % 64) == (16, 0)
     last = made[:, : 4 * size[0], : 4 * size[1]]
     assert torch.equal(
@@ -233,7 +233,7 @@ def coding_canvas(frames):
 
 
 GIB = 1 << 30
-PUBLISHED = Figures(4_082_243_820, 390_971_388, DENOISING, CODING)
+PUBLISHED = StarMemory(4_082_243_820, 390_971_388, DENOISING, CODING)
 
 
 @pytest.mark.parametrize(("gigabytes", "places", "mode"), [
@@ -257,14 +257,14 @@ def test_too_little_memory_is_a_sentence():
 
 
 def test_what_was_counted_is_what_runs():
-    """The largest sample of `memory.count`; all of them take half a minute."""
+    """The largest sample of `memory.count_memory`; all of them take half a minute."""
     with torch.device("meta"):
         network = StarNetwork(StarSpec()).half().eval()
         x, text = torch.empty(32, 4, 122, 184).half(), torch.empty(1, 77, 1024).half()
         time = torch.zeros(1)
     live = peak_of(lambda: network(x, time, text, x), [network])
     assert live <= DENOISING.at(122 * 184) <= 1.1 * live
-    narrow = figures_of(network, type("Vae", (torch.nn.Module,), {
+    narrow = scaled_memory(network, type("Vae", (torch.nn.Module,), {
         "config": type("C", (), {"block_out_channels": (128,)})})())  # fmt: skip
     assert narrow.network == PUBLISHED.network and narrow.denoising == DENOISING
 

@@ -10,9 +10,9 @@ import torch
 
 from src.upscaling.backends import UpscaleRun
 from src.upscaling.star.denoiser import Draws, start_for
-from src.upscaling.star.sampler import clean, guided, noised, sample
+from src.upscaling.star.sampler import denoised_at, guided, noised_at, sample
 from src.upscaling.star.schedule import level_at, levels, sigmas
-from src.upscaling.star.windows import Blend, joined, tiles, windows
+from src.upscaling.star.windows import Blend, joined_windows, latent_tiles, windows
 
 NUMBERS = np.load(Path(__file__).parent / "numbers.npz")
 SEED, LATENTS = 21, 9999
@@ -30,15 +30,15 @@ def _sampled(frames: int, evaluations: int) -> torch.Tensor:
     )
 
     def denoise(x, level):
-        return joined([_window(x[a:b], source[a:b], level) for a, b in windows(frames)])
+        return joined_windows([_window(x[a:b], source[a:b], level) for a, b in windows(frames)])
 
     visited, draw = levels(evaluations), Draws(numbers, range(frames), source)
-    return sample(noised(source, visited[0], draw()), visited, denoise, draw)
+    return sample(noised_at(source, visited[0], draw()), visited, denoise, draw)
 
 
 def _window(x, source, level):
     told, untold = (_model(x, level.time, text, source) for text in (1.3, 0.4))
-    return clean(x, guided(told, untold, 7.5), level)
+    return denoised_at(x, guided(told, untold, 7.5), level)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_windows(frames, wanted):
 def test_joined_windows_give_each_frame_once(frames):
     clip = torch.arange(frames)
     parts = [clip[first:end] + 1000 * place for place, (first, end) in enumerate(windows(frames))]
-    made = joined(parts)
+    made = joined_windows(parts)
     assert torch.equal(made % 1000, clip)
     borders = [int(n) for n in torch.nonzero(torch.diff(made // 1000)).flatten() + 1]
     assert borders == [first + 8 for first, _ in windows(frames)][1:]
@@ -107,7 +107,7 @@ def test_guidance_is_brought_back_to_the_deviation():
 @pytest.mark.parametrize("shape", [(34, 96), (90, 160), (122, 184), (506, 16)])
 @pytest.mark.parametrize("most", [1600, 3000, 10**6])
 def test_tiles_cover_a_picture_and_blend_to_it(shape, most):
-    parts = tiles(shape, most)
+    parts = latent_tiles(shape, most)
     picture = torch.rand(2, 3, *shape)
     blend = Blend(parts)
     for rows, columns in parts:
@@ -119,7 +119,7 @@ def test_tiles_cover_a_picture_and_blend_to_it(shape, most):
 
 
 def test_tiles_fade_into_each_other():
-    parts = tiles((34, 96), 34 * 40)
+    parts = latent_tiles((34, 96), 34 * 40)
     blend = Blend(parts, 8)
     for place, (rows, columns) in enumerate(parts):
         made = torch.full((1, 8 * 34, 8 * (columns[1] - columns[0])), float(place))
