@@ -30,7 +30,7 @@ FLOWS = ("tests/contracts/test_flow.py", "tests/motion", "tests/metrics", "tests
 """Where numba does: it compiles the optical flow and nothing else."""
 STARTERS = (
     "tests/api", "tests/service", "tests/worker", "tests/database", "tests/jobs",
-    "tests/contracts/test_job_store.py",
+    "tests/contracts/job_store",
     "tests/data_prep/test_downloads.py", "tests/cli/test_bad_input.py",
     "tests/engine/batching/test_run.py", "tests/training/test_ending.py",
     "tests/training/test_processes.py", "tests/training/test_upscaler.py",

@@ -19,7 +19,8 @@ from src.core.paths import CHECKPOINTS, REPOSITORY
 from src.core.plan import Size
 from src.core.request import Request
 from src.core.upscale_request import UPSCALER
-from src.jobs.leases import FORGOTTEN_S, LeaseStore
+from src.jobs.holding import FORGOTTEN_S
+from src.jobs.leases import LeaseStore
 from src.jobs.rows import address_in
 from src.media.videos import VideoFacts
 

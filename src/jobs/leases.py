@@ -8,34 +8,19 @@ Publication is the commit in `complete`.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ColumnElement, Connection, select, update
 
-from src.core.addresses import StoredFile, clip_key, known_key
+from src.core.addresses import StoredFile, clip_key
 from src.core.kinds import KINDS
-from src.core.register import Registered
-from src.database import artifact_rows, mark_rows
 from src.database.database import Clock, Database
-from src.database.tables import devices, jobs, workers
-from src.jobs import company, turns
+from src.database.tables import jobs, workers
+from src.jobs import company, holding, outcomes, turns
 from src.jobs.choice import next_job
 from src.jobs.errors import LostLeaseError
 from src.jobs.model import Job, State
-from src.jobs.rows import COLUMNS, address_in, as_job, record
+from src.jobs.rows import COLUMNS, as_job, record
 
 LEASE_S = 60.0
-FORGOTTEN_S = 86400.0
-"""A worker that told nothing for so long is not known any more."""
-
-
-NEW_DEVICE = {
-    "sqlite": sqlite.insert(devices).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(devices).on_conflict_do_nothing(),
-}
-
-
-class _TakenError(Exception):
-    """Another worker has the device: what was taken in this transaction is given back."""
 
 
 class LeaseStore:
@@ -61,36 +46,12 @@ class LeaseStore:
         try:
             with self.database.write() as connection:
                 for each in sorted({device, *beside}):  # in one order, so that none waits in a ring
-                    self._hold(connection, each, worker)
-                self._seen(connection, worker, process, device, info)
-        except _TakenError:
+                    holding.hold(connection, each, worker, self._now(connection), self.lease_s)
+                now = self._now(connection)
+                holding.write_worker(connection, worker, process, device, info, now)
+        except holding.TakenDeviceError:
             return False
         return True
-
-    def _hold(self, connection: Connection, device: str, worker: str) -> None:
-        now = self._now(connection)
-        mine = (devices.c.worker == worker) | (devices.c.expires < now)
-        values = {"worker": worker, "expires": now + self.lease_s}
-        kept = update(devices).where(devices.c.device == device, mine).values(values)
-        if connection.execute(kept).rowcount:
-            return
-        new = NEW_DEVICE[self.database.engine.dialect.name].returning(devices.c.device)
-        if connection.execute(new.values(device=device, **values)).first() is None:
-            raise _TakenError  # a row that is there is somebody else's
-
-    def _seen(
-        self, connection: Connection, worker: str, process: str, device: str, info: dict[str, Any]
-    ) -> None:
-        values = {
-            "process": process,
-            "device": device,
-            "info": info,
-            "seen_at": self._now(connection),
-        }
-        if not connection.execute(
-            update(workers).where(workers.c.worker == worker).values(values)
-        ).rowcount:
-            connection.execute(insert(workers).values(worker=worker, **values))
 
     def claim(
         self,
@@ -112,7 +73,7 @@ class LeaseStore:
             if chosen is None:
                 return None
             with self.database.write() as connection:
-                self._check_device(connection, worker, device)
+                holding.check_held(connection, worker, device, self._now(connection))
                 taken = chosen or next_job(connection, warm, kinds, gpus)
                 job = None if taken is None else self._take(connection, worker, taken, gpus)
             if job is not None or taken is None:
@@ -132,7 +93,7 @@ class LeaseStore:
         if not chosen:
             return []
         with self.database.write() as connection:
-            self._check_device(connection, worker, device)
+            holding.check_held(connection, worker, device, self._now(connection))
             taken = [self._take(connection, worker, job.id, job.gpus) for job in chosen]
         return [job for job in taken if job is not None]
 
@@ -148,7 +109,7 @@ class LeaseStore:
         if not self.database.is_sqlite:
             return ""
         with self.database.read() as connection:
-            self._check_device(connection, worker, device)
+            holding.check_held(connection, worker, device, self._now(connection))
             return next_job(connection, warm, kinds, gpus)
 
     def _take(self, connection: Connection, worker: str, chosen: str, gpus: int) -> Job | None:
@@ -170,11 +131,6 @@ class LeaseStore:
         record(connection, chosen, now, "state", {"state": State.PROCESSING, "worker": worker})
         turns.take(connection, job.owner, job.priority, now)
         return job
-
-    def _check_device(self, connection: Connection, worker: str, device: str) -> None:
-        row = connection.execute(select(devices).where(devices.c.device == device)).one_or_none()
-        if row is None or row.worker != worker or row.expires < self._now(connection):
-            raise LostLeaseError(f"worker {worker} does not hold {device} any more")
 
     def heartbeat(self, job: Job) -> bool:
         """Renew the lease; returns whether the job is to stop. Raises LostLeaseError."""
@@ -262,27 +218,11 @@ class LeaseStore:
                 lease_expires=None,
                 **values,
             )
-            record(connection, job.id, now, "state", {"state": state, **_event_data(values)})
+            data = {"state": state, **outcomes.event_data(values)}
+            record(connection, job.id, now, "state", data)
             if made:
-                self._add_rows(connection, job, made, now)
-                self._register(connection, job, values, now)
-
-    @staticmethod
-    def _add_rows(connection: Connection, job: Job, made: Sequence[StoredFile], now: float) -> None:
-        """Of the job's files; it may have been pinned since it was claimed."""
-        pinned = connection.execute(select(jobs.c.pinned).where(jobs.c.id == job.id)).scalar_one()
-        told = {"job": job.id, "parent": known_key(address_in(job.request)), "pinned": pinned}
-        artifact_rows.add_artifacts(
-            connection, [artifact_rows.row(file, now, **told) for file in made]
-        )
-
-    @staticmethod
-    def _register(connection: Connection, job: Job, values: dict[str, Any], now: float) -> None:
-        """What the run says of its watermark and fingerprint, where it has any."""
-        told = (values.get("result") or {}).get("registered")
-        if told:
-            entry = Registered(**told | {"artifact": clip_key(values["artifact"]), "job": job.id})
-            mark_rows.add_mark(connection, entry, now)
+                outcomes.add_files(connection, job, made, now)
+                outcomes.register_marks(connection, job, values, now)
 
     def _mine(self, connection: Connection, job: Job, **values: Any) -> None:
         """Change the job if the lease of `job` is the last one given."""
@@ -298,22 +238,15 @@ class LeaseStore:
         """Put jobs whose lease has run out back into the queue; returns their ids. Forgets workers
         that were silent for a day, and the devices they had.
         """
-        self._forget_silent()
-        return self._recover(lambda now: jobs.c.lease_expires < now, "its worker fell silent")
-
-    def _forget_silent(self) -> None:
-        """Of a worker that was killed nobody else deletes the row: its name never comes back."""
         with self.database.write() as connection:
-            since = self._now(connection) - FORGOTTEN_S
-            connection.execute(delete(workers).where(workers.c.seen_at < since))
-            connection.execute(delete(devices).where(devices.c.expires < since))
+            holding.forget_silent(connection, self._now(connection))
+        return self._recover(lambda now: jobs.c.lease_expires < now, "its worker fell silent")
 
     def worker_gone(self, worker: str) -> list[str]:
         """The same at once for a worker that is known to be dead; frees its device too."""
         recovered = self._recover(lambda _: jobs.c.worker == worker, "its worker died")
         with self.database.write() as connection:
-            connection.execute(delete(devices).where(devices.c.worker == worker))
-            connection.execute(delete(workers).where(workers.c.worker == worker))
+            holding.forget_worker(connection, worker)
         return recovered
 
     def _recover(self, which: Callable[[float], ColumnElement[bool]], why: str) -> list[str]:
@@ -323,31 +256,8 @@ class LeaseStore:
             query = select(*COLUMNS).where(jobs.c.state == State.PROCESSING, which(now))
             rows = [as_job(row) for row in connection.execute(query)]
             for job in rows:
-                self._put_back(connection, job, why, now)
+                outcomes.put_back(connection, job, why, now)
         return [job.id for job in rows]
-
-    def _put_back(self, connection: Connection, job: Job, why: str, now: float) -> None:
-        """PENDING again; CANCELLED where that was asked for; FAILED after the last attempt."""
-        values: dict[str, Any] = {
-            "worker": None,
-            "lease_expires": None,
-            "stage": None,
-            "state": State.PENDING,
-        }
-        if job.cancel_requested:
-            values |= {"state": State.CANCELLED, "finished_at": now}
-        elif job.attempts >= job.max_attempts:
-            reason = {
-                "type": "WorkerDied",
-                "detail": f"{why} in each of {job.attempts} attempts",
-                "status": 500,
-            }
-            values |= {"state": State.FAILED, "finished_at": now, "error": reason}
-        same = (
-            (jobs.c.id == job.id) & (jobs.c.token == job.token) & (jobs.c.state == State.PROCESSING)
-        )
-        if connection.execute(update(jobs).where(same).values(values)).rowcount:
-            record(connection, job.id, now, "state", {"state": values["state"], "why": why})
 
     def known_workers(self) -> list[dict[str, Any]]:
         """Workers as they last reported: worker, process, device, info, seen_at, and silent_s, how
@@ -356,8 +266,3 @@ class LeaseStore:
         with self.database.read() as connection:
             rows, now = connection.execute(select(workers)).all(), self._now(connection)
         return [dict(row._mapping) | {"silent_s": now - row.seen_at} for row in rows]
-
-
-def _event_data(values: dict[str, Any]) -> dict[str, Any]:
-    """What of an outcome goes into its event."""
-    return {name: values[name] for name in ("artifact", "error") if name in values}

@@ -2,7 +2,8 @@
 previews.
 
 The family's arithmetic is that of its stock pipeline, drawn and rounded in the same order:
-bit-equal to it at equal settings (tests/pipelines/test_denoise.py, tests/contracts/test_family.py).
+bit-equal to it at equal settings (tests/pipelines/test_denoise.py and
+tests/contracts/family/test_loop.py).
 """
 
 from collections.abc import Callable, Sequence

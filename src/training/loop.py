@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -29,40 +28,12 @@ from src.core.errors import BadInputError, CancelledError, DivergedError, Partia
 from src.pipelines.parallel.lost import is_lost_peer
 from src.training.checkpoints import STATE, CheckpointManager, read_state
 from src.training.nodes import newest_of_all
-from src.training.optimizers import make_optimizer
+from src.training.optimizers import make_optimizer, parameter_groups
 from src.training.random_state import random_state, set_random_state
+from src.training.recipe import Recipe
 from src.training.settings import LoopSettings
 from src.training.sharding import sharded_names
 from src.training.signals import StopFlag
-
-
-class Recipe(ABC):
-    """What is trained: one is a class of these. The trainer replaces `model` by what Accelerate
-    makes of it.
-
-    identity: what a checkpoint must agree with to be resumed.
-    """
-
-    name: str
-    model: nn.Module
-    identity: Mapping[str, str] = {}
-
-    @abstractmethod
-    def batch(self, step: int) -> Any:
-        """What step `step` learns from; runs in a thread of its own, one step ahead. A list is
-        taken piece by piece and its gradients added up (accumulation).
-        """
-
-    @abstractmethod
-    def loss(self, batch: Any, generator: torch.Generator) -> Tensor:
-        """The loss of a batch, or of a piece of one."""
-
-    def describer(self) -> Callable[[], str]:
-        """What tells a person which samples of the last loss were not finite, if it is asked."""
-        return str
-
-    def close(self) -> None:  # noqa: B027 - most have started nothing
-        """End what `batch` has started."""
 
 
 @dataclass(frozen=True)
@@ -328,24 +299,6 @@ class Trainer:
 def _synchronised(accelerator: Accelerator, model: nn.Module, last: bool) -> AbstractContextManager:
     """Gradients travel between processes with the last piece only."""
     return nullcontext() if last else accelerator.no_sync(model)
-
-
-def parameter_groups(
-    model: nn.Module, rates: Mapping[str, float], muon: tuple[str, ...] = ()
-) -> list[dict[str, Any]]:
-    """Trained parameters by their share of the learning rate (that of the first prefix in `rates`,
-    or 1), and by whether they are matrices under a prefix in `muon`.
-    """
-    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            share = next((rate for prefix, rate in rates.items() if name.startswith(prefix)), 1.0)
-            orthogonal = parameter.ndim == 2 and name.startswith(muon)
-            groups.setdefault((share, orthogonal), []).append(parameter)
-    return [
-        {"params": parameters, "share": share, "orthogonal": orthogonal}
-        for (share, orthogonal), parameters in groups.items()
-    ]
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
 from src.core.errors import BadInputError
 from src.training.muon import Muon
 from src.training.settings import LoopSettings
+
+
+def parameter_groups(
+    model: nn.Module, rates: Mapping[str, float], muon: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
+    """Trained parameters by their share of the learning rate (that of the first prefix in `rates`,
+    or 1), and by whether they are matrices under a prefix in `muon`.
+    """
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            share = next((rate for prefix, rate in rates.items() if name.startswith(prefix)), 1.0)
+            orthogonal = parameter.ndim == 2 and name.startswith(muon)
+            groups.setdefault((share, orthogonal), []).append(parameter)
+    return [
+        {"params": parameters, "share": share, "orthogonal": orthogonal}
+        for (share, orthogonal), parameters in groups.items()
+    ]
 
 
 def make_optimizer(groups: list[dict[str, Any]], schedule: LoopSettings) -> torch.optim.Optimizer:

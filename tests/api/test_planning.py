@@ -14,7 +14,8 @@ from src.core.hardware import Hardware
 from src.core.paths import CHECKPOINTS
 from src.core.request import Request
 from src.database.database import Database
-from src.jobs.leases import FORGOTTEN_S, LeaseStore
+from src.jobs.holding import FORGOTTEN_S
+from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob
 from tests.waiting import wait_until
 

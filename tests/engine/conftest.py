@@ -2,6 +2,7 @@ import pytest
 
 from src.core.hardware import Hardware
 from src.core.request import Request
+from src.engine.generate import generate, plans_for, prepare
 
 
 @pytest.fixture
@@ -21,3 +22,14 @@ def request_for(tiny_folder, photograph):
         return Request(**usual | fields)
 
     return make
+
+
+@pytest.fixture
+def make(request_for, cpu):
+    """Request fields in, result out."""
+
+    def run(listener=lambda _: None, cancel=None, sessions=None, **fields):
+        prepared = prepare(request_for(**fields))
+        return generate(prepared, plans_for(prepared, cpu), cpu, listener, cancel, sessions)
+
+    return run

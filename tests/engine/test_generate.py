@@ -1,6 +1,5 @@
 import csv
 import gc
-import json
 import os
 import weakref
 
@@ -12,35 +11,19 @@ import torch
 from src.core.errors import (
     BadInputError,
     CancelledError,
-    MissingFileError,
     OutOfMemoryError,
-    OutputError,
 )
 from src.core.files import sha256_of
 from src.core.paths import REPOSITORY
-from src.core.plan import Plan
 from src.core.progress import CancelToken
 from src.engine.filters import each
 from src.engine.finishing import FILTERS, FINISHERS
-from src.engine.generate import choose_model, generate, plans_for, prepare, slug
+from src.engine.generate import choose_model, generate, plans_for, prepare
 from src.engine.manifest import read_manifest
-from src.engine.replay import differences, prepare_replay
 from src.engine.session import Session
 from src.engine.sessions import Sessions
 from src.media.reader import VideoReader
 from src.metrics.psnr import psnr
-from tests.small_disk import small_disk
-
-
-@pytest.fixture
-def make(request_for, cpu):
-    """Request fields in, result out."""
-
-    def run(listener=lambda _: None, cancel=None, sessions=None, **fields):
-        prepared = prepare(request_for(**fields))
-        return generate(prepared, plans_for(prepared, cpu), cpu, listener, cancel, sessions)
-
-    return run
 
 
 def test_a_clip_is_published_whole(make, home):
@@ -76,21 +59,6 @@ def test_the_score_can_be_left_out(make, home):
     with (home / "runs.csv").open() as stream:
         assert next(csv.DictReader(stream))["temporal_score"] == ""
     assert result.costs.peak_rss > 100 << 20
-
-
-def test_the_next_clip_of_the_same_name_gets_a_number(make):
-    assert [make().path.name for _ in range(3)] == [
-        "pan-left-1.mp4",
-        "pan-left-1-2.mp4",
-        "pan-left-1-3.mp4",
-    ]
-
-
-def test_a_named_output_is_replaced(make, tmp_path):
-    target = tmp_path / "out" / "clip.mp4"
-    assert make(output_path=target).path == target
-    assert make(output_path=target, seed=2).path == target
-    assert sorted(p.name for p in target.parent.iterdir()) == ["clip.json", "clip.mp4"]
 
 
 def test_same_seed_same_frames_other_seed_others(make):
@@ -131,46 +99,6 @@ def test_the_manifest_says_how_and_holds_no_path_of_this_machine(make, tmp_path,
     assert manifest.frame_sha256 == result.frame_sha256
     assert manifest.clip.bytes == result.path.stat().st_size
     assert manifest.threads == torch.get_num_threads()
-
-
-def test_replay_gives_the_frames_even_when_the_photograph_moved(make, photograph, tiny_folder, cpu):
-    result = make()
-    photograph.unlink()
-    replay = prepare_replay(result.manifest, str(tiny_folder))
-    again = generate(replay.prepared, (replay.manifest.plan,), cpu)
-    assert again.path != result.path
-    assert differences(replay.manifest, again, cpu) == ""
-    changed = replay.manifest.model_copy(update={"frame_sha256": "0" * 64})
-    assert "the frames differ" in differences(changed, again, cpu)
-    assert "machine and versions are the same" in differences(changed, again, cpu)
-    elsewhere = changed.model_copy(update={"threads": torch.get_num_threads() + 2})
-    told = f"CPU threads {elsewhere.threads} -> {torch.get_num_threads()} (OMP_NUM_THREADS"
-    assert told in differences(elsewhere, again, cpu)
-
-
-def test_replay_refuses_other_weights_and_lost_photographs(make, home, tiny_folder):
-    result = make()
-    data = json.loads(result.manifest.read_text("utf-8"))
-    data["plan"]["weights"]["vae/diffusion_pytorch_model.safetensors"] = "0" * 64
-    data["plan_sha256"] = Plan.model_validate(data["plan"]).digest()
-    other = result.manifest.with_name("other.json")
-    other.write_text(json.dumps(data))
-    with pytest.raises(BadInputError, match="other weights than the manifest names: vae/"):
-        prepare_replay(other, str(tiny_folder))
-    for kept in (home / "photographs").iterdir():
-        kept.unlink()
-    with pytest.raises(MissingFileError, match="photograph"):
-        prepare_replay(result.manifest, str(tiny_folder))
-
-
-@pytest.mark.parametrize(
-    "data", ["not json", "[]", '{"schema_version": 99}', '{"schema_version": 1}']
-)
-def test_what_is_no_manifest_is_refused(tmp_path, data):
-    path = tmp_path / "m.json"
-    path.write_text(data)
-    with pytest.raises(BadInputError):
-        read_manifest(path)
 
 
 @pytest.mark.parametrize("stage", ["denoise", "decode", "deliver"])
@@ -279,106 +207,6 @@ def test_auto_is_the_embedded_model_without_large_weights(request_for):
     spec, sentence = choose_model(request_for(model="auto"))
     assert spec.id == "nano"
     assert "hf download" in sentence
-
-
-@pytest.mark.parametrize(
-    ("target", "error"),
-    [("/proc/nowhere/clip.mp4", OutputError), ("clip.avi", BadInputError), (".", BadInputError)],
-)
-def test_an_output_that_cannot_be_is_refused_before_anything_loads(request_for, target, error):
-    with pytest.raises(error):
-        prepare(request_for(output_path=target))
-
-
-def test_slugs():
-    assert slug("Press briefing: at City Hall!") == "press-briefing-at-city-hall"
-    assert slug("日本") == "clip"
-    assert len(slug("word " * 40)) <= 48
-
-
-@pytest.mark.parametrize("kilobytes", [8, 24])
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(make, tmp_path, kilobytes):
-    with small_disk(tmp_path, kilobytes) as disk:
-        with pytest.raises(OutputError, match="disk is full|No space left"):
-            make(output_path=disk / "clip.mp4", width=256, height=192)
-        assert list(disk.iterdir()) == []
-
-
-def test_a_runs_file_that_cannot_be_written_does_not_lose_the_clip(make, home):
-    (home / "runs.csv").mkdir(parents=True)
-    assert make().path.is_file()
-
-
-def test_a_runs_file_in_another_encoding_is_set_aside(make, home):
-    home.mkdir(exist_ok=True)
-    (home / "runs.csv").write_bytes(b"caf\xe9,b\n1,2\n")
-    make()
-    assert (home / "runs.1.csv").read_bytes() == b"caf\xe9,b\n1,2\n"
-
-
-def test_replay_refuses_a_plan_edited_by_hand(make, tiny_folder):
-    result = make()
-    data = json.loads(result.manifest.read_text("utf-8"))
-    data["plan"]["num_frames"] = 10
-    result.manifest.write_text(json.dumps(data))
-    with pytest.raises(BadInputError, match="plan_sha256"):
-        prepare_replay(result.manifest, str(tiny_folder))
-
-
-def test_replay_of_a_folder_model_asks_for_the_folder(make):
-    with pytest.raises(BadInputError, match="--model PATH"):
-        prepare_replay(make().manifest)
-
-
-def test_two_runs_that_planned_the_same_name_keep_both_clips(request_for, cpu):
-    first, second = prepare(request_for()), prepare(request_for())
-    assert first.final == second.final
-    paths = {generate(prepared, plans_for(prepared, cpu), cpu).path for prepared in (first, second)}
-    assert len(paths) == 2
-    for path in paths:
-        assert read_manifest(path.with_suffix(".json")).clip.file == path.name
-
-
-def test_a_manifest_never_replaces_a_file_that_is_none(request_for, tmp_path):
-    (tmp_path / "package.json").write_text('{"name": "mine"}')
-    with pytest.raises(BadInputError, match="package.json, which is no manifest"):
-        prepare(request_for(output_path=tmp_path / "package.mp4"))
-    assert (tmp_path / "package.json").read_text("utf-8") == '{"name": "mine"}'
-
-
-@pytest.mark.parametrize("name", ["n" * 251 + ".mp4", "n" * 5000 + ".mp4"])
-def test_a_name_too_long_for_the_partial_file_is_refused(request_for, tmp_path, name):
-    with pytest.raises(BadInputError, match="too long"):
-        prepare(request_for(output_path=tmp_path / name))
-
-
-def test_a_clip_of_another_is_replaced_only_when_asked(request_for, tmp_path):
-    (tmp_path / "mine.mp4").write_bytes(b"film")
-    with pytest.raises(BadInputError, match="mine.mp4, which is no clip of ours.*--overwrite"):
-        prepare(request_for(output_path=tmp_path / "mine.mp4"))
-    assert (
-        prepare(request_for(output_path=tmp_path / "mine.mp4", overwrite=True)).final
-        == tmp_path / "mine.mp4"
-    )
-
-
-def test_a_clip_of_ours_is_replaced_and_a_long_name_is_taken(make, tmp_path):
-    """A second run of the same command, under a name as long as a disk takes beside its
-    manifest.
-    """
-    path = tmp_path / ("n" * 250 + ".mp4")
-    first, second = make(output_path=path), make(output_path=path)
-    assert first.path == second.path == path and first.frame_sha256 == second.frame_sha256
-    assert "overwrite" not in read_manifest(make(output_path=path, overwrite=True).manifest).request
-
-
-def test_a_home_that_cannot_be_written_is_refused_before_computing(
-    request_for, tmp_path, monkeypatch
-):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("NEWSREEL_HOME", str(tmp_path / "file"))
-    with pytest.raises(OutputError, match="NEWSREEL_HOME"):
-        prepare(request_for(output_path=tmp_path / "clip.mp4"))
 
 
 def test_a_photograph_with_a_name_that_is_no_utf8(make, photograph):

@@ -1,37 +1,17 @@
-from types import SimpleNamespace
-
 import pytest
 
 from src.catalog.profiles import find_profile, load_profiles
-from src.core.errors import BadInputError, MissingWeightsError
+from src.core.errors import BadInputError
 from src.core.hardware import Hardware
-from src.core.plan import Division
 from src.core.prompts import load_templates
 from src.core.request import Request
 from src.engine.advice import advice
-from src.engine.caches import parse_cache
 from src.engine.estimates import counted_bytes
-from src.engine.gpus import divided
 from src.engine.planner import choices
-from src.engine.replay import check_hardware
 from src.engine.resolve import resolve
 from src.engine.schedule import guidance_schedule
-from src.pipelines.cogvideox.family import CogVideoX
 from src.pipelines.models import find_model
-
-SPEC = find_model("cogvideox-5b-i2v")
-
-
-def gpu(gigabytes, capability=(9, 0), **fields):
-    free = int(gigabytes * 1e9)
-    usual = {"device": "cuda", "name": "a GPU", "memory": free, "free_memory": free,
-             "capability": capability, "bf16": capability >= (8, 0), "compiler": True,
-             "quantizer": True, "vendor": "nvidia"}  # fmt: skip
-    return Hardware(**usual | fields)
-
-
-def request(**fields):
-    return Request(**{"input_image": "a.png", "prompt": "x"} | fields)
+from tests.engine.planner_kit import SPEC, gpu, request
 
 
 @pytest.mark.parametrize(
@@ -165,29 +145,6 @@ def test_float32_takes_twice_of_the_machines_memory_and_of_the_card():
     assert "offload group slows this run; without it 65 GB are needed, 24 GB are free" in told
 
 
-@pytest.mark.parametrize("kernel", ["cudnn", "efficient"])
-def test_a_kernel_of_a_gpu_is_refused_before_anything_loads(kernel):
-    with pytest.raises(BadInputError, match="on a CPU there are flash and math"):
-        choices(
-            request(attention=kernel),
-            SPEC,
-            Hardware(device="cpu", name="a CPU", memory=1, free_memory=1),
-        )
-
-
-@pytest.mark.parametrize(
-    ("gone", "instead"), [("minimal", "stream"), ("frugal", "compact"), ("offload", "stream")]
-)
-def test_a_profile_that_is_gone_names_its_successor(gone, instead):
-    with pytest.raises(BadInputError, match=f"profile '{gone}' is gone; {instead} takes its place"):
-        choices(request(profile=gone), SPEC, gpu(40))
-
-
-def test_a_card_that_is_too_old_to_compile_is_told_as_that():
-    told = advice(request(), SPEC, gpu(40, (6, 1), compiler_lacks=""))
-    assert told[-1].endswith("that needs CUDA capability 7.0; a GPU is older")
-
-
 def test_nothing_fits():
     with pytest.raises(
         BadInputError, match=r"needs 4\.\d GB of GPU memory at least, 2.0 GB are free"
@@ -212,30 +169,6 @@ def test_a_named_profile_runs_where_it_applies():
         choices(request(profile="fsat"), SPEC, gpu(140))
 
 
-def test_flags_replace_what_the_profile_says():
-    asked = request(
-        profile="exact",
-        attention="flash",
-        cache="taylorseer=4",
-        quantize="int8",
-        compile=False,
-        offload="model",
-    )
-    profile = choices(asked, SPEC, gpu(140))[0].profile
-    assert (profile.attention, profile.cache, profile.cache_threshold) == (
-        "flash",
-        "taylorseer",
-        4.0,
-    )
-    assert (profile.quantize, profile.compile, profile.offload) == ("int8", False, "model")
-
-
-@pytest.mark.parametrize("text", ["turbo", "first_block=much"])
-def test_a_cache_that_is_none(text):
-    with pytest.raises(BadInputError):
-        parse_cache(text)
-
-
 def test_every_profile_is_data_that_loads():
     assert [profile.name for profile in load_profiles()][:2] == ["fast", "exact"]
 
@@ -251,40 +184,6 @@ def test_a_tuned_plan_says_that_it_is_not_exact():
     assert plans[0].session.compile
     assert next(p for p in plans if p.profile == "plain").determinism == "exact"
     assert len({plan.profile for plan in plans}) == len(plans)
-
-
-def test_without_a_compiler_nothing_is_compiled():
-    bare = gpu(140).model_copy(update={"compiler": False})
-    assert not any(
-        plan.session.compile for plan in resolve(request(), SPEC, bare, load_templates(), {}, "", 0)
-    )
-    assert advice(request(), SPEC, bare)[-1].startswith(
-        "nothing is compiled here, which makes it slower: that needs a C++"
-    )
-    with pytest.raises(BadInputError, match="needs a C\\+\\+ compiler"):
-        resolve(request(compile=True), SPEC, bare, load_templates(), {}, "", 0)
-    with pytest.raises(BadInputError, match="CUDA capability 7.0; a GPU is older"):
-        resolve(request(compile=True), SPEC, gpu(140, (6, 1)), load_templates(), {}, "", 0)
-
-
-def test_a_quantiser_that_is_not_here_is_told_before_anything_loads():
-    with pytest.raises(MissingWeightsError, match="pip install -r requirements-quantize.txt"):
-        choices(request(quantize="int8"), SPEC, gpu(140, quantizer=False))
-
-
-def test_fp8_products_need_a_card_that_has_them():
-    old, new = (gpu(80, capability=(8, 0)), gpu(80, capability=(9, 0)))
-    with pytest.raises(BadInputError, match=r"takes CUDA capability 8\.9 \(Ada, Hopper or later"):
-        choices(request(quantize="fp8_dynamic"), SPEC, old)
-    assert choices(request(quantize="fp8_dynamic"), SPEC, new)[0].profile.quantize == "fp8_dynamic"
-    with pytest.raises(BadInputError, match="of AMD MI300"):
-        choices(request(quantize="fp8_dynamic"), SPEC, gpu(80, capability=(9, 0), vendor="amd"))
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_fp8_products_take_bfloat16(dtype):
-    with pytest.raises(BadInputError, match=f"takes bfloat16, not --dtype {dtype}"):
-        choices(request(quantize="fp8_dynamic", dtype=dtype), SPEC, gpu(80))
 
 
 def test_advice_names_what_would_help():
@@ -305,23 +204,6 @@ def test_advice_names_what_would_help():
     )
 
 
-@pytest.mark.parametrize(
-    "text", ["first_block=nan", "first_block=inf", "first_block=-1", "pyramid=0", "pyramid=1",
-             "pyramid=1e400", "pyramid=nan", "taylorseer=0.4", "taylorseer=-1",
-             "magcache=nan", "magcache=inf", "magcache=-1", "magcache=0", "teacache=0.0"],
-)  # fmt: skip
-def test_a_threshold_no_cache_can_run_with_is_refused(text):
-    with pytest.raises(BadInputError, match=text):
-        parse_cache(text)
-
-
-def test_a_wrong_threshold_names_one_of_the_same_cache():
-    with pytest.raises(BadInputError, match=r"must be 0 or more; try magcache=0\.06"):
-        parse_cache("magcache=-1")
-    with pytest.raises(BadInputError, match="is not a number; try taylorseer=3"):
-        parse_cache("taylorseer=often")
-
-
 def test_a_card_on_which_a_stock_model_cannot_decode_is_refused():
     from src.evaluation.memory import card
 
@@ -331,74 +213,3 @@ def test_a_card_on_which_a_stock_model_cannot_decode_is_refused():
     assert choices(request, spec, card(48))[0].profile.offload == "none"
     wan = find_model("wan2.2-ti2v-5b")
     assert choices(request, wan, card(24))[0].profile.offload == "model"
-
-
-def test_several_gpus_are_refused_where_there_are_fewer():
-    assert choices(request(gpus=4), SPEC, gpu(140, count=4))
-    with pytest.raises(BadInputError, match="--gpus 4: this machine has 2 GPUs"):
-        choices(request(gpus=4), SPEC, gpu(140, count=2))
-    with pytest.raises(BadInputError, match="--gpus 2: this machine has 1 GPU;"):
-        choices(request(gpus=2), SPEC, gpu(140))
-
-
-def test_a_worker_takes_no_more_devices_than_it_holds():
-    for machine in (gpu(140, count=8), gpu(140).model_copy(update={"device": "cpu"})):
-        with pytest.raises(BadInputError, match="--gpus 4: this worker holds 2 devices for a clip"):
-            choices(request(gpus=4), SPEC, machine.model_copy(update={"held": 2}))
-    assert choices(request(gpus=2), SPEC, gpu(140, count=8).model_copy(update={"held": 2}))
-
-
-def test_several_gpus_take_no_cache_that_each_would_decide_by_itself():
-    chosen = choices(request(gpus=2), SPEC, gpu(140, count=2))
-    assert (chosen[0].profile.name, chosen[0].profile.cache) == ("fast", "none")
-    assert all(choice.profile.cache != "first_block" for choice in chosen)
-    with pytest.raises(BadInputError, match="--cache first_block does not go with --gpus 2"):
-        choices(request(gpus=2, cache="first_block=0.1"), SPEC, gpu(140, count=2))
-    for cache in ("taylorseer", "pyramid"):
-        found = choices(request(gpus=2, cache=cache), SPEC, gpu(140, count=2))
-        assert found[0].profile.cache == cache
-
-
-def test_several_gpus_hold_the_transformer_each():
-    chosen = choices(request(gpus=2), SPEC, gpu(140, count=2))
-    assert {choice.profile.offload for choice in chosen} <= {"none", "text", "model"}
-    with pytest.raises(BadInputError, match="--offload group does not go with --gpus 2"):
-        choices(request(gpus=2, offload="group"), SPEC, gpu(140, count=2))
-    with pytest.raises(BadInputError, match="--profile stream does not go with --gpus 2"):
-        choices(request(gpus=2, profile="stream"), SPEC, gpu(140, count=2))
-
-
-def test_several_processes_copy_weights_of_another_dtype_once_each():
-    """As they are stored they are mapped from their files, which all share."""
-    machine = gpu(80, count=4, host_memory=64 << 30, free_host_memory=40 << 30)
-    assert choices(request(gpus=4), SPEC, machine)
-    assert choices(request(dtype="float16"), SPEC, machine)
-    with pytest.raises(BadInputError, match="of the machine's own memory"):
-        choices(request(dtype="float16", gpus=4), SPEC, machine)
-
-
-def test_the_plan_says_how_processes_share_the_forwards(tiny_folder, monkeypatch):
-    """The tiny model has two heads."""
-    asked = request(gpus=2)
-    plans = resolve(asked, SPEC, gpu(140, count=4), load_templates(), {}, "", 0)
-    (made, *_) = divided(asked, SPEC, tiny_folder, plans)
-    assert (made.session.gpus, made.division) == (
-        2, Division(branches=2, sequence=1, unguided=2)
-    )  # fmt: skip
-    with pytest.raises(
-        BadInputError, match="--gpus 8 .* 2 attention heads .* with guidance 2 or 4"
-    ):
-        divided(request(gpus=8), SPEC, tiny_folder, plans)
-    monkeypatch.setattr(CogVideoX, "heads", lambda *_: None)
-    with pytest.raises(BadInputError, match="--gpus 2 does not apply to cogvideox-5b-i2v"):
-        divided(asked, SPEC, tiny_folder, plans)
-    assert divided(request(), SPEC, tiny_folder, plans) == plans
-
-
-def test_a_replay_needs_as_many_gpus():
-    asked = request(gpus=4)
-    plan = resolve(asked, SPEC, gpu(140, count=4), load_templates(), {}, "", 0)[0]
-    manifest = SimpleNamespace(plan=plan)
-    check_hardware(manifest, gpu(140, count=4))
-    with pytest.raises(BadInputError, match="made on 4 GPUs, and this machine has 1"):
-        check_hardware(manifest, gpu(140))

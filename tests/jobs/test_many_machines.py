@@ -12,7 +12,8 @@ from src.core.errors import BadInputError, OutputError
 from src.core.kinds import kinds_among
 from src.database.database import TCP_LIMITS, Database, within_limits
 from src.database.tables import devices, events, facts
-from src.jobs.leases import FORGOTTEN_S, LeaseStore
+from src.jobs.holding import FORGOTTEN_S
+from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob
 from src.jobs.store import JobStore
 from src.worker.patience import wait_for

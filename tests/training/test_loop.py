@@ -9,7 +9,9 @@ from src.recipes.embedded.parts import prepare_parts
 from src.recipes.embedded.run import RECIPES
 from src.recipes.embedded.settings import StageSettings
 from src.training.checkpoints import CheckpointManager
-from src.training.loop import Recipe, Trainer, parameter_groups, step_generator
+from src.training.loop import Trainer, step_generator
+from src.training.optimizers import parameter_groups
+from src.training.recipe import Recipe
 from src.training.settings import Rate
 
 

@@ -5,8 +5,8 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from src.training.loop import parameter_groups
 from src.training.muon import Muon, orthogonalised
+from src.training.optimizers import parameter_groups
 from src.training.settings import LoopSettings
 
 

@@ -9,7 +9,8 @@ from torch import nn
 from src.recipes.embedded.settings import StageSettings
 from src.recipes.embedded.timed import FitToTime, fitted_to_time
 from src.training.checkpoints import CheckpointManager
-from src.training.loop import Recipe, Trainer
+from src.training.loop import Trainer
+from src.training.recipe import Recipe
 from src.training.settings import Rate
 
 STAGE = StageSettings(steps=10**6, share=1, rate=Rate(peak=0.1, warmup=2, decay=500))

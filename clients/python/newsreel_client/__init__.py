@@ -1,6 +1,7 @@
 """A client of the Newsreel service, for threads (`Newsreel`) and for asyncio (`AsyncNewsreel`)."""
 
-from newsreel_client.client import AsyncNewsreel, Newsreel
+from newsreel_client.async_client import AsyncNewsreel
+from newsreel_client.client import Newsreel
 from newsreel_client.errors import (
     JobFailedError,
     NewsreelError,

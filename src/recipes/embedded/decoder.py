@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from src.recipes.embedded.parts import CPU, PreparedParts, on_device, scenes_of
 from src.recipes.embedded.settings import DecoderStage, EmbeddedSettings
-from src.training.loop import Recipe
+from src.training.recipe import Recipe
 
 
 class Decoding(nn.Module):

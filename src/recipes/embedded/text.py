@@ -11,7 +11,7 @@ from src.recipes.embedded.parts import CPU, PreparedParts, drawn_length, token_i
 from src.recipes.embedded.settings import EmbeddedSettings, TextStage
 from src.scenes.moves import PAN, PUSH, ROLL, TILT, Move
 from src.scenes.sampler import SceneSampler
-from src.training.loop import Recipe
+from src.training.recipe import Recipe
 
 
 class NamingMoves(nn.Module):

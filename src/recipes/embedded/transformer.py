@@ -34,7 +34,7 @@ from src.recipes.embedded.parts import (
 from src.recipes.embedded.settings import EmbeddedSettings, TransformerStage
 from src.recipes.embedded.weighing import cell_weights, unsteadiness
 from src.recipes.lora.image_noise import image_noise
-from src.training.loop import Recipe
+from src.training.recipe import Recipe
 
 
 class Denoising(nn.Module):

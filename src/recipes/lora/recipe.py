@@ -17,7 +17,7 @@ from src.recipes.lora.buckets import Batches, Draw, sample_seed
 from src.recipes.lora.encoding import ClipSource, Share, sample_latents
 from src.recipes.lora.encoding_cache import Encoders, EncodingCache
 from src.recipes.lora.settings import LoraSettings
-from src.training.loop import Recipe
+from src.training.recipe import Recipe
 
 ALONE = Share()
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from src.pipelines.preview_decoder import PreviewDecoder, fit_linear
 from src.recipes.preview.settings import PreviewSettings
 from src.recipes.preview.source import Clips, Taught
-from src.training.loop import Recipe
+from src.training.recipe import Recipe
 
 
 class PreviewRecipe(Recipe):

@@ -10,13 +10,13 @@ from torch import Tensor
 from src.recipes.upscaler.data import PairDataset, batches_from
 from src.recipes.upscaler.losses import UpscalerLoss
 from src.recipes.upscaler.settings import UpscalerSettings
-from src.training.loop import Recipe
+from src.training.recipe import Recipe
 from src.upscaling.network import build_network
 from src.upscaling.presets import network_spec
 
 
 class UpscalerRecipe(Recipe):
-    """See `src.training.loop.Recipe`."""
+    """See `src.training.recipe.Recipe`."""
 
     def __init__(self, settings: UpscalerSettings) -> None:
         torch.manual_seed(settings.seed)
