@@ -34,7 +34,7 @@ from src.recipes.embedded.run import (
 from src.recipes.embedded.settings import EmbeddedSettings, Teaching, TransformerStage
 from src.recipes.embedded.sheets import PROMPTS, SHOWN, sample_clips, write_sheet
 from src.recipes.embedded.transformer import TransformerRecipe
-from src.recipes.embedded.weighing import LEAST_CHANGE, cell_weights, unsteadiness
+from src.recipes.embedded.weighing import cell_weights
 from src.training.checkpoints import CheckpointManager
 from src.training.loop import Trainer
 from tests.small_disk import small_disk
@@ -198,38 +198,6 @@ def test_a_token_frame_shows_four_frames_and_the_first_one_the_photograph():
     assert moments.frames.tolist() == [0] * 4 + list(range(1, 5)) + list(range(45, 49))
 
 
-def test_what_flickers_is_the_error_of_changes_between_neighbours():
-    clean = torch.zeros(2, 4, 1, 1, 1)
-    jump = clean.clone()
-    jump[:, 2:] = 2.0
-    follows = torch.tensor([1, 2])
-    moves = clean + torch.arange(4.0).view(1, 4, 1, 1, 1)  # changes by 1 a frame
-    everywhere = torch.ones(2, 4, 1, 1, 1)
-    share = 1 / (1 + LEAST_CHANGE)
-    for true in (clean, moves):
-        assert unsteadiness(true + 3.0, true, follows, everywhere).tolist() == [0, 0]
-    # 4 at one of the two changes that count, where the true change is 1
-    off = unsteadiness(moves + jump, moves, follows, everywhere)
-    assert off.tolist() == pytest.approx([2 * share] * 2, rel=1e-4)
-    # a still clip counts as one that changes by LEAST_CHANGE
-    still = unsteadiness(jump, clean, follows, everywhere)
-    assert still.tolist() == pytest.approx([2 / LEAST_CHANGE] * 2, rel=1e-3)
-    unseen = everywhere.clone()
-    unseen[1, 2] = 0  # neither change at that frame counts
-    assert unsteadiness(moves + jump, moves, follows, unseen)[1] == 0
-    assert not unsteadiness(jump, clean, torch.tensor([0, 2]), everywhere).any()
-    assert not unsteadiness(jump, clean, torch.zeros(0, dtype=torch.int64), everywhere).any()
-
-
-def test_what_the_photograph_does_not_show_counts_less():
-    shifts = torch.tensor([[1.0, 0, 0], [0, 1, 0]]).repeat(1, 2, 1, 1)
-    shifts[0, 1, 0, 2] = 8.0  # the picture moved two cells to the right
-    counts = cell_weights(shifts, (2, 4), 4, 0.25)
-    assert counts.shape == (1, 2, 1, 2, 4)
-    assert (counts[0, 0] == 1).all()
-    assert counts[0, 1, 0].tolist() == [[0.25, 0.25, 1, 1]] * 2
-
-
 def test_neighbouring_token_frames_come_from_anywhere_in_the_clip(small, settings, run_folder):
     prepared = prepare_parts(small, settings, run_folder)
     stage = settings.transformer.model_copy(update={"contiguous": 1.0, "steady": 10.0})
@@ -340,3 +308,19 @@ def test_a_scene_of_one_layer_is_reflected_and_counts_whole(small, settings, run
     assert (counts[1:] == 1).all()
     plain = cell_weights(batch["motions"], recipe.cells, recipe.ratio, 0.0)
     assert torch.equal(counts[0], plain[0])
+
+
+@pytest.mark.parametrize("steady", [0.0, 10.0])
+def test_where_all_counts_alike_no_mask_is_made_and_the_loss_is_the_same(
+    small, settings, run_folder, monkeypatch, steady
+):
+    prepared = prepare_parts(small, settings, run_folder)
+    stage = settings.transformer.model_copy(update={"contiguous": 1.0, "steady": steady})
+    recipe = TransformerRecipe(prepared, stage, settings)
+    batch = recipe.batch(0)
+    assert recipe._counted(batch) is None
+    plain = recipe.loss(batch, torch.Generator().manual_seed(1))
+    ones = torch.ones_like(cell_weights(batch["motions"], recipe.cells, recipe.ratio, 0.5))
+    monkeypatch.setattr(recipe, "_counted", lambda _: ones)
+    assert torch.equal(recipe.loss(batch, torch.Generator().manual_seed(1)), plain)
+    recipe.close()

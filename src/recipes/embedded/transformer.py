@@ -200,8 +200,12 @@ class TransformerRecipe(Recipe):
             error = error + self.stage.steady * off
         return error.mean() + (self._astray(batch, generator) if self.guide.watching else 0)
 
-    def _counted(self, batch: dict[str, Any]) -> Tensor:
-        """What each latent cell's error counts; what is reflected is known."""
+    def _counted(self, batch: dict[str, Any]) -> Tensor | None:
+        """What each latent cell's error counts, None where all count alike; what is reflected is
+        known.
+        """
+        if self.stage.outside == 1:
+            return None
         counts = cell_weights(batch["motions"], self.cells, self.ratio, self.stage.outside)
         known = batch["flat"].view(-1, 1, 1, 1, 1) & self.stage.reflect
         return torch.where(known, 1.0, counts)

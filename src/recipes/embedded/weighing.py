@@ -7,6 +7,7 @@ that an error of that size, which makes a clip jerk, is a hundredth of the error
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from src.recipes.embedded.guide import inside, sources
@@ -28,13 +29,17 @@ def cell_weights(motions: Tensor, grid: tuple[int, int], side: int, outside: flo
     return (known + outside * ~known)[:, :, None]
 
 
-def unsteadiness(predicted: Tensor, clean: Tensor, follows: Tensor, counts: Tensor) -> Tensor:
+def unsteadiness(
+    predicted: Tensor, clean: Tensor, follows: Tensor, counts: Tensor | None
+) -> Tensor:
     """The squared error of the change from a frame to the clip's next, over the true change: what
     flickers and jerks, of each clip (B,).
 
     predicted, clean: (B, F, C, h, w). follows: int64, the frames whose next one is the clip's next;
-    0 where none is. counts: (B, F, 1, h, w), what each cell's error counts.
+    0 where none is. counts: (B, F, 1, h, w), what each cell's error counts; None for 1.
     """
+    if counts is None:
+        counts = torch.ones_like(clean[:, :, :1], dtype=torch.float32)
     weights = (counts[:, 1:] * counts[:, :-1])[:, follows]
     true = clean.float().diff(dim=1)[:, follows]
     off = predicted.float().diff(dim=1)[:, follows] - true
