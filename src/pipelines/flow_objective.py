@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from src.pipelines.learning import NoisedBatch
+
 Denoisers = Callable[[nn.Module, torch.dtype], nn.Module]
 
 
@@ -57,39 +59,31 @@ class FlowObjective:
         )
         return (latents - mean) / deviation
 
-    def noised(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        level = (timesteps.float() / self.steps).view(-1, 1, 1, 1, 1)
-        return (1 - level) * clean.float() + level * noise.float()
+    def noised(self, batch: NoisedBatch) -> Tensor:
+        level = (batch.timesteps.float() / self.steps).view(-1, 1, 1, 1, 1)
+        return (1 - level) * batch.clean.float() + level * batch.noise.float()
 
-    def errors(
-        self,
-        predicted: Tensor,
-        clean: Tensor,
-        noise: Tensor,
-        timesteps: Tensor,
-        counts: Tensor | None = None,
-    ) -> Tensor:
+    def errors(self, predicted: Tensor, batch: NoisedBatch, counts: Tensor | None = None) -> Tensor:
         """Mean squared error from the velocity: (B,), the same weight at all levels."""
-        return frame_errors(predicted, clean, noise, counts).mean(1)
+        return frame_errors(predicted, batch, counts).mean(1)
 
     def losses(self, model: nn.Module, transformer: nn.Module, batch: Mapping[str, Any]) -> Tensor:
-        clean, noise, timesteps = batch["clean"], batch["noise"], batch["timestep"]
+        clean, timesteps = batch["clean"], batch["timestep"]
         known = torch.zeros(clean.shape[:2], dtype=torch.bool, device=clean.device)
         known[:, 0] = batch["shown"]
-        noisy = self.noised(clean, noise, timesteps)
+        noised = NoisedBatch(clean, batch["noise"], timesteps)
+        noisy = self.noised(noised)
         noisy = torch.where(known[..., None, None, None], batch["image"].float(), noisy)
         predicted = model(noisy, known, batch["text"], timesteps, batch["size"])
-        errors = frame_errors(predicted, clean, noise).masked_fill(known, 0)
+        errors = frame_errors(predicted, noised).masked_fill(known, 0)
         return errors.sum(1) / (~known).sum(1)
 
     def denoiser(self, transformer: nn.Module, dtype: torch.dtype) -> nn.Module:
         return self.denoisers(transformer, dtype)
 
 
-def frame_errors(
-    predicted: Tensor, clean: Tensor, noise: Tensor, counts: Tensor | None = None
-) -> Tensor:
+def frame_errors(predicted: Tensor, batch: NoisedBatch, counts: Tensor | None = None) -> Tensor:
     """Mean squared error from the velocity in each frame: (B, F) float32. counts: as `errors`."""
-    velocity = noise.float() - clean.float()
+    velocity = batch.noise.float() - batch.clean.float()
     squared = (predicted.float() - velocity).square()
     return (squared if counts is None else squared * counts).flatten(2).mean(2)

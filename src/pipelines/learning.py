@@ -6,6 +6,7 @@ Read `family.py` first. A side may be a module whose functions have these names.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -34,6 +35,17 @@ class ClipSize(Protocol):
     def height(self) -> int: ...
 
 
+@dataclass(frozen=True)
+class NoisedBatch:
+    """What a batch is trained on: clean latents and noise (B, F, C, h, w), mixed as the timesteps
+    (B,) say.
+    """
+
+    clean: Tensor
+    noise: Tensor
+    timesteps: Tensor
+
+
 class Objective(Protocol):
     """What one checkpoint is trained to do. steps: of its schedule."""
 
@@ -57,20 +69,13 @@ class Objective(Protocol):
         """The model's latents (1, C, h, w) of the photograph's encoding (C, h, w)."""
         ...
 
-    def noised(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        """The noisy latents at these timesteps (B,)."""
+    def noised(self, batch: NoisedBatch) -> Tensor:
+        """The noisy latents."""
         ...
 
-    def errors(
-        self,
-        predicted: Tensor,
-        clean: Tensor,
-        noise: Tensor,
-        timesteps: Tensor,
-        counts: Tensor | None = None,
-    ) -> Tensor:
-        """How far each prediction for such latents is from what it should be, weighted, in float32:
-        (B,). counts: (B, F, 1, h, w), what each cell's error counts; None for 1."""
+    def errors(self, predicted: Tensor, batch: NoisedBatch, counts: Tensor | None = None) -> Tensor:
+        """How far each prediction for the noisy latents is from what it should be, weighted, in
+        float32: (B,). counts: (B, F, 1, h, w), what each cell's error counts; None for 1."""
         ...
 
     def losses(self, model: nn.Module, transformer: nn.Module, batch: Mapping[str, Any]) -> Tensor:

@@ -15,6 +15,7 @@ from src.core.paths import home
 from src.datasets.manifest import read_dataset
 from src.pipelines.adapter_files import read_adapter
 from src.pipelines.flow_objective import FlowObjective
+from src.pipelines.learning import NoisedBatch
 from src.pipelines.locate import base_hash
 from src.pipelines.models import spec_of_folder
 from src.pipelines.tensor_files import read_tensor_file
@@ -138,7 +139,8 @@ def test_the_student_begins_as_its_teacher(guidance, clip_set, tiny_folder, tmp_
     trainer = trainer_of(lesson, found, tmp_path)
     recipe, batch = trainer.recipe, trainer.recipe.batch(0)[0]
     trained = {name for name, _ in trainer._trained()}
-    noisy = recipe.objective.noised(batch["clean"], batch["noise"], batch["timestep"])
+    noised = NoisedBatch(batch["clean"], batch["noise"], batch["timestep"])
+    noisy = recipe.objective.noised(noised)
     predict = [
         lambda: recipe.objective.predict(
             recipe.plain, recipe.transformer, batch, noisy, batch["timestep"]

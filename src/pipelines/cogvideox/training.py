@@ -24,7 +24,7 @@ from src.pipelines.cogvideox.rotary import (
     padded,
     rotary_positions,
 )
-from src.pipelines.learning import ClipSize
+from src.pipelines.learning import ClipSize, NoisedBatch
 
 
 @dataclass(frozen=True)
@@ -68,21 +68,16 @@ class CogVideoXObjective:
         """(1, C, h, w) in the scale that the photograph has."""
         return self.image_scale * encoded[None]
 
-    def noised(self, clean: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        return maths.noised(clean, noise, self.alphas, timesteps)
+    def noised(self, batch: NoisedBatch) -> Tensor:
+        return maths.noised(batch.clean, batch.noise, self.alphas, batch.timesteps)
 
-    def errors(
-        self,
-        predicted: Tensor,
-        clean: Tensor,
-        noise: Tensor,
-        timesteps: Tensor,
-        counts: Tensor | None = None,
-    ) -> Tensor:
+    def errors(self, predicted: Tensor, batch: NoisedBatch, counts: Tensor | None = None) -> Tensor:
         """Mean squared error from the velocity, or from the clean latents weighted by the noise:
         (B,)."""
-        wanted = maths.target(self.prediction, clean, noise, self.alphas, timesteps)
-        return self.apart(predicted, wanted, timesteps, counts)
+        wanted = maths.target(
+            self.prediction, batch.clean, batch.noise, self.alphas, batch.timesteps
+        )
+        return self.apart(predicted, wanted, batch.timesteps, counts)
 
     def apart(
         self, predicted: Tensor, wanted: Tensor, timesteps: Tensor, counts: Tensor | None = None
@@ -98,10 +93,10 @@ class CogVideoXObjective:
         return maths.implied(self.prediction, noisy, reached, self.alphas, timesteps, until)
 
     def losses(self, model: nn.Module, transformer: nn.Module, batch: Mapping[str, Any]) -> Tensor:
-        clean, noise, timesteps = batch["clean"], batch["noise"], batch["timestep"]
-        noisy = self.noised(clean, noise, timesteps)
-        predicted = self.predict(model, transformer, batch, noisy, timesteps)
-        return self.errors(predicted, clean, noise, timesteps)
+        noised = NoisedBatch(batch["clean"], batch["noise"], batch["timestep"])
+        noisy = self.noised(noised)
+        predicted = self.predict(model, transformer, batch, noisy, noised.timesteps)
+        return self.errors(predicted, noised)
 
     def predict(
         self,

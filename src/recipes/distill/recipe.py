@@ -40,6 +40,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from src.pipelines.learning import NoisedBatch
 from src.recipes.distill.teacher import TEACHER, taught_by
 from src.recipes.lora.buckets import Draw
 from src.recipes.lora.recipe import Item, LoraRecipe
@@ -82,7 +83,7 @@ class DistillRecipe(LoraRecipe):
     def losses(self, batch: dict[str, Any], model: nn.Module | None = None) -> Tensor:
         """The weighted squared error from the teacher, in the family's own prediction: (B,)."""
         timesteps = batch["timestep"]
-        noisy = self.objective.noised(batch["clean"], batch["noise"], timesteps)
+        noisy = self.objective.noised(NoisedBatch(batch["clean"], batch["noise"], timesteps))
         with torch.no_grad(), taught_by(self.transformer, self.teacher):
             wanted = self.wanted(batch, noisy)
         given = self.objective.predict(

@@ -17,7 +17,7 @@ from src.core.plan import Size
 from src.core.toolchain import missing_for_compiling
 from src.pipelines.compiling import Compiled
 from src.pipelines.family import Part, parts_of
-from src.pipelines.learning import Objective, Small
+from src.pipelines.learning import NoisedBatch, Objective, Small
 from src.pipelines.linear_codes import POSTERIOR_LOGVAR
 from src.recipes.embedded.beyond import with_reflection
 from src.recipes.embedded.guide import BEARINGS, Guide, sources
@@ -189,12 +189,13 @@ class TransformerRecipe(Recipe):
         noise = torch.randn(
             clean.shape, generator=on_device(generator, clean.device), device=clean.device
         )
-        noisy = self.objective.noised(clean, noise, timesteps)
+        noised = NoisedBatch(clean, noise, timesteps)
+        noisy = self.objective.noised(noised)
         condition = self.prepared.small.condition(image, clean.shape[1], kept)
         self.guide.watching = self.stage.taught(batch["step"]) > 0
         predicted = self.model(noisy, condition, batch["ids"], timesteps, batch["rotary"])
         counts = self._counted(batch)
-        error = self.objective.errors(predicted, clean, noise, timesteps, counts)
+        error = self.objective.errors(predicted, noised, counts)
         if self.stage.steady:
             off = unsteadiness(predicted, clean, batch["follows"], counts)
             error = error + self.stage.steady * off

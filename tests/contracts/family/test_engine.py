@@ -32,6 +32,7 @@ from src.pipelines.fake.parts import build_fake
 from src.pipelines.families import family_of, parts_in
 from src.pipelines.family import parts_of
 from src.pipelines.folder_memory import count_folder
+from src.pipelines.learning import NoisedBatch
 from src.pipelines.loading import DTYPES, read_pipeline
 from src.pipelines.locate import locate
 from src.recipes.lora.layers import target_layers, training_of
@@ -205,8 +206,9 @@ def test_the_objective_is_nothing_where_the_prediction_is_right(family, spec, fo
     timesteps = torch.tensor(
         [objective.timestep(torch.Generator().manual_seed(k), 0.0) for k in (1, 2)]
     )
-    assert objective.noised(clean, noise, timesteps).shape == clean.shape
-    worse = objective.errors(clean + 1, clean, noise, timesteps)
+    batch = NoisedBatch(clean, noise, timesteps)
+    assert objective.noised(batch).shape == clean.shape
+    worse = objective.errors(clean + 1, batch)
     assert worse.shape == (2,)
     assert (worse > 0).all()
     assert (
