@@ -147,8 +147,8 @@ def test_one_that_ends_before_it_is_ready_is_told(stand_in):
 
 def test_what_a_process_fails_of_is_told_and_lack_of_memory_steps_down(stand_in):
     script = (
-        "import pickle, sys; from src.engine.company import Failure; "
-        "pickle.dump(Failure('{0}', {1}), sys.stdout.buffer)"
+        "import pickle, sys; from src.engine.company import MemberFailure; "
+        "pickle.dump(MemberFailure('{0}', {1}), sys.stdout.buffer)"
     )
     company = stand_in(script.format("a bug", False))
     with pytest.raises(LostProcessError, match="process 2 of 2 .* failed: a bug"):

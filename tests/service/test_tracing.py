@@ -66,9 +66,10 @@ def test_without_an_endpoint_nothing_is_imported(running):
     from src.core.paths import REPOSITORY
 
     code = (
-        "import sys; from src.console.tracing import span, stages, start_tracing, traceparent\n"
+        "import sys\n"
+        "from src.console.tracing import span, stage_spans, start_tracing, traceparent\n"
         "start_tracing('api')\n"
-        "with span('a'): stages({'b': 1.0})\n"
+        "with span('a'): stage_spans({'b': 1.0})\n"
         "print(traceparent(), any('opentelemetry' in name for name in sys.modules))"
     )
     done = subprocess.run(
