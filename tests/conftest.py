@@ -28,6 +28,8 @@ os.environ.setdefault(
     "TORCHINDUCTOR_CACHE_DIR", str(Path(tempfile.gettempdir()) / "newsreel-tests-inductor")
 )
 """One place for all tests: in a home of its own, each would compile anew."""
+SCORED_AT_FULL_SIZE = {"metrics", "motion", "validation"}
+"""Rooms of tests."""
 CORPUS = [
     "press briefing at city hall, pan left",
     "market commentary, static camera",
@@ -126,6 +128,15 @@ def _threads() -> Iterator[None]:
     yield
     if before:
         sys.modules["torch"].set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _score_of_small_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+    """Clips of tests are scored at a sixteenth of the area, but where the score is what is tested:
+    at the full one, nine frames of noise take four seconds.
+    """
+    if not SCORED_AT_FULL_SIZE & set(request.path.parts):
+        monkeypatch.setattr("src.metrics.temporal_pair.ANALYSIS_AREA", 90 * 60)
 
 
 @pytest.fixture(scope="session", autouse=True)

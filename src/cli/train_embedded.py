@@ -16,7 +16,7 @@ OPTIONS: dict[str, Any] = {
     "minutes": value(float, "How long to train now; 0 only exports. Default 30."),
     "stage": value(
         str,
-        "decoder, text, transformer, or all: text only where nothing was started from. "
+        "decoder, text, transformer, words, or all: text only where nothing was started from. "
         "Default all.",
     ),
     "folder": value(Path, "Where the run lives and resumes from. Default outputs/training/nano."),
@@ -51,7 +51,7 @@ def _check(values: dict[str, Any]) -> None:
 
 
 def _stage(name: str) -> str | None:
-    stages = ("decoder", "text", "transformer")
+    stages = ("decoder", "text", "transformer", "words")
     if name not in (*stages, "all"):
         raise BadInputError(f"--stage is {name!r}; it must be one of: {', '.join(stages)}, all")
     return None if name == "all" else name

@@ -14,9 +14,12 @@ from src.scenes.canvases import dead_leaves, shape_mask
 from src.scenes.moves import SPEEDS, Move, named_move, trajectory
 from src.scenes.photographs import TRAINING, photograph_canvas
 from src.scenes.scene import Layer, Scene
+from src.scenes.strange import beside_strange_words, strange_scenario
 
 DENSITY = 1.5  # canvas pixels to one picture pixel: what a push in shows is still sharp
 MARGIN = 1.9  # canvas size in pictures: room for what a pan or a pull out reveals
+UNNAMED = "slow push in"
+"""What a prompt means that names no move."""
 SINGLES = tuple(name for name in prompts.ACTIONS)
 PARTNERS = {"pan": ("tilt", "push", "pull", "roll"), "tilt": ("push", "pull", "roll"),
             "push": ("roll",), "pull": ("roll",)}  # fmt: skip
@@ -102,6 +105,15 @@ class SceneSampler:
         random = np.random.default_rng([self.seed, index])
         move, phrase, _, _ = self._move(random)
         return move, self._prompt(phrase, random)
+
+    def strange_wording(self, index: int) -> tuple[str, str]:
+        """A prompt of clip `index` in words that no list holds, and what of it names the move."""
+        random = np.random.default_rng([self.seed, index])
+        phrase = self._move(random)[1].strip()
+        phrase = phrase[:1].upper() + phrase[1:] if random.random() < 0.3 else phrase
+        if not phrase:
+            return strange_scenario(random), UNNAMED
+        return beside_strange_words(phrase, random), phrase
 
     def _prompt(self, phrase: str, random: np.random.Generator) -> str:
         """What a person writes to get the move that `phrase` names, if it names any."""

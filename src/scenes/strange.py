@@ -18,6 +18,10 @@ TURNS_OF_SPEECH = (
     "a still morning", "static on the line", "steady hands", "handheld radio", "zoom call",
 )  # fmt: skip
 """Words of the camera that say nothing of it."""
+DIRECTIONS = ("left", "right", "up", "down", "in", "out", "back", "close", "turn", "fast", "still")
+BEFORE = (",", ".", ";", " -", ":", "", " and")
+AFTER = (",", ",", ".", ":", " of", " on", " over", "")
+"""What stands between a move and the scenario before it, or after it."""
 
 
 def pick(random: np.random.Generator, options: Sequence[str]) -> str:
@@ -34,6 +38,22 @@ def strange_scenario(random: np.random.Generator) -> str:
         words.insert(int(random.integers(len(words) + 1)), pick(random, TURNS_OF_SPEECH))
     said = " ".join(word + ("," if random.random() < 0.15 else "") for word in words)
     return said.rstrip(",")
+
+
+def beside_strange_words(phrase: str, random: np.random.Generator) -> str:
+    """`phrase` with a scenario that no list holds before it, after it, or on both sides: "Moribel
+    left tuk: tilt down". Words of the camera may stand between the strange ones.
+    """
+    before, after = strange_scenario(random), strange_scenario(random)
+    if random.random() < 0.3:
+        before = f"{before} {pick(random, DIRECTIONS)} {_made_up(random)}"
+    before = before[0].upper() + before[1:] if random.random() < 0.6 else before
+    kind = random.random()
+    if kind < 0.5:
+        return f"{before}{pick(random, BEFORE)} {phrase}"
+    if kind < 0.8:
+        return f"{phrase}{pick(random, AFTER)} {after}"
+    return f"{before}, {phrase}, {after}"
 
 
 def _made_up(random: np.random.Generator) -> str:

@@ -69,7 +69,7 @@ def test_what_follows_an_enlargement_pays_for_frames_and_not_for_its_upscaler(cl
 def test_results_of_the_engine_say_the_size(make_client, jpeg):
     client = make_client(work=False, auth="off")
     asked = {"prompt": "pan left", "model": "nano", "score": "false", "upscale": "2x:fast",
-             "num_frames": "9"}  # fmt: skip
+             "num_frames": "9", "width": "360", "height": "240"}  # fmt: skip
     head = {"Prefer": "respond-async"}
     sent = client.post(
         "/generate-video", data=asked, files={"image": ("p.jpg", jpeg)}, headers=head
@@ -80,5 +80,5 @@ def test_results_of_the_engine_say_the_size(make_client, jpeg):
     Worker(leases, EngineRunner(service.files), service.files, "host/cpu", once=True).run()
     job = service.store.get(sent.json()["id"])
     assert job.state is State.COMPLETED, job.error
-    assert (job.result["width"], job.result["height"]) == (1440, 960)
-    assert written(job) == job.cost == 36
+    assert (job.result["width"], job.result["height"]) == (720, 480)
+    assert written(job) == job.cost == 9

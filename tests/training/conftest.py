@@ -8,6 +8,7 @@ from src.recipes.embedded.settings import (
     EmbeddedSettings,
     TextStage,
     TransformerStage,
+    WordsStage,
 )
 from src.training.settings import Rate
 
@@ -26,6 +27,7 @@ def settings():
         decoder=DecoderStage(**stage | {"steps": 14}, crops=2, crop_height=32, crop_width=32),
         text=TextStage(**stage, prompts=8),
         transformer=TransformerStage(**stage, batches={2: 3}, draw={0: {2: 1.0}}, long_text=0.2),
+        words=WordsStage(**stage, prompts=8),
     )  # fmt: skip
 
 

@@ -26,11 +26,13 @@ from src.recipes.embedded.settings import EmbeddedSettings
 from src.recipes.embedded.text import TextRecipe
 from src.recipes.embedded.timed import FitToTime
 from src.recipes.embedded.transformer import TransformerRecipe
+from src.recipes.embedded.words import WordsRecipe
 from src.training.callbacks import Callback, ConsoleLog, CsvLog, Periodic
 from src.training.checkpoints import CheckpointManager
 from src.training.loop import Trainer
 
-RECIPES = {"decoder": DecoderRecipe, "text": TextRecipe, "transformer": TransformerRecipe}
+RECIPES = {"decoder": DecoderRecipe, "text": TextRecipe, "transformer": TransformerRecipe,
+           "words": WordsRecipe}  # fmt: skip
 STAGES = tuple(RECIPES)
 START = "start"
 LEAST = 0.5
@@ -84,14 +86,17 @@ def train_stage(
     seconds, but takes no more of them than is left by LEAST.
     """
     until = time.monotonic() + seconds
-    prepared = prepare_parts(blueprint, settings, folder)
+    prepared, initial = prepare_parts(blueprint, settings, folder), _initial(folder, name)
+    _load_average(prepared.pipeline, initial)
+    if name == "transformer":
+        shutil.rmtree(folder / "words", ignore_errors=True)  # they were another transformer's
     stage = getattr(settings, name)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     recipe, fast = RECIPES[name](prepared, stage, settings, device), bf16_is_fast(device.type)
     trainer = Trainer(recipe, stage, settings.seed, CheckpointManager(folder / name), fast)
     resumed = trainer.resume()
     if not resumed:
-        trainer.start_from(_initial(folder, name))
+        trainer.start_from(initial)
     where = f"resumes at step {trainer.step}" if resumed else "starts"
     logger.info("{} {} of {}, {}", name, where, stage.steps, "bfloat16" if fast else "float32")
     callbacks = _callbacks(name, settings, folder, sheet_minutes, blueprint)
@@ -151,11 +156,12 @@ def usual_stages(folder: Path) -> tuple[str, ...]:
 
 def _initial(folder: Path, name: str) -> dict[str, torch.Tensor]:
     """What a stage begins with instead of untrained weights: an exported pipeline's, and the text
-    stage's words.
+    encoder of the stage before.
     """
     weights = _read_trained(folder / START, name) if (folder / START).is_dir() else {}
-    text = CheckpointManager(folder / "text").latest() if name == "transformer" else None
-    learned = text["average"] if text else {}
+    before = {"transformer": "text", "words": "transformer"}.get(name)
+    state = CheckpointManager(folder / before).latest() if before else None
+    learned = state["average"] if state else {}
     return weights | {
         key: tensor for key, tensor in learned.items() if key.startswith("text_encoder.")
     }
@@ -166,7 +172,7 @@ def _read_trained(pipeline: Path, name: str) -> dict[str, torch.Tensor]:
     if name == "decoder":
         weights = _read_part(pipeline / "vae")
         return {key: tensor for key, tensor in weights.items() if key.startswith("decoder.")}
-    parts = ("text_encoder",) if name == "text" else ("text_encoder", "transformer")
+    parts = ("text_encoder",) if name in ("text", "words") else ("text_encoder", "transformer")
     return {
         f"{part}.{key}": tensor
         for part in parts

@@ -41,6 +41,18 @@ class TextStage(StageSettings):
     long_text: float = 0.0
 
 
+class WordsStage(StageSettings):
+    """The text encoder learns that words which the scenes do not know say nothing of a move.
+
+    prompts: of a step. strange: the share of them with such words; the others keep what it says.
+    long_text: as in the text stage.
+    """
+
+    prompts: int = Field(24, ge=2)
+    strange: float = Field(0.67, ge=0, le=1)
+    long_text: float = Field(0.1, ge=0, le=1)
+
+
 class Teaching(Config):
     """What is taught of where tokens come from (src/recipes/embedded/guide.py).
 
@@ -107,7 +119,7 @@ class TransformerStage(StageSettings):
 
 
 class EmbeddedSettings(Config):
-    """The recipe `embedded`. Seeds, the fit of the codes, and the three stages that run after it.
+    """The recipe `embedded`. Seeds, the fit of the codes, and the stages that run after it.
 
     canvases: in the window that clips draw from; reuse: clips for each new one.
     """
@@ -126,3 +138,4 @@ class EmbeddedSettings(Config):
     decoder: DecoderStage
     text: TextStage
     transformer: TransformerStage
+    words: WordsStage
