@@ -12,7 +12,7 @@ from src.api.problems import ApiError, responses
 from src.api.security import Reader, ServiceDep
 from src.api.service import Service
 from src.api.serving import serve
-from src.artifacts.index import Artifact
+from src.artifacts.index import ArtifactRow
 from src.core.addresses import clip_key, manifest_key
 from src.jobs.search import is_among
 from src.worker.names import is_attempt
@@ -67,7 +67,7 @@ def find_artifact(service: Service, account: Account, filename: str) -> tuple[st
 
 
 def _may_have(
-    service: Service, account: Account, key: str, found: tuple[Artifact, str | None] | None
+    service: Service, account: Account, key: str, found: tuple[ArtifactRow, str | None] | None
 ) -> bool:
     """By the row. One of a command may have none yet."""
     if found is None or found[0].job is None:

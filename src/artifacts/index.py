@@ -14,7 +14,7 @@ from src.database.tables import artifacts, jobs
 
 
 @dataclass(frozen=True)
-class Artifact:
+class ArtifactRow:
     """A row. key: in the store. job: that made it; None for what several jobs read, and for clips
     of commands. parent: key of what it was made of. kind: clip, manifest, photograph, upload.
     bytes: None until it is measured. created: seconds since the epoch; of a command's file, when it
@@ -35,7 +35,7 @@ class Artifact:
 
 
 class Known(NamedTuple):
-    """Of a row: the job that made the file, its bytes and its time, as in `Artifact`."""
+    """Of a row: the job that made the file, its bytes and its time, as in `ArtifactRow`."""
 
     job: str | None
     bytes: int | None
@@ -48,7 +48,7 @@ class ArtifactIndex:
     def __init__(self, database: Database, clock: Clock = time.time) -> None:
         self.database, self.clock = database, clock
 
-    def find(self, key: str) -> tuple[Artifact, str | None] | None:
+    def find(self, key: str) -> tuple[ArtifactRow, str | None] | None:
         """The row, and the owner of its job; None where there is none."""
         owned = select(artifacts, jobs.c.owner).outerjoin(jobs, jobs.c.id == artifacts.c.job)
         with self.database.read() as connection:
@@ -62,7 +62,7 @@ class ArtifactIndex:
         with self.database.read() as connection:
             return list(connection.execute(query.order_by(artifacts.c.created.desc())).scalars())
 
-    def made_of(self, key: str) -> list[Artifact]:
+    def made_of(self, key: str) -> list[ArtifactRow]:
         """What was made of the file at this key, oldest first: clips of a photograph, enlargements
         of a clip.
         """
@@ -151,5 +151,5 @@ class ArtifactIndex:
                     connection.execute(delete(artifacts).where(artifacts.c.key == key, free))
 
 
-def _artifact(row: Any) -> Artifact:
-    return Artifact(**{column.name: getattr(row, column.name) for column in artifacts.columns})
+def _artifact(row: Any) -> ArtifactRow:
+    return ArtifactRow(**{column.name: getattr(row, column.name) for column in artifacts.columns})

@@ -18,7 +18,7 @@ from src.engine.manifest import versions
 from src.engine.probe import probe
 
 
-class EvidenceFile(Config):
+class Artifact(Config):
     """A file that figures rest on. path: relative to the repository, or its name alone."""
 
     name: str
@@ -37,7 +37,7 @@ class ProjectSummary(Config):
     hardware: str
     versions: dict[str, str]
     benchmarks: list[dict[str, Any]] = Field(min_length=1)
-    artifacts: list[EvidenceFile]
+    artifacts: list[Artifact]
 
 
 def write_summary(
@@ -56,8 +56,8 @@ def write_summary(
     return summary
 
 
-def _artifact(name: str, path: Path) -> EvidenceFile:
-    return EvidenceFile(name=name, path=portable(path), sha256=sha256_of(path))
+def _artifact(name: str, path: Path) -> Artifact:
+    return Artifact(name=name, path=portable(path), sha256=sha256_of(path))
 
 
 def summary_schema() -> dict[str, Any]:
