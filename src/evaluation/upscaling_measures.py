@@ -36,7 +36,7 @@ class UpscalingRow:
     way: str
     psnr: float
     ssim: float
-    clip_sharpness: float
+    sharpness: float
     tof: float | None = None
     warping: float | None = None
 

@@ -149,7 +149,7 @@ def _psnr(made: np.ndarray, truth: np.ndarray, low: np.ndarray) -> float:
 
 
 def _sharp(made: np.ndarray, truth: np.ndarray, low: np.ndarray) -> float:
-    return m.sharpness(made) / m.sharpness(truth)
+    return m.clip_sharpness(made) / m.clip_sharpness(truth)
 
 
 def _kept(made: np.ndarray, truth: np.ndarray, low: np.ndarray) -> float:

@@ -13,22 +13,25 @@ class WindowBlock(nn.Module):
 
     Features (N, D, H, W) with H and W multiples of the window; a learned bias for each relative
     place (Liu et al., "Swin Transformer", ICCV 2021) instead of position codes, so that any frame
-    size works.
+    size works. heads: 0 leaves the attention out.
     """
 
     def __init__(self, width: int, heads: int, window: int) -> None:
         super().__init__()
         self.heads, self.window = heads, window
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.bias = nn.Parameter(torch.zeros(heads, (2 * window - 1) ** 2))
-        self.register_buffer("relative", _relative_places(window), persistent=False)
+        self.norm2 = nn.LayerNorm(width)
+        if heads:
+            self.norm1 = nn.LayerNorm(width)
+            self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+            self.bias = nn.Parameter(torch.zeros(heads, (2 * window - 1) ** 2))
+            self.register_buffer("relative", _relative_places(window), persistent=False)
         self.widen, self.narrow = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
         self.local = nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.permute(0, 2, 3, 1)
-        x = x + self._attend(self.norm1(x))
+        if self.heads:
+            x = x + self._attend(self.norm1(x))
         return (x + self._mix(self.norm2(x))).permute(0, 3, 1, 2)
 
     def _attend(self, x: Tensor) -> Tensor:

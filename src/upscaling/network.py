@@ -23,15 +23,13 @@ CONDITIONS = 2
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions on a residual."""
+    """Two 3x3 convolutions on a residual. hidden: channels between them."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.first, self.second = (
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.Conv2d(width, width, 3, padding=1),
-        )
-        self.act = nn.PReLU(width, init=0.1)
+        self.first = nn.Conv2d(width, hidden, 3, padding=1)
+        self.second = nn.Conv2d(hidden, width, 3, padding=1)
+        self.act = nn.PReLU(hidden, init=0.1)
         nn.init.normal_(self.second.weight, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -61,15 +59,16 @@ class VideoNetwork(nn.Module):
         width, trunk = spec.channels, spec.trunk
         self.head = nn.Conv3d(3, width, 3, padding=(0, 1, 1))
         self.told_before, self.told_after = Modulation(width), Modulation(width)
-        self.before = nn.Sequential(*[ResidualBlock(width) for _ in range(spec.blocks)])
+        self.before = nn.Sequential(*[ResidualBlock(width, spec.inner) for _ in range(spec.blocks)])
         self.down = nn.Conv2d(4 * width, trunk, 1)
-        self.align = DeformableAlignment(spec)
-        self.fuse = nn.Conv2d(3 * trunk, trunk, 1)
+        if spec.align:
+            self.align = DeformableAlignment(spec)
+            self.fuse = nn.Conv2d(3 * trunk, trunk, 1)
         self.attend = nn.Sequential(
             *[WindowBlock(trunk, spec.heads, spec.window) for _ in range(spec.attention)]
         )
         self.up = nn.Conv2d(trunk, 4 * width, 1)
-        self.after = nn.Sequential(*[ResidualBlock(width) for _ in range(spec.blocks)])
+        self.after = nn.Sequential(*[ResidualBlock(width, spec.inner) for _ in range(spec.blocks)])
         self.tail = nn.Conv2d(width, 3 * spec.scale**2, 3, padding=1)
         nn.init.normal_(self.tail.weight, std=0.01)
         nn.init.zeros_(self.tail.bias)
@@ -125,6 +124,8 @@ class VideoNetwork(nn.Module):
 
     def trunk(self, before: Tensor, y: Tensor, after: Tensor) -> Tensor:
         """Alignment, fusion and attention at half size: three (N, D, H/2, W/2) to one."""
+        if not self.spec.align:
+            return self.attend(y)
         fused = self.fuse(torch.cat([y, self.align(y, before), self.align(y, after)], 1)).add_(y)
         return self.attend(fused)
 

@@ -13,8 +13,11 @@ class NetworkSpec(Config):
     scale: 2 or 4. channels: of the features at the source's size. blocks: residual blocks before
     and after the trunk. trunk: channels at half size, where frames are aligned and attention works.
     taps: side of the deformable kernel. groups: of channels that share offsets. bound: largest
-    offset, in pixels at half size. align: channels that are sampled. attention: transformer blocks.
-    heads: of each. window: side of an attention window at half size.
+    offset, in pixels at half size. align: channels that are sampled; with 0 no neighbour is
+    aligned, and frames beside a frame count through the 3D convolution alone. attention:
+    transformer blocks. heads: of each; with 0 a block has no attention, only what crosses windows.
+    window: side of an attention window at half size. hidden: channels inside a residual block, 0
+    for `channels`.
     """
 
     scale: int
@@ -28,6 +31,12 @@ class NetworkSpec(Config):
     attention: int
     heads: int
     window: int = 8
+    hidden: int = 0
+
+    @property
+    def inner(self) -> int:
+        """Channels inside a residual block."""
+        return self.hidden or self.channels
 
     @property
     def grid(self) -> int:
@@ -41,7 +50,12 @@ class NetworkSpec(Config):
         """Frames to either side that a frame depends on: one through the 3D convolution, one
         through alignment.
         """
-        return 2
+        return 1 + self.aligned
+
+    @property
+    def aligned(self) -> int:
+        """Neighbours to either side that are aligned, 0 or 1."""
+        return int(self.align > 0)
 
     @property
     def halo(self) -> int:
@@ -49,16 +63,16 @@ class NetworkSpec(Config):
         rounded up to the grid.
         """
         convolutions = 1 + 2 * self.blocks  # the 3D convolution and the blocks before the trunk
-        aligned = 2 * (2 + int(self.bound) + 1 + self.taps // 2)
-        attended = self.attention * (self.grid - 1 + 2)
+        aligned = 2 * (2 + int(self.bound) + 1 + self.taps // 2) * self.aligned
+        attended = self.attention * ((self.grid - 1 if self.heads else 0) + 2)
         after = 2 * self.blocks + 1
         reach = convolutions + 1 + aligned + attended + 1 + after
         return -(-reach // self.grid) * self.grid
 
 
 _SIZES = {
-    "fast": {"channels": 32, "blocks": 1, "trunk": 32, "taps": 1, "groups": 4, "bound": 6.0,
-             "align": 32, "attention": 1, "heads": 2},
+    "fast": {"channels": 32, "blocks": 1, "hidden": 24, "trunk": 32, "taps": 1, "groups": 4,
+             "bound": 6.0, "align": 0, "attention": 1, "heads": 0, "window": 4},
     "balanced": {"channels": 48, "blocks": 2, "trunk": 48, "taps": 3, "groups": 4, "bound": 8.0,
                  "align": 16, "attention": 2, "heads": 3},
     "quality": {"channels": 64, "blocks": 5, "trunk": 96, "taps": 3, "groups": 8, "bound": 12.0,

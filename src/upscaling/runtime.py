@@ -14,7 +14,8 @@ from torch import Tensor
 from src.core.errors import NotFiniteError
 from src.core.finite import is_finite
 from src.core.memory import keep_freed_memory
-from src.upscaling.builds.forms import Form, usual_form
+from src.upscaling.builds.forms import Form
+from src.upscaling.builds.usual import usual_form
 from src.upscaling.network import VideoNetwork, pad_to_grid
 from src.upscaling.tiles import Tile, cut, side_for
 
@@ -153,7 +154,7 @@ class NetworkRunner:
         given = torch.from_numpy(np.ascontiguousarray(frames))
         if self.device.type == "cuda":
             given = given.pin_memory().to(self.device, non_blocking=True)
-        return (given.permute(0, 3, 1, 2).float() / full)[None]
+        return (given.permute(0, 3, 1, 2).contiguous().float() / full)[None]
 
     def _stretch(
         self, clip: Tensor, before: int, after: int, told: Tensor, group: int
@@ -161,12 +162,12 @@ class NetworkRunner:
         """The body of a clip (T, 3, H, W), `group` frames at a time; features of a frame are
         computed once.
         """
-        last = len(clip) - 1
+        last, reach = len(clip) - 1, self.spec.aligned
         known: dict[int, tuple[Tensor, Tensor]] = {}
         for begin in range(before, len(clip) - after, group):
             end = min(begin + group, len(clip) - after)
-            need = [t for t in range(max(0, begin - 1), min(last, end) + 1) if t not in known]
-            known |= self._features(clip, need, told)
+            seen = range(max(0, begin - reach), min(last, end - 1 + reach) + 1)
+            known |= self._features(clip, [t for t in seen if t not in known], told)
             yield self._decode(clip, range(begin, end), known, told)
             known = {t: known[t] for t in known if t >= end - 1}
 
@@ -176,8 +177,8 @@ class NetworkRunner:
         if not need:
             return {}
         last = len(clip) - 1
-        stacked = torch.cat(
-            [clip[[max(0, t - 1), t, min(last, t + 1)]].flatten(0, 1)[None] for t in need]
+        stacked = torch.stack(
+            [torch.cat([clip[max(0, t - 1)], clip[t], clip[min(last, t + 1)]]) for t in need]
         )
         x, y = self.form.features(stacked, told.expand(len(need), -1))
         return {t: (x[i : i + 1], y[i : i + 1]) for i, t in enumerate(need)}
@@ -185,10 +186,11 @@ class NetworkRunner:
     def _decode(
         self, clip: Tensor, body: range, known: dict[int, tuple[Tensor, Tensor]], told: Tensor
     ) -> Tensor:
-        last = len(clip) - 1
-        around = [[known[min(max(t + step, 0), last)][1] for t in body] for step in (-1, 0, 1)]
-        x = torch.cat([known[t][0] for t in body])
-        before, own, after = (torch.cat(part) for part in around)
+        last, reach = len(clip) - 1, self.spec.aligned
+        steps = (-reach, 0, reach)
+        around = [[known[min(max(t + step, 0), last)][1] for t in body] for step in steps]
+        x = _together([known[t][0] for t in body])
+        before, own, after = (_together(part) for part in around)
         told = told.expand(len(body), -1)
         return self.form.decode(clip[body.start : body.stop], x, (before, own, after), told)
 
@@ -219,6 +221,11 @@ class NetworkRunner:
                 ..., _inner(rows, scale), _inner(columns, scale)
             ]
         return out
+
+
+def _together(parts: list[Tensor]) -> Tensor:
+    """The parts along the first dimension; one alone is not copied."""
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
 def _inner(tile: Tile, scale: int) -> slice:

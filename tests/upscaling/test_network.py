@@ -15,8 +15,9 @@ from .conftest import tiny_network
 
 @pytest.mark.parametrize("scale", [2, 4])
 @pytest.mark.parametrize("size", [(32, 48), (17, 13), (1, 1)])
-def test_any_size_comes_out_enlarged(scale, size):
-    out = tiny_network(scale)(torch.rand(2, 3, 3, *size), torch.zeros(2, 2))
+@pytest.mark.parametrize("shape", [{}, {"heads": 0, "hidden": 4}])
+def test_any_size_comes_out_enlarged(scale, size, shape):
+    out = tiny_network(scale, **shape)(torch.rand(2, 3, 3, *size), torch.zeros(2, 2))
     assert out.shape == (2, 3, 3, scale * size[0], scale * size[1])
 
 
@@ -94,8 +95,9 @@ def test_a_frame_depends_on_two_to_either_side_and_no_more():
         assert torch.equal(out, before) == same
 
 
-def test_the_halo_covers_what_a_pixel_depends_on():
-    network = tiny_network()
+@pytest.mark.parametrize("shape", [{}, {"heads": 0}])
+def test_the_halo_covers_what_a_pixel_depends_on(shape):
+    network = tiny_network(**shape)
     halo, side = network.spec.halo, 8 * network.spec.halo // network.spec.grid * network.spec.grid
     clip = torch.rand(1, 2, 3, side, side, requires_grad=True)
     middle = side // 2

@@ -5,18 +5,20 @@ safetensors file.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import torch
 from loguru import logger
 
 from src.core.devices import bf16_is_fast, cpu_threads
 from src.core.errors import MissingFileError
+from src.recipes.upscaler.narrowing import narrowed
 from src.recipes.upscaler.recipe import UpscalerRecipe
 from src.recipes.upscaler.settings import UpscalerSettings
 from src.training.callbacks import ConsoleLog, CsvLog
 from src.training.checkpoints import CheckpointManager
 from src.training.loop import Trainer
-from src.upscaling.network import build_network
+from src.upscaling.network import VideoNetwork, build_network
 from src.upscaling.presets import network_spec
 from src.upscaling.weights import load_network, save_network
 
@@ -28,8 +30,8 @@ def train_upscaler_slice(
 ) -> None:
     """Train for some minutes in `folder`, resuming what lies there.
 
-    start_from: a weights file that a new run begins with; what has another shape (another scale's
-    last layer) stays untrained.
+    start_from: a weights file that a new run begins with; what has less room than there is fitted
+    (`narrowing.py`), what has another shape (another scale's last layer) stays untrained.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,21 +42,12 @@ def train_upscaler_slice(
     trainer = Trainer(recipe, settings.schedule, settings.seed, checkpoints, fast)
     resumed = trainer.resume()
     if start_from is not None and not resumed:
-        trainer.start_from(_fitting(recipe, start_from))
+        own = cast(VideoNetwork, recipe.model)
+        trainer.start_from(narrowed(load_network(start_from), own))
     where = f"resumes at step {trainer.step}" if resumed else "starts"
     logger.info("{} {} of {}", recipe.name, where, settings.schedule.steps)
     with cpu_threads(settings.threads):
         trainer.run(60 * minutes, [CsvLog(folder / "log.csv"), ConsoleLog()])
-
-
-def _fitting(recipe: UpscalerRecipe, file: Path) -> dict[str, torch.Tensor]:
-    """The file's weights where their shapes fit, the model's own elsewhere."""
-    given = dict(load_network(file).named_parameters())
-    own = dict(recipe.model.named_parameters())
-    return {
-        name: given[name] if name in given and given[name].shape == own[name].shape else own[name]
-        for name in own
-    }
 
 
 def export_upscaler(settings: UpscalerSettings, folder: Path, target: Path) -> Path:

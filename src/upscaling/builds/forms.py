@@ -8,7 +8,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from src.core.devices import bf16_is_fast
 from src.upscaling.network import VideoNetwork, following, previous
 
 Around = tuple[Tensor, Tensor, Tensor]
@@ -17,7 +16,7 @@ Around = tuple[Tensor, Tensor, Tensor]
 
 class Form(Protocol):
     """Computes what `VideoNetwork.features` and `VideoNetwork.decode` compute, on tensors of the
-    network's device whose sides are multiples of its grid.
+    network's device whose sides are multiples of its grid. Frames of one call are told the same.
 
     name: runtime and precision, such as "torch bf16".
     """
@@ -53,12 +52,6 @@ class TorchForm:
 
     def _arithmetic(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device, torch.bfloat16, enabled=self.half)
-
-
-def usual_form(network: VideoNetwork) -> TorchForm:
-    """What runs where nobody asks for another: torch, in bfloat16 on a GPU that has it."""
-    device = next(network.parameters()).device.type
-    return TorchForm(network, device == "cuda" and bf16_is_fast("cuda"))
 
 
 @torch.inference_mode()

@@ -14,6 +14,7 @@ from src.core.errors import BadInputError
 from src.core.option import listed
 from src.upscaling.builds import openvino
 from src.upscaling.builds.forms import Form, TorchForm
+from src.upscaling.builds.usual import float_form
 from src.upscaling.network import VideoNetwork
 
 AUTO = "auto"
@@ -60,7 +61,7 @@ def _slow_bf16(device: str) -> str | None:
 
 
 KINDS: tuple[Kind, ...] = (
-    Kind("torch", "fp32", _nothing, lambda network, _: TorchForm(network)),
+    Kind("torch", "fp32", _nothing, lambda network, _: float_form(network)),
     Kind("torch", "bf16", _slow_bf16, lambda network, _: TorchForm(network, half=True)),
     Kind("openvino", "fp32", openvino.lacks, lambda _, folder: openvino.OpenVinoForm(folder),
          openvino.write, openvino.facts),

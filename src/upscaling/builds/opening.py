@@ -19,9 +19,10 @@ from src.build_cache.key import BuildKey
 from src.core.errors import BadInputError
 from src.core.files import sha256_of
 from src.core.paths import shortened
-from src.upscaling.builds.forms import Form, enlarge_with, usual_form
+from src.upscaling.builds.forms import Form, enlarge_with
 from src.upscaling.builds.kinds import Kind, device_of, kinds_for, machine
 from src.upscaling.builds.proof import compare_form
+from src.upscaling.builds.usual import usual_form
 from src.upscaling.network import VideoNetwork
 
 FORMAT = 1
@@ -131,13 +132,12 @@ def _figures(seconds: dict[str, float]) -> str:
 
 
 def seconds_a_frame(network: VideoNetwork, forms: list[Form]) -> list[float]:
-    """Seconds that each form takes for a frame of 15 by 10 windows (240x160), the least of
-    `ROUNDS`.
+    """Seconds that each form takes for a frame of 240x160, the least of `ROUNDS`.
 
     On a CPU those of its cores, all threads together: of wall time a busy machine takes any share.
     """
-    grid, device = network.spec.grid, device_of(network)
-    noise = np.random.default_rng(0).random((1, 3, 10 * grid, 15 * grid), np.float32)
+    device = device_of(network)
+    noise = np.random.default_rng(0).random((1, 3, 160, 240), np.float32)
     frame, told = torch.from_numpy(noise).to(device), torch.zeros(1, 2, device=device)
     taken: list[list[float]] = [[] for _ in forms]
     clock = time.process_time if device == "cpu" else time.perf_counter
