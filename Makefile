@@ -2,8 +2,8 @@
 PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin/python
-# Tests run on one process more than there are cores, for many wait for others; four at most (one takes
-# up to 2 GB); one thread each.
+# Tests run on one process more than there are cores, for many wait for others; four at most (one
+# takes up to 2 GB); one thread each.
 JOBS ?= $(shell cores=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2); echo $$((cores < 4 ? cores + 1 : 4)))
 STAMP := $(VENV)/.installed-$(shell cksum < requirements.txt | cut -d' ' -f1)
 LINTERS := $(VENV)/.linters-$(shell cksum < requirements-dev.txt | cut -d' ' -f1)

@@ -16,8 +16,8 @@ OPTIONS: dict[str, Any] = {
     "minutes": value(float, "How long to train now; 0 only exports. Default 30."),
     "stage": value(
         str,
-        "decoder, text, transformer, words, or all: text only where nothing was started from. "
-        "Default all.",
+        "decoder, text, transformer, words (once, at the end), or all of the first three: text "
+        "only where nothing was started from. Default all.",
     ),
     "folder": value(Path, "Where the run lives and resumes from. Default outputs/training/nano."),
     "config": value(Path, "Default configs/training/embedded.yaml."),

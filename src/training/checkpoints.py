@@ -8,7 +8,7 @@ import os
 import pickle
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,3 +106,16 @@ def _not_finite(state: Mapping[str, Any]) -> str | None:
         for name, tensor in state.get(part, {}).items()
     }
     return first_not_finite(weights.items())
+
+
+def check_shapes(
+    saved: Mapping[str, torch.Tensor], own: Iterable[tuple[str, torch.Tensor]]
+) -> None:
+    """Raise BadInputError unless the weights of a checkpoint are those of this network."""
+    for name, tensor in own:
+        shape = tuple(saved[name].shape) if name in saved else None
+        if shape != tuple(tensor.shape):
+            raise BadInputError(
+                f"the checkpoint is of another network: its {name} is {shape or 'not there'}, here "
+                f"it is {tuple(tensor.shape)}; start anew in another folder"
+            )

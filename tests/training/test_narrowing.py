@@ -54,6 +54,20 @@ def test_less_room_is_nearer_to_the_source_than_no_training():
     ).square().mean()
 
 
+def test_of_a_network_with_other_widths_only_what_fits_is_taken():
+    source = tiny_network(taps=1)
+    wider = source.spec.model_copy(update={"channels": 2 * source.spec.channels, "align": 0})
+    target = build_network(wider)
+    own, given = dict(target.named_parameters()), dict(source.named_parameters())
+    made = narrowed(source, target)
+    assert made.keys() == own.keys()
+    assert all(
+        torch.equal(made[name], given[name] if fits else own[name])
+        for name in own
+        for fits in [name in given and given[name].shape == own[name].shape]
+    )
+
+
 def test_the_pictures_stand_still_and_hold_detail():
     for scale in (2, 4):
         clips = still_clips(scale)

@@ -23,6 +23,7 @@ from src.recipes.embedded.moments import drawn_moments, moments_of
 from src.recipes.embedded.parts import prepare_parts
 from src.recipes.embedded.run import (
     STAGES,
+    USUAL,
     Slice,
     export_embedded,
     start_from,
@@ -92,7 +93,7 @@ def test_a_new_run_starts_from_an_exported_pipeline(small, settings, tmp_path, s
     exported = train_slice(settings, tmp_path / "run", Slice(minutes=0.02), small)
     start_from(exported, tmp_path / "next", small)
     assert (usual_stages(tmp_path / "run"), usual_stages(tmp_path / "next")) == (
-        STAGES,
+        USUAL,
         ("decoder", "transformer"),
     )
     for name in stages:

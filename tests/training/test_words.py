@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from src.core.errors import BadInputError
 from src.recipes.embedded.parts import prepare_parts, token_ids
 from src.recipes.embedded.run import START, Slice, start_from, train_slice, train_stage, trained
 from src.recipes.embedded.words import PADDING, WordsRecipe, partners
@@ -91,6 +92,28 @@ def test_the_stage_goes_on_from_a_pipeline_and_changes_its_words_alone(small, se
 
 def test_a_transformer_that_is_trained_further_asks_for_new_words(small, settings, tmp_path):
     train_slice(settings, tmp_path, Slice(0.02, ("transformer", "words")), small)
-    assert CheckpointManager(tmp_path / "words").latest()
-    train_stage("transformer", settings, tmp_path, 0.2, blueprint=small)
-    assert CheckpointManager(tmp_path / "words").latest() is None
+    assert trained(settings, tmp_path, small)[1]["words"] > 0
+    train_stage("transformer", settings, tmp_path, 0.0, blueprint=small)
+    assert trained(settings, tmp_path, small)[1]["words"] > 0, "nothing was learned"
+    train_stage("transformer", settings, tmp_path, 1.0, blueprint=small)
+    pipeline, steps = trained(settings, tmp_path, small)
+    assert steps["words"] == 0, "words of another text encoder are left out"
+    learned = CheckpointManager(tmp_path / "transformer").latest()["average"]
+    own = dict(pipeline.pipeline.text_encoder.named_parameters())
+    assert all(torch.equal(own[name], learned[f"text_encoder.{name}"]) for name in own)
+    train_stage("words", settings, tmp_path, 0.0, blueprint=small)
+    assert CheckpointManager(tmp_path / "words").latest()["step"] == 0, "and begin anew"
+
+
+def test_a_text_stage_alone_is_kept_and_taught(small, settings, tmp_path):
+    train_stage("text", settings, tmp_path, 1.0, blueprint=small)
+    learned = CheckpointManager(tmp_path / "text").latest()["average"]
+    own = dict(trained(settings, tmp_path, small)[0].pipeline.text_encoder.named_parameters())
+    assert all(torch.equal(own[name], learned[f"text_encoder.{name}"]) for name in own)
+    train_stage("words", settings, tmp_path, 1.0, blueprint=small)
+    assert trained(settings, tmp_path, small)[1]["words"] > 0
+
+
+def test_words_without_a_teacher_are_one_sentence(small, settings, tmp_path):
+    with pytest.raises(BadInputError, match="no text encoder that knows moves"):
+        train_stage("words", settings, tmp_path, 0.0, blueprint=small)

@@ -6,7 +6,7 @@ import torch
 
 from src.upscaling.builds.folded import FoldedForm
 from src.upscaling.builds.forms import TorchForm
-from src.upscaling.builds.proof import EQUAL, compare
+from src.upscaling.builds.proof import EQUAL, compare_form
 from src.upscaling.builds.usual import float_form, usual_form
 from src.upscaling.network import previous
 from src.upscaling.runtime import NetworkRunner
@@ -20,7 +20,7 @@ SHAPES = [{}, {"hidden": 4}, {"taps": 1, "heads": 0}, {"blocks": 0, "groups": 4,
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_folded_network_is_the_network(scale, shape):
     network = tiny_network(scale, **shape)
-    found = compare(FoldedForm(network), network)
+    found = compare_form(FoldedForm(network), network)
     assert found.worst < EQUAL and abs(found.flicker) < 1e-4, found
 
 

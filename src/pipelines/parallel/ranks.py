@@ -156,7 +156,7 @@ class Ranks:
         self._teams.clear()
         if distributed.is_initialized():
             distributed.destroy_process_group()
-        else:  # torch counted a group that did not form: others would look for the next elsewhere
+        else:  # torch (2.13) counted a group that did not form, and names the next by that count
             distributed.distributed_c10d._world.group_count = 0
 
 

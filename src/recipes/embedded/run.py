@@ -26,7 +26,7 @@ from src.recipes.embedded.settings import EmbeddedSettings
 from src.recipes.embedded.text import TextRecipe
 from src.recipes.embedded.timed import FitToTime
 from src.recipes.embedded.transformer import TransformerRecipe
-from src.recipes.embedded.words import WordsRecipe
+from src.recipes.embedded.words import TEACHER, WordsRecipe, digest_of_encoder
 from src.training.callbacks import Callback, ConsoleLog, CsvLog, Periodic
 from src.training.checkpoints import CheckpointManager
 from src.training.loop import Trainer
@@ -34,6 +34,8 @@ from src.training.loop import Trainer
 RECIPES = {"decoder": DecoderRecipe, "text": TextRecipe, "transformer": TransformerRecipe,
            "words": WordsRecipe}  # fmt: skip
 STAGES = tuple(RECIPES)
+USUAL = tuple(name for name in STAGES if name != "words")
+"""What each slice trains; words come once, when the transformer is done."""
 START = "start"
 LEAST = 0.5
 """Of its share of the time, what a stage trains at least, however long all took that came before
@@ -47,7 +49,7 @@ class Slice:
     """Minutes of training of some stages; the share of each stage is in the settings."""
 
     minutes: float
-    stages: tuple[str, ...] = STAGES
+    stages: tuple[str, ...] = USUAL
     sheet_minutes: float = 0.0
     """A sample sheet this often; 0 for none."""
     fit: bool = False
@@ -88,8 +90,8 @@ def train_stage(
     until = time.monotonic() + seconds
     prepared, initial = prepare_parts(blueprint, settings, folder), _initial(folder, name)
     _load_average(prepared.pipeline, initial)
-    if name == "transformer":
-        shutil.rmtree(folder / "words", ignore_errors=True)  # they were another transformer's
+    if name == "words":
+        _check_teacher(prepared, folder, initial)
     stage = getattr(settings, name)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     recipe, fast = RECIPES[name](prepared, stage, settings, device), bf16_is_fast(device.type)
@@ -102,6 +104,27 @@ def train_stage(
     callbacks = _callbacks(name, settings, folder, sheet_minutes, blueprint)
     seconds = max(until - time.monotonic(), LEAST * seconds)
     trainer.run(seconds, [*callbacks, *([FitToTime(recipe, seconds)] if fit else [])])
+
+
+def _check_teacher(prepared: PreparedParts, folder: Path, initial: dict[str, torch.Tensor]) -> None:
+    """Words begin anew where the transformer's text encoder has moved on. Raises BadInputError
+    where none has learned moves.
+    """
+    if not initial:
+        raise BadInputError(
+            f"{folder} has no text encoder that knows moves, which the stage words goes on from; "
+            "train text or transformer first, or give --start-from"
+        )
+    state = CheckpointManager(folder / "words").latest()
+    if state and not _is_of(state, prepared.pipeline):
+        logger.warning("the text encoder has learned since; words begin anew")
+        shutil.rmtree(folder / "words")
+        (folder / "words.csv").unlink(missing_ok=True)
+
+
+def _is_of(words: dict[str, Any], pipeline: Any) -> bool:
+    """Whether a checkpoint of the stage words learned from the pipeline's text encoder."""
+    return words["identity"].get(TEACHER) == digest_of_encoder(pipeline.text_encoder)
 
 
 def start_from(pipeline: Path, folder: Path, blueprint: Blueprint = NANO) -> None:
@@ -145,13 +168,13 @@ def _differences(pipeline: Path, blueprint: Blueprint) -> list[tuple[str, str]]:
 
 
 def usual_stages(folder: Path) -> tuple[str, ...]:
-    """The stages that a run trains unless told otherwise: a pipeline it started from has its words
-    already.
+    """The stages that a run trains unless told otherwise: a pipeline it started from has a text
+    encoder already.
 
-    The text stage alone would move them away from what the transformer learned: by half in twenty
+    The text stage alone would move it away from what the transformer learned: by half in twenty
     seconds.
     """
-    return tuple(name for name in STAGES if name != "text" or not (folder / START).is_dir())
+    return tuple(name for name in USUAL if name != "text" or not (folder / START).is_dir())
 
 
 def _initial(folder: Path, name: str) -> dict[str, torch.Tensor]:
@@ -159,9 +182,9 @@ def _initial(folder: Path, name: str) -> dict[str, torch.Tensor]:
     encoder of the stage before.
     """
     weights = _read_trained(folder / START, name) if (folder / START).is_dir() else {}
-    before = {"transformer": "text", "words": "transformer"}.get(name)
-    state = CheckpointManager(folder / before).latest() if before else None
-    learned = state["average"] if state else {}
+    before = {"transformer": ("text",), "words": ("transformer", "text")}.get(name, ())
+    states = (CheckpointManager(folder / stage).latest() for stage in before)
+    learned = next((state["average"] for state in states if state), {})
     return weights | {
         key: tensor for key, tensor in learned.items() if key.startswith("text_encoder.")
     }
@@ -223,6 +246,9 @@ def trained(
     steps = {}
     for name in STAGES:
         state = CheckpointManager(folder / name).latest()
+        if name == "words" and state and not _is_of(state, prepared.pipeline):
+            logger.warning("words were learned from another text encoder, and are left out")
+            state = None
         steps[name] = state["step"] if state else 0
         _load_average(prepared.pipeline, state["average"] if state else _initial(folder, name))
     return prepared, steps

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from src.core.config import Config
 from src.core.request import Seed, Threads
-from src.training.settings import LoopSettings
+from src.training.settings import LoopSettings, Rate
 
 
 class StageSettings(LoopSettings):
@@ -138,4 +138,6 @@ class EmbeddedSettings(Config):
     decoder: DecoderStage
     text: TextStage
     transformer: TransformerStage
-    words: WordsStage
+    words: WordsStage = WordsStage(
+        steps=2300, share=0.05, rate=Rate(peak=1.5e-3, decay=1000), ema=0.99
+    )

@@ -11,6 +11,7 @@ strange words have padding. No picture is drawn: a step takes some tenths of a s
 from __future__ import annotations
 
 import copy
+import hashlib
 from difflib import SequenceMatcher
 
 import numpy as np
@@ -23,6 +24,8 @@ from src.scenes.sampler import Mix, SceneSampler
 from src.training.recipe import Recipe
 
 PADDING = 0
+TEACHER = "teacher"
+"""What a checkpoint calls the digest of its teacher."""
 WORD_WEIGHT = 4.0
 """What a token of the move counts; one of padding counts 1, and there are more of those."""
 
@@ -43,7 +46,7 @@ class WordsRecipe(Recipe):
     squared error, as a share of those tokens' variance.
 
     Of prompts without strange words it learns to say what the teacher says. `prepared` holds the
-    teacher's weights.
+    teacher's weights; a run of another teacher's is not resumed.
     """
 
     name = "words"
@@ -60,6 +63,7 @@ class WordsRecipe(Recipe):
         mix = Mix(**settings.mix | {"strange": 0.0})
         self.sampler = SceneSampler(form.width, form.height, self.seed, mix)
         encoder = prepared.pipeline.text_encoder
+        self.identity = {TEACHER: digest_of_encoder(encoder)}
         self.teacher = copy.deepcopy(encoder).eval().requires_grad_(False)
         self.model = Encoding(encoder)
         self.model.train()
@@ -93,6 +97,14 @@ class WordsRecipe(Recipe):
 
     def close(self) -> None:
         """Nothing runs beside: no picture is drawn."""
+
+
+def digest_of_encoder(encoder: nn.Module) -> str:
+    """SHA-256 of its parameters in float32, which tells one teacher from another."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(encoder.named_parameters()):
+        digest.update(name.encode() + tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def partners(ids: list[int], known: list[int]) -> list[int]:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from src.recipes.upscaler.degrade import shrink
 from src.scenes.photographs import TRAINING, load_training_photograph
 from src.upscaling.network import CONDITIONS, ResidualBlock, VideoNetwork
+from src.upscaling.presets import NetworkSpec
 
 PLACES = 12_000
 """Pixels that a fit sees."""
@@ -31,7 +32,7 @@ RIDGE = 1e-6
 
 def narrowed(source: VideoNetwork, target: VideoNetwork) -> dict[str, Tensor]:
     """Every parameter of `target`: those of `source` where their shapes fit, ones fitted on the
-    photographs of `TRAINING` where it has less room, its own elsewhere.
+    photographs of `TRAINING` where it has less room and is alike besides, its own elsewhere.
     """
     given, own = dict(source.named_parameters()), dict(target.named_parameters())
     made = {
@@ -40,15 +41,25 @@ def narrowed(source: VideoNetwork, target: VideoNetwork) -> dict[str, Tensor]:
         else own[name].detach().clone()
         for name in own
     }
+    if not _is_alike(source.spec, target.spec):
+        return made
     seen = _seen(source, still_clips(source.spec.scale))
     for part in ("before", "after"):
         for index, block in enumerate(getattr(source, part)):
             if target.spec.inner < source.spec.inner:
                 fitted = _narrow(block, seen[f"{part}.{index}"], target.spec.inner)
                 made |= {f"{part}.{index}.{name}": value for name, value in fitted.items()}
-    if source.spec.align and not target.spec.align:
+    if source.spec.align and not (target.spec.align or target.spec.heads):
         made |= _without_alignment(source.down, seen["down"], seen["fused"])
     return made
+
+
+def _is_alike(source: NetworkSpec, target: NetworkSpec) -> bool:
+    """Whether the two have the same parts of the same widths, but for what a fit makes good."""
+    return all(
+        getattr(source, name) == getattr(target, name)
+        for name in ("scale", "channels", "blocks", "trunk")
+    )
 
 
 def still_clips(scale: int) -> Tensor:

@@ -20,7 +20,8 @@ from src.upscaling.network import VideoNetwork
 
 
 class FoldedForm:
-    """See `Form`: float32 on a CPU. The weights are those of the moment when it is made.
+    """See `Form`: float32 on a CPU. The network's weights must not change any more: some are
+    copied.
 
     The features at half size that `features` gives are the network's own, and beside them what
     the alignment reads and compares.
