@@ -119,7 +119,7 @@ def running(home):
 
 
 @pytest.fixture(scope="module")
-def browser():
+def chromium():
     """Debian's Chromium through Playwright."""
     program = next(
         filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -134,6 +134,14 @@ def browser():
         made = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield made
         made.close()
+
+
+@pytest.fixture
+def browser(chromium):
+    """It, without what earlier tests opened: open pages go on asking services that are gone."""
+    yield chromium
+    for context in chromium.contexts:
+        context.close()
 
 
 @pytest.fixture
