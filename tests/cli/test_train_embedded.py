@@ -11,7 +11,7 @@ from src.cli.train_embedded import train_embedded_app
     [(["--minutes", "-1"], "0 or more"), (["--minutes", "nan"], "0 or more"),
      (["--sheets", "-1"], "0 or more"), (["--threads", "0"], "at least 1"),
      (["--threads", "-1", "--minutes", "0.01"], "at least 1"),
-     (["--stage", "vae"], "decoder, text, transformer, all"),
+     (["--stage", "vae"], "decoder, text, transformer, words, all"),
      (["--config", "nowhere.yaml"], "does not exist"), (["--minutes", "0"], "no training run")],
 )  # fmt: skip
 def test_refusals(flags, words, home, capfd):
