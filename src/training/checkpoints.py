@@ -108,7 +108,7 @@ def _not_finite(state: Mapping[str, Any]) -> str | None:
     return first_not_finite(weights.items())
 
 
-def check_shapes(
+def check_same_network(
     saved: Mapping[str, torch.Tensor], own: Iterable[tuple[str, torch.Tensor]]
 ) -> None:
     """Raise BadInputError unless the weights of a checkpoint are those of this network."""

@@ -26,7 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from src.core.errors import BadInputError, CancelledError, DivergedError, PartialFailureError
 from src.pipelines.parallel.lost import is_lost_peer
-from src.training.checkpoints import STATE, CheckpointManager, check_shapes, read_state
+from src.training.checkpoints import STATE, CheckpointManager, check_same_network, read_state
 from src.training.nodes import newest_of_all
 from src.training.optimizers import make_optimizer, parameter_groups
 from src.training.random_state import random_state, set_random_state
@@ -97,7 +97,7 @@ class Trainer:
         if state is None:
             return False
         self._check_identity(state.get("identity", {}))
-        check_shapes(state["model"], self._trained())
+        check_same_network(state["model"], self._trained())
         for name, tensor in self._trained():
             tensor.data.copy_(state["model"][name])
             self.average[name].copy_(state["average"][name])

@@ -5,7 +5,7 @@ import torch
 
 from src.core.errors import BadInputError, DivergedError, OutputError
 from src.training import checkpoints
-from src.training.checkpoints import CheckpointManager, check_shapes
+from src.training.checkpoints import CheckpointManager, check_same_network
 
 
 def test_newest_by_number_not_by_name(tmp_path):
@@ -60,8 +60,8 @@ def test_weights_that_are_no_numbers_are_neither_written_nor_read(tmp_path):
 
 def test_weights_of_another_network_are_one_sentence():
     own = {"a.weight": torch.zeros(2, 3)}
-    check_shapes(own, own.items())
+    check_same_network(own, own.items())
     with pytest.raises(BadInputError, match=r"its a.weight is \(2, 4\), here it is \(2, 3\)"):
-        check_shapes({"a.weight": torch.zeros(2, 4)}, own.items())
+        check_same_network({"a.weight": torch.zeros(2, 4)}, own.items())
     with pytest.raises(BadInputError, match="its a.weight is not there"):
-        check_shapes({}, own.items())
+        check_same_network({}, own.items())

@@ -16,7 +16,7 @@ from src.recipes.upscaler.narrowing import narrowed
 from src.recipes.upscaler.recipe import UpscalerRecipe
 from src.recipes.upscaler.settings import UpscalerSettings
 from src.training.callbacks import ConsoleLog, CsvLog
-from src.training.checkpoints import CheckpointManager, check_shapes
+from src.training.checkpoints import CheckpointManager, check_same_network
 from src.training.loop import Trainer
 from src.upscaling.network import VideoNetwork, build_network
 from src.upscaling.presets import network_spec
@@ -60,7 +60,7 @@ def export_upscaler(settings: UpscalerSettings, folder: Path, target: Path) -> P
             f"{folder} holds no training run; start one with python -m src.train_upscaler"
         )
     network = build_network(network_spec(settings.preset, settings.scale))
-    check_shapes(state["average"], network.named_parameters())
+    check_same_network(state["average"], network.named_parameters())
     network.load_state_dict(state["average"])
     logger.info("{} {}x: step {}", settings.preset, settings.scale, state["step"])
     return save_network(network, target, state["step"])
