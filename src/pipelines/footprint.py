@@ -2,7 +2,7 @@
 up.
 
 What is not in the counts: cuDNN's workspaces, fragmentation, the CUDA context; the planner keeps a
-reserve for them. How the bytes are added up: `src/core/live_bytes.py`.
+reserve for them. How the bytes are added up: `src/pipelines/live_bytes.py`.
 """
 
 import json
@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from src.catalog.spec import Memory, ModelSpec
-from src.core.live_bytes import bytes_of, peak_of
 from src.pipelines.families import family_of, parts_in
 from src.pipelines.family import Family, Part, parts_of
+from src.pipelines.live_bytes import bytes_of, peak_of
 from src.pipelines.sides import Architecture, StockStages
 
 DTYPE = torch.bfloat16

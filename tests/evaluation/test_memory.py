@@ -10,12 +10,12 @@ from torch import nn
 
 from src.catalog.models import MODELS
 from src.core.errors import BadInputError
-from src.core.live_bytes import LiveBytes, peak_of
 from src.core.paths import REPOSITORY
 from src.evaluation import memory
 from src.evaluation.pages import around_block
 from src.pipelines.families import family_of
 from src.pipelines.footprint import streamed
+from src.pipelines.live_bytes import LiveBytes, peak_of
 from src.pipelines.models import find_model
 from tests import other_families as tiny
 from tests.hunyuan_family import build_hunyuan

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from src.catalog.spec import ModelSpec
-from src.core.live_bytes import Repeated
 from src.pipelines.cogvideox.decoding import enable_tiling, piece_bounds
 from src.pipelines.cogvideox.describe import spatial_ratio
 from src.pipelines.cogvideox.rotary import joined, offset
+from src.pipelines.live_bytes import Repeated
 from src.pipelines.sides import Architecture
 
 DTYPE = torch.bfloat16

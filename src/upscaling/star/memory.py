@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from src.core.errors import OutOfMemoryError
-from src.core.live_bytes import bytes_of, peak_of
+from src.pipelines.live_bytes import bytes_of, peak_of
 from src.upscaling.star.codec import TOGETHER
 from src.upscaling.star.spec import COLUMNS, FRAME_FACTOR, ROWS, StarSpec, fitting
 from src.upscaling.star.windows import LENGTH, SHARED, STRETCHED

@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import save_file
 
 from src.core.errors import BadInputError, CancelledError, MissingWeightsError, OutOfMemoryError
-from src.core.live_bytes import peak_of
 from src.core.progress import CancelToken
 from src.core.upscale_request import EnhanceSettings, UpscaleRequest
 from src.data_prep.fetch import DownloadLedger
+from src.pipelines.live_bytes import peak_of
 from src.upscaling.backends import Stretch, UpscalerChoice, UpscaleRun
 from src.upscaling.feeding import enlarged
 from src.upscaling.job import UpscaleJob

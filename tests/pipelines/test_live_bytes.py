@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from src.core.live_bytes import Repeated, peak_of
+from src.pipelines.live_bytes import Repeated, peak_of
 
 
 class Steps(nn.Module):
