@@ -36,9 +36,9 @@ class Hardware(Config):
     host_memory: int = 0
     free_host_memory: int = 0
 
-
-def unoccupied(hardware: Hardware) -> Hardware:
-    """The same machine with all of its memory free."""
-    return hardware.model_copy(
-        update={"free_memory": hardware.memory, "free_host_memory": hardware.host_memory}
-    )
+    @property
+    def unoccupied(self) -> "Hardware":
+        """The same machine with all of its memory free."""
+        return self.model_copy(
+            update={"free_memory": self.memory, "free_host_memory": self.host_memory}
+        )

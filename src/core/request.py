@@ -261,6 +261,21 @@ class Request(Config):
             raise ValueError(f"must be even for H.264 4:2:0; nearest: {size - 1} and {size + 1}")
         return size
 
+    @property
+    def enlarging(self) -> tuple[int, str | None] | None:
+        """`upscale` as scale and preset, None for the usual preset; None where none is asked."""
+        return parse_upscale(self.upscale) if self.upscale else None
+
+    @property
+    def cache_name(self) -> str:
+        """`cache` without its threshold; "none" where none is asked for."""
+        return (self.cache or "none").partition("=")[0]
+
+    @property
+    def budget(self) -> int | None:
+        """`vram_budget` in bytes."""
+        return parse_bytes(self.vram_budget) if self.vram_budget else None
+
 
 FIELDS = fields_of(Request)
 """The vocabulary, field by field."""

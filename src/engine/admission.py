@@ -12,21 +12,21 @@ from pathlib import Path
 from src.catalog.profiles import find_profile
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError, NewsreelError
-from src.core.hardware import Hardware, unoccupied
+from src.core.hardware import Hardware
 from src.core.plan import Adapter
 from src.core.prompts import load_templates
 from src.core.request import Request
 from src.core.wording import counted
 from src.engine.caches import parse_cache
 from src.engine.distilled import as_distilled
-from src.engine.drafts import asked_preview
-from src.engine.generate import LARGE, asked_fit, choose_model
-from src.engine.gpus import divided
+from src.engine.generate import LARGE, choose_model
 from src.engine.reckoning import clip_cost
-from src.engine.resolve import check_request, resolve
+from src.engine.resolve import decided, resolve
 from src.pipelines.adapter_files import find_file, read_adapter, split_weight
+from src.pipelines.folder_files import read_folder_files
 from src.pipelines.locate import find_weights, locate
 from src.pipelines.models import find_model
+from src.upscaling.files import upscaler_files
 
 USUAL_DEVICE = "cuda"
 """What costs are reckoned for while no worker has told: the one that takes what any could."""
@@ -92,16 +92,17 @@ def _cases(
 
 def _check(request: Request, spec: ModelSpec, hardware: Hardware | None) -> None:
     templates = load_templates()
-    check_request(request, spec, templates)  # a licence with limits is told before missing weights
+    upscaler_files(
+        decided(request, spec, templates).way
+    )  # a licence is told before missing weights
     folder = locate(spec)
     adapters = tuple(_adapter(item, folder) for item in request.lora)
-    fit, preview = asked_fit(request, folder), asked_preview(request, folder)
+    files = read_folder_files(spec, folder, request.cache_name, request.draft, request.gpus)
     if hardware is not None:
-        found, given = unoccupied(hardware), {"fit": fit, "preview": preview}
-        plans = resolve(request, spec, found, templates, {}, "", 0, adapters, **given)
-        divided(request, spec, folder, plans)
+        free = hardware.unoccupied
+        resolve(request, spec, free, templates, {}, "", 0, adapters, files=files)
         return
-    check_request(as_distilled(request, spec, adapters), spec, templates)
+    decided(as_distilled(request, spec, adapters), spec, templates)
     if request.profile != "auto":
         find_profile(request.profile)
     if request.cache is not None:

@@ -4,7 +4,7 @@ would be faster.
 
 from collections.abc import Iterator
 
-from src.catalog.profiles import find_profile, load_profiles
+from src.catalog.profiles import load_profiles
 from src.catalog.spec import ModelSpec
 from src.core.hardware import Hardware
 from src.core.request import Request
@@ -83,7 +83,8 @@ def _left_out(
     """What this machine lacks for a profile that would have come first, and for compiling."""
     if request.profile != "auto" or request.mode == "baseline":
         return
-    for profile in load_profiles():
+    profiles = {profile.name: profile for profile in load_profiles()}
+    for profile in profiles.values():
         if profile.name == chosen.profile.name:
             break
         choice = choice_of(apply_switches(profile, request), request, spec, hardware)
@@ -97,7 +98,7 @@ def _left_out(
         ):
             yield f"profile {profile.name} is left out: it needs {short}"
     missing = compiling_lacks(hardware)
-    if missing and find_profile(chosen.profile.name).compile and request.compile is None:
+    if missing and profiles[chosen.profile.name].compile and request.compile is None:
         yield f"nothing is compiled here, which makes it slower: that needs {missing}"
 
 

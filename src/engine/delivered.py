@@ -1,44 +1,53 @@
-"""How native frames become the delivered clip: the upscalers of a request, and their files."""
+"""How native frames become the delivered clip: the upscalers of a request."""
 
 from src.catalog.spec import ModelSpec
-from src.catalog.upscalers import WeightFile, find_preset
+from src.catalog.upscalers import UpscalerSpec, find_preset
 from src.core.errors import BadInputError
 from src.core.option import listed
-from src.core.parsing import parse_upscale
 from src.core.plan import Size, Upscale
 from src.core.request import Request
-from src.engine.drafts import drafted
-from src.upscaling.files import LANCZOS, delivery_files, preset_files
+from src.upscaling.files import LANCZOS, Enlargement
 
 LARGEST = 16384
 
 
-def delivery(request: Request, spec: ModelSpec) -> str:
-    """How native becomes delivered; a size that no enlarging leads to is resampled."""
-    size = spec.deliver(request.width, request.height)
-    wanted = _named(spec.delivery if request.delivery == "auto" else request.delivery)
-    return (
-        LANCZOS if (size.width, size.height) <= (spec.native.width, spec.native.height) else wanted
+def asked_enlargement(request: Request, spec: ModelSpec) -> Enlargement:
+    """What a request asks of upscalers. spec: of a draft where it is one.
+
+    Raises BadInputError where no upscaler does that, for a restricted licence that the request does
+    not accept, and where the clip would be larger than H.264 takes.
+    """
+    delivered = spec.deliver(request.width, request.height)
+    way = spec.delivery if request.delivery == "auto" else request.delivery
+    towards = None if way == LANCZOS else find_preset(way, "--delivery", ("auto", LANCZOS))
+    asked = request.enlarging
+    further = find_preset(asked[1], "the preset of --upscale") if asked else None
+    return Enlargement(
+        native=spec.native,
+        delivered=delivered,
+        upscaler=_delivery(towards, spec.native, delivered, request.accept_licence),
+        upscale=_upscale(further, request, delivered),
     )
 
 
-def _named(delivery: str) -> str:
-    """As plans have it. Raises BadInputError for the name of no preset."""
-    if delivery == LANCZOS:
+def _delivery(
+    found: tuple[UpscalerSpec, str] | None, native: Size, delivered: Size, accepted: bool
+) -> str:
+    """How native becomes delivered; a size that no enlarging leads to is resampled."""
+    if found is None or (delivered.width, delivered.height) <= (native.width, native.height):
         return LANCZOS
-    upscaler, preset = find_preset(delivery, "--delivery", ("auto", LANCZOS))
+    upscaler, preset = found
+    upscaler.check_licence(accepted)
     return upscaler.known_as(preset)
 
 
-def upscale(request: Request, delivered: Size) -> Upscale | None:
-    """What enlarges the delivered clip. Raises BadInputError where no upscaler does that, or where
-    the clip would be larger than H.264 takes.
-    """
-    parsed = parse_upscale(request.upscale) if request.upscale else None
-    if not parsed:
+def _upscale(
+    found: tuple[UpscalerSpec, str] | None, request: Request, delivered: Size
+) -> Upscale | None:
+    """What enlarges the delivered clip."""
+    if found is None or request.enlarging is None:
         return None
-    scale, name = parsed
-    upscaler, preset = find_preset(name, "the preset of --upscale")
+    (upscaler, preset), (scale, _) = found, request.enlarging
     if scale not in upscaler.scales(preset):
         known = listed(tuple(f"{each}x" for each in upscaler.scales(preset)))
         raise BadInputError(
@@ -49,17 +58,5 @@ def upscale(request: Request, delivered: Size) -> Upscale | None:
             f"--upscale {request.upscale} of {delivered} is larger than {LARGEST} pixels a side, "
             "the most H.264 takes"
         )
+    upscaler.check_licence(request.accept_licence)
     return Upscale(scale=scale, preset=upscaler.known_as(preset))
-
-
-def upscaler_files(request: Request, spec: ModelSpec) -> list[WeightFile]:
-    """The weight files that delivery and upscaling need. Raises MissingWeightsError where one is
-    not here, BadInputError for a restricted licence that the request does not accept.
-    """
-    spec = drafted(spec, request.draft)
-    size = spec.deliver(request.width, request.height)
-    further, way = upscale(request, size), delivery(request, spec)
-    for name in {way, *([further.preset] if further else [])} - {LANCZOS}:
-        find_preset(name)[0].check_licence(request.accept_licence)
-    files = delivery_files(way, spec.native, size)
-    return files + (preset_files(further.preset, further.scale) if further else [])

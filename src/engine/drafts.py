@@ -40,14 +40,6 @@ def check_draft(request: Request) -> None:
         )
 
 
-def asked_preview(request: Request, folder: Path) -> PreviewFile | None:
-    """The preview decoder that a draft needs; None where no draft is asked for.
-
-    Raises BadInputError where it is not beside the model.
-    """
-    return read_preview(folder) if request.draft else None
-
-
 def draft_of(request: Request, spec: ModelSpec, preview: PreviewFile | None) -> Draft | None:
     """What the plan says of it, None for a full clip. Raises BadInputError for a draft without its
     decoder.

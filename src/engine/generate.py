@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from src.artifacts.local import LocalStore
 from src.catalog.spec import ModelSpec
+from src.catalog.upscalers import WeightFile
 from src.core.errors import BadInputError, OutputError
-from src.core.hardware import Hardware, unoccupied
+from src.core.hardware import Hardware
 from src.core.paths import (
     LONGEST,
     beside,
@@ -26,21 +27,17 @@ from src.core.progress import CancelToken, Listener, ignore
 from src.core.prompts import Template, load_templates
 from src.core.request import Request
 from src.core.result import Result
-from src.engine.caches import parse_cache
-from src.engine.delivered import upscaler_files
 from src.engine.distilled import as_distilled, distilled_note
-from src.engine.drafts import asked_preview
-from src.engine.gpus import divided
 from src.engine.manifest import read_manifest
 from src.engine.planner import choices
-from src.engine.resolve import check_request, draw_seed, resolve, wording
+from src.engine.resolve import decided, draw_seed, resolve
 from src.media.images import Photograph, read_photograph
 from src.media.press_metadata import check_rights
 from src.pipelines.adapter_files import AdapterFile, read_adapter
-from src.pipelines.cache_fit import FITTED, CacheFit, read_fit
-from src.pipelines.locate import base_hash, find_weights, how_to_fetch, locate, weight_hashes
+from src.pipelines.folder_files import read_folder_files
+from src.pipelines.locate import find_weights, how_to_fetch, locate, weight_hashes
 from src.pipelines.models import find_model, with_its_schedule
-from src.upscaling.files import file_hashes
+from src.upscaling.files import file_hashes, upscaler_files
 
 if TYPE_CHECKING:
     from src.engine.extending import Before
@@ -58,6 +55,7 @@ class Prepared:
     """A request that passed every check which needs neither torch nor weights in memory.
 
     choice: the sentence that says which model runs and why. before: the clip that is gone on with.
+    upscalers: the weight files that delivery and upscaling need.
     mark_key: id of the watermark's key, where a manifest names one; "" for that of new marks.
     """
 
@@ -72,6 +70,7 @@ class Prepared:
     adapters: tuple[AdapterFile, ...] = ()
     before: "Before | None" = None
     mark_key: str = ""
+    upscalers: tuple[WeightFile, ...] = ()
 
 
 def prepare(request: Request, read: Callable[[Path], Photograph] = read_photograph) -> Prepared:
@@ -84,18 +83,20 @@ def prepare(request: Request, read: Callable[[Path], Photograph] = read_photogra
     check_rights(photograph.press, request.rights_reason)
     templates = load_templates()
     spec, choice = choose_model(request)
-    check_request(request, spec, templates)
+    settled = decided(request, spec, templates)
+    upscalers = tuple(upscaler_files(settled.way))
     seed = draw_seed(request)
-    final = output_path(request, wording(request, templates, spec)[0], seed)
+    final = output_path(request, settled.common["prompt"], seed)
     folder = locate(spec)
     spec = with_its_schedule(spec, folder)
     adapters = tuple(read_adapter(item, folder) for item in request.lora)
     references = [adapter.reference for adapter in adapters]
-    check_request(as_distilled(request, spec, references), spec, templates)
+    decided(as_distilled(request, spec, references), spec, templates)
     choice += distilled_note(references)
     return Prepared(
-        request, spec, choice, photograph, templates, folder, seed, final, adapters, before
-    )
+        request, spec, choice, photograph, templates, folder, seed, final, adapters, before,
+        upscalers=upscalers,
+    )  # fmt: skip
 
 
 def _clip_before(request: Request) -> "Before | None":
@@ -110,30 +111,25 @@ def plans_for(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
     """Resolve a prepared request for this machine:
     the plan, then the more frugal ones to step to.
     """
+    spec = sized(prepared, hardware).spec
+    upscalers, weights = file_hashes(prepared.upscalers), weight_hashes(prepared.folder)
+    request = prepared.request
+    files = read_folder_files(
+        spec, prepared.folder, request.cache_name, request.draft, request.gpus
+    )
     plans = resolve(
-        prepared.request,
-        sized(prepared, hardware).spec,
+        request,
+        spec,
         hardware,
         prepared.templates,
-        weight_hashes(prepared.folder),
+        weights,
         prepared.photograph.sha256,
         prepared.seed,
         tuple(adapter.reference for adapter in prepared.adapters),
-        file_hashes(upscaler_files(prepared.request, prepared.spec)),
-        asked_fit(prepared.request, prepared.folder),
-        asked_preview(prepared.request, prepared.folder),
+        upscalers,
+        files,
     )
-    plans = divided(prepared.request, prepared.spec, prepared.folder, plans)
     return plans if prepared.before is None else _extending(prepared.before, plans)
-
-
-def asked_fit(request: Request, folder: Path) -> CacheFit | None:
-    """The calibration that the request's cache needs; None where it needs none.
-
-    Raises BadInputError where it is not beside the model.
-    """
-    name = "none" if request.cache is None else parse_cache(request.cache)[0]
-    return read_fit(folder, base_hash(folder), name) if name in FITTED else None
 
 
 def _extending(before: "Before", plans: tuple[Plan, ...]) -> tuple[Plan, ...]:
@@ -175,7 +171,7 @@ def choose_model(request: Request, hardware: Hardware | None = None) -> tuple[Mo
     if hardware.device != "cuda":
         return nano, f"model nano, the embedded one: {LARGE} needs a CUDA device, which is not here"
     try:
-        choices(request, large, unoccupied(hardware))
+        choices(request, large, hardware.unoccupied)
     except BadInputError as error:
         return nano, f"model nano, the embedded one: {error}"
     return large, f"model {LARGE} on {hardware.name}; the embedded one with --model nano"
@@ -191,10 +187,12 @@ def output_path(request: Request, prompt: str, seed: int) -> Path:
     numbered when taken.
     """
     store = LocalStore(home())
-    _writable(home() / "photographs" / "photograph", "NEWSREEL_HOME")
+    _check_writable(home() / "photographs" / "photograph", "NEWSREEL_HOME")
     if request.output_path is None:
         name = f"{slug(prompt)}-{seed}{DRAFT if request.draft else ''}.mp4"
-        return store.reserve(_writable(examples() / name), replace=False)
+        final = store.reserve(examples() / name, replace=False)
+        _check_writable(final)
+        return final
     path = request.output_path
     if is_folder(path):
         raise BadInputError(f"--output-path {path} is a folder; give a file name that ends in .mp4")
@@ -212,7 +210,9 @@ def output_path(request: Request, prompt: str, seed: int) -> Path:
         )
     if not request.overwrite:
         _keep_others(path)
-    return store.reserve(_writable(path), replace=True)
+    final = store.reserve(path, replace=True)
+    _check_writable(final)
+    return final
 
 
 def _keep_others(clip: Path) -> None:
@@ -243,7 +243,7 @@ def slug(prompt: str, longest: int = 48) -> str:
     return words[:longest].rstrip("-") or "clip"
 
 
-def _writable(path: Path, setting: str = "--output-path") -> Path:
+def _check_writable(path: Path, setting: str = "--output-path") -> None:
     """Raise OutputError now rather than after minutes of computing."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -254,7 +254,6 @@ def _writable(path: Path, setting: str = "--output-path") -> Path:
         raise OutputError(
             f"{path} cannot be written: {error.strerror}; choose another {setting}"
         ) from None
-    return path
 
 
 def generate(

@@ -1,16 +1,10 @@
-"""What does not go with several processes, and how they share a model's forwards. No torch."""
-
-from pathlib import Path
+"""What does not go with several processes. No torch."""
 
 from src.catalog.profiles import Profile
-from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
 from src.core.hardware import Hardware
-from src.core.plan import Plan
 from src.core.request import Request
 from src.core.wording import counted
-from src.pipelines.families import family_of, read_config
-from src.pipelines.parallel.division import plan_division
 
 ALONE = "first_block"
 """The step cache that decides from all tokens, of which a process among several has a share."""
@@ -20,7 +14,7 @@ RESIDENT = ("none", "text", "model")
 
 def check_gpus(request: Request, hardware: Hardware) -> None:
     """Refuse more devices than there are, and switches that do not go with several processes."""
-    gpus, cache = request.gpus, (request.cache or "").partition("=")[0]
+    gpus, cache = request.gpus, request.cache_name
     if gpus == 1:
         return
     if hardware.held and gpus > hardware.held:
@@ -62,27 +56,3 @@ def left_out(profile: Profile, request: Request) -> dict[str, object]:
     """What of a profile several processes go without."""
     alone = request.gpus > 1 and profile.cache == ALONE
     return {"cache": "none", "cache_threshold": 0.0} if alone else {}
-
-
-def divided(
-    request: Request, spec: ModelSpec, folder: Path, plans: tuple[Plan, ...]
-) -> tuple[Plan, ...]:
-    """With how processes share the forwards, where several make the clip. folder: the model's.
-
-    Raises BadInputError where they cannot.
-    """
-    if request.gpus == 1:
-        return plans
-    family = family_of(spec)
-    heads = family.heads(folder, read_config)
-    if heads is None:
-        raise BadInputError(
-            f"--gpus {request.gpus} does not apply to {spec.id}: {family.title} is computed by one "
-            "process; leave it out"
-        )
-    return tuple(
-        plan.model_copy(
-            update={"division": plan_division(request.gpus, heads, plan.guidance_scale > 1)}
-        )
-        for plan in plans
-    )

@@ -9,7 +9,6 @@ from src.catalog.profiles import Profile, find_profile, load_profiles
 from src.catalog.spec import Memory, ModelSpec
 from src.core.errors import BadInputError, MissingWeightsError
 from src.core.hardware import Hardware
-from src.core.parsing import parse_bytes
 from src.core.plan import Plan
 from src.core.request import Request
 from src.engine.caches import parse_cache
@@ -96,7 +95,7 @@ def _fitting(request: Request, spec: ModelSpec, hardware: Hardware) -> Iterator[
 
 def budget_bytes(request: Request, hardware: Hardware) -> int:
     """The request's own budget, of which no more can be used than the card has; or what is free."""
-    asked = parse_bytes(request.vram_budget) if request.vram_budget else None
+    asked = request.budget
     return hardware.free_memory if asked is None else min(asked, hardware.memory)
 
 

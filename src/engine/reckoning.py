@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from src.catalog.spec import ModelSpec
 from src.catalog.upscalers import find_preset, find_upscaler
-from src.core.parsing import parse_upscale
 from src.core.plan import Size
 from src.core.refinement import Refinement, parse
 from src.core.request import Request
-from src.engine.delivered import delivery
+from src.engine.delivered import asked_enlargement
 from src.engine.drafts import drafted
 from src.jobs.model import UNIT
 from src.upscaling.files import LANCZOS, scale_towards
@@ -60,17 +59,12 @@ def clip_cost(request: Request, spec: ModelSpec, device: str) -> float:
     """Of a clip: what is written, and what its delivery and its upscaling compute beyond that."""
     spec = drafted(spec, request.draft)
     frames = request.num_frames or spec.defaults.num_frames
-    size = spec.deliver(request.width, request.height)
-    scale, preset = parse_upscale(request.upscale or "") or (1, LANCZOS)
-    made = frames_of(frames, size, scale)
-    if scale > 1:
-        made *= effort(preset or _usual(), scale, device)
-    return made + _beyond(delivery(request, spec), spec.native, size, frames, device)
-
-
-def _usual() -> str:
-    spec, preset = find_preset(None, "the preset")
-    return spec.known_as(preset)
+    way = asked_enlargement(request, spec)
+    size, further = way.delivered, way.upscale
+    made = frames_of(frames, size, further.scale if further else 1)
+    if further:
+        made *= effort(further.preset, further.scale, device)
+    return made + _beyond(way.upscaler, spec.native, size, frames, device)
 
 
 def _beyond(way: str, native: Size, size: Size, frames: int, device: str) -> float:

@@ -93,7 +93,8 @@ def recorded_model(manifest: Manifest, given: str | None) -> tuple[ModelSpec, Pa
     """
     spec = _find_model(given, manifest.plan.session.model)
     folder = locate(spec)
-    _check_weights(manifest.plan.weights, weight_hashes(folder), folder)
+    found = weight_hashes(folder)
+    _check_weights(manifest.plan.weights, found, folder)
     return spec, folder
 
 

@@ -3,6 +3,7 @@ nothing read.
 """
 
 import secrets
+from dataclasses import dataclass
 from typing import Any
 
 from src.catalog.profiles import Profile
@@ -12,7 +13,7 @@ from src.core.hardware import Hardware
 from src.core.plan import Adapter, Plan, SessionKey
 from src.core.prompts import Template, find_template
 from src.core.request import Request, check_mode
-from src.engine.delivered import delivery, upscale, upscaler_files
+from src.engine.delivered import asked_enlargement
 from src.engine.distilled import as_distilled
 from src.engine.drafts import check_draft, draft_of, drafted
 from src.engine.finishing import check_names, chosen_filters
@@ -24,9 +25,12 @@ from src.engine.schedule import (
     scheduler,
     steps_and_guidance,
 )
-from src.pipelines.cache_fit import CacheFit
 from src.pipelines.families import family_of
-from src.pipelines.preview_files import PreviewFile
+from src.pipelines.folder_files import FolderFiles
+from src.pipelines.parallel.division import plan_division
+from src.upscaling.files import Enlargement
+
+NOTHING = FolderFiles()
 
 
 def resolve(
@@ -39,49 +43,53 @@ def resolve(
     seed: int,
     adapters: tuple[Adapter, ...] = (),
     upscaler_weights: dict[str, str] | None = None,
-    fit: CacheFit | None = None,
-    preview: PreviewFile | None = None,
+    files: FolderFiles = NOTHING,
 ) -> tuple[Plan, ...]:
     """Decide everything the request leaves open: the plan, then the more frugal ones to step to.
 
-    fit: the model's calibration, for a cache that needs one (`generate.asked_fit`). preview: the
-    decoder of a draft (`drafts.asked_preview`).
+    files: of the model's folder, beside its weights.
     Raises BadInputError when the request asks for what cannot be.
     """
     request = as_distilled(request, spec, adapters)
-    common, guided = decided(request, spec, templates)
+    settled = decided(request, spec, templates)
     found = {
         "weights": weights,
         "image_sha256": image_sha256,
         "upscaler_weights": upscaler_weights or {},
         "seed": seed,
         "adapters": adapters,
-        "draft": draft_of(request, spec, preview),
+        "draft": draft_of(request, spec, files.preview),
     }
     chosen = choices(request, spec, hardware)
     return tuple(
-        _plan(common | found, request, spec, hardware, choice, guided, fit) for choice in chosen
+        _plan(settled.common | found, request, spec, hardware, choice, settled.guided, files)
+        for choice in chosen
     )
 
 
-def decided(
-    request: Request, spec: ModelSpec, templates: dict[str, Template]
-) -> tuple[dict[str, Any], tuple[int, float]]:
-    """What of the plan is the same on every machine and with every weight; then the number of steps
-    and the guidance scale, of which the profile makes a schedule. Raises BadInputError where the
-    request asks for what cannot be.
+@dataclass(frozen=True)
+class Decided:
+    """What of the plan is the same on every machine and with every weight.
+
+    common: fields of the plan. way: how its frames are enlarged. guided: the number of steps and
+    the guidance scale, of which the profile makes a schedule.
     """
-    check_mode(request)
-    check_family(request, spec)
-    check_draft(request)
+
+    common: dict[str, Any]
+    way: Enlargement
+    guided: tuple[int, float]
+
+
+def decided(request: Request, spec: ModelSpec, templates: dict[str, Template]) -> Decided:
+    """What a request says of the plan for this model, on any hardware; nothing is read, neither
+    torch nor weights are needed. Raises BadInputError where it asks for what cannot be.
+    """
     spec = drafted(spec, request.draft)
-    spec.check_licence(request.accept_licence)
-    filters = chosen_filters(request)
-    check_names(filters, request.finishers)
-    prompt, negative, template_guidance = wording(request, templates, spec)
     num_frames = request.num_frames or spec.defaults.num_frames
-    spec.check_frames(num_frames)
-    delivered = spec.deliver(request.width, request.height)
+    filters = chosen_filters(request)
+    _check_fields(request, spec, num_frames, filters)
+    way = asked_enlargement(request, spec)
+    prompt, negative, template_guidance = wording(request, templates, spec)
     steps, guidance = steps_and_guidance(request, spec, template_guidance)
     visited = planned_timesteps(steps, request, spec)
     common = {
@@ -95,15 +103,24 @@ def decided(
         "sigmas": visited.sigmas,
         "num_frames": num_frames,
         "fps": request.fps or spec.defaults.fps,
-        "native": spec.native,
-        "delivered": delivered,
-        "upscaler": delivery(request, spec),
-        "upscale": upscale(request, delivered),
         "score": request.score and not request.draft,
         "filters": filters,
         "finishers": request.finishers,
+        **vars(way),
     }
-    return common, (steps, guidance)
+    return Decided(common, way, (steps, guidance))
+
+
+def _check_fields(
+    request: Request, spec: ModelSpec, num_frames: int, filters: tuple[str, ...]
+) -> None:
+    """Refuse what can be told from single fields."""
+    check_draft(request)
+    check_names(filters, request.finishers)
+    check_family(request, spec)
+    spec.check_licence(request.accept_licence)
+    spec.check_frames(num_frames)
+    check_mode(request)
 
 
 def _plan(
@@ -113,7 +130,7 @@ def _plan(
     hardware: Hardware,
     choice: ProfileChoice,
     guided: tuple[int, float],
-    fit: CacheFit | None,
+    files: FolderFiles,
 ) -> Plan:
     profile = choice.profile
     tuned = profile.compile or profile.attention != "auto" or profile.quantize != "none"
@@ -123,20 +140,11 @@ def _plan(
         profile=profile.name,
         session=session_key(request, spec, hardware, profile),
         guidance=guidance,
-        cache=planned_cache(profile, common["timesteps"], guidance, fit),
+        cache=planned_cache(profile, common["timesteps"], guidance, files.fit),
+        division=files.heads and plan_division(request.gpus, files.heads, max(guidance) > 1),
         memory_estimate=choice.estimate,
         determinism="tolerance" if tuned else "exact",
     )
-
-
-def check_request(request: Request, spec: ModelSpec, templates: dict[str, Template]) -> None:
-    """Raise what `resolve` would raise for this model on any hardware; needs neither torch nor
-    weights.
-
-    Raises MissingWeightsError where the file of an upscaler is not here.
-    """
-    decided(request, spec, templates)
-    upscaler_files(request, spec)
 
 
 def check_family(request: Request, spec: ModelSpec) -> None:

@@ -3,6 +3,7 @@ with this.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,9 +11,23 @@ from src.catalog.upscalers import WeightFile, find_preset
 from src.core.errors import BadInputError
 from src.core.hash_cache import HashCache
 from src.core.paths import home
-from src.core.plan import Plan, Size
+from src.core.plan import Plan, Size, Upscale
 
 LANCZOS = "lanczos"
+
+
+@dataclass(frozen=True)
+class Enlargement:
+    """The way from native frames to the clip, in a plan's names.
+
+    upscaler: what leads to the delivered size, "lanczos" or a preset. upscale: what enlarges the
+    delivered frames.
+    """
+
+    native: Size
+    delivered: Size
+    upscaler: str
+    upscale: Upscale | None
 
 
 def preset_files(name: str, scale: int) -> list[WeightFile]:
@@ -32,17 +47,20 @@ def scale_towards(name: str, native: Size, delivered: Size) -> int:
     return spec.scale_towards(preset, ratio)
 
 
-def delivery_files(upscaler: str, native: Size, delivered: Size) -> list[WeightFile]:
-    """What `upscaler`, "lanczos" or a preset, needs to bring native to delivered."""
-    if upscaler == LANCZOS:
-        return []
-    return preset_files(upscaler, scale_towards(upscaler, native, delivered))
+def upscaler_files(way: Enlargement) -> list[WeightFile]:
+    """The files that delivery and upscaling need. Raises MissingWeightsError where one is not
+    here.
+    """
+    passes = [(way.upscale.preset, way.upscale.scale)] if way.upscale else []
+    if way.upscaler != LANCZOS:
+        towards = scale_towards(way.upscaler, way.native, way.delivered)
+        passes.insert(0, (way.upscaler, towards))
+    return [file for name, scale in passes for file in preset_files(name, scale)]
 
 
 def plan_files(plan: Plan) -> list[WeightFile]:
-    """The files that a plan's delivery and upscaling need."""
-    further = preset_files(plan.upscale.preset, plan.upscale.scale) if plan.upscale else []
-    return delivery_files(plan.upscaler, plan.native, plan.delivered) + further
+    """The files that a plan needs."""
+    return upscaler_files(Enlargement(plan.native, plan.delivered, plan.upscaler, plan.upscale))
 
 
 def file_hashes(files: Iterable[WeightFile]) -> dict[str, str]:

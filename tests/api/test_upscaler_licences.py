@@ -8,7 +8,7 @@ from src.api import wording
 from src.catalog import upscalers
 from src.core.errors import BadInputError
 from src.core.request import Request
-from src.engine.delivered import upscaler_files
+from src.engine.delivered import asked_enlargement
 from src.jobs.model import NewJob
 from src.journal.checking import entries, read_entry
 from src.media.videos import VideoFacts
@@ -120,7 +120,7 @@ def test_a_clip_is_enlarged_once_it_is_accepted(restricted):
     spec = find_model("nano")
     asked = {"prompt": "p", "input_image": "p.jpg", "upscale": "2x:nearest/plain"}
     with pytest.raises(BadInputError, match=LICENCE):
-        upscaler_files(Request(**asked), spec)
-    assert upscaler_files(Request(**asked, accept_licence=True), spec)
+        asked_enlargement(Request(**asked), spec)
+    assert asked_enlargement(Request(**asked, accept_licence=True), spec).upscale
     with pytest.raises(BadInputError, match=LICENCE):
-        upscaler_files(Request(prompt="p", input_image="p.jpg", delivery="nearest/plain"), spec)
+        asked_enlargement(Request(prompt="p", input_image="p.jpg", delivery="nearest/plain"), spec)

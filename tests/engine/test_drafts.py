@@ -181,7 +181,7 @@ def test_asked_sizes_and_steps_are_taken(photograph):
         input_image=photograph, prompt="pan left", draft=True, width=720, num_inference_steps=3,
         upscale="2x",
     )  # fmt: skip
-    planned, _ = decided(request, find_model("nano"), {})
+    planned = decided(request, find_model("nano"), {}).common
     assert (planned["delivered"], planned["upscaler"]) == (Size(width=720, height=480), "lanczos")
     assert len(planned["timesteps"]) == 3 and planned["upscale"].scale == 2
 

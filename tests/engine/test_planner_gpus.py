@@ -7,11 +7,11 @@ import pytest
 from src.core.errors import BadInputError
 from src.core.plan import Division
 from src.core.prompts import load_templates
-from src.engine.gpus import divided
 from src.engine.planner import choices
 from src.engine.replay import check_hardware
 from src.engine.resolve import resolve
 from src.pipelines.cogvideox.family import CogVideoX
+from src.pipelines.folder_files import read_folder_files
 from tests.engine.planner_kit import SPEC, gpu, request
 
 
@@ -62,19 +62,24 @@ def test_several_processes_copy_weights_of_another_dtype_once_each():
 def test_the_plan_says_how_processes_share_the_forwards(tiny_folder, monkeypatch):
     """The tiny model has two heads."""
     asked = request(gpus=2)
-    plans = resolve(asked, SPEC, gpu(140, count=4), load_templates(), {}, "", 0)
-    (made, *_) = divided(asked, SPEC, tiny_folder, plans)
+    files = read_folder_files(SPEC, tiny_folder, gpus=2)
+    machine = gpu(140, count=8)
+    made = resolve(asked, SPEC, machine, load_templates(), {}, "", 0, files=files)[0]
     assert (made.session.gpus, made.division) == (
         2, Division(branches=2, sequence=1, unguided=2)
     )  # fmt: skip
     with pytest.raises(
         BadInputError, match="--gpus 8 .* 2 attention heads .* with guidance 2 or 4"
     ):
-        divided(request(gpus=8), SPEC, tiny_folder, plans)
+        resolve(request(gpus=8), SPEC, machine, load_templates(), {}, "", 0, files=files)
     monkeypatch.setattr(CogVideoX, "heads", lambda *_: None)
     with pytest.raises(BadInputError, match="--gpus 2 does not apply to cogvideox-5b-i2v"):
-        divided(asked, SPEC, tiny_folder, plans)
-    assert divided(request(), SPEC, tiny_folder, plans) == plans
+        read_folder_files(SPEC, tiny_folder, gpus=2)
+    alone = read_folder_files(SPEC, tiny_folder)
+    assert (
+        resolve(request(), SPEC, machine, load_templates(), {}, "", 0, files=alone)[0].division
+        is None
+    )
 
 
 def test_a_replay_needs_as_many_gpus():

@@ -5,7 +5,7 @@ from src.core.hardware import Hardware
 from src.core.plan import Size
 from src.core.prompts import load_templates
 from src.core.request import Request
-from src.engine.resolve import check_request, resolve
+from src.engine.resolve import decided, resolve
 from src.pipelines.models import find_model
 
 GPU = Hardware(
@@ -114,7 +114,7 @@ def test_a_wrong_step_count_is_known_before_anything_is_loaded():
     ):
         request = Request(input_image="a.png", prompt="pan left", **fields)
         with pytest.raises(BadInputError, match="steps"):
-            check_request(request, find_model("nano"), load_templates())
+            decided(request, find_model("nano"), load_templates())
 
 
 def test_every_step_count_that_is_let_through_is_made():

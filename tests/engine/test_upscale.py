@@ -115,9 +115,10 @@ def test_jobs_of_a_batch_are_enlarged(request_for, cpu, tmp_path):
 
 def test_the_embedded_model_is_delivered_through_fast():
     from src.core.request import Request
-    from src.engine.delivered import delivery
+    from src.engine.delivered import asked_enlargement
     from src.pipelines.models import find_model
 
     spec, request = find_model("nano"), Request(input_image="a.png", prompt="x")
-    assert delivery(request, spec) == "fast"
-    assert delivery(request.model_copy(update={"delivery": "lanczos"}), spec) == "lanczos"
+    assert asked_enlargement(request, spec).upscaler == "fast"
+    resampled = request.model_copy(update={"delivery": "lanczos"})
+    assert asked_enlargement(resampled, spec).upscaler == "lanczos"
