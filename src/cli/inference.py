@@ -91,8 +91,9 @@ def _generate(request: Request, dry_run: bool, as_json: bool, quiet: bool) -> No
     logger.info(prepared.choice)
     hardware = probe(request.device)
     prepared = sized(prepared, hardware)
+    sentences = advice(request, prepared.spec, hardware)
     plans = plans_for(prepared, hardware)
-    for sentence in advice(request, prepared.spec, hardware):
+    for sentence in sentences:
         logger.info(sentence)
     if dry_run:
         print_json(plans[0].model_dump(mode="json"))

@@ -28,6 +28,9 @@ class Size(Config):
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"
 
+    def times(self, scale: int) -> "Size":
+        return Size(width=self.width * scale, height=self.height * scale)
+
 
 class SessionKey(Config):
     """What a warm pipeline is bound to; plans with an equal key share one load. Fields as in
@@ -193,8 +196,7 @@ class Plan(Config):
     @property
     def written(self) -> Size:
         """The size of the file's frames: delivered, or enlarged."""
-        scale = self.upscale.scale if self.upscale else 1
-        return Size(width=self.delivered.width * scale, height=self.delivered.height * scale)
+        return self.delivered.times(self.upscale.scale if self.upscale else 1)
 
     @property
     def num_inference_steps(self) -> int:

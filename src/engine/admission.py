@@ -92,9 +92,8 @@ def _cases(
 
 def _check(request: Request, spec: ModelSpec, hardware: Hardware | None) -> None:
     templates = load_templates()
-    upscaler_files(
-        decided(request, spec, templates).way
-    )  # a licence is told before missing weights
+    settled = decided(request, spec, templates)  # licences are told before missing weights
+    upscaler_files(settled.way)
     folder = locate(spec)
     adapters = tuple(_adapter(item, folder) for item in request.lora)
     files = read_folder_files(spec, folder, request.cache_name, request.draft, request.gpus)

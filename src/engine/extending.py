@@ -12,12 +12,13 @@ from PIL import Image
 
 from src.core.errors import BadInputError
 from src.core.files import sha256_of
-from src.core.plan import Plan, Size
+from src.core.plan import Size
 from src.media.clips import upright_frame
 from src.media.images import Photograph
 from src.media.press_metadata import of_xmp
 from src.media.reader import VideoReader
 from src.trust.xmp import read_xmp
+from src.upscaling.files import Enlargement
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,24 @@ class Before:
         data = file.getvalue()
         digest, press = hashlib.sha256(data).hexdigest(), of_xmp(read_xmp(self.path))
         return Photograph(self.last, digest, data, ".png", press=press)
+
+    def check_join(self, way: Enlargement, fps: float) -> None:
+        """Raise BadInputError where the new frames would have another size or rate than the clip.
+
+        way, fps: of the new frames.
+        """
+        if self.size != way.written:
+            alone = " without --upscale" if way.upscale else ""
+            raise BadInputError(
+                f"extend: {self.path.name} is {self.size}, and the new frames would be "
+                f"{way.written}; ask for --width {self.size.width} --height "
+                f"{self.size.height}{alone}"
+            )
+        if abs(self.fps - fps) > 1e-3:
+            raise BadInputError(
+                f"extend: {self.path.name} has {self.fps:g} frames a second, and the new ones "
+                f"would have {fps:g}; ask for --fps {self.fps:g}"
+            )
 
     def pictures(self) -> Iterator[np.ndarray]:
         """Its frames (H, W, 3) uint8."""
@@ -68,22 +87,6 @@ def read_before(path: Path) -> Before:
         raise BadInputError(f"extend: {path.name} is one picture, no clip; leave --extend away")
     size = Size(width=shown.shape[1], height=shown.shape[0])
     return Before(path, sha256_of(path), count, size, rate, shown)
-
-
-def check_join(before: Before, plan: Plan) -> None:
-    """Raise BadInputError where the new frames would have another size or rate than the clip."""
-    if before.size != plan.written:
-        alone = " without --upscale" if plan.upscale else ""
-        raise BadInputError(
-            f"extend: {before.path.name} is {before.size}, and the new frames would be "
-            f"{plan.written}; ask for --width {before.size.width} --height "
-            f"{before.size.height}{alone}"
-        )
-    if abs(before.fps - plan.fps) > 1e-3:
-        raise BadInputError(
-            f"extend: {before.path.name} has {before.fps:g} frames a second, and the new ones "
-            f"would have {plan.fps:g}; ask for --fps {before.fps:g}"
-        )
 
 
 def seam_of(before: Before, curve: list[float]) -> dict[str, object]:

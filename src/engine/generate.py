@@ -84,6 +84,8 @@ def prepare(request: Request, read: Callable[[Path], Photograph] = read_photogra
     templates = load_templates()
     spec, choice = choose_model(request)
     settled = decided(request, spec, templates)
+    if before:
+        before.check_join(settled.way, settled.common["fps"])
     upscalers = tuple(upscaler_files(settled.way))
     seed = draw_seed(request)
     final = output_path(request, settled.common["prompt"], seed)
@@ -117,7 +119,7 @@ def plans_for(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
     files = read_folder_files(
         spec, prepared.folder, request.cache_name, request.draft, request.gpus
     )
-    plans = resolve(
+    return resolve(
         request,
         spec,
         hardware,
@@ -128,15 +130,8 @@ def plans_for(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
         tuple(adapter.reference for adapter in prepared.adapters),
         upscalers,
         files,
+        prepared.before.sha256 if prepared.before else "",
     )
-    return plans if prepared.before is None else _extending(prepared.before, plans)
-
-
-def _extending(before: "Before", plans: tuple[Plan, ...]) -> tuple[Plan, ...]:
-    from src.engine.extending import check_join
-
-    check_join(before, plans[0])
-    return tuple(plan.model_copy(update={"extends": before.sha256}) for plan in plans)
 
 
 def sized(prepared: Prepared, hardware: Hardware) -> Prepared:

@@ -10,7 +10,7 @@ from src.catalog.profiles import Profile
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
 from src.core.hardware import Hardware
-from src.core.plan import Adapter, Plan, SessionKey
+from src.core.plan import Adapter, Division, Plan, SessionKey
 from src.core.prompts import Template, find_template
 from src.core.request import Request, check_mode
 from src.engine.delivered import asked_enlargement
@@ -44,10 +44,11 @@ def resolve(
     adapters: tuple[Adapter, ...] = (),
     upscaler_weights: dict[str, str] | None = None,
     files: FolderFiles = NOTHING,
+    extends: str = "",
 ) -> tuple[Plan, ...]:
     """Decide everything the request leaves open: the plan, then the more frugal ones to step to.
 
-    files: of the model's folder, beside its weights.
+    files: of the model's folder, beside its weights. extends: hash of the clip that comes first.
     Raises BadInputError when the request asks for what cannot be.
     """
     request = as_distilled(request, spec, adapters)
@@ -58,6 +59,7 @@ def resolve(
         "upscaler_weights": upscaler_weights or {},
         "seed": seed,
         "adapters": adapters,
+        "extends": extends,
         "draft": draft_of(request, spec, files.preview),
     }
     chosen = choices(request, spec, hardware)
@@ -81,8 +83,8 @@ class Decided:
 
 
 def decided(request: Request, spec: ModelSpec, templates: dict[str, Template]) -> Decided:
-    """What a request says of the plan for this model, on any hardware; nothing is read, neither
-    torch nor weights are needed. Raises BadInputError where it asks for what cannot be.
+    """What a request says of the plan for this model, on any hardware; needs neither torch nor
+    weights. Raises BadInputError where it asks for what cannot be.
     """
     spec = drafted(spec, request.draft)
     num_frames = request.num_frames or spec.defaults.num_frames
@@ -141,10 +143,17 @@ def _plan(
         session=session_key(request, spec, hardware, profile),
         guidance=guidance,
         cache=planned_cache(profile, common["timesteps"], guidance, files.fit),
-        division=files.heads and plan_division(request.gpus, files.heads, max(guidance) > 1),
+        division=_division(request.gpus, files.heads, max(guidance)),
         memory_estimate=choice.estimate,
         determinism="tolerance" if tuned else "exact",
     )
+
+
+def _division(gpus: int, heads: int | None, guidance: float) -> Division | None:
+    """How processes share the forwards; None for one process. Raises BadInputError where the heads
+    do not divide.
+    """
+    return None if heads is None else plan_division(gpus, heads, guidance > 1)
 
 
 def check_family(request: Request, spec: ModelSpec) -> None:

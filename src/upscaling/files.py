@@ -29,6 +29,11 @@ class Enlargement:
     upscaler: str
     upscale: Upscale | None
 
+    @property
+    def written(self) -> Size:
+        """The size of the file's frames: delivered, or enlarged."""
+        return self.delivered.times(self.upscale.scale if self.upscale else 1)
+
 
 def preset_files(name: str, scale: int) -> list[WeightFile]:
     """The files of all passes of a preset, `PRESET` or `ID/PRESET`. Raises as
