@@ -11,6 +11,7 @@ from src.core.config import Config, Named, load_named
 from src.core.errors import BadInputError, MissingWeightsError
 from src.core.option import listed
 from src.core.paths import CONFIGS, REPOSITORY, is_file
+from src.core.plan import Size
 from src.core.text import read_json
 from src.core.upscale_request import FIELDS, UPSCALER
 
@@ -155,8 +156,11 @@ class UpscalerSpec(Named):
         """By which a preset enlarges, the smallest first."""
         return tuple(sorted(self.preset(preset).passes))
 
-    def scale_towards(self, preset: str, ratio: float) -> int:
-        """The smallest scale that reaches the ratio, and the largest where none does."""
+    def scale_towards(self, preset: str, native: Size, delivered: Size) -> int:
+        """The smallest scale whose result is at least the delivered size, and the largest where
+        none is.
+        """
+        ratio = max(delivered.width / native.width, delivered.height / native.height)
         scales = self.scales(preset)
         return next((scale for scale in scales if scale >= ratio), scales[-1])
 

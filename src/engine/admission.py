@@ -17,11 +17,11 @@ from src.core.plan import Adapter
 from src.core.prompts import load_templates
 from src.core.request import Request
 from src.core.wording import counted
-from src.engine.caches import parse_cache
 from src.engine.distilled import as_distilled
 from src.engine.generate import LARGE, choose_model
 from src.engine.reckoning import clip_cost
 from src.engine.resolve import decided, resolve
+from src.engine.schedule import parse_cache
 from src.pipelines.adapter_files import find_file, read_adapter, split_weight
 from src.pipelines.folder_files import read_folder_files
 from src.pipelines.locate import find_weights, locate

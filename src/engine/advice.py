@@ -9,14 +9,13 @@ from src.catalog.spec import ModelSpec
 from src.core.hardware import Hardware
 from src.core.request import Request
 from src.engine.estimates import denoiser_bytes, needed_bytes
+from src.engine.machine import compiling_lacks, profile_lacks
 from src.engine.planner import (
     ProfileChoice,
     apply_switches,
     budget_bytes,
     choice_of,
     choices,
-    compiling_lacks,
-    profile_lacks,
     short_of_host,
     width,
 )

@@ -22,23 +22,21 @@ def asked_enlargement(request: Request, spec: ModelSpec) -> Enlargement:
     towards = None if way == LANCZOS else find_preset(way, "--delivery", ("auto", LANCZOS))
     asked = request.enlarging
     further = find_preset(asked[1], "the preset of --upscale") if asked else None
-    return Enlargement(
-        native=spec.native,
-        delivered=delivered,
-        upscaler=_delivery(towards, spec.native, delivered, request.accept_licence),
-        upscale=_upscale(further, request, delivered),
-    )
+    name, scale = _delivery(towards, spec.native, delivered, request.accept_licence)
+    return Enlargement(spec.native, delivered, name, scale, _upscale(further, request, delivered))
 
 
 def _delivery(
     found: tuple[UpscalerSpec, str] | None, native: Size, delivered: Size, accepted: bool
-) -> str:
-    """How native becomes delivered; a size that no enlarging leads to is resampled."""
+) -> tuple[str, int]:
+    """What brings native to delivered, and its scale; a size that no enlarging leads to is
+    resampled.
+    """
     if found is None or (delivered.width, delivered.height) <= (native.width, native.height):
-        return LANCZOS
+        return LANCZOS, 1
     upscaler, preset = found
     upscaler.check_licence(accepted)
-    return upscaler.known_as(preset)
+    return upscaler.known_as(preset), upscaler.scale_towards(preset, native, delivered)
 
 
 def _upscale(

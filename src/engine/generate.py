@@ -140,7 +140,7 @@ def sized(prepared: Prepared, hardware: Hardware) -> Prepared:
     """
     if hardware.device == "cpu" or prepared.spec.memory.known:
         return prepared
-    from src.pipelines.folder_memory import counted_folder
+    from src.pipelines.footprint import counted_folder
 
     return replace(prepared, spec=counted_folder(prepared.spec, prepared.folder))
 

@@ -7,18 +7,21 @@ from dataclasses import dataclass
 
 from src.catalog.profiles import Profile, find_profile, load_profiles
 from src.catalog.spec import Memory, ModelSpec
-from src.core.errors import BadInputError, MissingWeightsError
+from src.core.errors import BadInputError
 from src.core.hardware import Hardware
 from src.core.plan import Plan
 from src.core.request import Request
-from src.engine.caches import parse_cache
 from src.engine.estimates import counted_bytes, host_bytes, needed_bytes, resident_bytes
-from src.engine.gpus import check_gpus, check_profile, left_out, shareable
+from src.engine.machine import (
+    can_compile,
+    check_profile,
+    check_switches,
+    left_out,
+    profile_lacks,
+    shareable,
+)
+from src.engine.schedule import parse_cache
 from src.pipelines.families import family_of
-
-COMPILES_FROM = 7.0  # Triton's least CUDA capability
-FP8_FROM, FP8_FROM_AMD = 8.9, 9.4  # the least CUDA capability that multiplies fp8; MI300's
-QUANTIZER = "torchao: pip install -r requirements-quantize.txt"
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,7 @@ def choices(request: Request, spec: ModelSpec, hardware: Hardware) -> list[Profi
 
     Raises BadInputError when a named profile does not apply here, or nothing fits the budget.
     """
-    _check_switches(request, hardware)
-    check_gpus(request, hardware)
+    check_switches(request, hardware)
     if request.mode == "baseline":
         return [_baseline(request, spec, hardware)]
     fitting = list(_fitting(request, spec, hardware))
@@ -49,40 +51,6 @@ def choices(request: Request, spec: ModelSpec, hardware: Hardware) -> list[Profi
     if not fitting:
         raise BadInputError(_nothing_fits(request, spec, hardware))
     return fitting
-
-
-def _check_switches(request: Request, hardware: Hardware) -> None:
-    """Refuse what this machine lacks before anything loads."""
-    if request.quantize not in (None, "none") and not hardware.quantizer:
-        raise MissingWeightsError(f"--quantize {request.quantize} needs {QUANTIZER}")
-    if request.quantize == "fp8_dynamic":
-        _check_fp8_products(request, hardware)
-    if request.attention == "cudnn" and hardware.vendor == "amd":
-        raise BadInputError(
-            f"--attention cudnn needs an NVIDIA card; {hardware.name} has flash, efficient and math"
-        )
-    if request.attention in ("cudnn", "efficient") and hardware.device == "cpu":
-        raise BadInputError(
-            f"--attention {request.attention} is a CUDA kernel; on a CPU there are flash and math"
-        )
-    if request.compile and request.offload == "sequential":
-        raise BadInputError(
-            "--compile does not go with --offload sequential, which moves single layers; take group"
-        )
-
-
-def _check_fp8_products(request: Request, hardware: Hardware) -> None:
-    """What torchao 0.18 asserts of a scale a row, before anything loads."""
-    if capability(hardware) < (FP8_FROM_AMD if hardware.vendor == "amd" else FP8_FROM):
-        raise BadInputError(
-            f"--quantize fp8_dynamic multiplies in fp8, which takes CUDA capability {FP8_FROM} "
-            f"(Ada, Hopper or later; of AMD MI300), not {hardware.name}; int8 and fp8 are for "
-            "every card"
-        )
-    if request.dtype not in ("auto", "bfloat16"):
-        raise BadInputError(
-            f"--quantize fp8_dynamic takes bfloat16, not --dtype {request.dtype}; leave --dtype out"
-        )
 
 
 def _fitting(request: Request, spec: ModelSpec, hardware: Hardware) -> Iterator[ProfileChoice]:
@@ -144,36 +112,6 @@ def _settled(profile: Profile, request: Request, spec: ModelSpec, hardware: Hard
 def width(request: Request) -> int:
     """How many times 16 bit a number takes on a GPU."""
     return 2 if request.dtype == "float32" else 1
-
-
-def can_compile(hardware: Hardware) -> bool:
-    """Whether torch.compile has what it needs, and the card is one that Triton knows."""
-    return not compiling_lacks(hardware)
-
-
-def compiling_lacks(hardware: Hardware) -> str:
-    """What keeps torch.compile from working here, "" for nothing."""
-    if not hardware.compiler:
-        return hardware.compiler_lacks
-    if hardware.device != "cpu" and capability(hardware) < COMPILES_FROM:
-        return f"CUDA capability {COMPILES_FROM}; {hardware.name} is older"
-    return ""
-
-
-def capability(hardware: Hardware) -> float:
-    """CUDA compute capability as one number, 8.6 for (8, 6)."""
-    major, minor = hardware.capability
-    return major + minor / 10
-
-
-def profile_lacks(profile: Profile, hardware: Hardware) -> str:
-    """What the profile needs and this machine has not; "" where it applies."""
-    if hardware.device not in profile.devices:
-        needs = "a CUDA device" if profile.devices == ("cuda",) else " or ".join(profile.devices)
-        return f"CUDA capability {profile.capability}" if profile.capability else needs
-    if capability(hardware) < profile.capability:
-        return f"CUDA capability {profile.capability}"
-    return QUANTIZER if profile.quantize != "none" and not hardware.quantizer else ""
 
 
 def short_of_host(profile: Profile, request: Request, spec: ModelSpec, hardware: Hardware) -> str:

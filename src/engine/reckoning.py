@@ -20,7 +20,7 @@ from src.core.request import Request
 from src.engine.delivered import asked_enlargement
 from src.engine.drafts import drafted
 from src.jobs.model import UNIT
-from src.upscaling.files import LANCZOS, scale_towards
+from src.upscaling.files import LANCZOS
 
 FRAME_S = 5.3 / 49
 """Seconds in which a frame of the unit is written, the whole stream with `fast` at 2x on two cores
@@ -60,16 +60,8 @@ def clip_cost(request: Request, spec: ModelSpec, device: str) -> float:
     spec = drafted(spec, request.draft)
     frames = request.num_frames or spec.defaults.num_frames
     way = asked_enlargement(request, spec)
-    size, further = way.delivered, way.upscale
-    made = frames_of(frames, size, further.scale if further else 1)
-    if further:
-        made *= effort(further.preset, further.scale, device)
-    return made + _beyond(way.upscaler, spec.native, size, frames, device)
-
-
-def _beyond(way: str, native: Size, size: Size, frames: int, device: str) -> float:
-    """What an upscaler computes for the delivered size, beyond writing it."""
-    if way == LANCZOS:
-        return 0.0
-    scale = scale_towards(way, native, size)
-    return frames_of(frames, native, scale) * (effort(way, scale, device) - 1)
+    made = frames_of(frames, way.written)
+    if way.upscale:
+        made *= effort(way.upscale.preset, way.upscale.scale, device)
+    beyond = effort(way.upscaler, way.scale, device) - 1  # what is computed for the delivered size
+    return made + frames_of(frames, way.native, way.scale) * beyond

@@ -10,14 +10,15 @@ from src.catalog.profiles import Profile
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
 from src.core.hardware import Hardware
-from src.core.plan import Adapter, Division, Plan, SessionKey
+from src.core.plan import Adapter, Plan, SessionKey
 from src.core.prompts import Template, find_template
 from src.core.request import Request, check_mode
 from src.engine.delivered import asked_enlargement
 from src.engine.distilled import as_distilled
 from src.engine.drafts import check_draft, draft_of, drafted
 from src.engine.finishing import check_names, chosen_filters
-from src.engine.planner import ProfileChoice, can_compile, choices, compiling_lacks
+from src.engine.machine import can_compile, compiling_lacks
+from src.engine.planner import ProfileChoice, choices
 from src.engine.schedule import (
     guidance_schedule,
     planned_cache,
@@ -108,7 +109,10 @@ def decided(request: Request, spec: ModelSpec, templates: dict[str, Template]) -
         "score": request.score and not request.draft,
         "filters": filters,
         "finishers": request.finishers,
-        **vars(way),
+        "native": way.native,
+        "delivered": way.delivered,
+        "upscaler": way.upscaler,
+        "upscale": way.upscale,
     }
     return Decided(common, way, (steps, guidance))
 
@@ -137,23 +141,17 @@ def _plan(
     profile = choice.profile
     tuned = profile.compile or profile.attention != "auto" or profile.quantize != "none"
     guidance = guidance_schedule(*guided, profile.guidance_from, profile.guidance_until)
+    guides, heads = max(guidance) > 1, files.heads
     return Plan(
         **common,
         profile=profile.name,
         session=session_key(request, spec, hardware, profile),
         guidance=guidance,
         cache=planned_cache(profile, common["timesteps"], guidance, files.fit),
-        division=_division(request.gpus, files.heads, max(guidance)),
+        division=None if heads is None else plan_division(request.gpus, heads, guides),
         memory_estimate=choice.estimate,
         determinism="tolerance" if tuned else "exact",
     )
-
-
-def _division(gpus: int, heads: int | None, guidance: float) -> Division | None:
-    """How processes share the forwards; None for one process. Raises BadInputError where the heads
-    do not divide.
-    """
-    return None if heads is None else plan_division(gpus, heads, guidance > 1)
 
 
 def check_family(request: Request, spec: ModelSpec) -> None:

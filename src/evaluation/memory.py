@@ -113,8 +113,7 @@ def _file_of(spec: ModelSpec) -> Path:
 def count_of(spec: ModelSpec) -> Memory:
     """Count the model anew, keeping what was measured on a card."""
     from src.pipelines.families import family_of
-    from src.pipelines.folder_memory import count_folder
-    from src.pipelines.footprint import count
+    from src.pipelines.footprint import count, count_folder
     from src.pipelines.locate import locate
 
     counted = (

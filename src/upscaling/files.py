@@ -20,13 +20,14 @@ LANCZOS = "lanczos"
 class Enlargement:
     """The way from native frames to the clip, in a plan's names.
 
-    upscaler: what leads to the delivered size, "lanczos" or a preset. upscale: what enlarges the
-    delivered frames.
+    upscaler: what leads to the delivered size, "lanczos" or a preset. scale: by which it enlarges.
+    upscale: what enlarges the delivered frames.
     """
 
     native: Size
     delivered: Size
     upscaler: str
+    scale: int
     upscale: Upscale | None
 
     @property
@@ -44,28 +45,27 @@ def preset_files(name: str, scale: int) -> list[WeightFile]:
 
 
 def scale_towards(name: str, native: Size, delivered: Size) -> int:
-    """The smallest scale of a preset whose result is at least the delivered size,
-    or its largest.
-    """
+    """By which a preset, or "lanczos", enlarges before the rest is resampled; 1 for "lanczos"."""
+    if name == LANCZOS:
+        return 1
     spec, preset = find_preset(name)
-    ratio = max(delivered.width / native.width, delivered.height / native.height)
-    return spec.scale_towards(preset, ratio)
+    return spec.scale_towards(preset, native, delivered)
 
 
 def upscaler_files(way: Enlargement) -> list[WeightFile]:
     """The files that delivery and upscaling need. Raises MissingWeightsError where one is not
     here.
     """
-    passes = [(way.upscale.preset, way.upscale.scale)] if way.upscale else []
-    if way.upscaler != LANCZOS:
-        towards = scale_towards(way.upscaler, way.native, way.delivered)
-        passes.insert(0, (way.upscaler, towards))
+    passes = [(way.upscaler, way.scale)] if way.upscaler != LANCZOS else []
+    passes += [(way.upscale.preset, way.upscale.scale)] if way.upscale else []
     return [file for name, scale in passes for file in preset_files(name, scale)]
 
 
 def plan_files(plan: Plan) -> list[WeightFile]:
     """The files that a plan needs."""
-    return upscaler_files(Enlargement(plan.native, plan.delivered, plan.upscaler, plan.upscale))
+    scale = scale_towards(plan.upscaler, plan.native, plan.delivered)
+    way = Enlargement(plan.native, plan.delivered, plan.upscaler, scale, plan.upscale)
+    return upscaler_files(way)
 
 
 def file_hashes(files: Iterable[WeightFile]) -> dict[str, str]:

@@ -91,10 +91,12 @@ def test_a_replay_finds_the_clip_beside_the_manifest(make, tiny_folder, tmp_path
     assert prepare_replay(longer.manifest, str(tiny_folder)).prepared.before.frames == 9
 
 
-def test_clips_that_do_not_go_together_are_refused(make, home):
+def test_clips_that_do_not_go_together_are_refused_before_anything_is_planned(
+    make, request_for, home
+):
     first = make(score=False)
     with pytest.raises(BadInputError, match="ask for --fps 8"):
-        make(input_image=first.path, extend=True, fps=24)
+        prepare(request_for(input_image=first.path, extend=True, fps=24))
     with pytest.raises(BadInputError, match="ask for --width .* without --upscale"):
         make(input_image=first.path, extend=True, upscale="2x:fast")
     with pytest.raises(MissingFileError):

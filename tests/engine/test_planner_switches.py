@@ -6,9 +6,9 @@ from src.core.errors import BadInputError, MissingWeightsError
 from src.core.hardware import Hardware
 from src.core.prompts import load_templates
 from src.engine.advice import advice
-from src.engine.caches import parse_cache
 from src.engine.planner import choices
 from src.engine.resolve import resolve
+from src.engine.schedule import parse_cache
 from tests.engine.planner_kit import SPEC, gpu, request
 
 

@@ -31,7 +31,7 @@ from src.pipelines.fake.family import Fake
 from src.pipelines.fake.parts import build_fake
 from src.pipelines.families import family_of, parts_in
 from src.pipelines.family import parts_of
-from src.pipelines.folder_memory import count_folder
+from src.pipelines.footprint import count_folder
 from src.pipelines.learning import NoisedBatch
 from src.pipelines.loading import DTYPES, read_pipeline
 from src.pipelines.locate import locate
