@@ -127,10 +127,10 @@ def plans_for(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
         weights,
         prepared.photograph.sha256,
         prepared.seed,
-        tuple(adapter.reference for adapter in prepared.adapters),
-        upscalers,
-        files,
-        prepared.before.sha256 if prepared.before else "",
+        adapters=tuple(adapter.reference for adapter in prepared.adapters),
+        upscaler_weights=upscalers,
+        files=files,
+        extends=prepared.before.sha256 if prepared.before else "",
     )
 
 

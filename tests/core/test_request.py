@@ -58,3 +58,17 @@ def test_text_that_is_no_utf8_is_refused(field):
 def test_a_rate_too_low_for_a_file_is_refused():
     with pytest.raises(BadInputError, match="fps"):
         build_request({"input_image": "a.png", "fps": 1e-300})
+
+
+@pytest.mark.parametrize(
+    ("asked", "cache", "enlarging", "budget"),
+    [
+        ({}, "none", None, None),
+        ({"cache": "first_block", "upscale": "4x"}, "first_block", (4, None), None),
+        ({"cache": "pyramid=3", "upscale": "2x:star/fast", "vram_budget": "1.5GiB"},
+         "pyramid", (2, "star/fast"), 3 << 29),
+    ],
+)  # fmt: skip
+def test_texts_are_given_parsed(asked, cache, enlarging, budget):
+    request = build_request(MINIMAL | asked)
+    assert (request.cache_name, request.enlarging, request.budget) == (cache, enlarging, budget)
