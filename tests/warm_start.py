@@ -25,7 +25,10 @@ from tests.warm_server import LENGTH, STATUS, exactly
 ROOT = Path(__file__).parents[1]
 COLD = "NEWSREEL_TEST_COLD"
 WALL = "src.worker.wall_child"
-SERVICE = ("src.api.app", "uvicorn.main", "uvicorn.protocols.http.auto", "uvicorn.lifespan.on")
+SERVICE = (
+    "src.api.app", "uvicorn.main", "uvicorn.protocols.http.auto", "uvicorn.lifespan.on",
+    "alembic.command", "alembic.runtime.environment", "src.engine.admission", "tests.warm_routes",
+)  # fmt: skip
 TRAINER = "src/train_lora.py"
 ENGINE = (
     "torch", "diffusers.models", "diffusers.pipelines.cogvideo.pipeline_cogvideox_image2video",
