@@ -13,6 +13,7 @@ import socket
 import struct
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 LENGTH = struct.Struct("<I")
@@ -88,25 +89,34 @@ class Server:
 
 
 def become(request: dict[str, Any]) -> None:
-    """Run the module as `python -m` does. What it starts in turn comes from the same servers."""
-    from tests.warm_start import install
+    """Run the module as `python -m` does, or the script. What it starts in turn comes from the same
+    servers.
+    """
+    from tests.warm_start import PIDS, install
 
     install(request["servers"])
     if request["session"]:
         os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
     sys.path[0] = request["cwd"]
     module, *arguments = request["argv"]
     sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    if folder := os.environ.get(PIDS):
+        (Path(folder) / str(os.getpid())).touch()
+    if module.endswith(".py"):
+        runpy.run_path(module, run_name="__main__")
+    else:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 
 def main() -> None:
     """Import, and serve."""
     listener = socket.socket(fileno=int(sys.argv[1]))
-    for module in ("tests.warm_start", *sys.argv[2:]):
+    importlib.import_module("tests.warm_start").install()  # before a library takes its own Popen
+    for module in sys.argv[2:]:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()  # so that no fork touches, and copies, what all of them share

@@ -25,11 +25,18 @@ from tests.warm_server import LENGTH, STATUS, exactly
 ROOT = Path(__file__).parents[1]
 COLD = "NEWSREEL_TEST_COLD"
 WALL = "src.worker.wall_child"
-SERVICE = ("src.api.app", "uvicorn.main", "uvicorn.protocols.http.auto", "uvicorn.lifespan.on")
+SERVICE = (
+    "src.api.app", "uvicorn.main", "uvicorn.protocols.http.auto", "uvicorn.lifespan.on",
+    "alembic.command", "alembic.runtime.environment", "src.engine.admission", "tests.warm_routes",
+)  # fmt: skip
+TRAINER = "src/train_lora.py"
 ENGINE = (
     "torch", "diffusers.models", "diffusers.pipelines.cogvideo.pipeline_cogvideox_image2video",
     "transformers.models.t5.modeling_t5", "src.cli.inference", "src.engine.generate",
     "src.engine.session", "src.pipelines.cogvideox.family", "src.upscaling.stream",
+    "accelerate.commands.launch", "torch.distributed.run", "src.cli.train_lora",
+    "src.recipes.lora.preflight", "src.recipes.lora.run", "src.upscaling.registry",
+    "src.upscaling.star.backend", "src.upscaling.dove.backend", "src.upscaling.sdxl.refining",
 )  # fmt: skip
 IMPORTS: dict[str, tuple[str, ...]] = {
     "uvicorn": SERVICE,
@@ -38,8 +45,16 @@ IMPORTS: dict[str, tuple[str, ...]] = {
     "src.optimized_inference": ENGINE,
     "src.baseline_inference": ENGINE,
     "src.batch_processor": ENGINE,
+    "src.upscale_video": ENGINE,
+    "accelerate.commands.launch": ENGINE,
+    TRAINER: ENGINE,
+    "tests.upscaling.killed": ENGINE,
 }
-"""By the module that is run: what its server imports."""
+"""By the module or script that is run: what its server imports."""
+PIDS = "NEWSREEL_TEST_PIDS"
+"""A folder: each process that is forked leaves its id there, for whoever starts it is not its
+parent.
+"""
 AT_IMPORT = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONPATH",
              "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "OPENCV_CPU_DISABLE", "OPENCV_IPP",
              "NUMBA_CPU_NAME", "LC_ALL", "PYTHONUTF8")  # fmt: skip
@@ -106,7 +121,7 @@ class WarmPopen(subprocess.Popen):
             return
         stdin, stdin_other, stdout_other, stdout, stderr_other, stderr = pipes
         environment = dict(os.environ if env is None else env)
-        request = {"argv": [os.fsdecode(word) for word in args[2:]], "env": environment,
+        request = {"argv": what_runs(args), "env": environment,
                    "cwd": os.fspath(cwd or Path.cwd()), "session": rest[-2]}  # fmt: skip
         files = [given if given >= 0 else usual
                  for usual, given in enumerate((stdin, stdout, stderr))]  # fmt: skip
@@ -149,12 +164,17 @@ class WarmPopen(subprocess.Popen):
         return self.returncode
 
 
+def what_runs(args: Any) -> list[str]:
+    """The module or the script, and its arguments; nothing where no Python runs."""
+    if not isinstance(args, (list, tuple)) or len(args) < 2 or args[0] != sys.executable:
+        return []
+    return [os.fsdecode(word) for word in args[2 if args[1] in ("-m", "-u") else 1 :]]
+
+
 def is_warm(args: Any) -> bool:
     """Whether a warm server may run this command."""
-    return (
-        isinstance(args, (list, tuple)) and len(args) > 2 and args[0] == sys.executable
-        and args[1] == "-m" and args[2] in IMPORTS and not os.environ.get(COLD)
-    )  # fmt: skip
+    words = what_runs(args)
+    return bool(words) and words[0] in IMPORTS and not os.environ.get(COLD)
 
 
 def install(servers: Mapping[str, str] | None = None) -> None:

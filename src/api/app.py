@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.staticfiles import StaticFiles
 from loguru import logger
 from starlette.middleware.cors import CORSMiddleware
@@ -75,6 +75,17 @@ job: it survives restarts of the service and of its workers. Authenticate
 with `Authorization: Bearer KEY`."""
 
 
+ROOMS = (generate, stream, jobs, pictures, artifacts, releases, upscale, verify, health, login,
+         page, clip, notices, notices_page, approvals, check_page, reference)  # fmt: skip
+ROUTER = APIRouter()
+"""Every application's routes: FastAPI works out what a route takes and gives, for which all of them
+need a second, when it is first asked for, and keeps it here for as long as the process.
+"""
+for room in ROOMS:
+    ROUTER.include_router(room.router)
+ROUTER.include_router(openai_description.router)
+ROUTER.include_router(openai_content.router, include_in_schema=False)
+
 CROSS_ORIGIN = {
     "allow_methods": ["GET", "POST", "PUT", "DELETE"],
     "allow_headers": [
@@ -103,32 +114,11 @@ def create_app(
     # src/api/reference.py has them
     closed = {"docs_url": None, "redoc_url": None, "openapi_url": None}
     app = FastAPI(
-        title="Newsreel", version=src.__version__, description=ABOUT, lifespan=_life, **closed
-    )
+        title="Newsreel", version=src.__version__, description=ABOUT, lifespan=_life,
+        routes=ROUTER.routes, **closed,
+    )  # fmt: skip
     app.state.settings = settings
     app.state.service = make_service(settings, files or open_store())
-    for module in (
-        generate,
-        stream,
-        jobs,
-        pictures,
-        artifacts,
-        releases,
-        upscale,
-        verify,
-        health,
-        login,
-        page,
-        clip,
-        notices,
-        notices_page,
-        approvals,
-        check_page,
-        reference,
-    ):
-        app.include_router(module.router)
-    app.include_router(openai_description.router)
-    app.include_router(openai_content.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"), name="static")
     problems.install_handlers(app)
     if origins := names(settings.origins):

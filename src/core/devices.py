@@ -5,6 +5,7 @@ torch is imported where it is asked, so that importing this module costs nothing
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,23 @@ from src.core.errors import BadInputError
 AMPERE = (8, 0)
 """CUDA's compute capability from which bfloat16 is native; below, PyTorch emulates it."""
 
+DEVICE_FILES = Path("/dev")
+DRIVERS = ("nvidiactl", "dxg", "nvhost-gpu", "nvgpu", "kfd")
+"""What a graphics driver puts there."""
+
 
 def core_count() -> int:
     """Cores this process may use, which in a container is fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def may_have_gpu() -> bool:
+    """Whether a driver that torch computes on may be here, told without the seconds of importing
+    torch: NVIDIA's on a server, in WSL or on a Jetson, AMD's, and where there is no /dev.
+    """
+    if not DEVICE_FILES.is_dir() or shutil.which("nvidia-smi"):
+        return True
+    return any((DEVICE_FILES / name).exists() for name in DRIVERS)
 
 
 def threads_on(device: str) -> int | None:

@@ -8,13 +8,14 @@ The method is Zach, Pock, Bischof, "A duality based approach for realtime TV-L1 
     torch    batched tensors for CUDA, finished pairs masked (runs on the CPU too, slowly)
 """
 
-import shutil
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from src.core.devices import core_count  # noqa: F401 - src/recipes/embedded/parts.py takes it here
+from src.core.devices import (
+    core_count,  # noqa: F401 - src/recipes/embedded/parts.py takes it here
+    may_have_gpu,
+)
 from src.core.errors import BadInputError
 from src.motion.tvl1_params import TVL1Params
 
@@ -40,8 +41,8 @@ class FlowBackend(Protocol):
 
 
 def _cuda_present() -> bool:
-    """Whether torch sees a GPU, without the seconds of importing torch where there is no driver."""
-    if not (Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi")):
+    """Whether torch sees a GPU; it is not asked, nor imported, where there is no driver."""
+    if not may_have_gpu():
         return False
     import torch
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
+from src.core.devices import may_have_gpu
 from src.core.errors import BadInputError
 from src.core.hardware import Hardware
 from src.core.paths import REPOSITORY
@@ -70,6 +71,10 @@ def cards_shown() -> int:
 
 
 def main() -> None:
+    """Print how many there are; without a driver no torch is imported to say none."""
+    if not may_have_gpu():
+        print(0)
+        return
     import torch
 
     print(torch.cuda.device_count())

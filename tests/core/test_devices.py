@@ -73,3 +73,20 @@ except Exception as error:
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["BadInputError", "False"]
+
+
+@pytest.mark.parametrize(("file", "program", "expected"), [
+    (None, None, False), ("nvidiactl", None, True), ("kfd", None, True),
+    (None, "/usr/bin/nvidia-smi", True),
+])  # fmt: skip
+def test_a_driver_is_seen_without_torch(file, program, expected, tmp_path, monkeypatch):
+    if file:
+        (tmp_path / file).touch()
+    monkeypatch.setattr(devices, "DEVICE_FILES", tmp_path)
+    monkeypatch.setattr("shutil.which", lambda _: program)
+    assert devices.may_have_gpu() is expected
+
+
+def test_where_no_device_files_are_torch_is_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "DEVICE_FILES", tmp_path / "none")
+    assert devices.may_have_gpu()

@@ -50,23 +50,24 @@ def test_smooth_motion_is_accepted(kind, pictures):
 )
 def test_a_fault_is_rejected_and_named(kind, cause, pictures):
     frames = _frames(kind, pictures, 49)
-    start = {"hard cut": 16, "pop-in": 6}.get(kind, 0)
-    report = score_frames(frames[start : start + 13], SMALL)
+    start = {"hard cut": 20, "pop-in": 8}.get(kind, 0)
+    count = 13 if kind.startswith("flicker") else 9  # more than a period of it
+    report = score_frames(frames[start : start + count], SMALL)
     assert not report.accepted
     assert report.worst.cause == cause
 
 
 def test_a_freeze_is_found_where_it_is(pictures):
-    moving = _frames("8 px pan", pictures, 24)
-    report = score_frames(moving[:10] + [moving[9]] * 8 + moving[10:], SMALL)
+    moving = _frames("8 px pan", pictures, 12)
+    report = score_frames(moving[:6] + [moving[5]] * 8 + moving[6:], SMALL)
     assert not report.accepted
-    assert (report.worst.cause, report.worst.frames) == ("freeze", (9, 17))
-    assert report.duplicate_fraction == pytest.approx(8 / 31, abs=1e-3)
+    assert (report.worst.cause, report.worst.frames) == ("freeze", (5, 13))
+    assert report.duplicate_fraction == pytest.approx(8 / 19, abs=1e-3)
 
 
 def test_a_cut_is_found_at_the_very_first_pair(pictures):
     report = score_frames(
-        [_frames("static", pictures[::-1], 1)[0], *_frames("slow pan", pictures, 10)], SMALL
+        [_frames("static", pictures[::-1], 1)[0], *_frames("slow pan", pictures, 5)], SMALL
     )
     assert not report.accepted
     assert report.worst.frames == (0, 1)
@@ -84,7 +85,7 @@ def test_a_still_clip_is_labelled_and_says_so(pictures):
 def test_a_very_slow_pan_is_not_static(pictures):
     from benchmarks.temporal_clips import Shot, plain, prepared
 
-    shot = Shot([prepared(pictures[0])], np.random.default_rng(0), size=SMALL, frames=25).pan(0.2)
+    shot = Shot([prepared(pictures[0])], np.random.default_rng(0), size=SMALL, frames=9).pan(0.2)
     assert not score_frames(plain(shot), SMALL).static
 
 
@@ -122,7 +123,7 @@ def test_an_empty_frame_size_is_refused():
 
 
 def test_sixteen_bits_score_as_eight(pictures):
-    eight = _frames("swing", pictures, 6)
+    eight = _frames("swing", pictures, 4)
     sixteen = [frame.astype(np.uint16) * 257 for frame in eight]
     assert score_frames(sixteen, SMALL) == score_frames(eight, SMALL)
 
@@ -152,8 +153,8 @@ def test_the_rate_does_not_change_the_score(pictures):
 
 
 def test_dropped_frames_with_true_times_are_smooth_and_with_wrong_times_are_not(pictures):
-    frames = _frames("8 px pan", pictures, 30)
-    kept = [0, 1, 2, 4, 5, 8, 9, 10, 12, 13, 14, 17, 18]
+    frames = _frames("8 px pan", pictures, 13)
+    kept = [0, 1, 2, 4, 5, 8, 9, 10, 12]
     with TemporalScorer(SMALL) as scorer:
         for i in kept:
             scorer.update(frames[i], seconds=i / 8)
@@ -170,7 +171,7 @@ def test_time_stamps_that_stand_still_do_no_harm(pictures):
 
 
 def test_the_backends_agree_on_the_score(pictures):
-    frames = _frames("swing", pictures, 4)
+    frames = _frames("swing", pictures, 3)
     numba, opencv = (score_frames(frames, SMALL, name) for name in ("numba", "opencv"))
     assert numba.score == pytest.approx(opencv.score, abs=0.01)
 
@@ -178,14 +179,14 @@ def test_the_backends_agree_on_the_score(pictures):
 def test_batched_flow_gives_every_pair_once(pictures):
     from src.motion.tvl1 import flow_backend
 
-    frames = _frames("swing", pictures, 8)
+    frames = _frames("swing", pictures, 5)
     batched = flow_backend("numba")
     batched.batch, batched.workers = 3, 1
     assert score_frames(frames, SMALL, batched) == score_frames(frames, SMALL, "numba")
 
 
 def test_a_frame_may_be_reused_after_update(pictures):
-    frames = _frames("swing", pictures, 6)
+    frames = _frames("swing", pictures, 4)
     buffer = np.empty_like(frames[0])
     with TemporalScorer(SMALL) as scorer:
         for frame in frames:

@@ -16,6 +16,7 @@ from src.training.checkpoints import CheckpointManager
 from tests.training.lora_kit import run, weights
 from tests.training.test_processes import losses, write_config
 from tests.waiting import wait_until
+from tests.warm_start import PIDS
 
 COMMAND = ["accelerate.commands.launch", "--multi_gpu", "--num_machines", "2", "--num_processes",
            "2", "--mixed_precision", "no", "--dynamo_backend", "no",
@@ -37,8 +38,9 @@ class Machines:
 
     def _start(self, rank, port, arguments):
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        self._pids(rank).mkdir(exist_ok=True)
         environment |= {"NEWSREEL_HOME": str(self.home(rank)), "OMP_NUM_THREADS": "1",
-                        "ACCELERATE_USE_CPU": "true"}  # fmt: skip
+                        "ACCELERATE_USE_CPU": "true", PIDS: str(self._pids(rank))}  # fmt: skip
         where = ["--machine_rank", str(rank), "--main_process_port", str(port)]
         own = ["src/train_lora.py", *map(str, arguments), "--output-dir", str(self.output(rank))]
         return subprocess.Popen(
@@ -48,6 +50,9 @@ class Machines:
 
     def _log(self, rank):
         return self.folder / f"machine{rank}.log"
+
+    def _pids(self, rank):
+        return self.folder / f"pids{rank}"
 
     def ended(self, rank, seconds=280):
         """Exit code of a launcher, and what was said."""
@@ -59,7 +64,9 @@ class Machines:
         fails.
         """
         launcher = psutil.Process(self.launchers[rank].pid)
-        for each in (*launcher.children(recursive=True), launcher):
+        started = [int(file.name) for file in self._pids(rank).iterdir()]
+        trainers = [psutil.Process(pid) for pid in started if psutil.pid_exists(pid)]
+        for each in {*launcher.children(recursive=True), *trainers, launcher}:
             each.kill()
 
 

@@ -16,6 +16,7 @@ from src.recipes.lora.settings import LoraSettings
 from src.training.checkpoints import CheckpointManager
 from tests.training.lora_kit import SETTINGS, run, weights
 from tests.waiting import wait_until
+from tests.warm_start import COLD
 
 STOPPED = 130
 
@@ -28,8 +29,8 @@ def write_config(folder, model, **changes):
     return path
 
 
-def launch(processes, *arguments, home, script="src/train_lora.py"):
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+def launch(processes, *arguments, home, script="src/train_lora.py", **variables):
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | variables
     environment |= {
         "NEWSREEL_HOME": str(home),
         "OMP_NUM_THREADS": "1",
@@ -82,9 +83,8 @@ def test_two_processes_learn_what_one_learns(clip_set, tiny_folder, tmp_path, ho
 def test_a_launcher_that_is_terminated_leaves_a_saved_state(clip_set, tiny_folder, tmp_path, home):
     config = write_config(tmp_path, tiny_folder, epochs=100000, save_minutes=60)
     output = tmp_path / "press"
-    process = launch(
-        1, "--metadata", clip_set, "--config", config, "--output-dir", output, home=home
-    )
+    told = ("--metadata", clip_set, "--config", config, "--output-dir", output)
+    process = launch(1, *told, home=home, **{COLD: "1"})  # a child of its own, which asks for it
     wait_until(lambda: (home / "metrics.csv").is_file() and len(losses(home, "press")) > 3, 240)
     process.send_signal(signal.SIGTERM)
     process.wait(timeout=60)

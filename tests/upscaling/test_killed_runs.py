@@ -2,34 +2,19 @@
 windows: the same command goes on, and the file is that of an unbroken run.
 """
 
-import os
 import signal
 import subprocess
 import sys
 
 import pytest
 
+from src.core.paths import REPOSITORY
 from src.upscaling.backends import UpscalerChoice
 from src.upscaling.job import UpscaleJob
 from src.upscaling.registry import detect
 from src.upscaling.stream import upscale_video
 from tests.diffusion_kit import build_dove, build_sdxl
 from tests.upscaling.star.kit import narrow_star
-
-SCRIPT = """
-import os, pickle, signal, sys
-from pathlib import Path
-import torch
-from src.upscaling.star import backend
-from src.upscaling.stream import upscale_video
-torch.set_num_threads(1)
-backend.EVALUATIONS = dict.fromkeys(backend.EVALUATIONS, 1)
-job, at = pickle.loads(Path(sys.argv[1]).read_bytes())
-def kill(progress):
-    if progress.stage == "upscale" and progress.done == at:
-        os.kill(os.getpid(), signal.SIGKILL)
-upscale_video(job, kill)
-"""
 
 
 def star(folder, weights):
@@ -72,6 +57,6 @@ def killed(job, at, folder):
     import pickle
 
     (folder / "job").write_bytes(pickle.dumps((job, at)))
-    command = [sys.executable, "-c", SCRIPT, folder / "job"]
-    done = subprocess.run(command, timeout=300, env=os.environ, capture_output=True)
+    command = [sys.executable, "-m", "tests.upscaling.killed", folder / "job"]
+    done = subprocess.run(command, timeout=300, cwd=REPOSITORY, capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr

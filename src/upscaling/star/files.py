@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ LIGHT = "light_deg.safetensors"
 Shapes = Mapping[str, tuple[int, ...]]
 
 
+@lru_cache(maxsize=8)
 def expected(spec: StarSpec) -> Shapes:
     """Names and shapes of the tensors of a network; nothing is allocated."""
     return {name: tuple(tensor.shape) for name, tensor in _on_meta(spec).state_dict().items()}
@@ -52,7 +54,7 @@ def spec_of(path: Path) -> StarSpec:
         raise BadInputError(f"{path} is no safetensors file; fetch it again")
     try:
         spec = validate(json.loads(about.get("spec", "{}")), StarSpec, str(path))
-        _on_meta(spec)
+        expected(spec)
     except ValueError as error:
         reason = f"{path} tells widths that no network of STAR has: {error}"
         raise BadInputError(reason) from None

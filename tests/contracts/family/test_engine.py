@@ -31,7 +31,6 @@ from src.pipelines.fake.family import Fake
 from src.pipelines.fake.parts import build_fake
 from src.pipelines.families import family_of, parts_in
 from src.pipelines.family import parts_of
-from src.pipelines.footprint import count_folder
 from src.pipelines.learning import NoisedBatch
 from src.pipelines.loading import DTYPES, read_pipeline
 from src.pipelines.locate import locate
@@ -164,7 +163,10 @@ def worked(asked, photograph, path):
 def test_memory_is_counted_part_by_part_and_the_planner_reckons_with_it(
     family, spec, folder, photograph, kit
 ):
-    memory = count_folder(spec, folder)
+    wish = Request(
+        input_image=photograph, prompt=kit.prompt, model=str(folder), mode=family.modes[0]
+    )
+    memory = sized(prepare(wish), card(8)).spec.memory
     pipe = read_pipeline(folder, DTYPES["bfloat16"])
     assert set(memory.weights) == {part.name for part in parts_in(family, folder)}
     for part in parts_in(family, folder):
@@ -173,10 +175,7 @@ def test_memory_is_counted_part_by_part_and_the_planner_reckons_with_it(
             t.nbytes for t in (*module.parameters(), *module.buffers())
         )
         assert (part.name in memory.streams) == (bool(part.blocks) and memory.whole)
-    wish = Request(
-        input_image=photograph, prompt=kit.prompt, model=str(folder), mode=family.modes[0]
-    )
-    prepared = sized(prepare(wish), card(8))
+    prepared = sized(prepare(wish), card(8))  # remembered
     assert prepared.spec.memory == memory
     plan = plans_for(prepared, card(8))[0]
     ours = "optimized" in family.modes
