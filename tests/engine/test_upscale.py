@@ -113,11 +113,11 @@ def test_jobs_of_a_batch_are_enlarged(request_for, cpu, tmp_path):
     assert size(outcomes[0].result.path) == (128, 96, 9)
 
 
-def test_the_embedded_model_is_delivered_through_fast():
+def test_the_embedded_model_is_delivered_through_its_own_network():
     from src.core.request import Request
     from src.engine.delivered import delivery
     from src.pipelines.models import find_model
 
     spec, request = find_model("nano"), Request(input_image="a.png", prompt="x")
-    assert delivery(request, spec) == "fast"
+    assert delivery(request, spec) == "nano"
     assert delivery(request.model_copy(update={"delivery": "lanczos"}), spec) == "lanczos"
