@@ -196,7 +196,8 @@ class UpscaleJob:
         since = {
             "seed": self.choice.seed,
             "prompt": self.choice.prompt,
-            "filters": list(self.filters), "sharpen": sharpen,
+            "filters": list(self.filters),
+            "sharpen": sharpen,
         }
         if any(asked := [self.choice.runtime, self.choice.precision]):
             since |= {"asked": asked, "builds": list(builds)}
