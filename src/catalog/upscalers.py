@@ -41,12 +41,15 @@ class PresetSpec(Config):
     """passes: the files behind each scale, in the order they run; a name with a `*` is of every
     file that it matches. gate: of the detail; None takes all of it. work: 1e12 operations for a
     written frame of 720x480, by scale, as `src/evaluation/upscaler_work.py` counts them; what is
-    not said costs a job nothing.
+    not said costs a job nothing. model: whose clips alone it was trained for; for others it is not
+    offered, but taken by its name. sharpen: how strongly its frames are where nobody says.
     """
 
     passes: dict[int, tuple[str, ...]]
     gate: DetailGate | None = None
     work: dict[int, float] = Field(default_factory=dict)
+    model: str | None = None
+    sharpen: float = Field(0.0, ge=0, le=1)
 
 
 class FileSpec(Config):
@@ -298,10 +301,15 @@ def find_preset(
 
 
 def offered(scale: int) -> dict[str, str]:
-    """Presets, as requests name them, that enlarge by a scale and whose weights are here, each with
-    the licence whose limits a person must accept; "" where there are none.
+    """Presets for any footage, as requests name them, that enlarge by a scale and whose weights are
+    here, each with the licence whose limits a person must accept; "" where there are none.
     """
-    every = [(spec, preset) for spec in load_upscalers().values() for preset in spec.presets]
+    every = [
+        (spec, name)
+        for spec in load_upscalers().values()
+        for name, preset in spec.presets.items()
+        if preset.model is None
+    ]
     here = [(spec, preset) for spec, preset in every if _is_here(spec, preset, scale)]
     return {spec.known_as(preset): spec.limits for spec, preset in here}
 

@@ -14,7 +14,7 @@ from src.core.paths import CONFIGS, home
 
 OPTIONS: dict[str, Any] = {
     "config": value(Path, "Default configs/training/upscaler_default.yaml."),
-    "preset": value(str, "fast, balanced or quality, instead of the file's."),
+    "preset": value(str, "fast, balanced, quality or nano, instead of the file's."),
     "scale": value(int, "2 or 4, instead of the file's."),
     "steps": value(int, "Steps of the whole run, instead of the file's."),
     "minutes": value(float, "How long to train now; 0 only exports. Default 30."),
@@ -61,12 +61,13 @@ def _train(values: dict[str, Any], minutes: float) -> None:
 def _settings(values: dict[str, Any]) -> Any:
     """The file's settings with what the flags say instead."""
     from src.core.config import read_yaml, validate
-    from src.recipes.upscaler.settings import UpscalerSettings
+    from src.recipes.upscaler.settings import UpscalerSettings, of_preset
 
     path = values["config"] or CONFIGS / "training" / "upscaler_default.yaml"
     data = read_yaml(path)
     # so that the error names the file, and merging meets what it expects
-    validate(data, UpscalerSettings, str(path))
+    whole = validate(data, UpscalerSettings, str(path))
+    data = of_preset(data, values["preset"] or whole.preset)
     data |= {
         name: values[name] for name in ("preset", "scale", "threads") if values[name] is not None
     }

@@ -8,15 +8,15 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
+from src.evaluation.embedded_delivery import TO_DELIVERED, Delivered, delivered
 from src.media.images import fit_photograph
 from src.metrics.evenness import unevenness
 from src.metrics.measured_move import MeasuredMove, measure
 from src.metrics.psnr import psnr
 from src.metrics.sharpness import sharpness, structure
 from src.metrics.temporal import score_frames
-from src.recipes.scene_source import to_tensor
+from src.recipes.decoded import encoded_and_decoded
 from src.scenes.moves import Move, named_move, trajectory
 from src.scenes.photographs import HELD_OUT
 from src.scenes.scene import Layer, Scene
@@ -33,7 +33,6 @@ WORDINGS = {  # the move asked for, in words as a person would write them
 }
 SPEED_MOVES = ("pan left", "tilt up", "push in")
 SPEED_PROMPTS = {"slow": "slow {}", "medium": "{}", "fast": "fast {}"}
-TO_DELIVERED = 3.0  # from 240x160 to 720x480
 SHARP_FRAME = 40
 
 
@@ -85,6 +84,7 @@ class EmbeddedFigures:
     """All that the table shows."""
 
     reconstruction: dict[str, dict[str, Reconstruction]] = field(default_factory=dict)
+    delivered: dict[str, dict[str, Delivered]] = field(default_factory=dict)
     clips: list[MoveFigures] = field(default_factory=list)
     speeds: list[dict[str, Any]] = field(default_factory=list)
     guidance: dict[str, float] = field(default_factory=dict)
@@ -111,7 +111,7 @@ def reconstruction(
     for pan in PANS:
         move = Move() if pan == PANS[0] else named_move("pan left", pan)
         frames = Scene((Layer(photograph, placement),), move, width, height, 17).frames()
-        pixels = encode_and_decode(vae, frames)
+        pixels = encoded_and_decoded(vae, frames)
         score = (
             score_frames(pixels, (width, height), rate=8).score
             if scored and not move.is_static
@@ -119,14 +119,6 @@ def reconstruction(
         )
         results[pan] = Reconstruction(psnr(pixels, frames), score)
     return results
-
-
-@torch.no_grad()
-def encode_and_decode(vae: Any, frames: np.ndarray) -> np.ndarray:
-    """(F, H, W, 3) uint8 through the VAE."""
-    latents = vae.encode(to_tensor(frames)[None]).latent_dist.mode()
-    decoded = vae.decode(latents).sample[0].float().clamp(-1, 1)
-    return ((decoded.permute(1, 2, 3, 0) + 1) * 127.5).round().to(torch.uint8).numpy()
 
 
 @dataclass(frozen=True)
@@ -215,6 +207,7 @@ def evaluate(
         figures.reconstruction[name] = reconstruction(
             vae, double, sampler.width, sampler.height, scored
         )
+        figures.delivered[name] = delivered(vae, pixels, sampler.width, sampler.height)
         for seed, (asked, prompt) in enumerate(WORDINGS.items()):
             frames = sampler.make(native, prompt, seed, sampler.guidance)
             figures.clips.append(clip_figures(name, native, asked, frames, scored))

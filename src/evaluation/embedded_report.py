@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from src.evaluation.embedded_figures import PANS, TO_DELIVERED, EmbeddedFigures
+from src.evaluation.embedded_delivery import TO_DELIVERED, WAYS
+from src.evaluation.embedded_figures import PANS, EmbeddedFigures
 from src.recipes.embedded.sheets import strip, under_prompt
 
 BLOCK = "figures"
@@ -116,7 +117,8 @@ def markdown(figures: EmbeddedFigures, settings: str) -> str:
         f"| {name} | {bar} | {value} | {_mark(ok)} |"
         for name, bar, value, ok in figure_rows(figures)
     ]
-    lines += ["", _moves(figures), "", _reconstruction(figures), "", _others(figures)]
+    lines += ["", _moves(figures), "", _reconstruction(figures), "", _delivered(figures), ""]
+    lines += [_others(figures)]
     return "\n".join(lines)
 
 
@@ -167,6 +169,20 @@ def _reconstruction(figures: EmbeddedFigures) -> str:
     for name, kept in figures.reconstruction.items():
         cells = [f"{kept[pan].psnr:.1f}" + _slashed(kept[pan].score) for pan in PANS]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _delivered(figures: EmbeddedFigures) -> str:
+    """What the clips look like at the delivered size, by each way of enlarging."""
+    lines = ["| Decoded, then enlarged to 720x480 | PSNR, dB | SSIM | Sharp | Flicker, tOF |",
+             "|---|---|---|---|---|"]  # fmt: skip
+    for way in WAYS:
+        each = [kept[way] for kept in figures.delivered.values()]
+        cells = [
+            f"{np.mean([getattr(one, name) for one in each]):.{digits}f}"
+            for name, digits in (("psnr", 2), ("structure", 3), ("sharp", 2), ("flicker", 2))
+        ]
+        lines.append(f"| {way} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

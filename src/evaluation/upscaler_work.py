@@ -24,7 +24,7 @@ from src.upscaling.dove.backend import DoveBackend
 from src.upscaling.dove.counting import published_parts as dove
 from src.upscaling.dove.restoring import whole_groups
 from src.upscaling.network import VideoNetwork
-from src.upscaling.presets import PRESETS, SCALES, network_spec
+from src.upscaling.presets import SCALES, network_spec
 from src.upscaling.star.backend import EVALUATIONS, StarBackend
 from src.upscaling.star.codec import SCALE, TOGETHER, canvas
 from src.upscaling.star.spec import FRAME_FACTOR
@@ -56,13 +56,15 @@ def operations(run: Callable[[], Any]) -> float:
 
 
 def _newsreel() -> dict[str, dict[int, float]]:
-    return {preset: _cascade(preset) for preset in PRESETS}
+    presets = load_upscalers()["newsreel"].presets
+    return {name: _passes(name, tuple(spec.passes)) for name, spec in presets.items()}
 
 
-def _cascade(preset: str) -> dict[int, float]:
+def _passes(preset: str, scales: tuple[int, ...]) -> dict[int, float]:
     """8x is 4x, and 2x after it."""
-    two, four = (_network(preset, scale, 1) for scale in SCALES)
-    return {2: digits(two), 4: digits(four), 8: digits(_network(preset, 4, 2) + two)}
+    counted = {scale: _network(preset, scale, 1) for scale in SCALES}
+    counted[8] = _network(preset, 4, 2) + counted[2]
+    return {scale: digits(counted[scale]) for scale in scales}
 
 
 def _network(preset: str, scale: int, then: int) -> float:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from src.core.errors import BadInputError, CancelledError, DivergedError, PartialFailureError
+from src.core.memory import keep_freed_memory
 from src.pipelines.parallel.lost import is_lost_peer
 from src.training.checkpoints import STATE, CheckpointManager, check_same_network, read_state
 from src.training.nodes import newest_of_all
@@ -69,6 +70,8 @@ class Trainer:
     ):
         self.recipe, self.stage, self.seed, self.checkpoints = recipe, stage, seed, checkpoints
         self.accelerator = accelerator or Accelerator(mixed_precision="bf16" if bf16 else "no")
+        if self.accelerator.device.type == "cpu":
+            keep_freed_memory()
         optimizer = make_optimizer(parameter_groups(recipe.model, stage.rates, stage.muon), stage)
         if sharded := sharded_names(recipe.model):
             leave_alone = DistributedDataParallel._set_params_and_buffers_to_ignore_for_model

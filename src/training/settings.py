@@ -1,7 +1,7 @@
 """What the training loop takes from a configuration, whatever is trained."""
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -9,6 +9,17 @@ from src.core.config import Config
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Betas = tuple[Beta, Beta]
+
+
+def merged(values: dict[str, Any], section: dict[str, Any]) -> dict[str, Any]:
+    """`section` over `values`, key by key within nested mappings."""
+    both = dict(values)
+    for key, given in section.items():
+        before = both.get(key)
+        both[key] = (
+            before | given if isinstance(before, dict) and isinstance(given, dict) else given
+        )
+    return both
 
 
 class Rate(Config):

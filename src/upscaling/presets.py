@@ -1,4 +1,4 @@
-"""The three sizes of the network, and what each is for."""
+"""The sizes of the network."""
 
 from src.core.config import Config
 from src.core.errors import BadInputError
@@ -78,6 +78,7 @@ _SIZES = {
     "quality": {"channels": 64, "blocks": 5, "trunk": 96, "taps": 3, "groups": 8, "bound": 12.0,
                 "align": 64, "attention": 4, "heads": 6},
 }  # fmt: skip
+_SIZES["nano"] = _SIZES["fast"]
 PRESETS = tuple(_SIZES)
 
 

@@ -233,12 +233,12 @@ def test_another_file_under_the_name_of_a_known_one_is_refused(registered):
 
 
 def test_the_weights_of_the_repository_are_those_of_the_spec():
-    spec = upscalers.find_upscaler("newsreel")
-    named = {preset: (2, 4, 8) for preset in ("fast", "balanced")}
+    named = {"fast": (2, 4, 8), "balanced": (2, 4, 8), "nano": (4, 8)}
     for preset, scales in named.items():
         for scale in scales:
             assert UpscalerChoice(preset, scale).hashes()
-    assert {spec.known_as(p) for p in named} <= set(upscalers.offered(2))
+    assert {"fast", "balanced"} <= set(upscalers.offered(2))
+    assert "nano" not in upscalers.offered(4), "it is for the embedded model's clips"
 
 
 def test_a_file_or_folder_says_which_upscaler_it_holds(registered, weights, tmp_path):

@@ -113,12 +113,12 @@ def test_jobs_of_a_batch_are_enlarged(request_for, cpu, tmp_path):
     assert size(outcomes[0].result.path) == (128, 96, 9)
 
 
-def test_the_embedded_model_is_delivered_through_fast():
+def test_the_embedded_model_is_delivered_through_its_own_preset():
     from src.core.request import Request
     from src.engine.delivered import asked_enlargement
     from src.pipelines.models import find_model
 
     spec, request = find_model("nano"), Request(input_image="a.png", prompt="x")
-    assert asked_enlargement(request, spec).upscaler == "fast"
+    assert asked_enlargement(request, spec).upscaler == "nano"
     resampled = request.model_copy(update={"delivery": "lanczos"})
     assert asked_enlargement(resampled, spec).upscaler == "lanczos"

@@ -1,6 +1,7 @@
 """The table says what was measured, and where a bar is missed."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from src.core.errors import BadInputError, MissingFileError
 from src.evaluation.embedded import read_photographs, settings_of
+from src.evaluation.embedded_delivery import WAYS, Delivered, delivered
 from src.evaluation.embedded_figures import (
     EmbeddedFigures,
     MoveFigures,
@@ -39,6 +41,7 @@ STILL = dataclasses.replace(CLIP, asked="static", measured="static", uneven=None
 PANS = {"at rest": 30.0, "slow": 31.0, "medium": 30.0, "fast": 31.0}
 FIGURES = EmbeddedFigures(
     reconstruction={"cat": {pan: Reconstruction(value, 0.97) for pan, value in PANS.items()}},
+    delivered={"cat": {way: Delivered(30.0, 0.9, 0.7, 4.0) for way in WAYS}},
     clips=[CLIP, STILL, dataclasses.replace(CLIP, asked="push in")],
     speeds=[{"photograph": "cat", "move": "pan left", "slow": 1.0, "medium": 2.0, "fast": 3.0}],
     guidance={"1": 1.0, "6": 2.0},
@@ -68,6 +71,7 @@ def test_the_block_replaces_the_one_before(tmp_path):
     assert text.endswith("after\n")
     assert "old" not in text
     assert text.count("| push in | 0 of 1 | pan left |") == 1
+    assert text.count("| nano | 30.00 | 0.900 | 0.70 | 4.00 |") == 1
 
 
 def test_a_page_without_a_place_is_refused(tmp_path):
@@ -129,3 +133,22 @@ def test_settings_that_are_left_open_are_the_models():
 def test_settings_that_cannot_be_are_refused(given, words):
     with pytest.raises(BadInputError, match=words):
         settings_of(OPEN | given)
+
+
+class Same:
+    """A VAE that keeps everything."""
+
+    def encode(self, x):
+        return SimpleNamespace(latent_dist=SimpleNamespace(mode=lambda: x))
+
+    def decode(self, z):
+        return SimpleNamespace(sample=z)
+
+
+def test_each_way_of_enlarging_is_held_against_the_true_frames():
+    blobs = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
+    photograph = cv2.resize(blobs, (192, 144), interpolation=cv2.INTER_CUBIC)
+    figures = delivered(Same(), photograph, 64, 48)
+    assert tuple(figures) == WAYS
+    assert all(each.psnr > 25 and 0.5 < each.sharp < 1.5 for each in figures.values())
+    assert figures["nano"] != figures["fast"] != figures["lanczos"]

@@ -10,9 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from src.core.config import load_config, validate
+from src.core.config import load_config, read_yaml, validate
 from src.core.errors import BadInputError, MissingFileError
-from src.core.paths import CONFIGS
+from src.core.paths import CHECKPOINTS, CONFIGS
+from src.metrics.psnr import psnr
+from src.recipes.decoded import encoded_and_decoded, read_fast_vae
 from src.recipes.upscaler.data import PairDataset, batches_from
 from src.recipes.upscaler.degrade import add_noise, degrade, shrink, through_h264, through_jpeg
 from src.recipes.upscaler.losses import (
@@ -26,7 +28,13 @@ from src.recipes.upscaler.losses import (
 )  # fmt: skip
 from src.recipes.upscaler.recipe import UpscalerRecipe
 from src.recipes.upscaler.run import export_upscaler, train_upscaler_slice
-from src.recipes.upscaler.settings import Data, Degradation, Losses, UpscalerSettings
+from src.recipes.upscaler.settings import (
+    Data,
+    Degradation,
+    Losses,
+    UpscalerSettings,
+    of_preset,
+)  # fmt: skip
 from src.training.settings import LoopSettings, Rate
 from src.upscaling.weights import load_network
 
@@ -49,8 +57,25 @@ def tiny(monkeypatch):
 
 
 def test_the_shipped_settings_load():
-    settings = load_config(CONFIGS / "training" / "upscaler_default.yaml", UpscalerSettings)
+    file = CONFIGS / "training" / "upscaler_default.yaml"
+    settings = load_config(file, UpscalerSettings)
     assert (settings.preset, settings.scale) == ("fast", 2)
+    own = validate(of_preset(read_yaml(file), "nano"), UpscalerSettings, str(file))
+    assert (own.scale, own.degradation.share, own.degradation.noise) == (4, 0, (0, 12))
+    assert own.data.crop == 64 and own.data.batch == 8 and not own.presets
+
+
+def test_what_is_low_goes_through_a_vae(tiny):
+    def pair(vae):
+        changes = {"degradation": Degradation(share=0.0, vae=vae)}
+        return PairDataset(tiny.model_copy(update=changes))[0]
+
+    plain, decoded = pair(None), pair(CHECKPOINTS / "nano")
+    given = (plain["low"].permute(0, 2, 3, 1) * 255).round().byte().numpy()
+    wanted = encoded_and_decoded(read_fast_vae(CHECKPOINTS / "nano"), given)
+    assert torch.equal(decoded["high"], plain["high"])
+    assert np.array_equal((decoded["low"].permute(0, 2, 3, 1) * 255).round().byte(), wanted)
+    assert not np.array_equal(wanted, given) and psnr(wanted, given) > 20
 
 
 @pytest.mark.parametrize(

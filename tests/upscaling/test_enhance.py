@@ -6,7 +6,9 @@ from src.catalog.upscalers import find_upscaler
 from src.core.config import validate
 from src.core.errors import BadInputError
 from src.core.upscale_request import EnhanceSettings
+from src.upscaling.backends import UpscalerChoice
 from src.upscaling.enhance import HALO, enlarge, finish_frame, sharpened
+from src.upscaling.network_backend import NetworkBackend
 from src.upscaling.smoothing import TemporalSmoother
 
 GATE = find_upscaler("newsreel").presets["balanced"].gate
@@ -96,3 +98,16 @@ def test_a_cut_and_a_tiny_picture_are_not_blended(source):
     assert np.array_equal(steady(enlarge(source, 2), source), enlarge(source, 2))
     small = source[:16, :16]
     assert TemporalSmoother(0.8, 2)(enlarge(small, 2), small) is not None
+
+
+def test_a_preset_sharpens_where_nobody_says_how_much(source, weights):
+    backend = NetworkBackend(UpscalerChoice("fast", 2, folder=weights))
+    made, wanted = enlarge(source, 2), {}
+    for amount in (0.1, 0.4):
+        asked = EnhanceSettings(sharpen=amount)
+        wanted[amount] = backend.finish(made.copy(), source, asked)
+    backend.preset = backend.preset.model_copy(update={"sharpen": 0.4})
+    usual = backend.finish(made.copy(), source, EnhanceSettings())
+    assert np.array_equal(usual, wanted[0.4]) and not np.array_equal(usual, wanted[0.1])
+    less = backend.finish(made.copy(), source, EnhanceSettings(sharpen=0.1))
+    assert np.array_equal(less, wanted[0.1])

@@ -12,7 +12,7 @@ from src.core.config import Config, read_yaml, validate
 from src.core.plan import Size
 from src.core.request import GuidanceScale, Seed, StepCount, Threads
 from src.pipelines.family import Family
-from src.training.settings import Betas, LoopSettings, Rate
+from src.training.settings import Betas, LoopSettings, Rate, merged
 
 LARGEST_SHARE = 0.1
 """Of the base's parameters: more would be no adapter."""
@@ -142,24 +142,13 @@ def for_model(settings: Kind, name: str, origin: str = "settings") -> Kind:
     """The settings with the section of the model called `name` over the general ones."""
     values = settings.model_dump(exclude_unset=True, exclude={"models"})
     section = settings.models.get(name, {})
-    merged = validate(_merged(section, values), type(settings), f"{origin}: models.{name}")
-    return merged.model_copy(update={"models": {}})
+    own = validate(merged(values, section), type(settings), f"{origin}: models.{name}")
+    return own.model_copy(update={"models": {}})
 
 
 def for_family(settings: LoraSettings, family: Family) -> LoraSettings:
     """The settings with the family's own targets where none are named."""
     return settings.model_copy(update={"targets": settings.targets or family.lora_targets})
-
-
-def _merged(section: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """`section` over `values`, key by key within nested mappings."""
-    merged = dict(values)
-    for key, given in section.items():
-        before = merged.get(key)
-        merged[key] = (
-            before | given if isinstance(before, dict) and isinstance(given, dict) else given
-        )
-    return merged
 
 
 def check_sizes(settings: LoraSettings, spec: ModelSpec) -> None:

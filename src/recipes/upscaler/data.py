@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from src.core.errors import BadInputError, MissingFileError
+from src.recipes.decoded import encoded_and_decoded, read_fast_vae
 from src.recipes.upscaler.degrade import degrade
 from src.recipes.upscaler.settings import Data, UpscalerSettings
 from src.scenes.sampler import Mix, SceneSampler
@@ -135,6 +137,12 @@ class PairDataset(Dataset):
         self.shares = np.array([weights[name] for name in self.names]) / sum(weights.values())
 
     @cached_property
+    def vae(self) -> Any:
+        """Of the pipeline whose clips the network is for, None for any clips; read on first use."""
+        folder = self.settings.degradation.vae
+        return read_fast_vae(folder) if folder else None
+
+    @cached_property
     def sources(self) -> dict[str, SceneWindows | VideoSource | PictureSource]:
         """Made on first use, so that each worker process has its own."""
         data, side = self.settings.data, self.settings.data.crop * self.settings.scale
@@ -153,6 +161,7 @@ class PairDataset(Dataset):
         name = self.names[random.choice(len(self.names), p=self.shares)]
         high = flipped(self.sources[name].clip(index, random), random)
         low, condition = degrade(high, self.settings.scale, self.settings.degradation, random)
+        low = encoded_and_decoded(self.vae, low) if self.vae else low
         return {
             "low": _tensor(low),
             "high": _tensor(high),

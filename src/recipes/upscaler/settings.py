@@ -1,13 +1,13 @@
 """What configs/training/upscaler_default.yaml may say."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from src.core.config import Config
 from src.core.request import Seed, Threads
-from src.training.settings import LoopSettings
+from src.training.settings import LoopSettings, merged
 
 Range = tuple[float, float]
 
@@ -20,7 +20,8 @@ class Degradation(Config):
     blur: deviation in pixels of the source. noise: deviation in grey levels. jpeg: quality. h264:
     CRF.
     jpeg_share, h264_share: of the degraded clips that are coded so. kernels: ways to shrink, drawn
-    evenly.
+    evenly. vae: a pipeline's folder, whose VAE encodes and decodes every clip in the end, as it
+    decodes those that the pipeline makes.
     """
 
     share: float = Field(0.3, ge=0, le=1)
@@ -35,6 +36,7 @@ class Degradation(Config):
         "area",
         "lanczos",
     )
+    vae: Path | None = None
 
     @model_validator(mode="after")
     def _ordered(self) -> "Degradation":
@@ -100,9 +102,12 @@ class Losses(Config):
 
 
 class UpscalerSettings(Config):
-    """The recipe `upscaler`: which network, on what, for how long."""
+    """The recipe `upscaler`: which network, on what, for how long.
 
-    preset: Literal["fast", "balanced", "quality"] = "fast"
+    presets: what differs for one preset, by its name.
+    """
+
+    preset: Literal["fast", "balanced", "quality", "nano"] = "fast"
     scale: Literal[2, 4] = 2
     seed: Seed = 31
     threads: Threads | None = Field(
@@ -112,3 +117,10 @@ class UpscalerSettings(Config):
     degradation: Degradation = Degradation()
     losses: Losses = Losses()
     schedule: LoopSettings = LoopSettings(steps=6000)
+    presets: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+def of_preset(values: dict[str, Any], preset: str) -> dict[str, Any]:
+    """A file's values with its section of a preset over them, and no sections."""
+    general = {key: value for key, value in values.items() if key != "presets"}
+    return merged(general, values.get("presets", {}).get(preset, {}))
