@@ -4,6 +4,7 @@ order of tests.
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -55,7 +56,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_configure() -> None:
-    """Most processes that tests start begin where their imports end."""
+    """Most processes that tests start begin where their imports end, and all may be interrupted: a
+    suite in the background ignores SIGINT, and so would what it starts.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     warm_start.install()
 
 

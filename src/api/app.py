@@ -79,7 +79,8 @@ ROOMS = (generate, stream, jobs, pictures, artifacts, releases, upscale, verify,
          page, clip, notices, notices_page, approvals, check_page, reference)  # fmt: skip
 ROUTER = APIRouter()
 """Every application's routes: FastAPI works out what a route takes and gives, for which all of them
-need a second, when it is first asked for, and keeps it here for as long as the process.
+need a second, when it is first asked for, and keeps it here for as long as the process. One
+application's `dependency_overrides` are not asked.
 """
 for room in ROOMS:
     ROUTER.include_router(room.router)

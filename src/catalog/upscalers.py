@@ -42,7 +42,8 @@ class PresetSpec(Config):
     file that it matches. gate: of the detail; None takes all of it. work: 1e12 operations for a
     written frame of 720x480, by scale, as `src/evaluation/upscaler_work.py` counts them; what is
     not said costs a job nothing. model: whose clips alone it was trained for; for others it is not
-    offered, but taken by its name. sharpen: how strongly its frames are where nobody says.
+    offered, but taken by its name. sharpen: how strongly frames of clips are that it delivers; a
+    file's are as asked.
     """
 
     passes: dict[int, tuple[str, ...]]
@@ -213,13 +214,18 @@ class UpscalerSpec(Named):
         return WeightFile(known, path, fetched, str(place / FETCHED), CHANGED)
 
     def _missing(self, preset: str, path: Path, asked: int) -> str:
-        """How to get a file, by the scale that it alone is the pass of,
-        or the one that is asked.
+        """How to get a file, by the first preset and scale that it alone is the pass of, or those
+        that are asked.
         """
-        passes = self.presets[preset].passes
-        scale = next((scale for scale, names in passes.items() if names == (path.name,)), asked)
-        command = self.how_to_get.format(preset=preset, scale=scale, path=path)
-        lacking = f"there are no weights for preset {preset} at {scale}x in {path.parent}"
+        alone = (
+            (name, scale)
+            for name, spec in self.presets.items()
+            for scale, names in spec.passes.items()
+            if names == (path.name,)
+        )
+        owner, scale = next(alone, (preset, asked))
+        command = self.how_to_get.format(preset=owner, scale=scale, path=path)
+        lacking = f"there are no weights for preset {owner} at {scale}x in {path.parent}"
         return f"{lacking}; get them with {command}"
 
     @property

@@ -67,6 +67,8 @@ def _settings(values: dict[str, Any]) -> Any:
     data = read_yaml(path)
     # so that the error names the file, and merging meets what it expects
     whole = validate(data, UpscalerSettings, str(path))
+    for name in whole.presets:
+        validate(of_preset(data, name), UpscalerSettings, f"{path}: presets.{name}")
     data = of_preset(data, values["preset"] or whole.preset)
     data |= {
         name: values[name] for name in ("preset", "scale", "threads") if values[name] is not None

@@ -157,7 +157,7 @@ class Request(Config):
     delivery: Annotated[
         str,
         Option("From the model's size to the clip's: auto (the model's usual way), lanczos "
-               "(resampling), or an upscaler's preset (fast, balanced, quality, ID/PRESET)",
+               "(resampling), or an upscaler's preset (fast, balanced, quality, nano, ID/PRESET)",
                metavar="NAME", form=False),
     ] = "auto"  # fmt: skip
     upscale: Annotated[

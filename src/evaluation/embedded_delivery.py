@@ -22,6 +22,8 @@ from src.upscaling.clips import make_upscaler
 TO_DELIVERED = 3
 """From 240x160 to 720x480."""
 WAYS = ("lanczos", "fast", "nano")
+CELL = 8
+"""Pixels of the model's frames that widths and heights are multiples of."""
 FRAMES = 3
 WHOLE = np.array([[1.0, 0, 0], [0, 1, 0]])
 
@@ -43,13 +45,29 @@ class Delivered:
 def delivered(vae: Any, photograph: np.ndarray, width: int, height: int) -> dict[str, Delivered]:
     """A slow pan over the photograph (H, W, 3) uint8, made as small as the model's clips, encoded
     and decoded by its VAE, and enlarged again: by each of `WAYS`.
+
+    width, height: of the model's clips. Of a photograph that is smaller than the delivered size a
+    smaller clip is made: an enlarged one is no truth to hold others against.
     """
-    size = Size(width=TO_DELIVERED * width, height=TO_DELIVERED * height)
-    truth = _pan(fit_photograph(photograph, size.width, size.height, "cover"))
-    small = [fit_photograph(frame, width, height, "cover") for frame in truth]
+    truth = _pan(_middle(photograph, width, height))
+    size = Size(width=truth.shape[2], height=truth.shape[1])
+    native = [side // TO_DELIVERED for side in (size.width, size.height)]
+    small = [fit_photograph(frame, *native, "cover") for frame in truth]
     decoded, motion = encoded_and_decoded(vae, np.stack(small)), _motion(truth)
     made = {way: np.stack([*make_upscaler(way).upscale(decoded, size)]) for way in WAYS}
     return {way: _figures(clip, truth, motion) for way, clip in made.items()}
+
+
+def _middle(photograph: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The middle of the photograph, pixel for pixel: as large as the delivered clip, or as whole
+    latent cells of it fit.
+    """
+    sides = zip((height, width), photograph.shape[:2], strict=True)
+    down, across = (
+        TO_DELIVERED * min(native, there // TO_DELIVERED // CELL * CELL) for native, there in sides
+    )
+    top, left = (photograph.shape[0] - down) // 2, (photograph.shape[1] - across) // 2
+    return photograph[top : top + down, left : left + across]
 
 
 def _pan(photograph: np.ndarray) -> np.ndarray:

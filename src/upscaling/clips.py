@@ -84,8 +84,9 @@ class PresetUpscaler:
             accepted=True,  # a plan is made only of a request that accepts what is restricted
         )  # fmt: skip
         backend = load_backend(backend_choice)
-        smoother = TemporalSmoother(backend_choice.carried(EnhanceSettings()), backend.scale)
-        stream, asked = (Frame(array, pts) for pts, array in enumerate(frames)), EnhanceSettings()
+        asked = EnhanceSettings(sharpen=self.spec.preset(self.preset).sharpen)
+        smoother = TemporalSmoother(backend_choice.carried(asked), backend.scale)
+        stream = (Frame(array, pts) for pts, array in enumerate(frames))
         context = backend.window.overlap
         for piece in pieces(stream, backend.window.body(PIECE + 2 * context), context, PIECE):
             arrays = np.stack([frame.array for frame in piece.frames])

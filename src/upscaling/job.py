@@ -177,8 +177,7 @@ class UpscaleJob:
         builds: of the backend, where it is loaded; they count where a runtime or precision is asked
         for.
         """
-        preset = self.choice.spec.preset(self.choice.preset)
-        gate = preset.gate
+        gate = self.choice.spec.preset(self.choice.preset).gate
         return {
             "format": 4, "source": list(state_of(self.source)), "weights": hashes,
             "interlaced": self.interlaced, "upscaler": self.choice.upscaler,
@@ -189,15 +188,14 @@ class UpscaleJob:
             "codec": [self.codec, self.crf, self.encoder_preset],
             "span": [self.span.start, self.span.end], "compare": self.compare,
             "segment": self.segment,
-        } | self._decides_too(builds, preset.sharpen)  # fmt: skip
+        } | self._decides_too(builds)  # fmt: skip
 
-    def _decides_too(self, builds: tuple[str, ...], sharpen: float) -> dict[str, Any]:
+    def _decides_too(self, builds: tuple[str, ...]) -> dict[str, Any]:
         """What keys of older checkpoints had not, where it is not as it was then."""
         since = {
             "seed": self.choice.seed,
             "prompt": self.choice.prompt,
             "filters": list(self.filters),
-            "sharpen": sharpen,
         }
         if any(asked := [self.choice.runtime, self.choice.precision]):
             since |= {"asked": asked, "builds": list(builds)}

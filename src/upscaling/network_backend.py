@@ -26,7 +26,7 @@ class NetworkBackend:
         opened = [_runner(choice, file, self.hashes[file.name]) for file in choice.files()]
         self.runners = [runner for runner, _ in opened]
         self.builds = tuple(build for _, build in opened)
-        self.preset = choice.spec.preset(choice.preset)
+        self.gate = choice.spec.preset(choice.preset).gate
         self.name, self.scale = f"{choice.preset} {choice.scale}x", choice.scale
         self.window = Window(overlap=sum(runner.spec.context for runner in self.runners))
 
@@ -62,8 +62,7 @@ class NetworkBackend:
         """See `Backend.finish`: detail is gated, low frequencies come from the source, and what was
         asked is done.
         """
-        usual = asked.model_copy(update={"sharpen": asked.sharpen or self.preset.sharpen})
-        return finish_frame(made, source, self.scale, usual, self.preset.gate)
+        return finish_frame(made, source, self.scale, asked, self.gate)
 
 
 def _runner(choice: UpscalerChoice, file: WeightFile, sha256: str) -> tuple[NetworkRunner, str]:

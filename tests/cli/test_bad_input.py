@@ -157,7 +157,7 @@ def test_an_interrupt_leaves_no_file_and_exits_130(tiny_folder, photograph, home
     ]  # fmt: skip
     process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
     wait_until(lambda: list(home.glob(".c.*.partial.mp4")), 60)
-    process.send_signal(stop)  # frames are written and scored, which takes seconds
+    process.send_signal(stop)  # seconds of loading, writing and scoring are to come
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "interrupted" in errors

@@ -241,6 +241,12 @@ def test_the_weights_of_the_repository_are_those_of_the_spec():
     assert "nano" not in upscalers.offered(4), "it is for the embedded model's clips"
 
 
+def test_a_lacking_file_is_trained_as_the_preset_that_it_is_of(tmp_path):
+    spec = upscalers.find_upscaler("newsreel")
+    with pytest.raises(MissingWeightsError, match="--preset fast --scale 4"):
+        spec.weights("nano", 4, tmp_path)
+
+
 def test_a_file_or_folder_says_which_upscaler_it_holds(registered, weights, tmp_path):
     assert detect(registered / "weights.nearest").backend == "nearest"
     folder, file = detect(weights), upscaler_at(str(weights / "fast_4x.safetensors"))

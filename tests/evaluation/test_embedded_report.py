@@ -152,3 +152,5 @@ def test_each_way_of_enlarging_is_held_against_the_true_frames():
     assert tuple(figures) == WAYS
     assert all(each.psnr > 25 and 0.5 < each.sharp < 1.5 for each in figures.values())
     assert figures["nano"] != figures["fast"] != figures["lanczos"]
+    smaller = delivered(Same(), photograph[:120], 64, 48)
+    assert smaller["lanczos"] != figures["lanczos"] and smaller["lanczos"].psnr > 25

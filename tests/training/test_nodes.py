@@ -5,6 +5,7 @@ its own.
 import os
 import subprocess
 import sys
+import time
 
 import psutil
 import pytest
@@ -27,7 +28,7 @@ class Machines:
     """Both launchers, and where each writes."""
 
     def __init__(self, folder, *arguments):
-        self.folder, port = folder, free_port()
+        self.folder, self.began, port = folder, time.time(), free_port()
         self.launchers = [self._start(rank, port, arguments) for rank in (0, 1)]
 
     def home(self, rank):
@@ -65,7 +66,8 @@ class Machines:
         """
         launcher = psutil.Process(self.launchers[rank].pid)
         started = [int(file.name) for file in self._pids(rank).iterdir()]
-        trainers = [psutil.Process(pid) for pid in started if psutil.pid_exists(pid)]
+        alive = [psutil.Process(pid) for pid in started if psutil.pid_exists(pid)]
+        trainers = [each for each in alive if each.create_time() >= self.began - 1]
         for each in {*launcher.children(recursive=True), *trainers, launcher}:
             each.kill()
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from src.cli.train_upscaler import train_upscaler_app
 from src.core.config import load_config, read_yaml, validate
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import CHECKPOINTS, CONFIGS
@@ -37,6 +38,7 @@ from src.recipes.upscaler.settings import (
 )  # fmt: skip
 from src.training.settings import LoopSettings, Rate
 from src.upscaling.weights import load_network
+from tests.command_kit import run_here
 
 
 @pytest.fixture
@@ -276,3 +278,19 @@ def test_data_workers_end_with_the_run(tiny, tmp_path, monkeypatch, error):
         train_upscaler_slice(settings, tmp_path, 0.001)
     assert seen[0] >= before + 2
     assert len(psutil.Process().children()) == before
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ("nona: {scale: 4}", "presets.nona"),
+        ("nano: {preset: fast}", "cannot name others"),
+        ("quality: {crop: 3}", "presets.quality: unknown key 'crop'"),
+        ("nano: {schedule: }", "presets.nano: schedule"),
+    ],
+)
+def test_a_wrong_section_is_refused_whichever_preset_is_trained(tmp_path, section, words):
+    (tmp_path / "own.yaml").write_text(f"presets:\n  {section}\n")
+    given = ("--config", tmp_path / "own.yaml", "--preset", "nano", "--steps", 3, "--minutes", 0)
+    done = run_here(train_upscaler_app(), *given)
+    assert done.returncode == 2 and words in done.stderr, done.stderr

@@ -5,10 +5,13 @@ import pytest
 from src.catalog.upscalers import find_upscaler
 from src.core.config import validate
 from src.core.errors import BadInputError
+from src.core.plan import Size
 from src.core.upscale_request import EnhanceSettings
-from src.upscaling.backends import UpscalerChoice
+from src.upscaling.backends import Stretch, UpscalerChoice, UpscaleRun
+from src.upscaling.clips import PresetUpscaler
 from src.upscaling.enhance import HALO, enlarge, finish_frame, sharpened
-from src.upscaling.network_backend import NetworkBackend
+from src.upscaling.feeding import enlarged
+from src.upscaling.registry import load_backend
 from src.upscaling.smoothing import TemporalSmoother
 
 GATE = find_upscaler("newsreel").presets["balanced"].gate
@@ -100,14 +103,16 @@ def test_a_cut_and_a_tiny_picture_are_not_blended(source):
     assert TemporalSmoother(0.8, 2)(enlarge(small, 2), small) is not None
 
 
-def test_a_preset_sharpens_where_nobody_says_how_much(source, weights):
-    backend = NetworkBackend(UpscalerChoice("fast", 2, folder=weights))
-    made, wanted = enlarge(source, 2), {}
-    for amount in (0.1, 0.4):
-        asked = EnhanceSettings(sharpen=amount)
-        wanted[amount] = backend.finish(made.copy(), source, asked)
-    backend.preset = backend.preset.model_copy(update={"sharpen": 0.4})
-    usual = backend.finish(made.copy(), source, EnhanceSettings())
-    assert np.array_equal(usual, wanted[0.4]) and not np.array_equal(usual, wanted[0.1])
-    less = backend.finish(made.copy(), source, EnhanceSettings(sharpen=0.1))
-    assert np.array_equal(less, wanted[0.1])
+def test_clips_are_sharpened_as_their_preset_says_and_files_as_is_asked(source):
+    frame = (source * 255).astype(np.uint8)
+    size = Size(width=4 * frame.shape[1], height=4 * frame.shape[0])
+    (made,) = PresetUpscaler("nano").upscale([frame], size)
+    spec = find_upscaler("newsreel")
+    backend = load_backend(UpscalerChoice("nano", 4))
+    (large,) = enlarged(backend, Stretch(frame[None]), EnhanceSettings(), UpscaleRun())
+    read = frame.astype(np.float32) / 255
+    wanted = backend.finish(large.copy(), read, EnhanceSettings(sharpen=0.2))
+    assert spec.presets["nano"].sharpen == 0.2
+    assert np.abs(made - np.clip(np.rint(wanted * 255), 0, 255)).max() <= 1
+    softer = backend.finish(large.copy(), read, EnhanceSettings())
+    assert np.abs(softer - wanted).max() > 0.01

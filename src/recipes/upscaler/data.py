@@ -18,6 +18,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from src.core.errors import BadInputError, MissingFileError
+from src.core.paths import REPOSITORY
 from src.recipes.decoded import encoded_and_decoded, read_fast_vae
 from src.recipes.upscaler.degrade import degrade
 from src.recipes.upscaler.settings import Data, UpscalerSettings
@@ -140,7 +141,7 @@ class PairDataset(Dataset):
     def vae(self) -> Any:
         """Of the pipeline whose clips the network is for, None for any clips; read on first use."""
         folder = self.settings.degradation.vae
-        return read_fast_vae(folder) if folder else None
+        return read_fast_vae(REPOSITORY / folder) if folder else None
 
     @cached_property
     def sources(self) -> dict[str, SceneWindows | VideoSource | PictureSource]:

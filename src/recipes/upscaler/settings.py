@@ -10,6 +10,7 @@ from src.core.request import Seed, Threads
 from src.training.settings import LoopSettings, merged
 
 Range = tuple[float, float]
+Preset = Literal["fast", "balanced", "quality", "nano"]
 
 
 class Degradation(Config):
@@ -20,8 +21,8 @@ class Degradation(Config):
     blur: deviation in pixels of the source. noise: deviation in grey levels. jpeg: quality. h264:
     CRF.
     jpeg_share, h264_share: of the degraded clips that are coded so. kernels: ways to shrink, drawn
-    evenly. vae: a pipeline's folder, whose VAE encodes and decodes every clip in the end, as it
-    decodes those that the pipeline makes.
+    evenly. vae: a pipeline's folder, from the repository's on; its VAE encodes and decodes every
+    clip in the end, as it decodes those that the pipeline makes.
     """
 
     share: float = Field(0.3, ge=0, le=1)
@@ -107,7 +108,7 @@ class UpscalerSettings(Config):
     presets: what differs for one preset, by its name.
     """
 
-    preset: Literal["fast", "balanced", "quality", "nano"] = "fast"
+    preset: Preset = "fast"
     scale: Literal[2, 4] = 2
     seed: Seed = 31
     threads: Threads | None = Field(
@@ -117,7 +118,13 @@ class UpscalerSettings(Config):
     degradation: Degradation = Degradation()
     losses: Losses = Losses()
     schedule: LoopSettings = LoopSettings(steps=6000)
-    presets: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    presets: dict[Preset, dict[str, Any]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _sections_name_no_preset(self) -> "UpscalerSettings":
+        if any({"preset", "presets"} & set(section) for section in self.presets.values()):
+            raise ValueError("a section of presets is of one preset; it cannot name others")
+        return self
 
 
 def of_preset(values: dict[str, Any], preset: str) -> dict[str, Any]:
