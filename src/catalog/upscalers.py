@@ -299,7 +299,12 @@ def find_preset(
         return usual, preset
     spec = specs.get(name if slash else preset)
     if spec is None or (slash and preset not in spec.presets):
-        known = [each.known_as(preset) for each in specs.values() for preset in each.presets]
+        known = [
+            each.known_as(name)
+            for each in specs.values()
+            for name, its in each.presets.items()
+            if its.model is None
+        ]
         raise BadInputError(
             f"{flag} is {text!r}; it must be one of: {', '.join([*further, *known])}"
         )

@@ -110,7 +110,7 @@ def stream_line(stream: Stream) -> str:
     those of side data.
     """
     with _DUMPS:
-        logging.set_level(logging.VERBOSE)
+        logging.set_level(logging.INFO)  # what a decoding thread says of itself is VERBOSE
         logging.set_libav_level(logging.VERBOSE)
         try:
             lines = cast(Any, file_of(stream)).dumps_format().splitlines()

@@ -11,7 +11,7 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 Betas = tuple[Beta, Beta]
 
 
-def merged(values: dict[str, Any], section: dict[str, Any]) -> dict[str, Any]:
+def overlaid(values: dict[str, Any], section: dict[str, Any]) -> dict[str, Any]:
     """`section` over `values`, key by key within nested mappings."""
     both = dict(values)
     for key, given in section.items():

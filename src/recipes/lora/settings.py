@@ -12,7 +12,7 @@ from src.core.config import Config, read_yaml, validate
 from src.core.plan import Size
 from src.core.request import GuidanceScale, Seed, StepCount, Threads
 from src.pipelines.family import Family
-from src.training.settings import Betas, LoopSettings, Rate, merged
+from src.training.settings import Betas, LoopSettings, Rate, overlaid
 
 LARGEST_SHARE = 0.1
 """Of the base's parameters: more would be no adapter."""
@@ -142,7 +142,7 @@ def for_model(settings: Kind, name: str, origin: str = "settings") -> Kind:
     """The settings with the section of the model called `name` over the general ones."""
     values = settings.model_dump(exclude_unset=True, exclude={"models"})
     section = settings.models.get(name, {})
-    own = validate(merged(values, section), type(settings), f"{origin}: models.{name}")
+    own = validate(overlaid(values, section), type(settings), f"{origin}: models.{name}")
     return own.model_copy(update={"models": {}})
 
 

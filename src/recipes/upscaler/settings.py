@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from src.core.config import Config
 from src.core.request import Seed, Threads
-from src.training.settings import LoopSettings, merged
+from src.training.settings import LoopSettings, overlaid
 
 Range = tuple[float, float]
 Preset = Literal["fast", "balanced", "quality", "nano"]
@@ -130,4 +130,4 @@ class UpscalerSettings(Config):
 def of_preset(values: dict[str, Any], preset: str) -> dict[str, Any]:
     """A file's values with its section of a preset over them, and no sections."""
     general = {key: value for key, value in values.items() if key != "presets"}
-    return merged(general, values.get("presets", {}).get(preset, {}))
+    return overlaid(general, values.get("presets", {}).get(preset, {}))
