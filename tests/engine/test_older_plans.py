@@ -92,6 +92,7 @@ def test_an_older_manifest_replays_to_the_frames_of_its_request(home, tmp_path, 
         # what were the model's own then
         "num_inference_steps": manifest.plan.num_inference_steps,
         "guidance_scale": manifest.plan.guidance_scale,
+        "delivery": manifest.plan.upscaler,
     }
     prepared = prepare(Request(**wish))
     fresh = generate(prepared, plans_for(prepared, cpu), cpu)
