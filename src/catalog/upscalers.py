@@ -299,12 +299,7 @@ def find_preset(
         return usual, preset
     spec = specs.get(name if slash else preset)
     if spec is None or (slash and preset not in spec.presets):
-        known = [
-            each.known_as(name)
-            for each in specs.values()
-            for name, its in each.presets.items()
-            if its.model is None
-        ]
+        known = [each.known_as(name) for each, name in _for_any_footage()]
         raise BadInputError(
             f"{flag} is {text!r}; it must be one of: {', '.join([*further, *known])}"
         )
@@ -315,14 +310,18 @@ def offered(scale: int) -> dict[str, str]:
     """Presets for any footage, as requests name them, that enlarge by a scale and whose weights are
     here, each with the licence whose limits a person must accept; "" where there are none.
     """
-    every = [
+    here = [(spec, preset) for spec, preset in _for_any_footage() if _is_here(spec, preset, scale)]
+    return {spec.known_as(preset): spec.limits for spec, preset in here}
+
+
+def _for_any_footage() -> list[tuple[UpscalerSpec, str]]:
+    """Upscaler and preset of all that were made for no one model's clips."""
+    return [
         (spec, name)
         for spec in load_upscalers().values()
         for name, preset in spec.presets.items()
         if preset.model is None
     ]
-    here = [(spec, preset) for spec, preset in every if _is_here(spec, preset, scale)]
-    return {spec.known_as(preset): spec.limits for spec, preset in here}
 
 
 def _is_here(spec: UpscalerSpec, preset: str, scale: int) -> bool:

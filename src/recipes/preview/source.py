@@ -15,11 +15,9 @@ from torch import Tensor, nn
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
 from src.pipelines.families import family_of
-from src.pipelines.family import parts_of
-from src.pipelines.loading import read_pipeline
 from src.pipelines.locate import role_hash
 from src.pipelines.preview_files import PreviewForm
-from src.pipelines.roles import vae_of
+from src.recipes.decoded import read_fast_vae
 from src.recipes.preview.settings import PreviewSettings
 from src.recipes.scene_source import DrawnScenes
 from src.scenes.sampler import Mix, SceneSampler
@@ -64,9 +62,7 @@ def read_taught(
         raise BadInputError(
             f"{spec.id} makes no drafts: {family.title} runs as diffusers has it, without our loop"
         )
-    pipe = read_pipeline(folder, torch.float32, [part.name for part in parts_of(family, "vae")])
-    vae: nn.Module = vae_of(family, pipe).to(device).requires_grad_(False)
-    family.loop.speed_up_vae(vae)
+    vae: nn.Module = read_fast_vae(folder).to(device)
     form = _form(vae, spec, settings)
     return Taught(vae, form, spec.draft_shrink, role_hash(folder, "vae"), spec)
 
