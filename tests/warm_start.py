@@ -54,7 +54,6 @@ IMPORTS: dict[str, tuple[str, ...]] = {
     "src.baseline_inference": ENGINE,
     "src.batch_processor": ENGINE,
     "src.upscale_video": ENGINE,
-    "benchmarks.batch_throughput": ENGINE,
     "accelerate.commands.launch": ENGINE,
     TRAINER: ENGINE,
     "tests.upscaling.killed": ENGINE,
