@@ -133,14 +133,14 @@ def test_a_quantiser_that_is_gone_steps_down(request_for, cpu, monkeypatch):
 
 
 def test_a_kernel_that_refuses_steps_down(request_for, cpu, monkeypatch):
-    from src.pipelines import tuning
+    from src.pipelines import attending
 
     def refuses(name, device):
         if name != "auto":
             raise RuntimeError("No available kernel. Aborting execution.")
-        return torch.nn.attention.sdpa_kernel(list(tuning.BACKENDS.values()))
+        return torch.nn.attention.sdpa_kernel(list(attending.BACKENDS.values()))
 
-    monkeypatch.setattr(tuning, "attention_kernel", refuses)
+    monkeypatch.setattr(attending, "attention_kernel", refuses)
     prepared = prepare(request_for(attention="flash"))
     result = generate(prepared, plans_for(prepared, cpu), cpu)
     assert result.fallbacks == (
