@@ -60,6 +60,8 @@ ALL = {"compile": True, "quantize": "int8", "attention": "flash"}
             "attention",
         ),
         (lambda: exec("raise RuntimeError('cuDNN Frontend error: no valid engine')"), "attention"),
+        (lambda: exec(compile("1 / 0", "/x/sageattention/core.py", "exec")), "attention"),
+        (lambda: exec(compile("1 / 0", "/x/flash_attn_interface.py", "exec")), "attention"),
         (missing, "quantize"),
         (lambda: exec(compile("1 / 0", "/site-packages/torchao/linear.py", "exec")), "quantize"),
         (lambda: exec(compile("1 / 0", "/diffusers/hooks/taylorseer_cache.py", "exec")), "cache"),
@@ -146,6 +148,15 @@ def test_a_kernel_that_refuses_steps_down(request_for, cpu, monkeypatch):
     assert result.fallbacks == (
         "plain: the attention kernel failed: No available kernel. Aborting execution.",
     )
+
+
+def test_a_kernel_of_a_package_that_does_not_load_steps_down(request_for, cpu, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "sageattention", None)
+    prepared = prepare(request_for())
+    plan = having(plans_for(prepared, cpu)[0], attention="sage")
+    result = generate(prepared, (plan,), cpu)
+    assert "the attention kernel failed: --attention sage: sageattention" in result.fallbacks[0]
+    assert result.plan.session.attention == "auto"
 
 
 def test_memory_that_runs_out_while_decoding_keeps_the_latents(request_for, cpu, monkeypatch):

@@ -101,9 +101,7 @@ def made_up(monkeypatch):
 
         monkeypatch.setattr(choice, "call_of", call_of)
         clock = lambda: now[0]  # noqa: E731
-        monkeypatch.setattr(
-            choice, "time", SimpleNamespace(process_time=clock, perf_counter=clock)
-        )
+        monkeypatch.setattr(choice, "time", SimpleNamespace(process_time=clock, perf_counter=clock))
         return ask(kernels=tuple(kernels))
 
     return use
