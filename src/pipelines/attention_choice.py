@@ -4,6 +4,7 @@ kept beside the builds.
 
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from statistics import median
 from typing import Any
 
@@ -18,14 +19,16 @@ from src.core.errors import BadInputError
 from src.pipelines.attending import BACKENDS, Attend, optional_attend, torch_attend
 from src.pipelines.attention_kernels import OPTIONAL, version_of
 from src.pipelines.family import Attention
-from src.pipelines.memory import is_out_of_memory
+from src.pipelines.memory import is_out_of_memory, release
 
 FORMAT = 1
 """Grows where the same question has another answer."""
 FOLDER = "attention"
 """Among the builds of models."""
-ROUNDS = 7
-"""Each kernel runs so many times, in turn with the others; the median counts."""
+ROUNDS, ENOUGH_S = 7, 5.0
+"""Each kernel runs so many times, in turn with the others, and the median counts; no further round
+begins after so many seconds, which on a CPU the first one takes.
+"""
 DEVIATIONS = 8
 """How far a kernel's result may be from torch's own choice, in the dtype's spacing at 1: it rounds
 probabilities and result to the dtype once each. What attends to something else is about 1 away,
@@ -52,11 +55,17 @@ def fastest(
         cache.note(FOLDER, question, {"question": question, "seconds": seconds,
                                       "left_out": left_out})  # fmt: skip
     name = min(seconds, key=lambda kernel: seconds[kernel])
-    logger.info(
-        f"attention kernel {name}, measured fastest here for {shape.tokens} tokens in "
+    _tell(
+        f"attention kernel {name}, measured fastest here for {shape.tokens:,} tokens in "
         f"{shape.heads} heads of {shape.head_dim}, {dtype}: {_figures(seconds)} ms"
     )
     return name
+
+
+@lru_cache(maxsize=32)
+def _tell(sentence: str) -> None:
+    """Once a process: every plan of a batch asks."""
+    logger.info(sentence)
 
 
 def _question(shape: Attention, dtype: str, device: str, kernels: Sequence[str]) -> dict[str, Any]:
@@ -102,6 +111,8 @@ def _measured(
             "--attention measured has no room on this device to measure in; close other programs, "
             "or name a kernel"
         ) from error
+    finally:
+        release()
 
 
 def _random_parts(shape: Attention, dtype: torch.dtype, device: str) -> list[Tensor]:
@@ -114,8 +125,8 @@ def _random_parts(shape: Attention, dtype: torch.dtype, device: str) -> list[Ten
 def _usable(
     kernels: Sequence[str], parts: list[Tensor]
 ) -> tuple[dict[str, Callable[[], Tensor]], dict[str, str]]:
-    """Calls of the kernels that take the shape and attend as torch's choice does, each made once;
-    and why others do not.
+    """Calls of the kernels that take the shape and attend as torch's choice does, each made once,
+    so that nothing is left to load or to plan; and why others do not.
     """
     calls, left_out = {}, {}
     with torch.no_grad():
@@ -163,10 +174,13 @@ def _seconds(calls: dict[str, Callable[[], Tensor]], device: str) -> dict[str, f
     clock = time.process_time if device == "cpu" else time.perf_counter
     taken: dict[str, list[float]] = {name: [] for name in calls}
     with torch.no_grad():
-        for _ in range(1 + ROUNDS):
+        began = clock()
+        for number in range(ROUNDS):
+            if number and clock() - began > ENOUGH_S:
+                break
             for name, call in calls.items():
                 taken[name].append(timed(call, device, clock))
-    return {name: median(times[1:]) for name, times in taken.items()}
+    return {name: median(times) for name, times in taken.items()}
 
 
 def timed(call: Callable[[], Tensor], device: str, clock: Callable[[], float]) -> float:
@@ -184,4 +198,4 @@ def _wait(device: str) -> None:
 
 
 def _figures(seconds: dict[str, float]) -> str:
-    return ", ".join(f"{name} {1000 * each:.3g}" for name, each in seconds.items())
+    return ", ".join(f"{name} {1000 * each:,.1f}" for name, each in seconds.items())
