@@ -19,7 +19,7 @@ from src.core.errors import BadInputError
 from src.pipelines.attending import BACKENDS, Attend, optional_attend, torch_attend
 from src.pipelines.attention_kernels import OPTIONAL, version_of
 from src.pipelines.family import Attention
-from src.pipelines.memory import is_out_of_memory, release
+from src.pipelines.memory import is_out_of_memory
 
 FORMAT = 1
 """Grows where the same question has another answer."""
@@ -112,7 +112,8 @@ def _measured(
             "or name a kernel"
         ) from error
     finally:
-        release()
+        if device == "cuda":
+            torch.cuda.empty_cache()  # what is planned next counts what is free
 
 
 def _random_parts(shape: Attention, dtype: torch.dtype, device: str) -> list[Tensor]:
