@@ -20,7 +20,7 @@ from src.core.progress import CancelToken, Listener
 from src.pipelines.attending import torch_attend
 from src.pipelines.cogvideox import conditioning, divided_decoding, steps
 from src.pipelines.cogvideox import loop as usual
-from src.pipelines.cogvideox.kernel_attention import KernelAttention, turned
+from src.pipelines.cogvideox.kernel_attention import KernelAttention, with_positions
 from src.pipelines.parallel.division import shares
 from src.pipelines.parallel.ranks import Ranks, Team
 from src.pipelines.parallel.traffic import Forward
@@ -115,9 +115,9 @@ class DividedAttention:
     ) -> list[Tensor]:
         """Queries, keys and values (B, s + v, heads, d), positions turned into the first two."""
         if rotary is None:
-            return turned(attn, own, text, None)
+            return with_positions(attn, own, text, None)
         cosines, sines = (self.held.mine(table, self.held.video, 0) for table in rotary)
-        return turned(attn, own, text, (cosines, sines))
+        return with_positions(attn, own, text, (cosines, sines))
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """(B, s + v, D) of all tokens' attention."""

@@ -11,7 +11,7 @@ Rotary = tuple[Tensor, Tensor]
 """Cosines and sines of the video's positions, (V, D / heads)."""
 
 
-def turned(attn: Any, tokens: Tensor, text: int, rotary: Rotary | None) -> list[Tensor]:
+def with_positions(attn: Any, tokens: Tensor, text: int, rotary: Rotary | None) -> list[Tensor]:
     """Queries, keys and values (B, N, heads, d) of tokens (B, N, D), of which the first `text` are
     the prompt's; positions of the others turned into the first two.
     """
@@ -45,7 +45,7 @@ class KernelAttention:
         """Video (B, V, D) and text (B, S, D) to the same."""
         text = encoder_hidden_states.shape[1]
         tokens = torch.cat([encoder_hidden_states, hidden_states], dim=1)
-        made = self.attend(*turned(attn, tokens, text, image_rotary_emb)).flatten(2)
+        made = self.attend(*with_positions(attn, tokens, text, image_rotary_emb)).flatten(2)
         made = attn.to_out[1](attn.to_out[0](made))
         return made[:, text:], made[:, :text]
 
