@@ -2,6 +2,7 @@
 (`tests/warm_start.py`).
 """
 
+import fcntl
 import gc
 import importlib
 import json
@@ -12,12 +13,16 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 LENGTH = struct.Struct("<I")
 STATUS = struct.Struct("<i")
+MOST_FILES = 16
+APART = 512
+"""Files are put at this number and above before they get those that they had."""
 
 
 def exactly(line: socket.socket, count: int) -> bytes:
@@ -56,7 +61,7 @@ class Server:
 
     def _answer(self) -> dict[str, Any] | None:
         line, _ = self.listener.accept()
-        size, files, _, _ = socket.recv_fds(line, LENGTH.size, 3)
+        size, files, _, _ = socket.recv_fds(line, LENGTH.size, MOST_FILES)
         request = json.loads(exactly(line, LENGTH.unpack(size)[0]))
         if pid := os.fork():
             self.lines[pid] = line
@@ -64,19 +69,24 @@ class Server:
             for each in files:
                 os.close(each)
             return None
-        self._leave(line, files)
+        self._leave(line, files, [0, 1, 2, *request["kept"]])
         return request
 
-    def _leave(self, line: socket.socket, files: list[int]) -> None:
-        """In the new process: nothing of the server's stays, and its files are its own."""
+    def _leave(self, line: socket.socket, files: list[int], numbers: list[int]) -> None:
+        """In the new process: nothing of the server's stays, and its files are its own, by the
+        numbers that they had.
+        """
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         for each in (self.listener, line, *self.lines.values()):
             each.close()
         for each in (self.noticed, self.notice):
             os.close(each)
-        for usual, given in enumerate(files):
-            os.dup2(given, usual)
+        apart = [fcntl.fcntl(given, fcntl.F_DUPFD, APART) for given in files]
+        for given in files:
+            os.close(given)
+        for number, given in zip(numbers, apart, strict=True):
+            os.dup2(given, number)
             os.close(given)
 
     def _reap(self) -> None:
@@ -88,6 +98,24 @@ class Server:
                 line.sendall(STATUS.pack(status))
 
 
+def parent_of(process: int, asker: int) -> Callable[[], int]:
+    """`os.getppid` as it would be if the asker had forked the process: 1 once the asker is gone."""
+    kernel = os.getppid
+    try:
+        line = os.pidfd_open(asker)
+    except ProcessLookupError:
+        return lambda: 1
+    ended = select.poll()
+    ended.register(line, select.POLLIN)
+
+    def getppid() -> int:
+        if os.getpid() != process:
+            return kernel()
+        return 1 if ended.poll(0) else asker
+
+    return getppid
+
+
 def become(request: dict[str, Any]) -> None:
     """Run the module as `python -m` does, or the script. What it starts in turn comes from the same
     servers.
@@ -95,8 +123,11 @@ def become(request: dict[str, Any]) -> None:
     from tests.warm_start import PIDS, install
 
     install(request["servers"])
+    os.getppid = parent_of(os.getpid(), request["parent"])
     if request["session"]:
         os.setsid()
+    if request["group"] != -1:
+        os.setpgid(0, request["group"])
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     os.chdir(request["cwd"])
     os.environ.clear()
@@ -105,7 +136,7 @@ def become(request: dict[str, Any]) -> None:
     module, *arguments = request["argv"]
     sys.argv = [module, *arguments]
     if folder := os.environ.get(PIDS):
-        (Path(folder) / str(os.getpid())).touch()
+        (Path(folder) / str(os.getpid())).write_text(" ".join(request["argv"]))
     if module.endswith(".py"):
         runpy.run_path(module, run_name="__main__")
     else:

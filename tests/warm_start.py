@@ -2,9 +2,9 @@
 a server that has imported what it needs.
 
 `install` puts `WarmPopen` in `subprocess.Popen`'s place. Each process is one of its own, as before:
-its environment, folder, files, signals and exit code are its own; only that its imports are done,
-and that its parent is the server, differs. Whatever asks for its parent is not forked, nor what
-stands in no row of `IMPORTS`. NEWSREEL_TEST_COLD=1 starts all anew.
+its environment, folder, files, signals and exit code are its own, and `os.getppid` names who asked
+for it; only that its imports are done, and that the kernel has the server as its parent, differs.
+What stands in no row of `IMPORTS` is not forked. NEWSREEL_TEST_COLD=1 starts all anew.
 """
 
 import json
@@ -38,9 +38,17 @@ ENGINE = (
     "src.recipes.lora.preflight", "src.recipes.lora.run", "src.upscaling.registry",
     "src.upscaling.star.backend", "src.upscaling.dove.backend", "src.upscaling.sdxl.refining",
 )  # fmt: skip
+FAKE_WORKER = "src.worker --maker fake"
+WORKER = (
+    "src.worker.command", "src.worker.loop", "src.worker.make_runner", "src.worker.patience",
+    "src.artifacts.registry", "src.database.database", "src.jobs.leases",
+    "sqlalchemy.dialects.sqlite",
+)  # fmt: skip
 IMPORTS: dict[str, tuple[str, ...]] = {
     "uvicorn": SERVICE,
     WALL: ("src.media.images", "src.media.small", "src.media.videos"),
+    "src.worker": WORKER + ENGINE,
+    FAKE_WORKER: WORKER,
     "src.engine.member": ENGINE,
     "src.optimized_inference": ENGINE,
     "src.baseline_inference": ENGINE,
@@ -52,8 +60,8 @@ IMPORTS: dict[str, tuple[str, ...]] = {
 }
 """By the module or script that is run: what its server imports."""
 PIDS = "NEWSREEL_TEST_PIDS"
-"""A folder: each process that is forked leaves its id there, for whoever starts it is not its
-parent.
+"""A folder: each process that is forked leaves a file there, its id the name and its command the
+text, for whoever starts it is not its parent, and its command line is the server's.
 """
 AT_IMPORT = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONPATH",
              "ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "OPENCV_CPU_DISABLE", "OPENCV_IPP",
@@ -71,13 +79,13 @@ _started: list[tuple[subprocess.Popen, tempfile.TemporaryDirectory]] = []
 _starting = threading.Lock()
 
 
-def server_of(module: str, environment: Mapping[str, str]) -> str:
-    """Where the module's server listens; started when it is first asked for."""
+def server_of(row: str, environment: Mapping[str, str]) -> str:
+    """Where the server of a row of `IMPORTS` listens; started when it is first asked for."""
     variables = {name: environment[name] for name in AT_IMPORT if name in environment}
-    key = json.dumps([IMPORTS[module], variables], sort_keys=True)
+    key = json.dumps([IMPORTS[row], variables], sort_keys=True)
     with _starting:
         if key not in _servers:
-            _servers[key] = _start(IMPORTS[module], variables)
+            _servers[key] = _start(IMPORTS[row], variables)
         return _servers[key]
 
 
@@ -97,11 +105,15 @@ def _start(imports: Sequence[str], variables: Mapping[str, str]) -> str:
 
 
 def ask(request: dict[str, Any], files: list[int]) -> socket.socket:
-    """The line on which pid and exit status come."""
-    module, line = request["argv"][0], socket.socket(socket.AF_UNIX)
-    line.connect(server_of(module, request["env"]))
-    if module == "uvicorn":
+    """The line on which pid and exit status come. What a service will start comes from servers that
+    outlive it.
+    """
+    row, line = row_of(request["argv"]), socket.socket(socket.AF_UNIX)
+    line.connect(server_of(row, request["env"]))
+    if row == "uvicorn":
         server_of(WALL, wall_environment(request["env"]))
+        if request["env"].get("NEWSREEL_WORKERS") != "0":
+            server_of(row_of(worker_command(request["env"])), request["env"])
     words = json.dumps(request | {"servers": _servers}).encode()
     socket.send_fds(line, [LENGTH.pack(len(words))], files)
     line.sendall(words)
@@ -115,17 +127,18 @@ class WarmPopen(subprocess.Popen):
 
     def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest):
         _, _, shell, *pipes = rest[:9]
-        if shell or preexec_fn or pass_fds or not is_warm(args):
+        if shell or preexec_fn or not is_warm(args):
             given = (args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest)
             super()._execute_child(*given)
             return
         stdin, stdin_other, stdout_other, stdout, stderr_other, stderr = pipes
         environment = dict(os.environ if env is None else env)
-        request = {"argv": what_runs(args), "env": environment,
-                   "cwd": os.fspath(cwd or Path.cwd()), "session": rest[-2]}  # fmt: skip
+        request = {"argv": what_runs(args), "env": environment, "parent": os.getpid(),
+                   "cwd": os.fspath(cwd or Path.cwd()), "session": rest[-2], "group": rest[-1],
+                   "kept": list(pass_fds)}  # fmt: skip
         files = [given if given >= 0 else usual
                  for usual, given in enumerate((stdin, stdout, stderr))]  # fmt: skip
-        self._line = ask(request, files)
+        self._line = ask(request, [*files, *pass_fds])
         (self.pid,) = STATUS.unpack(exactly(self._line, STATUS.size))
         self._child_created = True
         self._close_ours((stdin, stdin_other), (stdout, stdout_other), (stderr, stderr_other))
@@ -169,6 +182,17 @@ def what_runs(args: Any) -> list[str]:
     if not isinstance(args, (list, tuple)) or len(args) < 2 or args[0] != sys.executable:
         return []
     return [os.fsdecode(word) for word in args[2 if args[1] in ("-m", "-u") else 1 :]]
+
+
+def row_of(words: Sequence[str]) -> str:
+    """The row of `IMPORTS` of a module or script with its arguments."""
+    fake = words[0] == "src.worker" and "fake" in words
+    return FAKE_WORKER if fake else words[0]
+
+
+def worker_command(environment: Mapping[str, str]) -> list[str]:
+    """As a service with these variables starts its workers."""
+    return ["src.worker", "--maker", environment.get("NEWSREEL_MAKER", "engine")]
 
 
 def is_warm(args: Any) -> bool:

@@ -14,11 +14,11 @@ from src.core.hardware import Hardware
 from src.core.upscale_request import UpscaleRequest
 from src.engine.enlarged_manifest import EnlargedManifest, of_enlarged, place_beside
 from src.engine.filters import GroupContext
+from src.engine.finisher import SIGNED
 from src.engine.finishing import check_names, chosen_filters, filtered, finished, group_size
 from src.engine.manifest import describe_clip, to_json
 from src.engine.marking import mark_of
 from src.engine.registering import fingerprint_for, write_down
-from src.engine.signing import NAME as SIGNED
 from src.trust.signing import drop_stale_sidecar
 from src.upscaling.ending import Ending
 from src.upscaling.job import UpscaleJob

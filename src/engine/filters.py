@@ -1,12 +1,20 @@
 """What a filter is, and how frames come to it: in groups, so that it may look at some at once."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from src.core.plan import Plan
-from src.upscaling.job import UpscaleJob
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from src.upscaling.job import UpscaleJob
+
+MARKED, LABEL = "watermark", "label"
+"""The filters that ship: `marking.py`, `labelling.py`."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +29,7 @@ class GroupContext:
     mark_key: str = ""
 
 
-Filter = Callable[[list[np.ndarray], GroupContext], list[np.ndarray]]
+Filter = Callable[["list[np.ndarray]", GroupContext], "list[np.ndarray]"]
 """Frames that follow each other, (H, W, 3) as they would be encoded, uint8 (or uint16, of a deep
 video that is enlarged), to as many of the same size and kind; it may change them in place. The
 result is of the group and its context alone: an enlargement that was stopped goes on with any.

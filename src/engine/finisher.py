@@ -1,11 +1,19 @@
 """What a finisher is, and what it is told."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from src.engine.enlarged_manifest import EnlargedManifest
 from src.engine.manifest import Manifest
+
+if TYPE_CHECKING:
+    from src.engine.enlarged_manifest import EnlargedManifest
+
+SIGNED = "c2pa"
+"""The finisher that ships: `signing.py`."""
 
 
 @dataclass(frozen=True)

@@ -3,35 +3,56 @@
 One more is a function here or in a file of its own, and a line in the list.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, TypeVar
 
 from src.core.errors import BadInputError
 from src.core.request import Request
 from src.core.upscale_request import UpscaleRequest
-from src.engine.enlarged_manifest import EnlargedManifest
-from src.engine.filters import Filter, GroupContext
-from src.engine.finisher import FileContext, Finisher
-from src.engine.labelling import NAME as LABEL
-from src.engine.labelling import label_frames
+from src.engine.filters import LABEL, MARKED, Filter, GroupContext
+from src.engine.finisher import SIGNED, FileContext, Finisher
 from src.engine.manifest import Manifest, describe_clip
-from src.engine.marking import NAME as MARKED
-from src.engine.marking import mark_frames
-from src.engine.signing import NAME as SIGNED
-from src.engine.signing import sign_clip
 from src.trust.signing import check_signing
 from src.watermark.keys import check_keys
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from src.engine.enlarged_manifest import EnlargedManifest
 
 GROUP, GROUP_BYTES = 8, 256 << 20
 """Frames of a group, and bytes that it may hold."""
 OWN_FIELDS = (MARKED, LABEL)
 """Filters that a field of the request switches on; they come last, in this order."""
-AnyManifest = TypeVar("AnyManifest", Manifest, EnlargedManifest)
-FILTERS: dict[str, Filter] = {MARKED: mark_frames, LABEL: label_frames}
-FINISHERS: dict[str, Finisher] = {SIGNED: sign_clip}
+AnyManifest = TypeVar("AnyManifest", "Manifest", "EnlargedManifest")
+
+
+def _marked(frames: list[np.ndarray], context: GroupContext) -> list[np.ndarray]:
+    from src.engine.marking import mark_frames
+
+    return mark_frames(frames, context)
+
+
+def _labelled(frames: list[np.ndarray], context: GroupContext) -> list[np.ndarray]:
+    from src.engine.labelling import label_frames
+
+    return label_frames(frames, context)
+
+
+def _signed(file: Path, context: FileContext) -> None:
+    from src.engine.signing import sign_clip
+
+    sign_clip(file, context)
+
+
+FILTERS: dict[str, Filter] = {MARKED: _marked, LABEL: _labelled}
+FINISHERS: dict[str, Finisher] = {SIGNED: _signed}
+"""Those that ship import their work when they are used: a refusal of a request waits for no video
+library.
+"""
 NEEDS: dict[str, Callable[[], None]] = {SIGNED: check_signing, MARKED: check_keys}
 """What raises BadInputError, before anything is computed, where one of them could not work here."""
 

@@ -7,7 +7,6 @@ import numpy as np
 
 from src.engine.filters import each
 
-NAME = "label"
 TEXT, FONT = "AI", cv2.FONT_HERSHEY_DUPLEX
 HEIGHT, MARGIN = 0.06, 0.03
 """Of the letters, and around them, as shares of the picture's shorter side."""

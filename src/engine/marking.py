@@ -8,7 +8,7 @@ import numpy as np
 
 from src.core.files import remembered, sha256_of
 from src.core.plan import Plan
-from src.engine.filters import GroupContext
+from src.engine.filters import MARKED, GroupContext
 from src.engine.manifest import Mark
 from src.upscaling.job import UpscaleJob
 from src.verification.layers import read_mark
@@ -16,8 +16,6 @@ from src.verification.register import HomeRegister
 from src.watermark.embed import embed_mark
 from src.watermark.keys import MarkKey, known_keys, marking_key
 from src.watermark.message import id_for, id_text
-
-NAME = "watermark"
 
 
 def mark_frames(frames: list[np.ndarray], context: GroupContext) -> list[np.ndarray]:
@@ -30,7 +28,7 @@ def mark_of(plan: Plan | UpscaleJob, wanted: str = "") -> Mark | None:
     """What the filter put into the picture, or None where it is not among the plan's. wanted: id of
     the key.
     """
-    if NAME not in plan.filters:
+    if MARKED not in plan.filters:
         return None
     key, number = _chosen(plan, wanted)
     return Mark(id=id_text(number), key=key.id)

@@ -27,7 +27,7 @@ from src.engine.costs import Stopwatch
 from src.engine.enlarging import Enlarging
 from src.engine.extending import Before, seam_of
 from src.engine.filters import GroupContext, in_groups
-from src.engine.finisher import FileContext
+from src.engine.finisher import SIGNED, FileContext
 from src.engine.finishing import filtered, finished, group_size
 from src.engine.manifest import Manifest, build_manifest, describe_clip, to_json
 from src.engine.marking import mark_of
@@ -35,7 +35,6 @@ from src.engine.registering import fingerprint_for, write_down
 from src.engine.render import render
 from src.engine.runs import append_enlarged, append_run
 from src.engine.session import Session
-from src.engine.signing import NAME as SIGNED
 from src.engine.signing import claim_of
 from src.media.images import Photograph
 from src.media.writer import VideoWriter

@@ -8,9 +8,9 @@ from src.core.errors import OutputError
 from src.core.plan import Plan
 from src.core.register import Registered
 from src.engine.enlarged_manifest import EnlargedManifest
+from src.engine.filters import MARKED
+from src.engine.finisher import SIGNED
 from src.engine.manifest import Manifest
-from src.engine.marking import NAME as MARKED
-from src.engine.signing import NAME as SIGNED
 from src.upscaling.job import UpscaleJob
 from src.verification.fingerprint import fingerprint_if_possible
 from src.verification.register import remember

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from src.engine.enlarged_manifest import EnlargedManifest
-from src.engine.finisher import FileContext
+from src.engine.finisher import SIGNED, FileContext
 from src.engine.manifest import Manifest
 from src.trust.claim import (
     COMPOSITE,
@@ -20,8 +20,6 @@ from src.trust.claim import (
 from src.trust.reading import read_provenance
 from src.trust.signing import sign_file
 from src.trust.xmp import read_xmp
-
-NAME = "c2pa"
 
 
 def sign_clip(file: Path, context: FileContext) -> None:
@@ -91,4 +89,4 @@ def _enlarged(manifest: EnlargedManifest) -> dict[str, Any]:
 
 def with_signature(finishers: tuple[str, ...]) -> tuple[str, ...]:
     """Finishers with `c2pa` as the last: what works on the file after it would break it."""
-    return (*(name for name in finishers if name != NAME), NAME)
+    return (*(name for name in finishers if name != SIGNED), SIGNED)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -10,7 +11,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 
+import psutil
 import pytest
 
 from src.accounts.accounts import Accounts
@@ -19,6 +22,13 @@ from src.core.paths import REPOSITORY
 from src.database.database import Database
 from tests.s3_kit import s3_line, s3_url, seaweed  # noqa: F401
 from tests.service.browser_kit import CLIP
+from tests.warm_start import PIDS
+
+
+def _runs(pid):
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 class RunningService:
@@ -29,9 +39,11 @@ class RunningService:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.home, self.url = home, f"http://127.0.0.1:{self.port}"
+        self.forked = home.parent / "forked"
+        self.forked.mkdir(exist_ok=True)
         settings = {"NEWSREEL_HOME": str(home), "NEWSREEL_AUTH": "off", "NEWSREEL_MIN_FREE": "0",
                     "NEWSREEL_PER_MINUTE": "100000", "NEWSREEL_MAKER": "fake",
-                    "OMP_NUM_THREADS": "1"}  # fmt: skip
+                    "OMP_NUM_THREADS": "1", PIDS: str(self.forked)}  # fmt: skip
         self.environment = os.environ | settings | variables
         self.process, self.pids = None, []
 
@@ -82,10 +94,14 @@ class RunningService:
     def workers(self):
         """Pids of the worker processes that this service started, before it was killed too."""
         mine = "|".join(str(pid) for pid in self.pids)
-        found = subprocess.run(
-            ["pgrep", "-f", f"src.worker --supervisor ({mine}) "], capture_output=True, text=True
-        ).stdout
-        return [int(line) for line in found.split()]
+        wanted = f"src.worker --supervisor ({mine}) "
+        found = subprocess.run(["pgrep", "-f", wanted], capture_output=True, text=True).stdout
+        return [int(line) for line in found.split()] + self._warm(re.compile(wanted))
+
+    def _warm(self, wanted):
+        """Pids of those that were forked warm."""
+        told = [file for file in self.forked.iterdir() if wanted.match(file.read_text("utf-8"))]
+        return [int(file.name) for file in told if _runs(int(file.name))]
 
     def kill(self):
         self.process.kill()
