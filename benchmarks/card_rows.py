@@ -7,20 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from safetensors.torch import save_file
-from torch.nn.attention import sdpa_kernel
 
 from benchmarks.card_bench import FAMILY, Bench, Told, median
 from benchmarks.card_beside import flow, training, upscaler
 from benchmarks.card_run import Row
+from src.core.errors import BadInputError
 from src.core.plan import Cache
 from src.core.progress import CancelToken, ignore
 from src.pipelines import compiling
 from src.pipelines.adapter_files import AdapterFile, read_adapter
 from src.pipelines.adapters import linear_modules
+from src.pipelines.attending import BACKENDS, torch_attend
+from src.pipelines.attention_choice import call_of
+from src.pipelines.attention_kernels import OPTIONAL, installed_kernels
 from src.pipelines.placement import place, stream
-from src.pipelines.tuning import BACKENDS, quantize
+from src.pipelines.tuning import quantize
 
 GUIDED, UNGUIDED = 6.0, 1.0
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "peft", "torchao", "triton")
@@ -30,9 +32,11 @@ def environment(bench: Bench, told: Told) -> None:
     """Versions, the rate of matrix products, and attention by kernel at the 5B's shape."""
     on_card = bench.device.type == "cuda"
     told["device"] = torch.cuda.get_device_name() if on_card else platform.processor() or "CPU"
-    told["versions"] = {name: _version(name) for name in PACKAGES} | {
-        "python": platform.python_version()
-    }
+    told["versions"] = (
+        {name: _version(name) for name in PACKAGES}
+        | {OPTIONAL[name].package: _version(OPTIONAL[name].package) for name in installed_kernels()}
+        | {"python": platform.python_version()}
+    )
     told["cudnn"] = torch.backends.cudnn.version()
     size = 256 if bench.rehearse else 8192
     left, right = (
@@ -40,16 +44,13 @@ def environment(bench: Bench, told: Told) -> None:
     )
     seconds = min(bench.seconds(lambda: left @ right, 10)[2:])
     told["matrix_tflops"] = round(2 * size**3 / max(seconds, 1e-9) / 1e12, 2)
-    shape = (1, 2, 64, 16) if bench.rehearse else (1, 48, 17_776, 64)
-    query, key, value = (
-        torch.randn(shape, device=bench.device, dtype=bench.dtype) for _ in range(3)
-    )
-    told["stock_kernel"] = int(torch._fused_sdp_choice(query, key, value))
-    told["attention_seconds"] = {
-        "stock": median(bench.seconds(lambda: F.scaled_dot_product_attention(query, key, value)))
+    shape = (1, 64, 2, 16) if bench.rehearse else (1, 17_776, 48, 64)
+    parts = [torch.randn(shape, device=bench.device, dtype=bench.dtype) for _ in range(3)]
+    heads = [part.transpose(1, 2) for part in parts]
+    told["stock_kernel"] = int(torch._fused_sdp_choice(*heads))
+    told["attention_seconds"] = {"stock": median(bench.seconds(lambda: torch_attend(*parts)))} | {
+        name: _kernel_seconds(bench, name, parts) for name in (*BACKENDS, *installed_kernels())
     }
-    for name, backend in BACKENDS.items():
-        told["attention_seconds"][name] = _kernel_seconds(bench, backend, (query, key, value))
 
 
 def _version(name: str) -> str:
@@ -59,13 +60,10 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def _kernel_seconds(
-    bench: Bench, backends: list[Any], parts: tuple[torch.Tensor, ...]
-) -> float | str:
+def _kernel_seconds(bench: Bench, name: str, parts: list[torch.Tensor]) -> float | str:
     try:
-        with sdpa_kernel(backends):
-            return median(bench.seconds(lambda: F.scaled_dot_product_attention(*parts)))
-    except (RuntimeError, torch.OutOfMemoryError) as error:
+        return median(bench.seconds(call_of(name, parts)))
+    except (RuntimeError, ValueError, AssertionError, BadInputError) as error:
         return f"refused: {str(error).splitlines()[0][:80]}"
 
 

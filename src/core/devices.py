@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from src.core.errors import BadInputError
 
@@ -121,3 +122,20 @@ def cpu_convolves_bf16() -> bool:
 
     has = {"avx512_bf16", "amx_bf16"} & set(cpu_features())
     return bool(has) and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def machine(device: str) -> dict[str, Any]:
+    """What of the machine decides a build of a model, and which way of computing is fastest."""
+    if device == "cpu":
+        return {"cpu": cpu_features()}
+    import torch
+
+    properties = torch.cuda.get_device_properties(0)
+    return {"gpu": properties.name, "capability": [properties.major, properties.minor],
+            "cuda": torch.version.cuda, "driver": _driver()}  # fmt: skip
+
+
+def _driver() -> str:
+    """The NVIDIA driver's version, "" where the kernel does not tell."""
+    file = Path("/sys/module/nvidia/version")
+    return file.read_text("utf-8").strip() if file.is_file() else ""

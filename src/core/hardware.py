@@ -14,6 +14,7 @@ class Hardware(Config):
     compiler: all is there that torch.compile needs, else compiler_lacks says what is not.
     quantizer: torchao is there. vendor: of the GPU, "nvidia", "amd", or "apple", whose GPU is not
     used; "" without one.
+    kernels: attention kernels whose packages are there, by name.
     count: devices of this kind that are visible here; 1 on a CPU. held: of them, what a worker of
     the service holds for one clip (on a CPU, processes); 0 for a command, which takes any.
     host_memory, free_host_memory: bytes of the machine itself beside a GPU, 0 where that is not
@@ -30,6 +31,7 @@ class Hardware(Config):
     compiler: bool = False
     compiler_lacks: str = "a C++ compiler: apt-get install g++ python3-dev"
     quantizer: bool = False
+    kernels: tuple[str, ...] = ()
     vendor: str = ""
     count: int = 1
     held: int = 0

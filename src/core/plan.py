@@ -122,7 +122,7 @@ class Division(Config):
 
 
 LATER = ("upscale", "upscaler_weights", "prompts_per_forward", "filters", "finishers", "sigmas",
-         "extends", "division", "draft")  # fmt: skip
+         "extends", "division", "draft", "attention_measured")  # fmt: skip
 LATER_IN_SESSION = ("family", "gpus")
 LATER_IN_CACHE = ("skipped",)
 LATER_IN_ADAPTERS = ("distilled",)
@@ -153,6 +153,8 @@ class Plan(Config):
     part, whose first frame shows the other one's last again and is not written.
     division: of the forwards among `session.gpus` processes, None for one.
     draft: what decodes instead of the VAE, None for a full clip.
+    attention_measured: whether the session's attention kernel is the one that was fastest on this
+    card, of those that compute the same sums.
     """
 
     mode: str
@@ -187,6 +189,7 @@ class Plan(Config):
     extends: str = ""
     division: Division | None = None
     draft: Draft | None = None
+    attention_measured: bool = False
 
     @property
     def decoded(self) -> Size:

@@ -119,9 +119,10 @@ class Request(Config):
         Option("auto, or one of configs/profiles.yaml", baseline=False),
     ] = "auto"
     attention: Annotated[
-        Literal["auto", "flash", "cudnn", "efficient", "math"] | None,
-        Option("Attention kernel", baseline=False, form=False),
-    ] = None
+        Literal["auto", "measured", "flash", "cudnn", "efficient", "math", "flash3", "sage"] | None,
+        Option("Attention kernel; measured takes the fastest here of those that compute the same "
+               "sums, flash3 and sage are extras", baseline=False, form=False),
+    ] = None  # fmt: skip
     cache: Annotated[
         str | None,
         Option("Step cache: none, first_block, taylorseer or pyramid; magcache or teacache, of a "

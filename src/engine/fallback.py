@@ -87,7 +87,10 @@ def without(plan: Plan, switch: str) -> Plan:
     if switch == "cache":
         return plan.model_copy(update={"cache": Cache()})
     off = {"compile": False, "quantize": "none", "attention": "auto"}[switch]
-    return plan.model_copy(update={"session": plan.session.model_copy(update={switch: off})})
+    changes: dict[str, object] = {"session": plan.session.model_copy(update={switch: off})}
+    if switch == "attention":
+        changes["attention_measured"] = False
+    return plan.model_copy(update=changes)
 
 
 def became(plan: Plan) -> set[str]:

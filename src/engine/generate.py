@@ -28,6 +28,7 @@ from src.core.prompts import Template, load_templates
 from src.core.request import Request
 from src.core.result import Result
 from src.engine.distilled import as_distilled, distilled_note
+from src.engine.kernels import with_kernels
 from src.engine.manifest import read_manifest
 from src.engine.planner import choices
 from src.engine.resolve import decided, draw_seed, resolve
@@ -119,7 +120,7 @@ def plans_for(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
     files = read_folder_files(
         spec, prepared.folder, request.cache_name, request.draft, request.gpus
     )
-    return resolve(
+    plans = resolve(
         request,
         spec,
         hardware,
@@ -132,6 +133,7 @@ def plans_for(prepared: Prepared, hardware: Hardware) -> tuple[Plan, ...]:
         files=files,
         extends=prepared.before.sha256 if prepared.before else "",
     )
+    return with_kernels(plans, spec, prepared.folder, hardware)
 
 
 def sized(prepared: Prepared, hardware: Hardware) -> Prepared:

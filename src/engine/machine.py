@@ -5,6 +5,7 @@ from src.core.errors import BadInputError, MissingWeightsError
 from src.core.hardware import Hardware
 from src.core.request import Request
 from src.core.wording import counted
+from src.pipelines.attention_kernels import OPTIONAL, machine_lacks, package_lacks
 
 COMPILES_FROM = 7.0  # Triton's least CUDA capability
 FP8_FROM, FP8_FROM_AMD = 8.9, 9.4  # the least CUDA capability that multiplies fp8; MI300's
@@ -23,19 +24,28 @@ def check_switches(request: Request, hardware: Hardware) -> None:
         raise MissingWeightsError(f"--quantize {request.quantize} needs {QUANTIZER}")
     if request.quantize == "fp8_dynamic":
         _check_fp8_products(request, hardware)
-    if request.attention == "cudnn" and hardware.vendor == "amd":
-        raise BadInputError(
-            f"--attention cudnn needs an NVIDIA card; {hardware.name} has flash, efficient and math"
-        )
-    if request.attention in ("cudnn", "efficient") and hardware.device == "cpu":
-        raise BadInputError(
-            f"--attention {request.attention} is a CUDA kernel; on a CPU there are flash and math"
-        )
+    _check_attention(request, hardware)
     if request.compile and request.offload == "sequential":
         raise BadInputError(
             "--compile does not go with --offload sequential, which moves single layers; take group"
         )
     _check_gpus(request, hardware)
+
+
+def _check_attention(request: Request, hardware: Hardware) -> None:
+    name = request.attention
+    if name == "cudnn" and hardware.vendor == "amd":
+        raise BadInputError(
+            f"--attention cudnn needs an NVIDIA card; {hardware.name} has flash, efficient and math"
+        )
+    if name in ("cudnn", "efficient") and hardware.device == "cpu":
+        raise BadInputError(
+            f"--attention {name} is a CUDA kernel; on a CPU there are flash and math"
+        )
+    if name in OPTIONAL and (lacks := machine_lacks(name, hardware)):
+        raise BadInputError(f"--attention {name} {lacks}")
+    if name in OPTIONAL and (lacks := package_lacks(name, hardware)):
+        raise MissingWeightsError(f"--attention {name} {lacks}")
 
 
 def _check_fp8_products(request: Request, hardware: Hardware) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from src.core.devices import bf16_is_fast, core_count, cpu_field, find_device
 from src.core.hardware import Hardware
 from src.core.toolchain import has_package, missing_for_compiling
+from src.pipelines.attention_kernels import installed_kernels
 
 
 def probe(device: str = "auto") -> Hardware:
@@ -31,6 +32,7 @@ def _cuda() -> Hardware:
         bf16=bf16_is_fast("cuda"),
         **_compiler("cuda"),
         quantizer=has_package("torchao"),
+        kernels=installed_kernels(),
         count=torch.cuda.device_count(),
         vendor="amd" if torch.version.hip else "nvidia",
         **_host(),

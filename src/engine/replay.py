@@ -22,6 +22,7 @@ from src.engine.generate import Prepared, output_path
 from src.engine.manifest import Manifest, read_manifest, versions
 from src.media.images import Photograph, read_photograph
 from src.pipelines.adapter_files import read_adapter
+from src.pipelines.attention_kernels import OPTIONAL, machine_lacks, package_lacks
 from src.pipelines.locate import locate, weight_hashes
 from src.pipelines.models import find_model
 from src.upscaling.files import file_hashes, plan_files
@@ -163,6 +164,15 @@ def check_hardware(manifest: Manifest, hardware: Hardware) -> None:
             f"this clip was made on {gpus} GPUs, and this machine has {hardware.count}; replay it "
             "where there are as many, or make it anew"
         )
+    _check_kernel(manifest.plan.session.attention, hardware)
+
+
+def _check_kernel(name: str, hardware: Hardware) -> None:
+    """Raise BadInputError where the plan's attention kernel is an extra that is not here."""
+    if name in OPTIONAL and (
+        lacks := machine_lacks(name, hardware) or package_lacks(name, hardware)
+    ):
+        raise BadInputError(f"this clip was made with --attention {name}, which {lacks}")
 
 
 def differences(manifest: Manifest, result: Result, hardware: Hardware) -> str:

@@ -39,9 +39,10 @@ class Ready:
 @contextmanager
 def denoising(family: Family, pipe: Any, key: SessionKey) -> Iterator[None]:
     """What holds while the transformer runs: where it lies, and its attention kernel."""
+    from src.pipelines.attending import attention_kernel
     from src.pipelines.placement import for_denoising
     from src.pipelines.roles import denoisers
-    from src.pipelines.tuning import attention_kernel, drop_state
+    from src.pipelines.tuning import drop_state
 
     try:
         with for_denoising(family, pipe, key), attention_kernel(key.attention, key.device):

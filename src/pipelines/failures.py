@@ -20,6 +20,7 @@ KERNEL_SIGNS = (
     "no kernel image",
     "scaled_dot_product",
 )
+KERNEL_FILES = ("/sageattention/", "/flash_attn_interface")
 CACHE_FILES = (
     "first_block_cache", "taylorseer_cache", "pyramid_attention_broadcast", "step_skipping",
 )  # fmt: skip
@@ -51,6 +52,8 @@ def _suspects(error: Exception) -> Iterator[str]:
     files, chain = list(_files(error)), list(_chain(error))
     if any("/torchao/" in file for file in files):
         yield "quantize"
+    if any(sign in file for file in files for sign in KERNEL_FILES):
+        yield "attention"  # before what was compiled around it
     if any(_from_compiler(link) for link in chain) or any(
         sign in file for file in files for sign in COMPILER_FILES
     ):

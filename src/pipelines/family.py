@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from src.catalog.spec import ModelSpec
+from src.core.plan import Plan
 from src.pipelines.learning import Small, Training
 from src.pipelines.sides import Architecture, Counting, Divided, Loop, Stock
 
@@ -63,6 +64,15 @@ class Part:
         from torch import nn
 
         return nn.ModuleList([*blocks, *cast(Any, module.get_submodule(self.later))])
+
+
+@dataclass(frozen=True)
+class Attention:
+    """A block's attention among the tokens of a clip: heads, numbers in each of them, tokens."""
+
+    heads: int
+    head_dim: int
+    tokens: int
 
 
 @dataclass(frozen=True)
@@ -136,6 +146,13 @@ class Family(Protocol):
     def heads(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> int | None:
         """Attention heads of what denoises in a folder, which several processes may share; None for
         a family that one process computes."""
+        ...
+
+    def attention(
+        self, folder: Path, read: Callable[[Path], dict[str, Any]], plan: Plan
+    ) -> Attention | None:
+        """What a plan's clip asks of the attention; None for a family whose attention takes no
+        other kernel."""
         ...
 
     @property

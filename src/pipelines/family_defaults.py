@@ -8,7 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from src.pipelines.family import Place
+from src.core.plan import Plan
+from src.pipelines.family import Attention, Place
 from src.pipelines.learning import Small, Training
 from src.pipelines.sides import Architecture, Divided
 
@@ -27,6 +28,11 @@ class FamilyDefaults:
         return None
 
     def heads(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> int | None:
+        return None
+
+    def attention(
+        self, folder: Path, read: Callable[[Path], dict[str, Any]], plan: Plan
+    ) -> Attention | None:
         return None
 
     @property

@@ -88,6 +88,11 @@ class Loop(Protocol):
         """The same of the VAE alone."""
         ...
 
+    def use_kernel(self, pipe: Pipe, name: str) -> None:
+        """Let what denoises attend by an optional kernel (`attention_kernels.py`). Raises
+        SwitchError where it does not load, or the family's attention takes none."""
+        ...
+
     def begin(
         self, pipe: Pipe, plan: Plan, pixels: np.ndarray, generator: torch.Generator
     ) -> ClipState:

@@ -2,53 +2,26 @@
 error.
 """
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from src.core.errors import BadInputError, SwitchError
+from src.core.errors import SwitchError
 from src.core.plan import Cache, SessionKey
+from src.pipelines.attention_kernels import OPTIONAL
 from src.pipelines.cache_fit import FITTED
 from src.pipelines.compiling import compile_blocks, fit_to_cache
 from src.pipelines.family import Family, Part
 from src.pipelines.roles import present
 from src.pipelines.step_skipping import skip_steps, stop_skipping
 
-BACKENDS = {
-    "flash": SDPBackend.FLASH_ATTENTION,
-    "cudnn": SDPBackend.CUDNN_ATTENTION,
-    "efficient": SDPBackend.EFFICIENT_ATTENTION,
-    "math": SDPBackend.MATH,
-}
-
-
-def attention_kernel(name: str, device: str) -> AbstractContextManager[None]:
-    """Prefer one kernel of scaled dot-product attention; the backend switch of diffusers has no
-    effect on CogVideoX.
-
-    The others follow in their order where that one cannot take a shape or a card. For denoising
-    alone: the text encoder attends with a bias, which few kernels take. Raises BadInputError for a
-    kernel the device does not have.
-    """
-    if name == "auto":
-        return nullcontext()
-    if device == "cpu" and name not in ("flash", "math"):
-        raise BadInputError(
-            f"--attention {name} is a CUDA kernel; on a CPU there are flash and math"
-        )
-    wanted = BACKENDS[name]
-    others = (
-        [] if name == "math" else [kernel for kernel in BACKENDS.values() if kernel is not wanted]
-    )
-    return sdpa_kernel([wanted, *others], set_priority=True)
-
 
 def tune(family: Family, pipe: Any, key: SessionKey) -> None:
-    """Quantise and compile what denoises as the key says. Called once, after loading, before
-    placing.
+    """Quantise and compile what denoises as the key says, and give it an optional attention kernel.
+    Called once, after loading, before placing.
     """
+    if key.attention in OPTIONAL:
+        family.loop.use_kernel(pipe, key.attention)
     for part, module in present(family, pipe, "denoiser"):
         blocks = part.blocks_of(module)
         if key.quantize != "none":

@@ -69,6 +69,8 @@ def plain_machine(home, monkeypatch):
             2,
             "is a single file, and Newsreel takes a diffusers folder",
         ),
+        (["--attention", "sage"], 2, "--attention sage is a CUDA kernel; on a CPU there are flash"),
+        (["--attention", "sagee"], 2, "'efficient', 'math', 'flash3' or 'sage'"),
         (["--quantize", "fp4"], 2, "'int8', 'fp8' or 'fp8_dynamic'"),
     ],
 )

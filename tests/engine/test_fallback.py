@@ -60,6 +60,8 @@ ALL = {"compile": True, "quantize": "int8", "attention": "flash"}
             "attention",
         ),
         (lambda: exec("raise RuntimeError('cuDNN Frontend error: no valid engine')"), "attention"),
+        (lambda: exec(compile("1 / 0", "/x/sageattention/core.py", "exec")), "attention"),
+        (lambda: exec(compile("1 / 0", "/x/flash_attn_interface.py", "exec")), "attention"),
         (missing, "quantize"),
         (lambda: exec(compile("1 / 0", "/site-packages/torchao/linear.py", "exec")), "quantize"),
         (lambda: exec(compile("1 / 0", "/diffusers/hooks/taylorseer_cache.py", "exec")), "cache"),
@@ -133,19 +135,28 @@ def test_a_quantiser_that_is_gone_steps_down(request_for, cpu, monkeypatch):
 
 
 def test_a_kernel_that_refuses_steps_down(request_for, cpu, monkeypatch):
-    from src.pipelines import tuning
+    from src.pipelines import attending
 
     def refuses(name, device):
         if name != "auto":
             raise RuntimeError("No available kernel. Aborting execution.")
-        return torch.nn.attention.sdpa_kernel(list(tuning.BACKENDS.values()))
+        return torch.nn.attention.sdpa_kernel(list(attending.BACKENDS.values()))
 
-    monkeypatch.setattr(tuning, "attention_kernel", refuses)
+    monkeypatch.setattr(attending, "attention_kernel", refuses)
     prepared = prepare(request_for(attention="flash"))
     result = generate(prepared, plans_for(prepared, cpu), cpu)
     assert result.fallbacks == (
         "plain: the attention kernel failed: No available kernel. Aborting execution.",
     )
+
+
+def test_a_kernel_of_a_package_that_does_not_load_steps_down(request_for, cpu, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "sageattention", None)
+    prepared = prepare(request_for())
+    plan = having(plans_for(prepared, cpu)[0], attention="sage")
+    result = generate(prepared, (plan,), cpu)
+    assert "the attention kernel failed: --attention sage: sageattention" in result.fallbacks[0]
+    assert result.plan.session.attention == "auto"
 
 
 def test_memory_that_runs_out_while_decoding_keeps_the_latents(request_for, cpu, monkeypatch):

@@ -35,6 +35,7 @@ def test_it_is_written_as_it_was_but_for_what_is_new(written):
     again = Plan.model_validate(written["plan"]).model_dump(mode="json")
     assert (again.pop("filters"), again.pop("finishers"), again.pop("sigmas")) == ([], [], None)
     assert (again.pop("extends"), again.pop("division"), again.pop("draft")) == ("", None, None)
+    assert again.pop("attention_measured") is False
     assert again["cache"].pop("skipped") == []
     assert (again["session"].pop("family"), again["session"].pop("gpus")) == ("cogvideox", 1)
     assert all(adapter.pop("distilled") is None for adapter in again["adapters"])
@@ -55,13 +56,14 @@ def test_what_is_new_changes_the_digest_where_it_says_something():
             {"session": other},
             {"session": plan.session.model_copy(update={"gpus": 2})},
             {"division": Division(branches=2, sequence=1, unguided=2)},
+            {"attention_measured": True},
             {"draft": Draft(preview="0" * 64, frames=plan.native)},
             {"adapters": (Adapter(file="a/b", sha256="0" * 64),)},
             {"adapters": (Adapter(file="a/b", sha256="0" * 64, distilled=taught),)},
             {"timesteps": (999.0, 666.5, 332.0)},
         )
     }
-    assert len(digests) == 10
+    assert len(digests) == 11
 
 
 def test_timesteps_between_integers_come_back_as_they_were():

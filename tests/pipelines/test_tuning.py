@@ -13,11 +13,12 @@ from src.core.progress import CancelToken, ignore
 from src.engine.costs import Stopwatch
 from src.engine.session import Session
 from src.pipelines import compiling, placement
+from src.pipelines.attending import attention_kernel
 from src.pipelines.families import family_named
 from src.pipelines.family import parts_of
 from src.pipelines.loading import read_pipeline
 from src.pipelines.placement import place
-from src.pipelines.tuning import attention_kernel, quantize, use_cache
+from src.pipelines.tuning import quantize, use_cache
 
 FAMILY = family_named("cogvideox")
 

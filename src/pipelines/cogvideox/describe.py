@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from src.catalog.spec import Defaults, FrameRule, ModelSpec, Schedule, SizeRule
-from src.core.plan import Size
+from src.core.plan import Plan, Size
+from src.pipelines.family import Attention
 
 SIZE_OF_1_5 = Size(width=1360, height=768)
 LARGEST_1_5 = 300
@@ -43,6 +44,20 @@ def describe(folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
 def spatial_ratio(vae: Mapping[str, Any]) -> int:
     """Pixels that a latent cell is wide and high. vae: its configuration."""
     return 2 ** (len(vae["block_out_channels"]) - 1)
+
+
+def attention(folder: Path, read: Callable[[Path], dict[str, Any]], plan: Plan) -> Attention:
+    """Of text and video together. Raises KeyError where the files say something else."""
+    transformer, vae = (read(folder / part / "config.json") for part in ("transformer", "vae"))
+    step = spatial_ratio(vae) * transformer.get("patch_size", 2)
+    frames = (plan.num_frames - 1) // int(vae.get("temporal_compression_ratio", 4)) + 1
+    patch = transformer.get("patch_size_t") or 1
+    video = -(-frames // patch) * (plan.native.height // step) * (plan.native.width // step)
+    return Attention(
+        transformer["num_attention_heads"],
+        transformer.get("attention_head_dim", 64),
+        plan.max_sequence_length + video,
+    )
 
 
 def _schedule(scheduler: dict[str, Any]) -> Schedule:

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from src.core.plan import Plan
 from src.core.progress import CancelToken, Listener
+from src.pipelines.attending import torch_attend
 from src.pipelines.cogvideox import conditioning, divided_decoding, steps
 from src.pipelines.cogvideox import loop as usual
+from src.pipelines.cogvideox.kernel_attention import KernelAttention, with_positions
 from src.pipelines.parallel.division import shares
 from src.pipelines.parallel.ranks import Ranks, Team
 from src.pipelines.parallel.traffic import Forward
@@ -90,6 +91,7 @@ class DividedAttention:
 
     def __init__(self, held: Shares, alone: Any) -> None:
         self.held, self.alone = held, alone
+        self.attend = alone.attend if isinstance(alone, KernelAttention) else torch_attend
 
     def __call__(
         self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor,
@@ -112,24 +114,10 @@ class DividedAttention:
         self, attn: Any, own: Tensor, text: int, rotary: tuple[Tensor, Tensor] | None
     ) -> list[Tensor]:
         """Queries, keys and values (B, s + v, heads, d), positions turned into the first two."""
-        from diffusers.models.embeddings import apply_rotary_emb
-
-        query, key, value = (
-            layer(own).unflatten(-1, (attn.heads, -1))
-            for layer in (attn.to_q, attn.to_k, attn.to_v)
-        )
-        if attn.norm_q is not None:
-            query, key = attn.norm_q(query), attn.norm_k(key)
         if rotary is None:
-            return [query, key, value]
-        tables: Any = tuple(self.held.mine(table, self.held.video, 0) for table in rotary)
-        query, key = (
-            torch.cat(
-                [part[:, :text], apply_rotary_emb(part[:, text:], tables, sequence_dim=1)], dim=1
-            )
-            for part in (query, key)
-        )
-        return [query, key, value]
+            return with_positions(attn, own, text, None)
+        cosines, sines = (self.held.mine(table, self.held.video, 0) for table in rotary)
+        return with_positions(attn, own, text, (cosines, sines))
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """(B, s + v, D) of all tokens' attention."""
@@ -139,8 +127,8 @@ class DividedAttention:
         # (B, tokens, 3, team, heads, d) to (team and tokens, B, 3, heads, d)
         rows = mine.movedim(3, 0).transpose(1, 2).flatten(0, 1)
         heads = team.exchange(rows, own, counts).permute(2, 1, 3, 0, 4)
-        made = F.scaled_dot_product_attention(heads[0], heads[1], heads[2])
-        back = team.exchange(made.permute(2, 0, 1, 3), counts, own)
+        made = self.attend(*(part.transpose(1, 2) for part in heads))
+        back = team.exchange(made.transpose(0, 1), counts, own)
         # (team and tokens, B, heads, d) to (B, tokens, team and heads and d)
         return back.unflatten(0, (team.size, -1)).permute(2, 1, 0, 3, 4).flatten(2)
 
@@ -203,6 +191,7 @@ class DividedLoop:
     picture = staticmethod(usual.picture)
     speed_up = staticmethod(usual.speed_up)
     speed_up_vae = staticmethod(usual.speed_up_vae)
+    use_kernel = staticmethod(usual.use_kernel)
     vae_latents = staticmethod(usual.vae_latents)
 
 

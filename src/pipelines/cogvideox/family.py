@@ -7,11 +7,12 @@ from types import MappingProxyType
 from typing import Any
 
 from src.catalog.spec import ModelSpec
+from src.core.plan import Plan
 from src.pipelines.cogvideox.adapter_names import lora_place
 from src.pipelines.cogvideox.architectures import ARCHITECTURES
-from src.pipelines.cogvideox.describe import describe
+from src.pipelines.cogvideox.describe import attention, describe
 from src.pipelines.cogvideox.schedulers import SCHEDULERS, timesteps_of
-from src.pipelines.family import Part, Place, Timesteps
+from src.pipelines.family import Attention, Part, Place, Timesteps
 from src.pipelines.family_defaults import FamilyDefaults
 from src.pipelines.learning import Small, Training
 from src.pipelines.sides import Architecture, Counting, Divided, Loop, Stock
@@ -60,6 +61,11 @@ class CogVideoX(FamilyDefaults):
 
     def heads(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> int | None:
         return int(read(folder / "transformer" / "config.json")["num_attention_heads"])
+
+    def attention(
+        self, folder: Path, read: Callable[[Path], dict[str, Any]], plan: Plan
+    ) -> Attention:
+        return attention(folder, read, plan)
 
     @property
     def stock(self) -> Stock:

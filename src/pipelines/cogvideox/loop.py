@@ -11,6 +11,7 @@ from src.pipelines.cogvideox.conditioning import begin
 from src.pipelines.cogvideox.decoding import decode, picture, vae_latents
 from src.pipelines.cogvideox.fast_attention import use_fast_attention
 from src.pipelines.cogvideox.fast_vae import make_fast
+from src.pipelines.cogvideox.kernel_attention import use_kernel
 from src.pipelines.cogvideox.schedulers import make_scheduler
 from src.pipelines.cogvideox.steps import advance, finish, predict
 
@@ -26,6 +27,7 @@ __all__ = [
     "speed_up",
     "speed_up_vae",
     "stock_arguments",
+    "use_kernel",
     "vae_latents",
 ]
 PARTS = ("text_encoder", "transformer", "vae")

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from src.core.errors import SwitchError
 from src.core.plan import Plan, SessionKey
 from src.core.progress import CancelToken, Listener, Progress
 from src.pipelines.fake.parts import KINDS, FakePipe, frame_tensor, load_part, spread
@@ -45,6 +46,10 @@ def speed_up(pipe: Any, key: SessionKey) -> None:
 
 def speed_up_vae(vae: nn.Module) -> None:
     """There is nothing to gain."""
+
+
+def use_kernel(pipe: Any, name: str) -> None:
+    raise SwitchError("attention", f"--attention {name} does not apply to Fake")
 
 
 def make_scheduler(stock: Any, plan: Plan, device: str) -> Any:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from src.catalog.spec import Defaults, FrameRule, ModelSpec, SizeRule
-from src.core.plan import Size
+from src.core.plan import Plan, Size
+from src.pipelines.family import Attention
 from src.pipelines.flow_schedules import euler_schedule
 
 STEP, FRAMES_A_LATENT = 32, 8
@@ -52,6 +53,17 @@ def describe(folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
         schedule=euler_schedule(scheduler),
         stock_fails=stock_fails(vae, scheduler),
         licence="see the folder's own card",
+    )
+
+
+def attention(folder: Path, read: Callable[[Path], dict[str, Any]], plan: Plan) -> Attention:
+    """Of the video. Raises KeyError where the files say something else."""
+    transformer = read(folder / "transformer/config.json")
+    frames = (plan.num_frames - 1) // FRAMES_A_LATENT + 1
+    return Attention(
+        transformer["num_attention_heads"],
+        transformer["attention_head_dim"],
+        frames * (plan.native.height // STEP) * (plan.native.width // STEP),
     )
 
 

@@ -7,12 +7,13 @@ from types import MappingProxyType
 from typing import Any
 
 from src.catalog.spec import ModelSpec
-from src.pipelines.family import Part, Timesteps
+from src.core.plan import Plan
+from src.pipelines.family import Attention, Part, Timesteps
 from src.pipelines.family_defaults import FamilyDefaults
 from src.pipelines.flow_schedules import tokens_timesteps
 from src.pipelines.learning import Training
 from src.pipelines.ltx.architectures import ARCHITECTURES
-from src.pipelines.ltx.describe import describe
+from src.pipelines.ltx.describe import attention, describe
 from src.pipelines.ltx.parts import PARTS
 from src.pipelines.sides import Architecture, Counting, Loop, Stock
 
@@ -42,6 +43,11 @@ class LTX(FamilyDefaults):
     ) -> Timesteps:
         """The same in both modes: there is one scheduler, the checkpoint's."""
         return tokens_timesteps(count, spec, num_frames)
+
+    def attention(
+        self, folder: Path, read: Callable[[Path], dict[str, Any]], plan: Plan
+    ) -> Attention:
+        return attention(folder, read, plan)
 
     @property
     def stock(self) -> Stock:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from src.catalog.spec import Defaults, FrameRule, ModelSpec, SizeRule
-from src.core.plan import Size
+from src.core.plan import Plan, Size
+from src.pipelines.family import Attention
 from src.pipelines.flow_schedules import unipc_schedule
 
 NATIVE, FRAMES, FPS = Size(width=1280, height=704), 121, 24.0
@@ -45,4 +46,18 @@ def describe(folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
         ),
         schedule=unipc_schedule(read(folder / "scheduler" / "scheduler_config.json")),
         licence="see the folder's own card",
+    )
+
+
+def attention(folder: Path, read: Callable[[Path], dict[str, Any]], plan: Plan) -> Attention:
+    """Of the video. Raises KeyError where the files say something else."""
+    transformer, vae = (read(folder / part / "config.json") for part in ("transformer", "vae"))
+    of_time, height, width = transformer.get("patch_size", (1, 2, 2))
+    step = vae.get("scale_factor_spatial", 8)
+    frames = (plan.num_frames - 1) // vae.get("scale_factor_temporal", 4) + 1
+    rows, columns = plan.native.height // step // height, plan.native.width // step // width
+    return Attention(
+        transformer["num_attention_heads"],
+        transformer["attention_head_dim"],
+        frames // of_time * rows * columns,
     )

@@ -7,14 +7,15 @@ from types import MappingProxyType
 from typing import Any
 
 from src.catalog.spec import ModelSpec
-from src.pipelines.family import Part, Place, Timesteps
+from src.core.plan import Plan
+from src.pipelines.family import Attention, Part, Place, Timesteps
 from src.pipelines.family_defaults import FamilyDefaults
 from src.pipelines.flow_schedules import unipc_flow
 from src.pipelines.learning import Training
 from src.pipelines.sides import Architecture, Counting, Loop, Stock
 from src.pipelines.wan_ti2v.adapter_names import lora_place
 from src.pipelines.wan_ti2v.architectures import ARCHITECTURES
-from src.pipelines.wan_ti2v.describe import describe
+from src.pipelines.wan_ti2v.describe import attention, describe
 from src.pipelines.wan_ti2v.parts import PARTS
 
 
@@ -47,6 +48,11 @@ class WanTI2V(FamilyDefaults):
 
     def lora_place(self, key: str) -> Place | None:
         return lora_place(key)
+
+    def attention(
+        self, folder: Path, read: Callable[[Path], dict[str, Any]], plan: Plan
+    ) -> Attention:
+        return attention(folder, read, plan)
 
     @property
     def stock(self) -> Stock:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from src.core.plan import Plan, SessionKey
+from src.pipelines.attending import use_in_dispatch
 from src.pipelines.stock_loading import load_stock
 from src.pipelines.wan_ti2v.conditioning import begin
 from src.pipelines.wan_ti2v.decoding import decode, picture, vae_latents
@@ -26,6 +27,7 @@ __all__ = [
     "speed_up",
     "speed_up_vae",
     "stock_arguments",
+    "use_kernel",
     "vae_latents",
 ]
 
@@ -48,6 +50,11 @@ def speed_up(pipe: Any, key: SessionKey) -> None:
 
 def speed_up_vae(vae: nn.Module) -> None:
     """The stock sums are taken as they are."""
+
+
+def use_kernel(pipe: Any, name: str) -> None:
+    """Among the video's tokens; the few of the prompt are attended to by torch's own."""
+    use_in_dispatch((block.attn1 for block in pipe.transformer.blocks), name)
 
 
 def stock_arguments(plan: Plan) -> dict[str, Any]:

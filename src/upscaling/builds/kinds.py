@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from src.core.devices import bf16_is_fast, cpu_convolves_bf16
 from src.core.errors import BadInputError
 from src.core.option import listed
@@ -91,20 +89,3 @@ def kinds_for(device: str, runtime: str | None, precision: str | None) -> list[K
         reasons = "; ".join(f"{name}: {why}" for name, why in lacking.items())
         raise BadInputError(f"no build that --runtime and --precision ask for runs here: {reasons}")
     return here
-
-
-def machine(device: str) -> dict[str, Any]:
-    """What of the machine decides a build."""
-    if device == "cuda":
-        properties = torch.cuda.get_device_properties(0)
-        return {"gpu": properties.name, "capability": [properties.major, properties.minor],
-                "cuda": torch.version.cuda, "driver": _driver()}  # fmt: skip
-    from src.core.devices import cpu_features
-
-    return {"cpu": cpu_features()}
-
-
-def _driver() -> str:
-    """The NVIDIA driver's version, "" where the kernel does not tell."""
-    file = Path("/sys/module/nvidia/version")
-    return file.read_text("utf-8").strip() if file.is_file() else ""

@@ -16,11 +16,12 @@ from loguru import logger
 
 from src.build_cache.cache import Build, BuildCache
 from src.build_cache.key import BuildKey
+from src.core.devices import machine
 from src.core.errors import BadInputError
 from src.core.files import sha256_of
 from src.core.paths import shortened
 from src.upscaling.builds.forms import Form, enlarge_with
-from src.upscaling.builds.kinds import Kind, device_of, kinds_for, machine
+from src.upscaling.builds.kinds import Kind, device_of, kinds_for
 from src.upscaling.builds.proof import compare_form
 from src.upscaling.builds.usual import usual_form
 from src.upscaling.network import VideoNetwork

@@ -1,0 +1,71 @@
+"""The attention kernel of a plan, where the model's own shape decides: whether an optional one
+takes it, and which is fastest on it. Imports torch only to measure.
+"""
+
+from pathlib import Path
+
+from src.catalog.spec import ModelSpec
+from src.core.errors import BadInputError
+from src.core.hardware import Hardware
+from src.core.plan import Plan
+from src.pipelines.attention_kernels import MEASURED, OPTIONAL, machine_lacks, model_lacks
+from src.pipelines.families import family_of, read_config
+from src.pipelines.family import Attention
+
+
+def with_kernels(
+    plans: tuple[Plan, ...], spec: ModelSpec, folder: Path, hardware: Hardware
+) -> tuple[Plan, ...]:
+    """The plans, each with the kernel that runs in the place of `measured`.
+
+    Raises BadInputError where the model's attention does not take the kernel that is asked for, or
+    no kernel can be measured.
+    """
+    return tuple(_settled(plan, spec, folder, hardware) for plan in plans)
+
+
+def _settled(plan: Plan, spec: ModelSpec, folder: Path, hardware: Hardware) -> Plan:
+    name, dtype = plan.session.attention, plan.session.dtype
+    if name != MEASURED and name not in OPTIONAL:
+        return plan
+    shape = _shape(plan, spec, folder)
+    if name != MEASURED:
+        if lacks := model_lacks(name, dtype, shape.head_dim):
+            raise BadInputError(f"--attention {name} {lacks}")
+        return plan
+    from src.pipelines.attention_choice import fastest
+
+    kernel = fastest(shape, dtype, hardware.device, exact_kernels(shape, dtype, hardware))
+    session = plan.session.model_copy(update={"attention": kernel})
+    return plan.model_copy(update={"session": session, "attention_measured": True})
+
+
+def _shape(plan: Plan, spec: ModelSpec, folder: Path) -> Attention:
+    """As one process computes it."""
+    family = family_of(spec)
+    shape = family.attention(folder, read_config, plan)
+    if shape is None:
+        raise BadInputError(
+            f"--attention {plan.session.attention} does not apply to {spec.id}: the attention of "
+            f"{family.title} takes no other kernel than torch's; leave it out"
+        )
+    share = plan.division.sequence if plan.division else 1
+    return Attention(shape.heads // share, shape.head_dim, shape.tokens)
+
+
+def exact_kernels(shape: Attention, dtype: str, hardware: Hardware) -> tuple[str, ...]:
+    """Names of the kernels here that compute the same sums, and are not known to be slow: on a GPU
+    `math` writes the whole matrix of products down, which for a clip's tokens is gigabytes.
+    """
+    if hardware.device == "cpu":
+        return ("flash", "math")
+    torch_s = (
+        ("flash", "efficient") if hardware.vendor == "amd" else ("flash", "cudnn", "efficient")
+    )
+    return torch_s + tuple(
+        name
+        for name in hardware.kernels
+        if OPTIONAL[name].exact
+        and not machine_lacks(name, hardware)
+        and not model_lacks(name, dtype, shape.head_dim)
+    )

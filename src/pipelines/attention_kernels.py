@@ -1,0 +1,115 @@
+"""What is known of the attention kernels that are packages of their own, and what a machine or a
+model lacks for them. Imports neither torch nor the packages.
+
+sage: SageAttention 2 (arXiv:2411.10958): products of queries and keys in int8, of probabilities and
+values in fp16 or fp8; approximate. flash3: FlashAttention 3 (arXiv:2407.08608), the same sums as
+torch's kernels, for Hopper. Both take neither masks nor dropout. Limits are those that
+thu-ml/SageAttention `sageattention/core.py` (2.2.0, commit 0116592) and Dao-AILab/flash-attention
+`hopper/` (3.0.0b1, commit 01afd16) check themselves. Kernels that the hub offers under these names
+(`kernels`) are fetched and executed at run time, and are not used.
+"""
+
+import re
+from dataclasses import dataclass
+from importlib import metadata
+
+from src.core.hardware import Hardware
+from src.core.toolchain import has_package
+
+HALF = ("bfloat16", "float16")
+MEASURED = "measured"
+"""In the place of a kernel's name: the fastest of those that compute the same sums."""
+
+
+@dataclass(frozen=True)
+class OptionalKernel:
+    """A kernel of a package. module: its name in Python. package: as pip names it, with the least
+    version. cards: the CUDA capabilities that it is built for, in words as well. largest: numbers
+    in a head at most, of which there is a multiple of `multiple`. exact: whether its sums are
+    torch's, to rounding.
+    """
+
+    name: str
+    module: str
+    package: str
+    least: tuple[int, ...]
+    cards: tuple[tuple[int, int], ...]
+    in_words: str
+    largest: int
+    multiple: int
+    exact: bool
+
+
+OPTIONAL = {
+    kernel.name: kernel
+    for kernel in (
+        OptionalKernel(
+            "flash3", "flash_attn_interface", "flash_attn_3", (3,), ((9, 0),), "9.0 (Hopper)",
+            largest=256, multiple=8, exact=True,
+        ),
+        OptionalKernel(
+            "sage", "sageattention", "sageattention", (2, 1, 1),
+            ((8, 0), (8, 6), (8, 9), (9, 0), (12, 0)), "8.0, 8.6, 8.9, 9.0 or 12.0",
+            largest=128, multiple=1, exact=False,
+        ),
+    )
+}  # fmt: skip
+
+
+def installed_kernels() -> tuple[str, ...]:
+    """Names of the kernels whose packages are here, new enough; nothing is imported."""
+    return tuple(name for name, kernel in OPTIONAL.items() if _is_installed(kernel))
+
+
+def version_of(package: str) -> str:
+    """Of an installed package; "" where it does not say."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _is_installed(kernel: OptionalKernel) -> bool:
+    version = tuple(map(int, re.findall(r"\d+", version_of(kernel.package))))
+    return has_package(kernel.module) and version >= kernel.least
+
+
+def machine_lacks(name: str, hardware: Hardware) -> str:
+    """What keeps an optional kernel from running here, as the end of "--attention NAME ..."; "" for
+    nothing. Its package is `package_lacks`.
+    """
+    kernel = OPTIONAL[name]
+    if hardware.device == "cpu":
+        return "is a CUDA kernel; on a CPU there are flash and math"
+    if hardware.vendor == "amd" or hardware.capability not in kernel.cards:
+        return (
+            f"is built for NVIDIA cards of CUDA capability {kernel.in_words}, not for "
+            f"{hardware.name}; flash and efficient are for every card"
+        )
+    return ""
+
+
+def package_lacks(name: str, hardware: Hardware) -> str:
+    """The same of its package."""
+    if name in hardware.kernels:
+        return ""
+    kernel = OPTIONAL[name]
+    version = ".".join(map(str, kernel.least))
+    return (
+        f"needs the package {kernel.package}, {version} or later, which is built from its source: "
+        "docs/speed.md, Attention kernels"
+    )
+
+
+def model_lacks(name: str, dtype: str, head_dim: int) -> str:
+    """The same of a model's numbers."""
+    kernel = OPTIONAL[name]
+    if dtype not in HALF:
+        return f"takes bfloat16 or float16, not {dtype}; leave --dtype out"
+    if head_dim > kernel.largest or head_dim % kernel.multiple:
+        step = f" in multiples of {kernel.multiple}" if kernel.multiple > 1 else ""
+        return (
+            f"takes heads of at most {kernel.largest} numbers{step}, and this model's have "
+            f"{head_dim}; take measured, or leave it out"
+        )
+    return ""
