@@ -103,6 +103,23 @@ def test_a_share_of_steps_holds_neighbours(recipe):
     assert cut["follows"].tolist() == [*right_after, 2, 3, 4]
 
 
+def test_a_share_of_steps_holds_the_clip_whole(recipe):
+    piece = recipe.batch(0)[0]
+    longer = {name: torch.randn(1, 12, *piece["clean"].shape[2:]) for name in ("clean", "noise")}
+
+    def drawn(share):
+        recipe.settings = recipe.settings.model_copy(update={"token_frames": 3, "whole": share})
+        return [recipe._shown(piece | longer, step) for step in range(40)]
+
+    assert all(len(each["groups"]) == 3 for each in drawn(0.0))
+    assert all(each["clean"].shape[1] == 12 and "groups" not in each for each in drawn(1.0))
+    some, none = drawn(0.5), drawn(0.0)
+    whole = ["groups" not in each for each in some]
+    assert 0 < sum(whole) < 40
+    for each, cut, is_whole in zip(some, none, whole, strict=True):
+        assert is_whole or torch.equal(each["groups"], cut["groups"])
+
+
 def test_a_share_of_samples_is_at_the_noisiest_timestep(recipe):
     def timesteps(share):
         recipe.settings = recipe.settings.model_copy(update={"last_timestep": share})
@@ -122,7 +139,7 @@ def nano_folder(tmp_path_factory):
 
 
 def test_resumed_equals_uninterrupted(clip_set, nano_folder, tmp_path, monkeypatch):
-    options = {"epochs": 4, "token_frames": 2, "contiguous": 0.5, "steady": 0.4,
+    options = {"epochs": 4, "token_frames": 2, "whole": 0.3, "contiguous": 0.5, "steady": 0.4,
                "last_timestep": 0.5, "frames": (9,), "sizes": ((64, 48),)}  # fmt: skip
     whole = weights(run(clip_set, nano_folder, tmp_path / "whole", **options))
     original = Trainer._one_step
@@ -147,6 +164,7 @@ def test_resumed_equals_uninterrupted(clip_set, nano_folder, tmp_path, monkeypat
         (LoraSettings, {"steady": -0.1}, "greater than or equal to 0"),
         (LoraSettings, {"contiguous": 1.5, "token_frames": 3}, "less than or equal to 1"),
         (LoraSettings, {"contiguous": 0.7}, "set token_frames, or leave contiguous away"),
+        (LoraSettings, {"whole": 0.1}, "set token_frames, or leave whole away"),
         (DistillSettings, {"steady": 0.3}, "steady has no part in distillation"),
         (DistillSettings, {"last_timestep": 1.0}, "last_timestep has no part in distillation"),
     ],

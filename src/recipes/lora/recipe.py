@@ -75,8 +75,14 @@ class LoraRecipe(Recipe):
         samples = [self.draw(self.items[draw.clip], draw) for draw in draws]
         size = len(samples) // self.settings.accumulation
         pieces = [_collate(samples[k : k + size]) for k in range(0, len(samples), size)]
-        shown = [self._some_frames(piece, step, self.settings.contiguous) for piece in pieces]
-        return [self._steadied(piece) for piece in shown]
+        return [self._steadied(self._shown(piece, step)) for piece in pieces]
+
+    def _shown(self, piece: dict[str, Any], step: int) -> dict[str, Any]:
+        """The piece as a step of training holds it: whole, or some of its token frames."""
+        generator = torch.Generator().manual_seed(sample_seed("whole", self.settings.seed, step))
+        if float(torch.rand(1, generator=generator)) < self.settings.whole:
+            return piece
+        return self._some_frames(piece, step, self.settings.contiguous)
 
     def _some_frames(
         self, piece: dict[str, Any], step: int | str, contiguous: float = 0.0
