@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from src.pipelines.learning import NoisedBatch
+from src.pipelines.steadiness import unsteadiness
 
 Denoisers = Callable[[nn.Module, torch.dtype], nn.Module]
 
@@ -34,6 +35,10 @@ class FlowObjective:
     shift: float
     denoisers: Denoisers
     steps: int = 1000
+
+    @property
+    def noisiest(self) -> float:
+        return float(self.steps)
 
     @property
     def held(self) -> int:
@@ -67,6 +72,11 @@ class FlowObjective:
         """Mean squared error from the velocity: (B,), the same weight at all levels."""
         return frame_errors(predicted, batch, counts).mean(1)
 
+    def implied_clean(self, predicted: Tensor, noisy: Tensor, timesteps: Tensor) -> Tensor:
+        """x0 = x_s - s v."""
+        level = (timesteps.float() / self.steps).view(-1, 1, 1, 1, 1)
+        return noisy.float() - level * predicted.float()
+
     def losses(self, model: nn.Module, transformer: nn.Module, batch: Mapping[str, Any]) -> Tensor:
         clean, timesteps = batch["clean"], batch["timestep"]
         known = torch.zeros(clean.shape[:2], dtype=torch.bool, device=clean.device)
@@ -75,8 +85,12 @@ class FlowObjective:
         noisy = self.noised(noised)
         noisy = torch.where(known[..., None, None, None], batch["image"].float(), noisy)
         predicted = model(noisy, known, batch["text"], timesteps, batch["size"])
-        errors = frame_errors(predicted, noised).masked_fill(known, 0)
-        return errors.sum(1) / (~known).sum(1)
+        errors = frame_errors(predicted, noised).masked_fill(known, 0).sum(1) / (~known).sum(1)
+        if "steady" not in batch:
+            return errors
+        reached = self.implied_clean(predicted, noisy, timesteps)
+        reached = torch.where(known[..., None, None, None], clean.float(), reached)
+        return errors + batch["steady"] * unsteadiness(reached, clean, batch["follows"])
 
     def denoiser(self, transformer: nn.Module, dtype: torch.dtype) -> nn.Module:
         return self.denoisers(transformer, dtype)

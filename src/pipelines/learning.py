@@ -53,6 +53,11 @@ class Objective(Protocol):
     def steps(self) -> int: ...
 
     @property
+    def noisiest(self) -> float:
+        """The timestep that a clip begins at."""
+        ...
+
+    @property
     def held(self) -> int:
         """Latent frames that a token holds."""
         ...
@@ -78,13 +83,19 @@ class Objective(Protocol):
         float32: (B,). counts: (B, F, 1, h, w), what each cell's error counts; None for 1."""
         ...
 
+    def implied_clean(self, predicted: Tensor, noisy: Tensor, timesteps: Tensor) -> Tensor:
+        """The clean latents that a prediction for noisy ones implies: (B, F, C, h, w) float32."""
+        ...
+
     def losses(self, model: nn.Module, transformer: nn.Module, batch: Mapping[str, Any]) -> Tensor:
         """The objective of each sample of an adapter's batch: (B,). model: what `denoiser` made of
         the transformer, wrapped or not.
 
         batch: clean, noise, image, shown (whether the photograph is given), text, timestep and
         size; where clean and noise hold some token frames alone, groups (G,), their numbers, and
-        token_frames, how many the clip has.
+        token_frames, how many the clip has; where the error of changes from frame to frame counts
+        beside it (src/pipelines/steadiness.py), steady, its weight, and follows (N,), the frames
+        whose next one is the clip's next.
         """
         ...
 

@@ -21,6 +21,7 @@ from src.pipelines.loading import read_pipeline
 from src.pipelines.memory import generator_for
 from src.pipelines.models import find_model
 from src.pipelines.sides import Step
+from src.pipelines.steadiness import LEAST_CHANGE
 from src.recipes.lora.layers import add_adapter
 from src.recipes.lora.settings import LoraSettings, Samples
 from tests import other_families as tiny
@@ -108,6 +109,32 @@ def test_the_velocity_has_no_loss_and_a_photograph_that_is_given_is_not_asked_fo
     given, dropped = losses(spoilt).tolist()
     assert given == 0
     assert dropped == pytest.approx(25 / batch["clean"].shape[1], rel=1e-5)
+
+
+def test_a_clip_that_moves_as_it_should_is_steady(base, batch):
+    """Frame 0 of the first sample is the photograph, whatever is predicted for it."""
+    objective = base.family.training.objective(base.folder)
+    frames = batch["clean"].shape[1]
+    steady = batch | {"steady": 2.0, "follows": torch.arange(frames - 1)}
+    right = batch["noise"] - batch["clean"]
+    spoilt = right.clone()
+    spoilt[:, 0] += 5
+
+    def unsteady(prediction):
+        with_it, plain = (
+            objective.losses(lambda *_: prediction, torch.nn.Identity(), each)
+            for each in (steady, batch)
+        )
+        return (with_it - plain).tolist()
+
+    assert unsteady(right) == pytest.approx([0, 0], abs=1e-6)
+    given, dropped = unsteady(spoilt)
+    assert given == pytest.approx(0, abs=1e-6)
+    # x0 of frame 0 is off by 5 s, and so is the first change, whatever the others are
+    clean, level = batch["clean"][1], float(batch["timestep"][1]) / objective.steps
+    changes = clean.diff(dim=0).square().sum() + LEAST_CHANGE * clean[1:].numel()
+    wanted = 2 * (5 * level) ** 2 * clean[0].numel() / float(changes)
+    assert dropped == pytest.approx(wanted, rel=1e-3)
 
 
 def test_noise_levels_are_shifted_and_end_where_the_schedule_does(base):

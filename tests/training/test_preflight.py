@@ -12,6 +12,8 @@ from src.datasets.clip_info import ClipInfoCache, find_cuts, look, same_clip, sm
 from src.datasets.manifest import read_dataset
 from src.media.clips import Sampling, frames_at, read_clip
 from src.media.reader import VideoReader
+from src.pipelines.blueprint import TINY_NANO
+from src.pipelines.building import build_pipeline
 from src.pipelines.models import find_model
 from src.recipes.lora import preflight as preflight_module
 from src.recipes.lora.settings import LoraSettings
@@ -56,6 +58,14 @@ def test_the_predicted_disk_is_what_the_cache_takes(clip_set, tiny_folder, tmp_p
     lora_kit.run(clip_set, tiny_folder, tmp_path / "out", steps=1)
     after = lora_kit.look(clip_set, tiny_folder, tmp_path / "out").estimates
     assert after.disk_bytes < before.disk_bytes
+
+
+def test_whole_clips_now_and_then_take_the_memory_of_whole_clips(clip_set, tmp_path):
+    folder = build_pipeline(TINY_NANO, ["vortigo"], tmp_path / "nano", seed=0)
+    asked = [{}, {"token_frames": 2, "whole": 0.2}, {"token_frames": 2}]
+    looks = [lora_kit.look(clip_set, folder, tmp_path / "out", **changes) for changes in asked]
+    all_frames, sometimes, few = (found.estimates.device_bytes for found in looks)
+    assert all_frames == sometimes > few
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,15 @@ def clean(x_t: Tensor, v: Tensor, alphas_cumprod: Tensor, timesteps: Tensor) -> 
     return signal * x_t.float() - spread * v.float()
 
 
+def implied_clean(
+    prediction: str, x_t: Tensor, predicted: Tensor, alphas_cumprod: Tensor, timesteps: Tensor
+) -> Tensor:
+    """The clean latents that a prediction of this type implies, in float32."""
+    if prediction == "sample":
+        return predicted.float()
+    return clean(x_t, predicted, alphas_cumprod, timesteps)
+
+
 def jump(
     prediction: str, x_t: Tensor, predicted: Tensor, alphas_cumprod: Tensor, timesteps: Tensor,
     until: Tensor,
@@ -72,11 +81,7 @@ def jump(
     without noise (arXiv:2010.02502, eq. 12).
     """
     kept, added = _line(alphas_cumprod, timesteps, until)
-    x0 = (
-        predicted.float()
-        if prediction == "sample"
-        else clean(x_t, predicted, alphas_cumprod, timesteps)
-    )
+    x0 = implied_clean(prediction, x_t, predicted, alphas_cumprod, timesteps)
     return kept * x_t.float() + added * x0
 
 

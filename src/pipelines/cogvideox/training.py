@@ -25,6 +25,7 @@ from src.pipelines.cogvideox.rotary import (
     rotary_positions,
 )
 from src.pipelines.learning import ClipSize, NoisedBatch
+from src.pipelines.steadiness import unsteadiness
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,10 @@ class CogVideoXObjective:
     @property
     def steps(self) -> int:
         return len(self.alphas)
+
+    @property
+    def noisiest(self) -> int:
+        return self.steps - 1
 
     @property
     def held(self) -> int:
@@ -92,11 +97,18 @@ class CogVideoXObjective:
     def implied(self, noisy: Tensor, reached: Tensor, timesteps: Tensor, until: Tensor) -> Tensor:
         return maths.implied(self.prediction, noisy, reached, self.alphas, timesteps, until)
 
+    def implied_clean(self, predicted: Tensor, noisy: Tensor, timesteps: Tensor) -> Tensor:
+        return maths.implied_clean(self.prediction, noisy, predicted, self.alphas, timesteps)
+
     def losses(self, model: nn.Module, transformer: nn.Module, batch: Mapping[str, Any]) -> Tensor:
         noised = NoisedBatch(batch["clean"], batch["noise"], batch["timestep"])
         noisy = self.noised(noised)
         predicted = self.predict(model, transformer, batch, noisy, noised.timesteps)
-        return self.errors(predicted, noised)
+        errors = self.errors(predicted, noised)
+        if "steady" not in batch:
+            return errors
+        reached = self.implied_clean(predicted, noisy, noised.timesteps)
+        return errors + batch["steady"] * unsteadiness(reached, noised.clean, batch["follows"])
 
     def predict(
         self,

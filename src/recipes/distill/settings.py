@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
@@ -18,7 +18,9 @@ SOLVER = "ddim"
 
 class DistillSettings(LoraSettings):
     """One distilled adapter; what is not said here is as in `LoraSettings`. The photograph and the
-    caption are always given: `image_dropout` and `caption_dropout` have no part in this.
+    caption are always given: `image_dropout` and `caption_dropout` have no part in this. What is
+    learnt is the teacher's prediction at timesteps that the stage decides on, so that `steady` and
+    `last_timestep` are refused.
 
     stage: "guidance", one forward for two, or "steps", few steps for many.
     guidance_scale: that the adapter stands for; None takes the model's default, and in stage steps
@@ -30,6 +32,16 @@ class DistillSettings(LoraSettings):
     guidance_scale: GuidanceScale | None = None
     student_steps: int = Field(4, ge=1)
     teacher_steps: int = Field(4, ge=2)
+
+    @model_validator(mode="after")
+    def _teacher_decides(self) -> DistillSettings:
+        for name in ("steady", "last_timestep"):
+            if getattr(self, name):
+                raise ValueError(
+                    f"{name} has no part in distillation, which learns what the teacher predicts; "
+                    "leave it away"
+                )
+        return self
 
     @property
     def teacher_forwards(self) -> int:

@@ -19,6 +19,7 @@ from src.pipelines.compiling import Compiled
 from src.pipelines.family import Part, parts_of
 from src.pipelines.learning import NoisedBatch, Objective, Small
 from src.pipelines.linear_codes import POSTERIOR_LOGVAR
+from src.pipelines.steadiness import unsteadiness
 from src.recipes.embedded.beyond import with_reflection
 from src.recipes.embedded.guide import BEARINGS, Guide, sources
 from src.recipes.embedded.moments import drawn_moments
@@ -32,7 +33,7 @@ from src.recipes.embedded.parts import (
     without_move,
 )
 from src.recipes.embedded.settings import EmbeddedSettings, TransformerStage
-from src.recipes.embedded.weighing import cell_weights, unsteadiness
+from src.recipes.embedded.weighing import cell_weights
 from src.recipes.lora.image_noise import image_noise
 from src.training.recipe import Recipe
 

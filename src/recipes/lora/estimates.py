@@ -60,7 +60,12 @@ def estimate(
         (item.source.sampling for item in items),
         key=lambda size: size.num_frames * size.width * size.height,
     )
-    tokens = training.token_count(transformer, largest, spec, settings.token_frames)
+    shares = (settings.token_frames, 1 - settings.whole), (None, settings.whole)
+    counts = [
+        (training.token_count(transformer, largest, spec, frames), share)
+        for frames, share in shares
+        if share
+    ]
     width, depth = training.width_and_depth(transformer)
     seconds = None
     if measure:
@@ -68,7 +73,10 @@ def estimate(
         rate = matrix_rate(device, getattr(torch, encoders.dtype)) * EFFICIENCY
         # frozen weights need no gradients of their own
         passes = (3 if settings.gradient_checkpointing else 2) + settings.teacher_forwards
-        seconds = settings.batch_size * passes * forward_flops(base, tokens, width, depth) / rate
+        operations = sum(
+            share * forward_flops(base, tokens, width, depth) for tokens, share in counts
+        )
+        seconds = settings.batch_size * passes * operations / rate
     piece = settings.batch_size // settings.accumulation
     memory = (
         base_held(block_list(spec, transformer), base, settings, processes) * BYTES[encoders.dtype]
@@ -77,7 +85,7 @@ def estimate(
         + CONTEXT
     )
     memory += piece * activation_bytes(
-        tokens, width, depth, BYTES[encoders.dtype], settings.gradient_checkpointing
+        max(counts)[0], width, depth, BYTES[encoders.dtype], settings.gradient_checkpointing
     )
     disk = 4 * adapter * (settings.epochs + 1) + 16 * adapter * CHECKPOINTS
     disk += cache_bytes(training, transformer, settings, items, encoders, spec)

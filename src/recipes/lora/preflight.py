@@ -111,6 +111,7 @@ def preflight(
     _try(found, lambda: setattr(found, "share", trainable_share(transformer, settings)))
     if settings.token_frames:
         _try(found, lambda: training.check_some_frames(transformer))
+        _try(found, lambda: _check_followed(settings, training.objective(folder).held))
     facts = _look_at_clips(found, listener)
     _compare(found, facts)
     _check_captions(found)
@@ -137,6 +138,16 @@ def _try(found: Preflight, check: Any) -> None:
         check()
     except NewsreelError as error:
         found.problems.append(str(error))
+
+
+def _check_followed(settings: LoraSettings, held: int) -> None:
+    """Raise BadInputError where token frames are single latent frames and seldom neighbours."""
+    if settings.steady and held == 1 and (settings.token_frames == 2 or not settings.contiguous):
+        raise BadInputError(
+            "steady: a token of this model holds one latent frame, and token_frames "
+            f"{settings.token_frames} without neighbours have no change between them; take 3 or "
+            "more with contiguous, or leave token_frames away"
+        )
 
 
 def _check_processes(settings: LoraSettings, processes: int) -> None:

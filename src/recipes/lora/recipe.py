@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from src.pipelines.learning import Objective
 from src.pipelines.loading import DTYPES
+from src.pipelines.steadiness import followed
 from src.recipes.lora.buckets import Batches, Draw, sample_seed
 from src.recipes.lora.encoding import ClipSource, Share, sample_latents
 from src.recipes.lora.encoding_cache import Encoders, EncodingCache
@@ -74,20 +75,43 @@ class LoraRecipe(Recipe):
         samples = [self.draw(self.items[draw.clip], draw) for draw in draws]
         size = len(samples) // self.settings.accumulation
         pieces = [_collate(samples[k : k + size]) for k in range(0, len(samples), size)]
-        return [self._some_frames(piece, step) for piece in pieces]
+        return [self._steadied(self._shown(piece, step)) for piece in pieces]
 
-    def _some_frames(self, piece: dict[str, Any], step: int | str) -> dict[str, Any]:
-        """The piece with as many token frames as the settings say, the same in all processes."""
+    def _shown(self, piece: dict[str, Any], step: int) -> dict[str, Any]:
+        """The piece as a step of training holds it: whole, or some of its token frames."""
+        generator = torch.Generator().manual_seed(sample_seed("whole", self.settings.seed, step))
+        if float(torch.rand(1, generator=generator)) < self.settings.whole:
+            return piece
+        return self._some_frames(piece, step, self.settings.contiguous)
+
+    def _some_frames(
+        self, piece: dict[str, Any], step: int | str, contiguous: float = 0.0
+    ) -> dict[str, Any]:
+        """The piece with as many token frames as the settings say, the same in all processes.
+        contiguous: the chance that the others are neighbours.
+        """
         held, count = self.objective.held, self.settings.token_frames
         total = piece["clean"].shape[1] // held
         if count is None or count >= total:
             return piece
         generator = torch.Generator().manual_seed(sample_seed("frames", self.settings.seed, step))
         others = 1 + torch.randperm(total - 1, generator=generator)[: count - 1].sort().values
+        if float(torch.rand(1, generator=generator)) < contiguous:
+            first = 1 + int(torch.randint(total - count + 1, (1,), generator=generator))
+            others = torch.arange(first, first + count - 1)
         groups = torch.cat([torch.zeros(1, dtype=torch.long), others])
         shown = (groups[:, None] * held + torch.arange(held)).flatten()
         cut = {name: piece[name][:, shown] for name in ("clean", "noise")}
         return piece | cut | {"groups": groups, "token_frames": total}
+
+    def _steadied(self, piece: dict[str, Any]) -> dict[str, Any]:
+        """The piece with what the objective needs to count how evenly it moves."""
+        if not self.settings.steady:
+            return piece
+        held = self.objective.held
+        groups = piece.get("groups", torch.arange(piece["clean"].shape[1] // held))
+        follows = followed(groups, held, int(piece["padding"][0]))
+        return piece | {"follows": follows, "steady": self.settings.steady}
 
     def draw(self, item: Item, draw: Draw) -> dict[str, Any]:
         """One sample, all on the CPU and from one generator: posterior, noise, timestep, image
@@ -95,12 +119,18 @@ class LoraRecipe(Recipe):
         """
         generator = torch.Generator().manual_seed(draw.seed)
         entry = self.cache.read(item.source.key)
-        timestep = self.objective.timestep(generator, self.settings.high_noise)
+        timestep = self._timestep(generator)
         which = int(torch.randint(len(entry["images"]), (1,), generator=generator))
         kept, said = torch.rand(2, generator=generator).tolist()
         prompt = item.prompt if said >= self.settings.caption_dropout else ""
         shown = torch.tensor(kept >= self.settings.image_dropout)
         return self._sample(item, entry, generator, timestep, which, shown, prompt)
+
+    def _timestep(self, generator: torch.Generator) -> float:
+        last = self.settings.last_timestep
+        if last and float(torch.rand(1, generator=generator)) < last:
+            return self.objective.noisiest
+        return self.objective.timestep(generator, self.settings.high_noise)
 
     def _sample(
         self, item: Item, entry: dict[str, Tensor], generator: torch.Generator, timestep: float,
@@ -113,7 +143,9 @@ class LoraRecipe(Recipe):
             "clean": clean, "noise": torch.randn(clean.shape, generator=generator),
             "image": self.objective.image(entry["images"][which].float()), "shown": shown,
             "text": self.cache.read(self.encoders.text_address(prompt))["embeds"],
-            "timestep": torch.tensor(timestep), "size": item.source.sampling, "name": item.name,
+            "timestep": torch.tensor(timestep),
+            "padding": torch.tensor(len(clean) - len(entry["mean"])),
+            "size": item.source.sampling, "name": item.name,
         }  # fmt: skip
 
     def loss(self, batch: dict[str, Any], generator: torch.Generator) -> Tensor:

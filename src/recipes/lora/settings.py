@@ -46,11 +46,18 @@ class LoraSettings(Config):
     the longest bucket that it fills and, of those, to the one nearest to its shape.
     token_frames: of a clip in a step, the photograph's and others drawn anew; None for all. What
     one shows follows from photograph, prompt and time, and attention costs the square of them.
+    whole: share of steps that hold all of them after all: what is learnt on a few does not quite
+    hold where attention has many. contiguous: share of the other steps whose token frames beside
+    the photograph's are neighbours of each other, from anywhere in the clip. steady: what the error
+    of changes from a latent frame to the clip's next, as a share of the true change, weighs beside
+    the objective (src/pipelines/steadiness.py); the held-out loss is without it. 0 of all three is
+    the published objective.
     image_noises: noised encodings of the first frame kept for each clip. image_dropout,
     caption_dropout: chances. high_noise: share of samples whose timestep comes from the upper third
-    of the schedule; 0 is the published objective. held_out_timesteps: where the held-out loss is
-    taken. save_minutes: between checkpoints. shard_base: each process holds a part of the frozen
-    base.
+    of the schedule; last_timestep: of those whose timestep is the noisiest, where a clip begins and
+    a clip of one step ends; 0 of both is the published objective. held_out_timesteps: where the
+    held-out loss is taken. save_minutes: between checkpoints. shard_base: each process holds a part
+    of the frozen base.
     models: what differs for one model, by its id.
     """
 
@@ -77,10 +84,14 @@ class LoraSettings(Config):
     sizes: tuple[tuple[int, int], ...] = ()
     fps: float | None = Field(None, gt=0)
     token_frames: int | None = Field(None, ge=2)
+    whole: float = Field(0.0, ge=0, le=1)
+    contiguous: float = Field(0.0, ge=0, le=1)
+    steady: float = Field(0.0, ge=0)
     image_noises: int = Field(8, ge=1)
     image_dropout: float = Field(0.05, ge=0, le=1)
     caption_dropout: float = Field(0.1, ge=0, le=1)
     high_noise: float = Field(0.0, ge=0, le=1)
+    last_timestep: float = Field(0.0, ge=0, le=1)
     held_out_timesteps: tuple[Annotated[int, Field(ge=0, lt=1000)], ...] = (100, 400, 700, 950)
     save_minutes: float = Field(5.0, gt=0)
     samples: Samples = Samples()
@@ -94,6 +105,12 @@ class LoraSettings(Config):
                 f"batch_size {self.batch_size} must be a multiple of accumulation "
                 f"{self.accumulation}"
             )
+        for name in ("whole", "contiguous"):
+            if getattr(self, name) and self.token_frames is None:
+                raise ValueError(
+                    f"{name} {getattr(self, name):g} says which token frames a step holds; set "
+                    f"token_frames, or leave {name} away"
+                )
         if self.targets is not None and not self.targets:
             raise ValueError("targets must name at least one kind of layer, such as to_q")
         return self
