@@ -109,7 +109,7 @@ class LoraSettings(Config):
             if getattr(self, name) and self.token_frames is None:
                 raise ValueError(
                     f"{name} {getattr(self, name):g} says which token frames a step holds; set "
-                    f"token_frames, or leave {name} away"
+                    f"token_frames, or leave {name} out"
                 )
         if self.targets is not None and not self.targets:
             raise ValueError("targets must name at least one kind of layer, such as to_q")
