@@ -84,7 +84,7 @@ def read_before(path: Path) -> Before:
         shown = np.ascontiguousarray(upright_frame(last, reader.info))
         rate = float(reader.info.rate)
     if count < 2:
-        raise BadInputError(f"extend: {path.name} is one picture, no clip; leave --extend away")
+        raise BadInputError(f"extend: {path.name} is one picture, no clip; leave --extend out")
     size = Size(width=shown.shape[1], height=shown.shape[0])
     return Before(path, sha256_of(path), count, size, rate, shown)
 

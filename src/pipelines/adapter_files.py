@@ -68,7 +68,7 @@ def read_adapter(
     location, weight = split_weight(text)
     path = find_file(Path(location))
     if weight == 0:
-        raise BadInputError(f"--lora {text}: with weight 0 it would change nothing; leave it away")
+        raise BadInputError(f"--lora {text}: with weight 0 it would change nothing; leave it out")
     tensors = read_tensor_file(path)
     if not tensors.tensors or not any(
         re.search("lora|alpha|matrix_[AB]|lokr|hada", key) for key in tensors.tensors

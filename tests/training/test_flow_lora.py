@@ -229,5 +229,5 @@ def test_an_adapter_is_trained_saved_loaded_and_taken_off(base, photograph, tmp_
 
 def test_training_on_some_token_frames_is_refused(base):
     shapes = base.family.training.shapes(base.folder)
-    with pytest.raises(BadInputError, match="leave token_frames away"):
+    with pytest.raises(BadInputError, match="leave token_frames out"):
         base.family.training.check_some_frames(shapes)

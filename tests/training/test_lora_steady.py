@@ -163,8 +163,8 @@ def test_resumed_equals_uninterrupted(clip_set, nano_folder, tmp_path, monkeypat
     [
         (LoraSettings, {"steady": -0.1}, "greater than or equal to 0"),
         (LoraSettings, {"contiguous": 1.5, "token_frames": 3}, "less than or equal to 1"),
-        (LoraSettings, {"contiguous": 0.7}, "set token_frames, or leave contiguous away"),
-        (LoraSettings, {"whole": 0.1}, "set token_frames, or leave whole away"),
+        (LoraSettings, {"contiguous": 0.7}, "set token_frames, or leave contiguous out"),
+        (LoraSettings, {"whole": 0.1}, "set token_frames, or leave whole out"),
         (DistillSettings, {"steady": 0.3}, "steady has no part in distillation"),
         (DistillSettings, {"last_timestep": 1.0}, "last_timestep has no part in distillation"),
     ],

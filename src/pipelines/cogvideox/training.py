@@ -210,7 +210,7 @@ def check_some_frames(transformer: Any) -> None:
     if transformer.config.use_learned_positional_embeddings:
         raise BadInputError(
             "token_frames: this model has learned positions, which count from a clip's first frame "
-            "on; leave token_frames away"
+            "on; leave token_frames out"
         )
 
 

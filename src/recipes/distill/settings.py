@@ -39,7 +39,7 @@ class DistillSettings(LoraSettings):
             if getattr(self, name):
                 raise ValueError(
                     f"{name} has no part in distillation, which learns what the teacher predicts; "
-                    "leave it away"
+                    "leave it out"
                 )
         return self
 

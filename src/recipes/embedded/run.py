@@ -141,11 +141,11 @@ def start_from(pipeline: Path, folder: Path, blueprint: Blueprint = NANO) -> Non
         )
     if (folder / CODES).exists():
         raise BadInputError(
-            f"{folder} holds a run already; give another --folder, or leave --start-from away"
+            f"{folder} holds a run already; give another --folder, or leave --start-from out"
         )
     differences = _differences(pipeline, blueprint)
     if told := [line for part, line in differences if part != "transformer"]:
-        raise BadInputError(f"{pipeline} is of another form: {told[0]}; leave --start-from away")
+        raise BadInputError(f"{pipeline} is of another form: {told[0]}; leave --start-from out")
     shutil.copytree(pipeline, folder / START)
     if differences:
         logger.warning("{}; the transformer begins anew", differences[0][1])

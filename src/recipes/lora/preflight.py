@@ -146,7 +146,7 @@ def _check_followed(settings: LoraSettings, held: int) -> None:
         raise BadInputError(
             "steady: a token of this model holds one latent frame, and token_frames "
             f"{settings.token_frames} without neighbours have no change between them; take 3 or "
-            "more with contiguous, or leave token_frames away"
+            "more with contiguous, or leave token_frames out"
         )
 
 

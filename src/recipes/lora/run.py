@@ -237,7 +237,7 @@ def _resume(trainer: Trainer, run: LoraRun) -> int:
     folder = None if run.resume == "latest" else Path(run.resume)
     if not trainer.resume(folder):
         raise MissingFileError(
-            f"--resume latest: {run.output / 'state'} holds no checkpoint; leave --resume away"
+            f"--resume latest: {run.output / 'state'} holds no checkpoint; leave --resume out"
         )
     return trainer.step
 
