@@ -63,12 +63,19 @@ class Server:
         line, _ = self.listener.accept()
         size, files, _, _ = socket.recv_fds(line, LENGTH.size, MOST_FILES)
         request = json.loads(exactly(line, LENGTH.unpack(size)[0]))
+        ready, set_up = os.pipe()
         if pid := os.fork():
+            os.close(set_up)
+            os.read(ready, 1)  # until the process stands apart and has closed its end
+            os.close(ready)
             self.lines[pid] = line
             line.sendall(STATUS.pack(pid))
             for each in files:
                 os.close(each)
             return None
+        stand_apart(request)
+        os.close(ready)
+        os.close(set_up)
         self._leave(line, files, [0, 1, 2, *request["kept"]])
         return request
 
@@ -98,6 +105,14 @@ class Server:
                 line.sendall(STATUS.pack(status))
 
 
+def stand_apart(request: dict[str, Any]) -> None:
+    """Session and process group, as who asked wants them."""
+    if request["session"]:
+        os.setsid()
+    if request["group"] != -1:
+        os.setpgid(0, request["group"])
+
+
 def parent_of(process: int, asker: int) -> Callable[[], int]:
     """`os.getppid` as it would be if the asker had forked the process: 1 once the asker is gone."""
     kernel = os.getppid
@@ -124,10 +139,6 @@ def become(request: dict[str, Any]) -> None:
 
     install(request["servers"])
     os.getppid = parent_of(os.getpid(), request["parent"])
-    if request["session"]:
-        os.setsid()
-    if request["group"] != -1:
-        os.setpgid(0, request["group"])
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     os.chdir(request["cwd"])
     os.environ.clear()
@@ -136,7 +147,9 @@ def become(request: dict[str, Any]) -> None:
     module, *arguments = request["argv"]
     sys.argv = [module, *arguments]
     if folder := os.environ.get(PIDS):
-        (Path(folder) / str(os.getpid())).write_text(" ".join(request["argv"]))
+        told = Path(folder) / f".{os.getpid()}"
+        told.write_text(" ".join(request["argv"]))
+        told.replace(Path(folder) / str(os.getpid()))
     if module.endswith(".py"):
         runpy.run_path(module, run_name="__main__")
     else:

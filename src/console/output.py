@@ -13,35 +13,6 @@ from typing import Any
 from src.core.errors import CancelledError, NewsreelError
 
 
-class Interrupts:
-    """The handler of SIGINT and SIGTERM: notes that one came, and raises KeyboardInterrupt.
-
-    A library may lose that exception and raise one of its own: torch, where it comes while a tensor
-    is made of a file, says that a storage has no shape.
-    """
-
-    def __init__(self) -> None:
-        self.came = False
-
-    def __call__(self, *_: Any) -> None:
-        self.came = True
-        raise KeyboardInterrupt
-
-    def lost_in(self, error: BaseException) -> bool:
-        """Whether the error stands in the place of an interrupt, which nothing in its chain is."""
-        if not self.came or isinstance(error, CancelledError):
-            return False
-        return not any(isinstance(each, KeyboardInterrupt) for each in _chain(error))
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and those that led to it."""
-    if error is not None:
-        yield error
-        yield from _chain(error.__cause__)
-        yield from _chain(error.__context__)
-
-
 @contextmanager
 def command(as_json: bool = False, quiet: bool = False) -> Iterator[None]:
     """Run a command's body: errors of the tree become one sentence and their exit code.
@@ -53,29 +24,15 @@ def command(as_json: bool = False, quiet: bool = False) -> Iterator[None]:
     from src.console.logs import setup_logs
 
     setup_logs(quiet)
-    interrupts = Interrupts()
-    signal.signal(signal.SIGTERM, interrupts)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as the shell has it for a job
-        signal.signal(signal.SIGINT, interrupts)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with sentences(as_json), found_again(interrupts):
+        with sentences(as_json):
             yield
     except KeyboardInterrupt:
         _fail(CancelledError("interrupted; nothing was written"), as_json)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
-
-
-@contextmanager
-def found_again(interrupts: Interrupts) -> Iterator[None]:
-    """An error in an interrupt's place is the interrupt."""
-    try:
-        yield
-    except Exception as error:
-        if interrupts.lost_in(error):
-            raise KeyboardInterrupt from None
-        raise
 
 
 @contextmanager

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from src.core.errors import BadInputError
 from src.pipelines.adapter_files import AdapterFile
 from src.pipelines.adapter_keys import Modules
+from src.pipelines.saving import load_tensors
 
 State = dict[str, Tensor]
 
@@ -87,7 +87,7 @@ def diffusers_state(adapter: AdapterFile) -> State:
     The file was judged by `read_adapter`. Raises BadInputError where it is another one by now.
     """
     try:
-        state = load_file(adapter.path)
+        state = load_tensors(adapter.path)
     except (OSError, SafetensorError) as error:
         raise BadInputError(
             f"{adapter.path} does not load: {error}; fetch or copy it again"

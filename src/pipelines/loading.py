@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from src.core.errors import BadInputError
+from src.core.interrupts import interrupts_kept
 from src.core.memory import keep_freed_memory
 from src.core.plan import SessionKey
 from src.pipelines.classes import class_of
@@ -58,7 +59,8 @@ def read_pipeline(folder: Path, dtype: torch.dtype, parts: Sequence[str] | None 
     quieten()
     read = _read(wanted, folder, dtype)
     try:
-        pipe = family.stock.load(folder, dtype, [part.name for part in wanted], read)
+        with interrupts_kept():
+            pipe = family.stock.load(folder, dtype, [part.name for part in wanted], read)
     except (*TROUBLE, SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise

@@ -21,7 +21,7 @@ from src.core.progress import CancelToken, Listener, Progress
 from src.pipelines.family import Family
 from src.pipelines.pixels import to_uint8
 from src.pipelines.preview_files import VAE, PreviewFile, PreviewForm
-from src.pipelines.saving import write_tensors
+from src.pipelines.saving import load_tensors, write_tensors
 
 PIECE = 16
 """Latent frames that are decoded at once."""
@@ -175,13 +175,11 @@ def save_preview(decoder: PreviewDecoder, vae_sha256: str, target: Path, step: i
 
 def load_preview(file: PreviewFile, device: str = "cpu") -> PreviewDecoder:
     """The decoder in float32. Raises BadInputError where the tensors are not those of its form."""
-    from safetensors.torch import load_file
-
     from src.core.errors import BadInputError
 
     decoder = PreviewDecoder(file.form)
     try:
-        decoder.load_state_dict(load_file(file.path))
+        decoder.load_state_dict(load_tensors(file.path))
     except RuntimeError as error:
         raise BadInputError(
             f"{file.path} is damaged: {' '.join(str(error).split())[:200]}"

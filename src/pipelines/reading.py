@@ -14,6 +14,7 @@ import torch
 
 from src.core.errors import BadInputError
 from src.core.finite import first_not_finite
+from src.core.interrupts import interrupts_kept
 
 TROUBLE = (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError)
 """What the libraries raise for files that do not fit; memory that runs out is among them."""
@@ -37,7 +38,8 @@ def read_whole(kind: Any, folder: Path, dtype: torch.dtype, **options: Any) -> A
     usual = {"torch_dtype": dtype, "use_safetensors": True, "local_files_only": True,
              "ignore_mismatched_sizes": True, "output_loading_info": True}  # fmt: skip
     try:
-        part, told = kind.from_pretrained(folder, **usual | options)
+        with interrupts_kept():
+            part, told = kind.from_pretrained(folder, **usual | options)
     except (*TROUBLE, SafetensorError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise

@@ -1,5 +1,5 @@
-"""Writing tensors: a safetensors file that appears whole or not at all, and what a disk that takes
-none of it is told as.
+"""Tensors in files: a safetensors file that appears whole or not at all, what a disk that takes
+none of it is told as, and how one is read.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from src.core.interrupts import interrupts_kept
 from src.core.output_errors import output_error
 from src.core.paths import beside
 
@@ -33,6 +34,14 @@ def write_tensors(
             return partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def load_tensors(path: Path) -> dict[str, Any]:
+    """All tensors of a safetensors file by key, on the CPU. Raises OSError, SafetensorError."""
+    from safetensors.torch import load_file
+
+    with interrupts_kept():
+        return load_file(path)
 
 
 @contextmanager

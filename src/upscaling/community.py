@@ -25,6 +25,7 @@ from src.core.finite import first_not_finite, is_finite
 from src.core.option import listed
 from src.core.paths import is_file
 from src.core.upscale_request import EnhanceSettings
+from src.pipelines.saving import load_tensors
 from src.upscaling.backends import Measured, Sizes, Stretch, UpscalerChoice, UpscaleRun, Window
 from src.upscaling.enhance import finish_frame
 from src.upscaling.ncnn_pair import ncnn_pair
@@ -79,11 +80,10 @@ def read_descriptor(path: Path) -> Any:
     or restoring colour pictures.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     spandrel = _spandrel()
     try:
-        tensors = load_file(path)
+        tensors = load_tensors(path)
     except (SafetensorError, OSError) as error:
         raise BadInputError(f"{path} is no safetensors file: {error}") from None
     if damaged := first_not_finite(tensors.items()):

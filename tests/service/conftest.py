@@ -25,9 +25,12 @@ from tests.service.browser_kit import CLIP
 from tests.warm_start import PIDS
 
 
-def _runs(pid):
+def _runs(told):
+    """Whether the process that left the file runs still, and no later one has its id."""
     with suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        process = psutil.Process(int(told.name))
+        older = process.create_time() <= told.stat().st_mtime + 0.1
+        return older and process.status() != psutil.STATUS_ZOMBIE
     return False
 
 
@@ -100,8 +103,9 @@ class RunningService:
 
     def _warm(self, wanted):
         """Pids of those that were forked warm."""
-        told = [file for file in self.forked.iterdir() if wanted.match(file.read_text("utf-8"))]
-        return [int(file.name) for file in told if _runs(int(file.name))]
+        files = self.forked.glob("[0-9]*")
+        told = [file for file in files if wanted.match(file.read_text("utf-8"))]
+        return [int(file.name) for file in told if _runs(file)]
 
     def kill(self):
         self.process.kill()

@@ -65,7 +65,7 @@ class Machines:
         fails.
         """
         launcher = psutil.Process(self.launchers[rank].pid)
-        started = [int(file.name) for file in self._pids(rank).iterdir()]
+        started = [int(file.name) for file in self._pids(rank).glob("[0-9]*")]
         alive = [psutil.Process(pid) for pid in started if psutil.pid_exists(pid)]
         trainers = [each for each in alive if each.create_time() >= self.began - 1]
         for each in {*launcher.children(recursive=True), *trainers, launcher}:

@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from diffusers.models.cache_utils import CacheMixin
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from src.pipelines.reading import load_strictly
+from src.pipelines.saving import load_tensors
 
 CHANNELS, WIDTH, CELL, TIME = 4, 16, 8, 4
 """Of latents; of tokens; pixels a latent cell is wide; frames a latent frame stands for, the first
@@ -205,5 +206,5 @@ def build_fake(folder: Path, seed: int, width: int = 64, height: int = 48) -> Pa
 def load_part(folder: Path, name: str, dtype: torch.dtype) -> nn.Module:
     """One network from its folder."""
     module = KINDS[name]()
-    load_strictly(module, load_file(folder / name / "model.safetensors"), folder / name)
+    load_strictly(module, load_tensors(folder / name / "model.safetensors"), folder / name)
     return module.to(dtype).eval()

@@ -19,7 +19,7 @@ from src.pipelines.families import family_named
 from src.pipelines.family import Family
 from src.pipelines.learning import Small
 from src.pipelines.linear_codes import LinearCodes, fit_codes
-from src.pipelines.saving import write_tensors, writing
+from src.pipelines.saving import load_tensors, write_tensors, writing
 from src.recipes.embedded.settings import EmbeddedSettings
 from src.recipes.scene_source import DrawnScenes, RenderedScenes, SceneSource, to_tensor
 from src.scenes.prompts import flaws
@@ -96,9 +96,7 @@ def save_codes(codes: LinearCodes, file: Path) -> None:
 
 def load_codes(file: Path) -> LinearCodes:
     """Read the codes back."""
-    from safetensors.torch import load_file
-
-    return LinearCodes(**load_file(file))
+    return LinearCodes(**load_tensors(file))
 
 
 def scenes_of(

@@ -19,7 +19,7 @@ from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import beside
 from src.pipelines.blueprint import NANO, Blueprint
 from src.pipelines.building import small_of
-from src.pipelines.saving import writing
+from src.pipelines.saving import load_tensors, writing
 from src.recipes.embedded.decoder import DecoderRecipe
 from src.recipes.embedded.parts import CODES, PreparedParts, prepare_parts, save_codes
 from src.recipes.embedded.settings import EmbeddedSettings
@@ -205,12 +205,10 @@ def _read_trained(pipeline: Path, name: str) -> dict[str, torch.Tensor]:
 
 def _read_part(folder: Path) -> dict[str, torch.Tensor]:
     """All tensors of a part, however many files hold them."""
-    from safetensors.torch import load_file
-
     return {
         key: tensor
         for file in sorted(folder.glob("*.safetensors"))
-        for key, tensor in load_file(file).items()
+        for key, tensor in load_tensors(file).items()
     }
 
 

@@ -21,7 +21,7 @@ from src.core.errors import OutputError
 from src.core.paths import home
 from src.media.clips import Sampling
 from src.pipelines.family import Family, parts_of
-from src.pipelines.saving import write_tensors
+from src.pipelines.saving import load_tensors, write_tensors
 
 VERSION = 3
 """To be raised where the same inputs would be encoded to other values."""
@@ -90,10 +90,8 @@ class EncodingCache:
 
     def read(self, key: str) -> dict[str, Tensor]:
         """The entry's tensors. Raises OutputError where the file is damaged, with what helps."""
-        from safetensors.torch import load_file
-
         try:
-            return load_file(self.path(key))
+            return load_tensors(self.path(key))
         except (OSError, SafetensorError) as error:
             raise OutputError(
                 f"cache entry {self.path(key)} does not read ({error}); delete it and retry"

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from src.core.errors import BadInputError
 from src.pipelines.reading import read_part
+from src.pipelines.saving import load_tensors
 from src.recipes.upscaler.settings import Losses
 
 EPSILON = 1e-3
@@ -161,10 +162,10 @@ def load_perceptual(path: Path) -> Perceptual:
     """VGG16 from a safetensors or torch file with the usual names (`features.0.weight`). Raises
     BadInputError.
     """
-    from safetensors.torch import load_file
-
     safe = path.suffix == ".safetensors"
-    tensors = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+    tensors = (
+        load_tensors(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+    )
     module = Perceptual()
     try:
         module.load_state_dict({name: tensors[name] for name in module.state_dict()})

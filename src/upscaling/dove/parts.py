@@ -16,6 +16,7 @@ from src.pipelines.cogvideox.fast_attention import use_fast_attention
 from src.pipelines.cogvideox.fast_vae import make_fast
 from src.pipelines.cogvideox.schedulers import solver
 from src.pipelines.reading import read_part
+from src.pipelines.saving import load_tensors
 from src.upscaling.diffusion import read_scheduler
 from src.upscaling.dove.folder import PROMPT, SCHEDULER, check_folder
 
@@ -65,11 +66,10 @@ def read_schedule(folder: Path) -> Any:
 def read_prompt(folder: Path, config: Any) -> Tensor:
     """(1, S, D). Raises BadInputError where the file holds another transformer's embedding."""
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     wanted = (config.max_text_seq_length, config.text_embed_dim)
     try:
-        found = load_file(folder / PROMPT)[KEY]
+        found = load_tensors(folder / PROMPT)[KEY]
     except (OSError, KeyError, SafetensorError) as error:
         raise BadInputError(f"{folder / PROMPT} holds no {KEY}: {error}") from None
     found = found.reshape(-1, found.shape[-1])

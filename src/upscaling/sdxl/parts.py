@@ -15,7 +15,7 @@ from src.core.errors import BadInputError, MissingFileError
 from src.core.finite import is_finite
 from src.core.paths import is_folder
 from src.pipelines.reading import read_part
-from src.pipelines.saving import write_tensors
+from src.pipelines.saving import load_tensors, write_tensors
 from src.upscaling.diffusion import read_scheduler
 
 PROMPT = "sharp, detailed press photograph, natural light, fine texture"
@@ -60,10 +60,9 @@ def load_sdxl_parts(folder: Path, dtype: torch.dtype) -> SdxlParts:
 def read_embeddings(folder: Path) -> tuple[Tensor, Tensor]:
     """(1, S, D) and (1, P). Raises BadInputError."""
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     try:
-        found = load_file(folder / EMBEDDINGS)
+        found = load_tensors(folder / EMBEDDINGS)
         prompt, pooled = (found[name] for name in NAMES)
     except (OSError, KeyError, SafetensorError) as error:
         raise BadInputError(f"{folder / EMBEDDINGS} holds no embeddings: {error}") from None

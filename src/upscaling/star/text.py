@@ -16,7 +16,7 @@ from torch import Tensor
 from src.core.errors import BadInputError
 from src.core.paths import home
 from src.pipelines.reading import read_part
-from src.pipelines.saving import write_tensors
+from src.pipelines.saving import load_tensors, write_tensors
 
 TOKENS = 77
 WANTED = (
@@ -58,9 +58,7 @@ class TextEncoder:
         return home() / "cache" / "prompts" / f"{key}.safetensors"
 
     def _read(self, text: str) -> Tensor:
-        from safetensors.torch import load_file
-
-        return load_file(self._file(text))["embedding"].to(self.device)
+        return load_tensors(self._file(text))["embedding"].to(self.device)
 
     def _keep(self, text: str, made: Tensor) -> None:
         write_tensors({"embedding": made.contiguous()}, self._file(text), {}, "NEWSREEL_HOME")
