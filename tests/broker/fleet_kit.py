@@ -56,6 +56,8 @@ def fleet(home, database, broker):
         yield made
     finally:
         made.clean()
+        if made.log.is_file():
+            print(made.log.read_text("utf-8"))  # shown where the test failed
 
 
 def submit(store, kind="generate", **request):
