@@ -202,9 +202,8 @@ class BuildCache:
         with ExitStack() as stack:
             try:
                 make_folder(folder)
-                handle = stack.enter_context((folder / LOCK).open("w", encoding="ascii"))
-                handle.write(f"{os.getpid()}\n")
-                handle.flush()
+                handle = stack.enter_context((folder / LOCK).open("wb", buffering=0))
+                handle.write(b"%d\n" % os.getpid())  # a full disk takes no byte
                 _hold(handle)
             except OSError as error:
                 raise OutputError(f"{folder} cannot be written: {error.strerror}") from None
@@ -214,7 +213,7 @@ class BuildCache:
         return self.root / model / f"note-{short_digest(question)}.json"
 
 
-def _hold(handle: IO[str]) -> None:
+def _hold(handle: IO[bytes]) -> None:
     """The system takes the lock from a process however it ends."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

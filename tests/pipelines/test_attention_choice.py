@@ -20,6 +20,7 @@ from src.pipelines import attention_measuring as measuring
 from src.pipelines.attending import torch_attend
 from src.pipelines.family import Attention
 from src.pipelines.memory import is_out_of_memory
+from tests.small_disk import small_disk
 
 SHAPE, HERE = Attention(heads=2, head_dim=16, tokens=24), ("flash", "math")
 
@@ -223,6 +224,18 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_measured(hom
     never()
     with pytest.raises(OutputError, match="attention cannot be written: .*NEWSREEL_HOME, or name"):
         ask()
+
+
+def test_a_full_disk_is_told_before_too(tmp_path, never):
+    never()
+    with small_disk(tmp_path, kilobytes=16) as disk:
+        cache = BuildCache(disk)
+        cache.note("attention", "another", {})
+        with pytest.raises(OSError), (disk / "fills").open("wb", buffering=0) as file:
+            while file.write(b"x" * 4096):
+                pass
+        with pytest.raises(OutputError, match="attention cannot be written: No space left .*name"):
+            choice.fastest(SHAPE, "float32", "cpu", HERE, cache)
 
 
 def test_who_waited_for_another_process_takes_what_that_one_found(never, monkeypatch):
