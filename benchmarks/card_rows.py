@@ -12,15 +12,15 @@ from safetensors.torch import save_file
 from benchmarks.card_bench import FAMILY, Bench, Told, median
 from benchmarks.card_beside import flow, training, upscaler
 from benchmarks.card_run import Row
-from src.core.errors import BadInputError
 from src.core.plan import Cache
 from src.core.progress import CancelToken, ignore
 from src.pipelines import compiling
 from src.pipelines.adapter_files import AdapterFile, read_adapter
 from src.pipelines.adapters import linear_modules
 from src.pipelines.attending import BACKENDS, torch_attend
-from src.pipelines.attention_choice import call_of
 from src.pipelines.attention_kernels import OPTIONAL, installed_kernels
+from src.pipelines.attention_measuring import PACKAGE_REFUSALS, call_of, heads_first
+from src.pipelines.failures import first_line
 from src.pipelines.placement import place, stream
 from src.pipelines.tuning import quantize
 
@@ -29,7 +29,9 @@ PACKAGES = ("torch", "diffusers", "transformers", "accelerate", "peft", "torchao
 
 
 def environment(bench: Bench, told: Told) -> None:
-    """Versions, the rate of matrix products, and attention by kernel at the 5B's shape."""
+    """Versions, the rate of matrix products, and attention by kernel at the 5B's shape: torch's on
+    queries and keys that lie heads first, those of packages on (B, N, heads, D).
+    """
     on_card = bench.device.type == "cuda"
     told["device"] = torch.cuda.get_device_name() if on_card else platform.processor() or "CPU"
     told["versions"] = (
@@ -46,11 +48,14 @@ def environment(bench: Bench, told: Told) -> None:
     told["matrix_tflops"] = round(2 * size**3 / max(seconds, 1e-9) / 1e12, 2)
     shape = (1, 64, 2, 16) if bench.rehearse else (1, 17_776, 48, 64)
     parts = [torch.randn(shape, device=bench.device, dtype=bench.dtype) for _ in range(3)]
-    heads = [part.transpose(1, 2) for part in parts]
+    stock = heads_first(parts)  # as the stock processor gives them
+    heads = [part.transpose(1, 2) for part in stock]
     told["stock_kernel"] = int(torch._fused_sdp_choice(*heads))
-    told["attention_seconds"] = {"stock": median(bench.seconds(lambda: torch_attend(*parts)))} | {
-        name: _kernel_seconds(bench, name, parts) for name in (*BACKENDS, *installed_kernels())
-    }
+    told["attention_seconds"] = (
+        {"stock": median(bench.seconds(lambda: torch_attend(*stock)))}
+        | {name: _kernel_seconds(bench, name, stock) for name in BACKENDS}
+        | {name: _kernel_seconds(bench, name, parts) for name in installed_kernels()}
+    )
 
 
 def _version(name: str) -> str:
@@ -63,8 +68,8 @@ def _version(name: str) -> str:
 def _kernel_seconds(bench: Bench, name: str, parts: list[torch.Tensor]) -> float | str:
     try:
         return median(bench.seconds(call_of(name, parts)))
-    except (RuntimeError, ValueError, AssertionError, BadInputError) as error:
-        return f"refused: {str(error).splitlines()[0][:80]}"
+    except PACKAGE_REFUSALS as error:
+        return f"refused: {first_line(error)[:80]}"
 
 
 def build(bench: Bench, told: Told) -> None:

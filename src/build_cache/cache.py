@@ -11,23 +11,25 @@ other key made, is removed where it is looked for, and its finder makes it anew.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from src.build_cache import users
 from src.build_cache.key import BuildKey, short_digest
-from src.core.durable import sync_file, sync_folder
+from src.core.durable import make_folder, sync_file, sync_folder
 from src.core.errors import OutputError
 from src.core.files import sha256_of
 from src.core.paths import home
 
-ABOUT, OK, PARTIAL = "about.json", "ok", ".partial"
+ABOUT, OK, PARTIAL, LOCK = "about.json", "ok", ".partial", ".lock"
 BUDGET = 4 << 30
 """Bytes that builds may take before those that were used longest ago go."""
 
@@ -191,8 +193,35 @@ class BuildCache:
 
         write_whole(self._note(model, question), json.dumps(answer, indent=1).encode())
 
+    @contextmanager
+    def alone(self, model: str) -> Iterator[None]:
+        """While an answer is sought that `note` will keep: others wait, and then find it. Raises
+        OutputError at once where the folder cannot be written.
+        """
+        folder = self.root / model
+        with ExitStack() as stack:
+            try:
+                make_folder(folder)
+                handle = stack.enter_context((folder / LOCK).open("wb", buffering=0))
+                handle.write(b"%d\n" % os.getpid())  # a full disk takes no byte
+                _hold(handle)
+            except OSError as error:
+                raise OutputError(f"{folder} cannot be written: {error.strerror}") from None
+            yield
+
     def _note(self, model: str, question: Any) -> Path:
         return self.root / model / f"note-{short_digest(question)}.json"
+
+
+def _hold(handle: IO[bytes]) -> None:
+    """The system takes the lock from a process however it ends."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        from loguru import logger
+
+        logger.info("another process measures just now; this one waits for it")
+        fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 def read_build(folder: Path) -> Build | None:

@@ -154,7 +154,7 @@ class Plan(Config):
     division: of the forwards among `session.gpus` processes, None for one.
     draft: what decodes instead of the VAE, None for a full clip.
     attention_measured: whether the session's attention kernel is the one that was fastest on this
-    card, of those that compute the same sums.
+    machine, or the only one, of those that compute the same sums.
     """
 
     mode: str

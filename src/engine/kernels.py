@@ -2,6 +2,7 @@
 takes it, and which is fastest on it. Imports torch only to measure.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 from src.catalog.spec import ModelSpec
@@ -11,6 +12,11 @@ from src.core.plan import Plan
 from src.pipelines.attention_kernels import MEASURED, OPTIONAL, machine_lacks, model_lacks
 from src.pipelines.families import family_of, read_config
 from src.pipelines.family import Attention
+
+MATRICES, SHARE = 3, 1 / 4
+"""`math` on a CPU: how often the matrix of products is there at most, in float32, and of the free
+memory what it may take.
+"""
 
 
 def with_kernels(
@@ -50,15 +56,17 @@ def _shape(plan: Plan, spec: ModelSpec, folder: Path) -> Attention:
             f"{family.title} takes no other kernel than torch's; leave it out"
         )
     share = plan.division.sequence if plan.division else 1
-    return Attention(shape.heads // share, shape.head_dim, shape.tokens)
+    return replace(shape, heads=shape.heads // share)
 
 
 def exact_kernels(shape: Attention, dtype: str, hardware: Hardware) -> tuple[str, ...]:
     """Names of the kernels here that compute the same sums, and are not known to be slow: on a GPU
-    `math` writes the whole matrix of products down, which for a clip's tokens is gigabytes.
+    `math` writes the whole matrix of products down, which for a clip's tokens is gigabytes. On a
+    CPU it is among them where those fit well, which bounds its time too.
     """
     if hardware.device == "cpu":
-        return ("flash", "math")
+        matrices = shape.heads * shape.tokens**2 * 4 * MATRICES
+        return ("flash", "math") if matrices <= hardware.free_memory * SHARE else ("flash",)
     torch_s = (
         ("flash", "efficient") if hardware.vendor == "amd" else ("flash", "cudnn", "efficient")
     )

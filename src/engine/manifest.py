@@ -23,6 +23,7 @@ from src.core.request import Request
 from src.core.result import Costs
 from src.core.text import read_json
 from src.pipelines.adapter_files import split_weight
+from src.pipelines.attention_kernels import OPTIONAL, version_of
 
 SCHEMA_VERSION = 3
 """2 added `upscale` and `upscaler_weights` to the plan; a manifest of version 1 reads as one that
@@ -111,7 +112,7 @@ def build_manifest(
         photograph=photograph,
         clip=clip,
         hardware=hardware.name,
-        versions=versions(),
+        versions=versions(plan.session.attention),
         threads=threads_on(hardware.device),
         **outcome,
     )
@@ -134,11 +135,16 @@ def portable_request(request: Request) -> dict[str, Any]:
     return data
 
 
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that computing depends on."""
-    return {"python": platform.python_version()} | {
-        name: metadata.version(name) for name in PACKAGES
-    }
+def versions(attention: str = "") -> dict[str, str]:
+    """Versions of Python and of the packages that computing depends on; of an attention kernel of
+    a package, by name, that package's too.
+    """
+    package = [OPTIONAL[attention].package] if attention in OPTIONAL else []
+    return (
+        {"python": platform.python_version()}
+        | {name: metadata.version(name) for name in PACKAGES}
+        | {name: version_of(name) for name in package}
+    )
 
 
 def to_json(manifest: Config) -> bytes:

@@ -9,7 +9,7 @@ from src.artifacts.local import LocalStore
 from src.catalog.models import MODELS
 from src.catalog.spec import ModelSpec
 from src.core.devices import threads_on
-from src.core.errors import BadInputError, MissingFileError
+from src.core.errors import BadInputError, MissingFileError, MissingWeightsError
 from src.core.files import sha256_of
 from src.core.hardware import Hardware
 from src.core.paths import examples, home
@@ -152,7 +152,9 @@ def find_before(manifest: Manifest, beside: Path) -> "Before | None":
 
 
 def check_hardware(manifest: Manifest, hardware: Hardware) -> None:
-    """Raise BadInputError when the plan's device is not the one here."""
+    """Raise BadInputError when the plan's device is not the one here, MissingWeightsError for the
+    package of its attention kernel.
+    """
     wanted = manifest.plan.session.device
     if wanted != hardware.device:
         raise BadInputError(
@@ -168,11 +170,17 @@ def check_hardware(manifest: Manifest, hardware: Hardware) -> None:
 
 
 def _check_kernel(name: str, hardware: Hardware) -> None:
-    """Raise BadInputError where the plan's attention kernel is an extra that is not here."""
-    if name in OPTIONAL and (
-        lacks := machine_lacks(name, hardware) or package_lacks(name, hardware)
-    ):
-        raise BadInputError(f"this clip was made with --attention {name}, which {lacks}")
+    """The plan's attention kernel may be an extra, and --replay takes no other."""
+    if name not in OPTIONAL:
+        return
+    made = f"this clip was made with --attention {name}, which"
+    if machine_lacks(name, hardware):
+        raise BadInputError(
+            f"{made} runs on NVIDIA cards of CUDA capability {OPTIONAL[name].in_words}; replay it "
+            f"on a machine that has one, not on {hardware.name}"
+        )
+    if lacks := package_lacks(name, hardware):
+        raise MissingWeightsError(f"{made} {lacks}")
 
 
 def differences(manifest: Manifest, result: Result, hardware: Hardware) -> str:
@@ -182,7 +190,7 @@ def differences(manifest: Manifest, result: Result, hardware: Hardware) -> str:
         manifest.encoded_sha256,
     ):
         return ""
-    now, then = versions(), manifest.versions
+    now, then = versions(manifest.plan.session.attention), manifest.versions
     changed = [
         f"{name} {old} -> {now.get(name)}" for name, old in then.items() if now.get(name) != old
     ]

@@ -5,7 +5,7 @@ sage: SageAttention 2 (arXiv:2411.10958): products of queries and keys in int8, 
 values in fp16 or fp8; approximate. flash3: FlashAttention 3 (arXiv:2407.08608), the same sums as
 torch's kernels, for Hopper. Both take neither masks nor dropout. Limits are those that
 thu-ml/SageAttention `sageattention/core.py` (2.2.0, commit 0116592) and Dao-AILab/flash-attention
-`hopper/` (3.0.0b1, commit 01afd16) check themselves. Kernels that the hub offers under these names
+`hopper/` (3.0.0, commit 0251105) check themselves. Kernels that the hub offers under these names
 (`kernels`) are fetched and executed at run time, and are not used.
 """
 

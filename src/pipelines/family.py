@@ -68,11 +68,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Attention:
-    """A block's attention among the tokens of a clip: heads, numbers in each of them, tokens."""
+    """A block's attention among the tokens of a clip: heads, numbers in each of them, tokens.
+    heads_first: whether torch's kernels are given queries and keys that lie in memory as (B, heads,
+    N, D), not (B, N, heads, D).
+    """
 
     heads: int
     head_dim: int
     tokens: int
+    heads_first: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,10 @@ import gc
 
 import torch
 
-OUT_OF_MEMORY_SIGNS = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+OUT_OF_MEMORY_SIGNS = (
+    "out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED",
+    "DefaultCPUAllocator",
+)  # fmt: skip
 
 
 def generator_for(seed: int) -> torch.Generator:
@@ -22,8 +25,8 @@ def release() -> None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out; cuBLAS and cuDNN say so in RuntimeErrors of their own, CPUs in
-    MemoryError.
+    """Whether memory ran out; cuBLAS, cuDNN and torch's allocator on a CPU say so in
+    RuntimeErrors of their own, Python in MemoryError.
     """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True

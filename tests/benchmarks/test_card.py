@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import card, card_publish, card_wheels
+from benchmarks import card, card_publish, card_rows, card_wheels
 from benchmarks.card_run import Row, run_rows
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import CONFIGS, REPOSITORY
@@ -246,3 +247,20 @@ def test_packages_that_cannot_be_fetched_are_one_sentence(tmp_path, monkeypatch)
     monkeypatch.setattr(card_wheels.subprocess, "run", lambda *_, **__: answer)
     with pytest.raises(BadInputError, match="No matching distribution"):
         card_wheels.collect(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (AssertionError(), "AssertionError"),
+        (ImportError("no _C\nas said"), "no _C"),
+        (BadInputError("of another torch"), "of another torch"),
+    ],
+)
+def test_a_kernel_that_refuses_is_told_in_a_line(monkeypatch, error, told):
+    def refuses(*_):
+        raise error
+
+    bench = SimpleNamespace(seconds=refuses)
+    monkeypatch.setattr(card_rows, "call_of", refuses)
+    assert card_rows._kernel_seconds(bench, "sage", []) == f"refused: {told}"

@@ -6,13 +6,15 @@ import pytest
 
 from src.core.errors import BadInputError, MissingWeightsError
 from src.core.plan import Division
+from src.core.result import Costs
 from src.engine import kernels, machine
+from src.engine import manifest as manifests
 from src.engine.fallback import without
 from src.engine.generate import generate, plans_for, prepare
 from src.engine.kernels import exact_kernels, with_kernels
 from src.engine.manifest import read_manifest
 from src.engine.planner import choices
-from src.engine.replay import check_hardware
+from src.engine.replay import check_hardware, differences
 from src.pipelines import attention_choice, attention_kernels
 from src.pipelines.fake.family import Fake
 from src.pipelines.fake.parts import build_fake
@@ -125,12 +127,39 @@ def test_only_kernels_of_the_same_sums_are_measured(card, dtype, head_dim, measu
     assert exact_kernels(Attention(48, head_dim, 17_776), dtype, card) == measured
 
 
+@pytest.mark.parametrize(
+    ("free", "shape", "measured"),
+    [
+        (96_000_000, Attention(2, 64, 1000), ("flash", "math")),
+        (95_999_999, Attention(2, 64, 1000), ("flash",)),
+        (64 << 30, Attention(48, 64, 17_776), ("flash",)),
+    ],
+)
+def test_a_cpu_measures_math_where_its_matrices_fit_well(free, shape, measured):
+    """Three of 2 x 1000^2 x 4 bytes, in a quarter of what is free."""
+    card = gpu(1, device="cpu", free_memory=free)
+    assert exact_kernels(shape, "float32", card) == measured
+
+
+def test_heads_lie_first_where_the_stock_processor_attends(request_for, cpu):
+    prepared = prepare(request_for())
+    (plan, *_) = plans_for(prepared, cpu)
+
+    def lead(**key):
+        session = plan.session.model_copy(update=key)
+        asked = plan.model_copy(update={"session": session})
+        family = kernels.family_of(prepared.spec)
+        return family.attention(prepared.folder, kernels.read_config, asked).heads_first
+
+    assert not lead() and lead(device="cuda") and not lead(device="cuda", gpus=2)
+
+
 def test_the_measured_kernel_is_in_plan_and_manifest(request_for, cpu, monkeypatch):
     prepared = prepare(request_for(attention="measured"))
     plans = plans_for(prepared, cpu)
     assert {plan.session.attention for plan in plans} <= {"flash", "math"}
     assert all(plan.attention_measured for plan in plans)
-    monkeypatch.setattr(attention_choice, "_measured", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(attention_choice, "measured", lambda *_: pytest.fail("measured again"))
     assert plans_for(prepared, cpu) == plans
     manifest = read_manifest(generate(prepared, plans, cpu).manifest)
     assert manifest.plan == plans[0] and manifest.plan.digest() == plans[0].digest()
@@ -155,12 +184,45 @@ def test_several_processes_measure_their_share_of_the_heads(request_for, cpu, mo
     assert asked[1].heads * 2 == asked[0].heads and asked[1].tokens == asked[0].tokens
 
 
-def test_a_clip_of_such_a_kernel_is_replayed_where_it_is(make):
-    manifest = read_manifest(make().manifest)
+@pytest.fixture
+def of_sage(make):
+    """A result, and its manifest as a card would have made it."""
+    result = make()
+    manifest = read_manifest(result.manifest)
     session = manifest.plan.session.model_copy(update={"attention": "sage", "device": "cuda"})
-    manifest = manifest.model_copy(
-        update={"plan": manifest.plan.model_copy(update={"session": session})}
-    )
+    plan = manifest.plan.model_copy(update={"session": session})
+    return result, manifest.model_copy(update={"plan": plan})
+
+
+def test_a_clip_of_such_a_kernel_is_replayed_where_it_is(of_sage):
+    _, manifest = of_sage
     check_hardware(manifest, gpu(80, **HOPPER))
-    with pytest.raises(BadInputError, match="^this clip was made with --attention sage, which nee"):
+    with pytest.raises(MissingWeightsError, match="^this clip was made with --attention sage, whi"):
         check_hardware(manifest, gpu(80))
+    with pytest.raises(BadInputError, match="replay it on a machine that has one, not on a GPU$"):
+        check_hardware(manifest, gpu(80, (10, 0), kernels=BOTH))
+
+
+def test_the_package_of_the_kernel_is_among_what_computed(of_sage, monkeypatch, cpu):
+    result, manifest = of_sage
+    monkeypatch.setattr(manifests, "version_of", lambda name: f"2.2.0 of {name}")
+    usual = manifests.versions()
+    assert manifest.versions == usual == manifests.versions("flash")
+    assert manifests.versions("sage") == usual | {"sageattention": "2.2.0 of sageattention"}
+    then = manifest.versions | {"sageattention": "2.1.1"}
+    other = manifest.model_copy(update={"frame_sha256": "0" * 64, "versions": then})
+    told = "since then: sageattention 2.1.1 -> 2.2.0 of sageattention"
+    assert told in differences(other, result, cpu)
+
+
+def test_a_manifest_names_the_package_of_its_plans_kernel(request_for, cpu, monkeypatch):
+    prepared = prepare(request_for())
+    (plan, *_) = plans_for(prepared, cpu)
+    monkeypatch.setattr(manifests, "version_of", lambda _: "3.0.0b1")
+    session = plan.session.model_copy(update={"attention": "flash3"})
+    made = manifests.build_manifest(
+        prepared.request, plan.model_copy(update={"session": session}), cpu, "photograph.png",
+        manifests.PublishedClip(file="clip.mp4", sha256="0", bytes=1), frame_sha256="0",
+        costs=Costs.model_construct(),
+    )  # fmt: skip
+    assert made.versions["flash_attn_3"] == "3.0.0b1"

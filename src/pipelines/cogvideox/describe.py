@@ -47,16 +47,20 @@ def spatial_ratio(vae: Mapping[str, Any]) -> int:
 
 
 def attention(folder: Path, read: Callable[[Path], dict[str, Any]], plan: Plan) -> Attention:
-    """Of text and video together. Raises KeyError where the files say something else."""
+    """Of text and video together. Norms lay the stock processor's queries and keys heads first;
+    that of a CPU (`fast_attention`) and that of several processes keep them as they are. Raises
+    KeyError where the files say something else.
+    """
     transformer, vae = (read(folder / part / "config.json") for part in ("transformer", "vae"))
     step = spatial_ratio(vae) * transformer.get("patch_size", 2)
     frames = (plan.num_frames - 1) // int(vae.get("temporal_compression_ratio", 4)) + 1
     patch = transformer.get("patch_size_t") or 1
     video = -(-frames // patch) * (plan.native.height // step) * (plan.native.width // step)
     return Attention(
-        transformer["num_attention_heads"],
+        transformer.get("num_attention_heads", 30),
         transformer.get("attention_head_dim", 64),
         plan.max_sequence_length + video,
+        heads_first=plan.session.device != "cpu" and plan.session.gpus == 1,
     )
 
 

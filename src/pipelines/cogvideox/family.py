@@ -60,7 +60,7 @@ class CogVideoX(FamilyDefaults):
         return lora_place(key)
 
     def heads(self, folder: Path, read: Callable[[Path], dict[str, Any]]) -> int | None:
-        return int(read(folder / "transformer" / "config.json")["num_attention_heads"])
+        return int(read(folder / "transformer" / "config.json").get("num_attention_heads", 30))
 
     def attention(
         self, folder: Path, read: Callable[[Path], dict[str, Any]], plan: Plan

@@ -57,12 +57,12 @@ def describe(folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
 
 
 def attention(folder: Path, read: Callable[[Path], dict[str, Any]], plan: Plan) -> Attention:
-    """Of the video. Raises KeyError where the files say something else."""
+    """Of the video; what the files leave out is as diffusers has it."""
     transformer = read(folder / "transformer/config.json")
     frames = (plan.num_frames - 1) // FRAMES_A_LATENT + 1
     return Attention(
-        transformer["num_attention_heads"],
-        transformer["attention_head_dim"],
+        transformer.get("num_attention_heads", 32),
+        transformer.get("attention_head_dim", 64),
         frames * (plan.native.height // STEP) * (plan.native.width // STEP),
     )
 

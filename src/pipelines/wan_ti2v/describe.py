@@ -50,14 +50,14 @@ def describe(folder: Path, read: Callable[[Path], dict[str, Any]]) -> ModelSpec:
 
 
 def attention(folder: Path, read: Callable[[Path], dict[str, Any]], plan: Plan) -> Attention:
-    """Of the video. Raises KeyError where the files say something else."""
+    """Of the video; what the files leave out is as diffusers has it."""
     transformer, vae = (read(folder / part / "config.json") for part in ("transformer", "vae"))
     of_time, height, width = transformer.get("patch_size", (1, 2, 2))
     step = vae.get("scale_factor_spatial", 8)
     frames = (plan.num_frames - 1) // vae.get("scale_factor_temporal", 4) + 1
     rows, columns = plan.native.height // step // height, plan.native.width // step // width
     return Attention(
-        transformer["num_attention_heads"],
-        transformer["attention_head_dim"],
+        transformer.get("num_attention_heads", 40),
+        transformer.get("attention_head_dim", 128),
         frames // of_time * rows * columns,
     )
