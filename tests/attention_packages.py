@@ -1,6 +1,6 @@
 """Stand-ins for the packages of attention kernels, which need a card: their signatures, and torch's
 attention inside. Signatures as in thu-ml/SageAttention `sageattention/core.py` (2.2.0, commit
-0116592) and Dao-AILab/flash-attention `hopper/flash_attn_interface.py` (3.0.0b1, commit 01afd16).
+0116592) and Dao-AILab/flash-attention `hopper/flash_attn_interface.py` (3.0.0b1, commit 0251105).
 """
 
 import sys
