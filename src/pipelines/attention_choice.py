@@ -14,7 +14,7 @@ from src.build_cache.key import short_digest
 from src.core.devices import cpu_field, machine
 from src.core.errors import OutputError
 from src.pipelines.attention_kernels import OPTIONAL, version_of
-from src.pipelines.attention_measuring import measured
+from src.pipelines.attention_measuring import measure_kernels
 from src.pipelines.family import Attention
 
 FORMAT = 2
@@ -68,7 +68,7 @@ def _asked(
     with cache.alone(FOLDER):
         if seconds := _recalled(cache, question, kernels):
             return seconds
-        found = measured(shape, dtype, device, kernels)
+        found = measure_kernels(shape, dtype, device, kernels)
         if found.short:
             _unkept[short_digest(question)] = found.seconds
         else:

@@ -44,7 +44,7 @@ class Found:
     short: bool
 
 
-def measured(shape: Attention, dtype: str, device: str, kernels: Sequence[str]) -> Found:
+def measure_kernels(shape: Attention, dtype: str, device: str, kernels: Sequence[str]) -> Found:
     """Raises BadInputError where no kernel takes the shape, or none finds room."""
     logger.info(f"attention kernels are measured on this machine, once: {', '.join(kernels)}")
     with _given_back(device):
