@@ -43,7 +43,9 @@ def never(monkeypatch):
     """Call it, and nothing may be measured any more."""
 
     def forbid():
-        monkeypatch.setattr(choice, "measured", lambda *_: pytest.fail("it is measured again"))
+        monkeypatch.setattr(
+            choice, "measure_kernels", lambda *_: pytest.fail("it is measured again")
+        )
 
     return forbid
 
