@@ -42,7 +42,7 @@ class FlowTraining(ABC):
     def check_some_frames(self, transformer: nn.Module) -> None:
         raise BadInputError(
             "token_frames: this model counts positions from a clip's first frame on; leave "
-            "token_frames away"
+            "token_frames out"
         )
 
     def token_count(

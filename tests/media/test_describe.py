@@ -41,4 +41,5 @@ def test_a_decoder_that_complains_locks_nobody_up(tmp_path, ffmpeg):
     done = subprocess.run(
         [sys.executable, "-c", SPEAKING, clip], capture_output=True, text=True, timeout=400
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr  # FFmpeg itself may say what is damaged
+    assert "Traceback" not in done.stderr
