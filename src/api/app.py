@@ -61,6 +61,7 @@ from src.broker.permits import BrokerPermits, open_permits
 from src.console.error_tracking import track_errors
 from src.console.logs import setup_logs
 from src.console.tracing import start_tracing
+from src.core.interrupts import STOPS
 from src.core.paths import home
 from src.database.database import Database
 from src.database.house import occupy
@@ -245,7 +246,7 @@ def _drain_on_signals(service: Service) -> None:
     if threading.current_thread() is not threading.main_thread():
         return
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOPS:
         signal.signal(number, _then(signal.getsignal(number), lambda: _drain(service, loop)))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from src.console.options import make_app, value
 from src.console.output import command
 from src.core.errors import BadInputError
+from src.core.interrupts import STOPS
 from src.core.upscale_request import EnhanceSettings
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _serve(server: Any, host: str, port: int) -> None:
             child.kill()
         os._exit(0)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOPS:
         signal.signal(number, stop)
     server.run(host=host, port=port, generate_client_file=False, num_api_servers=1,
                log_level="warning")  # fmt: skip

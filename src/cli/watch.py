@@ -17,6 +17,7 @@ import typer
 from src.console.options import CONFIG, QUIET, make_app, options_for, switch, value
 from src.console.output import command
 from src.core.errors import BadInputError
+from src.core.interrupts import STOPS
 from src.core.progress import CancelToken
 
 OWN = ("mode", "input_image", "output_path", "overwrite", "prompt", "template", "set")
@@ -89,7 +90,7 @@ def _on_signals(stop: threading.Event, cancel: CancelToken) -> None:
         stop.set()
         cancel.cancel()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOPS:
         signal.signal(number, ask)
 
 

@@ -54,6 +54,19 @@ def write_pieces(path: Path, pieces: Iterable[bytes], synced: bool = True) -> No
             temporary.unlink(missing_ok=True)
 
 
+def check_writable(path: Path, cure: str) -> None:
+    """Raise OutputError where a file at `path` could not be written, with its folder made: now
+    rather than after minutes of computing. cure: what to do then.
+    """
+    trial = beside(path, f"{os.getpid()}.trial")
+    try:
+        make_folder(path.parent)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}; {cure}") from None
+
+
 def make_folder(folder: Path) -> None:
     """The folder with its parents; those that are new have reached the disk too."""
     if folder.is_dir():

@@ -1,4 +1,4 @@
-"""Interrupts that a library would lose.
+"""The signals that ask a process to stop, and interrupts that a library would lose.
 
 Where Ctrl-C comes while a tensor is made of a file, torch's C++ drops the KeyboardInterrupt and
 says that a storage has no shape; diffusers then says that the file does not load.
@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+STOPS = (signal.SIGINT, signal.SIGTERM)
+"""Ctrl-C, and what a system sends before it kills."""
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def interrupts_kept() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: signal.getsignal(number) for number in STOPS}
     for number, handler in before.items():
         if callable(handler):
             signal.signal(number, _noting(handler, came))

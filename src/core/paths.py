@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import unicodedata
 from pathlib import Path
 
@@ -68,6 +69,14 @@ def shortened(name: str, most: int = LONGEST) -> str:
         return name
     digest = hashlib.sha256(data).hexdigest()[:12]
     return data[: most - 13].decode("utf-8", "ignore") + "-" + digest
+
+
+def slug(words: str, longest: int = 48, otherwise: str = "clip") -> str:
+    """Words as part of a file name: lower case, joined by hyphens, at most `longest` characters;
+    `otherwise` where no letter or digit of ASCII is in them.
+    """
+    joined = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+    return joined[:longest].rstrip("-") or otherwise
 
 
 def exists(path: Path) -> bool:

@@ -1,7 +1,5 @@
 """From a request to a clip: what every door calls."""
 
-import os
-import re
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -11,17 +9,9 @@ from typing import TYPE_CHECKING
 from src.artifacts.local import LocalStore
 from src.catalog.spec import ModelSpec
 from src.catalog.upscalers import WeightFile
-from src.core.errors import BadInputError, OutputError
+from src.core.errors import BadInputError
 from src.core.hardware import Hardware
-from src.core.paths import (
-    LONGEST,
-    beside,
-    examples,
-    home,
-    is_folder,
-    refused_by_windows,
-    same_name,
-)
+from src.core.paths import home
 from src.core.plan import Plan
 from src.core.progress import CancelToken, Listener, ignore
 from src.core.prompts import Template, load_templates
@@ -29,7 +19,7 @@ from src.core.request import Request
 from src.core.result import Result
 from src.engine.distilled import as_distilled, distilled_note
 from src.engine.kernels import with_kernels
-from src.engine.manifest import read_manifest
+from src.engine.naming import output_path
 from src.engine.planner import choices
 from src.engine.resolve import decided, draw_seed, resolve
 from src.media.images import Photograph, read_photograph
@@ -46,9 +36,6 @@ if TYPE_CHECKING:
     from src.engine.sessions import Sessions
 
 LARGE = "cogvideox-5b-i2v"
-DRAFT = "-draft"
-"""What the names of drafts end in that nobody named, so that the full clip has its usual name."""
-LONGEST_NAME = LONGEST - 1  # the manifest's name is a byte longer than the clip's
 
 
 @dataclass(frozen=True)
@@ -177,80 +164,6 @@ def choose_model(request: Request, hardware: Hardware | None = None) -> tuple[Mo
 def plain_model(model: str = "auto", device: str = "auto") -> ModelSpec:
     """The model of a request that says nothing else, on this machine."""
     return choose_model(Request(input_image=Path("any"), model=model, device=device))[0]
-
-
-def output_path(request: Request, prompt: str, seed: int) -> Path:
-    """The final name: the one asked for, or `<slug of the prompt>-<seed>.mp4`,
-    numbered when taken.
-    """
-    store = LocalStore(home())
-    _check_writable(home() / "photographs" / "photograph", "NEWSREEL_HOME")
-    if request.output_path is None:
-        name = f"{slug(prompt)}-{seed}{DRAFT if request.draft else ''}.mp4"
-        final = store.reserve(examples() / name, replace=False)
-        _check_writable(final)
-        return final
-    path = request.output_path
-    if is_folder(path):
-        raise BadInputError(f"--output-path {path} is a folder; give a file name that ends in .mp4")
-    if len(os.fsencode(path.name)) > LONGEST_NAME:
-        raise BadInputError(
-            f"--output-path {path.name[:32]}...mp4 is too long; at most {LONGEST_NAME} bytes"
-        )
-    if os.name == "nt" and (reason := refused_by_windows(path)):
-        raise BadInputError(f"--output-path: {reason}; choose another name")
-    if path.suffix.lower() != ".mp4":
-        raise BadInputError(f"--output-path {path} must end in .mp4")
-    if request.extend and same_name(path) == same_name(request.input_image):
-        raise BadInputError(
-            f"--output-path {path} is the clip that is gone on with, which stays; choose another"
-        )
-    if not request.overwrite:
-        _keep_others(path)
-    final = store.reserve(path, replace=True)
-    _check_writable(final)
-    return final
-
-
-def _keep_others(clip: Path) -> None:
-    """Raise BadInputError where clip or manifest would replace a file that is none of ours."""
-    manifest = clip.with_suffix(".json")
-    if not any(os.path.lexists(path) for path in (clip, manifest)):
-        return
-    try:
-        read_manifest(manifest)
-    except BadInputError:
-        which = manifest if os.path.lexists(manifest) else clip
-        what, kind = (
-            ("the clip's manifest", "manifest")
-            if which == manifest
-            else ("the clip", "clip of ours")
-        )
-        raise BadInputError(
-            f"{what} would replace {which}, which is no {kind}; choose another --output-path, or "
-            "give --overwrite"
-        ) from None
-
-
-def slug(prompt: str, longest: int = 48) -> str:
-    """The prompt as part of a file name: lower case, words joined by hyphens, at most `longest`
-    characters.
-    """
-    words = re.sub(r"[^a-z0-9]+", "-", prompt.lower()).strip("-")
-    return words[:longest].rstrip("-") or "clip"
-
-
-def _check_writable(path: Path, setting: str = "--output-path") -> None:
-    """Raise OutputError now rather than after minutes of computing."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        trial = beside(path, f"{os.getpid()}.trial")
-        trial.touch()
-        trial.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror}; choose another {setting}"
-        ) from None
 
 
 def generate(

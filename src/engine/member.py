@@ -17,6 +17,7 @@ from typing import IO, Any
 from loguru import logger
 
 from src.core.errors import CancelledError, NewsreelError
+from src.core.interrupts import STOPS
 from src.core.progress import CancelToken, ignore
 from src.engine.company import Beginning, ClipTask, MemberFailure
 from src.engine.costs import Stopwatch
@@ -24,7 +25,7 @@ from src.engine.session import Session
 
 
 def main() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPS:
         signal.signal(number, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print

@@ -18,8 +18,9 @@ from src.core.request import Request
 from src.core.result import Result
 from src.engine.drafts import planned_preview
 from src.engine.finishing import check_names
-from src.engine.generate import Prepared, output_path
+from src.engine.generate import Prepared
 from src.engine.manifest import Manifest, read_manifest, versions
+from src.engine.naming import output_path
 from src.media.images import Photograph, read_photograph
 from src.pipelines.adapter_files import read_adapter
 from src.pipelines.attention_kernels import OPTIONAL, machine_lacks, package_lacks

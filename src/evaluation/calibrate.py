@@ -4,7 +4,6 @@ Runs the model uncached on photographs and prompts, fits what the caches go by, 
 threshold saves and costs, and writes the calibration into the model's folder.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -91,21 +90,15 @@ def _calibration(values: dict[str, Any]) -> tuple[Any, Any]:
 
 def _check_writable(target: Path) -> None:
     """Raise OutputError now rather than after minutes of computing."""
-    from src.core.durable import make_folder
-    from src.core.paths import beside
+    from src.core.durable import check_writable
 
     if target.is_dir():
         raise OutputError(f"{target} is a folder; give --output PATH of a file")
-    trial = beside(target, f"{os.getpid()}.trial")
-    try:
-        make_folder(target.parent)
-        trial.touch()
-        trial.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"{target} cannot be written: {error.strerror}; a calibration belongs into the model's "
-            "folder, so make that writable, or keep it elsewhere with --output PATH"
-        ) from None
+    check_writable(
+        target,
+        "a calibration belongs into the model's folder, so make that writable, or keep it "
+        "elsewhere with --output PATH",
+    )
 
 
 def _usual_steps(bench: Any) -> int:

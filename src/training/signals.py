@@ -8,7 +8,7 @@ import signal
 import threading
 from types import FrameType, TracebackType
 
-STOPS = (signal.SIGTERM, signal.SIGINT)
+from src.core.interrupts import STOPS
 
 
 class StopFlag:

@@ -14,6 +14,7 @@ from src.console.options import make_app, switch, value
 from src.console.output import command
 from src.console.tracing import start_tracing
 from src.core.errors import BadInputError
+from src.core.interrupts import STOPS
 from src.core.kinds import kinds_among
 from src.core.paths import home
 from src.database.house import occupy
@@ -167,5 +168,5 @@ def _stop_on_signals(worker: "Worker", drain: float) -> None:
         timer.daemon = True
         timer.start()
 
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    for number in STOPS:
+        signal.signal(number, stop)

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from src.artifacts.store import ArtifactStore
 from src.core.addresses import PREVIEWS, clip_key, manifest_key, name_of
+from src.core.paths import slug
 from src.jobs.model import Job
 
 ATTEMPT = re.compile(
@@ -28,8 +29,7 @@ def artifact_name(job: Job) -> str:
         or job.request.get("name")
         or job.kind
     )
-    slug = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:48].rstrip("-") or job.kind
-    return f"{slug}-{job.id}-{job.token}.mp4"
+    return f"{slug(words, otherwise=job.kind)}-{job.id}-{job.token}.mp4"
 
 
 def preview_key(job: Job) -> str:

@@ -6,7 +6,7 @@ from src.core.errors import (
     BadInputError,
     OutputError,
 )
-from src.engine.generate import generate, plans_for, prepare, slug
+from src.engine.generate import generate, plans_for, prepare
 from src.engine.manifest import read_manifest
 from tests.small_disk import small_disk
 
@@ -33,12 +33,6 @@ def test_a_named_output_is_replaced(make, tmp_path):
 def test_an_output_that_cannot_be_is_refused_before_anything_loads(request_for, target, error):
     with pytest.raises(error):
         prepare(request_for(output_path=target))
-
-
-def test_slugs():
-    assert slug("Press briefing: at City Hall!") == "press-briefing-at-city-hall"
-    assert slug("日本") == "clip"
-    assert len(slug("word " * 40)) <= 48
 
 
 @pytest.mark.parametrize("kilobytes", [8, 24])
