@@ -17,7 +17,6 @@ from src.core.errors import BadInputError, CancelledError, PartialFailureError
 from src.core.progress import CancelToken, Listener, Progress, ignore
 from src.media.frames import Frame
 from src.media.join import join
-from src.media.reader import Picture
 from src.media.segments import VideoFormat
 from src.upscaling.backends import Backend, Stretch
 from src.upscaling.checkpoint import Checkpoint
@@ -32,6 +31,7 @@ from src.upscaling.report import UpscaleReport
 from src.upscaling.sinks import PictureSink, Sink, VideoSink
 from src.upscaling.smoothing import TemporalSmoother, too_small_for_flow
 from src.upscaling.source import Source, look_at
+from src.upscaling.span_reader import SpanReader
 from src.upscaling.stages import run_stages
 
 PIECE_BYTES = 256 << 20
@@ -110,6 +110,7 @@ class _Run:
             refined=str(job.choice.refinement or ""),
         )
         self.kept = Kept(job, self.video)
+        self.reader = SpanReader(job, source, self.kept, cancel)
         self.smoother = TemporalSmoother(job.choice.carried(job.enhance), backend.scale)
         self.checkpoint = Checkpoint(job.target, job.decides(backend.hashes, backend.builds))
         self.checkpoint.sweep(list(source.state))
@@ -132,6 +133,7 @@ class _Run:
             run_stages(
                 self._pieces(done), self._enlarge, lambda frames: self._write(frames, sink), DEPTH
             )
+            self.report.damaged = self.reader.damaged
             self._publish()
         except (KeyboardInterrupt, CancelledError):
             sink.abort()
@@ -184,36 +186,9 @@ class _Run:
         window = self.backend.window
         size = min(self.job.segment, window.body(PIECE_BYTES // pixels))
         skipped = max(0, first - window.overlap)
-        yield from pieces(self._frames(skipped), size, window.overlap, self.job.segment, first)
-
-    def _frames(self, skip: int) -> Iterator[Frame]:
-        """RGB frames of the span from number `skip` on, at growing times; stops where the source is
-        damaged.
-        """
-        with self.job.reader() as reader:
-            span, number, last = replace(self.job.span, origin=reader.origin), 0, None
-            if span.start > 0:
-                reader.seek(float(span.begin))
-            for picture in self._whole(reader.pictures()):
-                self.cancel.check()
-                time_s = float(picture.pts * reader.info.time_base)
-                if span.end is not None and time_s - float(span.origin) >= span.end:
-                    break
-                if not span.holds(time_s):
-                    continue
-                if number >= skip:
-                    frame = self.kept.seen(picture.to_rgb())
-                    last = frame.pts if last is None else max(frame.pts, last + 1)
-                    yield replace(frame, pts=last)
-                number += 1
-            self.kept.notes += reader.notes
-
-    def _whole(self, pictures: Iterator[Picture]) -> Iterator[Picture]:
-        """The pictures before the damage; the report says so."""
-        try:
-            yield from pictures
-        except BadInputError as error:
-            self.report.damaged = str(error)
+        yield from pieces(
+            self.reader.frames(skipped), size, window.overlap, self.job.segment, first
+        )
 
     def _enlarge(self, piece: Piece) -> Iterator[_Enlarged]:
         """The network; runs in the thread of the caller."""
@@ -254,7 +229,7 @@ class _Run:
                 sink.write(segment, replace(item.source, array=array, alpha=alpha))
                 done = item.index + 1
                 self.report.frames = done
-                self.listener(Progress("upscale", done, max(self._total(), done)))
+                self.listener(Progress("upscale", done, max(self.reader.total(), done)))
             if self.report.frames % self.job.segment == 0:
                 self._close(sink, segment)
         self._close(sink, (self.report.frames - 1) // self.job.segment)
@@ -299,18 +274,6 @@ class _Run:
         scale = self.backend.scale
         made = cv2.resize(source.alpha, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
         return np.hstack([made, made]) if self.job.compare else made
-
-    def _total(self) -> int:
-        """Frames as far as the container states them, or its length (Matroska), 0 where it states
-        neither.
-        """
-        seconds = (
-            self.info.frames / float(self.info.rate) if self.info.frames else self.info.seconds
-        )
-        if not seconds:
-            return 0
-        end = min(self.job.span.end or seconds, seconds)
-        return round((end - self.job.span.start) * float(self.info.rate))
 
 
 def job_is_stateful(job: UpscaleJob) -> bool:
