@@ -130,7 +130,7 @@ class UpscaleRequest(EnhanceSettings):
     ] = False
     device: Annotated[str, Option("auto, cpu or cuda", form=False)] = "auto"
     runtime: Annotated[
-        Literal["auto", "torch", "openvino"] | None,
+        Literal["auto", "torch", "openvino", "onnx", "tensorrt", "compile"] | None,
         Option(
             "What computes the networks; auto is what is measured fastest here [as torch always "
             "did]",
@@ -138,7 +138,7 @@ class UpscaleRequest(EnhanceSettings):
         ),
     ] = None
     precision: Annotated[
-        Literal["auto", "fp32", "bf16"] | None,
+        Literal["auto", "fp32", "bf16", "fp16", "int8"] | None,
         Option(
             "Arithmetic of the networks; auto is the fastest that loses nothing to see", form=False
         ),

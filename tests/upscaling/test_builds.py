@@ -14,11 +14,11 @@ from src.cli.builds import builds_app
 from src.cli.upscale_video import upscale_video_app
 from src.core.errors import BadInputError, CancelledError
 from src.core.progress import CancelToken
-from src.upscaling.builds import kinds, opening, openvino
+from src.upscaling.builds import kinds, opening
 from src.upscaling.builds.forms import TorchForm, enlarge_with
 from src.upscaling.builds.kinds import KINDS, Kind
 from src.upscaling.builds.opening import Opener
-from src.upscaling.builds.proof import SIZES, compare_form, held_out
+from src.upscaling.builds.proof import SIZES, compare_form, moving_clip
 from src.upscaling.job import UpscaleJob
 from src.upscaling.network_backend import NetworkBackend
 from src.upscaling.runtime import NetworkRunner
@@ -27,7 +27,6 @@ from tests.command_kit import run_here, use_weights
 
 from .conftest import tiny_network
 
-LACKS = openvino.lacks("cpu")
 ANY = lambda _: None  # noqa: E731
 """Runs on every device."""
 
@@ -77,7 +76,7 @@ def test_without_a_wish_torch_runs_as_it_always_did(opener, frames):
 
 
 def test_a_clip_by_parts_equals_the_network_on_the_whole(opener):
-    _, low = held_out("cat", 32, 48, 2)
+    _, low = moving_clip("cat", 32, 48, 2)
     want = opener.network(low[None], torch.zeros(1, 2))[0]
     assert (
         enlarge_with(TorchForm(opener.network), low, torch.zeros(1, 2)) - want
@@ -86,11 +85,11 @@ def test_a_clip_by_parts_equals_the_network_on_the_whole(opener):
 
 def test_the_proof_takes_three_sizes_of_moving_pictures():
     shapes = [
-        tuple(held_out(name, 8 * high, 8 * wide, 2)[1].shape[2:]) for name, high, wide in SIZES
+        tuple(moving_clip(name, 8 * high, 8 * wide, 2)[1].shape[2:]) for name, high, wide in SIZES
     ]
     assert len(set(shapes)) == 3
     for name, high, wide in SIZES:
-        truth, low = held_out(name, 8 * high, 8 * wide, 2)
+        truth, low = moving_clip(name, 8 * high, 8 * wide, 2)
         assert truth.shape[2:] == (16 * high, 16 * wide) and low.std() > 0.05
         assert low.diff(dim=0).abs().mean((1, 2, 3)).min() > 1e-3
 
@@ -170,25 +169,6 @@ def test_bfloat16_holds_its_proof_on_the_shipped_networks_shape(bf16_anywhere, o
     assert opener.open("torch", "bf16").build.startswith("torch bf16")
     (build,) = opener.cache.builds()
     assert build.facts["worst"] > 0 and build.facts["loss"] <= 0.05
-
-
-@pytest.mark.skipif(bool(LACKS), reason=f"openvino: {LACKS}")
-@pytest.mark.slow
-def test_openvino_equals_torch_at_any_size_and_length(opener, frames):
-    opened = opener.open("openvino", None)
-    assert opened.build.startswith("openvino fp32")
-    given = (frames[:, :33, :47], 1, 2, (0.3, 0.1))
-    want = np.concatenate(list(NetworkRunner(opener.network).run(*given)))
-    made = np.concatenate(list(NetworkRunner(opener.network, form=opened.form).run(*given)))
-    assert made.shape == want.shape and np.abs(made - want).max() < 1e-5
-
-
-def test_a_missing_extra_is_one_sentence(opener, monkeypatch):
-    monkeypatch.setattr(openvino, "find_spec", lambda name: None if name == "onnx" else True)
-    with pytest.raises(
-        BadInputError, match=r"openvino fp32: it needs onnx: pip install --no-deps -r"
-    ):
-        opener.open("openvino", None)
 
 
 def test_the_command_names_the_build(bf16_anywhere, clip, weights, tmp_path, monkeypatch):

@@ -10,16 +10,20 @@ from typing import Any
 from src.core.devices import bf16_is_fast, cpu_convolves_bf16
 from src.core.errors import BadInputError
 from src.core.option import listed
-from src.upscaling.builds import openvino
+from src.upscaling.builds import compiled, exported, int8, onnx_runtime, openvino, tensorrt
 from src.upscaling.builds.forms import Form, TorchForm
 from src.upscaling.builds.usual import float_form
 from src.upscaling.network import VideoNetwork
 
-AUTO = "auto"
+AUTO, TORCH = "auto", "torch"
 
 
 def _nothing(_: Any) -> None:
     """Nothing is lacking."""
+
+
+def _not_on_cpu(device: str) -> str | None:
+    return None if device == "cpu" else "it runs on the CPU only"
 
 
 def _no_files(_network: VideoNetwork, _folder: Path) -> None:
@@ -33,6 +37,7 @@ class Kind:
     lacks: why it cannot run on a device ("cpu" or "cuda") of this machine, None where it can. load:
     the form of a network, from the files of a build. make: writes those. facts: what besides
     weights, torch and processor decides its bytes: versions of libraries and the like.
+    by_name: only where its runtime is asked for, since each process starts seconds later.
     """
 
     runtime: str
@@ -41,6 +46,7 @@ class Kind:
     load: Callable[[VideoNetwork, Path], Form]
     make: Callable[[VideoNetwork, Path], None] = _no_files
     facts: Callable[[], dict[str, Any]] = field(default=dict)
+    by_name: bool = False
 
     @property
     def name(self) -> str:
@@ -58,16 +64,41 @@ def _slow_bf16(device: str) -> str | None:
     return None if cpu_convolves_bf16() else "this processor has no AVX512-BF16 and no AMX"
 
 
+def _exported(
+    runtime: str, precision: str, package: str, load: Callable[[str, VideoNetwork, Path], Form]
+) -> Kind:
+    """A kind that computes exported graphs on a CPU by a package of an extra."""
+    name, small = f"{runtime} {precision}", precision == "int8"
+    needed = (package, *exported.EXPORTER, *(int8.PACKAGES if small else ()))
+    return Kind(
+        runtime, precision,
+        lambda device: _not_on_cpu(device) or exported.lacking(*needed),
+        lambda network, folder: load(name, network, folder),
+        int8.write if small else exported.write,
+        lambda: exported.facts_of(*needed) | (int8.facts() if small else {}),
+    )  # fmt: skip
+
+
 KINDS: tuple[Kind, ...] = (
-    Kind("torch", "fp32", _nothing, lambda network, _: float_form(network)),
-    Kind("torch", "bf16", _slow_bf16, lambda network, _: TorchForm(network, half=True)),
-    Kind("openvino", "fp32", openvino.lacks, lambda _, folder: openvino.OpenVinoForm(folder),
-         openvino.write, openvino.facts),
+    Kind(TORCH, "fp32", _nothing, lambda network, _: float_form(network)),
+    Kind(TORCH, "bf16", _slow_bf16, lambda network, _: TorchForm(network, half=True)),
+    _exported("onnx", "fp32", "onnxruntime", onnx_runtime.load),
+    _exported("openvino", "fp32", "openvino", openvino.load),
+    _exported("openvino", "int8", "openvino", openvino.load),
+    Kind("tensorrt", "fp16", tensorrt.lacks, tensorrt.load, tensorrt.write, tensorrt.facts),
+    Kind("compile", "fp32", compiled.lacks, lambda network, _: compiled.CompiledForm(network),
+         by_name=True),
 )  # fmt: skip
 
 
 def device_of(network: VideoNetwork) -> str:
     return next(network.parameters()).device.type
+
+
+def usual_runtime(precision: str | None) -> str:
+    """What a precision is taken of that is asked for without a runtime."""
+    own = [kind.precision for kind in KINDS if kind.runtime == TORCH]
+    return TORCH if precision in (None, AUTO, *own) else AUTO
 
 
 def kinds_for(device: str, runtime: str | None, precision: str | None) -> list[Kind]:
@@ -77,7 +108,8 @@ def kinds_for(device: str, runtime: str | None, precision: str | None) -> list[K
     asked = [
         kind
         for kind in KINDS
-        if runtime in (None, AUTO, kind.runtime) and precision in (None, AUTO, kind.precision)
+        if runtime in ((kind.runtime,) if kind.by_name else (None, AUTO, kind.runtime))
+        and precision in (None, AUTO, kind.precision)
     ]
     lacking = {kind.name: kind.lacks(device) for kind in asked}
     if not asked:

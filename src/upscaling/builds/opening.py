@@ -21,14 +21,13 @@ from src.core.errors import BadInputError
 from src.core.files import sha256_of
 from src.core.paths import shortened
 from src.upscaling.builds.forms import Form, enlarge_with
-from src.upscaling.builds.kinds import Kind, device_of, kinds_for
+from src.upscaling.builds.kinds import Kind, device_of, kinds_for, usual_runtime
 from src.upscaling.builds.proof import compare_form
 from src.upscaling.builds.usual import usual_form
 from src.upscaling.network import VideoNetwork
 
 FORMAT = 2  # of 1 are those that were compared with a slower torch
 """Grows where the same files give another build."""
-TORCH = "torch"
 ROUNDS = 4
 """Each form enlarges a frame so many times, in turn with the others; the fastest counts."""
 
@@ -53,7 +52,7 @@ class Opener:
 
     def open(self, runtime: str | None, precision: str | None) -> Opened:
         """The usual form where neither is given; else of what can run here the fastest. A precision
-        alone is one of torch.
+        alone is torch's, where torch has it.
 
         Raises BadInputError where nothing that is asked for runs here, or the one kind that is
         left gives other pictures than torch; OutputError where the disk takes no build.
@@ -61,7 +60,7 @@ class Opener:
         if runtime is None and precision is None:
             form = usual_form(self.network)
             return Opened(form, form.name)
-        kinds = kinds_for(self.device, runtime or TORCH, precision)
+        kinds = kinds_for(self.device, runtime or usual_runtime(precision), precision)
         return self.load(kinds[0]) if len(kinds) == 1 else self._fastest(kinds)
 
     def load(self, kind: Kind) -> Opened:

@@ -77,7 +77,7 @@ def _compare(
     form: Form, network: VideoNetwork, name: str, high: int, wide: int
 ) -> tuple[float, float, float]:
     spec, device = network.spec, next(network.parameters()).device
-    truth, low = held_out(name, high * spec.grid, wide * spec.grid, spec.scale)
+    truth, low = moving_clip(name, high * spec.grid, wide * spec.grid, spec.scale)
     told = torch.zeros(1, 2, device=device)
     want = enlarge_with(TorchForm(network), low.to(device), told).cpu()
     made = enlarge_with(form, low.to(device), told).cpu()
@@ -91,7 +91,7 @@ def _compare(
 
 
 @lru_cache(maxsize=len(SIZES))
-def held_out(name: str, height: int, width: int, scale: int) -> tuple[Tensor, Tensor]:
+def moving_clip(name: str, height: int, width: int, scale: int) -> tuple[Tensor, Tensor]:
     """(F, 3, sH, sW) and what is left of it at (F, 3, H, W), both in [0, 1]."""
     size, room = (scale * height, scale * width), [(FRAMES - 1) * step for step in PAN]
     whole = _at_least(load_training_photograph(name), size[0] + room[0], size[1] + room[1])
