@@ -31,17 +31,24 @@ def here(*names):
     ]
 
 
-@pytest.fixture(scope="module")
+ALIGNED, ALONE = tiny_network(), tiny_network(align=0, heads=0)
+"""Of two graphs and of one; the same for all tests, so that each is exported once in a row."""
+
+
+@pytest.fixture
 def network():
-    """One for all tests: it is exported once."""
-    return tiny_network()
+    return ALIGNED
 
 
 @pytest.fixture
 def opener(network, tmp_path):
-    path = tmp_path / "fast_2x.safetensors"
+    return opener_of(network, tmp_path)
+
+
+def opener_of(network, folder):
+    path = folder / "fast_2x.safetensors"
     path.write_bytes(b"weights")
-    return Opener(network, path, "ab", BuildCache(tmp_path / "models"))
+    return Opener(network, path, "ab", BuildCache(folder / "models"))
 
 
 def enlarged(network, frames, form=None):
@@ -59,6 +66,17 @@ def test_a_graph_equals_torch_at_any_size_and_length(opener, frames, name):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", here("onnx fp32", "openvino fp32", "openvino int8"))
+def test_a_network_that_aligns_nothing_is_one_graph(tmp_path, frames, name):
+    opener = opener_of(ALONE, tmp_path)
+    opened = opener.open(*name.split())
+    (build,) = opener.cache.builds()
+    assert [part.name for part in build.folder.glob("*.onnx")] == ["whole.onnx"]
+    differs = np.abs(enlarged(ALONE, frames, opened.form) - enlarged(ALONE, frames)).max()
+    assert differs < EQUAL if "fp32" in name else EQUAL < differs < 0.05
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", here("openvino int8"))
 def test_eight_bits_are_near_torch_and_not_equal(opener, frames, name):
     opened = opener.open(None, "int8")
@@ -73,7 +91,7 @@ def test_eight_bits_are_near_torch_and_not_equal(opener, frames, name):
 @pytest.mark.parametrize("_", here("openvino int8"))
 def test_places_and_the_last_convolution_stay_in_float(network, tmp_path, _):
     onnx = import_module("onnx")
-    int8.write(network, tmp_path)
+    int8.write_int8(network, tmp_path)
     graph = onnx.load(tmp_path / "decode.onnx").graph
     makers = {name: node.op_type for node in graph.node for name in node.output}
     bits = {
@@ -131,24 +149,24 @@ def test_a_compiled_network_equals_torch(network, name):
 
 
 def test_tensorrt_says_what_it_lacks(monkeypatch):
-    assert tensorrt.lacks("cpu") == "it runs on a GPU only"
+    assert tensorrt.tensorrt_lacks("cpu") == "it runs on a GPU only"
     monkeypatch.setattr(exported, "find_spec", lambda _: True)
     providers = [onnx_runtime.CPU]
     runtime = SimpleNamespace(get_available_providers=lambda: providers)
     monkeypatch.setattr(tensorrt, "import_module", lambda _: runtime)
-    assert "built without TensorRT: pip install onnxruntime-gpu" in tensorrt.lacks("cuda")
+    assert "built without TensorRT: pip install onnxruntime-gpu" in tensorrt.tensorrt_lacks("cuda")
     providers.insert(0, tensorrt.TENSORRT)
-    assert tensorrt.lacks("cuda") is None
+    assert tensorrt.tensorrt_lacks("cuda") is None
 
 
 def test_engines_are_asked_for_sizes_on_the_grid_and_kept_with_the_build(tmp_path):
     spec = network_spec("balanced", 2)
-    (name, options), other = tensorrt.providers(spec, "decode", tmp_path)
+    (name, options), other = tensorrt.engine_providers(spec, "decode", tmp_path)
     assert (name, other) == ("TensorrtExecutionProvider", "CUDAExecutionProvider")
     assert options["trt_engine_cache_path"] == str(tmp_path) and options["trt_fp16_enable"]
     least = "x:1x32x32x48,before:1x16x16x48,y:1x16x16x48,after:1x16x16x48,told:1x2"
     assert options["trt_profile_min_shapes"] == least
-    (_, options), _ = tensorrt.providers(spec, "features", tmp_path)
+    (_, options), _ = tensorrt.engine_providers(spec, "features", tmp_path)
     assert options["trt_profile_opt_shapes"] == "stacked:1x480x720x9,told:1x2"
     assert options["trt_profile_max_shapes"] == "stacked:1x2304x4096x9,told:1x2"
 
@@ -156,7 +174,7 @@ def test_engines_are_asked_for_sizes_on_the_grid_and_kept_with_the_build(tmp_pat
 @pytest.mark.slow
 @pytest.mark.parametrize("_", here("onnx fp32"))
 def test_tensorrts_road_with_another_provider(opener, frames, monkeypatch, _):
-    monkeypatch.setattr(tensorrt, "providers", lambda *_: [onnx_runtime.CPU])
+    monkeypatch.setattr(tensorrt, "engine_providers", lambda *_: [onnx_runtime.CPU])
     own = NAMED["tensorrt fp16"]
     stand_in = Kind("tensorrt", "fp16", lambda _: None, own.load, own.make, own.facts)
     monkeypatch.setattr(kinds, "KINDS", (KINDS[0], stand_in))
@@ -185,7 +203,7 @@ def test_nodes_that_fall_to_another_provider_are_told(monkeypatch):
 
 @pytest.mark.parametrize("_", here("onnx fp32"))
 def test_a_session_tells_where_its_nodes_went(network, tmp_path, _):
-    exported.write(network, tmp_path)
+    exported.write_graphs(network, tmp_path)
     session = onnx_runtime.session_of(tmp_path / "features.onnx", [onnx_runtime.CPU])
     pieces = session.get_provider_graph_assignment_info()
     assert {piece.ep_name for piece in pieces} == {onnx_runtime.CPU}

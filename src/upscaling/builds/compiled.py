@@ -13,7 +13,7 @@ from src.upscaling.builds.forms import Around
 from src.upscaling.network import VideoNetwork
 
 
-def lacks(device: str) -> str | None:
+def toolchain_lacks(device: str) -> str | None:
     """See `Kind.lacks`."""
     missing = missing_for_compiling(device)
     return f"compiling needs {missing}" if missing else None

@@ -1,15 +1,17 @@
 """The networks as graphs that other libraries compute: exported to ONNX once, for frames of any
 size.
 
-Two graphs, as the runner has two calls. They hold what bends; the shuffle of a pixel's channels
-into pixels, and the skip, are copies and OpenCV's cubic (`layout.py`), which no library computes as
-fast.
+Two graphs where frames are aligned, as the runner has two calls; one where none are. They hold what
+bends; the shuffle of a pixel's channels into pixels, and the skip, are copies and OpenCV's cubic
+(`layout.py`), which no library computes as fast.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -22,11 +24,12 @@ from torch import Tensor, nn
 
 from src.upscaling.builds.forms import Around
 from src.upscaling.builds.layout import (
+    as_nchw,
+    as_nhwc,
     filled,
     pixels_of,
-    rows_of,
     shuffled,
-    spread,
+    spread_runs,
     with_detail,
 )
 from src.upscaling.network import VideoNetwork
@@ -35,7 +38,11 @@ from src.upscaling.presets import NetworkSpec
 EXTRA = "pip install --no-deps -r requirements-builds.txt"
 EXPORTER = ("onnx", "onnxscript")
 """What an export needs: packages, and modules of the same names."""
-PARTS = {"features": ("stacked", "told"), "decode": ("x", "before", "y", "after", "told")}
+INPUTS = {
+    "features": ("stacked", "told"),
+    "decode": ("x", "before", "y", "after", "told"),
+    "whole": ("stacked", "told"),
+}
 """The graphs, and the names of their inputs in the order in which they are given."""
 OPSET = 20
 OWN = (3, 5)
@@ -56,10 +63,15 @@ class Features(nn.Module):
         self.down = nn.Parameter(down)
 
     def forward(self, stacked: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        x, y = self.inside(as_nchw(stacked), told)
+        return as_nhwc(x), as_nhwc(y)
+
+    def inside(self, stacked: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+        """The same with channels before rows."""
         network = self.network
-        x = F.leaky_relu(network.encode(_columns(stacked)), 0.1)
+        x = F.leaky_relu(network.encode(stacked), 0.1)
         x = network.before(network.told_before(x, told))
-        return rows_of(x), rows_of(F.conv2d(x, self.down, network.down.bias, stride=2))
+        return x, F.conv2d(x, self.down, network.down.bias, stride=2)
 
 
 class Detail(nn.Module):
@@ -75,54 +87,74 @@ class Detail(nn.Module):
         self.up = nn.ParameterList(part.detach() for part in shuffled(network.up, 2))
 
     def forward(self, x: Tensor, before: Tensor, y: Tensor, after: Tensor, told: Tensor) -> Tensor:
+        around = as_nchw(before), as_nchw(y), as_nchw(after)
+        return self.inside(as_nchw(x), around, told)
+
+    def inside(self, x: Tensor, around: Around, told: Tensor) -> Tensor:
+        """The same of features with channels before rows."""
         network = self.network
-        trunk = network.trunk(_columns(before), _columns(y), _columns(after))
-        runs = spread(rows_of(F.conv2d(trunk, *self.up)), 2)
-        x = pixels_of(runs, x.shape[-1]) + _columns(x)
+        runs = spread_runs(as_nhwc(F.conv2d(network.trunk(*around), *self.up)), 2)
+        x = pixels_of(runs, x.shape[1]) + x
         x = network.after(network.told_after(x, told))
-        return rows_of(F.conv2d(x, *self.tail, padding=1))
+        return as_nhwc(F.conv2d(x, *self.tail, padding=1))
 
 
-def _columns(rows: Tensor) -> Tensor:
-    """(N, H, W, C) seen as (N, C, H, W)."""
-    return rows.permute(0, 3, 1, 2)
+class Whole(nn.Module):
+    """Both, of a network that aligns nothing."""
+
+    def __init__(self, network: VideoNetwork) -> None:
+        super().__init__()
+        self.features, self.detail = Features(network), Detail(network)
+
+    def forward(self, stacked: Tensor, told: Tensor) -> Tensor:
+        x, y = self.features.inside(as_nchw(stacked), told)
+        return self.detail.inside(x, (y, y, y), told)
 
 
-def lacking(*packages: str) -> str | None:
+def missing_extra(*packages: str) -> str | None:
     """See `Kind.lacks`: packages that have modules of their names."""
     missing = [name for name in packages if find_spec(name) is None]
     return f"it needs {', '.join(missing)}: {EXTRA}" if missing else None
 
 
-def facts_of(*packages: str) -> dict[str, Any]:
+def graph_facts(*packages: str) -> dict[str, Any]:
     """See `Kind.facts`."""
     return {"opset": OPSET} | {name: version(name) for name in packages}
 
 
-def write(network: VideoNetwork, folder: Path) -> None:
-    """Both parts as ONNX: features.onnx and decode.onnx."""
+def write_graphs(network: VideoNetwork, folder: Path) -> None:
+    """The parts as ONNX, such as decode.onnx."""
     for name, graph in _graphs(network).items():
         (folder / f"{name}.onnx").write_bytes(graph)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _graphs(network: VideoNetwork) -> dict[str, bytes]:
-    """ONNX of both parts; several kinds of builds may ask for those of one network."""
-    modules = {"features": Features(network), "decode": Detail(network)}
-    grid, shrunk = network.spec.grid, {"features": (1,), "decode": (1, 2, 2, 2)}
+    """ONNX of the parts; several kinds of builds may ask for those of one network."""
+    modules = {"features": Features, "decode": Detail, "whole": Whole}
+    grid, shrunk = network.spec.grid, {"features": (1,), "decode": (1, 2, 2, 2), "whole": (1,)}
     device, made = next(network.parameters()).device, {}
-    for name, sizes in shapes(network.spec, *(side * grid for side in OWN)).items():
+    for name, sizes in input_shapes(network.spec, *(side * grid for side in OWN)).items():
         # none is given twice: that would become one input
         given = tuple(torch.rand(size, device=device) for size in sizes)
-        made[name] = _exported(modules[name], given, shrunk[name], grid)
+        made[name] = _exported(modules[name](network), given, shrunk[name], grid)
     return made
 
 
-def shapes(spec: NetworkSpec, height: int, width: int) -> dict[str, tuple[tuple[int, ...], ...]]:
-    """Of the inputs of both parts, for a frame of that size."""
+def input_shapes(
+    spec: NetworkSpec, height: int, width: int
+) -> dict[str, tuple[tuple[int, ...], ...]]:
+    """Of the inputs of each part that the network has, for a frame of that size."""
     told, half = (1, 2), (1, height // 2, width // 2, spec.trunk)
-    full = (1, height, width, spec.channels)
-    return {"features": ((1, height, width, 9), told), "decode": (full, half, half, half, told)}
+    stacked, full = (1, height, width, 9), (1, height, width, spec.channels)
+    if not spec.align:
+        return {"whole": (stacked, told)}
+    return {"features": (stacked, told), "decode": (full, half, half, half, told)}
+
+
+def graph_names(spec: NetworkSpec) -> list[str]:
+    """The names of the network's graphs."""
+    return ["features", "decode"] if spec.align else ["whole"]
 
 
 @torch.no_grad()
@@ -132,18 +164,28 @@ def _exported(
     """ONNX of a part. shrunk: of each input but the last, by how much its sides are smaller."""
     high, wide = (torch.export.Dim(name, min=2, max=MOST) for name in ("high", "wide"))
     sides = tuple({1: grid // by * high, 2: grid // by * wide} for by in shrunk)
-    # it misses torchvision, which nothing here needs, once for each of its operators
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    graph = torch.export.export(module, given, dynamic_shapes=(*sides, None))
-    made = torch.onnx.export(graph, dynamo=True, opset_version=OPSET, verbose=False)
+    with _quiet():
+        graph = torch.export.export(module, given, dynamic_shapes=(*sides, None))
+        made = torch.onnx.export(graph, dynamo=True, opset_version=OPSET, verbose=False)
     if made is None:
         raise AssertionError("torch.onnx.export gave nothing")
     return made.model_proto.SerializeToString()
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter misses torchvision, which nothing here needs, once for each of its operators,
+    and torch warns of a class of its own (2.13).
+    """
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
+        yield
+
+
 class GraphForm:
-    """See `Form`: the two graphs, computed by a library one frame at a time. Everything lies with
-    channels last.
+    """See `Form`: the graphs, computed by a library one frame at a time. Everything lies with
+    channels last. Where there is one graph, `features` hands on what it gets.
 
     name: runtime and precision.
     """
@@ -154,16 +196,21 @@ class GraphForm:
 
     def features(self, stacked: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
         spec = self.network.spec
+        if not spec.align:
+            return stacked, stacked
         n, _, height, width = stacked.shape
         x = stacked.new_empty(n, height, width, spec.channels)
         y = stacked.new_empty(n, height // 2, width // 2, spec.trunk)
-        self._each("features", (rows_of(stacked), told), (x, y))
-        return _columns(x), _columns(y)
+        self._each("features", (as_nhwc(stacked), told), (x, y))
+        return as_nchw(x), as_nchw(y)
 
     def decode(self, frames: Tensor, x: Tensor, around: Around, told: Tensor) -> Tensor:
         n, _, height, width = x.shape
         detail = x.new_empty(n, height, width, self.filled)
-        self._each("decode", (rows_of(x), *map(rows_of, around), told), (detail,))
+        if self.network.spec.align:
+            self._each("decode", (as_nhwc(x), *map(as_nhwc, around), told), (detail,))
+        else:
+            self._each("whole", (as_nhwc(x), told), (detail,))
         return with_detail(frames, detail, self.network.spec.scale)
 
     def _each(self, part: str, given: tuple[Tensor, ...], out: tuple[Tensor, ...]) -> None:

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from src.upscaling.builds.forms import Around
 from src.upscaling.builds.layout import (
+    as_nhwc,
     bias_of,
     channels_last,
     filled,
     pixels_of,
-    rows_of,
     runs_of,
     shuffled,
-    spread,
+    spread_runs,
     with_detail,
 )
 from src.upscaling.network import VideoNetwork
@@ -62,17 +62,17 @@ class FoldedForm:
         network = self.network
         fused = self.align(*around) if self.align else around[1]
         x = network.after(self._joined(x, network.attend(fused), told))
-        return with_detail(frames, rows_of(F.conv2d(x, *self.tail, padding=1)), self.scale)
+        return with_detail(frames, as_nhwc(F.conv2d(x, *self.tail, padding=1)), self.scale)
 
     def _joined(self, x: Tensor, trunk: Tensor, told: Tensor) -> Tensor:
         """`told_after` of x and what the trunk adds to it, in one pass."""
         weight, bias = self.up
         scale, shift = self.network.told_after.linear(told[0]).chunk(2)
         scale = (1 + scale).repeat(4)
-        added = F.linear(rows_of(trunk), weight * scale[:, None], bias * scale + shift.repeat(4))
-        runs = runs_of(rows_of(x), 2)
+        added = F.linear(as_nhwc(trunk), weight * scale[:, None], bias * scale + shift.repeat(4))
+        runs = runs_of(as_nhwc(x), 2)
         scale = scale[: runs.shape[-1]]
-        made = torch.addcmul(spread(added, 2), runs, scale, out=torch.empty_like(runs))
+        made = torch.addcmul(spread_runs(added, 2), runs, scale, out=torch.empty_like(runs))
         return pixels_of(made, x.shape[1])
 
 
@@ -104,7 +104,7 @@ class _Alignment:
     def __call__(self, before: Tensor, y: Tensor, after: Tensor) -> Tensor:
         """See `VideoNetwork.trunk`, up to the fusion; takes what `prepared` gives."""
         own, _, compared, _ = y.split(self.parts, 1)
-        fused = F.linear(rows_of(own), *self.own)
+        fused = F.linear(as_nhwc(own), *self.own)
         size = fused.shape
         fused = fused.flatten(1, 2)
         for neighbour, weight in zip((before, after), self.others, strict=True):

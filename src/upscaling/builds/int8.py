@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from src.upscaling.builds import exported
-from src.upscaling.builds.exported import PARTS, Features
-from src.upscaling.builds.layout import rows_of
+from src.upscaling.builds.exported import INPUTS, Features, graph_names
+from src.upscaling.builds.layout import as_nhwc
 from src.upscaling.builds.proof import moving_clip
 from src.upscaling.network import VideoNetwork, following, previous
 
@@ -34,33 +34,34 @@ FRAMES = (0, 2)
 Feed = dict[str, tuple[Tensor, ...]]
 
 
-def write(network: VideoNetwork, folder: Path) -> None:
-    """Both parts as ONNX, quantised."""
+def write_int8(network: VideoNetwork, folder: Path) -> None:
+    """The parts as ONNX, quantised."""
     with tempfile.TemporaryDirectory(dir=folder) as exact:
-        exported.write(network, Path(exact))
+        exported.write_graphs(network, Path(exact))
         feeds = list(_feeds(network))
-        for part, names in PARTS.items():
-            given = [dict(zip(names, feed[part], strict=True)) for feed in feeds]
+        for part in graph_names(network.spec):
+            given = [dict(zip(INPUTS[part], feed[part], strict=True)) for feed in feeds]
             _quantise(Path(exact) / f"{part}.onnx", folder / f"{part}.onnx", given)
 
 
-def facts() -> dict[str, Any]:
+def calibration() -> dict[str, Any]:
     """What of the calibration decides a build's bytes."""
     return {"calibration": [*PHOTOGRAPHS, *SIDES, *FRAMES]}
 
 
 @torch.inference_mode()
 def _feeds(network: VideoNetwork) -> Iterator[Feed]:
-    """The inputs of both parts, of some frames of every photograph."""
+    """The inputs of all parts, of some frames of every photograph."""
     compute, told = Features(network), torch.zeros(1, 2)
     height, width = (side * network.spec.grid for side in SIDES)
     for name in PHOTOGRAPHS:
         low = moving_clip(name, height, width, network.spec.scale)[1][None]
-        stacked = rows_of(torch.cat([previous(low), low, following(low)], 2)[0])
+        stacked = as_nhwc(torch.cat([previous(low), low, following(low)], 2)[0])
         known = [compute(one[None], told) for one in stacked]
         for t in FRAMES:
             around = (known[min(max(t + step, 0), len(known) - 1)][1] for step in (-1, 0, 1))
-            yield {"features": (stacked[t][None], told), "decode": (known[t][0], *around, told)}
+            frame = (stacked[t][None], told)
+            yield {"features": frame, "whole": frame, "decode": (known[t][0], *around, told)}
 
 
 def _quantise(source: Path, target: Path, feeds: list[dict[str, Tensor]]) -> None:

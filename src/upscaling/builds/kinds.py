@@ -72,22 +72,23 @@ def _exported(
     needed = (package, *exported.EXPORTER, *(int8.PACKAGES if small else ()))
     return Kind(
         runtime, precision,
-        lambda device: _not_on_cpu(device) or exported.lacking(*needed),
+        lambda device: _not_on_cpu(device) or exported.missing_extra(*needed),
         lambda network, folder: load(name, network, folder),
-        int8.write if small else exported.write,
-        lambda: exported.facts_of(*needed) | (int8.facts() if small else {}),
+        int8.write_int8 if small else exported.write_graphs,
+        lambda: exported.graph_facts(*needed) | (int8.calibration() if small else {}),
     )  # fmt: skip
 
 
 KINDS: tuple[Kind, ...] = (
     Kind(TORCH, "fp32", _nothing, lambda network, _: float_form(network)),
     Kind(TORCH, "bf16", _slow_bf16, lambda network, _: TorchForm(network, half=True)),
-    _exported("onnx", "fp32", "onnxruntime", onnx_runtime.load),
-    _exported("openvino", "fp32", "openvino", openvino.load),
-    _exported("openvino", "int8", "openvino", openvino.load),
-    Kind("tensorrt", "fp16", tensorrt.lacks, tensorrt.load, tensorrt.write, tensorrt.facts),
-    Kind("compile", "fp32", compiled.lacks, lambda network, _: compiled.CompiledForm(network),
-         by_name=True),
+    _exported("onnx", "fp32", "onnxruntime", onnx_runtime.load_onnx),
+    _exported("openvino", "fp32", "openvino", openvino.load_openvino),
+    _exported("openvino", "int8", "openvino", openvino.load_openvino),
+    Kind("tensorrt", "fp16", tensorrt.tensorrt_lacks, tensorrt.load_tensorrt,
+         tensorrt.write_engines, tensorrt.tensorrt_facts),
+    Kind("compile", "fp32", compiled.toolchain_lacks,
+         lambda network, _: compiled.CompiledForm(network), by_name=True),
 )  # fmt: skip
 
 

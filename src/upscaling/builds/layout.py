@@ -34,12 +34,17 @@ def channels_last(weight: Tensor) -> Tensor:
     return weight.contiguous(memory_format=torch.channels_last)
 
 
-def rows_of(x: Tensor) -> Tensor:
+def as_nhwc(x: Tensor) -> Tensor:
     """(N, C, H, W) seen as (N, H, W, C)."""
     return x.permute(0, 2, 3, 1)
 
 
-def spread(rows: Tensor, side: int) -> Tensor:
+def as_nchw(rows: Tensor) -> Tensor:
+    """(N, H, W, C) seen as (N, C, H, W)."""
+    return rows.permute(0, 3, 1, 2)
+
+
+def spread_runs(rows: Tensor, side: int) -> Tensor:
     """(N, h, w, side side C), as `shuffled` orders them, seen as (N, h, side, w, side C)."""
     return rows.unflatten(3, (side, -1)).transpose(2, 3)
 
@@ -61,15 +66,15 @@ def with_detail(frames: Tensor, detail: Tensor, scale: int) -> Tensor:
     3 scale scale) added, as `shuffled` orders it: (N, 3, sH, sW).
     """
     detail = detail[..., : 3 * scale**2]
-    return pixels_of(runs_of(_cubic(frames, scale), scale).add_(spread(detail, scale)), 3)
+    return pixels_of(runs_of(_cubic(frames, scale), scale).add_(spread_runs(detail, scale)), 3)
 
 
 def _cubic(frames: Tensor, scale: int) -> Tensor:
     """(N, 3, H, W) to (N, sH, sW, 3) float32; on a CPU by OpenCV, whose cubic is the same one."""
     if frames.device.type != "cpu":
         large = F.interpolate(frames.float(), scale_factor=scale, mode="bicubic")
-        return rows_of(large).contiguous()
-    pictures = rows_of(frames.float()).contiguous().numpy()
+        return as_nhwc(large).contiguous()
+    pictures = as_nhwc(frames.float()).contiguous().numpy()
     n, height, width, _ = pictures.shape
     made = np.empty((n, scale * height, scale * width, 3), np.float32)
     for picture, out in zip(pictures, made, strict=True):

@@ -16,20 +16,23 @@ import torch
 from loguru import logger
 from torch import Tensor
 
-from src.upscaling.builds.exported import PARTS, GraphForm
+from src.upscaling.builds.exported import INPUTS, GraphForm, graph_names
 from src.upscaling.network import VideoNetwork
 
 CPU = "CPUExecutionProvider"
 
 
-def load(
+def load_onnx(
     name: str,
     network: VideoNetwork,
     folder: Path,
     providers: Callable[[str], list[Any]] = lambda _: [CPU],
 ) -> GraphForm:
     """The graphs of a folder. Takes as many threads as torch does now. providers: of a part."""
-    sessions = {part: session_of(folder / f"{part}.onnx", providers(part)) for part in PARTS}
+    sessions = {
+        part: session_of(folder / f"{part}.onnx", providers(part))
+        for part in graph_names(network.spec)
+    }
     for part, session in sessions.items():
         tell_of_others(part, session)
 
@@ -57,7 +60,7 @@ def session_of(file: Path, providers: list[Any]) -> Any:
 
 def _taken(session: Any, part: str, given: tuple[Tensor, ...]) -> list[Tensor]:
     """The inputs that the graph has: an optimiser drops those that nothing reads."""
-    named = dict(zip(PARTS[part], given, strict=True))
+    named = dict(zip(INPUTS[part], given, strict=True))
     return [named[meta.name] for meta in session.get_inputs()]
 
 

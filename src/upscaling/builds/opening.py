@@ -26,7 +26,7 @@ from src.upscaling.builds.proof import compare_form
 from src.upscaling.builds.usual import usual_form
 from src.upscaling.network import VideoNetwork
 
-FORMAT = 2  # of 1 are those that were compared with a slower torch
+FORMAT = 3  # of 2 are graphs that lie otherwise and hold the skip
 """Grows where the same files give another build."""
 ROUNDS = 4
 """Each form enlarges a frame so many times, in turn with the others; the fastest counts."""

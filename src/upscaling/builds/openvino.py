@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from src.upscaling.builds.exported import PARTS, GraphForm
+from src.upscaling.builds.exported import GraphForm, graph_names
 from src.upscaling.network import VideoNetwork
 
 
@@ -22,7 +22,7 @@ def _core() -> Any:
     return import_module("openvino").Core()
 
 
-def load(name: str, network: VideoNetwork, folder: Path) -> GraphForm:
+def load_openvino(name: str, network: VideoNetwork, folder: Path) -> GraphForm:
     """The graphs of a folder. Takes as many threads as torch does now."""
     settings = {
         "INFERENCE_PRECISION_HINT": "f32",
@@ -31,7 +31,7 @@ def load(name: str, network: VideoNetwork, folder: Path) -> GraphForm:
     }
     parts = {
         part: _core().compile_model(_core().read_model(folder / f"{part}.onnx"), "CPU", settings)
-        for part in PARTS
+        for part in graph_names(network.spec)
     }
 
     def compute(part: str, given: tuple[Tensor, ...], out: tuple[Tensor, ...]) -> None:

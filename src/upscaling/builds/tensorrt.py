@@ -23,36 +23,39 @@ USUAL, LARGEST = (480, 720), (2304, 4096)
 EXTRA = "pip install onnxruntime-gpu tensorrt"
 
 
-def lacks(device: str) -> str | None:
+def tensorrt_lacks(device: str) -> str | None:
     """See `Kind.lacks`."""
     if device != "cuda":
         return "it runs on a GPU only"
-    if missing := exported.lacking("onnxruntime", *exported.EXPORTER):
+    if missing := exported.missing_extra("onnxruntime", *exported.EXPORTER):
         return missing
     known = import_module("onnxruntime").get_available_providers()
     return None if TENSORRT in known else f"this onnxruntime is built without TensorRT: {EXTRA}"
 
 
-def write(network: VideoNetwork, folder: Path) -> None:
+def write_engines(network: VideoNetwork, folder: Path) -> None:
     """The graphs, and the engines that a session makes of them."""
-    exported.write(network, folder)
-    load(network, folder)
+    exported.write_graphs(network, folder)
+    load_tensorrt(network, folder)
 
 
-def load(network: VideoNetwork, folder: Path) -> Form:
+def load_tensorrt(network: VideoNetwork, folder: Path) -> Form:
     """The graphs of a folder with its engines."""
-    return onnx_runtime.load(
-        "tensorrt fp16", network, folder, lambda part: providers(network.spec, part, folder)
+    return onnx_runtime.load_onnx(
+        "tensorrt fp16", network, folder, lambda part: engine_providers(network.spec, part, folder)
     )
 
 
-def facts() -> dict[str, Any]:
+def tensorrt_facts() -> dict[str, Any]:
     """See `Kind.facts`."""
     runtime = import_module("onnxruntime").__version__
-    return exported.facts_of(*exported.EXPORTER) | {"onnxruntime": runtime, "largest": list(LARGEST)}
+    return exported.graph_facts(*exported.EXPORTER) | {
+        "onnxruntime": runtime,
+        "largest": list(LARGEST),
+    }
 
 
-def providers(spec: NetworkSpec, part: str, folder: Path) -> list[Any]:
+def engine_providers(spec: NetworkSpec, part: str, folder: Path) -> list[Any]:
     """What ONNX Runtime is asked for: TensorRT first, CUDA for the rest."""
     options = {
         "trt_fp16_enable": True,
@@ -69,6 +72,6 @@ def providers(spec: NetworkSpec, part: str, folder: Path) -> list[Any]:
 def _shapes(spec: NetworkSpec, part: str, size: tuple[int, int]) -> str:
     """Such as "stacked:1x480x720x9,told:1x2", on the grid."""
     height, width = (side - side % spec.grid for side in size)
-    given = exported.shapes(spec, height, width)[part]
-    named = zip(exported.PARTS[part], given, strict=True)
+    given = exported.input_shapes(spec, height, width)[part]
+    named = zip(exported.INPUTS[part], given, strict=True)
     return ",".join(f"{name}:{'x'.join(map(str, shape))}" for name, shape in named)
