@@ -73,7 +73,7 @@ def test_a_plot_that_is_no_picture_is_refused_before_anything_is_scored(tmp_path
 
 def test_a_full_disk_leaves_no_part_of_a_plot(tmp_path, moving):
     with small_disk(tmp_path, kilobytes=8) as disk:
-        assert _run(moving, "--plot", disk / "curve.png").exit_code == 6
+        assert _run(moving, "--plot", disk / "curve.svg").exit_code == 6
         assert list(disk.iterdir()) == []
 
 
