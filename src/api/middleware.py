@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from loguru import logger
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from src.api.framed import Page, framed
@@ -35,8 +36,11 @@ HEADERS = {
 STRANGERS = 64 * 1024
 CLOSING = {"Connection": "close"}
 CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([^\s;\"']*)", re.I)
-RANGE = re.compile(rb"bytes=[\d\s,-]+", re.I)
+RANGE = re.compile(rb"bytes=(.+)", re.I)
+SPAN = re.compile(rb"(\d{1,18})\s*-\s*(\d{1,18})?|-\s*\d{1,18}")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+LEFT = 499
+"""In the figures alone: the client left while it sent, so that nothing was answered."""
 
 
 class TooLarge(Exception):
@@ -54,15 +58,20 @@ def answer_of(error: Exception, method: str, path: str) -> ASGIApp:
 
 def _without_odd_range(scope: Scope) -> Scope:
     """Ranges of other units than bytes, and what is no range, are ignored, as RFC 9110 wants it."""
-    odd = [
-        pair
-        for pair in scope["headers"]
-        if pair[0] == b"range" and not RANGE.fullmatch(pair[1].strip())
-    ]
+    odd = [pair for pair in scope["headers"] if pair[0] == b"range" and not _is_range(pair[1])]
     return (
         scope | {"headers": [pair for pair in scope["headers"] if pair not in odd]}
         if odd
         else scope
+    )
+
+
+def _is_range(value: bytes) -> bool:
+    """Whether it names bytes, and no part of it ends before it begins."""
+    named = RANGE.fullmatch(value.strip())
+    spans = [SPAN.fullmatch(part.strip()) for part in named[1].split(b",")] if named else []
+    return bool(spans) and all(
+        span and (span[2] is None or int(span[1]) <= int(span[2])) for span in spans
     )
 
 
@@ -109,6 +118,8 @@ class RequestMiddleware:
             try:
                 with span(f"{scope['method']} {scope['path']}", asked_by.get("traceparent")):
                     await self._answer(scope, receive, shown)
+            except ClientDisconnect:
+                status = LEFT
             except Exception as error:
                 answer = answer_of(error, scope["method"], scope["path"])
                 if started:
@@ -140,7 +151,7 @@ class RequestMiddleware:
         elif charset and charset[1].lower() not in ("utf-8", "utf8", "us-ascii"):
             await problem(415, "send text in UTF-8, without another charset")(scope, receive, send)
         elif scope["method"] == "HEAD":
-            await self._head(scope | {"method": "GET"}, receive, send)
+            await self._head(_without_odd_range(scope | {"method": "GET"}), receive, send)
         else:
             await self._limited(_without_odd_range(scope), receive, send)
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from src.console.options import NAMED_PATH, named_path
 from src.console.output import command, print_json
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ WRONG = 2
 """The exit code where the log is not whole."""
 EMPTY = "the log is empty; --may-be-empty, without a checkpoint, says that it may be"
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
-KeyFile = Annotated[Path, typer.Option("--key", help="The signing key, PEM.")]
+KeyFile = Annotated[Path, typer.Option("--key", help="The signing key, PEM.", **NAMED_PATH)]
 
 
 def audit_app() -> typer.Typer:
@@ -37,10 +38,12 @@ def _database() -> "Database":
 
 def _verify(
     checkpoint: Annotated[
-        list[Path] | None, typer.Option(help="A checkpoint's file. Repeat for more.")
+        list[Path] | None,
+        typer.Option(help="A checkpoint's file. Repeat for more.", **NAMED_PATH),
     ] = None,
     public: Annotated[
-        Path | None, typer.Option("--public-key", help="Of the key that signed them, PEM.")
+        Path | None,
+        typer.Option("--public-key", help="Of the key that signed them, PEM.", **NAMED_PATH),
     ] = None,
     empty: Annotated[
         bool, typer.Option("--may-be-empty", help="A log without entries is no problem.")
@@ -80,7 +83,9 @@ def _say(size: int, head: str, problems: list[str]) -> None:
 
 
 def _export(
-    out: Annotated[Path | None, typer.Option(help="A file; none: standard output.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="A file; none: standard output.", **NAMED_PATH)
+    ] = None,
     after: Annotated[int, typer.Option(min=0, help="Entries after this number.")] = 0,
 ) -> None:
     from src.core.durable import write_pieces
@@ -109,7 +114,7 @@ def _line(entry: Any) -> str:
 
 def _sign(
     key: KeyFile,
-    out: Annotated[Path, typer.Option(help="A folder, best of another machine.")],
+    out: Annotated[Path, typer.Option(help="A folder, best of another machine.", **NAMED_PATH)],
     json: Json = False,
 ) -> None:
     from src.journal.checkpoints import make_checkpoint, save
@@ -124,7 +129,10 @@ def _sign(
 
 
 def _key(
-    path: Annotated[Path, typer.Argument(help="Where the signing key goes; PATH.pub beside it.")],
+    path: Annotated[
+        Path,
+        typer.Argument(parser=named_path, help="Where the signing key goes; PATH.pub beside it."),
+    ],
     json: Json = False,
 ) -> None:
     from src.journal.checkpoints import make_key

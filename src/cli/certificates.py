@@ -5,11 +5,12 @@ from typing import Annotated
 
 import typer
 
+from src.console.options import named_path
 from src.console.output import command, print_json
 from src.trust.authority import ORGANISATION, make_authority, renew
 from src.trust.settings import ANCHORS, CERTIFICATE, KEY
 
-Folder = Annotated[Path, typer.Argument(help="Where keys and certificates go.")]
+Folder = Annotated[Path, typer.Argument(parser=named_path, help="Where keys and certificates go.")]
 Renew = Annotated[bool, typer.Option("--renew", help="A new signing certificate from that folder.")]
 Who = Annotated[str, typer.Option(help="The name that readers of clips see.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]

@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from src.console.options import named_path
 from src.console.output import command, print_json
 
 if TYPE_CHECKING:
     from src.database.database import Database
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
-Folder = Annotated[Path, typer.Argument(help="A folder of its own for each backup.")]
+Folder = Annotated[
+    Path, typer.Argument(parser=named_path, help="A folder of its own for each backup.")
+]
 
 
 def service_data_app() -> typer.Typer:

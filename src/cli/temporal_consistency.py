@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from src.console.options import NAMED_PATH, named_path
 from src.console.output import command, print_json
 from src.core.errors import BadInputError, MissingFileError, NewsreelError, PartialFailureError
 from src.core.paths import exists
@@ -18,9 +19,11 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def temporal_consistency(
-    clips: list[Path] = typer.Argument(help="Video files, or folders of them."),
+    clips: list[Path] = typer.Argument(parser=named_path, help="Video files, or folders of them."),
     json: bool = typer.Option(False, "--json", help="One JSON object on standard output."),
-    plot: Path = typer.Option(None, help="Draw the score of each pair of frames into this PNG."),
+    plot: Path = typer.Option(
+        None, help="Draw the score of each pair of frames into this PNG.", **NAMED_PATH
+    ),
     backend: str = typer.Option(None, help="auto, opencv, numba or torch."),
     quiet: bool = typer.Option(False, "--quiet", help="No progress."),
 ) -> None:
@@ -28,6 +31,10 @@ def temporal_consistency(
     are labelled.
     """
     with command(json, quiet):
+        if plot is not None:
+            from src.metrics.temporal_plot import check_plot
+
+            check_plot(plot)
         paths = clips_named(clips)
         reports: dict[Path, TemporalReport | NewsreelError] = {}
         for path in paths:

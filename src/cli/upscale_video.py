@@ -90,16 +90,16 @@ def _folder(values: dict[str, Any]) -> None:
     """
     from loguru import logger
 
-    from src.media.folder import none_here, videos_among
+    from src.media.folder import NAMED, none_here, videos_among
     from src.upscaling.ledger import Ledger
 
     source, target = values["input"], values["output"]
     videos, others = videos_among(source.iterdir())
     if not videos:
         raise none_here(source, others)
-    if target.is_file():
+    if target.is_file() or (target.suffix.lower() in NAMED and not target.is_dir()):
         raise BadInputError(
-            f"--input is a folder, so --output must be one too, and {target} is a file"
+            f"--input is a folder, so --output must be one too, and {target} names a file"
         )
     if target.resolve() == source.resolve():
         raise BadInputError(

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from src.console.options import named_path
 from src.console.output import command, print_json
 from src.trust.settings import anchors
 from src.verification.explaining import explained
@@ -14,7 +15,7 @@ from src.watermark.keys import known_keys
 
 CHANGED = 2
 """The exit code where a file is not what its layers say."""
-Files = Annotated[list[Path], typer.Argument(help="Clips, or photographs.")]
+Files = Annotated[list[Path], typer.Argument(parser=named_path, help="Clips, or photographs.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
 

@@ -14,16 +14,18 @@ from typing import Annotated, Any
 
 import typer
 
-from src.console.options import CONFIG, QUIET, make_app, options_for, switch, value
+from src.console.options import CONFIG, QUIET, make_app, named_path, options_for, switch, value
 from src.console.output import command
-from src.core.errors import BadInputError
+from src.core.errors import BadInputError, OutputError
 from src.core.interrupts import STOPS
 from src.core.progress import CancelToken
 
 OWN = ("mode", "input_image", "output_path", "overwrite", "prompt", "template", "set")
 LOCK = ".newsreel-watch.lock"
 OPTIONS: dict[str, Any] = {
-    "folder": Annotated[Path | None, typer.Argument(help="The folder to watch.")],
+    "folder": Annotated[
+        Path | None, typer.Argument(parser=named_path, help="The folder to watch.")
+    ],
     **options_for(lambda field: field.name not in OWN),
     "config": CONFIG,
     "settle": value(float, "Seconds in which a file may not have changed [2]."),
@@ -43,16 +45,23 @@ def watch_app() -> typer.Typer:
 def _main(values: dict[str, Any]) -> None:
     with command(quiet=values["quiet"]):
         folder = values.pop("folder")
-        if folder is None or not folder.is_dir():
-            raise BadInputError(f"{folder or 'no folder'} is not a folder; name the one to watch")
+        if folder is None:
+            raise BadInputError("name the folder to watch")
+        if not folder.is_dir():
+            raise BadInputError(f"{folder} is not a folder; name the one to watch")
         with _alone(folder):
             _watch(folder, values)
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Two watchers would make each clip twice. Raises BadInputError."""
-    lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    """Two watchers would make each clip twice. Raises BadInputError, or OutputError where nothing
+    can be written in the folder.
+    """
+    try:
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror}") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

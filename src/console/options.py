@@ -15,7 +15,23 @@ from src.core.request import FIELDS
 
 def value(kind: Any, text: str, *names: str, metavar: str | None = None) -> Any:
     """An option with a value; None means "not given", so that files and variables can speak."""
-    return Annotated[kind | None, typer.Option(*names, help=text, metavar=metavar)]
+    told: dict[str, Any] = {"help": text, "metavar": metavar}
+    if kind is Path:
+        told |= NAMED_PATH
+    return Annotated[kind | None, typer.Option(*names, **told)]
+
+
+def named_path(text: str) -> Path:
+    """The path that a person typed; an empty one, of a variable that is not set, would be the
+    current folder.
+    """
+    if not text:
+        raise typer.BadParameter("it is empty; name a file or a folder")
+    return Path(text)
+
+
+NAMED_PATH: dict[str, Any] = {"parser": named_path, "metavar": "<path>"}
+"""How Typer is to read an option that is a path; an argument has the parser alone."""
 
 
 def switch(text: str, name: str) -> Any:

@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from src.core.errors import BadInputError, MissingFileError
-from src.core.paths import is_file
+from src.core.paths import absent, is_file
 from src.core.text import read_text
 
 
@@ -43,7 +43,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     line.
     """
     if not is_file(path):
-        raise MissingFileError(f"config file {path} does not exist")
+        raise MissingFileError(f"config file {path} {absent(path)}")
     try:
         data = yaml.safe_load(read_text(path))
     except RecursionError:

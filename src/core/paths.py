@@ -87,6 +87,24 @@ def exists(path: Path) -> bool:
         return False
 
 
+def absent(path: Path) -> str:
+    """Why no file can be read at `path`, as the end of a sentence."""
+    if is_folder(path):
+        return "is a folder, not a file"
+    if exists(path):
+        return "is no plain file"
+    if _is_link(path):
+        return f"is a link to {path.readlink()}, which is not there"
+    return "does not exist"
+
+
+def _is_link(path: Path) -> bool:
+    try:
+        return path.is_symlink()
+    except OSError:
+        return False
+
+
 def refused_by_windows(path: Path) -> str | None:
     """Why Windows would not write this file, or another one; None where it would."""
     name = path.name

@@ -212,6 +212,16 @@ class Request(Config):
             raise ValueError("must not be empty: say what happens in the clip")
         return prompt
 
+    @field_validator("input_image", "output_path", "model", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        """What no disk takes as a name; an empty one would be the current folder."""
+        if value == "":
+            raise ValueError("must not be empty")
+        if "\0" in str(value):
+            raise ValueError("must not hold a null byte")
+        return value
+
     @field_validator("prompt", "negative_prompt", "output_path")
     @classmethod
     def _readable(cls, text: Any) -> Any:

@@ -60,12 +60,14 @@ def parse_json(text: str, name: str, wanted: str = "JSON") -> Any:
 def _form(text: str) -> str:
     """What the text is instead, and the right form; "" where that is not plain."""
     lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        return "it is empty"
     if len(lines) > 1 and all(_is_object(line) for line in lines[:5]):
         return (
             "it is JSON Lines, one object a line; write them as one list: [ before, ] after, a "
             "comma between"
         )
-    if lines and lines[0][:1] not in "{[" and any(mark in lines[0] for mark in ",;\t"):
+    if lines[0][:1] not in "{[" and any(mark in lines[0] for mark in ",;\t"):
         return (
             'it looks like a table (CSV); write a JSON list of objects instead: [{"column": '
             '"value"}, ...]'

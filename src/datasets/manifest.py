@@ -13,7 +13,7 @@ from pydantic import field_validator
 
 from src.core.config import Config, validate
 from src.core.errors import BadInputError, MissingFileError
-from src.core.paths import is_file
+from src.core.paths import absent, is_file
 from src.core.text import decode_text, parse_json
 
 Split = Literal["train", "held_out"]
@@ -85,7 +85,7 @@ def read_dataset(path: Path) -> Dataset:
     path = Path(path)
     if not is_file(path):
         raise MissingFileError(
-            f"the metadata {path} does not exist; make lora-demo or src.data_prep writes one"
+            f"the metadata {path} {absent(path)}; make lora-demo or src.data_prep writes one"
         )
     data = path.read_bytes()
     entries = tuple(_entry(item, number, path) for number, item in enumerate(_list(data, path)))

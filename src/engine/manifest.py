@@ -17,7 +17,7 @@ from src.core.devices import threads_on
 from src.core.errors import BadInputError, MissingFileError
 from src.core.files import sha256_of
 from src.core.hardware import Hardware
-from src.core.paths import is_file, portable
+from src.core.paths import absent, is_file, portable
 from src.core.plan import Plan
 from src.core.request import Request
 from src.core.result import Costs
@@ -160,7 +160,7 @@ def read_manifest(path: Path) -> Manifest:
     Raises MissingFileError or BadInputError.
     """
     if not is_file(path):
-        raise MissingFileError(f"manifest {path} does not exist")
+        raise MissingFileError(f"manifest {path} {absent(path)}")
     try:
         data = read_json(path)
     except BadInputError as error:

@@ -19,9 +19,11 @@ from typing import Any
 
 from src.core.config import read_yaml, validate
 from src.core.durable import write_whole
-from src.core.errors import BadInputError
+from src.core.errors import BadInputError, OutputError
 from src.core.files import sha256_of
+from src.core.paths import is_file
 from src.core.request import Request
+from src.core.text import decode_text
 from src.engine.manifest import read_manifest
 from src.media.press_metadata import press_caption
 
@@ -92,10 +94,10 @@ class WatchedFolder:
 
     def reject(self, photograph: Path, reason: str, alone: bool = False) -> None:
         """Move it aside under a name that is free there, and say why beside it. alone: its sidecars
-        stay, for they are another one's too.
+        stay, for they are another one's too. Raises OutputError.
         """
         aside = self.folder / REJECTED
-        aside.mkdir(exist_ok=True)
+        _make(aside)
         stem = self._free_stem(aside, photograph)
         for path in (*(() if alone else self._sidecars(photograph)), photograph):
             path.replace(aside / f"{stem}{path.suffix}")
@@ -116,6 +118,8 @@ class WatchedFolder:
         named: dict[str, Path] = {}
         for path in sorted(self.folder.iterdir()):
             if path.suffix.lower() not in PICTURES or path.name.startswith("."):
+                continue
+            if not is_file(path):  # a link to nowhere, a folder, a pipe whose reader would wait
                 continue
             owner = named.setdefault(path.stem, path)
             if owner is not path:
@@ -145,6 +149,13 @@ class WatchedFolder:
         )
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder {folder} cannot be made: {error.strerror}") from None
+
+
 def _age(path: Path) -> float:
     """0 for one that is gone."""
     try:
@@ -154,8 +165,5 @@ def _age(path: Path) -> float:
 
 
 def _prompt(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text("utf-8").strip()
-    except UnicodeDecodeError:
-        raise BadInputError(f"{path.name} is not text in UTF-8") from None
+    text = decode_text(path.read_bytes(), path.name).strip()
     return {"prompt": text} if text else {}

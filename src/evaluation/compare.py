@@ -9,12 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
-from src.console.options import JSON, QUIET, make_app, switch, value
+from src.console.options import JSON, QUIET, make_app, named_path, switch, value
 from src.console.output import command, print_json
 from src.core.errors import BadInputError, PartialFailureError
 
 OPTIONS: dict[str, Any] = {
-    "file": Annotated[Path, typer.Argument(help="YAML with models, photographs and prompts.")],
+    "file": Annotated[
+        Path,
+        typer.Argument(parser=named_path, help="YAML with models, photographs and prompts."),
+    ],
     "out": value(Path, "Folder for the clips and index.html; finished rows in it are kept."),
     "models": value(str, "Instead of the file's: ids or folders, with commas."),
     "accept_licence": switch("Take weights whose licence has limits.", "--accept-licence"),

@@ -18,7 +18,7 @@ from loguru import logger
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from src.core.errors import BadInputError, MissingFileError
-from src.core.paths import is_file, is_folder
+from src.core.paths import absent, is_file, is_folder
 from src.media.jpeg import ended, is_jpeg, scans
 from src.media.orientation import upright
 from src.media.press_metadata import NOTHING, PressMetadata, of_image
@@ -202,7 +202,7 @@ def read_bytes(path: Path) -> bytes:
     if is_folder(path):
         raise BadInputError(f"input image {path} is a folder; give one picture file")
     if not is_file(path):
-        raise MissingFileError(f"input image {path} does not exist")
+        raise MissingFileError(f"input image {path} {absent(path)}")
     if path.stat().st_size > MAX_BYTES:
         raise BadInputError(
             f"{path} has {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are read"

@@ -1,16 +1,27 @@
 """The local score of clips over time, as a picture."""
 
+import io
 from pathlib import Path
 
-from src.core.errors import BadInputError, OutputError
+from src.core.durable import write_whole
+from src.core.errors import BadInputError
+from src.core.paths import is_folder
 from src.metrics.temporal_report import TemporalReport
 from src.metrics.temporal_score import ACCEPTED_FROM
 
 
+def check_plot(path: Path) -> None:
+    """Raise BadInputError where no picture can go there; for before anything is scored."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    if is_folder(path):
+        raise BadInputError(f"--plot {path} is a folder; name the picture in it")
+    if _kind(path) not in FigureCanvasBase.get_supported_filetypes():
+        raise BadInputError(f"{path} is no picture that can be drawn; end it in .png, .svg or .pdf")
+
+
 def plot_curves(reports: dict[str, TemporalReport], path: Path) -> None:
-    """One line a clip, the limit, and a mark at each worst moment. Raises BadInputError or
-    OutputError.
-    """
+    """One line a clip, the limit, and a mark at each worst moment. Raises OutputError."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -28,16 +39,10 @@ def plot_curves(reports: dict[str, TemporalReport], path: Path) -> None:
     axes.set(xlabel="pair of frames", ylabel="local consistency", ylim=(-0.03, 1.06))
     if len(reports) <= 10:
         axes.legend(fontsize=8, loc="lower left")
-    _save(figure, path)
+    picture = io.BytesIO()
+    figure.savefig(picture, format=_kind(path))
+    write_whole(path, picture.getvalue())
 
 
-def _save(figure, path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path)
-    except ValueError:
-        raise BadInputError(
-            f"{path} is no picture that can be drawn; end it in .png, .svg or .pdf"
-        ) from None
-    except OSError as error:
-        raise OutputError(f"the plot {path} cannot be written: {error.strerror}") from None
+def _kind(path: Path) -> str:
+    return path.suffix.lower().removeprefix(".")

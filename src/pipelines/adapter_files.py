@@ -9,7 +9,7 @@ from typing import Any
 
 from src.core.errors import BadInputError, MissingFileError
 from src.core.files import sha256_of
-from src.core.paths import is_file, is_folder
+from src.core.paths import absent, is_file, is_folder
 from src.core.plan import Adapter
 from src.pipelines.adapter_keys import Modules, Pair, base_modules, pair_up
 from src.pipelines.distilled import read_distilled
@@ -116,7 +116,7 @@ def find_file(path: Path) -> Path:
             raise MissingFileError(f"adapter folder {path} has none of {', '.join(NAMES)}")
         return found[0]
     if not is_file(path):
-        raise MissingFileError(f"adapter {path} does not exist")
+        raise MissingFileError(f"adapter {path} {absent(path)}")
     if path.suffix != ".safetensors":
         raise BadInputError(
             f"adapter {path} is not a .safetensors file; other formats can run code when loaded"

@@ -145,13 +145,44 @@ def test_head_is_answered_wherever_get_is_without_a_body(client):
         ("bytes", 200),
         ("bytes=x-y", 200),
         ("bytes=0-3", 206),
+        ("bytes=5-2", 200),
+        ("bytes=0-1,5-2", 200),
+        ("bytes=--1", 200),
+        ("bytes=-", 200),
+        ("bytes=-" + "9" * 5000, 200),
         ("BYTES=0-3", 206),
+        ("bytes=0-1, 3-4", 206),
+        ("bytes=-3", 206),
     ],
 )
-def test_ranges_of_other_units_are_ignored(client, home, sent, status):
+def test_what_is_no_range_of_bytes_is_ignored(client, home, sent, status):
     (home / "examples").mkdir(parents=True, exist_ok=True)
     (home / "examples" / "by-hand.mp4").write_bytes(b"0123456789")
-    assert client.get("/artifacts/by-hand.mp4", headers={"Range": sent}).status_code == status
+    asked = {"Range": sent}
+    assert client.get("/artifacts/by-hand.mp4", headers=asked).status_code == status
+    assert client.head("/artifacts/by-hand.mp4", headers=asked).status_code == status
+
+
+def test_a_client_that_leaves_while_it_sends_is_no_bug_of_the_service(client, log):
+    part = b'--x\r\ncontent-disposition: form-data; name="prompt"\r\n\r\nslow pu'
+    came = iter([{"type": "http.request", "body": part, "more_body": True}])
+    answers = []
+
+    async def receive():
+        return next(came, {"type": "http.disconnect"})
+
+    async def send(message):
+        answers.append(message)
+
+    headers = [(b"host", b"testserver"), (b"content-type", b"multipart/form-data; boundary=x")]
+    scope = {
+        "type": "http", "method": "POST", "path": "/generate-video", "headers": headers,
+        "query_string": b"", "client": ("127.0.0.1", 1), "state": {},
+    }  # fmt: skip
+    client.portal.call(client.app, scope, receive, send)
+    assert answers == []
+    assert not [line for line in log if line["level"]["name"] == "ERROR"]
+    assert 'status="499"' in client.get("/metrics").text
 
 
 @pytest.mark.parametrize("name", ["a\x1b[31mb", "a\nb", "a\x00b", "a\u202eb", "a\x7fb"])

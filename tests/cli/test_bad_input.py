@@ -42,6 +42,8 @@ def plain_machine(home, monkeypatch):
         (["--input-image", "nope.png"], 2, "input image nope.png does not exist"),
         (["--input-image", "pyproject.toml"], 2, "is not a picture"),
         (["--input-image", "src"], 2, "is a folder"),
+        (["--input-image", "/dev/zero"], 2, "input image /dev/zero is no plain file"),
+        (["--model", ""], 2, "model: must not be empty"),
         (["--prompt", " "], 2, "must not be empty"),
         (["--num-frames", "13"], 2, "nearest that works: 9 and 17"),
         (["--model", "cogvideox-5b-i2v", "--num-frames", "13"], 2, "nearest that works: 49"),
@@ -55,6 +57,7 @@ def plain_machine(home, monkeypatch):
         (["--output-path", "/proc/no/clip.mp4"], 6, "cannot be written"),
         (["--output-path", "clip.avi"], 2, "must end in .mp4"),
         (["--config", "nope.yaml"], 2, "config file nope.yaml does not exist"),
+        (["--config", "src"], 2, "config file src is a folder, not a file"),
         (["--replay", "nope.json"], 2, "--input-image does not go with --replay"),
         (["--device", "cuda"], 2, "no CUDA device is visible"),
         (["--vram-budget", "0"], 2, "a number above 0 with GB"),
@@ -89,6 +92,14 @@ def test_one_sentence_and_the_right_code(home, plain_machine, flags, code, sente
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert not list(home.rglob("*.mp4"))
+
+
+@pytest.mark.parametrize("flag", ["--input-image", "--output-path", "--config", "--replay"])
+def test_a_path_that_is_empty_is_not_the_current_folder(flag):
+    """As of a variable that is not set."""
+    done = run_here(inference_app("optimized"), "--prompt", "x", flag, "")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"'{flag}': it is empty; name a file or a folder" in done.stderr
 
 
 def test_a_folder_of_pickled_weights(tiny_folder, tmp_path):

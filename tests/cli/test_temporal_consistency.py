@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from src.cli.temporal_consistency import app
 from src.media.writer import VideoWriter
+from tests.small_disk import small_disk
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,9 +62,28 @@ def test_the_plot_is_a_picture(tmp_path, moving):
     assert (tmp_path / "curves" / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_plot_that_is_no_picture_is_refused(tmp_path, moving):
-    done = _run(moving, "--plot", tmp_path / "curve.xyz")
+@pytest.mark.parametrize("name", ["curve.xyz", "curve", "curves", ".png"])
+def test_a_plot_that_is_no_picture_is_refused_before_anything_is_scored(tmp_path, moving, name):
+    (tmp_path / "curves").mkdir()
+    before = sorted(tmp_path.iterdir())
+    done = _run(moving, "--plot", tmp_path / name)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_full_disk_leaves_no_part_of_a_plot(tmp_path, moving):
+    with small_disk(tmp_path, kilobytes=8) as disk:
+        assert _run(moving, "--plot", disk / "curve.svg").exit_code == 6
+        assert list(disk.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [("",), ("{moving}", "--plot", "")])
+def test_a_path_that_is_empty_is_not_the_current_folder(moving, monkeypatch, arguments):
+    monkeypatch.chdir(moving.parent)
+    done = _run(*(text.format(moving=moving) for text in arguments))
     assert done.exit_code == 2
+    assert "it is empty" in done.stderr
+    assert list(moving.parent.iterdir()) == [moving]
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,17 @@ def test_a_folder_is_a_batch_and_one_bad_file_does_not_stop_it(clip, tmp_path, w
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_folder_does_not_go_into_a_file(clip, tmp_path, there):
+    target = tmp_path / "out.mp4"
+    if there:
+        target.write_bytes(b"a file")
+    done = run("--input", clip.parent, "--output", target)
+    assert (done.returncode, "so --output must be one too" in done.stderr) == (2, True)
+    assert target.is_file() == there
+    assert not target.is_dir()
+
+
 def test_a_folder_that_is_finished_is_not_done_again(clip, tmp_path, weights):
     out = tmp_path / "out"
     command = ["--input", clip.parent, "--output", out, "--preset", "fast", "--threads", 1]

@@ -1,8 +1,9 @@
 import pytest
 
+from src.core.config import validate
 from src.core.errors import BadInputError
 from src.core.parsing import parse_assignments
-from src.core.request import build_request
+from src.core.request import Request, build_request
 
 MINIMAL = {"input_image": "a.png", "prompt": "x"}
 
@@ -53,6 +54,13 @@ def test_assignments():
 def test_text_that_is_no_utf8_is_refused(field):
     with pytest.raises(BadInputError, match=f"{field}: must be UTF-8"):
         build_request({"input_image": "a.png", field: "caf\udce9"})
+
+
+@pytest.mark.parametrize("field", ["input_image", "output_path", "model"])
+@pytest.mark.parametrize(("name", "why"), [("", "must not be empty"), ("a\0b.mp4", "a null byte")])
+def test_what_is_no_name_of_a_file_is_refused(field, name, why):
+    with pytest.raises(BadInputError, match=f"{field}: .*{why}"):
+        validate({"input_image": "a.png", field: name}, Request, "job")
 
 
 def test_a_rate_too_low_for_a_file_is_refused():

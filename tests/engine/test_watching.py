@@ -8,6 +8,7 @@ import time
 import pytest
 from PIL import Image
 
+from src.core.errors import OutputError
 from src.engine.manifest import read_manifest
 from src.engine.watching import REJECTED, WatchedFolder
 from src.media.press_metadata import press_caption
@@ -104,7 +105,7 @@ def test_a_sidecar_says_more_than_the_caption(desk):
 
 @pytest.mark.parametrize(
     ("name", "data", "words"),
-    [("a.txt", b"\xff\xfe\x00", "a.txt is not text in UTF-8"),
+    [("a.txt", b"\xff\xfe\x00", "a.txt is no UTF-8 text"),
      ("a.yaml", b"- a list", "a.yaml"), ("a.yaml", b"prompt: [", "a.yaml")],
 )  # fmt: skip
 def test_a_bad_sidecar_goes_aside_with_its_photograph(desk, name, data, words):
@@ -170,6 +171,38 @@ def test_a_folder_is_watched_once_and_must_be_one(desk, tmp_path):
     assert (done.returncode, "is watched by another process already" in done.stderr) == (2, True)
     done = run_here(watch_app(), tmp_path / "none", "--once")
     assert (done.returncode, "is not a folder" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_the_mark_that_editors_put_before_a_text_is_no_part_of_the_prompt(desk, encoding):
+    aged(jpeg(desk / "a.jpg"))
+    (desk / "a.txt").write_bytes("pan left".encode(encoding))
+    aged(desk / "a.txt")
+    (item,) = WatchedFolder(desk).ready()
+    assert item.said == {"prompt": "pan left"}
+
+
+def test_what_is_no_plain_file_is_passed_over(desk):
+    (desk / "loop.jpg").symlink_to("loop.jpg")
+    (desk / "folder.jpg").mkdir()
+    os.mkfifo(desk / "pipe.jpg")
+    aged(jpeg(desk / "a.jpg", ((2, 120), b"pan left")))
+    (item,) = WatchedFolder(desk, patience=0).ready()
+    assert item.photograph.name == "a.jpg"
+    assert not (desk / REJECTED).exists()
+
+
+def test_a_folder_that_takes_nothing_is_a_sentence(desk):
+    from src.cli.watch import watch_app
+
+    (desk / REJECTED).write_text("a file")
+    aged(jpeg(desk / "silent.jpg"))
+    with pytest.raises(OutputError, match="cannot be made: File exists"):
+        list(WatchedFolder(desk).ready())
+    done = run_here(watch_app(), "/proc", "--once")
+    assert (done.returncode, "/proc cannot be written" in done.stderr) == (6, True)
+    done = run_here(watch_app(), "", "--once")
+    assert (done.returncode, "it is empty" in done.stderr) == (2, True)
 
 
 def test_two_photographs_of_one_name_are_no_two_clips(desk):

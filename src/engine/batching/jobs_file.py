@@ -12,11 +12,12 @@ from pydantic import Field, ValidationError
 
 from src.core.config import Config
 from src.core.errors import BadInputError, MissingFileError
-from src.core.paths import is_file
+from src.core.paths import absent, is_file
 from src.core.request import Request
 from src.core.text import read_json
 
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+SCHEMA = "configs/schemas/batch_jobs.json"
 
 
 class BatchJob(Config):
@@ -62,16 +63,16 @@ def read_batch(path: Path, overrides: dict[str, Any]) -> list[BatchJob]:
 
 def _parse(path: Path) -> BatchFile:
     if not is_file(path):
-        raise MissingFileError(f"jobs file {path} does not exist")
+        raise MissingFileError(f"jobs file {path} {absent(path)}")
     try:
         data = read_json(path)
+        if not isinstance(data, list | dict):
+            raise BadInputError(f"{path} must hold a list of jobs; {SCHEMA} says how")
         file = BatchFile.model_validate({"jobs": data} if isinstance(data, list) else data)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise BadInputError(
-            f"{path}: {place}: {first['msg']}; configs/schemas/batch_jobs.json says how"
-        ) from None
+        raise BadInputError(f"{path}: {place}: {first['msg']}; {SCHEMA} says how") from None
     if not file.jobs:
         raise BadInputError(f"{path} has no jobs")
     return file

@@ -61,9 +61,26 @@ def test_what_is_no_batch_file_is_refused(tmp_path, data):
         read_batch(write(tmp_path, data), {})
 
 
-def test_a_missing_file():
-    with pytest.raises(MissingFileError):
+@pytest.mark.parametrize("data", ["3", "null", '"jobs"'])
+def test_what_is_no_list_is_told_what_is_wanted(tmp_path, data):
+    with pytest.raises(BadInputError, match="must hold a list of jobs; configs/schemas/batch"):
+        read_batch(write(tmp_path, data), {})
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(MissingFileError, match="does not exist"):
         read_batch(REPOSITORY / "nope.json", {})
+    with pytest.raises(MissingFileError, match="is a folder, not a file"):
+        read_batch(tmp_path, {})
+    (tmp_path / "link.json").symlink_to("away.json")
+    with pytest.raises(MissingFileError, match="is a link to away.json, which is not there"):
+        read_batch(tmp_path / "link.json", {})
+
+
+def test_a_null_byte_in_a_name_is_told_as_the_job_s(tmp_path):
+    job = {"id": "a", "input_image": "x.png", "prompt": "p", "output_path": "a\0b.mp4"}
+    with pytest.raises(BadInputError, match="a: output_path: .*null byte"):
+        read_batch(write(tmp_path, [job]), {})
 
 
 def test_a_photograph_beside_the_file_is_found(tmp_path):
