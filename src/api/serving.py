@@ -14,8 +14,10 @@ from typing import Any, cast
 import anyio
 from fastapi import Response
 from fastapi.responses import FileResponse, RedirectResponse
-from starlette.types import Receive, Scope, Send
+from starlette.datastructures import Headers
+from starlette.types import Message, Receive, Scope, Send
 
+from src.api.problems import problem
 from src.artifacts.store import CHUNK, ArtifactStore
 from src.core.addresses import name_of
 from src.core.errors import MissingFileError
@@ -62,6 +64,23 @@ def published_path(files: ArtifactStore, key: str, version: str | None) -> Itera
         yield path
 
 
+def _range_as_problem(scope: Scope, receive: Receive, send: Send) -> Send:
+    """What is sent, but for a range that the file does not have: an error like others."""
+    refused = False
+
+    async def sending(message: Message) -> None:
+        nonlocal refused
+        if message["type"] == "http.response.start" and message["status"] == 416:
+            refused = True
+            told = {"Content-Range": Headers(raw=message["headers"])["content-range"]}
+            await problem(416, "the range asks for bytes that the file does not have",
+                          headers=told)(scope, receive, send)  # fmt: skip
+        elif not refused:
+            await send(message)
+
+    return sending
+
+
 class StoredResponse(FileResponse):
     """A file of a store, read as it is sent: a range costs no more than its bytes."""
 
@@ -74,7 +93,8 @@ class StoredResponse(FileResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The server is not to send the file itself: there may be none on this machine."""
-        await super().__call__({**scope, "extensions": {}}, receive, send)
+        told = _range_as_problem(scope, receive, send)
+        await super().__call__({**scope, "extensions": {}}, receive, told)
 
     @asynccontextmanager
     async def _open_file(self) -> AsyncIterator[anyio.AsyncFile[bytes]]:

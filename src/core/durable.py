@@ -15,6 +15,8 @@ from src.core.errors import OutputError
 from src.core.paths import beside
 
 CHUNK = 1 << 20
+TRIAL = 1 << 20
+"""Bytes that a disk must take before a clip is made."""
 
 
 def write_whole(path: Path, data: bytes, synced: bool = True) -> None:
@@ -55,16 +57,19 @@ def write_pieces(path: Path, pieces: Iterable[bytes], synced: bool = True) -> No
 
 
 def check_writable(path: Path, cure: str) -> None:
-    """Raise OutputError where a file at `path` could not be written, with its folder made: now
-    rather than after minutes of computing. cure: what to do then.
+    """Raise OutputError where a file at `path` could not be written, with its folder made, or the
+    disk has no room for `TRIAL` bytes: now rather than after minutes of computing. cure: what to
+    do then.
     """
     trial = beside(path, f"{os.getpid()}.trial")
     try:
         make_folder(path.parent)
-        trial.touch()
-        trial.unlink()
+        trial.write_bytes(bytes(TRIAL))
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}; {cure}") from None
+    finally:
+        with suppress(OSError):
+            trial.unlink()
 
 
 def make_folder(folder: Path) -> None:

@@ -52,7 +52,7 @@ def _check_name(path: Path, request: Request) -> None:
     if os.name == "nt" and (reason := refused_by_windows(path)):
         raise BadInputError(f"--output-path: {reason}; choose another name")
     if path.suffix.lower() != ".mp4":
-        raise BadInputError(f"--output-path {path} must end in .mp4")
+        raise BadInputError(f"--output-path {path} must be a name that ends in .mp4")
     if request.extend and same_name(path) == same_name(request.input_image):
         raise BadInputError(
             f"--output-path {path} is the clip that is gone on with, which stays; choose another"

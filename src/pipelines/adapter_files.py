@@ -66,6 +66,8 @@ def read_adapter(
     is refused. modules, family: of a transformer that lies in no folder.
     """
     location, weight = split_weight(text)
+    if not location:
+        raise BadInputError(f"--lora {text!r} names no adapter; give PATH or PATH=WEIGHT")
     path = find_file(Path(location))
     if weight == 0:
         raise BadInputError(f"--lora {text}: with weight 0 it would change nothing; leave it out")

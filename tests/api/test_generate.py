@@ -284,6 +284,13 @@ def test_forms_are_utf_8(client, charset):
     assert client.get("/jobs").status_code == 200
 
 
+@pytest.mark.parametrize("sent", [{"json": {"prompt": "x"}}, {"content": b"x"}, {}])
+def test_a_body_that_is_no_form_is_told_what_to_send(client, sent):
+    answer = client.post("/generate-video", **sent)
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+    assert "send multipart/form-data, the photograph as image" in answer.json()["detail"]
+
+
 def test_a_failed_job_answers_its_problem(client, jpeg):
     service = client.app.state.service
 

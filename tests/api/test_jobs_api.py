@@ -66,6 +66,8 @@ def test_life_of_a_job(client):
         416,
         f"bytes */{len(clip.content)}",
     )
+    assert beyond.headers["content-type"] == "application/problem+json"
+    assert "bytes that the file does not have" in beyond.json()["detail"]
     assert client.get(done["manifest_url"]).json() == {}
     assert client.post(f"/jobs/{job.id}/cancel").status_code == 409
     assert client.delete(f"/jobs/{job.id}").status_code == 204

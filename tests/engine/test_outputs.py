@@ -2,6 +2,7 @@
 
 import pytest
 
+from src.core import durable
 from src.core.errors import (
     BadInputError,
     OutputError,
@@ -36,7 +37,9 @@ def test_an_output_that_cannot_be_is_refused_before_anything_loads(request_for, 
 
 
 @pytest.mark.parametrize("kilobytes", [8, 24])
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(make, tmp_path, kilobytes):
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(make, tmp_path, monkeypatch, kilobytes):
+    """It fills while the clip is made: before, it had room."""
+    monkeypatch.setattr(durable, "TRIAL", 0)
     with small_disk(tmp_path, kilobytes) as disk:
         with pytest.raises(OutputError, match="disk is full|No space left"):
             make(output_path=disk / "clip.mp4", width=256, height=192)
@@ -104,3 +107,10 @@ def test_a_home_that_cannot_be_written_is_refused_before_computing(
     monkeypatch.setenv("NEWSREEL_HOME", str(tmp_path / "file"))
     with pytest.raises(OutputError, match="NEWSREEL_HOME"):
         prepare(request_for(output_path=tmp_path / "clip.mp4"))
+
+
+def test_a_full_disk_is_told_before_a_clip_is_made(request_for, tmp_path):
+    with small_disk(tmp_path, kilobytes=512) as disk:
+        with pytest.raises(OutputError, match=r"No space left on device; choose another --output"):
+            prepare(request_for(output_path=disk / "clip.mp4"))
+        assert not list(disk.iterdir())
