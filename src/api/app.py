@@ -228,7 +228,8 @@ def _put_in_order(service: Service, housekeeper: Housekeeper) -> None:
 
 def _say_that_it_stops(service: Service) -> None:
     service.draining = True
-    logger.info("stopping: running jobs have {:.0f} s to end", service.settings.drain)
+    logger.info("stopping: running jobs have {:.0f} s to end; told again, they are given back now",
+                service.settings.drain)  # fmt: skip
 
 
 async def _begin(
@@ -260,6 +261,8 @@ def _then(handler: Any, first: Callable[[], None]) -> Callable[[int, Any], None]
 
 
 def _drain(service: Service, loop: asyncio.AbstractEventLoop) -> None:
+    if service.draining:
+        service.supervisor.hurry()
     service.draining = True
     loop.call_soon_threadsafe(service.broadcaster.close)
 

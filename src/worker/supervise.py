@@ -179,3 +179,9 @@ class Supervisor:
                 child.process.kill()
                 child.process.wait()
             self.leases.worker_gone(child.name)
+
+    def hurry(self) -> None:
+        """SIGTERM again to all: a worker that was told to stop gives its job back at once."""
+        for child in self.children:
+            if child.process is not None:
+                child.process.terminate()

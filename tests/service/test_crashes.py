@@ -141,6 +141,24 @@ def test_sigterm_lets_the_running_job_end(running, home):
     assert service.workers() == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_again_it_gives_the_job_back_and_ends(running, home, number):
+    service = running(NEWSREEL_DRAIN="300").start()
+    service.ready("/ready")
+    store = JobStore(Database(f"sqlite:///{home / 'newsreel.db'}"))
+    job, _ = store.submit(
+        NewJob("generate", "open", {"prompt": "p", "fake_steps": 600, "fake_seconds": 300})
+    )
+    wait_until(lambda: store.get(job.id).state is State.PROCESSING)
+    service.process.send_signal(number)
+    log = home.parent / "service.log"
+    wait_until(lambda: "told again, they are given back now" in log.read_text("utf-8"))
+    time.sleep(0.5)
+    service.process.send_signal(number)
+    service.process.wait(60)
+    assert store.get(job.id).state is State.PENDING and service.workers() == []
+
+
 def test_clients_that_follow_a_job_do_not_hold_up_the_end(running, home):
     service = running(NEWSREEL_DRAIN="1", NEWSREEL_FAKE_SECONDS="60").start()
     service.ready("/ready")
