@@ -67,6 +67,8 @@ async def _read_form(request: HttpRequest) -> AsyncIterator[GenerateUpload]:
             400, "the body is no form; send multipart/form-data, the photograph as image"
         )
     async with request.form(max_files=4, max_fields=100) as sent:
+        if twice := [name for name in sent if name != "lora" and len(sent.getlist(name)) > 1]:
+            raise ApiError(422, f"{twice[0]}: sent more than once")
         values = {name: sent.getlist(name) if name == "lora" else sent[name] for name in sent}
         try:
             form = GenerateUpload.model_validate(values)

@@ -1,7 +1,6 @@
 """Uploads: judged by their content behind the wall, kept under their hash."""
 
 import hashlib
-import json
 import os
 import secrets
 import shutil
@@ -15,6 +14,7 @@ from src.artifacts.store import ArtifactStore
 from src.core.addresses import VIDEO, stored_key
 from src.core.durable import sync_folder
 from src.core.errors import BadInputError, OutputError
+from src.core.text import parse_json
 from src.media.images import MAX_BYTES
 
 CHUNK = 1 << 20
@@ -82,10 +82,7 @@ class UploadedVideo:
 
 def parse_json_field(text: str, field: str) -> dict[str, Any]:
     """An object of a form's JSON field."""
-    try:
-        value = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        value = None
+    value = parse_json(text or "{}", field)
     if not isinstance(value, dict):
         raise BadInputError(f"{field} must be a JSON object")
     return value

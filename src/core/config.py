@@ -38,6 +38,20 @@ SHORT = reprlib.Repr()
 SHORT.maxlevel, SHORT.maxstring, SHORT.maxother = 2, 100, 100
 
 
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping: one of the two values would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        known: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in known:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value!r} stands twice", key.start_mark
+                )
+            known.add(str(key.value))
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises MissingFileError or BadInputError naming the file and the
     line.
@@ -45,7 +59,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not is_file(path):
         raise MissingFileError(f"config file {path} {absent(path)}")
     try:
-        data = yaml.safe_load(read_text(path))
+        data = yaml.load(read_text(path), _Loader)
     except RecursionError:
         raise BadInputError(f"{path} is not valid YAML: it is nested too deeply") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2020-13-45

@@ -52,9 +52,19 @@ def parse_json(text: str, name: str, wanted: str = "JSON") -> Any:
     the right form.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise BadInputError(f"{name} is not valid {wanted}: {_form(text) or error}") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object. Raises ValueError where a name stands twice: one of the two would be lost."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in made if names.count(name) > 1)
+        raise ValueError(f"{twice!r} stands twice in one object")
+    return made
 
 
 def _form(text: str) -> str:

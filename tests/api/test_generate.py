@@ -291,6 +291,14 @@ def test_a_body_that_is_no_form_is_told_what_to_send(client, sent):
     assert "send multipart/form-data, the photograph as image" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("name", ["image", "prompt"])
+def test_a_field_that_is_sent_twice_is_refused(client, jpeg, name):
+    parts = [("image", ("a.jpg", jpeg, "image/jpeg")), ("prompt", (None, "x"))]
+    parts += [part for part in parts if part[0] == name]
+    answer = client.post("/generate-video", files=parts)
+    assert (answer.status_code, answer.json()["detail"]) == (422, f"{name}: sent more than once")
+
+
 def test_a_failed_job_answers_its_problem(client, jpeg):
     service = client.app.state.service
 

@@ -8,13 +8,22 @@ from src.core.request import build_request
 
 @pytest.mark.parametrize(
     "text", ["seed: 2020-13-45", "prompt: " + "[" * 3000 + "]" * 3000, "seed: " + "9" * 5000,
-             "a: [", "- a"],
-    ids=["date", "deep", "long-number", "open", "list"],
+             "a: [", "- a", "seed: 1\nfps: 8\nseed: 2"],
+    ids=["date", "deep", "long-number", "open", "list", "twice"],
 )  # fmt: skip
 def test_what_yaml_cannot_read_is_one_sentence(tmp_path, text):
     path = tmp_path / "c.yaml"
     path.write_text(text)
     with pytest.raises(BadInputError, match="c.yaml"):
+        read_yaml(path)
+
+
+def test_a_key_that_stands_twice_is_told_with_its_line(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("a: &a {b: 1}\nc:\n  <<: *a\n  b: 2\n")
+    assert read_yaml(path)["c"] == {"b": 2}
+    path.write_text("models:\n  nano: {rank: 1}\n  nano: {rank: 2}\n")
+    with pytest.raises(BadInputError, match="'nano' stands twice .*line 3"):
         read_yaml(path)
 
 

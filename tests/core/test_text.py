@@ -51,6 +51,7 @@ def test_other_captions_are_not_read_as_other_letters(data):
 @pytest.mark.parametrize(
     ("text", "words"),
     [('{"a": 1}\n{"a": 2}\n', "JSON Lines"), ("id;prompt\n1;x\n", "table"), ("{,}", "Expecting"),
+     ('[{"a": 1, "b": {"c": 1, "c": 2}}]', "'c' stands twice in one object"),
      ("", "it is empty"), (" \n", "it is empty"),
      ("[" * 100_000, "recursion")],
 )  # fmt: skip
