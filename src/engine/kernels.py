@@ -9,10 +9,12 @@ from src.catalog.spec import ModelSpec
 from src.core.errors import BadInputError
 from src.core.hardware import Hardware
 from src.core.plan import Plan
-from src.pipelines.attention_kernels import MEASURED, OPTIONAL, machine_lacks, model_lacks
+from src.engine.machine import machine_lacks
+from src.pipelines.attention_kernels import MEASURED, OPTIONAL
 from src.pipelines.families import family_of, read_config
 from src.pipelines.family import Attention
 
+HALF = ("bfloat16", "float16")
 MATRICES, SHARE = 3, 1 / 4
 """`math` on a CPU: how often the matrix of products is there at most, in float32, and of the free
 memory what it may take.
@@ -77,3 +79,19 @@ def exact_kernels(shape: Attention, dtype: str, hardware: Hardware) -> tuple[str
         and not machine_lacks(name, hardware)
         and not model_lacks(name, dtype, shape.head_dim)
     )
+
+
+def model_lacks(name: str, dtype: str, head_dim: int) -> str:
+    """What keeps an optional kernel from a model's numbers, as the end of a sentence that begins
+    with its name; "" for nothing.
+    """
+    kernel = OPTIONAL[name]
+    if dtype not in HALF:
+        return f"takes bfloat16 or float16, not {dtype}; leave --dtype out"
+    if head_dim > kernel.largest or head_dim % kernel.multiple:
+        step = f" in multiples of {kernel.multiple}" if kernel.multiple > 1 else ""
+        return (
+            f"takes heads of at most {kernel.largest} numbers{step}, and this model's have "
+            f"{head_dim}; take measured, or leave it out"
+        )
+    return ""

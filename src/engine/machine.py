@@ -5,7 +5,7 @@ from src.core.errors import BadInputError, MissingWeightsError
 from src.core.hardware import Hardware
 from src.core.request import Request
 from src.core.wording import counted
-from src.pipelines.attention_kernels import OPTIONAL, machine_lacks, package_lacks
+from src.pipelines.attention_kernels import OPTIONAL
 
 COMPILES_FROM = 7.0  # Triton's least CUDA capability
 FP8_FROM, FP8_FROM_AMD = 8.9, 9.4  # the least CUDA capability that multiplies fp8; MI300's
@@ -46,6 +46,33 @@ def _check_attention(request: Request, hardware: Hardware) -> None:
         raise BadInputError(f"--attention {name} {lacks}")
     if name in OPTIONAL and (lacks := package_lacks(name, hardware)):
         raise MissingWeightsError(f"--attention {name} {lacks}")
+
+
+def machine_lacks(name: str, hardware: Hardware) -> str:
+    """What keeps an optional kernel from running here, as the end of "--attention NAME ..."; "" for
+    nothing. Its package is `package_lacks`.
+    """
+    kernel = OPTIONAL[name]
+    if hardware.device == "cpu":
+        return "is a CUDA kernel; on a CPU there are flash and math"
+    if hardware.vendor == "amd" or hardware.capability not in kernel.cards:
+        return (
+            f"is built for NVIDIA cards of CUDA capability {kernel.in_words}, not for "
+            f"{hardware.name}; flash and efficient are for every card"
+        )
+    return ""
+
+
+def package_lacks(name: str, hardware: Hardware) -> str:
+    """The same of its package."""
+    if name in hardware.kernels:
+        return ""
+    kernel = OPTIONAL[name]
+    version = ".".join(map(str, kernel.least))
+    return (
+        f"needs the package {kernel.package}, {version} or later, which is built from its source: "
+        "docs/speed.md, Attention kernels"
+    )
 
 
 def _check_fp8_products(request: Request, hardware: Hardware) -> None:

@@ -19,11 +19,12 @@ from src.core.result import Result
 from src.engine.drafts import planned_preview
 from src.engine.finishing import check_names
 from src.engine.generate import Prepared
+from src.engine.machine import machine_lacks, package_lacks
 from src.engine.manifest import Manifest, read_manifest, versions
 from src.engine.naming import output_path
 from src.media.images import Photograph, read_photograph
 from src.pipelines.adapter_files import read_adapter
-from src.pipelines.attention_kernels import OPTIONAL, machine_lacks, package_lacks
+from src.pipelines.attention_kernels import OPTIONAL
 from src.pipelines.locate import locate, weight_hashes
 from src.pipelines.models import find_model
 from src.upscaling.files import file_hashes, plan_files

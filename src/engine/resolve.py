@@ -121,12 +121,12 @@ def _check_fields(
     request: Request, spec: ModelSpec, num_frames: int, filters: tuple[str, ...]
 ) -> None:
     """Refuse what can be told from single fields."""
-    check_mode(request)
     check_draft(request)
     check_names(filters, request.finishers)
     check_family(request, spec)
     spec.check_licence(request.accept_licence)
     spec.check_frames(num_frames)
+    check_mode(request)
 
 
 def _plan(

@@ -1,5 +1,5 @@
-"""What is known of the attention kernels that are packages of their own, and what a machine or a
-model lacks for them. Imports neither torch nor the packages.
+"""What is known of the attention kernels that are packages of their own. Imports neither torch nor
+the packages.
 
 sage: SageAttention 2 (arXiv:2411.10958): products of queries and keys in int8, of probabilities and
 values in fp16 or fp8; approximate. flash3: FlashAttention 3 (arXiv:2407.08608), the same sums as
@@ -13,10 +13,8 @@ import re
 from dataclasses import dataclass
 from importlib import metadata
 
-from src.core.hardware import Hardware
 from src.core.toolchain import has_package
 
-HALF = ("bfloat16", "float16")
 MEASURED = "measured"
 """In the place of a kernel's name: the fastest of those that compute the same sums."""
 
@@ -72,44 +70,3 @@ def version_of(package: str) -> str:
 def _is_installed(kernel: OptionalKernel) -> bool:
     version = tuple(map(int, re.findall(r"\d+", version_of(kernel.package))))
     return has_package(kernel.module) and version >= kernel.least
-
-
-def machine_lacks(name: str, hardware: Hardware) -> str:
-    """What keeps an optional kernel from running here, as the end of "--attention NAME ..."; "" for
-    nothing. Its package is `package_lacks`.
-    """
-    kernel = OPTIONAL[name]
-    if hardware.device == "cpu":
-        return "is a CUDA kernel; on a CPU there are flash and math"
-    if hardware.vendor == "amd" or hardware.capability not in kernel.cards:
-        return (
-            f"is built for NVIDIA cards of CUDA capability {kernel.in_words}, not for "
-            f"{hardware.name}; flash and efficient are for every card"
-        )
-    return ""
-
-
-def package_lacks(name: str, hardware: Hardware) -> str:
-    """The same of its package."""
-    if name in hardware.kernels:
-        return ""
-    kernel = OPTIONAL[name]
-    version = ".".join(map(str, kernel.least))
-    return (
-        f"needs the package {kernel.package}, {version} or later, which is built from its source: "
-        "docs/speed.md, Attention kernels"
-    )
-
-
-def model_lacks(name: str, dtype: str, head_dim: int) -> str:
-    """The same of a model's numbers."""
-    kernel = OPTIONAL[name]
-    if dtype not in HALF:
-        return f"takes bfloat16 or float16, not {dtype}; leave --dtype out"
-    if head_dim > kernel.largest or head_dim % kernel.multiple:
-        step = f" in multiples of {kernel.multiple}" if kernel.multiple > 1 else ""
-        return (
-            f"takes heads of at most {kernel.largest} numbers{step}, and this model's have "
-            f"{head_dim}; take measured, or leave it out"
-        )
-    return ""

@@ -51,7 +51,7 @@ def test_what_a_machine_lacks_is_told_in_a_sentence(name, card, error, sentence)
 )  # fmt: skip
 def test_a_card_takes_what_is_built_for_it(capability, takes):
     card = gpu(140, capability, kernels=BOTH)
-    assert {name for name in BOTH if not attention_kernels.machine_lacks(name, card)} == takes
+    assert {name for name in BOTH if not machine.machine_lacks(name, card)} == takes
     for name in takes:
         assert choices(request(attention=name), SPEC, card)[0].profile.attention == name
 
@@ -68,7 +68,7 @@ def test_a_card_takes_what_is_built_for_it(capability, takes):
     ],
 )
 def test_a_kernel_takes_halves_and_heads_of_its_size(name, dtype, head_dim, lacks):
-    found = attention_kernels.model_lacks(name, dtype, head_dim)
+    found = kernels.model_lacks(name, dtype, head_dim)
     assert found.startswith(lacks) and bool(found) == bool(lacks)
 
 
