@@ -65,7 +65,7 @@ def test_cancel_says_so(make_client, video):
 
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [("[]", "JSON object"), ("{", "settings is not valid JSON: Expecting"), ('{"scale": 3}', "scale"),
+    [("[]", "JSON object"), ("{", "is not valid JSON: Expecting"), ('{"scale": 3}', "scale"),
      ('{"nope": 1}', "nope"), ('{"denoiseLevel": 2}', "denoiseLevel"),
      ('{"quality": "best"}', "quality")],
 )  # fmt: skip
