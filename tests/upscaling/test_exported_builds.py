@@ -4,6 +4,7 @@ of TensorRT. No card is here: its part is computed by ONNX Runtime's CPU provide
 
 from importlib import import_module
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -208,3 +209,29 @@ def test_a_session_tells_where_its_nodes_went(network, tmp_path, _):
     pieces = session.get_provider_graph_assignment_info()
     assert {piece.ep_name for piece in pieces} == {onnx_runtime.CPU}
     assert sum(len(piece.get_nodes()) for piece in pieces) > 5
+
+
+@pytest.mark.parametrize("_", here("onnx fp32"))
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_another_provider_does_not_stand_in_for_the_one_that_is_asked_for(network, tmp_path, _):
+    exported.write_graphs(network, tmp_path)
+    asked = [(tensorrt.TENSORRT, {}), onnx_runtime.CPU]
+    with pytest.raises(BadInputError, match="cannot load TensorrtExecutionProvider and would"):
+        onnx_runtime.session_of(tmp_path / "features.onnx", asked)
+
+
+def test_a_session_waits_for_what_the_card_still_computes(network, tmp_path, monkeypatch):
+    came = []
+    session = Mock(**{
+        "get_inputs.return_value": [], "get_outputs.return_value": [],
+        "get_providers.return_value": ["A"],
+        "get_provider_graph_assignment_info.return_value": [],
+        "run_with_iobinding.side_effect": lambda _: came.append("run"),
+    })  # fmt: skip
+    stream = SimpleNamespace(synchronize=lambda: came.append("wait"))
+    monkeypatch.setattr(onnx_runtime, "session_of", lambda *_: session)
+    monkeypatch.setattr(onnx_runtime.torch.cuda, "current_stream", lambda: stream)
+    form = onnx_runtime.load_onnx("onnx", network, tmp_path)
+    for on_card in (True, False):
+        form.compute("features", (SimpleNamespace(is_cuda=on_card),) * 2, ())
+    assert came == ["wait", "run", "run"]

@@ -16,6 +16,7 @@ import torch
 from loguru import logger
 from torch import Tensor
 
+from src.core.errors import BadInputError
 from src.upscaling.builds.exported import INPUTS, GraphForm, graph_names
 from src.upscaling.network import VideoNetwork
 
@@ -37,6 +38,8 @@ def load_onnx(
         tell_of_others(part, session)
 
     def compute(part: str, given: tuple[Tensor, ...], out: tuple[Tensor, ...]) -> None:
+        if given[0].is_cuda:
+            torch.cuda.current_stream().synchronize()  # the session reads on a stream of its own
         session = sessions[part]
         binding = session.io_binding()
         for meta, tensor in zip(session.get_inputs(), _taken(session, part, given), strict=True):
@@ -49,13 +52,20 @@ def load_onnx(
 
 
 def session_of(file: Path, providers: list[Any]) -> Any:
+    """Raises BadInputError where the first provider cannot be had: ONNX Runtime would go on with
+    those after it.
+    """
     runtime = import_module("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     # threads that wait for each other sleep: a busy machine has better use for them
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    return runtime.InferenceSession(file, options, providers=providers)
+    session = runtime.InferenceSession(file, options, providers=providers)
+    wanted = providers[0][0] if isinstance(providers[0], tuple) else providers[0]
+    if (first := session.get_providers()[0]) != wanted:
+        raise BadInputError(f"ONNX Runtime cannot load {wanted} and would compute with {first}")
+    return session
 
 
 def _taken(session: Any, part: str, given: tuple[Tensor, ...]) -> list[Tensor]:
