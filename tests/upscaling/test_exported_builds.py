@@ -3,6 +3,7 @@ of TensorRT. No card is here: its part is computed by ONNX Runtime's CPU provide
 """
 
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError
 from types import SimpleNamespace
 from unittest.mock import Mock
 
@@ -149,6 +150,21 @@ def test_a_compiled_network_equals_torch(network, name):
     assert compare_form(compiled.CompiledForm(network), network).worst < EQUAL
 
 
+def test_a_key_knows_the_version_of_every_library(monkeypatch):
+    """That of onnxruntime also where its distribution for GPUs is installed."""
+    known = {"onnx": "1", "onnxscript": "2", "onnx_ir": "3", "tensorrt": "4"}
+
+    def version(name):
+        if name not in known:
+            raise PackageNotFoundError(name)
+        return known[name]
+
+    monkeypatch.setattr(exported, "version", version)
+    monkeypatch.setattr(exported, "import_module", lambda _: SimpleNamespace(__version__="5"))
+    assert tensorrt.tensorrt_facts().items() >= (known | {"onnxruntime": "5"}).items()
+    assert NAMED["onnx fp32"].facts()["onnxruntime"] == "5"
+
+
 def test_tensorrt_says_what_it_lacks(monkeypatch):
     assert tensorrt.tensorrt_lacks("cpu") == "it runs on a GPU only"
     monkeypatch.setattr(exported, "find_spec", lambda _: True)
@@ -177,7 +193,7 @@ def test_engines_are_asked_for_sizes_on_the_grid_and_kept_with_the_build(tmp_pat
 def test_tensorrts_road_with_another_provider(opener, frames, monkeypatch, _):
     monkeypatch.setattr(tensorrt, "engine_providers", lambda *_: [onnx_runtime.CPU])
     own = NAMED["tensorrt fp16"]
-    stand_in = Kind("tensorrt", "fp16", lambda _: None, own.load, own.make, own.facts)
+    stand_in = Kind("tensorrt", "fp16", lambda _: None, own.load, own.make)
     monkeypatch.setattr(kinds, "KINDS", (KINDS[0], stand_in))
     opened = opener.open("tensorrt", None)
     assert opened.build.startswith("tensorrt fp16 ")

@@ -13,7 +13,8 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from importlib.metadata import version
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from src.upscaling.network import VideoNetwork
 from src.upscaling.presets import NetworkSpec
 
 EXTRA = "pip install --no-deps -r requirements-builds.txt"
-EXPORTER = ("onnx", "onnxscript")
+EXPORTER = ("onnx", "onnxscript", "onnx_ir")
 """What an export needs: packages, and modules of the same names."""
 INPUTS = {
     "features": ("stacked", "told"),
@@ -111,15 +112,23 @@ class Whole(nn.Module):
         return self.detail.inside(x, (y, y, y), told)
 
 
-def missing_extra(*packages: str) -> str | None:
+def missing_extra(*packages: str, cure: str = EXTRA) -> str | None:
     """See `Kind.lacks`: packages that have modules of their names."""
     missing = [name for name in packages if find_spec(name) is None]
-    return f"it needs {', '.join(missing)}: {EXTRA}" if missing else None
+    return f"it needs {', '.join(missing)}: {cure}" if missing else None
 
 
 def graph_facts(*packages: str) -> dict[str, Any]:
     """See `Kind.facts`."""
-    return {"opset": OPSET} | {name: version(name) for name in packages}
+    return {"opset": OPSET} | {name: _version(name) for name in packages}
+
+
+def _version(package: str) -> str:
+    """Of a package that is here; onnxruntime's build for GPUs is distributed under another name."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return str(import_module(package).__version__)
 
 
 def write_graphs(network: VideoNetwork, folder: Path) -> None:
@@ -177,10 +186,15 @@ def _quiet() -> Iterator[None]:
     """The exporter misses torchvision, which nothing here needs, once for each of its operators,
     and torch warns of a class of its own (2.13).
     """
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
-        yield
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
+            yield
+    finally:
+        log.setLevel(level)
 
 
 class GraphForm:

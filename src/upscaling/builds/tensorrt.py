@@ -20,14 +20,16 @@ from src.upscaling.presets import NetworkSpec
 TENSORRT, CUDA = "TensorrtExecutionProvider", "CUDAExecutionProvider"
 USUAL, LARGEST = (480, 720), (2304, 4096)
 """Height and width of the source that engines are tuned for, and of the largest that they take."""
-EXTRA = "pip install onnxruntime-gpu tensorrt"
+PACKAGES = ("onnxruntime", "tensorrt", *exported.EXPORTER)
+EXTRA = "pip install onnxruntime-gpu tensorrt onnx onnxscript"
+"""In place of the other runtimes' extra: two distributions of onnxruntime overwrite each other."""
 
 
 def tensorrt_lacks(device: str) -> str | None:
     """See `Kind.lacks`."""
     if device != "cuda":
         return "it runs on a GPU only"
-    if missing := exported.missing_extra("onnxruntime", *exported.EXPORTER):
+    if missing := exported.missing_extra(*PACKAGES, cure=EXTRA):
         return missing
     known = import_module("onnxruntime").get_available_providers()
     return None if TENSORRT in known else f"this onnxruntime is built without TensorRT: {EXTRA}"
@@ -48,11 +50,7 @@ def load_tensorrt(network: VideoNetwork, folder: Path) -> Form:
 
 def tensorrt_facts() -> dict[str, Any]:
     """See `Kind.facts`."""
-    runtime = import_module("onnxruntime").__version__
-    return exported.graph_facts(*exported.EXPORTER) | {
-        "onnxruntime": runtime,
-        "largest": list(LARGEST),
-    }
+    return exported.graph_facts(*PACKAGES) | {"usual": list(USUAL), "largest": list(LARGEST)}
 
 
 def engine_providers(spec: NetworkSpec, part: str, folder: Path) -> list[Any]:
