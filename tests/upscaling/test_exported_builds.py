@@ -2,13 +2,16 @@
 of TensorRT. No card is here: its part is computed by ONNX Runtime's CPU provider.
 """
 
+import os
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError
+from threading import Event, Thread, get_native_id
 from types import SimpleNamespace
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
+import torch
 
 from src.build_cache.cache import BuildCache
 from src.core.errors import BadInputError
@@ -148,6 +151,29 @@ def test_a_missing_extra_is_one_sentence(opener, monkeypatch, name):
 @pytest.mark.parametrize("name", here("compile fp32"))
 def test_a_compiled_network_equals_torch(network, name):
     assert compare_form(compiled.CompiledForm(network), network).worst < EQUAL
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux's")
+@pytest.mark.parametrize("_", here("openvino fp32"))
+def test_a_run_keeps_to_no_core(tmp_path, _):
+    """Else each process with one thread would compute on the first core, beside the others."""
+    exported.write_graphs(ALONE, tmp_path)
+    form = NAMED["openvino fp32"].load(ALONE, tmp_path)
+    frame, told, own = torch.rand(1, 9, 64, 96), torch.zeros(1, 2), get_native_id()
+    allowed, seen, done = os.sched_getaffinity(own), [], Event()
+
+    def watch():
+        while not done.is_set():
+            seen.append(os.sched_getaffinity(own))
+
+    watching = Thread(target=watch)
+    watching.start()
+    for _ in range(20):
+        form.decode(frame[:, :3], frame, (frame,) * 3, told)
+    done.set()
+    watching.join()
+    assert len(seen) > 20 and all(cores == allowed for cores in seen)
 
 
 def test_a_key_knows_the_version_of_every_library(monkeypatch):

@@ -23,11 +23,14 @@ def _core() -> Any:
 
 
 def load_openvino(name: str, network: VideoNetwork, folder: Path) -> GraphForm:
-    """The graphs of a folder. Takes as many threads as torch does now."""
+    """The graphs of a folder. Takes as many threads as torch does now, on any core: pinned ones are
+    the first cores in every process.
+    """
     settings = {
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,
     }
     parts = {
         part: _core().compile_model(_core().read_model(folder / f"{part}.onnx"), "CPU", settings)
