@@ -3,6 +3,7 @@ of TensorRT. No card is here: its part is computed by ONNX Runtime's CPU provide
 """
 
 import os
+import tempfile
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError
 from threading import Event, Thread, get_native_id
@@ -14,13 +15,14 @@ import pytest
 import torch
 
 from src.build_cache.cache import BuildCache
-from src.core.errors import BadInputError
+from src.core.errors import BadInputError, OutputError
 from src.upscaling.builds import compiled, exported, int8, kinds, onnx_runtime, tensorrt
 from src.upscaling.builds.kinds import KINDS, Kind, kinds_for, usual_runtime
 from src.upscaling.builds.opening import Opener
 from src.upscaling.builds.proof import EQUAL, compare_form
 from src.upscaling.presets import network_spec
 from src.upscaling.runtime import NetworkRunner
+from tests.small_disk import small_disk
 
 from .conftest import tiny_network
 
@@ -90,6 +92,23 @@ def test_eight_bits_are_near_torch_and_not_equal(opener, frames, name):
     assert EQUAL < np.abs(made - want).max() < 0.05
     (build,) = opener.cache.builds()
     assert {part.name for part in build.folder.glob("*.onnx")} == {"features.onnx", "decode.onnx"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("_", here("openvino int8"))
+@pytest.mark.parametrize(
+    ("full", "kilobytes"), [("cache", 24), ("cache", 80), ("temporary", 24), ("temporary", 200)]
+)
+def test_a_full_disk_is_a_sentence_whichever_it_is(tmp_path, monkeypatch, full, kilobytes, _):
+    opener = opener_of(ALONE, tmp_path)
+    with small_disk(tmp_path, kilobytes) as disk:
+        if full == "cache":
+            opener.cache = BuildCache(disk / "models")
+        else:
+            monkeypatch.setattr(tempfile, "tempdir", str(disk))
+        with pytest.raises(OutputError, match="No space left on device"):
+            opener.open(None, "int8")
+        assert not list(tmp_path.rglob("*.onnx"))
 
 
 @pytest.mark.slow

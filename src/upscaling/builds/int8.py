@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from src.core.durable import check_writable
 from src.upscaling.builds import exported
 from src.upscaling.builds.exported import INPUTS, Features, graph_names
 from src.upscaling.builds.layout import as_nhwc
@@ -35,8 +36,11 @@ Feed = dict[str, tuple[Tensor, ...]]
 
 
 def write_int8(network: VideoNetwork, folder: Path) -> None:
-    """The parts as ONNX, quantised."""
-    with tempfile.TemporaryDirectory(dir=folder) as exact:
+    """The parts as ONNX, quantised. Raises OSError, or OutputError where temporary files have no
+    room: of those ONNX Runtime would write a half without a word.
+    """
+    with tempfile.TemporaryDirectory() as exact:
+        check_writable(Path(exact) / "exact", "make room there, or set TMPDIR")
         exported.write_graphs(network, Path(exact))
         feeds = list(_feeds(network))
         for part in graph_names(network.spec):
