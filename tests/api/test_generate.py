@@ -299,6 +299,15 @@ def test_a_field_that_is_sent_twice_is_refused(client, jpeg, name):
     assert (answer.status_code, answer.json()["detail"]) == (422, f"{name}: sent more than once")
 
 
+@pytest.mark.parametrize(
+    "kind", ["Multipart/Form-Data; boundary=b", "MULTIPART/FORM-DATA;boundary=b"]
+)
+def test_the_name_of_a_form_is_read_in_any_case(client, kind):
+    body = b'--b\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nx\r\n--b--\r\n'
+    answer = client.post("/generate-video", content=body, headers={"Content-Type": kind})
+    assert (answer.status_code, "image" in answer.json()["detail"]) == (422, True)
+
+
 def test_a_failed_job_answers_its_problem(client, jpeg):
     service = client.app.state.service
 
