@@ -1,5 +1,5 @@
 """TensorRT on a GPU, through ONNX Runtime: engines in float16 of the exported graphs, built once
-for frames of 2 windows to `LARGEST`.
+for frames of one window to `LARGEST`.
 
 No card was at hand: what is asked of the provider is tested, engines are not. What TensorRT does
 not take, the CUDA provider computes, and the log says how many nodes those are. Float32 is left
@@ -61,7 +61,7 @@ def engine_providers(spec: NetworkSpec, part: str, folder: Path) -> list[Any]:
         "trt_engine_cache_path": str(folder),
         "trt_engine_cache_prefix": part,
     }
-    sizes = {"min": (2 * spec.grid, 2 * spec.grid), "opt": USUAL, "max": LARGEST}
+    sizes = {"min": (spec.grid, spec.grid), "opt": USUAL, "max": LARGEST}
     for name, size in sizes.items():
         options[f"trt_profile_{name}_shapes"] = _shapes(spec, part, size)
     return [(TENSORRT, options), CUDA]
