@@ -142,6 +142,16 @@ def test_auto_leaves_out_what_differs(opener, monkeypatch):
     assert opener.open("auto", None).build.startswith("onnx fp32")
 
 
+def test_auto_leaves_out_a_library_that_does_not_load(opener, monkeypatch):
+    def load(network, folder):
+        raise ImportError("libgomp.so.1: cannot open shared object file")
+
+    use_kinds(monkeypatch, Kind("onnx", "fp32", ANY, load))
+    assert opener.open("auto", None).build == "torch fp32"
+    with pytest.raises(BadInputError, match="onnx fp32: a library cannot be loaded: libgomp"):
+        opener.open("onnx", None)
+
+
 def test_every_form_is_timed(opener):
     taken = opening.seconds_a_frame(
         opener.network, [TorchForm(opener.network), TorchForm(opener.network, True)]
@@ -238,3 +248,18 @@ def test_a_build_that_no_longer_holds_is_removed(bf16_anywhere, weights, monkeyp
     done = run_here(builds_app(), "verify")
     assert done.returncode == 5 and "1 of 1 builds did not hold" in done.stderr
     assert not list(BuildCache().builds())
+
+
+def test_a_build_whose_library_does_not_load_is_kept(bf16_anywhere, weights, monkeypatch):
+    use_weights(monkeypatch, weights)
+    flags = ("--preset", "fast", "--precision", "bf16", "--runtime", "torch", "--threads", 1)
+    assert run_here(builds_app(), "build", *flags).returncode == 0
+
+    def load(network, folder):
+        raise ImportError("libgomp.so.1")
+
+    (bf16,) = (kind for kind in KINDS if kind.name == "torch bf16")
+    use_kinds(monkeypatch, replace(bf16, load=load))
+    done = run_here(builds_app(), "verify")
+    assert (done.returncode, "cannot be compared here: libgomp" in done.stdout) == (0, True)
+    assert len(list(BuildCache().builds())) == 1

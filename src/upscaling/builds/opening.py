@@ -64,12 +64,17 @@ class Opener:
         return self.load(kinds[0]) if len(kinds) == 1 else self._fastest(kinds)
 
     def load(self, kind: Kind) -> Opened:
-        """The form of a kind, from its build, which is made where it is not there."""
+        """The form of a kind, from its build, which is made where it is not there. Raises as
+        `open` does.
+        """
         if kind.is_reference:
             return Opened(kind.load(self.network, self.path), kind.name)
-        key = self.key(kind)
-        build = self.cache.find(key) or self._build(kind, key)
-        return Opened(kind.load(self.network, build.folder), f"{kind.name} {key.digest[:12]}")
+        try:
+            key = self.key(kind)
+            build = self.cache.find(key) or self._build(kind, key)
+            return Opened(kind.load(self.network, build.folder), f"{kind.name} {key.digest[:12]}")
+        except ImportError as error:
+            raise BadInputError(f"{kind.name}: a library cannot be loaded: {error}") from error
 
     def key(self, kind: Kind) -> BuildKey:
         """What the build of a kind depends on."""
@@ -157,11 +162,12 @@ def prove_again(build: Build) -> tuple[bool | None, str]:
     """
     try:
         kind, opener = _of_build(build)
-    except (BadInputError, OSError) as error:
+        if opener.key(kind).digest != build.folder.name:
+            return None, "is of other weights, other versions or another machine"
+        form = kind.load(opener.network, build.folder)
+    except (BadInputError, OSError, ImportError) as error:
         return None, f"cannot be compared here: {error}"
-    if opener.key(kind).digest != build.folder.name:
-        return None, "is of other weights, other versions or another machine"
-    found = compare_form(kind.load(opener.network, build.folder), opener.network)
+    found = compare_form(form, opener.network)
     try:
         found.check(build.name, kind.precision)
     except BadInputError as error:
