@@ -3,7 +3,10 @@ made.
 """
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
+from time import sleep
 
 import numpy as np
 import pytest
@@ -134,6 +137,25 @@ def test_auto_takes_what_is_measured_fastest_and_remembers_it(opener, monkeypatc
     assert opener.open("auto", "auto").build.startswith("openvino fp32")
     opener.cache.prune(0)
     assert opener.open("auto", "fp32").build.startswith("openvino fp32")
+
+
+def test_processes_that_begin_together_take_the_same(opener, monkeypatch):
+    """They lock a file, which threads do as well."""
+    use_kinds(monkeypatch, kind("onnx", "fp32"))
+    answers, measuring = iter([[1.0, 2.0], [2.0, 1.0]]), Event()
+
+    def seconds(*_):
+        measuring.set()
+        sleep(0.5)
+        return next(answers)
+
+    monkeypatch.setattr(opening, "seconds_a_frame", seconds)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(opener.open, "auto", None)
+        assert measuring.wait(60)
+        second = pool.submit(opener.open, "auto", None)
+    assert first.result().build == second.result().build == "torch fp32"
+    assert next(answers) == [2.0, 1.0]
 
 
 def test_auto_leaves_out_what_differs(opener, monkeypatch):
