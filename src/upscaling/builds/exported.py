@@ -1,9 +1,9 @@
 """The networks as graphs that other libraries compute: exported to ONNX once, for frames of any
 size.
 
-Two graphs where frames are aligned, as the runner has two calls; one where none are. They hold what
-bends; the shuffle of a pixel's channels into pixels, and the skip, are copies and OpenCV's cubic
-(`layout.py`), which no library computes as fast.
+Two graphs where neighbouring frames are aligned, one for each call of the runner; one where none
+are. The last pixel shuffle and the bicubic skip are computed outside (`layout.py`), by copies and
+OpenCV: faster than by any of the libraries.
 """
 
 from __future__ import annotations
@@ -139,7 +139,9 @@ def write_graphs(network: VideoNetwork, folder: Path) -> None:
 
 @lru_cache(maxsize=2)
 def _graphs(network: VideoNetwork) -> dict[str, bytes]:
-    """ONNX of the parts; several kinds of builds may ask for those of one network."""
+    """ONNX of the parts; several kinds of builds may ask for those of one network, whose weights
+    must not change any more.
+    """
     modules = {"features": Features, "decode": Detail, "whole": Whole}
     grid, shrunk = network.spec.grid, {"features": (1,), "decode": (1, 2, 2, 2), "whole": (1,)}
     device, made = next(network.parameters()).device, {}
@@ -198,8 +200,8 @@ def _quiet() -> Iterator[None]:
 
 
 class GraphForm:
-    """See `Form`: the graphs, computed by a library one frame at a time. Everything lies with
-    channels last. Where there is one graph, `features` hands on what it gets.
+    """See `Form`: the graphs, computed by a library one frame at a time, with channels last. Where
+    there is one graph, `features` hands on what it gets. For one thread at a time.
 
     name: runtime and precision.
     """

@@ -1,5 +1,5 @@
-"""Where channels lie: so that what makes pixels of them copies whole runs, and the skip that detail
-is added to.
+"""Layouts of channels in memory for which a pixel shuffle copies whole runs, and the bicubic skip
+that detail is added to.
 """
 
 from __future__ import annotations
