@@ -9,6 +9,9 @@ from src.core.paths import is_folder
 from src.metrics.temporal_report import TemporalReport
 from src.metrics.temporal_score import ACCEPTED_FROM
 
+NEEDS_TEX = "pgf"
+"""Of what matplotlib writes, the one that it cannot write by itself."""
+
 
 def check_plot(path: Path) -> None:
     """Raise BadInputError where no picture can go there; for before anything is scored."""
@@ -16,7 +19,7 @@ def check_plot(path: Path) -> None:
 
     if is_folder(path):
         raise BadInputError(f"--plot {path} is a folder; name the picture in it")
-    if _kind(path) not in FigureCanvasBase.get_supported_filetypes():
+    if _kind(path) not in FigureCanvasBase.get_supported_filetypes().keys() - {NEEDS_TEX}:
         raise BadInputError(f"{path} is no picture that can be drawn; end it in .png, .svg or .pdf")
 
 

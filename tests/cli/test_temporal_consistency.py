@@ -62,7 +62,7 @@ def test_the_plot_is_a_picture(tmp_path, moving):
     assert (tmp_path / "curves" / "curve.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("name", ["curve.xyz", "curve", "curves", ".png"])
+@pytest.mark.parametrize("name", ["curve.xyz", "a.pgf", "curve", "curves", ".png"])
 def test_a_plot_that_is_no_picture_is_refused_before_anything_is_scored(tmp_path, moving, name):
     (tmp_path / "curves").mkdir()
     before = sorted(tmp_path.iterdir())
