@@ -221,6 +221,8 @@ def test_tensorrt_says_what_it_lacks(monkeypatch):
     assert "built without TensorRT: pip install onnxruntime-gpu" in tensorrt.tensorrt_lacks("cuda")
     providers.insert(0, tensorrt.TENSORRT)
     assert tensorrt.tensorrt_lacks("cuda") is None
+    monkeypatch.setattr(tensorrt, "import_module", Mock(side_effect=ImportError("libcudart.so")))
+    assert tensorrt.tensorrt_lacks("cuda") == "onnxruntime cannot be loaded: libcudart.so"
 
 
 def test_engines_are_asked_for_sizes_on_the_grid_and_kept_with_the_build(tmp_path):

@@ -31,7 +31,10 @@ def tensorrt_lacks(device: str) -> str | None:
         return "it runs on a GPU only"
     if missing := exported.missing_extra(*PACKAGES, cure=EXTRA):
         return missing
-    known = import_module("onnxruntime").get_available_providers()
+    try:
+        known = import_module("onnxruntime").get_available_providers()
+    except ImportError as error:
+        return f"onnxruntime cannot be loaded: {error}"
     return None if TENSORRT in known else f"this onnxruntime is built without TensorRT: {EXTRA}"
 
 
