@@ -100,7 +100,7 @@ class WatchedFolder:
         _make(aside)
         stem = self._free_stem(aside, photograph)
         for path in (*(() if alone else self._sidecars(photograph)), photograph):
-            path.replace(aside / f"{stem}{path.suffix}")
+            _move(path, aside / f"{stem}{path.suffix}")
         why = aside / f"{stem}{photograph.suffix}.why.txt"
         write_whole(why, f"{reason}\n".encode())
 
@@ -154,6 +154,13 @@ def _make(folder: Path) -> None:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"the folder {folder} cannot be made: {error.strerror}") from None
+
+
+def _move(path: Path, target: Path) -> None:
+    try:
+        path.replace(target)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be moved to {target}: {error.strerror}") from None
 
 
 def _age(path: Path) -> float:

@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -215,6 +216,17 @@ def test_two_photographs_of_one_name_are_no_two_clips(desk):
         assert item.photograph.name == "a.jpg"
     assert (desk / "a.txt").is_file()
     assert "that of a.jpg" in (desk / REJECTED / "a.png.why.txt").read_text()
+
+
+def test_what_cannot_be_moved_aside_is_a_sentence(desk, monkeypatch):
+    def refuse(path, target):
+        raise PermissionError(1, "Operation not permitted")
+
+    (desk / "a.jpg").write_bytes(b"0")
+    aged(desk / "a.jpg")
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OutputError, match="a.jpg cannot be moved to .*: Operation not permitted"):
+        list(WatchedFolder(desk).ready())
 
 
 def test_what_was_rejected_before_stays(desk):

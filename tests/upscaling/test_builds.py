@@ -174,6 +174,27 @@ def test_auto_leaves_out_a_library_that_does_not_load(opener, monkeypatch):
         opener.open("onnx", None)
 
 
+@pytest.mark.parametrize(
+    ("runtime", "error", "raised"),
+    [
+        ("onnx", RuntimeError("Check failed"), BadInputError),
+        ("onnx", RuntimeError("DefaultCPUAllocator: can't allocate memory"), RuntimeError),
+        ("torch", RuntimeError("Check failed"), RuntimeError),
+    ],
+)
+def test_what_a_library_raises_leaves_it_out_and_torchs_own_errors_go_up(
+    opener, monkeypatch, runtime, error, raised
+):
+    def load(network, folder):
+        raise error
+
+    use_kinds(monkeypatch, Kind(runtime, "bf16", ANY, load))
+    with pytest.raises(raised, match=str(error)):
+        opener.open(runtime, "bf16")
+    if raised is BadInputError:
+        assert opener.open("auto", None).build == "torch fp32"
+
+
 def test_every_form_is_timed(opener):
     taken = opening.seconds_a_frame(
         opener.network, [TorchForm(opener.network), TorchForm(opener.network, True)]
@@ -283,5 +304,8 @@ def test_a_build_whose_library_does_not_load_is_kept(bf16_anywhere, weights, mon
     (bf16,) = (kind for kind in KINDS if kind.name == "torch bf16")
     use_kinds(monkeypatch, replace(bf16, load=load))
     done = run_here(builds_app(), "verify")
-    assert (done.returncode, "cannot be compared here: libgomp" in done.stdout) == (0, True)
+    assert (
+        done.returncode,
+        "cannot be compared here: torch bf16: a library cannot be loaded: libgomp" in done.stdout,
+    ) == (0, True)
     assert len(list(BuildCache().builds())) == 1

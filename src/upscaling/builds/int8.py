@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,8 @@ def write_int8(network: VideoNetwork, folder: Path) -> None:
 
 def calibration() -> dict[str, Any]:
     """What of the calibration decides a build's bytes."""
-    return {"calibration": [*PHOTOGRAPHS, *SIDES, *FRAMES]}
+    shipped = version("scikit-image")
+    return {"calibration": [*PHOTOGRAPHS, *SIDES, *FRAMES], "scikit-image": shipped}
 
 
 @torch.inference_mode()

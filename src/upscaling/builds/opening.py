@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,9 @@ from src.core.devices import machine
 from src.core.errors import BadInputError
 from src.core.files import sha256_of
 from src.core.paths import shortened
+from src.pipelines.memory import is_out_of_memory
 from src.upscaling.builds.forms import Form, enlarge_with
-from src.upscaling.builds.kinds import Kind, device_of, kinds_for, usual_runtime
+from src.upscaling.builds.kinds import TORCH, Kind, device_of, kinds_for, usual_runtime
 from src.upscaling.builds.proof import compare_form
 from src.upscaling.builds.usual import usual_form
 from src.upscaling.network import VideoNetwork
@@ -71,12 +74,10 @@ class Opener:
         """
         if kind.is_reference:
             return Opened(kind.load(self.network, self.path), kind.name)
-        try:
+        with library_errors(kind):
             key = self.key(kind)
             build = self.cache.find(key) or self._build(kind, key)
             return Opened(kind.load(self.network, build.folder), f"{kind.name} {key.digest[:12]}")
-        except ImportError as error:
-            raise BadInputError(f"{kind.name}: a library cannot be loaded: {error}") from error
 
     def key(self, kind: Kind) -> BuildKey:
         """What the build of a kind depends on."""
@@ -144,6 +145,21 @@ class Opener:
         return opened, left_out
 
 
+@contextmanager
+def library_errors(kind: Kind) -> Iterator[None]:
+    """What the library of a kind raises is a BadInputError: another kind computes the same. Torch's
+    own errors, and memory that ran out, stay what they are.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise BadInputError(f"{kind.name}: a library cannot be loaded: {error}") from error
+    except RuntimeError as error:
+        if kind.runtime == TORCH or is_out_of_memory(error):
+            raise
+        raise BadInputError(f"{kind.name} does not work here: {error}") from error
+
+
 def _figures(seconds: dict[str, float]) -> str:
     return ", ".join(f"{name} {1000 * each:.0f}" for name, each in seconds.items())
 
@@ -176,8 +192,9 @@ def prove_again(build: Build) -> tuple[bool | None, str]:
         kind, opener = _of_build(build)
         if opener.key(kind).digest != build.folder.name:
             return None, "is of other weights, other versions or another machine"
-        form = kind.load(opener.network, build.folder)
-    except (BadInputError, OSError, ImportError) as error:
+        with library_errors(kind):
+            form = kind.load(opener.network, build.folder)
+    except (BadInputError, OSError) as error:
         return None, f"cannot be compared here: {error}"
     found = compare_form(form, opener.network)
     try:
