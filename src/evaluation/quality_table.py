@@ -17,6 +17,7 @@ from src.console.options import JSON, QUIET, VOCABULARY, make_app, value
 from src.console.output import command, print_json
 from src.core.errors import BadInputError
 from src.core.paths import REPOSITORY
+from src.core.wording import counted
 
 HEADER = (
     "Setting", "Seconds a clip", "Speed", "PSNR to 50 steps, dB",
@@ -164,7 +165,8 @@ def write_page(page: Path, rows: list[dict[str, Any]]) -> None:
     ]  # fmt: skip
     machines = ", ".join(sorted({row["hardware"] for row in rows}))
     compared = max((row["compared"] for row in rows), default=0)
-    text = f"Measured on {machines}; speed and PSNR over {compared} clips at native size."
+    clips = counted(compared, "clip")
+    text = f"Measured on {machines}; speed and PSNR over {clips} at native size."
     write_block(page, "quality", f"{text}\n\n{markdown_table(HEADER, cells)}")
 
 
