@@ -118,9 +118,12 @@ def test_cancel_stops_at_once_and_leaves_no_trace(ours, session, plan_for, pictu
     assert np.array_equal(frames_of(session, plan, picture), untouched)
 
 
-def test_a_clip_alone_by_a_plan_of_a_shared_forward_has_the_bits_of_the_one_in_company(
+def test_a_clip_alone_by_a_plan_of_a_shared_forward_is_the_one_in_company_to_rounding(
     ours, session, plan_for, picture
 ):
+    """Its sums have other last bits on some processors, by where a clip's part of the batch lies in
+    memory: the plan of a shared forward says "tolerance".
+    """
     plans = [
         plan_for(prompt=prompt, seed=8, prompts_per_forward=3)
         for prompt in ("pan left", "push in", "static")
@@ -129,7 +132,10 @@ def test_a_clip_alone_by_a_plan_of_a_shared_forward_has_the_bits_of_the_one_in_c
     in_company = [frames_of(session, plan, picture) for plan in plans]
     session.unload()
     for plan, made in zip(plans, in_company, strict=True):
-        assert np.array_equal(made, frames_of(session, plan, picture))
+        alone = frames_of(session, plan, picture)
+        apart = np.abs(made.astype(int) - alone)
+        assert apart.max() <= 1 and (apart > 0).mean() < 1e-3
+        assert np.array_equal(alone, frames_of(session, plan, picture))
     assert not np.array_equal(in_company[0], in_company[1])
 
 
