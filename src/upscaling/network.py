@@ -86,7 +86,7 @@ class VideoNetwork(nn.Module):
         """`forward` for frames whose height and width are multiples of the grid."""
         b, t, _, height, width = frames.shape
         told = condition.repeat_interleave(t, 0)
-        stacked = torch.cat([previous(frames), frames, following(frames)], 2).flatten(0, 1)
+        stacked = with_neighbours(frames).flatten(0, 1)
         x, y = self.features(stacked, told)
         clips = y.unflatten(0, (b, t))
         before, after = previous(clips).flatten(0, 1), following(clips).flatten(0, 1)
@@ -144,6 +144,11 @@ def previous(frames: Tensor) -> Tensor:
 def following(frames: Tensor) -> Tensor:
     """At each place of dimension 1 what stands one after; the last repeats."""
     return torch.cat([frames[:, 1:], frames[:, -1:]], 1)
+
+
+def with_neighbours(frames: Tensor) -> Tensor:
+    """(B, T, 3, H, W) to (B, T, 9, H, W): each frame between the one before and the one after."""
+    return torch.cat([previous(frames), frames, following(frames)], 2)
 
 
 def pad_to_grid(frames: Tensor, grid: int) -> Tensor:

@@ -128,14 +128,19 @@ def test_two_services_share_a_database_but_not_a_device(running, home):
     assert len(starts) == len(jobs)
 
 
-def test_sigterm_lets_the_running_job_end(running, home):
-    service = running(NEWSREEL_DRAIN="10").start()
+def at_work(running, home, drain, steps, seconds):
+    """A service in the middle of a job, its store and the job."""
+    service = running(NEWSREEL_DRAIN=str(drain)).start()
     service.ready("/ready")
     store = JobStore(Database(f"sqlite:///{home / 'newsreel.db'}"))
-    job, _ = store.submit(
-        NewJob("generate", "open", {"prompt": "p", "fake_steps": 10, "fake_seconds": 1.5})
-    )
+    wanted = {"prompt": "p", "fake_steps": steps, "fake_seconds": seconds}
+    job, _ = store.submit(NewJob("generate", "open", wanted))
     wait_until(lambda: store.get(job.id).state is State.PROCESSING)
+    return service, store, job
+
+
+def test_sigterm_lets_the_running_job_end(running, home):
+    service, store, job = at_work(running, home, drain=10, steps=10, seconds=1.5)
     service.stop()
     assert store.get(job.id).state is State.COMPLETED
     assert service.workers() == []
@@ -143,13 +148,7 @@ def test_sigterm_lets_the_running_job_end(running, home):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_told_again_it_gives_the_job_back_and_ends(running, home, number):
-    service = running(NEWSREEL_DRAIN="300").start()
-    service.ready("/ready")
-    store = JobStore(Database(f"sqlite:///{home / 'newsreel.db'}"))
-    job, _ = store.submit(
-        NewJob("generate", "open", {"prompt": "p", "fake_steps": 600, "fake_seconds": 300})
-    )
-    wait_until(lambda: store.get(job.id).state is State.PROCESSING)
+    service, store, job = at_work(running, home, drain=300, steps=600, seconds=300)
     service.process.send_signal(number)
     log = home.parent / "service.log"
     wait_until(lambda: "told again, they are given back now" in log.read_text("utf-8"))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
@@ -28,6 +28,7 @@ from src.upscaling.builds.layout import (
     as_nchw,
     as_nhwc,
     filled,
+    filled_count,
     pixels_of,
     shuffled,
     spread_runs,
@@ -143,12 +144,11 @@ def _graphs(network: VideoNetwork) -> dict[str, bytes]:
     must not change any more.
     """
     modules = {"features": Features, "decode": Detail, "whole": Whole}
-    grid, shrunk = network.spec.grid, {"features": (1,), "decode": (1, 2, 2, 2), "whole": (1,)}
-    device, made = next(network.parameters()).device, {}
+    grid, device, made = network.spec.grid, next(network.parameters()).device, {}
     for name, sizes in input_shapes(network.spec, *(side * grid for side in OWN)).items():
         # none is given twice: that would become one input
         given = tuple(torch.rand(size, device=device) for size in sizes)
-        made[name] = _exported(modules[name](network), given, shrunk[name], grid)
+        made[name] = _exported(modules[name](network), given, grid)
     return made
 
 
@@ -165,15 +165,14 @@ def input_shapes(
 
 def graph_names(spec: NetworkSpec) -> list[str]:
     """The names of the network's graphs."""
-    return ["features", "decode"] if spec.align else ["whole"]
+    return list(input_shapes(spec, spec.grid, spec.grid))
 
 
 @torch.no_grad()
-def _exported(
-    module: nn.Module, given: tuple[Tensor, ...], shrunk: Sequence[int], grid: int
-) -> bytes:
-    """ONNX of a part. shrunk: of each input but the last, by how much its sides are smaller."""
+def _exported(module: nn.Module, given: tuple[Tensor, ...], grid: int) -> bytes:
+    """ONNX of a part, for any size of the frames that all inputs but the last are of."""
     high, wide = (torch.export.Dim(name, min=2, max=MOST) for name in ("high", "wide"))
+    shrunk = (given[0].shape[1] // frames.shape[1] for frames in given[:-1])
     sides = tuple({1: grid // by * high, 2: grid // by * wide} for by in shrunk)
     with _quiet():
         graph = torch.export.export(module, given, dynamic_shapes=(*sides, None))
@@ -208,7 +207,7 @@ class GraphForm:
 
     def __init__(self, name: str, network: VideoNetwork, compute: Compute) -> None:
         self.name, self.network, self.compute = name, network, compute
-        self.filled = -(-3 * network.spec.scale**2 // 8) * 8
+        self.filled = filled_count(3 * network.spec.scale**2)
 
     def features(self, stacked: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
         spec = self.network.spec

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from src.upscaling.network import VideoNetwork, following, previous
+from src.upscaling.network import VideoNetwork, with_neighbours
 
 Around = tuple[Tensor, Tensor, Tensor]
 """Features at half size of the frame before, of the frame itself and of the frame after."""
@@ -59,10 +60,15 @@ def enlarge_with(form: Form, frames: Tensor, told: Tensor) -> Tensor:
     """A whole clip (T, 3, H, W) to (T, 3, sH, sW),
     frame by frame as the runner does it on a CPU.
     """
-    stacked = torch.cat([previous(frames[None]), frames[None], following(frames[None])], 2)[0]
-    parts = [form.features(one[None], told) for one in stacked]
-    last, made = len(frames) - 1, []
-    for t, frame in enumerate(frames):
-        before, own, after = (parts[min(max(t + step, 0), last)][1] for step in (-1, 0, 1))
-        made.append(form.decode(frame[None], parts[t][0], (before, own, after), told))
+    parts = [form.features(one[None], told) for one in with_neighbours(frames[None])[0]]
+    made = [
+        form.decode(frame[None], parts[t][0], features_around(parts, t), told)
+        for t, frame in enumerate(frames)
+    ]
     return torch.cat(made)
+
+
+def features_around(parts: Sequence[tuple[Tensor, Tensor]], t: int) -> Around:
+    """The features at half size around frame t, of what `features` gave of every frame."""
+    before, own, after = (parts[min(max(t + step, 0), len(parts) - 1)][1] for step in (-1, 0, 1))
+    return before, own, after

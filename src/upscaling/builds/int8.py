@@ -21,9 +21,10 @@ from torch import Tensor
 from src.core.durable import check_writable
 from src.upscaling.builds import exported
 from src.upscaling.builds.exported import INPUTS, Features, graph_names
+from src.upscaling.builds.forms import features_around
 from src.upscaling.builds.layout import as_nhwc
 from src.upscaling.builds.proof import moving_clip
-from src.upscaling.network import VideoNetwork, following, previous
+from src.upscaling.network import VideoNetwork, with_neighbours
 
 PACKAGES = ("onnxruntime",)
 """What quantises, beside what exports."""
@@ -62,12 +63,11 @@ def _feeds(network: VideoNetwork) -> Iterator[Feed]:
     height, width = (side * network.spec.grid for side in SIDES)
     for name in PHOTOGRAPHS:
         low = moving_clip(name, height, width, network.spec.scale)[1][None]
-        stacked = as_nhwc(torch.cat([previous(low), low, following(low)], 2)[0])
+        stacked = as_nhwc(with_neighbours(low)[0])
         known = [compute(one[None], told) for one in stacked]
         for t in FRAMES:
-            around = (known[min(max(t + step, 0), len(known) - 1)][1] for step in (-1, 0, 1))
-            frame = (stacked[t][None], told)
-            yield {"features": frame, "whole": frame, "decode": (known[t][0], *around, told)}
+            frame, near = (stacked[t][None], told), features_around(known, t)
+            yield {"features": frame, "whole": frame, "decode": (known[t][0], *near, told)}
 
 
 def _quantise(source: Path, target: Path, feeds: list[dict[str, Tensor]]) -> None:

@@ -25,9 +25,14 @@ def bias_of(layer: torch.nn.Conv2d) -> Tensor:
 
 def filled(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """With channels of nothing up to a multiple of eight, which processors compute faster."""
-    lacking = -len(weight) % 8
+    lacking = filled_count(len(weight)) - len(weight)
     weight = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, lacking))
     return channels_last(weight), F.pad(bias, (0, lacking))
+
+
+def filled_count(channels: int) -> int:
+    """How many `filled` makes of them."""
+    return -(-channels // 8) * 8
 
 
 def channels_last(weight: Tensor) -> Tensor:
