@@ -31,6 +31,7 @@ class AdapterRack:
     def __init__(self, pipe: Any) -> None:
         self._pipe = pipe
         self._on: tuple[tuple[str, float], ...] = ()
+        self._trainable: frozenset[str] = frozenset()
 
     def put(self, adapters: Sequence[AdapterFile]) -> bool:
         """Have exactly these adapters on the transformer; returns whether that changed anything.
@@ -63,14 +64,24 @@ class AdapterRack:
     def _replace(self, adapters: Sequence[AdapterFile]) -> None:
         states = [diffusers_state(adapter) for adapter in adapters]
         if self._on:
-            self._pipe.unload_lora_weights()
-            self._on = ()
+            self._take_off()
+        else:
+            self._trainable = _trainable(self._pipe.transformer)
         names = [f"adapter-{index}" for index in range(len(adapters))]
         for name, state in zip(names, states, strict=True):
             self._pipe.load_lora_into_transformer(state, self._pipe.transformer, adapter_name=name)
         if names:
             self._check_loaded(names)
             self._pipe.set_adapters(names, [adapter.reference.weight for adapter in adapters])
+
+    def _take_off(self) -> None:
+        """PEFT leaves the base frozen, and torch multiplies by a frozen weight in another order
+        (ATen's `should_fold`): the clip would be another one in its last bits.
+        """
+        self._pipe.unload_lora_weights()
+        self._on = ()
+        for name, weight in self._pipe.transformer.named_parameters():
+            weight.requires_grad_(name in self._trainable)
 
     def _check_loaded(self, names: list[str]) -> None:
         loaded = self._pipe.get_list_adapters().get("transformer", [])
@@ -118,6 +129,11 @@ def scale_of(adapter: AdapterFile, module: str, state: State, rank: int) -> floa
 def _wide(weight: Tensor) -> Tensor:
     """fp8 has no arithmetic of its own."""
     return weight.float() if weight.element_size() == 1 else weight
+
+
+def _trainable(transformer: nn.Module) -> frozenset[str]:
+    named = transformer.named_parameters()
+    return frozenset(name for name, weight in named if weight.requires_grad)
 
 
 def _loaded(transformer: nn.Module) -> dict[str, Tensor]:

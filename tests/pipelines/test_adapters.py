@@ -85,6 +85,16 @@ def test_taking_them_off_restores_the_base_exactly(run, tmp_path):
     assert np.array_equal(run(), base)
 
 
+def test_taking_them_off_thaws_what_they_froze(run, session, tmp_path):
+    """Torch multiplies by a frozen weight in another order."""
+    run()
+    weights_of = session.load().transformer.named_parameters
+    before = {name: weight.requires_grad for name, weight in weights_of()}
+    run(write_diffusers(tmp_path / "a"))
+    run()
+    assert {name: weight.requires_grad for name, weight in weights_of()} == before
+
+
 def test_a_swap_equals_a_fresh_load(run, tmp_path, tiny_folder, make_plan, picture):
     first, second = write_peft(tmp_path / "a", 1), write_peft(tmp_path / "b", 2)
     run(first)
