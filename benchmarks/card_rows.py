@@ -230,7 +230,7 @@ def lean(bench: Bench, told: Told) -> None:
 def int8(bench: Bench, told: Told) -> None:
     """int8 weights, compiled."""
     bench.build()
-    told["layers"] = quantize(bench.pipe.transformer.transformer_blocks, "int8")
+    told["layers"] = quantize(bench.pipe.transformer.transformer_blocks, "int8", bench.device.type)
     steps = bench.steps(compiled(bench), (GUIDED,) * 4)
     told["first"], told["guided"] = steps[0], median(steps[1:])
 

@@ -25,7 +25,7 @@ def tune(family: Family, pipe: Any, key: SessionKey) -> None:
     for part, module in present(family, pipe, "denoiser"):
         blocks = part.blocks_of(module)
         if key.quantize != "none":
-            quantize(blocks, key.quantize)
+            quantize(blocks, key.quantize, key.device)
         if key.compile:
             compile_blocks(module, blocks)
 
@@ -38,8 +38,9 @@ def use_caches(family: Family, pipe: Any, cache: Cache) -> None:
         use_cache(module, cache, part)
 
 
-def quantize(blocks: nn.Module, name: str) -> int:
-    """Quantisation of the blocks' linear layers by torchao; returns how many layers changed.
+def quantize(blocks: nn.ModuleList, name: str, device: str = "cpu") -> int:
+    """Quantisation of the blocks' linear layers by torchao; returns how many layers changed. Layer
+    by layer on `device`, where it is quickest; the blocks stay where they are.
 
     int8, fp8: the weights alone. fp8_dynamic: weights and what they are multiplied with, a scale
     for each row, so that the product itself is of 8 bits; for cards from capability 8.9 on.
@@ -51,7 +52,10 @@ def quantize(blocks: nn.Module, name: str) -> int:
     try:
         from torchao.quantization import quantize_
 
-        quantize_(blocks, _quantisation(name))
+        for block in blocks:
+            home = next(block.parameters()).device
+            quantize_(block, _quantisation(name), device=device)
+            block.to(home)
     except (ImportError, AttributeError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
         raise SwitchError(

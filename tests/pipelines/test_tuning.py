@@ -152,19 +152,19 @@ def test_int8_changes_every_linear_of_the_blocks(tiny_folder):
     assert quantize(pipe.transformer.transformer_blocks, "int8") == len(linears)
 
 
-def test_fp8_dynamic_asks_for_a_scale_a_row(monkeypatch):
+def test_fp8_dynamic_asks_for_a_scale_a_row_on_the_card(monkeypatch):
     """A stand-in for torchao: its own refuses every processor."""
     asked = []
     stand_in = SimpleNamespace(
         Float8DynamicActivationFloat8WeightConfig=lambda granularity: ("dynamic", granularity),
         PerRow=lambda: "row",
-        quantize_=lambda blocks, config: asked.append(config) or blocks[0].half(),
+        quantize_=lambda block, config, device: asked.append((config, device)) or block.half(),
     )
     monkeypatch.setitem(sys.modules, "torchao", SimpleNamespace(quantization=stand_in))
     monkeypatch.setitem(sys.modules, "torchao.quantization", stand_in)
     with pytest.raises(SwitchError, match="found no linear layer to change"):
-        quantize(torch.nn.ModuleList([torch.nn.Linear(2, 2)]), "fp8_dynamic")
-    assert asked == [("dynamic", "row")]
+        quantize(torch.nn.ModuleList([torch.nn.Linear(2, 2)]), "fp8_dynamic", "cuda")
+    assert asked == [(("dynamic", "row"), "cuda")]
 
 
 @pytest.mark.parametrize("part", ["text_encoder", "transformer"])

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from src.recipes.upscaler.degrade import shrink
 from src.scenes.photographs import TRAINING, load_training_photograph
 from src.upscaling.network import CONDITIONS, ResidualBlock, VideoNetwork
-from src.upscaling.presets import NetworkSpec
 
 PLACES = 12_000
 """Pixels that a fit sees."""
@@ -31,18 +30,10 @@ RIDGE = 1e-6
 
 
 def narrowed(source: VideoNetwork, target: VideoNetwork) -> dict[str, Tensor]:
-    """Every parameter of `target`: those of `source` where their shapes fit, ones fitted on the
-    photographs of `TRAINING` where it has less room and is alike besides, its own elsewhere.
+    """The parameters of `target` where it has less room than `source`, fitted on the photographs of
+    `TRAINING`. The two have the same scale, width, blocks and trunk.
     """
-    given, own = dict(source.named_parameters()), dict(target.named_parameters())
-    made = {
-        name: given[name].detach().clone()
-        if name in given and given[name].shape == own[name].shape
-        else own[name].detach().clone()
-        for name in own
-    }
-    if not _is_alike(source.spec, target.spec):
-        return made
+    made: dict[str, Tensor] = {}
     seen = _seen(source, still_clips(source.spec.scale))
     for part in ("before", "after"):
         for index, block in enumerate(getattr(source, part)):
@@ -52,14 +43,6 @@ def narrowed(source: VideoNetwork, target: VideoNetwork) -> dict[str, Tensor]:
     if source.spec.align and not (target.spec.align or target.spec.heads):
         made |= _without_alignment(source.down, seen["down"], seen["fused"])
     return made
-
-
-def _is_alike(source: NetworkSpec, target: NetworkSpec) -> bool:
-    """Whether the two have the same parts of the same widths, but for what a fit makes good."""
-    return all(
-        getattr(source, name) == getattr(target, name)
-        for name in ("scale", "channels", "blocks", "trunk")
-    )
 
 
 def still_clips(scale: int) -> Tensor:

@@ -12,9 +12,9 @@ from loguru import logger
 
 from src.core.devices import bf16_is_fast, cpu_threads
 from src.core.errors import MissingFileError
-from src.recipes.upscaler.narrowing import narrowed
 from src.recipes.upscaler.recipe import UpscalerRecipe
 from src.recipes.upscaler.settings import UpscalerSettings
+from src.recipes.upscaler.starting import weights_from
 from src.training.callbacks import ConsoleLog, CsvLog
 from src.training.checkpoints import CheckpointManager, check_same_network
 from src.training.loop import Trainer
@@ -31,7 +31,8 @@ def train_upscaler_slice(
     """Train for some minutes in `folder`, resuming what lies there.
 
     start_from: a weights file that a new run begins with; what has less room than there is fitted
-    (`narrowing.py`), what has another shape (another scale's last layer) stays untrained.
+    (`narrowing.py`), blocks that are not there add nothing at first, and what has another shape
+    (another scale's last layer) stays untrained.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +44,7 @@ def train_upscaler_slice(
     resumed = trainer.resume()
     if start_from is not None and not resumed:
         own = cast(VideoNetwork, recipe.model)
-        trainer.start_from(narrowed(load_network(start_from), own))
+        trainer.start_from(weights_from(load_network(start_from), own))
     where = f"resumes at step {trainer.step}" if resumed else "starts"
     logger.info("{} {} of {}", recipe.name, where, settings.schedule.steps)
     with cpu_threads(settings.threads):

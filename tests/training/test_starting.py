@@ -1,8 +1,11 @@
-"""Weights for a network with less room: nothing is lost where nothing was in the room left out."""
+"""Weights from another network: with less room nothing is lost where nothing was in the room left
+out, and with more nothing is another at first.
+"""
 
 import torch
 
-from src.recipes.upscaler.narrowing import SIDE, narrowed, still_clips
+from src.recipes.upscaler.narrowing import SIDE, still_clips
+from src.recipes.upscaler.starting import weights_from
 from src.upscaling.network import build_network
 from tests.upscaling.conftest import tiny_network
 
@@ -10,7 +13,7 @@ from tests.upscaling.conftest import tiny_network
 def put_into(source, **less):
     """A network with less room, and what both make of a clip that stands still."""
     target = build_network(source.spec.model_copy(update=less)).eval().requires_grad_(False)
-    target.load_state_dict(narrowed(source, target))
+    target.load_state_dict(weights_from(source, target))
     clip, told = still_clips(source.spec.scale)[:2, :, :, :32, :32], torch.zeros(2, 2)
     return target, source(clip, told), target(clip, told)
 
@@ -59,13 +62,24 @@ def test_of_a_network_with_other_widths_only_what_fits_is_taken():
     wider = source.spec.model_copy(update={"channels": 2 * source.spec.channels, "align": 0})
     target = build_network(wider)
     own, given = dict(target.named_parameters()), dict(source.named_parameters())
-    made = narrowed(source, target)
+    made = weights_from(source, target)
     assert made.keys() == own.keys()
     assert all(
         torch.equal(made[name], given[name] if fits else own[name])
         for name in own
         for fits in [name in given and given[name].shape == own[name].shape]
     )
+
+
+def test_more_blocks_change_nothing_at_first_and_learn():
+    source = tiny_network(taps=1)
+    more = {"blocks": source.spec.blocks + 2, "attention": source.spec.attention + 1}
+    target, want, made = put_into(source, **more)
+    assert torch.equal(want, made)
+    target.requires_grad_(True)
+    target(torch.rand(1, 3, 3, 16, 16), torch.zeros(1, 2)).square().mean().backward()
+    for block in (target.before[-1].second, target.after[-1].second, target.attend[-1].narrow):
+        assert block.weight.grad.abs().max() > 0
 
 
 def test_the_pictures_stand_still_and_hold_detail():
