@@ -31,7 +31,9 @@ def small_of(blueprint: Blueprint) -> Small:
 
 
 def train_tokenizer(corpus: Sequence[str], vocab_size: int, text_length: int) -> T5Tokenizer:
-    """A Unigram tokenizer over `corpus`, as the T5 class of transformers."""
+    """A Unigram tokenizer over `corpus`, as the T5 class of transformers; the same corpus gives the
+    same pieces the same numbers.
+    """
     import json
 
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -44,16 +46,22 @@ def train_tokenizer(corpus: Sequence[str], vocab_size: int, text_length: int) ->
         initial_alphabet=list(ALPHABET), show_progress=False,
     )  # fmt: skip
     learner.train_from_iterator(corpus, trainer)
-    pieces = [(piece, score) for piece, score in json.loads(learner.to_str())["model"]["vocab"]]
-    return T5Tokenizer(vocab=_with_alphabet(pieces), extra_ids=0, model_max_length=text_length)
+    learned = [(piece, score) for piece, score in json.loads(learner.to_str())["model"]["vocab"]]
+    pieces = _in_order(learned, {letter for sentence in corpus for letter in sentence})
+    return T5Tokenizer(vocab=pieces, extra_ids=0, model_max_length=text_length)
 
 
-def _with_alphabet(pieces: list[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Add letters the corpus never shows: a prompt may hold any word, and must not be all
-    unknown."""
-    known = {piece for piece, _ in pieces}
-    lowest = min(score for _, score in pieces) - 1.0
-    return pieces + [(letter, lowest) for letter in ALPHABET if letter not in known]
+def _in_order(learned: list[tuple[str, float]], seen: set[str]) -> list[tuple[str, float]]:
+    """Special tokens, then pieces by their letters, then letters that the corpus never shows: a
+    prompt may hold any word, and must not be all unknown. The trainer's own order, and its scores
+    of such letters, are another process's others.
+    """
+    special, rest = learned[: len(SPECIAL_TOKENS)], learned[len(SPECIAL_TOKENS) :]
+    unseen = set(ALPHABET) - seen
+    found = sorted((piece, score) for piece, score in rest if piece not in unseen)
+    known = {piece for piece, _ in found}
+    lowest = min(score for _, score in found) - 1.0
+    return [*special, *found, *((each, lowest) for each in ALPHABET if each not in known)]
 
 
 def assemble_pipeline(

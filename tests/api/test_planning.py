@@ -45,7 +45,7 @@ def _post(client, jpeg, **fields):
     [({"profile": "turbo"}, 422, "unknown profile"), ({"cache": "magic"}, 422, "unknown cache"),
      ({"cache": "taylorseer=1.5"}, 422, "whole number"), ({"num_frames": "10"}, 422, "frames"),
      ({"width": "800", "height": "800"}, 422, "cannot deliver"),
-     ({"upscale": "8x:quality"}, 503, "no weights for preset quality"),
+     ({"upscale": "4x:dove/quality"}, 503, "no weights for"),
      ({"upscale": "8x:fast", "width": "6480", "height": "4320"}, 422, "16384 pixels"),
      ({"model": "cogvideox-5b-i2v"}, 503, "not on this machine"),
      ({"mode": "baseline", "cache": "pyramid"}, 422, "baseline"),
@@ -127,7 +127,7 @@ def test_models_and_adapters_are_found_wherever_the_service_was_started(
 
 def test_uploads_that_the_worker_would_refuse_are_refused(client, jpeg, home):
     files = {"video": ("v.mp4", jpeg, "video/mp4")}
-    for settings, status in (({"guideScale": 3}, 422), ({"quality": "quality", "scale": 4}, 503)):
+    for settings, status in (({"guideScale": 3}, 422), ({"quality": "dove/quality", "scale": 4}, 503)):
         answer = client.post("/api/upload", files=files, data={"settings": json.dumps(settings)})
         assert answer.status_code == status, answer.text
         assert not (home / "uploads").exists()

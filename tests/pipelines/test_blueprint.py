@@ -10,7 +10,7 @@ from PIL import Image
 
 from src.core.errors import BadInputError
 from src.pipelines.blueprint import NANO, TINY
-from src.pipelines.building import build_pipeline
+from src.pipelines.building import build_pipeline, train_tokenizer
 from src.pipelines.cogvideox.building import autoencoder, text_encoder, transformer
 
 CORPUS = ["slow pan left across the podium", "press briefing at city hall, push in"]
@@ -51,6 +51,11 @@ def test_seed_and_prompt_change_the_frames(pipeline):
     assert np.array_equal(reference, _generate(pipeline))
     assert not np.array_equal(reference, _generate(pipeline, seed=1))
     assert not np.array_equal(reference, _generate(pipeline, prompt="push in"))
+
+
+def test_the_same_corpus_numbers_the_same_pieces_alike():
+    first, *others = (train_tokenizer(CORPUS, 120, 32).get_vocab() for _ in range(4))
+    assert all(other == first for other in others) and len(first) > 60
 
 
 def test_same_seed_writes_the_same_weights(folder, tmp_path):

@@ -67,7 +67,7 @@ def prepare_parts(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path
 
 
 def _tokenizer(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path) -> Any:
-    """The run's tokenizer: trained once and kept, because its trainer may number pieces otherwise
+    """The run's tokenizer: trained once and kept, because its trainer may score pieces otherwise
     the next time.
     """
     from transformers import T5Tokenizer
