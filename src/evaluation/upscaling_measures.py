@@ -20,7 +20,7 @@ from src.upscaling.feeding import enlarged
 from src.upscaling.registry import load_backend
 from src.upscaling.smoothing import TemporalSmoother
 
-PRESETS = ("fast", "balanced")
+PRESETS = ("fast", "balanced", "quality")
 
 
 @dataclass(frozen=True)
