@@ -233,11 +233,11 @@ def test_another_file_under_the_name_of_a_known_one_is_refused(registered):
 
 
 def test_the_weights_of_the_repository_are_those_of_the_spec():
-    named = {"fast": (2, 4, 8), "balanced": (2, 4, 8), "nano": (4, 8)}
+    named = dict.fromkeys(("fast", "balanced", "quality"), (2, 4, 8)) | {"nano": (4, 8)}
     for preset, scales in named.items():
         for scale in scales:
             assert UpscalerChoice(preset, scale).hashes()
-    assert {"fast", "balanced"} <= set(upscalers.offered(2))
+    assert {"fast", "balanced", "quality"} <= set(upscalers.offered(2))
     assert "nano" not in upscalers.offered(4), "it is for the embedded model's clips"
 
 

@@ -108,7 +108,7 @@ def test_the_halo_covers_what_a_pixel_depends_on(shape):
     assert middle - rows.min() <= halo and rows.max() - middle <= halo
 
 
-@pytest.mark.parametrize("preset", ["fast", "balanced"])
+@pytest.mark.parametrize("preset", ["fast", "balanced", "quality"])
 def test_tiles_give_the_untiled_picture(preset):
     torch.manual_seed(1)
     network = build_network(network_spec(preset, 2)).eval()

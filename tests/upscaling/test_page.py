@@ -27,7 +27,7 @@ def mean(way, scale, name):
     return np.mean([row[name] for row in rows if row[name] is not None])
 
 
-@pytest.mark.parametrize("way", ["fast", "balanced"])
+@pytest.mark.parametrize("way", ["fast", "balanced", "quality"])
 def test_its_figures_are_the_measured_ones(way):
     (row,) = re.findall(rf"^\| `newsreel` `{way}`.*$", TABLE, re.M)
     _, _, _, fidelity, flicker, *_ = row.split("|")
