@@ -36,13 +36,19 @@ class AdapterRack:
     def put(self, adapters: Sequence[AdapterFile]) -> bool:
         """Have exactly these adapters on the transformer; returns whether that changed anything.
 
-        Raises BadInputError when one does not load.
+        Raises BadInputError when one does not load; then none is on.
         """
         wanted = tuple((a.reference.sha256, a.reference.weight) for a in adapters)
         if wanted == self._on:
             return False
-        if not self._swap(adapters, wanted):
-            self._replace(adapters)
+        if not self._on:
+            self._trainable = _trainable(self._pipe.transformer)
+        try:
+            if not self._swap(adapters, wanted):
+                self._replace(adapters)
+        except BaseException:
+            self._take_off()  # those that were put on before it would act on every later clip
+            raise
         self._on = wanted
         return True
 
@@ -65,8 +71,6 @@ class AdapterRack:
         states = [diffusers_state(adapter) for adapter in adapters]
         if self._on:
             self._take_off()
-        else:
-            self._trainable = _trainable(self._pipe.transformer)
         names = [f"adapter-{index}" for index in range(len(adapters))]
         for name, state in zip(names, states, strict=True):
             self._pipe.load_lora_into_transformer(state, self._pipe.transformer, adapter_name=name)

@@ -95,6 +95,42 @@ def test_taking_them_off_thaws_what_they_froze(run, session, tmp_path):
     assert {name: weight.requires_grad for name, weight in weights_of()} == before
 
 
+@pytest.mark.parametrize("on_before", [False, True])
+def test_where_the_second_does_not_load_the_first_is_not_on_either(
+    run, session, tmp_path, monkeypatch, on_before
+):
+    first, second = (write_diffusers(tmp_path / name, seed) for name, seed in (("a", 1), ("b", 2)))
+    base, pipe = run(), session.load()
+    alone = run(first)
+    run(*[second] if on_before else [])
+    load = pipe.load_lora_into_transformer
+
+    def fails(state, transformer, adapter_name):
+        if adapter_name == "adapter-1":
+            raise MemoryError
+        load(state, transformer, adapter_name=adapter_name)
+
+    with monkeypatch.context() as patched, pytest.raises(MemoryError):
+        patched.setattr(pipe, "load_lora_into_transformer", fails, raising=False)
+        run(first, second)
+    assert np.array_equal(run(), base)
+    assert np.array_equal(run(first), alone)
+
+
+def test_a_swap_that_breaks_off_leaves_none_on(run, session, tmp_path, monkeypatch):
+    first, second = (write_diffusers(tmp_path / name, seed) for name, seed in (("a", 1), ("b", 2)))
+    base, alone = run(), run(first)
+    with monkeypatch.context() as patched, pytest.raises(MemoryError):
+        patched.setattr(session.load(), "set_adapters", _breaks, raising=False)
+        run(second)
+    assert np.array_equal(run(first), alone)
+    assert np.array_equal(run(), base)
+
+
+def _breaks(*_):
+    raise MemoryError
+
+
 def test_a_swap_equals_a_fresh_load(run, tmp_path, tiny_folder, make_plan, picture):
     first, second = write_peft(tmp_path / "a", 1), write_peft(tmp_path / "b", 2)
     run(first)
