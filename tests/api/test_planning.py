@@ -127,7 +127,10 @@ def test_models_and_adapters_are_found_wherever_the_service_was_started(
 
 def test_uploads_that_the_worker_would_refuse_are_refused(client, jpeg, home):
     files = {"video": ("v.mp4", jpeg, "video/mp4")}
-    for settings, status in (({"guideScale": 3}, 422), ({"quality": "dove/quality", "scale": 4}, 503)):
+    for settings, status in (
+        ({"guideScale": 3}, 422),
+        ({"quality": "dove/quality", "scale": 4}, 503),
+    ):
         answer = client.post("/api/upload", files=files, data={"settings": json.dumps(settings)})
         assert answer.status_code == status, answer.text
         assert not (home / "uploads").exists()
