@@ -111,11 +111,14 @@ def _not_finite(state: Mapping[str, Any]) -> str | None:
 def check_same_network(
     saved: Mapping[str, torch.Tensor], own: Iterable[tuple[str, torch.Tensor]]
 ) -> None:
-    """Raise BadInputError unless the weights of a checkpoint are those of this network."""
-    for name, tensor in own:
-        shape = tuple(saved[name].shape) if name in saved else None
-        if shape != tuple(tensor.shape):
+    """Raise BadInputError unless the weights of a checkpoint are those of this network: all of
+    them, for one network may be another with more blocks.
+    """
+    there, here = ({n: tuple(t.shape) for n, t in each} for each in (saved.items(), own))
+    for name in here | there:
+        if there.get(name) != here.get(name):
+            found, wanted = (each.get(name, "not there") for each in (there, here))
             raise BadInputError(
-                f"the checkpoint is of another network: its {name} is {shape or 'not there'}, here "
-                f"it is {tuple(tensor.shape)}; start anew in another folder"
+                f"the checkpoint is of another network: its {name} is {found}, here it is "
+                f"{wanted}; start anew in another folder"
             )

@@ -65,3 +65,5 @@ def test_weights_of_another_network_are_one_sentence():
         check_same_network({"a.weight": torch.zeros(2, 4)}, own.items())
     with pytest.raises(BadInputError, match="its a.weight is not there"):
         check_same_network({}, own.items())
+    with pytest.raises(BadInputError, match=r"its b.bias is \(4,\), here it is not there"):
+        check_same_network(own | {"b.bias": torch.zeros(4)}, own.items())

@@ -2,11 +2,14 @@
 out, and with more nothing is another at first.
 """
 
+import pytest
 import torch
 
+from src.core.errors import BadInputError
 from src.recipes.upscaler.narrowing import SIDE, still_clips
 from src.recipes.upscaler.starting import weights_from
 from src.upscaling.network import build_network
+from src.upscaling.presets import network_spec
 from tests.upscaling.conftest import tiny_network
 
 
@@ -69,6 +72,14 @@ def test_of_a_network_with_other_widths_only_what_fits_is_taken():
         for name in own
         for fits in [name in given and given[name].shape == own[name].shape]
     )
+
+
+def test_a_network_of_which_nothing_fits_is_refused():
+    source, wider = (build_network(network_spec(preset, 2)) for preset in ("fast", "balanced"))
+    with pytest.raises(
+        BadInputError, match="no layer fits, 32 and 32 channels there and 48 and 48"
+    ):
+        weights_from(source, wider)
 
 
 def test_more_blocks_change_nothing_at_first_and_learn():
