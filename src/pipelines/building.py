@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 SPECIAL_TOKENS = ("<pad>", "</s>", "<unk>")  # T5Tokenizer expects the unknown token at id 2
 ALPHABET = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,;:!?'\"-()&/éèàçêôöüäßñ"
+STEP = 1e-4
+"""Between the scores of letters that the trainer did not weigh."""
+DIGITS = 9
+"""Of a score that the order of its sums does not touch."""
 
 
 def small_of(blueprint: Blueprint) -> Small:
@@ -32,13 +36,15 @@ def small_of(blueprint: Blueprint) -> Small:
 
 def train_tokenizer(corpus: Sequence[str], vocab_size: int, text_length: int) -> T5Tokenizer:
     """A Unigram tokenizer over `corpus`, as the T5 class of transformers; the same corpus gives the
-    same pieces the same numbers.
+    same pieces, numbers and scores. Raises BadInputError for an empty corpus.
     """
     import json
 
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import T5Tokenizer
 
+    if not any(sentence.strip() for sentence in corpus):
+        raise BadInputError("the tokenizer's corpus is empty; give it at least one sentence")
     learner = Tokenizer(models.Unigram())
     learner.pre_tokenizer = pre_tokenizers.Metaspace()
     trainer = trainers.UnigramTrainer(
@@ -53,15 +59,20 @@ def train_tokenizer(corpus: Sequence[str], vocab_size: int, text_length: int) ->
 
 def _in_order(learned: list[tuple[str, float]], seen: set[str]) -> list[tuple[str, float]]:
     """Special tokens, then pieces by their letters, then letters that the corpus never shows: a
-    prompt may hold any word, and must not be all unknown. The trainer's own order, and its scores
-    of such letters, are another process's others.
+    prompt may hold any word, and must not be all unknown. The trainer's own order is another
+    process's other, and so are its scores of letters that it did not weigh: one `STEP` apart, from
+    the lowest on. All others differ in their last digits, which decide between words cut alike.
     """
     special, rest = learned[: len(SPECIAL_TOKENS)], learned[len(SPECIAL_TOKENS) :]
-    unseen = set(ALPHABET) - seen
-    found = sorted((piece, score) for piece, score in rest if piece not in unseen)
-    known = {piece for piece, _ in found}
-    lowest = min(score for _, score in found) - 1.0
-    return [*special, *found, *((each, lowest) for each in ALPHABET if each not in known)]
+    unseen, lowest = set(ALPHABET) - seen, round(min(score for _, score in rest), DIGITS)
+    weighed = lowest + STEP * sum(len(piece) == 1 for piece, _ in rest)
+    found = {
+        piece: lowest if len(piece) == 1 and score < weighed else round(score, DIGITS)
+        for piece, score in rest
+        if piece not in unseen
+    }
+    rare = ((each, lowest - 1.0) for each in ALPHABET if each not in found)
+    return [*special, *sorted(found.items()), *rare]
 
 
 def assemble_pipeline(
@@ -70,8 +81,7 @@ def assemble_pipeline(
     """The whole pipeline in memory, untrained, its weights drawn from `seed`, in float32 on the
     CPU.
 
-    tokenizer: used instead of one trained on `corpus`, which orders pieces of equal weight anew in
-    each process.
+    tokenizer: used instead of one trained on `corpus`.
     """
     tokenizer = tokenizer or train_tokenizer(corpus, blueprint.vocab_size, blueprint.text_length)
     return small_of(blueprint).assemble(blueprint, tokenizer, seed)
@@ -86,7 +96,5 @@ def build_pipeline(blueprint: Blueprint, corpus: Sequence[str], folder: Path, se
     Returns `folder`.
     Raises BadInputError for an empty corpus.
     """
-    if not any(sentence.strip() for sentence in corpus):
-        raise BadInputError("the tokenizer's corpus is empty; give it at least one sentence")
     assemble_pipeline(blueprint, corpus, seed).save_pretrained(folder, safe_serialization=True)
     return Path(folder)

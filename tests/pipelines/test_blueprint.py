@@ -13,6 +13,7 @@ from src.pipelines.blueprint import NANO, TINY
 from src.pipelines.building import build_pipeline, train_tokenizer
 from src.pipelines.cogvideox.building import autoencoder, text_encoder, transformer
 
+WORDS = ["podium", "mayor", "briefing", "station", "harbour", "market", "bridge", "council"]
 CORPUS = ["slow pan left across the podium", "press briefing at city hall, push in"]
 
 
@@ -53,9 +54,10 @@ def test_seed_and_prompt_change_the_frames(pipeline):
     assert not np.array_equal(reference, _generate(pipeline, prompt="push in"))
 
 
-def test_the_same_corpus_numbers_the_same_pieces_alike():
-    first, *others = (train_tokenizer(CORPUS, 120, 32).get_vocab() for _ in range(4))
-    assert all(other == first for other in others) and len(first) > 60
+@pytest.mark.parametrize("corpus", [CORPUS, [f"{word} {word[::-1]}" for word in WORDS]])
+def test_the_same_corpus_gives_the_same_pieces_numbers_and_scores(corpus):
+    first, *others = (train_tokenizer(corpus, 120, 32).backend_tokenizer.to_str() for _ in range(6))
+    assert all(other == first for other in others)
 
 
 def test_same_seed_writes_the_same_weights(folder, tmp_path):

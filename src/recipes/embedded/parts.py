@@ -67,8 +67,8 @@ def prepare_parts(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path
 
 
 def _tokenizer(blueprint: Blueprint, settings: EmbeddedSettings, folder: Path) -> Any:
-    """The run's tokenizer: trained once and kept, because its trainer may score pieces otherwise
-    the next time.
+    """The run's tokenizer: trained once and kept, because another version of its trainer may
+    find other pieces.
     """
     from transformers import T5Tokenizer
 
