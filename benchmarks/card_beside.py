@@ -38,7 +38,7 @@ def upscaler(bench: Bench, told: Told) -> None:
     bench.drop()
     count, height, width = (3, 32, 48) if bench.rehearse else (49, 480, 720)
     frames = np.random.default_rng(0).integers(0, 255, (count, height, width, 3), np.uint8)
-    for preset in ("fast", "balanced"):
+    for preset in ("fast", "balanced", "quality"):
         try:
             preset_files(preset, 2)
         except MissingWeightsError as error:

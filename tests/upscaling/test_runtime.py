@@ -100,7 +100,7 @@ from src.upscaling.network import build_network
 from src.upscaling.presets import network_spec
 from src.upscaling.runtime import NetworkRunner, bytes_per_pixel
 torch.set_num_threads(1)
-for preset in ("fast", "balanced"):
+for preset in ("fast", "balanced", "quality"):
     runner = NetworkRunner(build_network(network_spec(preset, 2)))
     list(runner.run(np.zeros((1, 32, 32, 3), np.uint8), 0, 0, (0., 0.)))
     before = peak_rss()
