@@ -32,7 +32,7 @@ def train_upscaler_slice(
 
     start_from: a weights file that a new run begins with; what has less room than there is fitted
     (`narrowing.py`), blocks that are not there add nothing at first, and what has another shape
-    (another scale's last layer) stays untrained.
+    (another scale's last layer) stays untrained. Raises BadInputError where no layer fits.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
