@@ -169,9 +169,10 @@ def test_a_clip_is_enlarged_by_the_chosen_upscaler(client, tmp_path, monkeypatch
     job, _ = store.submit(NewJob("generate", "open", {"prompt": "p"}))
     wait_until(lambda: store.get(job.id).state.final)
     page = client.get(f"/clips/{job.id}").text
-    assert re.findall(r'<option value="([^"]+)"', page)[:4] == [
+    assert re.findall(r'<option value="([^"]+)"', page)[:5] == [
         "fast",
         "balanced",
+        "quality",
         "nearest/plain",
         "nearest/noisy",
     ]
