@@ -124,7 +124,8 @@ def train_card(arguments: argparse.Namespace, end: float) -> None:
     """
     from benchmarks.card_nano import SETTINGS, train
 
-    minutes = max(0.0, end - time.monotonic() - (2 if arguments.rehearse else WRITING_SECONDS)) / 60
+    writing = 2 if arguments.rehearse else WRITING_SECONDS
+    minutes = max(1.0, end - time.monotonic() - writing) / 60  # a step of each stage at least
     figures = train(
         minutes,
         arguments.out,

@@ -58,7 +58,7 @@ def test_every_row_is_rehearsed_on_a_machine_that_lacks_what_a_bare_one_lacks(tm
 
 def test_the_embedded_model_is_rehearsed_there_too(tmp_path):
     out, packed = tmp_path / "out", pack_photographs(tmp_path / "photographs.npz")
-    flags = ["--part", "nano", "--rehearse", "--minutes", "0.2", "--out", str(out)]
+    flags = ["--part", "nano", "--rehearse", "--minutes", "0.01", "--out", str(out)]
     options = {
         "cwd": REPOSITORY,
         "capture_output": True,

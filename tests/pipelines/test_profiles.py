@@ -47,7 +47,7 @@ def adapter(tmp_path_factory):
         torch.Generator().manual_seed(0),
     )
     names = [
-        f"transformer.transformer_blocks.{n}.attn1.to_q.lora_{side}.weight"
+        f"transformer.transformer_blocks.{n}.attn1.to_v.lora_{side}.weight"
         for n in (0, 1)
         for side in "AB"
     ]
@@ -56,7 +56,7 @@ def adapter(tmp_path_factory):
     config = {
         "transformer.r": 2,
         "transformer.lora_alpha": 16.0,
-        "transformer.target_modules": ["to_q"],
+        "transformer.target_modules": ["to_v"],
     }
     save_file(state, path, metadata={"format": "pt", "lora_adapter_metadata": json.dumps(config)})
     return path
