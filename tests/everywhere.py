@@ -157,11 +157,12 @@ def _run(axis: Axis, folder: Path, variables: dict[str, str]) -> list[tuple[int,
 
 @contextmanager
 def _placed(axis: Axis) -> Iterator[tuple[Path, dict[str, str]]]:
-    """The folder to run in and the axis's variables. numba compiles for the axis, and not from
-    another one's cache.
+    """The folder to run in and the axis's variables. numba and torch compile for the axis, and not
+    from another one's cache.
     """
     with tempfile.TemporaryDirectory(prefix="newsreel-everywhere-") as made:
-        variables = {"OMP_NUM_THREADS": "1", "NUMBA_CACHE_DIR": f"{made}/numba"} | axis.variables
+        caches = {"NUMBA_CACHE_DIR": f"{made}/numba", "TORCHINDUCTOR_CACHE_DIR": f"{made}/inductor"}
+        variables = {"OMP_NUM_THREADS": "1"} | caches | axis.variables
         if axis.place == "folders":
             other = Path(made) / "a place"
             for name in ("tmp", "home"):
