@@ -52,9 +52,10 @@ def quantize(blocks: nn.ModuleList, name: str, device: str = "cpu") -> int:
     try:
         from torchao.quantization import quantize_
 
+        how = _quantisation(name)
         for block in blocks:
             home = next(block.parameters()).device
-            quantize_(block, _quantisation(name), device=device)
+            quantize_(block, how, device=device)
             block.to(home)
     except (ImportError, AttributeError, NotImplementedError) as error:
         reason = " ".join(str(error).split())

@@ -45,7 +45,7 @@ def _post(client, jpeg, **fields):
     [({"profile": "turbo"}, 422, "unknown profile"), ({"cache": "magic"}, 422, "unknown cache"),
      ({"cache": "taylorseer=1.5"}, 422, "whole number"), ({"num_frames": "10"}, 422, "frames"),
      ({"width": "800", "height": "800"}, 422, "cannot deliver"),
-     ({"upscale": "4x:dove/quality"}, 503, "no weights for"),
+     ({"upscale": "4x:dove/quality"}, 503, "no weights for preset quality"),
      ({"upscale": "8x:fast", "width": "6480", "height": "4320"}, 422, "16384 pixels"),
      ({"model": "cogvideox-5b-i2v"}, 503, "not on this machine"),
      ({"mode": "baseline", "cache": "pyramid"}, 422, "baseline"),
