@@ -4,10 +4,12 @@
 Each axis is one difference between machines and the tests that may notice it. Axes of arithmetic
 run the tests that compute, for the others read no number that a processor makes; axes of
 surroundings run all, three of them in a random order. An axis that this machine cannot try is
-skipped, with its reason.
+skipped, with its reason. What the tests of an axis say is in outputs/everywhere/AXIS-RUN-SUITE.txt
+while they run.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,28 +17,41 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-JOBS = str(min(4, os.cpu_count() or 1))
+LOGS = ROOT / "outputs" / "everywhere"
+JOBS = str(min(4, (os.cpu_count() or 1) + 1))
+"""Of one suite, as `make test` has them: many tests wait for something."""
 
 COMPUTE = tuple(f"tests/{room}" for room in ("contracts", "motion", "metrics", "pipelines",
                                              "upscaling", "training", "engine", "scenes", "media",
                                              "validation", "evaluation"))  # fmt: skip
 """Where torch, OpenCV or numba make numbers that a test looks at."""
-FLOWS = ("tests/contracts/test_flow.py", "tests/motion", "tests/metrics", "tests/validation")
-"""Where numba does: it compiles the optical flow and nothing else."""
-STARTERS = (
-    "tests/api", "tests/service", "tests/worker", "tests/database", "tests/jobs",
-    "tests/contracts/job_store",
-    "tests/data_prep/test_downloads.py", "tests/cli/test_bad_input.py",
-    "tests/engine/batching/test_run.py", "tests/training/test_ending.py",
-    "tests/training/test_processes.py", "tests/training/test_upscaler.py",
-    "tests/upscaling/test_stream.py",
-)  # fmt: skip
-"""What starts, kills or waits for a process, a server or a thread of the product."""
+STARTING = tuple(f"tests/{room}" for room in (
+    "api", "artifacts", "broker", "clients", "contracts/job_store", "database", "deploy", "jobs",
+    "pipelines/parallel", "service", "upscaling/test_stream.py", "worker"))  # fmt: skip
+STARTS = re.compile(
+    r"\b(Popen|subprocess|multiprocessing|threading|psutil|socket|http\.server|uvicorn|warm_\w+"
+    r"|(postgres|rabbit|s3)_kit|receiver|watching)\b"
+)
+
+
+def starters() -> tuple[str, ...]:
+    """What starts, kills or waits for a process, a server or a thread of the product: rooms whose
+    fixtures do, and other files that say so.
+    """
+    files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py"))
+    return STARTING + tuple(
+        file
+        for file in files
+        if not file.startswith(STARTING) and STARTS.search((ROOT / file).read_text())
+    )
+
+
+STARTERS = starters()
 
 
 class NotHereError(Exception):
@@ -70,26 +85,27 @@ def order(seed: int) -> dict[str, str]:
     return {"NEWSREEL_TEST_ORDER": str(seed)}
 
 
-PLAIN = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 SIMD = "SSE4.1,SSE4.2,AVX,FP16,AVX2,FMA3,AVX512-SKX"
+OLD = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41",
+       "OPENCV_CPU_DISABLE": SIMD, "OPENCV_IPP": "disabled",
+       "NUMBA_CPU_NAME": "generic"}  # fmt: skip
+AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "OPENCV_CPU_DISABLE": "AVX512-SKX", "OPENCV_IPP": "disabled",
+        "NUMBA_CPU_NAME": "haswell"}  # fmt: skip
+"""A processor differs in all its libraries at once; which one a failure comes from is tried by hand
+with one variable."""
 AXES = (
-    Axis("aten-default", "torch without AVX", {"ATEN_CPU_CAPABILITY": "default"}, COMPUTE),
-    Axis("aten-avx2", "torch without AVX-512", {"ATEN_CPU_CAPABILITY": "avx2"}, COMPUTE),
-    Axis("onednn-sse41", "oneDNN on an old processor", {"ONEDNN_MAX_CPU_ISA": "SSE41"}, COMPUTE),
-    Axis("onednn-avx2", "oneDNN without AVX-512 and AMX", {"ONEDNN_MAX_CPU_ISA": "AVX2"}, COMPUTE),
-    Axis("opencv-simd", "OpenCV's baseline code", {"OPENCV_CPU_DISABLE": SIMD}, COMPUTE),
-    Axis("opencv-ipp", "OpenCV as on AMD and ARM", {"OPENCV_IPP": "disabled"}, COMPUTE),
-    Axis("numba-generic", "no fused multiply-add, SSE2", {"NUMBA_CPU_NAME": "generic"}, FLOWS),
+    Axis("old-processor", "SSE4 at most, no fused multiply-add", OLD, COMPUTE),
+    Axis("avx2-processor", "no AVX-512 or AMX, no IPP: AMD's, older Intel's", AVX2, COMPUTE),
     Axis("one-thread", "no thread but the caller's", {"OMP_NUM_THREADS": "1"}, COMPUTE, jobs="0"),
     Axis("all-threads", "sums split among threads", {"OMP_NUM_THREADS": ""}, COMPUTE, jobs="0"),
     Axis("one-core", "whatever waits for what runs beside it", tests=STARTERS,
          before=("taskset", "-c", "0"), jobs="0"),
-    Axis("folders", "another TMPDIR and HOME, closed to others, with a space", order(1),
-         place="folders"),
-    Axis("locale", "an ASCII locale: every file is opened with its encoding",
-         {"LC_ALL": "C"} | PLAIN | order(2)),
+    Axis("elsewhere", "another TMPDIR and HOME, closed to others, with a space; an ASCII locale",
+         ASCII | order(1), place="folders"),
     Axis("cold", "imports of a process of its own", {"NEWSREEL_TEST_COLD": "1"}, STARTERS),
-    Axis("two-suites", "ports, sockets and folders that two share", suites=2),
+    Axis("two-suites", "ports, sockets and folders that two share", order(2), suites=2),
     Axis("read-only", "writing into the checkout", order(3), place="read-only"),
     Axis("twenty-times", "races of processes and servers", tests=STARTERS, runs=20),
 )  # fmt: skip
@@ -101,7 +117,7 @@ def main(names: Sequence[str]) -> int:
     if list(names) == ["--list"]:
         print(
             "\n".join(
-                f"{axis.name:<14} {axis.why}: {' '.join(axis.tests) or 'all tests'}"
+                f"{axis.name:<14} {axis.why}; {len(axis.tests) or 'all'} rooms and files"
                 for axis in AXES
             )
         )
@@ -122,7 +138,7 @@ def _tried(axis: Axis) -> bool:
     try:
         with _placed(axis) as (folder, variables):
             outcomes = [
-                result for _ in range(axis.runs) for result in _run(axis, folder, variables)
+                result for run in range(axis.runs) for result in _run(axis, run, folder, variables)
             ]
     except NotHereError as reason:
         print(f"{axis.name:<14} skipped: {reason}", flush=True)
@@ -137,7 +153,7 @@ def _tried(axis: Axis) -> bool:
     return not failed
 
 
-def _run(axis: Axis, folder: Path, variables: dict[str, str]) -> list[tuple[int, str]]:
+def _run(axis: Axis, run: int, folder: Path, variables: dict[str, str]) -> list[tuple[int, str]]:
     """Exit code and words of each suite of the axis, run at the same time."""
     if axis.before and shutil.which(axis.before[0]) is None:
         raise NotHereError(f"{axis.before[0]} is not here")
@@ -145,14 +161,16 @@ def _run(axis: Axis, folder: Path, variables: dict[str, str]) -> list[tuple[int,
                *axis.tests, "-n", axis.jobs, "--dist", "loadfile",
                "--no-loadscope-reorder"]  # fmt: skip
     environment = {key: value for key, value in (os.environ | variables).items() if value}
-    suites = [
-        subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        for _ in range(axis.suites)
+    LOGS.mkdir(parents=True, exist_ok=True)
+    logs = [LOGS / f"{axis.name}-{run + 1}-{suite + 1}.txt" for suite in range(axis.suites)]
+    with ExitStack() as files:
+        suites = [subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.STDOUT,
+                                   stdout=files.enter_context(log.open("wb")))
+                  for log in logs]  # fmt: skip
+        codes = [suite.wait() for suite in suites]
+    return [
+        (code, log.read_text("utf-8", "replace")) for code, log in zip(codes, logs, strict=True)
     ]
-    said = [suite.communicate()[0].decode("utf-8", "replace") for suite in suites]
-    return [(suite.returncode, words) for suite, words in zip(suites, said, strict=True)]
 
 
 @contextmanager
