@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from itertools import cycle, islice
 
 from src.core.devices import may_have_gpu
 from src.core.errors import BadInputError
@@ -47,20 +48,21 @@ def holding(hardware: Hardware, gpus: int) -> Hardware:
 def groups(workers: int, gpus: int, shown: int, environment: Mapping[str, str]) -> list[str | None]:
     """What CUDA is to show to each worker that the service starts: a group of cards of its own.
 
-    shown: cards that the service's own environment shows. None, as it is, where each worker holds
-    one card, which its lease settles, and where there is no card. Raises BadInputError for more
-    workers than groups.
+    shown: cards that the service's own environment shows; 0, where there are none or one worker
+    takes the first: None, as it is. Workers of one card each may be more than the cards: they go
+    round, and those that share one wait for its lease. Raises BadInputError for more groups of
+    several than there are cards.
     """
-    if gpus == 1 or not shown:
+    if not shown:
         return [None] * workers
-    if workers * gpus > shown:
+    if gpus > 1 and workers * gpus > shown:
         raise BadInputError(
             f"NEWSREEL_WORKERS={workers} with NEWSREEL_GPUS_PER_WORKER={gpus} takes "
             f"{workers * gpus} GPUs, and {counted(shown, 'GPU')} can be seen here; lower one"
         )
     named = [name.strip() for name in environment.get(VISIBLE, "").split(",") if name.strip()]
-    cards = named or [str(place) for place in range(shown)]
-    return [",".join(cards[start : start + gpus]) for start in range(0, workers * gpus, gpus)]
+    cards = cycle(named or [str(place) for place in range(shown)])
+    return [",".join(islice(cards, gpus)) for _ in range(workers)]
 
 
 def cards_shown() -> int:

@@ -60,7 +60,8 @@ class Supervisor:
     _cards: list[str | None] = field(init=False)
 
     def __post_init__(self) -> None:
-        shown = cards_shown() if self.on_cards and self.gpus > 1 and self.count else 0
+        several = self.count * self.gpus > 1
+        shown = cards_shown() if self.on_cards and several else 0
         self._cards = groups(self.count, self.gpus, shown, os.environ)
 
     def start(self) -> None:

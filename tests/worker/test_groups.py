@@ -143,7 +143,10 @@ def test_a_worker_holds_no_more_cards_than_there_are():
 
 
 @pytest.mark.parametrize(("workers", "gpus", "shown", "visible", "wanted"), [
-    (2, 1, 4, "", [None, None]),
+    (1, 1, 0, "", [None]),
+    (2, 1, 4, "", ["0", "1"]),
+    (3, 1, 2, "", ["0", "1", "0"]),
+    (2, 1, 2, "3,1", ["3", "1"]),
     (2, 2, 0, "", [None, None]),
     (2, 2, 4, "", ["0,1", "2,3"]),
     (1, 2, 4, "", ["0,1"]),
@@ -163,7 +166,8 @@ def test_cards_are_counted_in_another_process():
     assert cards_shown() == torch.cuda.device_count()
 
 
-def test_the_supervisor_shows_each_worker_its_cards(database, monkeypatch):
+@pytest.mark.parametrize(("gpus", "first", "second"), [(2, "4,5", "6,7"), (1, "4", "5")])
+def test_the_supervisor_shows_each_worker_its_cards(database, monkeypatch, gpus, first, second):
     started = []
 
     class Started:
@@ -184,13 +188,13 @@ def test_the_supervisor_shows_each_worker_its_cards(database, monkeypatch):
     monkeypatch.setattr(supervise, "cards_shown", lambda: 4)
     monkeypatch.setattr(supervise.subprocess, "Popen", Started)
     monkeypatch.setenv(VISIBLE, "4,5,6,7")
-    supervisor = Supervisor(LeaseStore(database), ["--maker", "fake"], count=2, gpus=2)
+    supervisor = Supervisor(LeaseStore(database), ["--maker", "fake"], count=2, gpus=gpus)
     supervisor.start()
     try:
         wait_until(lambda: all(child.process for child in supervisor.children))
     finally:
         supervisor.stop()
-    assert started == [(["--gpus", "2"], "4,5"), (["--gpus", "2"], "6,7")]
+    assert started == [(["--gpus", str(gpus)], first), (["--gpus", str(gpus)], second)]
     assert os.environ[VISIBLE] == "4,5,6,7"
     with pytest.raises(BadInputError, match="takes 6 GPUs, and 4 GPUs can be seen"):
         Supervisor(LeaseStore(database), [], count=3, gpus=2)
