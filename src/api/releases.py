@@ -206,6 +206,7 @@ def begin_release(
     """
     service.releasing.check_on()
     job = service.own(account, job_id)
+    service.releasing.check_whole(job)
     if supersedes is not None:
         find_release(service, account, supersedes)
     title = plain.title(service.show(job))

@@ -108,6 +108,15 @@ class Releasing:
         involved = {key for each in releases for key in each.involved}
         return self.accounts.persons(involved | {account.id})
 
+    def check_whole(self, job: Job) -> None:
+        """Raise ApiError 409 for a draft's clip, and for what is made of one that is still known."""
+        while not job.request.get("draft"):
+            parent = self.jobs.many([job.parent]).get(job.parent) if job.parent else None
+            if parent is None:
+                return
+            job = parent
+        raise ApiError(409, f"job {job.id} is a draft, a quick look; release its full clip")
+
     def check_on(self) -> None:
         if not self.on:
             raise ApiError(409, OFF)

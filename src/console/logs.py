@@ -2,6 +2,7 @@
 (`NEWSREEL_LOG=json`).
 """
 
+import logging
 import os
 import sys
 import traceback
@@ -10,12 +11,18 @@ from typing import Any
 from loguru import logger
 
 PREFIX = {"WARNING": "warning: ", "ERROR": "error: ", "CRITICAL": "error: "}
+UNASKED = ("torchao", "torch.utils._pytree", "diffusers.quantizers.torchao.torchao_quantizer")
+"""Where torchao is installed, transformers imports it whatever a clip needs, and these warn of its
+parts for other cards and of names that it lost.
+"""
 
 
 def setup_logs(quiet: bool = False) -> None:
     """Send logs to standard error; `quiet` keeps warnings and errors only. Never shows variables'
     values.
     """
+    for name in UNASKED:
+        logging.getLogger(name).setLevel(logging.ERROR)
     logger.remove()
     if os.environ.get("NEWSREEL_LOG") == "json":
         logger.add(_write_json, level="DEBUG", diagnose=False, backtrace=False)

@@ -133,6 +133,24 @@ def test_a_clip_without_the_label_gets_it_also_once_enlarged(house, jpeg, footag
     assert made.json()["job"] != larger and made.json()["labelled"] is True
 
 
+def test_a_draft_and_what_is_made_of_it_are_not_let_out_but_its_full_clip_is(house, jpeg, footage):
+    client, heads = house
+    quick = first_clip(house, jpeg, footage / "first.mp4", draft="true")
+    log_in(client, client.secrets["anna"])
+    larger = larger_of(client, quick, csrf(client, f"/clips/{quick}"), footage)
+    before = len(client.app.state.service.store.page())
+    for job in (quick, larger):
+        wanted = {"job": job, "label": True}
+        refused = client.post("/releases", headers=heads["anna"], json=wanted)
+        assert refused.status_code == 409 and f"job {quick} is a draft" in refused.text
+    assert len(client.app.state.service.store.page()) == before, "no labelled copy was begun"
+    assert "Ask for approval" not in client.get(f"/clips/{quick}").text
+    whole = client.post(f"/jobs/{quick}/full", headers=heads["anna"]).json()["id"]
+    work(client, footage / "first.mp4")
+    assert "Ask for approval" in client.get(f"/clips/{whole}").text
+    assert submitted(house, whole, "anna")
+
+
 def csrf(client, url):
     return re.search(r'name="csrf" value="([^"]+)"', client.get(url).text)[1]
 
