@@ -31,6 +31,7 @@ from numba import njit  # noqa: E402  the cache folder is read when numba is imp
 
 _compiled = njit(cache=True, nogil=True, fastmath=True, error_model="numpy", boundscheck=False)
 _A = np.float32(-0.75)  # the bicubic constant of OpenCV's INTER_CUBIC
+_1, _2, _3 = np.uint32(1), np.uint32(2), np.uint32(3)  # unsigned: no check for negative indices
 
 
 @_compiled
@@ -46,75 +47,111 @@ def _cubic(t):
 
 
 @_compiled
-def _sample_row(image, y, x, w, c):
-    """Four neighbours of channel c in row y, weighted; x is the second of them."""
-    return (
-        w[0] * image[y, x - 1, c]
-        + w[1] * image[y, x, c]
-        + w[2] * image[y, x + 1, c]
-        + w[3] * image[y, x + 2, c]
-    )
-
-
-@_compiled
-def _sample_inside(image, y, x, wy, wx, c):
-    """Bicubic value of channel c where all sixteen neighbours are inside the picture."""
-    return (
-        wy[0] * _sample_row(image, y - 1, x, wx, c)
-        + wy[1] * _sample_row(image, y, x, wx, c)
-        + wy[2] * _sample_row(image, y + 1, x, wx, c)
-        + wy[3] * _sample_row(image, y + 2, x, wx, c)
-    )
-
-
-@_compiled
-def _sample_border(image, y, x, wy, wx, c):
-    """The same with zeros outside the picture."""
+def _sample_anywhere(image, fy, fx):
+    """The three channels of image (H, W, 3) at the position (fy, fx), bicubic, with zeros outside
+    the picture.
+    """
     H, W = image.shape[:2]
-    total = np.float32(0)
+    y, x = int(np.floor(fy)), int(np.floor(fx))
+    wy, wx = _cubic(fy - np.float32(y)), _cubic(fx - np.float32(x))
+    value = gx = gy = np.float32(0)
     for j in range(4):
         for i in range(4):
             if 0 <= y - 1 + j < H and 0 <= x - 1 + i < W:
-                total += wy[j] * wx[i] * image[y - 1 + j, x - 1 + i, c]
-    return total
+                w = wy[j] * wx[i]
+                value += w * image[y - 1 + j, x - 1 + i, 0]
+                gx += w * image[y - 1 + j, x - 1 + i, 1]
+                gy += w * image[y - 1 + j, x - 1 + i, 2]
+    return value, gx, gy
 
 
 @_compiled
-def _sample(image, fy, fx):
-    """The three channels of image (H, W, 3) at the position (fy, fx),
-    bicubic with a zero border.
+def _place_row(y, u1, u2, at, w):
+    """Where row y comes from. Fills at (W) with the flat index of the pixel before each position,
+    and w (8, W) with the bicubic weights along x, then y. Positions whose six neighbours a
+    direction are not all in the picture are moved until they are; returns how many.
     """
-    y, x = int(np.floor(fy)), int(np.floor(fx))
-    wy, wx = _cubic(fy - np.float32(y)), _cubic(fx - np.float32(x))
-    if 1 <= y < image.shape[0] - 2 and 1 <= x < image.shape[1] - 2:
-        return (
-            _sample_inside(image, y, x, wy, wx, 0),
-            _sample_inside(image, y, x, wy, wx, 1),
-            _sample_inside(image, y, x, wy, wx, 2),
-        )
-    return (
-        _sample_border(image, y, x, wy, wx, 0),
-        _sample_border(image, y, x, wy, wx, 1),
-        _sample_border(image, y, x, wy, wx, 2),
-    )
+    H, W = u1.shape
+    moved = 0
+    for x in range(W):
+        fy, fx = np.float32(y) + u2[y, x], np.float32(x) + u1[y, x]
+        below, before = np.floor(fy), np.floor(fx)
+        w[0, x], w[1, x], w[2, x], w[3, x] = _cubic(fx - before)
+        w[4, x], w[5, x], w[6, x], w[7, x] = _cubic(fy - below)
+        row = min(max(below, np.float32(2)), np.float32(H - 4))
+        column = min(max(before, np.float32(2)), np.float32(W - 4))
+        moved += (row != below) | (column != before)
+        at[x] = np.int32(row) * np.int32(W) + np.int32(column)
+    return moved
 
 
 @_compiled
-def _linearise(I0, I1, u1, u2, Ix, Iy, inverse, rho):
+def _along(flat, i, w0, w1, w2, w3):
+    """Bicubic value along the row; i is the second of the four neighbours."""
+    return w0 * flat[i - _1] + w1 * flat[i] + w2 * flat[i + _1] + w3 * flat[i + _2]
+
+
+@_compiled
+def _along_and_slope(flat, i, w0, w1, w2, w3):
+    """The same, and the bicubic value of the differences across two pixels."""
+    a, b, c = flat[i - _2], flat[i - _1], flat[i]
+    d, e, f = flat[i + _1], flat[i + _2], flat[i + _3]
+    slope = w0 * (c - a) + w1 * (d - b) + w2 * (e - c) + w3 * (f - d)
+    return w0 * b + w1 * c + w2 * d + w3 * e, slope
+
+
+@_compiled
+def _sample_row(y, flat, at, w, value, Ix, Iy):
+    """The picture and its centred differences at the positions of row y. A bicubic value of
+    differences is the difference of bicubic values, so the picture alone is read.
+    """
+    W = Ix.shape[1]
+    line, half = np.uint32(W), np.float32(0.5)
+    for x in range(W):
+        w0, w1, w2, w3 = w[0, x], w[1, x], w[2, x], w[3, x]
+        v0, v1, v2, v3 = w[4, x], w[5, x], w[6, x], w[7, x]
+        i = np.uint32(at[x])
+        above = _along(flat, i - line - line, w0, w1, w2, w3)
+        r0, s0 = _along_and_slope(flat, i - line, w0, w1, w2, w3)
+        r1, s1 = _along_and_slope(flat, i, w0, w1, w2, w3)
+        r2, s2 = _along_and_slope(flat, i + line, w0, w1, w2, w3)
+        r3, s3 = _along_and_slope(flat, i + line + line, w0, w1, w2, w3)
+        under = _along(flat, i + line + line + line, w0, w1, w2, w3)
+        value[x] = v0 * r0 + v1 * r1 + v2 * r2 + v3 * r3
+        Ix[y, x] = half * (v0 * s0 + v1 * s1 + v2 * s2 + v3 * s3)
+        Iy[y, x] = half * (v0 * (r1 - above) + v1 * (r2 - r0) + v2 * (r3 - r1) + v3 * (under - r2))
+
+
+@_compiled
+def _sample_edges(y, graded, u1, u2, value, Ix, Iy):
+    """What `_place_row` moved, where it is."""
+    H, W = u1.shape
+    two = np.float32(2)
+    for x in range(W):
+        fy, fx = np.float32(y) + u2[y, x], np.float32(x) + u1[y, x]
+        if not (two <= fy < np.float32(H - 3) and two <= fx < np.float32(W - 3)):
+            value[x], Ix[y, x], Iy[y, x] = _sample_anywhere(graded, fy, fx)
+
+
+@_compiled
+def _linearise(I0, I1, graded, u1, u2, Ix, Iy, inverse, rho):
     """Warp I1 and its gradient by u and linearise the brightness constancy around it.
 
     Fills Ix, Iy (warped gradient), inverse (1 / |gradient|^2) and rho (the constant part of the
-    residual).
-    I1 carries three values a pixel: the picture, its x and its y derivative, shape (H, W, 3).
+    residual). graded (H, W, 3): I1, its x and its y derivative.
     """
     H, W = I0.shape
+    flat = I1.reshape(H * W)
+    at, w, value = np.empty(W, np.int32), np.empty((8, W), np.float32), np.empty(W, np.float32)
     for y in range(H):
+        moved = _place_row(y, u1, u2, at, w)
+        _sample_row(y, flat, at, w, value, Ix, Iy)
+        if moved:
+            _sample_edges(y, graded, u1, u2, value, Ix, Iy)
         for x in range(W):
-            value, gx, gy = _sample(I1, np.float32(y) + u2[y, x], np.float32(x) + u1[y, x])
-            Ix[y, x] = gx
-            Iy[y, x] = gy
+            gx, gy = Ix[y, x], Iy[y, x]
             inverse[y, x] = np.float32(1) / max(gx * gx + gy * gy, np.float32(1e-7))
-            rho[y, x] = value - gx * u1[y, x] - gy * u2[y, x] - I0[y, x]
+            rho[y, x] = value[x] - gx * u1[y, x] - gy * u2[y, x] - I0[y, x]
 
 
 @_compiled
@@ -202,7 +239,7 @@ def solve_level(I0, I1, u1, u2, l_t, theta, taut, warps, iterations, threshold):
     p = np.zeros((4, H + 1, W + 1), np.float32)
     total = 0
     for _ in range(warps):
-        _linearise(I0, graded, u1, u2, Ix, Iy, inverse, rho)
+        _linearise(I0, I1, graded, u1, u2, Ix, Iy, inverse, rho)
         for _ in range(iterations):
             total += 1
             if _iterate(u1, u2, Ix, Iy, inverse, rho, p, l_t, theta, taut) <= threshold:
