@@ -109,7 +109,7 @@ class Releasing:
         return self.accounts.persons(involved | {account.id})
 
     def check_whole(self, job: Job) -> None:
-        """Raise ApiError 409 for a draft's clip, and for what is made of one that is still known."""
+        """Raise ApiError 409 for a draft's clip, and for what is made of one that is known."""
         while not job.request.get("draft"):
             parent = self.jobs.many([job.parent]).get(job.parent) if job.parent else None
             if parent is None:
