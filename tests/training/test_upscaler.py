@@ -258,6 +258,9 @@ def test_another_scale_begins_with_what_fits(tiny, tmp_path):
     train_upscaler_slice(larger, tmp_path / "four", 1.0, start_from=file)
     made = load_network(export_upscaler(larger, tmp_path / "four", tmp_path / "four.safetensors"))
     assert torch.equal(made.down.weight, load_network(file).down.weight) and made.spec.scale == 4
+    with pytest.raises(BadInputError, match="four holds a run already; give another --folder"):
+        train_upscaler_slice(tiny, tmp_path / "four", 1.0, start_from=file)
+    assert '"scale": 4' in (tmp_path / "four" / "settings.json").read_text(), "nothing is written"
     with pytest.raises(MissingFileError, match="train_upscaler"):
         export_upscaler(tiny, tmp_path / "none", tmp_path / "x.safetensors")
 

@@ -11,7 +11,7 @@ import torch
 from loguru import logger
 
 from src.core.devices import bf16_is_fast, cpu_threads
-from src.core.errors import MissingFileError
+from src.core.errors import BadInputError, MissingFileError
 from src.recipes.upscaler.recipe import UpscalerRecipe
 from src.recipes.upscaler.settings import UpscalerSettings
 from src.recipes.upscaler.starting import weights_from
@@ -32,19 +32,24 @@ def train_upscaler_slice(
 
     start_from: a weights file that a new run begins with; what has less room than there is fitted
     (`narrowing.py`), blocks that are not there add nothing at first, and what has another shape
-    (another scale's last layer) stays untrained. Raises BadInputError where no layer fits.
+    (another scale's last layer) stays untrained. Raises BadInputError where no layer fits, and
+    where `folder` holds a run that has begun.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / SETTINGS).write_text(settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
     recipe = UpscalerRecipe(settings)
     checkpoints = CheckpointManager(folder / "checkpoints")
     fast = torch.cuda.is_available() and bf16_is_fast("cuda")
     trainer = Trainer(recipe, settings.schedule, settings.seed, checkpoints, fast)
+    if start_from is not None and checkpoints.steps():
+        raise BadInputError(
+            f"{folder} holds a run already; give another --folder, or leave --start-from out"
+        )
     resumed = trainer.resume()
-    if start_from is not None and not resumed:
+    if start_from is not None:
         own = cast(VideoNetwork, recipe.model)
         trainer.start_from(weights_from(load_network(start_from), own))
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SETTINGS).write_text(settings.model_dump_json(indent=2) + "\n", encoding="utf-8")
     where = f"resumes at step {trainer.step}" if resumed else "starts"
     logger.info("{} {} of {}", recipe.name, where, settings.schedule.steps)
     with cpu_threads(settings.threads):
