@@ -98,8 +98,21 @@ def cpu_field(name: str) -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")
 
 
+BEFORE_VNNI = ("SSE41", "AVX", "AVX2", "AVX512_CORE")
+"""Values of ONEDNN_MAX_CPU_ISA that keep oneDNN from VNNI."""
 CPU_FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 """What of a processor decides which arithmetic is fast, as /proc/cpuinfo names it."""
+
+
+def cpu_adds_byte_products() -> bool:
+    """Whether products of bytes are added in 32 bits (VNNI), as far as oneDNN is let to. Older
+    processors add pairs of them in 16 bits, where eight bits a weight overflow.
+    """
+    flags = cpu_field("flags").split()
+    return (
+        bool({"avx512_vnni", "avx_vnni"} & set(flags))
+        and os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() not in BEFORE_VNNI
+    )
 
 
 def cpu_features() -> list[str]:

@@ -3,7 +3,7 @@ scale a channel, both set from frames of photographs.
 
 Where the alignment looks stays in float32: the convolution before `GridSample` would move whole
 pixels. So does the last one, whose steps would show in skies. Static quantisation with QDQ pairs
-(ONNX Runtime's), which OpenVINO reads as well.
+(ONNX Runtime's), which OpenVINO reads as well. Processors without VNNI get weights of 7 bits.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from src.core.devices import cpu_adds_byte_products
 from src.core.durable import check_writable
 from src.upscaling.builds import exported
 from src.upscaling.builds.exported import INPUTS, Features, graph_names
@@ -52,8 +53,8 @@ def write_int8(network: VideoNetwork, folder: Path) -> None:
 
 def calibration() -> dict[str, Any]:
     """What of the calibration decides a build's bytes."""
-    shipped = version("scikit-image")
-    return {"calibration": [*PHOTOGRAPHS, *SIDES, *FRAMES], "scikit-image": shipped}
+    shipped, bits = version("scikit-image"), 8 if cpu_adds_byte_products() else 7
+    return {"calibration": [*PHOTOGRAPHS, *SIDES, *FRAMES], "scikit-image": shipped, "bits": bits}
 
 
 @torch.inference_mode()
@@ -80,7 +81,7 @@ def _quantise(source: Path, target: Path, feeds: list[dict[str, Tensor]]) -> Non
     tools.quantize_static(
         prepared, target, _reader(graph, feeds), op_types_to_quantize=["Conv"], per_channel=True,
         activation_type=tools.QuantType.QUInt8, weight_type=tools.QuantType.QInt8,
-        nodes_to_exclude=kept_exact(graph),
+        nodes_to_exclude=kept_exact(graph), reduce_range=not cpu_adds_byte_products(),
         extra_options={"OpTypesToExcludeOutputQuantization": ["Conv"]},
     )  # fmt: skip
 
