@@ -115,7 +115,7 @@ def _steps(file: Path) -> int:
 def _rows(file: Path) -> list[dict[str, str]]:
     if not file.is_file():
         return []
-    with file.open(newline="") as text:
+    with file.open(newline="", encoding="utf-8") as text:
         return list(csv.DictReader(text))
 
 

@@ -49,7 +49,7 @@ def build_hunyuan(folder: Path) -> Path:
 
 def as_published(folder: Path, tokenizer_2: Any) -> None:
     """The index names Llama's tokenizer, and CLIP's is two files."""
-    index = json.loads((folder / "model_index.json").read_text())
+    index = json.loads((folder / "model_index.json").read_bytes())
     index["tokenizer"] = ["transformers", "LlamaTokenizerFast"]
     (folder / "model_index.json").write_text(json.dumps(index))
     (folder / "tokenizer_2" / "tokenizer.json").unlink()

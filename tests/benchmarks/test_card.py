@@ -40,7 +40,7 @@ def test_every_row_is_rehearsed_on_a_machine_that_lacks_what_a_bare_one_lacks(tm
         [sys.executable, "-c", BARE, *flags], cwd=REPOSITORY, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads((out / "card.json").read_text())
+    found = json.loads((out / "card.json").read_bytes())
     failed = {name: row["error"] for name, row in found["rows"].items() if "error" in row}
     assert set(failed) <= NEEDS_TORCHAO, failed
     assert all(
@@ -67,7 +67,7 @@ def test_the_embedded_model_is_rehearsed_there_too(tmp_path):
     }
     done = subprocess.run([sys.executable, "-c", BARE, *flags], **options)
     assert done.returncode == 0, done.stderr
-    assert json.loads((out / "nano.json").read_text())["transformer_steps"] > 0
+    assert json.loads((out / "nano.json").read_bytes())["transformer_steps"] > 0
     assert {file.name for file in out.iterdir()} == {"nano.json", "nano.tar.00"}
     published = subprocess.run(
         [sys.executable, "-m", "benchmarks.card", "--publish", str(out)], **options
@@ -103,7 +103,7 @@ def test_a_row_that_fails_leaves_its_figures_and_the_others_run(tmp_path):
         Row("two", 1, lambda bench, told: told.update(x=2)),
     )  # fmt: skip
     run_rows(rows, Quiet(), tmp_path, time.monotonic() + 60, {"rehearsal": True})
-    written = json.loads((tmp_path / "card.json").read_text())["rows"]
+    written = json.loads((tmp_path / "card.json").read_bytes())["rows"]
     assert (written["one"]["begun"], written["one"]["error"]) == (1, "ValueError: boom")
     assert written["two"]["x"] == 2
 
@@ -121,7 +121,7 @@ def test_results_are_there_after_each_row_and_the_run_ends_in_time(tmp_path):
     seen = []
 
     def slow(bench, told):
-        seen.append(json.loads((tmp_path / "card.json").read_text())["rows"]["one"])
+        seen.append(json.loads((tmp_path / "card.json").read_bytes())["rows"]["one"])
         time.sleep(60)
 
     rows = (

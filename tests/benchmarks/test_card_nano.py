@@ -39,7 +39,7 @@ def test_a_stage_that_fails_leaves_what_the_others_trained(tmp_path, monkeypatch
     monkeypatch.setattr(TransformerRecipe, "loss", fails)
     with pytest.raises(RuntimeError, match="out of memory"):
         card_nano.train(0.05, tmp_path, rehearse=True)
-    figures = json.loads((tmp_path / "nano.json").read_text())
+    figures = json.loads((tmp_path / "nano.json").read_bytes())
     assert figures["error"] == "RuntimeError: CUDA out of memory"
     assert figures["decoder_steps"] > 0 == figures["transformer_steps"]
     assert (card_nano.unpack(tmp_path, tmp_path / "to") / "model_index.json").is_file()

@@ -136,7 +136,7 @@ def test_the_text_half_of_a_clip_is_taken(fetching, tmp_path):
     tensors = {f"text_model.{n}": t for n, t in load_file(given / "model.safetensors").items()}
     further = {"vision_model.x": torch.zeros(2), published.DERIVED: torch.arange(77)}
     save_file(tensors | further, given / "model.safetensors")
-    config = json.loads((given / "config.json").read_text())
+    config = json.loads((given / "config.json").read_bytes())
     (given / "config.json").write_text(json.dumps({"text_config": config}))
     made = fetching.part("text", parts()["text"], given)
     assert [file.relative_to(fetching.folder).as_posix() for file in made] == [*published.TEXT]

@@ -68,7 +68,7 @@ def test_guidance_that_ends_is_planned_with(asked):
 @pytest.mark.parametrize("machines", [[], [probe("cpu")]])
 def test_admission_says_what_a_worker_would(asked, calibrated, machines):
     assert check_generate(asked(), machines) > 0
-    held = json.loads((calibrated / FILE).read_text())
+    held = json.loads((calibrated / FILE).read_bytes())
     for said, damage in {
         "made with other weights": {"base": "other"},
         "is no calibration": {"magnitudes": [1.0]},

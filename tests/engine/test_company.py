@@ -46,11 +46,17 @@ def plan():
 
 
 @pytest.fixture(scope="module")
-def session(plan, tiny_folder):
+def shared(plan, tiny_folder):
     made = Session(plan.session, tiny_folder)
-    made.load()
     yield made
     made.unload()
+
+
+@pytest.fixture
+def session(shared):
+    """In any order of the tests: a process is in one group at a time."""
+    shared.load()
+    return shared
 
 
 @pytest.fixture
@@ -125,8 +131,9 @@ def test_a_lost_process_ends_the_clip_with_a_sentence(session, plan, photo):
 
 
 @pytest.fixture
-def stand_in(plan, tiny_folder, monkeypatch):
+def stand_in(plan, tiny_folder, monkeypatch, shared):
     """A company whose one other process is told by a script."""
+    shared.unload()
     made = []
 
     def build_one(script):

@@ -187,7 +187,7 @@ def test_a_folder_has_its_own_frame_rule(kind, wrong, sentence, request):
 def test_the_true_configuration_of_1_5_is_no_2400_pixel_model(newer_folder, tmp_path):
     folder = shutil.copytree(newer_folder, tmp_path / "CogVideoX1.5")
     file = folder / "transformer" / "config.json"
-    config = json.loads(file.read_text()) | {
+    config = json.loads(file.read_bytes()) | {
         "sample_width": 300,
         "sample_height": 300,
         "sample_frames": 81,
@@ -224,7 +224,7 @@ def test_a_folder_that_nothing_can_be_built_from_is_one_sentence(
 ):
     folder = shutil.copytree(newer_folder, tmp_path / "odd")
     file = folder / "vae" / "config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"norm_num_groups": 7}))
+    file.write_text(json.dumps(json.loads(file.read_bytes()) | {"norm_num_groups": 7}))
     with pytest.raises(BadInputError, match="no model can be built from its configuration files"):
         sized(prepare(Request(input_image=photograph, prompt="x", model=str(folder))), card(8))
 

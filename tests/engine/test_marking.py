@@ -71,7 +71,7 @@ def test_an_enlargement_is_marked_registered_and_read_when_it_is_enlarged_again(
     (entry,) = recall()
     assert entry.sha256 == sha256_of(out) == report["sha256"]
     assert report["registered"]["mark"] == entry.mark and entry.artifact == "out.mp4"
-    manifest = json.loads(out.with_suffix(".json").read_text())
+    manifest = json.loads(out.with_suffix(".json").read_bytes())
     assert manifest["watermark"] == {"id": entry.mark, "key": entry.key}
     _, larger = enlarge("larger.mp4", source=out)
     for path in (out, larger):
@@ -94,7 +94,7 @@ def test_an_enlargement_that_is_marked_keeps_the_mark_of_its_source(enlarge):
     entry = recall()[1]
     assert (entry.mark, entry.key) == (first.mark, first.key)
     assert (entry.artifact, entry.sha256) == ("again.mp4", report["sha256"])
-    assert json.loads(again.with_suffix(".json").read_text())["watermark"]["id"] == first.mark
+    assert json.loads(again.with_suffix(".json").read_bytes())["watermark"]["id"] == first.mark
     assert f"{first.key}:{first.mark}".encode() in again.read_bytes()  # the soft binding
     read = detect_mark(mean_luma(frames(again)), known_keys())
     assert read is not None and (read.id, read.key) == (first.mark, first.key)

@@ -63,7 +63,7 @@ def test_every_clip_is_a_row_and_what_cannot_run_says_why(run, tmp_path):
     assert "unknown model" in rows["none-such-1-pan"]["reason"]
     page = (tmp_path / "out" / "index.html").read_text()
     assert page.count("<video") == 4 and "LTXV Open Weights" in page
-    assert json.loads((tmp_path / "out" / "rows.json").read_text()) == list(rows.values())
+    assert json.loads((tmp_path / "out" / "rows.json").read_bytes()) == list(rows.values())
 
 
 def test_what_is_finished_is_kept_and_another_plan_is_made(run, monkeypatch, models):

@@ -34,7 +34,7 @@ def pipe(folder):
 def changed(folder, target, file, **values):
     """A copy, one of its configurations with other values."""
     made = shutil.copytree(folder, target)
-    read = json.loads((made / file).read_text())
+    read = json.loads((made / file).read_bytes())
     (made / file).write_text(json.dumps(read | values))
     return made
 
@@ -92,7 +92,7 @@ def test_a_negative_prompt_is_refused_and_a_templates_own_left_out(folder):
 
 def test_a_tokenizer_that_puts_the_prompt_elsewhere_is_refused(folder, tmp_path):
     file = "tokenizer/tokenizer.json"
-    added = json.loads((folder / file).read_text())["added_tokens"]
+    added = json.loads((folder / file).read_bytes())["added_tokens"]
     without = [token for token in added if token["content"] != "system"]
     made = changed(folder, tmp_path / "other", file, added_tokens=without)
     with pytest.raises(BadInputError, match="photograph at token 10 and the prompt at 108 of"):

@@ -16,6 +16,8 @@ def unset(monkeypatch):
 
 
 def test_it_is_kept_in_the_home(unset, monkeypatch, tmp_path):
+    if " " in str(tmp_path):
+        pytest.skip("the folder of temporary files has a space; the test of such a home runs")
     monkeypatch.setenv("NEWSREEL_HOME", str(tmp_path))
     keep_compiled()
     for name, folder in KEPT.items():

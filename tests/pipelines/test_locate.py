@@ -143,7 +143,7 @@ def test_an_index_that_is_none_is_one_sentence(tiny_folder, tmp_path, text):
 
 def test_a_class_that_no_cogvideox_folder_has_is_refused(tiny_folder, tmp_path):
     folder = shutil.copytree(tiny_folder, tmp_path / "other")
-    index = json.loads((folder / "model_index.json").read_text())
+    index = json.loads((folder / "model_index.json").read_bytes())
     (folder / "model_index.json").write_text(
         json.dumps(index | {"transformer": ["diffusers", "WanTransformer3DModel"]})
     )

@@ -49,7 +49,7 @@ def test_clips_without_sound_are_said_to_be_so(folder):
 ])  # fmt: skip
 def test_a_folder_of_another_form_is_refused_by_name(folder, tmp_path, file, values, sentence):
     copy = shutil.copytree(folder, tmp_path / "other")
-    read = json.loads((copy / file).read_text())
+    read = json.loads((copy / file).read_bytes())
     (copy / file).write_text(json.dumps(read | values))
     with pytest.raises(BadInputError, match=f"not a LTX-2 model's: .*{sentence}"):
         find_model(str(copy))

@@ -184,7 +184,7 @@ def changed(folder, target, name, **fields):
     import shutil
 
     shutil.copytree(folder, target)
-    told = json.loads((target / name).read_text())
+    told = json.loads((target / name).read_bytes())
     (target / name).write_text(json.dumps(told | fields))
     return target
 

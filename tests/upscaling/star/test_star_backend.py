@@ -115,6 +115,7 @@ def test_seed_and_prompt_and_guidance_count(backend, frames, monkeypatch):
 
 
 def test_a_prompt_is_encoded_once(backend, frames, monkeypatch):
+    made_by(backend, frames)
     monkeypatch.setattr(backend.text, "_made", lambda texts: pytest.fail(f"{texts} again"))
     made_by(backend, frames)
 
