@@ -6,7 +6,7 @@ memory imports this.
 """
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -29,12 +29,28 @@ class LiveBytes(TorchDispatchMode):
             tensor for module in modules for tensor in (*module.parameters(), *module.buffers())
         )
         self._known = {tensor.untyped_storage()._cdata for tensor in held}
+        self._makers: dict[Hashable, Callable[[], Any] | None] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
+        made = self._made(func, args, kwargs or {})
         for leaf in tree_leaves(made):
             if isinstance(leaf, Tensor) and leaf.device.type == "meta":
                 self._add(leaf.untyped_storage())
+        return made
+
+    def _made(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """What the operator makes. Where new meta tensors are all that it makes of meta tensors, it
+        is asked once for each layout: its shapes take many times longer than such tensors.
+        """
+        given, form = tree_flatten((args, kwargs))
+        if func._schema.is_mutable or not _all_meta(leaf for leaf in given if _is_tensor(leaf)):
+            return func(*args, **kwargs)
+        key = func, form, tuple(map(_told, given))
+        if make := self._makers.get(key):
+            return make()
+        made = func(*args, **kwargs)
+        if key not in self._makers:
+            self._makers[key] = _maker(made) if _is_new(tree_leaves(made), given) else None
         return made
 
     def _add(self, storage: torch.UntypedStorage) -> None:
@@ -83,6 +99,26 @@ class Repeated(nn.Module):
         make, rise = self._seen[key]
         live.peak = max(live.peak, live.now + rise)
         return make()
+
+
+def _is_tensor(leaf: Any) -> bool:
+    return isinstance(leaf, Tensor)
+
+
+def _all_meta(leaves: Iterable[Any]) -> bool:
+    return all(_is_tensor(leaf) and leaf.device.type == "meta" for leaf in leaves)
+
+
+def _is_new(made: Sequence[Any], given: Iterable[Any]) -> bool:
+    """Whether these are meta tensors that share nothing with those given: some operators' schemas
+    do not say that they may."""
+    old = {leaf.untyped_storage()._cdata for leaf in given if _is_tensor(leaf)}
+    return _all_meta(made) and all(leaf.untyped_storage()._cdata not in old for leaf in made)
+
+
+def _told(leaf: Any) -> Hashable:
+    """All of an argument that decides what an operator makes on the meta device: 1 is not 1.0."""
+    return _looks(leaf) if _is_tensor(leaf) else (type(leaf), leaf)
 
 
 def _looks(tensor: Tensor) -> tuple[Any, ...]:
