@@ -2,6 +2,7 @@
 order of tests.
 """
 
+import gc
 import os
 import random
 import signal
@@ -67,6 +68,16 @@ def pytest_report_header() -> str | None:
     """So that a failure in a random order can be had again."""
     seed = os.environ.get(ORDER)
     return f"random order, {ORDER}={seed}" if seed else None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def imports_are_no_garbage() -> None:
+    """Models that are unloaded ask for a full collection, which takes half a second where it looks
+    at all that the tests import. Services that end thaw what was frozen.
+    """
+    if not gc.get_freeze_count():
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")
