@@ -26,10 +26,14 @@ if TYPE_CHECKING:
 
 ORDER = "NEWSREEL_TEST_ORDER"
 """A number: files, and tests in each file, come in a random order that the number gives."""
+CAPABILITY = "ATEN_CPU_CAPABILITY"
 os.environ.setdefault(
-    "TORCHINDUCTOR_CACHE_DIR", str(Path(tempfile.gettempdir()) / "newsreel-tests-inductor")
+    "TORCHINDUCTOR_CACHE_DIR",
+    str(Path(tempfile.gettempdir()) / f"newsreel-tests-inductor{os.environ.get(CAPABILITY, '')}"),
 )
-"""One place for all tests: in a home of its own, each would compile anew."""
+"""One place for all tests: in a home of its own, each would compile anew. Code for another
+capability is not taken for this one's.
+"""
 SCORED_AT_FULL_SIZE = {"metrics", "motion", "validation"}
 """Rooms of tests."""
 CORPUS = [

@@ -47,7 +47,7 @@ def starters() -> tuple[str, ...]:
     return STARTING + tuple(
         file
         for file in files
-        if not file.startswith(STARTING) and STARTS.search((ROOT / file).read_text())
+        if not file.startswith(STARTING) and STARTS.search((ROOT / file).read_text("utf-8"))
     )
 
 

@@ -52,8 +52,8 @@ def _page(
         may_change=_may_change(login.account, job), mark=service.releasing.state_of(job.artifact),
         release=service.releasing.newest(job.id), states=STATES,
         correctable=service.releasing.correctable(service.visible_to(login.account)),
-        qualities=offered(SCALE), labelled=job.labelled, copy=copy_of(service, job),
-        full=full_clip_job(service, job),
+        qualities=offered(SCALE), labelled=job.labelled, draft=job.draft,
+        copy=copy_of(service, job), full=full_clip_job(service, job),
         label_usual=service.settings.release_label == "on", **more,
     )  # fmt: skip
 

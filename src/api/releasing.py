@@ -37,6 +37,14 @@ ALWAYS = ("recall", "reject", "withdraw")
 PREFIXES = {ReleaseState.WITHDRAWN: "WITHDRAWN-", ReleaseState.SUPERSEDED: "SUPERSEDED-"}
 
 
+def check_whole(job: Job) -> None:
+    """Raise ApiError 409 for a draft's clip, and for what is made of one."""
+    if job.draft:
+        raise ApiError(
+            409, f"the clip of job {job.id} is a draft, or made of one; release the full clip"
+        )
+
+
 class Releasing:
     """Releases of one service. Raises BadInputError for approval without keys."""
 
@@ -71,10 +79,14 @@ class Releasing:
         return found[0].key, found[0].version
 
     def act(self, release: Release, wish: Wish, account: Account) -> Release:
-        """Do it. Raises as `ReleaseStore.act`, and ApiError 409 where approval is off."""
+        """Do it. Raises as `ReleaseStore.act`, and ApiError 409 where approval is off, and for a
+        draft's clip whose release an earlier version began.
+        """
         step = TRANSITIONS[wish.action]
         if step.action not in ALWAYS:
             self.check_on()
+            if job := self.jobs.many([release.job]).get(release.job):
+                check_whole(job)
         clip = (release.key, release.version)
         if step.reads and not release.key:
             clip = self._clip_of(self.jobs.get(release.job))
@@ -107,15 +119,6 @@ class Releasing:
         """
         involved = {key for each in releases for key in each.involved}
         return self.accounts.persons(involved | {account.id})
-
-    def check_whole(self, job: Job) -> None:
-        """Raise ApiError 409 for a draft's clip, and for what is made of one that is known."""
-        while not job.request.get("draft"):
-            parent = self.jobs.many([job.parent]).get(job.parent) if job.parent else None
-            if parent is None:
-                return
-            job = parent
-        raise ApiError(409, f"job {job.id} is a draft, a quick look; release its full clip")
 
     def check_on(self) -> None:
         if not self.on:

@@ -53,6 +53,8 @@ def _train(values: dict[str, Any], minutes: float) -> None:
     folder = (
         values["folder"] or home() / "training" / f"upscaler-{settings.preset}-{settings.scale}x"
     )
+    if values["start_from"] and not minutes:
+        raise BadInputError("--start-from begins a run; with --minutes 0 none is run")
     if minutes:
         train_upscaler_slice(settings, folder, minutes, values["start_from"])
     print(export_upscaler(settings, folder, values["export"] or folder / f"{name}.safetensors"))

@@ -16,7 +16,7 @@ from src.core.errors import BadInputError, NewsreelError, OutputError
 from src.database.trouble import UnavailableError, trouble_of
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0019"
+HEAD = "0020"
 BACKENDS = ("sqlite", "postgresql")
 BUSY_MS = 20_000
 STILL_BUSY_MS = 500

@@ -57,6 +57,8 @@ jobs = Table(
     Column("makers", JSON, nullable=False, server_default="[]"),
     # its whole picture carries the visible label, its own or its source's
     Column("labelled", Boolean, nullable=False, server_default=false()),
+    # its clip is a draft's, or made of one (src/jobs/lineage.py)
+    Column("draft", Boolean, nullable=False, server_default=false()),
     # devices that make its clip together: what its worker must hold
     Column("gpus", Integer, nullable=False, server_default="1"),
     UniqueConstraint("owner", "idempotency_key", name="one_job_a_key"),

@@ -1,5 +1,6 @@
-"""What a job's clip has of the clips that it is made of: who made them, and whether the visible
-label is in their picture. Looked up once, when the job is stored: a source may be deleted later.
+"""What a job's clip has of the clips that it is made of: who made them, whether the visible label
+is in their picture, and whether one is a draft. Looked up once, when the job is stored: a source
+may be deleted later.
 
 A source is the clip that a request names (`of`), and any clip whose very bytes were uploaded.
 """
@@ -19,11 +20,12 @@ from src.jobs.model import LABELLED, PARENT
 @dataclass(frozen=True)
 class Lineage:
     """makers: ids of the keys that made a source, or a source of one, in order. labelled: whether
-    the label is in the whole picture.
+    the label is in the whole picture. draft: whether it is one, or a source is.
     """
 
     makers: tuple[str, ...]
     labelled: bool
+    draft: bool
 
 
 def lineage(database: Database, request: dict[str, Any]) -> Lineage:
@@ -31,7 +33,8 @@ def lineage(database: Database, request: dict[str, Any]) -> Lineage:
     sources = _sources(database, request)
     makers = dict.fromkeys(each for row in sources for each in (*row.makers, row.owner))
     there = bool(sources) and all(row.labelled for row in sources)
-    return Lineage(tuple(makers), is_labelled(request, there))
+    draft = bool(request.get("draft")) or any(row.draft for row in sources)
+    return Lineage(tuple(makers), is_labelled(request, there), draft)
 
 
 def is_labelled(request: dict[str, Any], source: bool) -> bool:
@@ -45,7 +48,8 @@ def is_labelled(request: dict[str, Any], source: bool) -> bool:
 def _sources(database: Database, request: dict[str, Any]) -> Sequence[Any]:
     if (which := _which(request)) is None:
         return ()
-    query = select(jobs.c.owner, jobs.c.makers, jobs.c.labelled).where(which).order_by(jobs.c.id)
+    columns = jobs.c.owner, jobs.c.makers, jobs.c.labelled, jobs.c.draft
+    query = select(*columns).where(which).order_by(jobs.c.id)
     with database.read() as connection:
         return connection.execute(query).all()
 

@@ -70,8 +70,8 @@ class Job:
 
     parent: the job whose clip it enlarges. source: name of the stored file that it reads. cost: as
     in `NewJob`. makers: keys that made the clips which its own is made of, whoever owns the job.
-    labelled: whether its whole picture carries the visible label, its own or its source's. gpus:
-    devices that make its clip together.
+    labelled: whether its whole picture carries the visible label, its own or its source's. draft:
+    whether its clip is a draft, or made of one. gpus: devices that make its clip together.
     """
 
     id: str
@@ -104,6 +104,7 @@ class Job:
     traceparent: str | None = None
     makers: Sequence[str] = ()
     labelled: bool = False
+    draft: bool = False
     gpus: int = 1
 
 

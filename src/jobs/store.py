@@ -85,6 +85,7 @@ class JobStore:
             "parent": new.request.get(PARENT), "source": name_in(address) if address else None,
             "cost": new.cost, "traceparent": new.traceparent, "words": searched_text(new.request),
             "makers": list(before.makers), "labelled": before.labelled,
+            "draft": before.draft,
             "gpus": int(new.request.get("gpus") or 1),
         }  # fmt: skip
         try:

@@ -41,7 +41,7 @@ class NumbaFlow:
         """Levels (H, W) float32, finest first; half-pixel bilinear without antialiasing, as OpenCV
         makes them.
         """
-        levels: list[np.ndarray] = [image.astype(np.float32)]
+        levels: list[np.ndarray] = [image.astype(np.float32, order="C")]
         for _ in level_sizes(image.shape[0], image.shape[1], self.params)[1:]:
             step = self.params.scale_step
             levels.append(

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from src.core.devices import cpu_features
 from src.core.paths import home
 from src.pipelines.family import Part
 
@@ -78,14 +79,15 @@ def compile_blocks(transformer: nn.Module, blocks: nn.ModuleList) -> None:
 
 def keep_compiled() -> None:
     """Keep compiled code in `<home>/cache` rather than in a temporary folder, so that the next
-    process starts warm.
+    process starts warm. A folder for each kind of processor: machines may share a home, and torch
+    (2.13) takes code for instructions of another one, which fails or gives other numbers.
 
-    Not where that path holds a space, which torch hands to compilers unquoted (2.13).
+    Not where that path holds a space, which torch hands to compilers unquoted.
     """
-    folder = home().resolve() / "cache"
+    folder, processor = home().resolve() / "cache", "-".join(cpu_features()).replace(" ", "_")
     if not any(map(str.isspace, str(folder))):
         for name, kept in KEPT.items():
-            os.environ.setdefault(name, str(folder / kept))
+            os.environ.setdefault(name, str(folder / kept / processor))
 
 
 def fit_to_cache(transformer: nn.Module, cache: str, part: Part) -> None:

@@ -45,7 +45,7 @@ class LiveBytes(TorchDispatchMode):
         given, form = tree_flatten((args, kwargs))
         if func._schema.is_mutable or not _all_meta(leaf for leaf in given if _is_tensor(leaf)):
             return func(*args, **kwargs)
-        key = func, form, tuple(map(_told, given))
+        key = func, form, torch.get_default_dtype(), tuple(map(_told, given))
         if make := self._makers.get(key):
             return make()
         made = func(*args, **kwargs)

@@ -61,7 +61,7 @@ def groups(workers: int, gpus: int, shown: int, environment: Mapping[str, str]) 
             f"{workers * gpus} GPUs, and {counted(shown, 'GPU')} can be seen here; lower one"
         )
     named = [name.strip() for name in environment.get(VISIBLE, "").split(",") if name.strip()]
-    cards = cycle(named or [str(place) for place in range(shown)])
+    cards = cycle(named[:shown] or [str(place) for place in range(shown)])
     return [",".join(islice(cards, gpus)) for _ in range(workers)]
 
 

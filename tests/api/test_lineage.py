@@ -138,17 +138,48 @@ def test_a_draft_and_what_is_made_of_it_are_not_let_out_but_its_full_clip_is(hou
     quick = first_clip(house, jpeg, footage / "first.mp4", draft="true")
     log_in(client, client.secrets["anna"])
     larger = larger_of(client, quick, csrf(client, f"/clips/{quick}"), footage)
-    before = len(client.app.state.service.store.page())
+    task = uploaded(house, (footage / "first.mp4").read_bytes(), "anna")
+    work(client, footage / "larger.mp4")
     for job in (quick, larger):
-        wanted = {"job": job, "label": True}
-        refused = client.post("/releases", headers=heads["anna"], json=wanted)
-        assert refused.status_code == 409 and f"job {quick} is a draft" in refused.text
+        assert "Ask for approval" not in client.get(f"/clips/{job}").text
+    before = len(client.app.state.service.store.page())
+    for job in (quick, larger, task):
+        refuse(house, job)
     assert len(client.app.state.service.store.page()) == before, "no labelled copy was begun"
-    assert "Ask for approval" not in client.get(f"/clips/{quick}").text
     whole = client.post(f"/jobs/{quick}/full", headers=heads["anna"]).json()["id"]
     work(client, footage / "first.mp4")
     assert "Ask for approval" in client.get(f"/clips/{whole}").text
     assert submitted(house, whole, "anna")
+
+
+def refuse(house, job):
+    client, heads = house
+    for label in (True, False):
+        wanted = {"job": job, "label": label}
+        refused = client.post("/releases", headers=heads["anna"], json=wanted)
+        assert refused.status_code == 409 and f"the clip of job {job} is a draft" in refused.text
+
+
+def test_what_is_made_of_a_draft_is_known_once_that_is_deleted(house, jpeg, footage):
+    client, heads = house
+    quick = first_clip(house, jpeg, footage / "first.mp4", draft="true")
+    log_in(client, client.secrets["anna"])
+    larger = larger_of(client, quick, csrf(client, f"/clips/{quick}"), footage)
+    assert client.delete(f"/jobs/{quick}", headers=heads["anna"]).status_code == 204
+    refuse(house, larger)
+
+
+def test_a_drafts_release_that_an_earlier_version_began_ends_without_it(
+    house, jpeg, footage, monkeypatch
+):
+    quick = first_clip(house, jpeg, footage / "first.mp4", draft="true")
+    with monkeypatch.context() as earlier:
+        earlier.setattr("src.api.releases.check_whole", lambda job: None)
+        earlier.setattr("src.api.releasing.check_whole", lambda job: None)
+        release = submitted(house, quick, "anna")
+    refused = do(house, release, "approve", "chief")
+    assert refused.status_code == 409 and "is a draft" in refused.text
+    assert do(house, release, "reject", "chief", note="only a draft").status_code == 200
 
 
 def csrf(client, url):

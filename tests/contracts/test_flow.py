@@ -100,6 +100,15 @@ def test_a_flow_has_the_shape_and_type_of_the_protocol(backend, flows, pairs):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_how_pictures_lie_in_memory_changes_nothing(backend, pairs):
+    first, second = (each[:1, :48, :64] for each in pairs[:2])
+    turned = [np.ascontiguousarray(each.transpose(0, 2, 1)) for each in (first, second)]
+    flow = flow_backend(backend).flow
+    straight = flow(np.ascontiguousarray(first), np.ascontiguousarray(second))
+    assert np.array_equal(flow(*(each.transpose(0, 2, 1) for each in turned)), straight)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_the_flow_is_opencvs(backend, flows):
     assert _apart(flows[backend], flows["opencv"]).max() < STOPPING
 

@@ -1,4 +1,6 @@
-"""Jobs of a database from before lineage (0017) get theirs from the jobs that they came of."""
+"""Jobs of a database from before lineage (0017, of drafts 0020) get theirs from the jobs that they
+came of.
+"""
 
 import json
 
@@ -11,7 +13,7 @@ from tests.database.postgres_kit import empty_database, postgres  # noqa: F401
 from tests.database.test_rights import _to
 
 JOBS = [
-    ("1", None, "anna", {"label": True}), ("2", "1", "otto", {}),
+    ("1", None, "anna", {"label": True, "draft": True}), ("2", "1", "otto", {}),
     ("3", "2", "eve", {"extend": True}), ("4", "gone", "eve", {"labelled_copy": True}),
 ]  # fmt: skip
 
@@ -39,6 +41,7 @@ def test_older_jobs_and_releases_know_their_makers(empty_database):  # noqa: F81
     assert found == {
         "1": ([], True), "2": (["anna"], True), "3": (["anna", "otto"], False), "4": ([], True),
     }  # fmt: skip
+    assert [name for name in "1234" if store.get(name).draft] == ["1", "2", "3"]
     assert ReleaseStore(empty_database).get("r").involved == {"anna", "otto", "eve"}
     _to(empty_database, "0016", command.downgrade)
     empty_database.migrate()
