@@ -108,11 +108,9 @@ def cpu_adds_byte_products() -> bool:
     """Whether products of bytes are added in 32 bits (VNNI), as far as oneDNN is let to. Older
     processors add pairs of them in 16 bits, where eight bits a weight overflow.
     """
-    flags = cpu_field("flags").split()
-    return (
-        bool({"avx512_vnni", "avx_vnni"} & set(flags))
-        and os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() not in BEFORE_VNNI
-    )
+    most = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
+    names = {"avx_vnni"} if most == "AVX2_VNNI" else {"avx_vnni", "avx512_vnni"}
+    return most not in BEFORE_VNNI and bool(names & set(cpu_field("flags").split()))
 
 
 def cpu_features() -> list[str]:

@@ -90,3 +90,15 @@ def test_a_driver_is_seen_without_torch(file, program, expected, tmp_path, monke
 def test_where_no_device_files_are_torch_is_asked(tmp_path, monkeypatch):
     monkeypatch.setattr(devices, "DEVICE_FILES", tmp_path / "none")
     assert devices.may_have_gpu()
+
+
+@pytest.mark.parametrize(("flags", "most", "wanted"), [
+    ("avx2 avx512_vnni", "", True), ("avx2 avx_vnni", "", True), ("avx2 avx512f", "", False),
+    ("", "", False), ("avx512_vnni", "AVX512_CORE", False), ("avx512_vnni", "avx2", False),
+    ("avx512_vnni", "AVX512_CORE_VNNI", True), ("avx512_vnni", "AVX2_VNNI", False),
+    ("avx512_vnni avx_vnni", "AVX2_VNNI", True),
+])  # fmt: skip
+def test_products_of_bytes_are_added_whole_with_vnni(monkeypatch, flags, most, wanted):
+    monkeypatch.setattr(devices, "cpu_field", lambda name: {"flags": flags}[name])
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", most)
+    assert devices.cpu_adds_byte_products() is wanted
