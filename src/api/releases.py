@@ -17,7 +17,7 @@ from src.api import plain
 from src.api.artifacts import TYPES
 from src.api.derived import labelled_copy_job
 from src.api.problems import ApiError, responses
-from src.api.releasing import check_whole
+from src.api.releasing import check_no_draft
 from src.api.security import Approver, Reader, Releaser, ServiceDep, Submitter
 from src.api.service import Service
 from src.api.serving import serve
@@ -207,7 +207,7 @@ def begin_release(
     """
     service.releasing.check_on()
     job = service.own(account, job_id)
-    check_whole(job)
+    check_no_draft(job)
     if supersedes is not None:
         find_release(service, account, supersedes)
     title = plain.title(service.show(job))

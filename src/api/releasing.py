@@ -37,7 +37,7 @@ ALWAYS = ("recall", "reject", "withdraw")
 PREFIXES = {ReleaseState.WITHDRAWN: "WITHDRAWN-", ReleaseState.SUPERSEDED: "SUPERSEDED-"}
 
 
-def check_whole(job: Job) -> None:
+def check_no_draft(job: Job) -> None:
     """Raise ApiError 409 for a draft's clip, and for what is made of one."""
     if job.draft:
         raise ApiError(
@@ -86,7 +86,7 @@ class Releasing:
         if step.action not in ALWAYS:
             self.check_on()
             if job := self.jobs.many([release.job]).get(release.job):
-                check_whole(job)
+                check_no_draft(job)
         clip = (release.key, release.version)
         if step.reads and not release.key:
             clip = self._clip_of(self.jobs.get(release.job))

@@ -174,8 +174,8 @@ def test_a_drafts_release_that_an_earlier_version_began_ends_without_it(
 ):
     quick = first_clip(house, jpeg, footage / "first.mp4", draft="true")
     with monkeypatch.context() as earlier:
-        earlier.setattr("src.api.releases.check_whole", lambda job: None)
-        earlier.setattr("src.api.releasing.check_whole", lambda job: None)
+        earlier.setattr("src.api.releases.check_no_draft", lambda job: None)
+        earlier.setattr("src.api.releasing.check_no_draft", lambda job: None)
         release = submitted(house, quick, "anna")
     refused = do(house, release, "approve", "chief")
     assert refused.status_code == 409 and "is a draft" in refused.text
