@@ -145,6 +145,7 @@ def test_a_live_service_shows_every_series_and_its_first_failure_fires(watched):
     for request in ({"prompt": "a"}, {"prompt": "b", "fake_error": "no such thing"}):
         JobStore(database).submit(NewJob("generate", "open", request))
     database.engine.dispose()
+    assert service.status("/api/v1/jobs/nobody") == 404  # a series of its own: what was refused
     wait_until(lambda: prometheus.fires("NewsreelJobsFail"))
     assert not prometheus.fires("NewsreelServiceDown")
     for expression in expressions():
