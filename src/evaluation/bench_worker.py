@@ -18,7 +18,7 @@ from src.core.request import Request
 class Sample:
     """One run. seconds: by stage. total: their sum. frames: (F, H, W, 3) uint8, native size, as
     the decoder gives them: an upscaler would enlarge their differences. report: temporal score of
-    those delivered.
+    those delivered, empty where it was not to be scored.
     """
 
     seconds: dict[str, float]
@@ -42,11 +42,11 @@ class BenchWorker:
         self._process.start()
         child.close()
 
-    def run(self, **changes: Any) -> Sample:
-        """Make one clip of the request with `changes` to its fields. Raises NewsreelError as the
-        run did.
+    def run(self, scored: bool = False, **changes: Any) -> Sample:
+        """Make one clip of the request with `changes` to its fields. scored: deliver and score it
+        too, which often takes longer than the clip itself. Raises NewsreelError as the run did.
         """
-        self._pipe.send(changes)
+        self._pipe.send((scored, changes))
         try:
             answer = self._pipe.recv()
         except EOFError:
@@ -72,35 +72,40 @@ def _serve(pipe: Connection, request: Request) -> None:
     sessions = Sessions()
     while True:
         try:
-            changes = pipe.recv()
+            scored, changes = pipe.recv()
         except EOFError:
             return
         try:
-            pipe.send(_sample(request.model_copy(update=changes), sessions))
+            pipe.send(_sample(request.model_copy(update=changes), sessions, scored))
         except NewsreelError as error:
             pipe.send(error)
 
 
-def _sample(request: Request, sessions: Any) -> Sample:
+def _sample(request: Request, sessions: Any, scored: bool) -> Sample:
     """One run through the engine's parts, without publishing a file."""
     from src.engine.costs import Stopwatch
     from src.engine.generate import plans_for, prepare
     from src.engine.probe import probe
     from src.engine.render import render_clip
-    from src.metrics.temporal import score_frames
-    from src.upscaling.backends import UpscaleRun
-    from src.upscaling.clips import make_upscaler
 
     prepared = prepare(request)
     plan = plans_for(prepared, probe(request.device))[0]
     session = sessions.opener(prepared.folder, prepared.adapters)(plan)
-    watch, run = Stopwatch(), UpscaleRun(seed=plan.seed, prompt=plan.prompt)
+    watch = Stopwatch()
     native = render_clip(prepared.photograph.pixels, plan, session, watch)
-    delivered = np.stack(
-        list(make_upscaler(plan.upscaler, plan.session.device, run).upscale(native, plan.delivered))
-    )
+    report = _report(native, plan) if scored else {}
     costs = watch.costs()
-    report = score_frames(
-        delivered, (plan.delivered.width, plan.delivered.height), rate=plan.fps
-    ).to_dict()
     return Sample(costs.seconds, costs.total, costs.peak_rss, costs.peak_vram, report, plan, native)
+
+
+def _report(native: np.ndarray, plan: Plan) -> dict[str, Any]:
+    """Temporal score of the frames as they would be delivered."""
+    from src.metrics.temporal import score_frames
+    from src.upscaling.backends import UpscaleRun
+    from src.upscaling.clips import make_upscaler
+
+    run = UpscaleRun(seed=plan.seed, prompt=plan.prompt)
+    upscaler = make_upscaler(plan.upscaler, plan.session.device, run)
+    delivered = np.stack(list(upscaler.upscale(native, plan.delivered)))
+    size = plan.delivered.width, plan.delivered.height
+    return score_frames(delivered, size, rate=plan.fps).to_dict()

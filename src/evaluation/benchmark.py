@@ -147,7 +147,7 @@ def measure_requests(
     try:
         for turn in range(warmup + repeats):
             for name, worker in workers.items():
-                sample = worker.run()
+                sample = worker.run(scored=turn == warmup)
                 logger.info(f"{name}: {sample.total:.2f} s{' (warm-up)' if turn < warmup else ''}")
                 if turn >= warmup:
                     samples[name].append(sample)
@@ -165,7 +165,9 @@ def _equal(worker: BenchWorker, baseline: Sample) -> Sample:
     """
     plan = baseline.plan
     return worker.run(
-        num_inference_steps=plan.num_inference_steps, guidance_scale=plan.guidance_scale
+        scored=True,
+        num_inference_steps=plan.num_inference_steps,
+        guidance_scale=plan.guidance_scale,
     )
 
 
@@ -178,7 +180,7 @@ def rows_of(samples: dict[str, list[Sample]]) -> list[dict[str, Any]]:
 def _row(name: str, runs: list[Sample], baseline: list[Sample] | None) -> dict[str, Any]:
     totals = [run.total for run in runs]
     median, first = statistics.median(totals), runs[0]
-    plan = first.plan
+    plan, report = first.plan, first.report
     comparable = baseline is not None and name == "equal"
     return {
         "mode": name,
@@ -198,8 +200,8 @@ def _row(name: str, runs: list[Sample], baseline: list[Sample] | None) -> dict[s
         "clips_per_hour": round(3600 / median, 2),
         "peak_rss_mb": max(run.peak_rss for run in runs) >> 20,
         "peak_vram_mb": max(run.peak_vram for run in runs) >> 20,
-        "temporal_score": first.report["score"],
-        "static": first.report["static"],
+        "temporal_score": report["score"],
+        "static": report["static"],
         "memory_share": _memory(runs, baseline),
         "speedup": round(statistics.median([run.total for run in baseline]) / median, 3)
         if baseline
