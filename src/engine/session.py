@@ -10,7 +10,7 @@ import numpy as np
 from loguru import logger
 
 from src.core.errors import CancelledError, MissingFileError
-from src.core.plan import Plan, SessionKey
+from src.core.plan import Cache, Plan, SessionKey
 from src.core.progress import CancelToken, Listener
 from src.engine.company import ClipTask, Company
 from src.engine.costs import Stopwatch
@@ -274,6 +274,8 @@ class Session:
                 f"adapter {missing[0]} of this plan is not at hand; name it with --lora PATH"
             )
         files = [replace(by_hash[adapter.sha256], reference=adapter) for adapter in plan.adapters]
+        # a cache's hooks call those beneath them, which streaming renews for other adapters
+        use_caches(self.family, self._pipe, Cache())
         if self._rack.put(files) and self.key.compile:
             self._count_change()
         use_caches(self.family, self._pipe, plan.cache)

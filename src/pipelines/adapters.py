@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from src.core.errors import BadInputError
 from src.pipelines.adapter_files import AdapterFile
 from src.pipelines.adapter_keys import Modules
+from src.pipelines.placement import is_streamed, stream_again
 from src.pipelines.saving import load_tensors
 
 State = dict[str, Tensor]
@@ -54,16 +55,18 @@ class AdapterRack:
 
     def _swap(self, adapters: Sequence[AdapterFile], wanted: tuple[tuple[str, float], ...]) -> bool:
         """Exchange weights in place where one adapter follows another of the same shapes: nothing
-        recompiles.
+        recompiles. Not where accelerate holds them elsewhere, and leaves meta tensors in their
+        place.
         """
         if len(self._on) != 1 or len(wanted) != 1:
             return False
-        state = diffusers_state(adapters[0])
-        now = {key: tuple(value.shape) for key, value in _loaded(self._pipe.transformer).items()}
-        if now != {key: tuple(value.shape) for key, value in state.items()}:
+        state, now = diffusers_state(adapters[0]), _loaded(self._pipe.transformer)
+        shapes = {key: value.shape for key, value in now.items() if not value.is_meta}
+        if shapes != {key: value.shape for key, value in state.items()}:
             return False
-        for key, value in _loaded(self._pipe.transformer).items():
+        for key, value in now.items():
             value.data.copy_(state[key].to(value.dtype))
+        self._stream_again()
         self._pipe.set_adapters(["adapter-0"], [wanted[0][1]])
         return True
 
@@ -73,10 +76,25 @@ class AdapterRack:
             self._take_off()
         names = [f"adapter-{index}" for index in range(len(adapters))]
         for name, state in zip(names, states, strict=True):
-            self._pipe.load_lora_into_transformer(state, self._pipe.transformer, adapter_name=name)
+            self._load(name, state)
         if names:
             self._check_loaded(names)
             self._pipe.set_adapters(names, [adapter.reference.weight for adapter in adapters])
+
+    def _load(self, name: str, state: State) -> None:
+        """Where layers move between memories one by one, the new ones are to move as well:
+        diffusers sees to it for the stock pipeline, whose hooks it knows.
+        """
+        transformer = self._pipe.transformer
+        hooked = None if is_streamed(transformer) else self._pipe
+        self._pipe.load_lora_into_transformer(
+            state, transformer, adapter_name=name, _pipeline=hooked
+        )
+        self._stream_again()
+
+    def _stream_again(self) -> None:
+        if is_streamed(self._pipe.transformer):
+            stream_again(self._pipe.transformer)
 
     def _take_off(self) -> None:
         """PEFT leaves the base frozen, and torch multiplies by a frozen weight in another order

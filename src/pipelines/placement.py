@@ -3,9 +3,11 @@
     none         all parts on the device
     text         text encoders stream through the device layer by layer; the rest stays there
     model        as text, and what denoises is on the device only while it does
-    group        as text, and what denoises streams through it block by block, the next one copied
-    meanwhile paged        as group, from memory that is not pinned: slower, and the system may drop
-    what is not in use sequential   every layer of every part, one at a time: least memory, slowest
+    group        as text, and what denoises streams through it block by block, each copied while the
+                 one before it computes
+    paged        as group, from memory that is not pinned: slower, and the system may drop what is
+                 not in use
+    sequential   every layer of every part, one at a time: least memory, slowest
 
 The stock pipeline (`vae: stock`) moves as diffusers moves it.
 """
@@ -90,19 +92,36 @@ def stream(
 ) -> None:
     """Group offload with a copy stream on a GPU.
 
-    groups: modules that blocks are looked for in; without T5's "encoder" the whole text encoder is
-    one group.
+    groups: modules that hold the blocks and all else that has weights, such as T5's "encoder";
+    without, the part itself. (With diffusers' own `block_modules` a group lies in another one,
+    which it refuses where there is a stream.)
     pinned: beforehand, for parts that pass at every forward; pinned memory is lost to the rest of
     the machine.
     """
-    from diffusers.hooks import apply_group_offloading
+    from diffusers import hooks
 
-    on_gpu = device.type == "cuda"
-    apply_group_offloading(
-        part, onload_device=device, offload_device=torch.device("cpu"), offload_type=level,
-        num_blocks_per_group=1, use_stream=on_gpu, low_cpu_mem_usage=on_gpu and not pinned,
-        block_modules=list(groups) or None,
-    )  # fmt: skip
+    for name in groups or ("",):
+        hooks.apply_group_offloading(
+            part.get_submodule(name), onload_device=device, offload_device=torch.device("cpu"),
+            offload_type=level, num_blocks_per_group=1, use_stream=device.type == "cuda",
+            low_cpu_mem_usage=not pinned,
+        )  # fmt: skip
+
+
+def is_streamed(module: nn.Module) -> bool:
+    """Whether `stream` was called on it."""
+    from diffusers.hooks.group_offloading import _is_group_offload_enabled
+
+    return _is_group_offload_enabled(module)
+
+
+def stream_again(module: nn.Module) -> None:
+    """Have weights that came to a streamed module since then move with its others, and those that
+    went no more.
+    """
+    from diffusers.hooks.group_offloading import _maybe_remove_and_reapply_group_offloading
+
+    _maybe_remove_and_reapply_group_offloading(module)
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """Every profile and every step cache runs, with the real compiler, and gives the frames of the
 plain run.
 
-A tiny model on the CPU: what moves between memories moves in place, and a kernel of CUDA alone is
-replaced by one that is here. Adapters go off, on and off, and guidance stops before the last step:
+A tiny model on the CPU: what moves between memories moves in place (`streams_kit.py`), and a kernel
+of CUDA alone is replaced by one that is here. Adapters go off, on and off, and guidance stops before the last step:
 the changes that compiled code must bear.
 """
 
@@ -112,6 +112,7 @@ def session_of(profile, eager, folder):
     return Session(eager.key.model_copy(update=fields), folder)
 
 
+@pytest.mark.usefixtures("streams")
 @pytest.mark.parametrize("name", list(PROFILES))
 def test_every_profile_runs_with_an_adapter_off_on_off(name, eager, runner, folder):
     profile = PROFILES[name]

@@ -115,11 +115,16 @@ def test_an_adapter_changes_the_clip_and_off_restores_every_bit(made, adapter):
     assert np.array_equal(made.frames(), base)
 
 
-@pytest.mark.parametrize("offload", ["text", "model", "group", "sequential"])
-def test_weights_that_move_make_the_same_clip(made, offload):
-    """On a CPU they move in place: the hooks, and what they look for, are what runs on a GPU."""
-    moved = made.opened(offload=offload)
-    assert np.array_equal(made.frames(moved), made.frames())
+@pytest.mark.usefixtures("streams")
+@pytest.mark.parametrize("offload", ["text", "model", "group", "paged", "sequential"])
+def test_weights_that_move_make_the_same_clip(made, adapter, offload):
+    """On a CPU they move in place: the hooks, and what they look for, are what runs on a GPU. What
+    a skipped step brought in vain is there when the adapter comes.
+    """
+    moved, on = made.opened(offload=offload), {"adapters": (adapter.reference,)}
+    moved.adapters = made.session.adapters = (adapter,)
+    for fields in ({}, {"cache": Cache(name="first_block", threshold=9.0)}, on, {}):
+        assert np.array_equal(made.frames(moved, **fields), made.frames(**fields))
     moved.unload()
 
 

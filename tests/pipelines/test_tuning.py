@@ -134,6 +134,7 @@ def test_tiles_cover_the_picture(tiny_folder, make_plan, picture):
     assert not session.load().vae.use_tiling
 
 
+@pytest.mark.usefixtures("streams")
 @pytest.mark.parametrize("offload", ["text", "model", "group", "paged", "sequential"])
 def test_offload_keeps_the_frames(tiny_folder, make_plan, picture, offload):
     plain = frames(session_for(tiny_folder, make_plan, vae="fast"), make_plan(), picture)
@@ -167,6 +168,7 @@ def test_fp8_dynamic_asks_for_a_scale_a_row_on_the_card(monkeypatch):
     assert asked == [(("dynamic", "row"), "cuda")]
 
 
+@pytest.mark.usefixtures("streams")
 @pytest.mark.parametrize("part", ["text_encoder", "transformer"])
 def test_streamed_parts_are_many_groups(tiny_folder, part):
     """Unless its blocks are named, the whole text encoder is one group, and all of it is on the

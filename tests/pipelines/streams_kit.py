@@ -1,0 +1,58 @@
+"""Streaming as on a card, where there is none: diffusers' and accelerate's own book-keeping on
+torch.cpu's streams, which wait for nothing, and ordinary memory for pinned one.
+
+What is left out is the copy itself. What is streamed, and which tensor is brought back, is as there.
+"""
+
+import accelerate
+import diffusers
+import pytest
+import torch
+from diffusers.hooks import group_offloading
+
+from src.pipelines import placement
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def streams(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor.clone())
+    monkeypatch.setattr(torch.cpu.Stream, "synchronize", lambda _: None, raising=False)
+    monkeypatch.setattr(diffusers.hooks, "apply_group_offloading", _with_a_stream)
+    monkeypatch.setattr(placement, "_place_stock", _layer_by_layer)
+
+
+def _with_a_stream(module, *, offload_type, use_stream, **fields):
+    """`apply_group_offloading(use_stream=True)`, which is refused for a processor."""
+    group_offloading._apply_group_offloading(module, group_offloading.GroupOffloadingConfig(
+        offload_type=group_offloading.GroupOffloadingType(offload_type), stream=torch.cpu.Stream(),
+        non_blocking=False, record_stream=False, **fields,
+    ))  # fmt: skip
+
+
+def _layer_by_layer(pipe, key):
+    """The stock pipeline's --offload sequential, for what denoises: accelerate (1.15) fails with
+    tied weights, such as T5's, on a processor.
+    """
+
+    def again(**_):
+        accelerate.cpu_offload(pipe.transformer, CPU)
+
+    pipe.enable_sequential_cpu_offload = again
+    again()
+
+
+def unmoved(module):
+    """Names of weights that no group brings to the card."""
+    moved = {id(weight) for group in _groups(module)
+             for weight in (*group.parameters, *(each for one in group.modules
+                                                 for each in one.parameters()))}  # fmt: skip
+    return [name for name, each in module.named_parameters() if id(each) not in moved]
+
+
+def _groups(module):
+    for one in module.modules():
+        hook = one._diffusers_hook if hasattr(one, "_diffusers_hook") else None
+        if hook and (found := hook.get_hook(group_offloading._GROUP_OFFLOADING)):
+            yield found.group
