@@ -1,6 +1,5 @@
 """What `src.test_setup` looks at: each check gives one line and says whether it is in order."""
 
-import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -82,42 +81,21 @@ def codecs() -> Check:
 
 
 def offload(hardware: Hardware) -> Check:
-    """Run a small network under CPU offload and compare with the same network in place."""
-    import torch
-
-    if hardware.device == "cpu":
-        return _group_offload()
-    accelerate = importlib.import_module("accelerate")
-    network = torch.nn.Linear(8, 8)
-    given = torch.ones(1, 8)
-    wanted = network(given)
-    hooked, _ = accelerate.cpu_offload_with_hook(network, execution_device="cuda")
-    same = torch.allclose(hooked(given.cuda()).cpu(), wanted, atol=1e-3)
-    return Check(
-        "CPU offload", "ok" if same else "failed", "a model moved to the GPU, ran, and agreed"
-    )
-
-
-def _group_offload() -> Check:
-    """Without a GPU there is nothing to offload from; the hooks themselves still must not change a
-    result.
+    """Stream a small network through the device, as large models are, and compare with the same
+    network in place.
     """
     import torch
-    from diffusers.hooks import apply_group_offloading
 
-    network = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Linear(8, 8))
+    from src.pipelines.placement import stream
+
+    blocks = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Linear(8, 8))
+    network, device = torch.nn.Sequential(blocks, torch.nn.Linear(8, 8)), hardware.device
     given = torch.ones(1, 8)
     wanted = network(given)
-    cpu = torch.device("cpu")
-    apply_group_offloading(
-        network, onload_device=cpu, offload_device=cpu, offload_type="leaf_level"
-    )
-    same = torch.equal(network(given), wanted)
-    return Check(
-        "CPU offload",
-        "ok" if same else "failed",
-        "offload hooks work; without a GPU none is needed",
-    )
+    stream(network, torch.device(device), "block_level")
+    same = torch.allclose(network(given.to(device)).cpu(), wanted, atol=1e-3)
+    detail = "layers that moved to the GPU agreed" if device == "cuda" else "none needed, no GPU"
+    return Check("CPU offload", "ok" if same else "failed", detail)
 
 
 def model(spec: ModelSpec, hardware: Hardware) -> Check:

@@ -3,7 +3,7 @@ import pytest
 
 from src.core.plan import Plan, SessionKey, Size
 from src.pipelines.cogvideox.schedulers import timesteps
-from tests.pipelines.streams_kit import streams  # noqa: F401
+from tests.streams_kit import streams  # noqa: F401
 
 
 @pytest.fixture(scope="session")

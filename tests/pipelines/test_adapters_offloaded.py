@@ -10,7 +10,7 @@ from src.engine.costs import Stopwatch
 from src.engine.session import Session
 from src.pipelines.adapter_files import read_adapter
 from tests.pipelines.adapter_kit import write_diffusers
-from tests.pipelines.streams_kit import unmoved
+from tests.streams_kit import unmoved
 
 OFFLOADS = [("fast", each) for each in ("text", "model", "group", "paged", "sequential")]
 
