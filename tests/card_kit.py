@@ -6,9 +6,11 @@ operators makes the card's tensors, and asks of each operator that all it is giv
 device. Numbers are the processor's. What threads of their own do is not seen.
 """
 
+import pytest
 import torch
+from diffusers.pipelines import pipeline_utils
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
 CARD, CPU = torch.device("cuda", 0), torch.device("cpu")
@@ -22,6 +24,7 @@ class OnCard:
     def __init__(self):
         self.storages = {}
         self._modes = _Functions(self), _Operators(self)
+        self._patched = pytest.MonkeyPatch()
 
     def has(self, tensor):
         return tensor.untyped_storage()._cdata in self.storages
@@ -32,6 +35,8 @@ class OnCard:
         return tensor
 
     def __enter__(self):
+        self._patched.setattr(torch.cuda, "_lazy_init", lambda: None)
+        self._patched.setattr(pipeline_utils, "get_device", lambda: "cuda")
         for mode in reversed(self._modes):
             mode.__enter__()
         return self
@@ -39,6 +44,7 @@ class OnCard:
     def __exit__(self, *error):
         for mode in self._modes:
             mode.__exit__(*error)
+        self._patched.undo()
 
 
 class _Functions(TorchFunctionMode):
@@ -47,22 +53,40 @@ class _Functions(TorchFunctionMode):
         self.card = card
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
+        kwargs, name = kwargs or {}, getattr(func, "__name__", "")
         tensor = args[0] if args and isinstance(args[0], torch.Tensor) else None
-        if tensor is not None and self.card.has(tensor):
-            if func is torch.Tensor.device.__get__:
-                return CARD
-            if func is torch.Tensor.is_cuda.__get__:
-                return True
-            if name == "cpu" or name == "to" and _is_cpu((args[1:], kwargs)):
-                return func(tensor.clone(), *args[1:], **kwargs)
-            if name in ("numpy", "pin_memory", "__array__"):
-                raise TypeError(f"{name} of a tensor on the card")
-        if name == "to" and isinstance(args[1] if len(args) > 1 else None, torch.Tensor):
-            other = args[1]
-            return torch.Tensor.to(args[0], other.device, other.dtype, *args[2:], **kwargs)
+        if name == "to" and tensor is not None:
+            return self._moved(tensor, *args[1:], **kwargs)
+        if tensor is None or not self.card.has(tensor):
+            return func(*args, **kwargs)
+        if func == torch.Tensor.device.__get__:
+            return CARD
+        if func == torch.Tensor.is_cuda.__get__:
+            return True
+        if name == "cpu":
+            return self._moved(tensor, CPU)
+        if name in ("numpy", "pin_memory", "__array__"):
+            raise TypeError(f"{name} of a tensor on the card")
         return func(*args, **kwargs)
+
+    def _moved(self, tensor, *args, **kwargs):
+        """`tensor.to`: parsed here, as torch knows the tensor for the processor's."""
+        wanted = [*args, *(kwargs[name] for name in ("device", "dtype", "other") if name in kwargs)]
+        here = device = CARD if self.card.has(tensor) else CPU
+        dtype = tensor.dtype
+        for each in wanted:
+            if isinstance(each, torch.Tensor):
+                device, dtype = CARD if self.card.has(each) else CPU, each.dtype
+            elif isinstance(each, torch.dtype):
+                dtype = each
+            elif isinstance(each, str | torch.device):
+                device = torch.device(each)
+        if "meta" in (device.type, tensor.device.type):
+            return tensor.to(*args, **kwargs)
+        if device.type == here.type:
+            return tensor if dtype == tensor.dtype else tensor.to(dtype)
+        made = _copied(tensor, dtype)
+        return self.card.put(made) if device.type == "cuda" else made
 
 
 class _Operators(TorchDispatchMode):
@@ -100,6 +124,7 @@ class _Operators(TorchDispatchMode):
         return True in where
 
 
-def _is_cpu(given):
-    return any(isinstance(leaf, str | torch.device) and torch.device(leaf).type == "cpu"
-               for leaf in tree_leaves(given))  # fmt: skip
+def _copied(tensor, dtype):
+    """A copy that lies nowhere yet."""
+    with _disable_current_modes():
+        return tensor.detach().to(dtype, copy=True)

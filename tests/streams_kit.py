@@ -4,23 +4,18 @@ torch.cpu's streams, which wait for nothing, and ordinary memory for pinned one.
 What is left out is the copy itself. What is streamed, and which tensor is brought back, is as there.
 """
 
-import accelerate
 import diffusers
 import pytest
 import torch
 from diffusers.hooks import group_offloading
-
-from src.pipelines import placement
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
 def streams(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor.clone())
     monkeypatch.setattr(torch.cpu.Stream, "synchronize", lambda _: None, raising=False)
+    monkeypatch.setattr(group_offloading, "TorchDeviceBackend", lambda _: torch.cpu)
     monkeypatch.setattr(diffusers.hooks, "apply_group_offloading", _with_a_stream)
-    monkeypatch.setattr(placement, "_place_stock", _layer_by_layer)
 
 
 def _with_a_stream(module, *, offload_type, use_stream, **fields):
@@ -29,18 +24,6 @@ def _with_a_stream(module, *, offload_type, use_stream, **fields):
         offload_type=group_offloading.GroupOffloadingType(offload_type), stream=torch.cpu.Stream(),
         non_blocking=False, record_stream=False, **fields,
     ))  # fmt: skip
-
-
-def _layer_by_layer(pipe, key):
-    """The stock pipeline's --offload sequential, for what denoises: accelerate (1.15) fails with
-    tied weights, such as T5's, on a processor.
-    """
-
-    def again(**_):
-        accelerate.cpu_offload(pipe.transformer, CPU)
-
-    pipe.enable_sequential_cpu_offload = again
-    again()
 
 
 def unmoved(module):

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from src.core.errors import BadInputError
 from src.pipelines.adapter_files import AdapterFile
 from src.pipelines.adapter_keys import Modules
-from src.pipelines.placement import is_streamed, stream_again
+from src.pipelines.placement import is_streamed, prefetch_in_order, stream_again
 from src.pipelines.saving import load_tensors
 
 State = dict[str, Tensor]
@@ -101,6 +101,7 @@ class AdapterRack:
         (ATen's `should_fold`): the clip would be another one in its last bits.
         """
         self._pipe.unload_lora_weights()
+        prefetch_in_order(self._pipe.transformer)
         self._on = ()
         for name, weight in self._pipe.transformer.named_parameters():
             weight.requires_grad_(name in self._trainable)

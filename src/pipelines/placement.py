@@ -106,6 +106,7 @@ def stream(
             offload_type=level, num_blocks_per_group=1, use_stream=device.type == "cuda",
             low_cpu_mem_usage=not pinned,
         )  # fmt: skip
+        prefetch_in_order(part.get_submodule(name))
 
 
 def is_streamed(module: nn.Module) -> bool:
@@ -122,6 +123,28 @@ def stream_again(module: nn.Module) -> None:
     from diffusers.hooks.group_offloading import _maybe_remove_and_reapply_group_offloading
 
     _maybe_remove_and_reapply_group_offloading(module)
+    prefetch_in_order(module)
+
+
+def prefetch_in_order(module: nn.Module) -> None:
+    """Have each block of a module that was just made to stream copied during the one before it.
+
+    diffusers (0.42) would watch the first forward for the order, and takes its watchers away from
+    beneath the hooks of a step cache, which end by that: the first clip would be another one.
+    Single layers, of which no cache is a hook, are left to it.
+    """
+    from diffusers.hooks import group_offloading
+
+    hooks = getattr(module, "_diffusers_hook", None)
+    watcher = hooks and hooks.get_hook(group_offloading._LAZY_PREFETCH_GROUP_OFFLOADING)
+    if watcher is None:
+        return
+    kind = hooks.get_hook(group_offloading._GROUP_OFFLOADING).config.offload_type
+    if kind == group_offloading.GroupOffloadingType.LEAF_LEVEL:
+        return
+    watched = watcher._layer_execution_tracker_module_names
+    watcher.execution_order += [each for each in module.named_modules() if each[0] in watched]
+    watcher.post_forward(module, None)
 
 
 @contextmanager

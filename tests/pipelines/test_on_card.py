@@ -1,0 +1,85 @@
+"""Every way to offload on a stand-in for a card: no tensor of the processor meets one of the card's,
+and the frames are those of a run where nothing moves.
+"""
+
+import numpy as np
+import pytest
+
+from src.core.plan import Cache
+from src.core.progress import CancelToken, ignore
+from src.engine.costs import Stopwatch
+from src.engine.session import Session
+from src.pipelines.adapter_files import read_adapter
+from tests.card_kit import OnCard
+from tests.pipelines.adapter_kit import write_diffusers
+from tests.streams_kit import unmoved
+
+STREAMED = ("group", "paged", "sequential")
+WAYS = [("fast", each) for each in ("none", "text", "model", *STREAMED)] + [
+    ("stock", each) for each in ("none", "model", "sequential")
+]
+ADAPTERS = ((), (1,), (2,), (1, 2), (), (2,), ())
+"""Seeds of those that are on, one run after the other: put on, exchanged, added, taken off."""
+
+
+def close(first, second):
+    """The decoder's sums for a card come in another order than a processor's."""
+    return np.abs(first.astype(int) - second).max() <= 1
+
+
+@pytest.fixture
+def opened(streams, tiny_folder, make_plan, picture, tmp_path):
+    """A session with these fields of a key, and a function that runs it with adapters of seeds."""
+
+    def make(**key):
+        session = Session(make_plan().session.model_copy(update=key), tiny_folder)
+
+        def frames(*seeds, token=None, **fields):
+            folders = [write_diffusers(tmp_path / str(seed), seed) for seed in seeds]
+            session.adapters = tuple(read_adapter(str(each), tiny_folder) for each in folders)
+            on = tuple(each.reference for each in session.adapters)
+            plan = make_plan(**{"steps": 2, "session": session.key, "adapters": on} | fields)
+            run = session.run(plan, picture, Stopwatch(), ignore, token or CancelToken())
+            return np.stack(list(run))
+
+        return session, frames
+
+    return make
+
+
+@pytest.mark.parametrize(("vae", "offload"), WAYS)
+def test_adapters_act_as_where_nothing_moves(opened, vae, offload):
+    _, here = opened(vae=vae)
+    wanted = {seeds: here(*seeds) for seeds in set(ADAPTERS)}
+    assert np.abs(wanted[(1,)].astype(int) - wanted[(2,)]).max() > 20
+    with OnCard():
+        session, there = opened(vae=vae, offload=offload, device="cuda")
+        for seeds in ADAPTERS:
+            assert close(there(*seeds), wanted[seeds]), seeds
+        session.unload()
+
+
+@pytest.mark.parametrize("offload", ["none", "text", "model", *STREAMED])
+def test_caches_and_tiles_go_with_it(opened, offload):
+    cached = {"cache": Cache(name="first_block", threshold=9.0), "steps": 4}
+    for tiling in (False, True):
+        _, here = opened(vae="fast", tiling=tiling)
+        wanted = here(**cached), here(1, **cached), here(2)
+        with OnCard():
+            session, there = opened(vae="fast", offload=offload, device="cuda", tiling=tiling)
+            for made, each in zip((there(**cached), there(1, **cached), there(2)), wanted,
+                                  strict=True):  # fmt: skip
+                assert close(made, each)
+            session.unload()
+
+
+@pytest.mark.parametrize("offload", ["text", "model", *STREAMED])
+def test_all_weights_are_brought_and_taken_away(opened, offload):
+    with OnCard() as card:
+        session, frames = opened(vae="fast", offload=offload, device="cuda")
+        frames(1)
+        pipe = session.load()
+        moving = [pipe.text_encoder] + [pipe.transformer] * (offload in STREAMED)
+        for part in moving:
+            assert unmoved(part) == []
+            assert not any(card.has(weight) for weight in part.parameters())
