@@ -6,11 +6,17 @@ operators makes the card's tensors, and asks of each operator that all it is giv
 device. Numbers are the processor's. What threads of their own do is not seen.
 """
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from diffusers.pipelines import pipeline_utils
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import (
+    TorchDispatchMode,
+    _disable_current_modes,
+    is_traceable_wrapper_subclass,
+)
 from torch.utils._pytree import tree_leaves
 
 CARD, CPU = torch.device("cuda", 0), torch.device("cpu")
@@ -21,12 +27,23 @@ MOVES = ("_to_copy", "copy_", "_pin_memory", "set_")
 class OnCard:
     """Entered, `cuda` is a device. Storages are kept, so that no later one has their address."""
 
-    def __init__(self):
+    def __init__(self, memory=24 << 30):
         self.storages = {}
+        properties = SimpleNamespace(name="a card", major=8, minor=9, uuid="0", total_memory=memory)
+        self._told = {
+            "is_available": lambda: True, "device_count": lambda: 1, "_lazy_init": lambda: None,
+            "get_device_properties": lambda *_: properties, "current_device": lambda: 0,
+            "get_device_capability": lambda *_: (8, 9), "mem_get_info": lambda *_: (memory, memory),
+            "memory_reserved": lambda *_: 0, "max_memory_allocated": lambda *_: 1,
+            "reset_peak_memory_stats": lambda *_: None, "empty_cache": lambda: None,
+            "synchronize": lambda *_: None, "current_stream": torch.cpu.current_stream,
+        }  # fmt: skip
         self._modes = _Functions(self), _Operators(self)
         self._patched = pytest.MonkeyPatch()
 
     def has(self, tensor):
+        if is_traceable_wrapper_subclass(tensor):  # such as torchao's: what it is made of
+            return self.has(getattr(tensor, tensor.__tensor_flatten__()[0][0]))
         return tensor.untyped_storage()._cdata in self.storages
 
     def put(self, tensor):
@@ -35,7 +52,8 @@ class OnCard:
         return tensor
 
     def __enter__(self):
-        self._patched.setattr(torch.cuda, "_lazy_init", lambda: None)
+        for name, value in self._told.items():
+            self._patched.setattr(torch.cuda, name, value)
         self._patched.setattr(pipeline_utils, "get_device", lambda: "cuda")
         for mode in reversed(self._modes):
             mode.__enter__()
@@ -57,6 +75,9 @@ class _Functions(TorchFunctionMode):
         tensor = args[0] if args and isinstance(args[0], torch.Tensor) else None
         if name == "to" and tensor is not None:
             return self._moved(tensor, *args[1:], **kwargs)
+        if name in ("tensor", "as_tensor", "asarray") and kwargs.get("device") is not None:
+            here = func(*args, **kwargs | {"device": None})
+            return self._moved(here, kwargs["device"])
         if tensor is None or not self.card.has(tensor):
             return func(*args, **kwargs)
         if func == torch.Tensor.device.__get__:
@@ -85,6 +106,11 @@ class _Functions(TorchFunctionMode):
             return tensor.to(*args, **kwargs)
         if device.type == here.type:
             return tensor if dtype == tensor.dtype else tensor.to(dtype)
+        if is_traceable_wrapper_subclass(tensor):
+            names, told = tensor.__tensor_flatten__()
+            parts = {name: self._moved(getattr(tensor, name), device) for name in names}
+            made = type(tensor).__tensor_unflatten__(parts, told, tensor.shape, tensor.stride())
+            return made.to(dtype) if dtype != tensor.dtype else made
         made = _copied(tensor, dtype)
         return self.card.put(made) if device.type == "cuda" else made
 

@@ -14,6 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
@@ -34,6 +35,12 @@ os.environ.setdefault(
 """One place for all tests: in a home of its own, each would compile anew. Code for another
 capability is not taken for this one's.
 """
+hypothesis.settings.register_profile(
+    "any machine",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("any machine")
 SCORED_AT_FULL_SIZE = {"metrics", "motion", "validation"}
 """Rooms of tests."""
 CORPUS = [

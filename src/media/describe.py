@@ -131,9 +131,9 @@ def stream_line(stream: Stream) -> str:
 
 
 def _be_quiet() -> None:
-    """Hear no messages any more, in C alone, and give the interpreter up for a moment: a decoding
-    thread that began a message before waits for the interpreter, and who frees its decoder holds
-    that until the thread has ended.
+    """Hear no messages any more, in C alone, and give the interpreter up for a moment: a thread of
+    an encoder that began a message before waits for the interpreter, and who frees its encoder
+    holds that until the thread has ended. Decoders are silent from the first (`open_file`).
     """
     logging.set_level(logging.PANIC)
     logging.set_libav_level(logging.PANIC)

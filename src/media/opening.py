@@ -19,6 +19,8 @@ PICTURES = ("image2", "image2pipe", "tty")
 PLAYLISTS = {"hls", "concat", "dash", "sdp", "rtsp", "imf"}
 """Demuxers of files that only name other files."""
 
+SILENT = "1000"
+"""FFmpeg's own levels end at 56."""
 ANIMATED = 0x02
 """The flag in a WebP's header."""
 
@@ -44,7 +46,18 @@ def open_file(path: Path, hardware: bool = False, options: dict[str, str] | None
     if set(container.format.name.split(",")) & PLAYLISTS:
         container.close()
         raise BadInputError(f"{path} is a list of other files, not a video; name the video itself")
+    _silence(container)
     return container
+
+
+def _silence(container: Any) -> None:
+    """Have decoders tell nobody what is damaged: a thread of theirs that tells PyAV waits for the
+    interpreter, which who frees the decoder holds until the thread has ended. FFmpeg adds the
+    offset to the level of each message, and PyAV (18.1) hears none beyond its own.
+    """
+    for stream in container.streams:
+        if stream.codec_context is not None:
+            stream.codec_context.options = {"log_level_offset": SILENT}
 
 
 def open_output(path: Path, **options: Any) -> Any:

@@ -162,7 +162,7 @@ KEYS = st.sampled_from(
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150, deadline=None, suppress_health_check=list(HealthCheck)
 )
 @given(
     header=st.dictionaries(KEYS, ENTRIES | JSONS, max_size=4) | JSONS, body=st.binary(max_size=64)
