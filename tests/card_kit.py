@@ -3,7 +3,8 @@ remembered as the card's, and whatever would meet two devices there is an error 
 
 `OnCard` are two of torch's modes. The one of functions answers for `.device` and moves; the one of
 operators makes the card's tensors, and asks of each operator that all it is given lies on one
-device. Numbers are the processor's. What threads of their own do is not seen.
+device. Numbers are the processor's. Not seen is what threads of their own do, and what tensors hold
+that are made of others, such as torchao's.
 """
 
 from types import SimpleNamespace
@@ -12,11 +13,7 @@ import pytest
 import torch
 from diffusers.pipelines import pipeline_utils
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import (
-    TorchDispatchMode,
-    _disable_current_modes,
-    is_traceable_wrapper_subclass,
-)
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
 CARD, CPU = torch.device("cuda", 0), torch.device("cpu")
@@ -42,8 +39,6 @@ class OnCard:
         self._patched = pytest.MonkeyPatch()
 
     def has(self, tensor):
-        if is_traceable_wrapper_subclass(tensor):  # such as torchao's: what it is made of
-            return self.has(getattr(tensor, tensor.__tensor_flatten__()[0][0]))
         return tensor.untyped_storage()._cdata in self.storages
 
     def put(self, tensor):
@@ -78,6 +73,8 @@ class _Functions(TorchFunctionMode):
         if name in ("tensor", "as_tensor", "asarray") and kwargs.get("device") is not None:
             here = func(*args, **kwargs | {"device": None})
             return self._moved(here, kwargs["device"])
+        if name in ("tensor", "as_tensor", "asarray") and kwargs.get("device") is not None:
+            return self._moved(func(*args, **kwargs | {"device": None}), kwargs["device"])
         if tensor is None or not self.card.has(tensor):
             return func(*args, **kwargs)
         if func == torch.Tensor.device.__get__:
@@ -106,11 +103,6 @@ class _Functions(TorchFunctionMode):
             return tensor.to(*args, **kwargs)
         if device.type == here.type:
             return tensor if dtype == tensor.dtype else tensor.to(dtype)
-        if is_traceable_wrapper_subclass(tensor):
-            names, told = tensor.__tensor_flatten__()
-            parts = {name: self._moved(getattr(tensor, name), device) for name in names}
-            made = type(tensor).__tensor_unflatten__(parts, told, tensor.shape, tensor.stride())
-            return made.to(dtype) if dtype != tensor.dtype else made
         made = _copied(tensor, dtype)
         return self.card.put(made) if device.type == "cuda" else made
 

@@ -1,4 +1,8 @@
-"""Whole runs of the engine on a stand-in for a card."""
+"""Whole runs of the engine on a stand-in for a card: every profile that no compiler is needed for,
+and every way to move the stock pipeline, from photograph to clip.
+"""
+
+import json
 
 import pytest
 
@@ -8,14 +12,25 @@ from src.engine.probe import probe
 from tests.card_kit import OnCard
 from tests.streams_kit import streams  # noqa: F401
 
+PROFILES = ("fast", "exact", "lean", "plain", "stream", "paged", "last-resort")
 
-@pytest.mark.parametrize("mode", ["baseline", "optimized"])
-def test_a_clip(streams, tiny_folder, photograph, tmp_path, mode):
+
+@pytest.mark.usefixtures("streams")
+@pytest.mark.parametrize(
+    "asked",
+    [{"profile": name, "compile": False} for name in PROFILES]
+    + [{"mode": "baseline", "offload": name} for name in ("none", "model", "sequential")]
+    + [{"profile": "plain", "upscale": f"2x:{preset}"} for preset in ("fast", "balanced")],
+    ids=lambda asked: "-".join(map(str, asked.values())),
+)
+def test_a_clip_is_made_without_another_way(asked, tiny_folder, photograph, tmp_path):
+    request = Request(
+        input_image=photograph, prompt="pan left", model=str(tiny_folder), seed=1, device="cuda",
+        num_inference_steps=3, output_path=tmp_path / "a.mp4", **asked,
+    )  # fmt: skip
     with OnCard():
-        request = Request(input_image=photograph, prompt="pan left", model=str(tiny_folder), seed=1,
-                          num_inference_steps=3, mode=mode, device="cuda", output_path=tmp_path / "a.mp4")
         prepared, hardware = prepare(request), probe()
         plans = plans_for(prepared, hardware)
-        print('PLANS', [(p.profile, p.session.offload, p.session.device, p.session.dtype, p.upscaler) for p in plans])
         made = generate(prepared, plans, hardware)
-    print(made)
+    manifest = json.loads(made.manifest.read_text("utf-8"))
+    assert plans[0].session.device == "cuda" and manifest["fallbacks"] == []

@@ -17,7 +17,7 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("offload", ["none", "model"])
+@pytest.mark.parametrize("offload", ["none", "text", "model", "group", "paged", "sequential"])
 def test_the_loop_agrees_with_the_stock_pipeline(tiny_folder, photograph, offload):
     from src.media.images import fit_photograph
 
@@ -25,7 +25,8 @@ def test_the_loop_agrees_with_the_stock_pipeline(tiny_folder, photograph, offloa
     for mode in ("baseline", "optimized"):
         request = Request(
             input_image=photograph, prompt="pan left", model=str(tiny_folder), seed=1,
-            num_inference_steps=3, guidance_scale=4.0, mode=mode, offload=offload,
+            num_inference_steps=3, guidance_scale=4.0, mode=mode,
+            offload=offload if mode == "optimized" else "none",
         )  # fmt: skip
         prepared = prepare(request)
         plan = plans_for(prepared, probe())[0]

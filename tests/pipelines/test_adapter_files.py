@@ -161,9 +161,7 @@ KEYS = st.sampled_from(
 ) | st.text(max_size=20)
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=list(HealthCheck)
-)
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     header=st.dictionaries(KEYS, ENTRIES | JSONS, max_size=4) | JSONS, body=st.binary(max_size=64)
 )

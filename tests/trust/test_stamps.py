@@ -14,6 +14,7 @@ from src.trust.verdict import verify_signature
 from tests.trust.kit import signed, write_leaf
 from tests.trust.stamp_kit import make_server, stamping
 
+
 @pytest.fixture
 def leaf(tmp_path, monkeypatch):
     """A function that has certificates sign that end after some seconds; it returns when, and the
