@@ -1,7 +1,8 @@
 """Streaming as on a card, where there is none: diffusers' and accelerate's own book-keeping on
 torch.cpu's streams, which wait for nothing, and ordinary memory for pinned one.
 
-What is left out is the copy itself. What is streamed, and which tensor is brought back, is as there.
+What is left out is the copy itself. What is streamed, and which tensor is brought back, is as
+there.
 """
 
 import diffusers

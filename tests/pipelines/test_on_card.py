@@ -1,5 +1,5 @@
-"""Every way to offload on a stand-in for a card: no tensor of the processor meets one of the card's,
-and the frames are those of a run where nothing moves.
+"""Every way to offload on a stand-in for a card: no tensor of the processor meets one of the
+card's, and the frames are those of a run where nothing moves.
 """
 
 import numpy as np

@@ -2,8 +2,8 @@
 plain run.
 
 A tiny model on the CPU: what moves between memories moves in place (`streams_kit.py`), and a kernel
-of CUDA alone is replaced by one that is here. Adapters go off, on and off, and guidance stops before the last step:
-the changes that compiled code must bear.
+of CUDA alone is replaced by one that is here. Adapters go off, on and off, and guidance stops
+before the last step: the changes that compiled code must bear.
 """
 
 import dataclasses
