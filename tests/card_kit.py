@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves
 CARD, CPU = torch.device("cuda", 0), torch.device("cpu")
 MOVES = ("_to_copy", "copy_", "_pin_memory", "set_")
 """Operators that may be given tensors of two devices."""
+INDEXED = ("index", "index_put", "index_put_", "_index_put_impl_")
 
 
 class OnCard:
@@ -134,7 +135,11 @@ class _Operators(TorchDispatchMode):
         return made
 
     def _all_on_card(self, name, given):
-        """As torch has it: a number without dimensions may come from the processor."""
+        """As torch has it: a number without dimensions may come from the processor, and what a
+        tensor of the card is indexed by.
+        """
+        if name in INDEXED and self.card.has(given[0]):
+            return True
         where = {self.card.has(leaf) for leaf in given}
         if len(where) > 1 and name not in MOVES:
             for leaf in given:
