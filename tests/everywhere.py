@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+COUNTED = re.compile(r"\d+ (passed|failed).* in ")
 LOGS = ROOT / "outputs" / "everywhere"
 JOBS = str(min(4, (os.cpu_count() or 1) + 1))
 """Of one suite, as `make test` has them: many tests wait for something."""
@@ -147,7 +148,8 @@ def _tried(axis: Axis) -> bool:
     verdict = "FAILED" if failed else "passed"
     for said in failed:
         print(said[-6000:])
-    last = outcomes[-1][1].strip().splitlines()[-1].strip("= ")
+    counted = [line for line in outcomes[-1][1].splitlines() if COUNTED.search(line)]
+    last = counted[-1].strip("= ") if counted else "it counted nothing"
     print(f"{axis.name:<14} {verdict} {len(outcomes) - len(failed)} of {len(outcomes)}: {last}; "
           f"{time.monotonic() - begin:.0f} s", flush=True)  # fmt: skip
     return not failed

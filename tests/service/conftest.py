@@ -107,6 +107,12 @@ class RunningService:
         told = [file for file in files if wanted.match(file.read_text("utf-8"))]
         return [int(file.name) for file in told if _runs(file)]
 
+    def send_workers(self, number):
+        """A signal for each of them, but those that end meanwhile."""
+        for pid in self.workers():
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def kill(self):
         self.process.kill()
         self.process.wait()
@@ -119,8 +125,7 @@ class RunningService:
     def clean(self):
         if self.process is not None and self.process.poll() is None:
             self.kill()
-        for pid in self.workers():
-            os.kill(pid, signal.SIGKILL)
+        self.send_workers(signal.SIGKILL)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 and what is left.
 """
 
-import os
 import random
 import signal
 import time
@@ -50,12 +49,10 @@ class Soak:
         getattr(self, f"_{event}")()
 
     def _worker(self):
-        for pid in self.service.workers():
-            os.kill(pid, signal.SIGKILL)
+        self.service.send_workers(signal.SIGKILL)
 
     def _freeze(self):
-        for pid in self.service.workers():
-            os.kill(pid, signal.SIGSTOP)
+        self.service.send_workers(signal.SIGSTOP)
 
     def _service(self):
         self.service.kill()

@@ -161,7 +161,7 @@ def test_told_again_it_gives_the_job_back_and_ends(running, home, number):
 def test_clients_that_follow_a_job_do_not_hold_up_the_end(running, home):
     service = running(NEWSREEL_DRAIN="1", NEWSREEL_FAKE_SECONDS="60").start()
     service.ready("/ready")
-    answers = []
+    answers, told = [], []
 
     def wait_for_a_clip():
         files = {"image": (REPOSITORY / "data" / "samples" / "sample_image_1.png").read_bytes()}
@@ -172,7 +172,9 @@ def test_clients_that_follow_a_job_do_not_hold_up_the_end(running, home):
         )
 
     def follow():
-        answers.append(httpx.get(f"{service.url}/jobs/{job}/events", timeout=60))
+        with httpx.stream("GET", f"{service.url}/jobs/{job}/events", timeout=60) as answer:
+            for line in answer.iter_lines():
+                told.append(line)
 
     waiting = threading.Thread(target=wait_for_a_clip)
     waiting.start()
@@ -181,14 +183,13 @@ def test_clients_that_follow_a_job_do_not_hold_up_the_end(running, home):
     following = threading.Thread(target=follow)
     following.start()
     wait_until(lambda: service.get("/health")["queue"]["PROCESSING"])
-    time.sleep(0.3)
+    wait_until(lambda: "event: state" in told)
     begin = time.monotonic()
     service.stop()
     assert time.monotonic() - begin < 60  # what the clients would have waited
     waiting.join(5)
     following.join(5)
-    by_status = {answer.status_code: answer for answer in answers}
-    assert by_status[202].json()["id"] == job
-    assert "event: state" in by_status[200].text
-    assert "event: end" not in by_status[200].text
+    (answer,) = answers
+    assert (answer.status_code, answer.json()["id"]) == (202, job)
+    assert "event: end" not in told and not following.is_alive()
     assert JobStore(Database(f"sqlite:///{home / 'newsreel.db'}")).get(job).state is State.PENDING
