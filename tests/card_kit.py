@@ -3,8 +3,9 @@ remembered as the card's, and whatever would meet two devices there is an error 
 
 `OnCard` are two of torch's modes. The one of functions answers for `.device` and moves; the one of
 operators makes the card's tensors, and asks of each operator that all it is given lies on one
-device. Numbers are the processor's. Not seen is what threads of their own do, and what tensors hold
-that are made of others, such as torchao's.
+device. Numbers are the processor's, and copies are done at once: a copy that is awaited too late is
+not seen, nor what threads of their own do, what tensors hold that are made of others (torchao's),
+a second card, and how much lies on the card.
 """
 
 from types import SimpleNamespace
@@ -72,21 +73,27 @@ class _Functions(TorchFunctionMode):
         if name == "to" and tensor is not None:
             return self._moved(tensor, *args[1:], **kwargs)
         if name in ("tensor", "as_tensor", "asarray") and kwargs.get("device") is not None:
-            here = func(*args, **kwargs | {"device": None})
-            return self._moved(here, kwargs["device"])
-        if name in ("tensor", "as_tensor", "asarray") and kwargs.get("device") is not None:
             return self._moved(func(*args, **kwargs | {"device": None}), kwargs["device"])
+        if name in ("cuda", "type_as") and tensor is not None:
+            return self._moved(tensor, CARD if name == "cuda" else args[1])
         if tensor is None or not self.card.has(tensor):
             return func(*args, **kwargs)
-        if func == torch.Tensor.device.__get__:
-            return CARD
-        if func == torch.Tensor.is_cuda.__get__:
-            return True
+        if name == "__get__" and (told := self._told(func)) is not None:
+            return told
+        if name == "get_device":
+            return CARD.index
+        if name == "new_tensor":
+            return self.card.put(func(*args, **kwargs))
         if name == "cpu":
             return self._moved(tensor, CPU)
         if name in ("numpy", "pin_memory", "__array__"):
             raise TypeError(f"{name} of a tensor on the card")
         return func(*args, **kwargs)
+
+    def _told(self, func):
+        """What a tensor of the card says of its place."""
+        told = {"device": CARD, "is_cuda": True, "is_cpu": False}
+        return next((told[key] for key in told if func == getattr(torch.Tensor, key).__get__), None)
 
     def _moved(self, tensor, *args, **kwargs):
         """`tensor.to`: parsed here, as torch knows the tensor for the processor's."""

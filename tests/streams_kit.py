@@ -29,14 +29,20 @@ def _with_a_stream(module, *, offload_type, use_stream, **fields):
 
 def unmoved(module):
     """Names of weights that no group brings to the card."""
-    moved = {id(weight) for group in _groups(module)
+    moved = {id(weight) for group in groups(module)
              for weight in (*group.parameters, *(each for one in group.modules
                                                  for each in one.parameters()))}  # fmt: skip
     return [name for name, each in module.named_parameters() if id(each) not in moved]
 
 
-def _groups(module):
-    for one in module.modules():
-        hook = one._diffusers_hook if hasattr(one, "_diffusers_hook") else None
-        if hook and (found := hook.get_hook(group_offloading._GROUP_OFFLOADING)):
-            yield found.group
+def groups(module):
+    """What comes to the card at once, and is gone before the next."""
+    hooks = (hook for _, hook in hooks_of(module, group_offloading._GROUP_OFFLOADING))
+    return [hook.group for hook in hooks]
+
+
+def hooks_of(module, kind):
+    """Those of a kind, with the modules that they are on."""
+    hooked = ((one, one._diffusers_hook) for one in module.modules()
+              if hasattr(one, "_diffusers_hook"))  # fmt: skip
+    return [(one, hook) for one, each in hooked if (hook := each.get_hook(kind)) is not None]

@@ -16,7 +16,8 @@ from src.core.request import Request
 
 @dataclass(frozen=True)
 class Sample:
-    """One run. seconds: by stage. total: their sum. frames: (F, H, W, 3) uint8, native size, as
+    """One run. seconds: by stage. total: their sum. peak_rss, peak_vram: bytes at most while native
+    frames were made, before delivery and score. frames: (F, H, W, 3) uint8, native size, as
     the decoder gives them: an upscaler would enlarge their differences. report: temporal score of
     those delivered, empty where it was not to be scored.
     """
@@ -93,8 +94,8 @@ def _sample(request: Request, sessions: Any, scored: bool) -> Sample:
     session = sessions.opener(prepared.folder, prepared.adapters)(plan)
     watch = Stopwatch()
     native = render_clip(prepared.photograph.pixels, plan, session, watch)
-    report = _report(native, plan) if scored else {}
     costs = watch.costs()
+    report = _report(native, plan) if scored else {}
     return Sample(costs.seconds, costs.total, costs.peak_rss, costs.peak_vram, report, plan, native)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from src.core.errors import BadInputError
 from src.pipelines.adapter_files import AdapterFile
 from src.pipelines.adapter_keys import Modules
-from src.pipelines.placement import is_streamed, prefetch_in_order, stream_again
+from src.pipelines.placement import is_streamed, order_copies, stream_again, without_hooks
 from src.pipelines.saving import load_tensors
 
 State = dict[str, Tensor]
@@ -44,25 +44,24 @@ class AdapterRack:
             return False
         if not self._on:
             self._trainable = _trainable(self._pipe.transformer)
-        try:
-            if not self._swap(adapters, wanted):
-                self._replace(adapters)
-        except BaseException:
-            self._take_off()  # those that were put on before it would act on every later clip
-            raise
+        with without_hooks(self._pipe):
+            try:
+                if not self._swap(adapters, wanted):
+                    self._replace(adapters)
+            except BaseException:
+                self._take_off()  # those that were put on before it would act on every later clip
+                raise
         self._on = wanted
         return True
 
     def _swap(self, adapters: Sequence[AdapterFile], wanted: tuple[tuple[str, float], ...]) -> bool:
         """Exchange weights in place where one adapter follows another of the same shapes: nothing
-        recompiles. Not where accelerate holds them elsewhere, and leaves meta tensors in their
-        place.
+        recompiles.
         """
         if len(self._on) != 1 or len(wanted) != 1:
             return False
         state, now = diffusers_state(adapters[0]), _loaded(self._pipe.transformer)
-        shapes = {key: value.shape for key, value in now.items() if not value.is_meta}
-        if shapes != {key: value.shape for key, value in state.items()}:
+        if _shapes(now) != _shapes(state):
             return False
         for key, value in now.items():
             value.data.copy_(state[key].to(value.dtype))
@@ -82,14 +81,10 @@ class AdapterRack:
             self._pipe.set_adapters(names, [adapter.reference.weight for adapter in adapters])
 
     def _load(self, name: str, state: State) -> None:
-        """Where layers move between memories one by one, the new ones are to move as well:
-        diffusers sees to it for the stock pipeline, whose hooks it knows.
+        """diffusers is not told the pipeline: it would have parts stream in other groups than
+        ours.
         """
-        transformer = self._pipe.transformer
-        hooked = None if is_streamed(transformer) else self._pipe
-        self._pipe.load_lora_into_transformer(
-            state, transformer, adapter_name=name, _pipeline=hooked
-        )
+        self._pipe.load_lora_into_transformer(state, self._pipe.transformer, adapter_name=name)
         self._stream_again()
 
     def _stream_again(self) -> None:
@@ -101,7 +96,7 @@ class AdapterRack:
         (ATen's `should_fold`): the clip would be another one in its last bits.
         """
         self._pipe.unload_lora_weights()
-        prefetch_in_order(self._pipe.transformer)
+        order_copies(self._pipe.transformer)
         self._on = ()
         for name, weight in self._pipe.transformer.named_parameters():
             weight.requires_grad_(name in self._trainable)
@@ -157,6 +152,10 @@ def _wide(weight: Tensor) -> Tensor:
 def _trainable(transformer: nn.Module) -> frozenset[str]:
     named = transformer.named_parameters()
     return frozenset(name for name, weight in named if weight.requires_grad)
+
+
+def _shapes(state: State) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(value.shape) for key, value in state.items()}
 
 
 def _loaded(transformer: nn.Module) -> dict[str, Tensor]:

@@ -38,6 +38,7 @@ def place(family: Family, pipe: Any, key: SessionKey) -> None:
     elif key.offload == "sequential":
         for part in family.parts:
             stream(getattr(pipe, part.name), device, "leaf_level")
+            order_copies(getattr(pipe, part.name))
     else:
         _place_roles(family, pipe, key, device)
 
@@ -95,6 +96,7 @@ def stream(
     groups: modules that hold the blocks and all else that has weights, such as T5's "encoder";
     without, the part itself. (With diffusers' own `block_modules` a group lies in another one,
     which it refuses where there is a stream.)
+
     pinned: beforehand, for parts that pass at every forward; pinned memory is lost to the rest of
     the machine.
     """
@@ -106,7 +108,8 @@ def stream(
             offload_type=level, num_blocks_per_group=1, use_stream=device.type == "cuda",
             low_cpu_mem_usage=not pinned,
         )  # fmt: skip
-        prefetch_in_order(part.get_submodule(name))
+        if level == "block_level":
+            order_copies(part.get_submodule(name))
 
 
 def is_streamed(module: nn.Module) -> bool:
@@ -123,28 +126,51 @@ def stream_again(module: nn.Module) -> None:
     from diffusers.hooks.group_offloading import _maybe_remove_and_reapply_group_offloading
 
     _maybe_remove_and_reapply_group_offloading(module)
-    prefetch_in_order(module)
+    order_copies(module)
 
 
-def prefetch_in_order(module: nn.Module) -> None:
-    """Have each block of a module that was just made to stream copied during the one before it.
+def order_copies(module: nn.Module) -> None:
+    """Have each block of a module that was just made to stream copied during the one before it, in
+    the order in which they stand; and each single layer when it is needed, as their order is
+    another one.
 
-    diffusers (0.42) would watch the first forward for the order, and takes its watchers away from
-    beneath the hooks of a step cache, which end by that: the first clip would be another one.
-    Single layers, of which no cache is a hook, are left to it.
+    diffusers (0.42) would watch the first `forward` for the order. It takes its watchers away from
+    beneath the hooks of a step cache, which end by that: the first clip would be another one. And
+    where `forward` is never called, as of a VAE, they would watch for ever.
     """
-    from diffusers.hooks import group_offloading
+    from diffusers.hooks import group_offloading as offloading
 
     hooks = getattr(module, "_diffusers_hook", None)
-    watcher = hooks and hooks.get_hook(group_offloading._LAZY_PREFETCH_GROUP_OFFLOADING)
+    watcher = hooks and hooks.get_hook(offloading._LAZY_PREFETCH_GROUP_OFFLOADING)
     if watcher is None:
         return
-    kind = hooks.get_hook(group_offloading._GROUP_OFFLOADING).config.offload_type
-    if kind == group_offloading.GroupOffloadingType.LEAF_LEVEL:
+    kind = hooks.get_hook(offloading._GROUP_OFFLOADING).config.offload_type
+    if kind == offloading.GroupOffloadingType.LEAF_LEVEL:
+        hooks.remove_hook(offloading._LAYER_EXECUTION_TRACKER)
+        hooks.remove_hook(offloading._LAZY_PREFETCH_GROUP_OFFLOADING)
         return
     watched = watcher._layer_execution_tracker_module_names
     watcher.execution_order += [each for each in module.named_modules() if each[0] in watched]
     watcher.post_forward(module, None)
+
+
+@contextmanager
+def without_hooks(pipe: Any) -> Iterator[None]:
+    """All weights of the stock pipeline in their places while the body changes layers; accelerate's
+    hooks, if it has them, come back on every way out.
+    """
+    from accelerate.hooks import CpuOffload
+
+    hook = getattr(pipe.transformer, "_hf_hook", None)
+    if hook is None:
+        yield
+        return
+    pipe.remove_all_hooks()
+    try:
+        yield
+    finally:
+        whole = isinstance(hook, CpuOffload)
+        (pipe.enable_model_cpu_offload if whole else pipe.enable_sequential_cpu_offload)()
 
 
 @contextmanager

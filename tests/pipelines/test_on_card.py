@@ -4,6 +4,7 @@ card's, and the frames are those of a run where nothing moves.
 
 import numpy as np
 import pytest
+from diffusers.hooks import group_offloading
 
 from src.core.plan import Cache
 from src.core.progress import CancelToken, ignore
@@ -12,7 +13,7 @@ from src.engine.session import Session
 from src.pipelines.adapter_files import read_adapter
 from tests.card_kit import OnCard
 from tests.pipelines.adapter_kit import write_diffusers
-from tests.streams_kit import unmoved
+from tests.streams_kit import groups, hooks_of, unmoved
 
 STREAMED = ("group", "paged", "sequential")
 WAYS = [("fast", each) for each in ("none", "text", "model", *STREAMED)] + [
@@ -74,12 +75,35 @@ def test_caches_and_tiles_go_with_it(opened, offload):
 
 
 @pytest.mark.parametrize("offload", ["text", "model", *STREAMED])
-def test_all_weights_are_brought_and_taken_away(opened, offload):
+def test_all_weights_are_brought_and_taken_away_in_as_many_groups(opened, offload):
     with OnCard() as card:
         session, frames = opened(vae="fast", offload=offload, device="cuda")
-        frames(1)
+        frames()
         pipe = session.load()
         moving = [pipe.text_encoder] + [pipe.transformer] * (offload in STREAMED)
-        for part in moving:
-            assert unmoved(part) == []
-            assert not any(card.has(weight) for weight in part.parameters())
+        before = [len(groups(part)) for part in moving]
+        for seeds in ((1,), ()):
+            frames(*seeds)
+            for part in moving:
+                assert unmoved(part) == []
+                assert not any(card.has(weight) for weight in part.parameters())
+        assert [len(groups(part)) for part in moving] == before
+        for part in (*moving, pipe.vae):
+            assert hooks_of(part, group_offloading._LAZY_PREFETCH_GROUP_OFFLOADING) == []
+
+
+@pytest.mark.parametrize(("vae", "offload"), WAYS)
+def test_after_one_that_breaks_off_there_is_none_and_all_moves(opened, monkeypatch, vae, offload):
+    _, here = opened(vae=vae)
+    wanted = here(), here(1)
+    with OnCard():
+        _, there = opened(vae=vae, offload=offload, device="cuda")
+        there()
+        with monkeypatch.context() as patched, pytest.raises(MemoryError):
+            patched.setattr("peft.set_peft_model_state_dict", breaks_off)
+            there(1)
+        assert close(there(), wanted[0]) and close(there(1), wanted[1])
+
+
+def breaks_off(*_, **__):
+    raise MemoryError

@@ -123,7 +123,8 @@ def test_weights_that_move_make_the_same_clip(made, adapter, offload):
     comes.
     """
     on, made.session.adapters = {"adapters": (adapter.reference,)}, (adapter,)
-    runs = ({}, {"cache": Cache(name="first_block", threshold=9.0)}, on, {})
+    cached = {"cache": Cache(name="first_block", threshold=9.0)}
+    runs = (cached, on, cached | on, {}, cached)
     wanted = [made.frames(**fields) for fields in runs]
     with OnCard():
         moved = made.opened(offload=offload, device="cuda")
