@@ -19,6 +19,7 @@ PROFILES = ("fast", "exact", "lean", "plain", "stream", "paged", "last-resort")
 @pytest.mark.parametrize(
     "asked",
     [{"profile": name, "compile": False} for name in PROFILES]
+    + [{"profile": "plain", "score": True}]
     + [{"mode": "baseline", "offload": name} for name in ("none", "model", "sequential")]
     + [{"profile": "plain", "upscale": f"2x:{preset}"} for preset in ("fast", "balanced")],
     ids=lambda asked: "-".join(map(str, asked.values())),
@@ -26,7 +27,7 @@ PROFILES = ("fast", "exact", "lean", "plain", "stream", "paged", "last-resort")
 def test_a_clip_is_made_without_another_way(asked, tiny_folder, photograph, tmp_path):
     request = Request(
         input_image=photograph, prompt="pan left", model=str(tiny_folder), seed=1, device="cuda",
-        num_inference_steps=3, output_path=tmp_path / "a.mp4", **asked,
+        num_inference_steps=3, num_frames=9, output_path=tmp_path / "a.mp4", **{"score": False} | asked,
     )  # fmt: skip
     with OnCard():
         prepared, hardware = prepare(request), probe()
