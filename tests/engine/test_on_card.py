@@ -27,7 +27,8 @@ PROFILES = ("fast", "exact", "lean", "plain", "stream", "paged", "last-resort")
 def test_a_clip_is_made_without_another_way(asked, tiny_folder, photograph, tmp_path):
     request = Request(
         input_image=photograph, prompt="pan left", model=str(tiny_folder), seed=1, device="cuda",
-        num_inference_steps=3, num_frames=9, output_path=tmp_path / "a.mp4", **{"score": False} | asked,
+        num_inference_steps=3, num_frames=9, output_path=tmp_path / "a.mp4",
+        **{"score": False} | asked,
     )  # fmt: skip
     with OnCard():
         prepared, hardware = prepare(request), probe()
