@@ -18,7 +18,13 @@ from torch import Tensor, nn
 from src.core.errors import BadInputError
 from src.pipelines.adapter_files import AdapterFile
 from src.pipelines.adapter_keys import Modules
-from src.pipelines.placement import is_streamed, order_copies, stream_again, without_hooks
+from src.pipelines.placement import (
+    await_copies,
+    is_streamed,
+    order_copies,
+    stream_again,
+    without_hooks,
+)
 from src.pipelines.saving import load_tensors
 
 State = dict[str, Tensor]
@@ -42,6 +48,7 @@ class AdapterRack:
         wanted = tuple((a.reference.sha256, a.reference.weight) for a in adapters)
         if wanted == self._on:
             return False
+        await_copies()
         if not self._on:
             self._trainable = _trainable(self._pipe.transformer)
         with without_hooks(self._pipe):
@@ -73,19 +80,15 @@ class AdapterRack:
         states = [diffusers_state(adapter) for adapter in adapters]
         if self._on:
             self._take_off()
+        if not adapters:
+            return
         names = [f"adapter-{index}" for index in range(len(adapters))]
+        # diffusers is not told the pipeline: it would have parts stream in other groups than ours
         for name, state in zip(names, states, strict=True):
-            self._load(name, state)
-        if names:
-            self._check_loaded(names)
-            self._pipe.set_adapters(names, [adapter.reference.weight for adapter in adapters])
-
-    def _load(self, name: str, state: State) -> None:
-        """diffusers is not told the pipeline: it would have parts stream in other groups than
-        ours.
-        """
-        self._pipe.load_lora_into_transformer(state, self._pipe.transformer, adapter_name=name)
+            self._pipe.load_lora_into_transformer(state, self._pipe.transformer, adapter_name=name)
         self._stream_again()
+        self._check_loaded(names)
+        self._pipe.set_adapters(names, [adapter.reference.weight for adapter in adapters])
 
     def _stream_again(self) -> None:
         if is_streamed(self._pipe.transformer):

@@ -119,6 +119,12 @@ def is_streamed(module: nn.Module) -> bool:
     return _is_group_offload_enabled(module)
 
 
+def await_copies() -> None:
+    """Weights that a run which broke off had begun to copy are where they go, and may be read."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
 def stream_again(module: nn.Module) -> None:
     """Have weights that came to a streamed module since then move with its others, and those that
     went no more.
