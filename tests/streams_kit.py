@@ -37,12 +37,10 @@ def unmoved(module):
 
 def groups(module):
     """What comes to the card at once, and is gone before the next."""
-    hooks = (hook for _, hook in hooks_of(module, group_offloading._GROUP_OFFLOADING))
-    return [hook.group for hook in hooks]
+    return [hook.group for hook in hooks_of(module, group_offloading._GROUP_OFFLOADING)]
 
 
 def hooks_of(module, kind):
-    """Those of a kind, with the modules that they are on."""
-    hooked = ((one, one._diffusers_hook) for one in module.modules()
-              if hasattr(one, "_diffusers_hook"))  # fmt: skip
-    return [(one, hook) for one, each in hooked if (hook := each.get_hook(kind)) is not None]
+    """Those of a kind, on the module and what is in it."""
+    hooked = (one._diffusers_hook for one in module.modules() if hasattr(one, "_diffusers_hook"))
+    return [hook for each in hooked if (hook := each.get_hook(kind)) is not None]

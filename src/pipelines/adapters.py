@@ -18,13 +18,7 @@ from torch import Tensor, nn
 from src.core.errors import BadInputError
 from src.pipelines.adapter_files import AdapterFile
 from src.pipelines.adapter_keys import Modules
-from src.pipelines.placement import (
-    await_copies,
-    is_streamed,
-    order_copies,
-    stream_again,
-    without_hooks,
-)
+from src.pipelines.placement import await_copies, order_copies, stream_again, without_hooks
 from src.pipelines.saving import load_tensors
 
 State = dict[str, Tensor]
@@ -72,7 +66,7 @@ class AdapterRack:
             return False
         for key, value in now.items():
             value.data.copy_(state[key].to(value.dtype))
-        self._stream_again()
+        stream_again(self._pipe.transformer)
         self._pipe.set_adapters(["adapter-0"], [wanted[0][1]])
         return True
 
@@ -86,13 +80,9 @@ class AdapterRack:
         # diffusers is not told the pipeline: it would have parts stream in other groups than ours
         for name, state in zip(names, states, strict=True):
             self._pipe.load_lora_into_transformer(state, self._pipe.transformer, adapter_name=name)
-        self._stream_again()
+        stream_again(self._pipe.transformer)
         self._check_loaded(names)
         self._pipe.set_adapters(names, [adapter.reference.weight for adapter in adapters])
-
-    def _stream_again(self) -> None:
-        if is_streamed(self._pipe.transformer):
-            stream_again(self._pipe.transformer)
 
     def _take_off(self) -> None:
         """PEFT leaves the base frozen, and torch multiplies by a frozen weight in another order

@@ -112,13 +112,6 @@ def stream(
             order_copies(part.get_submodule(name))
 
 
-def is_streamed(module: nn.Module) -> bool:
-    """Whether `stream` was called on it."""
-    from diffusers.hooks.group_offloading import _is_group_offload_enabled
-
-    return _is_group_offload_enabled(module)
-
-
 def await_copies() -> None:
     """Weights that a run which broke off had begun to copy are where they go, and may be read."""
     if torch.cuda.is_available():
@@ -127,7 +120,7 @@ def await_copies() -> None:
 
 def stream_again(module: nn.Module) -> None:
     """Have weights that came to a streamed module since then move with its others, and those that
-    went no more.
+    went no more. Nothing on a module that does not stream.
     """
     from diffusers.hooks.group_offloading import _maybe_remove_and_reapply_group_offloading
 

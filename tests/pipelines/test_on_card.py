@@ -35,12 +35,12 @@ def opened(streams, tiny_folder, make_plan, picture, tmp_path):
     def make(**key):
         session = Session(make_plan().session.model_copy(update=key), tiny_folder)
 
-        def frames(*seeds, token=None, **fields):
+        def frames(*seeds, **fields):
             folders = [write_diffusers(tmp_path / str(seed), seed) for seed in seeds]
             session.adapters = tuple(read_adapter(str(each), tiny_folder) for each in folders)
             on = tuple(each.reference for each in session.adapters)
             plan = make_plan(**{"steps": 2, "session": session.key, "adapters": on} | fields)
-            run = session.run(plan, picture, Stopwatch(), ignore, token or CancelToken())
+            run = session.run(plan, picture, Stopwatch(), ignore, CancelToken())
             return np.stack(list(run))
 
         return session, frames
