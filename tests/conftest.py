@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests import warm_start
+from tests import starting, warm_start
 from tests.schema_copies import SchemaCopies
 
 if TYPE_CHECKING:
@@ -67,12 +67,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = [test for tests in files for test in tests]
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Most processes that tests start begin where their imports end, and all may be interrupted: a
     suite in the background ignores SIGINT, and so would what it starts.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     warm_start.install()
+    starting.install(config)
 
 
 def pytest_report_header() -> str | None:

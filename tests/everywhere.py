@@ -21,6 +21,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.starting import STARTED
+
 ROOT = Path(__file__).resolve().parents[1]
 COUNTED = re.compile(r"\d+ (passed|failed).* in ")
 LOGS = ROOT / "outputs" / "everywhere"
@@ -64,8 +66,9 @@ class Axis:
     """One difference. why: what it finds. tests: none means all. before: words in front of the
     command.
 
-    jobs: processes of one suite. suites: how many at one time. runs: how often in a row. place:
-    other TMPDIR and HOME, or a clone that cannot be written.
+    jobs: processes of one suite. suites: how many at one time. runs: how often in a row, from the
+    second on only what started something in the first. place: other TMPDIR and HOME, or a clone
+    that cannot be written.
     """
 
     name: str
@@ -183,6 +186,9 @@ def _placed(axis: Axis) -> Iterator[tuple[Path, dict[str, str]]]:
     with tempfile.TemporaryDirectory(prefix="newsreel-everywhere-") as made:
         caches = {"NUMBA_CACHE_DIR": f"{made}/numba", "TORCHINDUCTOR_CACHE_DIR": f"{made}/inductor"}
         variables = {"OMP_NUM_THREADS": "1"} | caches | axis.variables
+        if axis.runs > 1:
+            (Path(made) / "started").mkdir()
+            variables[STARTED] = f"{made}/started"
         if axis.place == "folders":
             other = Path(made) / "a place"
             for name in ("tmp", "home"):

@@ -131,6 +131,7 @@ class WarmPopen(subprocess.Popen):
             given = (args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest)
             super()._execute_child(*given)
             return
+        sys.audit("subprocess.Popen", executable, args, cwd, env)
         stdin, stdin_other, stdout_other, stdout, stderr_other, stderr = pipes
         environment = dict(os.environ if env is None else env)
         request = {"argv": what_runs(args), "env": environment, "parent": os.getpid(),
