@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +41,8 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("any machine")
+SEEN_BY_THE_COLLECTOR = 100_000
+"""Objects that a full collection may look at without being slow."""
 SCORED_AT_FULL_SIZE = {"metrics", "motion", "validation"}
 """Rooms of tests."""
 CORPUS = [
@@ -82,14 +84,26 @@ def pytest_report_header() -> str | None:
     return f"random order, {ORDER}={seed}" if seed else None
 
 
-@pytest.fixture(scope="module", autouse=True)
-def imports_are_no_garbage() -> None:
-    """Models that are unloaded ask for a full collection, which takes half a second where it looks
-    at all that the tests import. Services that end thaw what was frozen.
+@pytest.fixture(scope="session", autouse=True)
+def _frozen() -> Iterator[Callable[[], None]]:
+    """Puts what is there out of the collector's sight. Services of the same process leave that
+    alone: theirs would end with the first.
     """
-    if not gc.get_freeze_count():
+    freeze = gc.freeze
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gc, "freeze", lambda: None)
+        patch.setattr(gc, "unfreeze", lambda: None)
+        yield freeze
+
+
+@pytest.fixture(scope="module", autouse=True)
+def imports_are_no_garbage(_frozen: Callable[[], None]) -> None:
+    """Models that are unloaded ask for a full collection, which takes half a second where it looks
+    at all that the tests import. Again where many imports have come since.
+    """
+    if len(gc.get_objects()) > SEEN_BY_THE_COLLECTOR:
         gc.collect()
-        gc.freeze()
+        _frozen()
 
 
 @pytest.fixture(scope="session")
@@ -157,13 +171,16 @@ def _threads() -> Iterator[None]:
         sys.modules["torch"].set_num_threads(before)
 
 
-@pytest.fixture(autouse=True)
-def _score_of_small_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture(scope="module", autouse=True)
+def _score_of_small_pictures(request: pytest.FixtureRequest) -> Iterator[None]:
     """Clips of tests are scored at a sixteenth of the area, but where the score is what is tested:
-    at the full one, nine frames of noise take four seconds.
+    at the full one, nine frames of noise take four seconds. For a module, because its fixtures
+    make clips, too.
     """
-    if not SCORED_AT_FULL_SIZE & set(request.path.parts):
-        monkeypatch.setattr("src.metrics.temporal_pair.ANALYSIS_AREA", 90 * 60)
+    with pytest.MonkeyPatch.context() as patch:
+        if not SCORED_AT_FULL_SIZE & set(request.path.parts):
+            patch.setattr("src.metrics.temporal_pair.ANALYSIS_AREA", 90 * 60)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

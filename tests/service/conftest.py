@@ -24,6 +24,8 @@ from tests.s3_kit import s3_line, s3_url, seaweed  # noqa: F401
 from tests.service.browser_kit import CLIP
 from tests.warm_start import PIDS
 
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+
 
 def _runs(told):
     """Whether the process that left the file runs still, and no later one has its id."""
@@ -145,10 +147,10 @@ def running(home):
 
 @pytest.fixture(scope="module")
 def chromium():
-    """Debian's Chromium through Playwright."""
-    program = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
+    """Debian's Chromium through Playwright: without its own windows, which nobody sees, where that
+    one is installed.
+    """
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         if os.environ.get("CI"):
             pytest.fail("CI installs Chromium; it is not here")
