@@ -15,11 +15,16 @@ import torch
 from diffusers.pipelines import pipeline_utils
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_leaves
 
 CARD, CPU = torch.device("cuda", 0), torch.device("cpu")
 MOVES = ("_to_copy", "copy_", "_pin_memory", "set_")
 """Operators that may be given tensors of two devices."""
+TOLD = {
+    torch.Tensor.device.__get__: CARD,
+    torch.Tensor.is_cuda.__get__: True,
+    torch.Tensor.is_cpu.__get__: False,
+}
+"""What a tensor of the card says of its place."""
 INDEXED = ("index", "index_put", "index_put_", "_index_put_impl_")
 
 
@@ -78,8 +83,8 @@ class _Functions(TorchFunctionMode):
             return self._moved(tensor, CARD if name == "cuda" else args[1])
         if tensor is None or not self.card.has(tensor):
             return func(*args, **kwargs)
-        if name == "__get__" and (told := self._told(func)) is not None:
-            return told
+        if name == "__get__" and func in TOLD:
+            return TOLD[func]
         if name == "get_device":
             return CARD.index
         if name == "new_tensor":
@@ -89,11 +94,6 @@ class _Functions(TorchFunctionMode):
         if name in ("numpy", "pin_memory", "__array__"):
             raise TypeError(f"{name} of a tensor on the card")
         return func(*args, **kwargs)
-
-    def _told(self, func):
-        """What a tensor of the card says of its place."""
-        told = {"device": CARD, "is_cuda": True, "is_cpu": False}
-        return next((told[key] for key in told if func == getattr(torch.Tensor, key).__get__), None)
 
     def _moved(self, tensor, *args, **kwargs):
         """`tensor.to`: parsed here, as torch knows the tensor for the processor's."""
@@ -125,21 +125,23 @@ class _Operators(TorchDispatchMode):
         name, device = func._schema.name.split("::")[1], kwargs.get("device")
         if device is not None and torch.device(device).type == "meta":
             return func(*args, **kwargs)
-        given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+        given = [*_tensors(args), *_tensors(kwargs.values())]
         there = self._all_on_card(name, given)
         if device is not None:
             there = torch.device(device).type == "cuda"
             kwargs = kwargs | {"device": CPU}
         elif name == "copy_":
             there = self.card.has(args[0])
-        before = {leaf.untyped_storage()._cdata for leaf in given}
         made = func(*args, **kwargs)
-        for leaf in tree_leaves(made):
-            if there and isinstance(leaf, torch.Tensor):
-                if leaf.untyped_storage()._cdata in before and not self.card.has(leaf):
-                    continue
-                self.card.put(leaf)
+        if there:
+            self._put(made, {leaf.untyped_storage()._cdata for leaf in given})
         return made
+
+    def _put(self, made, before):
+        """What is new; a view of what lay on the processor lies there still."""
+        for leaf in _tensors(made if isinstance(made, list | tuple) else [made]):
+            if leaf.untyped_storage()._cdata not in before:
+                self.card.put(leaf)
 
     def _all_on_card(self, name, given):
         """As torch has it: a number without dimensions may come from the processor, and what a
@@ -154,6 +156,15 @@ class _Operators(TorchDispatchMode):
                     told = [(tuple(each.shape), self.card.has(each)) for each in given]
                     raise RuntimeError(f"{name}: tensors on two devices: {told}")
         return True in where
+
+
+def _tensors(values):
+    """Those of an operator's arguments, or of what it gives: tensors, and lists of them."""
+    for each in values:
+        if isinstance(each, torch.Tensor):
+            yield each
+        elif isinstance(each, list | tuple):
+            yield from (one for one in each if isinstance(one, torch.Tensor))
 
 
 def _copied(tensor, dtype):

@@ -48,10 +48,28 @@ def opened(streams, tiny_folder, make_plan, picture, tmp_path):
     return make
 
 
+@pytest.fixture(scope="module")
+def kept():
+    return {}
+
+
+@pytest.fixture
+def resting(opened, kept):
+    """Frames of runs where nothing moves, by a session's fields and each run's; made once."""
+
+    def make(*runs, **key):
+        if (name := repr((runs, key))) not in kept:
+            _, frames = opened(**key)
+            kept[name] = [frames(*seeds, **fields) for seeds, fields in runs]
+        return kept[name]
+
+    return make
+
+
 @pytest.mark.parametrize(("vae", "offload"), WAYS)
-def test_adapters_act_as_where_nothing_moves(opened, vae, offload):
-    _, here = opened(vae=vae)
-    wanted = {seeds: here(*seeds) for seeds in set(ADAPTERS)}
+def test_adapters_act_as_where_nothing_moves(opened, resting, vae, offload):
+    every = list(dict.fromkeys(ADAPTERS))
+    wanted = dict(zip(every, resting(*((seeds, {}) for seeds in every), vae=vae), strict=True))
     assert np.abs(wanted[(1,)].astype(int) - wanted[(2,)]).max() > 20
     with OnCard():
         session, there = opened(vae=vae, offload=offload, device="cuda")
@@ -61,16 +79,15 @@ def test_adapters_act_as_where_nothing_moves(opened, vae, offload):
 
 
 @pytest.mark.parametrize("offload", ["none", "text", "model", *STREAMED])
-def test_caches_and_tiles_go_with_it(opened, offload):
+def test_caches_and_tiles_go_with_it(opened, resting, offload):
     cached = {"cache": Cache(name="first_block", threshold=9.0), "steps": 4}
     for tiling in (False, True):
-        _, here = opened(vae="fast", tiling=tiling)
-        wanted = here(**cached), here(1, **cached), here(2)
+        runs = ((), cached), ((1,), cached), ((2,), {})
+        wanted = resting(*runs, vae="fast", tiling=tiling)
         with OnCard():
             session, there = opened(vae="fast", offload=offload, device="cuda", tiling=tiling)
-            for made, each in zip((there(**cached), there(1, **cached), there(2)), wanted,
-                                  strict=True):  # fmt: skip
-                assert close(made, each)
+            for (seeds, fields), each in zip(runs, wanted, strict=True):
+                assert close(there(*seeds, **fields), each)
             session.unload()
 
 
@@ -93,16 +110,17 @@ def test_all_weights_are_brought_and_taken_away_in_as_many_groups(opened, offloa
 
 
 @pytest.mark.parametrize(("vae", "offload"), WAYS)
-def test_after_one_that_breaks_off_there_is_none_and_all_moves(opened, monkeypatch, vae, offload):
-    _, here = opened(vae=vae)
-    wanted = here(), here(1)
+def test_after_one_that_breaks_off_there_is_none_and_all_moves(
+    opened, resting, monkeypatch, vae, offload
+):
+    none, one = resting(((), {}), ((1,), {}), vae=vae)
     with OnCard():
         _, there = opened(vae=vae, offload=offload, device="cuda")
         there()
         with monkeypatch.context() as patched, pytest.raises(MemoryError):
             patched.setattr("peft.set_peft_model_state_dict", breaks_off)
             there(1)
-        assert close(there(), wanted[0]) and close(there(1), wanted[1])
+        assert close(there(), none) and close(there(1), one)
 
 
 def breaks_off(*_, **__):
