@@ -41,6 +41,9 @@ class OnCard:
             "memory_reserved": lambda *_: 0, "max_memory_allocated": lambda *_: 1,
             "reset_peak_memory_stats": lambda *_: None, "empty_cache": lambda: None,
             "synchronize": lambda *_: None, "current_stream": torch.cpu.current_stream,
+            "get_rng_state": lambda *_: torch.get_rng_state(), "set_rng_state": lambda *_: None,
+            "get_rng_state_all": lambda: [torch.get_rng_state()],
+            "set_rng_state_all": lambda _: None, "manual_seed_all": lambda _: None,
         }  # fmt: skip
         self._modes = _Functions(self), _Operators(self)
         self._patched = pytest.MonkeyPatch()
@@ -128,7 +131,8 @@ class _Operators(TorchDispatchMode):
         given = [*_tensors(args), *_tensors(kwargs.values())]
         there = self._all_on_card(name, given)
         if device is not None:
-            there = torch.device(device).type == "cuda"
+            if name != "_to_copy" and torch._C._current_autograd_node() is None:
+                there = torch.device(device).type == "cuda"
             kwargs = kwargs | {"device": CPU}
         elif name == "copy_":
             there = self.card.has(args[0])

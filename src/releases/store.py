@@ -66,7 +66,8 @@ class ReleaseStore:
         try:
             with self.database.write() as connection:
                 references.settle(connection, job.id, now)
-                self._check_corrects(connection, supersedes, now)
+                if supersedes is not None:
+                    self._corrected(connection, supersedes, now)
                 connection.execute(insert(releases).values(values))
                 append(connection, [Act(account.id, "release.create", values["id"], told)])
         except IntegrityError:
@@ -159,23 +160,23 @@ class ReleaseStore:
                 found |= {row.id for row in rows if as_release(row, now).was_out(now)}
         return found
 
-    def _check_corrects(self, connection: Connection, supersedes: str | None, now: float) -> None:
-        if supersedes is None:
-            return
+    def _corrected(self, connection: Connection, supersedes: str, now: float) -> Release:
+        """What a correction follows. To be changed as it was looked at here: where it is read
+        again, another correction may have come between. Raises ReleaseStateError.
+        """
         old = _row(connection, supersedes, now)
         under_embargo = old and old.state is ReleaseState.RELEASED and not old.is_out(now)
         if old is None or old.state not in CORRECTED or old.successor or under_embargo:
             raise ReleaseStateError(
                 f"release {supersedes} is not out, or was corrected already; correct its newest one"
             )
+        return old
 
     def _supersede(self, connection: Connection, release: Release, now: float) -> None:
         """What was out before names this one, and is not out any more once this one is. release: as
         it becomes.
         """
-        self._check_corrects(connection, release.supersedes, now)
-        old = _row(connection, str(release.supersedes), now)
-        assert old is not None  # it was just looked at
+        old = self._corrected(connection, str(release.supersedes), now)
         values: dict[str, Any] = {"successor": release.id}
         if old.state is ReleaseState.RELEASED and not release.is_out(now):
             values |= {"ended_at": release.embargo}

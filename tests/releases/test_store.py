@@ -17,6 +17,7 @@ from src.jobs.errors import WrongStateError
 from src.jobs.model import NewJob
 from src.jobs.store import JobStore
 from src.journal.checking import check_log, entries, read_entry
+from src.releases import store as store_module
 from src.releases.model import ReleaseStateError, Wish
 from src.releases.rules import allowed
 from src.releases.states import TRANSITIONS, ReleaseState, Who
@@ -183,17 +184,42 @@ def test_a_clip_is_deleted_or_submitted_but_not_both(any_database):  # noqa: F81
     assert outcomes <= {ReleaseStateError, WrongStateError}
 
 
-def test_of_two_drafts_and_of_two_corrections_one_wins(any_database):  # noqa: F811
-    store, job = ReleaseStore(any_database), finished(any_database)
-    found = racing(lambda: draft(store, job), lambda: draft(store, job))
-    assert found.count(None) == 1
-    old = store.of_job(job.id)
+def two_corrections(database, store, old):
+    """A release that is out, and two that may take its place."""
     for action, who in (("submit", "owner"), ("approve", "other"), ("release", "third")):
         old = step(store, old, action, who)
     ready = []
     for _ in range(2):
-        made = draft(store, finished(any_database), old.id)
+        made = draft(store, finished(database), old.id)
         ready.append(step(store, step(store, made, "submit", "owner"), "approve", "other"))
+    return old, ready
+
+
+@pytest.mark.parametrize("empty_database", ["postgres"], indirect=True)
+def test_a_correction_that_comes_between_look_and_change_wins(any_database):  # noqa: F811
+    store, look = ReleaseStore(any_database), store_module._row
+    made = draft(store, finished(any_database))
+    old, (first, second) = two_corrections(any_database, store, made)
+
+    def then_another(connection, release_id, now):
+        found = look(connection, release_id, now)
+        if release_id == old.id:
+            patch.undo()
+            step(store, second, "release", "third")
+        return found
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(ReleaseStateError):
+        patch.setattr(store_module, "_row", then_another)
+        step(store, first, "release", "third")
+    assert store.get(old.id).successor == second.id
+    assert store.get(first.id).state is ReleaseState.APPROVED
+
+
+def test_of_two_drafts_and_of_two_corrections_one_wins(any_database):  # noqa: F811
+    store, job = ReleaseStore(any_database), finished(any_database)
+    found = racing(lambda: draft(store, job), lambda: draft(store, job))
+    assert found.count(None) == 1
+    old, ready = two_corrections(any_database, store, store.of_job(job.id))
     found = racing(*[lambda each=each: step(store, each, "release", "third") for each in ready])
     assert found.count(None) == 1
     assert store.get(old.id).state is ReleaseState.SUPERSEDED
