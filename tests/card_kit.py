@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 CARD, CPU = torch.device("cuda", 0), torch.device("cpu")
-MOVES = ("_to_copy", "copy_", "_pin_memory", "set_")
+MOVES = ("_to_copy", "copy_", "_pin_memory", "set_", "_has_compatible_shallow_copy_type")
 """Operators that may be given tensors of two devices."""
 TOLD = {
     torch.Tensor.device.__get__: CARD,
