@@ -39,6 +39,7 @@ class OnCard:
             "get_device_properties": lambda *_: properties, "current_device": lambda: 0,
             "get_device_capability": lambda *_: (8, 9), "mem_get_info": lambda *_: (memory, memory),
             "memory_reserved": lambda *_: 0, "max_memory_allocated": lambda *_: 1,
+            "max_memory_reserved": lambda *_: 1,
             "reset_peak_memory_stats": lambda *_: None, "empty_cache": lambda: None,
             "synchronize": lambda *_: None, "current_stream": torch.cpu.current_stream,
             "get_rng_state": lambda *_: torch.get_rng_state(), "set_rng_state": lambda *_: None,
