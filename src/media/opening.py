@@ -8,6 +8,7 @@ import av
 from av.codec.hwaccel import HWAccel
 from av.error import FFmpegError
 from av.stream import Disposition
+from loguru import logger
 
 from src.core.errors import BadInputError, MissingFileError
 from src.core.output_errors import reason_in
@@ -33,21 +34,28 @@ def media_url(path: Path | str) -> str:
 
 
 def open_file(path: Path, hardware: bool = False, options: dict[str, str] | None = None) -> Any:
-    """An open input container. Raises MissingFileError or BadInputError, which say why it cannot be
-    read.
+    """An open input container. hardware: decoded by the card, where it can. Raises MissingFileError
+    or BadInputError, which say why it cannot be read.
     """
     _check_file(path)
-    accelerator = HWAccel("cuda", allow_software_fallback=True) if hardware else None
-    try:
-        container = av.open(media_url(path), options=options or READS, hwaccel=accelerator,
-                            metadata_errors="surrogateescape")  # fmt: skip
-    except (FFmpegError, OSError) as error:
-        raise BadInputError(f"{path} cannot be read as a video ({reason_in(error)})") from None
+    container = _opened(path, hardware, options or READS)
     if set(container.format.name.split(",")) & PLAYLISTS:
         container.close()
         raise BadInputError(f"{path} is a list of other files, not a video; name the video itself")
     _silence(container)
     return container
+
+
+def _opened(path: Path, hardware: bool, options: dict[str, str]) -> Any:
+    accelerator = HWAccel("cuda", allow_software_fallback=True) if hardware else None
+    try:
+        return av.open(media_url(path), options=options, hwaccel=accelerator,
+                       metadata_errors="surrogateescape")  # fmt: skip
+    except (FFmpegError, OSError) as error:
+        if hardware:  # it takes a driver that decodes, and room on the card for a context
+            logger.info("the card does not decode {} ({})", path, reason_in(error))
+            return _opened(path, False, options)
+        raise BadInputError(f"{path} cannot be read as a video ({reason_in(error)})") from None
 
 
 def _silence(container: Any) -> None:

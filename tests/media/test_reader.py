@@ -288,3 +288,10 @@ def test_an_animated_webp_is_not_called_damaged(tmp_path):
     (tmp_path / "b.webp").write_bytes((tmp_path / "a.webp").read_bytes()[:60])
     with pytest.raises(BadInputError):
         VideoReader(tmp_path / "b.webp")
+
+
+def test_where_no_card_decodes_the_processor_does(tmp_path):
+    """CUDA's context may fail where torch's did not: no driver that decodes, or a full card."""
+    path = write(tmp_path / "a.mp4", _numbered(3))
+    with VideoReader(path, hardware=True) as card, VideoReader(path) as processor:
+        assert [f.array.tolist() for f in card] == [f.array.tolist() for f in processor]
