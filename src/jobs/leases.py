@@ -250,10 +250,13 @@ class LeaseStore:
         return recovered
 
     def _recover(self, which: Callable[[float], ColumnElement[bool]], why: str) -> list[str]:
-        """which: of the jobs that run, given the time."""
+        """which: of the jobs that run, given the time. They are held while they are looked at: a
+        lease that is renewed, or a job that is cancelled, a moment earlier is seen.
+        """
         with self.database.write() as connection:
             now = self._now(connection)
             query = select(*COLUMNS).where(jobs.c.state == State.PROCESSING, which(now))
+            query = query.order_by(jobs.c.id).with_for_update()
             rows = [as_job(row) for row in connection.execute(query)]
             for job in rows:
                 outcomes.put_back(connection, job, why, now)

@@ -1,0 +1,46 @@
+"""Two who change one job at one time, on PostgreSQL, where each statement sees what was committed
+by then: what was looked at holds until it is changed.
+"""
+
+import pytest
+
+from src.jobs import outcomes
+from src.jobs.errors import LostLeaseError
+from src.jobs.leases import LeaseStore
+from src.jobs.model import NewJob, State
+from src.jobs.store import JobStore
+from tests.contracts.job_store.conftest import Time
+from tests.database.postgres_kit import postgres, postgres_database  # noqa: F401
+from tests.database.race_kit import meanwhile
+
+
+@pytest.fixture
+def house(postgres_database):  # noqa: F811
+    """A database, its stores and their clock."""
+
+    class House:
+        database, clock = postgres_database, Time()
+        store = JobStore(database, clock)
+        leases = LeaseStore(database, clock, lease_s=60)
+
+        @classmethod
+        def running(cls):
+            """A job that a worker makes."""
+            job, _ = cls.store.submit(NewJob("generate", "a", {"prompt": "p"}))
+            assert cls.leases.hold_device("d", "w", "p", {})
+            claimed = cls.leases.claim("w", "d")
+            assert claimed.id == job.id
+            return claimed
+
+    return House
+
+
+def test_a_lease_is_renewed_or_runs_out_and_not_both(house):
+    job = house.running()
+    house.clock.now += 61
+    with (
+        pytest.raises(LostLeaseError),
+        meanwhile(house.database, outcomes, "put_back", lambda: house.leases.heartbeat(job)),
+    ):
+        assert house.leases.expire() == [job.id]
+    assert house.store.get(job.id).state is State.PENDING
