@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import case, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from src.core.addresses import StoredFile, is_stored, known_key, name_in
@@ -189,19 +189,24 @@ class JobStore:
         """A waiting job ends at once; a running one is asked to stop. Final ones raise
         WrongStateError.
         """
-        now, job = self.clock(), self.get(job_id, owner)
+        now = self.clock()
+        self.get(job_id, owner)
+        waits = jobs.c.state == State.PENDING  # of one and the same look: it may begin, or wait
+        change = update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(references.UNDER_WAY))
+        change = change.values(
+            cancel_requested=True,
+            state=case((waits, State.CANCELLED), else_=jobs.c.state),
+            finished_at=case((waits, now), else_=jobs.c.finished_at),
+        )
         with self.database.write() as connection:
-            waiting = update(jobs).where(jobs.c.id == job_id, jobs.c.state == State.PENDING)
-            ended = connection.execute(
-                waiting.values(state=State.CANCELLED, finished_at=now, cancel_requested=True)
-            ).rowcount
-            if ended:
+            state = connection.execute(change.returning(jobs.c.state)).scalar()
+            if state == State.CANCELLED:
                 record(connection, job_id, now, "state", {"state": State.CANCELLED})
-            running = update(jobs).where(jobs.c.id == job_id, jobs.c.state == State.PROCESSING)
-            if not ended and not connection.execute(running.values(cancel_requested=True)).rowcount:
-                raise WrongStateError(
-                    f"job {job_id} is {job.state} already; only waiting and running jobs stop"
-                )
+        if state is None:
+            raise WrongStateError(
+                f"job {job_id} is {self.get(job_id).state} already; only waiting and running jobs "
+                "stop"
+            )
         return self.get(job_id)
 
     def retry(self, job_id: str, owner: Owner = None) -> Job:

@@ -4,8 +4,8 @@ by then: what was looked at holds until it is changed.
 
 import pytest
 
-from src.jobs import outcomes
-from src.jobs.errors import LostLeaseError
+from src.jobs import leases, outcomes
+from src.jobs.errors import LostLeaseError, WrongStateError
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
@@ -44,3 +44,31 @@ def test_a_lease_is_renewed_or_runs_out_and_not_both(house):
     ):
         assert house.leases.expire() == [job.id]
     assert house.store.get(job.id).state is State.PENDING
+
+
+def test_a_job_whose_worker_dies_while_it_is_cancelled_is_cancelled(house):
+    job = house.running()
+    with meanwhile(house.database, outcomes, "put_back", lambda: house.store.cancel(job.id)):
+        house.leases.worker_gone("w")
+    assert house.store.get(job.id).state is State.CANCELLED
+
+
+def test_a_job_that_failed_for_good_before_it_was_cancelled_is_not_cancelled(house):
+    job = house.running()
+    for _ in range(job.max_attempts - 1):
+        house.leases.worker_gone("w")
+        house.leases.hold_device("d", "w", "p", {})
+        house.leases.claim("w", "d")
+    with (
+        pytest.raises(WrongStateError, match="is FAILED already"),
+        meanwhile(house.database, outcomes, "put_back", lambda: house.store.cancel(job.id)),
+    ):
+        house.leases.worker_gone("w")
+    assert not house.store.get(job.id).cancel_requested
+
+
+def test_a_job_that_is_given_back_while_it_is_cancelled_is_cancelled(house):
+    job = house.running()
+    with meanwhile(house.database, leases, "record", lambda: house.store.cancel(job.id)):
+        house.leases.give_back(job)
+    assert house.store.get(job.id).state is State.CANCELLED
