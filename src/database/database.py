@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from src.core.errors import BadInputError, NewsreelError, OutputError
+from src.database.locks import MIGRATION, alone
 from src.database.trouble import UnavailableError, trouble_of
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -204,8 +205,7 @@ def upgrade_schema(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(726473)")
+        alone(connection, MIGRATION)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
