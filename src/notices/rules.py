@@ -102,12 +102,13 @@ class Rules:
             self._own(connection, change, identity, owner)
 
     def switch_off(self, connection: Connection, channel: str, digest: str, why: str) -> list[Rule]:
-        """Those of this target, which is gone; returns them as they were."""
+        """Those of this target, which is gone; returns those that were on, as they are now: each
+        to one caller.
+        """
         same = (notice_rules.c.channel == channel) & (notice_rules.c.digest == digest)
-        mine = same & notice_rules.c.active
-        rules = [_rule(row) for row in connection.execute(select(notice_rules).where(mine))]
-        connection.execute(update(notice_rules).where(mine).values(active=False, why=why))
-        return rules
+        change = update(notice_rules).where(same, notice_rules.c.active)
+        change = change.values(active=False, why=why).returning(notice_rules)
+        return [_rule(row) for row in connection.execute(change)]
 
     def sync(self, wanted: Sequence[Rule]) -> None:
         """The rules of the settings: new ones are added, those that are not there any more go, and

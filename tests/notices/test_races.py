@@ -3,12 +3,22 @@ until the change is there.
 """
 
 import pytest
+from sqlalchemy import func, select
 
 from src.core.errors import BadInputError
+from src.database.tables import notices
+from src.jobs.leases import LeaseStore
+from src.jobs.model import NewJob
+from src.jobs.store import JobStore
 from src.notices import rules as module
+from src.notices.collecting import Collector
+from src.notices.notifier import GoneError
+from src.notices.outbox import Outbox
 from src.notices.rules import MOST, SETTINGS, Rule, Rules, target_digest
 from tests.database.postgres_kit import postgres, postgres_database  # noqa: F401
 from tests.database.race_kit import meanwhile
+
+GONE = GoneError("it says that it is gone (404)")
 
 
 @pytest.fixture
@@ -54,3 +64,27 @@ def test_replicas_that_start_at_once_read_the_rules_of_the_settings(rules):
     with meanwhile(rules.database, Rules, "_begin", lambda: rules.sync(wanted)):
         rules.sync(wanted)
     assert rules.of(None) == wanted
+
+
+def test_a_target_that_is_gone_is_told_once_whoever_notes_it(rules):
+    database = rules.database
+    now, store, leases = [1_795_000_000.0], JobStore(database), LeaseStore(database)
+    outbox = Outbox(database, clock=lambda: now[0])
+    outbox.rules.add("desk", ["done"], "email", "gone@x.org")
+    outbox.rules.add("", ["failed"], "email", "admin@x.org")
+    for _ in range(2):
+        store.submit(NewJob("generate", "desk", {}))
+        leases.hold_device("d", "w", "p", {})
+        leases.complete(leases.claim("w", "d"), "x.mp4", {})
+    Collector(outbox, 0.0).collect()
+    first, second = outbox.take("email")
+
+    def noted_too():
+        now[0] += 1
+        outbox.gone(second, GONE, "gon...")
+
+    with meanwhile(database, Outbox, "_tell_off", noted_too):
+        outbox.gone(first, GONE, "gon...")
+    with database.read() as connection:
+        off = select(func.count()).select_from(notices).where(notices.c.kind == "off")
+        assert connection.execute(off).scalar_one() == 1
