@@ -8,6 +8,7 @@ from src.core.addresses import clip_key
 from src.database import artifact_rows
 from src.database.database import Database, batches
 from src.database.tables import artifacts, jobs, releases
+from src.jobs.errors import UnknownJobError
 from src.jobs.model import LABELLED, Job, State
 
 UNDER_WAY = (State.PENDING, State.PROCESSING)
@@ -22,10 +23,7 @@ def held_by(connection: Connection, job_id: str) -> str | None:
 
 
 def under_release(connection: Connection, job_id: str, now: float) -> str | None:
-    """The state of its clip's release, where that holds the clip. Waits for whoever changes the
-    release of this job at the moment.
-    """
-    connection.execute(select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
+    """The state of its clip's release, where that holds the clip. Raises as `settle`."""
     settle(connection, job_id, now)
     held = artifacts.c.release.in_(artifact_rows.HELD)
     query = select(artifacts.c.release).where(artifacts.c.job == job_id, held).limit(1)
@@ -34,8 +32,12 @@ def under_release(connection: Connection, job_id: str, now: float) -> str | None
 
 def settle(connection: Connection, job_id: str, now: float) -> None:
     """Where the embargo of a correction is over, the release of this job whose place it took has
-    ended: row and mark on the clip say so from here on.
+    ended: row and mark on the clip say so from here on. Nobody else changes the release of this
+    job, or deletes it, until we commit. Raises UnknownJobError where it is gone.
     """
+    held = select(jobs.c.id).where(jobs.c.id == job_id).with_for_update()
+    if connection.execute(held).scalar() is None:
+        raise UnknownJobError(f"there is no job {job_id[:40]!r}")
     over = (releases.c.job == job_id) & (releases.c.state == artifact_rows.RELEASED)
     over &= releases.c.ended_at <= now
     columns = (releases.c.key, releases.c.served_key)
