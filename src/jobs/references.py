@@ -40,13 +40,12 @@ def settle(connection: Connection, job_id: str, now: float) -> None:
         raise UnknownJobError(f"there is no job {job_id[:40]!r}")
     over = (releases.c.job == job_id) & (releases.c.state == artifact_rows.RELEASED)
     over &= releases.c.ended_at <= now
-    columns = (releases.c.key, releases.c.served_key)
-    clips = [key for row in connection.execute(select(*columns).where(over)) for key in row if key]
-    if not clips:
-        return
-    connection.execute(update(releases).where(over).values(state="superseded", open_job=None))
-    mine = (artifacts.c.job == job_id) & artifacts.c.key.in_(clips)
-    connection.execute(update(artifacts).where(mine).values(release="superseded"))
+    values = {"state": "superseded", "open_job": None, "revision": releases.c.revision + 1}
+    change = update(releases).where(over).values(values)
+    change = change.returning(releases.c.key, releases.c.served_key)
+    if clips := [key for row in connection.execute(change) for key in row if key]:
+        mine = (artifacts.c.job == job_id) & artifacts.c.key.in_(clips)
+        connection.execute(update(artifacts).where(mine).values(release="superseded"))
 
 
 def clip_hash(connection: Connection, job: Job) -> str | None:
