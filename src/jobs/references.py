@@ -1,6 +1,6 @@
 """Which stored files jobs read, and which clips are to be enlarged: what may not be removed yet."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import Connection, exists, select, update
 
@@ -8,7 +8,7 @@ from src.core.addresses import clip_key
 from src.database import artifact_rows
 from src.database.database import Database, batches
 from src.database.tables import artifacts, jobs, releases
-from src.jobs.errors import UnknownJobError
+from src.jobs.errors import UnknownJobError, WrongStateError
 from src.jobs.model import LABELLED, Job, State
 
 UNDER_WAY = (State.PENDING, State.PROCESSING)
@@ -17,9 +17,21 @@ RELEASED = exists().where(artifacts.c.job == jobs.c.id, artifacts.c.release.in_(
 
 
 def held_by(connection: Connection, job_id: str) -> str | None:
-    """The job under way that enlarges this job's clip, if there is one."""
+    """The job under way that enlarges this job's clip, if there is one. None comes after it was
+    asked where the job is held, as `settle` does.
+    """
     query = select(jobs.c.id).where(jobs.c.parent == job_id, jobs.c.state.in_(UNDER_WAY)).limit(1)
     return connection.execute(query).scalar()
+
+
+def keep(connection: Connection, ids: Collection[str]) -> None:
+    """Nobody deletes these jobs until we commit: what is to be made of their clips finds them.
+    Raises WrongStateError for one that is gone.
+    """
+    wanted = select(jobs.c.id).where(jobs.c.id.in_(ids)).order_by(jobs.c.id)
+    held = wanted.with_for_update(read=True, key_share=True)
+    if gone := set(ids) - set(connection.execute(held).scalars() if ids else ()):
+        raise WrongStateError(f"job {min(gone)} was deleted; there is nothing left of its clip")
 
 
 def under_release(connection: Connection, job_id: str, now: float) -> str | None:

@@ -73,7 +73,9 @@ class JobStore:
         self._new, self._horizon = GroupCommit(self._insert), Horizon(database)
 
     def submit(self, new: NewJob) -> tuple[Job, bool]:
-        """Store a job; returns it, and False where its idempotency key was there before."""
+        """Store a job; returns it, and False where its idempotency key was there before. Raises
+        WrongStateError where the job whose clip it reads was deleted.
+        """
         now, address = self.clock(), address_in(new.request)
         before = lineage(self.database, new.request)
         values: dict[str, Any] = {
@@ -97,11 +99,11 @@ class JobStore:
 
     def _store(self, submission: "_Submission") -> None:
         """Together with what other threads submit; alone where it, or another one of them, was
-        there before.
+        there before, or reads a clip that is gone.
         """
         try:
             self._new.add(submission)
-        except IntegrityError:
+        except (IntegrityError, WrongStateError):
             self._insert(lambda: [submission])
 
     def _insert(self, waiting: Callable[[], Sequence["_Submission"]]) -> None:
@@ -112,6 +114,7 @@ class JobStore:
         with self.database.write() as connection:
             submissions = waiting()
             rows = [each.job for each in submissions]
+            references.keep(connection, {row["parent"] for row in rows if row["parent"]})
             connection.execute(insert(jobs), rows)
             connection.execute(
                 insert(events),
@@ -210,7 +213,9 @@ class JobStore:
         return self.get(job_id)
 
     def retry(self, job_id: str, owner: Owner = None) -> Job:
-        """Put a FAILED or CANCELLED job back into the queue, with all its attempts."""
+        """Put a FAILED or CANCELLED job back into the queue, with all its attempts. Raises
+        WrongStateError for others, and where the job whose clip it reads was deleted.
+        """
         now, job = self.clock(), self.get(job_id, owner)
         again = {
             "state": State.PENDING, "rank": now - AGEING_S * job.priority, "attempts": 0,
@@ -219,6 +224,7 @@ class JobStore:
         }  # fmt: skip
         where = (jobs.c.id == job_id) & jobs.c.state.in_((State.FAILED, State.CANCELLED))
         with self.database.write() as connection:
+            references.keep(connection, [job.parent] if job.parent else [])
             if not connection.execute(update(jobs).where(where).values(again)).rowcount:
                 raise WrongStateError(
                     f"job {job_id} is {job.state}; only FAILED and CANCELLED jobs are retried"
@@ -237,12 +243,12 @@ class JobStore:
         """
         job = self.get(job_id, owner)
         with self.database.write() as connection:
+            if (state := references.under_release(connection, job_id, self.clock())) is not None:
+                raise WrongStateError(_HELD[state].format(job_id))
             if (needing := references.held_by(connection, job_id)) is not None:
                 raise WrongStateError(
                     f"job {job_id} is being enlarged by job {needing}; cancel that one first"
                 )
-            if (state := references.under_release(connection, job_id, self.clock())) is not None:
-                raise WrongStateError(_HELD[state].format(job_id))
             told = {"sha256": references.clip_hash(connection, job)}
             done = delete(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(FINAL))
             done = done if even_pinned else done.where(jobs.c.pinned.is_(False))

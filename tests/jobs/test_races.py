@@ -4,7 +4,7 @@ by then: what was looked at holds until it is changed.
 
 import pytest
 
-from src.jobs import leases, outcomes
+from src.jobs import leases, outcomes, store
 from src.jobs.errors import LostLeaseError, WrongStateError
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
@@ -72,3 +72,47 @@ def test_a_job_that_is_given_back_while_it_is_cancelled_is_cancelled(house):
     with meanwhile(house.database, leases, "record", lambda: house.store.cancel(job.id)):
         house.leases.give_back(job)
     assert house.store.get(job.id).state is State.CANCELLED
+
+
+def larger(clip):
+    return NewJob("upscale", "a", {"input": "artifact:x.mp4", "of": clip.id})
+
+
+def finished(house):
+    job = house.running()
+    house.leases.complete(job, "x.mp4", {})
+    return job
+
+
+def test_a_clip_that_somebody_enlarges_is_not_deleted(house):
+    clip = finished(house)
+    with (
+        pytest.raises(WrongStateError, match="being enlarged by"),
+        meanwhile(house.database, store, "append", lambda: house.store.delete(clip.id)),
+    ):
+        house.store.submit(larger(clip))
+    assert len(house.store.page()) == 2
+
+
+def test_a_clip_that_somebody_deletes_is_not_enlarged(house):
+    clip = finished(house)
+    with (
+        pytest.raises(WrongStateError, match="there is nothing left of its clip"),
+        meanwhile(house.database, store, "append", lambda: house.store.submit(larger(clip))),
+    ):
+        house.store.delete(clip.id)
+    assert house.store.page() == []
+
+
+def test_a_clip_whose_enlargement_is_retried_is_not_deleted(house):
+    clip = finished(house)
+    ended = house.store.cancel(house.store.submit(larger(clip))[0].id)
+    with (
+        pytest.raises(WrongStateError, match="being enlarged by"),
+        meanwhile(house.database, store, "record", lambda: house.store.delete(clip.id)),
+    ):
+        house.store.retry(ended.id)
+    house.store.cancel(ended.id)
+    house.store.delete(clip.id)
+    with pytest.raises(WrongStateError, match="there is nothing left of its clip"):
+        house.store.retry(ended.id)
