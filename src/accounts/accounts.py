@@ -162,6 +162,7 @@ class Accounts:
         self.pseudonyms.secret()
         with self.database.write() as connection:
             before = _in_use(connection, key_id)
+            alone(connection, AUDIT)  # a clip that was submitted until now is seen below
             now = before if person is None else person
             _check_person(now, frozenset(rights))
             pseudonym = self.pseudonyms.of(now)
