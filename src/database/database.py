@@ -84,8 +84,9 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Reads that see one state of the database and lock nothing. Raises UnavailableError as
-        `write` does.
+        """Reads that lock nothing. With SQLite they all see one state of the database; with
+        PostgreSQL each sees what is committed when it begins. Raises UnavailableError as `write`
+        does.
         """
         with (
             self._watched(),
