@@ -233,13 +233,13 @@ class JobStore:
         return self.get(job_id)
 
     def delete(
-        self, job_id: str, owner: Owner = None, even_pinned: bool = True, by: str = SERVICE
+        self, job_id: str, owner: Owner = None, seen: Job | None = None, by: str = SERVICE
     ) -> Job:
         """Forget a finished job and its events; returns what it was, so that its files can go too.
 
-        even_pinned: False spares a job that is pinned by now. by: the key that wants it, for the
-        audit log. Raises WrongStateError, also while another job is to enlarge its clip, and while
-        its clip is released or under approval.
+        seen: as who found it old saw it; one that was pinned, ran again or was out since then is
+        spared. by: the key that wants it, for the audit log. Raises WrongStateError, also while
+        another job is to enlarge its clip, and while its clip is released or under approval.
         """
         job = self.get(job_id, owner)
         with self.database.write() as connection:
@@ -251,7 +251,9 @@ class JobStore:
                 )
             told = {"sha256": references.clip_hash(connection, job)}
             done = delete(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(FINAL))
-            done = done if even_pinned else done.where(jobs.c.pinned.is_(False))
+            if seen is not None:
+                same = jobs.c.finished_at == seen.finished_at
+                done = done.where(jobs.c.pinned.is_(False), same, ~references.RELEASED)
             if not connection.execute(done).rowcount:
                 raise WrongStateError(f"job {job_id} is {job.state}; cancel it first")
             connection.execute(delete(events).where(events.c.job_id == job_id))

@@ -174,7 +174,7 @@ def test_what_housekeeping_asks(store, leases, time):
     store.pin(ended[0], True)
     assert [job.id for job in store.finished_before(time.now - 1500)] == ended[1:]
     with pytest.raises(WrongStateError):
-        store.delete(ended[0], even_pinned=False)
+        store.delete(ended[0], seen=store.get(ended[0]))
     assert store.delete(ended[0]).pinned
     assert store.finished_before(time.now - 10**6) == []
 
