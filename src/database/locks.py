@@ -4,7 +4,7 @@ ends. SQLite's writers are alone anyway.
 
 from sqlalchemy import Connection
 
-MIGRATION, AUDIT, RULES = 726473, 726474, 726475
+MIGRATION, AUDIT, RULES, HOUSE = 726473, 726474, 726475, 726476
 
 
 def alone(connection: Connection, number: int) -> None:

@@ -229,3 +229,24 @@ def test_a_backup_is_one_state_of_a_database_that_is_in_use(tmp_path, home, post
     assert [job.id for job in JobStore(copy).page()] == [kept]
     assert {row.job for row in ArtifactIndex(copy).known().values()} == {kept}
     assert {event.job_id for event in JobStore(copy).events(None)} == {kept}
+
+
+def test_of_two_homes_that_are_new_at_once_one_gets_the_database(tmp_path, home, postgres_database):  # noqa: F811
+    with (
+        pytest.raises(BadInputError, match="belongs to files elsewhere"),
+        meanwhile(postgres_database, house.secrets, "token_hex",
+                  lambda: house.bind(postgres_database, tmp_path / "other")),
+    ):  # fmt: skip
+        house.bind(postgres_database, home)
+    assert not (tmp_path / "other" / house.FILE).exists()
+
+
+def test_two_who_begin_on_a_new_home_at_once_share_it(home, postgres_database):  # noqa: F811
+    both = []
+
+    def begin():
+        both.append(house.bind(postgres_database, home))
+
+    with meanwhile(postgres_database, house.secrets, "token_hex", begin):
+        begin()
+    assert len(set(both)) == 1 and len(both) == 2
