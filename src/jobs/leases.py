@@ -94,7 +94,8 @@ class LeaseStore:
             return []
         with self.database.write() as connection:
             holding.check_held(connection, worker, device, self._now(connection))
-            taken = [self._take(connection, worker, job.id, job.gpus) for job in chosen]
+            free = company.free(connection, chosen)
+            taken = [self._take(connection, worker, job.id, job.gpus) for job in free]
         return [job for job in taken if job is not None]
 
     def _look(

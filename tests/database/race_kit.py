@@ -1,5 +1,6 @@
 """Two who work on one database, in an order that the test says."""
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,17 +15,17 @@ from tests.waiting import wait_until
 
 @contextmanager
 def meanwhile(
-    database: Database, place: Any, name: str, act: Callable[[], Any]
+    database: Database, place: Any, name: str, act: Callable[[], Any], call: int = 1
 ) -> Iterator[list[Future[Any]]]:
-    """Just before this thread calls `place.name` for the first time, another one does `act`: when
-    the call goes on, that has ended, or waits for a lock of PostgreSQL. Yields what became of it,
-    in a list; what it raised is raised at the end.
+    """Just before this thread calls `place.name`, for the first time or that one, another one does
+    `act`: when the call goes on, that has ended, or waits for a lock of PostgreSQL. Yields what
+    became of it, in a list; what it raised is raised at the end.
     """
-    usual, here = getattr(place, name), threading.current_thread()
+    usual, here, calls = getattr(place, name), threading.current_thread(), itertools.count(1)
     others: list[Future[Any]] = []
 
     def late(*values: Any, **named: Any) -> Any:
-        if not others and threading.current_thread() is here:
+        if threading.current_thread() is here and next(calls) == call:
             others.append(pool.submit(act))
             wait_until(lambda: others[0].done() or _somebody_waits(database))
         return usual(*values, **named)

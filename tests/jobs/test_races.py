@@ -116,3 +116,14 @@ def test_a_clip_whose_enlargement_is_retried_is_not_deleted(house):
     house.store.delete(clip.id)
     with pytest.raises(WrongStateError, match="there is nothing left of its clip"):
         house.store.retry(ended.id)
+
+
+def test_two_workers_who_take_jobs_of_one_line_do_not_wait_in_a_ring(house):
+    house.running()
+    assert house.leases.hold_device("other", "w2", "p", {})
+    chosen = [house.store.submit(NewJob("generate", "a", {"prompt": "p"}))[0] for _ in range(2)]
+    with meanwhile(house.database, LeaseStore, "_take",
+                   lambda: house.leases.claim("w2", "other"), call=2) as others:  # fmt: skip
+        taken = house.leases.claim_also("w", "d", chosen)
+    assert [job.id for job in taken] == [job.id for job in chosen]
+    assert others[0].result() is None
