@@ -16,7 +16,7 @@ from src.accounts.persons import Pseudonyms
 from src.accounts.rights import Right, Role, as_text, from_text
 from src.core.errors import BadInputError
 from src.database.database import Clock, Database, batches
-from src.database.locks import AUDIT, alone
+from src.database.locks import AUDIT, take_lock
 from src.database.tables import keys, logins, releases
 from src.journal.entries import COMMAND, SERVICE, Act, append
 
@@ -101,7 +101,7 @@ class Accounts:
             per_day, True,
         )  # fmt: skip
         with self.database.write() as connection:
-            alone(connection, AUDIT)
+            take_lock(connection, AUDIT)
             if connection.execute(select(keys.c.id).limit(1)).scalar() is not None:
                 return None
             _add(connection, secret, account, "", SERVICE)
@@ -162,7 +162,7 @@ class Accounts:
         self.pseudonyms.secret()
         with self.database.write() as connection:
             before = _in_use(connection, key_id)
-            alone(connection, AUDIT)  # a clip that was submitted until now is seen below
+            take_lock(connection, AUDIT)  # a clip that was submitted until now is seen below
             now = before if person is None else person
             _check_person(now, frozenset(rights))
             pseudonym = self.pseudonyms.of(now)

@@ -10,7 +10,7 @@ from sqlalchemy import delete, insert, select
 
 from src.accounts.accounts import Account
 from src.database.database import Database
-from src.database.locks import AUDIT, alone
+from src.database.locks import AUDIT, take_lock
 from src.database.tables import facts
 from src.journal.entries import SERVICE, Act, append, digest_of
 
@@ -51,7 +51,7 @@ class Recording:
         """
         new = digest_of(told)
         with self.database.write() as connection:
-            alone(connection, AUDIT)
+            take_lock(connection, AUDIT)
             query = select(facts.c.value).where(facts.c.name == SETTINGS)
             if connection.execute(query).scalar() == new:
                 return

@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from src.core.errors import BadInputError, NewsreelError, OutputError
-from src.database.locks import MIGRATION, alone
+from src.database.locks import MIGRATION, take_lock
 from src.database.trouble import UnavailableError, trouble_of
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -206,7 +206,7 @@ def upgrade_schema(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     with engine.begin() as connection:
-        alone(connection, MIGRATION)
+        take_lock(connection, MIGRATION)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

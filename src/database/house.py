@@ -13,8 +13,8 @@ from sqlalchemy import Connection, insert, select
 
 from src.core.durable import make_folder, write_whole
 from src.core.errors import BadInputError
-from src.database import locks
 from src.database.database import Database
+from src.database.locks import HOUSE, take_lock
 from src.database.tables import facts
 
 FILE = "database.id"
@@ -54,7 +54,7 @@ def bind(database: Database, place: Path | Note, adopt: bool = False) -> str:
     if here is not None and here == known:
         return here
     with database.write() as connection:
-        locks.alone(connection, locks.HOUSE)
+        take_lock(connection, HOUSE)
         return _settle(connection, database, note, adopt)
 
 

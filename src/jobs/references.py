@@ -24,7 +24,7 @@ def held_by(connection: Connection, job_id: str) -> str | None:
     return connection.execute(query).scalar()
 
 
-def keep(connection: Connection, ids: Collection[str]) -> None:
+def hold_sources(connection: Connection, ids: Collection[str]) -> None:
     """Nobody deletes these jobs until we commit: what is to be made of their clips finds them.
     Raises WrongStateError for one that is gone.
     """

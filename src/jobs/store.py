@@ -114,7 +114,7 @@ class JobStore:
         with self.database.write() as connection:
             submissions = waiting()
             rows = [each.job for each in submissions]
-            references.keep(connection, {row["parent"] for row in rows if row["parent"]})
+            references.hold_sources(connection, {row["parent"] for row in rows if row["parent"]})
             connection.execute(insert(jobs), rows)
             connection.execute(
                 insert(events),
@@ -224,7 +224,7 @@ class JobStore:
         }  # fmt: skip
         where = (jobs.c.id == job_id) & jobs.c.state.in_((State.FAILED, State.CANCELLED))
         with self.database.write() as connection:
-            references.keep(connection, [job.parent] if job.parent else [])
+            references.hold_sources(connection, [job.parent] if job.parent else [])
             if not connection.execute(update(jobs).where(where).values(again)).rowcount:
                 raise WrongStateError(
                     f"job {job_id} is {job.state}; only FAILED and CANCELLED jobs are retried"

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from src.core.errors import NewsreelError
-from src.database.locks import AUDIT, alone
+from src.database.locks import AUDIT, take_lock
 
 BEGINNING = "0" * 64
 """What the first entry names as the hash of the one before it."""
@@ -55,7 +55,7 @@ def append(connection: Connection, acts: Sequence[Act]) -> None:
     """
     if not acts:
         return
-    alone(connection, AUDIT)
+    take_lock(connection, AUDIT)
     number, last = head(connection)
     if not isinstance(last, str):
         raise AuditError(f"entry {number} of the audit log was changed, so nothing was done")

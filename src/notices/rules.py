@@ -11,7 +11,7 @@ from sqlalchemy import Connection, case, delete, func, insert, select, update
 
 from src.core.errors import BadInputError, MissingFileError
 from src.database.database import Clock, Database
-from src.database.locks import RULES, alone
+from src.database.locks import RULES, take_lock
 from src.database.tables import events, facts, notice_rules
 
 KINDS = ("done", "failed", "approval", "decided", "stuck")
@@ -65,7 +65,7 @@ class Rules:
         rule = Rule(secrets.token_hex(8), owner, checked_kinds(kinds, owner), channel, target,
                     target_digest(target), secret, API, True, None, self.clock())  # fmt: skip
         with self.database.write() as connection:
-            alone(connection, RULES)
+            take_lock(connection, RULES)
             own = select(func.count()).where(notice_rules.c.owner == owner)
             if connection.execute(own).scalar_one() >= MOST:
                 raise BadInputError(f"a key may have {MOST} rules for notices; remove one first")
@@ -96,7 +96,7 @@ class Rules:
         """
         begun = case((notice_rules.c.active, notice_rules.c.created_at), else_=self.clock())
         with self.database.write() as connection:
-            alone(connection, RULES)
+            take_lock(connection, RULES)
             self._begin(connection)
             change = update(notice_rules).values(active=True, why=None, created_at=begun)
             self._own(connection, change, identity, owner)
@@ -116,7 +116,7 @@ class Rules:
         """
         ids = [rule.id for rule in wanted]
         with self.database.write() as connection:
-            alone(connection, RULES)
+            take_lock(connection, RULES)
             theirs = notice_rules.c.source == SETTINGS
             connection.execute(delete(notice_rules).where(theirs, notice_rules.c.id.not_in(ids)))
             known = set(connection.execute(select(notice_rules.c.id).where(theirs)).scalars())
