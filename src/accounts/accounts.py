@@ -16,8 +16,9 @@ from src.accounts.persons import Pseudonyms
 from src.accounts.rights import Right, Role, as_text, from_text
 from src.core.errors import BadInputError
 from src.database.database import Clock, Database, batches
+from src.database.locks import AUDIT, take_lock
 from src.database.tables import keys, logins, releases
-from src.journal.entries import COMMAND, Act, append
+from src.journal.entries import COMMAND, SERVICE, Act, append
 
 PREFIX = "nr_"
 OPEN = "open"
@@ -85,13 +86,25 @@ class Accounts:
             secrets.token_hex(6), name, granted, self.clock(), None, per_minute, per_day, urgent,
             desk, person,
         )  # fmt: skip
-        values = {name: getattr(account, name) for name in Account.__dataclass_fields__}
-        values |= {"hash": secret_digest(secret), "rights": as_text(granted)}
         pseudonym = self.pseudonyms.of(person)
-        told = {"rights": sorted(granted), "person": pseudonym, "breaking": urgent}
         with self.database.write() as connection:
-            connection.execute(insert(keys).values(values))
-            append(connection, [Act(by, "key.create", account.id, told)])
+            _add(connection, secret, account, pseudonym, by)
+        return secret, account
+
+    def create_first(self, per_minute: int, per_day: int) -> tuple[str, Account] | None:
+        """An admin's key, as of `create`, where nobody has one yet; None where somebody has, or
+        had. Of services that start at the same time one makes it.
+        """
+        secret = PREFIX + secrets.token_urlsafe(32)
+        account = Account(
+            secrets.token_hex(6), "first", Role.ADMIN.rights, self.clock(), None, per_minute,
+            per_day, True,
+        )  # fmt: skip
+        with self.database.write() as connection:
+            take_lock(connection, AUDIT)
+            if connection.execute(select(keys.c.id).limit(1)).scalar() is not None:
+                return None
+            _add(connection, secret, account, "", SERVICE)
         return secret, account
 
     def find(self, secret: str) -> Account | None:
@@ -149,6 +162,7 @@ class Accounts:
         self.pseudonyms.secret()
         with self.database.write() as connection:
             before = _in_use(connection, key_id)
+            take_lock(connection, AUDIT)  # a clip that was submitted until now is seen below
             now = before if person is None else person
             _check_person(now, frozenset(rights))
             pseudonym = self.pseudonyms.of(now)
@@ -207,6 +221,16 @@ class Accounts:
         """End a browser's session."""
         with self.database.write() as connection:
             connection.execute(delete(logins).where(logins.c.hash == secret_digest(cookie)))
+
+
+def _add(
+    connection: Connection, secret: str, account: Account, pseudonym: str, by: str
+) -> None:  # fmt: skip
+    values = {name: getattr(account, name) for name in Account.__dataclass_fields__}
+    values |= {"hash": secret_digest(secret), "rights": as_text(account.rights)}
+    told = {"rights": sorted(account.rights), "person": pseudonym, "breaking": account.breaking}
+    connection.execute(insert(keys).values(values))
+    append(connection, [Act(by, "key.create", account.id, told)])
 
 
 def _change(connection: Connection, key_id: str, values: dict[str, Any]) -> None:

@@ -20,7 +20,6 @@ from starlette.requests import HTTPConnection
 
 import src
 from src.accounts.accounts import Accounts
-from src.accounts.rights import Role
 from src.api import (
     approvals,
     artifacts,
@@ -67,7 +66,6 @@ from src.database.database import Database
 from src.database.house import occupy
 from src.jobs.leases import LeaseStore
 from src.jobs.store import JobStore
-from src.journal.entries import SERVICE
 from src.trust.settings import MARKING, SIGNING, is_switched_on, signing_state
 from src.worker.supervise import Supervisor
 
@@ -275,10 +273,8 @@ def greet(service: Service) -> None:
             "NEWSREEL_AUTH=off: everybody who reaches this port may use the service and see all "
             "jobs"
         )
-    elif not service.accounts.all():
-        secret, account = service.accounts.create(
-            "first", Role.ADMIN, settings.per_minute, settings.per_day, by=SERVICE
-        )
+    elif made := service.accounts.create_first(settings.per_minute, settings.per_day):
+        secret, account = made
         print(
             f"Newsreel: the first API key (admin, id {account.id}), shown this once:\n\n    "
             f"{secret}\n",

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from src.accounts.accounts import Account
 from src.api.planning import check_source
-from src.api.problems import ApiError
 from src.api.service import Service
 from src.core.addresses import artifact_address
 from src.core.config import validate
@@ -79,8 +78,8 @@ def check_finished(job: Job, done: str) -> None:
 
 def derive(service: Service, account: Account, job: Job, new: NewJob, key: str) -> Job:
     """Store `new`, which reads the clip of `job`; asked again it is the same job, and one that
-    failed or was cancelled runs again. key: its idempotency key, one of `OWN_KEYS`. Raises ApiError
-    409 where the clip was deleted meanwhile.
+    failed or was cancelled runs again. key: its idempotency key, one of `OWN_KEYS`. Raises
+    WrongStateError where the clip was deleted meanwhile.
     """
     earlier = service.store.with_key(job.owner, key)
     if earlier is not None and earlier.state not in ENDED_BADLY:
@@ -89,7 +88,4 @@ def derive(service: Service, account: Account, job: Job, new: NewJob, key: str) 
     made = service.submit(replace(new, idempotency_key=key), account)
     if made.state in ENDED_BADLY:
         made = service.retry(made.id)
-    if service.store.many([job.id]).get(job.id) is None:  # deleted while this one was stored
-        service.forgetter.forget(service.store.cancel(made.id).id, account.id)
-        raise ApiError(409, "this clip was deleted a moment ago; there is nothing left of it")
     return made

@@ -24,13 +24,13 @@ class Forgetter:
         self.index = ArtifactIndex(store.database)
         self.inventory = Inventory(files, self.index, store)
 
-    def forget(self, job_id: str, by: str = SERVICE, even_pinned: bool = True) -> Job:
-        """Delete the job and its files. by: the key that wants it. Raises as `JobStore.delete`; a
-        job whose files cannot be reached stays.
+    def forget(self, job_id: str, by: str = SERVICE, seen: Job | None = None) -> Job:
+        """Delete the job and its files. by: the key that wants it. seen: as for `JobStore.delete`,
+        which says what is raised; a job whose files cannot be reached stays.
         """
         self.files.look(f"{PREVIEWS}{job_id}.jpg")  # raises while the store is away
         served = self.index.served_of(job_id)
-        job = self.store.delete(job_id, None, even_pinned, by)
+        job = self.store.delete(job_id, None, seen, by)
         self.files.delete(*served)
         if job.artifact:
             remove_attempt(self.files, clip_key(job.artifact))

@@ -123,7 +123,7 @@ class Housekeeper:
 
     def _forget(self, job: Job) -> None:
         try:
-            self.forgetter.forget(job.id, even_pinned=False)
+            self.forgetter.forget(job.id, seen=job)
         except (UnknownJobError, WrongStateError):
-            return  # deleted, retried, pinned or to be enlarged meanwhile
+            return  # deleted, run again, pinned or to be enlarged meanwhile
         logger.info("job {} is older or larger than what is kept; forgotten", job.id)

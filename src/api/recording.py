@@ -7,10 +7,10 @@ import time
 from typing import Any
 
 from sqlalchemy import delete, insert, select
-from sqlalchemy.exc import IntegrityError
 
 from src.accounts.accounts import Account
 from src.database.database import Database
+from src.database.locks import AUDIT, take_lock
 from src.database.tables import facts
 from src.journal.entries import SERVICE, Act, append, digest_of
 
@@ -46,16 +46,14 @@ class Recording:
         self._add(Act(account.id, "file.verify", sha256, told))
 
     def settings(self, told: dict[str, Any]) -> None:
-        """At a start; an entry only where they are others than before."""
-        try:
-            self._change_settings(told, digest_of(told))
-        except IntegrityError:
-            return  # another replica, which starts at the same time, was first
-
-    def _change_settings(self, told: dict[str, Any], new: str) -> None:
+        """At a start; an entry only where they are others than before. Of replicas that start at
+        the same time one tells them.
+        """
+        new = digest_of(told)
         with self.database.write() as connection:
+            take_lock(connection, AUDIT)
             query = select(facts.c.value).where(facts.c.name == SETTINGS)
-            if connection.execute(query.with_for_update()).scalar() == new:
+            if connection.execute(query).scalar() == new:
                 return
             connection.execute(delete(facts).where(facts.c.name == SETTINGS))
             connection.execute(insert(facts).values(name=SETTINGS, value=new))

@@ -16,7 +16,7 @@ from src.api.security import Reader, ServiceDep, Submitter
 from src.api.service import Service
 from src.api.uploads import UploadedVideo, parse_json_field
 from src.catalog.upscalers import NOISY, find_preset, find_upscaler
-from src.core.addresses import stored_address
+from src.core.addresses import stored_address, stored_key
 from src.core.config import Config, validate
 from src.core.upscale_request import FORM, UPSCALER, EnhanceSettings, UpscaleRequest, from_form
 from src.jobs.model import Job, NewJob, State
@@ -150,6 +150,9 @@ def _store(
     kept: UploadedVideo,
     facts: VideoFacts,
 ) -> Job:
+    """Keep the upload, store the job, and look whether the upload is there still: a job that named
+    it may have been deleted meanwhile.
+    """
     asked = upscale_settings(wanted)
     cost = service.planning.upscale(facts, asked)
     request = asked | {
@@ -164,7 +167,11 @@ def _store(
         cost=cost,
         input_bytes=kept.size,
     )
-    return service.submit(new, account)
+    job = service.submit(new, account)
+    if service.files.look(stored_key(kept.name)) is None:
+        kept.copy()
+        kept.keep()
+    return job
 
 
 def safe_name(name: str | None) -> str:

@@ -37,12 +37,19 @@ def copy_rows(source: Database, target: Database) -> int:
             f"{shown} holds jobs or keys already, or an audit log; name an empty database"
         )
     with source.read() as origin, target.write() as connection:
+        _stay(origin)
         for table in metadata.sorted_tables:
             connection.execute(table.delete())
             for rows in _batches(origin, table):
                 connection.execute(insert(table), rows)
         _go_on_counting(connection)
         return connection.execute(select(func.count()).select_from(jobs)).scalar_one()
+
+
+def _stay(origin: Connection) -> None:
+    """See one state, as on SQLite: each statement of PostgreSQL sees the newest one otherwise."""
+    if origin.dialect.name == "postgresql":
+        origin.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
 
 
 def _batches(connection: Connection, table: Table) -> Iterator[list[dict[str, Any]]]:

@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from src.core.errors import BadInputError, NewsreelError, OutputError
+from src.database.locks import MIGRATION, take_lock
 from src.database.trouble import UnavailableError, trouble_of
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -83,8 +84,9 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Reads that see one state of the database and lock nothing. Raises UnavailableError as
-        `write` does.
+        """Reads that lock nothing. With SQLite they all see one state of the database; with
+        PostgreSQL each sees what is committed when it begins. Raises UnavailableError as `write`
+        does.
         """
         with (
             self._watched(),
@@ -204,8 +206,7 @@ def upgrade_schema(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(726473)")
+        take_lock(connection, MIGRATION)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 

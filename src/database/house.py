@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Protocol
 
-from sqlalchemy import insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, insert, select
 
 from src.core.durable import make_folder, write_whole
 from src.core.errors import BadInputError
 from src.database.database import Database
+from src.database.locks import HOUSE, take_lock
 from src.database.tables import facts
 
 FILE = "database.id"
@@ -48,10 +48,26 @@ def bind(database: Database, place: Path | Note, adopt: bool = False) -> str:
     place.
     """
     note = HomeNote(place) if isinstance(place, Path) else place
-    here, known = note.read(), _of_database(database)
+    here = note.read()
+    with database.read() as connection:
+        known = _of_database(connection)
+    if here is not None and here == known:
+        return here
+    with database.write() as connection:
+        take_lock(connection, HOUSE)
+        return _settle(connection, database, note, adopt)
+
+
+def _settle(connection: Connection, database: Database, note: Note, adopt: bool) -> str:
+    """Both are looked at by one at a time: of two places with nothing noted one gets the
+    database.
+    """
+    here, known = note.read(), _of_database(connection)
     if here != known and not adopt and not (here is None and note.holds(database)):
         raise BadInputError(_mismatch(database, note, here, known))
-    shared = known or _give(database, secrets.token_hex(8))
+    shared = known or secrets.token_hex(8)
+    if known is None:
+        connection.execute(insert(facts).values(name=FACT, value=shared))
     if here != shared:
         note.write(shared)
     return shared
@@ -84,19 +100,8 @@ class HomeNote:
         return database.is_sqlite and file.is_relative_to(self.home.resolve())
 
 
-def _of_database(database: Database) -> str | None:
-    with database.read() as connection:
-        return connection.execute(select(facts.c.value).where(facts.c.name == FACT)).scalar()
-
-
-def _give(database: Database, wanted: str) -> str:
-    """Another process may give the database its id at the same time: the first one counts."""
-    try:
-        with database.write() as connection:
-            connection.execute(insert(facts).values(name=FACT, value=wanted))
-    except IntegrityError:
-        return str(_of_database(database))
-    return wanted
+def _of_database(connection: Connection) -> str | None:
+    return connection.execute(select(facts.c.value).where(facts.c.name == FACT)).scalar()
 
 
 def _mismatch(database: Database, note: Note, here: str | None, known: str | None) -> str:

@@ -1,6 +1,7 @@
 """Jobs that may come along with one that a worker has claimed, to share its forwards."""
 
 import json
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, func, select
 
@@ -44,6 +45,16 @@ def waiting_company(connection: Connection, job: Job, most: int, now: float) -> 
         for other in found
         if (other.owner, other.priority) in due and shape_of(other) == shape_of(job)
     ][:room]
+
+
+def free(connection: Connection, chosen: Sequence[Job]) -> list[Job]:
+    """Those that nobody else is taking, now held by us, line by line: who waited for a job or for a
+    turn while he holds others could wait in a ring.
+    """
+    query = select(jobs.c.id).where(turns.WAITING, jobs.c.id.in_([job.id for job in chosen]))
+    held = set(connection.execute(query.with_for_update(skip_locked=True)).scalars())
+    lines = sorted(chosen, key=lambda job: (job.owner, job.priority))
+    return [job for job in lines if job.id in held]
 
 
 def _beyond_idle(connection: Connection, job: Job, now: float) -> int:

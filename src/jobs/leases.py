@@ -94,7 +94,8 @@ class LeaseStore:
             return []
         with self.database.write() as connection:
             holding.check_held(connection, worker, device, self._now(connection))
-            taken = [self._take(connection, worker, job.id, job.gpus) for job in chosen]
+            free = company.free(connection, chosen)
+            taken = [self._take(connection, worker, job.id, job.gpus) for job in free]
         return [job for job in taken if job is not None]
 
     def _look(
@@ -250,10 +251,13 @@ class LeaseStore:
         return recovered
 
     def _recover(self, which: Callable[[float], ColumnElement[bool]], why: str) -> list[str]:
-        """which: of the jobs that run, given the time."""
+        """which: of the jobs that run, given the time. They are held while they are looked at: a
+        lease that is renewed, or a job that is cancelled, a moment earlier is seen.
+        """
         with self.database.write() as connection:
             now = self._now(connection)
             query = select(*COLUMNS).where(jobs.c.state == State.PROCESSING, which(now))
+            query = query.order_by(jobs.c.id).with_for_update()
             rows = [as_job(row) for row in connection.execute(query)]
             for job in rows:
                 outcomes.put_back(connection, job, why, now)

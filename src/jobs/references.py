@@ -1,6 +1,6 @@
 """Which stored files jobs read, and which clips are to be enlarged: what may not be removed yet."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from sqlalchemy import Connection, exists, select, update
 
@@ -8,6 +8,7 @@ from src.core.addresses import clip_key
 from src.database import artifact_rows
 from src.database.database import Database, batches
 from src.database.tables import artifacts, jobs, releases
+from src.jobs.errors import UnknownJobError, WrongStateError
 from src.jobs.model import LABELLED, Job, State
 
 UNDER_WAY = (State.PENDING, State.PROCESSING)
@@ -16,16 +17,25 @@ RELEASED = exists().where(artifacts.c.job == jobs.c.id, artifacts.c.release.in_(
 
 
 def held_by(connection: Connection, job_id: str) -> str | None:
-    """The job under way that enlarges this job's clip, if there is one."""
+    """The job under way that enlarges this job's clip, if there is one. None comes after it was
+    asked where the job is held, as `settle` does.
+    """
     query = select(jobs.c.id).where(jobs.c.parent == job_id, jobs.c.state.in_(UNDER_WAY)).limit(1)
     return connection.execute(query).scalar()
 
 
-def under_release(connection: Connection, job_id: str, now: float) -> str | None:
-    """The state of its clip's release, where that holds the clip. Waits for whoever changes the
-    release of this job at the moment.
+def hold_sources(connection: Connection, ids: Collection[str]) -> None:
+    """Nobody deletes these jobs until we commit: what is to be made of their clips finds them.
+    Raises WrongStateError for one that is gone.
     """
-    connection.execute(select(jobs.c.id).where(jobs.c.id == job_id).with_for_update())
+    wanted = select(jobs.c.id).where(jobs.c.id.in_(ids)).order_by(jobs.c.id)
+    held = wanted.with_for_update(read=True, key_share=True)
+    if gone := set(ids) - set(connection.execute(held).scalars() if ids else ()):
+        raise WrongStateError(f"job {min(gone)} was deleted; there is nothing left of its clip")
+
+
+def under_release(connection: Connection, job_id: str, now: float) -> str | None:
+    """The state of its clip's release, where that holds the clip. Raises as `settle`."""
     settle(connection, job_id, now)
     held = artifacts.c.release.in_(artifact_rows.HELD)
     query = select(artifacts.c.release).where(artifacts.c.job == job_id, held).limit(1)
@@ -34,17 +44,20 @@ def under_release(connection: Connection, job_id: str, now: float) -> str | None
 
 def settle(connection: Connection, job_id: str, now: float) -> None:
     """Where the embargo of a correction is over, the release of this job whose place it took has
-    ended: row and mark on the clip say so from here on.
+    ended: row and mark on the clip say so from here on. Nobody else changes the release of this
+    job, or deletes it, until we commit. Raises UnknownJobError where it is gone.
     """
+    held = select(jobs.c.id).where(jobs.c.id == job_id).with_for_update()
+    if connection.execute(held).scalar() is None:
+        raise UnknownJobError(f"there is no job {job_id[:40]!r}")
     over = (releases.c.job == job_id) & (releases.c.state == artifact_rows.RELEASED)
     over &= releases.c.ended_at <= now
-    columns = (releases.c.key, releases.c.served_key)
-    clips = [key for row in connection.execute(select(*columns).where(over)) for key in row if key]
-    if not clips:
-        return
-    connection.execute(update(releases).where(over).values(state="superseded", open_job=None))
-    mine = (artifacts.c.job == job_id) & artifacts.c.key.in_(clips)
-    connection.execute(update(artifacts).where(mine).values(release="superseded"))
+    values = {"state": "superseded", "open_job": None, "revision": releases.c.revision + 1}
+    change = update(releases).where(over).values(values)
+    change = change.returning(releases.c.key, releases.c.served_key)
+    if clips := [key for row in connection.execute(change) for key in row if key]:
+        mine = (artifacts.c.job == job_id) & artifacts.c.key.in_(clips)
+        connection.execute(update(artifacts).where(mine).values(release="superseded"))
 
 
 def clip_hash(connection: Connection, job: Job) -> str | None:

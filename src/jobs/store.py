@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import case, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from src.core.addresses import StoredFile, is_stored, known_key, name_in
@@ -73,7 +73,9 @@ class JobStore:
         self._new, self._horizon = GroupCommit(self._insert), Horizon(database)
 
     def submit(self, new: NewJob) -> tuple[Job, bool]:
-        """Store a job; returns it, and False where its idempotency key was there before."""
+        """Store a job; returns it, and False where its idempotency key was there before. Raises
+        WrongStateError where the job whose clip it reads was deleted.
+        """
         now, address = self.clock(), address_in(new.request)
         before = lineage(self.database, new.request)
         values: dict[str, Any] = {
@@ -97,11 +99,11 @@ class JobStore:
 
     def _store(self, submission: "_Submission") -> None:
         """Together with what other threads submit; alone where it, or another one of them, was
-        there before.
+        there before, or reads a clip that is gone.
         """
         try:
             self._new.add(submission)
-        except IntegrityError:
+        except (IntegrityError, WrongStateError):
             self._insert(lambda: [submission])
 
     def _insert(self, waiting: Callable[[], Sequence["_Submission"]]) -> None:
@@ -112,6 +114,7 @@ class JobStore:
         with self.database.write() as connection:
             submissions = waiting()
             rows = [each.job for each in submissions]
+            references.hold_sources(connection, {row["parent"] for row in rows if row["parent"]})
             connection.execute(insert(jobs), rows)
             connection.execute(
                 insert(events),
@@ -189,23 +192,30 @@ class JobStore:
         """A waiting job ends at once; a running one is asked to stop. Final ones raise
         WrongStateError.
         """
-        now, job = self.clock(), self.get(job_id, owner)
+        now = self.clock()
+        self.get(job_id, owner)
+        waits = jobs.c.state == State.PENDING  # of one and the same look: it may begin, or wait
+        change = update(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(references.UNDER_WAY))
+        change = change.values(
+            cancel_requested=True,
+            state=case((waits, State.CANCELLED), else_=jobs.c.state),
+            finished_at=case((waits, now), else_=jobs.c.finished_at),
+        )
         with self.database.write() as connection:
-            waiting = update(jobs).where(jobs.c.id == job_id, jobs.c.state == State.PENDING)
-            ended = connection.execute(
-                waiting.values(state=State.CANCELLED, finished_at=now, cancel_requested=True)
-            ).rowcount
-            if ended:
+            state = connection.execute(change.returning(jobs.c.state)).scalar()
+            if state == State.CANCELLED:
                 record(connection, job_id, now, "state", {"state": State.CANCELLED})
-            running = update(jobs).where(jobs.c.id == job_id, jobs.c.state == State.PROCESSING)
-            if not ended and not connection.execute(running.values(cancel_requested=True)).rowcount:
-                raise WrongStateError(
-                    f"job {job_id} is {job.state} already; only waiting and running jobs stop"
-                )
+        if state is None:
+            raise WrongStateError(
+                f"job {job_id} is {self.get(job_id).state} already; only waiting and running jobs "
+                "stop"
+            )
         return self.get(job_id)
 
     def retry(self, job_id: str, owner: Owner = None) -> Job:
-        """Put a FAILED or CANCELLED job back into the queue, with all its attempts."""
+        """Put a FAILED or CANCELLED job back into the queue, with all its attempts. Raises
+        WrongStateError for others, and where the job whose clip it reads was deleted.
+        """
         now, job = self.clock(), self.get(job_id, owner)
         again = {
             "state": State.PENDING, "rank": now - AGEING_S * job.priority, "attempts": 0,
@@ -214,6 +224,7 @@ class JobStore:
         }  # fmt: skip
         where = (jobs.c.id == job_id) & jobs.c.state.in_((State.FAILED, State.CANCELLED))
         with self.database.write() as connection:
+            references.hold_sources(connection, [job.parent] if job.parent else [])
             if not connection.execute(update(jobs).where(where).values(again)).rowcount:
                 raise WrongStateError(
                     f"job {job_id} is {job.state}; only FAILED and CANCELLED jobs are retried"
@@ -222,25 +233,27 @@ class JobStore:
         return self.get(job_id)
 
     def delete(
-        self, job_id: str, owner: Owner = None, even_pinned: bool = True, by: str = SERVICE
+        self, job_id: str, owner: Owner = None, seen: Job | None = None, by: str = SERVICE
     ) -> Job:
         """Forget a finished job and its events; returns what it was, so that its files can go too.
 
-        even_pinned: False spares a job that is pinned by now. by: the key that wants it, for the
-        audit log. Raises WrongStateError, also while another job is to enlarge its clip, and while
-        its clip is released or under approval.
+        seen: as who found it old saw it; one that was pinned, ran again or was out since then is
+        spared. by: the key that wants it, for the audit log. Raises WrongStateError, also while
+        another job is to enlarge its clip, and while its clip is released or under approval.
         """
         job = self.get(job_id, owner)
         with self.database.write() as connection:
+            if (state := references.under_release(connection, job_id, self.clock())) is not None:
+                raise WrongStateError(_HELD[state].format(job_id))
             if (needing := references.held_by(connection, job_id)) is not None:
                 raise WrongStateError(
                     f"job {job_id} is being enlarged by job {needing}; cancel that one first"
                 )
-            if (state := references.under_release(connection, job_id, self.clock())) is not None:
-                raise WrongStateError(_HELD[state].format(job_id))
             told = {"sha256": references.clip_hash(connection, job)}
             done = delete(jobs).where(jobs.c.id == job_id, jobs.c.state.in_(FINAL))
-            done = done if even_pinned else done.where(jobs.c.pinned.is_(False))
+            if seen is not None:
+                same = jobs.c.finished_at == seen.finished_at
+                done = done.where(jobs.c.pinned.is_(False), same, ~references.RELEASED)
             if not connection.execute(done).rowcount:
                 raise WrongStateError(f"job {job_id} is {job.state}; cancel it first")
             connection.execute(delete(events).where(events.c.job_id == job_id))

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from src.core.errors import NewsreelError
+from src.database.locks import AUDIT, take_lock
 
 BEGINNING = "0" * 64
 """What the first entry names as the hash of the one before it."""
@@ -26,7 +27,6 @@ ADD = {
     "postgresql": "INSERT INTO audit (number, entry, hash) VALUES (%s, %s, %s)",
 }
 """Written out, for every submission pays for them: half of what building them costs each time."""
-ALONE = "SELECT pg_advisory_xact_lock(726474)"
 
 
 class AuditError(NewsreelError):
@@ -55,8 +55,7 @@ def append(connection: Connection, acts: Sequence[Act]) -> None:
     """
     if not acts:
         return
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql(ALONE)
+    take_lock(connection, AUDIT)
     number, last = head(connection)
     if not isinstance(last, str):
         raise AuditError(f"entry {number} of the audit log was changed, so nothing was done")

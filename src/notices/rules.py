@@ -11,6 +11,7 @@ from sqlalchemy import Connection, case, delete, func, insert, select, update
 
 from src.core.errors import BadInputError, MissingFileError
 from src.database.database import Clock, Database
+from src.database.locks import RULES, take_lock
 from src.database.tables import events, facts, notice_rules
 
 KINDS = ("done", "failed", "approval", "decided", "stuck")
@@ -64,6 +65,7 @@ class Rules:
         rule = Rule(secrets.token_hex(8), owner, checked_kinds(kinds, owner), channel, target,
                     target_digest(target), secret, API, True, None, self.clock())  # fmt: skip
         with self.database.write() as connection:
+            take_lock(connection, RULES)
             own = select(func.count()).where(notice_rules.c.owner == owner)
             if connection.execute(own).scalar_one() >= MOST:
                 raise BadInputError(f"a key may have {MOST} rules for notices; remove one first")
@@ -94,17 +96,19 @@ class Rules:
         """
         begun = case((notice_rules.c.active, notice_rules.c.created_at), else_=self.clock())
         with self.database.write() as connection:
+            take_lock(connection, RULES)
             self._begin(connection)
             change = update(notice_rules).values(active=True, why=None, created_at=begun)
             self._own(connection, change, identity, owner)
 
     def switch_off(self, connection: Connection, channel: str, digest: str, why: str) -> list[Rule]:
-        """Those of this target, which is gone; returns them as they were."""
+        """Those of this target, which is gone; returns those that were on, as they are now: each
+        to one caller.
+        """
         same = (notice_rules.c.channel == channel) & (notice_rules.c.digest == digest)
-        mine = same & notice_rules.c.active
-        rules = [_rule(row) for row in connection.execute(select(notice_rules).where(mine))]
-        connection.execute(update(notice_rules).where(mine).values(active=False, why=why))
-        return rules
+        change = update(notice_rules).where(same, notice_rules.c.active)
+        change = change.values(active=False, why=why).returning(notice_rules)
+        return [_rule(row) for row in connection.execute(change)]
 
     def sync(self, wanted: Sequence[Rule]) -> None:
         """The rules of the settings: new ones are added, those that are not there any more go, and
@@ -112,6 +116,7 @@ class Rules:
         """
         ids = [rule.id for rule in wanted]
         with self.database.write() as connection:
+            take_lock(connection, RULES)
             theirs = notice_rules.c.source == SETTINGS
             connection.execute(delete(notice_rules).where(theirs, notice_rules.c.id.not_in(ids)))
             known = set(connection.execute(select(notice_rules.c.id).where(theirs)).scalars())
@@ -121,7 +126,9 @@ class Rules:
                 connection.execute(insert(notice_rules), new)
 
     def _begin(self, connection: Connection) -> None:
-        """With the first rule that is active: what was before is not even read."""
+        """With the first rule that is active: what was before is not even read. Only for who is
+        alone: two would both find none.
+        """
         active = select(notice_rules.c.id).where(notice_rules.c.active).limit(1)
         if connection.execute(active).scalar() is None:
             last = connection.execute(select(func.max(events.c.id))).scalar() or 0

@@ -8,6 +8,7 @@ from src.api.settings import ServiceSettings
 from src.core.addresses import artifact_address, stored_address
 from src.core.paths import examples, home
 from src.database.database import Database
+from src.database.tables import artifacts, jobs
 from src.jobs.errors import UnknownJobError
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob
@@ -95,17 +96,36 @@ def test_a_clip_that_is_to_be_enlarged_stays_until_it_is(database):
         store.get(old)
 
 
-def test_what_is_pinned_while_housekeeping_runs_stays(database, monkeypatch):
-    old, store = _finished(database, 40), JobStore(database)
-    keeper = _keeper(database, keep_days=30)
+def _let_out(database, job_id):
+    """Its clip was out, and is not any more."""
+    with database.write() as connection:
+        change = artifacts.update().where(artifacts.c.job == job_id)
+        connection.execute(change.values(release="withdrawn"))
+
+
+def _run_again(database, job_id):
+    store, leases = JobStore(database), LeaseStore(database)
+    with database.write() as connection:
+        change = jobs.update().where(jobs.c.id == job_id)
+        connection.execute(change.values(state="FAILED"))
+    store.retry(job_id)
+    leases.hold_device("d", "w", "p", {})
+    leases.complete(leases.claim("w", "d"), store.get(job_id).artifact, {})
+
+
+@pytest.mark.parametrize("change", [
+    lambda database, job_id: JobStore(database).pin(job_id, True), _let_out, _run_again,
+])  # fmt: skip
+def test_what_is_changed_while_housekeeping_runs_stays(database, monkeypatch, change):
+    old, keeper = _finished(database, 40), _keeper(database, keep_days=30)
     listed = keeper.store.finished_before
 
-    def pinned_meanwhile(*arguments):
+    def changed_meanwhile(*arguments):
         jobs = listed(*arguments)
-        store.pin(old, True)
+        change(database, old)
         return jobs
 
-    monkeypatch.setattr(keeper.store, "finished_before", pinned_meanwhile)
+    monkeypatch.setattr(keeper.store, "finished_before", changed_meanwhile)
     keeper.tidy()
     assert _left(database) == {old}
 

@@ -63,6 +63,26 @@ def test_cancel_says_so(make_client, video):
     assert client.get(f"/api/status/{task}").json()["status"] == "CANCELLED"
 
 
+def test_a_video_whose_other_job_is_deleted_while_it_comes_again_is_kept(
+    make_client, video, home, monkeypatch
+):
+    client = make_client(work=False, auth="off")
+    first = _upload(client, video).json()["taskId"]
+    client.post(f"/api/cancel/{first}")
+    service = client.app.state.service
+    submit = service.store.submit
+
+    def deleted_meanwhile(new):
+        service.forgetter.forget(first)
+        assert not list((home / "uploads").iterdir())
+        return submit(new)
+
+    monkeypatch.setattr(service.store, "submit", deleted_meanwhile)
+    assert _upload(client, video).status_code == 202
+    (kept,) = (home / "uploads").iterdir()
+    assert kept.read_bytes() == video
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [("[]", "JSON object"), ("{", "is not valid JSON: Expecting"), ('{"scale": 3}', "scale"),

@@ -47,12 +47,17 @@ def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[D
     if request.param == "sqlite":
         made = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
     else:
-        made = Database(request.getfixturevalue("postgres"))
-        with made.write() as connection:
-            connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-            connection.exec_driver_sql("CREATE SCHEMA public")
+        made = _emptied(request.getfixturevalue("postgres"))
     yield made
     made.engine.dispose()
+
+
+def _emptied(url: str) -> Database:
+    made = Database(url)
+    with made.write() as connection:
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
+    return made
 
 
 @pytest.fixture
@@ -60,6 +65,15 @@ def any_database(empty_database: Database) -> Database:
     """The same, of the newest form."""
     empty_database.migrate()
     return empty_database
+
+
+@pytest.fixture
+def postgres_database(postgres: str) -> Iterator[Database]:
+    """PostgreSQL alone, of the newest form."""
+    made = _emptied(postgres)
+    made.migrate()
+    yield made
+    made.engine.dispose()
 
 
 class PostgresServer:

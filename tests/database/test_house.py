@@ -11,17 +11,23 @@ from src.accounts.rights import Role
 from src.api.app import create_app
 from src.api.housekeeper import Housekeeper
 from src.api.settings import ServiceSettings
+from src.artifacts.index import ArtifactIndex
 from src.core.errors import BadInputError, MissingFileError
 from src.core.paths import examples
-from src.database import house
-from src.database.backup import back_up, move, restore, set_aside
+from src.database import copying, house
+from src.database.backup import NAME, back_up, move, restore, set_aside
 from src.database.database import Database
 from src.database.migrations.versions import __name__ as versions
 from src.database.tables import jobs
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
-from tests.database.postgres_kit import postgres_server
+from tests.database.postgres_kit import (  # noqa: F401
+    postgres,
+    postgres_database,
+    postgres_server,
+)
+from tests.database.race_kit import meanwhile
 
 
 def _open(path):
@@ -212,3 +218,35 @@ def test_a_database_of_the_first_version_is_migrated(tmp_path):
     ]  # fmt: skip
     assert Accounts(database).all()[0].breaking
     database.engine.dispose()
+
+
+def test_a_backup_is_one_state_of_a_database_that_is_in_use(tmp_path, home, postgres_database):  # noqa: F811
+    """A clip that is made while tables are copied is in it with all its rows, or with none."""
+    kept = _clip(postgres_database)
+    with meanwhile(postgres_database, copying, "insert", lambda: _clip(postgres_database)):
+        back_up(postgres_database, home, tmp_path / "backup")
+    copy = _open(tmp_path / "backup" / NAME)
+    assert [job.id for job in JobStore(copy).page()] == [kept]
+    assert {row.job for row in ArtifactIndex(copy).known().values()} == {kept}
+    assert {event.job_id for event in JobStore(copy).events(None)} == {kept}
+
+
+def test_of_two_homes_that_are_new_at_once_one_gets_the_database(tmp_path, home, postgres_database):  # noqa: F811
+    with (
+        pytest.raises(BadInputError, match="belongs to files elsewhere"),
+        meanwhile(postgres_database, house.secrets, "token_hex",
+                  lambda: house.bind(postgres_database, tmp_path / "other")),
+    ):  # fmt: skip
+        house.bind(postgres_database, home)
+    assert not (tmp_path / "other" / house.FILE).exists()
+
+
+def test_two_who_begin_on_a_new_home_at_once_share_it(home, postgres_database):  # noqa: F811
+    both = []
+
+    def begin():
+        both.append(house.bind(postgres_database, home))
+
+    with meanwhile(postgres_database, house.secrets, "token_hex", begin):
+        begin()
+    assert len(set(both)) == 1 and len(both) == 2

@@ -18,7 +18,12 @@ from src.jobs.model import NewJob
 from src.jobs.store import JobStore
 from src.worker.patience import wait_for
 from src.worker.pulse import Pulse
-from tests.database.postgres_kit import any_database, empty_database, postgres  # noqa: F401
+from tests.database.postgres_kit import (  # noqa: F401
+    any_database,
+    empty_database,
+    postgres,
+    postgres_database,
+)
 
 OFF_S = 90.0
 
@@ -29,15 +34,8 @@ def database(any_database):  # noqa: F811
 
 
 @pytest.fixture
-def shared(postgres):  # noqa: F811
-    """PostgreSQL alone, empty."""
-    made = Database(postgres)
-    with made.write() as connection:
-        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-        connection.exec_driver_sql("CREATE SCHEMA public")
-    made.migrate()
-    yield made
-    made.engine.dispose()
+def shared(postgres_database):  # noqa: F811
+    return postgres_database
 
 
 def _new(kind="generate", **values):

@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from src.accounts.accounts import Accounts
 from src.accounts.rights import Role
+from src.api import recording
 from src.api.recording import Recording
 from src.api.settings import ServiceSettings
 from src.core.errors import NewsreelError
@@ -16,7 +17,13 @@ from src.jobs.model import NewJob
 from src.jobs.store import JobStore
 from src.journal.checking import check_log, entries, read_entry
 from src.journal.entries import BEGINNING, Act, AuditError, append, canonical, digest
-from tests.database.postgres_kit import any_database, empty_database, postgres  # noqa: F401
+from tests.database.postgres_kit import (  # noqa: F401
+    any_database,
+    empty_database,
+    postgres,
+    postgres_database,
+)
+from tests.database.race_kit import meanwhile
 
 COUNT = 12
 
@@ -266,3 +273,16 @@ def test_settings_are_told_once_while_they_stay_and_never_their_secrets(any_data
     assert [each["keep_days"] for each in told] == [3, 4]
     assert told[0]["smtp"] == "set" and told[1]["smtp"] == ""
     assert "hush" not in "".join(each.text for each in entries(any_database))
+
+
+@pytest.mark.parametrize("before", [None, 3])
+def test_replicas_that_start_at_once_tell_other_settings_once(postgres_database, before):  # noqa: F811
+    def start(days=4):
+        Recording(postgres_database).settings(ServiceSettings(database="x", keep_days=days).told())
+
+    if before is not None:
+        start(before)
+    with meanwhile(postgres_database, recording, "append", start):
+        start()
+    told = [read_entry(each)["data"]["keep_days"] for each in entries(postgres_database)]
+    assert told == ([4] if before is None else [before, 4])

@@ -64,6 +64,26 @@ def test_submissions_of_many_threads_with_one_key_among_them_make_each_job_once(
     assert len(store.events(None)) == 31
 
 
+def test_a_submission_whose_clip_is_gone_takes_no_other_ones_along(store):
+    gone, refused = NewJob("upscale", "a", {"input": "artifact:x.mp4", "of": "0" * 21}), []
+
+    def work():
+        for number in range(12):
+            if number % 3:
+                store.submit(new_job())
+                continue
+            with pytest.raises(WrongStateError, match="nothing left of its clip"):
+                store.submit(gone)
+            refused.append(number)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(store.page(limit=200)), len(refused)) == (6 * 8, 6 * 4)
+
+
 def test_cancel_retry_and_delete_know_the_states(store, leases):
     waiting, _ = store.submit(new_job())
     assert store.cancel(waiting.id).state is State.CANCELLED
@@ -154,7 +174,7 @@ def test_what_housekeeping_asks(store, leases, time):
     store.pin(ended[0], True)
     assert [job.id for job in store.finished_before(time.now - 1500)] == ended[1:]
     with pytest.raises(WrongStateError):
-        store.delete(ended[0], even_pinned=False)
+        store.delete(ended[0], seen=store.get(ended[0]))
     assert store.delete(ended[0]).pinned
     assert store.finished_before(time.now - 10**6) == []
 
