@@ -77,14 +77,19 @@ class Outbox:
         return [self._parcel(row, targets) for row in rows if self._mine(row, now)]
 
     def sent(self, parcel: Parcel) -> None:
-        self._end(parcel, state=SENT, attempts=parcel.attempts + 1, problem=None)
+        """Whatever another one made of it meanwhile."""
+        values = {"state": SENT, "attempts": parcel.attempts + 1, "problem": None}
+        with self.database.write() as connection:
+            connection.execute(_any(parcel).values(ended_at=self.clock(), **values))
 
     def dropped(self, parcel: Parcel) -> None:
         """Nobody wants it any more."""
         self._end(parcel, state=FAILED, problem="its rule was removed or switched off")
 
     def not_sent(self, parcel: Parcel, error: NotDeliveredError) -> bool:
-        """Again later, or given up; returns whether it will be tried again."""
+        """Again later, or given up; returns whether it will be tried again. What another one sent,
+        who took it after `HELD_S`, stays sent.
+        """
         count = parcel.attempts + 1
         if count > len(self.retries):
             self._end(parcel, state=FAILED, attempts=count, problem=str(error))
@@ -92,8 +97,7 @@ class Outbox:
         pause = max(self.retries[count - 1], error.after or 0.0)
         values = {"attempts": count, "due": self.clock() + pause, "problem": str(error)}
         with self.database.write() as connection:
-            connection.execute(_this(parcel).values(values))
-        return True
+            return bool(connection.execute(_waiting(parcel).values(values)).rowcount)
 
     def gone(self, parcel: Parcel, error: NotDeliveredError, shown: str) -> None:
         """Switch the target's rules off, and tell those who had them where else they are told.
@@ -103,7 +107,7 @@ class Outbox:
         with self.database.write() as connection:
             off = self.rules.switch_off(connection, parcel.channel, parcel.digest, why)
             values = {"state": FAILED, "ended_at": now, "problem": why}
-            connection.execute(_this(parcel).values({**values, "attempts": parcel.attempts + 1}))
+            connection.execute(_waiting(parcel).values({**values, "attempts": parcel.attempts + 1}))
             data = {"channel": parcel.channel, "target": shown, "why": why}
             self._tell_off(connection, off, data, now)
 
@@ -163,8 +167,13 @@ class Outbox:
 
     def _end(self, parcel: Parcel, **values: Any) -> None:
         with self.database.write() as connection:
-            connection.execute(_this(parcel).values(ended_at=self.clock(), **values))
+            connection.execute(_waiting(parcel).values(ended_at=self.clock(), **values))
 
 
-def _this(parcel: Parcel) -> Any:
+def _any(parcel: Parcel) -> Any:
     return update(notices).where(notices.c.id == parcel.notice.id)
+
+
+def _waiting(parcel: Parcel) -> Any:
+    """Where it waits still."""
+    return _any(parcel).where(notices.c.state == WAITING)

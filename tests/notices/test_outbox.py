@@ -16,7 +16,7 @@ from src.jobs.model import NewJob
 from src.jobs.store import JobStore
 from src.notices.collecting import Collector
 from src.notices.notifier import GoneError, NotDeliveredError
-from src.notices.outbox import FAILED, RETRIES, SENT, Outbox
+from src.notices.outbox import FAILED, HELD_S, RETRIES, SENT, Outbox
 from src.notices.postman import Postman
 from src.notices.rules import MOST, Rules
 from tests.database.postgres_kit import any_database, empty_database, postgres  # noqa: F401
@@ -124,6 +124,21 @@ def test_a_later_rule_and_one_that_is_switched_on_again_hear_of_nothing_from_bef
     house.rules.switch_on(gone.id, "desk")  # it is on: what it has not heard of yet stays its own
     house.work()
     assert sorted(told()) == ["first@x.org", "first@x.org", "gone@x.org", "late@x.org"]
+
+
+def test_what_another_one_sent_meanwhile_stays_sent(house):
+    """A sender that is slower than it may be is no longer the only one."""
+    house.rules.add("desk", ["done"], "email", "desk@x.org")
+    house.job()
+    house.collector.collect()
+    [slow] = house.outbox.take("email")
+    house.clock.now += HELD_S + 1
+    [quick] = house.outbox.take("email")
+    house.outbox.sent(quick)
+    assert not house.outbox.not_sent(slow, NotDeliveredError("too late"))
+    house.outbox.dropped(slow)
+    house.outbox.gone(slow, GoneError("gone"), "desk")
+    assert {row.id: row.state for row in house.rows()}[slow.notice.id] == SENT
 
 
 def test_two_rules_of_one_target_tell_it_once(house):
