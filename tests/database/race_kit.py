@@ -30,11 +30,13 @@ def meanwhile(
             wait_until(lambda: others[0].done() or _somebody_waits(database))
         return usual(*values, **named)
 
-    with ThreadPoolExecutor(1) as pool, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(place, name, late)
-        yield others
-    assert others, f"{name} was not called"
-    others[0].result()
+    try:
+        with ThreadPoolExecutor(1) as pool, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(place, name, late)
+            yield others
+    finally:  # also where this thread raised what the test waits for
+        assert others, f"{name} was not called"
+        others[0].result()
 
 
 def _somebody_waits(database: Database) -> bool:
