@@ -1,13 +1,14 @@
 """Which tests start a process, a server or a thread of the product.
 
 `NEWSREEL_TEST_STARTED=FOLDER` keeps their ids there; where it holds some, no others are run.
-Python's audit events say what is started (PEP 578), so no way to start is missed. What a fixture
-starts for several tests counts for each of them.
+Python's audit events say what is started (PEP 578), but not of multiprocessing, which starts in a
+way of its own. What a fixture starts for several tests counts for each of them.
 """
 
 import os
 import sys
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,16 @@ class Recorder:
         self.tests: list[str] = []
         self.fixtures: set[tuple[str, str]] = set()
         sys.addaudithook(self._heard)
+        self._hear_of_multiprocessing()
+
+    def _hear_of_multiprocessing(self) -> None:
+        start = BaseProcess.start
+
+        def heard(process: BaseProcess) -> None:
+            self.count += 1
+            start(process)
+
+        BaseProcess.start = heard
 
     def _heard(self, event: str, arguments: tuple) -> None:
         self.count += event in EVENTS or (event == THREAD and _is_of_the_product())
