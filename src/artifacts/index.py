@@ -129,14 +129,16 @@ class ArtifactIndex:
                 artifact_rows.add_artifacts(connection, rows)
 
     def change(self, told: Collection[dict[str, Any]]) -> None:
-        """Other values of rows, each with its key; all tell the same columns."""
+        """Other values of rows, each with its key; all tell the same columns. In the order of their
+        keys, so that two who change the same ones do not wait for each other in a ring.
+        """
         if told:
             columns = next(iter(told)).keys() - {"key"}
             change = update(artifacts).where(artifacts.c.key == bindparam("of_key"))
             change = change.values({name: bindparam(f"new_{name}") for name in columns})
             rows = [
                 {"of_key": each["key"]} | {f"new_{name}": each[name] for name in columns}
-                for each in told
+                for each in sorted(told, key=lambda each: each["key"])
             ]
             with self.database.write() as connection:
                 connection.execute(change, rows)
