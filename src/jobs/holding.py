@@ -55,10 +55,12 @@ def write_worker(
 
 
 def forget_silent(connection: Connection, now: float) -> None:
-    """Of a worker that was killed nobody else deletes the row: its name never comes back."""
+    """Of a worker that was killed nobody else deletes the row: its name never comes back. Devices
+    first, as who holds one has it, so that neither waits in a ring.
+    """
     since = now - FORGOTTEN_S
-    connection.execute(delete(workers).where(workers.c.seen_at < since))
     connection.execute(delete(devices).where(devices.c.expires < since))
+    connection.execute(delete(workers).where(workers.c.seen_at < since))
 
 
 def forget_worker(connection: Connection, worker: str) -> None:

@@ -4,7 +4,7 @@ by then: what was looked at holds until it is changed.
 
 import pytest
 
-from src.jobs import leases, outcomes, store
+from src.jobs import holding, leases, outcomes, store
 from src.jobs.errors import LostLeaseError, WrongStateError
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
@@ -127,3 +127,12 @@ def test_two_workers_who_take_jobs_of_one_line_do_not_wait_in_a_ring(house):
         taken = house.leases.claim_also("w", "d", chosen)
     assert [job.id for job in taken] == [job.id for job in chosen]
     assert others[0].result() is None
+
+
+def test_a_worker_that_comes_back_while_it_is_forgotten_does_not_wait_in_a_ring(house):
+    assert house.leases.hold_device("d", "w", "p", {})
+    house.clock.now += holding.FORGOTTEN_S + 61
+    with meanwhile(house.database, holding, "write_worker", house.leases.expire):
+        assert house.leases.hold_device("d", "w", "p", {})
+    assert [row["worker"] for row in house.leases.known_workers()] == ["w"]
+    assert house.leases.claim("w", "d") is None
