@@ -6,20 +6,13 @@ from src.artifacts.index import ArtifactIndex
 from src.core.addresses import StoredFile
 from src.database import artifact_rows
 from tests.database.postgres_kit import postgres, postgres_database  # noqa: F401
-
-SLOWLY = (
-    "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS "
-    "$$ BEGIN PERFORM pg_sleep(0.2); RETURN NULL; END $$",
-    "CREATE TRIGGER slowly AFTER UPDATE ON artifacts FOR EACH ROW EXECUTE FUNCTION slowly()",
-)
+from tests.database.race_kit import slow_rows
 
 
 def test_two_who_measure_the_same_files_do_not_wait_in_a_ring(postgres_database):  # noqa: F811
     index, keys = ArtifactIndex(postgres_database), [f"clips/{name}.mp4" for name in "abc"]
     index.add([artifact_rows.row(StoredFile(key), 1.0) for key in keys])
-    with postgres_database.write() as connection:
-        for told in SLOWLY:
-            connection.exec_driver_sql(told)
+    slow_rows(postgres_database, "UPDATE", "artifacts")
     with ThreadPoolExecutor(2) as pool:
         orders = [[{"key": key, "bytes": 5} for key in some] for some in (keys, keys[::-1])]
         list(pool.map(index.change, orders))

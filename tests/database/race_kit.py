@@ -45,3 +45,17 @@ def _somebody_waits(database: Database) -> bool:
     with database.read() as connection:
         query = "SELECT count(*) FROM pg_locks WHERE NOT granted"
         return bool(connection.exec_driver_sql(query).scalar_one())
+
+
+def slow_rows(database: Database, act: str, table: str) -> None:
+    """Each row of the table takes a while, so that who locks several meets who locks the same. act:
+    INSERT or UPDATE. For PostgreSQL.
+    """
+    with database.write() as connection:
+        connection.exec_driver_sql(
+            "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN PERFORM pg_sleep(0.2); RETURN NULL; END $$"
+        )
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER slowly AFTER {act} ON {table} FOR EACH ROW EXECUTE FUNCTION slowly()"
+        )

@@ -2,6 +2,8 @@
 by then: what was looked at holds until it is changed.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from src.jobs import holding, leases, outcomes, store
@@ -11,7 +13,7 @@ from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
 from tests.contracts.job_store.conftest import Time
 from tests.database.postgres_kit import postgres, postgres_database  # noqa: F401
-from tests.database.race_kit import meanwhile
+from tests.database.race_kit import meanwhile, slow_rows
 
 
 @pytest.fixture
@@ -136,3 +138,22 @@ def test_a_worker_that_comes_back_while_it_is_forgotten_does_not_wait_in_a_ring(
         assert house.leases.hold_device("d", "w", "p", {})
     assert [row["worker"] for row in house.leases.known_workers()] == ["w"]
     assert house.leases.claim("w", "d") is None
+
+
+def test_two_replicas_that_store_the_same_jobs_do_not_wait_in_a_ring(house, monkeypatch):
+    """Two requests, and both once more at another replica, where they come the other way round."""
+
+    def lot(keys):
+        held = []
+        with monkeypatch.context() as patch:
+            patch.setattr(house.store, "_store", held.append)
+            for key in keys:
+                house.store.submit(NewJob("generate", "a", {}, idempotency_key=key))
+        return lambda: house.store._insert(lambda: held)
+
+    lots = lot("ab"), lot("ba")
+    slow_rows(house.database, "INSERT", "jobs")
+    with ThreadPoolExecutor(2) as pool:
+        begun = [pool.submit(each) for each in lots]
+    ends = [each.exception() for each in begun]
+    assert sorted(type(end).__name__ for end in ends) == ["IntegrityError", "NoneType"]
