@@ -19,6 +19,8 @@ from src.database.tables import facts
 
 FILE = "database.id"
 FACT = "id"
+NEW = " new"
+"""Behind an id that the database may not have kept: a first start may end before it has."""
 SETTLE = "python -m src.service_data check --adopt"
 
 
@@ -48,28 +50,32 @@ def bind(database: Database, place: Path | Note, adopt: bool = False) -> str:
     place.
     """
     note = HomeNote(place) if isinstance(place, Path) else place
-    here = note.read()
     with database.read() as connection:
         known = _of_database(connection)
-    if here is not None and here == known:
-        return here
+    if known is not None and note.read() == known:
+        return known
     with database.write() as connection:
         take_lock(connection, HOUSE)
-        return _settle(connection, database, note, adopt)
+        shared = _settle(connection, database, note, adopt)
+    note.write(shared)
+    return shared
 
 
 def _settle(connection: Connection, database: Database, note: Note, adopt: bool) -> str:
     """Both are looked at by one at a time: of two places with nothing noted one gets the
     database.
     """
-    here, known = note.read(), _of_database(connection)
+    noted, known = note.read(), _of_database(connection)
+    here = noted and noted.removesuffix(NEW)
+    if noted != here != known:  # the database has not kept it
+        here = None
     if here != known and not adopt and not (here is None and note.holds(database)):
         raise BadInputError(_mismatch(database, note, here, known))
-    shared = known or secrets.token_hex(8)
-    if known is None:
-        connection.execute(insert(facts).values(name=FACT, value=shared))
-    if here != shared:
-        note.write(shared)
+    if known is not None:
+        return known
+    shared = secrets.token_hex(8)
+    connection.execute(insert(facts).values(name=FACT, value=shared))
+    note.write(f"{shared}{NEW}")  # who begins in this place, too, waits and finds it
     return shared
 
 

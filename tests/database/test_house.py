@@ -241,6 +241,18 @@ def test_of_two_homes_that_are_new_at_once_one_gets_the_database(tmp_path, home,
     assert not (tmp_path / "other" / house.FILE).exists()
 
 
+def test_a_first_start_that_ends_before_the_database_kept_the_id_begins_anew(home, database):
+    class Ending(house.HomeNote):
+        def write(self, shared):
+            super().write(shared)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        house.bind(database, Ending(home))
+    shared = house.bind(database, home)
+    assert house.HomeNote(home).read() == shared == house.bind(database, home)
+
+
 def test_two_who_begin_on_a_new_home_at_once_share_it(home, postgres_database):  # noqa: F811
     both = []
 
