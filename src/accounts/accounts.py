@@ -223,9 +223,7 @@ class Accounts:
             connection.execute(delete(logins).where(logins.c.hash == secret_digest(cookie)))
 
 
-def _add(
-    connection: Connection, secret: str, account: Account, pseudonym: str, by: str
-) -> None:  # fmt: skip
+def _add(connection: Connection, secret: str, account: Account, pseudonym: str, by: str) -> None:
     values = {name: getattr(account, name) for name in Account.__dataclass_fields__}
     values |= {"hash": secret_digest(secret), "rights": as_text(account.rights)}
     told = {"rights": sorted(account.rights), "person": pseudonym, "breaking": account.breaking}

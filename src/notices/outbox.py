@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, Update, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from src.database.database import Clock, Database
@@ -78,13 +78,11 @@ class Outbox:
 
     def sent(self, parcel: Parcel) -> None:
         """Whatever another one made of it meanwhile."""
-        values = {"state": SENT, "attempts": parcel.attempts + 1, "problem": None}
-        with self.database.write() as connection:
-            connection.execute(_any(parcel).values(ended_at=self.clock(), **values))
+        self._end(_any(parcel), state=SENT, attempts=parcel.attempts + 1, problem=None)
 
     def dropped(self, parcel: Parcel) -> None:
         """Nobody wants it any more."""
-        self._end(parcel, state=FAILED, problem="its rule was removed or switched off")
+        self._end(_waiting(parcel), state=FAILED, problem="its rule was removed or switched off")
 
     def not_sent(self, parcel: Parcel, error: NotDeliveredError) -> bool:
         """Again later, or given up; returns whether it will be tried again. What another one sent,
@@ -92,7 +90,7 @@ class Outbox:
         """
         count = parcel.attempts + 1
         if count > len(self.retries):
-            self._end(parcel, state=FAILED, attempts=count, problem=str(error))
+            self._end(_waiting(parcel), state=FAILED, attempts=count, problem=str(error))
             return False
         pause = max(self.retries[count - 1], error.after or 0.0)
         values = {"attempts": count, "due": self.clock() + pause, "problem": str(error)}
@@ -165,15 +163,15 @@ class Outbox:
         target = targets.get((row.channel, row.digest))
         return Parcel(notice, row.channel, row.digest, row.attempts, target)
 
-    def _end(self, parcel: Parcel, **values: Any) -> None:
+    def _end(self, change: Update, **values: Any) -> None:
         with self.database.write() as connection:
-            connection.execute(_waiting(parcel).values(ended_at=self.clock(), **values))
+            connection.execute(change.values(ended_at=self.clock(), **values))
 
 
-def _any(parcel: Parcel) -> Any:
+def _any(parcel: Parcel) -> Update:
     return update(notices).where(notices.c.id == parcel.notice.id)
 
 
-def _waiting(parcel: Parcel) -> Any:
+def _waiting(parcel: Parcel) -> Update:
     """Where it waits still."""
     return _any(parcel).where(notices.c.state == WAITING)

@@ -22,7 +22,12 @@ from src.releases.model import ReleaseStateError, Wish
 from src.releases.rules import allowed
 from src.releases.states import TRANSITIONS, ReleaseState, Who
 from src.releases.store import TEXTS, ReleaseStore
-from tests.database.postgres_kit import any_database, empty_database, postgres  # noqa: F401
+from tests.database.postgres_kit import (  # noqa: F401
+    any_database,
+    empty_database,
+    postgres,
+    postgres_database,
+)
 
 HASH = "a" * 64
 RIGHTS = [set(some) for size in range(6) for some in itertools.combinations(Right, size)]
@@ -195,11 +200,10 @@ def two_corrections(database, store, old):
     return old, ready
 
 
-@pytest.mark.parametrize("empty_database", ["postgres"], indirect=True)
-def test_a_correction_that_comes_between_look_and_change_wins(any_database):  # noqa: F811
-    store, look = ReleaseStore(any_database), store_module._row
-    made = draft(store, finished(any_database))
-    old, (first, second) = two_corrections(any_database, store, made)
+def test_a_correction_that_comes_between_look_and_change_wins(postgres_database):  # noqa: F811
+    store, look = ReleaseStore(postgres_database), store_module._row
+    made = draft(store, finished(postgres_database))
+    old, (first, second) = two_corrections(postgres_database, store, made)
 
     def then_another(connection, release_id, now):
         found = look(connection, release_id, now)
