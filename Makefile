@@ -27,7 +27,7 @@ clip: $(STAMP) ## one clip from a sample photograph on the embedded model
 		--prompt "Press briefing at city hall, slow push in" --seed 7
 
 test: $(STAMP) lint ## lint, check floors and types, run every test
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart=0
 
 test-everywhere: $(STAMP) ## the tests under other processors, threads, folders, locales and orders (AXIS=NAME,...)
 	$(RUN) -m tests.everywhere $(AXIS)

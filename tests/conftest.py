@@ -2,6 +2,7 @@
 order of tests.
 """
 
+import faulthandler
 import gc
 import os
 import random
@@ -76,6 +77,12 @@ def pytest_configure(config: pytest.Config) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     warm_start.install()
     starting.install(config)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test that hangs ends its process after `faulthandler_timeout`; those by hand may be long."""
+    if item.get_closest_marker("soak"):
+        faulthandler.cancel_dump_traceback_later()
 
 
 def pytest_report_header() -> str | None:

@@ -164,7 +164,7 @@ def _run(axis: Axis, run: int, folder: Path, variables: dict[str, str]) -> list[
         raise NotHereError(f"{axis.before[0]} is not here")
     command = [*axis.before, sys.executable, "-m", "pytest", "--durations=0", "--durations-min=30",
                *axis.tests, "-n", axis.jobs, "--dist", "loadfile",
-               "--no-loadscope-reorder"]  # fmt: skip
+               "--no-loadscope-reorder", "--max-worker-restart=0"]  # fmt: skip
     environment = {key: value for key, value in (os.environ | variables).items() if value}
     LOGS.mkdir(parents=True, exist_ok=True)
     logs = [LOGS / f"{axis.name}-{run + 1}-{suite + 1}.txt" for suite in range(axis.suites)]
