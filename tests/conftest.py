@@ -80,7 +80,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A test that hangs ends its process after `faulthandler_timeout`; those by hand may be long."""
+    """A test that hangs ends its process after `faulthandler_timeout`; one by hand may be long."""
     if item.get_closest_marker("soak"):
         faulthandler.cancel_dump_traceback_later()
 
