@@ -24,7 +24,7 @@ from tests.s3_kit import s3_line, s3_url, seaweed  # noqa: F401
 from tests.service.browser_kit import CLIP
 from tests.warm_start import PIDS
 
-BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
 
 
 def _runs(told):
@@ -147,8 +147,8 @@ def running(home):
 
 @pytest.fixture(scope="module")
 def chromium():
-    """Debian's Chromium through Playwright: without its own windows, which nobody sees, where that
-    one is installed.
+    """Debian's Chromium through Playwright; its shell, which is lighter, has no windows of its own
+    but is not what editors have.
     """
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
