@@ -21,6 +21,13 @@ import pytest
 from PIL import Image
 
 from tests import starting, warm_start
+from tests.database.postgres_kit import (  # noqa: F401
+    any_database,
+    empty_database,
+    newest,
+    postgres,
+    postgres_database,
+)
 from tests.schema_copies import SchemaCopies
 
 if TYPE_CHECKING:

@@ -12,12 +12,11 @@ from src.core.errors import BadInputError
 from src.journal.checking import entries, read_entry
 from src.releases.model import Wish
 from src.releases.store import ReleaseStore
-from tests.database.postgres_kit import postgres, postgres_database  # noqa: F401
 from tests.database.race_kit import meanwhile
 from tests.releases.test_store import HASH, finished
 
 
-def test_services_that_start_at_once_make_one_first_key(postgres_database):  # noqa: F811
+def test_services_that_start_at_once_make_one_first_key(postgres_database):
     accounts, made = Accounts(postgres_database), []
 
     def start():
@@ -32,7 +31,7 @@ def test_services_that_start_at_once_make_one_first_key(postgres_database):  # n
 
 
 def test_a_key_changes_hands_before_a_clip_of_it_is_submitted_or_after_the_decision(
-    postgres_database,  # noqa: F811
+    postgres_database,
 ):
     """Four eyes go by whose the key is: the log never tells of another person meanwhile."""
     accounts, store = Accounts(postgres_database), ReleaseStore(postgres_database)

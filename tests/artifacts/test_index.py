@@ -22,14 +22,13 @@ from src.jobs.model import NewJob
 from src.jobs.store import JobStore
 from src.worker.inventory import Inventory
 from src.worker.leftovers import STRANGE_S
-from tests.database.postgres_kit import any_database, empty_database, postgres  # noqa: F401
 
 PHOTOGRAPH = f"{'0f' * 32}.png"
 KEY = f"photographs/{PHOTOGRAPH}"
 
 
 @pytest.fixture
-def database(any_database):  # noqa: F811
+def database(any_database):
     return any_database
 
 

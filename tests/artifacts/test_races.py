@@ -5,11 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from src.artifacts.index import ArtifactIndex
 from src.core.addresses import StoredFile
 from src.database import artifact_rows
-from tests.database.postgres_kit import postgres, postgres_database  # noqa: F401
 from tests.database.race_kit import slow_rows
 
 
-def test_two_who_measure_the_same_files_do_not_wait_in_a_ring(postgres_database):  # noqa: F811
+def test_two_who_measure_the_same_files_do_not_wait_in_a_ring(postgres_database):
     index, keys = ArtifactIndex(postgres_database), [f"clips/{name}.mp4" for name in "abc"]
     index.add([artifact_rows.row(StoredFile(key), 1.0) for key in keys])
     slow_rows(postgres_database, "UPDATE", "artifacts")

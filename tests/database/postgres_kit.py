@@ -8,11 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from src.database.database import Database
+if TYPE_CHECKING:
+    from src.database.database import Database
 
+NEWEST, COPY = "newest", "copy"
 LONGEST_SOCKET = 107 - len("/.s.PGSQL.5432")  # what a Unix socket's address may have
 
 
@@ -41,39 +44,78 @@ def postgres() -> Iterator[str]:
         yield server.url
 
 
+@pytest.fixture(scope="session")
+def newest(postgres: str) -> str:
+    """The URL of a server of our own that holds a database of the newest form, to be copied: its
+    migrations take longer than many a test.
+    """
+    _say(postgres, f"CREATE DATABASE {NEWEST}")
+    with _opened(postgres, NEWEST) as made:
+        made.migrate()
+    return postgres
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
-def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator["Database"]:
     """A database without tables, of each kind."""
-    if request.param == "sqlite":
-        made = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
-    else:
-        made = _emptied(request.getfixturevalue("postgres"))
-    yield made
-    made.engine.dispose()
+    with _of_kind(request, tmp_path, "postgres", "template0") as made:
+        yield made
 
 
-def _emptied(url: str) -> Database:
-    made = Database(url)
-    with made.write() as connection:
-        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
-        connection.exec_driver_sql("CREATE SCHEMA public")
-    return made
+@pytest.fixture(params=["sqlite", "postgres"])
+def any_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator["Database"]:
+    """One of the newest form, of each kind."""
+    with _of_kind(request, tmp_path, "newest", NEWEST) as made:
+        made.migrate()
+        yield made
 
 
 @pytest.fixture
-def any_database(empty_database: Database) -> Database:
-    """The same, of the newest form."""
-    empty_database.migrate()
-    return empty_database
-
-
-@pytest.fixture
-def postgres_database(postgres: str) -> Iterator[Database]:
+def postgres_database(newest: str) -> Iterator["Database"]:
     """PostgreSQL alone, of the newest form."""
-    made = _emptied(postgres)
-    made.migrate()
-    yield made
-    made.engine.dispose()
+    with _copied(newest, NEWEST) as made:
+        yield made
+
+
+@contextmanager
+def _of_kind(
+    request: pytest.FixtureRequest, folder: Path, server: str, template: str
+) -> Iterator["Database"]:
+    if request.param == "sqlite":
+        opened = _opened(f"sqlite:///{folder / 'jobs.db'}")
+    else:
+        opened = _copied(request.getfixturevalue(server), template)
+    with opened as made:
+        yield made
+
+
+@contextmanager
+def _copied(url: str, template: str) -> Iterator["Database"]:
+    """A database that was copied from another one of the server; the next copy takes its place."""
+    _say(url, f"DROP DATABASE IF EXISTS {COPY} WITH (FORCE)",
+         f"CREATE DATABASE {COPY} TEMPLATE {template}")  # fmt: skip
+    with _opened(url, COPY) as made:
+        yield made
+
+
+def _say(url: str, *statements: str) -> None:
+    """What no transaction may hold."""
+    with _opened(url) as made, made.engine.connect() as connection:
+        alone = connection.execution_options(isolation_level="AUTOCOMMIT")
+        for statement in statements:
+            alone.exec_driver_sql(statement)
+
+
+@contextmanager
+def _opened(url: str, name: str | None = None) -> Iterator["Database"]:
+    """name: of a database of the server; None is the URL's own."""
+    from src.database.database import Database
+
+    made = Database(url.replace("/postgres?", f"/{name}?") if name else url)
+    try:
+        yield made
+    finally:
+        made.engine.dispose()
 
 
 class PostgresServer:

@@ -22,11 +22,7 @@ from src.database.tables import jobs
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
-from tests.database.postgres_kit import (  # noqa: F401
-    postgres,
-    postgres_database,
-    postgres_server,
-)
+from tests.database.postgres_kit import postgres_server
 from tests.database.race_kit import meanwhile
 
 
@@ -220,7 +216,7 @@ def test_a_database_of_the_first_version_is_migrated(tmp_path):
     database.engine.dispose()
 
 
-def test_a_backup_is_one_state_of_a_database_that_is_in_use(tmp_path, home, postgres_database):  # noqa: F811
+def test_a_backup_is_one_state_of_a_database_that_is_in_use(tmp_path, home, postgres_database):
     """A clip that is made while tables are copied is in it with all its rows, or with none."""
     kept = _clip(postgres_database)
     with meanwhile(postgres_database, copying, "insert", lambda: _clip(postgres_database)):
@@ -231,7 +227,7 @@ def test_a_backup_is_one_state_of_a_database_that_is_in_use(tmp_path, home, post
     assert {event.job_id for event in JobStore(copy).events(None)} == {kept}
 
 
-def test_of_two_homes_that_are_new_at_once_one_gets_the_database(tmp_path, home, postgres_database):  # noqa: F811
+def test_of_two_homes_that_are_new_at_once_one_gets_the_database(tmp_path, home, postgres_database):
     with (
         pytest.raises(BadInputError, match="belongs to files elsewhere"),
         meanwhile(postgres_database, house.secrets, "token_hex",
@@ -253,7 +249,7 @@ def test_a_first_start_that_ends_before_the_database_kept_the_id_begins_anew(hom
     assert house.HomeNote(home).read() == shared == house.bind(database, home)
 
 
-def test_two_who_begin_on_a_new_home_at_once_share_it(home, postgres_database):  # noqa: F811
+def test_two_who_begin_on_a_new_home_at_once_share_it(home, postgres_database):
     both = []
 
     def begin():

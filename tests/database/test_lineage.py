@@ -9,7 +9,6 @@ from sqlalchemy import text
 
 from src.jobs.store import JobStore
 from src.releases.store import ReleaseStore
-from tests.database.postgres_kit import empty_database, postgres  # noqa: F401
 from tests.database.test_rights import _to
 
 JOBS = [
@@ -18,7 +17,7 @@ JOBS = [
 ]  # fmt: skip
 
 
-def test_older_jobs_and_releases_know_their_makers(empty_database):  # noqa: F811
+def test_older_jobs_and_releases_know_their_makers(empty_database):
     _to(empty_database, "0016")
     job = (
         'INSERT INTO jobs (id, parent, owner, request, kind, state, "group", priority, rank, '

@@ -11,7 +11,6 @@ from src.api.settings import ServiceSettings
 from src.artifacts.index import ArtifactIndex
 from src.database.database import MIGRATIONS
 from src.jobs.store import JobStore
-from tests.database.postgres_kit import empty_database, postgres  # noqa: F401
 
 PHOTOGRAPH, UPLOAD = f"{'d' * 64}.png", f"{'c' * 64}.video"
 MADE, LARGE, BAD, WAITS = (f"19a1b2c3d4e{letter * 10}" for letter in "0123")
@@ -48,7 +47,7 @@ JOBS = [
 
 
 @pytest.fixture
-def older(empty_database, home):  # noqa: F811
+def older(empty_database, home):
     """The database at 0004, with its home."""
     from alembic import command
     from alembic.config import Config

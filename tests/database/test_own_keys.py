@@ -3,13 +3,12 @@
 from alembic import command
 from sqlalchemy import text
 
-from tests.database.postgres_kit import empty_database, postgres  # noqa: F401
 from tests.database.test_rights import _to
 
 JOBS = [("1", "generate", "label 7"), ("2", "upscale", "label 7b"), ("3", "upscale", None)]
 
 
-def test_only_the_services_keys_move(empty_database):  # noqa: F811
+def test_only_the_services_keys_move(empty_database):
     _to(empty_database, "0017")
     job = (
         'INSERT INTO jobs (id, owner, request, kind, state, "group", priority, rank, created_at, '

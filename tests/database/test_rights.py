@@ -7,7 +7,6 @@ from sqlalchemy import text
 from src.accounts.accounts import Accounts
 from src.accounts.rights import Role
 from src.database.database import MIGRATIONS
-from tests.database.postgres_kit import empty_database, postgres  # noqa: F401
 
 
 def _to(database, revision, way=command.upgrade):
@@ -18,7 +17,7 @@ def _to(database, revision, way=command.upgrade):
         way(config, revision)
 
 
-def test_older_keys_keep_what_their_role_allowed(empty_database):  # noqa: F811
+def test_older_keys_keep_what_their_role_allowed(empty_database):
     _to(empty_database, "0010")
     row = "INSERT INTO keys (id, name, hash, role, created_at, per_minute, per_day, breaking, desk)"
     with empty_database.write() as connection:

@@ -18,23 +18,17 @@ from src.jobs.model import NewJob
 from src.jobs.store import JobStore
 from src.worker.patience import wait_for
 from src.worker.pulse import Pulse
-from tests.database.postgres_kit import (  # noqa: F401
-    any_database,
-    empty_database,
-    postgres,
-    postgres_database,
-)
 
 OFF_S = 90.0
 
 
 @pytest.fixture
-def database(any_database):  # noqa: F811
+def database(any_database):
     return any_database
 
 
 @pytest.fixture
-def shared(postgres_database):  # noqa: F811
+def shared(postgres_database):
     return postgres_database
 
 

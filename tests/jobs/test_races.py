@@ -12,12 +12,11 @@ from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
 from tests.contracts.job_store.conftest import Time
-from tests.database.postgres_kit import postgres, postgres_database  # noqa: F401
 from tests.database.race_kit import meanwhile, slow_rows
 
 
 @pytest.fixture
-def house(postgres_database):  # noqa: F811
+def house(postgres_database):
     """A database, its stores and their clock."""
 
     class House:

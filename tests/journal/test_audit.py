@@ -17,19 +17,13 @@ from src.jobs.model import NewJob
 from src.jobs.store import JobStore
 from src.journal.checking import check_log, entries, read_entry
 from src.journal.entries import BEGINNING, Act, AuditError, append, canonical, digest
-from tests.database.postgres_kit import (  # noqa: F401
-    any_database,
-    empty_database,
-    postgres,
-    postgres_database,
-)
 from tests.database.race_kit import meanwhile
 
 COUNT = 12
 
 
 @pytest.fixture
-def log(any_database):  # noqa: F811
+def log(any_database):
     """A log of a dozen entries."""
     for number in range(COUNT):
         with any_database.write() as connection:
@@ -163,7 +157,7 @@ def test_a_whole_chain_made_anew_is_named_by_a_checkpoint(log):
     ]
 
 
-def test_many_who_append_at_once_make_one_chain(any_database):  # noqa: F811
+def test_many_who_append_at_once_make_one_chain(any_database):
     def work(who):
         for number in range(15):
             with any_database.write() as connection:
@@ -198,7 +192,7 @@ def test_what_is_no_json_any_more_is_named(log):
     assert check_log(log).problems[0] == "entry -3 is none of the chain, which begins with 1"
 
 
-def test_keys_and_their_rights_are_in_it_without_names(any_database):  # noqa: F811
+def test_keys_and_their_rights_are_in_it_without_names(any_database):
     accounts = Accounts(any_database)
     _, key = accounts.create("Anna Berg", Role.SUBMIT, person="Anna Berg")
     accounts.grant(key.id, ["read"], "Anna Berg")
@@ -216,7 +210,7 @@ def test_keys_and_their_rights_are_in_it_without_names(any_database):  # noqa: F
     assert (accounts.all()[0].name, accounts.all()[0].person) == ("erased", "")
 
 
-def test_another_person_shows_in_the_log_and_without_one_it_stays(any_database):  # noqa: F811
+def test_another_person_shows_in_the_log_and_without_one_it_stays(any_database):
     accounts = Accounts(any_database)
     _, key = accounts.create("k", Role.SUBMIT, person="Anna Berg")
     assert accounts.grant(key.id, ["read"]) == "Anna Berg"
@@ -230,7 +224,7 @@ def test_another_person_shows_in_the_log_and_without_one_it_stays(any_database):
     assert Accounts(any_database).persons([key.id]) == {key.id: ""}
 
 
-def test_an_erased_person_is_still_told_apart_by_pseudonym(any_database):  # noqa: F811
+def test_an_erased_person_is_still_told_apart_by_pseudonym(any_database):
     accounts = Accounts(any_database)
     (_, old), (_, new) = (accounts.create("k", Role.READ, person="Anna Berg") for _ in range(2))
     accounts.revoke(old.id)
@@ -244,7 +238,7 @@ def test_an_erased_person_is_still_told_apart_by_pseudonym(any_database):  # noq
         accounts.create("k", Role.READ, person=f"erased:{found[old.id]}")
 
 
-def test_submissions_that_share_a_commit_have_an_entry_each(any_database):  # noqa: F811
+def test_submissions_that_share_a_commit_have_an_entry_each(any_database):
     store = JobStore(any_database)
 
     def work(who):
@@ -265,7 +259,7 @@ def test_submissions_that_share_a_commit_have_an_entry_each(any_database):  # no
     assert len(told) == 8 * 6 + 1
 
 
-def test_settings_are_told_once_while_they_stay_and_never_their_secrets(any_database):  # noqa: F811
+def test_settings_are_told_once_while_they_stay_and_never_their_secrets(any_database):
     first = ServiceSettings(database="postgresql://u:hush@h/n", smtp="smtp://u@h", keep_days=3)
     for settings in (first, first, ServiceSettings(database="x", keep_days=4)):
         Recording(any_database).settings(settings.told())
@@ -276,7 +270,7 @@ def test_settings_are_told_once_while_they_stay_and_never_their_secrets(any_data
 
 
 @pytest.mark.parametrize("before", [None, 3])
-def test_replicas_that_start_at_once_tell_other_settings_once(postgres_database, before):  # noqa: F811
+def test_replicas_that_start_at_once_tell_other_settings_once(postgres_database, before):
     def start(days=4):
         Recording(postgres_database).settings(ServiceSettings(database="x", keep_days=days).told())
 

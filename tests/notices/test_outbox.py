@@ -19,7 +19,6 @@ from src.notices.notifier import GoneError, NotDeliveredError
 from src.notices.outbox import FAILED, HELD_S, RETRIES, SENT, Outbox
 from src.notices.postman import Postman
 from src.notices.rules import MOST, Rules
-from tests.database.postgres_kit import any_database, empty_database, postgres  # noqa: F401
 
 
 class Clock:
@@ -54,7 +53,7 @@ class Channel:
 
 
 @pytest.fixture
-def house(any_database):  # noqa: F811
+def house(any_database):
     """A database, its clock, and what tells of it."""
     clock, channel = Clock(), Channel()
     store, leases = JobStore(any_database, clock), LeaseStore(any_database, clock)

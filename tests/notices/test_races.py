@@ -15,14 +15,13 @@ from src.notices.collecting import Collector
 from src.notices.notifier import GoneError
 from src.notices.outbox import Outbox
 from src.notices.rules import MOST, SETTINGS, Rule, Rules, target_digest
-from tests.database.postgres_kit import postgres, postgres_database  # noqa: F401
 from tests.database.race_kit import meanwhile
 
 GONE = GoneError("it says that it is gone (404)")
 
 
 @pytest.fixture
-def rules(postgres_database):  # noqa: F811
+def rules(postgres_database):
     return Rules(postgres_database)
 
 

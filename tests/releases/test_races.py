@@ -11,7 +11,6 @@ from src.jobs.store import JobStore
 from src.releases import store as module
 from src.releases.states import ReleaseState
 from src.releases.store import ReleaseStore
-from tests.database.postgres_kit import postgres, postgres_database  # noqa: F401
 from tests.database.race_kit import meanwhile
 from tests.releases.test_store import draft, finished, step
 
@@ -35,7 +34,7 @@ class Hands:
 
 
 @pytest.fixture
-def hands(postgres_database):  # noqa: F811
+def hands(postgres_database):
     return Hands(postgres_database)
 
 

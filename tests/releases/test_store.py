@@ -22,12 +22,6 @@ from src.releases.model import ReleaseStateError, Wish
 from src.releases.rules import allowed
 from src.releases.states import TRANSITIONS, ReleaseState, Who
 from src.releases.store import TEXTS, ReleaseStore
-from tests.database.postgres_kit import (  # noqa: F401
-    any_database,
-    empty_database,
-    postgres,
-    postgres_database,
-)
 
 HASH = "a" * 64
 RIGHTS = [set(some) for size in range(6) for some in itertools.combinations(Right, size)]
@@ -160,7 +154,7 @@ def racing(*calls):
 
 
 @pytest.mark.parametrize("second", ["approve", "reject"])
-def test_of_two_who_decide_at_once_one_wins(any_database, second):  # noqa: F811
+def test_of_two_who_decide_at_once_one_wins(any_database, second):
     store = ReleaseStore(any_database)
     for _ in range(10):
         release = step(store, draft(store, finished(any_database)), "submit", "owner")
@@ -174,7 +168,7 @@ def test_of_two_who_decide_at_once_one_wins(any_database, second):  # noqa: F811
     assert check_log(any_database).problems == []
 
 
-def test_a_clip_is_deleted_or_submitted_but_not_both(any_database):  # noqa: F811
+def test_a_clip_is_deleted_or_submitted_but_not_both(any_database):
     store, jobs_of = ReleaseStore(any_database), JobStore(any_database)
     outcomes = set()
     for _ in range(10):
@@ -200,7 +194,7 @@ def two_corrections(database, store, old):
     return old, ready
 
 
-def test_a_correction_that_comes_between_look_and_change_wins(postgres_database):  # noqa: F811
+def test_a_correction_that_comes_between_look_and_change_wins(postgres_database):
     store, look = ReleaseStore(postgres_database), store_module._row
     made = draft(store, finished(postgres_database))
     old, (first, second) = two_corrections(postgres_database, store, made)
@@ -219,7 +213,7 @@ def test_a_correction_that_comes_between_look_and_change_wins(postgres_database)
     assert store.get(first.id).state is ReleaseState.APPROVED
 
 
-def test_of_two_drafts_and_of_two_corrections_one_wins(any_database):  # noqa: F811
+def test_of_two_drafts_and_of_two_corrections_one_wins(any_database):
     store, job = ReleaseStore(any_database), finished(any_database)
     found = racing(lambda: draft(store, job), lambda: draft(store, job))
     assert found.count(None) == 1

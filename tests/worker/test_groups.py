@@ -26,7 +26,6 @@ from src.worker.make_runner import make_runner
 from src.worker.process import device_names
 from src.worker.runners import FakeRunner
 from src.worker.supervise import Supervisor
-from tests.database.postgres_kit import any_database, empty_database, postgres  # noqa: F401
 from tests.waiting import wait_until
 
 
@@ -43,7 +42,7 @@ def _worker(database, names, gpus=2, **values):
     )  # fmt: skip
 
 
-def test_all_devices_of_a_group_are_held_or_none(any_database):  # noqa: F811
+def test_all_devices_of_a_group_are_held_or_none(any_database):
     leases = LeaseStore(any_database)
     assert leases.hold_device("a", "one", "p", {}, ("b",))
     assert leases.hold_device("a", "one", "p", {}, ("b",))
@@ -55,7 +54,7 @@ def test_all_devices_of_a_group_are_held_or_none(any_database):  # noqa: F811
     assert leases.hold_device("b", "two", "p", {}, ("a",))
 
 
-def test_two_workers_do_not_wait_in_a_ring_for_each_others_devices(any_database):  # noqa: F811
+def test_two_workers_do_not_wait_in_a_ring_for_each_others_devices(any_database):
     leases, held = LeaseStore(any_database), []
 
     def take(worker, device, beside):
@@ -73,7 +72,7 @@ def test_two_workers_do_not_wait_in_a_ring_for_each_others_devices(any_database)
     assert held.count(True) >= 10 and len(held) == 20
 
 
-def test_a_job_goes_to_a_worker_that_holds_as_many(any_database):  # noqa: F811
+def test_a_job_goes_to_a_worker_that_holds_as_many(any_database):
     leases = LeaseStore(any_database)
     four, two, one = (_submit(any_database, gpus) for gpus in (4, 2, None))
     assert (four.gpus, two.gpus, one.gpus) == (4, 2, 1)
@@ -86,7 +85,7 @@ def test_a_job_goes_to_a_worker_that_holds_as_many(any_database):  # noqa: F811
     assert leases.claim("wide", "wide", gpus=8).id == four.id
 
 
-def test_a_wide_job_of_the_warm_group_is_left_to_a_wide_worker(any_database):  # noqa: F811
+def test_a_wide_job_of_the_warm_group_is_left_to_a_wide_worker(any_database):
     leases = LeaseStore(any_database)
     _submit(any_database, 2, group="g")
     other = _submit(any_database, group="h")

@@ -2,7 +2,6 @@ import pytest
 
 from src.jobs.leases import LeaseStore
 from src.jobs.store import JobStore
-from tests.database.postgres_kit import any_database, empty_database, postgres  # noqa: F401
 
 
 class Time:
@@ -14,7 +13,7 @@ class Time:
 
 
 @pytest.fixture
-def database(any_database):  # noqa: F811
+def database(any_database):
     return any_database
 
 
