@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from loguru import logger
 
 from src.core.paths import REPOSITORY
+from src.database.trouble import UnavailableError
 from src.jobs.leases import LeaseStore
 from src.worker.cards import VISIBLE, cards_shown, groups
 from src.worker.process import is_dead
@@ -179,7 +180,14 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 child.process.kill()
                 child.process.wait()
+            self._tell_gone(child)
+
+    def _tell_gone(self, child: Child) -> None:
+        """Where the database is away, the leases run out; the other workers are ended as well."""
+        try:
             self.leases.worker_gone(child.name)
+        except UnavailableError as error:
+            logger.warning("jobs of worker {} wait for its lease to end: {}", child.name, error)
 
     def hurry(self) -> None:
         """SIGTERM again to all: a worker that was told to stop gives its job back at once."""

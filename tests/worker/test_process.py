@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 from src.database.database import Database
+from src.database.trouble import UnavailableError
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
@@ -52,6 +53,22 @@ def test_the_supervisor_starts_workers_again_and_gives_their_jobs_back(tmp_path)
         supervisor.stop()
     assert supervisor.alive() == 0
     assert leases.known_workers() == []
+
+
+def test_all_workers_end_also_where_the_database_is_away(tmp_path, monkeypatch):
+    database = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
+    database.migrate()
+    leases = LeaseStore(database)
+    supervisor = Supervisor(leases, ["--maker", "fake"], count=2, drain_s=1)
+    supervisor.start()
+    wait_until(lambda: supervisor.alive() == 2)
+
+    def gone(worker):
+        raise UnavailableError("away", "does not answer")
+
+    monkeypatch.setattr(leases, "worker_gone", gone)
+    supervisor.stop()
+    assert supervisor.alive() == 0
 
 
 def test_recovery_at_the_start_frees_what_an_earlier_service_held(tmp_path):
