@@ -158,7 +158,9 @@ def become(request: dict[str, Any]) -> None:
 
 def main() -> None:
     """Import, and serve."""
-    listener = socket.socket(fileno=int(sys.argv[1]))
+    given = int(sys.argv[1])  # perhaps above those that `select` knows
+    listener = socket.socket(fileno=os.dup(given))
+    os.close(given)
     importlib.import_module("tests.warm_start").install()  # before a library takes its own Popen
     for module in sys.argv[2:]:
         importlib.import_module(module)

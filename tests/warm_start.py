@@ -157,8 +157,9 @@ class WarmPopen(subprocess.Popen):
             return super()._try_wait(wait_flags)
         if self._line.fileno() < 0:  # closed with this object, which is waited for nevertheless
             return self.pid, 0
-        ready, _, _ = select.select([self._line], [], [], 0 if wait_flags else None)
-        if not ready:
+        told = select.poll()
+        told.register(self._line, select.POLLIN)
+        if not told.poll(0 if wait_flags else None):
             return 0, 0
         (status,) = STATUS.unpack(exactly(self._line, STATUS.size))
         self._line.close()

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -131,8 +131,9 @@ class Wall:
     def _ask(self, question: dict[str, Any], data: bytes = b"") -> tuple[dict[str, Any], bytes]:
         child = self._take()
         try:
-            _send(child, question | {"size": len(data)}, data)
-            answer, body = _receive(child, time.monotonic() + self.limits.wall_s)
+            until = time.monotonic() + self.limits.wall_s
+            _send(child, question | {"size": len(data)}, data, until)
+            answer, body = _receive(child, until)
         except (_Died, BrokenPipeError):
             raise BadInputError(f"{question['name']} {self._why(child)}") from None
         except BaseException:
@@ -182,17 +183,31 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
 
 def _widen(child: subprocess.Popen) -> None:
     """Let a usual photograph fit into the pipe, so that neither side waits for the other piece by
-    piece.
+    piece, and let nobody wait in a write.
     """
+    os.set_blocking(child.stdin.fileno(), False)
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         with suppress(OSError):  # the system allows less
             fcntl.fcntl(child.stdin, fcntl.F_SETPIPE_SZ, PIPE)
 
 
-def _send(child: subprocess.Popen, question: dict[str, Any], data: bytes) -> None:
-    child.stdin.write(json.dumps(question).encode() + b"\n")
-    child.stdin.write(data)
-    child.stdin.flush()
+def _send(child: subprocess.Popen, question: dict[str, Any], data: bytes, until: float) -> None:
+    """A line of JSON, and the bytes; a process that does not take them in time counts as ended."""
+    for piece in (json.dumps(question).encode() + b"\n", data):
+        rest = memoryview(piece)
+        while rest:
+            if not _is_ready(child.stdin, select.POLLOUT, until):
+                raise _Died
+            rest = rest[os.write(child.stdin.fileno(), rest) :]
+
+
+def _is_ready(pipe: IO[bytes], event: int, until: float) -> bool:
+    """Whether it is before the time; `select` knows no file above number 1023, and a service may
+    hold as many connections.
+    """
+    poll = select.poll()
+    poll.register(pipe, event)
+    return bool(poll.poll(1000 * max(0.0, until - time.monotonic())))
 
 
 def _receive(child: subprocess.Popen, until: float) -> tuple[dict[str, Any], bytes]:
@@ -210,7 +225,7 @@ def _receive(child: subprocess.Popen, until: float) -> tuple[dict[str, Any], byt
 
 
 def _read(child: subprocess.Popen, until: float, most: int) -> bytes:
-    ready, _, _ = select.select([child.stdout], [], [], max(0.0, until - time.monotonic()))
+    ready = _is_ready(child.stdout, select.POLLIN, until)
     piece = os.read(child.stdout.fileno(), most) if ready else b""
     if not piece:
         raise _Died

@@ -4,9 +4,14 @@ another desk's.
 
 import asyncio
 import io
+import os
 import re
+import resource
+import signal
 import struct
 import threading
+from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -64,6 +69,31 @@ def test_a_file_that_takes_too_much_memory_is_refused():
     with pytest.raises(BadInputError, match="more memory"):
         wall.check_photograph(buffer.getvalue(), "image")
     wall.close()
+
+
+def test_a_process_that_takes_nothing_is_given_up(wall, jpeg):
+    """More bytes than the pipe holds, to one that stands still."""
+    wall.start()
+    wall._idle[0].send_signal(signal.SIGSTOP)
+    wall.limits = DecodeLimits(wall_s=0.2)
+    with pytest.raises(BadInputError, match="takes longer than 10 s to decode"):
+        wall.check_photograph(b"x" * (8 << 20), "image")
+    wall.limits = DecodeLimits()
+    assert wall.check_photograph(jpeg, "image")[1] == ".jpeg"
+
+
+def test_a_service_with_many_connections_decodes(wall, jpeg):
+    """Files above number 1023, which `select` does not know."""
+    usual, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < 2048:
+        pytest.skip(f"this machine lets nobody open more than {most} files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(usual, 2048), most))
+    with ExitStack() as files:
+        files.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (usual, most))
+        for _ in range(1100):
+            files.enter_context(Path(os.devnull).open())
+        assert wall.check_photograph(jpeg, "image")[1] == ".jpeg"
+        wall.close()
 
 
 def test_a_decoder_that_dies_is_replaced(wall, jpeg):
