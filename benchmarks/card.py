@@ -13,6 +13,7 @@ next one begins; results are written after each, and the run ends in time whatev
 """
 
 import argparse
+import gc
 import json
 import time
 from collections.abc import Callable
@@ -114,6 +115,7 @@ def measure_card(arguments: argparse.Namespace, end: float) -> None:
     from benchmarks.card_bench import Bench
     from benchmarks.card_rows import ROWS
 
+    gc.freeze()  # each row collects, and the imports are no garbage
     bench = Bench(arguments.rehearse, arguments.out)
     run_rows(ROWS, bench, arguments.out, end, {"rehearsal": arguments.rehearse})
 

@@ -16,7 +16,7 @@ def flow(bench: Bench, told: Told) -> None:
     from src.motion.tvl1_params import TVL1Params
     from src.motion.tvl1_torch import TorchFlow
 
-    pairs, height, width = (2, 32, 48) if bench.rehearse else (48, 480, 720)
+    pairs, height, width = (2, 16, 24) if bench.rehearse else (48, 480, 720)
     noise = np.random.default_rng(0).integers(
         0, 255, (pairs + 1, height // 8, width // 8), np.uint8
     )
@@ -36,7 +36,7 @@ def upscaler(bench: Bench, told: Told) -> None:
     from src.upscaling.files import preset_files
 
     bench.drop()
-    count, height, width = (3, 32, 48) if bench.rehearse else (49, 480, 720)
+    count, height, width = (3, 16, 24) if bench.rehearse else (49, 480, 720)
     frames = np.random.default_rng(0).integers(0, 255, (count, height, width, 3), np.uint8)
     for preset in ("fast", "balanced", "quality"):
         try:

@@ -18,7 +18,7 @@ from src.core.paths import CONFIGS, REPOSITORY
 from src.scenes.photographs import PACKED, pack_photographs
 
 BARE = """
-import runpy, sys
+import json, runpy, sys
 from importlib.machinery import PathFinder
 LACKS = {"av", "imageio_ffmpeg", "numba", "typer", "rich", "skimage", "sqlalchemy", "fastapi",
          "torchvision", "matplotlib"}
@@ -27,19 +27,33 @@ class Bare(PathFinder):
     def find_spec(cls, name, path=None, target=None):
         return None if name.split(".")[0] in LACKS else PathFinder.find_spec(name, path, target)
 sys.meta_path[:] = [Bare if finder is PathFinder else finder for finder in sys.meta_path]
-sys.argv[0] = "card"
-runpy.run_module("benchmarks.card", run_name="__main__")
+for flags in json.loads(sys.argv[1]):
+    sys.argv = ["card", *flags]
+    runpy.run_module("benchmarks.card", run_name="__main__")
 """
+"""Commands on a machine that lacks what a bare one lacks, one after the other."""
 NEEDS_TORCHAO = {"fp8", "int8"}
 
 
-def test_every_row_is_rehearsed_on_a_machine_that_lacks_what_a_bare_one_lacks(tmp_path):
-    out = tmp_path / "out"
-    flags = ["--rehearse", "--minutes", "8", "--out", str(out)]
+@pytest.fixture(scope="module")
+def rehearsed(tmp_path_factory):
+    """Folders of what both parts leave, by their names."""
+    out, packed = tmp_path_factory.mktemp("card"), tmp_path_factory.mktemp("packed") / "p.npz"
+    commands = [
+        ["--part", "nano", "--rehearse", "--minutes", "0.01", "--out", str(out / "nano")],
+        ["--rehearse", "--minutes", "8", "--out", str(out / "measure")],
+    ]
+    places = {PACKED: str(pack_photographs(packed)), "NEWSREEL_HOME": str(out / "home")}
     done = subprocess.run(
-        [sys.executable, "-c", BARE, *flags], cwd=REPOSITORY, capture_output=True, text=True
-    )
+        [sys.executable, "-c", BARE, json.dumps(commands)],
+        cwd=REPOSITORY, capture_output=True, text=True, env=os.environ | places,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_every_row_is_rehearsed_on_a_machine_that_lacks_what_a_bare_one_lacks(rehearsed):
+    out = rehearsed / "measure"
     found = json.loads((out / "card.json").read_bytes())
     failed = {name: row["error"] for name, row in found["rows"].items() if "error" in row}
     assert set(failed) <= NEEDS_TORCHAO, failed
@@ -56,23 +70,12 @@ def test_every_row_is_rehearsed_on_a_machine_that_lacks_what_a_bare_one_lacks(tm
     assert [path.name for path in out.iterdir()] == ["card.json"]
 
 
-def test_the_embedded_model_is_rehearsed_there_too(tmp_path):
-    out, packed = tmp_path / "out", pack_photographs(tmp_path / "photographs.npz")
-    flags = ["--part", "nano", "--rehearse", "--minutes", "0.01", "--out", str(out)]
-    options = {
-        "cwd": REPOSITORY,
-        "capture_output": True,
-        "text": True,
-        "env": os.environ | {PACKED: str(packed)},
-    }
-    done = subprocess.run([sys.executable, "-c", BARE, *flags], **options)
-    assert done.returncode == 0, done.stderr
+def test_the_embedded_model_is_rehearsed_there_too(rehearsed, monkeypatch):
+    out = rehearsed / "nano"
     assert json.loads((out / "nano.json").read_bytes())["transformer_steps"] > 0
     assert {file.name for file in out.iterdir()} == {"nano.json", "nano.tar.00"}
-    published = subprocess.run(
-        [sys.executable, "-m", "benchmarks.card", "--publish", str(out)], **options
-    )
-    assert published.returncode == 0, published.stderr
+    monkeypatch.setattr(sys, "argv", ["card", "--publish", str(out)])
+    card.main()
     assert (out / "pipeline" / "model_index.json").is_file()
 
 
