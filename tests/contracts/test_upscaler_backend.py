@@ -56,15 +56,42 @@ def sdxl(tmp_path_factory):
     return build_sdxl(tmp_path_factory.mktemp("contract") / "sdxl")
 
 
-@pytest.fixture(params=["network", "plain", "noisy", "star", "dove", "refined"])
-def backend(request, weights, registered, monkeypatch):
+KINDS = ["network", "plain", "noisy", "star", "dove", "refined"]
+LOADED_ONCE = ("star", "dove", "refined")
+"""They take most of a second each; of the others, each test has its own."""
+
+
+@pytest.fixture(params=KINDS)
+def fresh(request, registered, monkeypatch):
+    """A backend of a test's own."""
+    return made_backend(request, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    """Backends by their kind."""
+    return {}
+
+
+@pytest.fixture(params=KINDS)
+def backend(request, registered, monkeypatch, loaded):
+    """A backend that is asked for frames alone: nothing that it does stays with it."""
+    if request.param not in LOADED_ONCE:
+        return made_backend(request, monkeypatch)
+    if request.param not in loaded:
+        loaded[request.param] = made_backend(request, monkeypatch)
+    return loaded[request.param]
+
+
+def made_backend(request, patch):
     if request.param == "star":
-        return quick_star(request.getfixturevalue("star"), monkeypatch)
+        return quick_star(request.getfixturevalue("star"), patch)
     if request.param in ("dove", "refined"):
-        know(monkeypatch, "newsreel", "dove", "sdxl")
+        know(patch, "newsreel", "dove", "sdxl")
     if request.param == "dove":
         folder = request.getfixturevalue("dove")
         return load_backend(UpscalerChoice("quality", 2, folder=folder, detected=detect(folder)))
+    weights = request.getfixturevalue("weights")
     if request.param == "refined":
         folder = request.getfixturevalue("sdxl")
         given = {"folder": weights, "refine": "sdxl:0.1", "refiner_folder": folder}
@@ -92,8 +119,8 @@ def quick_star(folder, patch):
 
 @pytest.fixture
 def frames():
-    """(7, 24, 40, 3) uint8."""
-    return np.random.default_rng(0).integers(0, 256, (7, 24, 40, 3)).astype(np.uint8)
+    """(7, 12, 20, 3) uint8."""
+    return np.random.default_rng(0).integers(0, 256, (7, 12, 20, 3)).astype(np.uint8)
 
 
 @pytest.fixture
@@ -114,7 +141,7 @@ def enlarged(backend, frames, before=0, after=0, first=0, run=None):
 def test_every_frame_comes_out_once_at_its_size(backend, frames, dtype):
     given = frames.astype(dtype) * (257 if dtype == np.uint16 else 1)
     made = enlarged(backend, given)
-    assert made.shape == (7, 24 * backend.scale, 40 * backend.scale, 3) and made.dtype == np.float32
+    assert made.shape == (7, 12 * backend.scale, 20 * backend.scale, 3) and made.dtype == np.float32
     assert np.abs(made).max() < 4
 
 
@@ -143,25 +170,26 @@ def test_noise_is_of_the_seed_and_the_frame_alone(registered):
     assert not np.array_equal(drawn, other.noise(7, (4, 4)))
 
 
-def test_a_cancelled_run_stops_before_the_next_batch(backend, frames):
+def test_a_cancelled_run_stops_before_the_next_batch(fresh, frames):
     token = CancelToken()
-    made = feed(backend, Stretch(frames), ASKED, UpscaleRun(token))
+    made = feed(fresh, Stretch(frames[:4]), ASKED, UpscaleRun(token))
     next(made)
     token.cancel()
     with pytest.raises(CancelledError):
         list(made)
 
 
-def test_what_was_measured_can_be_kept_to(backend, frames):
-    whole, measured = enlarged(backend, frames), backend.measured()
-    backend.keep_to(measured)
-    assert np.array_equal(enlarged(backend, frames), whole)
+def test_what_was_measured_can_be_kept_to(fresh, frames):
+    frames = frames[:4]
+    whole, measured = enlarged(fresh, frames), fresh.measured()
+    fresh.keep_to(measured)
+    assert np.array_equal(enlarged(fresh, frames), whole)
 
 
 def test_it_finishes_its_own_frames(backend, frames):
     source = frames[0].astype(np.float32) / 255
-    made = backend.finish(enlarged(backend, frames)[0], source, ASKED)
-    assert made.shape == (24 * backend.scale, 40 * backend.scale, 3)
+    made = backend.finish(enlarged(backend, frames[:1])[0], source, ASKED)
+    assert made.shape == (12 * backend.scale, 20 * backend.scale, 3)
 
 
 @pytest.mark.parametrize("stop_after", [3, 11])

@@ -14,7 +14,7 @@ from src.upscaling.star.backend import EVALUATIONS
 from tests.card_kit import OnCard
 from tests.streams_kit import streams  # noqa: F401
 
-FRAMES = np.random.default_rng(0).integers(0, 256, (4, 12, 20, 3)).astype(np.uint8)
+FRAMES = np.random.default_rng(0).integers(0, 256, (2, 12, 20, 3)).astype(np.uint8)
 
 
 @pytest.fixture
