@@ -1,7 +1,11 @@
-"""A small recipe that trains in a second a step."""
+"""A small recipe that trains in a second a step, and clips that are encoded."""
+
+import shutil
 
 import pytest
+import torch
 
+from src.core.devices import cpu_threads
 from src.pipelines.blueprint import TINY_NANO
 from src.recipes.embedded.settings import (
     DecoderStage,
@@ -10,7 +14,10 @@ from src.recipes.embedded.settings import (
     TransformerStage,
     WordsStage,
 )
+from src.recipes.lora.encoding import Share
+from src.recipes.lora.run import encode_all
 from src.training.settings import Rate
+from tests.training import lora_kit
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +54,22 @@ def run_folder(tmp_path_factory, small, settings):
     folder = tmp_path_factory.mktemp("run")
     prepare_parts(small, settings, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def encodings(clip_set, tiny_folder, tmp_path_factory):
+    """The cache of a home where the set's clips and captions are encoded, as `lora_kit.SETTINGS`
+    wants them.
+    """
+    folder = tmp_path_factory.mktemp("encodings")
+    with pytest.MonkeyPatch.context() as patch, cpu_threads(1):
+        patch.setenv("NEWSREEL_HOME", str(folder))
+        found = lora_kit.look(clip_set, tiny_folder, folder / "out")
+        encode_all(found, torch.device("cpu"), Share())
+    return folder / "cache"
+
+
+@pytest.fixture
+def encoded(home, encodings):
+    """The test's home begins with them."""
+    shutil.copytree(encodings, home / "cache")

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -66,10 +67,11 @@ def distill(metadata, folder, output, teacher=None, **changes) -> tuple[Path, li
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A home for all tests here: each finds the first one's encodings."""
+def place(encodings, tmp_path_factory):
+    """A home for all tests here: each finds what was encoded."""
     patch = pytest.MonkeyPatch()
     folder = tmp_path_factory.mktemp("distilled")
+    shutil.copytree(encodings, folder / "home" / "cache")
     patch.setenv("NEWSREEL_HOME", str(folder / "home"))
     yield folder
     patch.undo()

@@ -23,9 +23,9 @@ def afresh():
 
 
 @pytest.fixture
-def both(tmp_path, monkeypatch):
-    """Adapters of what trains into a folder, by the processor and by the card; neither finds the
-    other's encodings.
+def both(tmp_path, encoded, monkeypatch):
+    """Adapters of what trains into a folder, by the processor and by the card, which does not find
+    the processor's encodings.
     """
 
     def make(trained):

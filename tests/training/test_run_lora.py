@@ -4,6 +4,7 @@ training and use.
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 
@@ -25,13 +26,16 @@ from src.training.checkpoints import CheckpointManager
 from src.training.loop import Trainer
 from tests.training.lora_kit import look, run, weights
 
+pytestmark = pytest.mark.usefixtures("encoded")
+
 
 @pytest.fixture(scope="module")
-def trained(clip_set, tiny_folder, tmp_path_factory):
+def trained(clip_set, tiny_folder, encodings, tmp_path_factory):
     """A whole run with samples, in a home of its own: (output folder, home)."""
     patch = pytest.MonkeyPatch()
     folder = tmp_path_factory.mktemp("trained")
     patch.setenv("NEWSREEL_HOME", str(folder / "home"))
+    shutil.copytree(encodings, folder / "home" / "cache")
     samples = {"count": 1, "every": 1, "num_inference_steps": 2, "guidance_scale": 3.0}
     run(clip_set, tiny_folder, folder / "press", samples=samples)
     patch.undo()
@@ -86,13 +90,14 @@ def test_the_header_says_what_it_is(trained, clip_set, tiny_folder):
 
 
 def test_it_learns(clip_set, tiny_folder, tmp_path):
-    run(clip_set, tiny_folder, tmp_path / "press", epochs=30, caption_dropout=0.0)
+    run(clip_set, tiny_folder, tmp_path / "press", epochs=20, caption_dropout=0.0)
     rows = list(csv.DictReader((home() / "metrics.csv").open()))
     held_out = [float(row["held_out_loss"]) for row in rows if row["held_out_loss"]]
     assert held_out[-1] < 0.98 * held_out[0]
 
 
 def test_a_second_run_encodes_nothing(clip_set, tiny_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("NEWSREEL_HOME", str(tmp_path / "empty"))
     run(clip_set, tiny_folder, tmp_path / "a", steps=1)
 
     def fail(*_):
@@ -104,11 +109,11 @@ def test_a_second_run_encodes_nothing(clip_set, tiny_folder, tmp_path, monkeypat
 
 def test_resumed_equals_uninterrupted(clip_set, tiny_folder, tmp_path, monkeypatch):
     """With dropout, which draws from the process's own generator:
-    20 steps = 10, stopped, and 10.
+    8 steps = 4, stopped, and 4.
     """
-    options = {"epochs": 10, "dropout": 0.2, "accumulation": 2}
+    options = {"epochs": 4, "dropout": 0.2, "accumulation": 2}
     whole = run(clip_set, tiny_folder, tmp_path / "whole", **options)
-    stop_after(10, monkeypatch)
+    stop_after(4, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         run(clip_set, tiny_folder, tmp_path / "part", **options)
     monkeypatch.undo()
@@ -123,7 +128,7 @@ def test_resumed_equals_uninterrupted(clip_set, tiny_folder, tmp_path, monkeypat
         for row in csv.DictReader((home() / "metrics.csv").open())
         if row["run"] == "part"
     ]
-    assert steps == list(range(21))
+    assert steps == list(range(9))
 
 
 def stop_after(step, monkeypatch):

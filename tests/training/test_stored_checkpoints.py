@@ -74,6 +74,7 @@ def test_a_store_that_is_away_costs_a_warning(tmp_path, caplog):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("encoded")
 def test_a_run_goes_on_elsewhere_from_a_bucket(clip_set, tiny_folder, tmp_path, s3_url):  # noqa: F811
     whole = lora_kit.run(clip_set, tiny_folder, tmp_path / "whole" / "press", epochs=3)
     lora_kit.run(
