@@ -25,7 +25,7 @@ def prepare(folder, *more):
 @pytest.fixture
 def folder(tmp_path):
     folder = tmp_path / "videos"
-    write_clip(folder / "one.mp4", moving(1), 8)
+    write_clip(folder / "one.mp4", moving(1, step=1), 8)
     (folder / "one.txt").write_text("a caption", encoding="utf-8")
     return folder
 
@@ -51,7 +51,7 @@ def test_captions_of_other_encodings(folder, data, prompt):
 
 @pytest.mark.parametrize("data", ["\u0432\u0438\u0434".encode("cp1251"), b"", b"  \n\t\n"])
 def test_a_clip_whose_caption_cannot_be_read_is_left_out_with_the_reason(folder, data):
-    write_clip(folder / "two.mp4", moving(2), 8)
+    write_clip(folder / "two.mp4", moving(2, step=1), 8)
     (folder / "two.txt").write_bytes(data)
     dataset, report = prepare(folder)
     assert [entry.id for entry in dataset.entries] == ["one"]
@@ -66,10 +66,10 @@ def test_a_damaged_video_is_left_out(folder):
 
 
 def test_two_files_of_one_stem_or_one_joined_name_are_two_clips(folder):
-    write_clip(folder / "a" / "b.mp4", moving(2), 8)
-    write_clip(folder / "a-b.mp4", moving(3), 8)
-    write_clip(folder / "x.mp4", moving(4), 8)
-    write_clip(folder / "y.mp4", moving(5), 8)
+    write_clip(folder / "a" / "b.mp4", moving(2, step=1), 8)
+    write_clip(folder / "a-b.mp4", moving(3, step=1), 8)
+    write_clip(folder / "x.mp4", moving(4, step=1), 8)
+    write_clip(folder / "y.mp4", moving(5, step=1), 8)
     (folder / "y.mp4").rename(folder / "x.mov")
     dataset, _ = prepare(folder, "--prompt", "x")
     assert len({entry.id for entry in dataset.entries}) == len(dataset.entries) == 5
@@ -79,7 +79,7 @@ def test_two_files_of_one_stem_or_one_joined_name_are_two_clips(folder):
 
 def test_captions_and_clips_do_not_share_an_id(folder):
     (folder / "one.txt").write_text("first\nsecond", encoding="utf-8")
-    write_clip(folder / "one-00.mp4", moving(2), 8)
+    write_clip(folder / "one-00.mp4", moving(2, step=1), 8)
     dataset, _ = prepare(folder, "--prompt", "x")
     assert len({entry.id for entry in dataset.entries}) == 3
 
@@ -87,7 +87,7 @@ def test_captions_and_clips_do_not_share_an_id(folder):
 def test_a_first_frame_is_the_clips_own_after_the_clip_was_replaced(folder):
     before = prepare(folder)[0]
     picture = before.image(before.entries[0]).read_bytes()
-    write_clip(folder / "one.mp4", moving(9), 8)
+    write_clip(folder / "one.mp4", moving(9, step=1), 8)
     after = prepare(folder)[0]
     assert after.image(after.entries[0]) != before.image(before.entries[0])
     assert after.image(after.entries[0]).read_bytes() != picture
