@@ -1,5 +1,6 @@
 """A slice of the whole recipe ends in a folder that the stock pipeline runs."""
 
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -41,8 +42,17 @@ from src.training.loop import Trainer
 from tests.small_disk import small_disk
 
 
-def test_a_slice_exports_a_stock_pipeline(small, settings, tmp_path, pixels):
-    folder = train_slice(settings, tmp_path / "run", Slice(minutes=0.02), small)
+@pytest.fixture(scope="module")
+def sliced(small, settings, tmp_path_factory):
+    """The folder of a run that was trained for a slice; what it exported is in `pipeline`."""
+    folder = tmp_path_factory.mktemp("sliced") / "run"
+    assert train_slice(settings, folder, Slice(minutes=0.02), small) == folder / "pipeline"
+    return folder
+
+
+def test_a_slice_exports_a_stock_pipeline(small, settings, sliced, tmp_path, pixels):
+    shutil.copytree(sliced, tmp_path / "run")
+    folder = tmp_path / "run" / "pipeline"
     (folder / "README.md").write_text("card")
     again = train_slice(
         settings, tmp_path / "run", Slice(minutes=0.01, stages=("transformer",)), small
@@ -67,13 +77,8 @@ def test_a_sheet_shows_each_prompt_under_its_name(small, settings, tmp_path):
         assert picture.size == (SHOWN * small.width, len(PROMPTS) * (small.height + 16))
 
 
-def test_what_is_exported_runs_in_a_plain_script_with_every_default(
-    small, settings, tmp_path, pixels
-):
-    folder = train_slice(
-        settings, tmp_path / "run", Slice(minutes=0.01, stages=("transformer",)), small
-    )
-    pipeline = CogVideoXImageToVideoPipeline.from_pretrained(folder)
+def test_what_is_exported_runs_in_a_plain_script_with_every_default(small, sliced, pixels):
+    pipeline = CogVideoXImageToVideoPipeline.from_pretrained(sliced / "pipeline")
     assert {part.dtype for part in (pipeline.text_encoder, pipeline.vae, pipeline.transformer)} == {
         torch.float32
     }
@@ -89,10 +94,10 @@ def _few(set_timesteps, count, **options):
 
 
 @pytest.mark.parametrize("stages", [STAGES, ("decoder",), ()])
-def test_a_new_run_starts_from_an_exported_pipeline(small, settings, tmp_path, stages):
-    exported = train_slice(settings, tmp_path / "run", Slice(minutes=0.02), small)
+def test_a_new_run_starts_from_an_exported_pipeline(small, settings, sliced, tmp_path, stages):
+    exported = sliced / "pipeline"
     start_from(exported, tmp_path / "next", small)
-    assert (usual_stages(tmp_path / "run"), usual_stages(tmp_path / "next")) == (
+    assert (usual_stages(sliced), usual_stages(tmp_path / "next")) == (
         USUAL,
         ("decoder", "transformer"),
     )
