@@ -56,7 +56,8 @@ def test_a_short_clip_is_the_beginning_of_a_long_one():
 
 
 def test_all_kinds_come_up():
-    names = {_sampler().clip(index, 9).name for index in range(150)}
+    sampler = _sampler()
+    names = {sampler.clip(index, 9).name for index in range(150)}
     assert {"static", "unnamed", "handheld", "pan left", "roll clockwise"} <= names
     assert any("+" in name for name in names)
 

@@ -61,7 +61,7 @@ def test_as_many_frames_come_out_as_went_in(backend):
     assert [whole_groups(count) for count in (1, 2, 9, 10, 33)] == [1, 9, 9, 17, 33]
 
 
-@pytest.mark.parametrize("size", [(2, 2), (1000, 17), (17, 33)])
+@pytest.mark.parametrize("size", [(2, 2), (300, 17), (17, 33)])
 def test_any_size_comes_back_exactly(backend, size):
     made = run(backend, noise(1, *size))
     assert made.shape == (1, 2 * size[0], 2 * size[1], 3) and np.isfinite(made).all()
