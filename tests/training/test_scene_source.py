@@ -50,11 +50,11 @@ def test_a_canvas_of_the_window_is_painted_once(monkeypatch):
         "submit",
         lambda what, *args: asked.append((what, args)) or submit(what, *args),
     )
-    for first in range(0, 120, 12):
+    for first in range(0, 60, 12):
         source.draw(range(first, first + 12), [0])
     source.close()
     numbers = [args for what, args in asked if what is _paint]
-    assert len(numbers) == len(set(numbers)) > 120 // 2
+    assert len(numbers) == len(set(numbers)) > 60 // 2
 
 
 def test_a_process_paints_with_one_thread(rendered):
