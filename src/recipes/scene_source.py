@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import Any, Protocol
+from typing import Protocol
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from src.scenes.painting import begin_painting, outline_clips, paint_canvas
 from src.scenes.rendering import render_scenes
 from src.scenes.sampler import SceneClip, SceneSampler
 from src.scenes.scene import Layer
@@ -62,23 +62,6 @@ def to_tensor(frames: np.ndarray) -> Tensor:
     return torch.from_numpy(frames).permute(3, 0, 1, 2).float() / 127.5 - 1
 
 
-@dataclass(frozen=True)
-class CanvasName:
-    """Stands for a canvas that is painted elsewhere."""
-
-    number: int
-    shape: tuple[int, int, int]
-
-
-class Outlines(SceneSampler):
-    """Scenes without their pictures: layers hold the names of their canvases."""
-
-    def canvas(self, number: int) -> Any:
-        """The name of canvas `number`."""
-        height, width = self.canvas_size
-        return CanvasName(number, (height, width, 3))
-
-
 class RenderedScenes:
     """Rendered on `device`, by the help of `workers` processes.
 
@@ -94,7 +77,7 @@ class RenderedScenes:
         self._painting: dict[int, Future] = {}
         self._painted: dict[int, Tensor] = {}
         self._workers = ProcessPoolExecutor(
-            workers, get_context("spawn"), _begin, (sampler.recipe(),)
+            workers, get_context("spawn"), begin_painting, (sampler.recipe(),)
         )
 
     def draw(self, indices: Sequence[int], at: Sequence[int]) -> tuple[Tensor, list[SceneClip]]:
@@ -115,7 +98,7 @@ class RenderedScenes:
         for number in range(current, current + AHEAD):
             if number not in self._outlined:
                 block = range(number * self.block, (number + 1) * self.block)
-                self._outlined[number] = self._workers.submit(_outline, block, self.frames)
+                self._outlined[number] = self._workers.submit(outline_clips, block, self.frames)
         while len(self._outlined) > 4 * AHEAD:
             self._outlined.popitem(last=False)[1].cancel()
         clips = self._outlined.pop(current).result()
@@ -133,7 +116,7 @@ class RenderedScenes:
         last = (max(indices) + AHEAD * self.block) // reuse + self.sampler.window
         for number in range(first, last):
             if number not in self._painted and number not in self._painting:
-                self._painting[number] = self._workers.submit(_paint, number)
+                self._painting[number] = self._workers.submit(paint_canvas, number)
 
     def _canvas(self, layer: Layer) -> Tensor:
         """(3, H, W) uint8 on the device."""
@@ -146,27 +129,3 @@ class RenderedScenes:
     def close(self) -> None:
         """End the processes; what they had not begun is not done."""
         self._workers.shutdown(wait=True, cancel_futures=True)
-
-
-_sampler: SceneSampler
-_outlines: Outlines
-
-
-def _begin(recipe: dict[str, Any]) -> None:
-    """What each process holds: the sampler, with pictures and without."""
-    global _sampler, _outlines
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)  # a process for each core, not as many threads in each of them
-    _sampler, _outlines = SceneSampler(**recipe), Outlines(**recipe)
-
-
-def _outline(indices: Sequence[int], frames: int) -> list[SceneClip]:
-    """The clips, their motions thought out too."""
-    clips = [_outlines.clip(index, frames) for index in indices]
-    for clip in clips:
-        clip.scene.motions()
-    return clips
-
-
-def _paint(number: int) -> np.ndarray:
-    return _sampler.paint(number)

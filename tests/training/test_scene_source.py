@@ -4,7 +4,8 @@ import cv2
 import pytest
 import torch
 
-from src.recipes.scene_source import DrawnScenes, RenderedScenes, _paint
+from src.recipes.scene_source import DrawnScenes, RenderedScenes
+from src.scenes.painting import paint_canvas
 from src.scenes.sampler import SceneSampler
 
 
@@ -53,9 +54,10 @@ def test_a_canvas_of_the_window_is_painted_once(monkeypatch):
     for first in range(0, 60, 12):
         source.draw(range(first, first + 12), [0])
     source.close()
-    numbers = [args for what, args in asked if what is _paint]
+    numbers = [args for what, args in asked if what is paint_canvas]
     assert len(numbers) == len(set(numbers)) > 60 // 2
 
 
-def test_a_process_paints_with_one_thread(rendered):
+def test_a_process_paints_with_one_thread_and_starts_without_torch(rendered):
     assert rendered._workers.submit(cv2.getNumThreads).result() == 1
+    assert "torch" not in rendered._workers.submit(eval, "list(__import__('sys').modules)").result()
