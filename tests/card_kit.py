@@ -25,6 +25,11 @@ TOLD = {
     torch.Tensor.is_cpu.__get__: False,
 }
 """What a tensor of the card says of its place."""
+ANSWERED = frozenset((
+    "to", "tensor", "as_tensor", "asarray", "cuda", "type_as", "__get__", "get_device",
+    "new_tensor", "cpu", "numpy", "pin_memory", "__array__",
+))  # fmt: skip
+"""Functions that are more than their operators; of what is asked by `__get__`, `TOLD` alone."""
 INDEXED = ("index", "index_put", "index_put_", "_index_put_impl_")
 
 
@@ -78,6 +83,11 @@ class _Functions(TorchFunctionMode):
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs, name = kwargs or {}, getattr(func, "__name__", "")
+        if name not in ANSWERED or (name == "__get__" and func not in TOLD):
+            return func(*args, **kwargs)
+        return self._answer(name, func, args, kwargs)
+
+    def _answer(self, name, func, args, kwargs):
         tensor = args[0] if args and isinstance(args[0], torch.Tensor) else None
         if name == "to" and tensor is not None:
             return self._moved(tensor, *args[1:], **kwargs)
@@ -87,7 +97,7 @@ class _Functions(TorchFunctionMode):
             return self._moved(tensor, CARD if name == "cuda" else args[1])
         if tensor is None or not self.card.has(tensor):
             return func(*args, **kwargs)
-        if name == "__get__" and func in TOLD:
+        if name == "__get__":
             return TOLD[func]
         if name == "get_device":
             return CARD.index
