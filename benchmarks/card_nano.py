@@ -74,12 +74,15 @@ def _train_or_export(
     settings: EmbeddedSettings, folder: Path, piece: Slice, blueprint: Blueprint
 ) -> Exception | None:
     """Train; where a stage fails, its error, after the newest checkpoints of all stages are
-    exported.
+    exported. Raises it where none had begun.
     """
     try:
         train_slice(settings, folder, piece, blueprint)
     except Exception as error:
-        export_embedded(settings, folder, folder / "pipeline", blueprint)
+        try:
+            export_embedded(settings, folder, folder / "pipeline", blueprint)
+        except MissingFileError:
+            raise error from None
         return error
     return None
 

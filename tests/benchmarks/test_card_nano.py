@@ -45,6 +45,15 @@ def test_a_stage_that_fails_leaves_what_the_others_trained(tmp_path, monkeypatch
     assert (card_nano.unpack(tmp_path, tmp_path / "to") / "model_index.json").is_file()
 
 
+def test_what_fails_before_a_stage_begins_is_told(tmp_path, monkeypatch):
+    def fails(*_):
+        raise RuntimeError("no photographs")
+
+    monkeypatch.setattr(card_nano, "train_slice", fails)
+    with pytest.raises(RuntimeError, match="no photographs"):
+        card_nano.train(0.05, tmp_path, rehearse=True)
+
+
 def test_a_folder_without_parts_is_named(tmp_path):
     with pytest.raises(MissingFileError, match=r"nano\.tar\.00"):
         card_nano.unpack(tmp_path, tmp_path / "to")
