@@ -25,11 +25,10 @@ TOLD = {
     torch.Tensor.is_cpu.__get__: False,
 }
 """What a tensor of the card says of its place."""
-ANSWERED = frozenset((
-    "to", "tensor", "as_tensor", "asarray", "cuda", "type_as", "__get__", "get_device",
-    "new_tensor", "cpu", "numpy", "pin_memory", "__array__",
-))  # fmt: skip
-"""Functions that are more than their operators; of what is asked by `__get__`, `TOLD` alone."""
+MAKERS = ("tensor", "as_tensor", "asarray")
+HOSTS = ("numpy", "pin_memory", "__array__")
+ASKED = {"to", "cuda", "type_as", "get_device", "new_tensor", "cpu", *MAKERS, *HOSTS}
+"""Functions that answer otherwise on a card; a clip calls thousands that do not."""
 INDEXED = ("index", "index_put", "index_put_", "_index_put_impl_")
 
 
@@ -82,30 +81,31 @@ class _Functions(TorchFunctionMode):
         self.card = card
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs, name = kwargs or {}, getattr(func, "__name__", "")
-        if name not in ANSWERED or (name == "__get__" and func not in TOLD):
+        name, kwargs = getattr(func, "__name__", ""), kwargs or {}
+        if name == "__get__":
+            told = TOLD.get(func)
+            return func(*args) if told is None or not self.card.has(args[0]) else told
+        if name not in ASKED:
             return func(*args, **kwargs)
-        return self._answer(name, func, args, kwargs)
+        return self._answered(name, func, args, kwargs)
 
-    def _answer(self, name, func, args, kwargs):
+    def _answered(self, name, func, args, kwargs):
         tensor = args[0] if args and isinstance(args[0], torch.Tensor) else None
         if name == "to" and tensor is not None:
             return self._moved(tensor, *args[1:], **kwargs)
-        if name in ("tensor", "as_tensor", "asarray") and kwargs.get("device") is not None:
+        if name in MAKERS and kwargs.get("device") is not None:
             return self._moved(func(*args, **kwargs | {"device": None}), kwargs["device"])
         if name in ("cuda", "type_as") and tensor is not None:
             return self._moved(tensor, CARD if name == "cuda" else args[1])
         if tensor is None or not self.card.has(tensor):
             return func(*args, **kwargs)
-        if name == "__get__":
-            return TOLD[func]
         if name == "get_device":
             return CARD.index
         if name == "new_tensor":
             return self.card.put(func(*args, **kwargs))
         if name == "cpu":
             return self._moved(tensor, CPU)
-        if name in ("numpy", "pin_memory", "__array__"):
+        if name in HOSTS:
             raise TypeError(f"{name} of a tensor on the card")
         return func(*args, **kwargs)
 
@@ -133,53 +133,61 @@ class _Operators(TorchDispatchMode):
     def __init__(self, card):
         super().__init__()
         self.card = card
+        self.names = {}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        name, device = func._schema.name.split("::")[1], kwargs.get("device")
+        name, device = self._name(func), kwargs.get("device")
         if device is not None and torch.device(device).type == "meta":
             return func(*args, **kwargs)
-        given = [*_tensors(args), *_tensors(kwargs.values())]
-        there = self._all_on_card(name, given)
+        given = _tensors([*args, *kwargs.values()])
+        before = [leaf.untyped_storage()._cdata for leaf in given]
+        there = self._all_on_card(name, given, [key in self.card.storages for key in before])
         if device is not None:
             if name != "_to_copy" and torch._C._current_autograd_node() is None:
                 there = torch.device(device).type == "cuda"
             kwargs = kwargs | {"device": CPU}
         elif name == "copy_":
-            there = self.card.has(args[0])
+            there = before[0] in self.card.storages
         made = func(*args, **kwargs)
         if there:
-            self._put(made, {leaf.untyped_storage()._cdata for leaf in given})
+            self._put(made, before)
         return made
+
+    def _name(self, func):
+        if func not in self.names:
+            self.names[func] = func._schema.name.split("::")[1]
+        return self.names[func]
 
     def _put(self, made, before):
         """What is new; a view of what lay on the processor lies there still."""
-        for leaf in _tensors(made if isinstance(made, list | tuple) else [made]):
-            if leaf.untyped_storage()._cdata not in before:
-                self.card.put(leaf)
+        for leaf in _tensors(made if isinstance(made, (list, tuple)) else [made]):
+            storage = leaf.untyped_storage()
+            if storage._cdata not in before:
+                self.card.storages[storage._cdata] = storage
 
-    def _all_on_card(self, name, given):
+    def _all_on_card(self, name, given, where):
         """As torch has it: a number without dimensions may come from the processor, and what a
         tensor of the card is indexed by.
         """
-        if name in INDEXED and self.card.has(given[0]):
+        if name in INDEXED and where[0]:
             return True
-        where = {self.card.has(leaf) for leaf in given}
-        if len(where) > 1 and name not in MOVES:
-            for leaf in given:
-                if not self.card.has(leaf) and leaf.ndim:
-                    told = [(tuple(each.shape), self.card.has(each)) for each in given]
-                    raise RuntimeError(f"{name}: tensors on two devices: {told}")
+        if True in where and False in where and name not in MOVES:
+            told = [(tuple(each.shape), on) for each, on in zip(given, where, strict=True)]
+            if any(shape and not on for shape, on in told):
+                raise RuntimeError(f"{name}: tensors on two devices: {told}")
         return True in where
 
 
 def _tensors(values):
     """Those of an operator's arguments, or of what it gives: tensors, and lists of them."""
+    found = []
     for each in values:
         if isinstance(each, torch.Tensor):
-            yield each
-        elif isinstance(each, list | tuple):
-            yield from (one for one in each if isinstance(one, torch.Tensor))
+            found.append(each)
+        elif isinstance(each, (list, tuple)):
+            found += [one for one in each if isinstance(one, torch.Tensor)]
+    return found
 
 
 def _copied(tensor, dtype):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from diffusers.hooks import group_offloading
 
-from src.core.plan import Cache
+from src.core.plan import Cache, Size
 from src.core.progress import CancelToken, ignore
 from src.engine.costs import Stopwatch
 from src.engine.session import Session
@@ -19,8 +19,9 @@ STREAMED = ("group", "paged", "sequential")
 WAYS = [("fast", each) for each in ("none", "text", "model", *STREAMED)] + [
     ("stock", each) for each in ("none", "model", "sequential")
 ]
-ADAPTERS = ((), (1,), (2,), (1, 2), (), (2,), ())
+ADAPTERS = (1,), (2,), (1, 2), (), (2,), ()
 """Seeds of those that are on, one run after the other: put on, exchanged, added, taken off."""
+SMALL, FOUR_TILES = Size(width=32, height=32), Size(width=48, height=48)
 
 
 def close(first, second):
@@ -39,8 +40,10 @@ def opened(streams, tiny_folder, make_plan, picture, tmp_path):
             folders = [write_diffusers(tmp_path / str(seed), seed) for seed in seeds]
             session.adapters = tuple(read_adapter(str(each), tiny_folder) for each in folders)
             on = tuple(each.reference for each in session.adapters)
-            plan = make_plan(**{"steps": 2, "session": session.key, "adapters": on} | fields)
-            run = session.run(plan, picture, Stopwatch(), ignore, CancelToken())
+            size = FOUR_TILES if session.key.tiling else SMALL
+            made = {"steps": 2, "session": session.key, "adapters": on, "native": size}
+            plan, pixels = make_plan(**made | fields), picture[: size.height, : size.width]
+            run = session.run(plan, pixels, Stopwatch(), ignore, CancelToken())
             return np.stack(list(run))
 
         return session, frames
