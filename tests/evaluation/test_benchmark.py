@@ -1,5 +1,6 @@
 import csv
 import json
+import multiprocessing
 
 import jsonschema
 import numpy as np
@@ -7,10 +8,12 @@ import pytest
 
 from src.core.errors import OutputError
 from src.core.paths import REPOSITORY
-from src.evaluation import benchmark
+from src.evaluation import bench_worker, benchmark
 from src.evaluation.bench_report import append_csv, bench_table
 from src.evaluation.summary import summary_schema
+from src.metrics import temporal_pair
 from tests.other_families import build_svd
+from tests.pipelines.parallel.kit import PRELOAD
 
 SCHEMA = REPOSITORY / "configs" / "schemas" / "project_summary.json"
 
@@ -25,7 +28,22 @@ def wordless(tmp_path_factory):
     return build_svd(tmp_path_factory.mktemp("models") / "tiny-svd")
 
 
-@pytest.mark.slow
+@pytest.fixture
+def forked(monkeypatch):
+    """Each process is one of its own still, but begins where its imports end."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    monkeypatch.setattr(bench_worker.multiprocessing, "get_context", lambda _: context)
+    monkeypatch.setattr(bench_worker, "_serve", serve)
+
+
+def serve(*given):
+    """Clips are scored small, as in the tests' own processes."""
+    temporal_pair.ANALYSIS_AREA = 90 * 60
+    bench_worker._serve(*given)
+
+
+@pytest.mark.usefixtures("forked")
 def test_several_models_are_measured_in_one_run_each_in_the_modes_it_has(
     tiny_folder, wordless, photograph, tmp_path, capfd
 ):
