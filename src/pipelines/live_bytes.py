@@ -42,10 +42,11 @@ class LiveBytes(TorchDispatchMode):
         """What the operator makes. Where new meta tensors are all that it makes of meta tensors, it
         is asked once for each layout: its shapes take many times longer than such tensors.
         """
-        given, form = tree_flatten((args, kwargs))
-        if func._schema.is_mutable or not _all_meta(leaf for leaf in given if _is_tensor(leaf)):
+        given: list[Tensor] = []
+        told = _told(args, given), tuple(kwargs), _told(tuple(kwargs.values()), given)
+        if func._schema.is_mutable or not _all_meta(given):
             return func(*args, **kwargs)
-        key = func, form, torch.get_default_dtype(), tuple(map(_told, given))
+        key = func, torch.get_default_dtype(), told
         if make := self._makers.get(key):
             return make()
         made = func(*args, **kwargs)
@@ -101,24 +102,27 @@ class Repeated(nn.Module):
         return make()
 
 
-def _is_tensor(leaf: Any) -> bool:
-    return isinstance(leaf, Tensor)
-
-
 def _all_meta(leaves: Iterable[Any]) -> bool:
-    return all(_is_tensor(leaf) and leaf.device.type == "meta" for leaf in leaves)
+    return all(isinstance(leaf, Tensor) and leaf.device.type == "meta" for leaf in leaves)
 
 
-def _is_new(made: Sequence[Any], given: Iterable[Any]) -> bool:
+def _is_new(made: Sequence[Any], given: Iterable[Tensor]) -> bool:
     """Whether these are meta tensors that share nothing with those given: some operators' schemas
     do not say that they may."""
-    old = {leaf.untyped_storage()._cdata for leaf in given if _is_tensor(leaf)}
+    old = {leaf.untyped_storage()._cdata for leaf in given}
     return _all_meta(made) and all(leaf.untyped_storage()._cdata not in old for leaf in made)
 
 
-def _told(leaf: Any) -> Hashable:
-    """All of an argument that decides what an operator makes on the meta device: 1 is not 1.0."""
-    return _looks(leaf) if _is_tensor(leaf) else (type(leaf), leaf)
+def _told(given: Any, tensors: list[Tensor]) -> Hashable:
+    """All of an argument that decides what an operator makes on the meta device: 1 is not 1.0. Its
+    tensors are added to those of the others.
+    """
+    if isinstance(given, Tensor):
+        tensors.append(given)
+        return _looks(given)
+    if isinstance(given, list | tuple):
+        return tuple(_told(each, tensors) for each in given)
+    return type(given), given
 
 
 def _looks(tensor: Tensor) -> tuple[Any, ...]:
