@@ -65,8 +65,9 @@ def made(request, tmp_path_factory) -> Made:
             mode="optimized", profile="plain", weights={}, image_sha256="", fit="cover",
             prompt="pan left", negative_prompt="blurry", max_sequence_length=32,
             scheduler=spec.defaults.scheduler, timesteps=visited.timesteps, sigmas=visited.sigmas,
-            guidance=(4.0,) * STEPS, num_frames=9, fps=spec.defaults.fps, native=spec.native,
-            delivered=spec.native, upscaler="lanczos", seed=3, score=False,
+            guidance=(4.0,) * STEPS, num_frames=spec.frames.counts[0],
+            fps=spec.defaults.fps, native=spec.native, delivered=spec.native, upscaler="lanczos",
+            seed=3, score=False,
         )  # fmt: skip
         return Plan(**usual | fields)
 
@@ -116,20 +117,24 @@ def test_an_adapter_changes_the_clip_and_off_restores_every_bit(made, adapter):
     assert np.array_equal(made.frames(), base)
 
 
+@pytest.fixture(scope="module")
+def resting(made, adapter):
+    """Runs' fields, and the frames where nothing moves."""
+    on, made.session.adapters = {"adapters": (adapter.reference,)}, (adapter,)
+    cached = {"cache": Cache(name="first_block", threshold=9.0)}
+    return [(fields, made.frames(**fields)) for fields in (cached, on, cached | on, {}, cached)]
+
+
 @pytest.mark.usefixtures("streams")
 @pytest.mark.parametrize("offload", ["none", "text", "model", "group", "paged", "sequential"])
-def test_weights_that_move_make_the_same_clip(made, adapter, offload):
+def test_weights_that_move_make_the_same_clip(made, adapter, resting, offload):
     """On a stand-in for a card. What a skipped step brought in vain is there when the adapter
     comes.
     """
-    on, made.session.adapters = {"adapters": (adapter.reference,)}, (adapter,)
-    cached = {"cache": Cache(name="first_block", threshold=9.0)}
-    runs = (cached, on, cached | on, {}, cached)
-    wanted = [made.frames(**fields) for fields in runs]
     with OnCard():
         moved = made.opened(offload=offload, device="cuda")
         moved.adapters = (adapter,)
-        for fields, each in zip(runs, wanted, strict=True):
+        for fields, each in resting:
             assert np.abs(made.frames(moved, **fields) - each).max() <= CLOSE
         moved.unload()
 
