@@ -37,10 +37,10 @@ def frames(path):
 @pytest.fixture(scope="module")
 def textured(tmp_path_factory):
     """A photograph of noise at several scales, which hides a mark well."""
-    random, picture = np.random.default_rng(0), np.zeros((240, 360, 3), np.float32)
+    random, picture = np.random.default_rng(0), np.zeros((160, 240, 3), np.float32)
     for cells in (15, 30, 60):
         small = random.normal(0, 30, (cells * 2 // 3, cells, 3)).astype(np.float32)
-        picture += cv2.resize(small, (360, 240), interpolation=cv2.INTER_CUBIC)
+        picture += cv2.resize(small, (240, 160), interpolation=cv2.INTER_CUBIC)
     path = tmp_path_factory.mktemp("marking") / "textured.png"
     cv2.imwrite(str(path), np.clip(picture + 128, 0, 255).astype(np.uint8))
     return path
