@@ -1,5 +1,6 @@
 """A tiny CogVideoX 1.5: two latent frames a patch, an embedded offset, rotary positions alone."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ def build_newer(folder: Path, frames: int = 17) -> Path:
     """Write the untrained, seeded model as a diffusers folder; returns it."""
     from diffusers import CogVideoXTransformer3DModel
 
-    pipe = assemble_pipeline(TINY, ["pan left", "press"], seed=0)
+    pipe = assemble_pipeline(replace(TINY, width=48, height=32), ["pan left", "press"], seed=0)
     sizes = {
         name: value for name, value in pipe.transformer.config.items() if not name.startswith("_")
     }

@@ -143,7 +143,7 @@ def test_preview_sees_the_estimate_of_the_clean_latents(session, make_plan, pict
         )
     )
     assert [step for step, _ in seen] == [0, 1, 2]
-    assert all(x0.shape == (1, 3, 4, 6, 8) for _, x0 in seen)
+    assert all(x0.shape == (1, 3, 4, 4, 6) for _, x0 in seen)
 
 
 def together(session, plans, picture):

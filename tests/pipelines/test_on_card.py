@@ -22,6 +22,7 @@ WAYS = [("fast", each) for each in ("none", "text", "model", *STREAMED)] + [
 ADAPTERS = (1,), (2,), (1, 2), (), (2,), ()
 """Seeds of those that are on, one run after the other: put on, exchanged, added, taken off."""
 SMALL, FOUR_TILES = Size(width=32, height=32), Size(width=48, height=48)
+PICTURE = np.random.default_rng(0).integers(0, 255, (48, 48, 3), np.uint8)
 
 
 def close(first, second):
@@ -30,7 +31,7 @@ def close(first, second):
 
 
 @pytest.fixture
-def opened(streams, tiny_folder, make_plan, picture, tmp_path):
+def opened(streams, tiny_folder, make_plan, tmp_path):
     """A session with these fields of a key, and a function that runs it with adapters of seeds."""
 
     def make(**key):
@@ -42,7 +43,7 @@ def opened(streams, tiny_folder, make_plan, picture, tmp_path):
             on = tuple(each.reference for each in session.adapters)
             size = FOUR_TILES if session.key.tiling else SMALL
             made = {"steps": 2, "session": session.key, "adapters": on, "native": size}
-            plan, pixels = make_plan(**made | fields), picture[: size.height, : size.width]
+            plan, pixels = make_plan(**made | fields), PICTURE[: size.height, : size.width]
             run = session.run(plan, pixels, Stopwatch(), ignore, CancelToken())
             return np.stack(list(run))
 

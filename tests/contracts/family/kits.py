@@ -34,7 +34,10 @@ class Kit:
 KITS = {
     "CogVideoX 1.0": Kit(
         lambda folder: build_pipeline(
-            replace(TINY, positions=True), ["pan left", "press"], folder, seed=0
+            replace(TINY, width=48, height=32, positions=True),
+            ["pan left", "press"],
+            folder,
+            seed=0,
         ),
         "cogvideox",
         9,
