@@ -37,12 +37,13 @@ def opened(streams, tiny_folder, make_plan, tmp_path):
     def make(**key):
         session = Session(make_plan().session.model_copy(update=key), tiny_folder)
 
-        def frames(*seeds, **fields):
+        def frames(*seeds, tiling=False, **fields):
             folders = [write_diffusers(tmp_path / str(seed), seed) for seed in seeds]
             session.adapters = tuple(read_adapter(str(each), tiny_folder) for each in folders)
             on = tuple(each.reference for each in session.adapters)
-            size = FOUR_TILES if session.key.tiling else SMALL
-            made = {"steps": 2, "session": session.key, "adapters": on, "native": size}
+            size = FOUR_TILES if tiling else SMALL
+            used = session.key.model_copy(update={"tiling": tiling})
+            made = {"steps": 2, "session": used, "adapters": on, "native": size}
             plan, pixels = make_plan(**made | fields), PICTURE[: size.height, : size.width]
             run = session.run(plan, pixels, Stopwatch(), ignore, CancelToken())
             return np.stack(list(run))
@@ -84,15 +85,17 @@ def test_adapters_act_as_where_nothing_moves(opened, resting, vae, offload):
 
 @pytest.mark.parametrize("offload", ["none", "text", "model", *STREAMED])
 def test_caches_and_tiles_go_with_it(opened, resting, offload):
-    cached = {"cache": Cache(name="first_block", threshold=9.0), "steps": 4}
-    for tiling in (False, True):
-        runs = ((), cached), ((1,), cached), ((2,), {})
-        wanted = resting(*runs, vae="fast", tiling=tiling)
-        with OnCard():
-            session, there = opened(vae="fast", offload=offload, device="cuda", tiling=tiling)
-            for (seeds, fields), each in zip(runs, wanted, strict=True):
-                assert close(there(*seeds, **fields), each)
-            session.unload()
+    cached, tiled = (
+        {"cache": Cache(name="first_block", threshold=9.0), "steps": 4},
+        {"tiling": True},
+    )
+    runs = ((), cached), ((1,), cached | tiled), ((2,), tiled), ((1,), cached)
+    wanted = resting(*runs, vae="fast")
+    with OnCard():
+        session, there = opened(vae="fast", offload=offload, device="cuda")
+        for (seeds, fields), each in zip(runs, wanted, strict=True):
+            assert close(there(*seeds, **fields), each)
+        session.unload()
 
 
 @pytest.mark.parametrize("offload", ["text", "model", *STREAMED])
