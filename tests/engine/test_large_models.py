@@ -18,6 +18,7 @@ from src.engine.resolve import resolve
 from src.evaluation.memory import CARDS, card, count_of
 from src.media.reader import VideoReader
 from src.pipelines.blueprint import TINY
+from src.pipelines.footprint import counted_folder
 from src.pipelines.models import find_model
 from src.validation.validate_lora import open_adapter
 from tests.newer_kit import build_newer
@@ -202,8 +203,21 @@ def test_the_true_configuration_of_1_5_is_no_2400_pixel_model(newer_folder, tmp_
     assert (found.frames, found.defaults.num_frames) == (NEWER.frames, NEWER.defaults.num_frames)
 
 
-def test_a_folder_on_a_card_gets_figures_from_its_own_files(newer_folder, photograph, home):
+@pytest.fixture(scope="module")
+def counted(newer_folder, tmp_path_factory):
+    """The folder's model with its memory counted, and the cache that remembers it."""
+    place = tmp_path_factory.mktemp("counted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEWSREEL_HOME", str(place))
+        spec = counted_folder(find_model(str(newer_folder)), newer_folder)
+    return spec, place / "cache"
+
+
+def test_a_folder_on_a_card_gets_figures_from_its_own_files(
+    newer_folder, photograph, home, counted
+):
     request = Request(input_image=photograph, prompt="x", model=str(newer_folder))
+    shutil.copytree(counted[1], home / "cache")
     prepared = sized(prepare(request), card(8))
     memory = prepared.spec.memory
     weights = {
@@ -214,7 +228,6 @@ def test_a_folder_on_a_card_gets_figures_from_its_own_files(newer_folder, photog
         # float32 on the disk, and a header
         assert memory.weights[part] == pytest.approx(stored / 2, rel=0.2)
     assert 0 < memory.decode_tiled < memory.decode < memory.decode_stock
-    assert list((home / "cache").glob("footprint-*.json"))
     assert sized(prepare(request), card(8)).spec == prepared.spec
     assert planned(prepared.spec, card(8)).profile == "fast"
 
@@ -249,9 +262,11 @@ def test_a_configuration_that_is_none_is_one_sentence(
         count_of(prepared.spec)
 
 
-def test_figures_that_were_cut_short_are_counted_again(newer_folder, photograph, home):
+def test_figures_that_were_cut_short_are_counted_again(newer_folder, photograph, home, counted):
     prepared = prepare(Request(input_image=photograph, prompt="x", model=str(newer_folder)))
-    first = sized(prepared, card(8)).spec
-    for file in (home / "cache").glob("footprint-*.json"):
-        file.write_text(file.read_text()[:40])
+    first, cache = counted
+    shutil.copytree(cache, home / "cache")
+    (file,) = (home / "cache").glob("footprint-*.json")
+    file.write_text(file.read_text()[:40])
     assert sized(prepared, card(8)).spec == first
+    assert file.read_bytes() == (cache / file.name).read_bytes()

@@ -1,6 +1,8 @@
 import csv
 import json
 import multiprocessing
+import os
+from functools import partial
 
 import jsonschema
 import numpy as np
@@ -34,11 +36,14 @@ def forked(monkeypatch):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     monkeypatch.setattr(bench_worker.multiprocessing, "get_context", lambda _: context)
-    monkeypatch.setattr(bench_worker, "_serve", serve)
+    monkeypatch.setattr(bench_worker, "_serve", partial(serve, dict(os.environ)))
 
 
-def serve(*given):
-    """Clips are scored small, as in the tests' own processes."""
+def serve(environment, *given):
+    """In the variables of this test, for the server may be of an earlier one. Clips are scored
+    small, as in the tests' own processes.
+    """
+    os.environ.update(environment)
     temporal_pair.ANALYSIS_AREA = 90 * 60
     bench_worker._serve(*given)
 
