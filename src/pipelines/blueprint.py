@@ -111,7 +111,7 @@ class Blueprint:
 TINY = Blueprint(
     height=48, width=64, num_frames=9,
     vocab_size=120, text_length=32, text_width=16, text_heads=2, text_feed_forward=32,
-    text_layers=1, vae_channels=(8, 8, 8, 8), latent_channels=4, vae_layers=1, vae_groups=4,
+    text_layers=1, vae_channels=(4, 4, 4, 4), latent_channels=4, vae_layers=1, vae_groups=4,
     heads=2, head_dim=16, layers=2, patch=2, time_embed=16,
 )  # fmt: skip
 
