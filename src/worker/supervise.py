@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from loguru import logger
 
+from src.core.errors import OutputError
 from src.core.paths import REPOSITORY
-from src.database.trouble import UnavailableError
 from src.jobs.leases import LeaseStore
 from src.worker.cards import VISIBLE, cards_shown, groups
 from src.worker.process import is_dead
@@ -180,13 +180,14 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 child.process.kill()
                 child.process.wait()
+        for child in running:  # once all have ended, whatever the database says
             self._tell_gone(child)
 
     def _tell_gone(self, child: Child) -> None:
-        """Where the database is away, the leases run out; the other workers are ended as well."""
+        """Where the database takes nothing (away, full), the lease runs out."""
         try:
             self.leases.worker_gone(child.name)
-        except UnavailableError as error:
+        except OutputError as error:
             logger.warning("jobs of worker {} wait for its lease to end: {}", child.name, error)
 
     def hurry(self) -> None:

@@ -2,8 +2,11 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+from src.core.errors import OutputError
 from src.database.database import Database
-from src.database.trouble import UnavailableError
+from src.database.trouble import FULL, UnavailableError
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
@@ -55,20 +58,25 @@ def test_the_supervisor_starts_workers_again_and_gives_their_jobs_back(tmp_path)
     assert leases.known_workers() == []
 
 
-def test_all_workers_end_also_where_the_database_is_away(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "error", [UnavailableError("away", "cannot be reached"), OutputError(FULL)]
+)
+def test_all_workers_end_also_where_the_database_takes_nothing(tmp_path, monkeypatch, error):
     database = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
     database.migrate()
     leases = LeaseStore(database)
     supervisor = Supervisor(leases, ["--maker", "fake"], count=2, drain_s=1)
     supervisor.start()
     wait_until(lambda: supervisor.alive() == 2)
+    told = []
 
     def gone(worker):
-        raise UnavailableError("away", "does not answer")
+        told.append(supervisor.alive())
+        raise error
 
     monkeypatch.setattr(leases, "worker_gone", gone)
     supervisor.stop()
-    assert supervisor.alive() == 0
+    assert told == [0, 0], "each is told of when all have ended"
 
 
 def test_recovery_at_the_start_frees_what_an_earlier_service_held(tmp_path):
