@@ -170,7 +170,7 @@ class Wall:
         child = subprocess.Popen(
             command, env=_environment(os.environ), start_new_session=True, **pipes
         )
-        _widen(child)
+        _set_up(child)
         with self._lock:
             self._started = [each for each in self._started if each.poll() is None] + [child]
         return child
@@ -181,9 +181,9 @@ def _environment(variables: Mapping[str, str]) -> dict[str, str]:
     return {name: variables[name] for name in KEPT if name in variables} | ONE_THREAD
 
 
-def _widen(child: subprocess.Popen) -> None:
-    """Let a usual photograph fit into the pipe, so that neither side waits for the other piece by
-    piece, and let nobody wait in a write.
+def _set_up(child: subprocess.Popen) -> None:
+    """Writes into its pipe do not wait, and a usual photograph fits in, so that neither side waits
+    for the other piece by piece.
     """
     os.set_blocking(child.stdin.fileno(), False)
     if hasattr(fcntl, "F_SETPIPE_SZ"):
@@ -202,8 +202,8 @@ def _send(child: subprocess.Popen, question: dict[str, Any], data: bytes, until:
 
 
 def _is_ready(pipe: IO[bytes], event: int, until: float) -> bool:
-    """Whether it is before the time; `select` knows no file above number 1023, and a service may
-    hold as many connections.
+    """Whether the pipe is, before the time. By `poll`: `select` knows no file above number 1023,
+    and a service may hold as many connections.
     """
     poll = select.poll()
     poll.register(pipe, event)

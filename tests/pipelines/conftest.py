@@ -6,7 +6,8 @@ from src.pipelines.cogvideox.schedulers import timesteps
 from tests.streams_kit import streams  # noqa: F401
 
 SIZE = Size(width=48, height=32)
-"""Smaller than the tiny model's own: half the pixels, most of what a clip takes. Two tiles."""
+"""Half the pixels of the tiny model's own, which are most of what a clip takes; wide enough to be
+cut into tiles."""
 
 
 @pytest.fixture(scope="session")

@@ -96,15 +96,20 @@ def test_it_learns(clip_set, tiny_folder, tmp_path):
     assert held_out[-1] < 0.98 * held_out[0]
 
 
-def test_a_second_run_encodes_nothing(clip_set, tiny_folder, tmp_path, monkeypatch):
+def test_a_second_run_encodes_nothing_and_learns_the_same(
+    clip_set, tiny_folder, tmp_path, monkeypatch
+):
+    """Also with dropout, for which the process draws: what encoding drew before does not count."""
     monkeypatch.setenv("NEWSREEL_HOME", str(tmp_path / "empty"))
-    run(clip_set, tiny_folder, tmp_path / "a", steps=1)
+    first = weights(run(clip_set, tiny_folder, tmp_path / "a", steps=1, dropout=0.2))
 
     def fail(*_):
         raise AssertionError("the VAE or the text encoder was loaded")
 
     monkeypatch.setattr("src.recipes.lora.encoding._load", fail)
-    run(clip_set, tiny_folder, tmp_path / "b", steps=1)
+    second = weights(run(clip_set, tiny_folder, tmp_path / "b", steps=1, dropout=0.2))
+    assert all(torch.equal(value, second[key]) for key, value in first.items())
+    assert any(value.abs().max() > 0 for key, value in first.items() if "lora_B" in key)
 
 
 def test_resumed_equals_uninterrupted(clip_set, tiny_folder, tmp_path, monkeypatch):

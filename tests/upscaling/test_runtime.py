@@ -81,7 +81,7 @@ for name, given in runs.items():
     if not (process := os.fork()):
         print(json.dumps([name, *taken(*given)]), flush=True)
         os._exit(0)
-    os.waitpid(process, 0)
+    assert os.waitpid(process, 0)[1] == 0, name
 """
 """Each run in a process of its own: a peak is that of all that a process has done."""
 
