@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 NEWEST, COPY = "newest", "copy"
 LONGEST_SOCKET = 107 - len("/.s.PGSQL.5432")  # what a Unix socket's address may have
+END = 'read -r _; "$0" -D "$1/data" -m immediate -w stop; rm -r "$1/data"'
+"""A shell's work once it reads a line, or that there is none: the suite's process was killed."""
 
 
 @contextmanager
@@ -26,14 +28,15 @@ def postgres_server(address: str = "") -> Iterator["PostgresServer"]:
     """
     programs, account = _programs(), _account()
     folder = _folder(account)
+    command, quiet = ["sh", "-c", END, str(programs / "pg_ctl"), str(folder)], subprocess.DEVNULL
+    pipes = {"stdin": subprocess.PIPE, "stdout": quiet, "stderr": quiet, "cwd": "/"}
+    ender = subprocess.Popen(command, start_new_session=True, **pipes, **_rights(account))
     try:
         made = PostgresServer(programs, folder, account, address)
         made.start()
-        try:
-            yield made
-        finally:
-            made.stop()
+        yield made
     finally:
+        ender.communicate(b"\n")
         shutil.rmtree(folder)
 
 
@@ -124,11 +127,7 @@ class PostgresServer:
     def __init__(self, programs, folder, account, address=""):
         self.programs, self.folder, self.running = programs, folder, False
         self.address = address
-        self.user = (
-            {}
-            if account is None
-            else {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-        )
+        self.user = _rights(account)
         self.url = f"postgresql+psycopg://newsreel@/postgres?host={folder}"
         self._run(
             "initdb", "-A", "trust", "-U", "newsreel", "--no-sync", "-E", "UTF8", "--locale", "C"
@@ -183,6 +182,13 @@ def _account():
     return None if os.geteuid() else pwd.getpwnam("postgres")
 
 
+def _rights(account):
+    """Those that a process has as the account."""
+    if account is None:
+        return {}
+    return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+
+
 def _folder(account):
     """A new folder, not pytest's own: each suite that starts takes everybody's rights off the
     folder above that.
@@ -203,5 +209,5 @@ def _reaches(account, folder):
     if account is None:
         return True
     os.chown(folder, account.pw_uid, account.pw_gid)
-    as_account = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-    return subprocess.run(["test", "-w", str(folder)], cwd="/", **as_account).returncode == 0
+    command = ["test", "-w", str(folder)]
+    return subprocess.run(command, cwd="/", **_rights(account)).returncode == 0
