@@ -35,7 +35,7 @@ def forked(monkeypatch):
     """Each process is one of its own still, but begins where its imports end."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
-    monkeypatch.setattr(bench_worker.multiprocessing, "get_context", lambda _: context)
+    monkeypatch.setattr(bench_worker.multiprocessing, "get_context", {"spawn": context}.get)
     monkeypatch.setattr(bench_worker, "_serve", partial(serve, dict(os.environ)))
 
 
