@@ -1,9 +1,8 @@
 """Twelve jobs as one batch against as many separate commands: seconds, ratio, peak memory.
 
-    python -m benchmarks.batch_throughput                         # three separate commands,
-    extrapolated to twelve python -m benchmarks.batch_throughput --separate 12           # all of
-    them measured python -m benchmarks.batch_throughput --page docs/benchmarks.md --
-    --prompts-per-forward 4
+    python -m benchmarks.batch_throughput                # three separate commands, extrapolated
+    python -m benchmarks.batch_throughput --separate 12  # all of them measured
+    python -m benchmarks.batch_throughput --page docs/benchmarks.md -- --prompts-per-forward 4
 
 Both sides run the same jobs with the same seeds, each command a process of its own, with its start,
 imports, loading and warm-up. What stands after `--` goes to the batch. Prints JSON.

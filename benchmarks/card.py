@@ -1,12 +1,11 @@
 """One command for a borrowed card: every question that only a GPU can answer, in the order of their
 worth.
 
-    python -m benchmarks.card --wheels FOLDER                          # here: what a bare machine
-    with PyTorch lacks python -m benchmarks.card --minutes 9 --out FOLDER                 # there:
-    no network, no weights python -m benchmarks.card --publish FOLDER                         #
-    here: figures into the docs and the planner python -m benchmarks.card --rehearse --minutes 3
-    --out FOLDER      # every row, small, on a CPU python -m benchmarks.card --part nano --minutes 7
-    --out FOLDER     # there: the embedded model's weights
+    python -m benchmarks.card --wheels FOLDER  # here: what a bare machine with PyTorch lacks
+    python -m benchmarks.card --minutes 9 --out FOLDER  # there: no network, no weights
+    python -m benchmarks.card --part nano --minutes 7 --out FOLDER  # there: the embedded model
+    python -m benchmarks.card --publish FOLDER  # here: figures into the docs and the planner
+    python -m benchmarks.card --rehearse --minutes 3 --out FOLDER  # every row, small, on a CPU
 
 The 5B's architecture with random weights. Each row stands alone: what fails is written down and the
 next one begins; results are written after each, and the run ends in time whatever hangs.

@@ -1,11 +1,10 @@
 """What the cache is worth: the same training loop with encodings from disk, and with VAE and T5
 inside it.
 
-    python -m benchmarks.lora_training                       # the embedded model on the demo clips
-    python -m benchmarks.lora_training --large               # 5B architecture, random weights, on
-    CUDA python -m benchmarks.lora_training --large --small       # a tiny architecture on any
-    device: checks the script
-    python -m benchmarks.lora_training --large --stage guidance   # the same of the recipe distill
+    python -m benchmarks.lora_training  # the embedded model on the demo clips
+    python -m benchmarks.lora_training --large  # 5B architecture, random weights, on CUDA
+    python -m benchmarks.lora_training --large --small  # a tiny architecture: checks the script
+    python -m benchmarks.lora_training --large --stage guidance  # the same of the recipe distill
 
 The loop with encoders does what trainers do that redraw the image noise at each step: decode the
 video, encode it, encode the first frame with fresh noise, encode the caption. Same model, batch,

@@ -1,12 +1,13 @@
 """What each way to save time costs in quality: speed, PSNR to the uncached 50-step output, and
 direction.
 
-    python -m src.evaluation.quality_table --rows steps-50,default       # a slice; results are kept
-    between calls python -m src.evaluation.quality_table --rows default --clips 4 --directions 12
+    python -m src.evaluation.quality_table --rows steps-50,default
+    python -m src.evaluation.quality_table --rows default --clips 4 --directions 12
 
-Each row's result is kept in a JSON file, its frames in a folder beside it; the page shows every row
-that was measured with the weights and the defaults that are there now. Seconds are of encoding,
-denoising and decoding, warm, median over the clips.
+Any slice of the rows may be measured; results are kept between calls. Each row's result is kept in
+a JSON file, its frames in a folder beside it; the page shows every row that was measured with the
+weights and the defaults that are there now. Seconds are of encoding, denoising and decoding, warm,
+median over the clips.
 """
 
 import json
