@@ -12,7 +12,7 @@ from sqlalchemy import Connection, create_engine, event, inspect
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from src.core.errors import BadInputError, NewsreelError, OutputError
+from src.core.errors import BadInputError, OutputError
 from src.database.locks import MIGRATION, take_lock
 from src.database.trouble import UnavailableError, trouble_of
 
@@ -110,11 +110,10 @@ class Database:
             self._note(told)
             raise told from error
 
-    def _note(self, error: NewsreelError) -> None:
-        if isinstance(error, UnavailableError):
-            self.trouble = error
-            if self.is_sqlite and error.kind in REOPENED:
-                self.engine.dispose()
+    def _note(self, error: UnavailableError) -> None:
+        self.trouble = error
+        if self.is_sqlite and error.kind in REOPENED:
+            self.engine.dispose()
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

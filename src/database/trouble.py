@@ -13,8 +13,9 @@ from sqlalchemy.exc import (
     ProgrammingError,
 )
 
-from src.core.errors import NewsreelError, OutputError
+from src.core.errors import OutputError
 
+FULL = ("full", "took nothing, for its disk is full; free some space")
 SQLITE = {
     sqlite3.SQLITE_BUSY: ("locked", "stayed locked; another program holds it"),
     sqlite3.SQLITE_LOCKED: ("locked", "stayed locked; another program holds it"),
@@ -23,6 +24,7 @@ SQLITE = {
     sqlite3.SQLITE_CORRUPT: ("damaged", "is damaged; restore a backup"),
     sqlite3.SQLITE_NOTADB: ("damaged", "is damaged; restore a backup"),
     sqlite3.SQLITE_CANTOPEN: ("away", "cannot be opened"),
+    sqlite3.SQLITE_FULL: FULL,
 }
 """By SQLite's primary result code: what it is called, and how a sentence about the database goes
 on.
@@ -31,25 +33,26 @@ POSTGRES = {
     "25006": ("read-only", "is read-only; give the service the right to write it"),
     "XX001": ("damaged", "is damaged; restore a backup"),
     "XX002": ("damaged", "is damaged; restore a backup"),
+    "53100": FULL,
 }
 """The same by SQLSTATE; what else makes PostgreSQL fail is `away`."""
-FULL = "the disk is full: the database took nothing; free some space"
 
 
 class UnavailableError(OutputError):
     """The database cannot be used at the moment; the same call works again once it can.
 
-    kind: "locked", "read-only", "damaged" or "away". reason: what the database itself said.
+    kind: "locked", "read-only", "damaged", "full" or "away". reason: what the database itself said.
     """
 
     http_status = 503
 
     def __init__(self, kind: str, says: str, reason: str = "") -> None:
         super().__init__(f"the database {says}; try again soon")
+        self.http_status = 507 if kind == "full" else 503
         self.kind, self.reason = kind, reason or says
 
 
-def trouble_of(error: DBAPIError | sqlite3.Error) -> NewsreelError | None:
+def trouble_of(error: DBAPIError | sqlite3.Error) -> UnavailableError | None:
     """The error of the tree that a driver's error stands for; None where it is a bug or a broken
     rule.
     """
@@ -57,8 +60,6 @@ def trouble_of(error: DBAPIError | sqlite3.Error) -> NewsreelError | None:
         return None
     orig = error.orig if isinstance(error, DBAPIError) else error
     reason, code = " ".join(str(orig).split()), _code(orig)
-    if code == sqlite3.SQLITE_FULL or code == "53100" or "full" in reason.lower():
-        return OutputError(FULL)
     kind, says = SQLITE.get(code) or POSTGRES.get(code) or (None, "")
     if kind is None and isinstance(error, OperationalError | InterfaceError):
         kind, says = "away", "cannot be reached"

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from loguru import logger
 
-from src.core.errors import OutputError
 from src.core.paths import REPOSITORY
+from src.database.trouble import UnavailableError
 from src.jobs.leases import LeaseStore
 from src.worker.cards import VISIBLE, cards_shown, groups
 from src.worker.process import is_dead
@@ -187,7 +187,7 @@ class Supervisor:
         """Where the database takes nothing (away, full), the lease runs out."""
         try:
             self.leases.worker_gone(child.name)
-        except OutputError as error:
+        except UnavailableError as error:
             logger.warning("jobs of worker {} wait for its lease to end: {}", child.name, error)
 
     def hurry(self) -> None:

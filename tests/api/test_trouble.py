@@ -67,6 +67,25 @@ def test_a_database_that_may_only_be_read_says_so_and_works_again(tmp_path):
     database.engine.dispose()
 
 
+def test_a_database_whose_disk_is_full_says_so_and_works_again(tmp_path):
+    database = Database(f"sqlite:///{tmp_path / 'full.db'}")
+    database.migrate()
+
+    def room(pages):  # as the system answers where a disk has no more
+        with database.engine.connect() as connection:
+            connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+
+    room(1)  # no less than it has
+    with pytest.raises(UnavailableError, match="its disk is full; free some space") as caught:
+        for _ in range(1000):
+            _key(database)
+    assert (caught.value.kind, caught.value.http_status) == ("full", 507)
+    room(1 << 20)
+    _key(database)
+    assert database.trouble is None
+    database.engine.dispose()
+
+
 def test_a_damaged_database_says_so_and_a_backup_in_its_place_works(tmp_path, database):
     _key(database)
     database.engine.dispose()

@@ -4,7 +4,6 @@ import sys
 
 import pytest
 
-from src.core.errors import OutputError
 from src.database.database import Database
 from src.database.trouble import FULL, UnavailableError
 from src.jobs.leases import LeaseStore
@@ -59,7 +58,7 @@ def test_the_supervisor_starts_workers_again_and_gives_their_jobs_back(tmp_path)
 
 
 @pytest.mark.parametrize(
-    "error", [UnavailableError("away", "cannot be reached"), OutputError(FULL)]
+    "error", [UnavailableError("away", "cannot be reached"), UnavailableError(*FULL)]
 )
 def test_all_workers_end_also_where_the_database_takes_nothing(tmp_path, monkeypatch, error):
     database = Database(f"sqlite:///{tmp_path / 'jobs.db'}")

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import signal
+import sqlite3
 import threading
 import time
 
@@ -16,7 +17,7 @@ from src.artifacts.registry import open_store
 from src.core.errors import BadInputError
 from src.core.paths import examples
 from src.database.database import Database
-from src.database.trouble import UnavailableError
+from src.database.trouble import trouble_of
 from src.jobs.leases import LeaseStore
 from src.jobs.model import NewJob, State
 from src.jobs.store import JobStore
@@ -134,21 +135,24 @@ def test_a_hung_worker_is_replaced_and_the_job_done(tmp_path):
 
 
 class Away:
-    """Makes writes fail as a locked database does, as long as it is wanted."""
+    """Makes writes fail as a locked database does, or another one, as long as it is wanted."""
 
-    def __init__(self, database, monkeypatch):
+    def __init__(self, database, monkeypatch, code=sqlite3.SQLITE_BUSY):
         self.write, self.away = Database.write, False
+        self.error = sqlite3.OperationalError()
+        self.error.sqlite_errorcode = code
         monkeypatch.setattr(Database, "write", lambda database: self(database))
         monkeypatch.setattr("src.worker.loop.AGAIN_S", 0.05)
 
     def __call__(self, database):
         if self.away:
-            raise UnavailableError("locked", "stayed locked")
+            raise trouble_of(self.error)
         return self.write(database)
 
 
-def test_a_worker_waits_for_its_database_and_publishes_then(database, store, monkeypatch):
-    away = Away(database, monkeypatch)
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL])
+def test_a_worker_waits_for_its_database_and_publishes_then(database, store, monkeypatch, code):
+    away = Away(database, monkeypatch, code)
 
     class Meanwhile(FakeRunner):
         def make(self, job, path, watch):
