@@ -155,12 +155,15 @@ def four(backend, frames):
 
 @pytest.mark.parametrize("scale", [2, 8])
 def test_2x_and_8x_are_built_from_4x(star, home, four, frames, scale):
+    """2x is its mean but for sums in another order, where several threads add: a fortieth of a step
+    of eight bits.
+    """
     other = load_backend(UpscalerChoice("fast", scale, upscaler="star", folder=star))
     made = made_by(other, frames[:2])
     assert made.shape == (2, scale * 12, scale * 20, 3)
     small = four.reshape(2, 24, 2, 40, 2, 3).mean((2, 4)) if scale == 2 else four
     back = made if scale == 2 else made.reshape(2, 48, 2, 80, 2, 3).mean((2, 4))
-    assert np.abs(back - small).mean() < (1e-6 if scale == 2 else 0.02)
+    assert np.abs(back - small).mean() < (1e-4 if scale == 2 else 0.02)
 
 
 def test_noisy_sources_take_the_heavy_file(star, tmp_path):
