@@ -48,8 +48,9 @@ class UnavailableError(OutputError):
 
     def __init__(self, kind: str, says: str, reason: str = "") -> None:
         super().__init__(f"the database {says}; try again soon")
-        self.http_status = 507 if kind == "full" else 503
         self.kind, self.reason = kind, reason or says
+        if kind == "full":
+            self.http_status = OutputError.http_status
 
 
 def trouble_of(error: DBAPIError | sqlite3.Error) -> UnavailableError | None:

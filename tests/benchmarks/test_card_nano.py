@@ -30,13 +30,19 @@ def test_a_rehearsal_leaves_weights_and_figures(tmp_path, monkeypatch):
     assert pipeline.transformer.dtype == torch.float32
 
 
+def failing(message):
+    """In a function's place."""
+
+    def fails(*_):
+        raise RuntimeError(message)
+
+    return fails
+
+
 def test_a_stage_that_fails_leaves_what_the_others_trained(tmp_path, monkeypatch):
     from src.recipes.embedded.transformer import TransformerRecipe
 
-    def fails(*_):
-        raise RuntimeError("CUDA out of memory")
-
-    monkeypatch.setattr(TransformerRecipe, "loss", fails)
+    monkeypatch.setattr(TransformerRecipe, "loss", failing("CUDA out of memory"))
     with pytest.raises(RuntimeError, match="out of memory"):
         card_nano.train(0.05, tmp_path, rehearse=True)
     figures = json.loads((tmp_path / "nano.json").read_bytes())
@@ -46,10 +52,7 @@ def test_a_stage_that_fails_leaves_what_the_others_trained(tmp_path, monkeypatch
 
 
 def test_what_fails_before_a_stage_begins_is_told(tmp_path, monkeypatch):
-    def fails(*_):
-        raise RuntimeError("no photographs")
-
-    monkeypatch.setattr(card_nano, "train_slice", fails)
+    monkeypatch.setattr(card_nano, "train_slice", failing("no photographs"))
     with pytest.raises(RuntimeError, match="no photographs"):
         card_nano.train(0.05, tmp_path, rehearse=True)
 
